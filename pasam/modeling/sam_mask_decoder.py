@@ -1,0 +1,137 @@
+"""SAM's mask decoder in reusable pieces, batched over the prompts of several images.
+
+Shapes: B images, N prompts, n sparse prompt tokens, C channels, g the grid of image tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
+from pasam.errors import ShapeError
+
+# isort: split
+from segment_anything.modeling import MaskDecoder
+
+
+class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
+    """SAM's mask decoder, whose images and prompts are paired by an index.
+
+    `MaskDecoder.forward` takes one image; `decode` takes any number, so that prompts of many
+    images share one pass. Decoders with further tokens or outputs build on the pieces.
+    Constructor and parameter names are those of `MaskDecoder`.
+    """
+
+    def output_tokens(self) -> Tensor:
+        """Return the learned tokens that precede the prompt: iou, then the masks', (5, C)."""
+        return torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+
+    def tokens(self, sparse: Tensor) -> Tensor:
+        """Put the learned tokens before each prompt's.
+
+        Args:
+            sparse: Sparse prompt embeddings, (N, n, C); n may be 0.
+
+        Returns:
+            Tokens that enter the transformer, (N, 5 + n, C).
+        """
+        learned = self.output_tokens().expand(sparse.shape[0], -1, -1)
+        return torch.cat([learned, sparse], dim=1)
+
+    def image_side(self, image_embeddings: Tensor, dense: Tensor, image_index: Tensor) -> Tensor:
+        """Give each prompt its image and add the dense prompt.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            dense: Dense prompt embeddings, (N, C, g, g).
+            image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+
+        Returns:
+            What the tokens attend to, (N, C, g, g).
+
+        Raises:
+            ShapeError: Prompts, index and images do not fit together.
+        """
+        if image_index.shape != dense.shape[:1] or image_embeddings.shape[1:] != dense.shape[1:]:
+            raise ShapeError(
+                "dense prompts must be (N, C, g, g) with one image_index each and the images' "
+                f"(C, g, g); got dense {tuple(dense.shape)}, image_index "
+                f"{tuple(image_index.shape)}, image_embeddings {tuple(image_embeddings.shape)}."
+            )
+        return image_embeddings[image_index] + dense
+
+    def upscale(self, keys: Tensor, grid: int) -> Tensor:
+        """Bring the image tokens to the masks' resolution.
+
+        Args:
+            keys: Image tokens after the transformer, row by row, (N, g*g, C).
+            grid: Their grid g.
+
+        Returns:
+            Features of every mask pixel, (N, C/8, 4g, 4g).
+        """
+        maps = keys.transpose(1, 2).reshape(len(keys), -1, grid, grid)
+        upscaled: Tensor = self.output_upscaling(maps)
+        return upscaled
+
+    def hypernetwork(self, index: int, token: Tensor) -> Tensor:
+        """Turn mask token `index`, (N, C), into the weights of its mask, (N, C/8)."""
+        weights: Tensor = self.output_hypernetworks_mlps[index](token)
+        return weights
+
+    def mask_from(self, weights: Tensor, upscaled: Tensor) -> Tensor:
+        """Weigh the upscaled features.
+
+        Args:
+            weights: One mask's weights per prompt, (N, C/8).
+            upscaled: Features of every mask pixel, (N, C/8, 4g, 4g).
+
+        Returns:
+            Mask logits, (N, 4g, 4g).
+        """
+        logits = weights.unsqueeze(1) @ upscaled.flatten(2)
+        return logits.reshape(len(weights), *upscaled.shape[2:])
+
+    def sam_masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
+        """Predict every one of SAM's masks.
+
+        Args:
+            tokens: Tokens after the transformer, (N, n, C); rows 1 to 4 are the masks'.
+            upscaled: Features of every mask pixel, (N, C/8, 4g, 4g).
+
+        Returns:
+            Mask logits, (N, 4, 4g, 4g).
+        """
+        masks = [
+            self.mask_from(self.hypernetwork(i, tokens[:, 1 + i]), upscaled)
+            for i in range(len(self.output_hypernetworks_mlps))
+        ]
+        return torch.stack(masks, dim=1)
+
+    def decode(
+        self,
+        *,
+        image_embeddings: Tensor,
+        image_pe: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        image_index: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict SAM's masks for N prompts of B images.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            image_pe: Position code of the grid, (1, C, g, g).
+            sparse: Sparse prompt embeddings, (N, n, C).
+            dense: Dense prompt embeddings, (N, C, g, g).
+            image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+
+        Returns:
+            Mask logits, (N, 4, 4g, 4g), the first being the single-mask output and the others
+            the multimask outputs; and their predicted IoU, (N, 4).
+        """
+        source = self.image_side(image_embeddings, dense, image_index)
+        tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
+        upscaled = self.upscale(keys, source.shape[-1])
+        return self.sam_masks(tokens, upscaled), self.iou_prediction_head(tokens[:, 0])
