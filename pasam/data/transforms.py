@@ -1,0 +1,111 @@
+"""Geometry of an image and its masks: flip, large-scale jitter, and the squash of evaluation.
+
+Every resize is bilinear, with half-pixel centres and no antialias filter (spec section 7), done
+in float32. Images are truncated to uint8 afterwards, as the reference does. Masks stay uint8:
+their grey edges are rounded, but never across 128, the level every later rule compares with, so
+that `> 128` and `>= 128` hold for exactly the pixels for which they hold in float.
+"""
+
+# Shapes: H, W of the source; S the side of a view; K masks of one image.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pasam.errors import ShapeError
+
+IMAGE_PADDING = 128
+"""Grey value right of and below an image that the jitter made smaller than the view."""
+
+_SLACK = 1e-3  # float32 error of an interpolated constant; without it 200 may truncate to 199
+_LEVEL = 128.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What the network sees of one image."""
+
+    image: NDArray[np.uint8]
+    """RGB, (S, S, 3)."""
+    masks: NDArray[np.uint8]
+    """Labels with soft edges, (K, S, S), 0..255; one may have lost all foreground to the crop."""
+
+
+def augment(
+    image: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    *,
+    side: int,
+    jitter: tuple[float, float],
+    rng: np.random.Generator,
+) -> View:
+    """Flip, scale, crop and pad an image and its masks alike (spec section 7).
+
+    The image is flipped when a first random number is at least 0.5. Then a scale s, uniform over
+    `jitter`, fits the image into a square of round(s * side) pixels with its aspect kept; a
+    random part of at most `side` pixels per axis is cut out and padded right and below.
+
+    Args:
+        image: RGB image, (H, W, 3).
+        masks: Its masks, (K, H, W); K may be 0.
+        side: Height and width of the view in pixels.
+        jitter: Lowest and highest scale (the reference: 0.1 and 2.0).
+        rng: Source of the draws; always the same number of them.
+
+    Returns:
+        The view. Masks without foreground are kept, so that indices still match: filter them.
+
+    Raises:
+        ShapeError: The masks are not of the image's size.
+    """
+    if masks.ndim != 3 or masks.shape[1:] != image.shape[:2]:
+        raise ShapeError(
+            f"masks must be (K, H, W) with the image's height and width {image.shape[:2]}; got "
+            f"{masks.shape}."
+        )
+    flip = rng.random() >= 0.5
+    target = round(side * rng.uniform(*jitter))
+    scale = min(target / image.shape[0], target / image.shape[1])
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    top = int(rng.integers(0, max(0, height - side) + 1))
+    left = int(rng.integers(0, max(0, width - side) + 1))
+
+    def place(pixels: NDArray[np.uint8], padding: int, *, truncate: bool) -> NDArray[np.uint8]:
+        resized = _resize(pixels[:, ::-1] if flip else pixels, height, width, truncate=truncate)
+        part = resized[top : top + side, left : left + side]
+        canvas = np.full((side, side, *part.shape[2:]), padding, dtype=np.uint8)
+        canvas[: part.shape[0], : part.shape[1]] = part
+        return canvas
+
+    labels = np.zeros((len(masks), side, side), dtype=np.uint8)
+    for label, mask in zip(labels, masks, strict=True):
+        label[:] = place(mask, 0, truncate=False)
+    return View(image=place(image, IMAGE_PADDING, truncate=True), masks=labels)
+
+
+def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize an image (H, W, 3) to (S, S, 3) without keeping its aspect, as evaluation does."""
+    return _resize(image, side, side, truncate=True)
+
+
+def squash_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize a mask (H, W) to (S, S) without keeping its aspect; grey edges stay."""
+    return _resize(mask, side, side, truncate=False)
+
+
+def _resize(
+    pixels: NDArray[np.uint8], height: int, width: int, *, truncate: bool
+) -> NDArray[np.uint8]:
+    if pixels.shape[:2] == (height, width):
+        return np.ascontiguousarray(pixels)
+    source = np.ascontiguousarray(pixels, dtype=np.float32)
+    resized = cv2.resize(source, (width, height), interpolation=cv2.INTER_LINEAR)
+    if truncate:
+        return (resized + _SLACK).astype(np.uint8)
+    rounded = np.rint(resized)
+    rounded += (rounded == _LEVEL) * np.sign(resized - _LEVEL)
+    return rounded.astype(np.uint8)
