@@ -1,0 +1,170 @@
+"""Prompts follow the reference's rules and mixes, and stack without loss."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from pasam.data.prompts import (
+    Prompt,
+    collate_prompts,
+    foreground_points,
+    jittered_box,
+    noisy_mask,
+    sample_prompt,
+    tight_box,
+)
+from pasam.errors import DataError
+
+SQUARE = np.zeros((64, 64), np.uint8)
+SQUARE[10:31, 20:51] = 255
+SPECK = np.zeros((64, 64), np.uint8)
+SPECK[5, 5:14] = 255
+
+
+def shares(label: NDArray[np.uint8], mix: str, draws: int = 2100) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    kinds = Counter(
+        sample_prompt(label, mix=mix, mask_side=16, rng=rng).kind  # type: ignore[arg-type]
+        for _ in range(draws)
+    )
+    return {kind: count / draws for kind, count in kinds.items()}
+
+
+def test_tight_box_holds_inclusive_indices_of_pixels_above_128():
+    label = SQUARE.copy()
+    label[40, 60] = 128
+    np.testing.assert_array_equal(tight_box(label), [20, 10, 50, 30])
+
+
+def test_tight_box_of_nothing_is_an_error():
+    with pytest.raises(DataError, match="no pixel above 128"):
+        tight_box(np.full((4, 4), 128, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("mix", "expected"),
+    [
+        ("effective", {"box": 4 / 7, "points": 2 / 7, "mask": 1 / 7}),
+        ("thirds", {"box": 1 / 3, "points": 1 / 3, "mask": 1 / 3}),
+        (
+            "intended",
+            dict.fromkeys(
+                ["box", "points", "mask", "box+points", "box+mask", "points+mask",
+                 "box+points+mask"], 1 / 7,
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_mix_has_the_stated_shares(mix, expected):
+    assert shares(SQUARE, mix) == pytest.approx(expected, abs=0.035)
+
+
+@pytest.mark.parametrize(
+    ("mix", "expected"),
+    [
+        ("effective", {"box": 2 / 3, "mask": 1 / 3}),
+        ("thirds", {"box": 1 / 2, "mask": 1 / 2}),
+        ("intended", {"box": 1 / 3, "mask": 1 / 3, "box+mask": 1 / 3}),
+    ],
+)
+def test_fewer_than_ten_pixels_never_get_points(mix, expected):
+    assert shares(SPECK, mix) == pytest.approx(expected, abs=0.035)
+
+
+def test_ten_pixels_are_enough_for_points():
+    label = SPECK.copy()
+    label[5, 14] = 255
+    assert "points" in shares(label, "thirds", draws=60)
+
+
+@given(seed=st.integers(0, 10_000), mix=st.sampled_from(["effective", "intended", "thirds"]))
+@settings(max_examples=80, deadline=None)
+def test_the_parts_are_those_the_kind_names(seed, mix):
+    prompt = sample_prompt(SQUARE, mix=mix, mask_side=16, rng=np.random.default_rng(seed))
+    parts = {"box": prompt.box, "points": prompt.points, "mask": prompt.mask}
+    assert "+".join(name for name, part in parts.items() if part is not None) == prompt.kind
+    if prompt.mask is not None:
+        assert prompt.mask.shape == (16, 16)
+        assert set(np.unique(prompt.mask)) <= {0, 255}
+    if prompt.box is not None and mix != "intended":
+        np.testing.assert_array_equal(prompt.box, tight_box(SQUARE))
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_points_are_distinct_foreground_pixels_in_xy_order(seed):
+    points = foreground_points(SQUARE, rng=np.random.default_rng(seed)).astype(int)
+    assert points.shape == (10, 2)
+    assert len({tuple(point) for point in points}) == 10
+    assert (SQUARE[points[:, 1], points[:, 0]] == 255).all()
+
+
+def test_too_few_pixels_for_the_points_asked_for_is_an_error():
+    with pytest.raises(DataError, match="9 foreground pixels, 10 distinct points"):
+        foreground_points(SPECK, rng=np.random.default_rng(0))
+
+
+@given(
+    corners=st.tuples(*[st.integers(0, 99)] * 4), seed=st.integers(0, 10_000)
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_a_jittered_box_stays_near_and_inside(corners, seed):
+    x0, x1 = sorted(corners[:2])
+    y0, y1 = sorted(corners[2:])
+    box = np.array([x0, y0, x1, y1], np.float32)
+    moved = jittered_box(box, shape=(100, 100), rng=np.random.default_rng(seed))
+    limit = 0.2 * np.array([x1 - x0, y1 - y0] * 2)
+    assert (np.abs(moved - box) <= limit + 1e-4).all()
+    assert ((moved >= 0) & (moved <= 99)).all()
+    assert (moved[:2] <= moved[2:]).all()
+
+
+def test_a_noisy_mask_is_exact_away_from_edges_and_random_near_them():
+    label = np.zeros((256, 256), np.uint8)
+    label[64:192, 64:192] = 255
+    first, second = (noisy_mask(label, side=64, rng=np.random.default_rng(s)) for s in (0, 1))
+    small = torch.from_numpy(label[None, None] / np.float32(255))
+    small = functional.interpolate(small, size=(64, 64), mode="bilinear")
+    down = functional.interpolate(small, size=(8, 8), mode="bilinear")
+    up = functional.interpolate(down, size=(64, 64), mode="bilinear")
+    value, near = small.numpy()[0, 0], (small - up).abs().numpy()[0, 0] >= 0.01
+    np.testing.assert_array_equal(first[~near], (value > 0.5)[~near] * 255.0)
+    flipped = (first[near] != second[near]).mean()
+    assert 0.25 < flipped < 0.6
+
+
+def test_groups_hold_every_prompt_once_and_unchanged():
+    rng = np.random.default_rng(3)
+    prompts = [sample_prompt(SQUARE, mix="intended", mask_side=8, rng=rng) for _ in range(40)]
+    groups = collate_prompts(prompts)
+    assert sorted(np.concatenate([group.indices for group in groups])) == list(range(40))
+    for group in groups:
+        for row, index in enumerate(group.indices):
+            prompt = prompts[index]
+            assert (group.boxes is None) == (prompt.box is None)
+            if group.boxes is not None:
+                np.testing.assert_array_equal(group.boxes[row], prompt.box)
+            if group.points is not None:
+                np.testing.assert_array_equal(group.points[row], prompt.points)
+                assert (group.point_labels[row] == 1).all()
+            if group.masks is not None:
+                np.testing.assert_array_equal(group.masks[row, 0], prompt.mask)
+
+
+def test_different_numbers_of_points_do_not_share_a_group():
+    prompts = [
+        Prompt(kind="points", points=np.zeros((count, 2), np.float32)) for count in (3, 10, 3)
+    ]
+    groups = collate_prompts(prompts)
+    assert [group.indices.tolist() for group in groups] == [[0, 2], [1]]
+    assert groups[0].points.shape == (2, 3, 2)
+
+
+def test_no_prompts_make_no_groups():
+    assert collate_prompts([]) == []
