@@ -109,6 +109,21 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         ]
         return torch.stack(masks, dim=1)
 
+    @staticmethod
+    def best_of(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose each prompt's mask of the highest predicted IoU.
+
+        Args:
+            masks: Candidates, (N, M, 4g, 4g).
+            iou: Their predicted IoU, (N, M).
+
+        Returns:
+            The chosen masks, (N, 1, 4g, 4g), and their predicted IoU, (N, 1).
+        """
+        best = iou.argmax(dim=1, keepdim=True)
+        rows = torch.arange(len(iou), device=iou.device).unsqueeze(1)
+        return masks[rows, best], iou[rows, best]
+
     def decode(
         self,
         *,

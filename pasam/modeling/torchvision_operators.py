@@ -67,7 +67,7 @@ def _load_compiled() -> None:
         for library in sorted(Path(folder).glob("_C*")):
             if library.suffix in {".so", ".pyd", ".dylib"}:
                 try:
-                    torch.ops.load_library(str(library))
+                    torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
                 except OSError:
                     continue
 
@@ -78,14 +78,14 @@ def _define_missing() -> torch.library.Library | None:
     missing = [name for name in ("nms", "qnms") if not _is_defined(name)]
     if not missing:
         return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     kernels = {
         "nms": (non_maximum_suppression, "CompositeExplicitAutograd"),
         "qnms": (_quantised, "CompositeExplicitAutograd"),
     }
     for name in missing:
         kernel, key = kernels[name]
-        library.define(name + _SCHEMA)
+        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
         library.impl(name, kernel, key)  # type: ignore[no-untyped-call]
     return library
 
