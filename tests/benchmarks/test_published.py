@@ -1,0 +1,50 @@
+"""Tests of the published numbers."""
+
+import numpy as np
+import pytest
+
+from pasam.benchmarks.published import BENCHMARKS, MEAN, PUBLISHED, STAND_INS, published_for
+
+OURS = list(STAND_INS)
+
+
+@pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
+@pytest.mark.parametrize("metric", ["miou", "mbiou"])
+def test_published_means_are_the_means_of_the_published_benchmarks(model, metric):
+    values = {p.benchmark: getattr(p, metric) for p in PUBLISHED if p.model == model}
+    assert np.mean([values[name] for name in BENCHMARKS]) == pytest.approx(values[MEAN], abs=0.051)
+
+
+def test_of_sam_only_the_confirmed_mean_is_given():
+    sam = [p for p in PUBLISHED if p.model == "sam"]
+    assert [(p.benchmark, p.miou, p.mbiou) for p in sam] == [(MEAN, 79.5, 71.1)]
+
+
+def test_every_number_names_its_source_and_is_there_once():
+    assert all(p.source for p in PUBLISHED)
+    keys = [(p.model, p.benchmark) for p in PUBLISHED]
+    assert len(keys) == len(set(keys)) == 11
+
+
+def test_each_generated_family_stands_in_for_one_published_benchmark():
+    assert sorted(STAND_INS.values()) == sorted(BENCHMARKS)
+    found = published_for(OURS).set_index(["model", "benchmark"])
+    assert found.loc[("pa_sam", "thin_like"), "published_benchmark"] == "ThinObject"
+    assert found.loc[("pa_sam", "thin_like"), "miou"] == 92.7
+    assert found.loc[("hq_sam", "dis_like"), "mbiou"] == 70.4
+    assert found.loc[("sam", MEAN), "miou"] == 79.5
+
+
+@pytest.mark.parametrize("benchmarks", [OURS[:3], [*OURS, "horses"]])
+def test_the_published_mean_is_left_out_unless_the_run_has_the_same_four(benchmarks):
+    assert MEAN not in set(published_for(benchmarks)["benchmark"])
+
+
+def test_data_of_ones_own_has_no_published_numbers():
+    found = published_for(["horses", "roots"])
+    assert len(found) == 0
+    assert "published_benchmark" in found.columns
+
+
+def test_the_published_benchmarks_stand_for_themselves():
+    assert set(published_for(BENCHMARKS)["benchmark"]) == {*BENCHMARKS, MEAN}

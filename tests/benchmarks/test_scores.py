@@ -1,0 +1,132 @@
+"""Tests of the scores per image and of their file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pasam.benchmarks.scores import SCHEMA, read_scores, score_mask, write_scores
+from pasam.errors import DataError, ShapeError
+
+ROW = {
+    "model": "sam",
+    "benchmark": "dis",
+    "image_id": "dis/0001",
+    "prompt": "box",
+    "iou": 0.5,
+    "boundary_iou": 0.25,
+    "intersection": 10,
+    "union": 20,
+    "boundary_covers": False,
+    "area": 0.1,
+    "complexity": 1.5,
+    "height": 40,
+    "width": 60,
+}
+ROWS = [
+    {**ROW, "benchmark": benchmark, "image_id": image}
+    for benchmark, image in [("thin", "b"), ("dis", "c"), ("thin", "a"), ("dis", "b")]
+]
+
+
+def square(top: int, left: int, side: int, size: int = 100) -> np.ndarray:
+    mask = np.zeros((size, size), np.uint8)
+    mask[top : top + side, left : left + side] = 255
+    return mask
+
+
+def test_a_perfect_prediction_scores_one_on_both_metrics():
+    gt = square(20, 20, 60)
+    found = score_mask(gt, gt > 128, boundary_share=0.02)
+    assert (found["iou"], found["boundary_iou"]) == (1.0, 1.0)
+    assert found["intersection"] == found["union"] == 3600
+    assert found["boundary_covers"] is False
+
+
+def test_pixels_are_counted_and_the_scores_follow_from_them():
+    found = score_mask(square(20, 20, 40), square(20, 30, 40) > 0, boundary_share=0.02)
+    assert (found["intersection"], found["union"]) == (1200, 2000)
+    assert found["iou"] == pytest.approx(0.6)
+    assert found["boundary_iou"] < 0.6
+
+
+def test_soft_edges_count_as_foreground_above_128_only():
+    gt = np.array([[0, 128, 129, 255]], np.uint8)
+    found = score_mask(gt, np.ones((1, 4), np.bool_), boundary_share=0.02)
+    assert (found["intersection"], found["union"]) == (2, 4)
+
+
+def test_a_thin_object_is_covered_by_its_band():
+    gt = np.zeros((100, 100), np.uint8)
+    gt[:, 50:53] = 255
+    found = score_mask(gt, gt > 128, boundary_share=0.02)
+    assert found["boundary_covers"] is True
+
+
+def test_nothing_found_where_nothing_is_scores_one():
+    empty = np.zeros((30, 40), np.uint8)
+    found = score_mask(empty, empty > 128, boundary_share=0.02)
+    assert (found["iou"], found["boundary_iou"], found["union"]) == (1.0, 1.0, 0)
+
+
+def test_a_prediction_of_another_size_is_refused():
+    with pytest.raises(ShapeError, match=r"\(3, 4\) for \(4, 4\)"):
+        score_mask(np.zeros((4, 4), np.uint8), np.zeros((3, 4), np.bool_), boundary_share=0.02)
+
+
+def test_scores_come_back_as_they_were_written_sorted_by_benchmark_and_image(tmp_path):
+    write_scores(ROWS, tmp_path / "deep" / "sam.parquet")
+    frame = read_scores(tmp_path / "deep" / "sam.parquet")
+    places = list(zip(frame["benchmark"], frame["image_id"], strict=True))
+    assert places == [("dis", "b"), ("dis", "c"), ("thin", "a"), ("thin", "b")]
+    assert frame.columns.tolist() == SCHEMA.names
+    assert frame.iloc[0].to_dict() == {**ROW, "benchmark": "dis", "image_id": "b"}
+
+
+def test_the_order_of_evaluation_leaves_no_trace_in_the_bytes(tmp_path):
+    write_scores(ROWS, tmp_path / "a.parquet")
+    write_scores(pd.DataFrame(ROWS[::-1])[SCHEMA.names[::-1]], tmp_path / "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_several_files_make_one_frame(tmp_path):
+    write_scores(ROWS, tmp_path / "sam.parquet")
+    write_scores([{**row, "model": "pa_sam"} for row in ROWS], tmp_path / "pa.parquet")
+    frame = read_scores(tmp_path / "sam.parquet", tmp_path / "pa.parquet")
+    assert frame["model"].tolist() == ["pa_sam", "sam"] * 4
+
+
+def test_no_rows_make_a_file_without_rows(tmp_path):
+    write_scores([], tmp_path / "none.parquet")
+    assert len(read_scores(tmp_path / "none.parquet")) == 0
+
+
+def test_a_missing_and_an_unknown_column_are_named(tmp_path):
+    row = {key: value for key, value in ROW.items() if key != "iou"}
+    with pytest.raises(DataError, match=r"lack \['iou'\] and have unknown \['seconds'\]"):
+        write_scores([{**row, "seconds": 1.0}], tmp_path / "a.parquet")
+
+
+def test_a_row_that_is_there_twice_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"1 rows are there twice, the first is \(dis, dis/0001"):
+        write_scores([ROW, ROW], tmp_path / "a.parquet")
+
+
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path):
+    with pytest.raises(DataError, match="do not fit the score columns"):
+        write_scores([{**ROW, "iou": "high"}], tmp_path / "a.parquet")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.parquet does not exist"):
+        read_scores(tmp_path / "gone.parquet")
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_text("scores", encoding="utf-8")
+    with pytest.raises(DataError, match="is not a parquet file of scores"):
+        read_scores(tmp_path / "a.parquet")
+
+
+def test_no_file_at_all_is_refused():
+    with pytest.raises(DataError, match="No score file"):
+        read_scores()

@@ -1,0 +1,141 @@
+"""Tests of the bootstrap intervals."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pasam.errors import DataError, ParamsError, ShapeError
+from pasam.metrics.bootstrap import by_stratum, interval, paired_difference
+
+SETTINGS = {"draws": 200, "confidence": 0.95, "seed": 0}
+scores = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
+benchmarks = st.dictionaries(st.sampled_from(["dis", "coift", "thin"]), scores, min_size=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(benchmarks)
+def test_the_mean_weighs_benchmarks_alike_and_the_interval_stays_within_the_values(groups):
+    found = interval(groups, **SETTINGS)
+    assert found.mean == pytest.approx(np.mean([v.mean() for v in groups.values()]))
+    lowest, highest = (np.mean([f(v) for v in groups.values()]) for f in (np.min, np.max))
+    assert lowest - 1e-9 <= found.low <= found.high <= highest + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(benchmarks)
+def test_the_order_of_benchmarks_does_not_matter(groups):
+    assert interval(dict(reversed(groups.items())), **SETTINGS) == interval(groups, **SETTINGS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(scores)
+def test_a_model_against_itself_differs_by_exactly_nothing(values):
+    found = paired_difference(values, values.copy(), ["dis"] * len(values), **SETTINGS)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.better, found.worse, found.tied) == (0.0, 0.0, 1.0)
+    assert found.verdict == "no difference shown"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12))
+def test_swapping_the_models_mirrors_the_difference(pairs):
+    a, b = np.array(pairs).T
+    strata = ["dis" if i % 2 else "thin" for i in range(len(a))]
+    one, other = (paired_difference(x, y, strata, **SETTINGS) for x, y in ((a, b), (b, a)))
+    assert (one.mean, one.low) == pytest.approx((-other.mean, -other.high))
+    assert (one.better, one.worse, one.tied) == (other.worse, other.better, other.tied)
+
+
+def test_one_seed_gives_one_result_and_another_seed_another():
+    groups = {"dis": np.linspace(0, 1, 30)}
+    again = interval(groups, **SETTINGS)
+    assert again == interval(groups, **SETTINGS)
+    assert again.low != interval(groups, **{**SETTINGS, "seed": 1}).low
+
+
+def test_draws_are_the_same_for_all_models_so_a_shift_shifts_the_interval():
+    values = np.random.default_rng(0).random(40)
+    low, high = interval({"dis": values}, **SETTINGS), interval({"dis": values + 2}, **SETTINGS)
+    assert high.low - low.low == pytest.approx(2)
+    assert high.high - low.high == pytest.approx(2)
+
+
+def test_pairing_finds_a_small_gain_that_hard_images_would_hide():
+    generator = np.random.default_rng(0)
+    b = generator.random(60)
+    found = paired_difference(b + 0.01, b, ["dis"] * 60, **SETTINGS)
+    assert found.low == pytest.approx(0.01)
+    assert found.verdict == "gain shown"
+    assert found.better == 1.0
+    alone = interval({"dis": b}, **SETTINGS)
+    assert alone.high - alone.low > 0.05
+
+
+def test_a_clear_loss_is_called_a_loss():
+    b = np.linspace(0, 1, 20)
+    assert paired_difference(b - 0.1, b, ["dis"] * 20, **SETTINGS).verdict == "loss shown"
+
+
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
+    generator = np.random.default_rng(5)
+    hits = 0
+    for trial in range(200):
+        groups = {
+            name: generator.normal(shift, 0.1, 40) for name, shift in (("a", 0.2), ("b", 0.6))
+        }
+        found = interval(groups, draws=300, confidence=0.9, seed=trial)
+        hits += found.low <= 0.4 <= found.high
+    assert 0.84 <= hits / 200 <= 0.95
+
+
+def test_the_interval_is_as_wide_as_theory_says():
+    values = np.random.default_rng(1).normal(0, 1, 400)
+    found = interval({"dis": values}, draws=4000, confidence=0.95, seed=0)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
+
+
+def test_ten_thousand_draws_of_240_images_take_well_under_half_a_second():
+    values, strata = np.random.default_rng(0).random(240), list("abcd") * 60
+    start = time.process_time()
+    paired_difference(values, values[::-1], strata, draws=10_000, confidence=0.95, seed=0)
+    assert time.process_time() - start < 0.5
+
+
+def test_values_are_split_by_benchmark_in_their_order():
+    found = {k: v.tolist() for k, v in by_stratum(np.array([1.0, 2.0, 3.0]), ["b", "a", "b"])}
+    assert found == {"a": [2.0], "b": [1.0, 3.0]}
+
+
+def test_unequal_lengths_are_refused_with_both_sizes():
+    with pytest.raises(ShapeError, match=r"\(3,\) and \(2,\) scores for 3 images"):
+        paired_difference(np.ones(3), np.ones(2), ["a"] * 3, **SETTINGS)
+
+
+def test_scores_of_two_dimensions_are_refused():
+    with pytest.raises(ShapeError, match=r"'dis' must be one per image, \(n,\); got \(2, 2\)"):
+        interval({"dis": np.ones((2, 2))}, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({}, "There is no benchmark"),
+        ({"dis": np.array([])}, "'dis' holds no scored image"),
+        ({"dis": np.array([0.5, np.nan])}, "'dis' holds 1 scores that are not finite, of 2"),
+    ],
+)
+def test_unusable_scores_are_refused(groups, message):
+    with pytest.raises(DataError, match=message):
+        interval(groups, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"draws": 0}, "report.draws is 0"), ({"confidence": 1.0}, "report.confidence is 1.0")],
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(ParamsError, match=message):
+        interval({"dis": np.ones(3)}, **{**SETTINGS, **change})
