@@ -1,0 +1,161 @@
+"""The manifest describes masks truly, is written to the same bytes, and is read strictly."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pasam.data.images import write_png
+from pasam.data.manifest import (
+    COLUMNS,
+    complexity,
+    describe_pair,
+    file_sha256,
+    manifest_frame,
+    project_path,
+    read_manifest,
+    write_manifest,
+)
+from pasam.errors import DataError
+
+LABEL = np.zeros((4, 5), np.uint8)
+LABEL[:2] = 255
+LABEL[2] = 128
+
+
+def row(folder: Path, *, split: str = "train", dataset: str = "cats", mask: str = "gt/a_0.png"):
+    write_png(folder / "im/a.png", np.zeros((4, 5, 3), np.uint8))
+    write_png(folder / mask, LABEL)
+    return describe_pair(
+        split=split, dataset=dataset, image=folder / "im/a.png", mask=folder / mask,
+        label=LABEL, image_sha256=file_sha256(folder / "im/a.png"),
+    )  # fmt: skip
+
+
+def disk(radius: int) -> np.ndarray:
+    return cv2.circle(np.zeros((260, 260), np.uint8), (130, 130), radius, 255, -1)
+
+
+@given(radius=st.integers(12, 120))
+@settings(max_examples=30, deadline=None)
+def test_a_disk_has_complexity_one(radius):
+    assert complexity(disk(radius)) == pytest.approx(1, abs=0.06)
+
+
+def test_complexity_counts_holes_and_rises_with_detail():
+    ring = disk(100) - disk(50)
+    expected = (2 * math.pi * 150) ** 2 / (4 * math.pi * math.pi * (100**2 - 50**2))
+    assert complexity(ring) == pytest.approx(expected, rel=0.03)
+
+
+def test_complexity_does_not_depend_on_scale():
+    small, large = disk(25), disk(100)
+    small[128:132, 130:160] = 255
+    large[122:138, 130:250] = 255
+    assert complexity(large) == pytest.approx(complexity(small), rel=0.06)
+
+
+def test_an_empty_mask_has_complexity_zero():
+    assert complexity(np.full((3, 3), 128, np.uint8)) == 0
+
+
+def test_a_row_has_every_column_and_the_true_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = row(tmp_path / "own")
+    assert tuple(values) == COLUMNS
+    assert values["id"] == "cats/a_0"
+    assert (values["height"], values["width"], values["area"]) == (4, 5, 0.5)
+    assert (values["image"], values["mask"]) == ("own/im/a.png", "own/gt/a_0.png")
+    content = (tmp_path / "own/gt/a_0.png").read_bytes()
+    assert values["mask_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_mask_in_its_images_folder_carries_the_images_name(tmp_path):
+    assert row(tmp_path, mask="gt/a/left.png")["id"] == "cats/a_left"
+
+
+def test_paths_are_relative_inside_the_project_and_absolute_outside(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    assert project_path(Path("data/own/../own/a.png")) == "data/own/a.png"
+    assert project_path(tmp_path / "project" / "b.png") == "b.png"
+    assert project_path(Path("../c.png")) == (tmp_path / "c.png").as_posix()
+
+
+def test_rows_are_sorted_and_survive_the_file(tmp_path):
+    rows = [
+        row(tmp_path, split="val", dataset="cats"),
+        row(tmp_path, dataset="dogs"),
+        row(tmp_path, dataset="ants", mask="gt/b.png"),
+        row(tmp_path, dataset="ants"),
+    ]
+    frame = manifest_frame(rows)
+    assert frame["id"].tolist() == ["ants/a_0", "ants/b", "dogs/a_0", "cats/a_0"]
+    write_manifest(frame, tmp_path / "new/manifest.parquet")
+    back = read_manifest(tmp_path / "new/manifest.parquet")
+    assert tuple(back.columns) == COLUMNS
+    pd.testing.assert_frame_equal(back, frame, check_dtype=False)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["manifest.parquet"]
+
+
+def test_the_order_of_rows_does_not_change_the_bytes(tmp_path):
+    rows = [row(tmp_path, mask=f"gt/{name}.png") for name in ("b", "a", "c")]
+    for name, order in (("one", rows), ("two", rows[::-1])):
+        write_manifest(manifest_frame(order), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_two_masks_of_one_id_are_refused_by_name(tmp_path):
+    rows = [row(tmp_path / "x"), row(tmp_path / "y")]
+    with pytest.raises(DataError, match=r"x/gt/a_0\.png and .*y/gt/a_0\.png .*'cats/a_0'"):
+        manifest_frame(rows)
+
+
+def test_a_frame_without_a_column_is_not_written(tmp_path):
+    frame = manifest_frame([row(tmp_path)]).drop(columns="area")
+    with pytest.raises(DataError, match=r"lacks \['area'\]"):
+        write_manifest(frame, tmp_path / "m.parquet")
+
+
+def test_a_value_of_another_type_is_not_written(tmp_path):
+    frame = manifest_frame([{**row(tmp_path), "height": "tall"}])
+    with pytest.raises(DataError, match="does not fit its columns.*tall"):
+        write_manifest(frame, tmp_path / "m.parquet")
+    assert not (tmp_path / "m.parquet").exists()
+
+
+def test_a_missing_manifest_says_how_to_make_it(tmp_path):
+    with pytest.raises(DataError, match=r"m\.parquet does not exist. Run `dvc repro prepare`"):
+        read_manifest(tmp_path / "m.parquet")
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "m.parquet").write_text("id,split")
+    with pytest.raises(DataError, match="is not a parquet file"):
+        read_manifest(tmp_path / "m.parquet")
+
+
+def test_missing_and_mistyped_columns_are_named(tmp_path):
+    write_manifest(manifest_frame([row(tmp_path)]), tmp_path / "m.parquet")
+    table = pq.read_table(tmp_path / "m.parquet").drop_columns(["mask"])
+    place = table.schema.get_field_index("height")
+    table = table.set_column(place, "height", pa.array(["4"]))
+    pq.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises(
+        DataError, match="mask is missing, expected string; height is string, expected int32"
+    ):
+        read_manifest(tmp_path / "m.parquet")
+
+
+def test_an_unknown_split_is_named(tmp_path):
+    write_manifest(manifest_frame([row(tmp_path, split="dev")]), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match=r"\['dev'\]"):
+        read_manifest(tmp_path / "m.parquet")
