@@ -21,7 +21,7 @@ POINTS = 10
 """Points of a points prompt; a label with fewer foreground pixels gets none."""
 
 KINDS: dict[Mix, tuple[str, ...]] = {
-    # The reference names seven kinds but uses only the first part of each name (spec section 7).
+    # The reference names seven kinds but uses only the first part of each name.
     "effective": ("box",) * 4 + ("points",) * 2 + ("mask",),
     "intended": (
         "box", "points", "mask", "box+points", "box+mask", "points+mask", "box+points+mask",
@@ -96,7 +96,7 @@ def tight_box(label: NDArray[np.uint8]) -> NDArray[np.float32]:
 def sample_prompt(
     label: NDArray[np.uint8], *, mix: Mix, mask_side: int, rng: np.random.Generator
 ) -> Prompt:
-    """Draw one prompt for a label (spec section 7).
+    """Draw one prompt for a label, by the reference's rules.
 
     Mixes: `effective` is what the reference comes down to (box 4/7, points 2/7, mask 1/7),
     `thirds` takes each with 1/3, `intended` takes the seven names with 1/7 each, combines what a

@@ -1,6 +1,6 @@
 """Geometry of an image and its masks: flip, large-scale jitter, and the squash of evaluation.
 
-Every resize is bilinear, with half-pixel centres and no antialias filter (spec section 7), done
+Every resize is bilinear, with half-pixel centres and no antialias filter, as in the reference, done
 in float32. Images are truncated to uint8 afterwards, as the reference does. Masks stay uint8:
 their grey edges are rounded, but never across 128, the level every later rule compares with, so
 that `> 128` and `>= 128` hold for exactly the pixels for which they hold in float.
@@ -43,7 +43,7 @@ def augment(
     jitter: tuple[float, float],
     rng: np.random.Generator,
 ) -> View:
-    """Flip, scale, crop and pad an image and its masks alike (spec section 7).
+    """Flip, scale, crop and pad an image and its masks alike, as the reference trains.
 
     The image is flipped when a first random number is at least 0.5. Then a scale s, uniform over
     `jitter`, fits the image into a square of round(s * side) pixels with its aspect kept; a
