@@ -1,0 +1,48 @@
+# Every target makes its own environment in .venv on first use; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := $(or $(PYTHON),$(shell command -v python3.11 || command -v python3))
+VENV := .venv
+READY := $(VENV)/.ready
+
+# Stages call `python`: it has to be the one of the environment.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+
+.PHONY: help reproduce test check pretrain clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+reproduce: $(READY) ## Run the pipeline as far as anything changed; print Table 1 and the figure's path
+	@dvc repro
+	@pasam report show
+
+test: $(READY) ## Run the fast tests
+	@pytest
+
+check: $(READY) ## Lint, format, types and layers, changing nothing
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@lint-imports
+
+pretrain: $(READY) ## Train the small base anew (hours); its weights are part of the repository
+	@dvc repro --force --single-item pretrain
+
+clean: ## Remove the environment and the tools' caches; data and results stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@find pasam pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Installing the environment into $(VENV); this takes some minutes, once."
+	@$(PYTHON) -m venv $(VENV)
+	@python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@python -m pip check
+	@touch $@

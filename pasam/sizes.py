@@ -1,0 +1,110 @@
+"""The sizes of a whole run (smoke, default, paper) and how one becomes `params.yaml`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from pasam.errors import ParamsError
+from pasam.params import (
+    DEFAULT_PATH,
+    BaseParams,
+    DataParams,
+    EmbedParams,
+    EvaluateParams,
+    PretrainParams,
+    ReportParams,
+    TrainParams,
+    load_section,
+    load_variant,
+    read_params,
+)
+
+FOLDER = Path("params")
+
+SECTIONS: dict[str, type] = {
+    "data": DataParams,
+    "base": BaseParams,
+    "pretrain": PretrainParams,
+    "embed": EmbedParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "report": ReportParams,
+}
+"""Dataclass of every section but `models`, whose entries are told apart by their decoder."""
+
+
+def known_sizes(folder: Path = FOLDER) -> list[str]:
+    """Name the sizes that a folder offers, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def validate(path: Path = DEFAULT_PATH) -> None:
+    """Read every section of a params file, and check what two sections must agree on.
+
+    Raises:
+        ParamsError: A section or key is missing, unknown or impossible, or `evaluate.models`
+            names a model that `models` lacks.
+    """
+    content = read_params(path)
+    unknown = sorted(str(key) for key in content if key not in {*SECTIONS, "models"})
+    if unknown:
+        raise ParamsError(
+            f"{path} has unknown sections {unknown}. It must have exactly {[*SECTIONS, 'models']}."
+        )
+    for name, section in SECTIONS.items():
+        load_section(section, name, path)
+    models = content.get("models")
+    if not isinstance(models, dict) or not models:
+        raise ParamsError(
+            f"{path}: models is {models!r}, expected a mapping with one model or more."
+        )
+    for model in models:
+        load_variant(model, path)
+    strangers = sorted(set(load_section(EvaluateParams, "evaluate", path).models) - set(models))
+    if strangers:
+        raise ParamsError(
+            f"{path}: evaluate.models names {strangers}, but models has only {sorted(models)}."
+        )
+
+
+def use_size(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH) -> list[str]:
+    """Put a size in place as the params file; nothing is written unless it is valid.
+
+    Args:
+        name: One of `known_sizes(folder)`.
+        folder: Where the sizes lie.
+        target: The params file to replace. It need not exist.
+
+    Returns:
+        Lines of the unified diff from the old content to the new one; empty if nothing changed.
+
+    Raises:
+        ParamsError: There is no such size, or its file is not valid.
+    """
+    if name not in known_sizes(folder):
+        raise ParamsError(
+            f"there is no size '{name}' in {folder}/. Known sizes: {known_sizes(folder)}."
+        )
+    source = folder / f"{name}.yaml"
+    validate(source)
+    new = source.read_text(encoding="utf-8")
+    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    if new != old:
+        _replace(target, new)
+    return list(
+        difflib.unified_diff(
+            old.splitlines(), new.splitlines(), str(target), str(source), lineterm=""
+        )
+    )
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write beside the target and rename, so that no reader meets half a file."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

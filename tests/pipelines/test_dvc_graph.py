@@ -1,0 +1,162 @@
+"""dvc.yaml agrees with the stages' code: dependencies, flags and params.
+
+DVC does not follow imports: a module missing among the `deps` of a stage means results that stay
+stale after the module changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SIZES = sorted((ROOT / "params").glob("*.yaml"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml after templating."""
+
+    name: str
+    command: list[str]
+    deps: frozenset[Path]
+    params: frozenset[str]
+
+    @property
+    def module(self) -> Path:
+        """The stage's own file, relative to the root."""
+        dotted = self.command[self.command.index("-m") + 1]
+        return Path(*dotted.split(".")).with_suffix(".py")
+
+
+def load_stages() -> list[Stage]:
+    with Repo(str(ROOT)) as repo:
+        return [
+            Stage(
+                name=stage.addressing,
+                command=shlex.split(stage.cmd if isinstance(stage.cmd, str) else stage.cmd[-1]),
+                deps=frozenset(
+                    Path(dep.def_path)
+                    for dep in stage.deps
+                    if not isinstance(dep, ParamsDependency)
+                ),
+                params=frozenset(
+                    key
+                    for dep in stage.deps
+                    if isinstance(dep, ParamsDependency)
+                    for key in dep.params
+                ),
+            )
+            for stage in repo.index.stages
+            if stage.cmd
+        ]
+
+
+STAGES = load_stages()
+each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+def imported_modules(path: Path) -> set[Path]:
+    """The project's own modules that a file imports at any depth of its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join(path.parent.parts[: len(path.parent.parts) + 1 - node.level])
+            origin = node.module or "" if not node.level else f"{package}.{node.module or ''}"
+            names.update(f"{origin.strip('.')}.{alias.name}" for alias in node.names)
+            names.add(origin.strip("."))
+    ours = [name for name in names if name.split(".")[0] in {"pasam", "pipelines"}]
+    files = {Path(*name.split(".")).with_suffix(".py") for name in ours}
+    return {file for file in files if (ROOT / file).is_file()}
+
+
+def import_closure(path: Path) -> set[Path]:
+    """A file and every module of the project that it needs, however indirectly.
+
+    `__init__.py` files are left out: a test of the source tree holds that they do nothing.
+    """
+    found, open_ends = {path}, [path]
+    while open_ends:
+        for module in imported_modules(open_ends.pop()) - found:
+            found.add(module)
+            open_ends.append(module)
+    return found
+
+
+def stage_function(stage: Stage) -> ast.FunctionDef:
+    tree = ast.parse((ROOT / stage.module).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return next(node for node in functions if node.name == stage.module.stem)
+
+
+def sections_and_flags(stage: Stage) -> tuple[dict[str, str], set[str]]:
+    """Split a stage's arguments as the stage runner does: name -> dataclass, and flags."""
+    arguments = stage_function(stage).args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    kinds = {argument.arg: ast.unparse(argument.annotation) for argument in every}
+    sections = {name: kind for name, kind in kinds.items() if kind.endswith("Params")}
+    return sections, {f"--{name.replace('_', '-')}" for name in kinds.keys() - sections.keys()}
+
+
+def test_there_is_a_stage_for_every_file_of_stages_and_the_reverse():
+    files = {path.relative_to(ROOT) for path in (ROOT / "pipelines" / "stages").glob("*.py")}
+    files.discard(Path("pipelines/stages/__init__.py"))
+    assert files
+    assert {stage.module for stage in STAGES} == files
+
+
+def test_the_closure_follows_indirect_imports():
+    assert Path("pasam/errors.py") in import_closure(Path("pasam/sizes.py"))
+    assert Path("pasam/params.py") in import_closure(Path("pasam/cli.py"))
+
+
+@each_stage
+def test_a_stage_depends_on_all_the_code_that_it_imports(stage):
+    lacking = {
+        str(file)
+        for file in import_closure(stage.module)
+        if file not in stage.deps and not stage.deps & set(file.parents)
+    }
+    assert lacking == set(), f"add to the deps of {stage.name} in dvc.yaml: {sorted(lacking)}"
+
+
+@each_stage
+def test_a_stage_depends_on_no_code_that_is_gone(stage):
+    code = [dep for dep in stage.deps if dep.parts[0] in {"pasam", "pipelines"}]
+    assert [str(dep) for dep in code if not (ROOT / dep).exists()] == []
+
+
+@each_stage
+def test_a_stages_command_gives_exactly_the_flags_of_its_signature(stage):
+    given = [word for word in stage.command if re.fullmatch(r"--[a-z][a-z0-9-]*", word)]
+    assert len(given) == len(set(given))
+    assert set(given) == sections_and_flags(stage)[1]
+
+
+@each_stage
+def test_a_stage_watches_every_section_that_it_reads(stage):
+    sections, _ = sections_and_flags(stage)
+    watched = {key.split(".")[0] for key in stage.params}
+    read = {"models" if kind == "VariantParams" else name for name, kind in sections.items()}
+    assert watched == read
+
+
+@each_stage
+@pytest.mark.parametrize("size", SIZES, ids=lambda path: path.stem)
+def test_a_watched_param_exists_in_every_size(stage, size):
+    content = yaml.safe_load(size.read_text())
+    for key in stage.params:
+        node = content
+        for part in key.split("."):
+            assert part in node, f"{size.name} lacks {key}"
+            node = node[part]

@@ -1,0 +1,145 @@
+"""From a stage's signature to its command line, parameters and exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pasam.errors import DataError, TransientError
+from pasam.params import HqSamParams, PaSamParams, TrainParams, VariantParams
+from pipelines.stage_runner import run
+
+
+@pytest.fixture(autouse=True)
+def _restore_signal_handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def params_file(root):
+    return ["--params-file", str(root / "params" / "default.yaml")]
+
+
+def test_sections_come_from_the_params_file_and_the_rest_from_flags(params_file):
+    seen = {}
+
+    def stage(train: TrainParams, model_path: Path, model: str, repeats: int) -> None:
+        """Do something."""
+        seen.update(train=train, model_path=model_path, model=model, repeats=repeats)
+
+    run(stage, ["--model-path", "a/b.pt", "--model", "pa_sam", "--repeats", "3", *params_file])
+    assert seen.pop("train").seed == 42
+    assert seen == {"model_path": Path("a/b.pt"), "model": "pa_sam", "repeats": 3}
+
+
+@pytest.mark.parametrize(("model", "cls"), [("hq_sam", HqSamParams), ("pa_sam", PaSamParams)])
+def test_a_variant_is_the_entry_that_model_names(model, cls, params_file):
+    seen = []
+
+    def stage(variant: VariantParams, model: str) -> None:
+        seen.append(variant)
+
+    run(stage, ["--model", model, *params_file])
+    assert isinstance(seen[0], cls)
+
+
+def test_a_tuple_takes_one_value_or_more(params_file):
+    seen = []
+
+    def stage(scores: tuple[Path, ...]) -> None:
+        seen.append(scores)
+
+    run(stage, ["--scores", "a", "b", *params_file])
+    assert seen == [(Path("a"), Path("b"))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: --manifest"),
+        (["--manifest", "a", "--manifst", "b"], "unrecognized arguments: --manifst b"),
+        (["--mani", "a"], "required: --manifest"),
+    ],
+)
+def test_flags_are_required_and_never_guessed(arguments, message, capsys):
+    def stage(manifest: Path) -> None:
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as caught:
+        run(stage, arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "code"), [(DataError("bad"), 2), (TransientError("bad"), 75)])
+def test_a_deliberate_error_is_one_line_and_its_exit_code(error, code, capsys):
+    def stage() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run(stage, [])
+    assert caught.value.code == code
+    assert capsys.readouterr().err == "error: bad\n"
+
+
+def test_a_wrong_params_file_stops_the_stage_before_it_starts(tmp_path, capsys):
+    def stage(train: TrainParams) -> None:
+        raise AssertionError
+
+    (tmp_path / "params.yaml").write_text("train: {seeed: 1}\n")
+    with pytest.raises(SystemExit) as caught:
+        run(stage, ["--params-file", str(tmp_path / "params.yaml")])
+    assert caught.value.code == 2
+    assert re.search(r"error: .*unknown \['seeed'\]", capsys.readouterr().err)
+
+
+def test_an_unexpected_error_keeps_its_traceback():
+    def stage() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(stage, [])
+
+
+STAGE = '''
+import time
+from pathlib import Path
+from pipelines.stage_runner import run
+
+def work(state: Path) -> None:
+    """Work until stopped, then save."""
+    state.write_text("started")
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        state.write_text("saved")
+        raise
+
+run(work)
+'''
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_stage_saves_its_state_and_leaves_quietly(number, code, tmp_path, root):
+    state = tmp_path / "state"
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAGE, "--state", str(state)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    deadline = time.monotonic() + 30
+    while not (state.exists() and state.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, state.read_text(), errors) == (code, "saved", "")

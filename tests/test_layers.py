@@ -1,0 +1,108 @@
+"""The shape of the source tree: small light modules, each with its test.
+
+Which module may import which is import-linter's business (`make check`).
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for folder in ("pasam", "pipelines")
+    for path in (ROOT / folder).rglob("*.py")
+)
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+INITS = [path for path in MODULES if path.name == "__init__.py"]
+CODE = [path for path in MODULES if path.name != "__init__.py"]
+
+VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "base", "legacy", "v2"}
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 40
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function from `def` on, its docstring left out."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return lines
+    docstring = function.body[0]
+    return lines - ((docstring.end_lineno or docstring.lineno) - docstring.lineno + 1)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys; before = set(sys.modules); import pasam; print(set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "{'pasam'}\n"
+
+
+@pytest.mark.parametrize("path", INITS, ids=str)
+def test_a_folder_re_exports_nothing(path):
+    kinds = {type(node) for node in tree(path).body}
+    assert kinds <= {ast.Expr, ast.Assign}
+    assert not any(isinstance(node, ast.Call) for node in ast.walk(tree(path)))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_opens_with_what_lives_there(path):
+    docstring = ast.get_docstring(tree(path)) or ""
+    first, _, rest = docstring.partition("\n")
+    assert first.endswith((".", ":"))
+    assert not rest or rest.startswith("\n")
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=str)
+def test_a_file_is_short_and_its_name_says_something(path):
+    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    assert path.stem not in VAGUE_NAMES
+
+
+@pytest.mark.parametrize("path", CODE, ids=str)
+def test_a_function_fits_the_eye(path):
+    functions = [
+        node
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {node.name: code_lines(node) for node in functions}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST_FUNCTION} == {}
+
+
+@pytest.mark.parametrize("path", CODE, ids=str)
+def test_a_module_has_a_test_file_of_its_name(path):
+    inside = path.relative_to("pasam") if path.parts[0] == "pasam" else path
+    mirror = Path("tests") / inside.with_name(f"test_{inside.name}")
+    assert (ROOT / mirror).is_file(), f"{path} has no {mirror}"
+
+
+@pytest.mark.parametrize("path", CODE, ids=str)
+def test_paths_of_the_pipeline_stand_in_dvc_yaml_only(path):
+    if path == Path("pasam/cli.py"):
+        return  # where a person looks at results
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    named = [
+        node.value
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+        and node.value.split("/")[0] in {"data", "reports"}
+        and "/" in node.value
+    ]
+    assert named == []

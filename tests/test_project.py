@@ -1,0 +1,81 @@
+"""The files round the code agree with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def pins(root):
+    lines = (root / "requirements.lock").read_text().splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def committed(root, name):
+    """The last commit's text of a file; outside a git checkout, the file's own."""
+    done = subprocess.run(
+        ["git", "show", f"HEAD:{name}"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return done.stdout if done.returncode == 0 else (root / name).read_text()
+
+
+def test_the_params_file_is_committed_at_its_default_size(root):
+    assert committed(root, "params.yaml") == committed(root, "params/default.yaml")
+
+
+def test_the_lock_holds_plain_pins_only(pins, root):
+    assert all(Version(version).local is None for version in pins.values())
+    assert "://" not in (root / "requirements.lock").read_text()
+    assert pins["torch"] == "2.13.0"
+
+
+def test_the_lock_satisfies_every_requirement_of_the_project(project, pins):
+    versions = {canonicalize_name(name): Version(version) for name, version in pins.items()}
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["dev"],
+        *project["build-system"]["requires"],
+    ]
+    for requirement in map(Requirement, wanted):
+        assert versions[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_make_help_names_every_target(root):
+    text = (root / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
+    listed = re.findall(r"^ *make ([a-z]+) +\w", done.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(phony[1].split())
+
+
+def test_continuous_integration_runs_only_what_the_readme_says(root):
+    script = (root / ".ci" / "run").read_text()
+    commands = [line for line in script.splitlines() if line.startswith("make ")]
+    assert "make test" in commands
+    readme = (root / "README.md").read_text()
+    assert [command for command in commands if command not in readme] == []
+
+
+def test_pre_commit_runs_the_commands_of_make_check(root):
+    hooks = (root / ".pre-commit-config.yaml").read_text()
+    recipe = (root / "Makefile").read_text().partition("\ncheck:")[2].partition("\n\n")[0]
+    for tool in re.findall(r"^\t@(\S+(?: check| format --check)?)", recipe, re.MULTILINE):
+        assert f".venv/bin/{tool}" in hooks
+
+
+@pytest.mark.parametrize("path", ["requirements.lock", "Makefile", ".ci/run", "dvc.yaml"])
+def test_nothing_depends_on_one_machine(path, root):
+    assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work|opt)/", (root / path).read_text())
