@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,7 +29,8 @@ _GAP = 0.09
 _LABEL = 0.42  # Room left of a row for its benchmark and image.
 _SCORE = 0.2  # Room above a row for the scores.
 _TOP = 0.95
-_FOOT = 0.72
+_FOOT = 0.8
+_NAME = 22  # Letters of an image's name that fit beside its row.
 _PIXELS = 640  # Longest side of a picture as drawn; larger ones are averaged down.
 
 _Draw = Callable[[Axes, Example], None]
@@ -50,7 +50,7 @@ def comparison_figure(examples: Sequence[Example], path: Path, *, title: str, ca
     """
     models = _models(examples)
     columns = _columns(models)
-    heights = [_CELL * min(1.0, e.image.shape[0] / e.image.shape[1]) for e in examples]
+    heights = [_row_height(example) for example in examples]
     width = _LABEL + len(columns) * (_CELL + _GAP) + _GAP
     height = _TOP + sum(heights) + len(heights) * (_SCORE + _GAP) + _FOOT
     with style():
@@ -70,6 +70,12 @@ def comparison_figure(examples: Sequence[Example], path: Path, *, title: str, ca
         _title(figure, title, width, height)
         _foot(figure, caption, width, height)
         save_png(figure, path)
+
+
+def _row_height(example: Example) -> float:
+    """Inches: a wide image makes a low row, though never lower than its label needs."""
+    height, width = example.image.shape[:2]
+    return float(_CELL * min(1.0, max(0.5, height / width)))
 
 
 def _models(examples: Sequence[Example]) -> list[str]:
@@ -187,7 +193,8 @@ def _head(figure: Figure, x: float, y: float, name: str) -> None:
 
 
 def _row_label(figure: Figure, example: Example, y: float, width: float) -> None:
-    stem = textwrap.shorten(example.image_id.split("/")[-1], 30, placeholder="…")
+    stem = example.image_id.split("/")[-1]
+    stem = stem if len(stem) <= _NAME else f"{stem[: _NAME - 1]}…"
     figure.text(0.13 / width, y, example.benchmark, rotation=90, ha="center", va="center", size=9.5)
     figure.text(
         0.31 / width, y, stem, rotation=90, ha="center", va="center", size=7, color=palette.MUTED
@@ -207,12 +214,12 @@ def _foot(figure: Figure, caption: str, width: float, height: float) -> None:
         _mark("X", palette.NEGATIVE_POINT, "mined background"),
     ]
     figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(_LABEL / width, (_FOOT - 0.02) / height),
+        handles=handles, loc="upper left", bbox_to_anchor=(_LABEL / width, (_FOOT - 0.08) / height),
         ncols=len(handles), borderaxespad=0, borderpad=0, handlelength=1.2, columnspacing=1.6,
     )  # fmt: skip
     figure.text(_LABEL / width, 0.14 / height, caption, va="bottom", size=8.5, color=palette.MUTED)
     left = width - 2 * (_CELL + _GAP)
-    bar = figure.add_axes((left / width, (_FOOT - 0.16) / height, _CELL / width, 0.11 / height))
+    bar = figure.add_axes((left / width, (_FOOT - 0.21) / height, _CELL / width, 0.11 / height))
     scale = ScalarMappable(Normalize(0, 1), palette.UNCERTAINTY_MAP)
     colours = figure.colorbar(scale, cax=bar, orientation="horizontal", ticks=[0, 0.5, 1])
     colours.outline.set_visible(False)

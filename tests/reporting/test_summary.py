@@ -1,0 +1,114 @@
+"""Tests of the summed-up scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pasam.errors import DataError
+from pasam.reporting.summary import compare, default_pairs, summarise
+
+BENCHMARKS = ["dis_like", "coift_like", "hrsod_like", "thin_like", "mean"]
+
+
+def test_rows_come_in_report_order(scores, bootstrap):
+    summary = summarise(scores, bootstrap)
+    assert list(dict.fromkeys(summary["model"])) == ["oracle", "sam", "hq_sam", "pa_sam"]
+    assert summary["benchmark"].tolist() == BENCHMARKS * 4
+    assert summary["n"].tolist() == [6, 6, 6, 6, 24] * 4
+
+
+def test_a_mean_is_the_per_image_mean_in_per_cent_inside_its_interval(scores, bootstrap):
+    row = summarise(scores, bootstrap).set_index(["model", "benchmark"]).loc[("sam", "dis_like")]
+    images = scores[(scores["model"] == "sam") & (scores["benchmark"] == "dis_like")]
+    assert row["miou"] == pytest.approx(100 * images["iou"].mean(), abs=1e-4)
+    assert row["mbiou"] == pytest.approx(100 * images["boundary_iou"].mean(), abs=1e-4)
+    assert row["mbiou_low"] < row["mbiou"] < row["mbiou_high"]
+
+
+def test_the_mean_row_weighs_a_small_benchmark_like_a_large_one(make_scores, bootstrap):
+    few, many = make_scores(benchmarks=("a",), n=2), make_scores(benchmarks=("b",), n=20)
+    few["iou"] -= 0.3
+    summary = summarise(pd.concat([few, many]), bootstrap).set_index(["model", "benchmark"])
+    alone = [summary.loc[("sam", name), "miou"] for name in ("a", "b")]
+    assert summary.loc[("sam", "mean"), "miou"] == pytest.approx(np.mean(alone), abs=1e-3)
+
+
+def test_pooled_iou_weighs_pixels_not_images(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("a",), n=2)
+    scores["intersection"], scores["union"] = [90, 1], [100, 900]
+    assert summarise(scores, bootstrap)["pooled_iou"].tolist() == [9.1, 9.1]
+
+
+def test_pooled_iou_of_nothing_against_nothing_is_whole(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("a",), n=2)
+    scores["intersection"], scores["union"] = 0, 0
+    assert summarise(scores, bootstrap)["pooled_iou"].tolist() == [100.0, 100.0]
+
+
+def test_the_share_of_images_that_the_band_covers_is_given(scores, bootstrap):
+    row = summarise(scores, bootstrap).set_index(["model", "benchmark"])["band_covers"]
+    assert (row[("sam", "thin_like")], row[("sam", "dis_like")]) == (50.0, 0.0)
+
+
+def test_published_numbers_stand_beside_their_model_and_benchmark_only(scores, bootstrap):
+    published = pd.DataFrame(
+        [["pa_sam", "dis_like", "DIS", 81.5, 73.9]],
+        columns=["model", "benchmark", "published_benchmark", "miou", "mbiou"],
+    )
+    summary = summarise(scores, bootstrap, published=published)
+    given = summary[summary["published_miou"].notna()]
+    assert given[["model", "benchmark", "published_mbiou"]].values.tolist() == [
+        ["pa_sam", "dis_like", 73.9]
+    ]
+    assert len(summary) == 20
+
+
+def test_a_paired_difference_cancels_what_makes_images_hard(scores, bootstrap):
+    table = compare(scores, [("pa_sam", "sam")], bootstrap)
+    assert table["benchmark"].tolist() == [name for name in BENCHMARKS for _ in range(2)]
+    assert table["difference"].tolist() == pytest.approx([20.0] * 10)
+    assert table["low"].tolist() == pytest.approx([20.0] * 10)
+    assert set(table["verdict"]) == {"gain shown"}
+    assert table["better"].tolist() == [100.0] * 10
+
+
+def test_the_order_of_rows_in_the_files_does_not_matter(scores, bootstrap):
+    shuffled = scores.sample(frac=1, random_state=1)
+    pairs = [("pa_sam", "sam")]
+    pd.testing.assert_frame_equal(summarise(shuffled, bootstrap), summarise(scores, bootstrap))
+    pd.testing.assert_frame_equal(
+        compare(shuffled, pairs, bootstrap), compare(scores, pairs, bootstrap)
+    )
+
+
+def test_no_pair_makes_an_empty_table_with_its_columns(scores, bootstrap):
+    table = compare(scores, [], bootstrap)
+    assert len(table) == 0
+    assert "verdict" in table.columns
+
+
+def test_the_known_models_are_compared_and_any_other_with_sam():
+    assert default_pairs(["pa_sam", "oracle", "sam", "hq_sam", "mine"]) == [
+        ("pa_sam", "sam"),
+        ("hq_sam", "sam"),
+        ("pa_sam", "hq_sam"),
+        ("mine", "sam"),
+    ]
+    assert default_pairs(["pa_sam", "oracle"]) == []
+
+
+def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):
+    lacking = scores[~((scores["model"] == "hq_sam") & (scores["image_id"] == "dis_like/3"))]
+    with pytest.raises(DataError, match="'hq_sam' lacks 1 of 24 images, the first is 'dis_like/3'"):
+        summarise(lacking, bootstrap)
+
+
+def test_two_kinds_of_prompt_are_not_mixed(scores, bootstrap):
+    scores.loc[0, "prompt"] = "points"
+    with pytest.raises(DataError, match=r"\['box', 'points'\]"):
+        compare(scores, [("pa_sam", "sam")], bootstrap)
+
+
+def test_no_scores_are_refused(scores, bootstrap):
+    with pytest.raises(DataError, match="no scores to report"):
+        summarise(scores[:0], bootstrap)
