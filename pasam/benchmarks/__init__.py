@@ -1,0 +1,1 @@
+"""Scoring models on benchmarks, and the numbers others published."""

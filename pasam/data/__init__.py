@@ -1,0 +1,1 @@
+"""Getting data in: generation, folders, the manifest, augmentation and prompts."""

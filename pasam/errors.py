@@ -1,0 +1,39 @@
+"""Every error that pasam raises on purpose.
+
+PasamError            exit 2: the configuration or the data is wrong, retrying cannot help
+├── ParamsError       params.yaml: unknown, missing or impossible values
+├── DataError         an image, a mask, a pairing or the manifest
+├── CheckpointError   weights that are missing, of another architecture, or changed
+├── ShapeError        tensors that do not fit together
+└── TransientError    exit 75: a passing fault, worth another try
+
+A message says what was found, what was expected and what to do.
+"""
+
+
+class PasamError(Exception):
+    """Root of every deliberate error; a stage that meets one exits with `exit_code`."""
+
+    exit_code: int = 2
+
+
+class ParamsError(PasamError):
+    """A value of `params.yaml` is unknown, missing or impossible."""
+
+
+class DataError(PasamError):
+    """An image, a mask, their pairing or the manifest is not fit for use."""
+
+
+class CheckpointError(PasamError):
+    """Weights are missing, belong to another architecture, or were changed."""
+
+
+class ShapeError(PasamError):
+    """Tensors or arrays do not have the shapes that the computation needs."""
+
+
+class TransientError(PasamError):
+    """A passing fault: the same call may succeed later."""
+
+    exit_code = 75

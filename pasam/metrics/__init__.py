@@ -1,0 +1,1 @@
+"""The scores and their intervals."""

@@ -1,0 +1,74 @@
+"""Every size of SAM by name, and the decoders that are put on it: the only place with numbers."""
+
+from __future__ import annotations
+
+import torch
+
+import pasam.modeling.torchvision_operators  # noqa: F401  (repairs torchvision first)
+from pasam.errors import ParamsError
+from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
+from pasam.modeling.hierarchical_encoder import HierarchicalEncoder
+from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from segment_anything import sam_model_registry
+from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
+
+OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
+OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
+SIZES = ("vit_tiny", *OFFICIAL_WIDTHS)
+
+
+def build_base(size: str) -> BaseSam:
+    """Build a SAM with random weights.
+
+    Args:
+        size: `vit_tiny` (ours: 256 px, grid 32, 128 channels) or an official size (1024 px).
+
+    Raises:
+        ParamsError: There is no such size.
+    """
+    if size == "vit_tiny":
+        return _build_tiny()
+    if size not in OFFICIAL_WIDTHS:
+        raise ParamsError(f"base.size is {size!r}, expected one of {list(SIZES)}.")
+    sam = sam_model_registry[size](checkpoint=None)
+    decoder = SamMaskDecoder(transformer_dim=256, transformer=sam.mask_decoder.transformer)
+    decoder.load_state_dict(sam.mask_decoder.state_dict())
+    sam.mask_decoder = decoder
+    # Every fourth part of a ViT ends with global attention: blocks 2, 5, ...; 5, 11, ...; 7, 15, ...
+    first_global = OFFICIAL_DEPTHS[size] // 4 - 1
+    return BaseSam(
+        sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size]
+    )
+
+
+def _build_tiny(
+    side: int = 256,
+    dim: int = 128,
+    widths: tuple[int, ...] = (48, 96, 192, 256),
+    depths: tuple[int, ...] = (1, 2, 2, 2),
+) -> BaseSam:
+    grid = side // 8
+    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
+    sam = Sam(
+        image_encoder=HierarchicalEncoder(
+            img_size=side, widths=widths, depths=depths, out_chans=dim
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=dim,
+            image_embedding_size=(grid, grid),
+            input_image_size=(side, side),
+            mask_in_chans=16,
+        ),
+        mask_decoder=SamMaskDecoder(
+            transformer_dim=dim, transformer=transformer, iou_head_hidden_dim=dim
+        ),
+        pixel_mean=list(PIXEL_MEAN),
+        pixel_std=list(PIXEL_STD),
+    )
+    return BaseSam(sam=sam, early_layer=HierarchicalEncoder.EARLY_LAYER, early_dim=widths[1])
+
+
+def count_parameters(module: torch.nn.Module) -> tuple[int, int]:
+    """Count all and the trainable numbers of a module."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)

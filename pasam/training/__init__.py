@@ -1,0 +1,1 @@
+"""Fitting: embeddings, optimisers, the loop, and the way back after an interruption."""

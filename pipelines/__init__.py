@@ -1,0 +1,1 @@
+"""The workflow: DVC stages, and what runs them."""

@@ -1,0 +1,1 @@
+"""DVC stages: one public function per file, from files to files."""

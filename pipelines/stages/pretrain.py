@@ -1,0 +1,48 @@
+"""DVC stage `pretrain`: train the small base on coarse masks (frozen: its weights are committed)."""
+
+import dataclasses
+from pathlib import Path
+
+from pasam.data.manifest import read_manifest
+from pasam.modeling.build import build_base
+from pasam.modeling.checkpoint import load_strictly, read_weights, write_weights
+from pasam.params import DataParams, PretrainParams
+from pasam.training.pool import draw_pool, read_pool
+from pasam.training.pretrain import pretrain as fit
+from pasam.training.resume import Checkpointer, state_key
+from pasam.training.sink import JsonlSink
+from pipelines.stage_runner import run
+
+
+def pretrain(
+    data: DataParams,
+    pretrain: PretrainParams,
+    manifest: Path,
+    resume: Path,
+    checkpoint: Path,
+    history: Path,
+) -> None:
+    """Train `vit_tiny` and write its averaged weights in half precision."""
+    key = state_key(manifest=manifest, params=dataclasses.asdict(pretrain))
+    checkpointer = Checkpointer(resume, key)
+    pictures = read_pool(
+        read_manifest(manifest), coarseness=pretrain.coarseness, workers=data.workers
+    ) + draw_pool(
+        pretrain.generated_images,
+        seed=data.generated.seed,
+        side=data.generated.side,
+        coarseness=pretrain.coarseness,
+        workers=data.workers,
+    )
+    base = build_base("vit_tiny")
+    if pretrain.initial is not None:
+        load_strictly(base.sam, read_weights(Path(pretrain.initial)), source=pretrain.initial)
+    sink = JsonlSink(history)
+    weights = fit(base, pictures, pretrain, sink=sink, checkpointer=checkpointer, workers=1)
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    write_weights(checkpoint, halves, metadata={"size": "vit_tiny"})
+    checkpointer.clear()
+
+
+if __name__ == "__main__":
+    run(pretrain)
