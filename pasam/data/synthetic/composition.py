@@ -30,6 +30,9 @@ LEAST_AREA, MOST_AREA = 0.01, 0.75
 LEAST_VISIBLE = 0.6
 """Share of a target that nothing may hide."""
 _WHOLE = 0.9
+"""Share of a target that its largest piece must make up."""
+_LEAST_WINDOW = 8
+"""Pixels below which a distractor that juts into the picture is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ def compose(
         layers.insert(0, (_distractor(canvas, draws, families, targets), False))
     if draws.chance(0.55):
         layers.append((_distractor(canvas, draws, families, targets), False))
+    layers = [pair for pair in layers if pair[1] or min(pair[0].coverage.shape) >= _LEAST_WINDOW]
     masks = _visible(canvas, layers)
     if masks is None:
         return None

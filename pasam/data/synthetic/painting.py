@@ -15,8 +15,6 @@ _STEP = 36
 _DISTINCT = 0.85
 """Share of an object that must differ so from what it covers and borders on."""
 _ATTEMPTS = 4
-_LEAST_WINDOW = 8
-"""Pixels below which an object that juts into the picture is left out."""
 
 
 def paint(picture: Picture, layer: Layer, draws: Draws, *, unit: float) -> None:
@@ -28,31 +26,39 @@ def paint(picture: Picture, layer: Layer, draws: Draws, *, unit: float) -> None:
         draws: Which material, light and shadow.
         unit: Pixels per unit.
     """
-    if min(layer.coverage.shape) < _LEAST_WINDOW:
-        return
+    # Compared with the ground as it is beside the object, where no shadow falls.
+    ground = picture[layer.window].copy()
     if draws.chance(0.4):
         _shade(picture, layer, draws, unit=unit)
-    canvas = picture[layer.window]
     near = cv2.dilate(layer.coverage, np.ones((7, 7), np.uint8)) > 128
-    best, most = canvas, -1.0
+    best, most = ground, -1.0
     for _ in range(_ATTEMPTS):
         surface = _surface(layer, draws)
-        share = _distinct_share(surface, canvas, near)
+        share = _distinct_share(surface, ground, near)
         if share > most:
             best, most = surface, share
         if share >= _DISTINCT:
             break
+    if most < _DISTINCT:
+        best = _pushed(best, ground)
     lit = _relief(best, layer.coverage, draws, unit=unit)
     if most < _DISTINCT or draws.chance(0.3):
         lit = _outlined(lit, layer.coverage, draws)
-    blend(canvas, lit, layer.coverage)
+    blend(picture[layer.window], lit, layer.coverage)
 
 
-def _distinct_share(surface: Picture, canvas: Picture, near: NDArray[np.bool_]) -> float:
+def _distinct_share(surface: Picture, ground: Picture, near: NDArray[np.bool_]) -> float:
     """Return the share of the pixels near an object where its surface differs from the ground."""
-    red, green, blue = cv2.split(cv2.absdiff(surface, canvas))
+    red, green, blue = cv2.split(cv2.absdiff(surface, ground))
     told = cv2.max(cv2.max(red, green), blue) > _STEP
     return int(np.count_nonzero(told & near)) / max(int(np.count_nonzero(near)), 1)
+
+
+def _pushed(surface: Picture, ground: Picture) -> Picture:
+    """Darken a surface on light ground, lighten it on dark ground."""
+    if sum(cv2.mean(ground)[:3]) / 3 > 124:
+        return (surface // 3).astype(np.uint8)
+    return (surface // 3 + 170).astype(np.uint8)
 
 
 def _surface(layer: Layer, draws: Draws) -> Picture:
@@ -89,10 +95,15 @@ def _outlined(surface: Picture, coverage: NDArray[np.uint8], draws: Draws) -> Pi
 def _shade(picture: Picture, layer: Layer, draws: Draws, *, unit: float) -> None:
     """Darken the ground where the object's shadow falls."""
     reach = 2 * max(1, round(draws.free(2, 7) * unit)) + 1
-    shadow = np.zeros(picture.shape[:2], np.uint8)
-    shadow[layer.window] = layer.coverage
-    shift = (round(draws.free(1, 10) * unit), round(draws.free(-9, 9) * unit))
-    shadow = np.roll(shadow, shift, (0, 1))
+    down, aside = round(draws.free(1, 10) * unit), round(draws.free(-9, 9) * unit)
+    height, width = picture.shape[:2]
+    margin = round(10 * unit) + 1
+    shadow = np.zeros((height + 2 * margin, width + 2 * margin), np.uint8)
+    top, left = layer.top + margin + down, layer.left + margin + aside
+    shadow[top : top + layer.coverage.shape[0], left : left + layer.coverage.shape[1]] = (
+        layer.coverage
+    )
+    shadow = shadow[margin : margin + height, margin : margin + width]
     rows = slice(layer.top, None)
     soft = cv2.blur(shadow[rows], (reach, reach)).astype(np.uint16) * round(draws.free(60, 150))
     weight = (255 - soft // 255)[:, :, None]

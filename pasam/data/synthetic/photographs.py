@@ -74,4 +74,6 @@ def photograph_crop(draws: Draws, *, height: int, width: int) -> NDArray[np.uint
     for _ in range(3):
         gain, lift = draws.free(0.6, 1.05), draws.free(0.0, 45.0)
         tables.append(np.clip(np.rint(np.arange(256) * gain + lift), 0, 255).astype(np.uint8))
-    return np.stack([tables[i][window[:, :, order[i]]] for i in range(3)], axis=2)
+    channels = cv2.split(window)
+    recoloured = [cv2.LUT(channels[order[i]], tables[i]) for i in range(3)]
+    return cv2.merge(recoloured).astype(np.uint8, copy=False)

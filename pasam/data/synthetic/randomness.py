@@ -32,6 +32,7 @@ class Draws:
     """
 
     def __init__(self, *entropy: int, held_out: bool) -> None:
+        """Seed the stream."""
         if any(number < 0 for number in entropy):
             raise DataError(f"Seeds must be 0 or more, got {entropy}. Choose another seed.")
         self.held_out = held_out

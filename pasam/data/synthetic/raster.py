@@ -68,13 +68,15 @@ def rasterise(drawing: Drawing, *, side: int, height: int, width: int) -> Layer:
                 _draw(plane, mark, scale=scale, corner=np.array([x0, y0]), level=0)
     size = (x1 - x0, y1 - y0)
     parts = tuple(
-        cv2.resize(planes[part], size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        cv2.resize(planes[part], size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         for part in sorted(planes)
     )
     coverage = parts[0]
     if len(parts) > 1:
         union = np.maximum.reduce([planes[part] for part in sorted(planes)])
-        coverage = cv2.resize(union, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        coverage = cv2.resize(union, size, interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
     return Layer(parts=parts, coverage=coverage, top=y0, left=x0)
 
 
@@ -85,7 +87,8 @@ def _draw(plane: Plane, mark: Mark, *, scale: float, corner: NDArray[np.int_], l
         for line in lines:
             cv2.fillPoly(plane, [line], level, lineType=cv2.LINE_8, shift=_SHIFT)
         return
-    thickness = max(1, round(mark.width * scale * OVERSAMPLING))
+    # OpenCV draws a thick line one or two pixels wider than asked.
+    thickness = max(1, round(mark.width * scale * OVERSAMPLING) - 1)
     cv2.polylines(plane, lines, False, level, thickness, lineType=cv2.LINE_8, shift=_SHIFT)
 
 

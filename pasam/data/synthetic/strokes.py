@@ -37,6 +37,7 @@ class Drawing:
     """
 
     def __init__(self) -> None:
+        """Start empty."""
         self.marks: list[Mark] = []
 
     def fill(self, *outlines: Points, part: int = 0) -> None:

@@ -27,7 +27,8 @@ def texture(
     if draws.chance(0.5):
         grey = grey.T
     window = crop(grey, draws, height=height, width=width, zoom=zoom)
-    return np.asarray(colour_table(draws, contrast=contrast)[window])
+    table = colour_table(draws, contrast=contrast)
+    return cv2.applyColorMap(window, table[:, None, :]).astype(np.uint8, copy=False)
 
 
 def material(draws: Draws, *, height: int, width: int) -> Picture:

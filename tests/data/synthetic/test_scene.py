@@ -1,0 +1,121 @@
+"""Scenes: the same seed gives the same bytes, masks are usable, and cheap tricks fail."""
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+
+from pasam.data.synthetic.scene import FAMILIES, draw_scene
+from pasam.errors import DataError
+
+PINNED = {
+    ("dis", 11, 128, False, 1): "aafaf990ec077c80",
+    ("coift", 12, 128, True, 1): "2ae89a203f567b20",
+    ("hrsod", 13, 128, False, 1): "803f815f58548b61",
+    ("thin", 14, 128, True, 1): "29548fde62f21de6",
+    ("mixed", 15, 96, False, 3): "39591e0f53282c13",
+}
+
+
+def _digest(scene):
+    joined = b"".join(np.ascontiguousarray(a).tobytes() for a in (scene.image, *scene.masks))
+    return hashlib.sha256(joined).hexdigest()[:16]
+
+
+def _box(mask):
+    rows, columns = np.nonzero((mask > 128).any(axis=1))[0], np.nonzero((mask > 128).any(axis=0))[0]
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _iou(one, two):
+    return (one & two).sum() / max((one | two).sum(), 1)
+
+
+@pytest.mark.parametrize(("arguments", "digest"), PINNED.items())
+def test_pixels_are_those_of_the_day_the_seed_was_pinned(arguments, digest):
+    family, seed, side, held_out, objects = arguments
+    scene = draw_scene(family=family, seed=seed, side=side, held_out=held_out, objects=objects)
+    assert _digest(scene) == digest
+
+
+def test_the_number_of_threads_changes_nothing():
+    threads = cv2.getNumThreads()
+    try:
+        digests = set()
+        for count in (1, 4):
+            cv2.setNumThreads(count)
+            digests.add(_digest(draw_scene(family="dis", seed=4, side=128, held_out=False)))
+    finally:
+        cv2.setNumThreads(threads)
+    assert len(digests) == 1
+
+
+def test_seeds_families_and_splits_give_different_scenes():
+    variants = [
+        {"family": "dis", "seed": 1, "held_out": False},
+        {"family": "dis", "seed": 2, "held_out": False},
+        {"family": "thin", "seed": 1, "held_out": False},
+        {"family": "dis", "seed": 1, "held_out": True},
+    ]
+    assert len({_digest(draw_scene(side=96, **variant)) for variant in variants}) == 4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("held_out", [False, True])
+def test_masks_keep_their_limits(family, held_out):
+    for seed in range(8):
+        scene = draw_scene(family=family, seed=seed, side=128, held_out=held_out)
+        (mask,) = scene.masks
+        height, width = mask.shape
+        assert scene.image.shape == (height, width, 3)
+        assert scene.image.dtype == mask.dtype == np.uint8
+        assert 0.01 <= (mask > 128).mean() <= 0.75
+        assert ((mask > 0) & (mask < 255)).any()
+        if held_out:
+            assert 96 <= height <= 160
+            assert 96 <= width <= 160
+        else:
+            assert (height, width) == (128, 128)
+
+
+@pytest.mark.parametrize("objects", [2, 3])
+def test_a_mixed_scene_has_as_many_targets_as_asked(objects):
+    for seed in range(4):
+        scene = draw_scene(family="mixed", seed=seed, side=128, held_out=False, objects=objects)
+        assert len(scene.masks) == objects
+        assert all((mask > 128).mean() >= 0.01 for mask in scene.masks)
+
+
+def test_neither_the_filled_box_nor_a_colour_threshold_solves_a_family():
+    for family in FAMILIES:
+        filled, thresholded = [], []
+        for seed in range(16):
+            scene = draw_scene(family=family, seed=seed, side=128, held_out=True)
+            truth = scene.masks[0] > 128
+            box = np.zeros_like(truth)
+            box[_box(scene.masks[0])] = True
+            outside = np.median(scene.image[~box], axis=0)
+            distance = np.abs(scene.image - outside).max(axis=2)[box].astype(np.uint8)
+            level, _ = cv2.threshold(distance, 0, 255, cv2.THRESH_OTSU)
+            guess = np.zeros_like(truth)
+            guess[box] = distance > level
+            filled.append(_iou(box, truth))
+            thresholded.append(_iou(guess, truth))
+        assert np.mean(filled) < 0.65, family
+        assert np.mean(thresholded) < 0.7, family
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"family": "cars"}, "'cars'"),
+        ({"side": 10}, "10 pixels"),
+        ({"objects": 4}, "4 objects"),
+        ({"seed": -1}, "-1"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_with_their_value(wrong, message):
+    arguments = {"family": "dis", "seed": 0, "side": 128, "held_out": False, "objects": 1}
+    with pytest.raises(DataError, match=message):
+        draw_scene(**{**arguments, **wrong})
