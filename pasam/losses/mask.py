@@ -5,7 +5,7 @@ Shapes: N masks; "..." is any shape of pixels, the same for all arguments.
 
 from __future__ import annotations
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 

@@ -6,7 +6,7 @@ Shapes: N masks, g the grid of image tokens, labels of H x W pixels.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from pasam.errors import ShapeError

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.modeling.prompt_adapter import AdapterOutput
-
-# isort: split
 from segment_anything.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
 
 Adapt = Callable[[Tensor, Tensor, Tensor, Tensor], AdapterOutput]

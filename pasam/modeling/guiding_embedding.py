@@ -11,13 +11,11 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD
-
-# isort: split
 from segment_anything.modeling.common import LayerNorm2d
 
 EdgeMode = Literal["reference", "image"]

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-
-# isort: split
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.modeling.point_sampler import Picks, gumbel_picks, top_picks
-
-# isort: split
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import Attention
 

@@ -10,8 +10,6 @@ from torch import Tensor
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.errors import ShapeError
-
-# isort: split
 from segment_anything.modeling import MaskDecoder
 
 

@@ -6,8 +6,6 @@ import torch
 import pasam.modeling.torchvision_operators  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-
-# isort: split
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 
 GRID, DIM = 6, 32

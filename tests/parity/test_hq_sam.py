@@ -16,8 +16,6 @@ from torch import Tensor
 from pasam.losses.point_sampled import Draws
 from pasam.losses.total import hq_sam_loss
 from pasam.modeling.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
-
-# isort: split
 from segment_anything.modeling import TwoWayTransformer
 
 EARLY_DIM = 768

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 
 from pasam.metrics.boundary_iou import band_width, boundary, boundary_iou
 from pasam.metrics.iou import mask_iou

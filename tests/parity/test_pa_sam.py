@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 import reference_inputs as inputs
 import torch
-import torch.nn.functional as F  # noqa: N812
-from scene import KINDS, TOLERANCE, Recording, Scene, difference, gradients, require_gradients
+import torch.nn.functional as F
+from scene import (
+    KINDS,
+    TOLERANCE,
+    Recording,
+    Scene,
+    difference,
+    gradients,
+    require_gradients,
+    thinned,
+)
 from scene import scene as scene_of
-from scene import thinned
 from torch import Tensor
 
 from pasam.losses.total import pa_sam_loss
@@ -22,6 +30,8 @@ from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.guiding_embedding import edge_channel, guiding_input
 from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder, PaPrediction
 
+UNDECIDED = 1e-5
+"""Distance of an uncertainty from 0.5 below which rounding chooses between two masks."""
 MINING = {"off": "none", "on": "gumbel"}
 NAMES = {
     "masks_sam": lambda p: thinned(p.masks),
@@ -116,6 +126,12 @@ def trained(seed: int, mining: str) -> Step:
     return Step(detached, {k: v.detach() for k, v in losses.items()}, found)
 
 
+def decided(recorded: dict[str, Tensor], *finals: Tensor) -> list[Tensor]:
+    """Leave out cells whose recorded uncertainty is at the threshold up to rounding."""
+    clear = (recorded["uncertain"] - 0.5).abs() > UNDECIDED
+    return [final[clear] for final in finals]
+
+
 @pytest.fixture(scope="session")
 def recording(pa_file: Path) -> Recording:
     return Recording.read(pa_file)
@@ -155,6 +171,8 @@ def test_predictions_agree(recording: Recording, kind: str) -> None:
         found = NAMES[name](prediction)
         if name.startswith("topk"):
             assert torch.equal(found, value), name
+        elif name == "final":
+            assert difference(*decided(recorded, found, value)) < TOLERANCE, name
         else:
             assert difference(found, value) < TOLERANCE, name
 
@@ -191,7 +209,9 @@ def test_predictions_in_training_agree(recording: Recording, mode: str) -> None:
         **{name: parts[name] for name in ("final", "coarse", "refined")},
     }
     for name, value in found.items():
-        assert difference(value, recorded[name]) < TOLERANCE, name
+        pair = (value, recorded[name])
+        pair = decided(recorded, *pair) if name == "final" else pair
+        assert difference(*pair) < TOLERANCE, name
 
 
 @pytest.mark.parametrize("mode", MINING)

@@ -1,0 +1,115 @@
+"""The total is the plain sum of its named terms, at any size and precision."""
+
+import pytest
+import torch
+
+from pasam.errors import ShapeError
+from pasam.losses.point_sampled import draw
+from pasam.losses.total import hq_sam_loss, pa_sam_loss
+
+PA_TERMS = {
+    "loss_mask",
+    "loss_dice",
+    "loss_mask_final",
+    "loss_dice_final",
+    "loss_uncertain_map",
+}
+
+
+def prediction(masks: int = 2, grid: int = 8) -> dict[str, torch.Tensor]:
+    noise = torch.Generator().manual_seed(0)
+    maps = {
+        name: torch.randn(masks, 1, scale * grid, scale * grid, generator=noise)
+        for name, scale in (("masks", 4), ("coarse", 1), ("refined", 1), ("uncertainty", 1))
+    }
+    maps["uncertainty"] = maps["uncertainty"].sigmoid()
+    return maps
+
+
+def label_of(masks: int, height: int, width: int) -> torch.Tensor:
+    label = torch.zeros(masks, height, width, dtype=torch.uint8)
+    label[:, height // 4 : height // 2, width // 4 :] = 255
+    return label
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (7, 200)])
+def test_pa_sams_total_is_the_sum_of_five_terms_at_any_label_size(height, width):
+    losses = pa_sam_loss(**prediction(), label=label_of(2, height, width))
+    assert set(losses) == PA_TERMS | {"loss"}
+    assert losses["loss"].item() == pytest.approx(sum(losses[t].item() for t in PA_TERMS))
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_each_adapter_mask_learns_only_where_it_is_in_charge():
+    parts = prediction()
+    parts["uncertainty"] = torch.zeros(2, 1, 8, 8)
+    parts["uncertainty"][..., :4] = 1  # refined is in charge of the left half
+    for name in ("coarse", "refined"):
+        parts[name].requires_grad_()
+    losses = pa_sam_loss(**parts, label=label_of(2, 64, 64))
+    (losses["loss_mask_final"] + losses["loss_dice_final"]).backward()
+    refined, coarse = parts["refined"].grad, parts["coarse"].grad
+    assert refined[..., :4].all()
+    assert not refined[..., 5:].any()
+    assert coarse[..., 4:].all()
+    assert not coarse[..., :3].any()
+
+
+def test_the_choice_between_them_gives_the_uncertainty_no_gradient():
+    parts = prediction()
+    parts["uncertainty"].requires_grad_()
+    losses = pa_sam_loss(**parts, label=label_of(2, 64, 64))
+    assert losses["loss_uncertain_map"].requires_grad
+    assert not losses["loss_mask_final"].requires_grad
+
+
+def test_losses_are_taken_in_single_precision_inside_autocast():
+    parts, label = prediction(), label_of(2, 64, 64)
+    expected = pa_sam_loss(**{k: v.bfloat16().float() for k, v in parts.items()}, label=label)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = pa_sam_loss(**{k: v.bfloat16() for k, v in parts.items()}, label=label)
+    for name, value in expected.items():
+        assert found[name].dtype == torch.float32
+        torch.testing.assert_close(found[name], value)
+
+
+def test_the_right_mask_costs_less_than_its_opposite():
+    label = label_of(2, 32, 32)
+    certain = 20 * (2.0 * (label[:, None] > 128) - 1)
+    for loss in (
+        lambda masks: pa_sam_loss(**{**prediction(), "masks": masks}, label=label),
+        lambda masks: hq_sam_loss(masks=masks, label=label, generator=torch.Generator()),
+    ):
+        assert loss(certain)["loss"] < loss(-certain)["loss"]
+
+
+def test_hq_sams_total_is_the_sum_of_two_terms_and_a_seed_determines_it():
+    masks, label = prediction()["masks"], label_of(2, 50, 70)
+
+    def loss(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return hq_sam_loss(masks=masks, label=label, generator=generator)
+
+    first = loss(0)
+    assert set(first) == {"loss_mask", "loss_dice", "loss"}
+    torch.testing.assert_close(first["loss"], first["loss_mask"] + first["loss_dice"])
+    assert torch.equal(first["loss"], loss(0)["loss"])
+    assert not torch.equal(first["loss"], loss(1)["loss"])
+
+
+def test_given_draws_stand_for_the_generator():
+    masks, label = prediction()["masks"], label_of(2, 64, 64)
+    draws = draw(2, generator=torch.Generator().manual_seed(5), device=masks.device)
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(
+        hq_sam_loss(masks=masks, label=label, draws=draws)["loss"],
+        hq_sam_loss(masks=masks, label=label, generator=generator)["loss"],
+    )
+
+
+@pytest.mark.parametrize("name", ["masks", "coarse", "refined", "uncertainty"])
+def test_parts_of_another_number_are_refused_by_name(name):
+    parts = prediction()
+    parts[name] = parts[name][:1]
+    with pytest.raises(ShapeError, match=rf"{name} must be .* got \(1, 1, .*\) and \(2, 64, 64\)"):
+        pa_sam_loss(**parts, label=label_of(2, 64, 64))

@@ -1,0 +1,160 @@
+"""PA-SAM's decoder: its parameters, its batching, its mining and what it trains."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pasam.errors import ShapeError
+from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
+from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder
+
+GRID, DIM, PROMPTS = 8, 32, 4
+KEYS = Path(__file__).parent / "decoder_keys" / "pa_sam.txt"
+MAPS = ("masks", "iou", "uncertainty", "final", "coarse", "refined")
+
+
+def build(dim: int = DIM, heads: int = 4, width: int = 48) -> PaMaskDecoder:
+    transformer = AdaptedTwoWayTransformer(
+        depth=2, embedding_dim=dim, num_heads=heads, mlp_dim=width
+    )
+    return PaMaskDecoder(
+        transformer_dim=dim, transformer=transformer, gradient="reference", mining_points=4
+    )
+
+
+@pytest.fixture
+def decoder() -> PaMaskDecoder:
+    torch.manual_seed(0)
+    return build()
+
+
+def inputs_for(grid: int = GRID, dim: int = DIM, tokens: int = 3) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return {
+        "image_embeddings": torch.randn(2, dim, grid, grid),
+        "image_pe": torch.randn(1, dim, grid, grid),
+        "sparse": torch.randn(PROMPTS, tokens, dim),
+        "dense": torch.randn(PROMPTS, dim, grid, grid),
+        "image_index": torch.tensor([1, 0, 1, 1]),
+        "images": torch.randn(2, 3, 8 * grid, 8 * grid),
+        "point_embeddings": torch.randn(2, dim),
+    }
+
+
+def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:
+    """Take one prompt, with its image alone."""
+    image = int(inputs["image_index"][prompt])
+    per_image = {k: inputs[k][image : image + 1] for k in ("image_embeddings", "images")}
+    per_prompt = {k: inputs[k][prompt : prompt + 1] for k in ("sparse", "dense")}
+    return {**inputs, **per_image, **per_prompt, "image_index": torch.tensor([0])}
+
+
+def test_full_size_parameters_have_the_reference_names_and_shapes():
+    with torch.device("meta"):
+        decoder = build(dim=256, heads=8, width=2048)
+    found = [
+        f"{'trained' if key.startswith(TRAINABLE) else 'frozen'} {key} "
+        f"{'x'.join(map(str, tensor.shape))}"
+        for key, tensor in decoder.state_dict().items()
+    ]
+    assert sorted(found) == sorted(KEYS.read_text().splitlines())
+    sizes = {key: tensor.numel() for key, tensor in decoder.state_dict().items()}
+    assert len(sizes) == 152
+    assert sum(sizes.values()) == 4_431_140
+    assert sum(n for key, n in sizes.items() if key.startswith(TRAINABLE)) == 1_007_008
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mining", ["none", "top", "gumbel"])
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_prompts_of_several_images_together_equal_each_alone(decoder, mining, tokens):
+    inputs = inputs_for(tokens=tokens)
+    noise = torch.randn(PROMPTS, 2, GRID**2)
+    together = decoder.decode(**inputs, mining=mining, noise=noise)
+    for i in range(PROMPTS):
+        alone = decoder.decode(**one(inputs, i), mining=mining, noise=noise[i : i + 1])
+        for name in MAPS:
+            found, expected = getattr(together, name)[i : i + 1], getattr(alone, name)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        for name in ("positive", "negative"):
+            if mining != "none":
+                assert torch.equal(getattr(together, name)[i : i + 1], getattr(alone, name))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("grid", "dim"), [(8, 32), (12, 32), (6, 64)])
+def test_any_grid_and_width_is_decoded_to_four_times_the_grid(grid, dim):
+    prediction = build(dim=dim).decode(**inputs_for(grid, dim), mining="top")
+    assert prediction.masks.shape == (PROMPTS, 1, 4 * grid, 4 * grid)
+    assert prediction.iou.shape == (PROMPTS, 4)
+    for name in ("uncertainty", "final", "coarse", "refined"):
+        assert getattr(prediction, name).shape == (PROMPTS, 1, grid, grid)
+    assert prediction.positive.shape == prediction.negative.shape == (PROMPTS, 4)
+
+
+@torch.no_grad()
+def test_the_final_map_is_refined_where_uncertain_and_coarse_elsewhere(decoder):
+    prediction = decoder.decode(**inputs_for(), mining="none")
+    unsure = prediction.uncertainty >= 0.5
+    assert 0 < unsure.sum() < unsure.numel()
+    assert torch.equal(prediction.final[unsure], prediction.refined[unsure])
+    assert torch.equal(prediction.final[~unsure], prediction.coarse[~unsure])
+
+
+@torch.no_grad()
+def test_without_mining_there_are_no_points_and_the_mask_is_another(decoder):
+    plain = decoder.decode(**inputs_for(), mining="none")
+    mined = decoder.decode(**inputs_for(), mining="top")
+    assert plain.positive is None
+    assert torch.equal(plain.coarse, mined.coarse)
+    assert not torch.allclose(plain.masks, mined.masks, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_seed_determines_the_sampled_points(decoder):
+    def positive(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return decoder.decode(**inputs_for(), mining="gumbel", generator=generator).positive
+
+    assert torch.equal(positive(0), positive(0))
+    assert not torch.equal(positive(0), positive(1))
+
+
+@torch.no_grad()
+def test_multimask_gives_the_better_of_masks_one_and_two(decoder):
+    inputs = inputs_for()
+    best = decoder.decode(**inputs, mining="none", multimask=True)
+    iou = decoder.decode(**inputs, mining="none").iou
+    assert torch.equal(best.iou[:, 0], iou[:, 1:3].max(dim=1).values)
+    assert best.masks.shape == (PROMPTS, 1, 4 * GRID, 4 * GRID)
+
+
+def test_a_loss_on_the_mask_and_the_maps_reaches_exactly_the_trainable_parts(decoder):
+    for key, value in decoder.named_parameters():
+        value.requires_grad_(key.startswith(TRAINABLE))
+    prediction = decoder.decode(**inputs_for(), mining="gumbel")
+    maps = (prediction.masks, prediction.coarse, prediction.refined, prediction.uncertainty)
+    sum(part.square().mean() for part in maps).backward()
+    for key, value in decoder.named_parameters():
+        assert (value.grad is not None) == key.startswith(TRAINABLE), key
+    for i, network in enumerate(decoder.output_hypernetworks_mlps):
+        moved = any(value.grad.any() for value in network.parameters())
+        assert moved == (i == 0)  # only mask 0 is predicted
+
+
+@torch.no_grad()
+def test_half_precision_predicts_nearly_the_same(decoder):
+    exact = decoder.decode(**inputs_for(), mining="none").masks
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = decoder.decode(**inputs_for(), mining="none").masks
+        mined = decoder.decode(**inputs_for(), mining="gumbel")
+    assert (exact - rough.float()).abs().max() < 0.1 * exact.abs().max()
+    assert torch.isfinite(mined.masks.float()).all()
+
+
+def test_a_grid_with_fewer_cells_than_points_is_refused(decoder):
+    inputs = inputs_for(grid=1)
+    inputs["images"] = torch.randn(2, 3, 16, 16)
+    with pytest.raises(ShapeError, match="cannot take 4 points from a map of 1 cells"):
+        decoder.decode(**inputs, mining="top")
