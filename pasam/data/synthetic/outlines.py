@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pasam.data.synthetic.randomness import Draws
-from pasam.data.synthetic.strokes import Drawing, ellipse, limb, points, polar, smooth
+from pasam.data.synthetic.strokes import Drawing, Points, ellipse, limb, points, polar, smooth
 
 # Every function draws an object centred on the origin whose longer extent is about `span` units.
 
@@ -22,6 +22,26 @@ def blob(draws: Draws, span: float) -> Drawing:
     radii = np.maximum(radii, 0.25)
     drawing.fill(polar(angles, radii / radii.max() * span / 2))
     return drawing
+
+
+def _add_head(drawing: Drawing, draws: Draws, head: Points, deep: float) -> None:
+    """Add an animal's skull, snout and ears to its body, which is `deep` units deep."""
+    snout = head + np.array([deep * draws.shape(0.8, 1.5), deep * draws.shape(0.1, 0.6)])
+    drawing.fill(
+        limb(
+            np.stack([head - [deep * 0.3, 0], head, snout]),
+            (deep * 0.7, deep * 1.05, max(deep * 0.45, 4)),
+        )
+    )
+    ear = max(deep * draws.shape(0.5, 1.3), 6)
+    for shift in (-0.35, 0.1):
+        root = head + np.array([deep * shift, -deep * 0.3])
+        drawing.fill(
+            limb(
+                np.stack([root, root + [-0.1 * ear, -ear * 0.6], root + [-0.35 * ear, -ear]]),
+                (deep * 0.5, deep * 0.4, 2.5),
+            )
+        )
 
 
 def animal(draws: Draws, span: float) -> Drawing:
@@ -44,22 +64,7 @@ def animal(draws: Draws, span: float) -> Drawing:
             (deep * 1.5, deep, deep * 0.8),
         )
     )
-    snout = head + np.array([deep * draws.shape(0.8, 1.5), deep * draws.shape(0.1, 0.6)])
-    drawing.fill(
-        limb(
-            np.stack([head - [deep * 0.3, 0], head, snout]),
-            (deep * 0.7, deep * 1.05, max(deep * 0.45, 4)),
-        )
-    )
-    ear = max(deep * draws.shape(0.5, 1.3), 6)
-    for shift in (-0.35, 0.1):
-        root = head + np.array([deep * shift, -deep * 0.3])
-        drawing.fill(
-            limb(
-                np.stack([root, root + [-0.1 * ear, -ear * 0.6], root + [-0.35 * ear, -ear]]),
-                (deep * 0.5, deep * 0.4, 2.5),
-            )
-        )
+    _add_head(drawing, draws, head, deep)
     for x in (-0.9, -0.62, 0.5, 0.82):
         swing = draws.shape(-0.3, 0.3) * leg
         foot = deep * 0.6 + leg
