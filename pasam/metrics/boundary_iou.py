@@ -42,8 +42,8 @@ def boundary(mask: Mask, width: int) -> npt.NDArray[np.bool_]:
     """Find the band inside a mask along its contour.
 
     Equal to the mask minus its erosion by 3 x 3 ones, repeated `width` times, with nothing
-    outside the image. Here one square of 2 * width + 1 pixels is used and found full by a
-    running sum, so the time does not grow with the width.
+    outside the image. Here one erosion by a square of 2 * width + 1 pixels is used, which is
+    done row by row, then column by column, so that the time hardly grows with the width.
 
     Args:
         mask: The mask, (H, W).
@@ -61,14 +61,13 @@ def boundary(mask: Mask, width: int) -> npt.NDArray[np.bool_]:
     size = 2 * width + 1
     if size > min(foreground.shape):
         return foreground
-    filled = cv2.boxFilter(
+    inside = cv2.erode(
         foreground.view(np.uint8),
-        ddepth=cv2.CV_32S,
-        ksize=(size, size),
-        normalize=False,
+        np.ones((size, size), np.uint8),
         borderType=cv2.BORDER_CONSTANT,
+        borderValue=0.0,
     )
-    return foreground & (filled < size * size)
+    return foreground & (inside == 0)
 
 
 def boundary_iou(gt: Mask, pred: Mask, share: float = 0.02) -> float:
