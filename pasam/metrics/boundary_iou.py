@@ -67,7 +67,8 @@ def boundary(mask: Mask, width: int) -> npt.NDArray[np.bool_]:
         borderType=cv2.BORDER_CONSTANT,
         borderValue=0.0,
     )
-    return foreground & (inside == 0)
+    band: npt.NDArray[np.bool_] = foreground & (inside == 0)
+    return band
 
 
 def boundary_iou(gt: Mask, pred: Mask, share: float = 0.02) -> float:
