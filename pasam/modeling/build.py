@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+
+from torch import nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (repairs torchvision first)
 from pasam.errors import ParamsError
+from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
+from pasam.modeling.checkpoint import load_strictly, read_weights
 from pasam.modeling.hierarchical_encoder import HierarchicalEncoder
+from pasam.modeling.hq_mask_decoder import HqMaskDecoder
+from pasam.modeling.pa_mask_decoder import PaMaskDecoder
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.params import HqSamParams, VariantParams
 from segment_anything import sam_model_registry
 from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
@@ -68,7 +75,61 @@ def _build_tiny(
     return BaseSam(sam=sam, early_layer=HierarchicalEncoder.EARLY_LAYER, early_dim=widths[1])
 
 
-def count_parameters(module: torch.nn.Module) -> tuple[int, int]:
+def load_base(size: str, checkpoint: Path) -> BaseSam:
+    """Build a SAM with the weights of a file, frozen and in evaluation mode.
+
+    Args:
+        size: One of `SIZES`.
+        checkpoint: Our safetensors, or an official `.pth` file.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or of another architecture.
+    """
+    base = build_base(size)
+    load_strictly(base.sam, read_weights(checkpoint), source=str(checkpoint))
+    return base.eval().requires_grad_(False)
+
+
+def build_decoder(base: BaseSam, variant: VariantParams) -> HqMaskDecoder | PaMaskDecoder:
+    """Build a trainable decoder that starts from the base's own.
+
+    Every tensor that SAM's decoder has is copied from it; the new ones keep the random values of
+    their layers' defaults, so seed torch first.
+
+    Args:
+        base: The SAM with its weights.
+        variant: Which decoder, and its choices.
+    """
+    own: SamMaskDecoder = base.sam.mask_decoder
+    block = own.transformer.layers[0]
+    shape = {
+        "depth": own.transformer.depth,
+        "embedding_dim": base.dim,
+        "num_heads": own.transformer.num_heads,
+        "mlp_dim": block.mlp.lin1.out_features,
+    }
+    hidden = own.iou_prediction_head.layers[0].out_features
+    decoder: HqMaskDecoder | PaMaskDecoder
+    if isinstance(variant, HqSamParams):
+        decoder = HqMaskDecoder(
+            transformer_dim=base.dim,
+            transformer=TwoWayTransformer(**shape),
+            early_dim=base.early_dim,
+            iou_head_hidden_dim=hidden,
+        )
+    else:
+        decoder = PaMaskDecoder(
+            transformer_dim=base.dim,
+            transformer=AdaptedTwoWayTransformer(**shape),
+            gradient=variant.gradient,
+            mining_points=variant.mining_points,
+            iou_head_hidden_dim=hidden,
+        )
+    decoder.load_state_dict({**decoder.state_dict(), **own.state_dict()})
+    return decoder
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
     """Count all and the trainable numbers of a module."""
     sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)

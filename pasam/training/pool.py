@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pasam.data.coarsening import coarsen
 from pasam.data.images import read_image, read_mask
-from pasam.data.prepare import PRETRAINING_SET, scene_seed, training_objects
+from pasam.data.prepare import PRETRAINING_SET, TRAINING_SET, scene_seed, training_objects
 from pasam.data.synthetic.scene import MIXED, draw_scene
 from pasam.parallel import spread
 
@@ -40,14 +40,16 @@ class Picture:
 
 
 def read_pool(manifest: pd.DataFrame, *, coarseness: float, workers: int) -> list[Picture]:
-    """Read the images of the manifest's training split with all their masks.
+    """Read one's own training images with all their masks.
+
+    The generated training set is the adapters'; the base sees further scenes, from `draw_pool`.
 
     Args:
         manifest: The data.
         coarseness: Radius of the coarsening as a share of the longer side.
         workers: Processes.
     """
-    train = manifest[manifest["split"] == "train"]
+    train = manifest[(manifest["split"] == "train") & (manifest["dataset"] != TRAINING_SET)]
     images = [(str(image), tuple(rows["mask"])) for image, rows in train.groupby("image")]
     read = partial(_read, coarseness=coarseness)
     return list(spread(read, list(enumerate(images)), workers=workers, label="reading pictures"))

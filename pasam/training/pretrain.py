@@ -129,7 +129,6 @@ def pretrain(
         The moving average of the SAM's weights, by name.
     """
     fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)  # type: ignore[arg-type]
-    torch.manual_seed(params.seed)
     model = Promptable(base, detail_weight=params.detail_weight)
     average = AveragedModel(
         model, multi_avg_fn=get_ema_multi_avg_fn(params.average_decay), use_buffers=True

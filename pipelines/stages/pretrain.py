@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import torch
+
 from pasam.data.manifest import read_manifest
 from pasam.modeling.build import build_base
 from pasam.modeling.checkpoint import load_strictly, read_weights, write_weights
@@ -34,6 +36,7 @@ def pretrain(
         coarseness=pretrain.coarseness,
         workers=data.workers,
     )
+    torch.manual_seed(pretrain.seed)
     base = build_base("vit_tiny")
     if pretrain.initial is not None:
         load_strictly(base.sam, read_weights(Path(pretrain.initial)), source=pretrain.initial)

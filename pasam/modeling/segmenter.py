@@ -1,0 +1,152 @@
+"""One frozen SAM with one decoder: from encoded images and prompts to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pasam.modeling.base_sam import BaseSam, Encoded
+from pasam.modeling.hq_mask_decoder import HqMaskDecoder
+from pasam.modeling.pa_mask_decoder import MiningMode, PaMaskDecoder, PaPrediction
+from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+
+# Shapes: B images, N prompts, k points, m = 4g mask pixels a side, g grid cells a side.
+
+
+@dataclass(slots=True)
+class Prompts:
+    """Prompts of one kind, which can share a pass."""
+
+    indices: Tensor
+    """Their places among all N prompts, int64 (n,)."""
+    boxes: Tensor | None
+    """Corners in input pixels, (n, 4)."""
+    points: Tensor | None
+    """x, y in input pixels, (n, k, 2)."""
+    point_labels: Tensor | None
+    """1 foreground, 0 background, (n, k)."""
+    masks: Tensor | None
+    """Mask prompts, (n, 1, m, m)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Masks of N prompts, and what PA-SAM has to say besides."""
+
+    masks: Tensor
+    """Mask logits, (N, 1, m, m)."""
+    details: PaPrediction | None
+    """PA-SAM's own maps and points, in the order of the prompts; None for other decoders."""
+
+
+class Segmenter(nn.Module):
+    """A frozen base and a decoder on it.
+
+    Args:
+        base: The SAM; its encoders stay as they are.
+        decoder: What predicts masks: SAM's own decoder, HQ-SAM's or PA-SAM's.
+    """
+
+    def __init__(
+        self, *, base: BaseSam, decoder: SamMaskDecoder | HqMaskDecoder | PaMaskDecoder
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.decoder = decoder
+
+    def train(self, mode: bool = True) -> Segmenter:
+        """Set the decoder's mode; the frozen base always evaluates."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(
+        self,
+        *,
+        images: Tensor,
+        encoded: Encoded | None,
+        image_index: Tensor,
+        prompts: Sequence[Prompts],
+        mining: MiningMode,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict the masks of N prompts of B images, whatever kinds of prompt they are.
+
+        Args:
+            images: Pixels, uint8 (B, 3, S, S).
+            encoded: What the frozen encoder said of them, or None to run it now.
+            image_index: Image of each prompt, int64 (N,).
+            prompts: The prompts by kind; together they hold each place 0..N-1 once.
+            mining: How PA-SAM mines hard points; others ignore it.
+            generator: Source of PA-SAM's Gumbel noise.
+        """
+        if encoded is None:
+            with torch.no_grad():
+                encoded = self.base.encode(images)
+        parts = [
+            self._predict(images, encoded, image_index[group.indices], group, mining, generator)
+            for group in prompts
+        ]
+        back = torch.cat([group.indices for group in prompts]).argsort()
+        masks = torch.cat([part.masks for part in parts])[back]
+        details = [part.details for part in parts if part.details is not None]
+        return Prediction(masks=masks, details=_join(details, back) if details else None)
+
+    def _predict(
+        self,
+        images: Tensor,
+        encoded: Encoded,
+        image_index: Tensor,
+        group: Prompts,
+        mining: MiningMode,
+        generator: torch.Generator | None,
+    ) -> Prediction:
+        sparse, dense = self.base.embed_prompts(
+            points=group.points,
+            point_labels=group.point_labels,
+            boxes=group.boxes,
+            masks=group.masks,
+        )
+        inputs = {
+            "image_embeddings": encoded.embedding,
+            "image_pe": self.base.image_pe(),
+            "sparse": sparse,
+            "dense": dense,
+            "image_index": image_index,
+        }
+        if isinstance(self.decoder, PaMaskDecoder):
+            details = self.decoder.decode(
+                **inputs,
+                images=self.base.normalise(images),
+                point_embeddings=self.base.point_embeddings(),
+                mining=mining,
+                generator=generator,
+            )
+            return Prediction(masks=details.masks, details=details)
+        if isinstance(self.decoder, HqMaskDecoder):
+            masks = self.decoder.decode(**inputs, early=encoded.early).masks
+            return Prediction(masks=masks, details=None)
+        masks, _ = self.decoder.decode(**inputs)
+        return Prediction(masks=masks[:, :1], details=None)
+
+
+def _join(parts: Sequence[PaPrediction], order: Tensor) -> PaPrediction:
+    """Put the predictions of several groups together, in the order of the prompts."""
+
+    def of(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])[order]
+
+    mined = parts[0].positive is not None
+    return PaPrediction(
+        masks=of("masks"),
+        iou=of("iou"),
+        uncertainty=of("uncertainty"),
+        final=of("final"),
+        coarse=of("coarse"),
+        refined=of("refined"),
+        positive=of("positive") if mined else None,
+        negative=of("negative") if mined else None,
+    )

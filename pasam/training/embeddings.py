@@ -1,0 +1,212 @@
+"""The frozen encoder's outputs, computed once per image view and packed into few files.
+
+A store is a folder: `embedding.npy` (V, C, g, g) and `early.npy` (V, E, g, g) in half precision,
+`images.npy` (V, 3, S, S) and `labels.npy` (M, S, S) in uint8, `index.parquet` with one row per
+label, and `origin.json`, which says what it was made from. Arrays are mapped, not read whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from pasam.data.images import read_image, read_mask
+from pasam.data.transforms import View, augment, squash, squash_mask
+from pasam.errors import CheckpointError, DataError
+from pasam.modeling.base_sam import BaseSam
+from pasam.parallel import spread
+
+# Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
+
+ARRAYS = ("embedding", "early", "images", "labels")
+SMALLEST_LABEL = 16
+"""Labels with fewer foreground pixels after the crop are left out: nothing could prompt for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewTask:
+    """One view of one image: what to read, and how to look at it."""
+
+    image: str
+    masks: tuple[str, ...]
+    view: int
+    seed: tuple[int, ...] | None
+    """Seed of the augmentation, or None for the squash of evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An opened store."""
+
+    embedding: NDArray[np.float16]
+    early: NDArray[np.float16]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    index: pd.DataFrame
+    """One row per label: `id`, `view` (number of the view of its image), `row` (in the views)."""
+    origin: dict[str, Any]
+
+    def check_base(self, checkpoint: Path) -> None:
+        """Refuse embeddings that another base has made.
+
+        Raises:
+            CheckpointError: The store's base is not this checkpoint.
+        """
+        found = file_digest(checkpoint)
+        if self.origin["base"] != found:
+            raise CheckpointError(
+                f"the embeddings were made with base {self.origin['base'][:12]}, but {checkpoint} "
+                f"is {found[:12]}. Run `dvc repro embed` again."
+            )
+
+
+def training_tasks(manifest: pd.DataFrame, *, views: int, seed: int) -> list[ViewTask]:
+    """List `views` augmented views of every training image."""
+    return [
+        ViewTask(image=image, masks=masks, view=view, seed=(seed, number, view))
+        for number, (image, masks) in enumerate(_images(manifest, "train"))
+        for view in range(views)
+    ]
+
+
+def benchmark_tasks(manifest: pd.DataFrame) -> list[ViewTask]:
+    """List the one squashed view of every benchmark image."""
+    return [
+        ViewTask(image=image, masks=masks, view=0, seed=None)
+        for image, masks in _images(manifest, "val")
+    ]
+
+
+def write_store(
+    folder: Path,
+    tasks: Sequence[ViewTask],
+    ids: dict[str, str],
+    base: BaseSam,
+    *,
+    jitter: tuple[float, float],
+    batch_size: int,
+    workers: int,
+    origin: dict[str, Any],
+) -> None:
+    """Make the views, encode them and pack all into a folder.
+
+    Args:
+        folder: The store; made if need be.
+        tasks: The views.
+        ids: Id of each mask by its path.
+        base: The frozen SAM.
+        jitter: Range of the large-scale jitter of augmented views.
+        batch_size: Views per encoder call.
+        workers: Processes that read and augment.
+        origin: What the store is made from; `origin.json`.
+
+    Raises:
+        DataError: There is nothing to encode.
+    """
+    if not tasks:
+        raise DataError("there is no image to embed: the manifest's split is empty.")
+    folder.mkdir(parents=True, exist_ok=True)
+    make = partial(make_view, side=base.side, jitter=jitter)
+    views = spread(make, tasks, workers=workers, label="views")
+    shapes = {
+        "embedding": ((len(tasks), base.dim, base.grid, base.grid), np.float16),
+        "early": ((len(tasks), base.early_dim, base.grid, base.grid), np.float16),
+        "images": ((len(tasks), 3, base.side, base.side), np.uint8),
+    }
+    packs = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+        for name, (shape, dtype) in shapes.items()
+    }
+    labels: list[NDArray[np.uint8]] = []
+    rows: list[dict[str, Any]] = []
+    for first, batch in _batches(views, batch_size):
+        images = np.stack([view.image for view in batch]).transpose(0, 3, 1, 2)
+        with torch.no_grad():
+            encoded = base.encode(torch.from_numpy(np.ascontiguousarray(images)))
+        span = slice(first, first + len(batch))
+        packs["images"][span] = images
+        packs["embedding"][span] = encoded.embedding.half().numpy()
+        packs["early"][span] = encoded.early.half().numpy()
+        for row, view in enumerate(batch, start=first):
+            for path, label in zip(tasks[row].masks, view.masks, strict=True):
+                # A benchmark's object is kept however small: it has to be found all the same.
+                if (label > 128).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
+                    rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
+                    labels.append(label)
+    for pack in packs.values():
+        pack.flush()
+    np.save(folder / "labels.npy", np.stack(labels))
+    pd.DataFrame(rows).to_parquet(folder / "index.parquet", index=False)
+    (folder / "origin.json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
+
+
+def make_view(task: ViewTask, *, side: int, jitter: tuple[float, float]) -> View:
+    """Read an image with its masks and bring them to the encoder's input."""
+    image = read_image(Path(task.image))
+    masks = np.stack([read_mask(Path(path)) for path in task.masks])
+    if task.seed is None:
+        labels = np.stack([squash_mask(mask, side) for mask in masks])
+        return View(image=squash(image, side), masks=labels)
+    rng = np.random.default_rng(list(task.seed))
+    return augment(image, masks, side=side, jitter=jitter, rng=rng)
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store for reading.
+
+    Raises:
+        DataError: The folder is no complete store.
+    """
+    missing = [
+        name
+        for name in (*(f"{array}.npy" for array in ARRAYS), "index.parquet", "origin.json")
+        if not (folder / name).is_file()
+    ]
+    if missing:
+        raise DataError(f"{folder} lacks {missing}; run `dvc repro embed` to make it.")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    return Store(
+        **arrays,
+        index=pd.read_parquet(folder / "index.parquet"),
+        origin=json.loads((folder / "origin.json").read_text()),
+    )
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes with sha256.
+
+    Raises:
+        CheckpointError: The file is missing.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; put the base's weights there.")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _images(manifest: pd.DataFrame, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    rows = manifest[manifest["split"] == split]
+    for image, group in rows.groupby("image", sort=True):
+        yield str(image), tuple(group["mask"])
+
+
+def _batches(views: Iterator[View], size: int) -> Iterator[tuple[int, list[View]]]:
+    batch: list[View] = []
+    done = 0
+    for view in views:
+        batch.append(view)
+        if len(batch) == size:
+            yield done, batch
+            done, batch = done + size, []
+    if batch:
+        yield done, batch

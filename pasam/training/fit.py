@@ -1,0 +1,180 @@
+"""The training loop of the adapters: frozen base, trained decoder parts, resumable at every epoch.
+
+Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
+references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from pasam.losses.total import hq_sam_loss, pa_sam_loss
+from pasam.modeling.freezing import digest, frozen_tensors
+from pasam.modeling.pa_mask_decoder import MiningMode
+from pasam.modeling.segmenter import Segmenter
+from pasam.params import PaSamParams, TrainParams, VariantParams
+from pasam.progress import bar
+from pasam.training.resume import Checkpointer
+from pasam.training.samples import Batch
+from pasam.training.sink import JsonlSink
+
+MakeBatches = Callable[[int], Dataset[Batch]]
+"""From an epoch's number to its batches; the data set has a length."""
+
+
+class TrainingStep(nn.Module):
+    """A segmenter and its losses, from a batch to scalar terms.
+
+    Args:
+        segmenter: What is trained.
+        variant: Which model it is; decides the losses and the mining.
+    """
+
+    def __init__(self, segmenter: Segmenter, variant: VariantParams) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.variant = variant
+
+    def forward(
+        self, batch: Batch, *, mining: MiningMode, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the loss terms of a batch; `loss` is what is minimised."""
+        prediction = self.segmenter(
+            images=batch.images,
+            encoded=batch.encoded(),
+            image_index=torch.arange(len(batch.images), device=batch.images.device),
+            prompts=batch.prompts,
+            mining=mining,
+            generator=generator,
+        )
+        details = prediction.details
+        if details is None:
+            return hq_sam_loss(masks=prediction.masks, label=batch.labels, generator=generator)
+        return pa_sam_loss(
+            masks=prediction.masks,
+            coarse=details.coarse,
+            refined=details.refined,
+            uncertainty=details.uncertainty,
+            label=batch.labels,
+        )
+
+    def mining_in(self, epoch: int) -> MiningMode:
+        """Say how hard points are mined in an epoch of training."""
+        late = isinstance(self.variant, PaSamParams) and epoch >= self.variant.mining_from_epoch
+        return "gumbel" if late else "none"
+
+
+def fit(
+    segmenter: Segmenter,
+    variant: VariantParams,
+    params: TrainParams,
+    make_batches: MakeBatches,
+    *,
+    fabric: Fabric,
+    sink: JsonlSink,
+    checkpointer: Checkpointer,
+) -> None:
+    """Train the segmenter's unfrozen parameters; go on where an interrupted run stopped.
+
+    Args:
+        segmenter: Changed in place.
+        variant: The model's own choices: epochs, schedule, prompts, mining.
+        params: What all models share.
+        make_batches: Batches of an epoch.
+        fabric: Launched; knows device, precision and processes.
+        sink: Receives the mean terms and the learning rate of every epoch.
+        checkpointer: Keeps the state after every epoch; the caller clears it in the end.
+    """
+    step = TrainingStep(segmenter, variant)
+    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
+    before = digest(frozen_tensors(segmenter))
+    optimizer = torch.optim.Adam(learning.values(), lr=params.learning_rate)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_drop_every)
+    first = _restore(learning, optimizer, schedule, sink, checkpointer)
+    runner, driver = fabric.setup(step, optimizer)
+    runner.train()
+    with bar() as progress:
+        task = progress.add_task("train", total=None, note="")
+        for epoch in range(first, variant.epochs):
+            batches = make_batches(epoch)
+            loader = fabric.setup_dataloaders(
+                DataLoader(batches, batch_size=None, num_workers=params.workers),
+                use_distributed_sampler=False,
+            )
+            steps = len(batches)  # type: ignore[arg-type]
+            progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
+            generator = _generator(params.seed, epoch, fabric.global_rank)
+            rate = schedule.get_last_lr()[0]
+            sums: dict[str, Tensor] = {}
+            for batch in loader:
+                terms = runner(batch, mining=step.mining_in(epoch), generator=generator)
+                driver.zero_grad()
+                fabric.backward(terms["loss"])
+                driver.step()
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, torch.zeros(())) + value.detach().cpu()
+                note = f"epoch {epoch + 1}/{variant.epochs}, loss {terms['loss'].item():.3f}"
+                progress.update(task, advance=1, note=note)
+            schedule.step()
+            means = {name: fabric.all_reduce(total / steps) for name, total in sums.items()}
+            if fabric.is_global_zero:
+                row = {name: _number(value) for name, value in means.items()}
+                sink.append({"epoch": epoch, "learning_rate": rate, **row})
+                _save(learning, optimizer, schedule, sink, checkpointer, epoch + 1)
+    assert digest(frozen_tensors(segmenter)) == before, "a frozen tensor has moved"
+
+
+def _number(value: Any) -> float:
+    return float(value.item() if isinstance(value, Tensor) else value)
+
+
+def _generator(seed: int, epoch: int, rank: int) -> torch.Generator:
+    """Seed the noise of an epoch, so that resuming needs no random state."""
+    generator = torch.Generator()
+    generator.manual_seed((seed * 10_007 + epoch) * 1_009 + rank)
+    return generator
+
+
+def _save(
+    learning: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.StepLR,
+    sink: JsonlSink,
+    checkpointer: Checkpointer,
+    epochs_done: int,
+) -> None:
+    checkpointer.save(
+        {
+            "weights": {name: p.detach().cpu() for name, p in learning.items()},
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "rows": sink.rows,
+            "epochs_done": epochs_done,
+        }
+    )
+
+
+def _restore(
+    learning: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.StepLR,
+    sink: JsonlSink,
+    checkpointer: Checkpointer,
+) -> int:
+    """Load an interrupted run's state, if there is one, and return its number of epochs."""
+    state = checkpointer.load()
+    if state is None:
+        return 0
+    with torch.no_grad():
+        for name, parameter in learning.items():
+            parameter.copy_(state["weights"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    sink.restore(state["rows"])
+    return int(state["epochs_done"])

@@ -1,0 +1,215 @@
+"""Training batches of masks and prompts, from packed embeddings or from fresh views.
+
+Batch t is a function of the seed and t alone: neither workers nor interruptions change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pasam.data.prompts import Mix, collate_prompts, sample_prompt
+from pasam.data.transforms import View
+from pasam.modeling.base_sam import Encoded
+from pasam.modeling.segmenter import Prompts
+from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view
+
+CROPS = 10
+"""How often a crop without the object is drawn anew."""
+
+# Shapes: N masks, each with its own view, S pixels a side, g grid cells a side.
+
+
+@dataclass
+class Batch:
+    """What one step sees. Fabric moves and casts the fields in place, so it cannot be frozen."""
+
+    images: Tensor
+    """Pixels of each mask's view, uint8 (N, 3, S, S)."""
+    embedding: Tensor | None
+    """Image embeddings, (N, C, g, g), or None to encode now."""
+    early: Tensor | None
+    """Early features, (N, E, g, g), or None to encode now."""
+    labels: Tensor
+    """Labels 0..255 with soft edges, uint8 (N, S, S)."""
+    prompts: list[Prompts]
+    """Prompts of all N masks, by kind."""
+
+    def encoded(self) -> Encoded | None:
+        """Return the cached encoder outputs, if there are any."""
+        if self.embedding is None or self.early is None:
+            return None
+        return Encoded(embedding=self.embedding, early=self.early)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How batches are drawn."""
+
+    batch_size: int
+    mix: Mix
+    mask_side: int
+    """Side of mask prompts, 4g."""
+    seed: int
+    rank: int = 0
+    """Which of the training processes this is."""
+    world: int = 1
+    """How many training processes there are."""
+
+    def mine(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """Return this process's share of step `step` of an epoch in this order."""
+        first = (step * self.world + self.rank) * self.batch_size
+        return order[first : first + self.batch_size]
+
+    def steps(self, samples: int) -> int:
+        """Return the whole steps in an epoch of so many samples; the rest is dropped."""
+        return samples // (self.batch_size * self.world)
+
+
+class CachedBatches(Dataset[Batch]):
+    """The batches of one epoch, from packed embeddings.
+
+    Epoch e shows view e (modulo the number of views) of every mask that is visible in it.
+
+    Args:
+        store: The packed embeddings.
+        sampling: How to draw.
+        epoch: Number of the epoch, from 0.
+    """
+
+    def __init__(self, store: Store, sampling: Sampling, *, epoch: int) -> None:
+        self.store = store
+        self.sampling = sampling
+        self.epoch = epoch
+        view = epoch % (int(store.index["view"].max()) + 1)
+        shown = np.flatnonzero(store.index["view"].to_numpy() == view)
+        self.order = np.random.default_rng([sampling.seed, epoch]).permutation(shown)
+
+    def __len__(self) -> int:
+        """Return the number of steps of the epoch."""
+        return self.sampling.steps(len(self.order))
+
+    def __getitem__(self, step: int) -> Batch:
+        """Make the batch of one step."""
+        labels = self.sampling.mine(self.order, step)
+        rows = self.store.index["row"].to_numpy()[labels]
+        rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
+        chosen = self.store.labels[labels]
+        return Batch(
+            images=torch.from_numpy(self.store.images[rows]),
+            embedding=torch.from_numpy(self.store.embedding[rows].astype(np.float32)),
+            early=torch.from_numpy(self.store.early[rows].astype(np.float32)),
+            labels=torch.from_numpy(chosen),
+            prompts=prompt_tensors(chosen, self.sampling, rng),
+        )
+
+
+class FreshBatches(Dataset[Batch]):
+    """The batches of one epoch, augmented now and encoded in the training step.
+
+    Args:
+        manifest: The data; every row of the `train` split is a sample.
+        sampling: How to draw.
+        epoch: Number of the epoch, from 0.
+        side: Input side S.
+        jitter: Range of the large-scale jitter.
+    """
+
+    def __init__(
+        self,
+        manifest: pd.DataFrame,
+        sampling: Sampling,
+        *,
+        epoch: int,
+        side: int,
+        jitter: tuple[float, float],
+    ) -> None:
+        train = manifest[manifest["split"] == "train"]
+        self.pairs = list(zip(train["image"], train["mask"], strict=True))
+        self.sampling = sampling
+        self.epoch = epoch
+        self.side = side
+        self.jitter = jitter
+        order = np.random.default_rng([sampling.seed, epoch]).permutation(len(self.pairs))
+        self.order: NDArray[np.int64] = order.astype(np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of steps of the epoch."""
+        return self.sampling.steps(len(self.order))
+
+    def __getitem__(self, step: int) -> Batch:
+        """Make the batch of one step."""
+        images, labels = [], []
+        for number in self.sampling.mine(self.order, step):
+            view = self._view(int(number))
+            images.append(view.image)
+            labels.append(view.masks[0])
+        rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
+        stacked = np.stack(labels)
+        return Batch(
+            images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+            embedding=None,
+            early=None,
+            labels=torch.from_numpy(stacked),
+            prompts=prompt_tensors(stacked, self.sampling, rng),
+        )
+
+
+    def _view(self, number: int) -> View:
+        """Take another crop where one leaves nothing of the object; at last, the whole image.
+
+        (The reference trains on such samples with a box of impossible coordinates.)
+        """
+        image, mask = self.pairs[number]
+        for attempt in range(CROPS):
+            seed = (self.sampling.seed, self.epoch, number, attempt)
+            task = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=seed)
+            view = make_view(task, side=self.side, jitter=self.jitter)
+            if (view.masks[0] > 128).sum() >= SMALLEST_LABEL:
+                return view
+        whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)
+        return make_view(whole, side=self.side, jitter=self.jitter)
+
+
+def prompt_tensors(
+    labels: NDArray[np.uint8], sampling: Sampling, rng: np.random.Generator
+) -> list[Prompts]:
+    """Draw a prompt for each label, (N, S, S), and stack those of one kind."""
+    drawn = [
+        sample_prompt(label, mix=sampling.mix, mask_side=sampling.mask_side, rng=rng)
+        for label in labels
+    ]
+    return [
+        Prompts(
+            indices=torch.from_numpy(group.indices),
+            boxes=_tensor(group.boxes),
+            points=_tensor(group.points),
+            point_labels=_tensor(group.point_labels),
+            masks=_tensor(group.masks),
+        )
+        for group in collate_prompts(drawn)
+    ]
+
+
+def box_prompts(boxes: Sequence[NDArray[np.float32]]) -> list[Prompts]:
+    """Stack boxes, (4,) each, as the prompts of evaluation."""
+    return [
+        Prompts(
+            indices=torch.arange(len(boxes)),
+            boxes=torch.from_numpy(np.stack(boxes)),
+            points=None,
+            point_labels=None,
+            masks=None,
+        )
+    ]
+
+
+def _tensor(array: NDArray[np.float32] | None) -> Tensor | None:
+    return None if array is None else torch.from_numpy(array)

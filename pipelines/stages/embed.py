@@ -1,0 +1,37 @@
+"""DVC stage `embed`: run the frozen encoder once over every view and pack what it says."""
+
+import dataclasses
+from pathlib import Path
+
+from pasam.data.manifest import read_manifest
+from pasam.modeling.build import load_base
+from pasam.params import BaseParams, DataParams, EmbedParams
+from pasam.training.embeddings import benchmark_tasks, file_digest, training_tasks, write_store
+from pipelines.stage_runner import run
+
+
+def embed(
+    data: DataParams, base: BaseParams, embed: EmbedParams, split: str, manifest: Path, store: Path
+) -> None:
+    """Write the store of one split: augmented views of `train`, squashed images of `val`."""
+    frame = read_manifest(manifest)
+    tasks = (
+        training_tasks(frame, views=embed.views, seed=embed.seed)
+        if split == "train"
+        else benchmark_tasks(frame)
+    )
+    checkpoint = Path(base.checkpoint)
+    write_store(
+        store,
+        tasks,
+        dict(zip(frame["mask"], frame["id"], strict=True)),
+        load_base(base.size, checkpoint),
+        jitter=embed.jitter,
+        batch_size=embed.batch_size,
+        workers=data.workers,
+        origin={"base": file_digest(checkpoint), "split": split, **dataclasses.asdict(embed)},
+    )
+
+
+if __name__ == "__main__":
+    run(embed)
