@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pasam.errors import PasamError
-from pasam.params import DEFAULT_PATH, VariantParams, load_section, load_variant
+from pasam.params import VariantParams
+from pasam.params_file import DEFAULT_PATH, load_section, load_variant
 
 INTERRUPTED = 130
 TERMINATED = 143

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,30 @@ class Example:
                 f"Example '{self.image_id}' is {size} pixels, but these masks are not: {wrong}. "
                 "Bring predictions to the original size first."
             )
+
+
+class PredictedMask(Protocol):
+    """What an example needs of a prediction, in pixels of the original image."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Predicted mask, (H, W)."""
+
+    @property
+    def box(self) -> NDArray[np.float32] | None:
+        """Box prompt, (4,) xyxy."""
+
+    @property
+    def uncertainty(self) -> NDArray[np.float16] | None:
+        """Uncertainty map, (g, g)."""
+
+    @property
+    def positive(self) -> NDArray[np.float32] | None:
+        """Mined points of the foreground, (k, 2) xy."""
+
+    @property
+    def negative(self) -> NDArray[np.float32] | None:
+        """Mined points of the background, (k, 2) xy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,4 +125,42 @@ def choice_caption(*, model: str, per_benchmark: int) -> str:
     return (
         f"Images are chosen by rank, not by looks: within each benchmark, those at {at} of "
         f"{label(model)}'s boundary IoU, lowest first."
+    )
+
+
+def build_example(
+    choice: Choice,
+    scores: pd.DataFrame,
+    *,
+    image: NDArray[np.uint8],
+    truth: NDArray[np.bool_],
+    predicted: Mapping[str, PredictedMask],
+) -> Example:
+    """Put together one row of the figure.
+
+    Args:
+        choice: The image.
+        scores: Score rows of the run, of one kind of prompt.
+        image: RGB, (H, W, 3).
+        truth: Ground truth, (H, W).
+        predicted: Prediction of each model; the map and the points are of the one that has them.
+    """
+    rows = scores[scores["image_id"] == choice.image_id].set_index("model")
+    mapped = next((p for p in predicted.values() if p.uncertainty is not None), None)
+    first = next(iter(predicted.values()))
+    uncertainty = None if mapped is None else mapped.uncertainty
+    return Example(
+        image_id=choice.image_id,
+        benchmark=choice.benchmark,
+        image=image,
+        truth=truth,
+        box=first.box,
+        predictions={model: p.mask for model, p in predicted.items()},
+        scores={
+            model: (float(rows.at[model, "iou"]), float(rows.at[model, "boundary_iou"]))
+            for model in predicted
+        },
+        uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
+        positive=None if mapped is None else mapped.positive,
+        negative=None if mapped is None else mapped.negative,
     )

@@ -147,7 +147,13 @@ def write_store(
         pack.flush()
     np.save(folder / "labels.npy", np.stack(labels))
     pd.DataFrame(rows).to_parquet(folder / "index.parquet", index=False)
-    (folder / "origin.json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
+    _write_origin(folder, origin)
+
+
+def write_empty_store(folder: Path, origin: dict[str, Any]) -> None:
+    """Say that nothing is packed: training encodes every view as it comes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_origin(folder, origin)
 
 
 def make_view(task: ViewTask, *, side: int, jitter: tuple[float, float]) -> View:
@@ -192,6 +198,10 @@ def file_digest(path: Path) -> str:
         raise CheckpointError(f"{path} does not exist; put the base's weights there.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_origin(folder: Path, origin: dict[str, Any]) -> None:
+    (folder / "origin.json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
 
 
 def _images(manifest: pd.DataFrame, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -6,13 +6,13 @@ references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from pasam.losses.total import hq_sam_loss, pa_sam_loss
 from pasam.modeling.freezing import digest, frozen_tensors
@@ -20,12 +20,10 @@ from pasam.modeling.pa_mask_decoder import MiningMode
 from pasam.modeling.segmenter import Segmenter
 from pasam.params import PaSamParams, TrainParams, VariantParams
 from pasam.progress import bar
+from pasam.training.epochs import MakeBatches
 from pasam.training.resume import Checkpointer
 from pasam.training.samples import Batch
 from pasam.training.sink import JsonlSink
-
-MakeBatches = Callable[[int], Dataset[Batch]]
-"""From an epoch's number to its batches; the data set has a length."""
 
 
 class TrainingStep(nn.Module):
@@ -68,6 +66,18 @@ class TrainingStep(nn.Module):
         """Say how hard points are mined in an epoch of training."""
         late = isinstance(self.variant, PaSamParams) and epoch >= self.variant.mining_from_epoch
         return "gumbel" if late else "none"
+
+
+def launch(params: TrainParams) -> Fabric:
+    """Start the training's processes on the devices that the params name."""
+    fabric = Fabric(
+        accelerator=params.accelerator,
+        devices=params.devices,
+        strategy="ddp" if params.devices > 1 else "auto",
+        precision=params.precision,  # type: ignore[arg-type]  # checked by Fabric itself
+    )
+    fabric.launch()
+    return fabric
 
 
 def fit(

@@ -6,7 +6,13 @@ from pathlib import Path
 from pasam.data.manifest import read_manifest
 from pasam.modeling.build import load_base
 from pasam.params import BaseParams, DataParams, EmbedParams
-from pasam.training.embeddings import benchmark_tasks, file_digest, training_tasks, write_store
+from pasam.training.embeddings import (
+    benchmark_tasks,
+    file_digest,
+    training_tasks,
+    write_empty_store,
+    write_store,
+)
 from pipelines.stage_runner import run
 
 
@@ -21,6 +27,10 @@ def embed(
         else benchmark_tasks(frame)
     )
     checkpoint = Path(base.checkpoint)
+    origin = {"base": file_digest(checkpoint), "split": split, **dataclasses.asdict(embed)}
+    if split == "train" and embed.views == 0:
+        write_empty_store(store, origin)
+        return
     write_store(
         store,
         tasks,
@@ -29,7 +39,7 @@ def embed(
         jitter=embed.jitter,
         batch_size=embed.batch_size,
         workers=data.workers,
-        origin={"base": file_digest(checkpoint), "split": split, **dataclasses.asdict(embed)},
+        origin=origin,
     )
 
 

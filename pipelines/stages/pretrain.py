@@ -1,4 +1,4 @@
-"""DVC stage `pretrain`: train the small base on coarse masks (frozen: its weights are committed)."""
+"""DVC stage `pretrain`: train the small base on coarse masks; its weights are committed."""
 
 import dataclasses
 from pathlib import Path
