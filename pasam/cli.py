@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pasam import __version__
 from pasam.errors import DataError, PasamError
-from pasam.params import DEFAULT_PATH, read_params
+from pasam.params_file import DEFAULT_PATH, read_params
 from pasam.sizes import use_size, validate
 
 EXAMPLES = """\

@@ -1,24 +1,18 @@
-"""`params.yaml` as frozen dataclasses, one per section; unknown or missing keys are errors.
+"""The parameters as frozen dataclasses, one per section of `params.yaml`.
 
-No dataclass has a default: every value stands in `params.yaml` and nowhere else.
+No dataclass has a default: every value stands in `params.yaml` and nowhere else. A value that
+could only fail much later is refused here; `pasam.params_file` puts the section before its key.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import yaml
+from typing import Any, Literal
 
 from pasam.errors import ParamsError
 
-T = TypeVar("T")
-
-DEFAULT_PATH = Path("params.yaml")
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +28,10 @@ class GeneratedParams:
     seed: int
     """Seed of every generated image."""
 
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "train_images", "benchmark_images", "seed")
+        _require(64 <= self.side <= 4096, "side", self.side, "64 to 4096 pixels")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataParams:
@@ -44,6 +42,9 @@ class DataParams:
     """Folder of one's own images and masks (see `data/own/README.md`); may be empty."""
     workers: int
     """Processes that draw and check images."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "workers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,20 +81,20 @@ class PretrainParams:
     """Weight of the detail head, which makes the features keep what coarse masks forget."""
     jitter: tuple[float, float]
     """Range of the large-scale jitter."""
-    precision: str
-    """Fabric precision, e.g. `32-true` or `bf16-mixed`."""
+    precision: Precision
     checkpoint_every: int
     """Steps between two resumable checkpoints."""
 
     def __post_init__(self) -> None:
-        _require(self.steps > 0, "pretrain.steps", self.steps, "1 or more")
-        _require(
-            self.warmup_steps < self.steps,
-            "pretrain.warmup_steps",
-            self.warmup_steps,
-            f"fewer than pretrain.steps ({self.steps})",
-        )
-        _require_jitter("pretrain.jitter", self.jitter)
+        _at_least(self, 1, "steps", "batch_size", "prompts_per_image", "warmup_steps")
+        _at_least(self, 1, "checkpoint_every")
+        _at_least(self, 0, "seed", "generated_images", "weight_decay", "coarseness")
+        _at_least(self, 0, "detail_weight")
+        _above_zero(self, "learning_rate")
+        warmup, steps, decay = self.warmup_steps, self.steps, self.average_decay
+        _require(warmup < steps, "warmup_steps", warmup, f"fewer than steps ({steps})")
+        _require(0 <= decay < 1, "average_decay", decay, "0 or more and less than 1")
+        _require_jitter(self.jitter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,8 +109,9 @@ class EmbedParams:
     batch_size: int
 
     def __post_init__(self) -> None:
-        _require(self.views >= 0, "embed.views", self.views, "0 or more")
-        _require_jitter("embed.jitter", self.jitter)
+        _at_least(self, 0, "views", "seed")
+        _at_least(self, 1, "batch_size")
+        _require_jitter(self.jitter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,10 +125,14 @@ class TrainParams:
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: int
     """Processes; more than one trains with DDP."""
-    precision: str
-    """Fabric precision, e.g. `32-true` (the reference) or `bf16-mixed`."""
+    precision: Precision
     workers: int
     """Data-loading processes per training process."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "seed", "workers")
+        _at_least(self, 1, "batch_size", "devices")
+        _above_zero(self, "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +145,9 @@ class HqSamParams:
     """Epochs after which the learning rate falls tenfold, again and again."""
     prompts: Literal["effective", "intended", "thirds"]
     """Prompt mix: what PA-SAM's code does, what it means to do, or HQ-SAM's equal thirds."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "epochs", "lr_drop_every")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +167,10 @@ class PaSamParams:
     mining_from_epoch: int
     """First epoch (from 0) that mines in training; prediction always mines."""
 
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "epochs", "lr_drop_every", "mining_points")
+        _at_least(self, 0, "mining_from_epoch")
+
 
 VariantParams = HqSamParams | PaSamParams
 
@@ -168,7 +181,7 @@ class EvaluateParams:
 
     models: tuple[str, ...]
     """Trained models, by their key in `models`."""
-    baselines: tuple[str, ...]
+    baselines: tuple[Literal["sam", "oracle"], ...]
     """Rows without training: `sam`, and `oracle` (ground truth at mask resolution)."""
     benchmarks: tuple[str, ...]
     """Data sets of the manifest's `val` split."""
@@ -176,6 +189,10 @@ class EvaluateParams:
     """Prompts per decoder call; has no influence on the results."""
     boundary_share: float
     """Width of the boundary band as a share of the image diagonal."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "batch_size")
+        _require_share(self, "boundary_share")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,115 +207,32 @@ class ReportParams:
     figure_rows: int
     """Images per benchmark in the figure."""
 
-
-def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
-    """Read a params file as plain data.
-
-    Raises:
-        ParamsError: The file is missing, is not YAML, or holds no mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(
-            f"{path} does not exist. Run from the project's root, or put a size in place with "
-            "`pasam params use NAME`."
-        ) from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections.")
-    return content
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "draws", "figure_rows")
+        _at_least(self, 0, "seed")
+        _require_share(self, "confidence")
 
 
-def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
-    """Load one section of a params file into its dataclass.
-
-    Args:
-        cls: Dataclass of the section.
-        name: Key of the section, dots for nesting (`models.pa_sam`).
-        path: The params file.
-
-    Raises:
-        ParamsError: The section is missing, or a key is missing, unknown or of the wrong type.
-    """
-    node: Any = read_params(path)
-    for part in name.split("."):
-        if not isinstance(node, dict) or part not in node:
-            known = sorted(node) if isinstance(node, dict) else []
-            raise ParamsError(f"{path} lacks section '{name}'; '{part}' is not among {known}.")
-        node = node[part]
-    return typing.cast(T, _build(cls, node, name, path))
-
-
-def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
-    """Load the entry of `models` that describes one trained model.
-
-    Raises:
-        ParamsError: There is no such model, or its `decoder` is neither hq_sam nor pa_sam.
-    """
-    entry = read_params(path).get("models", {}).get(model)
-    if not isinstance(entry, dict):
-        known = sorted(read_params(path).get("models", {}))
-        raise ParamsError(f"{path}: models has no '{model}'. Known models: {known}.")
-    kinds: dict[str, type[VariantParams]] = {"hq_sam": HqSamParams, "pa_sam": PaSamParams}
-    decoder = entry.get("decoder")
-    if decoder not in kinds:
-        raise ParamsError(
-            f"{path}: models.{model}.decoder is {decoder!r}, expected one of {sorted(kinds)}."
-        )
-    return load_section(kinds[decoder], f"models.{model}", path)
-
-
-def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:
-    if not isinstance(node, dict):
-        raise ParamsError(f"{path}: section '{name}' is {node!r}, expected a mapping.")
-    wanted = [field.name for field in dataclasses.fields(cls)]
-    missing = [key for key in wanted if key not in node]
-    unknown = [str(key) for key in node if key not in wanted]
-    if missing or unknown:
-        raise ParamsError(
-            f"{path}: section '{name}' lacks {missing} and has unknown {unknown}. "
-            f"It must have exactly {wanted}."
-        )
-    hints = typing.get_type_hints(cls)
-    values = {key: _convert(hints[key], node[key], f"{name}.{key}", path) for key in wanted}
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, name: str, path: Path) -> Any:
-    """Check `value` against the type `hint`; a whole number may stand for a float."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type[Any], hint), value, name, path)
-    if origin is Literal:
-        if value in args:
-            return value
-        raise ParamsError(f"{path}: {name} is {value!r}, expected one of {list(args)}.")
-    if origin is types.UnionType:
-        if value is None and types.NoneType in args:
-            return None
-        return _convert(next(a for a in args if a is not types.NoneType), value, name, path)
-    if origin is tuple:
-        if not isinstance(value, list) or (Ellipsis not in args and len(value) != len(args)):
-            size = "" if Ellipsis in args else f" of {len(args)}"
-            raise ParamsError(f"{path}: {name} is {value!r}, expected a list{size}.")
-        kinds = [args[0]] * len(value) if Ellipsis in args else list(args)
-        return tuple(
-            _convert(kind, item, f"{name}[{i}]", path)
-            for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-        )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ParamsError(f"{path}: {name} is {value!r}, expected {hint.__name__}.")
-    return value
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
+def _require(holds: bool, key: str, value: object, expected: str) -> None:
     if not holds:
-        raise ParamsError(f"{name} is {value!r}, expected {expected}.")
+        raise ParamsError(f"{key} is {value!r}, expected {expected}.")
 
 
-def _require_jitter(name: str, jitter: tuple[float, float]) -> None:
-    _require(0 < jitter[0] <= jitter[1], name, list(jitter), "two scales, 0 < low <= high")
+def _at_least(section: object, least: int, *keys: str) -> None:
+    for key in keys:
+        value: Any = getattr(section, key)
+        _require(value >= least, key, value, f"{least} or more")
+
+
+def _above_zero(section: object, key: str) -> None:
+    value: Any = getattr(section, key)
+    _require(value > 0, key, value, "more than 0")
+
+
+def _require_share(section: object, key: str) -> None:
+    value: Any = getattr(section, key)
+    _require(0 < value < 1, key, value, "more than 0 and less than 1")
+
+
+def _require_jitter(jitter: tuple[float, float]) -> None:
+    _require(0 < jitter[0] <= jitter[1], "jitter", list(jitter), "two scales, 0 < low <= high")

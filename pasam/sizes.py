@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pasam.errors import ParamsError
 from pasam.params import (
-    DEFAULT_PATH,
     BaseParams,
     DataParams,
     EmbedParams,
@@ -16,10 +15,8 @@ from pasam.params import (
     PretrainParams,
     ReportParams,
     TrainParams,
-    load_section,
-    load_variant,
-    read_params,
 )
+from pasam.params_file import DEFAULT_PATH, load_section, load_variant, read_params
 
 FOLDER = Path("params")
 

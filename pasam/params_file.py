@@ -1,0 +1,126 @@
+"""From a params file to the dataclasses of `pasam.params`; a missing or unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from pasam.errors import ParamsError
+from pasam.params import HqSamParams, PaSamParams, VariantParams
+
+T = TypeVar("T")
+
+DEFAULT_PATH = Path("params.yaml")
+
+
+def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
+    """Read a params file as plain data.
+
+    Raises:
+        ParamsError: The file is missing, is not YAML, or holds no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} does not exist. Run from the project's root, or put a size in place with "
+            "`pasam params use NAME`."
+        ) from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections.")
+    return content
+
+
+def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
+    """Load one section of a params file into its dataclass.
+
+    Args:
+        cls: Dataclass of the section.
+        name: Key of the section, dots for nesting (`models.pa_sam`).
+        path: The params file.
+
+    Raises:
+        ParamsError: The section is missing, or a key is missing, unknown, of the wrong type
+            or of an impossible value.
+    """
+    node: Any = read_params(path)
+    for part in name.split("."):
+        if not isinstance(node, dict) or part not in node:
+            known = sorted(node) if isinstance(node, dict) else []
+            raise ParamsError(f"{path} lacks section '{name}'; '{part}' is not among {known}.")
+        node = node[part]
+    return typing.cast(T, _build(cls, node, name, path))
+
+
+def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
+    """Load the entry of `models` that describes one trained model.
+
+    Raises:
+        ParamsError: There is no such model, or its `decoder` is neither hq_sam nor pa_sam.
+    """
+    entry = read_params(path).get("models", {}).get(model)
+    if not isinstance(entry, dict):
+        known = sorted(read_params(path).get("models", {}))
+        raise ParamsError(f"{path}: models has no '{model}'. Known models: {known}.")
+    kinds: dict[str, type[VariantParams]] = {"hq_sam": HqSamParams, "pa_sam": PaSamParams}
+    decoder = entry.get("decoder")
+    if decoder not in kinds:
+        raise ParamsError(
+            f"{path}: models.{model}.decoder is {decoder!r}, expected one of {sorted(kinds)}."
+        )
+    return load_section(kinds[decoder], f"models.{model}", path)
+
+
+def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:
+    if not isinstance(node, dict):
+        raise ParamsError(f"{path}: section '{name}' is {node!r}, expected a mapping.")
+    wanted = [field.name for field in dataclasses.fields(cls)]
+    missing = [key for key in wanted if key not in node]
+    unknown = [str(key) for key in node if key not in wanted]
+    if missing or unknown:
+        raise ParamsError(
+            f"{path}: section '{name}' lacks {missing} and has unknown {unknown}. "
+            f"It must have exactly {wanted}."
+        )
+    hints = typing.get_type_hints(cls)
+    values = {key: _convert(hints[key], node[key], f"{name}.{key}", path) for key in wanted}
+    try:
+        return cls(**values)
+    except ParamsError as error:  # it names the key within the section
+        raise ParamsError(f"{path}: {name}.{error}") from None
+
+
+def _convert(hint: Any, value: Any, name: str, path: Path) -> Any:
+    """Check `value` against the type `hint`; a whole number may stand for a float."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type[Any], hint), value, name, path)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ParamsError(f"{path}: {name} is {value!r}, expected one of {list(args)}.")
+    if origin is types.UnionType:
+        if value is None and types.NoneType in args:
+            return None
+        return _convert(next(a for a in args if a is not types.NoneType), value, name, path)
+    if origin is tuple:
+        if not isinstance(value, list) or (Ellipsis not in args and len(value) != len(args)):
+            size = "" if Ellipsis in args else f" of {len(args)}"
+            raise ParamsError(f"{path}: {name} is {value!r}, expected a list{size}.")
+        kinds = [args[0]] * len(value) if Ellipsis in args else list(args)
+        return tuple(
+            _convert(kind, item, f"{name}[{i}]", path)
+            for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+        )
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ParamsError(f"{path}: {name} is {value!r}, expected {hint.__name__}.")
+    return value

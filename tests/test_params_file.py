@@ -1,0 +1,184 @@
+"""Reading a params file: exact keys, exact types, errors that quote key and value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pasam.errors import ParamsError
+from pasam.params import (
+    BaseParams,
+    DataParams,
+    EmbedParams,
+    EvaluateParams,
+    HqSamParams,
+    PaSamParams,
+    PretrainParams,
+    ReportParams,
+    TrainParams,
+)
+from pasam.params_file import load_section, load_variant, read_params
+
+SECTIONS = {
+    "data": DataParams,
+    "base": BaseParams,
+    "pretrain": PretrainParams,
+    "embed": EmbedParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "report": ReportParams,
+}
+
+
+@dataclass(frozen=True)
+class Fraction:
+    share: float
+
+
+@pytest.fixture
+def content(root):
+    return yaml.safe_load((root / "params" / "default.yaml").read_text())
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_params(content) -> Path:
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write_params
+
+
+@pytest.mark.parametrize(("name", "cls"), SECTIONS.items())
+def test_a_section_becomes_its_dataclass(name, cls, root):
+    assert isinstance(load_section(cls, name, root / "params" / "default.yaml"), cls)
+
+
+@pytest.mark.parametrize(("name", "cls"), SECTIONS.items())
+def test_an_unknown_key_is_named(name, cls, content, write):
+    content[name]["learning_rte"] = 1
+    with pytest.raises(ParamsError, match=rf"section '{name}' lacks \[\] and has unknown .*_rte"):
+        load_section(cls, name, write(content))
+
+
+@pytest.mark.parametrize(("name", "cls"), SECTIONS.items())
+def test_a_missing_key_is_named(name, cls, content, write):
+    key, _ = content[name].popitem()
+    with pytest.raises(ParamsError, match=rf"section '{name}' lacks \['{key}'\]"):
+        load_section(cls, name, write(content))
+
+
+def test_a_nested_section_is_checked_too(content, write):
+    content["data"]["generated"]["sde"] = 1
+    with pytest.raises(ParamsError, match=r"section 'data\.generated'.*unknown \['sde'\]"):
+        load_section(DataParams, "data", write(content))
+
+
+@pytest.mark.parametrize(
+    ("section", "cls", "key", "value", "message"),
+    [
+        ("train", TrainParams, "batch_size", "16", "train.batch_size is '16', expected int"),
+        ("train", TrainParams, "batch_size", 1.5, "train.batch_size is 1.5, expected int"),
+        ("train", TrainParams, "devices", True, "train.devices is True, expected int"),
+        ("train", TrainParams, "learning_rate", True, "train.learning_rate is True"),
+        ("train", TrainParams, "accelerator", "tpu", "train.accelerator is 'tpu', expected one of"),
+        ("base", BaseParams, "size", "vit_huge", "base.size is 'vit_huge', expected one of"),
+        ("embed", EmbedParams, "jitter", [0.5], "embed.jitter is [0.5], expected a list of 2"),
+        ("embed", EmbedParams, "jitter", [2.0, 0.5], "embed.jitter is [2.0, 0.5], expected two"),
+        ("train", TrainParams, "batch_size", 0, "train.batch_size is 0, expected 1 or more"),
+        ("train", TrainParams, "precision", "b16", "train.precision is 'b16', expected one of"),
+        ("evaluate", EvaluateParams, "baselines", ["sa"], "evaluate.baselines[0] is 'sa', expecte"),
+        ("evaluate", EvaluateParams, "models", "pa_sam", "evaluate.models is 'pa_sam'"),
+        ("evaluate", EvaluateParams, "models", ["a", 3], "evaluate.models[1] is 3, expected str"),
+    ],
+)
+def test_an_impossible_value_is_quoted(section, cls, key, value, message, content, write):
+    content[section][key] = value
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        load_section(cls, section, write(content))
+
+
+@settings(deadline=None)  # it reads a file
+@given(value=st.integers(min_value=-(10**9), max_value=10**9))
+def test_a_whole_number_may_stand_for_a_float(value, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "whole.yaml"
+    path.write_text(yaml.safe_dump({"report": {"share": value}}))
+    share = load_section(Fraction, "report", path).share
+    assert isinstance(share, float)
+    assert share == value
+
+
+def test_an_impossible_value_of_a_nested_section_is_quoted_with_its_whole_key(content, write):
+    content["data"]["generated"]["seed"] = -1
+    path = write(content)
+    message = re.escape(f"{path}: data.generated.seed is -1, expected 0 or more.")
+    with pytest.raises(ParamsError, match=f"^{message}$"):
+        load_section(DataParams, "data", path)
+
+
+def test_an_impossible_value_of_a_model_is_quoted_with_its_whole_key(content, write):
+    content["models"]["pa_sam"]["mining_points"] = 0
+    with pytest.raises(ParamsError, match=r": models\.pa_sam\.mining_points is 0, expected 1 or m"):
+        load_variant("pa_sam", write(content))
+
+
+@pytest.mark.parametrize("initial", [None, "weights.safetensors"])
+def test_an_optional_value_may_be_null_or_given(initial, content, write):
+    content["pretrain"]["initial"] = initial
+    assert load_section(PretrainParams, "pretrain", write(content)).initial == initial
+
+
+def test_an_optional_value_still_has_a_type(content, write):
+    content["pretrain"]["initial"] = 3
+    with pytest.raises(ParamsError, match=r"pretrain\.initial is 3, expected str"):
+        load_section(PretrainParams, "pretrain", write(content))
+
+
+def test_a_missing_section_lists_the_known_ones(content, write):
+    with pytest.raises(ParamsError, match=r"lacks section 'trian'.*'train'"):
+        load_section(TrainParams, "trian", write(content))
+
+
+def test_a_section_that_is_no_mapping_is_quoted(content, write):
+    content["train"] = 7
+    with pytest.raises(ParamsError, match=r"section 'train' is 7, expected a mapping"):
+        load_section(TrainParams, "train", write(content))
+
+
+@pytest.mark.parametrize(("model", "cls"), [("hq_sam", HqSamParams), ("pa_sam", PaSamParams)])
+def test_the_decoder_decides_a_variants_keys(model, cls, root):
+    assert isinstance(load_variant(model, root / "params" / "default.yaml"), cls)
+
+
+def test_an_unknown_model_lists_the_known_ones(content, write):
+    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'pa_sa"):
+        load_variant("pa", write(content))
+
+
+def test_an_unknown_decoder_is_quoted(content, write):
+    content["models"]["pa_sam"]["decoder"] = "sam9"
+    with pytest.raises(ParamsError, match=r"models\.pa_sam\.decoder is 'sam9', expected one of"):
+        load_variant("pa_sam", write(content))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ParamsError, match=r"absent\.yaml does not exist.*pasam params use"):
+        read_params(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "is not valid YAML"), ("- 1\n", "holds list"), ("", "holds NoneType")],
+)
+def test_a_file_that_is_no_mapping_is_refused(text, message, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        read_params(path)
