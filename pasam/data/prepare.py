@@ -5,25 +5,21 @@ Work is spread over processes; results come back in order, so their number chang
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from pasam.data.folder import Pair, find_pairs
 from pasam.data.images import read_image, read_mask, write_png
 from pasam.data.manifest import describe_pair, file_sha256, manifest_frame
 from pasam.data.synthetic.scene import draw_scene
 from pasam.errors import DataError
+from pasam.parallel import spread
 from pasam.params import DataParams, GeneratedParams
 
 TRAINING_SET = "generated_train"
@@ -38,7 +34,6 @@ _SCENES_PER_SET = 10_000_000
 _OBJECTS = (1, 3)  # fewest and most objects of a training scene
 _SHOWN_FAULTS = 10
 
-Task = TypeVar("Task")
 Row = dict[str, Any]
 
 
@@ -103,7 +98,7 @@ def collect_own(own: Path, *, workers: int) -> list[Row]:
     """
     grouped = groupby(find_pairs(own), key=lambda pair: (pair.split, pair.dataset, pair.image))
     images = [tuple(pairs) for _, pairs in grouped]
-    results = list(_spread(check_image, images, workers=workers, what="checking own images"))
+    results = list(spread(check_image, images, workers=workers, label="checking own images"))
     faults = [fault for result in results for fault in result.faults]
     if faults:
         shown = "\n".join(f"- {fault}" for fault in faults[:_SHOWN_FAULTS])
@@ -159,7 +154,7 @@ def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> l
         DataError: More images were asked for than there are seeds in a set.
     """
     tasks = list(_scene_tasks(params, out_dir))
-    drawn = _spread(write_scene, tasks, workers=workers, what="drawing images")
+    drawn = spread(write_scene, tasks, workers=workers, label="drawing images")
     return [row for rows in drawn for row in rows]
 
 
@@ -227,26 +222,3 @@ def _scene_tasks(params: GeneratedParams, out_dir: Path) -> Iterator[SceneTask]:
                 folder=out_dir / dataset,
                 stem=f"{index:05d}",
             )
-
-
-def _spread(
-    work: Callable[[Task], Any], tasks: Sequence[Task], *, workers: int, what: str
-) -> Iterator[Any]:
-    """Do `work` on each task in `workers` processes; yield results in order."""
-    if workers < 2 or len(tasks) < 2:
-        yield from _with_progress(map(work, tasks), total=len(tasks), what=what)
-        return
-    context = multiprocessing.get_context("spawn")  # forking is unsafe beside other threads
-    with ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        chunk = max(1, min(16, len(tasks) // (4 * workers)))
-        results = pool.map(work, tasks, chunksize=chunk)
-        yield from _with_progress(results, total=len(tasks), what=what)
-
-
-def _with_progress(results: Iterable[Any], *, total: int, what: str) -> Iterator[Any]:
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield from progress.track(results, total=total, description=what)
