@@ -34,26 +34,32 @@ def build_base(size: str) -> BaseSam:
         ParamsError: There is no such size.
     """
     if size == "vit_tiny":
-        return _build_tiny()
+        return build_tiny()
     if size not in OFFICIAL_WIDTHS:
         raise ParamsError(f"base.size is {size!r}, expected one of {list(SIZES)}.")
     sam = sam_model_registry[size](checkpoint=None)
     decoder = SamMaskDecoder(transformer_dim=256, transformer=sam.mask_decoder.transformer)
     decoder.load_state_dict(sam.mask_decoder.state_dict())
     sam.mask_decoder = decoder
-    # Every fourth part of a ViT ends with global attention: blocks 2, 5, ...; 5, 11, ...; 7, 15, ...
+    # Every quarter of a ViT ends with global attention: blocks 2, 5, ... of 12; 5, 11, ... of 24.
     first_global = OFFICIAL_DEPTHS[size] // 4 - 1
-    return BaseSam(
-        sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size]
-    )
+    return BaseSam(sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size])
 
 
-def _build_tiny(
+def build_tiny(
     side: int = 256,
     dim: int = 128,
     widths: tuple[int, ...] = (48, 96, 192, 256),
     depths: tuple[int, ...] = (1, 2, 2, 2),
 ) -> BaseSam:
+    """Build `vit_tiny` with random weights, or a smaller one of its kind.
+
+    Args:
+        side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
+        dim: Channels C of the embedding, a multiple of 16.
+        widths: Channels of the encoder's four stages.
+        depths: Residual blocks of the four stages.
+    """
     grid = side // 8
     transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
     sam = Sam(
