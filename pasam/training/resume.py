@@ -56,7 +56,7 @@ class Checkpointer:
             torch.save(dict(state), file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, self.path)
+        draft.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state on the CPU, or None where there is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,4 +37,4 @@ class JsonlSink:
         lines = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.rows)
         draft = self.path.with_name(self.path.name + ".part")
         draft.write_text(lines, encoding="utf-8")
-        os.replace(draft, self.path)
+        draft.replace(self.path)
