@@ -60,8 +60,9 @@ class BaseSam(nn.Module):
         Returns:
             Normalised pixels, float32 (B, 3, S, S).
         """
-        mean = self.sam.pixel_mean.to(images.device)
-        return (images.float() - mean) / self.sam.pixel_std.to(images.device)
+        mean: Tensor = self.sam.pixel_mean.to(images.device)
+        std: Tensor = self.sam.pixel_std.to(images.device)
+        return (images.float() - mean) / std
 
     def encode(self, images: Tensor) -> Encoded:
         """Run the image encoder.

@@ -1,9 +1,11 @@
-"""Weights on disk: safetensors for ours, the official and the reference's `.pth` files besides."""
+"""Weights on disk: safetensors for ours, the official and the references' `.pth` files besides."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors.torch
@@ -13,8 +15,16 @@ from torch import Tensor, nn
 
 from pasam.errors import CheckpointError
 
+PICKLED = (".pth", ".pt")
+"""Suffixes of files that torch pickles."""
 
-def write_weights(path: Path, weights: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
+SHOWN = 3
+"""Names that an error lists before it only counts."""
+
+
+def write_weights(
+    path: Path, weights: Mapping[str, Tensor], *, metadata: Mapping[str, str]
+) -> None:
     """Write tensors as safetensors, atomically; equal tensors give equal bytes.
 
     Args:
@@ -22,11 +32,40 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], *, metadata: Mappin
         weights: Tensors by name.
         metadata: Words that travel with them (architecture, origin).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
+    with _draft(path) as draft:
+        safetensors.torch.save_file(plain, draft, metadata=dict(sorted(metadata.items())))
+
+
+def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors as a plain `.pth` state dict, atomically, in the order given.
+
+    Args:
+        path: The file; its folder is made if need be.
+        weights: Tensors by name.
+
+    Raises:
+        CheckpointError: The path does not end in .pth or .pt, by which it would be read again.
+    """
+    if path.suffix not in PICKLED:
+        raise CheckpointError(f"{path} ends in '{path.suffix}', expected one of {list(PICKLED)}.")
+    # A copy of its own for each, for torch saves the whole storage that a view looks into.
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    with _draft(path) as draft:
+        torch.save(plain, draft)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Give a file beside the path that takes its place, readable by all, once it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    safetensors.torch.save_file(plain, draft, metadata=dict(sorted(metadata.items())))
-    os.replace(draft, path)
+    try:
+        yield draft
+        draft.chmod(0o644)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -35,67 +74,121 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing or cannot be read as plain tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path} does not exist. Put the weights there, or set base.checkpoint in params.yaml "
-            "to where they are."
-        )
+    _expect_file(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} {_why_refused(str(error))}") from None
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as weights: {error}") from None
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
         raise CheckpointError(
-            f"{path} holds more than tensors ({error}); only plain state dicts are read, since "
-            "anything else can run code."
+            f"{path} cannot be read as weights ({error}); it is damaged or of another format. "
+            "Fetch or make it again."
         ) from None
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected tensors by name.")
+    others = [
+        f"{name!r}: {type(value).__name__}"
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
+    if others:
+        raise CheckpointError(
+            f"{path} holds {_few(others)}, expected nothing but tensors by name. "
+            "Save the state dict alone."
+        )
     return content
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read the words that travel with a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
+    """Read the words that travel with a safetensors file.
+
+    Raises:
+        CheckpointError: The file is missing or not safetensors.
+    """
+    _expect_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from None
 
 
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+def load_strictly(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    advice: str = "Check base.size against base.checkpoint.",
+) -> None:
     """Load tensors into a module that has exactly these names and shapes.
 
-    Half-precision tensors are widened to the module's precision.
+    Half-precision tensors are widened to the module's precision. On error the module is unchanged.
 
     Args:
         module: What receives the weights.
         weights: Tensors by name.
         source: Where they come from, for the error.
+        advice: What to do when they do not fit, for the error.
 
     Raises:
         CheckpointError: A tensor is missing, unknown, or of another shape.
     """
-    wanted = module.state_dict()
-    missing = sorted(set(wanted) - set(weights))
-    unknown = sorted(set(weights) - set(wanted))
+    check_fit(weights, module.state_dict(), source=source, advice=advice)
+    module.load_state_dict(dict(weights), strict=True)
+
+
+def check_fit(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str, advice: str
+) -> None:
+    """Check that tensors have exactly the names and shapes that are wanted.
+
+    Args:
+        found: Tensors by name.
+        wanted: Tensors by name, whose values do not matter.
+        source: Where the found ones come from, for the error.
+        advice: What to do when they do not fit, for the error.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown, or of another shape.
+    """
+    missing = sorted(set(wanted) - set(found))
+    unknown = sorted(set(found) - set(wanted))
     other = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in sorted(set(wanted) & set(weights))
-        if weights[name].shape != wanted[name].shape
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in sorted(set(wanted) & set(found))
+        if found[name].shape != wanted[name].shape
     ]
     if missing or unknown or other:
         raise CheckpointError(
             f"{source} does not fit this architecture ({len(wanted)} tensors expected, "
-            f"{len(weights)} found): missing {_few(missing)}; unknown {_few(unknown)}; "
-            f"of another shape {_few(other)}. Check base.size against base.checkpoint."
+            f"{len(found)} found): missing {_few(missing)}; unknown {_few(unknown)}; "
+            f"of another shape {_few(other)}. {advice}"
         )
-    module.load_state_dict(dict(weights), strict=True)
+
+
+def _expect_file(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} does not exist. Put the weights there, or set base.checkpoint in params.yaml "
+            "to where they are."
+        )
+
+
+def _why_refused(error: str) -> str:
+    """Say in words what torch refused; its own message advises to execute the file."""
+    asked = re.search(r"GLOBAL (\S+) ", error)
+    if asked is None:
+        return "cannot be read as weights; it is damaged or holds more than tensors."
+    return (
+        f"asks for {asked[1]}, expected nothing but tensors by name; it was not executed. "
+        "Save the state dict alone."
+    )
 
 
 def _few(names: list[str]) -> str:
     if not names:
         return "none"
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ class Segmenter(nn.Module):
             boxes=group.boxes,
             masks=group.masks,
         )
-        inputs = {
+        inputs: dict[str, Any] = {
             "image_embeddings": encoded.embedding,
             "image_pe": self.base.image_pe(),
             "sparse": sparse,

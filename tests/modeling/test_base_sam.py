@@ -1,0 +1,116 @@
+"""The frozen base: sizes by name, normalisation, early features and batched prompts."""
+
+import pytest
+import torch
+
+from pasam.errors import ShapeError
+from pasam.modeling.base_sam import BaseSam
+from pasam.modeling.build import build_base
+from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
+
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseSam:
+    torch.manual_seed(0)
+    return build_base("vit_tiny").eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, 3, SIDE, SIDE)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def test_sizes_go_by_name(base):
+    assert (base.side, base.grid, base.dim, base.early_dim, base.mask_side) == (
+        256,
+        32,
+        128,
+        96,
+        128,
+    )
+
+
+def test_normalisation_is_that_of_sam(base, images):
+    normal = base.normalise(images)
+    red, green, blue = (float(v) for v in images[1, :, 7, 9])
+    expected = [(red - 123.675) / 58.395, (green - 116.28) / 57.12, (blue - 103.53) / 57.375]
+    assert normal.dtype == torch.float32
+    torch.testing.assert_close(normal[1, :, 7, 9], torch.tensor(expected))
+
+
+def test_encoding_gives_embedding_and_early_feature(base, images):
+    encoded = base.encode(images)
+    assert encoded.embedding.shape == (2, 128, 32, 32)
+    assert encoded.early.shape == (2, 96, 32, 32)
+    normal = base.normalise(images)
+    encoder = base.sam.image_encoder
+    assert torch.equal(encoded.embedding, encoder(normal))
+    assert torch.equal(encoded.early, encoder.stages[1](encoder.stages[0](encoder.stem(normal))))
+
+
+def test_a_vits_early_feature_is_turned_to_channels_first():
+    torch.manual_seed(0)
+    vit = ImageEncoderViT(
+        img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, out_chans=8,
+        use_rel_pos=True, window_size=2, global_attn_indexes=(0, 1),
+    )  # fmt: skip
+    prompts = PromptEncoder(
+        embed_dim=8, image_embedding_size=(4, 4), input_image_size=(32, 32), mask_in_chans=16
+    )
+    sam = Sam(vit, prompts, torch.nn.Identity())
+    base = BaseSam(sam=sam, early_layer="blocks.0", early_dim=16).requires_grad_(False)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    early = base.encode(images).early
+    tokens = vit.blocks[0](vit.patch_embed(base.normalise(images)) + vit.pos_embed)
+    assert early.shape == (2, 16, 4, 4)
+    torch.testing.assert_close(early[1, :, 2, 3], tokens[1, 2, 3])
+
+
+def test_encoding_leaves_no_hook_behind(base, images):
+    base.encode(images[:1])
+    layer = base.sam.image_encoder.get_submodule(base.early_layer)
+    assert not layer._forward_hooks
+
+
+def test_images_of_another_side_are_refused(base):
+    with pytest.raises(ShapeError, match=r"\(B, 3, 256, 256\), got \(1, 3, 128, 256\)"):
+        base.encode(torch.zeros(1, 3, 128, 256, dtype=torch.uint8))
+
+
+def test_prompts_are_embedded_each_by_itself(base):
+    boxes = torch.tensor([[10.0, 20.0, 90.0, 200.0], [0.0, 0.0, 255.0, 255.0]])
+    masks = torch.rand(2, 1, base.mask_side, base.mask_side)
+    sparse, dense = base.embed_prompts(boxes=boxes, masks=masks)
+    assert sparse.shape == (2, 2, base.dim)
+    assert dense.shape == (2, base.dim, base.grid, base.grid)
+    for i in range(2):
+        alone = base.embed_prompts(boxes=boxes[i : i + 1], masks=masks[i : i + 1])
+        torch.testing.assert_close(alone[0], sparse[i : i + 1])
+        torch.testing.assert_close(alone[1], dense[i : i + 1])
+
+
+def test_ten_points_become_eleven_tokens(base):
+    points = torch.rand(3, 10, 2) * SIDE
+    sparse, dense = base.embed_prompts(points=points, point_labels=torch.ones(3, 10))
+    assert sparse.shape == (3, 11, base.dim)
+    assert dense.shape == (3, base.dim, base.grid, base.grid)
+
+
+def test_point_codes_are_background_then_foreground(base):
+    background, foreground = base.point_embeddings()
+    place = base.sam.prompt_encoder.pe_layer.forward_with_coords(
+        torch.tensor([[[8.5, 16.5]]]), (SIDE, SIDE)
+    )[0, 0]
+    sparse, _ = base.embed_prompts(
+        points=torch.tensor([[[8.0, 16.0], [8.0, 16.0]]]), point_labels=torch.tensor([[0, 1]])
+    )
+    torch.testing.assert_close(sparse[0, 0], place + background)
+    torch.testing.assert_close(sparse[0, 1], place + foreground)
+
+
+def test_the_position_code_covers_the_grid(base):
+    assert base.image_pe().shape == (1, base.dim, base.grid, base.grid)

@@ -1,0 +1,172 @@
+"""Weights on disk: atomic, strict, and never executed."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pasam.errors import CheckpointError
+from pasam.modeling.checkpoint import (
+    load_strictly,
+    read_metadata,
+    read_weights,
+    write_state_dict,
+    write_weights,
+)
+
+WEIGHTS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1.5]).half()}
+
+
+class Trap:
+    """An object whose unpickling would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(
+        found[k].dtype == v.dtype and torch.equal(found[k], v) for k, v in expected.items()
+    )
+
+
+def test_safetensors_come_back_with_their_words(tmp_path):
+    path = tmp_path / "new" / "x.safetensors"
+    write_weights(path, WEIGHTS, metadata={"size": "vit_tiny"})
+    assert same(read_weights(path), WEIGHTS)
+    assert read_metadata(path) == {"size": "vit_tiny"}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt"])
+def test_state_dicts_come_back(tmp_path, suffix):
+    path = tmp_path / "new" / f"x{suffix}"
+    write_state_dict(path, WEIGHTS)
+    assert same(read_weights(path), WEIGHTS)
+
+
+def test_equal_tensors_give_equal_bytes_whatever_their_order(tmp_path):
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    write_weights(first, WEIGHTS, metadata={"x": "1", "y": "2"})
+    turned = dict(reversed(WEIGHTS.items()))
+    write_weights(second, turned, metadata={"y": "2", "x": "1"})
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_files_are_readable_by_all_and_leave_no_draft(tmp_path):
+    write_weights(tmp_path / "x.safetensors", WEIGHTS, metadata={})
+    write_state_dict(tmp_path / "x.pth", WEIGHTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.pth", "x.safetensors"]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_draft(tmp_path, monkeypatch):
+    path = tmp_path / "x.pth"
+    write_state_dict(path, WEIGHTS)
+
+    def fill_the_disk(_content, draft):
+        draft.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_state_dict(path, {})
+    monkeypatch.undo()
+    assert same(read_weights(path), WEIGHTS)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_a_view_is_written_without_the_tensor_it_looks_into(tmp_path):
+    write_state_dict(tmp_path / "x.pth", {"row": torch.zeros(1000, 1000)[0]})
+    assert (tmp_path / "x.pth").stat().st_size < 10_000
+
+
+def test_a_state_dict_must_be_named_so_that_it_can_be_read(tmp_path):
+    with pytest.raises(CheckpointError, match=r"x\.bin ends in '\.bin', expected one of"):
+        write_state_dict(tmp_path / "x.bin", WEIGHTS)
+
+
+def test_a_pickled_object_is_named_and_not_executed(tmp_path):
+    path, trace = tmp_path / "x.pth", tmp_path / "trace"
+    torch.save({"a": torch.zeros(1), "trap": Trap(trace)}, path)
+    with pytest.raises(CheckpointError, match=r"asks for \S*mkdir, .*not executed"):
+        read_weights(path)
+    assert not trace.exists()
+    torch.load(path, weights_only=False)  # the trap is real
+    assert trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([torch.zeros(1)], "holds list"),
+        ({"a": torch.zeros(1), "epoch": 3}, "holds 'epoch': int"),
+        ({0: torch.zeros(1)}, "holds 0: Tensor"),
+        ({"model": {"a": torch.zeros(1)}}, "holds 'model': dict"),
+    ],
+)
+def test_only_tensors_by_name_are_weights(tmp_path, content, words):
+    path = tmp_path / "x.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=words):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut short"])
+def test_a_damaged_file_is_said_to_be_one(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read as weights.*damaged"):
+        read_weights(path)
+
+
+def test_a_truncated_state_dict_is_said_to_be_damaged(tmp_path):
+    path = tmp_path / "x.pth"
+    write_state_dict(path, {"a": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("read", [read_weights, read_metadata])
+def test_a_missing_file_is_named(tmp_path, read):
+    with pytest.raises(CheckpointError, match=r"gone\.pth does not exist.*base\.checkpoint"):
+        read(tmp_path / "gone.pth")
+
+
+def test_words_of_another_format_are_refused(tmp_path):
+    write_state_dict(tmp_path / "x.pth", WEIGHTS)
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        read_metadata(tmp_path / "x.pth")
+
+
+def test_half_precision_is_widened():
+    module = nn.Linear(2, 1)
+    halves = {"weight": torch.tensor([[0.1, 0.2]]).half(), "bias": torch.tensor([0.3]).half()}
+    load_strictly(module, halves, source="x")
+    assert module.weight.dtype == torch.float32
+    assert torch.equal(module.weight, halves["weight"].float())
+
+
+def test_what_does_not_fit_is_named_and_changes_nothing():
+    module = nn.Linear(2, 1)
+    before = module.weight.clone()
+    weights = {"weight": torch.zeros(5, 2), "scale": torch.zeros(1)}
+    with pytest.raises(CheckpointError) as caught:
+        load_strictly(module, weights, source="file.pth", advice="Take another.")
+    assert str(caught.value) == (
+        "file.pth does not fit this architecture (2 tensors expected, 2 found): missing bias; "
+        "unknown scale; of another shape weight is (5, 2), expected (1, 2). Take another."
+    )
+    assert torch.equal(module.weight, before)
+
+
+def test_many_names_are_counted_instead_of_listed():
+    weights = {f"extra{i}": torch.zeros(1) for i in range(5)}
+    with pytest.raises(CheckpointError, match="unknown extra0, extra1, extra2 and 2 more;"):
+        load_strictly(nn.Identity(), weights, source="x")

@@ -1,0 +1,162 @@
+"""Files in the references' formats, there and back."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pasam.errors import CheckpointError
+from pasam.modeling.base_sam import BaseSam
+from pasam.modeling.build import build_base, build_decoder
+from pasam.modeling.checkpoint import read_weights, write_state_dict
+from pasam.modeling.exchange import (
+    cut_decoder,
+    export_decoder,
+    export_merged,
+    import_decoder,
+    import_merged,
+)
+from pasam.modeling.freezing import digest
+from pasam.params import HqSamParams, PaSamParams
+
+HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
+PA = PaSamParams(
+    decoder="pa_sam",
+    epochs=1,
+    lr_drop_every=1,
+    prompts="effective",
+    gradient="reference",
+    mining_points=4,
+    mining_from_epoch=0,
+)
+LISTS = Path(__file__).parent / "decoder_keys"
+BOTH = pytest.mark.parametrize(
+    ("variant", "keys"), [(PA, "pa_sam.txt"), (HQ, "hq_sam_vit_b.txt")], ids=["pa", "hq"]
+)
+
+
+def build(variant, seed: int = 0) -> tuple[BaseSam, torch.nn.Module]:
+    """Build a small base and a decoder that has learnt something of its own."""
+    torch.manual_seed(seed)
+    base = build_base("vit_tiny")
+    decoder = build_decoder(base, variant)
+    if variant is PA:
+        with torch.no_grad():
+            decoder.mask_tokens.weight.add_(1)
+    return base, decoder
+
+
+def names(keys: str) -> set[str]:
+    return {line.split()[1] for line in (LISTS / keys).read_text().splitlines()}
+
+
+def state(module: torch.nn.Module) -> str:
+    return digest(module.state_dict())
+
+
+@BOTH
+def test_a_decoders_file_has_the_references_names(tmp_path, variant, keys):
+    export_decoder(build(variant)[1], tmp_path / "x.pth")
+    content = torch.load(tmp_path / "x.pth", weights_only=True)
+    assert type(content) is dict
+    assert content.keys() == names(keys)
+    assert len(content) == {"pa_sam.txt": 152, "hq_sam_vit_b.txt": 145}[keys]
+
+
+@BOTH
+def test_a_decoder_comes_back_bit_for_bit(tmp_path, variant, keys):
+    written, other = build(variant, 0)[1], build(variant, 1)[1]
+    assert state(written) != state(other)
+    export_decoder(written, tmp_path / "x.pth")
+    import_decoder(other, tmp_path / "x.pth")
+    assert state(written) == state(other)
+
+
+def test_another_methods_decoder_is_refused_and_changes_nothing(tmp_path):
+    export_decoder(build(HQ)[1], tmp_path / "hq.pth")
+    decoder = build(PA)[1]
+    before = state(decoder)
+    with pytest.raises(CheckpointError) as caught:
+        import_decoder(decoder, tmp_path / "hq.pth")
+    words = str(caught.value)
+    assert "hq.pth does not fit this architecture (152 tensors expected, 145 found)" in words
+    assert "missing guiding_conv.0.bias, " in words
+    assert "unknown compress_vit_feat.0.bias, " in words
+    assert "Take a file of PaMaskDecoder made for the same base.size" in words
+    assert state(decoder) == before
+
+
+def test_pa_sams_merged_file_puts_its_decoder_in_place_of_sams(tmp_path):
+    base, decoder = build(PA)
+    export_merged(base, decoder, tmp_path / "x.pth")
+    content, sam = read_weights(tmp_path / "x.pth"), base.sam.state_dict()
+    assert len(content) == len(sam) + 152
+    for name, tensor in decoder.state_dict().items():
+        assert torch.equal(content[f"mask_decoder.{name}"], tensor)
+    for name, tensor in sam.items():
+        assert torch.equal(content[name.replace("mask_decoder.", "mask_decoder_ori.")], tensor)
+
+
+def test_hq_sams_merged_file_only_adds_to_sam(tmp_path):
+    base, decoder = build(HQ)
+    export_merged(base, decoder, tmp_path / "x.pth")
+    content, sam = read_weights(tmp_path / "x.pth"), base.sam.state_dict()
+    assert all(torch.equal(content[name], tensor) for name, tensor in sam.items())
+    added = {name.removeprefix("mask_decoder.") for name in content.keys() - sam.keys()}
+    assert len(added) == 25
+    assert all(
+        torch.equal(content[f"mask_decoder.{name}"], decoder.state_dict()[name]) for name in added
+    )
+
+
+@BOTH
+def test_a_merged_file_comes_back_as_base_and_decoder(tmp_path, variant, keys):
+    base, decoder = build(variant, 0)
+    export_merged(base, decoder, tmp_path / "x.pth")
+    other_base, other_decoder = build(variant, 1)
+    import_merged(other_base, other_decoder, tmp_path / "x.pth")
+    assert state(other_base) == state(base)
+    assert state(other_decoder) == state(decoder)
+
+
+def test_an_hq_decoder_of_another_base_is_not_merged(tmp_path):
+    base, decoder = build(HQ)
+    with torch.no_grad():
+        base.sam.mask_decoder.iou_token.weight[0, 5] += 1
+    with pytest.raises(CheckpointError, match=r"iou_token\.weight differs .*\(1 tensors do\)"):
+        export_merged(base, decoder, tmp_path / "x.pth")
+    assert not (tmp_path / "x.pth").exists()
+
+
+def test_a_merged_file_of_the_other_method_changes_neither_part(tmp_path):
+    export_merged(*build(HQ), tmp_path / "hq.pth")
+    base, decoder = build(PA, 1)
+    before = state(base), state(decoder)
+    with pytest.raises(CheckpointError, match=r"missing mask_decoder\.guiding_conv\.0\.bias"):
+        import_merged(base, decoder, tmp_path / "hq.pth")
+    assert (state(base), state(decoder)) == before
+
+
+def test_the_cut_decoder_is_what_a_base_starts_its_decoders_from(tmp_path):
+    base, _ = build(PA)
+    write_state_dict(tmp_path / "sam.pth", base.sam.state_dict())
+    assert cut_decoder(tmp_path / "sam.pth", tmp_path / "new" / "decoder.pth") == "vit_tiny"
+    content = read_weights(tmp_path / "new" / "decoder.pth")
+    assert len(content) == 120
+    assert digest(content) == state(base.sam.mask_decoder)
+
+
+def test_nothing_is_cut_from_a_file_that_is_no_whole_sam(tmp_path):
+    base, _ = build(PA)
+    weights = base.sam.state_dict()
+    del weights["mask_decoder.iou_token.weight"]
+    write_state_dict(tmp_path / "sam.pth", weights)
+    words = r"267 tensors expected, 266 found\): missing mask_decoder\.iou_token\.weight;.*vit_tiny"
+    with pytest.raises(CheckpointError, match=words):
+        cut_decoder(tmp_path / "sam.pth", tmp_path / "decoder.pth")
+    assert not (tmp_path / "decoder.pth").exists()
+
+
+def test_a_decoders_file_must_be_named_as_the_references_do(tmp_path):
+    with pytest.raises(CheckpointError, match=r"x\.safetensors ends in '\.safetensors'"):
+        export_decoder(build(PA)[1], tmp_path / "x.safetensors")
