@@ -30,7 +30,7 @@ from pasam.parallel import spread
 
 ARRAYS = ("embedding", "early", "images", "labels")
 SMALLEST_LABEL = 16
-"""Labels with fewer foreground pixels after the crop are left out: nothing could prompt for them."""
+"""Labels with fewer foreground pixels after the crop are left out: no prompt could say them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +118,7 @@ def write_store(
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(make_view, side=base.side, jitter=jitter)
     views = spread(make, tasks, workers=workers, label="views")
-    shapes = {
-        "embedding": ((len(tasks), base.dim, base.grid, base.grid), np.float16),
-        "early": ((len(tasks), base.early_dim, base.grid, base.grid), np.float16),
-        "images": ((len(tasks), 3, base.side, base.side), np.uint8),
-    }
-    packs = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
-        for name, (shape, dtype) in shapes.items()
-    }
+    packs = _open_packs(folder, base, views=len(tasks))
     labels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, Any]] = []
     for first, batch in _batches(views, batch_size):
@@ -148,6 +140,19 @@ def write_store(
     np.save(folder / "labels.npy", np.stack(labels))
     pd.DataFrame(rows).to_parquet(folder / "index.parquet", index=False)
     _write_origin(folder, origin)
+
+
+def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, np.memmap[Any, np.dtype[Any]]]:
+    """Make the files of the views' arrays, mapped for writing."""
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "embedding": ((views, base.dim, base.grid, base.grid), np.float16),
+        "early": ((views, base.early_dim, base.grid, base.grid), np.float16),
+        "images": ((views, 3, base.side, base.side), np.uint8),
+    }
+    return {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+        for name, (shape, dtype) in shapes.items()
+    }
 
 
 def write_empty_store(folder: Path, origin: dict[str, Any]) -> None:

@@ -6,14 +6,17 @@ references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pasam.errors import CheckpointError
 from pasam.losses.total import hq_sam_loss, pa_sam_loss
 from pasam.modeling.freezing import digest, frozen_tensors
 from pasam.modeling.pa_mask_decoder import MiningMode
@@ -74,7 +77,7 @@ def launch(params: TrainParams) -> Fabric:
         accelerator=params.accelerator,
         devices=params.devices,
         strategy="ddp" if params.devices > 1 else "auto",
-        precision=params.precision,  # type: ignore[arg-type]  # checked by Fabric itself
+        precision=params.precision,
     )
     fabric.launch()
     return fabric
@@ -100,35 +103,35 @@ def fit(
         fabric: Launched; knows device, precision and processes.
         sink: Receives the mean terms and the learning rate of every epoch.
         checkpointer: Keeps the state after every epoch; the caller clears it in the end.
+
+    Raises:
+        CheckpointError: A frozen tensor has moved.
     """
     step = TrainingStep(segmenter, variant)
-    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
     before = digest(frozen_tensors(segmenter))
+    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
     optimizer = torch.optim.Adam(learning.values(), lr=params.learning_rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_drop_every)
-    first = _restore(learning, optimizer, schedule, sink, checkpointer)
+    state = _State(
+        learning=learning, optimizer=optimizer, schedule=schedule, sink=sink,
+        checkpointer=checkpointer,
+    )  # fmt: skip
+    first = state.restore()
     runner, driver = fabric.setup(step, optimizer)
     runner.train()
     with bar() as progress:
         task = progress.add_task("train", total=None, note="")
         for epoch in range(first, variant.epochs):
             batches = make_batches(epoch)
-            loader = fabric.setup_dataloaders(
-                DataLoader(batches, batch_size=None, num_workers=params.workers),
-                use_distributed_sampler=False,
-            )
-            steps = len(batches)  # type: ignore[arg-type]
+            steps = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
             progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
             generator = _generator(params.seed, epoch, fabric.global_rank)
-            rate = schedule.get_last_lr()[0]
+            loader = DataLoader(batches, batch_size=None, num_workers=params.workers)
+            rate = _number(schedule.get_last_lr()[0])
             sums: dict[str, Tensor] = {}
-            for batch in loader:
-                terms = runner(batch, mining=step.mining_in(epoch), generator=generator)
-                driver.zero_grad()
-                fabric.backward(terms["loss"])
-                driver.step()
+            for terms in _steps(runner, driver, loader, fabric, step.mining_in(epoch), generator):
                 for name, value in terms.items():
-                    sums[name] = sums.get(name, torch.zeros(())) + value.detach().cpu()
+                    sums[name] = sums.get(name, torch.zeros(())) + value
                 note = f"epoch {epoch + 1}/{variant.epochs}, loss {terms['loss'].item():.3f}"
                 progress.update(task, advance=1, note=note)
             schedule.step()
@@ -136,8 +139,30 @@ def fit(
             if fabric.is_global_zero:
                 row = {name: _number(value) for name, value in means.items()}
                 sink.append({"epoch": epoch, "learning_rate": rate, **row})
-                _save(learning, optimizer, schedule, sink, checkpointer, epoch + 1)
-    assert digest(frozen_tensors(segmenter)) == before, "a frozen tensor has moved"
+                state.save(epoch + 1)
+    if digest(frozen_tensors(segmenter)) != before:
+        raise CheckpointError(
+            "a frozen tensor has moved in training, so the result would not fit its base. Train "
+            "in another train.precision, and check the machine's memory."
+        )
+
+
+def _steps(
+    runner: _FabricModule,
+    driver: _FabricOptimizer,
+    loader: DataLoader[Batch],
+    fabric: Fabric,
+    mining: MiningMode,
+    generator: torch.Generator,
+) -> Iterator[dict[str, Tensor]]:
+    """Train through one epoch and yield the terms of every step, on the CPU."""
+    batches = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+    for batch in batches:
+        terms = runner(batch, mining=mining, generator=generator)
+        driver.zero_grad()
+        fabric.backward(terms["loss"])
+        driver.step()
+        yield {name: value.detach().cpu() for name, value in terms.items()}
 
 
 def _number(value: Any) -> float:
@@ -151,40 +176,36 @@ def _generator(seed: int, epoch: int, rank: int) -> torch.Generator:
     return generator
 
 
-def _save(
-    learning: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.StepLR,
-    sink: JsonlSink,
-    checkpointer: Checkpointer,
-    epochs_done: int,
-) -> None:
-    checkpointer.save(
-        {
-            "weights": {name: p.detach().cpu() for name, p in learning.items()},
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "rows": sink.rows,
-            "epochs_done": epochs_done,
-        }
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _State:
+    """All that changes in training and has to outlive an interruption."""
 
+    learning: Mapping[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.StepLR
+    sink: JsonlSink
+    checkpointer: Checkpointer
 
-def _restore(
-    learning: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.StepLR,
-    sink: JsonlSink,
-    checkpointer: Checkpointer,
-) -> int:
-    """Load an interrupted run's state, if there is one, and return its number of epochs."""
-    state = checkpointer.load()
-    if state is None:
-        return 0
-    with torch.no_grad():
-        for name, parameter in learning.items():
-            parameter.copy_(state["weights"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    sink.restore(state["rows"])
-    return int(state["epochs_done"])
+    def save(self, epochs_done: int) -> None:
+        self.checkpointer.save(
+            {
+                "weights": {name: p.detach().cpu() for name, p in self.learning.items()},
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "rows": self.sink.rows,
+                "epochs_done": epochs_done,
+            }
+        )
+
+    def restore(self) -> int:
+        """Load an interrupted run's state, if there is one, and return its number of epochs."""
+        state = self.checkpointer.load()
+        if state is None:
+            return 0
+        with torch.no_grad():
+            for name, parameter in self.learning.items():
+                parameter.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.sink.restore(state["rows"])
+        return int(state["epochs_done"])

@@ -8,10 +8,11 @@ forget: from every grid cell it must say the cell's pixels and fine masks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -128,11 +129,10 @@ def pretrain(
     Returns:
         The moving average of the SAM's weights, by name.
     """
-    fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)
     model = Promptable(base, detail_weight=params.detail_weight)
-    average = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(params.average_decay), use_buffers=True
-    )
+    decayed = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=decayed, use_buffers=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
     )
@@ -141,35 +141,49 @@ def pretrain(
     first = _restore(parts, checkpointer, sink)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     runner, driver = fabric.setup(model, optimizer)
-    batches = PromptableBatches(
-        pictures, side=base.side, batch_size=params.batch_size, jitter=params.jitter,
-        prompts_per_image=params.prompts_per_image, seed=params.seed, steps=params.steps,
-    )  # fmt: skip
-    loader = DataLoader(
-        batches, batch_size=None, sampler=range(first, params.steps), num_workers=workers
-    )
+    loader = _loader(base, pictures, params, first=first, workers=workers)
     sums: dict[str, float] = {}
     runner.train()
     with bar() as progress:
         task = progress.add_task("pretrain", total=params.steps, completed=first, note="")
         for step, batch in enumerate(loader, start=first + 1):
-            terms = runner(batch)
-            fabric.backward(terms["loss"])
-            fabric.clip_gradients(runner, driver, max_norm=1.0)
-            driver.step()
-            driver.zero_grad()
+            terms = _step(fabric, runner, driver, batch)
             schedule.step()
             average.update_parameters(model)
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
-            progress.update(task, advance=1, note=f"loss {terms['loss'].item():.2f}")
+                sums[name] = sums.get(name, 0.0) + value
+            progress.update(task, advance=1, note=f"loss {terms['loss']:.2f}")
             if step % params.checkpoint_every == 0 or step == params.steps:
                 count = (step - 1) % params.checkpoint_every + 1
                 sink.append({"step": step, **{k: v / count for k, v in sums.items()}})
                 sums = {}
                 _save(parts, checkpointer, sink, step)
-    trained: Promptable = average.module
+    trained = cast(Promptable, average.module)
     return dict(trained.base.sam.state_dict())
+
+
+def _loader(
+    base: BaseSam, pictures: Sequence[Picture], params: PretrainParams, *, first: int, workers: int
+) -> DataLoader[PromptableBatch]:
+    """Load the batches from number `first` on."""
+    batches = PromptableBatches(
+        pictures, side=base.side, batch_size=params.batch_size, jitter=params.jitter,
+        prompts_per_image=params.prompts_per_image, seed=params.seed, steps=params.steps,
+    )  # fmt: skip
+    steps = range(first, params.steps)
+    return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers)
+
+
+def _step(
+    fabric: Fabric, runner: _FabricModule, driver: _FabricOptimizer, batch: PromptableBatch
+) -> dict[str, float]:
+    """Take one step of the optimiser, its gradient clipped to length 1."""
+    terms = runner(batch)
+    fabric.backward(terms["loss"])
+    fabric.clip_gradients(runner, driver, max_norm=1.0)
+    driver.step()
+    driver.zero_grad()
+    return {name: value.item() for name, value in terms.items()}
 
 
 def _schedule(
@@ -189,9 +203,7 @@ def _schedule(
     )
 
 
-def _save(
-    parts: Mapping[str, Any], checkpointer: Checkpointer, sink: JsonlSink, step: int
-) -> None:
+def _save(parts: Mapping[str, Any], checkpointer: Checkpointer, sink: JsonlSink, step: int) -> None:
     state = {name: part.state_dict() for name, part in parts.items()}
     checkpointer.save({**state, "step": step, "rows": sink.rows})
 

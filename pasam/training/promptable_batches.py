@@ -110,9 +110,10 @@ class PromptableBatches(Dataset[PromptableBatch]):
                 if with_box
                 else foreground_points(exact, count=points_each, rng=rng)
             )
+        images = torch.from_numpy(np.stack([image for image, _, _ in views]))
         stacked = torch.from_numpy(np.asarray(prompts, np.float32))
         return PromptableBatch(
-            images=torch.from_numpy(np.stack([v[0] for v in views])).permute(0, 3, 1, 2).contiguous(),
+            images=images.permute(0, 3, 1, 2).contiguous(),
             targets=torch.from_numpy(np.asarray(targets, np.float32)),
             detail=torch.from_numpy(np.stack([_detail(image, fine) for image, _, fine in views])),
             image_index=torch.tensor([row for row, _ in chosen], dtype=torch.int64),
@@ -142,7 +143,7 @@ class PromptableBatches(Dataset[PromptableBatch]):
         if not shown:
             raise DataError(
                 f"None of {len(coarse)} training views shows an object of {SMALLEST_OBJECT} pixels "
-                "or more. Use larger objects, a larger pretrain.batch_size, or less pretrain.jitter."
+                "or more. Use larger objects, a larger pretrain.batch_size or less pretrain.jitter."
             )
         missing = self.batch_size * self.prompts_per_image - len(shown)
         again = [shown[int(i)] for i in rng.integers(len(shown), size=max(0, missing))]

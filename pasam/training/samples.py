@@ -161,7 +161,6 @@ class FreshBatches(Dataset[Batch]):
             prompts=prompt_tensors(stacked, self.sampling, rng),
         )
 
-
     def _view(self, number: int) -> View:
         """Take another crop where one leaves nothing of the object; at last, the whole image.
 
