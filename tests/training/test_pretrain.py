@@ -1,0 +1,125 @@
+"""Pretraining learns, repeats itself, and goes on after an interruption as if there were none."""
+
+import pytest
+import torch
+
+from pasam.params import PretrainParams
+from pasam.training.pretrain import Promptable, _correction, pretrain
+from pasam.training.promptable_batches import PromptableBatches
+from pasam.training.resume import Checkpointer
+from pasam.training.sink import JsonlSink
+
+
+class Interrupting(list):
+    """Pictures that interrupt the process when one is looked at once too often."""
+
+    def __init__(self, items, *, after):
+        super().__init__(items)
+        self.left = after
+
+    def __getitem__(self, number):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().__getitem__(number)
+
+
+def params(**changes):
+    values = {
+        "seed": 1, "generated_images": 0, "initial": None, "steps": 5, "batch_size": 2,
+        "prompts_per_image": 1, "learning_rate": 1e-3, "warmup_steps": 1, "weight_decay": 0.01,
+        "average_decay": 0.5, "coarseness": 0.0, "detail_weight": 1.0, "jitter": (0.9, 1.1),
+        "precision": "32-true", "checkpoint_every": 2,
+    }  # fmt: skip
+    return PretrainParams(**{**values, **changes})
+
+
+def train(base, pictures, folder, name, **changes):
+    return pretrain(
+        base, pictures, params(**changes), sink=JsonlSink(folder / f"{name}.jsonl"),
+        checkpointer=Checkpointer(folder, name), workers=0,
+    )  # fmt: skip
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(make_base, pictures, tmp_path):
+    whole = train(make_base(), pictures, tmp_path, "whole")
+    with pytest.raises(KeyboardInterrupt):  # while making the fourth batch
+        train(make_base(), Interrupting(pictures, after=7), tmp_path, "resumed")
+    assert Checkpointer(tmp_path, "resumed").load()["step"] == 2
+    resumed = train(make_base(seed=9), pictures, tmp_path, "resumed")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    histories = [(tmp_path / f"{name}.jsonl").read_bytes() for name in ("whole", "resumed")]
+    assert histories[0] == histories[1]
+
+
+def test_a_finished_run_is_not_trained_again(make_base, pictures, tmp_path):
+    first = train(make_base(), pictures, tmp_path, "run", steps=2)
+    again = train(make_base(), Interrupting(pictures, after=0), tmp_path, "run", steps=2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_the_history_has_a_row_per_checkpoint_and_one_for_the_rest(make_base, pictures, tmp_path):
+    sink = JsonlSink(tmp_path / "history.jsonl")
+    pretrain(
+        make_base(), pictures, params(), sink=sink,
+        checkpointer=Checkpointer(tmp_path, "run"), workers=0,
+    )  # fmt: skip
+    assert [row["step"] for row in sink.rows] == [2, 4, 5]
+    assert {frozenset(row) for row in sink.rows} == {
+        frozenset({"step", "loss", "loss_single", "loss_candidates", "loss_quality",
+                   "loss_detail", "iou"})
+    }  # fmt: skip
+
+
+def test_the_answer_is_the_moving_average_of_the_weights(make_base, pictures, tmp_path):
+    base = make_base()
+    average = train(base, pictures, tmp_path, "slow", steps=4, average_decay=0.9)
+    name = "image_encoder.neck.weight"
+    assert not torch.equal(average[name], base.sam.state_dict()[name])
+    base = make_base()
+    average = train(base, pictures, tmp_path, "instant", steps=4, average_decay=0.0)
+    torch.testing.assert_close(average[name], base.sam.state_dict()[name])
+
+
+def test_it_learns(make_base, pictures, tmp_path):
+    sink = JsonlSink(tmp_path / "history.jsonl")
+    pretrain(
+        make_base(), pictures, params(steps=30, checkpoint_every=10, learning_rate=3e-3),
+        sink=sink, checkpointer=Checkpointer(tmp_path, "run"), workers=0,
+    )  # fmt: skip
+    assert sink.rows[-1]["loss"] < 0.8 * sink.rows[0]["loss"]
+
+
+def test_the_detail_head_counts_by_its_weight(make_base, pictures):
+    made = PromptableBatches(
+        pictures, side=64, batch_size=2, prompts_per_image=1, jitter=(1.0, 1.0), seed=1, steps=1
+    )
+    terms = {}
+    for weight in (0.0, 2.0):
+        torch.manual_seed(0)
+        model = Promptable(make_base(), detail_weight=weight)
+        terms[weight] = model(made[0])
+    without, with_detail = terms[0.0], terms[2.0]
+    torch.testing.assert_close(
+        with_detail["loss"] - without["loss"], 2 * without["loss_detail"], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_correction_clicks_where_the_answer_is_most_surely_wrong():
+    logits = torch.tensor([[[9.0, 1.0], [-2.0, -3.0]], [[9.0, -1.0], [5.0, -3.0]]])
+    targets = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]])
+    nothing = {"points": None, "point_labels": None, "boxes": torch.zeros(2, 4)}
+    prompt = _correction(logits, targets, nothing, 8)
+    # Cells are four pixels wide: both errors are in the lower left one, with centre (1.5, 5.5).
+    assert prompt["points"].tolist() == [[[1.5, 5.5]], [[1.5, 5.5]]]
+    assert prompt["point_labels"].tolist() == [[1.0], [0.0]]  # missed object, wrong ground
+    assert torch.equal(prompt["masks"], logits.unsqueeze(1))
+
+
+def test_a_correction_keeps_the_points_there_were():
+    logits = torch.tensor([[[9.0, 1.0], [-2.0, -3.0]]])
+    before = {"points": torch.tensor([[[2.0, 3.0]]]), "point_labels": torch.ones(1, 1)}
+    prompt = _correction(logits, torch.ones(1, 2, 2), before, 8)
+    assert prompt["points"].tolist() == [[[2.0, 3.0], [5.5, 5.5]]]
+    assert prompt["point_labels"].tolist() == [[1.0, 1.0]]

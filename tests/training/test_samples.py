@@ -1,0 +1,154 @@
+"""Batches depend on the seed, the epoch and the step, and on nothing else."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from pasam.data.images import write_png
+from pasam.data.transforms import squash_mask
+from pasam.training.embeddings import SMALLEST_LABEL
+from pasam.training.samples import (
+    CachedBatches,
+    FreshBatches,
+    Sampling,
+    box_prompts,
+    prompt_tensors,
+)
+
+SAMPLING = Sampling(batch_size=3, mix="thirds", mask_side=32, seed=5)
+
+
+def flat(batch):
+    """All tensors of a batch, in a fixed order."""
+    parts = [getattr(batch, f.name) for f in dataclasses.fields(batch) if f.name != "prompts"]
+    for group in batch.prompts:
+        parts += [getattr(group, field.name) for field in dataclasses.fields(group)]
+    return [part for part in parts if part is not None]
+
+
+def same(one, other):
+    return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+def crops(folder, mask, *, jitter, epoch=0):
+    """Fresh batches of one image with one object."""
+    write_png(folder / "image.png", np.zeros((*mask.shape, 3), np.uint8))
+    write_png(folder / "mask.png", mask)
+    row = {"split": "train", "image": folder / "image.png", "mask": folder / "mask.png"}
+    frame = pd.DataFrame([row] * 3).astype(str)
+    return FreshBatches(frame, SAMPLING, epoch=epoch, side=64, jitter=jitter)
+
+
+@settings(deadline=None)
+@given(
+    samples=st.integers(0, 60),
+    batch_size=st.integers(1, 5),
+    world=st.integers(1, 4),
+)
+def test_processes_share_an_epoch_without_overlap(samples, batch_size, world):
+    order = np.random.default_rng(0).permutation(samples)
+    ranks = [dataclasses.replace(SAMPLING, batch_size=batch_size, world=world, rank=rank)
+             for rank in range(world)]  # fmt: skip
+    steps = ranks[0].steps(samples)
+    seen = [sampling.mine(order, step) for sampling in ranks for step in range(steps)]
+    assert all(len(part) == batch_size for part in seen)
+    together = np.concatenate([np.empty(0, int), *seen])
+    assert len(set(together.tolist())) == len(together)
+    assert samples - len(together) < batch_size * world
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(workers, store):
+    batches = CachedBatches(store, SAMPLING, epoch=1)
+    here = [flat(batches[step]) for step in range(len(batches))]
+    loaded = list(map(flat, DataLoader(batches, batch_size=None, num_workers=workers)))
+    assert len(loaded) == len(here) == 2
+    assert all(map(same, loaded, here))
+
+
+def test_epochs_and_seeds_have_their_own_order_and_prompts(store):
+    def first(sampling, epoch):
+        return flat(CachedBatches(store, sampling, epoch=epoch)[0])
+
+    assert same(first(SAMPLING, 0), first(SAMPLING, 0))
+    assert not same(first(SAMPLING, 0), first(SAMPLING, 2))
+    assert not same(first(SAMPLING, 0), first(dataclasses.replace(SAMPLING, seed=6), 0))
+
+
+@pytest.mark.parametrize(("epoch", "view"), [(0, 0), (1, 1), (2, 0), (5, 1)])
+def test_an_epoch_uses_its_view_modulo_their_number(epoch, view, store):
+    batches = CachedBatches(store, SAMPLING, epoch=epoch)
+    assert sorted(batches.order) == list(np.flatnonzero(store.index["view"] == view))
+
+
+def test_a_cached_batch_shows_each_label_on_its_own_view(store):
+    batches = CachedBatches(store, SAMPLING, epoch=0)
+    batch = batches[1]
+    for place, number in enumerate(batches.order[3:6]):
+        row = store.index["row"][number]
+        np.testing.assert_array_equal(batch.labels[place], store.labels[number])
+        np.testing.assert_array_equal(batch.images[place], store.images[row])
+        np.testing.assert_array_equal(batch.embedding[place], store.embedding[row])
+        np.testing.assert_array_equal(batch.early[place], store.early[row])
+    assert batch.embedding.dtype == torch.float32
+    assert batch.encoded().embedding is batch.embedding
+
+
+def test_fresh_batches_are_left_to_be_encoded_and_repeat_themselves(manifest):
+    batches = FreshBatches(manifest, SAMPLING, epoch=0, side=64, jitter=(0.5, 2.0))
+    assert len(batches) == 4  # 12 training masks, three at a time
+    batch = batches[1]
+    assert batch.encoded() is None
+    assert batch.images.shape == (3, 3, 64, 64)
+    assert batch.images.dtype == batch.labels.dtype == torch.uint8
+    assert same(flat(batch), flat(batches[1]))
+
+
+def test_fresh_views_differ_from_epoch_to_epoch(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:50, 10:50] = 255
+    one, two = (crops(tmp_path, mask, jitter=(0.5, 1.5), epoch=e)[0].labels for e in (0, 1))
+    assert not torch.equal(one, two)
+
+
+def test_a_crop_that_misses_the_object_is_drawn_anew(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[2:12, 2:12] = 255  # one crop in twenty of a fourfold view shows this corner
+    labels = torch.cat(
+        [crops(tmp_path, mask, jitter=(2.0, 2.0), epoch=epoch)[0].labels for epoch in range(4)]
+    )
+    assert ((labels > 128).sum(dim=(1, 2)) >= SMALLEST_LABEL).all()
+
+
+def test_an_object_that_no_crop_shows_is_shown_with_the_whole_image(tmp_path):
+    mask = np.zeros((96, 80), np.uint8)
+    mask[40:70, 20:50] = 255
+    batch = crops(tmp_path, mask, jitter=(0.05, 0.05))[0]  # the image shrinks to three pixels
+    for label in batch.labels.numpy():
+        np.testing.assert_array_equal(label, squash_mask(mask, 64))
+
+
+def test_prompts_of_a_kind_are_stacked_and_hold_every_place_once(store):
+    labels = np.asarray(store.labels[np.arange(30) % len(store.labels)])
+    groups = prompt_tensors(labels, SAMPLING, np.random.default_rng(0))
+    assert sorted(torch.cat([group.indices for group in groups]).tolist()) == list(range(30))
+    for group in groups:
+        given = [part for part in (group.boxes, group.points, group.masks) if part is not None]
+        assert len(given) == 1  # thirds never combine
+        assert len(given[0]) == len(group.indices)
+        assert (group.point_labels is None) == (group.points is None)
+    assert len(groups) == 3
+
+
+def test_evaluation_prompts_with_boxes_in_their_order():
+    boxes = [np.array([k, 0, k + 2, 3], np.float32) for k in range(3)]
+    (group,) = box_prompts(boxes)
+    assert group.indices.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(group.boxes, np.stack(boxes))
+    assert group.points is group.point_labels is group.masks is None
