@@ -32,6 +32,9 @@ ARRAYS = ("embedding", "early", "images", "labels")
 SMALLEST_LABEL = 16
 """Labels with fewer foreground pixels after the crop are left out: no prompt could say them."""
 
+Pack = np.memmap[Any, np.dtype[Any]]
+"""A file's array, mapped into memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class ViewTask:
@@ -142,7 +145,7 @@ def write_store(
     _write_origin(folder, origin)
 
 
-def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, np.memmap[Any, np.dtype[Any]]]:
+def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, Pack]:
     """Make the files of the views' arrays, mapped for writing."""
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
         "embedding": ((views, base.dim, base.grid, base.grid), np.float16),

@@ -1,0 +1,134 @@
+"""A store holds what the encoder says of each view, and knows what it was made from."""
+
+import numpy as np
+import pytest
+import torch
+
+from pasam.data.images import read_image
+from pasam.data.transforms import squash_mask
+from pasam.errors import CheckpointError, DataError
+from pasam.training.embeddings import (
+    SMALLEST_LABEL,
+    benchmark_tasks,
+    file_digest,
+    make_view,
+    open_store,
+    training_tasks,
+    write_empty_store,
+    write_store,
+)
+
+
+def write(folder, tasks, ids, base, *, batch_size=4, origin=None):
+    write_store(
+        folder, tasks, ids, base, jitter=(0.9, 1.0), batch_size=batch_size, workers=1,
+        origin=origin or {"base": "a", "views": 2},
+    )  # fmt: skip
+    return open_store(folder)
+
+
+@pytest.fixture
+def base(make_base):
+    return make_base().eval()
+
+
+def test_embeddings_are_a_direct_encoding_in_half_precision(store, base):
+    images = torch.from_numpy(np.array(store.images[:4]))
+    with torch.no_grad():
+        encoded = base.encode(images)
+    np.testing.assert_array_equal(store.embedding[:4], encoded.embedding.half().numpy())
+    np.testing.assert_array_equal(store.early[:4], encoded.early.half().numpy())
+
+
+def test_images_and_labels_are_those_of_their_view(store, manifest, ids):
+    tasks = training_tasks(manifest, views=2, seed=3)
+    paths = {identity: path for path, identity in ids.items()}
+    for entry, label in zip(store.index.itertuples(), store.labels, strict=True):
+        task = tasks[entry.row]
+        view = make_view(task, side=64, jitter=(0.9, 1.0))
+        assert task.view == entry.view
+        np.testing.assert_array_equal(store.images[entry.row].transpose(1, 2, 0), view.image)
+        number = task.masks.index(paths[entry.id])
+        np.testing.assert_array_equal(label, view.masks[number])
+
+
+def test_labels_that_are_too_small_after_the_crop_are_left_out(store):
+    assert set(store.index["id"]) == {f"own/{n}_{part}" for n in range(4) for part in (0, 1)}
+    assert ((store.labels > 128).sum(axis=(1, 2)) >= SMALLEST_LABEL).all()
+
+
+def test_a_benchmark_keeps_small_objects_and_squashes(manifest, ids, base, tmp_path):
+    store = write(tmp_path, benchmark_tasks(manifest), ids, base)
+    assert list(store.index["id"]) == ["own/4_0", "own/4_1", "own/4_2"]
+    image = read_image(next(iter(manifest[manifest["split"] == "val"]["image"])))
+    np.testing.assert_array_equal(store.images[0].transpose(1, 2, 0), image)
+    assert (store.labels[2] > 128).sum() == 9
+
+
+def test_a_view_of_a_benchmark_does_not_keep_the_aspect(manifest):
+    (task,) = benchmark_tasks(manifest)
+    view = make_view(task, side=32, jitter=(1.0, 1.0))
+    assert view.image.shape == (32, 32, 3)
+    np.testing.assert_array_equal(view.masks[0].shape, squash_mask(view.masks[0], 32).shape)
+
+
+def test_every_training_image_has_every_view_once_and_its_own_seed(manifest):
+    tasks = training_tasks(manifest, views=3, seed=5)
+    assert len({(task.image, task.view) for task in tasks}) == len(tasks) == 4 * 3
+    assert len({task.seed for task in tasks}) == len(tasks)
+    assert {task.seed for task in tasks}.isdisjoint(
+        task.seed for task in training_tasks(manifest, views=3, seed=6)
+    )
+
+
+def test_writing_twice_gives_the_same_bytes(manifest, ids, base, tmp_path):
+    tasks = training_tasks(manifest, views=1, seed=3)
+    for name in ("one", "two"):
+        write(tmp_path / name, tasks, ids, base)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_last_batch_may_be_smaller(manifest, ids, base, tmp_path):
+    tasks = training_tasks(manifest, views=1, seed=3)
+    whole = write(tmp_path / "whole", tasks, ids, base, batch_size=4)
+    split = write(tmp_path / "split", tasks, ids, base, batch_size=3)
+    np.testing.assert_array_equal(split.images, whole.images)
+    np.testing.assert_array_equal(split.labels, whole.labels)
+    np.testing.assert_allclose(split.embedding, whole.embedding, atol=1e-2)
+
+
+def test_embeddings_of_another_base_are_refused_by_both_digests(manifest, ids, base, tmp_path):
+    mine, other = tmp_path / "mine.safetensors", tmp_path / "other.safetensors"
+    mine.write_bytes(b"mine")
+    other.write_bytes(b"other")
+    tasks = training_tasks(manifest, views=1, seed=3)[:1]
+    store = write(tmp_path / "store", tasks, ids, base, origin={"base": file_digest(mine)})
+    store.check_base(mine)
+    digests = f"{file_digest(mine)[:12]}.*other.safetensors is {file_digest(other)[:12]}"
+    with pytest.raises(CheckpointError, match=digests):
+        store.check_base(other)
+    with pytest.raises(CheckpointError, match="absent.pth does not exist"):
+        store.check_base(tmp_path / "absent.pth")
+
+
+def test_an_incomplete_store_names_what_it_lacks(manifest, ids, base, tmp_path):
+    write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+    (tmp_path / "early.npy").unlink()
+    (tmp_path / "index.parquet").unlink()
+    with pytest.raises(DataError, match=r"lacks \['early.npy', 'index.parquet'\].*dvc repro embed"):
+        open_store(tmp_path)
+
+
+def test_an_empty_store_says_only_where_it_comes_from(tmp_path):
+    write_empty_store(tmp_path / "store", {"base": "a"})
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["origin.json"]
+    with pytest.raises(DataError, match="lacks"):
+        open_store(tmp_path / "store")
+
+
+def test_nothing_to_encode_is_an_error(ids, base, tmp_path):
+    with pytest.raises(DataError, match="no image to embed"):
+        write(tmp_path, [], ids, base)

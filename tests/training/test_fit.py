@@ -1,0 +1,181 @@
+"""Training fits the decoder, leaves the base alone, and survives interruptions."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from pasam.errors import CheckpointError
+from pasam.modeling.adapter_weights import build_trainable
+from pasam.modeling.freezing import digest, frozen_tensors
+from pasam.params import HqSamParams, PaSamParams, TrainParams
+from pasam.training.fit import TrainingStep, fit, launch
+from pasam.training.resume import Checkpointer
+from pasam.training.samples import CachedBatches, Sampling
+from pasam.training.sink import JsonlSink
+
+PARAMS = TrainParams(
+    seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, precision="32-true",
+    workers=0,
+)  # fmt: skip
+HQ = HqSamParams(decoder="hq_sam", epochs=3, lr_drop_every=2, prompts="thirds")
+PA = PaSamParams(
+    decoder="pa_sam", epochs=3, lr_drop_every=2, prompts="effective", gradient="reference",
+    mining_points=2, mining_from_epoch=1,
+)  # fmt: skip
+SAMPLING = Sampling(batch_size=4, mix="effective", mask_side=32, seed=4)
+
+each_variant = pytest.mark.parametrize("variant", [HQ, PA], ids=["hq_sam", "pa_sam"])
+
+
+class OneBatch(Dataset):
+    """The same batch every time; `before` is called ahead of it."""
+
+    def __init__(self, batch, before=lambda: None):
+        self.batch = batch
+        self.before = before
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, step):
+        if step > 0:
+            raise IndexError(step)
+        self.before()
+        return self.batch
+
+
+@pytest.fixture
+def segmenter(make_base):
+    def make(variant, *, seed=0):
+        base = make_base()
+        torch.manual_seed(seed)
+        return build_trainable(base, variant)
+
+    return make
+
+
+@pytest.fixture
+def cached(store):
+    return lambda epoch: CachedBatches(store, SAMPLING, epoch=epoch)
+
+
+@pytest.fixture
+def train(tmp_path):
+    def run(segmenter, variant, batches, name="run", **changes):
+        params = dataclasses.replace(PARAMS, **changes)
+        fit(
+            segmenter, variant, params, batches, fabric=launch(params),
+            sink=JsonlSink(tmp_path / f"{name}.jsonl"), checkpointer=Checkpointer(tmp_path, name),
+        )  # fmt: skip
+        return (tmp_path / f"{name}.jsonl").read_bytes()
+
+    return run
+
+
+def interrupted_in(epoch, batches, step=1):
+    """Batches that interrupt the process in a step of an epoch."""
+
+    class Interrupted(Dataset):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __len__(self):
+            return len(self.inner)
+
+        def __getitem__(self, number):
+            if number == step:
+                raise KeyboardInterrupt
+            return self.inner[number]
+
+    return lambda number: Interrupted(batches(number)) if number == epoch else batches(number)
+
+
+@each_variant
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(variant, segmenter, cached, train):
+    whole, killed, resumed = segmenter(variant), segmenter(variant), segmenter(variant)
+    history = train(whole, variant, cached, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, variant, interrupted_in(1, cached), "killed")
+    assert digest(killed.state_dict()) != digest(whole.state_dict())
+    assert train(resumed, variant, cached, "killed") == history
+    assert digest(resumed.state_dict()) == digest(whole.state_dict())
+
+
+@each_variant
+def test_only_the_decoders_own_parts_move(variant, segmenter, cached, train):
+    trained, untouched = segmenter(variant), segmenter(variant)
+    train(trained, variant, cached)
+    assert digest(frozen_tensors(trained)) == digest(frozen_tensors(untouched))
+    before = dict(untouched.named_parameters())
+    learning = {n: p for n, p in trained.named_parameters() if p.requires_grad}
+    assert all(name.startswith("decoder.") for name in learning)
+    still = [name for name, p in learning.items() if torch.equal(p, before[name])]
+    # The reference trains these besides, though only the first mask is used.
+    assert all(name.startswith("decoder.output_hypernetworks_mlps.") for name in still)
+    assert len(still) < len(learning) / 2
+
+
+def test_a_frozen_tensor_that_moves_is_an_error(segmenter, cached, train):
+    model = segmenter(HQ)
+
+    def disturb():
+        with torch.no_grad():
+            model.base.sam.image_encoder.neck.bias.add_(1)
+
+    batch = cached(0)[0]
+    with pytest.raises(CheckpointError, match="a frozen tensor has moved"):
+        train(model, HQ, lambda _: OneBatch(batch, disturb))
+
+
+@each_variant
+def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
+    batch = cached(0)[0]
+    variant = dataclasses.replace(variant, epochs=16, lr_drop_every=16)
+    lines = train(
+        segmenter(variant), variant, lambda _: OneBatch(batch), learning_rate=1e-2
+    ).splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert losses[-1] < 0.85 * losses[0]
+
+
+@each_variant
+def test_the_history_has_one_row_per_epoch_and_no_time_in_it(variant, segmenter, cached, train):
+    history = train(segmenter(variant), variant, cached)
+    rows = [json.loads(line) for line in history.splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3, 1e-3, 1e-4])
+    keys = set(rows[0]) - {"epoch", "learning_rate"}
+    assert "loss" in keys
+    assert all(key.startswith("loss") for key in keys)
+    assert train(segmenter(variant), variant, cached, "again") == history
+
+
+def test_mining_begins_in_the_stated_epoch(segmenter, cached, train):
+    histories = [
+        train(segmenter(PA), dataclasses.replace(PA, mining_from_epoch=first), cached, f"{first}")
+        for first in (1, 2, 3)
+    ]
+    from_1, from_2, never = (history.splitlines() for history in histories)
+    assert from_1[0] == from_2[0] == never[0]
+    assert from_1[1] != from_2[1] == never[1]
+    assert from_2[2] != never[2]
+
+
+def test_only_pa_sam_mines(segmenter):
+    assert TrainingStep(segmenter(HQ), HQ).mining_in(99) == "none"
+    step = TrainingStep(segmenter(PA), PA)
+    assert [step.mining_in(epoch) for epoch in (0, 1, 2)] == ["none", "gumbel", "gumbel"]
+
+
+def test_batches_that_are_not_encoded_train_the_same(segmenter, cached, train):
+    batch = cached(0)[0]
+    bare = dataclasses.replace(batch, embedding=None, early=None)
+    variant = dataclasses.replace(HQ, epochs=1)
+    loss = [
+        json.loads(train(segmenter(variant), variant, lambda _, b=b: OneBatch(b), name))["loss"]
+        for name, b in (("cached", batch), ("bare", bare))
+    ]
+    assert loss[0] == pytest.approx(loss[1], rel=1e-2)  # the cache holds half precision
