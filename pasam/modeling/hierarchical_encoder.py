@@ -6,9 +6,11 @@ useful coarse segmenter within an hour on two cores. Blocks and pyramid are torc
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (repairs torchvision first)
@@ -47,6 +49,9 @@ class HierarchicalEncoder(nn.Module):
         )
         self.fine = nn.Conv2d(widths[0], out_chans, kernel_size=2, stride=2)
         self.pyramid = FeaturePyramidNetwork(list(widths[1:]), out_chans)
+        # Convolutions know no place; SAM's ViT adds a learned code of it to its tokens, and the
+        # mask decoder, whose masks are products with the image tokens, relies on that.
+        self.pos_embed = nn.Parameter(_place_code(out_chans, img_size // 8))
         self.neck = nn.Conv2d(out_chans, out_chans, kernel_size=1)
 
     EARLY_LAYER = "stages.1"
@@ -67,8 +72,20 @@ class HierarchicalEncoder(nn.Module):
         for k, stage in enumerate(list(self.stages)[1:]):
             features = stage(features)
             levels[str(k)] = features
-        embedding: Tensor = self.neck(self.pyramid(levels)["0"] + self.fine(fine))
+        merged = self.pyramid(levels)["0"] + self.fine(fine) + self.pos_embed
+        embedding: Tensor = self.neck(merged)
         return embedding
+
+
+def _place_code(channels: int, grid: int) -> Tensor:
+    """Sines and cosines of x and y at octaves of half a turn per image, (1, channels, g, g)."""
+    octaves = 2.0 ** torch.arange(channels // 4).fmod(4) * math.pi / 2
+    line = (torch.arange(grid) + 0.5) / grid * 2 - 1
+    angles = octaves[:, None] * line  # (channels / 4, g)
+    waves = torch.cat([angles.sin(), angles.cos()])  # (channels / 2, g)
+    across = waves[:, None, :].expand(-1, grid, -1)
+    down = waves[:, :, None].expand(-1, -1, grid)
+    return torch.cat([across, down])[None].contiguous()
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int) -> list[nn.Module]:

@@ -27,11 +27,11 @@ FOREGROUND = 128
 HALF = 0.5
 SMALLEST_OBJECT = 64
 """Objects that a crop leaves with fewer pixels are not prompted for."""
-BOX_SHARE = 0.6
+BOX_SHARE = 0.85
 """Steps that prompt with boxes; the others prompt with points."""
 TIGHT_SHARE = 0.5
 """Boxes that are tight, as benchmarks draw them; the others are jittered, as SAM was trained."""
-ITERATED_SHARE = 0.3
+ITERATED_SHARE = 0.15
 """Steps that correct a first answer instead of giving one."""
 MOST_POINTS = 8
 

@@ -32,7 +32,7 @@ def report(
     published = published_for(evaluate.benchmarks)
     write_tables(rows, out, setting=words, bootstrap=bootstrap, published=published)
     summary = summarise(rows, bootstrap)
-    score_chart(summary, out / "scores.png", title="Table 1", confidence=report.confidence)
+    score_chart(summary, out / "scores.png", title="Scores by benchmark", confidence=report.confidence)
     curves = {model: read_history(histories / f"{model}.jsonl") for model in evaluate.models}
     training_chart(curves, out / "training.png", title="Training")
     shown = [model for model in models if model != "oracle"]
@@ -52,8 +52,9 @@ def report(
             },
         )  # fmt: skip
         examples.append(example)
-    caption = choice_caption(model=ranked_by, per_benchmark=report.figure_rows)
-    comparison_figure(examples, out / "figure1.png", title=words, caption=caption)
+    caption = f"{words}\n{choice_caption(model=ranked_by, per_benchmark=report.figure_rows)}"
+    title = "One box prompt each, and what the models make of it"
+    comparison_figure(examples, out / "figure1.png", title=title, caption=caption)
 
 
 if __name__ == "__main__":
