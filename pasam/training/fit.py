@@ -109,15 +109,12 @@ def fit(
     """
     step = TrainingStep(segmenter, variant)
     before = digest(frozen_tensors(segmenter))
-    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.Adam(learning.values(), lr=params.learning_rate)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_drop_every)
-    state = _State(
-        learning=learning, optimizer=optimizer, schedule=schedule, sink=sink,
+    state = _start(
+        segmenter, rate=params.learning_rate, drop_every=variant.lr_drop_every, sink=sink,
         checkpointer=checkpointer,
     )  # fmt: skip
     first = state.restore()
-    runner, driver = fabric.setup(step, optimizer)
+    runner, driver = fabric.setup(step, state.optimizer)
     runner.train()
     with bar() as progress:
         task = progress.add_task("train", total=None, note="")
@@ -127,24 +124,19 @@ def fit(
             progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
             generator = _generator(params.seed, epoch, fabric.global_rank)
             loader = DataLoader(batches, batch_size=None, num_workers=params.workers)
-            rate = _number(schedule.get_last_lr()[0])
+            rate = _number(state.schedule.get_last_lr()[0])
             sums: dict[str, Tensor] = {}
             for terms in _steps(runner, driver, loader, fabric, step.mining_in(epoch), generator):
                 for name, value in terms.items():
                     sums[name] = sums.get(name, torch.zeros(())) + value
                 note = f"epoch {epoch + 1}/{variant.epochs}, loss {terms['loss'].item():.3f}"
                 progress.update(task, advance=1, note=note)
-            schedule.step()
-            means = {name: fabric.all_reduce(total / steps) for name, total in sums.items()}
+            state.schedule.step()
+            means = {k: _number(fabric.all_reduce(total / steps)) for k, total in sums.items()}
             if fabric.is_global_zero:
-                row = {name: _number(value) for name, value in means.items()}
-                sink.append({"epoch": epoch, "learning_rate": rate, **row})
+                sink.append({"epoch": epoch, "learning_rate": rate, **means})
                 state.save(epoch + 1)
-    if digest(frozen_tensors(segmenter)) != before:
-        raise CheckpointError(
-            "a frozen tensor has moved in training, so the result would not fit its base. Train "
-            "in another train.precision, and check the machine's memory."
-        )
+    _require_unmoved(segmenter, before)
 
 
 def _steps(
@@ -163,6 +155,14 @@ def _steps(
         fabric.backward(terms["loss"])
         driver.step()
         yield {name: value.detach().cpu() for name, value in terms.items()}
+
+
+def _require_unmoved(segmenter: Segmenter, before: str) -> None:
+    if digest(frozen_tensors(segmenter)) != before:
+        raise CheckpointError(
+            "a frozen tensor has moved in training, so the result would not fit its base. Train "
+            "in another train.precision, and check the machine's memory."
+        )
 
 
 def _number(value: Any) -> float:
@@ -209,3 +209,23 @@ class _State:
         self.schedule.load_state_dict(state["schedule"])
         self.sink.restore(state["rows"])
         return int(state["epochs_done"])
+
+
+def _start(
+    segmenter: Segmenter,
+    *,
+    rate: float,
+    drop_every: int,
+    sink: JsonlSink,
+    checkpointer: Checkpointer,
+) -> _State:
+    """Gather the state of a training that has not begun."""
+    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.Adam(learning.values(), lr=rate)
+    return _State(
+        learning=learning,
+        optimizer=optimizer,
+        schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=drop_every),
+        sink=sink,
+        checkpointer=checkpointer,
+    )

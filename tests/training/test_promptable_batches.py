@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from pasam.errors import DataError
 from pasam.training.promptable_batches import MOST_POINTS, PromptableBatches
 
-STEPS = 24
+STEPS = 60  # enough for every kind of step to occur
 
 
 class Counted(list):
