@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,24 @@ def write_weights(
     """
     plain = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
     with _draft(path) as draft:
-        safetensors.torch.save_file(plain, draft, metadata=dict(sorted(metadata.items())))
+        safetensors.torch.save_file(plain, draft, metadata=dict(metadata))
+        _sort_metadata(draft)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the words of a safetensors file in order: the library shuffles them at every writing."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if "__metadata__" not in header:
+            return
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+        content = text.encode().ljust(size)
+        if len(content) != size:
+            raise CheckpointError(f"{path}: its header of {size} bytes cannot be put in order.")
+        file.seek(8)
+        file.write(content)
 
 
 def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -57,6 +57,19 @@ def test_equal_tensors_give_equal_bytes_whatever_their_order(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_the_order_of_the_words_does_not_change_the_bytes(tmp_path):
+    words = {"size": "vit_tiny", "ä": '\n"\x01\u2028é/', "base": "b", "decoder": "hq_sam"}
+    path = tmp_path / "x.safetensors"
+    written = set()
+    for _ in range(6):
+        words = dict(reversed(words.items()))
+        write_weights(path, WEIGHTS, metadata=words)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    assert same(read_weights(path), WEIGHTS)
+    assert read_metadata(path) == words
+
+
 def test_files_are_readable_by_all_and_leave_no_draft(tmp_path):
     write_weights(tmp_path / "x.safetensors", WEIGHTS, metadata={})
     write_state_dict(tmp_path / "x.pth", WEIGHTS)
