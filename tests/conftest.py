@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+if str(HERE) not in sys.path:  # so that the tests find `small_world`
+    sys.path.insert(0, str(HERE))
+
+from small_world import SmallWorld, make_world  # noqa: E402
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,3 +44,18 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, so that relative paths touch nothing real."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    """A small project whose stages have all run; not to be changed."""
+    made = make_world(tmp_path_factory.mktemp("world"), ROOT)
+    for name in made.stages:
+        made.run(name)
+    return made
+
+
+@pytest.fixture
+def own_world(world: SmallWorld, tmp_path: Path) -> SmallWorld:
+    """A copy of the small project that a test may change."""
+    return world.copy(tmp_path / "world")

@@ -170,7 +170,8 @@ def _predicted(
 ) -> Predicted:
     """Keep what a report shows, with coordinates in pixels of the original image."""
     scale = np.array(mask.shape[::-1], np.float32) / side  # x, y
-    box_there = ((box.reshape(2, 2) + 0.5) * scale - 0.5).reshape(4)
+    corners = (box.reshape(2, 2) + 0.5) * scale - 0.5
+    box_there = np.asarray(corners.reshape(4), np.float32)
     details = prediction.details
     if details is None or details.positive is None or details.negative is None:
         return Predicted(mask=mask, box=box_there)
@@ -180,8 +181,7 @@ def _predicted(
     def centres(cells: Tensor) -> NDArray[np.float32]:
         places = cells.cpu().numpy()
         xy = np.stack([places % grid, places // grid], axis=1).astype(np.float32)
-        there: NDArray[np.float32] = (xy + 0.5) * cell - 0.5
-        return there
+        return np.asarray((xy + 0.5) * cell - 0.5, np.float32)
 
     return Predicted(
         mask=mask,

@@ -148,6 +148,7 @@ def build_example(
     rows = scores[scores["image_id"] == choice.image_id].set_index("model")
     mapped = next((p for p in predicted.values() if p.uncertainty is not None), None)
     first = next(iter(predicted.values()))
+    iou, boundary_iou = (rows[name].to_dict() for name in ("iou", "boundary_iou"))
     uncertainty = None if mapped is None else mapped.uncertainty
     return Example(
         image_id=choice.image_id,
@@ -156,10 +157,7 @@ def build_example(
         truth=truth,
         box=first.box,
         predictions={model: p.mask for model, p in predicted.items()},
-        scores={
-            model: (float(rows.at[model, "iou"]), float(rows.at[model, "boundary_iou"]))
-            for model in predicted
-        },
+        scores={model: (float(iou[model]), float(boundary_iou[model])) for model in predicted},
         uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
         positive=None if mapped is None else mapped.positive,
         negative=None if mapped is None else mapped.negative,

@@ -1,4 +1,4 @@
-"""DVC stage `baseline`: a row that needs no training, SAM itself or the oracle, on one benchmark."""
+"""DVC stage `baseline`: a row without training, SAM itself or the oracle, on one benchmark."""
 
 from pathlib import Path
 

@@ -23,9 +23,7 @@ def evaluate(
     opened = open_store(store)
     opened.check_base(checkpoint)
     segmenter = build_trainable(load_base(base.size, checkpoint), variant)
-    load_adapter(
-        segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint)
-    )
+    load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
     evaluated = evaluate_segmenter(
         segmenter, opened, benchmark_rows(read_manifest(manifest), benchmark), model=model,
         batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,

@@ -25,11 +25,10 @@ def pretrain(
     history: Path,
 ) -> None:
     """Train `vit_tiny` and write its averaged weights in half precision."""
+    frame = read_manifest(manifest)
     key = state_key(manifest=manifest, params=dataclasses.asdict(pretrain))
     checkpointer = Checkpointer(resume, key)
-    pictures = read_pool(
-        read_manifest(manifest), coarseness=pretrain.coarseness, workers=data.workers
-    ) + draw_pool(
+    pictures = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
         pretrain.generated_images,
         seed=data.generated.seed,
         side=data.generated.side,

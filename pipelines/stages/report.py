@@ -27,12 +27,15 @@ def report(
     models = (*evaluate.baselines, *evaluate.models)
     names = [(model, benchmark) for model in models for benchmark in evaluate.benchmarks]
     rows = read_scores(*(scores / f"{model}-{benchmark}.parquet" for model, benchmark in names))
-    words = setting(frame, base, data, seed=train.seed)
+    used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
+    words = setting(used, base, data, seed=train.seed)
     bootstrap = Bootstrap(draws=report.draws, confidence=report.confidence, seed=report.seed)
     published = published_for(evaluate.benchmarks)
     write_tables(rows, out, setting=words, bootstrap=bootstrap, published=published)
     summary = summarise(rows, bootstrap)
-    score_chart(summary, out / "scores.png", title="Scores by benchmark", confidence=report.confidence)
+    score_chart(
+        summary, out / "scores.png", title="Scores by benchmark", confidence=report.confidence
+    )
     curves = {model: read_history(histories / f"{model}.jsonl") for model in evaluate.models}
     training_chart(curves, out / "training.png", title="Training")
     shown = [model for model in models if model != "oracle"]
@@ -42,8 +45,8 @@ def report(
     for choice in choose_examples(rows, model=ranked_by, per_benchmark=report.figure_rows):
         example = build_example(
             choice, rows,
-            image=read_image(Path(files.at[choice.image_id, "image"])),
-            truth=read_mask(Path(files.at[choice.image_id, "mask"])) > 128,
+            image=read_image(Path(str(files.at[choice.image_id, "image"]))),
+            truth=read_mask(Path(str(files.at[choice.image_id, "mask"]))) > 128,
             predicted={
                 model: read_prediction(
                     predictions / f"{model}-{choice.benchmark}.npz", choice.image_id

@@ -23,6 +23,7 @@ def train(
     model: str, manifest: Path, store: Path, resume: Path, weights: Path, history: Path,
 ) -> None:  # fmt: skip
     """Write the trained tensors of one model and the history of its training."""
+    frame = read_manifest(manifest)
     params = [dataclasses.asdict(part) for part in (embed, train, variant)]
     checkpoint = Path(base.checkpoint)
     digest = file_digest(checkpoint)
@@ -37,9 +38,8 @@ def train(
         seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
     )  # fmt: skip
     batches = batches_by_epoch(
-        embed, sampling, base=frozen, checkpoint=checkpoint, store=store,
-        manifest=read_manifest(manifest),
-    )  # fmt: skip
+        embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
+    )
     sink = JsonlSink(history)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
     if fabric.is_global_zero:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pasam.benchmarks.predictions import Predicted
 from pasam.errors import DataError, ShapeError
-from pasam.reporting.examples import choice_caption, choose_examples
+from pasam.reporting.examples import Choice, build_example, choice_caption, choose_examples
 
 
 def ranks(scores, choices):
@@ -56,3 +57,50 @@ def test_the_caption_tells_the_rule():
 def test_a_prediction_at_another_size_than_its_image_is_refused(example):
     with pytest.raises(ShapeError, match=r"'dis_like/0001' is \(40, 60\).*'sam': \(4, 4\)"):
         example(predictions={"sam": np.zeros((4, 4), np.bool_)})
+
+
+@pytest.fixture
+def build(scores):
+    image = np.zeros((20, 30, 3), np.uint8)
+    truth = np.ones((20, 30), np.bool_)
+
+    def make(**predicted):
+        choice = Choice(benchmark="dis_like", image_id="dis_like/3", quantile=0.5)
+        return build_example(choice, scores, image=image, truth=truth, predicted=predicted)
+
+    return make
+
+
+def predicted(share, **extras):
+    mask = np.zeros((20, 30), np.bool_)
+    mask[: round(20 * share)] = True
+    return Predicted(mask=mask, box=np.array([0, 0, 29, 19], np.float32), **extras)
+
+
+def test_an_example_has_the_masks_and_the_scores_of_its_image(build, scores):
+    example = build(sam=predicted(0.3), pa_sam=predicted(0.6))
+    rows = scores[scores["image_id"] == "dis_like/3"].set_index("model")
+    assert list(example.predictions) == ["sam", "pa_sam"]
+    assert example.predictions["pa_sam"].sum() == 12 * 30
+    assert example.scores == {
+        model: (rows.at[model, "iou"], rows.at[model, "boundary_iou"])
+        for model in ("sam", "pa_sam")
+    }
+    assert example.box.tolist() == [0, 0, 29, 19]
+
+
+def test_the_map_and_the_points_are_those_of_the_model_that_has_them(build):
+    points = np.array([[4, 5]], np.float32)
+    mapped = predicted(
+        0.6, uncertainty=np.full((8, 8), 0.25, np.float16), positive=points, negative=points + 1
+    )
+    example = build(sam=predicted(0.3), pa_sam=mapped, hq_sam=predicted(0.5))
+    assert example.uncertainty.dtype == np.float32
+    assert np.unique(example.uncertainty) == [0.25]
+    assert example.positive.tolist() == [[4, 5]]
+    assert example.negative.tolist() == [[5, 6]]
+
+
+def test_without_such_a_model_an_example_has_neither_map_nor_points(build):
+    example = build(sam=predicted(0.3), hq_sam=predicted(0.5))
+    assert (example.uncertainty, example.positive, example.negative) == (None, None, None)

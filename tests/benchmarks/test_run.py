@@ -1,0 +1,186 @@
+"""A benchmark's scores depend on the model and the images, and on nothing else."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pasam.benchmarks.run import (
+    at_original_size,
+    benchmark_rows,
+    evaluate_oracle,
+    evaluate_segmenter,
+    write_timing,
+)
+from pasam.data.images import read_mask, write_png
+from pasam.data.manifest import describe_pair, manifest_frame
+from pasam.data.prompts import tight_box
+from pasam.errors import DataError
+from pasam.modeling.build import build_decoder, build_tiny
+from pasam.modeling.segmenter import Segmenter
+from pasam.params import PaSamParams
+from pasam.training.embeddings import benchmark_tasks, open_store, write_store
+
+PA = PaSamParams(
+    decoder="pa_sam", epochs=1, lr_drop_every=1, prompts="effective", gradient="reference",
+    mining_points=2, mining_from_epoch=0,
+)  # fmt: skip
+SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
+SHARE = 0.02
+
+
+def pair(folder, number, size):
+    """Write an image of noise with one brighter object, and describe it."""
+    rng = np.random.default_rng(number)
+    mask = np.zeros(size, np.uint8)
+    mask[10 : 30 + 2 * number, 8:40] = 255
+    image = rng.integers(0, 120, (*size, 3), np.uint8) + mask[..., None] // 2
+    files = folder / f"{number}.png", folder / f"{number}_mask.png"
+    write_png(files[0], image)
+    write_png(files[1], mask)
+    return describe_pair(
+        split="val", dataset="mine", image=files[0], mask=files[1], label=mask, image_sha256="0"
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    return manifest_frame([pair(folder, number, size) for number, size in enumerate(SIZES)])
+
+
+@pytest.fixture(scope="module")
+def base():
+    torch.manual_seed(1)
+    tiny = build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    return tiny.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def segmenter(base):
+    torch.manual_seed(1)
+    return Segmenter(base=base, decoder=build_decoder(base, PA))
+
+
+@pytest.fixture(scope="module")
+def store(manifest, base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    ids = dict(zip(manifest["mask"], manifest["id"], strict=True))
+    write_store(
+        folder, benchmark_tasks(manifest), ids, base, jitter=(1.0, 1.0), batch_size=4, workers=1,
+        origin={},
+    )  # fmt: skip
+    return open_store(folder)
+
+
+@pytest.fixture(scope="module")
+def evaluate(segmenter, store, manifest):
+    def run(rows=manifest, *, batch_size=4, store=store):
+        return evaluate_segmenter(
+            segmenter, store, rows, model="pa_sam", batch_size=batch_size, boundary_share=SHARE
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluated(evaluate):
+    return evaluate()
+
+
+def agree(found, expected):
+    assert sorted(found.predictions) == sorted(expected.predictions)
+    by_id = {row["image_id"]: row for row in found.scores}
+    assert by_id == {row["image_id"]: row for row in expected.scores}
+    for name, one in found.predictions.items():
+        other = expected.predictions[name]
+        assert np.array_equal(one.mask, other.mask)
+        assert np.array_equal(one.positive, other.positive)
+        assert np.array_equal(one.negative, other.negative)
+        np.testing.assert_allclose(one.uncertainty, other.uncertainty, atol=2e-3)
+
+
+def test_the_model_of_these_tests_predicts_neither_nothing_nor_everything(evaluated):
+    shares = [found.mask.mean() for found in evaluated.predictions.values()]
+    assert all(0.05 < share < 0.95 for share in shares)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_batch_size_changes_nothing(batch_size, evaluate, evaluated):
+    agree(evaluate(batch_size=batch_size), evaluated)
+
+
+def test_the_order_of_the_rows_changes_nothing(manifest, evaluate, evaluated):
+    agree(evaluate(manifest.iloc[[2, 0, 3, 1]], batch_size=3), evaluated)
+
+
+def test_every_mask_has_a_score_that_says_what_it_is(manifest, evaluated):
+    rows = pd.DataFrame(evaluated.scores)
+    assert rows["image_id"].tolist() == manifest["id"].tolist()
+    assert set(rows["prompt"]) == {"box"}
+    assert set(rows["benchmark"]) == {"mine"}
+    assert list(zip(rows["height"], rows["width"], strict=True)) == SIZES
+
+
+def test_boxes_are_in_pixels_of_the_original_image(manifest, evaluated):
+    for item in manifest.to_dict("records"):
+        truth = tight_box(read_mask(item["mask"]))
+        pixel = max(item["height"], item["width"]) / 64  # of the input, in original ones
+        found = evaluated.predictions[item["id"]].box
+        assert found.dtype == np.float32
+        assert np.abs(found - truth).max() <= pixel
+
+
+def test_points_are_centres_of_cells_within_the_original_image(manifest, evaluated):
+    for item in manifest.to_dict("records"):
+        found = evaluated.predictions[item["id"]]
+        cell = np.array([item["width"], item["height"]]) / 8
+        for points in (found.positive, found.negative):
+            assert points.shape == (2, 2)
+            places = (points + 0.5) / cell - 0.5
+            np.testing.assert_allclose(places, np.rint(places), atol=1e-4)
+            assert places.min() > -0.01
+            assert places.max() < 7.01
+
+
+def test_a_mask_without_embeddings_is_an_error_that_names_it(store, evaluate, manifest):
+    lost = manifest["id"][0]
+    index = store.index[store.index["id"] != lost]
+    with pytest.raises(DataError, match=f"the embeddings lack \\['{lost}'\\]"):
+        evaluate(store=dataclasses.replace(store, index=index))
+
+
+def test_the_oracle_is_perfect_on_a_mask_at_mask_resolution(manifest):
+    rows = manifest[manifest["height"] == manifest["width"]]
+    assert len(rows) == 1
+    found = evaluate_oracle(rows, model="oracle", mask_side=64, boundary_share=SHARE)
+    score = found.scores[0]
+    assert (score["iou"], score["boundary_iou"], score["model"]) == (1.0, 1.0, "oracle")
+    coarse = evaluate_oracle(rows, model="oracle", mask_side=4, boundary_share=SHARE)
+    assert coarse.scores[0]["iou"] < 0.95
+
+
+@pytest.mark.parametrize("size", [(13, 21), (64, 40), (8, 8)])
+def test_logits_are_resized_straight_to_the_original_size_and_cut_at_zero(size):
+    logits = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)
+    assert np.array_equal(at_original_size(logits, size), expected[0, 0].numpy() > 0)
+
+
+def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
+    training = manifest.assign(split="train", dataset="seen")
+    both = pd.concat([manifest, training])
+    assert benchmark_rows(both, "mine")["id"].tolist() == manifest["id"].tolist()
+    for name in ("nope", "seen"):  # what was trained on is no benchmark
+        with pytest.raises(DataError, match=rf"'{name}' has no images; .* holds \['mine'\]"):
+            benchmark_rows(both, name)
+
+
+def test_the_timing_is_per_mask(tmp_path, evaluated):
+    write_timing(tmp_path / "new" / "a.json", dataclasses.replace(evaluated, seconds=2.0))
+    content = json.loads((tmp_path / "new" / "a.json").read_text())
+    assert content == {"masks": 4, "decoder_ms_per_mask": 500.0}

@@ -1,0 +1,113 @@
+"""An interrupted training, run again, ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pasam.training.sink import JsonlSink
+
+TOO_LONG = 180  # seconds
+
+TRAINING = """
+import sys, time
+from small_world import small_base
+import pasam.modeling.build
+from pasam.training.resume import Checkpointer
+from pipelines.stage_runner import run
+from pipelines.stages.train import train
+
+pasam.modeling.build.build_base = small_base
+save = Checkpointer.save
+
+def save_and_wait(self, state):
+    save(self, state)
+    time.sleep(600)
+
+Checkpointer.save = save_and_wait
+run(train, sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def rows_written(monkeypatch):
+    """Rows that are added to histories, in this process."""
+    written = []
+    append = JsonlSink.append
+
+    def count(sink, row):
+        written.append(row)
+        append(sink, row)
+
+    monkeypatch.setattr(JsonlSink, "append", count)
+    return written
+
+
+@pytest.fixture
+def interrupted(own_world, monkeypatch):
+    """Run a stage and interrupt it when it is about to write the second row of its history."""
+    append = JsonlSink.append
+
+    def interrupt(sink, row):
+        if sink.rows:
+            raise KeyboardInterrupt
+        append(sink, row)
+
+    def run(stage):
+        with monkeypatch.context() as patch:
+            patch.setattr(JsonlSink, "append", interrupt)
+            with pytest.raises(SystemExit) as caught:
+                own_world.run(stage)
+        assert caught.value.code == 130
+        return own_world
+
+    return run
+
+
+@pytest.mark.parametrize("stage", ["train@hq_sam", "train@pa_sam", "pretrain"])
+def test_a_training_goes_on_where_it_was_interrupted(stage, world, interrupted, rows_written):
+    left = interrupted(stage)
+    assert [path.name for path in left.path("data/resume").rglob("*.pt")] == ["state.pt"]
+    rows_written.clear()
+    left.run(stage)
+    assert len(rows_written) == 1  # the first of two was not trained again
+    assert left.contents(stage) == world.contents(stage)
+    assert not any(left.path("data/resume").iterdir())
+
+
+def test_the_state_of_other_params_is_left_alone(world, interrupted, rows_written):
+    left = interrupted("train@hq_sam")
+    left.change("train", seed=43)
+    rows_written.clear()
+    left.run("train@hq_sam")
+    assert len(rows_written) == 2
+    assert left.contents("train@hq_sam") != world.contents("train@hq_sam")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_a_killed_process_loses_no_more_than_an_epoch(
+    number, code, root, world, own_world, rows_written
+):
+    own_world.remove_outs("train@pa_sam")
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAINING, *own_world.stages["train@pa_sam"].arguments],
+        cwd=own_world.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"},
+    )
+    deadline = time.monotonic() + TOO_LONG
+    while not list(own_world.path("data/resume").rglob("state.pt")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=TOO_LONG)
+    assert (process.returncode, errors) == (code, "")
+    own_world.run("train@pa_sam")
+    assert len(rows_written) == 1
+    assert own_world.contents("train@pa_sam") == world.contents("train@pa_sam")

@@ -1,0 +1,136 @@
+"""An adapter's file holds what was trained, and fits one base and one decoder only."""
+
+import pytest
+import torch
+
+from pasam.errors import CheckpointError
+from pasam.modeling import hq_mask_decoder, pa_mask_decoder
+from pasam.modeling.adapter_weights import (
+    build_trainable,
+    freeze_decoder,
+    load_adapter,
+    reload_parity,
+    write_adapter,
+)
+from pasam.modeling.build import build_tiny
+from pasam.modeling.checkpoint import read_metadata, read_weights, write_weights
+from pasam.modeling.freezing import digest
+from pasam.params import HqSamParams, PaSamParams
+
+HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
+PA = PaSamParams(
+    decoder="pa_sam", epochs=1, lr_drop_every=1, prompts="effective", gradient="reference",
+    mining_points=2, mining_from_epoch=0,
+)  # fmt: skip
+PREFIXES = {"hq_sam": hq_mask_decoder.TRAINABLE, "pa_sam": pa_mask_decoder.TRAINABLE}
+
+each_variant = pytest.mark.parametrize("variant", [HQ, PA], ids=["hq_sam", "pa_sam"])
+
+
+@pytest.fixture(scope="module")
+def base():
+    torch.manual_seed(0)
+    return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+
+
+@pytest.fixture
+def trained(base):
+    """A segmenter whose adapter has moved from where it began."""
+
+    def make(variant):
+        torch.manual_seed(1)
+        segmenter = build_trainable(base, variant)
+        with torch.no_grad():
+            for parameter in segmenter.decoder.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.5)
+        return segmenter
+
+    return make
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "adapter.safetensors"
+
+
+@each_variant
+def test_only_the_decoders_own_parts_learn(variant, base):
+    segmenter = build_trainable(base, variant)
+    learning = freeze_decoder(segmenter.decoder)
+    assert learning
+    assert all(name.startswith(tuple(PREFIXES[variant.decoder])) for name in learning)
+    of_all = [name for name, p in segmenter.named_parameters() if p.requires_grad]
+    assert of_all == [f"decoder.{name}" for name in learning]
+
+
+@each_variant
+def test_the_file_holds_what_learns_and_nothing_else(variant, trained, path):
+    decoder = trained(variant).decoder
+    write_adapter(path, decoder, kind=variant.decoder, base="b")
+    assert sorted(read_weights(path)) == sorted(freeze_decoder(decoder))
+    assert read_metadata(path) == {"base": "b", "decoder": variant.decoder}
+
+
+@each_variant
+def test_a_written_adapter_comes_back_bit_for_bit(variant, base, trained, path):
+    segmenter = trained(variant)
+    write_adapter(path, segmenter.decoder, kind=variant.decoder, base="b")
+    torch.manual_seed(2)
+    other = build_trainable(base, variant).decoder
+    assert digest(other.state_dict()) != digest(segmenter.decoder.state_dict())
+    load_adapter(other, path, kind=variant.decoder, base="b")
+    assert digest(other.state_dict()) == digest(segmenter.decoder.state_dict())
+    reload_parity(segmenter, variant, path, base="b")
+
+
+def test_an_adapter_of_another_base_is_refused_by_its_digest(trained, path):
+    decoder = trained(HQ).decoder
+    write_adapter(path, decoder, kind="hq_sam", base="abc")
+    with pytest.raises(CheckpointError, match="trained for base 'abc', expected 'def'"):
+        load_adapter(decoder, path, kind="hq_sam", base="def")
+
+
+def test_an_adapter_of_another_decoder_is_refused_by_its_name(trained, path):
+    write_adapter(path, trained(HQ).decoder, kind="hq_sam", base="b")
+    with pytest.raises(CheckpointError, match="for decoder 'hq_sam', expected 'pa_sam'"):
+        load_adapter(trained(PA).decoder, path, kind="pa_sam", base="b")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop(sorted(w)[0]), "missing "),
+        (lambda w: w.update(stranger=torch.zeros(1)), "unknown stranger"),
+        (lambda w: w.update({"iou_token.weight": torch.zeros(1, 32)}), "iou_token.weight"),
+    ],
+    ids=["missing", "unknown", "frozen"],
+)
+def test_a_file_with_other_tensors_is_refused_and_changes_nothing(change, message, trained, path):
+    decoder = trained(PA).decoder
+    write_adapter(path, decoder, kind="pa_sam", base="b")
+    weights, words = read_weights(path), read_metadata(path)
+    change(weights)
+    write_weights(path, weights, metadata=words)
+    before = digest(decoder.state_dict())
+    with pytest.raises(CheckpointError, match=message):
+        load_adapter(decoder, path, kind="pa_sam", base="b")
+    assert digest(decoder.state_dict()) == before
+
+
+def test_a_file_that_is_not_what_is_in_memory_is_noticed(trained, path):
+    segmenter = trained(HQ)
+    write_adapter(path, segmenter.decoder, kind="hq_sam", base="b")
+    with torch.no_grad():
+        next(p for p in segmenter.decoder.parameters() if p.requires_grad).add_(1)
+    with pytest.raises(CheckpointError, match="does not give the trained weights back"):
+        reload_parity(segmenter, HQ, path, base="b")
+
+
+def test_a_frozen_tensor_that_moved_is_noticed(trained, path):
+    segmenter = trained(HQ)
+    with torch.no_grad():
+        segmenter.decoder.iou_token.weight.add_(1)
+    write_adapter(path, segmenter.decoder, kind="hq_sam", base="b")
+    with pytest.raises(CheckpointError, match="does not give the trained weights back"):
+        reload_parity(segmenter, HQ, path, base="b")

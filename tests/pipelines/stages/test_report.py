@@ -1,0 +1,47 @@
+"""The stage `report`: tables, metrics and pictures of a whole run."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from pasam.benchmarks.scores import read_scores
+from pasam.data.images import read_image
+
+PICTURES = ("reports/figure1.png", "reports/scores.png", "reports/training.png")
+
+
+def test_a_second_run_gives_the_same_bytes(world, own_world):
+    own_world.run("report")
+    assert own_world.contents("report") == world.contents("report")
+
+
+def test_the_report_says_what_it_was_made_on(world):
+    text = world.path("reports/table1.md").read_text()
+    assert "Generated data: trained on 6 images" in text
+    assert "measured on 4 images (4 masks)" in text  # the benchmarks of the run, not all
+    assert "vit_tiny, our own small SAM. Seeds: training 42, generator 7." in text
+    assert "No number of this run is the paper's" in text
+
+
+def test_published_numbers_stand_beside_the_runs_own(world):
+    rows = pd.read_csv(world.path("reports/table1.csv")).set_index(["model", "benchmark"])
+    assert rows.at[("pa_sam", "dis_like"), "published_miou"] == 81.5
+    assert rows.at[("hq_sam", "thin_like"), "published_mbiou"] == 79.9
+    assert "published (ViT-L, HQSeg-44K)" in world.path("reports/table1.md").read_text()
+
+
+def test_the_metrics_are_the_means_of_the_scores(world):
+    metrics = json.loads(world.path("reports/metrics.json").read_text())
+    assert sorted(metrics) == ["hq_sam", "oracle", "pa_sam", "sam"]
+    for model in metrics:
+        for benchmark in ("dis_like", "thin_like"):
+            rows = read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"))
+            found = metrics[model][benchmark]
+            assert found["miou"] == pytest.approx(100 * rows["iou"].mean(), abs=1e-4)
+            assert found["mbiou"] == pytest.approx(100 * rows["boundary_iou"].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_shows_something(name, world):
+    assert read_image(world.path(name)).std() > 5

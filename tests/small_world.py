@@ -1,0 +1,139 @@
+"""A whole project in a folder of its own, so small that all its stages run in seconds.
+
+The stages, their flags and their outputs are those of `dvc.yaml`; only `vit_tiny` is built smaller.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "data": {
+        "generated": {"train_images": 6, "benchmark_images": 2, "side": 64, "seed": 7},
+        "workers": 1,
+    },
+    "pretrain": {
+        "generated_images": 4, "steps": 4, "batch_size": 2, "prompts_per_image": 1,
+        "warmup_steps": 1, "checkpoint_every": 2,
+    },
+    "embed": {"views": 2, "batch_size": 4},
+    "train": {"batch_size": 2},
+    "evaluate": {"benchmarks": ["dis_like", "thin_like"], "batch_size": 2},
+    "report": {"draws": 50, "figure_rows": 1},
+}  # fmt: skip
+"""What differs from the smoke size."""
+
+
+def small_base(size: str = "vit_tiny"):
+    """Build a base of 64 x 64 input pixels, an 8 x 8 grid and 32 channels."""
+    from pasam.modeling.build import build_tiny
+
+    assert size == "vit_tiny"
+    return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of `dvc.yaml` after templating."""
+
+    module: str
+    arguments: tuple[str, ...]
+    outs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """A project's folder and its stages by name, in the order of `dvc.yaml`."""
+
+    folder: Path
+    stages: Mapping[str, Stage]
+
+    def path(self, name: str) -> Path:
+        """A file or folder of the project."""
+        return self.folder / name
+
+    def run(self, name: str) -> None:
+        """Run a stage as its command line does, in this process; outputs go first, as with DVC."""
+        import pasam.modeling.build
+        import pipelines.stages.pretrain
+        from pipelines.stage_runner import run
+
+        stage = self.stages[name]
+        function = getattr(importlib.import_module(stage.module), stage.module.split(".")[-1])
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(pasam.modeling.build, "build_base", small_base)
+            patch.setattr(pipelines.stages.pretrain, "build_base", small_base)
+            self.remove_outs(name)
+            try:
+                run(function, stage.arguments)
+            finally:
+                signal.signal(signal.SIGTERM, handler)
+
+    def remove_outs(self, name: str) -> None:
+        """Remove what a stage has written."""
+        for out in self.stages[name].outs:
+            path = self.path(out)
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+
+    def contents(self, name: str) -> dict[str, bytes]:
+        """Bytes of every file among a stage's declared outputs, which must all be there."""
+        found = {}
+        for out in self.stages[name].outs:
+            path = self.path(out)
+            files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            assert files, f"{name} left {out} empty"
+            found |= {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
+        return found
+
+    def change(self, section: str, **values: Any) -> None:
+        """Change values of a section of the params file."""
+        path = self.path("params.yaml")
+        params = yaml.safe_load(path.read_text())
+        node = params
+        for part in section.split("."):
+            node = node[part]
+        node.update(values)
+        path.write_text(yaml.safe_dump(params))
+
+    def copy(self, folder: Path) -> SmallWorld:
+        """Copy everything to another folder."""
+        return SmallWorld(shutil.copytree(self.folder, folder), self.stages)
+
+
+def make_world(folder: Path, root: Path) -> SmallWorld:
+    """Lay out the project in an empty folder; nothing has run yet."""
+    params = yaml.safe_load((root / "params" / "smoke.yaml").read_text())
+    for section, values in CHANGES.items():
+        params[section].update(values)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "data" / "own").mkdir(parents=True)
+    shutil.copy(root / "dvc.yaml", folder)
+    return SmallWorld(folder, _stages(folder))
+
+
+def _stages(folder: Path) -> dict[str, Stage]:
+    from dvc.repo import Repo
+
+    Repo.init(str(folder), no_scm=True).close()
+    with Repo(str(folder)) as repo:
+        stages = {}
+        for stage in repo.index.stages:
+            words = shlex.split(stage.cmd if isinstance(stage.cmd, str) else stage.cmd[-1])
+            assert words[:2] == ["python", "-m"]
+            outs = tuple(out.def_path for out in stage.outs)
+            stages[stage.name] = Stage(words[2], tuple(words[3:]), outs)
+    return stages
