@@ -191,6 +191,8 @@ class EvaluateParams:
     """Width of the boundary band as a share of the image diagonal."""
 
     def __post_init__(self) -> None:
+        _require(bool(self.models), "models", list(self.models), "at least one model")
+        _require(bool(self.benchmarks), "benchmarks", list(self.benchmarks), "at least one")
         _at_least(self, 1, "batch_size")
         _require_share(self, "boundary_share")
 

@@ -98,6 +98,8 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
         (params.PretrainParams, {"jitter": (0.0, 1.0)}, "jitter is [0.0, 1.0], expected two"),
         (params.EmbedParams, {"jitter": (2.0, 0.5)}, "jitter is [2.0, 0.5], expected two"),
         (params.EvaluateParams, {"boundary_share": 0.0}, "boundary_share is 0.0, expected more"),
+        (params.EvaluateParams, {"models": ()}, "models is [], expected at least one model"),
+        (params.EvaluateParams, {"benchmarks": ()}, "benchmarks is [], expected at least one"),
         (params.ReportParams, {"confidence": 0.0}, "confidence is 0.0, expected more than 0 and"),
         (params.ReportParams, {"confidence": 1.0}, "confidence is 1.0, expected more than 0 and"),
     ],

@@ -138,6 +138,11 @@ def write_store(
                 if (label > 128).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
                     labels.append(label)
+    if not labels:
+        raise DataError(
+            f"no view shows {SMALLEST_LABEL} pixels of any object, so there is nothing to train "
+            "on. Use larger objects, or raise the lower end of embed.jitter."
+        )
     for pack in packs.values():
         pack.flush()
     np.save(folder / "labels.npy", np.stack(labels))

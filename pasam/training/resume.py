@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from pasam.errors import DataError
+
 
 def state_key(**inputs: object) -> str:
     """Digest whatever decides the training's result.
@@ -25,10 +27,15 @@ def state_key(**inputs: object) -> str:
 
     Returns:
         Sixteen hexadecimal digits.
+
+    Raises:
+        DataError: A file is missing.
     """
     plain: dict[str, object] = {}
     for name, value in inputs.items():
         if isinstance(value, Path):
+            if not value.is_file():
+                raise DataError(f"{value} does not exist; make it with `dvc repro` first.")
             with value.open("rb") as file:
                 plain[name] = hashlib.file_digest(file, "sha256").hexdigest()
         else:

@@ -132,3 +132,9 @@ def test_an_empty_store_says_only_where_it_comes_from(tmp_path):
 def test_nothing_to_encode_is_an_error(ids, base, tmp_path):
     with pytest.raises(DataError, match="no image to embed"):
         write(tmp_path, [], ids, base)
+
+
+def test_training_views_that_show_nothing_are_an_error(manifest, ids, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("pasam.training.embeddings.SMALLEST_LABEL", 10**6)
+    with pytest.raises(DataError, match="nothing to train"):
+        write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)

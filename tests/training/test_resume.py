@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from pasam.errors import DataError
 from pasam.training.resume import Checkpointer, state_key
 
 
@@ -97,3 +98,8 @@ def test_clearing_forgets_the_state_and_may_be_repeated(tmp_path):
         checkpointer.clear()
         assert checkpointer.load() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_input_is_named(tmp_path):
+    with pytest.raises(DataError, match="origin.json does not exist"):
+        state_key(origin=tmp_path / "origin.json")
