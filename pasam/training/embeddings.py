@@ -138,14 +138,9 @@ def write_store(
                 if (label > 128).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
                     labels.append(label)
-    if not labels:
-        raise DataError(
-            f"no view shows {SMALLEST_LABEL} pixels of any object, so there is nothing to train "
-            "on. Use larger objects, or raise the lower end of embed.jitter."
-        )
     for pack in packs.values():
         pack.flush()
-    np.save(folder / "labels.npy", np.stack(labels))
+    np.save(folder / "labels.npy", _stacked(labels))
     pd.DataFrame(rows).to_parquet(folder / "index.parquet", index=False)
     _write_origin(folder, origin)
 
@@ -211,6 +206,15 @@ def file_digest(path: Path) -> str:
         raise CheckpointError(f"{path} does not exist; put the base's weights there.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stacked(labels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    if not labels:
+        raise DataError(
+            f"no view shows {SMALLEST_LABEL} pixels of any object, so there is nothing to train "
+            "on. Use larger objects, or raise the lower end of embed.jitter."
+        )
+    return np.stack(labels)
 
 
 def _write_origin(folder: Path, origin: dict[str, Any]) -> None:
