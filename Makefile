@@ -31,7 +31,8 @@ check: $(READY) ## Lint, format, types and layers, changing nothing
 	@lint-imports
 
 pretrain: $(READY) ## Train the small base anew (hours); its weights are part of the repository
-	@trap 'dvc freeze --quiet pretrain' EXIT; dvc unfreeze --quiet pretrain; dvc repro --force --single-item pretrain
+	@cp dvc.yaml dvc.yaml.kept; trap 'mv dvc.yaml.kept dvc.yaml' EXIT; \
+	  dvc unfreeze --quiet pretrain; dvc repro --force --single-item pretrain # unfreezing reformats
 
 clean: ## Remove the environment and the tools' caches; data and results stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
