@@ -57,6 +57,22 @@ class BaseParams:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainPhase:
+    """A part of the small base's training, at one size of the images."""
+
+    shrink: int
+    """Factor by which the input side is smaller than the base's own; the last phase has 1."""
+    steps: int
+    batch_size: int
+    """Images per step."""
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "shrink", "steps", "batch_size")
+        _above_zero(self, "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainParams:
     """How `vit_tiny`, the small base, is trained on coarsened masks."""
 
@@ -65,13 +81,12 @@ class PretrainParams:
     """Generated images that are drawn for this stage besides the manifest's training split."""
     initial: str | None
     """Weights to start from, or null to start from scratch."""
-    steps: int
-    batch_size: int
-    """Images per step."""
+    phases: tuple[PretrainPhase, ...]
+    """From small images to full size."""
     prompts_per_image: int
     """Objects per image and step."""
-    learning_rate: float
     warmup_steps: int
+    """Steps at the start of each phase over which the learning rate rises."""
     weight_decay: float
     average_decay: float
     """Decay of the moving average of the weights, in [0, 1)."""
@@ -86,13 +101,15 @@ class PretrainParams:
     """Steps between two resumable checkpoints."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "batch_size", "prompts_per_image", "warmup_steps")
-        _at_least(self, 1, "checkpoint_every")
+        _at_least(self, 1, "prompts_per_image", "warmup_steps", "checkpoint_every")
         _at_least(self, 0, "seed", "generated_images", "weight_decay", "coarseness")
         _at_least(self, 0, "detail_weight")
-        _above_zero(self, "learning_rate")
-        warmup, steps, decay = self.warmup_steps, self.steps, self.average_decay
-        _require(warmup < steps, "warmup_steps", warmup, f"fewer than steps ({steps})")
+        _require(bool(self.phases), "phases", [], "one phase or more")
+        last = self.phases[-1].shrink
+        _require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
+        warmup, decay = self.warmup_steps, self.average_decay
+        fewest = min(phase.steps for phase in self.phases)
+        _require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
         _require(0 <= decay < 1, "average_decay", decay, "0 or more and less than 1")
         _require_jitter(self.jitter)
 

@@ -23,8 +23,11 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
         "workers": 1,
     },
     "pretrain": {
-        "generated_images": 4, "steps": 4, "batch_size": 2, "prompts_per_image": 1,
-        "warmup_steps": 1, "checkpoint_every": 2,
+        "generated_images": 4, "prompts_per_image": 1, "warmup_steps": 1, "checkpoint_every": 2,
+        "phases": [
+            {"shrink": 2, "steps": 3, "batch_size": 2, "learning_rate": 0.001},
+            {"shrink": 1, "steps": 2, "batch_size": 2, "learning_rate": 0.001},
+        ],
     },
     "embed": {"views": 2, "batch_size": 4},
     "train": {"batch_size": 2},

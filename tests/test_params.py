@@ -14,10 +14,12 @@ from pasam.errors import ParamsError
 CONTENT = yaml.safe_load(
     (Path(__file__).resolve().parent.parent / "params" / "default.yaml").read_text()
 )
+PHASES = tuple(params.PretrainPhase(**phase) for phase in CONTENT["pretrain"]["phases"])
 SECTIONS = {
     params.GeneratedParams: CONTENT["data"]["generated"],
     params.DataParams: CONTENT["data"],
-    params.PretrainParams: CONTENT["pretrain"],
+    params.PretrainPhase: CONTENT["pretrain"]["phases"][0],
+    params.PretrainParams: CONTENT["pretrain"] | {"phases": PHASES},
     params.EmbedParams: CONTENT["embed"],
     params.TrainParams: CONTENT["train"],
     params.HqSamParams: CONTENT["models"]["hq_sam"],
@@ -28,9 +30,8 @@ SECTIONS = {
 
 AT_LEAST_ONE = {
     params.DataParams: ["workers"],
-    params.PretrainParams: [
-        "steps", "batch_size", "prompts_per_image", "warmup_steps", "checkpoint_every",
-    ],
+    params.PretrainPhase: ["shrink", "steps", "batch_size"],
+    params.PretrainParams: ["prompts_per_image", "warmup_steps", "checkpoint_every"],
     params.EmbedParams: ["batch_size"],
     params.TrainParams: ["batch_size", "devices"],
     params.HqSamParams: ["epochs", "lr_drop_every"],
@@ -81,7 +82,7 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
     [
         (params.GeneratedParams, {"side": 63}, "side is 63, expected 64 to 4096 pixels."),
         (params.GeneratedParams, {"side": 4097}, "side is 4097, expected 64 to 4096 pixels."),
-        (params.PretrainParams, {"learning_rate": 0.0}, "learning_rate is 0.0, expected more than"),
+        (params.PretrainPhase, {"learning_rate": 0.0}, "learning_rate is 0.0, expected more than"),
         (params.TrainParams, {"learning_rate": -0.1}, "learning_rate is -0.1, expected more than"),
         (
             params.TrainParams,
@@ -90,9 +91,11 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
         ),
         (
             params.PretrainParams,
-            {"steps": 5, "warmup_steps": 5},
-            "warmup_steps is 5, expected fewer than steps (5).",
+            {"warmup_steps": 3200},
+            "warmup_steps is 3200, expected fewer than a phase's steps (3200).",
         ),
+        (params.PretrainParams, {"phases": ()}, "phases is [], expected one phase or more"),
+        (params.PretrainParams, {"phases": PHASES[:1]}, "phases[-1].shrink is 2, expected 1"),
         (params.PretrainParams, {"average_decay": 1.0}, "average_decay is 1.0, expected 0 or more"),
         (params.PretrainParams, {"average_decay": -0.1}, "average_decay is -0.1, expected 0 or mo"),
         (params.PretrainParams, {"jitter": (0.0, 1.0)}, "jitter is [0.0, 1.0], expected two"),

@@ -2,17 +2,19 @@
 
 SAM starts from an encoder that has learned to reconstruct images; ours starts from nothing, so a
 detail head, thrown away afterwards, makes the features keep what the coarse masks would let them
-forget: from every grid cell it must say the cell's pixels and fine masks.
+forget: from every grid cell it must say the cell's pixels and fine masks. It first sees small
+images, at which a step costs a quarter, and last images of full size (progressive resizing).
 """
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,9 +22,11 @@ from torch.utils.data import DataLoader
 
 from pasam.losses.promptable import promptable_loss
 from pasam.modeling.base_sam import BaseSam
+from pasam.modeling.input_side import at_side
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-from pasam.params import PretrainParams
+from pasam.params import PretrainParams, PretrainPhase
 from pasam.progress import bar
+from pasam.training.optimizer import MuonWithAdamW
 from pasam.training.pool import Picture
 from pasam.training.promptable_batches import PromptableBatch, PromptableBatches
 from pasam.training.resume import Checkpointer
@@ -66,6 +70,12 @@ class Promptable(nn.Module):
         terms["loss_detail"] = colour + outline
         terms["loss"] = terms["loss"] + self.detail_weight * terms["loss_detail"]
         return terms
+
+    def at_side(self, side: int) -> Promptable:
+        """Copy the model for another input side in pixels."""
+        other = copy.deepcopy(self)
+        other.base = at_side(self.base, side)
+        return other
 
     def _masks(
         self, embedding: Tensor, image_index: Tensor, prompt: Mapping[str, Tensor | None]
@@ -116,10 +126,10 @@ def pretrain(
     checkpointer: Checkpointer,
     workers: int,
 ) -> dict[str, Tensor]:
-    """Train the base; go on where an interrupted run stopped.
+    """Train the base phase by phase; go on where an interrupted run stopped.
 
     Args:
-        base: The SAM to train; changed in place.
+        base: The SAM to train.
         pictures: What it sees.
         params: How.
         sink: Receives the mean loss terms of every `checkpoint_every` steps.
@@ -129,91 +139,126 @@ def pretrain(
     Returns:
         The moving average of the SAM's weights, by name.
     """
-    fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)
+    state = checkpointer.load()
+    done = 0 if state is None else int(state["step"])
+    sink.restore([] if state is None else state["rows"])
+    side, end = base.side, 0
     model = Promptable(base, detail_weight=params.detail_weight)
-    decayed = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
-    average = AveragedModel(model, multi_avg_fn=decayed, use_buffers=True)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
-    )
-    schedule = _schedule(optimizer, params)
-    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
-    first = _restore(parts, checkpointer, sink)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    runner, driver = fabric.setup(model, optimizer)
-    loader = _loader(base, pictures, params, first=first, workers=workers)
+    for phase in params.phases:
+        start, end = end, end + phase.steps
+        if done > end:
+            continue
+        training = _Training(model.at_side(side // phase.shrink), phase, params)
+        if state is not None and done > start:
+            training.load_state_dict(state)
+        steps = range(max(start, done), end)
+        loader = _loader(training.model.base, pictures, params, phase, steps=steps, workers=workers)
+        _train(training, loader, steps, params, sink=sink, checkpointer=checkpointer)
+        model = training.averaged_model()
+    return dict(model.base.sam.state_dict())
+
+
+class _Training:
+    """Everything that one phase changes as it goes, saved and restored together."""
+
+    def __init__(self, model: Promptable, phase: PretrainPhase, params: PretrainParams) -> None:
+        self.fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decayed = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.model, multi_avg_fn=decayed, use_buffers=True)
+        self.optimizer = MuonWithAdamW(
+            self.model, learning_rate=phase.learning_rate, weight_decay=params.weight_decay
+        )
+        self.schedule = _schedule(self.optimizer, phase, params)
+        self.runner, self.driver = self.fabric.setup(self.model, self.optimizer)
+        self.runner.train()
+
+    def step(self, batch: PromptableBatch) -> dict[str, float]:
+        """Take one step, the gradient clipped to length 1, and return the loss terms."""
+        terms = self.runner(batch)
+        self.fabric.backward(terms["loss"])
+        self.fabric.clip_gradients(self.runner, self.driver, max_norm=1.0)
+        self.driver.step()
+        self.driver.zero_grad()
+        self.schedule.step()
+        self.average.update_parameters(self.model)
+        return {name: value.item() for name, value in terms.items()}
+
+    def averaged_model(self) -> Promptable:
+        """Return the model with the moving average of its weights."""
+        return cast(Promptable, self.average.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
+
+
+def _train(
+    training: _Training,
+    loader: DataLoader[PromptableBatch],
+    steps: range,
+    params: PretrainParams,
+    *,
+    sink: JsonlSink,
+    checkpointer: Checkpointer,
+) -> None:
+    """Take the steps that are left of a phase."""
     sums: dict[str, float] = {}
-    runner.train()
+    counted = 0
     with bar() as progress:
-        task = progress.add_task("pretrain", total=params.steps, completed=first, note="")
-        for step, batch in enumerate(loader, start=first + 1):
-            terms = _step(fabric, runner, driver, batch)
-            schedule.step()
-            average.update_parameters(model)
+        label = f"pretrain at {training.model.base.side} px"
+        task = progress.add_task(label, total=steps.stop, completed=steps.start, note="")
+        for step, batch in zip((n + 1 for n in steps), loader, strict=True):
+            terms = training.step(batch)
+            counted += 1
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             progress.update(task, advance=1, note=f"loss {terms['loss']:.2f}")
-            if step % params.checkpoint_every == 0 or step == params.steps:
-                count = (step - 1) % params.checkpoint_every + 1
-                sink.append({"step": step, **{k: v / count for k, v in sums.items()}})
-                sums = {}
-                _save(parts, checkpointer, sink, step)
-    trained = cast(Promptable, average.module)
-    return dict(trained.base.sam.state_dict())
+            if step % params.checkpoint_every == 0 or step == steps.stop:
+                sink.append({"step": step, **{k: v / counted for k, v in sums.items()}})
+                sums, counted = {}, 0
+                checkpointer.save({**training.state_dict(), "step": step, "rows": sink.rows})
 
 
 def _loader(
-    base: BaseSam, pictures: Sequence[Picture], params: PretrainParams, *, first: int, workers: int
+    base: BaseSam,
+    pictures: Sequence[Picture],
+    params: PretrainParams,
+    phase: PretrainPhase,
+    *,
+    steps: range,
+    workers: int,
 ) -> DataLoader[PromptableBatch]:
-    """Load the batches from number `first` on."""
+    """Load the batches of the given steps."""
     batches = PromptableBatches(
-        pictures, side=base.side, batch_size=params.batch_size, jitter=params.jitter,
-        prompts_per_image=params.prompts_per_image, seed=params.seed, steps=params.steps,
+        pictures, side=base.side, batch_size=phase.batch_size, jitter=params.jitter,
+        prompts_per_image=params.prompts_per_image, seed=params.seed, steps=steps.stop,
     )  # fmt: skip
-    steps = range(first, params.steps)
     return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers)
 
 
-def _step(
-    fabric: Fabric, runner: _FabricModule, driver: _FabricOptimizer, batch: PromptableBatch
-) -> dict[str, float]:
-    """Take one step of the optimiser, its gradient clipped to length 1."""
-    terms = runner(batch)
-    fabric.backward(terms["loss"])
-    fabric.clip_gradients(runner, driver, max_norm=1.0)
-    driver.step()
-    driver.zero_grad()
-    return {name: value.item() for name, value in terms.items()}
-
-
 def _schedule(
-    optimizer: torch.optim.Optimizer, params: PretrainParams
-) -> torch.optim.lr_scheduler.SequentialLR:
+    optimizer: torch.optim.Optimizer, phase: PretrainPhase, params: PretrainParams
+) -> torch.optim.lr_scheduler.LambdaLR:
     """Warm up linearly, then fall along a cosine to a hundredth."""
-    rest = params.steps - params.warmup_steps
-    return torch.optim.lr_scheduler.SequentialLR(
-        optimizer,
-        [
-            torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, 1.0, params.warmup_steps),
-            torch.optim.lr_scheduler.CosineAnnealingLR(
-                optimizer, rest, eta_min=params.learning_rate / 100
-            ),
-        ],
-        milestones=[params.warmup_steps],
-    )
+    rest = phase.steps - params.warmup_steps
 
+    def share(step: int) -> float:
+        if step < params.warmup_steps:
+            return (step + 1) / params.warmup_steps
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - params.warmup_steps) / rest)) / 2
 
-def _save(parts: Mapping[str, Any], checkpointer: Checkpointer, sink: JsonlSink, step: int) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}
-    checkpointer.save({**state, "step": step, "rows": sink.rows})
-
-
-def _restore(parts: Mapping[str, Any], checkpointer: Checkpointer, sink: JsonlSink) -> int:
-    """Load an interrupted run's state, if there is one, and return its number of steps."""
-    state = checkpointer.load()
-    if state is None:
-        return 0
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    sink.restore(state["rows"])
-    return int(state["step"])
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

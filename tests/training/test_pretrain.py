@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pasam.params import PretrainParams
-from pasam.training.pretrain import Promptable, _correction, pretrain
+from pasam.modeling.checkpoint import load_strictly
+from pasam.params import PretrainParams, PretrainPhase
+from pasam.training.pretrain import Promptable, _correction, _Training, pretrain
 from pasam.training.promptable_batches import PromptableBatches
 from pasam.training.resume import Checkpointer
 from pasam.training.sink import JsonlSink
@@ -24,29 +25,40 @@ class Interrupting(list):
         return super().__getitem__(number)
 
 
-def params(**changes):
+SMALL_THEN_FULL = ((2, 4), (1, 3))
+"""Factor and number of steps of the phases."""
+
+
+def params(*phases, learning_rate=1e-3, **changes):
     values = {
-        "seed": 1, "generated_images": 0, "initial": None, "steps": 5, "batch_size": 2,
-        "prompts_per_image": 1, "learning_rate": 1e-3, "warmup_steps": 1, "weight_decay": 0.01,
-        "average_decay": 0.5, "coarseness": 0.0, "detail_weight": 1.0, "jitter": (0.9, 1.1),
-        "precision": "32-true", "checkpoint_every": 2,
+        "seed": 1, "generated_images": 0, "initial": None, "prompts_per_image": 1,
+        "warmup_steps": 1, "weight_decay": 0.01, "average_decay": 0.5, "coarseness": 0.0,
+        "detail_weight": 1.0, "jitter": (0.9, 1.1), "precision": "32-true", "checkpoint_every": 2,
     }  # fmt: skip
-    return PretrainParams(**{**values, **changes})
+    steps = tuple(
+        PretrainPhase(shrink=shrink, steps=steps, batch_size=2, learning_rate=learning_rate)
+        for shrink, steps in phases or ((1, 5),)
+    )
+    return PretrainParams(phases=steps, **{**values, **changes})
 
 
-def train(base, pictures, folder, name, **changes):
+def train(base, pictures, folder, name, *phases, **changes):
     return pretrain(
-        base, pictures, params(**changes), sink=JsonlSink(folder / f"{name}.jsonl"),
+        base, pictures, params(*phases, **changes), sink=JsonlSink(folder / f"{name}.jsonl"),
         checkpointer=Checkpointer(folder, name), workers=0,
     )  # fmt: skip
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(make_base, pictures, tmp_path):
-    whole = train(make_base(), pictures, tmp_path, "whole")
-    with pytest.raises(KeyboardInterrupt):  # while making the fourth batch
-        train(make_base(), Interrupting(pictures, after=7), tmp_path, "resumed")
-    assert Checkpointer(tmp_path, "resumed").load()["step"] == 2
-    resumed = train(make_base(seed=9), pictures, tmp_path, "resumed")
+@pytest.mark.parametrize(("after", "kept"), [(7, 2), (9, 4), (13, 6)])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    make_base, pictures, tmp_path, after, kept
+):
+    whole = train(make_base(), pictures, tmp_path, "whole", *SMALL_THEN_FULL)
+    seen = Interrupting(pictures, after=after)  # ends in the first phase, at its end, in the second
+    with pytest.raises(KeyboardInterrupt):
+        train(make_base(), seen, tmp_path, "resumed", *SMALL_THEN_FULL)
+    assert Checkpointer(tmp_path, "resumed").load()["step"] == kept
+    resumed = train(make_base(seed=9), pictures, tmp_path, "resumed", *SMALL_THEN_FULL)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     histories = [(tmp_path / f"{name}.jsonl").read_bytes() for name in ("whole", "resumed")]
@@ -54,9 +66,35 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(make_base, pictures, tm
 
 
 def test_a_finished_run_is_not_trained_again(make_base, pictures, tmp_path):
-    first = train(make_base(), pictures, tmp_path, "run", steps=2)
-    again = train(make_base(), Interrupting(pictures, after=0), tmp_path, "run", steps=2)
+    first = train(make_base(), pictures, tmp_path, "run", *SMALL_THEN_FULL)
+    nothing = Interrupting(pictures, after=0)
+    again = train(make_base(seed=9), nothing, tmp_path, "run", *SMALL_THEN_FULL)
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_small_images_come_first_and_the_base_leaves_at_its_own_side(
+    make_base, pictures, tmp_path, monkeypatch
+):
+    sides, step = [], _Training.step
+
+    def note(training, batch):
+        sides.append(batch.images.shape[-1])
+        return step(training, batch)
+
+    monkeypatch.setattr(_Training, "step", note)
+    weights = train(make_base(), pictures, tmp_path, "run", (2, 3), (1, 2))
+    assert sides == [32, 32, 32, 64, 64]
+    load_strictly(make_base().sam, weights, source="run")
+
+
+def test_a_phase_goes_on_from_the_weights_of_the_one_before(make_base, pictures, tmp_path):
+    still = {"learning_rate": 1e-12, "average_decay": 0.0}
+    first = train(make_base(), pictures, tmp_path, "one", (1, 4), average_decay=0.0)
+    base = make_base()
+    load_strictly(base.sam, first, source="one")
+    second = train(base, pictures, tmp_path, "two", (1, 2), **still)
+    name = "mask_decoder.output_upscaling.0.weight"
+    torch.testing.assert_close(second[name], first[name])
 
 
 def test_the_history_has_a_row_per_checkpoint_and_one_for_the_rest(make_base, pictures, tmp_path):
@@ -73,19 +111,19 @@ def test_the_history_has_a_row_per_checkpoint_and_one_for_the_rest(make_base, pi
 
 
 def test_the_answer_is_the_moving_average_of_the_weights(make_base, pictures, tmp_path):
-    base = make_base()
-    average = train(base, pictures, tmp_path, "slow", steps=4, average_decay=0.9)
     name = "image_encoder.neck.weight"
-    assert not torch.equal(average[name], base.sam.state_dict()[name])
-    base = make_base()
-    average = train(base, pictures, tmp_path, "instant", steps=4, average_decay=0.0)
-    torch.testing.assert_close(average[name], base.sam.state_dict()[name])
+    last = {}
+    for run, decay in (("slow", 0.9), ("instant", 0.0)):
+        average = train(make_base(), pictures, tmp_path, run, average_decay=decay)
+        last[run] = Checkpointer(tmp_path, run).load()["model"][f"base.sam.{name}"]
+        assert torch.equal(average[name], last[run]) == (decay == 0.0)
+    assert torch.equal(last["slow"], last["instant"])
 
 
 def test_it_learns(make_base, pictures, tmp_path):
     sink = JsonlSink(tmp_path / "history.jsonl")
     pretrain(
-        make_base(), pictures, params(steps=30, checkpoint_every=10, learning_rate=3e-3),
+        make_base(), pictures, params((1, 30), checkpoint_every=10, learning_rate=3e-3),
         sink=sink, checkpointer=Checkpointer(tmp_path, "run"), workers=0,
     )  # fmt: skip
     assert sink.rows[-1]["loss"] < 0.8 * sink.rows[0]["loss"]

@@ -22,8 +22,9 @@ SHAPES = {
     "thin": thin.SHAPES,
 }
 # Longer extent of a target as a share of the picture's shorter side, by the number of targets.
-_EXTENTS = {1: (0.5, 0.95), 2: (0.4, 0.72), 3: (0.34, 0.58)}
+_VARIED = {1: (0.5, 0.95), 2: (0.4, 0.72), 3: (0.34, 0.58)}
 _LARGE = {1: (0.72, 1.0), 2: (0.5, 0.8), 3: (0.4, 0.62)}
+_EXTENTS = {"dis": _VARIED, "coift": _LARGE, "hrsod": _LARGE, "thin": _VARIED}
 _LEANING = {"dis": 0.3, "coift": 0.6, "hrsod": 0.25, "thin": 3.14}
 LEAST_AREA, MOST_AREA = 0.01, 0.75
 """Share of the picture that a visible mask must cover."""
@@ -33,6 +34,24 @@ _WHOLE = 0.9
 """Share of a target that its largest piece must make up."""
 _LEAST_WINDOW = 8
 """Pixels below which a distractor that juts into the picture is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How much else there is in a picture.
+
+    Attributes:
+        fewest: Least number of distractors behind the targets; there are up to two more.
+        occluded: Chance of a distractor in front.
+    """
+
+    fewest: int
+    occluded: float
+
+
+_CROWDED = Crowd(fewest=1, occluded=0.55)
+_QUIET = Crowd(fewest=0, occluded=0.15)
+"""COIFT's pictures show one animal or thing each, with little round it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +90,13 @@ def compose(
     """
     targets = []
     for family in families:
-        extent = (_LARGE if family == "hrsod" else _EXTENTS)[len(families)]
+        extent = _EXTENTS[family][len(families)]
         targets.append(_placed(canvas, draws, family=family, extent=draws.free(*extent)))
     layers = [(layer, True) for layer in targets]
-    for _ in range(1 + draws.index(3)):
+    crowd = _QUIET if set(families) == {"coift"} else _CROWDED
+    for _ in range(crowd.fewest + draws.index(3)):
         layers.insert(0, (_distractor(canvas, draws, families, targets), False))
-    if draws.chance(0.55):
+    if draws.chance(crowd.occluded):
         layers.append((_distractor(canvas, draws, families, targets), False))
     layers = [pair for pair in layers if pair[1] or min(pair[0].coverage.shape) >= _LEAST_WINDOW]
     masks = _visible(canvas, layers)

@@ -47,9 +47,9 @@ def _add_head(drawing: Drawing, draws: Draws, head: Points, deep: float) -> None
 def animal(draws: Draws, span: float) -> Drawing:
     """Draw a four-legged animal: body, neck, head, ears, legs, tail."""
     drawing, s = Drawing(), span / 2
-    long, deep = s * 0.62, s * draws.shape(0.2, 0.38)
-    leg, neck = s * draws.shape(0.3, 0.75), s * draws.shape(0.1, 0.7)
-    thick = max(4.0, s * draws.shape(0.08, 0.16))
+    long, deep = s * 0.62, s * draws.shape(0.28, 0.44)
+    leg, neck = s * draws.shape(0.25, 0.6), s * draws.shape(0.1, 0.6)
+    thick = max(4.0, s * draws.shape(0.13, 0.22))
     back = points(
         (-long, 0),
         (-long * 0.3, draws.free(-0.15, 0.1) * deep),
@@ -193,7 +193,7 @@ def star(draws: Draws, span: float) -> Drawing:
     """Draw a starfish or a flower head: bent arms round a middle."""
     drawing, s = Drawing(), span / 2
     count, bend = draws.whole(4, 9), draws.shape(-0.5, 0.5)
-    broad = s * draws.shape(0.16, 0.34) * 6 / (count + 2)
+    broad = s * draws.shape(0.3, 0.5) * 6 / (count + 2)
     swell = draws.shape(0.4, 1.6)
     for angle in np.arange(count) * 2 * np.pi / count:
         length = s * draws.free(0.85, 1.0)
@@ -206,7 +206,7 @@ def star(draws: Draws, span: float) -> Drawing:
 def person(draws: Draws, span: float) -> Drawing:
     """Draw a standing or moving figure with arms and legs apart."""
     drawing, s = Drawing(), span / 2
-    build = s * draws.shape(0.1, 0.18)
+    build = s * draws.shape(0.17, 0.26)
     drawing.fill(ellipse(0, -s * 0.8, s * 0.14, s * 0.18), part=1)
     drawing.fill(
         limb(

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pasam.data.synthetic import composition
 from pasam.data.synthetic.composition import SHAPES, Canvas, compose
 from pasam.data.synthetic.randomness import Draws
 from pasam.data.synthetic.raster import rasterise
@@ -46,3 +47,19 @@ def test_no_pixel_belongs_to_two_targets():
             assert claims.max() == 1
             checked += 1
     assert checked >= 3
+
+
+def test_pictures_of_simple_objects_hold_fewer_other_things(monkeypatch):
+    counts = {}
+    for family in ("coift", "hrsod"):
+        drawn = []
+        monkeypatch.setattr(
+            composition, "paint", lambda *_args, drawn=drawn, **_kw: drawn.append(1)
+        )
+        composed = 0
+        for seed in range(60):
+            draws = Draws(seed, held_out=False)
+            canvas = Canvas(side=64, height=64, width=64)
+            composed += compose(canvas, draws, families=(family,)) is not None
+        counts[family] = len(drawn) / composed - 1
+    assert counts["coift"] < 0.7 * counts["hrsod"]

@@ -11,7 +11,7 @@ from pasam.errors import DataError
 
 PINNED = {
     ("dis", 11, 128, False, 1): "aafaf990ec077c80",
-    ("coift", 12, 128, True, 1): "2ae89a203f567b20",
+    ("coift", 12, 128, True, 1): "def26224398faf63",
     ("hrsod", 13, 128, False, 1): "803f815f58548b61",
     ("thin", 14, 128, True, 1): "29548fde62f21de6",
     ("mixed", 15, 96, False, 3): "39591e0f53282c13",

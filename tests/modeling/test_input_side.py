@@ -1,0 +1,61 @@
+"""The small base at another input side: the same weights, the sizes that follow from the side."""
+
+import pytest
+import torch
+
+from pasam.errors import ShapeError
+from pasam.modeling.build import build_tiny
+from pasam.modeling.input_side import at_side
+
+
+@pytest.fixture(scope="module")
+def base():
+    torch.manual_seed(0)
+    return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1)).eval()
+
+
+def test_a_smaller_base_answers_a_prompt_at_its_own_sizes(base):
+    small = at_side(base, 32)
+    assert (small.side, small.grid, small.mask_side) == (32, 4, 16)
+    encoded = small.encode(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    sparse, dense = small.embed_prompts(boxes=torch.tensor([[2.0, 3.0, 20.0, 30.0]]))
+    masks, _ = small.sam.mask_decoder.decode(
+        image_embeddings=encoded.embedding, image_pe=small.image_pe(), sparse=sparse,
+        dense=dense, image_index=torch.zeros(1, dtype=torch.int64),
+    )  # fmt: skip
+    assert masks.shape == (1, 4, 16, 16)
+
+
+def test_only_the_code_of_place_differs_and_the_base_stays_as_it_is(base):
+    before = {name: tensor.clone() for name, tensor in base.sam.state_dict().items()}
+    small = at_side(base, 32).sam.state_dict()
+    assert small["image_encoder.pos_embed"].shape == (1, 32, 4, 4)
+    assert all(
+        torch.equal(tensor, small[name])
+        for name, tensor in before.items()
+        if name != "image_encoder.pos_embed"
+    )
+    assert base.side == 64
+    assert all(torch.equal(before[name], base.sam.state_dict()[name]) for name in before)
+
+
+def test_the_code_of_place_says_the_same_of_the_same_place():
+    base = build_tiny(side=256, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    code = base.sam.image_encoder.pos_embed
+    small = at_side(base, 128).sam.image_encoder.pos_embed
+    averaged = torch.nn.functional.avg_pool2d(code, 2)
+    inner = (..., slice(1, -1), slice(1, -1))
+    assert (small - averaged)[inner].abs().mean() < 0.1 * averaged[inner].abs().mean()
+
+
+def test_at_its_own_side_it_is_a_copy(base):
+    same = at_side(base, 64)
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(same.encode(images).embedding, base.encode(images).embedding)
+    assert same.sam is not base.sam
+
+
+@pytest.mark.parametrize("side", [0, 16, 48])
+def test_a_side_that_the_encoder_cannot_halve_is_refused(base, side):
+    with pytest.raises(ShapeError, match=f"input side is {side} pixels, expected a multiple of 32"):
+        at_side(base, side)
