@@ -23,7 +23,8 @@ def setting(manifest: pd.DataFrame, base: BaseParams, data: DataParams, *, seed:
     parts = []
     for split, name in (("train", "trained on"), ("val", "measured on")):
         rows = manifest[manifest["split"] == split]
-        parts.append(f"{name} {rows['image'].nunique():,} images ({len(rows):,} masks)")
+        images, masks = rows["image"].nunique(), len(rows)
+        parts.append(f"{name} {_counted(images, 'image')} ({_counted(masks, 'mask')})")
     small = base.size == "vit_tiny"
     sam = "vit_tiny, our own small SAM" if small else f"SAM {base.size}"
     words = f"{kind[0].upper()}{kind[1:]}: {', '.join(parts)}. Base: {sam}. "
@@ -32,3 +33,7 @@ def setting(manifest: pd.DataFrame, base: BaseParams, data: DataParams, *, seed:
     if small or made.any():
         words += "No number of this run is the paper's or comparable with it."
     return words
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

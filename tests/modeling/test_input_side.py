@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_world import small_base
 
 from pasam.errors import ShapeError
 from pasam.modeling.build import build_tiny
@@ -11,7 +12,7 @@ from pasam.modeling.input_side import at_side
 @pytest.fixture(scope="module")
 def base():
     torch.manual_seed(0)
-    return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1)).eval()
+    return small_base().eval()
 
 
 def test_a_smaller_base_answers_a_prompt_at_its_own_sizes(base):

@@ -30,7 +30,7 @@ def manifest(train, val):
 def test_it_counts_images_and_masks_and_names_base_and_seeds():
     words = setting(manifest("generated_train", "dis_like"), TINY, DATA, seed=42)
     assert words == (
-        "Generated data: trained on 2 images (3 masks), measured on 1 images (1 masks). "
+        "Generated data: trained on 2 images (3 masks), measured on 1 image (1 mask). "
         "Base: vit_tiny, our own small SAM. Seeds: training 42, generator 9. " + WARNING
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import small_world
 import torch
 
 from pasam.data.images import write_png
-from pasam.modeling.build import build_tiny
 from pasam.training.embeddings import open_store, training_tasks, write_store
 from pasam.training.pool import Picture
 
@@ -18,7 +18,7 @@ SIDE = 64
 def small_base(seed: int = 0):
     """A base of 64 x 64 input pixels, an 8 x 8 grid and 32 channels, with random weights."""
     torch.manual_seed(seed)
-    return build_tiny(side=SIDE, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    return small_world.small_base()
 
 
 def object_in(side: int, left: int, top: int, size: int) -> np.ndarray:
