@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD
-from segment_anything.modeling.common import LayerNorm2d
+from pasam.modeling.channel_norm import ChannelNorm
 
 EdgeMode = Literal["reference", "image"]
 
@@ -79,10 +78,10 @@ def guiding_conv(dim: int) -> nn.Sequential:
     """
     return nn.Sequential(
         nn.Conv2d(4, dim // 4, kernel_size=2, stride=2),
-        LayerNorm2d(dim // 4),
+        ChannelNorm(dim // 4),
         nn.GELU(),
         nn.Conv2d(dim // 4, dim, kernel_size=2, stride=2),
-        LayerNorm2d(dim),
+        ChannelNorm(dim),
         nn.GELU(),
         nn.Conv2d(dim, dim, kernel_size=1),
     )

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
+from pasam.modeling.channel_norm import ChannelNorm
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
-from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 
 TRAINABLE = (
@@ -72,7 +72,7 @@ class HqMaskDecoder(SamMaskDecoder):
         self.embedding_encoder = _upscaling(dim, quarter, eighth)
         self.embedding_maskfeature = nn.Sequential(
             nn.Conv2d(eighth, quarter, kernel_size=3, padding=1),
-            LayerNorm2d(quarter),
+            ChannelNorm(quarter),
             nn.GELU(),
             nn.Conv2d(quarter, eighth, kernel_size=3, padding=1),
         )
@@ -129,7 +129,7 @@ def _upscaling(incoming: int, hidden: int, outgoing: int) -> nn.Sequential:
     """Build a fourfold upscaling, (., incoming, g, g) to (., outgoing, 4g, 4g)."""
     return nn.Sequential(
         nn.ConvTranspose2d(incoming, hidden, kernel_size=2, stride=2),
-        LayerNorm2d(hidden),
+        ChannelNorm(hidden),
         nn.GELU(),
         nn.ConvTranspose2d(hidden, outgoing, kernel_size=2, stride=2),
     )
