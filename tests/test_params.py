@@ -91,8 +91,8 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
         ),
         (
             params.PretrainParams,
-            {"warmup_steps": 3200},
-            "warmup_steps is 3200, expected fewer than a phase's steps (3200).",
+            {"warmup_steps": 2000},
+            "warmup_steps is 2000, expected fewer than a phase's steps (2000).",
         ),
         (params.PretrainParams, {"phases": ()}, "phases is [], expected one phase or more"),
         (params.PretrainParams, {"phases": PHASES[:1]}, "phases[-1].shrink is 2, expected 1"),
