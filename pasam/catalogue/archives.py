@@ -25,6 +25,7 @@ HARMLESS = 10_000_000
 _UNIX_TYPES = 0o170000
 _UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
 _ENCRYPTED = 0x1
+_ZIP = b"PK"  # how every zip begins, truncated or not
 _CHUNK = 1 << 20
 _BLOCK = 512  # of a tar file
 _FAULTS = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError)
@@ -99,8 +100,9 @@ def unpack(
             for path, member in chosen:
                 _write(member, into / path)
     except _FAULTS as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
         raise DataError(
-            f"{archive} is damaged or no zip or tar file ({error}). Fetch it again."
+            f"{archive} is damaged, or no zip or tar file ({reason}). Fetch it again."
         ) from None
     except OSError as error:
         raise DataError(f"{archive} cannot be extracted to {into}: {error}.") from None
@@ -108,7 +110,9 @@ def unpack(
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
-    if zipfile.is_zipfile(archive):
+    with archive.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip:
         with zipfile.ZipFile(archive) as packed:
             yield _of_zip(archive, packed)
     else:

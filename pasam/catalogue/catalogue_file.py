@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -37,8 +38,7 @@ def read_catalogue(extra: Path | None = None) -> Catalogue:
     Raises:
         DataError: A key is missing or unknown, a value is impossible, or a name is taken.
     """
-    own = resources.files(__package__).joinpath(_OWN_NAME).read_text(encoding="utf-8")
-    catalogue = _extend({}, Catalogue(entries={}, groups={}), _parsed(own, _OWN_NAME), _OWN_NAME)
+    catalogue = _published()
     if extra is None:
         return catalogue
     try:
@@ -47,6 +47,12 @@ def read_catalogue(extra: Path | None = None) -> Catalogue:
         raise DataError(f"The catalogue {extra} cannot be read: {error}.") from None
     archives = {file.name: file for entry in catalogue.entries.values() for file in entry.archives}
     return _extend(archives, catalogue, _parsed(text, str(extra)), str(extra))
+
+
+@functools.cache
+def _published() -> Catalogue:
+    text = resources.files(__package__).joinpath(_OWN_NAME).read_text(encoding="utf-8")
+    return _extend({}, Catalogue(entries={}, groups={}), _parsed(text, _OWN_NAME), _OWN_NAME)
 
 
 def _parsed(text: str, place: str) -> dict[str, dict[str, Any]]:

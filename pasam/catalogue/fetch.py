@@ -218,8 +218,8 @@ def _each(
 ) -> list[R]:
     """Do the work on all items in threads; the first failure ends it, and sets `stop`."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        futures = [pool.submit(work, item) for item in items]
         try:
+            futures = [pool.submit(work, item) for item in items]
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future.done()]
         except BaseException:

@@ -37,6 +37,8 @@ class Places:
             DataError: The name leads outside, is not portable, or collides with another.
         """
         parts = self._parts(name)
+        if not parts and not is_folder:
+            raise self._refusal(name, "has no name")
         for depth in range(1, len(parts) + 1):
             path = "/".join(parts[:depth])
             self._hold(path, name, is_folder=is_folder or depth < len(parts))
