@@ -64,14 +64,11 @@ def data_show(
     """
     content = [dataclasses.asdict(entry) for entry in read_catalogue(extra).select([name])]
     plain = json.loads(json.dumps(content))  # tuples as lists
-    text = (
-        json.dumps(plain, indent=2)
-        if as_json
-        else "\n".join(
-            yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=100) for entry in plain
-        )
-    )
-    typer.echo(text.rstrip())
+    if as_json:
+        typer.echo(json.dumps(plain, indent=2))
+    else:
+        text = yaml.safe_dump_all(plain, sort_keys=False, allow_unicode=True, width=100)
+        typer.echo(text.rstrip())
 
 
 @data_app.command("fetch")

@@ -71,6 +71,11 @@ def test_show_prints_all_that_is_known(pasam):
     assert shown["archives"][0]["sha256"] is None
 
 
+def test_show_prints_a_group_as_several_documents(pasam):
+    shown = list(yaml.safe_load_all(pasam("show", "hqseg44k_benchmarks").output))
+    assert [entry["images"] for entry in shown] == [470, 280, 287, 500]
+
+
 def test_show_prints_a_group_for_programs(pasam):
     shown = json.loads(pasam("show", "sam", "--json").output)
     assert [entry["name"] for entry in shown] == ["sam_vit_b", "sam_vit_l", "sam_vit_h"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -28,7 +29,14 @@ _ENCRYPTED = 0x1
 _ZIP = b"PK"  # how every zip begins, truncated or not
 _CHUNK = 1 << 20
 _BLOCK = 512  # of a tar file
-_FAULTS = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError)
+_FAULTS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a zip's compression that Python lacks
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from pasam.catalogue.entries import Archive, Entry
 from pasam.catalogue.installed import count_images, install, installed_digests
 from pasam.catalogue.transfer_bar import transfer_bar
 from pasam.errors import DataError, TransientError
+from pasam.progress import bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,7 +83,7 @@ def fetch(
         archives = {archive.name: archive for entry in missing for archive in entry.archives}
         store = _Store(root / RESERVED, source=source, known=known, lock=lock)
         digests = store.bring(list(archives.values()), workers)
-        _each(lambda entry: store.install(entry, root, digests), missing, workers)
+        store.install(missing, root, digests, workers)
         for there in present.values():
             digests |= there or {}
         recorded = _record(lock, known, entries, digests)
@@ -122,29 +123,41 @@ class _Store:
         """Download what is not there; return the sha256 of all, by name."""
         self._check_room(archives)
         stop = threading.Event()
-        with transfer_bar() as bar:
+        with transfer_bar() as shown:
 
             def bring_one(archive: Archive) -> tuple[str, str]:
-                task = bar.add_task(archive.name, total=archive.expected_size)
+                task = shown.add_task(archive.name, total=archive.expected_size)
 
                 def progress(there: int, whole: int | None) -> None:
                     if stop.is_set():
                         raise _StoppedError
-                    bar.update(task, completed=there, total=whole or archive.expected_size)
+                    shown.update(task, completed=there, total=whole or archive.expected_size)
 
                 return archive.name, self._bring_one(archive, progress)
 
             return dict(_each(bring_one, archives, workers, stop=stop))
 
-    def install(self, entry: Entry, root: Path, digests: Mapping[str, str]) -> None:
-        """Extract what an entry needs; an archive that fails and that nothing vouches for goes."""
-        try:
-            install(entry, root, self.folder, digests)
-        except DataError:
-            self.drop(
-                file.name for file in entry.archives if expected_sha256(file, self._known) is None
-            )
-            raise
+    def install(
+        self, entries: Sequence[Entry], root: Path, digests: Mapping[str, str], workers: int
+    ) -> None:
+        """Extract what entries need; an archive that fails and that nothing vouches for goes."""
+        with bar() as shown:
+            task = shown.add_task("extract", total=len(entries), note="")
+
+            def install_one(entry: Entry) -> None:
+                try:
+                    install(entry, root, self.folder, digests)
+                except DataError:
+                    doubtful = [
+                        file.name
+                        for file in entry.archives
+                        if expected_sha256(file, self._known) is None
+                    ]
+                    self.drop(doubtful)
+                    raise
+                shown.advance(task)
+
+            _each(install_one, entries, workers)
 
     def drop(self, names: Iterable[str]) -> None:
         """Remove archives."""

@@ -11,7 +11,13 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ProtocolError
+from urllib3.exceptions import (
+    HTTPError,
+    LocationValueError,
+    MaxRetryError,
+    ProtocolError,
+    SSLError,
+)
 from urllib3.util import Retry
 
 from pasam.errors import DataError, TransientError
@@ -80,6 +86,11 @@ class HttpTransfer:
                 except LocationValueError as error:
                     raise DataError(f"'{self.address}' is no address: {error}.") from None
                 except MaxRetryError as error:
+                    if isinstance(error.reason, SSLError):
+                        raise DataError(
+                            f"{self.address} cannot be trusted: {error.reason}. Check the address "
+                            "and this machine's clock and certificates."
+                        ) from None
                     raise self._given_up(error.reason or error) from None
                 except HTTPError as error:  # on the way; what did arrive counts
                     has_grown = self._there() > before

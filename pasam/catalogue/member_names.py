@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pasam.errors import DataError
 
-_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:]")
+_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 
 
 class Places:
@@ -48,7 +48,7 @@ class Places:
         if name.startswith("/"):
             raise self._refusal(name, "is an absolute path")
         if _NOT_PORTABLE.search(name):
-            raise self._refusal(name, "has a backslash, a colon or a control character")
+            raise self._refusal(name, "has a backslash, a colon, a control character or no UTF-8")
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise self._refusal(name, "leads out of its folder")

@@ -84,7 +84,7 @@ NAMES = [
     ("/evil", "is an absolute path"),
     ("C:/evil", "has a backslash, a colon"),
     ("..\\evil", "has a backslash, a colon"),
-    ("evil\n", "or a control character"),
+    ("evil\n", "a control character"),
 ]
 
 

@@ -146,6 +146,15 @@ def test_nobody_at_the_address_is_a_passing_fault(transfer, server):
         transfer()
 
 
+def test_an_address_that_cannot_prove_who_it_is_is_not_trusted(part, server):
+    address = f"{server.address.replace('http', 'https')}/set.zip"
+    transfer = HttpTransfer(
+        address, part, size=None, progress=lambda there, whole: None, wait=0.001, timeout=5.0
+    )
+    with pytest.raises(DataError, match=r"set\.zip cannot be trusted: .*certificates"):
+        transfer.run()
+
+
 def test_a_file_that_is_not_there_is_told_at_once(transfer, server):
     with pytest.raises(DataError, match=r"/no\.zip answers 404 Not Found\. Check the address"):
         transfer("no.zip")

@@ -36,6 +36,11 @@ def test_the_message_names_archive_and_member(places):
         places.claim("/evil", is_folder=False)
 
 
+def test_a_name_that_is_no_utf_8_is_refused(places):
+    with pytest.raises(DataError, match="no UTF-8"):
+        places.claim("set/\udcff.png", is_folder=False)
+
+
 @given(st.lists(st.sampled_from(["a", "A", ".", "..", "", "b"]), min_size=1, max_size=6))
 def test_whatever_is_accepted_stays_inside(parts):
     try:
