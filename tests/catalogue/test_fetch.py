@@ -188,6 +188,7 @@ def test_an_interruption_stops_all_transfers_and_keeps_what_arrived(bring, place
     with pytest.raises(KeyboardInterrupt):
         bring()
     assert visible(place) == ["archives"]
+    assert list((place / "archives").glob("*.zip")) == []
     assert {result.entry.name: result.images for result in bring()} == COUNTS
 
 

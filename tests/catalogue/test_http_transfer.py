@@ -94,6 +94,7 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(transfer, part, server, ign
     server.ignores_if_range = ignores_if_range
     transfer()
     assert part.read_bytes() == CONTENT[::-1]
+    assert len(server.requests) == (3 if ignores_if_range else 2)
 
 
 def test_without_a_version_to_rely_on_nothing_is_resumed(transfer, part, server):
