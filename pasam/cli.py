@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from pasam import __version__
+from pasam.data_commands import data_app
 from pasam.errors import DataError, PasamError
 from pasam.params_file import DEFAULT_PATH, read_params
 from pasam.sizes import use_size, validate
@@ -27,6 +28,8 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   pasam params use smoke       a run of about a minute, and what that changes
 
   pasam params use default     back to the default run
+
+  pasam data list              public data sets and weights, and what they need
 
   dvc repro                    run whatever the change touches
 
@@ -56,6 +59,7 @@ app = typer.Typer(
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its size.")
 report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
 app.add_typer(params_app, name="params")
+app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]

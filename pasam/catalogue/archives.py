@@ -1,0 +1,230 @@
+"""Take zip and tar files apart without trusting them: nothing lands outside, nothing half."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from pasam.catalogue.member_names import Places
+from pasam.errors import DataError
+
+MOST_MEMBERS = 1_000_000
+LARGEST_RATIO = 200
+"""Bytes extracted per byte of the archive; pictures stay below 10, deflate can reach 1000."""
+HARMLESS = 10_000_000
+"""Bytes that may be extracted whatever the ratio."""
+
+_UNIX_TYPES = 0o170000
+_UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
+_ENCRYPTED = 0x1
+_ZIP = b"PK"  # how every zip begins, truncated or not
+_CHUNK = 1 << 20
+_BLOCK = 512  # of a tar file
+_FAULTS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a zip's compression that Python lacks
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Member:
+    """One file of an archive, not yet trusted."""
+
+    name: str
+    size: int
+    packed: int | None
+    """Bytes it takes in the archive; none where members are not packed one by one."""
+    is_folder: bool
+    open: Callable[[], IO[bytes]]
+
+
+def extract(archive: Path, target: Path) -> None:
+    """Extract a whole archive to a new folder, which appears when all is there.
+
+    Args:
+        archive: A zip or tar file.
+        target: The folder; it must not exist.
+
+    Raises:
+        DataError: As `unpack`, or the folder exists.
+    """
+    if target.exists():
+        raise DataError(f"{target} exists already. Remove it, or name another folder.")
+    with draft_of(target) as draft:
+        unpack(archive, draft)
+        draft.replace(target)
+
+
+@contextmanager
+def draft_of(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside the target, to be renamed to it; what is left of it goes."""
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack(
+    archive: Path, into: Path, *, only: Collection[str] = (), folder: str | None = None
+) -> None:
+    """Extract an archive, or some of its folders, into a folder of the caller's.
+
+    All members are judged before the first byte is written, wanted or not.
+
+    Args:
+        archive: A zip or tar file.
+        into: Folder that receives the members; what a failure leaves there is the caller's.
+        only: Folders and files wanted, as posix paths; everything if empty.
+        folder: First folder of all wanted members. Where the archive was packed without it, its
+            members are put into it.
+
+    Raises:
+        DataError: The archive is damaged, holds what no data set needs (links, devices, paths
+            that escape, names that some file systems mix up), would grow out of proportion, does
+            not fit on the disk, or lacks what is wanted.
+    """
+    try:
+        with _opened(archive) as members:
+            chosen = _chosen(archive, _judged(archive, members), only=only, folder=folder)
+            needed, free = sum(member.size for _, member in chosen), shutil.disk_usage(into).free
+            if needed > free:
+                raise DataError(f"{archive} needs {needed} bytes in {into}; {free} are free.")
+            for path, member in chosen:
+                _write(member, into / path)
+    except _FAULTS as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(
+            f"{archive} is damaged, or no zip or tar file ({reason}). Fetch it again."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{archive} cannot be extracted to {into}: {error}.") from None
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
+    with archive.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip:
+        with zipfile.ZipFile(archive) as packed:
+            yield _of_zip(archive, packed)
+    else:
+        with tarfile.open(archive, "r:*") as tape:
+            yield _of_tar(archive, tape)
+
+
+def _of_zip(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in packed.infolist():
+        if (info.external_attr >> 16) & _UNIX_TYPES not in _UNIX_PLAIN:
+            raise _refusal(archive, info.filename, "is a link or a device")
+        if info.flag_bits & _ENCRYPTED:
+            raise _refusal(archive, info.filename, "is encrypted")
+        yield _Member(
+            name=info.orig_filename,
+            size=info.file_size,
+            packed=info.compress_size,
+            is_folder=info.is_dir(),
+            open=partial(packed.open, info),
+        )
+
+
+def _of_tar(archive: Path, tape: tarfile.TarFile) -> Iterator[_Member]:
+    for info in tape:
+        if not (info.isdir() or info.isreg()) or info.issparse():
+            raise _refusal(archive, info.name, "is a link, a device or a sparse file")
+        yield _Member(
+            name=info.name,
+            size=info.size,
+            packed=None,
+            is_folder=info.isdir(),
+            open=partial(_content, tape, info),
+        )
+    _check_end(archive, tape)
+
+
+def _content(tape: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    tarfile.data_filter(info, "/")  # the library's own rules, after ours
+    content = tape.extractfile(info)
+    assert content is not None  # only files are opened
+    return content
+
+
+def _check_end(archive: Path, tape: tarfile.TarFile) -> None:
+    """Demand the block of zeros that ends a tar file; without it the rest was lost."""
+    assert tape.fileobj is not None
+    tape.fileobj.seek(tape.offset)
+    if tape.fileobj.read(_BLOCK) != bytes(_BLOCK):
+        raise DataError(f"{archive} breaks off before its end. Fetch it again.")
+
+
+def _judged(archive: Path, members: Iterator[_Member]) -> list[tuple[str, _Member]]:
+    """Refuse the archive for any member that is not harmless; else pair members with paths."""
+    judged: list[tuple[str, _Member]] = []
+    places, total, packed_size = Places(archive), 0, archive.stat().st_size
+    for member in members:
+        path = places.claim(member.name, is_folder=member.is_folder)
+        total += member.size
+        if len(judged) >= MOST_MEMBERS:
+            raise DataError(f"{archive} has more than {MOST_MEMBERS} members. Refused.")
+        _check_growth(archive, member.name, member.size, member.packed)
+        _check_growth(archive, "the whole of it", total, packed_size)
+        judged.append((path, member))
+    return judged
+
+
+def _check_growth(archive: Path, name: str, size: int, packed: int | None) -> None:
+    if packed is not None and size > HARMLESS and size > LARGEST_RATIO * packed:
+        raise _refusal(
+            archive,
+            name,
+            f"grows from {packed} to {size} bytes, more than {LARGEST_RATIO} times: a bomb",
+        )
+
+
+def _chosen(
+    archive: Path,
+    judged: list[tuple[str, _Member]],
+    *,
+    only: Collection[str],
+    folder: str | None,
+) -> list[tuple[str, _Member]]:
+    """Leave the wanted files, their paths led by the archive's folder."""
+    files = [(path, member) for path, member in judged if not member.is_folder]
+    if folder is not None and not any(path.startswith(f"{folder}/") for path, _ in files):
+        files = [(f"{folder}/{path}", member) for path, member in files]
+    if not only:
+        return files
+    leads = {wanted: f"{wanted}/" for wanted in only}
+    chosen = [item for item in files if f"{item[0]}/".startswith(tuple(leads.values()))]
+    for wanted, lead in leads.items():
+        if not any(f"{path}/".startswith(lead) for path, _ in chosen):
+            there = sorted({str(Path(path).parent) for path, _ in files})[:10]
+            raise DataError(f"{archive} holds nothing in '{wanted}'; it holds {there}.")
+    return chosen
+
+
+def _write(member: _Member, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with member.open() as source, path.open("xb") as file:
+        shutil.copyfileobj(source, file, _CHUNK)
+    if path.stat().st_size != member.size:
+        raise EOFError(f"{member.name} has {path.stat().st_size} of {member.size} bytes")
+
+
+def _refusal(archive: Path, name: str, reason: str) -> DataError:
+    return DataError(f"{archive}: '{name}' {reason}. Nothing was extracted; do not trust it.")

@@ -1,0 +1,256 @@
+"""Archives that mean harm, or are damaged, write nothing anywhere."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from pasam.catalogue import archives
+from pasam.catalogue.archives import draft_of, extract, unpack
+from pasam.errors import DataError
+
+GOOD = {"set/im/0.jpg": b"image", "set/gt/0.png": b"mask"}
+
+
+def write_zip(path, members, *, modes=None):
+    """Write a zip; a member comes as (name, content), so that names may repeat."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (modes or {}).get(name, 0) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(info, content)
+    return path
+
+
+def write_tar(path, members, *, mode="w:gz"):
+    with tarfile.open(path, mode) as tape:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tape.addfile(info, io.BytesIO(content))
+    return path
+
+
+def write_odd_tar(path, kind, *, linkname=""):
+    with tarfile.open(path, "w") as tape:
+        info = tarfile.TarInfo("set/odd")
+        info.type, info.linkname = kind, linkname
+        tape.addfile(info)
+        inside = tarfile.TarInfo("set/odd/file")
+        inside.size = 4
+        tape.addfile(inside, io.BytesIO(b"evil"))
+    return path
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Where archives are extracted; `around` it lies what must not change."""
+    (tmp_path / "around").mkdir()
+    (tmp_path / "around" / "precious").write_text("untouched")
+    return tmp_path / "around" / "inner" / "set"
+
+
+@pytest.fixture
+def refuses(tmp_path, place, tree):
+    """Extract an archive and demand an error, no target, and nothing written outside."""
+
+    def refuse(archive, message):
+        before = tree(tmp_path)
+        with pytest.raises(DataError, match=message):
+            extract(archive, place)
+        assert [path for path in tree(tmp_path) if path != "around/inner"] == before
+        assert (tmp_path / "around" / "precious").read_text() == "untouched"
+
+    return refuse
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_a_good_archive_arrives_whole(write, tmp_path, place, tree):
+    extract(write(tmp_path / "set.archive", GOOD.items()), place)
+    assert {path: (place / path).read_bytes() for path in GOOD} == GOOD
+    assert tree(place) == ["set", "set/gt", "set/gt/0.png", "set/im", "set/im/0.jpg"]
+    assert [path.name for path in place.parent.iterdir()] == ["set"]
+
+
+NAMES = [
+    ("../../evil", "leads out of its folder"),
+    ("a/../../b", "leads out of its folder"),
+    ("a/../b", "leads out of its folder"),
+    ("/evil", "is an absolute path"),
+    ("C:/evil", "has a backslash, a colon"),
+    ("..\\evil", "has a backslash, a colon"),
+    ("evil\n", "a control character"),
+]
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+@pytest.mark.parametrize(("name", "message"), NAMES)
+def test_names_that_lead_outside_are_refused(write, name, message, tmp_path, refuses):
+    refuses(write(tmp_path / "x", [*GOOD.items(), (name, b"evil")]), message)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("set/a.png", "set/A.png"), "'set/A.png' differs from 'set/a.png' in nothing but"),
+        (("set/a.png", "SET/b.png"), "differs from 'set' in nothing but"),
+        (("set/\u00e9.png", "set/e\u0301.png"), "in nothing but"),
+        (("set/a", "set/a/b"), "claims the place of another member"),
+        (("set/a/b", "set/a"), "claims the place of another member"),
+    ],
+)
+def test_names_that_some_file_systems_mix_up_are_refused(write, names, message, tmp_path, refuses):
+    refuses(write(tmp_path / "x", [(name, b"") for name in names]), message)
+
+
+def test_the_same_name_twice_is_refused(tmp_path, refuses):
+    refuses(write_tar(tmp_path / "x", [("a", b"1"), ("a", b"2")]), "claims the place of another")
+
+
+@pytest.mark.parametrize(
+    ("kind", "linkname"),
+    [
+        (tarfile.SYMTYPE, "/etc"),
+        (tarfile.SYMTYPE, "../../.."),
+        (tarfile.LNKTYPE, "../../precious"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.BLKTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_links_and_devices_in_a_tar_are_refused(kind, linkname, tmp_path, refuses):
+    archive = write_odd_tar(tmp_path / "x.tar", kind, linkname=linkname)
+    refuses(archive, "'set/odd' is a link, a device or a sparse file")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_in_a_zip_are_refused(kind, tmp_path, refuses):
+    members = [("set/odd", b"/etc"), ("set/odd/passwd", b"evil")]
+    archive = write_zip(tmp_path / "x.zip", members, modes={"set/odd": kind | 0o777})
+    refuses(archive, "'set/odd' is a link or a device")
+
+
+def test_an_encrypted_member_is_refused(tmp_path, refuses):
+    archive = write_zip(tmp_path / "x.zip", [("a", b"secret")])
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the directory's flag
+    archive.write_bytes(content)
+    refuses(archive, "'a' is encrypted")
+
+
+@pytest.mark.parametrize(
+    ("write", "count", "message"),
+    [
+        (write_zip, 1, "'0' grows from .* more than 200 times: a bomb"),
+        (write_tar, 1, "'the whole of it' grows from .*: a bomb"),
+        (write_tar, 20, "'the whole of it' grows from .*: a bomb"),
+    ],
+)
+def test_a_bomb_is_refused_before_it_goes_off(write, count, message, tmp_path, refuses):
+    zeros = bytes(2 * archives.HARMLESS // count)
+    refuses(write(tmp_path / "x", [(str(number), zeros) for number in range(count)]), message)
+
+
+def test_too_many_members_are_refused(tmp_path, refuses, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 3)
+    refuses(write_zip(tmp_path / "x", [(str(n), b"") for n in range(4)]), "has more than 3 members")
+
+
+def test_an_archive_larger_than_the_disk_is_refused(tmp_path, refuses, monkeypatch):
+    usage = type("Usage", (), {"free": 3})
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda place: usage)
+    refuses(write_zip(tmp_path / "x", GOOD.items()), r"needs 9 bytes in .*; 3 are free")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_truncated_zip_is_refused(share, tmp_path, refuses):
+    archive = write_zip(tmp_path / "x.zip", [(f"{n}.bin", bytes([n]) * 900) for n in range(9)])
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(share * len(content))])
+    refuses(archive, r"is damaged, or no zip or tar file \(.*\)\. Fetch it again")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("size", [0, 100, 512 + 300, 1024, 3 * 512 + 100])
+def test_a_truncated_tar_is_refused(mode, size, tmp_path, refuses):
+    members = [(f"{n}.bin", bytes(range(200)) * 2) for n in range(9)]
+    plain = write_tar(tmp_path / "x.tar", members, mode="w").read_bytes()
+    archive = write_tar(tmp_path / "x.tar", members, mode=mode)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(size * len(content) / len(plain))])
+    refuses(archive, "is damaged, or no zip or tar file|breaks off before its end")
+
+
+def test_a_flipped_bit_is_found_and_no_half_set_stays(tmp_path, refuses):
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("a.bin", b"first")
+        packed.writestr("b.bin", b"SECOND")
+    archive.write_bytes(archive.read_bytes().replace(b"SECOND", b"SEC0ND"))
+    refuses(archive, "is damaged, .*CRC")
+
+
+def test_what_is_no_archive_is_refused(tmp_path, refuses):
+    (tmp_path / "x.zip").write_text("<html>Log in first</html>")
+    refuses(tmp_path / "x.zip", "is damaged, or no zip or tar file")
+
+
+def test_an_existing_folder_is_not_written_into(tmp_path, place):
+    place.mkdir(parents=True)
+    with pytest.raises(DataError, match="exists already"):
+        extract(write_zip(tmp_path / "x.zip", GOOD.items()), place)
+    assert list(place.iterdir()) == []
+
+
+def test_a_draft_that_was_left_behind_is_begun_anew(tmp_path, place, tree):
+    draft = place.with_name(".set.draft")
+    draft.mkdir(parents=True)
+    (draft / "half").write_text("of an extraction that was killed")
+    extract(write_zip(tmp_path / "x.zip", GOOD.items()), place)
+    assert "half" not in tree(place)
+    assert not draft.exists()
+
+
+def test_a_draft_goes_when_the_work_on_it_fails(place):
+    def work():
+        with draft_of(place) as draft:
+            (draft / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert list(place.parent.iterdir()) == []
+
+
+def test_only_the_wanted_folders_are_taken(tmp_path, tree):
+    archive = write_zip(tmp_path / "x.zip", [*GOOD.items(), ("set/im2/1.jpg", b"")])
+    (tmp_path / "into").mkdir()
+    unpack(archive, tmp_path / "into", only=["set/im"])
+    assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
+
+
+def test_unwanted_members_are_judged_too(tmp_path):
+    archive = write_zip(tmp_path / "x.zip", [*GOOD.items(), ("../evil", b"")])
+    (tmp_path / "into").mkdir()
+    with pytest.raises(DataError, match="leads out of its folder"):
+        unpack(archive, tmp_path / "into", only=["set/im"])
+    assert list((tmp_path / "into").iterdir()) == []
+
+
+def test_a_folder_that_the_archive_lacks_is_named_with_those_it_has(tmp_path):
+    archive = write_zip(tmp_path / "x.zip", GOOD.items())
+    with pytest.raises(DataError, match=r"nothing in 'set/no'; it holds \['set/gt', 'set/im'\]"):
+        unpack(archive, tmp_path, only=["set/no"])
+
+
+def test_an_archive_packed_without_its_folder_is_put_into_it(tmp_path, tree):
+    archive = write_zip(tmp_path / "x.zip", [("im/0.jpg", b""), ("gt/0.png", b"")])
+    (tmp_path / "into").mkdir()
+    unpack(archive, tmp_path / "into", only=["set/im"], folder="set")
+    assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
