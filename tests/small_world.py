@@ -25,7 +25,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "pretrain": {
         "generated_images": 4, "prompts_per_image": 1, "warmup_steps": 1, "checkpoint_every": 2,
         "phases": [
-            {"shrink": 2, "steps": 3, "batch_size": 2, "learning_rate": 0.001},
+            {"shrink": 2, "steps": 2, "batch_size": 2, "learning_rate": 0.001},
             {"shrink": 1, "steps": 2, "batch_size": 2, "learning_rate": 0.001},
         ],
     },
