@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from small_world import SmallWorld, make_world  # noqa: E402
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells start background jobs with Ctrl-C ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

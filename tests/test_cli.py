@@ -50,24 +50,6 @@ def test_the_command_line_loads_without_torch():
     assert done.stdout == "set()\n"
 
 
-def test_use_puts_a_size_in_place_and_shows_the_difference(pasam, project):
-    result = pasam("params", "use", "smoke")
-    assert result.exit_code == 0
-    assert "-  draws: 10000\n+  draws: 500\n" in result.output
-    assert "params.yaml is now the size 'smoke'." in result.output
-    assert (project / "params.yaml").read_text() == (project / "params/smoke.yaml").read_text()
-
-
-def test_use_says_when_nothing_changes(pasam, project):
-    assert (
-        pasam("params", "use", "default").output == "params.yaml already is the size 'default'.\n"
-    )
-
-
-def test_the_difference_is_plain_text_outside_a_terminal(pasam, project):
-    assert "\x1b" not in pasam("params", "use", "paper").output
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -85,33 +67,3 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(arguments, message, pas
     assert result.stdout == ""
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
-
-
-def test_show_prints_what_a_program_can_read(pasam, project):
-    content = json.loads(pasam("params", "show", "--json").output)
-    assert content["train"]["seed"] == 42
-    assert list(content)[0] == "data"
-
-
-def test_show_prints_yaml_without_comments(pasam, project):
-    output = pasam("params", "show").output
-    assert "seed: 42" in output
-    assert "#" not in output
-
-
-def test_show_refuses_a_params_file_that_the_pipeline_would_refuse(pasam, project):
-    text = (project / "params.yaml").read_text().replace("accelerator: cpu", "accelerator: tpu")
-    (project / "params.yaml").write_text(text)
-    result = pasam("params", "show")
-    assert result.exit_code == 2
-    assert "train.accelerator is 'tpu'" in result.stderr
-
-
-def test_the_report_is_table_1_and_the_figures_paths(pasam, in_empty_folder):
-    reports = in_empty_folder / "reports"
-    reports.mkdir()
-    (reports / "table1.md").write_text("| Model | mIoU |\n|---|---|\n| PA-SAM | 81.2 |\n")
-    (reports / "figure1.png").write_bytes(b"")
-    output = pasam("report", "show").output
-    assert "| PA-SAM | 81.2 |" in output
-    assert output.endswith("Figure: reports/figure1.png\n")

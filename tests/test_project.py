@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import tomllib
@@ -45,7 +46,7 @@ def test_the_lock_satisfies_every_requirement_of_the_project(project, pins):
     versions = {canonicalize_name(name): Version(version) for name, version in pins.items()}
     wanted = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["dev"],
+        *itertools.chain(*project["project"]["optional-dependencies"].values()),
         *project["build-system"]["requires"],
     ]
     for requirement in map(Requirement, wanted):

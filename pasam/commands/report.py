@@ -1,0 +1,40 @@
+"""The commands `pasam report`: what the last run found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from pasam.errors import DataError
+
+report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
+
+
+@report_app.callback()
+def report_group() -> None:
+    """Keep `show` a command of its own, however few there are."""
+
+
+@report_app.command("show")
+def report_show(
+    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
+) -> None:
+    """Print Table 1 and the paths of the figures.
+
+    Example: pasam report show
+    """
+    table = folder / "table1.md"
+    if not table.is_file():
+        raise DataError(f"{table} does not exist: nothing was reported yet. Run `dvc repro` first.")
+    text = table.read_text(encoding="utf-8")
+    console = Console(soft_wrap=True)
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        typer.echo(text)
+    for figure in sorted(folder.glob("*.png")):
+        typer.echo(f"Figure: {figure}")
