@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from pasam.benchmarks.oracle import oracle_mask
 from pasam.benchmarks.predictions import Predicted
-from pasam.benchmarks.scores import score_mask
+from pasam.benchmarks.scores import BOX, CLEAN, UNTRAINED, score_mask
 from pasam.data.images import read_mask
 from pasam.data.prompts import tight_box
 from pasam.errors import DataError
@@ -33,8 +33,6 @@ from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
 
 # Shapes: N masks in a call, S pixels a side of the input, g grid cells a side, H, W of the image.
-
-PROMPT = "box"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,7 @@ def evaluate_segmenter(
     rows: pd.DataFrame,
     *,
     model: str,
+    seed: int,
     batch_size: int,
     boundary_share: float,
 ) -> Evaluated:
@@ -82,6 +81,7 @@ def evaluate_segmenter(
         store: Embeddings of the `val` split.
         rows: The benchmark's rows of the manifest.
         model: Its name in the scores.
+        seed: Seed of its training, `UNTRAINED` if there was none.
         batch_size: Prompts per decoder call; changes nothing but the time.
         boundary_share: Width of the boundary band as a share of the diagonal.
     """
@@ -100,7 +100,7 @@ def evaluate_segmenter(
             found = _predicted(mask, prediction, number, boxes[number], segmenter.base.side)
             evaluated.predictions[item["id"]] = found
             scores = score_mask(truth, mask, boundary_share=boundary_share)
-            evaluated.scores.append({**_about(item, model), **scores})
+            evaluated.scores.append({**_about(item, model, seed), **scores})
     return Evaluated(evaluated.scores, evaluated.predictions, seconds)
 
 
@@ -120,7 +120,7 @@ def evaluate_oracle(
         truth = read_mask(Path(item["mask"]))
         mask = oracle_mask(truth, mask_side=mask_side)
         scores = score_mask(truth, mask, boundary_share=boundary_share)
-        evaluated.scores.append({**_about(item, model), **scores})
+        evaluated.scores.append({**_about(item, model, UNTRAINED), **scores})
         evaluated.predictions[item["id"]] = Predicted(mask=mask)
     return evaluated
 
@@ -206,12 +206,14 @@ def _places(store: Store, part: Sequence[dict[str, Any]]) -> list[tuple[int, int
     return [(int(rows[item["id"]][0]), int(rows[item["id"]][1])) for item in part]
 
 
-def _about(item: dict[str, Any], model: str) -> dict[str, Any]:
+def _about(item: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
     return {
         "model": model,
+        "seed": seed,
         "benchmark": item["dataset"],
         "image_id": item["id"],
-        "prompt": PROMPT,
+        "prompt": BOX,
+        "corruption": CLEAN,
         **{name: item[name] for name in ("area", "complexity", "height", "width")},
     }
 

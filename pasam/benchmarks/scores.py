@@ -25,9 +25,11 @@ from pasam.metrics.iou import mask_iou, overlap
 SCHEMA = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
         pa.field("benchmark", pa.string(), nullable=False),
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("prompt", pa.string(), nullable=False),
+        pa.field("corruption", pa.string(), nullable=False),
         pa.field("iou", pa.float64(), nullable=False),
         pa.field("boundary_iou", pa.float64(), nullable=False),
         pa.field("intersection", pa.int64(), nullable=False),
@@ -39,9 +41,19 @@ SCHEMA = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
     ]
 )
-"""One row per model, benchmark, image and prompt; scores are in [0, 1], counts in pixels."""
+"""One row per model, seed of training, benchmark, image, prompt and corruption.
 
-ORDER = ["benchmark", "image_id", "prompt", "model"]
+Scores are in [0, 1], counts in pixels. `seed` is 0 for models without training.
+"""
+
+ORDER = ["benchmark", "image_id", "prompt", "corruption", "model", "seed"]
+
+UNTRAINED = 0
+"""Seed of rows that no training stands behind."""
+BOX = "box"
+"""The tight box of the ground truth; other prompts are named `box_jitter_0.2`, `points_3`, ..."""
+CLEAN = "none"
+"""Corruption of an image that is shown as it is; others are named `blur_1`, `noise_3`, ..."""
 
 
 def score_mask(
@@ -114,6 +126,12 @@ def read_scores(*paths: Path) -> pd.DataFrame:
     return frame
 
 
+def clean_box_rows(scores: pd.DataFrame) -> pd.DataFrame:
+    """Keep what a table of models holds: tight boxes on clean images."""
+    kept = (scores["prompt"] == BOX) & (scores["corruption"] == CLEAN)
+    return scores[kept].reset_index(drop=True)
+
+
 def _read(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
@@ -141,5 +159,5 @@ def _check_unique(frame: pd.DataFrame, what: str) -> None:
         first = ", ".join(str(repeated.iloc[0][name]) for name in ORDER)
         raise DataError(
             f"{what}: {len(repeated)} rows are there twice, the first is ({first}). "
-            "One row per model, benchmark, image and prompt is expected; image ids must differ."
+            "One row per model, seed, benchmark, image, prompt and corruption is expected."
         )

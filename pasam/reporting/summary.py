@@ -104,9 +104,10 @@ def check_paired(scores: pd.DataFrame) -> None:
     """
     if not len(scores):
         raise DataError("There are no scores to report; evaluate at least one model first.")
-    prompts = sorted(set(scores["prompt"]))
-    if len(prompts) > 1:
-        raise DataError(f"A table holds one kind of prompt, got {prompts}; report them apart.")
+    for kind in ("prompt", "corruption"):
+        found = sorted(set(scores[kind]))
+        if len(found) > 1:
+            raise DataError(f"A table holds one kind of {kind}, got {found}; report them apart.")
     images = {
         str(model): set(zip(rows["benchmark"], rows["image_id"], strict=True))
         for model, rows in scores.groupby("model")

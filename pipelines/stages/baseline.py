@@ -9,7 +9,7 @@ from pasam.benchmarks.run import (
     evaluate_segmenter,
     write_timing,
 )
-from pasam.benchmarks.scores import write_scores
+from pasam.benchmarks.scores import UNTRAINED, write_scores
 from pasam.data.manifest import read_manifest
 from pasam.modeling.build import load_base
 from pasam.modeling.segmenter import Segmenter
@@ -36,8 +36,8 @@ def baseline(
         opened.check_base(checkpoint)
         segmenter = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
         evaluated = evaluate_segmenter(
-            segmenter, opened, rows, model=model, batch_size=evaluate.batch_size,
-            boundary_share=share,
+            segmenter, opened, rows, model=model, seed=UNTRAINED,
+            batch_size=evaluate.batch_size, boundary_share=share,
         )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)

@@ -15,8 +15,8 @@ from pipelines.stage_runner import run
 
 def evaluate(
     base: BaseParams, evaluate: EvaluateParams, variant: VariantParams, model: str,
-    benchmark: str, manifest: Path, store: Path, weights: Path, scores: Path, predictions: Path,
-    timing: Path,
+    seed: int, benchmark: str, manifest: Path, store: Path, weights: Path, scores: Path,
+    predictions: Path, timing: Path,
 ) -> None:  # fmt: skip
     """Write one score row and one predicted mask per image of the benchmark."""
     checkpoint = Path(base.checkpoint)
@@ -26,7 +26,7 @@ def evaluate(
     load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
     evaluated = evaluate_segmenter(
         segmenter, opened, benchmark_rows(read_manifest(manifest), benchmark), model=model,
-        batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+        seed=seed, batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
     )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pasam.benchmarks.predictions import read_prediction
 from pasam.benchmarks.published import published_for
-from pasam.benchmarks.scores import read_scores
+from pasam.benchmarks.scores import clean_box_rows, read_scores
 from pasam.data.images import read_image, read_mask
 from pasam.data.manifest import read_manifest
 from pasam.params import BaseParams, DataParams, EvaluateParams, ReportParams, TrainParams
@@ -25,8 +25,8 @@ def report(
     """Write the tables and the pictures into one folder."""
     frame = read_manifest(manifest)
     models = (*evaluate.baselines, *evaluate.models)
-    names = [(model, benchmark) for model in models for benchmark in evaluate.benchmarks]
-    rows = read_scores(*(scores / f"{model}-{benchmark}.parquet" for model, benchmark in names))
+    written = [scores / f"{m}-{b}.parquet" for m in models for b in evaluate.benchmarks]
+    rows = clean_box_rows(read_scores(*written))
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     words = setting(used, base, data, seed=train.seed)
     bootstrap = Bootstrap(draws=report.draws, confidence=report.confidence, seed=report.seed)

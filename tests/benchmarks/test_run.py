@@ -81,7 +81,13 @@ def store(manifest, base, tmp_path_factory):
 def evaluate(segmenter, store, manifest):
     def run(rows=manifest, *, batch_size=4, store=store):
         return evaluate_segmenter(
-            segmenter, store, rows, model="pa_sam", batch_size=batch_size, boundary_share=SHARE
+            segmenter,
+            store,
+            rows,
+            model="pa_sam",
+            seed=5,
+            batch_size=batch_size,
+            boundary_share=SHARE,
         )
 
     return run
@@ -122,6 +128,8 @@ def test_every_mask_has_a_score_that_says_what_it_is(manifest, evaluated):
     rows = pd.DataFrame(evaluated.scores)
     assert rows["image_id"].tolist() == manifest["id"].tolist()
     assert set(rows["prompt"]) == {"box"}
+    assert set(rows["corruption"]) == {"none"}
+    assert set(rows["seed"]) == {5}
     assert set(rows["benchmark"]) == {"mine"}
     assert list(zip(rows["height"], rows["width"], strict=True)) == SIZES
 
@@ -160,6 +168,7 @@ def test_the_oracle_is_perfect_on_a_mask_at_mask_resolution(manifest):
     found = evaluate_oracle(rows, model="oracle", mask_side=64, boundary_share=SHARE)
     score = found.scores[0]
     assert (score["iou"], score["boundary_iou"], score["model"]) == (1.0, 1.0, "oracle")
+    assert score["seed"] == 0
     coarse = evaluate_oracle(rows, model="oracle", mask_side=4, boundary_share=SHARE)
     assert coarse.scores[0]["iou"] < 0.95
 

@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.scores import SCHEMA, read_scores, score_mask, write_scores
+from pasam.benchmarks.scores import SCHEMA, clean_box_rows, read_scores, score_mask, write_scores
 from pasam.errors import DataError, ShapeError
 
 ROW = {
     "model": "sam",
+    "seed": 0,
     "benchmark": "dis",
     "image_id": "dis/0001",
     "prompt": "box",
+    "corruption": "none",
     "iou": 0.5,
     "boundary_iou": 0.25,
     "intersection": 10,
@@ -86,6 +88,20 @@ def test_the_order_of_evaluation_leaves_no_trace_in_the_bytes(tmp_path):
     write_scores(ROWS, tmp_path / "a.parquet")
     write_scores(pd.DataFrame(ROWS[::-1])[SCHEMA.names[::-1]], tmp_path / "b.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("other", [{"seed": 7}, {"corruption": "blur_1"}, {"prompt": "points_3"}])
+def test_seeds_corruptions_and_prompts_tell_rows_of_one_image_apart(tmp_path, other):
+    write_scores([ROW, {**ROW, **other}], tmp_path / "a.parquet")
+    write_scores([{**ROW, **other}, ROW], tmp_path / "b.parquet")
+    assert len(read_scores(tmp_path / "a.parquet")) == 2
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_table_is_made_of_tight_boxes_on_clean_images():
+    others = [{"prompt": "box_jitter_0.2"}, {"corruption": "noise_2"}, {"seed": 7}]
+    kept = clean_box_rows(pd.DataFrame([{**ROW, **other} for other in [*others, {}]]))
+    assert kept["seed"].tolist() == [7, 0]
 
 
 def test_several_files_make_one_frame(tmp_path):

@@ -26,6 +26,8 @@ def made_up_scores(
                         "benchmark": benchmark,
                         "image_id": f"{benchmark}/{k}",
                         "prompt": "box",
+                        "corruption": "none",
+                        "seed": 42,
                         "iou": iou,
                         "boundary_iou": iou - 0.2,
                         "intersection": round(1000 * iou),

@@ -103,9 +103,16 @@ def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):
         summarise(lacking, bootstrap)
 
 
-def test_two_kinds_of_prompt_are_not_mixed(scores, bootstrap):
-    scores.loc[0, "prompt"] = "points"
-    with pytest.raises(DataError, match=r"\['box', 'points'\]"):
+@pytest.mark.parametrize(
+    ("kind", "other", "both"),
+    [
+        ("prompt", "points_3", r"\['box', 'points_3'\]"),
+        ("corruption", "blur_1", r"\['blur_1', 'none'\]"),
+    ],
+)
+def test_two_kinds_of_prompt_or_corruption_are_not_mixed(kind, other, both, scores, bootstrap):
+    scores.loc[0, kind] = other
+    with pytest.raises(DataError, match=both):
         compare(scores, [("pa_sam", "sam")], bootstrap)
 
 
