@@ -81,11 +81,24 @@ class HqMaskDecoder(SamMaskDecoder):
         """Return the learned tokens that precede the prompt: SAM's, then the new one, (6, C)."""
         return torch.cat([super().output_tokens(), self.hf_token.weight])
 
-    def decode(  # type: ignore[override]  # it needs the early features
+    def details(self, image_embeddings: Tensor, early: Tensor) -> Tensor:
+        """Say what is fine in images; it serves all their prompts.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            early: Outputs of the encoder's first global-attention block, (B, E, g, g).
+
+        Returns:
+            The image's part of HQ-SAM's mask features, (B, C/8, 4g, 4g).
+        """
+        details: Tensor = self.embedding_encoder(image_embeddings) + self.compress_vit_feat(early)
+        return details
+
+    def decode(  # type: ignore[override]  # it needs the images' details
         self,
         *,
         image_embeddings: Tensor,
-        early: Tensor,
+        details: Tensor,
         image_pe: Tensor,
         sparse: Tensor,
         dense: Tensor,
@@ -96,7 +109,7 @@ class HqMaskDecoder(SamMaskDecoder):
 
         Args:
             image_embeddings: The encoder's outputs, (B, C, g, g).
-            early: Outputs of the encoder's first global-attention block, (B, E, g, g).
+            details: What `details` says of the images, (B, C/8, 4g, 4g).
             image_pe: Position code of the grid, (1, C, g, g).
             sparse: Sparse prompt embeddings, (N, n, C).
             dense: Dense prompt embeddings, (N, C, g, g).
@@ -116,7 +129,6 @@ class HqMaskDecoder(SamMaskDecoder):
         iou = self.iou_prediction_head(tokens[:, 0])
         if multimask:
             masks, iou = self.best_of(masks[:, 1:], iou[:, 1:])
-        details = self.embedding_encoder(image_embeddings) + self.compress_vit_feat(early)
         fine = self.embedding_maskfeature(upscaled) + details[image_index]
         return HqPrediction(
             masks=self.mask_from(self.hf_mlp(tokens[:, HQ_ROW]), fine).unsqueeze(1),

@@ -86,7 +86,20 @@ class PaMaskDecoder(SamMaskDecoder):
         self.guiding_conv = guiding_conv(transformer_dim)
         self.prompt_adapter = PromptAdapter(dim=transformer_dim, num_heads=transformer.num_heads)
 
-    def decode(  # type: ignore[override]  # it needs the images and how to mine
+    def guiding(self, images: Tensor, grid: int) -> Tensor:
+        """Make the guiding embedding of images; it serves all their prompts.
+
+        Args:
+            images: Normalised images, (B, 3, S, S).
+            grid: Grid g of the image tokens.
+
+        Returns:
+            Guiding embedding, row by row, (B, g*g, C).
+        """
+        maps: Tensor = self.guiding_conv(guiding_input(images, grid, self.gradient))
+        return maps.flatten(2).transpose(1, 2)
+
+    def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine
         self,
         *,
         image_embeddings: Tensor,
@@ -94,7 +107,7 @@ class PaMaskDecoder(SamMaskDecoder):
         sparse: Tensor,
         dense: Tensor,
         image_index: Tensor,
-        images: Tensor,
+        guiding: Tensor,
         point_embeddings: Tensor,
         mining: MiningMode,
         generator: torch.Generator | None = None,
@@ -109,7 +122,7 @@ class PaMaskDecoder(SamMaskDecoder):
             sparse: Sparse prompt embeddings, (N, n, C).
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
-            images: Normalised images, (B, 3, S, S).
+            guiding: What `guiding` makes of the images, (B, g*g, C).
             point_embeddings: The prompt encoder's embeddings of a background and a foreground
                 point, (2, C).
             mining: "none" adds no points; "gumbel" samples them, for training; "top" takes the
@@ -128,8 +141,6 @@ class PaMaskDecoder(SamMaskDecoder):
         """
         source = self.image_side(image_embeddings, dense, image_index)
         grid = source.shape[-1]
-        guiding = self.guiding_conv(guiding_input(images, grid, self.gradient))
-        guiding = guiding.flatten(2).transpose(1, 2)  # (B, g*g, C)
         if mining == "gumbel" and noise is None:
             noise = gumbel_noise(len(sparse), grid**2, generator=generator, device=source.device)
         how = Mining(

@@ -87,8 +87,13 @@ class Segmenter(nn.Module):
         if encoded is None:
             with torch.no_grad():
                 encoded = self.base.encode(images)
+        inputs = {
+            "image_embeddings": encoded.embedding,
+            "image_pe": self.base.image_pe(),
+            **self._image_features(images, encoded),
+        }
         parts = [
-            self._predict(images, encoded, image_index[group.indices], group, mining, generator)
+            self._predict(inputs, image_index[group.indices], group, mining, generator)
             for group in prompts
         ]
         back = torch.cat([group.indices for group in prompts]).argsort()
@@ -96,10 +101,17 @@ class Segmenter(nn.Module):
         details = [part.details for part in parts if part.details is not None]
         return Prediction(masks=masks, details=_join(details, back) if details else None)
 
+    def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor]:
+        """Compute what the decoder needs of the images, once for all their prompts."""
+        if isinstance(self.decoder, PaMaskDecoder):
+            return {"guiding": self.decoder.guiding(self.base.normalise(images), self.base.grid)}
+        if isinstance(self.decoder, HqMaskDecoder):
+            return {"details": self.decoder.details(encoded.embedding, encoded.early)}
+        return {}
+
     def _predict(
         self,
-        images: Tensor,
-        encoded: Encoded,
+        inputs: dict[str, Any],
         image_index: Tensor,
         group: Prompts,
         mining: MiningMode,
@@ -111,25 +123,17 @@ class Segmenter(nn.Module):
             boxes=group.boxes,
             masks=group.masks,
         )
-        inputs: dict[str, Any] = {
-            "image_embeddings": encoded.embedding,
-            "image_pe": self.base.image_pe(),
-            "sparse": sparse,
-            "dense": dense,
-            "image_index": image_index,
-        }
+        inputs = {**inputs, "sparse": sparse, "dense": dense, "image_index": image_index}
         if isinstance(self.decoder, PaMaskDecoder):
             details = self.decoder.decode(
                 **inputs,
-                images=self.base.normalise(images),
                 point_embeddings=self.base.point_embeddings(),
                 mining=mining,
                 generator=generator,
             )
             return Prediction(masks=details.masks, details=details)
         if isinstance(self.decoder, HqMaskDecoder):
-            masks = self.decoder.decode(**inputs, early=encoded.early).masks
-            return Prediction(masks=masks, details=None)
+            return Prediction(masks=self.decoder.decode(**inputs).masks, details=None)
         masks, _ = self.decoder.decode(**inputs)
         return Prediction(masks=masks[:, :1], details=None)
 

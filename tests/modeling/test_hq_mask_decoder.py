@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pasam.modeling.torchvision_operators  # noqa: F401
-from pasam.modeling.hq_mask_decoder import TRAINABLE, HqMaskDecoder
+from pasam.modeling.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, EARLY, PROMPTS = 8, 32, 24, 4
@@ -42,6 +42,13 @@ def inputs_for(grid: int) -> dict[str, torch.Tensor]:
     }
 
 
+def decode(decoder: HqMaskDecoder, inputs: dict[str, torch.Tensor], **how: bool) -> HqPrediction:
+    """Find the images' details, then decode."""
+    rest = {name: value for name, value in inputs.items() if name != "early"}
+    details = decoder.details(inputs["image_embeddings"], inputs["early"])
+    return decoder.decode(**rest, details=details, **how)
+
+
 def test_full_size_parameters_have_the_reference_names_and_shapes():
     with torch.device("meta"):
         decoder = build(dim=256, heads=8, width=2048, early=768)
@@ -66,12 +73,12 @@ def test_the_numbers_of_parameters_are_the_references_for_every_encoder(early):
 @torch.no_grad()
 @pytest.mark.parametrize("multimask", [False, True])
 def test_prompts_of_several_images_together_equal_each_alone(decoder, inputs, multimask):
-    together = decoder.decode(**inputs, multimask=multimask)
+    together = decode(decoder, inputs, multimask=multimask)
     for i, image in enumerate(inputs["image_index"].tolist()):
         per_image = {k: inputs[k][image : image + 1] for k in ("image_embeddings", "early")}
         per_prompt = {k: inputs[k][i : i + 1] for k in ("sparse", "dense")}
         single = {**inputs, **per_image, **per_prompt, "image_index": torch.tensor([0])}
-        alone = decoder.decode(**single, multimask=multimask)
+        alone = decode(decoder, single, multimask=multimask)
         for name in ("masks", "sam_masks", "iou"):
             found, expected = getattr(together, name)[i : i + 1], getattr(alone, name)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -80,7 +87,7 @@ def test_prompts_of_several_images_together_equal_each_alone(decoder, inputs, mu
 @torch.no_grad()
 @pytest.mark.parametrize("grid", [8, 12])
 def test_any_grid_is_decoded_to_four_times_the_grid(decoder, grid):
-    prediction = decoder.decode(**inputs_for(grid))
+    prediction = decode(decoder, inputs_for(grid))
     assert prediction.masks.shape == (PROMPTS, 1, 4 * grid, 4 * grid)
     assert prediction.sam_masks.shape == prediction.masks.shape
     assert prediction.iou.shape == (PROMPTS, 4)
@@ -88,7 +95,7 @@ def test_any_grid_is_decoded_to_four_times_the_grid(decoder, grid):
 
 @torch.no_grad()
 def test_multimask_gives_sams_best_mask_and_leaves_the_high_quality_one(decoder, inputs):
-    single, multi = decoder.decode(**inputs), decoder.decode(**inputs, multimask=True)
+    single, multi = decode(decoder, inputs), decode(decoder, inputs, multimask=True)
     assert torch.equal(multi.iou[:, 0], single.iou[:, 1:].max(dim=1).values)
     assert torch.equal(multi.masks, single.masks)
     assert not torch.allclose(multi.sam_masks, single.sam_masks)
@@ -96,9 +103,9 @@ def test_multimask_gives_sams_best_mask_and_leaves_the_high_quality_one(decoder,
 
 @torch.no_grad()
 def test_the_early_features_matter_for_the_high_quality_mask_alone(decoder, inputs):
-    before = decoder.decode(**inputs)
+    before = decode(decoder, inputs)
     inputs["early"] = inputs["early"] + torch.randn_like(inputs["early"])
-    after = decoder.decode(**inputs)
+    after = decode(decoder, inputs)
     assert torch.equal(before.sam_masks, after.sam_masks)
     assert not torch.allclose(before.masks, after.masks)
 
@@ -106,7 +113,7 @@ def test_the_early_features_matter_for_the_high_quality_mask_alone(decoder, inpu
 def test_a_loss_on_the_mask_reaches_exactly_the_trainable_parts(decoder, inputs):
     for key, value in decoder.named_parameters():
         value.requires_grad_(key.startswith(TRAINABLE))
-    decoder.decode(**inputs).masks.square().mean().backward()
+    decode(decoder, inputs).masks.square().mean().backward()
     for key, value in decoder.named_parameters():
         reached = value.grad is not None and bool(value.grad.any())
         assert reached == key.startswith(TRAINABLE), key

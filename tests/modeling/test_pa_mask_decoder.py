@@ -1,13 +1,14 @@
 """PA-SAM's decoder: its parameters, its batching, its mining and what it trains."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pasam.errors import ShapeError
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
-from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder
+from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder, PaPrediction
 
 GRID, DIM, PROMPTS = 8, 32, 4
 KEYS = Path(__file__).parent / "decoder_keys" / "pa_sam.txt"
@@ -42,6 +43,13 @@ def inputs_for(grid: int = GRID, dim: int = DIM, tokens: int = 3) -> dict[str, t
     }
 
 
+def decode(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], **how: Any) -> PaPrediction:
+    """Guide by the images, then decode."""
+    rest = {name: value for name, value in inputs.items() if name != "images"}
+    guiding = decoder.guiding(inputs["images"], inputs["dense"].shape[-1])
+    return decoder.decode(**rest, guiding=guiding, **how)
+
+
 def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:
     """Take one prompt, with its image alone."""
     image = int(inputs["image_index"][prompt])
@@ -71,9 +79,9 @@ def test_full_size_parameters_have_the_reference_names_and_shapes():
 def test_prompts_of_several_images_together_equal_each_alone(decoder, mining, tokens):
     inputs = inputs_for(tokens=tokens)
     noise = torch.randn(PROMPTS, 2, GRID**2)
-    together = decoder.decode(**inputs, mining=mining, noise=noise)
+    together = decode(decoder, inputs, mining=mining, noise=noise)
     for i in range(PROMPTS):
-        alone = decoder.decode(**one(inputs, i), mining=mining, noise=noise[i : i + 1])
+        alone = decode(decoder, one(inputs, i), mining=mining, noise=noise[i : i + 1])
         for name in MAPS:
             found, expected = getattr(together, name)[i : i + 1], getattr(alone, name)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -85,7 +93,7 @@ def test_prompts_of_several_images_together_equal_each_alone(decoder, mining, to
 @torch.no_grad()
 @pytest.mark.parametrize(("grid", "dim"), [(8, 32), (12, 32), (6, 64)])
 def test_any_grid_and_width_is_decoded_to_four_times_the_grid(grid, dim):
-    prediction = build(dim=dim).decode(**inputs_for(grid, dim), mining="top")
+    prediction = decode(build(dim=dim), inputs_for(grid, dim), mining="top")
     assert prediction.masks.shape == (PROMPTS, 1, 4 * grid, 4 * grid)
     assert prediction.iou.shape == (PROMPTS, 4)
     for name in ("uncertainty", "final", "coarse", "refined"):
@@ -95,7 +103,7 @@ def test_any_grid_and_width_is_decoded_to_four_times_the_grid(grid, dim):
 
 @torch.no_grad()
 def test_the_final_map_is_refined_where_uncertain_and_coarse_elsewhere(decoder):
-    prediction = decoder.decode(**inputs_for(), mining="none")
+    prediction = decode(decoder, inputs_for(), mining="none")
     unsure = prediction.uncertainty >= 0.5
     assert 0 < unsure.sum() < unsure.numel()
     assert torch.equal(prediction.final[unsure], prediction.refined[unsure])
@@ -104,8 +112,8 @@ def test_the_final_map_is_refined_where_uncertain_and_coarse_elsewhere(decoder):
 
 @torch.no_grad()
 def test_without_mining_there_are_no_points_and_the_mask_is_another(decoder):
-    plain = decoder.decode(**inputs_for(), mining="none")
-    mined = decoder.decode(**inputs_for(), mining="top")
+    plain = decode(decoder, inputs_for(), mining="none")
+    mined = decode(decoder, inputs_for(), mining="top")
     assert plain.positive is None
     assert torch.equal(plain.coarse, mined.coarse)
     assert not torch.allclose(plain.masks, mined.masks, atol=1e-4)
@@ -115,7 +123,7 @@ def test_without_mining_there_are_no_points_and_the_mask_is_another(decoder):
 def test_a_seed_determines_the_sampled_points(decoder):
     def positive(seed):
         generator = torch.Generator().manual_seed(seed)
-        return decoder.decode(**inputs_for(), mining="gumbel", generator=generator).positive
+        return decode(decoder, inputs_for(), mining="gumbel", generator=generator).positive
 
     assert torch.equal(positive(0), positive(0))
     assert not torch.equal(positive(0), positive(1))
@@ -124,8 +132,8 @@ def test_a_seed_determines_the_sampled_points(decoder):
 @torch.no_grad()
 def test_multimask_gives_the_better_of_masks_one_and_two(decoder):
     inputs = inputs_for()
-    best = decoder.decode(**inputs, mining="none", multimask=True)
-    iou = decoder.decode(**inputs, mining="none").iou
+    best = decode(decoder, inputs, mining="none", multimask=True)
+    iou = decode(decoder, inputs, mining="none").iou
     assert torch.equal(best.iou[:, 0], iou[:, 1:3].max(dim=1).values)
     assert best.masks.shape == (PROMPTS, 1, 4 * GRID, 4 * GRID)
 
@@ -133,7 +141,7 @@ def test_multimask_gives_the_better_of_masks_one_and_two(decoder):
 def test_a_loss_on_the_mask_and_the_maps_reaches_exactly_the_trainable_parts(decoder):
     for key, value in decoder.named_parameters():
         value.requires_grad_(key.startswith(TRAINABLE))
-    prediction = decoder.decode(**inputs_for(), mining="gumbel")
+    prediction = decode(decoder, inputs_for(), mining="gumbel")
     maps = (prediction.masks, prediction.coarse, prediction.refined, prediction.uncertainty)
     sum(part.square().mean() for part in maps).backward()
     for key, value in decoder.named_parameters():
@@ -145,10 +153,10 @@ def test_a_loss_on_the_mask_and_the_maps_reaches_exactly_the_trainable_parts(dec
 
 @torch.no_grad()
 def test_half_precision_predicts_nearly_the_same(decoder):
-    exact = decoder.decode(**inputs_for(), mining="none").masks
+    exact = decode(decoder, inputs_for(), mining="none").masks
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = decoder.decode(**inputs_for(), mining="none").masks
-        mined = decoder.decode(**inputs_for(), mining="gumbel")
+        rough = decode(decoder, inputs_for(), mining="none").masks
+        mined = decode(decoder, inputs_for(), mining="gumbel")
     assert (exact - rough.float()).abs().max() < 0.1 * exact.abs().max()
     assert torch.isfinite(mined.masks.float()).all()
 
@@ -157,4 +165,4 @@ def test_a_grid_with_fewer_cells_than_points_is_refused(decoder):
     inputs = inputs_for(grid=1)
     inputs["images"] = torch.randn(2, 3, 16, 16)
     with pytest.raises(ShapeError, match="cannot take 4 points from a map of 1 cells"):
-        decoder.decode(**inputs, mining="top")
+        decode(decoder, inputs, mining="top")

@@ -159,3 +159,16 @@ def test_only_pa_sam_has_details(segmenter, images, encoded, groups):
         return
     assert details.uncertainty.shape == (5, 1, 32, 32)
     assert details.positive.shape == details.negative.shape == (5, 4)
+
+
+def test_the_images_part_of_a_decoder_is_computed_once_for_all_kinds_of_prompt(
+    segmenter, images, encoded, groups
+):
+    calls = []
+    for name in ("guiding_conv", "compress_vit_feat"):
+        part = getattr(segmenter.decoder, name, None)
+        if part is not None:
+            part.register_forward_hook(lambda *_, name=name: calls.append(name))
+    predict(segmenter, images, encoded, INDEX, groups)
+    assert len(groups) > 1
+    assert len(calls) == (segmenter.decoder is not segmenter.base.sam.mask_decoder)

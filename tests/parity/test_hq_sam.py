@@ -37,8 +37,9 @@ def early_of(seed: int) -> Tensor:
 
 
 def decode(seed: int, prompt: dict[str, Tensor], *, multimask: bool = False) -> HqPrediction:
-    shared = scene_of(seed).shared()
-    return decoder_of(seed).decode(early=early_of(seed), multimask=multimask, **shared, **prompt)
+    decoder, scene = decoder_of(seed), scene_of(seed)
+    details = decoder.details(scene.embeddings, early_of(seed))
+    return decoder.decode(details=details, multimask=multimask, **scene.shared(), **prompt)
 
 
 @cache

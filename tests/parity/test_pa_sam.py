@@ -79,8 +79,9 @@ def decode(decoder: PaMaskDecoder, scene: Scene, **how: Any) -> Run:
         decoder.transformer.norm_final_attn.register_forward_hook(partial(keep, "final_tokens")),
         decoder.guiding_conv.register_forward_hook(partial(keep, "guiding")),
     ]
+    guiding = decoder.guiding(scene.images, scene.embeddings.shape[-1])
     prediction = decoder.decode(
-        **scene.shared(), images=scene.images, point_embeddings=scene.point_embeddings, **how
+        **scene.shared(), guiding=guiding, point_embeddings=scene.point_embeddings, **how
     )
     for hook in hooks:
         hook.remove()
