@@ -4,6 +4,7 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── ParamsError       params.yaml: unknown, missing or impossible values
 ├── DataError         an image, a mask, a pairing or the manifest
 ├── CheckpointError   weights that are missing, of another architecture, or changed
+├── PromptError       a box, points or a mask prompt that say nothing usable
 ├── ShapeError        tensors that do not fit together
 └── TransientError    exit 75: a passing fault, worth another try
 
@@ -27,6 +28,10 @@ class DataError(PasamError):
 
 class CheckpointError(PasamError):
     """Weights are missing, belong to another architecture, or were changed."""
+
+
+class PromptError(PasamError):
+    """A prompt is empty, malformed, or does not fit its image or model."""
 
 
 class ShapeError(PasamError):

@@ -101,11 +101,13 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         Returns:
             Mask logits, (N, 4, 4g, 4g).
         """
-        masks = [
-            self.mask_from(self.hypernetwork(i, tokens[:, 1 + i]), upscaled)
+        weights = [
+            self.hypernetwork(i, tokens[:, 1 + i])
             for i in range(len(self.output_hypernetworks_mlps))
         ]
-        return torch.stack(masks, dim=1)
+        # One product for all masks, as in SAM: rounding is then the same, bit for bit.
+        logits = torch.stack(weights, dim=1) @ upscaled.flatten(2)
+        return logits.reshape(*logits.shape[:2], *upscaled.shape[2:])
 
     @staticmethod
     def best_of(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:

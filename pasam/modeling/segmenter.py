@@ -39,6 +39,8 @@ class Prediction:
 
     masks: Tensor
     """Mask logits, (N, 1, m, m)."""
+    iou: Tensor
+    """What the iou head says of SAM's first mask, (N, 1); of a refined mask it knows nothing."""
     details: PaPrediction | None
     """PA-SAM's own maps and points, in the order of the prompts; None for other decoders."""
 
@@ -98,8 +100,9 @@ class Segmenter(nn.Module):
         ]
         back = torch.cat([group.indices for group in prompts]).argsort()
         masks = torch.cat([part.masks for part in parts])[back]
+        iou = torch.cat([part.iou for part in parts])[back]
         details = [part.details for part in parts if part.details is not None]
-        return Prediction(masks=masks, details=_join(details, back) if details else None)
+        return Prediction(masks, iou, details=_join(details, back) if details else None)
 
     def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor]:
         """Compute what the decoder needs of the images, once for all their prompts."""
@@ -131,11 +134,12 @@ class Segmenter(nn.Module):
                 mining=mining,
                 generator=generator,
             )
-            return Prediction(masks=details.masks, details=details)
+            return Prediction(details.masks, details.iou[:, :1], details)
         if isinstance(self.decoder, HqMaskDecoder):
-            return Prediction(masks=self.decoder.decode(**inputs).masks, details=None)
-        masks, _ = self.decoder.decode(**inputs)
-        return Prediction(masks=masks[:, :1], details=None)
+            fine = self.decoder.decode(**inputs)
+            return Prediction(fine.masks, fine.iou[:, :1], details=None)
+        masks, iou = self.decoder.decode(**inputs)
+        return Prediction(masks[:, :1], iou[:, :1], details=None)
 
 
 def _join(parts: Sequence[PaPrediction], order: Tensor) -> PaPrediction:

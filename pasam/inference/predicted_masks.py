@@ -1,0 +1,111 @@
+"""What comes back for one prompt: masks at the image's own size, scores, and the details."""
+
+# Shapes: H, W of the image, C masks, m the side of low-resolution logits, k mined points.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pasam.inference.decoding import Decoded
+from pasam.inference.placement import Placement
+
+MASK_THRESHOLD = 0.0
+"""Logit above which a pixel belongs to the mask, as in SAM."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Details:
+    """How a prediction came about, in pixels of the original image."""
+
+    sam_masks: NDArray[Any]
+    """The frozen base's masks (or logits, where those were asked for), (1 or 3, H, W)."""
+    sam_scores: NDArray[np.float32]
+    """The base's predicted IoU of each, (1 or 3,)."""
+    uncertainty: NDArray[np.float32] | None
+    """PA-SAM's probability that the coarse mask needs the refined one, (H, W) in [0, 1]."""
+    coarse: NDArray[np.float32] | None
+    """Logits of PA-SAM's coarse mask, (H, W)."""
+    refined: NDArray[np.float32] | None
+    """Logits of the adapter's refined mask, (H, W); made on the grid, so soft."""
+    positive: NDArray[np.float32] | None
+    """Mined points that ask for more mask, x, y (k, 2); some may lie in the padding."""
+    negative: NDArray[np.float32] | None
+    """Mined points that ask for less mask, x, y (k, 2); some may lie in the padding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictedMasks:
+    """The answer to one prompt."""
+
+    masks: NDArray[Any]
+    """bool (C, H, W), or float32 logits where those were asked for."""
+    scores: NDArray[np.float32]
+    """Predicted IoU of each, (C,); stale for PA-SAM, see `pasam.inference.predictor`."""
+    low_res: NDArray[np.float32]
+    """Logits over the encoder's input, (C, m, m); each can be the next prompt's mask."""
+    details: Details | None
+
+
+def placed(
+    decoded: Decoded,
+    row: int,
+    placement: Placement,
+    *,
+    return_logits: bool,
+    return_details: bool,
+) -> PredictedMasks:
+    """Bring one prompt's part of a pass to its image.
+
+    Args:
+        decoded: What the pass gave.
+        row: Which of its prompts.
+        placement: The placement of the prompt's image.
+        return_logits: Keep logits in place of masks.
+        return_details: Bring the details too.
+    """
+
+    def masks(logits: Tensor) -> NDArray[Any]:
+        whole = placement.at_original_size(logits[row : row + 1])[0]
+        return _numpy(whole if return_logits else whole > MASK_THRESHOLD)
+
+    return PredictedMasks(
+        masks=masks(decoded.masks),
+        scores=_numpy(decoded.scores[row]),
+        low_res=_numpy(decoded.masks[row]),
+        details=_details(decoded, row, placement, masks(decoded.sam_masks))
+        if return_details
+        else None,
+    )
+
+
+def _details(decoded: Decoded, row: int, placement: Placement, sam_masks: NDArray[Any]) -> Details:
+    sam_scores, maps = _numpy(decoded.sam_scores[row]), decoded.maps
+    if maps is None:
+        return Details(sam_masks, sam_scores, None, None, None, None, None)
+
+    def whole(part: Tensor) -> NDArray[np.float32]:
+        return _numpy(placement.at_original_size(part[row : row + 1])[0, 0])
+
+    def points(cells: Tensor | None) -> NDArray[np.float32] | None:
+        grid = maps.uncertainty.shape[-1]
+        return None if cells is None else placement.cell_centres(cells[row], grid)
+
+    return Details(
+        sam_masks=sam_masks,
+        sam_scores=sam_scores,
+        uncertainty=whole(maps.uncertainty),
+        coarse=whole(maps.coarse),
+        refined=whole(maps.refined),
+        positive=points(maps.positive),
+        negative=points(maps.negative),
+    )
+
+
+def _numpy(part: Tensor) -> NDArray[Any]:
+    # A copy of its own: a view would keep the whole batch in memory.
+    return np.array(part.detach().cpu().numpy())

@@ -1,0 +1,83 @@
+"""Where an image lies in the input, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from inference_models import picture
+
+from pasam.errors import DataError
+from pasam.inference.placement import Placement
+
+SIZES = st.integers(8, 3000)
+
+
+@given(SIZES, SIZES, st.sampled_from([64, 256, 1024]))
+def test_keeping_the_aspect_fills_one_side_and_distorts_by_less_than_a_pixel(height, width, side):
+    inner = Placement(height, width, side, "longest").inner
+    assert max(inner) == side
+    assert abs(inner[0] - height * side / max(height, width)) <= 0.5
+    assert abs(inner[1] - width * side / max(height, width)) <= 0.5
+
+
+@given(SIZES, SIZES)
+def test_the_squash_fills_the_input(height, width):
+    assert Placement(height, width, 64, "squash").inner == (64, 64)
+
+
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_the_image_is_resized_to_its_part_of_the_input(resize):
+    placement = Placement(60, 90, 64, resize)
+    pixels = placement.resized(picture(60, 90))
+    assert pixels.shape == (3, *placement.inner)
+    assert pixels.dtype == torch.uint8
+
+
+def test_an_image_of_one_line_is_refused_where_the_aspect_is_kept():
+    line = np.zeros((1, 500, 3), np.uint8)
+    with pytest.raises(DataError, match="500 x 1 pixels"):
+        Placement(1, 500, 64, "longest").resized(line)
+    assert Placement(1, 500, 64, "squash").resized(line).shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_the_corners_of_the_image_are_the_corners_of_its_part(resize):
+    placement = Placement(60, 90, 64, resize)
+    h, w = placement.inner
+    assert placement.into_input(np.array([[0.0, 0.0], [90.0, 60.0]])).tolist() == [[0, 0], [w, h]]
+
+
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_a_map_over_the_input_comes_back_where_it_was(resize):
+    """A map that grows from left to right in the input does so in the image, from rim to rim."""
+    placement = Placement(60, 90, 64, resize)
+    ramp = torch.arange(16.0).expand(1, 1, 16, 16)
+    back = placement.at_original_size(ramp)
+    assert back.shape == (1, 1, 60, 90)
+    assert torch.all(back.diff(dim=3) >= 0)
+    columns = back[0, 0, 30]
+    middle = (columns[44] + columns[45]) / 2
+    assert middle.item() == pytest.approx(7.5, abs=0.05)  # 90 wide: the width fills the input
+
+
+def test_the_padding_does_not_come_back():
+    placement = Placement(30, 90, 64, "longest")
+    marked = torch.zeros(1, 1, 64, 64)
+    marked[..., placement.inner[0] :, :] = 1
+    assert placement.at_original_size(marked).max() == 0
+
+
+def test_a_cells_centre_lies_in_the_middle_of_its_pixels():
+    placement = Placement(64, 64, 64, "longest")  # 8 cells of 8 pixels: indices 0..7, 8..15, ...
+    centres = placement.cell_centres(torch.tensor([0, 1, 8, 63]), 8)
+    assert centres.tolist() == [[3.5, 3.5], [11.5, 3.5], [3.5, 11.5], [59.5, 59.5]]
+
+
+def test_a_cell_of_the_padding_lies_outside_the_image():
+    placement = Placement(32, 64, 64, "longest")
+    x, y = placement.cell_centres(torch.tensor([63]), 8)[0]
+    assert x < 64
+    assert y > 32

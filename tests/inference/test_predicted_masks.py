@@ -1,0 +1,39 @@
+"""One prompt's part of a pass, at its image's size."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pasam.inference.decoding import Decoded
+from pasam.inference.placement import Placement
+from pasam.inference.predicted_masks import placed
+
+HERE = Placement(30, 20, 64, "longest")
+
+
+def decoded() -> Decoded:
+    left = torch.full((2, 1, 16, 16), -1.0)
+    left[1, :, :, :4] = 1  # of the second prompt, the left quarter of the input
+    return Decoded(left, torch.tensor([[0.1], [0.9]]), left, torch.tensor([[0.1], [0.9]]), None)
+
+
+def test_a_mask_is_where_the_logits_are_above_zero():
+    found = placed(decoded(), 1, HERE, return_logits=False, return_details=False)
+    assert found.masks.shape == (1, 30, 20)
+    assert found.masks[0, :, :6].all()
+    assert not found.masks[0, :, 10:].any()
+    assert found.scores.tolist() == [np.float32(0.9)]
+    assert found.details is None
+
+
+def test_logits_are_cut_where_masks_are():
+    masks = placed(decoded(), 1, HERE, return_logits=False, return_details=True)
+    logits = placed(decoded(), 1, HERE, return_logits=True, return_details=True)
+    assert np.array_equal(logits.masks > 0, masks.masks)
+    assert np.array_equal(logits.details.sam_masks > 0, masks.details.sam_masks)
+
+
+def test_a_result_does_not_keep_its_batch_in_memory():
+    found = placed(decoded(), 1, HERE, return_logits=False, return_details=False)
+    assert found.low_res.base is None or found.low_res.base.nbytes == found.low_res.nbytes
