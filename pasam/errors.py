@@ -6,6 +6,7 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── CheckpointError   weights that are missing, of another architecture, or changed
 ├── PromptError       a box, points or a mask prompt that say nothing usable
 ├── ShapeError        tensors that do not fit together
+├── StageError        a stage or a DVC command failed; its own exit code is kept
 └── TransientError    exit 75: a passing fault, worth another try
 
 A message says what was found, what was expected and what to do.
@@ -36,6 +37,19 @@ class PromptError(PasamError):
 
 class ShapeError(PasamError):
     """Tensors or arrays do not have the shapes that the computation needs."""
+
+
+class StageError(PasamError):
+    """A stage or a DVC command failed in a way that another try would not mend.
+
+    Args:
+        message: What was found, what was expected and what to do.
+        exit_code: The stage's own exit code.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class TransientError(PasamError):

@@ -42,7 +42,7 @@ def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> N
     flags = vars(_parser(stage, hints).parse_args(arguments))
     params_file = flags.pop("params_file")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    terminated = _terminate_like_ctrl_c()
+    terminated = terminate_like_ctrl_c()
     try:
         sections = _load_sections(hints, flags, params_file)
         stage(**flags, **sections)
@@ -97,7 +97,7 @@ def _load_sections(
     return sections
 
 
-def _terminate_like_ctrl_c() -> list[int]:
+def terminate_like_ctrl_c() -> list[int]:
     """Turn SIGTERM into KeyboardInterrupt; the list is no longer empty once it came."""
     received: list[int] = []
 
