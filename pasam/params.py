@@ -38,6 +38,8 @@ class DataParams:
     """Where images and masks come from."""
 
     generated: GeneratedParams
+    catalogue: tuple[str, ...]
+    """Public sets, or groups of them, that `pasam data fetch` has brought."""
     own: str
     """Folder of one's own images and masks (see `data/own/README.md`); may be empty."""
     workers: int

@@ -22,6 +22,9 @@ STAND_INS = {
 }
 """Generated benchmark -> the published one whose difficulty it carries."""
 
+PUBLIC_SETS = {"DIS5K-VD": "DIS", "ThinObject5K-TE": "ThinObject"}
+"""Public set by its full name, as the catalogue has it -> the name in the papers' tables."""
+
 _PA_SAM_README = "README of the pa-sam repository"
 _SAM_HQ_FIGURE = "backbone figure of the sam-hq repository"
 
@@ -86,7 +89,8 @@ def published_for(benchmarks: Sequence[str]) -> pd.DataFrame:
         published mean is included only if the run covers each of the four exactly once and
         nothing else. Empty if none of the benchmarks has published numbers.
     """
-    names = {name: STAND_INS.get(name, name) for name in benchmarks}
+    known = {**STAND_INS, **PUBLIC_SETS}
+    names = {name: known.get(name, name) for name in benchmarks}
     if sorted(names.values()) == sorted(BENCHMARKS):
         names[MEAN] = MEAN
     rows = [

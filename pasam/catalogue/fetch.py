@@ -51,6 +51,7 @@ def fetch(
     *,
     source: str | None = None,
     lock: Path,
+    archives: Path | None = None,
     workers: int = 4,
     keep_archives: bool = True,
 ) -> tuple[Fetched, ...]:
@@ -61,10 +62,11 @@ def fetch(
 
     Args:
         entries: What to bring.
-        root: Folder of the data sets; the archives lie in its folder `archives`.
+        root: Folder of the data sets.
         source: Address of a mirror, or folder, that holds archives of the same names; without it
             they come from their publishers.
         lock: File of the checksums that were recorded because nobody publishes them.
+        archives: Folder of the archives; by default `archives` in `root`.
         workers: How many files arrive, and how many data sets are extracted, at the same time.
         keep_archives: Whether the archives stay once everything is extracted.
 
@@ -80,15 +82,15 @@ def fetch(
         known = read_lock(lock)
         present = {entry.name: installed_digests(entry, root, known) for entry in entries}
         missing = [entry for entry in entries if present[entry.name] is None]
-        archives = {archive.name: archive for entry in missing for archive in entry.archives}
-        store = _Store(root / RESERVED, source=source, known=known, lock=lock)
-        digests = store.bring(list(archives.values()), workers)
+        needed = {archive.name: archive for entry in missing for archive in entry.archives}
+        store = _Store(archives or root / RESERVED, source=source, known=known, lock=lock)
+        digests = store.bring(list(needed.values()), workers)
         store.install(missing, root, digests, workers)
         for there in present.values():
             digests |= there or {}
         recorded = _record(lock, known, entries, digests)
         if not keep_archives:
-            store.drop(archives)
+            store.drop(needed)
     return tuple(
         Fetched(
             entry=entry,

@@ -15,8 +15,14 @@ from rich.table import Table
 from pasam.catalogue.catalogue_file import read_catalogue
 from pasam.catalogue.entries import Entry
 from pasam.catalogue.fetch import Fetched, fetch
+from pasam.commands.data_add import data_add
+from pasam.commands.data_check import data_check
 
-data_app = typer.Typer(no_args_is_help=True, help="Public data sets and weights: see and fetch.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Data sets, public and your own: see, fetch, add and check."
+)
+data_app.command("add")(data_add)
+data_app.command("check")(data_check)
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Extra = Annotated[
@@ -84,6 +90,9 @@ def data_fetch(
     lock: Annotated[Path, typer.Option(help="Checksums that nobody publishes; commit it.")] = Path(
         "catalogue.lock"
     ),
+    archives: Annotated[
+        Path, typer.Option(help="Receives the archives; `dvc add` it, and the team has them.")
+    ] = Path("data/archives"),
     extra: Extra = None,
     workers: Annotated[int, typer.Option(min=1, help="Transfers at the same time.")] = 4,
     keep_archives: Annotated[
@@ -99,6 +108,7 @@ def data_fetch(
         root,
         source=source,
         lock=lock,
+        archives=archives,
         workers=workers,
         keep_archives=keep_archives,
     )

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasam.data.manifest import SPLITS
+from pasam.data.pairing import match_names, pictures
 from pasam.errors import DataError
 
 CSV_NAME = "manifest.csv"
 CSV_COLUMNS = ("split", "dataset", "image", "mask")
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SET_FILE = "set.json"
+"""Marks a folder as a data set that was registered, with a table of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -30,17 +32,36 @@ class Pair:
 def find_pairs(own: Path) -> tuple[Pair, ...]:
     """List the pairs of a folder, sorted; none when it holds no data.
 
+    Args:
+        own: Folder as `survey_pairs` reads it.
+
+    Raises:
+        DataError: Anything about the pairing is wrong; names the first fault.
+    """
+    pairs, faults = survey_pairs(own)
+    if faults:
+        raise DataError(faults[0])
+    return pairs
+
+
+def survey_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """List the pairs of a folder, sorted, and in words every fault of the pairing.
+
     A `manifest.csv` with the columns split, dataset, image and mask (paths relative to the
-    folder, further columns ignored) decides alone. Without one, the layout
-    `<split>/<dataset>/im` and `<split>/<dataset>/gt` is read, where the masks of `im/cat.jpg`
-    are `gt/cat.png`, `gt/cat_<anything>.png` and every file in `gt/cat/`.
+    folder, further columns ignored) is read. Without one it is the layout
+    `<split>/<dataset>/im` and `<split>/<dataset>/gt`, where the masks of `im/cat.jpg`
+    are `gt/cat.png`, `gt/cat_<anything>.png` and every file in `gt/cat/`. Beside either, every
+    folder with a `set.json` is a registered set, listed by its own `manifest.csv`.
 
     Args:
         own: Folder that the params key `data.own` names.
 
+    Returns:
+        The pairs, and the faults: files that are named or expected but absent, images without a
+        mask and masks without an image, unknown splits, entries given twice.
+
     Raises:
-        DataError: The folder is missing, a file is named or expected but absent, an image has no
-            mask, a mask has no image, or a split is unknown.
+        DataError: The folder is missing, or neither of its forms.
     """
     if not own.is_dir():
         raise DataError(
@@ -48,14 +69,39 @@ def find_pairs(own: Path) -> tuple[Pair, ...]:
             "no data of your own, or correct the key."
         )
     table = own / CSV_NAME
-    pairs = sorted(_pairs_of_csv(table) if table.is_file() else _pairs_of_layout(own))
+    loose = _pairs_of_csv(table) if table.is_file() else _pairs_of_layout(own)
+    registered = (found for folder in registered_sets(own) for found in _pairs_of_set(folder))
+    pairs, faults = [], []
+    for found in itertools.chain(loose, registered):
+        if isinstance(found, Pair):
+            pairs.append(found)
+        else:
+            faults.append(found)
+    pairs.sort()
     for first, second in itertools.pairwise(pairs):
         if first == second:
-            raise DataError(f"{own} lists {first.mask} twice for {first.image}. Remove one entry.")
-    return tuple(pairs)
+            faults.append(f"{own} lists {first.mask} twice for {first.image}. Remove one entry.")
+    return tuple(pairs), tuple(faults)
 
 
-def _pairs_of_csv(table: Path) -> Iterator[Pair]:
+def registered_sets(own: Path) -> list[Path]:
+    """List the folders of the registered sets, sorted; none where there is no folder."""
+    if not own.is_dir():
+        return []
+    return [folder for folder in _folders(own) if (folder / SET_FILE).is_file()]
+
+
+def _pairs_of_set(folder: Path) -> Iterator[Pair | str]:
+    table = folder / CSV_NAME
+    if not table.is_file():
+        raise DataError(
+            f"{folder} has a {SET_FILE} but no {CSV_NAME}. Register the set again with "
+            f"`pasam data add {folder.name} ... --replace`, or remove the folder."
+        )
+    return _pairs_of_csv(table)
+
+
+def _pairs_of_csv(table: Path) -> Iterator[Pair | str]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -71,19 +117,19 @@ def _pairs_of_csv(table: Path) -> Iterator[Pair]:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}). Save it as one.") from None
 
 
-def _pair_of_row(row: Mapping[str, str | None], *, place: str, own: Path) -> Pair:
+def _pair_of_row(row: Mapping[str, str | None], *, place: str, own: Path) -> Pair | str:
     values = {name: (row[name] or "").strip() for name in CSV_COLUMNS}
     for name, value in values.items():
         if not value:
-            raise DataError(f"{place}: '{name}' is empty. Fill it in, or remove the row.")
+            return f"{place}: '{name}' is empty. Fill it in, or remove the row."
     if values["split"] not in SPLITS:
-        raise DataError(
+        return (
             f"{place}: split is '{values['split']}', expected one of {list(SPLITS)}. Use 'val' "
             "for everything that is only measured."
         )
     for name in ("image", "mask"):
         if not (own / values[name]).is_file():
-            raise DataError(
+            return (
                 f"{place}: {name} {own / values[name]} does not exist. Paths are relative to "
                 f"{own}; restore the file, or correct or remove the row."
             )
@@ -95,76 +141,90 @@ def _pair_of_row(row: Mapping[str, str | None], *, place: str, own: Path) -> Pai
     )
 
 
-def _pairs_of_layout(own: Path) -> Iterator[Pair]:
+def _pairs_of_layout(own: Path) -> Iterator[Pair | str]:
     for split in _folders(own):
+        if (split / SET_FILE).is_file():
+            continue
         if split.name not in SPLITS:
             raise DataError(
                 f"{own} holds the folder '{split.name}', expected {list(SPLITS)} or a {CSV_NAME}. "
-                "Rename or move it."
+                "Rename or move it, or register its pictures with `pasam data add`."
             )
         for dataset in _folders(split):
-            for image, mask in _pairs_of_dataset(dataset):
+            for found in _pairs_of_dataset(dataset):
+                if isinstance(found, str):
+                    yield found
+                    continue
+                image, mask = found
                 yield Pair(split=split.name, dataset=dataset.name, image=image, mask=mask)
 
 
-def _pairs_of_dataset(dataset: Path) -> Iterator[tuple[Path, Path]]:
-    for name in ("im", "gt"):
-        if not (dataset / name).is_dir():
+def _pairs_of_dataset(dataset: Path) -> Iterator[tuple[Path, Path] | str]:
+    im, gt = dataset / "im", dataset / "gt"
+    for folder in (im, gt):
+        if not folder.is_dir():
             raise DataError(
-                f"{dataset} lacks the folder '{name}'; a data set needs 'im' (images) and 'gt' "
-                "(masks)."
+                f"{dataset} lacks the folder '{folder.name}'; a data set needs 'im' (images) and "
+                "'gt' (masks)."
             )
-    images: dict[str, Path] = {}
-    for path in _pictures(dataset / "im"):
-        if path.stem in images:
-            raise DataError(
-                f"{images[path.stem]} and {path} share the name '{path.stem}', so masks cannot "
-                "tell them apart. Rename one."
-            )
-        images[path.stem] = path
-    without_mask = dict(images)
-    for mask, owner in _masks_with_owner(dataset / "gt", images):
-        without_mask.pop(owner, None)
-        yield images[owner], mask
-    if without_mask:
-        stem, image = next(iter(without_mask.items()))
-        raise DataError(
-            f"{image} has no mask ({len(without_mask)} such images in {dataset}). Expected "
-            f"{dataset / 'gt' / stem}.png, {stem}_<anything>.png or a folder {stem}/ beside it: "
-            "add the mask, or remove the image."
+    masks = [mask for folder in (gt, *_folders(gt)) for mask in pictures(folder)]
+    found = match_names(pictures(im), masks, image_root=im, mask_root=gt)
+    for first, second in found.same_name:
+        yield (
+            f"{first} and {second} share the name '{first.stem}', so masks cannot tell them "
+            "apart. Rename one."
         )
+    for mask in found.without_image:
+        yield (
+            f"{mask} belongs to no image: {im} has no file named '{mask.stem}', nor one whose "
+            "name it continues after a '_'. Add the image, or remove the mask."
+        )
+    for image in found.without_mask:
+        yield (
+            f"{image} has no mask ({len(found.without_mask)} such images in {dataset}). Expected "
+            f"{gt / image.stem}.png, {image.stem}_<anything>.png or a folder {image.stem}/ beside "
+            "it: add the mask, or remove the image."
+        )
+    for image, of_image in found.masks_of.items():
+        for mask in of_image:
+            yield image, mask
 
 
-def _masks_with_owner(gt: Path, images: Mapping[str, Path]) -> Iterator[tuple[Path, str]]:
-    """Pair each mask with the longest image name that it starts with."""
-    for folder in _folders(gt):
-        if folder.name not in images:
-            raise DataError(_orphan_message(folder, gt, folder.name))
-        for mask in _pictures(folder):
-            yield mask, folder.name
-    for mask in _pictures(gt):
-        name = mask.stem
-        while name not in images and "_" in name:
-            name = name.rpartition("_")[0]
-        if name not in images:
-            raise DataError(_orphan_message(mask, gt, mask.stem))
-        yield mask, name
+def pairs_of_pictures(
+    images: Path,
+    masks: Path,
+    *,
+    split: str,
+    dataset: str,
+    image_suffix: str,
+    mask_suffix: str,
+) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
+    """Pair two folders of pictures, which may be one, told apart by their suffix.
 
+    Args:
+        images: Folder of the images.
+        masks: Folder of the masks, named like their images.
+        split: `train` or `val`.
+        dataset: Name of the data set.
+        image_suffix: Ending of the images, with its dot.
+        mask_suffix: Ending of the masks.
 
-def _orphan_message(mask: Path, gt: Path, stem: str) -> str:
-    return (
-        f"{mask} belongs to no image: {gt.parent / 'im'} has no file named '{stem}', nor one "
-        "whose name it continues after a '_'. Add the image, or remove the mask."
+    Returns:
+        The pairs, sorted, and the files that belong to none.
+    """
+    found = match_names(
+        [path for path in pictures(images) if path.suffix.lower() == image_suffix.lower()],
+        [path for path in pictures(masks) if path.suffix.lower() == mask_suffix.lower()],
+        image_root=images,
+        mask_root=masks,
     )
+    pairs = sorted(
+        Pair(split=split, dataset=dataset, image=image, mask=mask)
+        for image, of_image in found.masks_of.items()
+        for mask in of_image
+    )
+    return tuple(pairs), (*found.without_mask, *found.without_image)
 
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )

@@ -60,25 +60,28 @@ class Checked:
     faults: tuple[str, ...]
 
 
-def prepare_manifest(data: DataParams, out_dir: Path) -> pd.DataFrame:
+def prepare_manifest(data: DataParams, out_dir: Path, public: Sequence[Pair] = ()) -> pd.DataFrame:
     """Collect everything there is to train on and to measure.
 
     Args:
         data: The section `data` of the params.
         out_dir: Folder that receives the generated images.
+        public: Pairs of the public sets that `data.catalogue` names.
 
     Returns:
-        The manifest of own and generated pairs.
+        The manifest of own, public and generated pairs.
 
     Raises:
         DataError: Some pair is unfit, two masks share an id, or there is no data at all.
     """
     rows = collect_own(Path(data.own), workers=data.workers)
+    rows += check_pairs(public, "the catalogue's folder", workers=data.workers)
     rows += draw_generated(data.generated, out_dir, workers=data.workers)
     if not rows:
         raise DataError(
-            f"There is no data: data.generated.train_images and .benchmark_images are 0 and "
-            f"data.own ({data.own}) holds no pairs. Raise the numbers, or put images there."
+            f"There is no data: data.generated.train_images and .benchmark_images are 0, "
+            f"data.catalogue is empty and data.own ({data.own}) holds no pairs. Raise the numbers, "
+            "name public sets, or register your own with `pasam data add`."
         )
     return manifest_frame(rows)
 
@@ -96,15 +99,32 @@ def collect_own(own: Path, *, workers: int) -> list[Row]:
     Raises:
         DataError: A file cannot be decoded, sizes differ, or a mask is unfit; lists the faults.
     """
-    grouped = groupby(find_pairs(own), key=lambda pair: (pair.split, pair.dataset, pair.image))
-    images = [tuple(pairs) for _, pairs in grouped]
-    results = list(spread(check_image, images, workers=workers, label="checking own images"))
+    return check_pairs(find_pairs(own), str(own), workers=workers)
+
+
+def check_pairs(pairs: Sequence[Pair], place: str, *, workers: int) -> list[Row]:
+    """Check pairs and describe them.
+
+    Args:
+        pairs: Sorted, so that the masks of one image stand together.
+        place: Where they lie, for messages.
+        workers: Processes.
+
+    Returns:
+        Rows of the manifest, in the order of the pairs.
+
+    Raises:
+        DataError: A file cannot be decoded, sizes differ, or a mask is unfit; lists the faults.
+    """
+    grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
+    images = [tuple(same) for _, same in grouped]
+    results = list(spread(check_image, images, workers=workers, label="checking images"))
     faults = [fault for result in results for fault in result.faults]
     if faults:
         shown = "\n".join(f"- {fault}" for fault in faults[:_SHOWN_FAULTS])
         more = len(faults) - _SHOWN_FAULTS
         raise DataError(
-            f"{own} holds {len(faults)} unfit files:\n{shown}"
+            f"{place} holds {len(faults)} unfit files:\n{shown}"
             + (f"\n- and {more} more" if more > 0 else "")
         )
     return [row for result in results for row in result.rows]

@@ -35,6 +35,14 @@ def test_each_generated_family_stands_in_for_one_published_benchmark():
     assert found.loc[("sam", MEAN), "miou"] == 79.5
 
 
+def test_the_catalogues_names_are_those_of_the_published_benchmarks():
+    found = published_for(["DIS5K-VD", "COIFT", "HRSOD", "ThinObject5K-TE"])
+    found = found.set_index(["model", "benchmark"])
+    assert found.loc[("pa_sam", "DIS5K-VD"), "miou"] == 81.5
+    assert found.loc[("pa_sam", "ThinObject5K-TE"), "mbiou"] == 84.0
+    assert found.loc[("pa_sam", MEAN), "miou"] == 91.2
+
+
 @pytest.mark.parametrize("benchmarks", [OURS[:3], [*OURS, "horses"]])
 def test_the_published_mean_is_left_out_unless_the_run_has_the_same_four(benchmarks):
     assert MEAN not in set(published_for(benchmarks)["benchmark"])

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.folder import Pair, find_pairs
+from pasam.data.folder import (
+    Pair,
+    find_pairs,
+    pairs_of_pictures,
+    registered_sets,
+    survey_pairs,
+)
 from pasam.errors import DataError
 
 HEADER = "split,dataset,image,mask,licence\n"
@@ -106,7 +112,7 @@ def test_a_layout_pairs_by_name_suffix_and_folder(tmp_path):
     [
         (["train/c/im/a.jpg", "train/c/im/b.jpg", "train/c/gt/a.png"], r"b.jpg has no mask \(1"),
         (["train/c/im/a.jpg", "train/c/gt/a.png", "train/c/gt/ab.png"], "ab.png belongs to no"),
-        (["train/c/im/a.jpg", "train/c/gt/z/0.png"], "gt/z belongs to no image"),
+        (["train/c/im/a.jpg", "train/c/gt/z/0.png"], "gt/z/0.png belongs to no image"),
         (["train/c/im/a.jpg", "train/c/im/a.png", "train/c/gt/a.png"], "share the name 'a'"),
         (["train/c/im/a.jpg"], "lacks the folder 'gt'"),
         (["validation/c/im/a.jpg"], r"folder 'validation', expected \['train', 'val'\]"),
@@ -115,3 +121,50 @@ def test_a_layout_pairs_by_name_suffix_and_folder(tmp_path):
 def test_what_does_not_pair_is_named(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         find_pairs(touch(tmp_path, *files))
+
+
+def test_all_faults_of_the_pairing_are_listed_at_once(tmp_path):
+    touch(tmp_path, "train/c/im/a.jpg", "train/c/im/b.jpg", "train/c/gt/a.png", "train/c/gt/z.png")
+    pairs, faults = survey_pairs(tmp_path)
+    assert [pair.image.name for pair in pairs] == ["a.jpg"]
+    assert ["z.png belongs to no image" in faults[0], "b.jpg has no mask" in faults[1]] == [
+        True
+    ] * 2
+
+
+@pytest.mark.parametrize("loose", ["table", "layout", "nothing"])
+def test_registered_sets_stand_beside_either_form(tmp_path, loose):
+    touch(tmp_path, "cats/set.json", "cats/a.jpg", "cats/a.png", "train/dogs/im/b.jpg")
+    touch(tmp_path, "train/dogs/gt/b.png")
+    row = "train,cats,a.jpg,a.png,\n"
+    (tmp_path / "cats" / "manifest.csv").write_text(HEADER + row)
+    if loose == "table":
+        row = "train,dogs,train/dogs/im/b.jpg,train/dogs/gt/b.png,\n"
+        (tmp_path / "manifest.csv").write_text(HEADER + row)
+    if loose == "nothing":
+        (tmp_path / "train/dogs/gt/b.png").unlink()
+        (tmp_path / "train/dogs/im/b.jpg").unlink()
+    dogs = [] if loose == "nothing" else [("train", "dogs", "b.jpg", "train/dogs/gt/b.png")]
+    assert names(tmp_path) == [("train", "cats", "a.jpg", "cats/a.png"), *dogs]
+    assert registered_sets(tmp_path) == [tmp_path / "cats"]
+
+
+def test_a_registered_set_without_its_table_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"cats has a set.json but no manifest.csv"):
+        find_pairs(touch(tmp_path, "cats/set.json"))
+
+
+def test_a_folder_that_does_not_exist_has_no_registered_sets(tmp_path):
+    assert registered_sets(tmp_path / "nowhere") == []
+
+
+def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
+    touch(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png", "c.jpg", "d.png")
+    pairs, left_out = pairs_of_pictures(
+        tmp_path, tmp_path, split="train", dataset="x", image_suffix=".jpg", mask_suffix=".png"
+    )
+    assert [(pair.image.name, pair.mask.name) for pair in pairs] == [
+        ("a.jpg", "a.png"),
+        ("b.jpg", "b.png"),
+    ]
+    assert [path.name for path in left_out] == ["c.jpg", "d.png"]

@@ -44,7 +44,8 @@ def generated(train: int, benchmark: int) -> GeneratedParams:
 
 
 def data(own: Path, *, train: int = 0, benchmark: int = 0, workers: int = 1) -> DataParams:
-    return DataParams(generated=generated(train, benchmark), own=str(own), workers=workers)
+    sizes = generated(train, benchmark)
+    return DataParams(generated=sizes, catalogue=(), own=str(own), workers=workers)
 
 
 def test_one_process_and_two_find_the_same_rows(tmp_path):

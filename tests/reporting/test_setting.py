@@ -8,6 +8,7 @@ from pasam.reporting.setting import setting
 
 DATA = DataParams(
     generated=GeneratedParams(train_images=2, benchmark_images=1, side=64, seed=9),
+    catalogue=(),
     own="own",
     workers=1,
 )

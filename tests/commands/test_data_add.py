@@ -1,0 +1,135 @@
+"""`pasam data add`, as a newcomer with two folders types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pasam.cli import app
+from pasam.data.images import write_png
+
+
+@pytest.fixture
+def photos(in_empty_folder, root):
+    """Twelve photographs and masks in two folders, beside the default params."""
+    shutil.copy(root / "params" / "default.yaml", "params.yaml")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        image = rng.integers(0, 256, (16, 20, 3), np.uint8)
+        write_png(in_empty_folder / "photos" / f"cat{number}.png", image)
+        mask = np.zeros((16, 20), np.uint8)
+        mask[3:12, 3:15] = 255
+        write_png(in_empty_folder / "masks" / f"cat{number}.png", mask)
+    return ("--images", "photos", "--masks", "masks", "--workers", "1")
+
+
+def add(*arguments):
+    return CliRunner().invoke(app, ("data", "add", *arguments))
+
+
+def benchmarks():
+    with open("params.yaml") as file:  # noqa: PTH123
+        return yaml.safe_load(file)["evaluate"]["benchmarks"]
+
+
+def test_help_has_an_example():
+    assert "Example: pasam data add " in add("--help").output
+
+
+def test_two_folders_are_registered_and_measured(photos, in_empty_folder):
+    result = add("cats", *photos)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0] == "cats registered in data/own/cats"
+    assert lines[1].endswith("masks to learn from")
+    assert lines[2].endswith("masks to measure")
+    assert lines[3] == "  masks: 12 0/255"
+    assert "  params.yaml: evaluate.benchmarks now has cats" in lines
+    assert "Next: dvc repro" in lines
+    assert benchmarks()[-1] == "cats"
+    assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
+
+
+def test_again_says_that_it_is_there(photos):
+    add("cats", *photos)
+    output = add("cats", *photos).output
+    assert "cats is registered already, exactly so, in data/own/cats" in output
+    assert "evaluate.benchmarks has cats" in output
+    assert benchmarks().count("cats") == 1
+
+
+def test_not_to_be_measured_tells_the_line_to_put(photos):
+    output = add("cats", *photos, "--no-measure").output
+    assert "to measure it, add cats to evaluate.benchmarks in params.yaml" in output
+    assert "cats" not in benchmarks()
+
+
+def test_a_set_without_a_val_split_is_not_measured(photos):
+    output = add("cats", *photos, "--val-share", "0").output
+    assert "val: 0 images" in output
+    assert "evaluate.benchmarks" not in output
+    assert "cats" not in benchmarks()
+
+
+def test_a_dry_run_leaves_everything_as_it_is(photos, in_empty_folder):
+    output = add("cats", *photos, "--dry-run").output
+    assert "cats would be registered in data/own/cats" in output
+    assert output.endswith("Nothing was written (--dry-run).\n")
+    assert not (in_empty_folder / "data").exists()
+    assert "cats" not in benchmarks()
+
+
+def test_bad_pairs_are_named_and_nothing_is_written(photos, in_empty_folder):
+    write_png(in_empty_folder / "masks" / "cat3.png", np.zeros((16, 20), np.uint8))
+    result = add("cats", *photos)
+    assert result.exit_code == 2
+    assert "'cats' was not registered: 1 faults" in result.stderr
+    assert "cat3.png is all black" in result.stderr
+    assert not (in_empty_folder / "data").exists()
+    assert "cats" not in benchmarks()
+
+
+def test_index_masks_are_told(photos, in_empty_folder):
+    labels = np.zeros((16, 20), np.uint8)
+    labels[1:8, 2:16], labels[9:15, 2:16] = 3, 4
+    write_png(in_empty_folder / "masks" / "cat3.png", labels)
+    assert "  masks: 1 index, 2 objects: one 0/255 mask each" in add("cats", *photos).output
+
+
+def test_a_table_is_a_source(photos, in_empty_folder):
+    rows = [f"photos/cat{n}.png,masks/cat{n}.png,{'val' if n < 3 else 'train'}" for n in range(12)]
+    (in_empty_folder / "t.csv").write_text("\n".join(["image,mask,split", *rows]))
+    output = add("cats", "--csv", "t.csv", "--workers", "1").output
+    assert "  val: 3 images, 3 masks to measure" in output
+
+
+def test_a_coco_file_is_a_source(photos, in_empty_folder):
+    content = {
+        "images": [
+            {"id": n, "file_name": f"cat{n}.png", "height": 16, "width": 20} for n in range(12)
+        ],
+        "annotations": [
+            {"id": n, "image_id": n, "segmentation": [[2, 2, 12, 2, 12, 9]]} for n in range(12)
+        ],
+    }
+    (in_empty_folder / "c.json").write_text(json.dumps(content))
+    output = add("cats", "--coco", "c.json", "--images", "photos", "--workers", "1").output
+    assert "masks: 12 coded in COCO, 12 objects: one 0/255 mask each" in output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--images", "photos"], ["--csv", "a", "--coco", "b"]])
+def test_a_source_is_named_in_one_of_three_ways(photos, arguments):
+    result = add("cats", *arguments)
+    assert result.exit_code == 2
+    assert "Say where the set is, in one of three ways" in result.stderr
+
+
+def test_names_of_generated_sets_are_taken(photos):
+    result = add("dis_like", *photos)
+    assert result.exit_code == 2
+    assert "'dis_like' is a set of the catalogue" in result.stderr

@@ -1,0 +1,132 @@
+"""From archives on a web server to pairs with the right roles: the whole way of a public set."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pasam.catalogue.pictures import fetched_pictures
+from pasam.cli import app
+from pasam.errors import DataError
+from pasam.intake.public_pairs import public_pairs
+
+COUNTS = {
+    ("train", "DIS5K-TR"): 4, ("train", "ThinObject5K-TR"): 3, ("train", "FSS-1000"): 3,
+    ("train", "DUTS-TR"): 2, ("train", "DUTS-TE"): 2, ("train", "ecssd"): 2,
+    ("train", "MSRA_10K"): 2, ("val", "DIS5K-VD"): 2, ("val", "COIFT"): 1, ("val", "HRSOD"): 2,
+    ("val", "ThinObject5K-TE"): 1,
+}  # fmt: skip
+FOLDERS = {
+    "DIS5K.zip": {"DIS5K/DIS-TR/im DIS5K/DIS-TR/gt": 4, "DIS5K/DIS-VD/im DIS5K/DIS-VD/gt": 2},
+    "thin_object_detection.zip": {
+        "ThinObject5K/images_train ThinObject5K/masks_train": 3,
+        "ThinObject5K/images_test ThinObject5K/masks_test": 1,
+        "COIFT/images COIFT/masks": 1,
+        "HRSOD/images HRSOD/masks_max255": 2,
+    },
+    "cascade_psp.zip": {
+        "fss_all fss_all": 3, "DUTS-TR DUTS-TR": 2, "DUTS-TE DUTS-TE": 2, "ecssd ecssd": 2,
+        "MSRA_10K MSRA_10K": 2,
+    },
+}  # fmt: skip
+"""HQSeg-44K's three archives: folders of images and masks, and how many pairs."""
+
+
+def picture(rng: np.random.Generator, suffix: str) -> bytes:
+    if suffix == ".jpg":
+        array = rng.integers(0, 256, (20, 24, 3), np.uint8)
+    else:
+        array = np.zeros((20, 24), np.uint8)
+        array[4:12, 4 : 10 + int(rng.integers(8))] = 255
+    return cv2.imencode(suffix, array)[1].tobytes()
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """The archives, with an image that has no mask and masks of another scale beside them."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name, sets in FOLDERS.items():
+        memory = io.BytesIO()
+        with zipfile.ZipFile(memory, "w") as packed:
+            for folders, count in sets.items():
+                images, masks = folders.split()
+                for number in range(count):
+                    packed.writestr(f"{images}/{number}.jpg", picture(rng, ".jpg"))
+                    packed.writestr(f"{masks}/{number}.png", picture(rng, ".png"))
+            if name == "cascade_psp.zip":
+                packed.writestr("fss_all/lonely.jpg", picture(rng, ".jpg"))
+            if name == "thin_object_detection.zip":
+                packed.writestr("HRSOD/masks/0.png", b"masks of 0/1, which are not taken")
+        (folder / name).write_bytes(memory.getvalue())
+    return folder
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        """Say nothing."""
+
+
+@pytest.fixture
+def address(archives):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=archives)) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def place(own_world):
+    return own_world.path("data/catalogue"), own_world.path("catalogue.lock")
+
+
+def test_a_public_group_is_fetched_prepared_and_checked(own_world, address, monkeypatch, caplog):
+    from pasam.data.manifest import read_manifest
+
+    monkeypatch.chdir(own_world.folder)
+    runner = CliRunner()
+    result = runner.invoke(app, ["data", "fetch", "hqseg44k", "--from", address])
+    assert result.exit_code == 0
+    assert sorted(path.name for path in Path("data/archives").iterdir()) == sorted(FOLDERS)
+    own_world.change("data", catalogue=["hqseg44k"])
+    own_world.change("data.generated", train_images=0, benchmark_images=0)
+    own_world.run("prepare")
+    manifest = read_manifest(Path("data/manifest.parquet"))
+    assert Counter(zip(manifest["split"], manifest["dataset"], strict=True)) == COUNTS
+    assert all("masks_max255" in mask for mask in manifest[manifest["dataset"] == "HRSOD"]["mask"])
+    assert "FSS-1000: 1 files have no partner and are left out (lonely.jpg)" in caplog.text
+    assert "HRSOD: 2 images with a mask; the catalogue says 287" in caplog.text
+    checked = runner.invoke(app, ["data", "check", "HRSOD", "--workers", "1"])
+    assert checked.exit_code == 0
+    assert "2 0/255" in checked.output
+
+
+def test_a_group_means_all_its_sets_in_order(own_world, archives, monkeypatch):
+    monkeypatch.chdir(own_world.folder)
+    CliRunner().invoke(app, ["data", "fetch", "hqseg44k", "--from", str(archives)])
+    pairs, remarks = public_pairs(["hqseg44k_benchmarks"], *place(own_world))
+    found = Counter((pair.split, pair.dataset) for pair in pairs)
+    assert found == {key: count for key, count in COUNTS.items() if key[0] == "val"}
+    assert [remark.partition(":")[0] for remark in remarks] == [
+        "DIS5K-VD",
+        "COIFT",
+        "HRSOD",
+        "ThinObject5K-TE",
+    ]
+
+
+def test_what_was_not_fetched_is_named_with_the_command(tmp_path):
+    with pytest.raises(DataError, match=r"Run `pasam data fetch COIFT HRSOD`"):
+        fetched_pictures(["COIFT", "HRSOD"], tmp_path, tmp_path / "catalogue.lock")
