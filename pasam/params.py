@@ -7,9 +7,14 @@ could only fail much later is refused here; `pasam.params_file` puts the section
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pasam.errors import ParamsError
+from pasam.param_checks import above_zero, at_least, require, share
+from pasam.variant_params import AdapterParams as AdapterParams
+from pasam.variant_params import HqSamParams as HqSamParams
+from pasam.variant_params import ImageAdapterParams as ImageAdapterParams
+from pasam.variant_params import PaSamParams as PaSamParams
+from pasam.variant_params import VariantParams as VariantParams
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
@@ -29,8 +34,8 @@ class GeneratedParams:
     """Seed of every generated image."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "train_images", "benchmark_images", "seed")
-        _require(64 <= self.side <= 4096, "side", self.side, "64 to 4096 pixels")
+        at_least(self, 0, "train_images", "benchmark_images", "seed")
+        require(64 <= self.side <= 4096, "side", self.side, "64 to 4096 pixels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +51,7 @@ class DataParams:
     """Processes that draw and check images."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "workers")
+        at_least(self, 1, "workers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +75,8 @@ class PretrainPhase:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "shrink", "steps", "batch_size")
-        _above_zero(self, "learning_rate")
+        at_least(self, 1, "shrink", "steps", "batch_size")
+        above_zero(self, "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,16 +108,16 @@ class PretrainParams:
     """Steps between two resumable checkpoints."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "prompts_per_image", "warmup_steps", "checkpoint_every")
-        _at_least(self, 0, "seed", "generated_images", "weight_decay", "coarseness")
-        _at_least(self, 0, "detail_weight")
-        _require(bool(self.phases), "phases", [], "one phase or more")
+        at_least(self, 1, "prompts_per_image", "warmup_steps", "checkpoint_every")
+        at_least(self, 0, "seed", "generated_images", "weight_decay", "coarseness")
+        at_least(self, 0, "detail_weight")
+        require(bool(self.phases), "phases", [], "one phase or more")
         last = self.phases[-1].shrink
-        _require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
+        require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
         warmup, decay = self.warmup_steps, self.average_decay
         fewest = min(phase.steps for phase in self.phases)
-        _require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
-        _require(0 <= decay < 1, "average_decay", decay, "0 or more and less than 1")
+        require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
+        require(0 <= decay < 1, "average_decay", decay, "0 or more and less than 1")
         _require_jitter(self.jitter)
 
 
@@ -128,8 +133,8 @@ class EmbedParams:
     batch_size: int
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "views", "seed")
-        _at_least(self, 1, "batch_size")
+        at_least(self, 0, "views", "seed")
+        at_least(self, 1, "batch_size")
         _require_jitter(self.jitter)
 
 
@@ -149,49 +154,9 @@ class TrainParams:
     """Data-loading processes per training process."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "seed", "workers")
-        _at_least(self, 1, "batch_size", "devices")
-        _above_zero(self, "learning_rate")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HqSamParams:
-    """HQ-SAM, the baseline that refines by an extra token and early features."""
-
-    decoder: Literal["hq_sam"]
-    epochs: int
-    lr_drop_every: int
-    """Epochs after which the learning rate falls tenfold, again and again."""
-    prompts: Literal["effective", "intended", "thirds"]
-    """Prompt mix: what PA-SAM's code does, what it means to do, or HQ-SAM's equal thirds."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "lr_drop_every")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PaSamParams:
-    """PA-SAM: the prompt adapter, with each choice of the method by name."""
-
-    decoder: Literal["pa_sam"]
-    epochs: int
-    lr_drop_every: int
-    """Epochs after which the learning rate falls tenfold, again and again."""
-    prompts: Literal["effective", "intended", "thirds"]
-    """Prompt mix: what PA-SAM's code does, what it means to do, or HQ-SAM's equal thirds."""
-    gradient: Literal["reference", "image"]
-    """Canny of the normalised image cast to uint8 (as the reference), or of the image itself."""
-    mining_points: int
-    """Hard points of each sign."""
-    mining_from_epoch: int
-    """First epoch (from 0) that mines in training; prediction always mines."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "lr_drop_every", "mining_points")
-        _at_least(self, 0, "mining_from_epoch")
-
-
-VariantParams = HqSamParams | PaSamParams
+        at_least(self, 0, "seed", "workers")
+        at_least(self, 1, "batch_size", "devices")
+        above_zero(self, "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,10 +175,10 @@ class EvaluateParams:
     """Width of the boundary band as a share of the image diagonal."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.models), "models", list(self.models), "at least one model")
-        _require(bool(self.benchmarks), "benchmarks", list(self.benchmarks), "at least one")
-        _at_least(self, 1, "batch_size")
-        _require_share(self, "boundary_share")
+        require(bool(self.models), "models", list(self.models), "at least one model")
+        require(bool(self.benchmarks), "benchmarks", list(self.benchmarks), "at least one")
+        at_least(self, 1, "batch_size")
+        share(self, "boundary_share")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,31 +194,10 @@ class ReportParams:
     """Images per benchmark in the figure."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "draws", "figure_rows")
-        _at_least(self, 0, "seed")
-        _require_share(self, "confidence")
-
-
-def _require(holds: bool, key: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ParamsError(f"{key} is {value!r}, expected {expected}.")
-
-
-def _at_least(section: object, least: int, *keys: str) -> None:
-    for key in keys:
-        value: Any = getattr(section, key)
-        _require(value >= least, key, value, f"{least} or more")
-
-
-def _above_zero(section: object, key: str) -> None:
-    value: Any = getattr(section, key)
-    _require(value > 0, key, value, "more than 0")
-
-
-def _require_share(section: object, key: str) -> None:
-    value: Any = getattr(section, key)
-    _require(0 < value < 1, key, value, "more than 0 and less than 1")
+        at_least(self, 1, "draws", "figure_rows")
+        at_least(self, 0, "seed")
+        share(self, "confidence")
 
 
 def _require_jitter(jitter: tuple[float, float]) -> None:
-    _require(0 < jitter[0] <= jitter[1], "jitter", list(jitter), "two scales, 0 < low <= high")
+    require(0 < jitter[0] <= jitter[1], "jitter", list(jitter), "two scales, 0 < low <= high")

@@ -11,9 +11,16 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from pasam.errors import ParamsError
-from pasam.params import HqSamParams, PaSamParams, VariantParams
+from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
 
 T = TypeVar("T")
+
+_KINDS: dict[str, type[VariantParams]] = {
+    "hq_sam": HqSamParams,
+    "pa_sam": PaSamParams,
+    "image_adapter": ImageAdapterParams,
+}
+"""Dataclass of an entry of `models`, by its `decoder`."""
 
 DEFAULT_PATH = Path("params.yaml")
 
@@ -60,22 +67,76 @@ def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
 
 
 def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
-    """Load the entry of `models` that describes one trained model.
+    """Load what describes one trained model.
+
+    That is a whole entry of `models`, or an entry of `ablations`, which names one of `models` and
+    states what it changes of it: `{of: pa_sam, change: {mining: {method: none}}}`.
 
     Raises:
-        ParamsError: There is no such model, or its `decoder` is neither hq_sam nor pa_sam.
+        ParamsError: There is no such model, its `decoder` is of no known kind, it changes what its
+            original lacks, or it trains what only an ablation may.
     """
-    entry = read_params(path).get("models", {}).get(model)
-    if not isinstance(entry, dict):
-        known = sorted(read_params(path).get("models", {}))
-        raise ParamsError(f"{path}: models has no '{model}'. Known models: {known}.")
-    kinds: dict[str, type[VariantParams]] = {"hq_sam": HqSamParams, "pa_sam": PaSamParams}
-    decoder = entry.get("decoder")
-    if decoder not in kinds:
+    content = read_params(path)
+    models, ablations = mapping(content, "models", path), mapping(content, "ablations", path)
+    if model in models and model in ablations:
+        raise ParamsError(f"{path}: '{model}' is in models and in ablations; rename one of them.")
+    if model in models:
+        name, entry = f"models.{model}", models[model]
+    elif model in ablations:
+        name, entry = f"ablations.{model}", _changed(ablations[model], model, models, path)
+    else:
         raise ParamsError(
-            f"{path}: models.{model}.decoder is {decoder!r}, expected one of {sorted(kinds)}."
+            f"{path}: models has no '{model}'. Known models: {sorted(models)}; "
+            f"ablations: {sorted(ablations)}."
         )
-    return load_section(kinds[decoder], f"models.{model}", path)
+    decoder = entry.get("decoder") if isinstance(entry, dict) else None
+    if decoder not in _KINDS:
+        raise ParamsError(f"{path}: {name}.decoder is {decoder!r}, expected one of {[*_KINDS]}.")
+    variant = typing.cast(VariantParams, _build(_KINDS[decoder], entry, name, path))
+    if model in models and isinstance(variant, PaSamParams) and variant.trains == "everything":
+        raise ParamsError(
+            f"{path}: {name}.trains is 'everything', which leaves no base to put an adapter on. "
+            "Expected adapter, mask_head or decoder here; everything can be an ablation."
+        )
+    return variant
+
+
+def mapping(content: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """Return a section that holds entries by name.
+
+    Raises:
+        ParamsError: It is missing, or something else.
+    """
+    section = content.get(name)
+    if not isinstance(section, dict):
+        raise ParamsError(f"{path}: section '{name}' is {section!r}, expected a mapping of names.")
+    return section
+
+
+def _changed(ablation: Any, name: str, models: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Resolve an ablation: the entry that it is of, with its changes made."""
+    known = set(ablation) if isinstance(ablation, dict) else None
+    if known != {"of", "change"}:
+        raise ParamsError(f"{path}: ablations.{name} is {ablation!r}, expected 'of' and 'change'.")
+    original = ablation["of"]
+    if original not in models:
+        raise ParamsError(
+            f"{path}: ablations.{name}.of is {original!r}, expected one of {sorted(models)}."
+        )
+    return _merged(models[original], ablation["change"], f"ablations.{name}.change", path)
+
+
+def _merged(original: Any, change: Any, name: str, path: Path) -> dict[str, Any]:
+    if not isinstance(original, dict) or not isinstance(change, dict):
+        raise ParamsError(f"{path}: {name} is {change!r}, but it changes {original!r}.")
+    unknown = [key for key in change if key not in original]
+    if unknown:
+        raise ParamsError(
+            f"{path}: {name} has unknown {unknown}; what can be changed is {sorted(original)}."
+        )
+    inner = {k: v for k, v in change.items() if isinstance(original[k], dict)}
+    nested = {k: _merged(original[k], v, f"{name}.{k}", path) for k, v in inner.items()}
+    return {**original, **change, **nested}
 
 
 def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:

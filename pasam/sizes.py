@@ -16,7 +16,7 @@ from pasam.params import (
     ReportParams,
     TrainParams,
 )
-from pasam.params_file import DEFAULT_PATH, load_section, load_variant, read_params
+from pasam.params_file import DEFAULT_PATH, load_section, load_variant, mapping, read_params
 
 FOLDER = Path("params")
 
@@ -29,7 +29,9 @@ SECTIONS: dict[str, type] = {
     "evaluate": EvaluateParams,
     "report": ReportParams,
 }
-"""Dataclass of every section but `models`, whose entries are told apart by their decoder."""
+"""Dataclass of every section but `VARIANTS`, whose entries are told apart by their decoder."""
+
+VARIANTS = ("models", "ablations")
 
 
 def known_sizes(folder: Path = FOLDER) -> list[str]:
@@ -45,10 +47,10 @@ def validate(path: Path = DEFAULT_PATH) -> None:
             names a model that `models` lacks.
     """
     content = read_params(path)
-    unknown = sorted(str(key) for key in content if key not in {*SECTIONS, "models"})
+    unknown = sorted(str(key) for key in content if key not in {*SECTIONS, *VARIANTS})
     if unknown:
         raise ParamsError(
-            f"{path} has unknown sections {unknown}. It must have exactly {[*SECTIONS, 'models']}."
+            f"{path} has unknown sections {unknown}. It must have exactly {[*SECTIONS, *VARIANTS]}."
         )
     for name, section in SECTIONS.items():
         load_section(section, name, path)
@@ -57,7 +59,7 @@ def validate(path: Path = DEFAULT_PATH) -> None:
         raise ParamsError(
             f"{path}: models is {models!r}, expected a mapping with one model or more."
         )
-    for model in models:
+    for model in (*models, *mapping(content, "ablations", path)):
         load_variant(model, path)
     strangers = sorted(set(load_section(EvaluateParams, "evaluate", path).models) - set(models))
     if strangers:

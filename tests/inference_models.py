@@ -6,24 +6,13 @@ import cv2
 import numpy as np
 import torch
 from small_world import small_base
+from variants import hq_sam, pa_sam
 
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.modeling.build import build_decoder
 from pasam.modeling.segmenter import Segmenter
-from pasam.params import HqSamParams, PaSamParams
 
-VARIANTS = {
-    "hq_sam": HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds"),
-    "pa_sam": PaSamParams(
-        decoder="pa_sam",
-        epochs=1,
-        lr_drop_every=1,
-        prompts="effective",
-        gradient="reference",
-        mining_points=4,
-        mining_from_epoch=0,
-    ),
-}
+VARIANTS = {"hq_sam": hq_sam(), "pa_sam": pa_sam()}
 KINDS = ("sam", *VARIANTS)
 BASE = "0123456789abcdef"
 

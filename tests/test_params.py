@@ -22,8 +22,6 @@ SECTIONS = {
     params.PretrainParams: CONTENT["pretrain"] | {"phases": PHASES},
     params.EmbedParams: CONTENT["embed"],
     params.TrainParams: CONTENT["train"],
-    params.HqSamParams: CONTENT["models"]["hq_sam"],
-    params.PaSamParams: CONTENT["models"]["pa_sam"],
     params.EvaluateParams: CONTENT["evaluate"],
     params.ReportParams: CONTENT["report"],
 }
@@ -34,8 +32,6 @@ AT_LEAST_ONE = {
     params.PretrainParams: ["prompts_per_image", "warmup_steps", "checkpoint_every"],
     params.EmbedParams: ["batch_size"],
     params.TrainParams: ["batch_size", "devices"],
-    params.HqSamParams: ["epochs", "lr_drop_every"],
-    params.PaSamParams: ["epochs", "lr_drop_every", "mining_points"],
     params.EvaluateParams: ["batch_size"],
     params.ReportParams: ["draws", "figure_rows"],
 }  # fmt: skip
@@ -46,7 +42,6 @@ AT_LEAST_ZERO = {
     ],
     params.EmbedParams: ["views", "seed"],
     params.TrainParams: ["seed", "workers"],
-    params.PaSamParams: ["mining_from_epoch"],
     params.ReportParams: ["seed"],
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -124,8 +124,8 @@ def test_an_impossible_value_of_a_nested_section_is_quoted_with_its_whole_key(co
 
 
 def test_an_impossible_value_of_a_model_is_quoted_with_its_whole_key(content, write):
-    content["models"]["pa_sam"]["mining_points"] = 0
-    with pytest.raises(ParamsError, match=r": models\.pa_sam\.mining_points is 0, expected 1 or m"):
+    content["models"]["pa_sam"]["mining"]["points"] = 0
+    with pytest.raises(ParamsError, match=r": models\.pa_sam\.mining\.points is 0, expected 1 or"):
         load_variant("pa_sam", write(content))
 
 
@@ -160,6 +160,81 @@ def test_the_decoder_decides_a_variants_keys(model, cls, root):
 def test_an_unknown_model_lists_the_known_ones(content, write):
     with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'pa_sa"):
         load_variant("pa", write(content))
+
+
+def ablated(content, write, **entry):
+    content["ablations"]["some"] = entry
+    return write(content)
+
+
+def test_an_ablation_is_its_original_with_its_change(content, write):
+    change = {"epochs": 9, "mining": {"points": 2}, "adapter": {"dense": False}}
+    path = ablated(content, write, of="pa_sam", change=change)
+    original, changed = load_variant("pa_sam", path), load_variant("some", path)
+    assert changed == replace(
+        original,
+        epochs=9,
+        mining=replace(original.mining, points=2),
+        adapter=replace(original.adapter, dense=False),
+    )
+
+
+def test_an_ablation_that_changes_nothing_is_its_original(content, write):
+    path = ablated(content, write, of="pa_sam", change={})
+    assert load_variant("some", path) == load_variant("pa_sam", path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"of": "pa_sam"}, "ablations.some is {'of': 'pa_sam'}, expected 'of' and 'change'."),
+        ({"of": "pa", "change": {}}, "ablations.some.of is 'pa', expected one of ['hq_sam', "),
+        ({"of": "pa_sam", "change": None}, "ablations.some.change is None, but it changes {"),
+        (
+            {"of": "pa_sam", "change": {"minning": {}}},
+            "ablations.some.change has unknown ['minning']; what can be changed is ['adapter', ",
+        ),
+        (
+            {"of": "pa_sam", "change": {"mining": {"point": 3}}},
+            "ablations.some.change.mining has unknown ['point']; what can be changed is ['from_",
+        ),
+        (
+            {"of": "pa_sam", "change": {"mining": 3}},
+            "ablations.some.change.mining is 3, but it changes {'from_epoch': 1, 'method'",
+        ),
+        (
+            {"of": "pa_sam", "change": {"adapter": {"tokens": False}}},
+            "ablations.some.mining.method is 'gumbel', expected 'none' where adapter.tokens is",
+        ),
+        (
+            {"of": "pa_sam", "change": {"gradient": "none"}},
+            "ablations.some.gradient is 'none', expected one of ['reference', 'image'].",
+        ),
+    ],
+)
+def test_a_wrong_ablation_is_told_by_its_key(entry, message, content, write):
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        load_variant("some", ablated(content, write, **entry))
+
+
+def test_a_name_is_either_a_models_or_an_ablations(content, write):
+    content["ablations"]["pa_sam"] = {"of": "pa_sam", "change": {}}
+    with pytest.raises(ParamsError, match="'pa_sam' is in models and in ablations"):
+        load_variant("pa_sam", write(content))
+
+
+def test_only_an_ablation_may_train_everything(content, write):
+    path = ablated(content, write, of="pa_sam", change={"trains": "everything"})
+    assert load_variant("some", path).trains == "everything"
+    content["models"]["pa_sam"]["trains"] = "everything"
+    with pytest.raises(ParamsError, match=r"models\.pa_sam\.trains is 'everything', which leaves"):
+        load_variant("pa_sam", write(content))
+
+
+def test_a_missing_list_of_ablations_is_told(content, write):
+    del content["ablations"]
+    with pytest.raises(ParamsError, match="section 'ablations' is None, expected a mapping"):
+        load_variant("pa_sam", write(content))
 
 
 def test_an_unknown_decoder_is_quoted(content, write):

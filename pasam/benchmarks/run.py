@@ -27,7 +27,7 @@ from pasam.benchmarks.scores import BOX, CLEAN, UNTRAINED, score_mask
 from pasam.data.images import read_mask
 from pasam.data.prompts import tight_box
 from pasam.errors import DataError
-from pasam.modeling.base_sam import Encoded
+from pasam.modeling.base_sam import BaseSam, Encoded
 from pasam.modeling.segmenter import Prediction, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
@@ -97,7 +97,7 @@ def evaluate_segmenter(
         for number, item in enumerate(part):
             truth = read_mask(Path(item["mask"]))
             mask = at_original_size(prediction.masks[number], truth.shape)
-            found = _predicted(mask, prediction, number, boxes[number], segmenter.base.side)
+            found = _predicted(mask, prediction, number, boxes[number], segmenter.base)
             evaluated.predictions[item["id"]] = found
             scores = score_mask(truth, mask, boundary_share=boundary_share)
             evaluated.scores.append({**_about(item, model, seed), **scores})
@@ -156,7 +156,6 @@ def _predict(
             encoded=encoded,
             image_index=torch.arange(len(rows)),
             prompts=box_prompts(boxes),
-            mining="top",
         )
     return prediction
 
@@ -166,16 +165,16 @@ def _predicted(
     prediction: Prediction,
     number: int,
     box: NDArray[np.float32],
-    side: int,
+    base: BaseSam,
 ) -> Predicted:
     """Keep what a report shows, with coordinates in pixels of the original image."""
-    scale = np.array(mask.shape[::-1], np.float32) / side  # x, y
+    scale = np.array(mask.shape[::-1], np.float32) / base.side  # x, y
     corners = (box.reshape(2, 2) + 0.5) * scale - 0.5
     box_there = np.asarray(corners.reshape(4), np.float32)
     details = prediction.details
     if details is None or details.positive is None or details.negative is None:
         return Predicted(mask=mask, box=box_there)
-    grid = details.uncertainty.shape[-1]
+    grid = base.grid
     cell = np.array(mask.shape[::-1], np.float32) / grid
 
     def centres(cells: Tensor) -> NDArray[np.float32]:

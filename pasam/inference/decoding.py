@@ -64,7 +64,6 @@ def decode(
         encoded=encoded,
         image_index=image_index,
         prompts=[dataclasses.replace(prompts, indices=here)],
-        mining="top",
     )
     masks, scores = refined.masks, refined.iou
     if not with_sam:

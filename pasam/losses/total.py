@@ -1,9 +1,12 @@
 """The training losses of PA-SAM and HQ-SAM, term by term and in total.
 
-Shapes: N masks, g the grid of image tokens, labels of H x W pixels.
+Shapes: N masks, g the grid of image tokens, h the side of the adapter's maps, labels of H x W
+pixels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +17,42 @@ from pasam.losses.mask import bce_loss, dice_loss, selected_bce_loss
 from pasam.losses.point_sampled import Draws, draw, uncertain_points, values_at
 from pasam.losses.uncertainty import uncertainty_loss
 
+BandLoss = Callable[[Tensor, Tensor], Tensor]
+"""From an uncertainty map and labels to a loss."""
+
+
+def mask_loss(*, masks: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Compute the two terms of the predicted masks alone, and their plain sum.
+
+    Args:
+        masks: Logits of the predicted masks, (N, 1, 4g, 4g).
+        label: Labels in 0..255 with soft edges, (N, H, W).
+
+    Returns:
+        `loss_mask`, `loss_dice` and their sum `loss`, each ().
+
+    Raises:
+        ShapeError: Masks and labels do not belong together.
+    """
+    _require_fit("masks", masks, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        mask, target = _at_label(masks, label), label.float() / 255
+        return total({"loss_mask": bce_loss(mask, target), "loss_dice": dice_loss(mask, target)})
+
+
+def total(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add `loss`, the plain sum of the terms."""
+    return terms | {"loss": torch.stack(list(terms.values())).sum()}
+
 
 def pa_sam_loss(
-    *, masks: Tensor, coarse: Tensor, refined: Tensor, uncertainty: Tensor, label: Tensor
+    *,
+    masks: Tensor,
+    coarse: Tensor,
+    refined: Tensor,
+    uncertainty: Tensor,
+    label: Tensor,
+    band_loss: BandLoss = uncertainty_loss,
 ) -> dict[str, Tensor]:
     """Compute PA-SAM's five terms and their plain sum.
 
@@ -26,10 +62,11 @@ def pa_sam_loss(
 
     Args:
         masks: Logits of the predicted masks, (N, 1, 4g, 4g).
-        coarse: Logits by the mask token, (N, 1, g, g).
-        refined: Logits by the refined token, (N, 1, g, g).
-        uncertainty: Probabilities, (N, 1, g, g) in [0, 1].
+        coarse: Logits by the mask token, (N, 1, h, h).
+        refined: Logits by the refined token, (N, 1, h, h).
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
         label: Labels in 0..255 with soft edges, (N, H, W).
+        band_loss: Loss of the uncertainty map; the reference's weighs all pixels alike.
 
     Returns:
         `loss_mask`, `loss_dice`, `loss_mask_final`, `loss_dice_final`, `loss_uncertain_map` and
@@ -46,15 +83,17 @@ def pa_sam_loss(
         mask, coarse, refined = (_at_label(maps, label) for maps in (masks, coarse, refined))
         unsure = (_at_label(uncertainty.detach(), label) >= 0.5).float()
         sure = 1 - unsure
-        terms = {
-            "loss_mask": bce_loss(mask, target),
-            "loss_dice": dice_loss(mask, target),
-            "loss_mask_final": selected_bce_loss(coarse, target, sure)
-            + selected_bce_loss(refined, target, unsure),
-            "loss_dice_final": dice_loss(coarse, target, sure) + dice_loss(refined, target, unsure),
-            "loss_uncertain_map": uncertainty_loss(uncertainty.float(), label),
-        }
-        return terms | {"loss": torch.stack(list(terms.values())).sum()}
+        return total(
+            {
+                "loss_mask": bce_loss(mask, target),
+                "loss_dice": dice_loss(mask, target),
+                "loss_mask_final": selected_bce_loss(coarse, target, sure)
+                + selected_bce_loss(refined, target, unsure),
+                "loss_dice_final": dice_loss(coarse, target, sure)
+                + dice_loss(refined, target, unsure),
+                "loss_uncertain_map": band_loss(uncertainty.float(), label),
+            }
+        )
 
 
 def hq_sam_loss(
@@ -86,8 +125,9 @@ def hq_sam_loss(
         points = uncertain_points(masks, draws)
         logits = values_at(masks, points)
         target = values_at(label.unsqueeze(1).float() / 255, points)
-        terms = {"loss_mask": bce_loss(logits, target), "loss_dice": dice_loss(logits, target)}
-        return terms | {"loss": torch.stack(list(terms.values())).sum()}
+        return total(
+            {"loss_mask": bce_loss(logits, target), "loss_dice": dice_loss(logits, target)}
+        )
 
 
 def _at_label(maps: Tensor, label: Tensor) -> Tensor:

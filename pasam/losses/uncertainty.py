@@ -54,18 +54,44 @@ def _spread(maps: Tensor, radius: int, *, outside: float) -> Tensor:
 def uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
     """Average the cross entropy between the uncertainty map and the band.
 
-    Reference: this resize alone puts the corners on the corners (align_corners), half a cell
-    off the other maps at the border; kept because results are compared with it.
+    The band is a few per cent of the pixels, so that most of the loss is the certain rest's. The
+    reference computes weights against that and does not use them.
 
     Args:
-        uncertainty: Probabilities, (N, 1, g, g) in [0, 1].
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
         label: Labels in 0..255, (N, H, W).
 
     Returns:
         The loss, ().
     """
+    return F.binary_cross_entropy(_at_label(uncertainty, label), uncertainty_target(label))
+
+
+def balanced_uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
+    """Average the cross entropy such that the band and the rest count alike in every mask.
+
+    Args:
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
+        label: Labels in 0..255, (N, H, W).
+
+    Returns:
+        The loss, (): half the mean over the band plus half the mean over the rest.
+    """
+    target = uncertainty_target(label)
+    each = F.binary_cross_entropy(_at_label(uncertainty, label), target, reduction="none")
+    band = (each * target).flatten(1).sum(1) / target.flatten(1).sum(1).clamp(min=1)
+    rest = (each * (1 - target)).flatten(1).sum(1) / (1 - target).flatten(1).sum(1).clamp(min=1)
+    return 0.5 * (band + rest).mean()
+
+
+def _at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
+    """Resize the map to the label's size.
+
+    Reference: this resize alone puts the corners on the corners (align_corners), half a cell
+    off the other maps at the border; kept because results are compared with it.
+    """
     resized = F.interpolate(
         uncertainty, size=label.shape[-2:], mode="bilinear", align_corners=True
     ).squeeze(1)
     # Interpolation may leave [0, 1] by a rounding error, which the cross entropy refuses.
-    return F.binary_cross_entropy(torch.clamp(resized, 0.0, 1.0), uncertainty_target(label))
+    return torch.clamp(resized, 0.0, 1.0)

@@ -7,24 +7,21 @@ from pathlib import Path
 from torch import nn
 
 from pasam.errors import CheckpointError
-from pasam.modeling import hq_mask_decoder, pa_mask_decoder
 from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.build import build_decoder
+from pasam.modeling.build import TrainedDecoder, build_decoder
 from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights, write_weights
 from pasam.modeling.freezing import digest, freeze_except
-from pasam.modeling.hq_mask_decoder import HqMaskDecoder
 from pasam.modeling.segmenter import Segmenter
-from pasam.params import VariantParams
+from pasam.params import PaSamParams, VariantParams
 
 
-def freeze_decoder(decoder: nn.Module) -> list[str]:
-    """Let the parts of HQ-SAM or PA-SAM learn that their references train, and nothing else.
+def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
+    """Let the parts of a decoder learn that its variant trains, and nothing else.
 
     Returns:
         Names of the parameters that learn.
     """
-    hq = isinstance(decoder, HqMaskDecoder)
-    return freeze_except(decoder, hq_mask_decoder.TRAINABLE if hq else pa_mask_decoder.TRAINABLE)
+    return freeze_except(decoder, decoder.trainable)
 
 
 def write_adapter(path: Path, decoder: nn.Module, *, kind: str, base: str) -> None:
@@ -40,7 +37,7 @@ def write_adapter(path: Path, decoder: nn.Module, *, kind: str, base: str) -> No
     write_weights(path, weights, metadata={"decoder": kind, "base": base})
 
 
-def load_adapter(decoder: nn.Module, path: Path, *, kind: str, base: str) -> None:
+def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:
     """Load trained tensors into a decoder that holds its base's weights.
 
     Args:
@@ -69,10 +66,16 @@ def load_adapter(decoder: nn.Module, path: Path, *, kind: str, base: str) -> Non
 
 
 def build_trainable(base: BaseSam, variant: VariantParams) -> Segmenter:
-    """Put a fresh decoder on a frozen base, with only its own parts learning."""
-    segmenter = Segmenter(base=base.requires_grad_(False), decoder=build_decoder(base, variant))
-    freeze_decoder(segmenter.decoder)
-    return segmenter
+    """Put a fresh decoder on a base, with only what the variant trains learning.
+
+    The base stays frozen unless the variant trains everything.
+    """
+    decoder = build_decoder(base.requires_grad_(False), variant)
+    freeze_decoder(decoder)
+    if isinstance(variant, PaSamParams) and variant.trains == "everything":
+        base.sam.image_encoder.requires_grad_(True)
+        base.sam.prompt_encoder.requires_grad_(True)
+    return Segmenter(base=base, decoder=decoder)
 
 
 def reload_parity(segmenter: Segmenter, variant: VariantParams, path: Path, *, base: str) -> None:

@@ -8,20 +8,34 @@ from torch import nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (repairs torchvision first)
 from pasam.errors import ParamsError
+from pasam.modeling import image_adapter, pa_mask_decoder
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.modeling.checkpoint import load_strictly, read_weights
 from pasam.modeling.hierarchical_encoder import HierarchicalEncoder
 from pasam.modeling.hq_mask_decoder import HqMaskDecoder
+from pasam.modeling.image_adapter import ImageAdaptedMaskDecoder
 from pasam.modeling.pa_mask_decoder import PaMaskDecoder
+from pasam.modeling.point_sampler import MiningMode
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-from pasam.params import HqSamParams, VariantParams
+from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
+from pasam.variant_params import MiningMethod
 from segment_anything import sam_model_registry
 from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
 OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
 SIZES = ("vit_tiny", *OFFICIAL_WIDTHS)
+
+TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
+
+PREDICTION: dict[MiningMethod, MiningMode] = {
+    "none": "none",
+    "random": "fixed",
+    "top": "top",
+    "gumbel": "top",
+}
+"""How points are mined in prediction, by how training mines them."""
 
 
 def build_base(size: str) -> BaseSam:
@@ -96,7 +110,7 @@ def load_base(size: str, checkpoint: Path) -> BaseSam:
     return base.eval().requires_grad_(False)
 
 
-def build_decoder(base: BaseSam, variant: VariantParams) -> HqMaskDecoder | PaMaskDecoder:
+def build_decoder(base: BaseSam, variant: VariantParams) -> TrainedDecoder:
     """Build a trainable decoder that starts from the base's own.
 
     Every tensor that SAM's decoder has is copied from it; the new ones keep the random values of
@@ -115,24 +129,54 @@ def build_decoder(base: BaseSam, variant: VariantParams) -> HqMaskDecoder | PaMa
         "mlp_dim": block.mlp.lin1.out_features,
     }
     hidden = own.iou_prediction_head.layers[0].out_features
-    decoder: HqMaskDecoder | PaMaskDecoder
+    decoder = _decoder(variant, base, shape, hidden)
+    decoder.load_state_dict({**decoder.state_dict(), **own.state_dict()})
+    return decoder
+
+
+def _decoder(
+    variant: VariantParams, base: BaseSam, shape: dict[str, int], hidden: int
+) -> TrainedDecoder:
     if isinstance(variant, HqSamParams):
-        decoder = HqMaskDecoder(
+        return HqMaskDecoder(
             transformer_dim=base.dim,
             transformer=TwoWayTransformer(**shape),
             early_dim=base.early_dim,
             iou_head_hidden_dim=hidden,
         )
-    else:
-        decoder = PaMaskDecoder(
+    if isinstance(variant, ImageAdapterParams):
+        head = pa_mask_decoder.MASK_HEAD if variant.trains == "mask_head" else ()
+        return ImageAdaptedMaskDecoder(
             transformer_dim=base.dim,
-            transformer=AdaptedTwoWayTransformer(**shape),
+            transformer=TwoWayTransformer(**shape),
             gradient=variant.gradient,
-            mining_points=variant.mining_points,
+            trainable=(*head, *image_adapter.ADAPTER),
             iou_head_hidden_dim=hidden,
         )
-    decoder.load_state_dict({**decoder.state_dict(), **own.state_dict()})
-    return decoder
+    return PaMaskDecoder(
+        transformer_dim=base.dim,
+        transformer=AdaptedTwoWayTransformer(**shape),
+        gradient=variant.gradient,
+        mining_points=variant.mining.points,
+        score_scale=variant.mining.score_scale,
+        temperature=variant.mining.temperature,
+        predicts_by=PREDICTION[variant.mining.method],
+        parts=variant.adapter,
+        trainable=trained_prefixes(variant),
+        iou_head_hidden_dim=hidden,
+    )
+
+
+def trained_prefixes(variant: PaSamParams) -> tuple[str, ...]:
+    """Name what learns of a PA-SAM's decoder, by prefixes of its parameters' names."""
+    quality = pa_mask_decoder.QUALITY_HEAD if variant.quality_head == "trained" else ()
+    parts = {
+        "adapter": pa_mask_decoder.ADAPTER,
+        "mask_head": pa_mask_decoder.TRAINABLE,
+        "decoder": ("",),
+        "everything": ("",),
+    }
+    return (*parts[variant.trains], *quality)
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

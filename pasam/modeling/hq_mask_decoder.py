@@ -52,6 +52,8 @@ class HqMaskDecoder(SamMaskDecoder):
         iou_head_hidden_dim: Hidden width of SAM's iou head.
     """
 
+    trainable = TRAINABLE
+
     def __init__(
         self,
         *,

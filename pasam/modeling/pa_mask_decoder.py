@@ -6,50 +6,53 @@ image tokens, k mined points of each sign.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.guiding_embedding import EdgeMode, guiding_conv, guiding_input
-from pasam.modeling.point_sampler import gumbel_noise
-from pasam.modeling.prompt_adapter import AdapterOutput, Mining, PromptAdapter
+from pasam.modeling.point_sampler import MiningMode, PickMode, Picks, PointSampler
+from pasam.modeling.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput, Mining, PromptAdapter
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.params import AdapterParams
 
-MiningMode = Literal["none", "gumbel", "top"]
+ADAPTER = ("guiding_conv.", "prompt_adapter.")
+MASK_HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")
+QUALITY_HEAD = ("iou_prediction_head.",)
 
-TRAINABLE = (
-    "mask_tokens.",
-    "output_upscaling.",
-    "output_hypernetworks_mlps.",
-    "guiding_conv.",
-    "prompt_adapter.",
-)
-"""Prefixes of the parameters that are trained; the rest is SAM's and stays frozen."""
+TRAINABLE = (*MASK_HEAD, *ADAPTER)
+"""Prefixes of the parameters that the reference trains; the rest is SAM's and stays frozen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PaPrediction:
-    """What PA-SAM predicts for N prompts."""
+class MaskPrediction:
+    """Masks of N prompts."""
 
     masks: Tensor
     """The prediction: mask logits, (N, 1, 4g, 4g)."""
     iou: Tensor
-    """SAM's predicted IoU of its four masks, (N, 4), or of the chosen one with multimask, (N, 1).
+    """Predicted IoU of SAM's four masks, (N, 4), or of the chosen one with multimask, (N, 1).
 
-    The head is frozen while the masks change, so it ranks no better than SAM's.
+    The reference's head is frozen while the masks change, so it ranks no better than SAM's.
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaPrediction(MaskPrediction):
+    """What PA-SAM predicts for N prompts; maps have h x h cells, g or, with finer maps, 2g."""
+
     uncertainty: Tensor
-    """Probability that the coarse mask needs the refined one, (N, 1, g, g) in [0, 1]."""
+    """Probability that the coarse mask needs the refined one, (N, 1, h, h) in [0, 1]."""
     final: Tensor
-    """Refined logits where uncertain, coarse ones elsewhere, (N, 1, g, g); for inspection."""
+    """Refined logits where uncertain, coarse ones elsewhere, (N, 1, h, h); for inspection."""
     coarse: Tensor
-    """Mask logits by the mask token, (N, 1, g, g)."""
+    """Mask logits by the mask token, (N, 1, h, h)."""
     refined: Tensor
-    """Mask logits by the refined token, (N, 1, g, g)."""
+    """Mask logits by the refined token, (N, 1, h, h)."""
     positive: Tensor | None
     """Cells (row * g + column) of the positive points, (N, k) int64; None without mining."""
     negative: Tensor | None
@@ -59,11 +62,18 @@ class PaPrediction:
 class PaMaskDecoder(SamMaskDecoder):
     """SAM's mask decoder with the prompt adapter in its transformer's last block.
 
+    All that has a default is the reference's choice.
+
     Args:
         transformer_dim: Channels C.
         transformer: The adapted two-way transformer.
         gradient: Which edges guide the adapter, see `edge_channel`.
         mining_points: Hard points k of each sign.
+        score_scale: Factor of the mining score beside Gumbel noise.
+        temperature: Temperature of the Gumbel relaxation.
+        predicts_by: How points are mined in prediction.
+        parts: Which parts the adapter has.
+        trainable: Prefixes of the parameters that are trained.
         iou_head_hidden_dim: Hidden width of SAM's iou head.
     """
 
@@ -74,6 +84,11 @@ class PaMaskDecoder(SamMaskDecoder):
         transformer: AdaptedTwoWayTransformer,
         gradient: EdgeMode,
         mining_points: int,
+        score_scale: float = 1.0,
+        temperature: float = 1.0,
+        predicts_by: MiningMode = "top",
+        parts: AdapterParams = WHOLE,
+        trainable: tuple[str, ...] = TRAINABLE,
         iou_head_hidden_dim: int = 256,
     ) -> None:
         super().__init__(
@@ -81,10 +96,18 @@ class PaMaskDecoder(SamMaskDecoder):
             transformer=transformer,
             iou_head_hidden_dim=iou_head_hidden_dim,
         )
-        self.mining_points = mining_points
+        self.sampler = PointSampler(
+            points=mining_points, score_scale=score_scale, temperature=temperature
+        )
+        self.predicts_by: MiningMode = predicts_by
+        self.trainable = trainable
         self.gradient: EdgeMode = gradient
         self.guiding_conv = guiding_conv(transformer_dim)
-        self.prompt_adapter = PromptAdapter(dim=transformer_dim, num_heads=transformer.num_heads)
+        self.prompt_adapter = PromptAdapter(
+            dim=transformer_dim, num_heads=transformer.num_heads, parts=parts
+        )
+        if not parts.any():
+            del self.guiding_conv
 
     def guiding(self, images: Tensor, grid: int) -> Tensor:
         """Make the guiding embedding of images; it serves all their prompts.
@@ -94,10 +117,27 @@ class PaMaskDecoder(SamMaskDecoder):
             grid: Grid g of the image tokens.
 
         Returns:
-            Guiding embedding, row by row, (B, g*g, C).
+            Guiding embedding, row by row, (B, g*g, C); zeros for an adapter without parts.
         """
+        if not self.prompt_adapter.parts.any():
+            return images.new_zeros(len(images), grid**2, self.transformer_dim)
         maps: Tensor = self.guiding_conv(guiding_input(images, grid, self.gradient))
         return maps.flatten(2).transpose(1, 2)
+
+    def detail(self, images: Tensor, grid: int) -> Tensor | None:
+        """Make what finer maps need of images, from half way through the guiding network.
+
+        Args:
+            images: Normalised images, (B, 3, S, S).
+            grid: Grid g of the image tokens.
+
+        Returns:
+            Guiding features at twice the grid, (B, C/4, 2g, 2g), or None for maps on the grid.
+        """
+        if self.prompt_adapter.finer_maps is None:
+            return None
+        half_way: Tensor = self.guiding_conv[:3](guiding_input(images, grid, self.gradient))
+        return half_way
 
     def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine
         self,
@@ -108,12 +148,13 @@ class PaMaskDecoder(SamMaskDecoder):
         dense: Tensor,
         image_index: Tensor,
         guiding: Tensor,
+        detail: Tensor | None = None,
         point_embeddings: Tensor,
         mining: MiningMode,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
         multimask: bool = False,
-    ) -> PaPrediction:
+    ) -> MaskPrediction:
         """Predict the masks of N prompts of B images.
 
         Args:
@@ -123,17 +164,18 @@ class PaMaskDecoder(SamMaskDecoder):
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
             guiding: What `guiding` makes of the images, (B, g*g, C).
+            detail: What `detail` makes of the images.
             point_embeddings: The prompt encoder's embeddings of a background and a foreground
                 point, (2, C).
             mining: "none" adds no points; "gumbel" samples them, for training; "top" takes the
-                highest scores, for prediction.
+                highest scores, for prediction; "random" and "fixed" ignore the scores.
             generator: Source of the Gumbel noise; torch's global one when None.
             noise: Gumbel noise that is already drawn, (N, 2, g*g), positive sample first.
             multimask: Give the better of masks 1 and 2 in place of mask 0.
                 Reference: its slice drops mask 3; kept because its results are compared with.
 
         Returns:
-            The masks and the adapter's own maps.
+            The masks and, if the adapter makes maps, a `PaPrediction` with them.
 
         Raises:
             ShapeError: Prompts, index and images do not fit together, or the grid has fewer
@@ -141,38 +183,48 @@ class PaMaskDecoder(SamMaskDecoder):
         """
         source = self.image_side(image_embeddings, dense, image_index)
         grid = source.shape[-1]
-        if mining == "gumbel" and noise is None:
-            noise = gumbel_noise(len(sparse), grid**2, generator=generator, device=source.device)
-        how = Mining(
-            points=self.mining_points,
-            point_embeddings=point_embeddings,
-            noise=noise if mining == "gumbel" else None,
-        )
+        how = None
+        if mining != "none":
+            if noise is None:
+                noise = self.sampler.noise(
+                    mining, len(sparse), grid**2, generator=generator, device=source.device
+                )
+            how = Mining(
+                pick=partial(_pick, self.sampler, mining, noise), point_embeddings=point_embeddings
+            )
         adapt = partial(
             self.prompt_adapter,
             guiding=guiding[image_index],
-            mining=None if mining == "none" else how,
+            detail=None if detail is None else detail[image_index],
+            mining=how,
         )
         tokens, keys, adapted = self.transformer(source, image_pe, self.tokens(sparse), adapt)
         masks = self.sam_masks(tokens, self.upscale(keys, grid))
-        iou = self.iou_prediction_head(tokens[:, 0])
+        # Detached, so that a quality head that learns changes no mask.
+        iou = self.iou_prediction_head(tokens[:, 0].detach())
         if multimask:
             masks, iou = self.best_of(masks[:, 1:3], iou[:, 1:3])
-        return _prediction(masks[:, :1], iou, adapted, grid)
+        return _prediction(masks[:, :1], iou, adapted)
 
 
-def _prediction(masks: Tensor, iou: Tensor, adapted: AdapterOutput, grid: int) -> PaPrediction:
-    uncertainty, coarse, refined = (
-        flat.reshape(-1, 1, grid, grid)
-        for flat in (adapted.uncertainty, adapted.coarse, adapted.refined)
-    )
+def _pick(
+    sampler: PointSampler, mode: PickMode, noise: Tensor | None, scores: Tensor, sign: int
+) -> Picks:
+    return sampler.pick(mode, scores, None if noise is None else noise[:, sign])
+
+
+def _prediction(masks: Tensor, iou: Tensor, adapted: AdapterOutput) -> MaskPrediction:
+    if adapted.maps is None:
+        return MaskPrediction(masks=masks, iou=iou)
+    side = math.isqrt(adapted.maps.coarse.shape[1])
+    maps = AdapterMaps(*(flat.reshape(-1, 1, side, side) for flat in adapted.maps))
     return PaPrediction(
         masks=masks,
         iou=iou,
-        uncertainty=uncertainty,
-        final=torch.where(uncertainty >= 0.5, refined, coarse),
-        coarse=coarse,
-        refined=refined,
+        uncertainty=maps.uncertainty,
+        final=torch.where(maps.uncertainty >= 0.5, maps.refined, maps.coarse),
+        coarse=maps.coarse,
+        refined=maps.refined,
         positive=adapted.positive,
         negative=adapted.negative,
     )

@@ -1,11 +1,13 @@
 """The prompt adapter: finer dense and sparse prompts out of the decoder's own tokens.
 
-Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens, k mined points of
-each sign. PA-SAM, section 3.2 (adapter) and 3.3 (hard point mining).
+Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens, maps of h x h cells
+(h = g, or 2g with finer maps), k mined points of each sign. PA-SAM, section 3.2 (adapter) and 3.3
+(hard point mining).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,41 +15,51 @@ import torch
 from torch import Tensor, nn
 
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
-from pasam.modeling.point_sampler import Picks, gumbel_picks, top_picks
+from pasam.modeling.finer_maps import FinerMaps, to_grid
+from pasam.modeling.point_sampler import Picks
+from pasam.params import AdapterParams
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import Attention
 
 MASK_ROW = 1
 """Row of the first mask token, behind the iou token."""
 
+WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid")
+"""The reference's adapter."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mining:
     """How hard points are mined."""
 
-    points: int
-    """Points k of each sign."""
+    pick: Callable[[Tensor, int], Picks]
+    """From scores, (N, g*g), and a sign, 0 for positive and 1 for negative, to cells."""
     point_embeddings: Tensor
     """The prompt encoder's embeddings of a background and a foreground point, (2, C)."""
-    noise: Tensor | None
-    """Gumbel noise of the positive and the negative sample, (N, 2, g*g); None takes the top."""
+
+
+class AdapterMaps(NamedTuple):
+    """What the mask token and the two new tokens see."""
+
+    uncertainty: Tensor
+    """Probability that the coarse mask needs the refined one, (N, h*h) in [0, 1]."""
+    coarse: Tensor
+    """Mask logits by the mask token, (N, h*h)."""
+    refined: Tensor
+    """Mask logits by the refined token, (N, h*h)."""
 
 
 class AdapterOutput(NamedTuple):
     """What the adapter hands to the decoder and what it is trained on."""
 
     tokens: Tensor
-    """Adapted tokens, (N, n, C) or, with mined points, (N, n + 2k, C)."""
+    """What is added to the tokens, (N, n, C) or, with mined points, (N, n + 2k, C)."""
     dense: Tensor
-    """Adapted image tokens, the refined dense prompt, (N, g*g, C)."""
+    """What is added to the image tokens, the refined dense prompt, (N, g*g, C)."""
     query_pe: Tensor
     """Position code of the tokens, of the shape of `tokens`."""
-    uncertainty: Tensor
-    """Probability that the coarse mask needs the refined one, (N, g*g) in [0, 1]."""
-    coarse: Tensor
-    """Mask logits by the mask token, (N, g*g)."""
-    refined: Tensor
-    """Mask logits by the refined token, (N, g*g)."""
+    maps: AdapterMaps | None
+    """Its maps; None without the uncertain and the refined token."""
     positive: Tensor | None
     """Cells of the positive points, ascending, (N, k) int64; None without mining."""
     negative: Tensor | None
@@ -60,11 +72,21 @@ class PromptAdapter(nn.Module):
     Args:
         dim: Channels C; a multiple of 4.
         num_heads: Heads of the cross attention.
+        parts: Which parts it has. It is built whole and then cut, so that what is left starts
+            from the same random values as in the whole.
         attention_downsample_rate: Factor by which the cross attention is narrower than C.
     """
 
-    def __init__(self, *, dim: int, num_heads: int, attention_downsample_rate: int = 2) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        parts: AdapterParams = WHOLE,
+        attention_downsample_rate: int = 2,
+    ) -> None:
         super().__init__()
+        self.parts = parts
         self.static_uncertain_token = nn.Embedding(1, dim)
         self.static_refined_token = nn.Embedding(1, dim)
         self.uncertain_mlp = MLP(2 * dim, dim // 4, dim, 3)
@@ -72,6 +94,12 @@ class PromptAdapter(nn.Module):
         self.cross_attn_token_to_image = Attention(
             dim, num_heads, downsample_rate=attention_downsample_rate
         )
+        self.finer_maps = FinerMaps(dim) if parts.maps == "double" else None
+        if not parts.tokens:
+            del self.static_uncertain_token, self.static_refined_token
+            del self.uncertain_mlp, self.refined_mlp
+        if not (parts.tokens or parts.sparse):
+            del self.cross_attn_token_to_image
 
     def forward(
         self,
@@ -81,6 +109,7 @@ class PromptAdapter(nn.Module):
         key_pe: Tensor,
         *,
         guiding: Tensor,
+        detail: Tensor | None = None,
         mining: Mining | None,
     ) -> AdapterOutput:
         """Adapt the prompt.
@@ -91,39 +120,50 @@ class PromptAdapter(nn.Module):
             query_pe: Position code of the tokens, (N, n, C).
             key_pe: Position code of the grid, (1 or N, g*g, C).
             guiding: Guiding embedding of each prompt's image, (N, g*g, C).
+            detail: Guiding features at twice the grid, (N, C/4, 2g, 2g), for finer maps.
             mining: How hard points are mined; None adds no points.
 
         Returns:
-            Adapted tokens, image tokens and position codes, and the adapter's own maps.
+            What is added to tokens, image tokens and position codes, and the adapter's own maps.
         """
-        dense = guiding * keys
-        attended = self.cross_attn_token_to_image(q=tokens + query_pe, k=dense + key_pe, v=dense)
-        mask_token = attended[:, MASK_ROW]
-        uncertain_token = self._mix(self.uncertain_mlp, self.static_uncertain_token, mask_token)
-        refined_token = self._mix(self.refined_mlp, self.static_refined_token, mask_token)
-        adapted = AdapterOutput(
-            tokens=torch.cat(
-                [attended[:, :MASK_ROW], refined_token[:, None], attended[:, MASK_ROW + 1 :]], dim=1
-            ),
-            dense=dense,
-            query_pe=query_pe,
-            uncertainty=_project(dense, uncertain_token).sigmoid(),
-            coarse=_project(dense, mask_token),
-            refined=_project(dense, refined_token),
-            positive=None,
-            negative=None,
-        )
+        parts = self.parts
+        consistent = guiding * keys
+        change, maps = torch.zeros_like(tokens), None
+        if parts.sparse or parts.tokens:
+            attended = self.cross_attn_token_to_image(
+                q=tokens + query_pe, k=consistent + key_pe, v=consistent
+            )
+            change = attended if parts.sparse else change
+        if parts.tokens:
+            mask_token = attended[:, MASK_ROW]
+            uncertain_token = self._mix(self.uncertain_mlp, self.static_uncertain_token, mask_token)
+            refined_token = self._mix(self.refined_mlp, self.static_refined_token, mask_token)
+            change = torch.cat(
+                [change[:, :MASK_ROW], refined_token[:, None], change[:, MASK_ROW + 1 :]], dim=1
+            )
+            seen = consistent
+            if self.finer_maps is not None:
+                assert detail is not None, "finer maps need the guiding features at twice the grid"
+                seen = self.finer_maps(consistent, detail)
+            maps = AdapterMaps(
+                uncertainty=self._project(seen, uncertain_token).sigmoid(),
+                coarse=self._project(seen, mask_token),
+                refined=self._project(seen, refined_token),
+            )
+        dense = consistent if parts.dense else torch.zeros_like(keys)
+        adapted = AdapterOutput(change, dense, query_pe, maps, positive=None, negative=None)
         return adapted if mining is None else _with_points(adapted, keys + dense, key_pe, mining)
+
+    def _project(self, seen: Tensor, token: Tensor) -> Tensor:
+        """Say how much each cell, (N, h*h, .), is like a token, (N, C): logits, (N, h*h)."""
+        fitting = token if self.finer_maps is None else self.finer_maps.shrink(token)
+        return (seen @ fitting.unsqueeze(-1)).squeeze(-1)
 
     @staticmethod
     def _mix(mlp: nn.Module, static: nn.Embedding, mask_token: Tensor) -> Tensor:
         learned = static.weight.expand(len(mask_token), -1)
         mixed: Tensor = mlp(torch.cat([learned, mask_token], dim=-1))
         return mixed
-
-
-def _project(dense: Tensor, token: Tensor) -> Tensor:
-    return (dense @ token.unsqueeze(-1)).squeeze(-1)  # (N, g*g)
 
 
 def _with_points(
@@ -140,9 +180,11 @@ def _with_points(
     Returns:
         The output with 2k more tokens, their position codes and the cells they stand for.
     """
-    scores = adapted.uncertainty * (adapted.refined.sigmoid() - adapted.coarse.sigmoid())
+    assert adapted.maps is not None, "hard points are mined from the adapter's maps"
+    uncertainty, coarse, refined = adapted.maps
+    scores = to_grid(uncertainty * (refined.sigmoid() - coarse.sigmoid()), content.shape[1])
     background, foreground = mining.point_embeddings
-    positive, negative = _pick(scores, mining, sign=0), _pick(-scores, mining, sign=1)
+    positive, negative = mining.pick(scores, 0), mining.pick(-scores, 1)
     positions = key_pe.expand_as(content)
     return adapted._replace(
         tokens=torch.cat(
@@ -159,12 +201,6 @@ def _with_points(
         positive=positive.cells,
         negative=negative.cells,
     )
-
-
-def _pick(scores: Tensor, mining: Mining, *, sign: int) -> Picks:
-    if mining.noise is None:
-        return top_picks(scores.detach(), mining.points)
-    return gumbel_picks(scores, mining.points, mining.noise[:, sign])
 
 
 def _rows(maps: Tensor, picks: Picks) -> Tensor:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from pasam.modeling.base_sam import BaseSam, Encoded
 from pasam.modeling.hq_mask_decoder import HqMaskDecoder
-from pasam.modeling.pa_mask_decoder import MiningMode, PaMaskDecoder, PaPrediction
+from pasam.modeling.image_adapter import ImageAdaptedMaskDecoder
+from pasam.modeling.pa_mask_decoder import PaMaskDecoder, PaPrediction
+from pasam.modeling.point_sampler import MiningMode
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
 
 # Shapes: B images, N prompts, k points, m = 4g mask pixels a side, g grid cells a side.
@@ -40,21 +42,25 @@ class Prediction:
     masks: Tensor
     """Mask logits, (N, 1, m, m)."""
     iou: Tensor
-    """What the iou head says of SAM's first mask, (N, 1); of a refined mask it knows nothing."""
+    """What the iou head says of SAM's first mask, (N, 1); of a refined mask it knows
+    nothing, unless it was trained on it."""
     details: PaPrediction | None
-    """PA-SAM's own maps and points, in the order of the prompts; None for other decoders."""
+    """PA-SAM's own maps and points, in the order of the prompts; None where there are no maps."""
 
 
 class Segmenter(nn.Module):
     """A frozen base and a decoder on it.
 
     Args:
-        base: The SAM; its encoders stay as they are.
-        decoder: What predicts masks: SAM's own decoder, HQ-SAM's or PA-SAM's.
+        base: The SAM; its encoders stay as they are, unless their parameters learn.
+        decoder: What predicts masks: SAM's own decoder, HQ-SAM's, PA-SAM's or the image adapter's.
     """
 
     def __init__(
-        self, *, base: BaseSam, decoder: SamMaskDecoder | HqMaskDecoder | PaMaskDecoder
+        self,
+        *,
+        base: BaseSam,
+        decoder: SamMaskDecoder | HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder,
     ) -> None:
         super().__init__()
         self.base = base
@@ -73,21 +79,23 @@ class Segmenter(nn.Module):
         encoded: Encoded | None,
         image_index: Tensor,
         prompts: Sequence[Prompts],
-        mining: MiningMode,
+        mining: MiningMode | None = None,
         generator: torch.Generator | None = None,
     ) -> Prediction:
         """Predict the masks of N prompts of B images, whatever kinds of prompt they are.
 
         Args:
             images: Pixels, uint8 (B, 3, S, S).
-            encoded: What the frozen encoder said of them, or None to run it now.
+            encoded: What the frozen encoder said of them, or None to run it now. An encoder that
+                learns always runs.
             image_index: Image of each prompt, int64 (N,).
             prompts: The prompts by kind; together they hold each place 0..N-1 once.
-            mining: How PA-SAM mines hard points; others ignore it.
+            mining: How PA-SAM mines hard points; None as it does in prediction.
             generator: Source of PA-SAM's Gumbel noise.
         """
-        if encoded is None:
-            with torch.no_grad():
+        learns = any(p.requires_grad for p in self.base.sam.image_encoder.parameters())
+        if encoded is None or learns:
+            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
                 encoded = self.base.encode(images)
         inputs = {
             "image_embeddings": encoded.embedding,
@@ -104,10 +112,17 @@ class Segmenter(nn.Module):
         details = [part.details for part in parts if part.details is not None]
         return Prediction(masks, iou, details=_join(details, back) if details else None)
 
-    def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor]:
+    def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
         """Compute what the decoder needs of the images, once for all their prompts."""
         if isinstance(self.decoder, PaMaskDecoder):
-            return {"guiding": self.decoder.guiding(self.base.normalise(images), self.base.grid)}
+            normalised, grid = self.base.normalise(images), self.base.grid
+            return {
+                "guiding": self.decoder.guiding(normalised, grid),
+                "detail": self.decoder.detail(normalised, grid),
+            }
+        if isinstance(self.decoder, ImageAdaptedMaskDecoder):
+            normalised = self.base.normalise(images)
+            return {"image_embeddings": self.decoder.adapted(encoded.embedding, normalised)}
         if isinstance(self.decoder, HqMaskDecoder):
             return {"details": self.decoder.details(encoded.embedding, encoded.early)}
         return {}
@@ -117,7 +132,7 @@ class Segmenter(nn.Module):
         inputs: dict[str, Any],
         image_index: Tensor,
         group: Prompts,
-        mining: MiningMode,
+        mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
         sparse, dense = self.base.embed_prompts(
@@ -128,13 +143,14 @@ class Segmenter(nn.Module):
         )
         inputs = {**inputs, "sparse": sparse, "dense": dense, "image_index": image_index}
         if isinstance(self.decoder, PaMaskDecoder):
-            details = self.decoder.decode(
+            found = self.decoder.decode(
                 **inputs,
                 point_embeddings=self.base.point_embeddings(),
-                mining=mining,
+                mining=self.decoder.predicts_by if mining is None else mining,
                 generator=generator,
             )
-            return Prediction(details.masks, details.iou[:, :1], details)
+            details = found if isinstance(found, PaPrediction) else None
+            return Prediction(found.masks, found.iou[:, :1], details)
         if isinstance(self.decoder, HqMaskDecoder):
             fine = self.decoder.decode(**inputs)
             return Prediction(fine.masks, fine.iou[:, :1], details=None)

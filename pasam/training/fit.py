@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pasam.errors import CheckpointError
-from pasam.losses.total import hq_sam_loss, pa_sam_loss
 from pasam.modeling.freezing import digest, frozen_tensors
-from pasam.modeling.pa_mask_decoder import MiningMode
+from pasam.modeling.point_sampler import MiningMode
 from pasam.modeling.segmenter import Segmenter
 from pasam.params import PaSamParams, TrainParams, VariantParams
 from pasam.progress import bar
 from pasam.training.epochs import MakeBatches
+from pasam.training.objective import objective_of
 from pasam.training.resume import Checkpointer
 from pasam.training.samples import Batch
 from pasam.training.sink import JsonlSink
@@ -41,6 +41,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.segmenter = segmenter
         self.variant = variant
+        self.objective = objective_of(variant)
 
     def forward(
         self, batch: Batch, *, mining: MiningMode, generator: torch.Generator
@@ -49,26 +50,19 @@ class TrainingStep(nn.Module):
         prediction = self.segmenter(
             images=batch.images,
             encoded=batch.encoded(),
-            image_index=torch.arange(len(batch.images), device=batch.images.device),
+            image_index=batch.image_index,
             prompts=batch.prompts,
             mining=mining,
             generator=generator,
         )
-        details = prediction.details
-        if details is None:
-            return hq_sam_loss(masks=prediction.masks, label=batch.labels, generator=generator)
-        return pa_sam_loss(
-            masks=prediction.masks,
-            coarse=details.coarse,
-            refined=details.refined,
-            uncertainty=details.uncertainty,
-            label=batch.labels,
-        )
+        return self.objective(prediction, batch.labels, generator)
 
     def mining_in(self, epoch: int) -> MiningMode:
         """Say how hard points are mined in an epoch of training."""
-        late = isinstance(self.variant, PaSamParams) and epoch >= self.variant.mining_from_epoch
-        return "gumbel" if late else "none"
+        if not isinstance(self.variant, PaSamParams):
+            return "none"
+        mining = self.variant.mining
+        return mining.method if epoch >= mining.from_epoch else "none"
 
 
 def launch(params: TrainParams) -> Fabric:
@@ -220,7 +214,7 @@ def _start(
     checkpointer: Checkpointer,
 ) -> _State:
     """Gather the state of a training that has not begun."""
-    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
+    learning = {n: p for n, p in segmenter.named_parameters() if p.requires_grad}
     optimizer = torch.optim.Adam(learning.values(), lr=rate)
     return _State(
         learning=learning,

@@ -24,7 +24,8 @@ from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view
 CROPS = 10
 """How often a crop without the object is drawn anew."""
 
-# Shapes: N masks, each with its own view, S pixels a side, g grid cells a side.
+# Shapes: B views, N masks with a prompt each, one or more of every view; S pixels a side, g grid
+# cells a side.
 
 
 @dataclass
@@ -32,11 +33,13 @@ class Batch:
     """What one step sees. Fabric moves and casts the fields in place, so it cannot be frozen."""
 
     images: Tensor
-    """Pixels of each mask's view, uint8 (N, 3, S, S)."""
+    """Pixels of the views, uint8 (B, 3, S, S)."""
     embedding: Tensor | None
-    """Image embeddings, (N, C, g, g), or None to encode now."""
+    """Image embeddings, (B, C, g, g), or None to encode now."""
     early: Tensor | None
-    """Early features, (N, E, g, g), or None to encode now."""
+    """Early features, (B, E, g, g), or None to encode now."""
+    image_index: Tensor
+    """View of each mask, int64 (N,) in [0, B)."""
     labels: Tensor
     """Labels 0..255 with soft edges, uint8 (N, S, S)."""
     prompts: list[Prompts]
@@ -54,6 +57,7 @@ class Sampling:
     """How batches are drawn."""
 
     batch_size: int
+    """Masks, each in a view of its own."""
     mix: Mix
     mask_side: int
     """Side of mask prompts, 4g."""
@@ -62,11 +66,17 @@ class Sampling:
     """Which of the training processes this is."""
     world: int = 1
     """How many training processes there are."""
+    prompts_per_mask: int = 1
+    """How many prompts are drawn for each mask, so that N is this many times B."""
 
     def mine(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """Return this process's share of step `step` of an epoch in this order."""
         first = (step * self.world + self.rank) * self.batch_size
         return order[first : first + self.batch_size]
+
+    def image_index(self, views: int) -> NDArray[np.int64]:
+        """Return the view of each prompt of a batch of so many views, (N,)."""
+        return np.repeat(np.arange(views), self.prompts_per_mask)
 
     def steps(self, samples: int) -> int:
         """Return the whole steps in an epoch of so many samples; the rest is dropped."""
@@ -101,11 +111,13 @@ class CachedBatches(Dataset[Batch]):
         labels = self.sampling.mine(self.order, step)
         rows = self.store.index["row"].to_numpy()[labels]
         rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
-        chosen = self.store.labels[labels]
+        index = self.sampling.image_index(len(labels))
+        chosen = self.store.labels[labels][index]
         return Batch(
             images=torch.from_numpy(self.store.images[rows]),
             embedding=torch.from_numpy(self.store.embedding[rows].astype(np.float32)),
             early=torch.from_numpy(self.store.early[rows].astype(np.float32)),
+            image_index=torch.from_numpy(index),
             labels=torch.from_numpy(chosen),
             prompts=prompt_tensors(chosen, self.sampling, rng),
         )
@@ -152,11 +164,13 @@ class FreshBatches(Dataset[Batch]):
             images.append(view.image)
             labels.append(view.masks[0])
         rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
-        stacked = np.stack(labels)
+        index = self.sampling.image_index(len(labels))
+        stacked = np.stack(labels)[index]
         return Batch(
             images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
             embedding=None,
             early=None,
+            image_index=torch.from_numpy(index),
             labels=torch.from_numpy(stacked),
             prompts=prompt_tensors(stacked, self.sampling, rng),
         )

@@ -36,6 +36,7 @@ def train(
     sampling = Sampling(
         batch_size=train.batch_size, mix=variant.prompts, mask_side=frozen.mask_side,
         seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
+        prompts_per_mask=variant.prompts_per_mask,
     )  # fmt: skip
     batches = batches_by_epoch(
         embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame

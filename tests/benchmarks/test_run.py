@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
+from variants import pa_sam
 
 from pasam.benchmarks.run import (
     at_original_size,
@@ -22,13 +23,9 @@ from pasam.data.prompts import tight_box
 from pasam.errors import DataError
 from pasam.modeling.build import build_decoder, build_tiny
 from pasam.modeling.segmenter import Segmenter
-from pasam.params import PaSamParams
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
-PA = PaSamParams(
-    decoder="pa_sam", epochs=1, lr_drop_every=1, prompts="effective", gradient="reference",
-    mining_points=2, mining_from_epoch=0,
-)  # fmt: skip
+PA = pa_sam(mining_points=2)
 SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
 SHARE = 0.02
 

@@ -5,7 +5,8 @@ import torch
 
 from pasam.errors import ShapeError
 from pasam.losses.point_sampled import draw
-from pasam.losses.total import hq_sam_loss, pa_sam_loss
+from pasam.losses.total import hq_sam_loss, mask_loss, pa_sam_loss, total
+from pasam.losses.uncertainty import balanced_uncertainty_loss
 
 PA_TERMS = {
     "loss_mask",
@@ -113,3 +114,33 @@ def test_parts_of_another_number_are_refused_by_name(name):
     parts[name] = parts[name][:1]
     with pytest.raises(ShapeError, match=rf"{name} must be .* got \(1, 1, .*\) and \(2, 64, 64\)"):
         pa_sam_loss(**parts, label=label_of(2, 64, 64))
+
+
+def test_the_masks_own_terms_are_those_of_the_whole():
+    parts, label = prediction(), label_of(2, 64, 64)
+    whole, alone = pa_sam_loss(**parts, label=label), mask_loss(masks=parts["masks"], label=label)
+    assert set(alone) == {"loss_mask", "loss_dice", "loss"}
+    assert all(torch.equal(alone[name], whole[name]) for name in ("loss_mask", "loss_dice"))
+    assert torch.equal(alone["loss"], alone["loss_mask"] + alone["loss_dice"])
+
+
+def test_another_band_loss_changes_that_term_alone():
+    parts, label = prediction(), label_of(2, 64, 64)
+    plain = pa_sam_loss(**parts, label=label)
+    balanced = pa_sam_loss(**parts, label=label, band_loss=balanced_uncertainty_loss)
+    assert {k for k in plain if not torch.equal(plain[k], balanced[k])} == {
+        "loss_uncertain_map", "loss",
+    }  # fmt: skip
+
+
+def test_maps_of_any_side_are_taken_at_the_labels_size():
+    parts, label = prediction(), label_of(2, 64, 64)
+    double = {
+        name: value if name == "masks" else value.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        for name, value in parts.items()
+    }
+    assert torch.isfinite(pa_sam_loss(**double, label=label)["loss"])
+
+
+def test_a_total_is_the_plain_sum():
+    assert total({"a": torch.tensor(1.0), "b": torch.tensor(2.5)})["loss"].item() == 3.5

@@ -7,7 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.losses.uncertainty import band_radius, uncertainty_loss, uncertainty_target
+from pasam.losses.uncertainty import (
+    balanced_uncertainty_loss,
+    band_radius,
+    uncertainty_loss,
+    uncertainty_target,
+)
 
 
 def eroded(mask: np.ndarray, times: int, border: int) -> np.ndarray:
@@ -73,3 +78,22 @@ def test_a_certain_mistake_costs_a_finite_amount():
 def test_a_map_of_ones_stays_a_probability_when_resized():
     label = torch.zeros(1, 37, 91, dtype=torch.uint8)
     assert torch.isfinite(uncertainty_loss(torch.ones(1, 1, 7, 7), label))
+
+
+def test_the_balanced_loss_lets_band_and_rest_count_alike():
+    label = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    label[0, 10:14, 10:14] = 255
+    target = uncertainty_target(label)
+    flat = torch.full((1, 1, 8, 8), 0.2)
+    on_band, on_rest = -torch.log(torch.tensor(0.2)), -torch.log(torch.tensor(0.8))
+    torch.testing.assert_close(balanced_uncertainty_loss(flat, label), 0.5 * (on_band + on_rest))
+    share = target.mean()
+    torch.testing.assert_close(
+        uncertainty_loss(flat, label), share * on_band + (1 - share) * on_rest
+    )
+
+
+def test_a_mask_without_a_band_costs_the_rest_alone():
+    label = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    loss = balanced_uncertainty_loss(torch.full((1, 1, 4, 4), 0.5), label)
+    assert loss.item() == pytest.approx(0.5 * 0.6931472)

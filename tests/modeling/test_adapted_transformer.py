@@ -27,13 +27,12 @@ def adding(tokens=0.0, dense=0.0, extra=0):
     """Make an adapter that adds constants and appends `extra` tokens."""
 
     def adapt(queries, keys, query_pe, _key_pe):
-        maps = torch.zeros(keys.shape[:2])
         new = torch.ones(len(queries), extra, queries.shape[-1])
         return AdapterOutput(
             tokens=torch.cat([torch.full_like(queries, tokens), new], dim=1),
             dense=torch.full_like(keys, dense),
             query_pe=torch.cat([query_pe, new], dim=1),
-            uncertainty=maps, coarse=maps, refined=maps, positive=None, negative=None,
+            maps=None, positive=None, negative=None,
         )  # fmt: skip
 
     return adapt

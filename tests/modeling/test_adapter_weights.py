@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
 from pasam.modeling import hq_mask_decoder, pa_mask_decoder
@@ -15,13 +16,8 @@ from pasam.modeling.adapter_weights import (
 from pasam.modeling.build import build_tiny
 from pasam.modeling.checkpoint import read_metadata, read_weights, write_weights
 from pasam.modeling.freezing import digest
-from pasam.params import HqSamParams, PaSamParams
 
-HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
-PA = PaSamParams(
-    decoder="pa_sam", epochs=1, lr_drop_every=1, prompts="effective", gradient="reference",
-    mining_points=2, mining_from_epoch=0,
-)  # fmt: skip
+HQ, PA = hq_sam(), pa_sam(mining_points=2)
 PREFIXES = {"hq_sam": hq_mask_decoder.TRAINABLE, "pa_sam": pa_mask_decoder.TRAINABLE}
 
 each_variant = pytest.mark.parametrize("variant", [HQ, PA], ids=["hq_sam", "pa_sam"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError, ParamsError
 from pasam.modeling import build, hq_mask_decoder, pa_mask_decoder
@@ -18,20 +19,11 @@ from pasam.modeling.build import (
 )
 from pasam.modeling.checkpoint import write_state_dict, write_weights
 from pasam.modeling.freezing import freeze_except
-from pasam.params import HqSamParams, PaSamParams, VariantParams
+from pasam.params import VariantParams
 from segment_anything import sam_model_registry
 from segment_anything.build_sam import _build_sam
 
-HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
-PA = PaSamParams(
-    decoder="pa_sam",
-    epochs=1,
-    lr_drop_every=1,
-    prompts="effective",
-    gradient="reference",
-    mining_points=3,
-    mining_from_epoch=0,
-)
+HQ, PA = hq_sam(), pa_sam(mining_points=3)
 TINY_KEYS = "1d91c54baa299ffe33a3c6140dc8607e812717243af47ba84bda6dccd0e0bf7a"
 OFFICIAL = {  # size: index of the first global block, early channels, tensors, trained by HQ-SAM
     "vit_b": (2, 768, 314, 1_071_104),
@@ -114,7 +106,7 @@ def test_a_decoder_starts_as_a_copy_of_sams(tiny, variant: VariantParams):
 
 def test_a_decoder_takes_the_choices_of_its_variant(tiny):
     decoder = build_decoder(tiny, PA)
-    assert (decoder.gradient, decoder.mining_points) == ("reference", 3)
+    assert (decoder.gradient, decoder.sampler.points) == ("reference", 3)
 
 
 @pytest.mark.parametrize("size", OFFICIAL)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
 from pasam.modeling.base_sam import BaseSam
@@ -17,18 +18,8 @@ from pasam.modeling.exchange import (
     import_merged,
 )
 from pasam.modeling.freezing import digest
-from pasam.params import HqSamParams, PaSamParams
 
-HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
-PA = PaSamParams(
-    decoder="pa_sam",
-    epochs=1,
-    lr_drop_every=1,
-    prompts="effective",
-    gradient="reference",
-    mining_points=4,
-    mining_from_epoch=0,
-)
+HQ, PA = hq_sam(), pa_sam()
 LISTS = Path(__file__).parent / "decoder_keys"
 BOTH = pytest.mark.parametrize(
     ("variant", "keys"), [(PA, "pa_sam.txt"), (HQ, "hq_sam_vit_b.txt")], ids=["pa", "hq"]

@@ -8,20 +8,29 @@ import torch
 
 from pasam.errors import ShapeError
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
-from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder, PaPrediction
+from pasam.modeling.pa_mask_decoder import (
+    TRAINABLE,
+    MaskPrediction,
+    PaMaskDecoder,
+    PaPrediction,
+)
+from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.params import AdapterParams
+from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, PROMPTS = 8, 32, 4
 KEYS = Path(__file__).parent / "decoder_keys" / "pa_sam.txt"
 MAPS = ("masks", "iou", "uncertainty", "final", "coarse", "refined")
 
 
-def build(dim: int = DIM, heads: int = 4, width: int = 48) -> PaMaskDecoder:
+def build(dim: int = DIM, heads: int = 4, width: int = 48, **choices: Any) -> PaMaskDecoder:
     transformer = AdaptedTwoWayTransformer(
         depth=2, embedding_dim=dim, num_heads=heads, mlp_dim=width
     )
     return PaMaskDecoder(
-        transformer_dim=dim, transformer=transformer, gradient="reference", mining_points=4
-    )
+        transformer_dim=dim, transformer=transformer, gradient="reference", mining_points=4,
+        **choices,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -46,8 +55,12 @@ def inputs_for(grid: int = GRID, dim: int = DIM, tokens: int = 3) -> dict[str, t
 def decode(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], **how: Any) -> PaPrediction:
     """Guide by the images, then decode."""
     rest = {name: value for name, value in inputs.items() if name != "images"}
-    guiding = decoder.guiding(inputs["images"], inputs["dense"].shape[-1])
-    return decoder.decode(**rest, guiding=guiding, **how)
+    grid = inputs["dense"].shape[-1]
+    guiding, detail = (
+        decoder.guiding(inputs["images"], grid),
+        decoder.detail(inputs["images"], grid),
+    )
+    return decoder.decode(**rest, guiding=guiding, detail=detail, **how)
 
 
 def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:
@@ -166,3 +179,46 @@ def test_a_grid_with_fewer_cells_than_points_is_refused(decoder):
     inputs["images"] = torch.randn(2, 3, 16, 16)
     with pytest.raises(ShapeError, match="cannot take 4 points from a map of 1 cells"):
         decode(decoder, inputs, mining="top")
+
+
+@torch.no_grad()
+def test_random_points_repeat_in_prediction_whatever_the_batch(decoder):
+    inputs = inputs_for()
+    together = decode(decoder, inputs, mining="fixed")
+    alone = decode(decoder, one(inputs, 2), mining="fixed")
+    assert torch.equal(together.positive[2:3], alone.positive)
+    assert torch.equal(together.positive, decode(decoder, inputs, mining="fixed").positive)
+
+
+@torch.no_grad()
+def test_finer_maps_have_twice_the_grids_side_and_points_stay_on_the_grid():
+    torch.manual_seed(0)
+    finer = build(parts=AdapterParams(dense=True, sparse=True, tokens=True, maps="double"))
+    prediction = decode(finer, inputs_for(), mining="top")
+    for name in ("uncertainty", "final", "coarse", "refined"):
+        assert getattr(prediction, name).shape == (PROMPTS, 1, 2 * GRID, 2 * GRID)
+    assert prediction.positive.max() < GRID**2
+    assert prediction.masks.shape == (PROMPTS, 1, 4 * GRID, 4 * GRID)
+
+
+@torch.no_grad()
+def test_without_any_part_it_is_sams_decoder():
+    torch.manual_seed(0)
+    bare = build(parts=AdapterParams(dense=False, sparse=False, tokens=False, maps="grid"))
+    inputs = inputs_for()
+    prediction = decode(bare, inputs, mining="none")
+    shared = {k: inputs[k] for k in ("image_embeddings", "image_pe", "sparse", "dense")}
+    transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=48)
+    sam = SamMaskDecoder(transformer_dim=DIM, transformer=transformer)
+    sam.load_state_dict(bare.state_dict())
+    masks, iou = sam.decode(**shared, image_index=inputs["image_index"])
+    assert type(prediction) is MaskPrediction
+    torch.testing.assert_close(prediction.masks, masks[:, :1])
+    torch.testing.assert_close(prediction.iou, iou)
+
+
+def test_a_loss_on_the_quality_reaches_its_head_alone(decoder):
+    decode(decoder, inputs_for(), mining="gumbel").iou.square().mean().backward()
+    reached = [name for name, p in decoder.named_parameters() if p.grad is not None]
+    assert reached
+    assert all(name.startswith("iou_prediction_head.") for name in reached)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from pasam.modeling.point_sampler import PointSampler
 from pasam.modeling.prompt_adapter import MASK_ROW, AdapterOutput, Mining, PromptAdapter
+from pasam.params import AdapterParams
 
 PROMPTS, TOKENS, DIM, CELLS, POINTS = 2, 7, 32, 36, 3
 
@@ -28,7 +30,21 @@ def inputs() -> dict[str, torch.Tensor]:
 
 def mining(noise: torch.Tensor | None = None) -> Mining:
     embeddings = torch.stack([torch.full((DIM,), -1.0), torch.full((DIM,), 1.0)])
-    return Mining(points=POINTS, point_embeddings=embeddings, noise=noise)
+    sampler = PointSampler(points=POINTS)
+
+    def pick(scores, sign):
+        if noise is None:
+            return sampler.pick("top", scores, None)
+        return sampler.pick("gumbel", scores, noise[:, sign])
+
+    return Mining(pick=pick, point_embeddings=embeddings)
+
+
+def without(*parts: str, maps: str = "grid") -> PromptAdapter:
+    """An adapter that lacks parts; what it has begins as in the whole one."""
+    torch.manual_seed(0)
+    left = {part: part not in parts for part in ("dense", "sparse", "tokens")}
+    return PromptAdapter(dim=DIM, num_heads=4, parts=AdapterParams(**left, maps=maps))
 
 
 @torch.no_grad()
@@ -42,8 +58,10 @@ def test_only_the_mask_tokens_row_differs_from_plain_attention(adapter, inputs):
     assert torch.equal(output.tokens[:, rest], plain[:, rest])
     assert not torch.allclose(output.tokens[:, MASK_ROW], plain[:, MASK_ROW])
     assert torch.equal(output.dense, dense)
-    torch.testing.assert_close(output.coarse, (dense * plain[:, MASK_ROW, None]).sum(-1))
-    torch.testing.assert_close(output.refined, (dense * output.tokens[:, MASK_ROW, None]).sum(-1))
+    torch.testing.assert_close(output.maps.coarse, (dense * plain[:, MASK_ROW, None]).sum(-1))
+    torch.testing.assert_close(
+        output.maps.refined, (dense * output.tokens[:, MASK_ROW, None]).sum(-1)
+    )
 
 
 @torch.no_grad()
@@ -58,7 +76,9 @@ def test_without_mining_nothing_is_appended(adapter, inputs):
 @torch.no_grad()
 def test_points_lie_where_the_refined_mask_corrects_the_coarse_one_most(adapter, inputs):
     output: AdapterOutput = adapter(**inputs, mining=mining())
-    scores = output.uncertainty * (output.refined.sigmoid() - output.coarse.sigmoid())
+    scores = output.maps.uncertainty * (
+        output.maps.refined.sigmoid() - output.maps.coarse.sigmoid()
+    )
     assert torch.equal(output.positive, scores.topk(POINTS).indices.sort().values)
     assert torch.equal(output.negative, scores.topk(POINTS, largest=False).indices.sort().values)
 
@@ -94,3 +114,77 @@ def test_only_relaxed_points_carry_a_gradient_to_the_scores(adapter, inputs):
 
     assert static_gradient(None) is None
     assert static_gradient(torch.zeros(PROMPTS, 2, CELLS)).abs().sum() > 0
+
+
+@torch.no_grad()
+def test_without_dense_compensation_the_image_tokens_stay_and_the_rest_is_as_it_was(
+    adapter, inputs
+):
+    whole, cut = adapter(**inputs, mining=None), without("dense")(**inputs, mining=None)
+    assert not cut.dense.any()
+    assert torch.equal(cut.tokens, whole.tokens)
+    assert all(torch.equal(a, b) for a, b in zip(cut.maps, whole.maps, strict=True))
+    mined = without("dense")(**inputs, mining=mining())
+    assert torch.equal(
+        mined.tokens[0, TOKENS:],
+        inputs["keys"][0, torch.cat([mined.positive[0], mined.negative[0]])],
+    )
+
+
+@torch.no_grad()
+def test_without_sparse_optimisation_only_the_mask_tokens_row_changes(adapter, inputs):
+    whole, cut = adapter(**inputs, mining=None), without("sparse")(**inputs, mining=None)
+    rest = [row for row in range(TOKENS) if row != MASK_ROW]
+    assert not cut.tokens[:, rest].any()
+    assert torch.equal(cut.tokens[:, MASK_ROW], whole.tokens[:, MASK_ROW])
+    assert torch.equal(cut.dense, whole.dense)
+    assert all(torch.equal(a, b) for a, b in zip(cut.maps, whole.maps, strict=True))
+
+
+@torch.no_grad()
+def test_without_both_tokens_there_are_no_maps_and_the_attention_is_plain(adapter, inputs):
+    whole, cut = adapter(**inputs, mining=None), without("tokens")(**inputs, mining=None)
+    dense = inputs["guiding"] * inputs["keys"]
+    plain = adapter.cross_attn_token_to_image(
+        q=inputs["tokens"] + inputs["query_pe"], k=dense + inputs["key_pe"], v=dense
+    )
+    assert cut.maps is None
+    assert torch.equal(cut.tokens, plain)
+    assert torch.equal(cut.dense, whole.dense)
+
+
+@torch.no_grad()
+def test_without_any_part_nothing_is_added(inputs):
+    cut = without("dense", "sparse", "tokens")
+    output = cut(**inputs, mining=None)
+    assert not output.tokens.any()
+    assert not output.dense.any()
+    assert list(cut.parameters()) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "gone"),
+    [
+        ((), ()),
+        (("dense",), ()),
+        (("sparse",), ()),
+        (("tokens",), ("static_", "uncertain_mlp", "refined_mlp")),
+        (("tokens", "sparse"), ("static_", "uncertain_mlp", "refined_mlp", "cross_attn")),
+    ],
+)
+def test_what_is_cut_is_gone_and_what_is_left_begins_as_in_the_whole(adapter, parts, gone):
+    whole, left = adapter.state_dict(), without(*parts).state_dict()
+    assert sorted(left) == sorted(k for k in whole if not (gone and k.startswith(gone)))
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in left.items())
+
+
+@torch.no_grad()
+def test_finer_maps_have_twice_the_side_and_change_neither_tokens_nor_image(adapter, inputs):
+    finer = without(maps="double")
+    detail = torch.randn(PROMPTS, DIM // 4, 12, 12)
+    whole = adapter(**inputs, mining=None)
+    output = finer(**inputs, detail=detail, mining=mining())
+    assert output.maps.coarse.shape == (PROMPTS, 4 * CELLS)
+    assert torch.equal(output.tokens[:, :TOKENS], whole.tokens)
+    assert torch.equal(output.dense, whole.dense)
+    assert output.positive.max() < CELLS

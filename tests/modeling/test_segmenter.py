@@ -2,23 +2,14 @@
 
 import pytest
 import torch
+from variants import hq_sam, pa_sam
 
 from pasam.modeling.base_sam import Encoded
 from pasam.modeling.build import build_base, build_decoder
 from pasam.modeling.freezing import digest
 from pasam.modeling.segmenter import Prediction, Prompts, Segmenter
-from pasam.params import HqSamParams, PaSamParams
 
-HQ = HqSamParams(decoder="hq_sam", epochs=1, lr_drop_every=1, prompts="thirds")
-PA = PaSamParams(
-    decoder="pa_sam",
-    epochs=1,
-    lr_drop_every=1,
-    prompts="effective",
-    gradient="reference",
-    mining_points=4,
-    mining_from_epoch=0,
-)
+HQ, PA = hq_sam(), pa_sam()
 IMAGES, SIDE = 2, 256
 INDEX = torch.tensor([1, 0, 1, 1, 0])
 

@@ -6,11 +6,12 @@ import json
 import pytest
 import torch
 from torch.utils.data import Dataset
+from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
 from pasam.modeling.adapter_weights import build_trainable
 from pasam.modeling.freezing import digest, frozen_tensors
-from pasam.params import HqSamParams, PaSamParams, TrainParams
+from pasam.params import TrainParams
 from pasam.training.fit import TrainingStep, fit, launch
 from pasam.training.resume import Checkpointer
 from pasam.training.samples import CachedBatches, Sampling
@@ -20,11 +21,8 @@ PARAMS = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, precision="32-true",
     workers=0,
 )  # fmt: skip
-HQ = HqSamParams(decoder="hq_sam", epochs=3, lr_drop_every=2, prompts="thirds")
-PA = PaSamParams(
-    decoder="pa_sam", epochs=3, lr_drop_every=2, prompts="effective", gradient="reference",
-    mining_points=2, mining_from_epoch=1,
-)  # fmt: skip
+HQ = hq_sam(epochs=3)
+PA = pa_sam(epochs=3, mining_points=2, mining_from_epoch=1)
 SAMPLING = Sampling(batch_size=4, mix="effective", mask_side=32, seed=4)
 
 each_variant = pytest.mark.parametrize("variant", [HQ, PA], ids=["hq_sam", "pa_sam"])
@@ -153,10 +151,13 @@ def test_the_history_has_one_row_per_epoch_and_no_time_in_it(variant, segmenter,
     assert train(segmenter(variant), variant, cached, "again") == history
 
 
+def _mining_from(epoch):
+    return pa_sam(epochs=3, mining_points=2, mining_from_epoch=epoch)
+
+
 def test_mining_begins_in_the_stated_epoch(segmenter, cached, train):
     histories = [
-        train(segmenter(PA), dataclasses.replace(PA, mining_from_epoch=first), cached, f"{first}")
-        for first in (1, 2, 3)
+        train(segmenter(PA), _mining_from(first), cached, f"{first}") for first in (1, 2, 3)
     ]
     from_1, from_2, never = (history.splitlines() for history in histories)
     assert from_1[0] == from_2[0] == never[0]
