@@ -9,6 +9,7 @@ import typer
 from pasam import __version__
 from pasam.commands.data import data_app
 from pasam.commands.params import params_app
+from pasam.commands.predict import predict
 from pasam.commands.report import report_app
 from pasam.errors import PasamError
 
@@ -28,6 +29,8 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   dvc repro                    run whatever the change touches
 
   pasam report show            Table 1, and where the figures are
+
+  pasam predict photo.jpg --box 80,40,420,380     a mask of your own picture
 """
 
 
@@ -53,6 +56,7 @@ app = typer.Typer(
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
+app.command("predict")(predict)
 
 
 def _print_version(wanted: bool) -> None:

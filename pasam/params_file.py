@@ -89,16 +89,31 @@ def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
             f"{path}: models has no '{model}'. Known models: {sorted(models)}; "
             f"ablations: {sorted(ablations)}."
         )
-    decoder = entry.get("decoder") if isinstance(entry, dict) else None
-    if decoder not in _KINDS:
-        raise ParamsError(f"{path}: {name}.decoder is {decoder!r}, expected one of {[*_KINDS]}.")
-    variant = typing.cast(VariantParams, _build(_KINDS[decoder], entry, name, path))
+    variant = build_variant(entry, name=name, path=path)
     if model in models and isinstance(variant, PaSamParams) and variant.trains == "everything":
         raise ParamsError(
             f"{path}: {name}.trains is 'everything', which leaves no base to put an adapter on. "
             "Expected adapter, mask_head or decoder here; everything can be an ablation."
         )
     return variant
+
+
+def build_variant(entry: Any, *, name: str, path: Path) -> VariantParams:
+    """Make what describes a trained model of plain data, wherever it was written down.
+
+    Args:
+        entry: An entry of `models`.
+        name: What it is called in its file, for the error.
+        path: That file, for the error.
+
+    Raises:
+        ParamsError: Its `decoder` is of no known kind, or a key is missing, unknown, of the wrong
+            type or of an impossible value.
+    """
+    decoder = entry.get("decoder") if isinstance(entry, dict) else None
+    if decoder not in _KINDS:
+        raise ParamsError(f"{path}: {name}.decoder is {decoder!r}, expected one of {[*_KINDS]}.")
+    return typing.cast(VariantParams, _build(_KINDS[decoder], entry, name, path))
 
 
 def mapping(content: dict[str, Any], name: str, path: Path) -> dict[str, Any]:

@@ -63,3 +63,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
 def own_world(world: SmallWorld, tmp_path: Path) -> SmallWorld:
     """A copy of the small project that a test may change."""
     return world.copy(tmp_path / "world")
+
+
+@pytest.fixture(scope="session")
+def _model_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from inference_models import write_project
+
+    folder = tmp_path_factory.mktemp("project")
+    write_project(folder, ROOT)
+    return folder
+
+
+@pytest.fixture
+def model_project(_model_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a params file, a small base, and untrained adapters; not to be changed.
+
+    `vit_tiny` is the small base of 64 px as long as the test runs.
+    """
+    from small_world import small_base
+
+    import pasam.inference.load
+    import pasam.modeling.build
+
+    monkeypatch.setattr(pasam.modeling.build, "build_base", small_base)
+    monkeypatch.setattr(pasam.inference.load, "build_base", small_base)
+    monkeypatch.chdir(_model_project)
+    return _model_project

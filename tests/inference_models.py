@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
+import yaml
 from small_world import small_base
 from variants import hq_sam, pa_sam
 
 from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.modeling.adapter_weights import build_trainable, write_adapter
+from pasam.modeling.base_sam import BaseSam
 from pasam.modeling.build import build_decoder
+from pasam.modeling.checkpoint import file_digest, write_weights
 from pasam.modeling.segmenter import Segmenter
+from pasam.params_file import load_variant
 
 VARIANTS = {"hq_sam": hq_sam(), "pa_sam": pa_sam()}
 KINDS = ("sam", *VARIANTS)
 BASE = "0123456789abcdef"
 
 
-def make_predictor(kind: str, **choices) -> PromptAdapterPredictor:
+def make_predictor(kind: str, base: BaseSam | None = None, **choices) -> PromptAdapterPredictor:
     """Build a predictor on the one small base, its weights random but always the same."""
     torch.manual_seed(0)
-    base = small_base()
-    with torch.no_grad():  # random convolutions barely react; louder ones make masks with edges
-        for parameter in base.sam.mask_decoder.output_upscaling.parameters():
-            parameter.mul_(6)
+    base = base or _loud_base()
     own = base.sam.mask_decoder
     decoder = own if kind == "sam" else build_decoder(base, VARIANTS[kind])
     segmenter = Segmenter(base=base, decoder=decoder)
     return PromptAdapterPredictor(segmenter, name=kind, base=BASE, **choices)
+
+
+def _loud_base() -> BaseSam:
+    """Random convolutions barely react; louder ones make masks with edges."""
+    base = small_base()
+    with torch.no_grad():
+        for parameter in base.sam.mask_decoder.output_upscaling.parameters():
+            parameter.mul_(6)
+    return base
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -39,3 +52,33 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
         .clip(0, 255)
         .astype(np.uint8)
     )
+
+
+def objects(height: int, width: int) -> np.ndarray:
+    """A picture of four things on a plain ground, (H, W, 3)."""
+    image = np.full((height, width, 3), (90, 120, 100), np.uint8)
+    w, h = width // 4, height // 4
+    cv2.ellipse(image, (w, h), (w // 2, h // 2), 0, 0, 360, (220, 60, 50), -1)
+    cv2.rectangle(image, (2 * w, h // 2), (3 * w, 2 * h), (50, 60, 220), -1)
+    cv2.circle(image, (w, 3 * h), h // 2, (230, 220, 90), -1)
+    cv2.rectangle(image, (2 * w, 3 * h - h // 3), (4 * w - 9, 3 * h + h // 3), (30, 30, 30), -1)
+    return image
+
+
+def write_project(folder: Path, root: Path) -> None:
+    """Lay out a project in a folder: a params file, a small base, and adapters on it.
+
+    `vit_tiny` is the small base there; patch `build_base` to read it.
+    """
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["base"] = {"size": "vit_tiny", "checkpoint": str(folder / "base.safetensors")}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    base = _loud_base()
+    write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})
+    digest = file_digest(folder / "base.safetensors")
+    for kind in VARIANTS:
+        variant = load_variant(kind, folder / "params.yaml")
+        torch.manual_seed(1)
+        decoder = build_trainable(base, variant).decoder
+        path = folder / "data" / "adapters" / f"{kind}.safetensors"
+        write_adapter(path, decoder, variant=variant, base=digest)

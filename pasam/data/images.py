@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pasam.errors import DataError
 
@@ -24,15 +24,16 @@ FOREGROUND = 128
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     """Read an image as RGB.
 
     Grey images are repeated to three channels, an alpha channel is dropped, 16-bit values keep
-    their upper 8 bits. An EXIF orientation is NOT applied: the mask was drawn on the stored
-    pixels and carries no such tag, so turning the image alone would tear the two apart.
+    their upper 8 bits. An EXIF orientation is NOT applied unless asked for: the mask was drawn on
+    the stored pixels and carries no such tag, so turning the image alone would tear the two apart.
 
     Args:
         path: A file in any format that Pillow decodes.
+        upright: Turn the image as viewers show it; for images without a mask.
 
     Returns:
         The image, (H, W, 3), 0..255.
@@ -41,6 +42,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         DataError: The file is missing, or is not an intact image.
     """
     picture = _open(path, "image")
+    if upright:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):
         grey = (np.asarray(picture) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

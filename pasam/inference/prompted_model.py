@@ -65,6 +65,13 @@ class PromptedModel:
         """Whether a trained decoder stands beside SAM's own."""
         return self.segmenter.decoder is not self.segmenter.base.sam.mask_decoder
 
+    @property
+    def frozen_base(self) -> PromptedModel:
+        """The base by itself, sharing its weights: SAM's own answers, on the same embeddings."""
+        base = self.segmenter.base
+        segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
+        return PromptedModel(segmenter, name="sam", base=self.base, resize=self.resize)
+
     def embed(self, image: NDArray[np.uint8], image_format: str = "RGB") -> EmbeddedImage:
         """Run the encoder on an image.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 from torch import nn
@@ -13,6 +15,7 @@ from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights
 from pasam.modeling.freezing import digest, freeze_except
 from pasam.modeling.segmenter import Segmenter
 from pasam.params import PaSamParams, VariantParams
+from pasam.params_file import build_variant
 
 
 def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
@@ -24,17 +27,31 @@ def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
     return freeze_except(decoder, decoder.trainable)
 
 
-def write_adapter(path: Path, decoder: nn.Module, *, kind: str, base: str) -> None:
+def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, base: str) -> None:
     """Write the trained tensors of a decoder.
 
     Args:
         path: A `.safetensors` file.
         decoder: Frozen as by `freeze_decoder`.
-        kind: `hq_sam` or `pa_sam`.
+        variant: What the decoder is and how it was trained; the file says so, and can then be used
+            without its params file.
         base: Digest of the base's checkpoint file.
     """
     weights = {name: p for name, p in decoder.named_parameters() if p.requires_grad}
-    write_weights(path, weights, metadata={"decoder": kind, "base": base})
+    words = {"decoder": variant.decoder, "base": base}
+    words["variant"] = json.dumps(dataclasses.asdict(variant), sort_keys=True)
+    write_weights(path, weights, metadata=words)
+
+
+def read_variant(path: Path) -> VariantParams | None:
+    """Read what an adapter's file says of its decoder; None where it says nothing.
+
+    Raises:
+        CheckpointError: The file is missing or no safetensors.
+        ParamsError: What it says fits no decoder of this version.
+    """
+    words = read_metadata(path).get("variant")
+    return None if words is None else build_variant(json.loads(words), name="variant", path=path)
 
 
 def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import re
@@ -184,6 +185,17 @@ def check_fit(
             f"{len(found)} found): missing {_few(missing)}; unknown {_few(unknown)}; "
             f"of another shape {_few(other)}. {advice}"
         )
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file's bytes with sha256, as 64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: The file is missing.
+    """
+    _expect_file(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _expect_file(path: Path) -> None:

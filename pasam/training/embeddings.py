@@ -7,7 +7,6 @@ label, and `origin.json`, which says what it was made from. Arrays are mapped, n
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pasam.data.images import read_image, read_mask
 from pasam.data.transforms import View, augment, squash, squash_mask
 from pasam.errors import CheckpointError, DataError
 from pasam.modeling.base_sam import BaseSam
+from pasam.modeling.checkpoint import file_digest as file_digest
 from pasam.parallel import spread
 
 # Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
@@ -194,18 +194,6 @@ def open_store(folder: Path) -> Store:
         index=pd.read_parquet(folder / "index.parquet"),
         origin=json.loads((folder / "origin.json").read_text()),
     )
-
-
-def file_digest(path: Path) -> str:
-    """Hash a file's bytes with sha256.
-
-    Raises:
-        CheckpointError: The file is missing.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; put the base's weights there.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stacked(labels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

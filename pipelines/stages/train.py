@@ -44,7 +44,7 @@ def train(
     sink = JsonlSink(history)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
     if fabric.is_global_zero:
-        write_adapter(weights, segmenter.decoder, kind=variant.decoder, base=digest)
+        write_adapter(weights, segmenter.decoder, variant=variant, base=digest)
         reload_parity(segmenter, variant, weights, base=digest)
         checkpointer.clear()
 

@@ -129,3 +129,15 @@ def test_equal_arrays_give_equal_bytes_and_no_leftovers(tmp_path_factory, array)
 def test_an_array_of_another_kind_is_not_written(tmp_path):
     with pytest.raises(DataError, match=r"float64 \(3, 3\)"):
         write_png(tmp_path / "a.png", np.zeros((3, 3)))  # type: ignore[arg-type]
+
+
+def test_a_photograph_is_turned_upright_only_when_asked(tmp_path):
+    lying = np.zeros((2, 3, 3), np.uint8)
+    lying[0, 0] = 255
+    picture = Image.fromarray(lying)
+    exif = picture.getexif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    picture.save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "x.png"), lying)
+    upright = read_image(tmp_path / "x.png", upright=True)
+    assert np.array_equal(upright, np.rot90(lying, -1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from inference_models import KINDS, make_predictor
 
@@ -20,3 +22,9 @@ def predictor(request, predictors) -> PromptAdapterPredictor:
     chosen = predictors[request.param]
     chosen.reset_image()
     return chosen
+
+
+@pytest.fixture
+def project(model_project) -> Path:
+    """A project whose `vit_tiny` is a small base; not to be changed."""
+    return model_project

@@ -4,12 +4,13 @@ import pytest
 import torch
 from variants import hq_sam, pa_sam
 
-from pasam.errors import CheckpointError
+from pasam.errors import CheckpointError, ParamsError
 from pasam.modeling import hq_mask_decoder, pa_mask_decoder
 from pasam.modeling.adapter_weights import (
     build_trainable,
     freeze_decoder,
     load_adapter,
+    read_variant,
     reload_parity,
     write_adapter,
 )
@@ -63,15 +64,35 @@ def test_only_the_decoders_own_parts_learn(variant, base):
 @each_variant
 def test_the_file_holds_what_learns_and_nothing_else(variant, trained, path):
     decoder = trained(variant).decoder
-    write_adapter(path, decoder, kind=variant.decoder, base="b")
+    write_adapter(path, decoder, variant=variant, base="b")
     assert sorted(read_weights(path)) == sorted(freeze_decoder(decoder))
-    assert read_metadata(path) == {"base": "b", "decoder": variant.decoder}
+    words = read_metadata(path)
+    assert words.keys() == {"base", "decoder", "variant"}
+    assert (words["base"], words["decoder"]) == ("b", variant.decoder)
+
+
+@each_variant
+def test_the_file_says_how_its_decoder_is_built(variant, trained, path):
+    write_adapter(path, trained(variant).decoder, variant=variant, base="b")
+    assert read_variant(path) == variant
+
+
+def test_a_file_of_before_says_nothing(trained, path):
+    write_weights(path, {"x": torch.zeros(1)}, metadata={"decoder": "hq_sam", "base": "b"})
+    assert read_variant(path) is None
+
+
+def test_a_decoder_of_another_version_is_refused_by_its_key(trained, path):
+    words = {"variant": '{"decoder": "pa_sam", "colour": "red"}'}
+    write_weights(path, {"x": torch.zeros(1)}, metadata=words)
+    with pytest.raises(ParamsError, match=r"adapter.*: section 'variant' lacks .*'colour'"):
+        read_variant(path)
 
 
 @each_variant
 def test_a_written_adapter_comes_back_bit_for_bit(variant, base, trained, path):
     segmenter = trained(variant)
-    write_adapter(path, segmenter.decoder, kind=variant.decoder, base="b")
+    write_adapter(path, segmenter.decoder, variant=variant, base="b")
     torch.manual_seed(2)
     other = build_trainable(base, variant).decoder
     assert digest(other.state_dict()) != digest(segmenter.decoder.state_dict())
@@ -82,13 +103,13 @@ def test_a_written_adapter_comes_back_bit_for_bit(variant, base, trained, path):
 
 def test_an_adapter_of_another_base_is_refused_by_its_digest(trained, path):
     decoder = trained(HQ).decoder
-    write_adapter(path, decoder, kind="hq_sam", base="abc")
+    write_adapter(path, decoder, variant=HQ, base="abc")
     with pytest.raises(CheckpointError, match="trained for base 'abc', expected 'def'"):
         load_adapter(decoder, path, kind="hq_sam", base="def")
 
 
 def test_an_adapter_of_another_decoder_is_refused_by_its_name(trained, path):
-    write_adapter(path, trained(HQ).decoder, kind="hq_sam", base="b")
+    write_adapter(path, trained(HQ).decoder, variant=HQ, base="b")
     with pytest.raises(CheckpointError, match="for decoder 'hq_sam', expected 'pa_sam'"):
         load_adapter(trained(PA).decoder, path, kind="pa_sam", base="b")
 
@@ -104,7 +125,7 @@ def test_an_adapter_of_another_decoder_is_refused_by_its_name(trained, path):
 )
 def test_a_file_with_other_tensors_is_refused_and_changes_nothing(change, message, trained, path):
     decoder = trained(PA).decoder
-    write_adapter(path, decoder, kind="pa_sam", base="b")
+    write_adapter(path, decoder, variant=PA, base="b")
     weights, words = read_weights(path), read_metadata(path)
     change(weights)
     write_weights(path, weights, metadata=words)
@@ -116,7 +137,7 @@ def test_a_file_with_other_tensors_is_refused_and_changes_nothing(change, messag
 
 def test_a_file_that_is_not_what_is_in_memory_is_noticed(trained, path):
     segmenter = trained(HQ)
-    write_adapter(path, segmenter.decoder, kind="hq_sam", base="b")
+    write_adapter(path, segmenter.decoder, variant=HQ, base="b")
     with torch.no_grad():
         next(p for p in segmenter.decoder.parameters() if p.requires_grad).add_(1)
     with pytest.raises(CheckpointError, match="does not give the trained weights back"):
@@ -127,6 +148,6 @@ def test_a_frozen_tensor_that_moved_is_noticed(trained, path):
     segmenter = trained(HQ)
     with torch.no_grad():
         segmenter.decoder.iou_token.weight.add_(1)
-    write_adapter(path, segmenter.decoder, kind="hq_sam", base="b")
+    write_adapter(path, segmenter.decoder, variant=HQ, base="b")
     with pytest.raises(CheckpointError, match="does not give the trained weights back"):
         reload_parity(segmenter, HQ, path, base="b")

@@ -1,0 +1,105 @@
+"""All objects of an image: with SAM exactly its generator's, with an adapter refined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from inference_models import KINDS, make_predictor, objects
+
+import pasam.modeling.torchvision_operators
+from pasam.errors import PromptError
+from pasam.inference.everything import Everything, segment_everything
+from pasam.inference.run_length import decode
+from pasam.modeling.build import load_base
+from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
+
+LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.6}
+SHAPE = (120, 180)
+
+
+@pytest.fixture(scope="module")
+def predictors(root):
+    """Each kind on the committed base, which sees objects; the adapters know nothing yet."""
+    base = load_base("vit_tiny", root / "data" / "base" / "vit_tiny.safetensors")
+    return {kind: make_predictor(kind, base) for kind in KINDS}
+
+
+@pytest.fixture(params=KINDS)
+def predictor(request, predictors):
+    return predictors[request.param]
+
+
+@pytest.fixture
+def generator(predictors, monkeypatch):
+    """SAM's own generator; beside a CPU torch the wrapper it calls does not work."""
+
+    def suppress(boxes, scores, _categories, iou_threshold):
+        return pasam.modeling.torchvision_operators.non_maximum_suppression(
+            boxes, scores, iou_threshold
+        )
+
+    monkeypatch.setattr(automatic_mask_generator, "batched_nms", suppress)
+    sam = predictors["sam"].segmenter.base.sam
+    return lambda **options: SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"points_per_batch": 3},
+        {"stability_score_thresh": 0.0, "min_mask_region_area": 200},
+        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
+        {"pred_iou_thresh": 10.0},
+    ],
+    ids=str,
+)
+def test_sams_objects_are_exactly_those_of_sams_own_generator(options, predictors, generator):
+    image = objects(*SHAPE)
+    chosen = {**LOOSE, **options}
+    if options.get("pred_iou_thresh") == 10.0:
+        assert segment_everything(predictors["sam"], image, Everything(**chosen)) == []
+        return
+    expected = generator(**chosen).generate(image)
+    assert len(expected) > 2
+    assert segment_everything(predictors["sam"], image, Everything(**chosen)) == expected
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_an_adapter_refines_what_sam_proposes(kind, predictors):
+    image = objects(*SHAPE)
+    options = Everything(**LOOSE)
+    proposed = segment_everything(predictors["sam"], image, options)
+    refined = segment_everything(predictors[kind], image, options)
+    assert 0 < len(refined) <= len(proposed)
+    points = [record["point_coords"] for record in proposed]
+    assert all(record["point_coords"] in points for record in refined)
+    assert [r["segmentation"] for r in refined] != [r["segmentation"] for r in proposed]
+
+
+def test_a_record_says_of_its_mask_what_is_so(predictor):
+    for record in segment_everything(predictor, objects(*SHAPE), Everything(**LOOSE)):
+        mask = decode(record["segmentation"])
+        assert mask.shape == SHAPE
+        assert record["area"] == mask.sum() > 0
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        x, y, width, height = record["bbox"]
+        assert (x, y) == (columns[0], rows[0])
+        assert (x + width, y + height) == (columns[-1], rows[-1])
+
+
+def test_an_image_embedded_before_gives_the_same(predictor):
+    image = objects(*SHAPE)
+    options = Everything(**LOOSE)
+    expected = segment_everything(predictor, image, options)
+    found = segment_everything(predictor, image, options, embedded=predictor.embed(image))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("points_per_side", 0), ("points_per_batch", 0), ("crop_n_layers", -1)],
+)
+def test_an_impossible_option_is_refused_by_name(name, value):
+    with pytest.raises(PromptError, match=f"{name} is {value}, expected"):
+        Everything(**{name: value})

@@ -1,0 +1,83 @@
+"""From a name to a model that answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference_models import picture
+
+from pasam.errors import CheckpointError, ParamsError
+from pasam.inference.load import chosen_device, load_predictor, open_model
+from pasam.inference.model_files import find_model
+from pasam.modeling.adapter_weights import build_trainable, write_adapter
+from pasam.modeling.build import load_base
+from pasam.modeling.checkpoint import file_digest
+from pasam.modeling.exchange import export_decoder, export_merged
+from pasam.params_file import load_variant
+
+ADAPTERS = Path("data/adapters")
+
+
+def logits(predictor) -> np.ndarray:
+    predictor.set_image(picture(60, 90))
+    return predictor.predict(box=[12, 8, 70, 50], return_logits=True, multimask_output=False)[0]
+
+
+@pytest.mark.parametrize("name", ["sam", "hq_sam", "pa_sam"])
+def test_a_model_opens_by_its_name(name, project):
+    predictor = load_predictor(name, adapters=ADAPTERS)
+    assert predictor.name == name
+    assert predictor.base == file_digest(project / "base.safetensors")
+    assert predictor.is_adapted is (name != "sam")
+    assert logits(predictor).shape == (1, 60, 90)
+    assert not any(p.requires_grad for p in predictor.segmenter.parameters())
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_the_references_files_give_the_same_masks_as_ours(kind, project, tmp_path):
+    ours = load_predictor(kind, adapters=ADAPTERS)
+    base, decoder = ours.segmenter.base, ours.segmenter.decoder
+    export_decoder(decoder, tmp_path / "decoder.pth")
+    export_merged(base, decoder, tmp_path / "merged.pth")
+    for name in ("decoder.pth", "merged.pth"):
+        assert np.array_equal(logits(load_predictor(str(tmp_path / name))), logits(ours)), name
+
+
+def test_the_adapters_weights_are_really_used(project):
+    trained = load_predictor("pa_sam", adapters=ADAPTERS)
+    variant = load_variant("pa_sam")
+    torch.manual_seed(99)
+    fresh = build_trainable(load_base("vit_tiny", project / "base.safetensors"), variant)
+    names = set(fresh.decoder.state_dict()) - set(fresh.base.sam.mask_decoder.state_dict())
+    states = trained.segmenter.decoder.state_dict(), fresh.decoder.state_dict()
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in names)
+
+
+def test_an_adapter_of_another_base_is_refused(project, tmp_path):
+    variant = load_variant("pa_sam")
+    base = load_base("vit_tiny", project / "base.safetensors")
+    path = tmp_path / "pa_sam.safetensors"
+    write_adapter(path, build_trainable(base, variant).decoder, variant=variant, base="another")
+    with pytest.raises(CheckpointError, match="trained for base 'another'"):
+        load_predictor(str(path))
+
+
+def test_a_missing_base_is_named(project, tmp_path):
+    with pytest.raises(CheckpointError, match=r"gone.safetensors does not exist"):
+        load_predictor("sam", base=tmp_path / "gone.safetensors")
+
+
+def test_the_way_to_resize_reaches_the_model(project):
+    assert open_model(find_model("sam"), resize="squash").resize == "squash"
+
+
+def test_an_unknown_device_is_refused_in_one_line():
+    for name in ("tpu", "cuda:99"):
+        with pytest.raises(ParamsError, match=f"the device is '{name}'") as caught:
+            chosen_device(name)
+        assert "\n" not in str(caught.value)
+    assert chosen_device("cpu").type == "cpu"
+    assert chosen_device("auto").type in ("cpu", "cuda")
