@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ from pasam.params_file import DEFAULT_PATH
 from pasam.progress import track
 
 if TYPE_CHECKING:
-    from pasam.inference.everything import Everything
+    from pasam.inference.image_prompt import ImagePrompt
     from pasam.inference.prompted_model import PromptedModel
 
 Pictures = Annotated[
@@ -74,45 +74,52 @@ def predict(
 
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """
-    from pasam.inference.picture_files import find_pictures, output_names
-
     prompts = typed_prompts(box, point)
     if everything is bool(prompts):
         raise PromptError("say what to cut out: a --box or a --point, or else --everything.")
     outputs = PredictionOutputs(out, formats, model=model, as_json=as_json)
-    pictures = find_pictures(images)
+    pictures = _named_pictures(images)
     predictor = named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
-    options = _options(
-        predictor,
-        points_per_side=points_per_side,
-        pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-        min_mask_region_area=min_mask_region_area,
-    )
+    options = {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": pred_iou_thresh,
+        "stability_score_thresh": stability_score_thresh,
+        "min_mask_region_area": min_mask_region_area,
+    }
+    _predict_all(predictor, pictures, prompts, options, outputs)
+
+
+def _named_pictures(images: list[str]) -> list[tuple[Path, str]]:
+    """Find the pictures, each with the name of what is written about it."""
+    from pasam.inference.picture_files import find_pictures, output_names
+
+    pictures = find_pictures(images)
+    return list(zip(pictures, output_names(pictures), strict=True))
+
+
+def _predict_all(
+    predictor: PromptedModel,
+    pictures: list[tuple[Path, str]],
+    prompts: list[ImagePrompt],
+    typed: dict[str, float | None],
+    outputs: PredictionOutputs,
+) -> None:
+    """Answer the prompts on every picture; without any, find everything."""
     from pasam.data.images import read_image
+    from pasam.inference.everything import Everything
     from pasam.inference.found_masks import masks_of_everything, masks_of_prompts
 
-    wants_map = "uncertainty" in formats
-    names = output_names(pictures)
-    for path, name in track(
-        zip(pictures, names, strict=True), total=len(pictures), label="pictures"
-    ):
+    given: dict[str, Any] = {name: value for name, value in typed.items() if value is not None}
+    options = dataclasses.replace(Everything.suited_to(predictor), **given)
+    wants_map = "uncertainty" in outputs.formats
+    for path, name in track(pictures, total=len(pictures), label="pictures"):
         image = read_image(path, upright=True)
         embedded = predictor.embed(image)
-        masks = (
-            masks_of_everything(predictor, image, embedded, options)
-            if everything
-            else masks_of_prompts(predictor, embedded, prompts, uncertainty=wants_map)
-        )
+        if prompts:
+            masks = masks_of_prompts(predictor, embedded, prompts, uncertainty=wants_map)
+        else:
+            masks = masks_of_everything(predictor, image, embedded, options)
         outputs.add(path, name, image, masks)
     outputs.finish()
-
-
-def _options(model: PromptedModel, **typed: float | None) -> Everything:
-    """Take what was typed, and what suits the model for the rest."""
-    from pasam.inference.everything import Everything
-
-    given = {name: value for name, value in typed.items() if value is not None}
-    return dataclasses.replace(Everything.suited_to(model), **given)  # type: ignore[arg-type]
