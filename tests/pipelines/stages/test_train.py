@@ -7,7 +7,12 @@ import pytest
 import torch
 from small_world import small_base
 
-from pasam.modeling.adapter_weights import build_trainable, freeze_decoder, load_adapter
+from pasam.modeling.adapter_weights import (
+    build_trainable,
+    freeze_decoder,
+    load_adapter,
+    read_variant,
+)
 from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights
 from pasam.params_file import load_variant
 
@@ -36,11 +41,13 @@ def test_a_second_run_gives_the_same_bytes(model, world, own_world):
 
 
 @each_model
-def test_the_file_holds_what_learns_and_names_its_base(model, world, build):
+def test_the_file_holds_what_learns_and_names_its_base_and_its_choices(model, world, build):
     path = world.path(f"data/adapters/{model}.safetensors")
     assert sorted(read_weights(path)) == sorted(freeze_decoder(build(model).decoder))
     digest = hashlib.sha256(world.path(BASE).read_bytes()).hexdigest()
-    assert read_metadata(path) == {"decoder": model, "base": digest}
+    words = read_metadata(path)
+    assert (words["decoder"], words["base"]) == (model, digest)
+    assert read_variant(path) == load_variant(model, world.path("params.yaml"))
 
 
 @each_model
