@@ -8,6 +8,7 @@ import typer
 
 from pasam import __version__
 from pasam.commands.data import data_app
+from pasam.commands.doctor import doctor
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
 from pasam.commands.report import report_app
@@ -25,6 +26,10 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   pasam params use default     back to the default run
 
   pasam data list              public data sets and weights, and what they need
+
+  pasam data add cats --images DIR --masks DIR    your own images
+
+  pasam doctor --profile paper    what is missing for a size, and where it comes from
 
   dvc repro                    run whatever the change touches
 
@@ -57,6 +62,7 @@ app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 app.command("predict")(predict)
+app.command("doctor")(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,12 +17,17 @@ from pasam.catalogue.entries import Entry
 from pasam.catalogue.fetch import Fetched, fetch
 from pasam.commands.data_add import data_add
 from pasam.commands.data_check import data_check
+from pasam.params import DataParams
+from pasam.params_file import DEFAULT_PATH, load_section
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Data sets, public and your own: see, fetch, add and check."
 )
 data_app.command("add")(data_add)
 data_app.command("check")(data_check)
+
+OWN = "own"
+"""Role of one's own sets, which no catalogue lists."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Extra = Annotated[
@@ -34,7 +39,9 @@ Extra = Annotated[
 def data_list(
     role: Annotated[
         str | None,
-        typer.Option(help="Only train, benchmark, zero-shot, open-set, checkpoint or generated."),
+        typer.Option(
+            help="Only train, benchmark, zero-shot, open-set, checkpoint, generated or own."
+        ),
     ] = None,
     as_json: AsJson = False,
     extra: Extra = None,
@@ -44,7 +51,9 @@ def data_list(
     Example: pasam data list --role benchmark
     """
     catalogue = read_catalogue(extra)
-    entries = catalogue.of_role(role)
+    entries = _own_entries() if role in (None, OWN) else []
+    if role != OWN:
+        entries = [*map(_counted, catalogue.of_role(role)), *entries]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
         return
@@ -120,6 +129,39 @@ def data_fetch(
             f"Nobody publishes checksums of {', '.join(recorded)}: {lock} now holds what came "
             "this time. Commit it, and every later fetch has to bring the same."
         )
+
+
+def _counted(entry: Entry) -> Entry:
+    """Put the number of images of params.yaml into the entry of a generated set."""
+    if entry.role != "generated" or not DEFAULT_PATH.is_file():
+        return entry
+    generated = load_section(DataParams, "data").generated
+    is_training = entry.name.endswith("_train")
+    images = generated.train_images if is_training else generated.benchmark_images
+    return dataclasses.replace(entry, images=images)
+
+
+def _own_entries() -> list[Entry]:
+    """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
+    from pasam.data.folder import count_pairs, survey_pairs
+
+    if not DEFAULT_PATH.is_file():
+        return []
+    own = Path(load_section(DataParams, "data").own)
+    if not own.is_dir():
+        return []
+    counts = count_pairs(survey_pairs(own)[0])
+    return [
+        Entry(
+            name=name, role=OWN, archives=(), layout=None, licence=None, citation=None,
+            images=sum(counts.get((split, name), (0, 0))[0] for split in ("train", "val")),
+            hint=f"{own}: " + ", ".join(
+                f"{counts[split, name][0]} {split}" for split in ("train", "val")
+                if (split, name) in counts
+            ),
+        )
+        for name in sorted({name for _, name in counts})
+    ]  # fmt: skip
 
 
 def _report(result: Fetched) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,16 @@ def survey_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
         if first == second:
             faults.append(f"{own} lists {first.mask} twice for {first.image}. Remove one entry.")
     return tuple(pairs), tuple(faults)
+
+
+def count_pairs(pairs: Iterable[Pair]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Count the images and the masks of every (split, data set)."""
+    images: dict[tuple[str, str], set[Path]] = {}
+    masks: Counter[tuple[str, str]] = Counter()
+    for pair in pairs:
+        images.setdefault((pair.split, pair.dataset), set()).add(pair.image)
+        masks[pair.split, pair.dataset] += 1
+    return {key: (len(found), masks[key]) for key, found in images.items()}
 
 
 def registered_sets(own: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -118,3 +119,22 @@ def test_a_count_that_differs_from_the_catalogues_is_a_warning(pasam, in_empty_f
     output = pasam("fetch", "DIS5K-VD", "--from", "mirror", "--no-keep-archives").output
     line = "DIS5K-VD fetched to data/catalogue/DIS5K-VD, 1 images; warning: the catalogue says 470"
     assert output.startswith(f"{line}\n")
+
+
+def test_list_counts_generated_sets_and_ones_own(pasam, in_empty_folder, root):
+    shutil.copy(root / "params" / "default.yaml", "params.yaml")
+    for name in ("im/a.jpg", "gt/a_0.png", "gt/a_1.png"):
+        path = in_empty_folder / "data/own/val/cats" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    images = {e["name"]: e["images"] for e in json.loads(pasam("list", "--json").output)}
+    assert (images["generated_train"], images["dis_like"], images["cats"]) == (500, 60, 1)
+    (cats,) = json.loads(pasam("list", "--role", "own", "--json").output)
+    assert cats["hint"] == "data/own: 1 val"
+    assert "cats" not in pasam("list", "--role", "benchmark").output
+
+
+def test_fetch_leaves_the_archives_in_a_folder_of_their_own(pasam, own, in_empty_folder):
+    pasam("fetch", *own)
+    assert (in_empty_folder / "data/archives/own.pth").is_file()
+    assert not (in_empty_folder / "data/catalogue/archives").exists()

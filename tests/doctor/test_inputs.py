@@ -1,0 +1,120 @@
+"""Missing weights and sets are named with their size, their origin and the command."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pasam.data.images import write_png
+from pasam.doctor.inputs import check_base, check_data, check_purpose
+from pasam.params import BaseParams, DataParams, EvaluateParams, GeneratedParams
+
+NONE = GeneratedParams(train_images=0, benchmark_images=0, side=64, seed=0)
+SOME = GeneratedParams(train_images=5, benchmark_images=3, side=64, seed=0)
+
+
+def data(*catalogue, generated=NONE):
+    return DataParams(generated=generated, catalogue=catalogue, own="data/own", workers=1)
+
+
+def purpose(content, *benchmarks):
+    evaluate = EvaluateParams(
+        models=("pa_sam",), baselines=(), benchmarks=benchmarks, batch_size=1, boundary_share=0.02
+    )
+    return check_purpose(evaluate, content)
+
+
+def own_pair(project, split, name):
+    write_png(project / f"data/own/{split}/{name}/im/a.png", np.zeros((8, 8, 3), np.uint8))
+    write_png(project / f"data/own/{split}/{name}/gt/a.png", np.full((8, 8), 255, np.uint8))
+
+
+def test_the_small_base_is_in_the_repository(project, places):
+    base = BaseParams(size="vit_tiny", checkpoint="data/base/vit_tiny.safetensors")
+    assert check_base(base, places).state == "ok"
+    (project / base.checkpoint).unlink()
+    assert check_base(base, places).remedy.startswith("git checkout data/base/vit_tiny")
+
+
+def test_official_weights_are_named_with_size_origin_and_command(project, places):
+    path = "data/catalogue/sam_vit_l/sam_vit_l_0b3195.pth"
+    check = check_base(BaseParams(size="vit_l", checkpoint=path), places)
+    assert (check.state, check.size) == ("missing", 1_249_524_607)
+    assert check.origin.endswith("/sam_vit_l_0b3195.pth")
+    assert check.remedy == "pasam data fetch sam_vit_l"
+    elsewhere = check_base(BaseParams(size="vit_l", checkpoint="w/sam_vit_l_0b3195.pth"), places)
+    assert elsewhere.remedy == f"pasam data fetch sam_vit_l, and base.checkpoint: {path}"
+
+
+def test_weights_cut_short_are_missing(project, places):
+    path = project / "sam_vit_l_0b3195.pth"
+    path.write_bytes(b"half")
+    check = check_base(BaseParams(size="vit_l", checkpoint=str(path)), places)
+    assert check.state == "missing"
+    assert "has 4 bytes, expected 1,249,524,607" in check.found
+
+
+def test_weights_that_nobody_knows_are_missing(project, places):
+    check = check_base(BaseParams(size="vit_l", checkpoint="mine.pth"), places)
+    assert (check.state, check.size) == ("missing", None)
+    assert "correct base.checkpoint" in check.remedy
+
+
+def test_archives_are_named_once_with_all_that_is_in_them(project, places):
+    content = check_data(data("hqseg44k"), places)
+    missing = [check for check in content.checks if check.state == "missing"]
+    assert len(missing) == 3
+    assert {check.remedy for check in missing} == {"pasam data fetch hqseg44k"}
+    assert content.download == sum(check.size for check in missing) == 7_350_000_000
+    thin = next(check for check in missing if "thin_object" in check.found)
+    assert thin.found.endswith("is not here: ThinObject5K-TR, COIFT, HRSOD, ThinObject5K-TE")
+    assert content.count("train") == (44320, 44320)
+    assert content.count("val") == (1537, 1537)
+
+
+def test_an_archive_that_is_here_is_not_downloaded_again(project, places):
+    (project / "data/archives").mkdir()
+    (project / "data/archives/DIS5K.zip").touch()
+    (check, _) = check_data(data("DIS5K-VD"), places).checks
+    assert "is in data/archives, not extracted" in check.found
+    assert (check.size, check.origin) == (0, "")
+
+
+def test_a_foreign_folder_in_the_catalogues_place_is_told(project, places):
+    (project / "data/catalogue/HRSOD").mkdir(parents=True)
+    (check, _) = check_data(data("HRSOD"), places).checks
+    assert "was not made by `pasam data fetch`" in check.found
+
+
+def test_own_sets_are_counted_and_faults_told(project, places):
+    own_pair(project, "val", "cats")
+    content = check_data(data(), places)
+    assert content.checks[-1].found == "cats (val: 1)"
+    (project / "data/own/val/cats/gt/a.png").rename(project / "data/own/val/cats/gt/z.png")
+    check = check_data(data(), places).checks[-1]
+    assert (check.state, check.remedy) == ("missing", "pasam data check")
+    assert "2 faults in data/own" in check.found
+
+
+def test_a_missing_own_folder_is_told(project, places):
+    (project / "data/own").rmdir()
+    assert "does not exist" in check_data(data(), places).checks[-1].found
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "states"),
+    [
+        (["dis_like", "coift_like", "hrsod_like", "thin_like"], ["ok", "ok"]),
+        (["dis_like"], ["ok", "ok", "note"]),
+        (["cats", "dis_like"], ["ok", "missing", "note"]),
+    ],
+)
+def test_every_benchmark_needs_data(project, places, benchmarks, states):
+    checks = purpose(check_data(data(generated=SOME), places), *benchmarks)
+    assert [check.state for check in checks] == states
+
+
+def test_something_to_learn_from_is_needed(project, places):
+    none = dataclasses.replace(SOME, train_images=0)
+    checks = purpose(check_data(data(generated=none), places), "dis_like")
+    assert (checks[0].name, checks[0].state) == ("training data", "missing")
