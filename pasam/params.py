@@ -159,6 +159,10 @@ class TrainParams:
         above_zero(self, "learning_rate")
 
 
+ModelsParams = dict[str, VariantParams]
+"""Section `models`: every trained model by its name."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateParams:
     """What is measured."""
@@ -192,9 +196,16 @@ class ReportParams:
     seed: int
     figure_rows: int
     """Images per benchmark in the figure."""
+    gallery: int
+    """Images in each gallery of the page: the worst, the most improved, the most harmed."""
+    picture_side: int
+    """Longest side of the page's pictures in pixels."""
+    bins: int
+    """Equally large groups of images, from coarse to fine, in which the gain is measured."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "draws", "figure_rows")
+        at_least(self, 1, "draws", "figure_rows", "gallery", "bins")
+        at_least(self, 16, "picture_side")
         at_least(self, 0, "seed")
         share(self, "confidence")
 

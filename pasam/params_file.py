@@ -11,7 +11,13 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from pasam.errors import ParamsError
-from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
+from pasam.params import (
+    HqSamParams,
+    ImageAdapterParams,
+    ModelsParams,
+    PaSamParams,
+    VariantParams,
+)
 
 T = TypeVar("T")
 
@@ -152,6 +158,15 @@ def _merged(original: Any, change: Any, name: str, path: Path) -> dict[str, Any]
     inner = {k: v for k, v in change.items() if isinstance(original[k], dict)}
     nested = {k: _merged(original[k], v, f"{name}.{k}", path) for k, v in inner.items()}
     return {**original, **change, **nested}
+
+
+def load_models(path: Path = DEFAULT_PATH) -> ModelsParams:
+    """Load all entries of `models`.
+
+    Raises:
+        ParamsError: One of them is wrong.
+    """
+    return {str(name): load_variant(str(name), path) for name in read_params(path)["models"]}
 
 
 def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:

@@ -25,6 +25,12 @@ STAND_INS = {
 PUBLIC_SETS = {"DIS5K-VD": "DIS", "ThinObject5K-TE": "ThinObject"}
 """Public set by its full name, as the catalogue has it -> the name in the papers' tables."""
 
+TOLERANCES = {"DIS": 1.0, "ThinObject": 1.0, MEAN: 0.5}
+"""Points by which a full retraining on the published protocol may differ from what is published."""
+
+PROTOCOL_BASE = "vit_l"
+"""The SAM that the published numbers stand on."""
+
 _PA_SAM_README = "README of the pa-sam repository"
 _SAM_HQ_FIGURE = "backbone figure of the sam-hq repository"
 
@@ -85,7 +91,8 @@ def published_for(benchmarks: Sequence[str]) -> pd.DataFrame:
             benchmarks themselves, or data of one's own, for which nothing is published.
 
     Returns:
-        Columns model, benchmark (the run's name), published_benchmark, miou, mbiou, source. The
+        Columns model, benchmark (the run's name), published_benchmark, miou, mbiou, source,
+        tolerance (points that a full retraining may be off; empty where none was agreed). The
         published mean is included only if the run covers each of the four exactly once and
         nothing else. Empty if none of the benchmarks has published numbers.
     """
@@ -94,10 +101,26 @@ def published_for(benchmarks: Sequence[str]) -> pd.DataFrame:
     if sorted(names.values()) == sorted(BENCHMARKS):
         names[MEAN] = MEAN
     rows = [
-        {**asdict(entry), "benchmark": name, "published_benchmark": entry.benchmark}
+        {
+            **asdict(entry),
+            "benchmark": name,
+            "published_benchmark": entry.benchmark,
+            "tolerance": TOLERANCES.get(entry.benchmark),
+        }
         for name, published in names.items()
         for entry in PUBLISHED
         if entry.benchmark == published
     ]
-    columns = ["model", "benchmark", "published_benchmark", "miou", "mbiou", "source"]
+    columns = ["model", "benchmark", "published_benchmark", "miou", "mbiou", "source", "tolerance"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def repeats_protocol(base: str, benchmarks: Sequence[str]) -> bool:
+    """Say whether a run's numbers may be held against the published ones.
+
+    Args:
+        base: Size of the frozen SAM.
+        benchmarks: Names as in the score files; stand-ins are not the published ones.
+    """
+    names = sorted(PUBLIC_SETS.get(name, name) for name in benchmarks)
+    return base == PROTOCOL_BASE and names == sorted(BENCHMARKS)

@@ -13,10 +13,7 @@ from pasam.errors import DataError
 
 report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
 
-
-@report_app.callback()
-def report_group() -> None:
-    """Keep `show` a command of its own, however few there are."""
+PAGE = "index.html"
 
 
 @report_app.command("show")
@@ -38,3 +35,21 @@ def report_show(
         typer.echo(text)
     for figure in sorted(folder.glob("*.png")):
         typer.echo(f"Figure: {figure}")
+    page = folder / PAGE
+    if page.is_file():
+        typer.echo(f"Page: {page}")
+
+
+@report_app.command("open")
+def report_open(
+    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
+) -> None:
+    """Open the page in the browser.
+
+    Example: pasam report open
+    """
+    page = folder / PAGE
+    if not page.is_file():
+        raise DataError(f"{page} does not exist: nothing was reported yet. Run `dvc repro` first.")
+    typer.echo(f"Page: {page}")
+    typer.launch(page.resolve().as_uri())

@@ -1,13 +1,18 @@
-"""Bootstrap intervals over images, stratified by benchmark and paired between models.
+"""Bootstrap intervals over seeds and images, stratified by benchmark and paired between models.
 
-The statistic is always the mean over benchmarks of each benchmark's per-image mean. Images are
-drawn with replacement within their benchmark; how they are drawn depends on the seed, the
-benchmark's name and its number of images and on nothing else, so that every model and every
-metric of a report meets the same draws. An interval covers the sampling of test images only: it
-says nothing about another seed of training.
+The statistic is always the mean over benchmarks of each benchmark's per-image mean, averaged over
+seeds of training where there are several. Seeds are drawn first, then images within their
+benchmark. How they are drawn depends on the seed of the draws, the benchmark's name and its number
+of images and on nothing else, so that every model and every metric of a report meets the same
+draws. With one seed of training an interval covers the sampling of test images only.
+
+Two corrections make the intervals hold for few images and few seeds: each draw takes one less
+than there are (Rao and Wu 1988: without it the variance comes out too small), and the deviations
+from the mean are stretched from the normal to Student's distribution (Hesterberg 2015), with
+Satterthwaite's degrees of freedom. `docs/statistics.md` has the simulated coverage.
 """
 
-# Shapes: n images of one benchmark, N images of all benchmarks together.
+# Shapes: S seeds of training, n images of one benchmark, N images of all benchmarks together.
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from pasam.errors import DataError, ParamsError, ShapeError
 
@@ -25,6 +31,7 @@ Values = NDArray[np.float64]
 GAIN, LOSS, UNDECIDED = "gain shown", "loss shown", "no difference shown"
 
 _CHUNK = 2_000_000  # Indices drawn at a time: 16 MB, whatever the size of the benchmark.
+_SEEDS = "seeds of training"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +55,10 @@ class Difference:
     """Share of all images on which the first model scores higher, in [0, 1]."""
     worse: float
     tied: float
+    p: float
+    """Two-sided p-value of the same draws: below 1 - confidence where the interval leaves zero."""
+    seeds: int
+    """Seeds of training that were resampled; 1 says that the interval covers test images only."""
 
     @property
     def verdict(self) -> str:
@@ -63,33 +74,23 @@ def interval(
     """Estimate the mean over benchmarks of per-benchmark means, with its interval.
 
     Args:
-        values_by_stratum: Scores per image (n,) of every benchmark, by its name; one entry gives
-            the interval of a single benchmark.
+        values_by_stratum: Scores per image, (n,) or (S, n), of every benchmark, by its name; one
+            entry gives the interval of a single benchmark.
         draws: Bootstrap draws, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
     Returns:
-        The mean of the values themselves and the percentile interval of the resampled means.
+        The mean of the values themselves and the interval of the resampled means.
 
     Raises:
         DataError: There is no benchmark, one is empty, or a score is not finite.
-        ShapeError: The scores of a benchmark are not one-dimensional.
+        ShapeError: Scores have more than two dimensions, or benchmarks differ in their seeds.
         ParamsError: `draws` or `confidence` is impossible.
     """
-    _check_settings(draws, confidence)
-    if not values_by_stratum:
-        raise DataError("There is no benchmark to average over; score at least one.")
-    names = sorted(values_by_stratum)  # The order of a float sum must not depend on the caller.
-    resampled = np.zeros(draws)
-    mean = 0.0
-    for name in names:
-        values = _checked(values_by_stratum[name], name)
-        mean += float(values.mean()) / len(names)
-        resampled += _resampled_means(values, name, draws=draws, seed=seed) / len(names)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(mean=mean, low=float(low), high=float(high))
+    mean, resampled = _resample(values_by_stratum, draws=draws, confidence=confidence, seed=seed)
+    low, high = _ends(resampled, confidence)
+    return Interval(mean=mean, low=low, high=high)
 
 
 def paired_difference(
@@ -101,67 +102,143 @@ def paired_difference(
     that what makes an image hard for both of them cancels out.
 
     Args:
-        a: Scores of the first model, (N,).
-        b: Scores of the second model on the same images in the same order, (N,).
+        a: Scores of the first model, (N,) or (S, N).
+        b: Scores of the second model on the same images in the same order, (N,) or (S, N); one
+            row is held against every seed of the other.
         strata: Benchmark of every image, (N,).
         draws: Bootstrap draws, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
     Raises:
-        ShapeError: The three inputs differ in length.
+        ShapeError: The inputs differ in images, or both have several seeds but not as many.
         DataError: There is no image, or a score is not finite.
         ParamsError: `draws` or `confidence` is impossible.
     """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if not first.shape == second.shape == (len(strata),):
-        raise ShapeError(
-            "A paired comparison needs both scores and the benchmark of each image; got "
-            f"{first.shape} and {second.shape} scores for {len(strata)} images."
-        )
-    delta = first - second
+    delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
     groups = dict(by_stratum(delta, strata))
-    found = interval(groups, draws=draws, confidence=confidence, seed=seed)
+    mean, resampled = _resample(groups, draws=draws, confidence=confidence, seed=seed)
+    low, high = _ends(resampled, confidence)
+    per_image = delta.mean(axis=0)
     return Difference(
-        mean=found.mean,
-        low=found.low,
-        high=found.high,
-        better=float((delta > 0).mean()),
-        worse=float((delta < 0).mean()),
-        tied=float((delta == 0).mean()),
+        mean=mean,
+        low=low,
+        high=high,
+        better=float((per_image > 0).mean()),
+        worse=float((per_image < 0).mean()),
+        tied=float((per_image == 0).mean()),
+        p=_two_sided(resampled),
+        seeds=len(delta),
     )
 
 
 def by_stratum(values: Values, strata: Sequence[str]) -> Iterator[tuple[str, Values]]:
-    """Split scores (N,) by benchmark, keeping their order; names come out sorted."""
+    """Split scores (..., N) by benchmark, keeping their order; names come out sorted."""
     labels = np.asarray(strata, dtype=np.str_)
     for name in np.unique(labels):
-        yield str(name), values[labels == name]
+        yield str(name), values[..., labels == name]
+
+
+def _differences(a: Values, b: Values, images: int) -> Values:
+    """Differences per seed and image, (S, N)."""
+    first, second = np.atleast_2d(a), np.atleast_2d(b)
+    fitting = first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1] == images
+    if not fitting or (len(first) != len(second) and 1 not in (len(first), len(second))):
+        raise ShapeError(
+            "A paired comparison needs both scores and the benchmark of each image, and equally "
+            f"many seeds or one; got {a.shape} and {b.shape} scores for {images} images."
+        )
+    return np.asarray(first - second, np.float64)
+
+
+def _resample(
+    values_by_stratum: Mapping[str, Values], *, draws: int, confidence: float, seed: int
+) -> tuple[float, Values]:
+    """The mean, and the resampled means (draws,), stretched for few images and seeds."""
+    _check_settings(draws, confidence)
+    if not values_by_stratum:
+        raise DataError("There is no benchmark to average over; score at least one.")
+    names = sorted(values_by_stratum)  # The order of a float sum must not depend on the caller.
+    groups = [_checked(values_by_stratum[name], name) for name in names]
+    seeds = {len(group) for group in groups}
+    if len(seeds) > 1:
+        raise ShapeError(f"Benchmarks were scored with {sorted(seeds)} seeds; expected one number.")
+    weights = _seed_weights(seeds.pop(), draws=draws, seed=seed)
+    resampled, mean = np.zeros(draws), 0.0
+    for name, group in zip(names, groups, strict=True):
+        mean += float(group.mean()) / len(names)
+        means = _resampled_means(group, name, draws=draws, seed=seed)
+        resampled += (weights * means).sum(axis=0) / len(names)
+    return mean, mean + _stretch(groups, confidence) * (resampled - mean)
+
+
+def _seed_weights(seeds: int, *, draws: int, seed: int) -> Values:
+    """Weight of every seed of training in every draw, (S, draws); they sum to one."""
+    if seeds == 1:
+        return np.ones((1, draws))
+    generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
+    picked = generator.integers(seeds, size=(draws, seeds - 1))
+    counts = [(picked == which).mean(axis=1) for which in range(seeds)]
+    return np.array(counts)
 
 
 def _resampled_means(values: Values, name: str, *, draws: int, seed: int) -> Values:
-    """Means of `draws` resamples of one benchmark, (draws,)."""
-    n = len(values)
+    """Means of `draws` resamples of one benchmark's images, by seed of training, (S, draws)."""
+    seeds, n = values.shape
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    rows = max(1, _CHUNK // n)
-    means = np.empty(draws)
+    rows = max(1, _CHUNK // (n * seeds))
+    means = np.empty((seeds, draws))
     for start in range(0, draws, rows):
         stop = min(start + rows, draws)
-        picked = generator.integers(n, size=(stop - start, n))
-        means[start:stop] = values[picked].mean(axis=1)
+        picked = generator.integers(n, size=(stop - start, max(1, n - 1)))
+        means[:, start:stop] = values[:, picked].mean(axis=2)
     return means
 
 
+def _stretch(groups: Sequence[Values], confidence: float) -> float:
+    """How much wider Student's interval is than the normal one, at least 1."""
+    parts = [  # Variance of the mean that each source brings, and its degrees of freedom.
+        (float(group.mean(axis=0).var(ddof=1)) / group.shape[1] / len(groups) ** 2, n - 1)
+        for group in groups
+        if (n := group.shape[1]) > 1
+    ]
+    seeds = len(groups[0])
+    if seeds > 1:
+        runs = np.mean([group.mean(axis=1) for group in groups], axis=0)
+        parts.append((float(runs.var(ddof=1)) / seeds, seeds - 1))
+    uncertainty = sum(variance**2 / freedom for variance, freedom in parts)
+    if not uncertainty:
+        return 1.0
+    freedom = sum(variance for variance, _ in parts) ** 2 / uncertainty
+    upper = (1 + confidence) / 2
+    return float(stdtrit(freedom, upper) / ndtri(upper))
+
+
+def _ends(resampled: Values, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _two_sided(resampled: Values) -> float:
+    """Share of draws on the other side of zero, twice; never zero, since draws are finite."""
+    below, above = int((resampled <= 0).sum()), int((resampled >= 0).sum())
+    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(resampled)))
+
+
 def _checked(values: Values, name: str) -> Values:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise ShapeError(f"Scores of '{name}' must be one per image, (n,); got {array.shape}.")
-    if not len(array):
+    array = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if array.ndim != 2:
+        raise ShapeError(
+            f"Scores of '{name}' must be one per image, (n,), or per seed and image, (S, n); "
+            f"got {array.shape}."
+        )
+    if not array.size:
         raise DataError(f"Benchmark '{name}' holds no scored image; remove it or evaluate it.")
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise DataError(
-            f"Benchmark '{name}' holds {bad} scores that are not finite, of {len(array)}; "
+            f"Benchmark '{name}' holds {bad} scores that are not finite, of {array.size}; "
             "every score is defined, so the score file is damaged: evaluate again."
         )
     return array

@@ -131,9 +131,14 @@ def training_chart(histories: Mapping[str, pd.DataFrame], path: Path, *, title: 
         save_png(figure, path)
 
 
-def _curves(axes: Axes, history: pd.DataFrame) -> None:
+def curve_columns(history: pd.DataFrame) -> list[str]:
+    """List the columns of a history that are curves, the total loss first."""
     numeric = history.select_dtypes("number").columns
-    names = sorted((c for c in numeric if c not in _NOT_CURVES), key=lambda c: (c != "loss", c))
+    return sorted((str(c) for c in numeric if c not in _NOT_CURVES), key=lambda c: (c != "loss", c))
+
+
+def _curves(axes: Axes, history: pd.DataFrame) -> None:
+    names = curve_columns(history)
     positive = True
     for i, name in enumerate(names):
         total = name == "loss"

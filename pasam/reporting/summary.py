@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pasam.errors import DataError
-from pasam.metrics.bootstrap import Values, by_stratum, interval, paired_difference
+from pasam.metrics.bootstrap import UNDECIDED, by_stratum, interval, paired_difference
+from pasam.metrics.holm import holm
 from pasam.reporting.names import MEAN, ordered_benchmarks, ordered_models
+from pasam.reporting.score_matrix import check_paired, paired_values, score_matrix
 
 METRICS = {"miou": "iou", "mbiou": "boundary_iou"}
 """Column of a summary -> column of the scores per image."""
@@ -40,7 +41,7 @@ def summarise(
 
     Returns:
         One row per model and benchmark, and one per model with benchmark "mean", in report
-        order: n, miou, miou_low, miou_high, mbiou, mbiou_low, mbiou_high, pooled_iou,
+        order: n, seeds, miou, miou_low, miou_high, mbiou, mbiou_low, mbiou_high, pooled_iou,
         band_covers (all per cent, rounded), published_benchmark, published_miou,
         published_mbiou (empty where nothing is published).
 
@@ -52,9 +53,8 @@ def summarise(
     for model in ordered_models(scores["model"]):
         of_model = scores[scores["model"] == model]
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
-            rows.append(
-                {"model": model, "benchmark": benchmark, **_row(of_model, benchmark, bootstrap)}
-            )
+            found = _row(of_model, model, benchmark, bootstrap)
+            rows.append({"model": model, "benchmark": benchmark, **found})
     return _with_published(pd.DataFrame(rows), published)
 
 
@@ -69,8 +69,10 @@ def compare(
         bootstrap: Settings of the intervals.
 
     Returns:
-        One row per pair, benchmark and metric: model, against, benchmark, metric, n,
-        difference, low, high (points), better, worse, tied (per cent of the images), verdict.
+        One row per pair, benchmark and metric: model, against, benchmark, metric, n, seeds,
+        difference, low, high (points), better, worse, tied (per cent of the images), p, p_holm,
+        verdict. Holm's correction runs over all rows of the mean, which are the table that people
+        read, and apart from them over all rows of single benchmarks; the verdict follows it.
 
     Raises:
         DataError: Models were not scored on the same images, or with several prompts.
@@ -79,12 +81,26 @@ def compare(
     rows = []
     for model, against in pairs:
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
-            a, b = (_of(scores[scores["model"] == name], benchmark) for name in (model, against))
-            for metric, column in METRICS.items():
+            for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
-                rows.append({**names, "metric": metric, **_difference(a, b, column, bootstrap)})
-    columns = "model against benchmark metric n difference low high better worse tied verdict"
-    return pd.DataFrame(rows, columns=columns.split())
+                found = difference(scores, model, against, metric, bootstrap, benchmark=benchmark)
+                rows.append({**names, "metric": metric, **found})
+    columns = "model against benchmark metric n seeds difference low high better worse tied p"
+    table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
+    families = [table["benchmark"] == MEAN, table["benchmark"] != MEAN]
+    return pd.concat([adjust(table[family], bootstrap) for family in families]).sort_index()
+
+
+def adjust(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Add `p_holm` over all rows of a table, and withdraw the verdicts that it does not hold."""
+    adjusted = holm([float(p) for p in table["p"]])
+    kept = [p < 1 - bootstrap.confidence for p in adjusted]
+    verdicts = [
+        verdict if holds else UNDECIDED
+        for verdict, holds in zip(table["verdict"], kept, strict=True)
+    ]
+    found = table.assign(p_holm=[round(p, DECIMALS) for p in adjusted], verdict=verdicts)
+    return found[[*(name for name in found.columns if name != "verdict"), "verdict"]]
 
 
 def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
@@ -96,52 +112,52 @@ def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
     return pairs + [(model, "sam") for model in others if "sam" in found]
 
 
-def check_paired(scores: pd.DataFrame) -> None:
-    """Make sure that all models were scored on the same images with the same kind of prompt.
-
-    Raises:
-        DataError: They were not, or there is no score at all.
-    """
-    if not len(scores):
-        raise DataError("There are no scores to report; evaluate at least one model first.")
-    for kind in ("prompt", "corruption"):
-        found = sorted(set(scores[kind]))
-        if len(found) > 1:
-            raise DataError(f"A table holds one kind of {kind}, got {found}; report them apart.")
-    images = {
-        str(model): set(zip(rows["benchmark"], rows["image_id"], strict=True))
-        for model, rows in scores.groupby("model")
+def difference(
+    scores: pd.DataFrame,
+    model: str,
+    against: str,
+    metric: str,
+    bootstrap: Bootstrap,
+    *,
+    benchmark: str = MEAN,
+) -> dict[str, object]:
+    """Compare two models by one metric: the columns of `compare` from `n` to `verdict`."""
+    column = METRICS[metric]
+    a, b = (score_matrix(scores, name, column, benchmark=benchmark) for name in (model, against))
+    first, second = paired_values(a, b)
+    found = paired_difference(
+        first, second, a.strata,
+        draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+    )  # fmt: skip
+    return {
+        "n": len(a.images),
+        "seeds": found.seeds,
+        "difference": _percent(found.mean),
+        "low": _percent(found.low),
+        "high": _percent(found.high),
+        "better": _percent(found.better),
+        "worse": _percent(found.worse),
+        "tied": _percent(found.tied),
+        "p": round(found.p, DECIMALS),
+        "verdict": found.verdict,
     }
-    everything = set.union(*images.values())
-    for model, seen in sorted(images.items()):
-        if seen != everything:
-            benchmark, image = min(everything - seen)
-            raise DataError(
-                f"Model '{model}' lacks {len(everything - seen)} of {len(everything)} images, the "
-                f"first is '{image}' of '{benchmark}'. Evaluate every model on every benchmark."
-            )
 
 
-def _of(scores: pd.DataFrame, benchmark: str) -> pd.DataFrame:
-    """Rows of one benchmark or of all, in an order that the files do not decide."""
+def _row(
+    scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap
+) -> dict[str, object]:
     rows = scores if benchmark == MEAN else scores[scores["benchmark"] == benchmark]
-    return rows.sort_values(["benchmark", "image_id"], ignore_index=True)
-
-
-def _row(scores: pd.DataFrame, benchmark: str, bootstrap: Bootstrap) -> dict[str, object]:
-    rows = _of(scores, benchmark)
-    found: dict[str, object] = {"n": len(rows)}
+    seeds = rows["seed"].nunique()
+    found: dict[str, object] = {"n": len(rows) // seeds, "seeds": seeds}
     for metric, column in METRICS.items():
-        groups = dict(by_stratum(_column(rows, column), list(rows["benchmark"])))
+        scored = score_matrix(rows, model, column)
         result = interval(
-            groups,
-            draws=bootstrap.draws,
-            confidence=bootstrap.confidence,
-            seed=bootstrap.seed,
-        )
+            dict(by_stratum(scored.values, scored.strata)),
+            draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+        )  # fmt: skip
         found[metric] = _percent(result.mean)
-        found[f"{metric}_low"] = _percent(result.low)
-        found[f"{metric}_high"] = _percent(result.high)
+        found[f"{metric}_low"] = _percent(max(0.0, result.low))
+        found[f"{metric}_high"] = _percent(min(1.0, result.high))
     found["pooled_iou"] = _percent(_pooled(rows))
     covers = rows["boundary_covers"].astype(float).groupby(rows["benchmark"]).mean()
     found["band_covers"] = _percent(float(covers.mean()))
@@ -157,29 +173,6 @@ def _pooled(rows: pd.DataFrame) -> float:
     return float(np.mean(shares))
 
 
-def _difference(
-    a: pd.DataFrame, b: pd.DataFrame, column: str, bootstrap: Bootstrap
-) -> dict[str, object]:
-    found = paired_difference(
-        _column(a, column),
-        _column(b, column),
-        list(a["benchmark"]),
-        draws=bootstrap.draws,
-        confidence=bootstrap.confidence,
-        seed=bootstrap.seed,
-    )
-    return {
-        "n": len(a),
-        "difference": _percent(found.mean),
-        "low": _percent(found.low),
-        "high": _percent(found.high),
-        "better": _percent(found.better),
-        "worse": _percent(found.worse),
-        "tied": _percent(found.tied),
-        "verdict": found.verdict,
-    }
-
-
 def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     columns = ["published_benchmark", "published_miou", "published_mbiou"]
     if published is None:
@@ -189,10 +182,6 @@ def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd
     return summary.merge(
         named[["model", "benchmark", *columns]], on=["model", "benchmark"], how="left"
     )
-
-
-def _column(rows: pd.DataFrame, name: str) -> Values:
-    return rows[name].to_numpy(dtype=np.float64)
 
 
 def _percent(share: float) -> float:

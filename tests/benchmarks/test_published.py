@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from pasam.benchmarks.published import BENCHMARKS, MEAN, PUBLISHED, STAND_INS, published_for
+from pasam.benchmarks.published import (
+    BENCHMARKS,
+    MEAN,
+    PUBLIC_SETS,
+    PUBLISHED,
+    STAND_INS,
+    published_for,
+    repeats_protocol,
+)
 
 OURS = list(STAND_INS)
 
@@ -56,3 +64,19 @@ def test_data_of_ones_own_has_no_published_numbers():
 
 def test_the_published_benchmarks_stand_for_themselves():
     assert set(published_for(BENCHMARKS)["benchmark"]) == {*BENCHMARKS, MEAN}
+
+
+def test_only_the_published_base_on_the_published_sets_repeats_the_protocol():
+    public = [*PUBLIC_SETS, "COIFT", "HRSOD"]
+    assert repeats_protocol("vit_l", public)
+    assert repeats_protocol("vit_l", BENCHMARKS)
+    assert not repeats_protocol("vit_b", public)
+    assert not repeats_protocol("vit_l", OURS)
+    assert not repeats_protocol("vit_l", public[:3])
+
+
+def test_a_tolerance_stands_where_one_was_agreed():
+    table = published_for(OURS).set_index(["model", "published_benchmark"])["tolerance"]
+    assert table[("pa_sam", "DIS")] == 1.0
+    assert table[("pa_sam", MEAN)] == 0.5
+    assert np.isnan(table[("pa_sam", "COIFT")])

@@ -15,3 +15,22 @@ def test_the_report_is_table_1_and_the_figures_paths(in_empty_folder):
     output = CliRunner().invoke(app, ("report", "show")).output
     assert "| PA-SAM | 81.2 |" in output
     assert output.endswith("Figure: reports/figure1.png\n")
+    (reports / "index.html").write_text("<p>")
+    output = CliRunner().invoke(app, ("report", "show")).output
+    assert output.endswith("Page: reports/index.html\n")
+
+
+def test_the_page_is_opened_in_the_browser(in_empty_folder, monkeypatch):
+    opened = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    (in_empty_folder / "reports").mkdir()
+    (in_empty_folder / "reports" / "index.html").write_text("<p>")
+    assert CliRunner().invoke(app, ("report", "open")).exit_code == 0
+    assert opened == [(in_empty_folder / "reports" / "index.html").resolve().as_uri()]
+
+
+def test_without_a_page_nothing_is_opened_and_the_command_to_make_it_is_named(in_empty_folder):
+    result = CliRunner().invoke(app, ("report", "open"))
+    assert result.exit_code == 2
+    assert "reports/index.html does not exist" in result.output
+    assert "dvc repro" in result.output

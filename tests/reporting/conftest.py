@@ -1,41 +1,21 @@
 """Scores and pictures that the tests of the reports share."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_up_run import made_up_results, made_up_scores
 
 from pasam.reporting.examples import Example
 from pasam.reporting.summary import Bootstrap
 
-LEVELS = {"oracle": 0.95, "sam": 0.5, "hq_sam": 0.65, "pa_sam": 0.7}
+
+@pytest.fixture
+def make_results():
+    return made_up_results
 
 
-def made_up_scores(
-    models=tuple(LEVELS), benchmarks=("thin_like", "dis_like", "hrsod_like", "coift_like"), n=6
-):
-    generator = np.random.default_rng(0)
-    rows = []
-    for benchmark in benchmarks:
-        for k in range(n):
-            hardness = generator.uniform(-0.05, 0.05)
-            for model in models:
-                iou = LEVELS.get(model, 0.6) + hardness
-                rows.append(
-                    {
-                        "model": model,
-                        "benchmark": benchmark,
-                        "image_id": f"{benchmark}/{k}",
-                        "prompt": "box",
-                        "corruption": "none",
-                        "seed": 42,
-                        "iou": iou,
-                        "boundary_iou": iou - 0.2,
-                        "intersection": round(1000 * iou),
-                        "union": 1000,
-                        "boundary_covers": benchmark == "thin_like" and k < n / 2,
-                    }
-                )
-    return pd.DataFrame(rows)
+@pytest.fixture(scope="session")
+def results():
+    return made_up_results()
 
 
 @pytest.fixture
@@ -50,7 +30,7 @@ def scores():
 
 @pytest.fixture
 def bootstrap():
-    return Bootstrap(draws=200, confidence=0.95, seed=0)
+    return Bootstrap(draws=1000, confidence=0.95, seed=0)
 
 
 @pytest.fixture

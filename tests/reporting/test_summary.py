@@ -72,6 +72,45 @@ def test_a_paired_difference_cancels_what_makes_images_hard(scores, bootstrap):
     assert table["better"].tolist() == [100.0] * 10
 
 
+def test_holms_correction_withdraws_a_verdict_that_only_one_row_alone_would_give(
+    make_scores, bootstrap
+):
+    scores = make_scores(models=("sam", "a", "b", "c", "d"), benchmarks=("x",), n=40)
+    noise = np.random.default_rng(4).normal(0, 0.1, 40)
+    shift = 0.038 - noise.mean()
+    column = scores["model"] == "a"
+    scores.loc[column, "iou"] = (
+        scores.loc[scores["model"] == "sam", "iou"].to_numpy() + noise + shift
+    )
+    for other in "bcd":
+        same = scores.loc[scores["model"] == "sam", "iou"].to_numpy()
+        scores.loc[scores["model"] == other, "iou"] = same
+    scores["boundary_iou"] = scores["iou"]
+    alone = compare(scores, [("a", "sam")], bootstrap)
+    among = compare(scores, [(m, "sam") for m in "abcd"], bootstrap)
+    assert (alone["p"] < 0.05).all()
+    row = among[(among["model"] == "a") & (among["benchmark"] == "mean")].iloc[0]
+    assert row["low"] > 0
+    assert row["p_holm"] > 0.05
+    assert row["verdict"] == "no difference shown"
+
+
+def test_three_seeds_are_averaged_and_counted_once_per_image(make_scores, bootstrap):
+    scores = make_scores(models=("pa_sam",), benchmarks=("x",), n=4, seeds=(1, 2, 3))
+    scores.loc[scores["seed"] == 1, "iou"] += 0.03
+    row = summarise(scores, bootstrap).iloc[0]
+    assert (row["n"], row["seeds"]) == (4, 3)
+    one = scores[scores["seed"] == 2]["iou"].mean()
+    assert row["miou"] == pytest.approx(100 * (one + 0.01), abs=1e-3)
+
+
+def test_an_interval_of_scores_stays_between_nothing_and_everything(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("x",), n=3)
+    scores["iou"] = [0.0, 0.5, 1.0]
+    row = summarise(scores, bootstrap).iloc[0]
+    assert (row["miou_low"], row["miou_high"]) == (0.0, 100.0)
+
+
 def test_the_order_of_rows_in_the_files_does_not_matter(scores, bootstrap):
     shuffled = scores.sample(frac=1, random_state=1)
     pairs = [("pa_sam", "sam")]
@@ -99,7 +138,7 @@ def test_the_known_models_are_compared_and_any_other_with_sam():
 
 def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):
     lacking = scores[~((scores["model"] == "hq_sam") & (scores["image_id"] == "dis_like/3"))]
-    with pytest.raises(DataError, match="'hq_sam' lacks 1 of 24 images, the first is 'dis_like/3'"):
+    with pytest.raises(DataError, match=r"'hq_sam' \(seed 42\) lacks 1 of 24 images.*'dis_like/3'"):
         summarise(lacking, bootstrap)
 
 

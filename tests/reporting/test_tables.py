@@ -6,7 +6,9 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.reporting.tables import PUBLISHED_HEAD, write_tables
+from pasam.reporting.summary import compare, default_pairs, summarise
+from pasam.reporting.table1 import PUBLISHED_HEAD
+from pasam.reporting.tables import write_tables
 
 PUBLISHED = pd.DataFrame(
     [["pa_sam", "dis_like", "DIS", 81.5, 73.9], ["sam", "mean", "mean", 79.5, 71.1]],
@@ -19,7 +21,9 @@ SETTING = "Run on generated data, vit_tiny, seed 42."
 def write(tmp_path, bootstrap):
     def call(scores, folder="report", published=None):
         target = tmp_path / folder
-        write_tables(scores, target, setting=SETTING, bootstrap=bootstrap, published=published)
+        summary = summarise(scores, bootstrap, published=published)
+        differences = compare(scores, default_pairs(list(summary["model"])), bootstrap)
+        write_tables(summary, differences, target, setting=SETTING, bootstrap=bootstrap)
         return {path.name: path.read_text(encoding="utf-8") for path in target.iterdir()}
 
     return call
@@ -91,7 +95,7 @@ def test_the_share_of_images_covered_by_the_band_is_told_per_benchmark(write, sc
 def test_the_csv_holds_every_number_of_every_model_and_benchmark(write, scores):
     table = pd.read_csv(io.StringIO(write(scores, published=PUBLISHED)["table1.csv"]))
     assert table.columns.tolist() == [
-        *("model", "benchmark", "n", "miou", "miou_low", "miou_high"),
+        *("model", "benchmark", "n", "seeds", "miou", "miou_low", "miou_high"),
         *("mbiou", "mbiou_low", "mbiou_high", "pooled_iou", "band_covers"),
         *("published_benchmark", "published_miou", "published_mbiou"),
     ]

@@ -42,6 +42,26 @@ def test_the_metrics_are_the_means_of_the_scores(world):
             assert found["mbiou"] == pytest.approx(100 * rows["boundary_iou"].mean(), abs=1e-4)
 
 
+def test_the_page_says_what_it_was_made_on_and_holds_every_model(world):
+    page = world.path("reports/index.html").read_text()
+    assert "Generated data: trained on 6 images" in page
+    assert "PA-SAM against SAM and HQ-SAM" in page
+    assert "data:image/webp;base64," in page
+
+
+def test_every_trained_model_has_a_card_that_counts_its_numbers(world):
+    for model in ("hq_sam", "pa_sam"):
+        card = world.path(f"reports/model_cards/{model}.md").read_text()
+        counted = int(card.split("**Trained numbers:** ")[1].split("\n")[0].replace(",", ""))
+        assert counted > 1000
+
+
+def test_what_was_not_measured_is_said_and_not_made_up(world):
+    report = json.loads(world.path("reports/report.json").read_text())
+    assert report["precisions"] is None
+    assert "Not in this run." in world.path("reports/index.html").read_text()
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_shows_something(name, world):
     assert read_image(world.path(name)).std() > 5

@@ -1,0 +1,145 @@
+"""A model card for every trained model, under Hugging Face's headings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pasam.reporting.difficulty import complexity_measure, gains
+from pasam.reporting.grid import pipe_table
+from pasam.reporting.names import MEAN, label, mean_label
+from pasam.reporting.results import Results
+from pasam.reporting.sections.setting import cannot_show
+from pasam.reporting.wording import comparison, counted, listed
+
+_PAPERS = {
+    "hq_sam": (
+        "Segment Anything in High Quality, arXiv 2306.01567",
+        "@inproceedings{ke2023hqsam, title={Segment Anything in High Quality}, author={Ke, Lei and "
+        "others}, booktitle={NeurIPS}, year={2023}}",
+        "SAM's decoder with an extra output token that reads SAM's final features fused with early "
+        "ones of the encoder; only these parts learn.",
+    ),
+    "pa_sam": (
+        "PA-SAM: Prompt Adapter SAM for High-Quality Image Segmentation, arXiv 2401.13051",
+        "@inproceedings{xie2024pasam, title={PA-SAM: Prompt Adapter SAM for High-Quality Image "
+        "Segmentation}, author={Xie, Zhaozhi and others}, booktitle={ICME}, year={2024}}",
+        "SAM's decoder with a prompt adapter in its last block: it refines the dense prompt by a "
+        "guiding embedding of image and edges, the sparse prompt by attention, and adds hard "
+        "points, mined where an uncertainty map doubts the coarse mask.",
+    ),
+}
+_OTHER = ("see the repository", "% no publication", "A decoder on the frozen SAM.")
+
+
+def model_card(results: Results, model: str) -> str:
+    """Write the card of one trained model as Markdown.
+
+    Args:
+        results: The run.
+        model: Key of the model; one of `results.variants`.
+    """
+    environment = Environment(
+        loader=PackageLoader("pasam.reporting", "templates"), autoescape=False,  # noqa: S701
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("model_card.md.j2").render(**_facts(results, model)) + "\n"
+
+
+def _facts(results: Results, model: str) -> dict[str, Any]:
+    variant = results.variants[model]
+    paper, citation, architecture = _PAPERS.get(variant.decoder, _OTHER)
+    rows = results.summary[results.summary["model"] == model]
+    sizes = results.by_image["benchmark"].value_counts()
+    benchmarks = listed([f"{b} ({sizes.get(b, 0)} images)" for b in results.evaluate.benchmarks])
+    trained = results.parameters.get(model)
+    return {
+        "name": label(model),
+        "setting": results.setting,
+        "tags": ["segment-anything", "promptable-segmentation", variant.decoder],
+        "results": rows.round(2).to_dict("records"),
+        "description": architecture,
+        "base": results.base.size,
+        "small": results.base.size == "vit_tiny",
+        "trained": "unknown" if trained is None else f"{trained:,}",
+        "paper": paper,
+        "citation": citation,
+        "weights": f"{model}.safetensors",
+        "command": f"dvc repro train@{model}",
+        "limits": cannot_show(results),
+        "hardest": _hardest(results, model),
+        "start": f"pasam predict photo.jpg --box 30,40,200,220 --model {model} --out masks",
+        "training_data": results.setting,
+        "procedure": (
+            f"{counted(variant.epochs, 'epoch')}, learning rate divided by ten every "
+            f"{counted(variant.lr_drop_every, 'epoch')}; the encoder and all other weights of SAM "
+            "stay bit for bit what they were."
+        ),
+        "hyperparameters": sorted(_flat({**_plain(results.train), **_plain(variant)}).items()),
+        "testing": (
+            f"{benchmarks}. One tight box of the ground truth as prompt, masks at original size. "
+            "mIoU and mBIoU are per-image means in per cent; the boundary band is "
+            f"{100 * results.evaluate.boundary_share:g} % of the diagonal wide. Factors: the "
+            "benchmark, boundary complexity, thinness; see the report."
+        ),
+        "table": _table(rows, results.level),
+        "comparisons": _comparisons(results, model),
+        "summary": _summary(rows, results.level),
+    }
+
+
+def _table(rows: pd.DataFrame, level: str) -> str:
+    lines = []
+    for row in rows.to_dict("records"):
+        name = mean_label(len(rows) - 1) if row["benchmark"] == MEAN else str(row["benchmark"])
+        cells = [
+            f"{row[m]:.1f} [{row[f'{m}_low']:.1f}, {row[f'{m}_high']:.1f}]"
+            for m in ("miou", "mbiou")
+        ]
+        lines.append([name, str(row["n"]), *cells])
+    return pipe_table(["Benchmark", "n", f"mIoU ({level} interval)", "mBIoU"], lines)
+
+
+def _comparisons(results: Results, model: str) -> list[str]:
+    table = results.differences
+    chosen = table[(table["model"] == model) & (table["benchmark"] == MEAN)]
+    return [
+        comparison({str(k): v for k, v in row.items()}, level=results.level)
+        for row in chosen.to_dict("records")
+    ]
+
+
+def _summary(rows: pd.DataFrame, level: str) -> str:
+    mean = rows[rows["benchmark"] == MEAN].iloc[0]
+    return (
+        f"Over all benchmarks: mIoU {mean['miou']:.1f} %, mBIoU {mean['mbiou']:.1f} % "
+        f"({level} interval {mean['mbiou_low']:.1f} to {mean['mbiou_high']:.1f})."
+    )
+
+
+def _hardest(results: Results, model: str) -> str:
+    table = gains(results, complexity_measure(results), model=model)
+    first, last = table.iloc[0], table.iloc[-1]
+    side = "more" if last["score"] < first["score"] else "less"
+    return (
+        f"It errs {side} on intricate outlines than on smooth ones: boundary IoU "
+        f"{last['score']:.1f} % on the {counted(int(last['n']), 'image')} of highest boundary "
+        f"complexity, {first['score']:.1f} % on the {counted(int(first['n']), 'image')} of lowest."
+    )
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    return dataclasses.asdict(section)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write nested values under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        found |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found

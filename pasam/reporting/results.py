@@ -1,0 +1,153 @@
+"""Everything that a report is made from, and what is computed once for all its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pasam.metrics.thickness import mean_width
+from pasam.params import (
+    BaseParams,
+    DataParams,
+    EvaluateParams,
+    ReportParams,
+    TrainParams,
+    VariantParams,
+)
+from pasam.reporting.conditions import curve, families
+from pasam.reporting.examples import Choice, Example, build_example
+from pasam.reporting.examples import PredictedMask as PredictedMask
+from pasam.reporting.names import ordered_models
+from pasam.reporting.summary import Bootstrap, compare, default_pairs, summarise
+
+BASE_MODEL, BASELINE = "sam", "hq_sam"
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The inputs of the report, read and checked."""
+
+    setting: str
+    """What was run on what, in words."""
+    base: BaseParams
+    data: DataParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    report: ReportParams
+    variants: Mapping[str, VariantParams]
+    """What was trained, by model."""
+    manifest: pd.DataFrame
+    """Masks of the run's training and benchmarks."""
+    scores: pd.DataFrame
+    """Score rows of Table 1: tight boxes on clean images."""
+    conditions: pd.DataFrame
+    """Score rows of all prompts and corruptions, those of Table 1 included."""
+    histories: Mapping[str, pd.DataFrame]
+    """Training history by model."""
+    published: pd.DataFrame
+    """Published numbers lined up with this run's benchmarks."""
+    comparable: bool
+    """Whether the run repeats the published protocol."""
+    read_image: Callable[[str], NDArray[np.uint8]]
+    """From a mask's id to its image, (H, W, 3)."""
+    read_truth: Callable[[str], NDArray[np.bool_]]
+    """From a mask's id to its ground truth, (H, W)."""
+    read_predicted: Callable[[str, str, str], PredictedMask]
+    """From model, benchmark and id to a prediction of Table 1."""
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """Trained numbers by model."""
+    ablations: pd.DataFrame | None = None
+    """Score rows of the ablations, their model being the variant's name."""
+    precisions: pd.DataFrame | None = None
+    """Average precisions from detectors' boxes: one row per model, seed, set and overlap."""
+    instances: pd.DataFrame | None = None
+    """One row per model and detection."""
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Settings of all intervals."""
+        return Bootstrap(
+            draws=self.report.draws, confidence=self.report.confidence, seed=self.report.seed
+        )
+
+    @property
+    def level(self) -> str:
+        """Level of all intervals, as words."""
+        return f"{100 * self.report.confidence:g} %"
+
+    @property
+    def models(self) -> list[str]:
+        """All models of Table 1 in report order."""
+        return ordered_models(self.scores["model"])
+
+    @property
+    def shown(self) -> list[str]:
+        """The models whose masks are worth a look: all but the oracle."""
+        return [model for model in self.models if model != ORACLE]
+
+    @property
+    def subject(self) -> str:
+        """The model that the report is about: PA-SAM, or the last one trained."""
+        return "pa_sam" if "pa_sam" in self.evaluate.models else self.evaluate.models[-1]
+
+    @property
+    def reference(self) -> str:
+        """The model it is held against: SAM, or whatever else was scored."""
+        others = [model for model in self.shown if model != self.subject]
+        return BASE_MODEL if BASE_MODEL in others else (others or [self.subject])[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds with which the subject was trained."""
+        rows = self.scores[self.scores["model"] == self.subject]
+        return sorted({int(seed) for seed in rows["seed"]})
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row per model and benchmark."""
+        return summarise(self.scores, self.bootstrap, published=self.published)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """One row per pair of models, benchmark and metric."""
+        return compare(self.scores, default_pairs(self.models), self.bootstrap)
+
+    @cached_property
+    def by_image(self) -> pd.DataFrame:
+        """Properties of the scored images by id: benchmark, area, complexity, height, width."""
+        columns = ["benchmark", "area", "complexity", "height", "width"]
+        first = self.scores.drop_duplicates("image_id").set_index("image_id")
+        return first[columns].sort_index()
+
+    @cached_property
+    def widths(self) -> Mapping[str, float]:
+        """Width of every scored object's parts in per cent of the diagonal, by id."""
+        ids = [str(image_id) for image_id in self.by_image.index]
+        return {image: 100 * mean_width(self.read_truth(image)) for image in ids}
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Means of boundary IoU over all prompts and corruptions, as `conditions.curve`."""
+        found = [
+            curve(self.conditions, family, "mbiou", self.bootstrap)
+            for family in families(self.conditions)
+        ]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"family": []})
+
+    def example(self, image_id: str) -> Example:
+        """Read an image with what every model makes of it."""
+        benchmark = str(self.by_image.at[image_id, "benchmark"])
+        of_models = self.scores.drop_duplicates(["model", "image_id"])  # the first seed's
+        return build_example(
+            Choice(benchmark=benchmark, image_id=image_id, quantile=0.5),
+            of_models,
+            image=self.read_image(image_id),
+            truth=self.read_truth(image_id),
+            predicted={m: self.read_predicted(m, benchmark, image_id) for m in self.shown},
+        )

@@ -1,0 +1,87 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+
+  // Colours: as the system has them, light, dark.
+  const button = document.getElementById("theme");
+  const words = { "": "Auto", light: "Light", dark: "Dark" };
+  const order = ["", "light", "dark"];
+  const show = () => {
+    const theme = root.dataset.theme || "";
+    button.querySelector(".word").textContent = words[theme];
+    button.setAttribute("aria-label", theme ? `Colours: ${theme}` : "Colours: as the system has them");
+  };
+  button.addEventListener("click", () => {
+    root.dataset.theme = order[(order.indexOf(root.dataset.theme || "") + 1) % order.length];
+    try { localStorage.setItem("pasam-theme", root.dataset.theme); } catch (_) { /* a file may not store */ }
+    show();
+  });
+  show();
+
+  // Contents: folded on narrow screens, and the section in view is marked.
+  const contents = document.querySelector(".contents details");
+  const narrow = matchMedia("(max-width: 60rem)");
+  const fold = () => { contents.open = !narrow.matches; };
+  narrow.addEventListener("change", fold);
+  fold();
+  contents.addEventListener("click", (event) => {
+    if (narrow.matches && event.target.closest("a")) contents.open = false;
+  });
+  const links = new Map([...contents.querySelectorAll("a")].map((a) => [a.hash.slice(1), a]));
+  const seen = new Set();
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) seen[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+    const here = [...links.keys()].filter((key) => seen.has(key)).pop();
+    for (const [key, link] of links) {
+      if (key === here) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }, { rootMargin: "-15% 0px -70% 0px" });
+  for (const key of links.keys()) watch.observe(document.getElementById(key));
+
+  // Two pictures with a handle between them.
+  for (const pair of document.querySelectorAll(".pair")) {
+    const range = pair.querySelector("input");
+    const move = () => pair.style.setProperty("--cut", `${range.value}%`);
+    range.addEventListener("input", move);
+    move();
+  }
+
+  // Galleries: a card opens large; arrow keys walk through its gallery.
+  const viewer = document.getElementById("viewer");
+  const stage = viewer.querySelector(".stage");
+  let cards = [];
+  let place = 0;
+  const put = (number) => {
+    place = (number + cards.length) % cards.length;
+    const card = cards[place].cloneNode(true);
+    const count = document.createElement("span");
+    count.className = "count";
+    count.textContent = `${place + 1} of ${cards.length}`;
+    for (const image of card.querySelectorAll("img")) image.loading = "eager";
+    stage.replaceChildren(...card.childNodes, count);
+  };
+  document.addEventListener("click", (event) => {
+    const card = event.target.closest(".card");
+    if (!card) return;
+    cards = [...card.closest(".gallery").querySelectorAll(".card")];
+    put(cards.indexOf(card));
+    viewer.showModal();
+  });
+  viewer.querySelector(".previous").addEventListener("click", () => put(place - 1));
+  viewer.querySelector(".next").addEventListener("click", () => put(place + 1));
+  viewer.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") put(place - 1);
+    if (event.key === "ArrowRight") put(place + 1);
+  });
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+  viewer.addEventListener("close", () => { if (cards[place]) cards[place].focus(); });
+  document.addEventListener("keydown", (event) => {
+    const card = event.target.closest && event.target.closest(".card");
+    const steps = { ArrowRight: 1, ArrowLeft: -1 };
+    if (!card || viewer.open || !(event.key in steps)) return;
+    const all = [...card.closest(".gallery").querySelectorAll(".card")];
+    const next = all[all.indexOf(card) + steps[event.key]];
+    if (next) { next.focus(); event.preventDefault(); }
+  });
+})();

@@ -1,0 +1,137 @@
+"""A run that was never made: scores, pictures and histories that reports can be built from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVELS = {"oracle": 0.95, "sam": 0.5, "hq_sam": 0.65, "pa_sam": 0.7}
+BENCHMARKS = ("thin_like", "dis_like", "hrsod_like", "coift_like")
+HEIGHT, WIDTH = 40, 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicted:
+    """A predicted mask and what came with it."""
+
+    mask: np.ndarray
+    box: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    positive: np.ndarray | None = None
+    negative: np.ndarray | None = None
+
+
+def made_up_scores(
+    models=tuple(LEVELS), benchmarks=BENCHMARKS, n=6, seeds=(42,), prompt="box", corruption="none"
+) -> pd.DataFrame:
+    """Score rows in which every model is ahead of the one before by as much on every image."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for benchmark in benchmarks:
+        for k in range(n):
+            hardness = generator.uniform(-0.05, 0.05)
+            for model in models:
+                for seed in seeds:
+                    iou = LEVELS.get(model, 0.6) + hardness
+                    rows.append(
+                        {
+                            "model": model,
+                            "benchmark": benchmark,
+                            "image_id": f"{benchmark}/{k}",
+                            "prompt": prompt,
+                            "corruption": corruption,
+                            "seed": seed,
+                            "iou": iou,
+                            "boundary_iou": iou - 0.2,
+                            "intersection": round(1000 * iou),
+                            "union": 1000,
+                            "boundary_covers": benchmark == "thin_like" and k < n / 2,
+                            "area": 0.2,
+                            "complexity": 1.0 + k + (benchmark == "dis_like"),
+                            "height": HEIGHT,
+                            "width": WIDTH,
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+def change_scores(scores: pd.DataFrame, model: str, by) -> pd.DataFrame:
+    """Add to a model's boundary IoU: a number, or a value per row of its own."""
+    changed = scores.copy()
+    rows = changed["model"] == model
+    changed.loc[rows, "boundary_iou"] += by(changed[rows]) if callable(by) else by
+    return changed
+
+
+def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
+    """Build the inputs of a report; any field of `Results` can be changed."""
+    from pasam.params import BaseParams, DataParams, EvaluateParams, ReportParams, TrainParams
+    from pasam.params_file import load_models, load_section
+    from pasam.reporting.results import Results
+
+    path = ROOT / "params" / "smoke.yaml"
+    rows = made_up_scores() if scores is None else scores
+    models = [m for m in dict.fromkeys(rows["model"]) if m in ("hq_sam", "pa_sam")]
+    sections = {
+        name: load_section(kind, name, path)
+        for name, kind in (
+            ("base", BaseParams), ("data", DataParams), ("train", TrainParams),
+            ("evaluate", EvaluateParams), ("report", ReportParams),
+        )
+    }  # fmt: skip
+    sections["report"] = dataclasses.replace(sections["report"], draws=1000, gallery=3)
+    history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
+    parts = {
+        "setting": "A run that was never made.",
+        **sections,
+        "variants": {m: v for m, v in load_models(path).items() if m in models},
+        "manifest": made_up_manifest(rows),
+        "scores": rows,
+        "conditions": rows,
+        "histories": dict.fromkeys(models, history),
+        "published": pd.DataFrame(
+            columns=["model", "benchmark", "published_benchmark", "miou", "mbiou", "tolerance"]
+        ),
+        "comparable": False,
+        "read_image": lambda name: _image(),
+        "read_truth": lambda name: _truth(),
+        "read_predicted": lambda model, benchmark, name: _predicted(model),
+        "parameters": dict.fromkeys(models, 1234),
+    }
+    return Results(**{**parts, **changes})
+
+
+def made_up_manifest(scores: pd.DataFrame) -> pd.DataFrame:
+    """A manifest of the scored images and two training masks of one image."""
+    images = scores.drop_duplicates("image_id")
+    rows = [("val", b, i) for b, i in zip(images["benchmark"], images["image_id"], strict=True)]
+    rows += [("train", "generated_train", "a"), ("train", "generated_train", "a")]
+    return pd.DataFrame(rows, columns=["split", "dataset", "image"])
+
+
+def _image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def _truth() -> np.ndarray:
+    truth = np.zeros((HEIGHT, WIDTH), np.bool_)
+    truth[10:30, 10:30] = True
+    return truth
+
+
+def _predicted(model: str) -> Predicted:
+    mask, box = np.roll(_truth(), 3, axis=1), np.array([10, 10, 29, 29], np.float32)
+    if model != "pa_sam":
+        return Predicted(mask=mask, box=box)
+    return Predicted(
+        mask=mask,
+        box=box,
+        uncertainty=np.random.default_rng(1).random((8, 8)).astype(np.float16),
+        positive=np.array([[12, 12], [14, 20]], np.float32),
+        negative=np.array([[50, 35]], np.float32),
+    )

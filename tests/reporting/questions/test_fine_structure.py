@@ -1,0 +1,15 @@
+"""Tests of question 7."""
+
+from made_up_run import change_scores
+
+from pasam.reporting.questions.fine_structure import answer
+
+
+def test_the_sentence_changes_with_the_gain_on_intricate_outlines(make_scores, make_results):
+    scores = make_scores(n=12)
+    rising = change_scores(scores, "pa_sam", lambda rows: 0.01 * rows["complexity"].to_numpy())
+    falling = change_scores(scores, "pa_sam", lambda rows: -0.01 * rows["complexity"].to_numpy())
+    flat, up, down = (answer(make_results(s)).sentence for s in (scores, rising, falling))
+    assert "no difference between the two is shown" in flat
+    assert "larger on the finer ones" in up
+    assert "smaller on the finer ones" in down

@@ -1,0 +1,144 @@
+"""The page in a real browser: all of it is there, nothing fails, nothing leaves the machine."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pasam.reporting.publish import publish
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    from made_up_run import made_up_results
+
+    folder = tmp_path_factory.mktemp("report")
+    publish(made_up_results(), folder)
+    return (folder / "index.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def page(request, browser, address):
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    opened = context.new_page()
+    opened.faults = []
+    opened.on("console", lambda m: m.type in {"error", "warning"} and opened.faults.append(m.text))
+    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    opened.on("request", lambda r: r.url.startswith("http") and opened.faults.append(r.url))
+    opened.goto(address)
+    yield opened
+    assert opened.faults == []
+    context.close()
+
+
+def test_every_section_is_shown_and_no_picture_is_broken(page):
+    for key in page.eval_on_selector_all("main > section", "all => all.map(s => s.id)"):
+        assert page.locator(f"#{key} h2").is_visible()
+    broken = """async () => {
+        const images = [...document.images];
+        for (const image of images) image.loading = "eager";
+        await Promise.all(images.map((image) => image.decode().catch(() => {})));
+        return [images.length, images.filter((image) => !image.naturalWidth).length];
+    }"""
+    count, lost = page.evaluate(broken)
+    assert count > 20
+    assert lost == 0
+
+
+def test_nothing_sticks_out_to_the_side(page):
+    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    assert not wide
+
+
+def test_a_card_opens_large_and_is_walked_through_by_keys(page):
+    card = page.locator(".card").first
+    card.focus()
+    page.keyboard.press("Enter")
+    viewer = page.locator("#viewer")
+    assert viewer.get_attribute("open") is not None
+    assert viewer.locator(".count").inner_text() == "1 of 3"
+    page.keyboard.press("ArrowRight")
+    assert viewer.locator(".count").inner_text() == "2 of 3"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert viewer.locator(".count").inner_text() == "3 of 3"
+    page.keyboard.press("Escape")
+    assert viewer.get_attribute("open") is None
+    focused = page.evaluate("document.activeElement.className")
+    assert focused == "card"  # the one that was looked at last
+
+
+def test_the_slider_moves_by_keys(page):
+    page.locator(".pair input").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.querySelector('.pair').style.getPropertyValue('--cut')") == "55%"
+
+
+def test_the_theme_goes_round_and_changes_the_ground(page):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    seen = []
+    for wanted in ("light", "dark", ""):
+        page.locator("#theme").click()
+        assert page.evaluate("document.documentElement.dataset.theme") == wanted
+        seen.append(page.evaluate(ground))
+    assert seen[0] != seen[1]
+    assert seen[2] in seen[:2]
+
+
+def test_words_stand_out_from_their_ground_in_both_themes(page):
+    contrast = """() => {
+        const curve = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+        const part = (v) => curve(v / 255);
+        const light = (c) => {
+            const [r, g, b] = c.match(/\\d+(\\.\\d+)?/g).map(Number);
+            return .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
+        };
+        const ground = (e) => {
+            for (; e; e = e.parentElement) {
+                const c = getComputedStyle(e).backgroundColor;
+                if (!c.endsWith(", 0)")) return c;
+            }
+        };
+        let least = 21;
+        const words = "main p, main td, main th, main li span, main a";
+        for (const e of document.querySelectorAll(words)) {
+            if (!e.checkVisibility() || e.closest(".tag")) continue;
+            const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
+            least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
+        }
+        return least;
+    }"""
+    assert page.evaluate(contrast) >= 4.5
+
+
+def test_the_contents_lead_to_a_section(page):
+    details = page.locator(".contents details")
+    if details.get_attribute("open") is None:
+        details.locator("summary").click()
+    details.locator("a[href='#training']").click()
+    page.wait_for_timeout(200)
+    top = "document.querySelector('#training').getBoundingClientRect().top"
+    assert 0 <= page.evaluate(top) < 844
