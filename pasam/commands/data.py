@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from rich.table import Table
 from pasam.catalogue.catalogue_file import read_catalogue
 from pasam.catalogue.entries import Entry
 from pasam.catalogue.fetch import Fetched, fetch
+from pasam.catalogue.pictures import SPLIT_OF_ROLE
 from pasam.commands.data_add import data_add
 from pasam.commands.data_check import data_check
 from pasam.params import DataParams
@@ -121,14 +123,25 @@ def data_fetch(
         workers=workers,
         keep_archives=keep_archives,
     )
-    for result in results:
-        typer.echo(_report(result))
+    for line in (*map(_report, results), *_advice(results, lock)):
+        typer.echo(line)
+
+
+def _advice(results: Sequence[Fetched], lock: Path) -> list[str]:
+    """Say what can be done with fetched sets, and what to commit."""
+    lines = []
+    if any(result.entry.role in SPLIT_OF_ROLE for result in results):
+        lines.append(
+            "To train on them or measure with them, name them in params.yaml: data.catalogue, and "
+            "the benchmarks among them in evaluate.benchmarks too."
+        )
     recorded = sorted({name for result in results for name in result.recorded})
     if recorded:
-        typer.echo(
+        lines.append(
             f"Nobody publishes checksums of {', '.join(recorded)}: {lock} now holds what came "
             "this time. Commit it, and every later fetch has to bring the same."
         )
+    return lines
 
 
 def _counted(entry: Entry) -> Entry:

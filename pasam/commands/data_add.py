@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,6 +48,7 @@ Measure = Annotated[bool, typer.Option(help="Name the set under evaluate.benchma
 Replace = Annotated[bool, typer.Option(help="Put it in the place of a set so called.")]
 SkipBad = Annotated[bool, typer.Option(help="Leave bad pairs out, and say which.")]
 Link = Annotated[bool, typer.Option(help="Give files a second name instead of copying them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 DryRun = Annotated[bool, typer.Option(help="Look at everything and write nothing.")]
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -66,6 +68,7 @@ def data_add(
     skip_bad: SkipBad = False,
     link: Link = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
     own: Own = None,
     workers: Workers = WORKERS,
     params_file: ParamsFile = DEFAULT_PATH,
@@ -84,9 +87,11 @@ def data_add(
     source = _source(images, masks, table, coco, group)
     folder = own or own_folder(params_file)
     added = add(name, source, folder, options, taken=_names_of_other_sets())
-    for line in _told(added):
-        typer.echo(line)
-    _measure(added, params_file, wanted=measure)
+    lines = [*_told(added), *_next(added, params_file, wanted=measure)]
+    if as_json:
+        content = {"state": added.state, "notes": added.notes, **added.plan.description()}
+        lines = [json.dumps(content, indent=2)]
+    typer.echo("\n".join(lines))
 
 
 def own_folder(params_file: Path) -> Path:
@@ -138,22 +143,21 @@ def _told(added: Added) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in added.notes)]
 
 
-def _measure(added: Added, params_file: Path, *, wanted: bool) -> None:
-    """Have the set measured, or say how; and say what comes next."""
+def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
+    """Have the set measured, if it was asked for, and say so; and say what comes next."""
     from pasam.intake.benchmark_list import measure
 
     name, is_dry = added.plan.name, added.state == "planned"
+    lines = []
     if added.plan.count("val")[0] and wanted and not is_dry:
-        changed = measure(name, params_file)
-        verb = "now has" if changed else "has"
-        typer.echo(f"  {params_file}: evaluate.benchmarks {verb} {name}")
+        verb = "now has" if measure(name, params_file) else "has"
+        lines.append(f"  {params_file}: evaluate.benchmarks {verb} {name}")
     elif added.plan.count("val")[0]:
-        typer.echo(f"  to measure it, add {name} to evaluate.benchmarks in {params_file}")
+        lines.append(f"  to measure it, add {name} to evaluate.benchmarks in {params_file}")
     if is_dry:
-        typer.echo("Nothing was written (--dry-run).")
-        return
-    typer.echo("Next: dvc repro")
-    typer.echo(f"To share it: dvc add {added.folder}, git add what that names, and dvc push")
+        return [*lines, "Nothing was written (--dry-run)."]
+    share = f"dvc add {added.folder}, git add what that names, and dvc push"
+    return [*lines, "Next: dvc repro", f"To share it: {share}"]
 
 
 def _names_of_other_sets() -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pasam.catalogue.catalogue_file import read_catalogue
-from pasam.commands.data_add import WORKERS, Own, ParamsFile, Workers
+from pasam.commands.data_add import WORKERS, AsJson, Own, ParamsFile, Workers
 from pasam.errors import DataError
 from pasam.params import DataParams
 from pasam.params_file import DEFAULT_PATH, load_section
@@ -20,8 +20,6 @@ from pasam.params_file import DEFAULT_PATH, load_section
 if TYPE_CHECKING:
     from pasam.data.folder import Pair
     from pasam.intake.findings import Findings, SetFinding
-
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 SHOWN = 20
 

@@ -159,11 +159,11 @@ def _draft(target: Path) -> Iterator[Path]:
 def _exchange(draft: Path, target: Path) -> None:
     """Put the draft in the target's place; the older one stays until the new one is there."""
     old = _old(target)
+    os.sync()  # a power cut must not leave a description whose pictures are empty
     if target.exists():
         target.replace(old)
     draft.replace(target)
     shutil.rmtree(old, ignore_errors=True)
-    os.sync()
 
 
 def _recover(target: Path) -> None:

@@ -119,6 +119,7 @@ def test_a_count_that_differs_from_the_catalogues_is_a_warning(pasam, in_empty_f
     output = pasam("fetch", "DIS5K-VD", "--from", "mirror", "--no-keep-archives").output
     line = "DIS5K-VD fetched to data/catalogue/DIS5K-VD, 1 images; warning: the catalogue says 470"
     assert output.startswith(f"{line}\n")
+    assert "name them in params.yaml: data.catalogue" in output
 
 
 def test_list_counts_generated_sets_and_ones_own(pasam, in_empty_folder, root):

@@ -84,6 +84,14 @@ def test_a_dry_run_leaves_everything_as_it_is(photos, in_empty_folder):
     assert "cats" not in benchmarks()
 
 
+def test_a_program_gets_counts_kinds_and_notes(photos):
+    content = json.loads(add("cats", *photos, "--json").output)
+    assert (content["state"], content["notes"]) == ("new", [])
+    assert content["train"]["images"] + content["val"]["images"] == 12
+    assert content["mask_kinds"] == {"0/255": 12}
+    assert benchmarks()[-1] == "cats"
+
+
 def test_bad_pairs_are_named_and_nothing_is_written(photos, in_empty_folder):
     write_png(in_empty_folder / "masks" / "cat3.png", np.zeros((16, 20), np.uint8))
     result = add("cats", *photos)

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from pasam.errors import DataError
 from pasam.intake.coco import decoded, from_coco, pixels
+from pasam.intake.sources import EncodedMask
 
 MASK = np.zeros((6, 8), np.uint8)
 MASK[1:4, 2:5] = 1
@@ -51,6 +52,18 @@ def test_each_form_is_drawn(tmp_path, drawn):
     assert source.faults == ()
     assert (mask.label, mask.size, pixels(mask)) == ("1", (6, 8), 9)
     assert np.array_equal(decoded(mask), MASK * 255)
+
+
+@given(
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)
+    )
+)
+def test_a_code_is_drawn_as_it_was_encoded(mask):
+    counts = coco_mask.encode(np.asfortranarray(mask))["counts"]
+    code = EncodedMask(label="1", size=mask.shape, counts=counts)
+    assert np.array_equal(decoded(code), mask * 255)
+    assert pixels(code) == mask.sum()
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.just(0)))
