@@ -8,6 +8,7 @@ import typer
 
 from pasam import __version__
 from pasam.commands.data import data_app
+from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
@@ -58,6 +59,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+data_app.add_typer(review_app)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")

@@ -3,6 +3,7 @@
 PasamError            exit 2: the configuration or the data is wrong, retrying cannot help
 ├── ParamsError       params.yaml: unknown, missing or impossible values
 ├── DataError         an image, a mask, a pairing or the manifest
+│   └── UnfitError    one item that can be left out; `kind` names its fault
 ├── CheckpointError   weights that are missing, of another architecture, or changed
 ├── PromptError       a box, points or a mask prompt that say nothing usable
 ├── ShapeError        tensors that do not fit together
@@ -25,6 +26,19 @@ class ParamsError(PasamError):
 
 class DataError(PasamError):
     """An image, a mask, their pairing or the manifest is not fit for use."""
+
+
+class UnfitError(DataError):
+    """One image, mask or pairing is not fit for use; the others may be.
+
+    Args:
+        message: What was found, what was expected and what to do.
+        kind: The fault, one of `pasam.data.faults.KINDS`.
+    """
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class CheckpointError(PasamError):

@@ -17,11 +17,13 @@ from pasam.params import (
     TrainParams,
 )
 from pasam.params_file import DEFAULT_PATH, load_section, load_variant, mapping, read_params
+from pasam.validate_params import ValidateParams
 
 FOLDER = Path("params")
 
 SECTIONS: dict[str, type] = {
     "data": DataParams,
+    "validate": ValidateParams,
     "base": BaseParams,
     "pretrain": PretrainParams,
     "embed": EmbedParams,

@@ -124,6 +124,8 @@ def make_world(folder: Path, root: Path) -> SmallWorld:
         params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data" / "own").mkdir(parents=True)
+    (folder / "data" / "quarantine.csv").write_text("file,sha256,reason\n")
+    (folder / "data" / "accepted.json").write_text('{"sets": []}\n')
     shutil.copy(root / "dvc.yaml", folder)
     return SmallWorld(folder, _stages(folder))
 
