@@ -212,7 +212,7 @@ def whole_set_gone(s):
 
 def larger_objects(s):
     for split, index in s.pairs(TRAIN):
-        grown = cv2.resize(s.mask(split, index)[:30, :40], (WIDTH, HEIGHT))
+        grown = cv2.resize(s.mask(split, index)[:24, :32], (WIDTH, HEIGHT))
         save(s.file("gt", split, index), (grown > 128).astype(np.uint8) * 255)
 
 

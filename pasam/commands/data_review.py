@@ -62,7 +62,6 @@ def data_accept(
 
     fit = fit_rows(read_census(census))
     write_accepted(accepted, accepted_text(fit, images_of(fit)))
-    sets = fit.groupby(["split", "dataset"]).size()
-    for (split, dataset), masks in sets.items():
-        typer.echo(f"{split} {dataset}: {masks} masks")
+    for row in fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records"):
+        typer.echo(f"{row['split']} {row['dataset']}: {row['count']} masks")
     typer.echo(f"{accepted} holds this version now. Commit it.")

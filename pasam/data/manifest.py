@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def project_path(path: Path) -> str:
     return (absolute.relative_to(root) if inside else absolute).as_posix()
 
 
-def manifest_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def manifest_frame(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
     """Make the manifest from its rows, sorted by split, data set and id.
 
     Raises:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import great_expectations.expectations as gxe
+from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from pasam.data.faults import KINDS
@@ -45,7 +46,7 @@ class Expected:
     """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
     says: str
     """What is expected, in a sentence without its full stop."""
-    check: gxe.Expectation
+    check: Expectation
 
     @property
     def column(self) -> str:
@@ -89,7 +90,7 @@ class _Draft(NamedTuple):
     name: str
     table: str
     says: str
-    check: gxe.Expectation
+    check: Expectation
 
     def expected(self, level: Level) -> Expected:
         severity = FailureSeverity.CRITICAL if level == "error" else FailureSeverity.WARNING
@@ -189,7 +190,7 @@ def _quarantine() -> Iterator[_Draft]:
     )  # fmt: skip
 
 
-def _between(column: str, limits: tuple[float | None, float | None]) -> gxe.Expectation:
+def _between(column: str, limits: tuple[float | None, float | None]) -> Expectation:
     return gxe.ExpectColumnValuesToBeBetween(
         column=column, min_value=limits[0], max_value=limits[1]
     )

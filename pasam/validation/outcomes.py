@@ -23,7 +23,7 @@ class Outcome:
     """Column of the table in which an offender's value stands."""
     checked: int
     """Rows that were looked at."""
-    offenders: tuple[Mapping[str, Any], ...]
+    offenders: tuple[Mapping[Any, Any], ...]
     """Rows of the table that break the expectation, in the table's order."""
 
     @property

@@ -107,7 +107,7 @@ def _sets(
                 "split": split,
                 "dataset": dataset,
                 "images": items["image"].nunique(),
-                "all_images": in_all_splits[dataset],
+                "all_images": int(in_all_splits[str(dataset)]),
                 "fit": fit,
                 "unfit": len(items) - fit - quarantined,
                 "quarantined": quarantined,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -56,10 +57,10 @@ class Judged:
 def draw(folder):
     sets = {}
     for place, kinds in (("folders", KINDS), ("table", TABLE_KINDS)):
-        for index, kind in enumerate(kinds):
+        for kind in kinds:
             counts = (12, 1) if kind.name in DRIFTING else (3, 1)
             small = SmallSet(folder / place, kind.name, counts)
-            small.draw(seed=index + (100 if place == "table" else 0))
+            small.draw(seed=zlib.crc32(kind.name.encode()))
             sets[kind.name] = small
         if place == "table":
             write_table(folder / place, [sets[kind.name] for kind in kinds])
