@@ -179,4 +179,4 @@ def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
 def test_images_and_masks_are_counted_by_split_and_set(tmp_path):
     touch(tmp_path, *(f"val/cats/{name}" for name in ("im/a.jpg", "gt/a_0.png", "gt/a_1.png")))
     touch(tmp_path, "train/cats/im/b.jpg", "train/cats/gt/b.png")
-    assert count_pairs(find_pairs(tmp_path)) == {("val", "cats"): (1, 2), ("train", "cats"): (1, 1)}
+    assert count_pairs(find_pairs(tmp_path)[0]) == {("val", "cats"): (1, 2), ("train", "cats"): (1, 1)}
