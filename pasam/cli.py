@@ -10,6 +10,7 @@ from pasam import __version__
 from pasam.commands.data import data_app
 from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
+from pasam.commands.export import export
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
 from pasam.commands.report import report_app
@@ -65,6 +66,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
+app.command("export")(export)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── DataError         an image, a mask, a pairing or the manifest
 │   └── UnfitError    one item that can be left out; `kind` names its fault
 ├── CheckpointError   weights that are missing, of another architecture, or changed
+├── ExportError       a model that cannot be written for other runtimes
 ├── PromptError       a box, points or a mask prompt that say nothing usable
 ├── ShapeError        tensors that do not fit together
 ├── StageError        a stage or a DVC command failed; its own exit code is kept
@@ -43,6 +44,10 @@ class UnfitError(DataError):
 
 class CheckpointError(PasamError):
     """Weights are missing, belong to another architecture, or were changed."""
+
+
+class ExportError(PasamError):
+    """A model cannot be written for other runtimes, or what was written is not the model."""
 
 
 class PromptError(PasamError):
