@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pasam import __version__
+from pasam.commands.checkpoint import checkpoint_app
 from pasam.commands.data import data_app
 from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
@@ -64,6 +65,7 @@ data_app.add_typer(review_app)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
+app.add_typer(checkpoint_app, name="checkpoint")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
 app.command("export")(export)
