@@ -11,6 +11,7 @@ from pasam.commands.checkpoint import checkpoint_app
 from pasam.commands.data import data_app
 from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
+from pasam.commands.evaluate import evaluate
 from pasam.commands.export import export
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
@@ -68,6 +69,7 @@ app.add_typer(report_app, name="report")
 app.add_typer(checkpoint_app, name="checkpoint")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
+app.command("evaluate")(evaluate)
 app.command("export")(export)
 
 
