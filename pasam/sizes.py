@@ -6,6 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
+from pasam.benchmark_params import InstancesParams, RobustnessParams
 from pasam.errors import ParamsError
 from pasam.params import (
     BaseParams,
@@ -29,6 +30,8 @@ SECTIONS: dict[str, type] = {
     "embed": EmbedParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "instances": InstancesParams,
+    "robustness": RobustnessParams,
     "report": ReportParams,
 }
 """Dataclass of every section but `VARIANTS`, whose entries are told apart by their decoder."""
