@@ -26,8 +26,8 @@ BASE = "0123456789abcdef"
 
 def make_predictor(kind: str, base: BaseSam | None = None, **choices) -> PromptAdapterPredictor:
     """Build a predictor on the one small base, its weights random but always the same."""
-    torch.manual_seed(0)
     base = base or _loud_base()
+    torch.manual_seed(0)
     own = base.sam.mask_decoder
     decoder = own if kind == "sam" else build_decoder(base, VARIANTS[kind])
     segmenter = Segmenter(base=base, decoder=decoder)
@@ -36,6 +36,7 @@ def make_predictor(kind: str, base: BaseSam | None = None, **choices) -> PromptA
 
 def _loud_base() -> BaseSam:
     """Random convolutions barely react; louder ones make masks with edges."""
+    torch.manual_seed(0)
     base = small_base()
     with torch.no_grad():
         for parameter in base.sam.mask_decoder.output_upscaling.parameters():
