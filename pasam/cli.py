@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from pasam import __version__
-from pasam.commands.checkpoint import checkpoint_app
 from pasam.commands.data import data_app
-from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
-from pasam.commands.evaluate import evaluate
-from pasam.commands.export import export
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
+from pasam.commands.registry import registry_app
 from pasam.commands.report import report_app
+from pasam.commands.track import track_app
 from pasam.errors import PasamError
 
 EXAMPLES = """\
@@ -40,6 +38,9 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   pasam report show            Table 1, and where the figures are
 
   pasam predict photo.jpg --box 80,40,420,380     a mask of your own picture
+  pasam track sync             record the last run in MLflow
+
+  pasam registry promote       judge the last run's model, and put it to use if it is better
 """
 
 
@@ -62,15 +63,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-data_app.add_typer(review_app)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
-app.add_typer(checkpoint_app, name="checkpoint")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
-app.command("evaluate")(evaluate)
-app.command("export")(export)
+app.add_typer(track_app, name="track")
+app.add_typer(registry_app, name="registry")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,8 +6,8 @@ import difflib
 import os
 from pathlib import Path
 
-from pasam.benchmark_params import InstancesParams, RobustnessParams
 from pasam.errors import ParamsError
+from pasam.gate_params import GateParams
 from pasam.params import (
     BaseParams,
     DataParams,
@@ -18,21 +18,18 @@ from pasam.params import (
     TrainParams,
 )
 from pasam.params_file import DEFAULT_PATH, load_section, load_variant, mapping, read_params
-from pasam.validate_params import ValidateParams
 
 FOLDER = Path("params")
 
 SECTIONS: dict[str, type] = {
     "data": DataParams,
-    "validate": ValidateParams,
     "base": BaseParams,
     "pretrain": PretrainParams,
     "embed": EmbedParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
-    "instances": InstancesParams,
-    "robustness": RobustnessParams,
     "report": ReportParams,
+    "gate": GateParams,
 }
 """Dataclass of every section but `VARIANTS`, whose entries are told apart by their decoder."""
 
@@ -49,7 +46,7 @@ def validate(path: Path = DEFAULT_PATH) -> None:
 
     Raises:
         ParamsError: A section or key is missing, unknown or impossible, or `evaluate.models`
-            names a model that `models` lacks.
+            names a model that `models` lacks, or `gate.model` one that is not evaluated.
     """
     content = read_params(path)
     unknown = sorted(str(key) for key in content if key not in {*SECTIONS, *VARIANTS})
@@ -66,10 +63,16 @@ def validate(path: Path = DEFAULT_PATH) -> None:
         )
     for model in (*models, *mapping(content, "ablations", path)):
         load_variant(model, path)
-    strangers = sorted(set(load_section(EvaluateParams, "evaluate", path).models) - set(models))
+    evaluated = load_section(EvaluateParams, "evaluate", path).models
+    strangers = sorted(set(evaluated) - set(models))
     if strangers:
         raise ParamsError(
             f"{path}: evaluate.models names {strangers}, but models has only {sorted(models)}."
+        )
+    gated = load_section(GateParams, "gate", path).model
+    if gated not in evaluated:
+        raise ParamsError(
+            f"{path}: gate.model is '{gated}', expected one that is evaluated: {list(evaluated)}."
         )
 
 

@@ -15,7 +15,8 @@ ROOT = HERE.parent
 if str(HERE) not in sys.path:  # so that the tests find `small_world`
     sys.path.insert(0, str(HERE))
 
-from small_world import SmallWorld, make_world  # noqa: E402
+from small_world import SmallWorld, make_world, small_base  # noqa: E402
+from tracked_world import commit, place_store, write_lock  # noqa: E402
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -80,8 +81,6 @@ def model_project(_model_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
     `vit_tiny` is the small base of 64 px as long as the test runs.
     """
-    from small_world import small_base
-
     import pasam.inference.load
     import pasam.modeling.build
 
@@ -89,3 +88,29 @@ def model_project(_model_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setattr(pasam.inference.load, "build_base", small_base)
     monkeypatch.chdir(_model_project)
     return _model_project
+
+
+@pytest.fixture(scope="session")
+def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite file with MLflow's tables and nothing in them; to be copied."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracked(
+    own_world: SmallWorld, mlflow_tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> SmallWorld:
+    """A copy of the small project, locked, committed, pushed, and the current folder."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    write_lock(own_world)
+    commit(own_world.folder)
+    place_store(mlflow_tables, own_world.folder)
+    monkeypatch.chdir(own_world.folder)
+    monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
+    return own_world

@@ -10,9 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pasam.data.checking import check_image, image_task
 from pasam.data.folder import Pair
-from pasam.data.quarantine import Quarantine
+from pasam.data.prepare import check_image
 from pasam.errors import DataError
 from pasam.intake.mask_kinds import MaskKind, recognise
 from pasam.parallel import spread
@@ -98,10 +97,9 @@ def survey(
 
 
 def _look(pairs: Sequence[Pair]) -> _Looked:
-    checked = check_image(image_task(tuple(pairs), Quarantine()))
-    fit = tuple(row for row in checked if row["fault"] is None)
+    checked = check_image(pairs)
     kinds, warnings = [], []
-    for row in fit:
+    for row in checked.rows:
         kind, doubt = _kind_of(row)
         kinds.append(kind)
         warnings += doubt
@@ -111,10 +109,7 @@ def _look(pairs: Sequence[Pair]) -> _Looked:
         if row["area"] > FULL:
             warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
     return _Looked(
-        rows=fit,
-        kinds=tuple(kinds),
-        faults=tuple(dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)),
-        warnings=tuple(warnings),
+        rows=checked.rows, kinds=tuple(kinds), faults=checked.faults, warnings=tuple(warnings)
     )
 
 

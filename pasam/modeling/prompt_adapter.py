@@ -161,8 +161,7 @@ class PromptAdapter(nn.Module):
 
     @staticmethod
     def _mix(mlp: nn.Module, static: nn.Embedding, mask_token: Tensor) -> Tensor:
-        # `shape`, not `len`: an exported graph then takes any number of prompts.
-        learned = static.weight.expand(mask_token.shape[0], -1)
+        learned = static.weight.expand(len(mask_token), -1)
         mixed: Tensor = mlp(torch.cat([learned, mask_token], dim=-1))
         return mixed
 

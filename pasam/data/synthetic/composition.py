@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,9 +15,7 @@ from pasam.data.synthetic.raster import Layer, rasterise
 from pasam.data.synthetic.strokes import NOMINAL_SIDE, Drawing
 from pasam.data.synthetic.surfaces import Picture, ground
 
-Shape = Callable[[Draws, float], Drawing]
-
-SHAPES: dict[str, tuple[Shape, ...]] = {
+SHAPES = {
     "dis": dichotomous.SHAPES,
     "coift": outlines.SHAPES,
     "hrsod": rims.SHAPES,
@@ -30,7 +27,7 @@ _LARGE = {1: (0.72, 1.0), 2: (0.5, 0.8), 3: (0.4, 0.62)}
 _EXTENTS = {"dis": _VARIED, "coift": _LARGE, "hrsod": _LARGE, "thin": _VARIED}
 _LEANING = {"dis": 0.3, "coift": 0.6, "hrsod": 0.25, "thin": 3.14}
 LEAST_AREA, MOST_AREA = 0.01, 0.75
-"""Share of the picture that a visible mask usually covers."""
+"""Share of the picture that a visible mask must cover."""
 LEAST_VISIBLE = 0.6
 """Share of a target that nothing may hide."""
 _WHOLE = 0.9
@@ -77,56 +74,32 @@ class Canvas:
         return self.side / NOMINAL_SIDE
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An object that is to be segmented.
-
-    Attributes:
-        family: Its family.
-        extent: Range of its longer extent as a share of the picture's shorter side.
-        shape: Which object of the family; None for any.
-    """
-
-    family: str
-    extent: tuple[float, float]
-    shape: Shape | None = None
-
-
-def usual_targets(families: Sequence[str]) -> tuple[Target, ...]:
-    """Make up to three targets as large as is usual for their families."""
-    return tuple(Target(family, _EXTENTS[family][len(families)]) for family in families)
-
-
 def compose(
-    canvas: Canvas, draws: Draws, *, targets: tuple[Target, ...], least_area: float = LEAST_AREA
+    canvas: Canvas, draws: Draws, *, families: tuple[str, ...]
 ) -> tuple[Picture, tuple[NDArray[np.uint8], ...]] | None:
-    """Paint a picture with the given targets.
+    """Paint a picture with one target of each given family.
 
     Args:
         canvas: Size of the picture.
         draws: All that is random.
-        targets: What is to be segmented, back to front.
-        least_area: Share of the picture that a visible mask must cover.
+        families: Family of each target, back to front.
 
     Returns:
         The picture (H, W, 3) before exposure and the visible part (H, W) of each target, or None
         if a target came out too small, too large, in pieces or too much hidden.
     """
-    families = tuple(target.family for target in targets)
-    placed = []
-    for target in targets:
-        extent = draws.free(*target.extent)
-        placed.append(
-            _placed(canvas, draws, family=target.family, extent=extent, shape=target.shape)
-        )
-    layers = [(layer, True) for layer in placed]
+    targets = []
+    for family in families:
+        extent = _EXTENTS[family][len(families)]
+        targets.append(_placed(canvas, draws, family=family, extent=draws.free(*extent)))
+    layers = [(layer, True) for layer in targets]
     crowd = _QUIET if set(families) == {"coift"} else _CROWDED
     for _ in range(crowd.fewest + draws.index(3)):
-        layers.insert(0, (_distractor(canvas, draws, families, placed), False))
+        layers.insert(0, (_distractor(canvas, draws, families, targets), False))
     if draws.chance(crowd.occluded):
-        layers.append((_distractor(canvas, draws, families, placed), False))
+        layers.append((_distractor(canvas, draws, families, targets), False))
     layers = [pair for pair in layers if pair[1] or min(pair[0].coverage.shape) >= _LEAST_WINDOW]
-    masks = _visible(canvas, layers, least_area=least_area)
+    masks = _visible(canvas, layers)
     if masks is None:
         return None
     picture = ground(draws, height=canvas.height, width=canvas.width)
@@ -142,7 +115,6 @@ def _placed(
     family: str,
     extent: float,
     centre: tuple[float, float] | None = None,
-    shape: Shape | None = None,
 ) -> Layer:
     """Draw an object somewhere; without a centre in pixels it stays inside the picture.
 
@@ -152,11 +124,9 @@ def _placed(
         family: Family of the object.
         extent: Longer extent as a share of the picture's shorter side.
         centre: x, y of the middle of its box in pixels.
-        shape: Which object of the family; None draws one.
     """
     shorter = min(canvas.height, canvas.width) / canvas.unit
-    chosen = draws.pick(SHAPES[family]) if shape is None else shape
-    drawing = chosen(draws, extent * shorter)
+    drawing: Drawing = draws.pick(SHAPES[family])(draws, extent * shorter)
     lean = _LEANING[family]
     drawing = drawing.turned(
         angle=draws.free(-lean, lean), mirrored=draws.chance(0.5), stretch=draws.free(0.85, 1.15)
@@ -190,7 +160,7 @@ def _distractor(
 
 
 def _visible(
-    canvas: Canvas, layers: list[tuple[Layer, bool]], *, least_area: float
+    canvas: Canvas, layers: list[tuple[Layer, bool]]
 ) -> tuple[NDArray[np.uint8], ...] | None:
     """Return what is seen of each target, (H, W) each, or None if one is unfit."""
     hidden = np.zeros((canvas.height, canvas.width), np.uint8)
@@ -201,7 +171,7 @@ def _visible(
             whole[layer.window] = layer.coverage
             clear = 255 - hidden.astype(np.uint16)
             seen = ((whole * clear + 127) // 255).astype(np.uint8)
-            if not _fit(whole, seen, least_area=least_area):
+            if not _fit(whole, seen):
                 return None
             masks.append(seen)
         covered = hidden[layer.window]
@@ -209,10 +179,10 @@ def _visible(
     return tuple(reversed(masks))
 
 
-def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8], *, least_area: float) -> bool:
+def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8]) -> bool:
     """Say whether a target is of one piece, of a fair size, and hidden by little."""
     inside, area = int(np.count_nonzero(whole > 128)), int(np.count_nonzero(seen > 128))
-    if not least_area <= area / whole.size <= MOST_AREA or area < LEAST_VISIBLE * inside:
+    if not LEAST_AREA <= area / whole.size <= MOST_AREA or area < LEAST_VISIBLE * inside:
         return False
     solid = (whole > 128).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)

@@ -1,0 +1,1 @@
+"""Which model is in use: versions, the gate, promotion and the way back."""

@@ -1,0 +1,61 @@
+"""The file that MLflow runs to get the served model: a thin shell round the predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from pasam.errors import PasamError
+from pasam.registry.answers import answer
+from pasam.registry.model_files import ADAPTER, BASE, WORDS, open_files
+from pasam.registry.requests import read_picture, read_prompts
+
+
+class ServedModel(PythonModel):
+    """Answer rows of image and prompts with JSON; see `docs/operations.md` for both."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights."""
+        files = [Path(context.artifacts[name]) for name in (ADAPTER, BASE, WORDS)]
+        self.predictor = open_files(*files)
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Answer every row; one that says nothing usable is the whole request's 400."""
+        try:
+            rows = model_input.to_dict("records")
+            return pd.DataFrame({"result": [self._answer(row, params or {}) for row in rows]})
+        except PasamError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
+
+    def _answer(self, row: dict[Any, Any], params: dict[str, Any]) -> str:
+        pixels = read_picture(_text(row.get("image")), _text(row.get("path")))
+        prompts = read_prompts(row["prompts"])
+        for prompt in prompts:
+            prompt.check_inside(*pixels.shape[:2])
+        image = self.predictor.embed(pixels)
+        uncertainty = bool(params.get("uncertainty", False))
+        found = self.predictor.predict_many(
+            [(image, prompt) for prompt in prompts],
+            multimask_output=bool(params.get("multimask", False)),
+            return_details=uncertainty,
+        )
+        return answer(found, form=str(params.get("format", "rle")), uncertainty=uncertainty)
+
+
+def _text(value: Any) -> str | None:
+    """Take a cell of a data frame; absent ones are None or nan."""
+    return value if isinstance(value, str) else None
+
+
+mlflow.models.set_model(ServedModel())

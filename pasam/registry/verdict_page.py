@@ -1,0 +1,130 @@
+"""A verdict as a page for people: Markdown for a terminal or a review, HTML for a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LINEAGE = (
+    "git.commit", "git.dirty", "dvc.lock_sha256", "data.manifest_md5", "data.validation",
+    "evaluation.set_md5", "evaluation.evaluator", "base.sha256", "adapter.sha256", "seed",
+    "pasam.weights",
+)  # fmt: skip
+
+_HTML = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+:root { color-scheme: light dark; --good: #18794e; --bad: #b42318; --line: #8884; }
+@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff9592; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+code { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+</style>
+</head>
+<body>
+<h1>{{ title }}: <span class="{{ 'good' if promote else 'bad' }}">{{ words.decision }}</span></h1>
+<p>{{ opponent }}</p>
+<h2>Checks</h2>
+<div class="wide"><table>
+<thead><tr><th>Check</th><th>Holds</th><th>Found and asked for</th></tr></thead>
+<tbody>
+{% for check in words.checks %}
+<tr><td>{{ check.name }}</td>
+<td class="{{ 'good' if check.passed else 'bad' }}">{{ "yes" if check.passed else "no" }}</td>
+<td>{{ check.reason }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<h2>Boundary IoU, points</h2>
+<div class="wide"><table>
+<thead><tr><th>Benchmark</th><th>Candidate</th><th>Gain</th><th>Lower bound</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><td>{{ row[0] }}</td>
+{% for cell in row[1:] %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+<h2>Where it comes from</h2>
+<div class="wide"><table><tbody>
+{% for name, value in lineage %}
+<tr><td>{{ name }}</td><td><code>{{ value }}</code></td></tr>
+{% endfor %}
+</tbody></table></div>
+</body>
+</html>
+"""
+
+
+def markdown_page(words: Mapping[str, Any]) -> str:
+    """Write a verdict as Markdown.
+
+    Args:
+        words: A verdict as `pasam.registry.judgement` keeps it.
+    """
+    lines = [f"# {_title(words)}: {words['decision']}", "", _opponent(words), ""]
+    lines += ["| Check | Holds | Found and asked for |", "|---|---|---|"]
+    lines += [
+        f"| {check['name']} | {'yes' if check['passed'] else '**no**'} | {check['reason']} |"
+        for check in words["checks"]
+    ]
+    lines += ["", "| Boundary IoU, points | Candidate | Gain | Lower bound |", "|---|--:|--:|--:|"]
+    lines += ["| " + " | ".join(row) + " |" for row in _rows(words)]
+    lines += ["", "| Where it comes from | |", "|---|---|"]
+    lines += [f"| {name} | `{value}` |" for name, value in _lineage(words)]
+    return "\n".join(lines) + "\n"
+
+
+def html_page(words: Mapping[str, Any]) -> str:
+    """Write a verdict as one HTML page that needs nothing else.
+
+    Args:
+        words: A verdict as `pasam.registry.judgement` keeps it.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_HTML).render(
+        title=_title(words),
+        promote=words["decision"] == "promote",
+        words=words,
+        opponent=_opponent(words),
+        rows=_rows(words),
+        lineage=_lineage(words),
+    )
+
+
+def _title(words: Mapping[str, Any]) -> str:
+    return f"Version {words['version']}"
+
+
+def _opponent(words: Mapping[str, Any]) -> str:
+    champion = words["champion"]
+    if champion is None:
+        return "There is no champion yet, so that only the floors count."
+    return f"Compared with version {champion}, the champion, image by image."
+
+
+def _rows(words: Mapping[str, Any]) -> list[list[str]]:
+    gains = words["gains"]
+    return [
+        [
+            name,
+            f"{score:.2f}",
+            f"{gains[name]['mean']:+.2f}" if name in gains else "",
+            f"{gains[name]['low']:+.2f}" if name in gains else "",
+        ]
+        for name, score in words["scores"].items()
+    ]
+
+
+def _lineage(words: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tags = words["lineage"]
+    return [(name, tags[name]) for name in LINEAGE if name in tags]

@@ -1,0 +1,1 @@
+"""What happened: MLflow runs made from the results that the stages left."""

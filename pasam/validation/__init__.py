@@ -1,1 +1,0 @@
-"""Whether the data is fit for use: expectations, duplicates, drift, and the verdict."""

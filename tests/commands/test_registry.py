@@ -1,0 +1,106 @@
+"""The commands `pasam registry`, as a person types them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli import app
+from pasam.registry import promotion
+from pasam.registry.promotion import Outcome
+from pasam.registry.verdict import REJECT, Check, Verdict
+from pasam.registry.versions import Version
+
+COMMANDS = (
+    "list", "show", "lineage", "promote", "reject", "rollback", "reproduce", "simulate",
+)  # fmt: skip
+VERSIONS = [
+    Version(
+        number=2, aliases=("champion",), run_id="r2", created=2,
+        tags={
+            "pasam.status": "accepted", "pasam.model": "pa_sam", "git.commit": "c0ffee" * 7,
+            "scores.mbiou": '{"mean": 61.25}', "pasam.weights": "generated data",
+            "gate.decision": "promote", "gate.reasons": "gain +2.0; floor", "git.dirty": "false",
+        },
+    ),
+    Version(number=1, aliases=(), run_id="r1", created=1, tags={"pasam.weights": "real"}),
+]  # fmt: skip
+
+
+class Registry:
+    def versions(self):
+        return VERSIONS
+
+    def version(self, which):
+        return VERSIONS[0] if which in ("2", "champion") else VERSIONS[1]
+
+
+@pytest.fixture
+def pasam(monkeypatch):
+    monkeypatch.setattr("pasam.registry.versions.open_registry", lambda project: Registry())
+    return lambda *arguments: CliRunner().invoke(app, ("registry", *arguments))
+
+
+def test_the_list_shows_aliases_status_scores_and_what_is_unreal(pasam):
+    first, second = pasam("list").output.splitlines()
+    assert first.split() == [
+        "2", "champion", "accepted", "pa_sam", "boundary", "IoU", "61.25", "c0ffeec0ff",
+        "generated", "data",
+    ]  # fmt: skip
+    assert second.split() == ["1", "-", "registered", "-", "boundary", "IoU", "-"]
+    assert [v["number"] for v in json.loads(pasam("list", "--json").output)] == [2, 1]
+
+
+def test_a_version_is_shown_with_the_gates_reasons(pasam):
+    output = pasam("show").output
+    assert "gate.decision   promote" in output
+    assert output.endswith("  gain +2.0\n  floor\n")
+    assert json.loads(pasam("show", "1", "--json").output)["number"] == 1
+
+
+def test_lineage_leaves_the_gate_out(pasam):
+    words = json.loads(pasam("lineage", "2", "--json").output)
+    assert words["mlflow.run_id"] == "r2"
+    assert words["git.dirty"] == "false"
+    assert not any(name.startswith("gate.") for name in words)
+    assert "git.dirty" in pasam("lineage", "2").output
+
+
+def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch, tmp_path):
+    failed = Check(name="gain", passed=False, reason="mean: gain +0.10")
+    verdict = Verdict(decision=REJECT, checks=(failed,), scores={}, gains={})
+    page = tmp_path / "v.html"
+    refused = Outcome(version=3, promoted=False, verdict=verdict, page=page, message="version 3 no")
+    monkeypatch.setattr(promotion, "promote", lambda project, **options: refused)
+    result = pasam("promote")
+    assert result.exit_code == 1
+    assert result.output == f"version 3 no\n  mean: gain +0.10\nVerdict: {page}\n"
+    words = json.loads(pasam("promote", "--json").output)
+    assert (words["decision"], words["promoted"]) == ("reject", False)
+    good = dataclasses.replace(refused, promoted=True, verdict=None, page=None)
+    monkeypatch.setattr(promotion, "promote", lambda project, **options: good)
+    assert pasam("promote").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("rollback", "--why", " "), ("reject", "1", "--why", ""), ("promote", "1")]
+)
+def test_what_changes_the_champion_by_hand_needs_a_reason(arguments, pasam):
+    result = pasam(*arguments)
+    assert result.exit_code == 2
+    assert "a reason is needed for the log" in result.stderr
+
+
+def test_the_simulation_reads_the_gate_in_place(pasam, root, monkeypatch):
+    monkeypatch.chdir(root)
+    rows = json.loads(pasam("simulate", "--images", "20", "--pairs", "50", "--json").output)
+    assert rows[0]["name"] == "equal models"
+    assert "promoted" in pasam("simulate", "--images", "20", "--pairs", "50").output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(command, pasam):
+    assert f"Example: pasam registry {command}" in pasam(command, "--help").output

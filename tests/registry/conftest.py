@@ -1,0 +1,83 @@
+"""Projects whose candidate the gate accepts, and registries."""
+
+from __future__ import annotations
+
+import pytest
+from small_world import small_base
+from tracked_world import commit, place_store, write_lock
+
+from pasam.registry.versions import NAME, open_registry
+
+LENIENT = {
+    "mode": "on", "allow_generated": True, "floor_mean": 0.0, "floor_benchmark": 0.0,
+    "draws": 100, "latency_ms": 100_000.0, "latency_ratio": 1000.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tracked):
+    """The small project with a gate that accepts it."""
+    tracked.change("gate", **LENIENT)
+    write_lock(tracked)
+    commit(tracked.folder)
+    return tracked
+
+
+@pytest.fixture
+def aliases(project):
+    """Read the aliases of the project's registry."""
+    return lambda: open_registry(project.folder).aliases()
+
+
+@pytest.fixture(scope="session")
+def promoted_once(world, mlflow_tables, tmp_path_factory):
+    """A project whose version 1 is champion; not to be changed."""
+    from pasam.registry.promotion import promote
+
+    own = world.copy(tmp_path_factory.mktemp("promoted") / "world")
+    own.change("gate", **LENIENT)
+    write_lock(own)
+    commit(own.folder)
+    place_store(mlflow_tables, own.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own.folder)
+        patch.setattr("pasam.modeling.build.build_base", small_base)
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.delenv(name, raising=False)
+        assert promote(own.folder, allow_local=True).promoted
+    return own
+
+
+@pytest.fixture
+def promoted(promoted_once, monkeypatch):
+    """The same, as the current folder."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(promoted_once.folder)
+    monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
+    return promoted_once
+
+
+@pytest.fixture
+def champion_folder(promoted, tmp_path):
+    """The champion's files, fetched."""
+    from pasam.registry.download import fetch
+
+    found = open_registry(promoted.folder)
+    return fetch(found, found.version("champion"), tmp_path / "model")
+
+
+@pytest.fixture
+def registry(tmp_path, mlflow_tables, monkeypatch):
+    """A registry with versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    place_store(mlflow_tables, tmp_path)
+    found = open_registry(tmp_path)
+    for number in (1, 2, 3):
+        tags = {"pasam.predecessor": str(number - 1) if number == 2 else ""}
+        found.client.create_model_version(NAME, f"file:///nowhere/{number}", tags=tags)
+    found.point("champion", 2)
+    found.point("previous", 1)
+    found.point("candidate", 3)
+    return found

@@ -1,0 +1,198 @@
+"""The gate promotes what is better and harms nothing, and says why."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pasam.errors import DataError
+from pasam.gate_params import GateParams
+from pasam.metrics.bootstrap import paired_difference
+from pasam.registry.gate import Facts, Measured, Side, gains_of, judge, per_image
+from pasam.registry.verdict import PROMOTE, REEVALUATE, REJECT
+
+BENCHMARKS = ("dis", "coift", "hrsod", "thin")
+FACTS = Facts(
+    clean=True, pushed=True, local_allowed=False, validation="passed", weights="real",
+    reload_parity=True,
+)  # fmt: skip
+HOW = Measured(evaluation_set="e1", evaluator="v1")
+
+
+@pytest.fixture(scope="module")
+def params(root):
+    content = yaml.safe_load((root / "params" / "paper.yaml").read_text())["gate"]
+    return GateParams(**{**content, "draws": 400, "floor_mean": 40.0, "floor_benchmark": 20.0})
+
+
+def table(values, model="pa_sam", prompt="box"):
+    """Scores of one model; `values` are boundary IoU in [0, 1] by benchmark."""
+    return pd.DataFrame(
+        [
+            {"model": model, "benchmark": name, "image_id": f"{name}/{i:03d}", "prompt": prompt,
+             "boundary_iou": float(value)}
+            for name, row in values.items()
+            for i, value in enumerate(row)
+        ]
+    )  # fmt: skip
+
+
+def scores(seed=0, n=30, shift=0.0, shifts=None):
+    generator = np.random.default_rng(seed)
+    return {
+        name: np.clip(generator.uniform(0.4, 0.9, n) + (shifts or {}).get(name, shift), 0, 1)
+        for name in BENCHMARKS
+    }
+
+
+def side(values, *, measured=HOW, latency=50.0):
+    return Side(scores=table(values), measured=measured, latency_ms=latency)
+
+
+def check(verdict, name):
+    return next(c for c in verdict.checks if c.name == name)
+
+
+def test_the_first_version_needs_only_the_floors(params):
+    verdict = judge(side(scores()), None, FACTS, params)
+    assert verdict.decision == PROMOTE
+    assert verdict.gains == {}
+    assert {c.name for c in verdict.checks} >= {"floor mean", "floor dis", "latency", "tree"}
+
+
+def test_a_first_version_below_a_floor_is_rejected_with_both_numbers(params):
+    verdict = judge(side(scores(shifts={"thin": -0.55})), None, FACTS, params)
+    assert verdict.decision == REJECT
+    assert len(verdict.reasons) == 1
+    assert verdict.reasons[0].startswith("thin: boundary IoU ")
+    assert verdict.reasons[0].endswith("at least 20.00 is asked for")
+
+
+def test_a_clear_gain_everywhere_is_promoted(params):
+    verdict = judge(side(scores(shift=0.05)), side(scores()), FACTS, params)
+    assert verdict.accepted
+    assert verdict.gains["mean"].mean == pytest.approx(5.0)
+    assert verdict.gains["mean"].images == 120
+
+
+def test_the_same_scores_again_show_no_gain(params):
+    verdict = judge(side(scores()), side(scores()), FACTS, params)
+    assert not verdict.accepted
+    assert [c.name for c in verdict.checks if not c.passed] == ["gain"]
+    assert "gain +0.00 on 120 images, 95% lower bound +0.00, above +0.00" in verdict.reasons[0]
+
+
+def test_one_harmed_benchmark_blocks_a_better_mean(params):
+    better = dict.fromkeys(BENCHMARKS, 0.08) | {"thin": -0.03}
+    verdict = judge(side(scores(shifts=better)), side(scores()), FACTS, params)
+    assert verdict.gains["mean"].low > 0
+    assert [c.name for c in verdict.checks if not c.passed] == ["no harm thin"]
+
+
+def test_a_loss_exactly_as_large_as_the_margin_is_harm(params):
+    worse = dict.fromkeys(BENCHMARKS, 0.05) | {"coift": -params.margin / 100}
+    verdict = judge(side(scores(shifts=worse)), side(scores()), FACTS, params)
+    assert not verdict.accepted
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "word"),
+    [
+        ({"clean": False}, "tree", "dirty"),
+        ({"pushed": False}, "tree", "not pushed"),
+        ({"validation": "failed"}, "data", "failed"),
+        ({"validation": "not validated"}, "data", "not validated"),
+        ({"weights": "generated data"}, "weights", "generated data, barred by gate.allow"),
+        ({"reload_parity": False}, "reload", "do not predict"),
+        ({"validation": "failed", "local_allowed": True}, "data", "failed"),
+    ],
+)
+def test_a_missing_precondition_bars_even_the_best_scores(changes, name, word, params):
+    facts = dataclasses.replace(FACTS, **changes)
+    verdict = judge(side(scores(shift=0.1)), side(scores()), facts, params)
+    assert verdict.decision == REJECT
+    assert [c.name for c in verdict.checks if not c.passed] == [name]
+    assert word in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("changes", [{"clean": False}, {"validation": "not validated"}])
+def test_a_person_may_allow_a_local_trial_and_the_verdict_says_so(changes, params):
+    facts = dataclasses.replace(FACTS, local_allowed=True, **changes)
+    verdict = judge(side(scores()), None, facts, params)
+    assert verdict.accepted
+    assert sum("which --allow-local permits" in reason for reason in verdict.reasons) == 1
+
+
+def test_generated_data_may_be_allowed_and_stays_labelled(params):
+    facts = dataclasses.replace(FACTS, weights="generated data")
+    allowed = dataclasses.replace(params, allow_generated=True)
+    verdict = judge(side(scores()), None, facts, allowed)
+    assert verdict.accepted
+    assert "generated data, allowed by gate.allow_generated" in check(verdict, "weights").reason
+
+
+@pytest.mark.parametrize(
+    ("champion", "word"),
+    [
+        (side(scores(), measured=Measured(evaluation_set="e2", evaluator="v1")), "evaluation sets"),
+        (side(scores(), measured=Measured(evaluation_set="e1", evaluator="v2")), "evaluators"),
+        (side({"dis": [0.5], "thin": [0.5]}), "images"),
+    ],
+)
+def test_what_was_measured_differently_is_measured_again_before_anything_is_said(
+    champion, word, params
+):
+    verdict = judge(side(scores(shift=0.1)), champion, FACTS, params)
+    assert verdict.decision == REEVALUATE
+    assert word in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("ours", "passes"), [(74.0, True), (76.0, False), (float("nan"), False)])
+def test_a_candidate_may_not_be_much_slower_than_the_champion(ours, passes, params):
+    candidate = side(scores(shift=0.1), latency=ours)
+    assert params.latency_ratio == 1.5
+    verdict = judge(candidate, side(scores(), latency=50.0), FACTS, params)
+    assert verdict.accepted is passes
+    assert check(verdict, "latency").passed is passes
+
+
+def test_without_a_champions_time_the_limit_is_the_stated_one(params):
+    candidate = side(scores(shift=0.1), latency=params.latency_ms + 1)
+    verdict = judge(candidate, side(scores(), latency=float("nan")), FACTS, params)
+    assert [c.name for c in verdict.checks if not c.passed] == ["latency"]
+
+
+def test_several_prompts_of_an_image_count_as_one_image():
+    values = {"dis": [0.2, 0.4]}
+    both = pd.concat([table(values), table({"dis": [0.4, 0.8]}, prompt="points")])
+    assert per_image(both).tolist() == pytest.approx([30.0, 60.0])
+
+
+def test_two_models_in_one_table_are_refused_by_name(params):
+    both = pd.concat([table(scores()), table(scores(), model="hq_sam")])
+    mixed = Side(scores=both, measured=HOW, latency_ms=1.0)
+    with pytest.raises(DataError, match=r"those of \['hq_sam', 'pa_sam'\]"):
+        judge(mixed, None, FACTS, params)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-0.1, 0.1))
+def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
+    params = GateParams(
+        mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.95, draws=200, seed=0,
+        floor_mean=0.0, floor_benchmark=0.0, latency_ms=1.0, latency_ratio=1.0,
+        allow_generated=False,
+    )  # fmt: skip
+    ours, theirs = scores(seed), scores(seed + 1, shift=shift)
+    gains = gains_of(per_image(table(ours)), per_image(table(theirs)), params)
+    strata = [name for name in BENCHMARKS for _ in range(30)]
+    a, b = (np.concatenate([v[name] for name in BENCHMARKS]) * 100 for v in (ours, theirs))
+    report = paired_difference(a, b, strata, draws=200, confidence=0.95, seed=0)
+    assert gains["mean"].low == pytest.approx(report.low)
+    assert gains["mean"].mean == pytest.approx(report.mean)

@@ -1,0 +1,72 @@
+"""The served model answers as the library does, and refuses in words."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pandas as pd
+import pytest
+
+from pasam.data.images import read_image
+from pasam.inference.image_prompt import image_prompt
+from pasam.registry.answers import answer
+from pasam.registry.download import predictor_of
+from pasam.registry.mlflow_pyfunc import quiet_pyfunc
+
+BOX = [5.0, 5.0, 50.0, 40.0]
+
+
+@pytest.fixture
+def served(champion_folder):
+    with quiet_pyfunc() as pyfunc:
+        return pyfunc.load_model(str(champion_folder))
+
+
+@pytest.fixture
+def image(promoted):
+    manifest = pd.read_parquet(promoted.path("data/manifest.parquet"))
+    return promoted.path(manifest.loc[manifest["split"] == "val", "image"].iloc[0])
+
+
+def ask(served, row, **params):
+    with quiet_pyfunc():
+        return served.predict(pd.DataFrame([row]), params=params or None)["result"][0]
+
+
+def test_bytes_and_path_give_the_librarys_own_prediction(served, champion_folder, image):
+    model = predictor_of(champion_folder)
+    request = (model.embed(read_image(image)), image_prompt(box=BOX))
+    prompts = json.dumps({"box": BOX})
+    content = base64.b64encode(image.read_bytes()).decode()
+    for form in ("rle", "png"):
+        for uncertainty in (False, True):
+            found = model.predict_many([request], return_details=uncertainty)
+            wanted = answer(found, form=form, uncertainty=uncertainty)
+            options = {"format": form, "uncertainty": uncertainty}
+            assert ask(served, {"image": content, "prompts": prompts}, **options) == wanted
+            assert ask(served, {"path": str(image), "prompts": prompts}, **options) == wanted
+
+
+def test_many_prompts_of_one_image_are_answered_in_their_order(served, image):
+    boxes = [BOX, [10.0, 12.0, 50.0, 55.0]]
+    both = json.loads(ask(served, {"path": str(image), "prompts": json.dumps({"boxes": boxes})}))
+    alone = [
+        json.loads(ask(served, {"path": str(image), "prompts": json.dumps({"box": box})}))[0]
+        for box in boxes
+    ]
+    assert both == alone
+
+
+def test_a_bad_request_is_mlflows_error_of_a_bad_parameter(served, image):
+    from mlflow.exceptions import MlflowException
+
+    for row, words in (
+        ({"image": "no", "prompts": "{}"}, "base64|cannot be decoded"),
+        ({"prompts": '{"box": [1, 2, 3, 4]}'}, "either 'image'"),
+        ({"path": str(image), "prompts": '{"box": [1, 2, 9999, 4]}'}, "outside the image"),
+        ({"path": str(image), "prompts": "{}"}, "the prompt is empty"),
+    ):
+        with pytest.raises(MlflowException, match=words) as caught:
+            ask(served, row)
+        assert caught.value.get_http_status_code() == 400

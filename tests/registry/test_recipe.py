@@ -1,0 +1,72 @@
+"""A version's recipe is verified against git, and names what would not come out again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pasam.errors import RegistryError
+from pasam.registry.recipe import carry_out_recipe, recipe
+from pasam.registry.versions import open_registry
+
+
+@pytest.fixture
+def version(promoted):
+    return open_registry(promoted.folder).version("champion")
+
+
+def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
+    found = recipe(promoted.folder, version)
+    assert found.problems == ()
+    lines = found.text().splitlines()
+    assert lines[0].startswith("git clone ")
+    assert lines[1:] == [
+        "cd pasam-v1",
+        f"git checkout --quiet {version.tags['git.commit']}",
+        "dvc pull --allow-missing train@pa_sam",
+        "dvc repro train@pa_sam",
+    ]
+    assert dict(found.files) == {
+        "data/adapters/pa_sam.safetensors": version.tags["adapter.sha256"],
+        "data/base/vit_tiny.safetensors": version.tags["base.sha256"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"git.dirty": "true"}, "uncommitted changes"),
+        ({"git.commit": "0" * 40}, "commit 000000000000 is not in this clone"),
+        ({"dvc.lock_sha256": "0"}, "is not the one it was registered with"),
+        ({"model.md5": "0"}, "gives other weights"),
+        ({"dvc.stage": "train@x"}, "has no stage 'train@x'"),
+    ],
+)
+def test_what_would_not_give_the_same_bytes_is_said(changes, words, promoted, version, tmp_path):
+    other = dataclasses.replace(version, tags={**version.tags, **changes})
+    found = recipe(promoted.folder, other)
+    assert len(found.problems) == 1
+    assert words in found.problems[0]
+    with pytest.raises(RegistryError, match=words):
+        list(carry_out_recipe(promoted.folder, found, tmp_path / "new"))
+
+
+def test_a_folder_that_exists_is_left_alone(promoted, version, tmp_path):
+    with pytest.raises(RegistryError, match="exists already"):
+        list(carry_out_recipe(promoted.folder, recipe(promoted.folder, version), tmp_path))
+
+
+def test_other_bytes_than_the_registered_ones_are_an_error(
+    promoted, version, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pasam.registry.recipe._run", lambda command, folder: None)
+    folder = tmp_path / "new"
+    found = recipe(promoted.folder, version, folder=str(folder))
+    steps = carry_out_recipe(promoted.folder, found, folder)
+    assert "cloning" in next(steps)
+    assert "dvc repro train@pa_sam" in next(steps)
+    (folder / "data" / "adapters").mkdir(parents=True)
+    (folder / "data" / "adapters" / "pa_sam.safetensors").write_bytes(b"other")
+    with pytest.raises(RegistryError, match="other hardware or other packages"):
+        next(steps)

@@ -1,0 +1,44 @@
+"""Versions are found by number and alias, and aliases move one at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from pasam.errors import RegistryError
+
+
+def test_versions_come_newest_first_with_their_aliases(registry):
+    found = [(version.number, version.aliases) for version in registry.versions()]
+    assert found == [(3, ("candidate",)), (2, ("champion",)), (1, ("previous",))]
+
+
+@pytest.mark.parametrize(("which", "number"), [(2, 2), ("2", 2), ("champion", 2), ("previous", 1)])
+def test_a_version_is_found_by_number_or_alias(which, number, registry):
+    assert registry.version(which).number == number
+
+
+@pytest.mark.parametrize("which", [9, "9", "best"])
+def test_an_unknown_version_is_told_with_those_there_are(which, registry):
+    with pytest.raises(RegistryError, match=r"no version .*; the registry holds \[3, 2, 1\]"):
+        registry.version(which)
+
+
+def test_an_alias_that_points_nowhere_can_be_removed_again(registry):
+    registry.point("candidate", None)
+    registry.point("candidate", None)
+    assert registry.aliases() == {"champion": 2, "previous": 1}
+
+
+def test_the_models_own_notes_can_be_written_read_and_removed(registry):
+    assert registry.noted("pasam.in_progress") is None
+    registry.note("pasam.in_progress", "x")
+    assert registry.noted("pasam.in_progress") == "x"
+    registry.note("pasam.in_progress", None)
+    registry.note("pasam.in_progress", None)
+    assert registry.noted("pasam.in_progress") is None
+
+
+def test_a_version_is_found_by_the_bytes_it_was_made_of(registry):
+    registry.tag(2, {"pasam.key": "abc"})
+    assert registry.by_key("abc").number == 2
+    assert registry.by_key("other") is None

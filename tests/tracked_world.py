@@ -1,0 +1,85 @@
+"""The small project with the lock that DVC would have written, a git repository, and MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from small_world import SmallWorld
+
+IGNORED = ("/data/", "/mlruns/", "/.dvc/")
+
+
+def write_lock(world: SmallWorld) -> None:
+    """Write `dvc.lock` for the files as they are."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    params = yaml.safe_load(world.path("params.yaml").read_text())
+    entries: dict[str, Any] = {}
+    with Repo(str(world.folder)) as repo:
+        for stage in repo.index.stages:
+            plain = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+            keys = [
+                k for dep in stage.deps if isinstance(dep, ParamsDependency) for k in dep.params
+            ]
+            outs = [out.def_path for out in stage.outs]
+            if all(world.path(out).exists() for out in outs):
+                entries[stage.name] = {
+                    "cmd": stage.cmd,
+                    "deps": [_entry(world, dep.def_path) for dep in plain],
+                    "params": {"params.yaml": {key: _at(params, key) for key in keys}},
+                    "outs": [_entry(world, out) for out in outs],
+                }
+    text = yaml.safe_dump({"schema": "2.0", "stages": entries}, sort_keys=False)
+    world.path("dvc.lock").write_text(text)
+
+
+def commit(project: Path, *, push: bool = True) -> str:
+    """Commit everything, push it to a bare repository beside the project, return the commit."""
+    if not (project / ".git").exists():
+        git(project, "init", "--quiet", "--initial-branch=main")
+        git(project, "config", "user.email", "test@example.org")
+        git(project, "config", "user.name", "Test")
+        (project / ".gitignore").write_text("\n".join(IGNORED) + "\n")
+        bare = project.parent / f"{project.name}.git"
+        subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+        git(project, "remote", "add", "origin", str(bare))
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--allow-empty", "--message", "Work")
+    if push:
+        git(project, "push", "--quiet", "origin", "HEAD:main")
+    return git(project, "rev-parse", "HEAD").strip()
+
+
+def git(project: Path, *arguments: str) -> str:
+    """Run git in a project."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=project, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def place_store(template: Path, project: Path) -> None:
+    """Give a project MLflow's tables, which take seconds to make."""
+    (project / "mlruns").mkdir(exist_ok=True)
+    shutil.copy(template, project / "mlruns" / "mlflow.db")
+
+
+def _entry(world: SmallWorld, path: str) -> dict[str, str]:
+    place = world.path(path)
+    content = place.read_bytes() if place.is_file() else f"a folder, {path}".encode()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return {"path": path, "hash": "md5", "md5": md5 if place.is_file() else f"{md5}.dir"}
+
+
+def _at(params: Mapping[str, Any], key: str) -> Any:
+    node: Any = params
+    for part in key.split("."):
+        node = node[part]
+    return node

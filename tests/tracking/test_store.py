@@ -1,0 +1,96 @@
+"""MLflow's place is the project's own or the environment's, and its faults are told in words."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+
+import pytest
+from tracked_world import place_store
+
+from pasam.errors import TrackingError
+from pasam.tracking.store import (
+    addresses,
+    open_store,
+    translated,
+    without_password,
+)
+
+
+@pytest.fixture
+def project(tmp_path, mlflow_tables, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    place_store(mlflow_tables, tmp_path)
+    return tmp_path
+
+
+def test_by_default_all_lies_in_the_project_under_absolute_addresses(project, monkeypatch):
+    monkeypatch.chdir(project)
+    from pathlib import Path
+
+    store = open_store(Path())
+    assert store.tracking_uri == f"sqlite:///{project}/mlruns/mlflow.db"
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert experiment.artifact_location == (project / "mlruns" / "artifacts").as_uri()
+    assert open_store(project).experiment_id == store.experiment_id
+
+
+def test_the_usual_variables_name_another_place(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert addresses(project) == ("http://tracking:5000", "http://tracking:5000")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://registry:5000")
+    assert addresses(project)[1] == "http://registry:5000"
+
+
+def test_a_server_that_does_not_answer_is_one_message_and_exit_code_75(project, monkeypatch):
+    with socket.socket() as taken:  # bound, never listening: refused at once
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(TrackingError) as caught:
+            open_store(project)
+    text = str(caught.value)
+    assert "Check that the server runs" in text
+    assert "pasam track sync" in text
+    assert "secret" not in text.partition("cannot be used")[0]
+    assert caught.value.exit_code == 75
+
+
+def test_a_locked_database_is_said_to_be_locked(project):
+    store = open_store(project)
+    from sqlalchemy.exc import OperationalError
+
+    fault = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
+    with (
+        pytest.raises(TrackingError, match="The database is locked"),
+        translated(store.tracking_uri),
+    ):
+        raise fault
+
+
+def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
+    store = open_store(project)
+    database = sqlite3.connect(project / "mlruns" / "mlflow.db")
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    rows = [(str(number), "x" * 1000) for number in range(10_000)]
+    with pytest.raises(TrackingError, match="The disk is full"), translated(store.tracking_uri):
+        database.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
+    database.close()
+
+
+def test_mistakes_of_the_program_are_not_called_faults_of_the_backend(project):
+    from mlflow.exceptions import MlflowException
+
+    store = open_store(project)
+    with pytest.raises(KeyError), translated(store.tracking_uri):
+        raise KeyError("x")
+    with pytest.raises(MlflowException, match="not found"), translated(store.tracking_uri):
+        store.client.get_run("0" * 32)
+
+
+def test_a_password_is_left_out_of_messages():
+    assert without_password("postgresql://me:word@host/db") == "postgresql://host/db"
+    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
