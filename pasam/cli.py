@@ -7,8 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from pasam import __version__
+from pasam.commands.checkpoint import checkpoint_app
 from pasam.commands.data import data_app
+from pasam.commands.data_review import review_app
 from pasam.commands.doctor import doctor
+from pasam.commands.evaluate import evaluate
+from pasam.commands.export import export
 from pasam.commands.params import params_app
 from pasam.commands.predict import predict
 from pasam.commands.registry import registry_app
@@ -63,11 +67,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+data_app.add_typer(review_app)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
+app.add_typer(checkpoint_app, name="checkpoint")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
+app.command("evaluate")(evaluate)
+app.command("export")(export)
 app.add_typer(track_app, name="track")
 app.add_typer(registry_app, name="registry")
 

@@ -3,7 +3,9 @@
 PasamError            exit 2: the configuration or the data is wrong, retrying cannot help
 ├── ParamsError       params.yaml: unknown, missing or impossible values
 ├── DataError         an image, a mask, a pairing or the manifest
+│   └── UnfitError    one item that can be left out; `kind` names its fault
 ├── CheckpointError   weights that are missing, of another architecture, or changed
+├── ExportError       a model that cannot be written for other runtimes
 ├── PromptError       a box, points or a mask prompt that say nothing usable
 ├── ShapeError        tensors that do not fit together
 ├── StageError        a stage or a DVC command failed; its own exit code is kept
@@ -30,8 +32,25 @@ class DataError(PasamError):
     """An image, a mask, their pairing or the manifest is not fit for use."""
 
 
+class UnfitError(DataError):
+    """One image, mask or pairing is not fit for use; the others may be.
+
+    Args:
+        message: What was found, what was expected and what to do.
+        kind: The fault, one of `pasam.data.faults.KINDS`.
+    """
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class CheckpointError(PasamError):
     """Weights are missing, belong to another architecture, or were changed."""
+
+
+class ExportError(PasamError):
+    """A model cannot be written for other runtimes, or what was written is not the model."""
 
 
 class PromptError(PasamError):

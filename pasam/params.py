@@ -175,6 +175,8 @@ class EvaluateParams:
     """Data sets of the manifest's `val` split."""
     batch_size: int
     """Prompts per decoder call; has no influence on the results."""
+    accelerator: Literal["auto", "cpu", "gpu"]
+    """Where models run; the last bits of a result are the CPU's or the GPU's own."""
     boundary_share: float
     """Width of the boundary band as a share of the image diagonal."""
 

@@ -6,6 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
+from pasam.benchmark_params import InstancesParams, RobustnessParams
 from pasam.errors import ParamsError
 from pasam.gate_params import GateParams
 from pasam.params import (
@@ -18,16 +19,20 @@ from pasam.params import (
     TrainParams,
 )
 from pasam.params_file import DEFAULT_PATH, load_section, load_variant, mapping, read_params
+from pasam.validate_params import ValidateParams
 
 FOLDER = Path("params")
 
 SECTIONS: dict[str, type] = {
     "data": DataParams,
+    "validate": ValidateParams,
     "base": BaseParams,
     "pretrain": PretrainParams,
     "embed": EmbedParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "instances": InstancesParams,
+    "robustness": RobustnessParams,
     "report": ReportParams,
     "gate": GateParams,
 }

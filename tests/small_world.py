@@ -32,6 +32,13 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "embed": {"views": 2, "batch_size": 4},
     "train": {"batch_size": 2},
     "evaluate": {"benchmarks": ["dis_like", "thin_like"], "batch_size": 2},
+    "instances": {
+        "seginw": {
+            "name": "seginw_like", "sets": ["animals", "x_ray"],
+            "folder": "data/instances/seginw_like/sets",
+            "detections": "data/instances/seginw_like/detections",
+        },
+    },
     "report": {"draws": 50, "figure_rows": 1},
 }  # fmt: skip
 """What differs from the smoke size."""
@@ -124,6 +131,8 @@ def make_world(folder: Path, root: Path) -> SmallWorld:
         params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data" / "own").mkdir(parents=True)
+    (folder / "data" / "quarantine.csv").write_text("file,sha256,reason\n")
+    (folder / "data" / "accepted.json").write_text('{"sets": []}\n')
     shutil.copy(root / "dvc.yaml", folder)
     return SmallWorld(folder, _stages(folder))
 

@@ -7,7 +7,6 @@ straight to the original size, foreground above 0.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from pasam.benchmarks.oracle import oracle_mask
+from pasam.benchmarks.predict import at_original_size, encoded_rows, predict
 from pasam.benchmarks.predictions import Predicted
 from pasam.benchmarks.scores import BOX, CLEAN, UNTRAINED, score_mask
 from pasam.data.images import read_mask
 from pasam.data.prompts import tight_box
 from pasam.errors import DataError
-from pasam.modeling.base_sam import BaseSam, Encoded
+from pasam.modeling.base_sam import BaseSam
 from pasam.modeling.segmenter import Prediction, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
@@ -89,10 +87,12 @@ def evaluate_segmenter(
     evaluated = Evaluated(scores=[], predictions={}, seconds=0.0)
     seconds = 0.0
     for part in _parts(rows, batch_size):
-        places = _places(store, part)
+        places = places_of(store, part)
         boxes = [tight_box(store.labels[label]) for label, _ in places]
         start = time.perf_counter()
-        prediction = _predict(segmenter, store, [row for _, row in places], boxes)
+        views = [row for _, row in places]
+        encoded = encoded_rows(store, views)
+        prediction = predict(segmenter, store.images[views], encoded, box_prompts(boxes))
         seconds += time.perf_counter() - start
         for number, item in enumerate(part):
             truth = read_mask(Path(item["mask"]))
@@ -100,7 +100,7 @@ def evaluate_segmenter(
             found = _predicted(mask, prediction, number, boxes[number], segmenter.base)
             evaluated.predictions[item["id"]] = found
             scores = score_mask(truth, mask, boundary_share=boundary_share)
-            evaluated.scores.append({**_about(item, model, seed), **scores})
+            evaluated.scores.append({**describe(item, model, seed), **scores})
     return Evaluated(evaluated.scores, evaluated.predictions, seconds)
 
 
@@ -120,44 +120,9 @@ def evaluate_oracle(
         truth = read_mask(Path(item["mask"]))
         mask = oracle_mask(truth, mask_side=mask_side)
         scores = score_mask(truth, mask, boundary_share=boundary_share)
-        evaluated.scores.append({**_about(item, model, UNTRAINED), **scores})
+        evaluated.scores.append({**describe(item, model, UNTRAINED), **scores})
         evaluated.predictions[item["id"]] = Predicted(mask=mask)
     return evaluated
-
-
-def write_timing(path: Path, evaluated: Evaluated) -> None:
-    """Write how long the decoder took; the file is no declared output, since it never repeats."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = len(evaluated.scores)
-    content = {"masks": count, "decoder_ms_per_mask": 1000 * evaluated.seconds / max(1, count)}
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def at_original_size(logits: Tensor, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Resize mask logits (1, m, m) bilinearly to (H, W) and cut them at 0."""
-    height, width = size
-    resized = F.interpolate(
-        logits[None].float(), size=(height, width), mode="bilinear", align_corners=False
-    )
-    mask: NDArray[np.bool_] = (resized[0, 0] > 0).cpu().numpy()
-    return mask
-
-
-def _predict(
-    segmenter: Segmenter, store: Store, rows: Sequence[int], boxes: Sequence[NDArray[np.float32]]
-) -> Prediction:
-    encoded = Encoded(
-        embedding=torch.from_numpy(store.embedding[rows].astype(np.float32)),
-        early=torch.from_numpy(store.early[rows].astype(np.float32)),
-    )
-    with torch.no_grad():
-        prediction: Prediction = segmenter(
-            images=torch.from_numpy(store.images[rows]),
-            encoded=encoded,
-            image_index=torch.arange(len(rows)),
-            prompts=box_prompts(boxes),
-        )
-    return prediction
 
 
 def _predicted(
@@ -191,8 +156,12 @@ def _predicted(
     )
 
 
-def _places(store: Store, part: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Find each mask's label and view in the store."""
+def places_of(store: Store, part: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Find each mask's label and view in the store.
+
+    Raises:
+        DataError: The store lacks a mask.
+    """
     index = store.index
     rows = dict(zip(index["id"], zip(index.index, index["row"], strict=True), strict=True))
     lost = [item["id"] for item in part if item["id"] not in rows]
@@ -205,7 +174,8 @@ def _places(store: Store, part: Sequence[dict[str, Any]]) -> list[tuple[int, int
     return [(int(rows[item["id"]][0]), int(rows[item["id"]][1])) for item in part]
 
 
-def _about(item: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
+def describe(item: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
+    """Say in a score row what was measured, and with a tight box on the clean image."""
     return {
         "model": model,
         "seed": seed,

@@ -156,14 +156,14 @@ def _counted(entry: Entry) -> Entry:
 
 def _own_entries() -> list[Entry]:
     """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
-    from pasam.data.folder import count_pairs, survey_pairs
+    from pasam.data.folder import count_pairs, find_pairs
 
     if not DEFAULT_PATH.is_file():
         return []
     own = Path(load_section(DataParams, "data").own)
     if not own.is_dir():
         return []
-    counts = count_pairs(survey_pairs(own)[0])
+    counts = count_pairs(find_pairs(own)[0])
     return [
         Entry(
             name=name, role=OWN, archives=(), layout=None, licence=None, citation=None,

@@ -60,21 +60,22 @@ def _pairs_to_check(
     what: str | None, own: Path | None, root: Path, lock: Path, params_file: Path
 ) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
     """Find the pairs that an argument means, with what is wrong and what is odd about them."""
-    from pasam.data.folder import survey_pairs
+    from pasam.data.folder import find_pairs
     from pasam.intake.public_pairs import public_pairs
 
     if what is not None and Path(what).is_dir():
-        return *survey_pairs(Path(what)), ()
+        pairs, faults = find_pairs(Path(what))
+        return pairs, tuple(fault.message for fault in faults), ()
     catalogue = read_catalogue()
     if what is not None and (what in catalogue.entries or what in catalogue.groups):
         pairs, odd = public_pairs([what], root, lock)
         return pairs, (), odd
     data = load_section(DataParams, "data", params_file)
     folder = own or Path(data.own)
-    pairs, faults = survey_pairs(folder)
+    pairs, faults = find_pairs(folder)
     if what is None:
         public, odd = public_pairs(data.catalogue, root, lock)
-        return (*pairs, *public), faults, odd
+        return (*pairs, *public), tuple(fault.message for fault in faults), odd
     chosen = tuple(pair for pair in pairs if pair.dataset == what)
     if not chosen:
         known = sorted({pair.dataset for pair in pairs})

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pasam.data.faults import Fault
 from pasam.data.manifest import SPLITS
 from pasam.data.pairing import match_names, pictures
 from pasam.errors import DataError
@@ -29,24 +30,16 @@ class Pair:
     image: Path
     mask: Path
 
-
-def find_pairs(own: Path) -> tuple[Pair, ...]:
-    """List the pairs of a folder, sorted; none when it holds no data.
-
-    Args:
-        own: Folder as `survey_pairs` reads it.
-
-    Raises:
-        DataError: Anything about the pairing is wrong; names the first fault.
-    """
-    pairs, faults = survey_pairs(own)
-    if faults:
-        raise DataError(faults[0])
-    return pairs
+    def fault(self, kind: str, message: str) -> Fault:
+        """Say what is wrong with this pair; `kind` is one of `pasam.data.faults.KINDS`."""
+        return Fault(
+            kind=kind, split=self.split, dataset=self.dataset, image=self.image, mask=self.mask,
+            message=message,
+        )  # fmt: skip
 
 
-def survey_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """List the pairs of a folder, sorted, and in words every fault of the pairing.
+def find_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
+    """List the pairs of a folder, sorted, and what is wrong with single pairings.
 
     A `manifest.csv` with the columns split, dataset, image and mask (paths relative to the
     folder, further columns ignored) is read. Without one it is the layout
@@ -58,8 +51,9 @@ def survey_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
         own: Folder that the params key `data.own` names.
 
     Returns:
-        The pairs, and the faults: files that are named or expected but absent, images without a
-        mask and masks without an image, unknown splits, entries given twice.
+        The pairs, none when the folder holds no data; and the faults: rows that are incomplete,
+        files that are named but absent, images without a mask, masks without an image, images
+        that share a name, and pairs that are listed twice.
 
     Raises:
         DataError: The folder is missing, or neither of its forms.
@@ -72,16 +66,15 @@ def survey_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     table = own / CSV_NAME
     loose = _pairs_of_csv(table) if table.is_file() else _pairs_of_layout(own)
     registered = (found for folder in registered_sets(own) for found in _pairs_of_set(folder))
-    pairs, faults = [], []
-    for found in itertools.chain(loose, registered):
-        if isinstance(found, Pair):
-            pairs.append(found)
+    every = list(itertools.chain(loose, registered))
+    faults = [found for found in every if isinstance(found, Fault)]
+    pairs: list[Pair] = []
+    for pair in sorted(found for found in every if isinstance(found, Pair)):
+        if pairs and pairs[-1] == pair:
+            message = f"{own} lists {pair.mask} twice for {pair.image}. Remove one entry."
+            faults.append(pair.fault("listed_twice", message))
         else:
-            faults.append(found)
-    pairs.sort()
-    for first, second in itertools.pairwise(pairs):
-        if first == second:
-            faults.append(f"{own} lists {first.mask} twice for {first.image}. Remove one entry.")
+            pairs.append(pair)
     return tuple(pairs), tuple(faults)
 
 
@@ -102,7 +95,7 @@ def registered_sets(own: Path) -> list[Path]:
     return [folder for folder in _folders(own) if (folder / SET_FILE).is_file()]
 
 
-def _pairs_of_set(folder: Path) -> Iterator[Pair | str]:
+def _pairs_of_set(folder: Path) -> Iterator[Pair | Fault]:
     table = folder / CSV_NAME
     if not table.is_file():
         raise DataError(
@@ -112,7 +105,7 @@ def _pairs_of_set(folder: Path) -> Iterator[Pair | str]:
     return _pairs_of_csv(table)
 
 
-def _pairs_of_csv(table: Path) -> Iterator[Pair | str]:
+def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -128,31 +121,35 @@ def _pairs_of_csv(table: Path) -> Iterator[Pair | str]:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}). Save it as one.") from None
 
 
-def _pair_of_row(row: Mapping[str, str | None], *, place: str, own: Path) -> Pair | str:
+def _pair_of_row(row: Mapping[str, str | None], *, place: str, own: Path) -> Pair | Fault:
     values = {name: (row[name] or "").strip() for name in CSV_COLUMNS}
-    for name, value in values.items():
-        if not value:
-            return f"{place}: '{name}' is empty. Fill it in, or remove the row."
-    if values["split"] not in SPLITS:
-        return (
-            f"{place}: split is '{values['split']}', expected one of {list(SPLITS)}. Use 'val' "
-            "for everything that is only measured."
-        )
-    for name in ("image", "mask"):
-        if not (own / values[name]).is_file():
-            return (
-                f"{place}: {name} {own / values[name]} does not exist. Paths are relative to "
-                f"{own}; restore the file, or correct or remove the row."
-            )
-    return Pair(
+    pair = Pair(
         split=values["split"],
         dataset=values["dataset"],
         image=own / values["image"],
         mask=own / values["mask"],
     )
+    for name, value in values.items():
+        if not value:
+            message = f"{place}: '{name}' is empty. Fill it in, or remove the row."
+            return pair.fault("bad_row", message)
+    if pair.split not in SPLITS:
+        return pair.fault(
+            "bad_row",
+            f"{place}: split is '{pair.split}', expected one of {list(SPLITS)}. Use 'val' "
+            "for everything that is only measured.",
+        )
+    for name, path in (("image", pair.image), ("mask", pair.mask)):
+        if not path.is_file():
+            return pair.fault(
+                "missing_file",
+                f"{place}: {name} {path} does not exist. Paths are relative to {own}; restore the "
+                "file, or correct or remove the row.",
+            )
+    return pair
 
 
-def _pairs_of_layout(own: Path) -> Iterator[Pair | str]:
+def _pairs_of_layout(own: Path) -> Iterator[Pair | Fault]:
     for split in _folders(own):
         if (split / SET_FILE).is_file():
             continue
@@ -162,15 +159,10 @@ def _pairs_of_layout(own: Path) -> Iterator[Pair | str]:
                 "Rename or move it, or register its pictures with `pasam data add`."
             )
         for dataset in _folders(split):
-            for found in _pairs_of_dataset(dataset):
-                if isinstance(found, str):
-                    yield found
-                    continue
-                image, mask = found
-                yield Pair(split=split.name, dataset=dataset.name, image=image, mask=mask)
+            yield from _pairs_of_dataset(dataset)
 
 
-def _pairs_of_dataset(dataset: Path) -> Iterator[tuple[Path, Path] | str]:
+def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
     im, gt = dataset / "im", dataset / "gt"
     for folder in (im, gt):
         if not folder.is_dir():
@@ -180,25 +172,30 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[tuple[Path, Path] | str]:
             )
     masks = [mask for folder in (gt, *_folders(gt)) for mask in pictures(folder)]
     found = match_names(pictures(im), masks, image_root=im, mask_root=gt)
+    names = {"split": dataset.parent.name, "dataset": dataset.name}
     for first, second in found.same_name:
-        yield (
+        message = (
             f"{first} and {second} share the name '{first.stem}', so masks cannot tell them "
             "apart. Rename one."
         )
+        yield Fault(**names, kind="name_taken", image=second, mask=None, message=message)
     for mask in found.without_image:
-        yield (
+        message = (
             f"{mask} belongs to no image: {im} has no file named '{mask.stem}', nor one whose "
             "name it continues after a '_'. Add the image, or remove the mask."
         )
-    for image in found.without_mask:
-        yield (
+        yield Fault(**names, kind="mask_without_image", image=None, mask=mask, message=message)
+    taken = {second for _, second in found.same_name}
+    for image in (image for image in found.without_mask if image not in taken):
+        message = (
             f"{image} has no mask ({len(found.without_mask)} such images in {dataset}). Expected "
             f"{gt / image.stem}.png, {image.stem}_<anything>.png or a folder {image.stem}/ beside "
             "it: add the mask, or remove the image."
         )
+        yield Fault(**names, kind="image_without_mask", image=image, mask=None, message=message)
     for image, of_image in found.masks_of.items():
         for mask in of_image:
-            yield image, mask
+            yield Pair(**names, image=image, mask=mask)
 
 
 def pairs_of_pictures(

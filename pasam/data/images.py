@@ -7,8 +7,6 @@ values that were found: guessing would train on the wrong object without a word.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -16,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pasam.errors import DataError
+from pasam.data.whole_files import write_whole
+from pasam.errors import DataError, UnfitError
 
 FOREGROUND = 128
 """A mask pixel belongs to the object when its value is above this."""
@@ -39,7 +38,7 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         The image, (H, W, 3), 0..255.
 
     Raises:
-        DataError: The file is missing, or is not an intact image.
+        UnfitError: The file is missing, or is not an intact image.
     """
     picture = _open(path, "image")
     if upright:
@@ -62,7 +61,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         The mask, (H, W), 0..255, at least one pixel above 128.
 
     Raises:
-        DataError: The file is missing or unreadable, holds an index mask, or holds no foreground.
+        UnfitError: The file is missing or unreadable, holds an index mask or no foreground.
     """
     picture = _open(path, "mask")
     indexed = picture.mode == "P" and not _palette_is_grey(picture)
@@ -72,16 +71,17 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     values = values[:, :, 0] if values.ndim == 3 else values
     top = values.max()
     if top <= 0:
-        raise DataError(
+        raise UnfitError(
             f"{path} is all black: the mask marks no pixel. Draw the object with 1 or 255, or "
-            "remove the file and its entry."
+            "remove the file and its entry.",
+            kind="empty_mask",
         )
     if top <= 1:
         return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
     if top > 255 and values.dtype.kind in "ui" and top == 65535:
         return (values.astype(np.uint32) // 257).astype(np.uint8)
     if top <= FOREGROUND or top > 255 or (indexed and len(np.unique(values)) > 2):
-        raise DataError(_index_mask_message(path, values))
+        raise UnfitError(_index_mask_message(path, values), kind="label_map")
     return values.astype(np.uint8)
 
 
@@ -102,16 +102,7 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
         )
     pixels = array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(encoded.tobytes())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, encoded.tobytes())
 
 
 def _open(path: Path, what: str) -> Image.Image:
@@ -120,13 +111,15 @@ def _open(path: Path, what: str) -> Image.Image:
             picture.load()
             return picture
     except FileNotFoundError:
-        raise DataError(
-            f"{what} {path} does not exist. Restore the file or remove its entry."
+        raise UnfitError(
+            f"{what} {path} does not exist. Restore the file or remove its entry.",
+            kind="missing_file",
         ) from None
     except _UNREADABLE as error:
-        raise DataError(
+        raise UnfitError(
             f"{what} {path} cannot be decoded ({error}). Expected an intact PNG, JPEG, WebP, BMP "
-            "or TIFF: export it again, or remove it and its entry."
+            "or TIFF: export it again, or remove it and its entry.",
+            kind=f"undecodable_{what}",
         ) from None
 
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pasam.data.images import FOREGROUND
+from pasam.data.whole_files import write_parquet
 from pasam.errors import DataError
 
 SPLITS = ("train", "val")
@@ -59,18 +59,16 @@ def describe_pair(
         split: `train` or `val`.
         dataset: Name of the data set.
         image: File of the image.
-        mask: File of the mask. In a folder named like the image (`gt/cat/left.png`) the mask's
-            name in the id is `cat_left`.
+        mask: File of the mask.
         label: The mask as read, (H, W), 0..255.
         image_sha256: Hash of the image file, given because an image may have many masks.
 
     Returns:
         One value per column.
     """
-    nested = mask.parent.name == image.stem
     foreground = label > FOREGROUND
     return {
-        "id": f"{dataset}/{image.stem}_{mask.stem}" if nested else f"{dataset}/{mask.stem}",
+        "id": pair_id(dataset, image, mask),
         "dataset": dataset,
         "split": split,
         "image": project_path(image),
@@ -82,6 +80,17 @@ def describe_pair(
         "image_sha256": image_sha256,
         "mask_sha256": file_sha256(mask),
     }
+
+
+def pair_id(dataset: str, image: Path | None, mask: Path | None) -> str:
+    """Name a pair by its data set and mask, or by its image where there is no mask.
+
+    In a folder named like the image (`gt/cat/left.png`) the mask's name in the id is `cat_left`.
+    """
+    if mask is None:
+        return f"{dataset}/{image.stem if image else ''}"
+    nested = image is not None and mask.parent.name == image.stem
+    return f"{dataset}/{mask.parent.name}_{mask.stem}" if nested else f"{dataset}/{mask.stem}"
 
 
 def complexity(mask: NDArray[np.uint8]) -> float:
@@ -124,7 +133,7 @@ def project_path(path: Path) -> str:
     return (absolute.relative_to(root) if inside else absolute).as_posix()
 
 
-def manifest_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def manifest_frame(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
     """Make the manifest from its rows, sorted by split, data set and id.
 
     Raises:
@@ -154,16 +163,7 @@ def write_manifest(frame: pd.DataFrame, path: Path) -> None:
         table = pa.Table.from_pandas(frame[list(COLUMNS)], schema=SCHEMA, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"The manifest for {path} does not fit its columns: {error}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            pq.write_table(table.replace_schema_metadata(None), file, compression="zstd")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_parquet(path, table)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Preparation: check one's own pairs, draw the generated sets, and list both in one manifest.
+"""Preparation: check one's own pairs, draw the generated sets, and list both in one census.
 
 Work is spread over processes; results come back in order, so their number changes nothing.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pasam.data.folder import Pair, find_pairs
-from pasam.data.images import read_image, read_mask, write_png
-from pasam.data.manifest import describe_pair, file_sha256, manifest_frame
+from pasam.data.census import census_frame, measure_image, soft_share
+from pasam.data.checking import check_pairs, collect_own
+from pasam.data.folder import Pair
+from pasam.data.images import write_png
+from pasam.data.manifest import describe_pair, file_sha256
+from pasam.data.quarantine import Quarantine
 from pasam.data.synthetic.scene import draw_scene
 from pasam.errors import DataError
 from pasam.parallel import spread
@@ -31,8 +33,9 @@ PRETRAINING_SET = "generated_pretraining"
 
 _SEED_SETS = (TRAINING_SET, *BENCHMARKS, PRETRAINING_SET)
 _SCENES_PER_SET = 10_000_000
+AS_WRITTEN = {"depth": 8, "orientation": 1}
+"""How `write_png` stores an image, as `stored_form` would read it."""
 _OBJECTS = (1, 3)  # fewest and most objects of a training scene
-_SHOWN_FAULTS = 10
 
 Row = dict[str, Any]
 
@@ -52,30 +55,25 @@ class SceneTask:
     stem: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    """What came of checking one image: rows of the manifest, or faults in words."""
-
-    rows: tuple[Row, ...]
-    faults: tuple[str, ...]
-
-
-def prepare_manifest(data: DataParams, out_dir: Path, public: Sequence[Pair] = ()) -> pd.DataFrame:
-    """Collect everything there is to train on and to measure.
+def take_census(
+    data: DataParams, quarantine: Quarantine, out_dir: Path, public: Sequence[Pair] = ()
+) -> pd.DataFrame:
+    """Collect everything there is to train on and to measure, and what is unfit for either.
 
     Args:
         data: The section `data` of the params.
+        quarantine: Files that are left out.
         out_dir: Folder that receives the generated images.
         public: Pairs of the public sets that `data.catalogue` names.
 
     Returns:
-        The manifest of own, public and generated pairs.
+        The census of own, public and generated pairs; its fit rows are the manifest.
 
     Raises:
-        DataError: Some pair is unfit, two masks share an id, or there is no data at all.
+        DataError: The own folder cannot be understood, or there is no data at all.
     """
-    rows = collect_own(Path(data.own), workers=data.workers)
-    rows += check_pairs(public, "the catalogue's folder", workers=data.workers)
+    rows = collect_own(Path(data.own), quarantine, workers=data.workers)
+    rows += check_pairs(public, quarantine, workers=data.workers)
     rows += draw_generated(data.generated, out_dir, workers=data.workers)
     if not rows:
         raise DataError(
@@ -83,80 +81,7 @@ def prepare_manifest(data: DataParams, out_dir: Path, public: Sequence[Pair] = (
             f"data.catalogue is empty and data.own ({data.own}) holds no pairs. Raise the numbers, "
             "name public sets, or register your own with `pasam data add`."
         )
-    return manifest_frame(rows)
-
-
-def collect_own(own: Path, *, workers: int) -> list[Row]:
-    """Check every pair of one's own folder and describe it.
-
-    Args:
-        own: Folder as `find_pairs` reads it.
-        workers: Processes.
-
-    Returns:
-        Rows of the manifest, in the order of the pairs.
-
-    Raises:
-        DataError: A file cannot be decoded, sizes differ, or a mask is unfit; lists the faults.
-    """
-    return check_pairs(find_pairs(own), str(own), workers=workers)
-
-
-def check_pairs(pairs: Sequence[Pair], place: str, *, workers: int) -> list[Row]:
-    """Check pairs and describe them.
-
-    Args:
-        pairs: Sorted, so that the masks of one image stand together.
-        place: Where they lie, for messages.
-        workers: Processes.
-
-    Returns:
-        Rows of the manifest, in the order of the pairs.
-
-    Raises:
-        DataError: A file cannot be decoded, sizes differ, or a mask is unfit; lists the faults.
-    """
-    grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
-    images = [tuple(same) for _, same in grouped]
-    results = list(spread(check_image, images, workers=workers, label="checking images"))
-    faults = [fault for result in results for fault in result.faults]
-    if faults:
-        shown = "\n".join(f"- {fault}" for fault in faults[:_SHOWN_FAULTS])
-        more = len(faults) - _SHOWN_FAULTS
-        raise DataError(
-            f"{place} holds {len(faults)} unfit files:\n{shown}"
-            + (f"\n- and {more} more" if more > 0 else "")
-        )
-    return [row for result in results for row in result.rows]
-
-
-def check_image(pairs: Sequence[Pair]) -> Checked:
-    """Decode one image and all its masks; describe those that are fit and name the others."""
-    image = pairs[0].image
-    try:
-        size = read_image(image).shape[:2]
-        image_sha256 = file_sha256(image)
-    except DataError as error:
-        return Checked(rows=(), faults=(str(error),))
-    rows, faults = [], []
-    for pair in pairs:
-        try:
-            label = read_mask(pair.mask)
-            if label.shape != size:
-                raise DataError(
-                    f"mask {pair.mask} is {label.shape[0]} x {label.shape[1]} (height x width) "
-                    f"but its image {image} is {size[0]} x {size[1]}. Export both at one size."
-                )
-            row = describe_pair(
-                split=pair.split, dataset=pair.dataset, image=image, mask=pair.mask,
-                label=label, image_sha256=image_sha256,
-            )  # fmt: skip
-            if row["area"] == 0:
-                raise DataError(f"mask {pair.mask} has no pixel above 128. Draw it with 255.")
-            rows.append(row)
-        except DataError as error:
-            faults.append(str(error))
-    return Checked(rows=tuple(rows), faults=tuple(faults))
+    return census_frame(rows)
 
 
 def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[Row]:
@@ -168,7 +93,7 @@ def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> l
         workers: Processes.
 
     Returns:
-        Rows of the manifest.
+        Rows of the census.
 
     Raises:
         DataError: More images were asked for than there are seeds in a set.
@@ -190,6 +115,7 @@ def write_scene(task: SceneTask) -> tuple[Row, ...]:
     image = task.folder / "im" / f"{task.stem}.png"
     write_png(image, scene.image)
     image_sha256 = file_sha256(image)
+    measured = measure_image(scene.image) | AS_WRITTEN
     rows = []
     for index, label in enumerate(scene.masks):
         mask = task.folder / "gt" / f"{task.stem}_{index}.png"
@@ -198,7 +124,7 @@ def write_scene(task: SceneTask) -> tuple[Row, ...]:
             split=task.split, dataset=task.dataset, image=image, mask=mask,
             label=label, image_sha256=image_sha256,
         )  # fmt: skip
-        rows.append(row)
+        rows.append({**row, "fault": None, "message": None, **measured, "soft": soft_share(label)})
     return tuple(rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pasam.catalogue.catalogue_file import read_catalogue
 from pasam.catalogue.entries import Archive, Entry
 from pasam.catalogue.pictures import SPLIT_OF_ROLE, missing_sets
-from pasam.data.folder import count_pairs, survey_pairs
+from pasam.data.folder import count_pairs, find_pairs
 from pasam.doctor.check import Check, gigabytes
 from pasam.errors import DataError
 from pasam.params import BaseParams, DataParams, EvaluateParams
@@ -148,12 +148,12 @@ def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:
 def _own(own: Path) -> tuple[dict[tuple[str, str], tuple[int, int]], Check]:
     """Count one's own pairs, without decoding any."""
     try:
-        pairs, faults = survey_pairs(own)
+        pairs, faults = find_pairs(own)
     except DataError as error:
         return {}, Check(name="own data", state="missing", found=str(error))
     counts = count_pairs(pairs)
     if faults:
-        found = f"{len(faults)} faults in {own}; the first: {faults[0]}"
+        found = f"{len(faults)} faults in {own}; the first: {faults[0].message}"
         check = Check(name="own data", state="missing", found=found, remedy="pasam data check")
     elif counts:
         sets = ", ".join(f"{name} ({split}: {counts[split, name][0]})" for split, name in counts)

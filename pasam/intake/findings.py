@@ -10,8 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pasam.data.checking import check_image, image_task
 from pasam.data.folder import Pair
-from pasam.data.prepare import check_image
+from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.intake.mask_kinds import MaskKind, recognise
 from pasam.parallel import spread
@@ -97,9 +98,10 @@ def survey(
 
 
 def _look(pairs: Sequence[Pair]) -> _Looked:
-    checked = check_image(pairs)
+    checked = check_image(image_task(tuple(pairs), Quarantine()))
+    fit = tuple(row for row in checked if row["fault"] is None)
     kinds, warnings = [], []
-    for row in checked.rows:
+    for row in fit:
         kind, doubt = _kind_of(row)
         kinds.append(kind)
         warnings += doubt
@@ -109,7 +111,10 @@ def _look(pairs: Sequence[Pair]) -> _Looked:
         if row["area"] > FULL:
             warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
     return _Looked(
-        rows=checked.rows, kinds=tuple(kinds), faults=checked.faults, warnings=tuple(warnings)
+        rows=fit,
+        kinds=tuple(kinds),
+        faults=tuple(dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)),
+        warnings=tuple(warnings),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pasam.data.folder import CSV_NAME, SET_FILE, registered_sets, survey_pairs
+from pasam.data.folder import CSV_NAME, SET_FILE, find_pairs, registered_sets
 from pasam.data.images import write_png
 from pasam.data.manifest import SPLITS
 from pasam.errors import DataError
@@ -53,7 +53,7 @@ def check_name(name: str, own: Path, *, taken: Iterable[str]) -> None:
         raise DataError(f"{own / clash[0]} is there, and no registered set. Choose another name.")
     if clash and clash[0] != name:
         raise DataError(f"'{clash[0]}' is registered already; '{name}' differs in case only.")
-    loose = survey_pairs(own)[0] if own.is_dir() and name not in registered else ()
+    loose = find_pairs(own)[0] if own.is_dir() and name not in registered else ()
     if any(pair.dataset == name for pair in loose):
         raise DataError(f"{own} has a data set '{name}' already. Choose another name.")
 

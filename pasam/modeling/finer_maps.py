@@ -39,7 +39,7 @@ class FinerMaps(nn.Module):
             Features, row by row, (N, 4*g*g, C/4).
         """
         grid = math.isqrt(consistent.shape[1])
-        maps = consistent.transpose(1, 2).reshape(len(consistent), -1, grid, grid)
+        maps = consistent.transpose(1, 2).reshape(consistent.shape[0], -1, grid, grid)
         features = F.gelu(self.norm(self.enlarge(maps))) + detail
         return features.flatten(2).transpose(1, 2)
 
@@ -49,5 +49,5 @@ def to_grid(maps: Tensor, cells: int) -> Tensor:
     if maps.shape[1] == cells:
         return maps
     side, grid = math.isqrt(maps.shape[1]), math.isqrt(cells)
-    square = maps.reshape(len(maps), 1, side, side)
+    square = maps.reshape(maps.shape[0], 1, side, side)
     return F.avg_pool2d(square, kernel_size=side // grid).flatten(1)

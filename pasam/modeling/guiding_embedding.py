@@ -61,9 +61,14 @@ def guiding_input(images: Tensor, grid: int, mode: EdgeMode) -> Tensor:
     Returns:
         Image and edges, (B, 4, 4g, 4g).
     """
-    size = (4 * grid, 4 * grid)
-    small = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+    small = shrunk(images, grid)
     return torch.cat([small, edge_channel(small, mode)], dim=1)
+
+
+def shrunk(images: Tensor, grid: int) -> Tensor:
+    """Resize images (B, 3, S, S) to four times the grid, (B, 3, 4g, 4g)."""
+    size = (4 * grid, 4 * grid)
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def guiding_conv(dim: int) -> nn.Sequential:

@@ -100,6 +100,10 @@ class ImageAdaptedMaskDecoder(SamMaskDecoder):
             The adapted features, (B, C, g, g).
         """
         guided = guiding_input(images, image_embeddings.shape[-1], self.gradient)
+        return self.adapted_from(image_embeddings, guided)
+
+    def adapted_from(self, image_embeddings: Tensor, guided: Tensor) -> Tensor:
+        """Adapt the image features, (B, C, g, g), by images with edges, (B, 4, 4g, 4g)."""
         features: Tensor = self.image_adapter(image_embeddings, self.guiding_conv(guided))
         return features
 

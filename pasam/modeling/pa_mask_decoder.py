@@ -119,9 +119,14 @@ class PaMaskDecoder(SamMaskDecoder):
         Returns:
             Guiding embedding, row by row, (B, g*g, C); zeros for an adapter without parts.
         """
+        return self.guiding_from(guiding_input(images, grid, self.gradient))
+
+    def guiding_from(self, guided: Tensor) -> Tensor:
+        """Make the guiding embedding, (B, g*g, C), of images with edges, (B, 4, 4g, 4g)."""
         if not self.prompt_adapter.parts.any():
-            return images.new_zeros(len(images), grid**2, self.transformer_dim)
-        maps: Tensor = self.guiding_conv(guiding_input(images, grid, self.gradient))
+            cells = guided.shape[-1] ** 2 // 16
+            return guided.new_zeros(len(guided), cells, self.transformer_dim)
+        maps: Tensor = self.guiding_conv(guided)
         return maps.flatten(2).transpose(1, 2)
 
     def detail(self, images: Tensor, grid: int) -> Tensor | None:
@@ -136,7 +141,11 @@ class PaMaskDecoder(SamMaskDecoder):
         """
         if self.prompt_adapter.finer_maps is None:
             return None
-        half_way: Tensor = self.guiding_conv[:3](guiding_input(images, grid, self.gradient))
+        return self.detail_from(guiding_input(images, grid, self.gradient))
+
+    def detail_from(self, guided: Tensor) -> Tensor:
+        """Make the guiding features, (B, C/4, 2g, 2g), of images with edges, (B, 4, 4g, 4g)."""
+        half_way: Tensor = self.guiding_conv[:3](guided)
         return half_way
 
     def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine

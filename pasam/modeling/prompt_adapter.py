@@ -161,7 +161,8 @@ class PromptAdapter(nn.Module):
 
     @staticmethod
     def _mix(mlp: nn.Module, static: nn.Embedding, mask_token: Tensor) -> Tensor:
-        learned = static.weight.expand(len(mask_token), -1)
+        # `shape`, not `len`: an exported graph then takes any number of prompts.
+        learned = static.weight.expand(mask_token.shape[0], -1)
         mixed: Tensor = mlp(torch.cat([learned, mask_token], dim=-1))
         return mixed
 

@@ -69,7 +69,7 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         Returns:
             Features of every mask pixel, (N, C/8, 4g, 4g).
         """
-        maps = keys.transpose(1, 2).reshape(len(keys), -1, grid, grid)
+        maps = keys.transpose(1, 2).reshape(keys.shape[0], -1, grid, grid)
         upscaled: Tensor = self.output_upscaling(maps)
         return upscaled
 
@@ -89,7 +89,7 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
             Mask logits, (N, 4g, 4g).
         """
         logits = weights.unsqueeze(1) @ upscaled.flatten(2)
-        return logits.reshape(len(weights), *upscaled.shape[2:])
+        return logits.reshape(weights.shape[0], *upscaled.shape[2:])
 
     def sam_masks(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
         """Predict every one of SAM's masks.

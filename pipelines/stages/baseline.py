@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
+from pasam.benchmarks.cost import encoder_milliseconds, write_parameters, write_timing
+from pasam.benchmarks.predict import device_of
 from pasam.benchmarks.predictions import write_predictions
-from pasam.benchmarks.run import (
-    benchmark_rows,
-    evaluate_oracle,
-    evaluate_segmenter,
-    write_timing,
-)
+from pasam.benchmarks.run import benchmark_rows, evaluate_oracle, evaluate_segmenter
 from pasam.benchmarks.scores import UNTRAINED, write_scores
 from pasam.data.manifest import read_manifest
 from pasam.modeling.build import load_base
@@ -20,13 +17,14 @@ from pipelines.stage_runner import run
 
 def baseline(
     base: BaseParams, evaluate: EvaluateParams, model: str, benchmark: str, manifest: Path,
-    store: Path, scores: Path, predictions: Path, timing: Path,
+    store: Path, scores: Path, predictions: Path, cost: Path, timing: Path,
 ) -> None:  # fmt: skip
     """Write one score row and one predicted mask per image of the benchmark."""
     checkpoint = Path(base.checkpoint)
     rows = benchmark_rows(read_manifest(manifest), benchmark)
     frozen = load_base(base.size, checkpoint)
     share = evaluate.boundary_share
+    segmenter, encoder_ms = None, None
     if model == "oracle":
         evaluated = evaluate_oracle(
             rows, model=model, mask_side=frozen.mask_side, boundary_share=share
@@ -35,13 +33,16 @@ def baseline(
         opened = open_store(store)
         opened.check_base(checkpoint)
         segmenter = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
+        segmenter.to(device_of(evaluate.accelerator))
+        encoder_ms = encoder_milliseconds(frozen, opened.images)
         evaluated = evaluate_segmenter(
             segmenter, opened, rows, model=model, seed=UNTRAINED,
             batch_size=evaluate.batch_size, boundary_share=share,
         )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)
-    write_timing(timing, evaluated)
+    write_parameters(cost, model, segmenter)
+    write_timing(timing, masks=len(rows), decoder_seconds=evaluated.seconds, encoder_ms=encoder_ms)
 
 
 if __name__ == "__main__":

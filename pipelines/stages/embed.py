@@ -13,14 +13,17 @@ from pasam.training.embeddings import (
     write_empty_store,
     write_store,
 )
+from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 
 
 def embed(
-    data: DataParams, base: BaseParams, embed: EmbedParams, split: str, manifest: Path, store: Path
-) -> None:
+    data: DataParams, base: BaseParams, embed: EmbedParams,
+    split: str, manifest: Path, verdict: Path, store: Path,
+) -> None:  # fmt: skip
     """Write the store of one split: augmented views of `train`, squashed images of `val`."""
     frame = read_manifest(manifest)
+    require_passed(verdict, manifest)
     tasks = (
         training_tasks(frame, views=embed.views, seed=embed.seed)
         if split == "train"

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from pasam.benchmarks.cost import encoder_milliseconds, write_parameters, write_timing
+from pasam.benchmarks.predict import device_of
 from pasam.benchmarks.predictions import write_predictions
-from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter, write_timing
+from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
 from pasam.benchmarks.scores import write_scores
 from pasam.data.manifest import read_manifest
 from pasam.modeling.adapter_weights import build_trainable, load_adapter
@@ -16,7 +18,7 @@ from pipelines.stage_runner import run
 def evaluate(
     base: BaseParams, evaluate: EvaluateParams, variant: VariantParams, model: str,
     seed: int, benchmark: str, manifest: Path, store: Path, weights: Path, scores: Path,
-    predictions: Path, timing: Path,
+    predictions: Path, cost: Path, timing: Path,
 ) -> None:  # fmt: skip
     """Write one score row and one predicted mask per image of the benchmark."""
     checkpoint = Path(base.checkpoint)
@@ -24,13 +26,17 @@ def evaluate(
     opened.check_base(checkpoint)
     segmenter = build_trainable(load_base(base.size, checkpoint), variant)
     load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
+    segmenter.to(device_of(evaluate.accelerator))
+    encoder_ms = encoder_milliseconds(segmenter.base, opened.images)
+    rows = benchmark_rows(read_manifest(manifest), benchmark)
     evaluated = evaluate_segmenter(
-        segmenter, opened, benchmark_rows(read_manifest(manifest), benchmark), model=model,
-        seed=seed, batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+        segmenter, opened, rows, model=model, seed=seed, batch_size=evaluate.batch_size,
+        boundary_share=evaluate.boundary_share,
     )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)
-    write_timing(timing, evaluated)
+    write_parameters(cost, model, segmenter)
+    write_timing(timing, masks=len(rows), decoder_seconds=evaluated.seconds, encoder_ms=encoder_ms)
 
 
 if __name__ == "__main__":

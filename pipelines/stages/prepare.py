@@ -3,20 +3,27 @@
 import logging
 from pathlib import Path
 
-from pasam.data.manifest import write_manifest
-from pasam.data.prepare import prepare_manifest
+from pasam.data.census import fit_rows, write_census
+from pasam.data.manifest import manifest_frame, write_manifest
+from pasam.data.prepare import take_census
+from pasam.data.quarantine import read_quarantine
 from pasam.intake.public_pairs import public_pairs
 from pasam.params import DataParams
 from pipelines.stage_runner import run
 
 
-def prepare(data: DataParams, images: Path, catalogue: Path, lock: Path, manifest: Path) -> None:
-    """Write the generated images and the manifest of all images and masks."""
+def prepare(
+    data: DataParams, quarantine: Path, images: Path, catalogue: Path, lock: Path,
+    manifest: Path, census: Path,
+) -> None:  # fmt: skip
+    """Write the generated images, the manifest of what is fit, and the census of all there is."""
     public, remarks = public_pairs(data.catalogue, catalogue, lock)
     for remark in remarks:
         logging.warning(remark)
     images.mkdir(parents=True, exist_ok=True)
-    write_manifest(prepare_manifest(data, images, public), manifest)
+    found = take_census(data, read_quarantine(quarantine), images, public)
+    write_census(found, census)
+    write_manifest(manifest_frame(fit_rows(found).to_dict("records")), manifest)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,18 @@ from pasam.training.fit import fit, launch
 from pasam.training.resume import Checkpointer, state_key
 from pasam.training.samples import Sampling
 from pasam.training.sink import JsonlSink
+from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 
 
 def train(
     base: BaseParams, embed: EmbedParams, train: TrainParams, variant: VariantParams,
-    model: str, manifest: Path, store: Path, resume: Path, weights: Path, history: Path,
+    model: str, manifest: Path, verdict: Path, store: Path,
+    resume: Path, weights: Path, history: Path,
 ) -> None:  # fmt: skip
     """Write the trained tensors of one model and the history of its training."""
     frame = read_manifest(manifest)
+    require_passed(verdict, manifest)
     params = [dataclasses.asdict(part) for part in (embed, train, variant)]
     checkpoint = Path(base.checkpoint)
     digest = file_digest(checkpoint)

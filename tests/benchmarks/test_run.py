@@ -1,77 +1,18 @@
 """A benchmark's scores depend on the model and the images, and on nothing else."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch.nn import functional as F
-from variants import pa_sam
 
-from pasam.benchmarks.run import (
-    at_original_size,
-    benchmark_rows,
-    evaluate_oracle,
-    evaluate_segmenter,
-    write_timing,
-)
-from pasam.data.images import read_mask, write_png
-from pasam.data.manifest import describe_pair, manifest_frame
+from pasam.benchmarks.run import benchmark_rows, evaluate_oracle, evaluate_segmenter
+from pasam.data.images import read_mask
 from pasam.data.prompts import tight_box
 from pasam.errors import DataError
-from pasam.modeling.build import build_decoder, build_tiny
-from pasam.modeling.segmenter import Segmenter
-from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
-PA = pa_sam(mining_points=2)
 SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
 SHARE = 0.02
-
-
-def pair(folder, number, size):
-    """Write an image of noise with one brighter object, and describe it."""
-    rng = np.random.default_rng(number)
-    mask = np.zeros(size, np.uint8)
-    mask[10 : 30 + 2 * number, 8:40] = 255
-    image = rng.integers(0, 120, (*size, 3), np.uint8) + mask[..., None] // 2
-    files = folder / f"{number}.png", folder / f"{number}_mask.png"
-    write_png(files[0], image)
-    write_png(files[1], mask)
-    return describe_pair(
-        split="val", dataset="mine", image=files[0], mask=files[1], label=mask, image_sha256="0"
-    )
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    return manifest_frame([pair(folder, number, size) for number, size in enumerate(SIZES)])
-
-
-@pytest.fixture(scope="module")
-def base():
-    torch.manual_seed(1)
-    tiny = build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
-    return tiny.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def segmenter(base):
-    torch.manual_seed(1)
-    return Segmenter(base=base, decoder=build_decoder(base, PA))
-
-
-@pytest.fixture(scope="module")
-def store(manifest, base, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    ids = dict(zip(manifest["mask"], manifest["id"], strict=True))
-    write_store(
-        folder, benchmark_tasks(manifest), ids, base, jitter=(1.0, 1.0), batch_size=4, workers=1,
-        origin={},
-    )  # fmt: skip
-    return open_store(folder)
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +111,6 @@ def test_the_oracle_is_perfect_on_a_mask_at_mask_resolution(manifest):
     assert coarse.scores[0]["iou"] < 0.95
 
 
-@pytest.mark.parametrize("size", [(13, 21), (64, 40), (8, 8)])
-def test_logits_are_resized_straight_to_the_original_size_and_cut_at_zero(size):
-    logits = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
-    expected = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)
-    assert np.array_equal(at_original_size(logits, size), expected[0, 0].numpy() > 0)
-
-
 def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
     training = manifest.assign(split="train", dataset="seen")
     both = pd.concat([manifest, training])
@@ -184,9 +118,3 @@ def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
     for name in ("nope", "seen"):  # what was trained on is no benchmark
         with pytest.raises(DataError, match=rf"'{name}' has no images; .* holds \['mine'\]"):
             benchmark_rows(both, name)
-
-
-def test_the_timing_is_per_mask(tmp_path, evaluated):
-    write_timing(tmp_path / "new" / "a.json", dataclasses.replace(evaluated, seconds=2.0))
-    content = json.loads((tmp_path / "new" / "a.json").read_text())
-    assert content == {"masks": 4, "decoder_ms_per_mask": 500.0}

@@ -10,7 +10,6 @@ from pasam.data.folder import (
     find_pairs,
     pairs_of_pictures,
     registered_sets,
-    survey_pairs,
 )
 from pasam.errors import DataError
 
@@ -27,12 +26,12 @@ def touch(folder: Path, *names: str) -> Path:
 def names(own: Path) -> list[tuple[str, str, str, str]]:
     return [
         (pair.split, pair.dataset, pair.image.name, pair.mask.relative_to(own).as_posix())
-        for pair in find_pairs(own)
+        for pair in find_pairs(own)[0]
     ]
 
 
 def test_a_folder_with_only_a_readme_holds_no_pairs(tmp_path):
-    assert find_pairs(touch(tmp_path, "README.md")) == ()
+    assert find_pairs(touch(tmp_path, "README.md")) == ((), ())
 
 
 def test_a_missing_folder_names_the_params_key(tmp_path):
@@ -48,7 +47,7 @@ def test_a_csv_pairs_relative_to_itself_and_sorted(tmp_path):
         + "train,cats, a.jpg ,m/a1.png,\n"
         + "train,cats,a.jpg,m/a0.png,\n"
     )
-    assert find_pairs(tmp_path) == (
+    assert find_pairs(tmp_path)[0] == (
         Pair(split="train", dataset="cats", image=tmp_path / "a.jpg", mask=tmp_path / "m/a0.png"),
         Pair(split="train", dataset="cats", image=tmp_path / "a.jpg", mask=tmp_path / "m/a1.png"),
         Pair(split="val", dataset="dogs", image=tmp_path / "b.jpg", mask=tmp_path / "m/b.png"),
@@ -59,25 +58,27 @@ def test_a_byte_order_mark_before_the_header_is_ignored(tmp_path):
     touch(tmp_path, "a.jpg", "a.png")
     text = HEADER + "train,cats,a.jpg,a.png,\n"
     (tmp_path / "manifest.csv").write_text(text, encoding="utf-8-sig")
-    assert len(find_pairs(tmp_path)) == 1
+    assert len(find_pairs(tmp_path)[0]) == 1
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("row", "kind", "message"),
     [
-        ("test,cats,a.jpg,a.png", r"row 3: split is 'test', expected one of \['train', 'val'\]"),
-        ("train,cats,a.jpg,gone.png", r"row 3: mask .*gone.png does not exist"),
-        ("train,cats,gone.jpg,a.png", r"row 3: image .*gone.jpg does not exist"),
-        ("train,,a.jpg,a.png", "row 3: 'dataset' is empty"),
-        ("train,cats", "row 3: 'image' is empty"),
-        ("train,cats,a.jpg,a.png", r"lists .*a.png twice"),
+        ("test,cats,a.jpg,a.png", "bad_row", "row 3: split is 'test', expected one of ['train',"),
+        ("train,cats,a.jpg,gone.png", "missing_file", "gone.png does not exist"),
+        ("train,cats,gone.jpg,a.png", "missing_file", "gone.jpg does not exist"),
+        ("train,,a.jpg,a.png", "bad_row", "row 3: 'dataset' is empty"),
+        ("train,cats", "bad_row", "row 3: 'image' is empty"),
+        ("train,cats,a.jpg,a.png", "listed_twice", "a.png twice"),
     ],
 )
-def test_a_bad_row_is_named_with_its_number(tmp_path, row, message):
+def test_a_bad_row_is_a_fault_and_the_others_stay(tmp_path, row, kind, message):
     touch(tmp_path, "a.jpg", "a.png")
     (tmp_path / "manifest.csv").write_text(HEADER + "train,cats,a.jpg,a.png,\n" + row + "\n")
-    with pytest.raises(DataError, match=message):
-        find_pairs(tmp_path)
+    pairs, (fault,) = find_pairs(tmp_path)
+    assert fault.kind == kind
+    assert message in fault.message
+    assert [pair.mask.name for pair in pairs] == ["a.png"]
 
 
 def test_missing_columns_are_named(tmp_path):
@@ -109,28 +110,32 @@ def test_a_layout_pairs_by_name_suffix_and_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("files", "kind", "message"),
+    [
+        (["im/b.jpg"], "image_without_mask", "b.jpg has no mask (1 such images in "),
+        (["gt/ab.png"], "mask_without_image", "gt/ab.png belongs to no image"),
+        (["gt/z/0.png"], "mask_without_image", "gt/z/0.png belongs to no image"),
+        (["im/a.png"], "name_taken", "share the name 'a'"),
+    ],
+)
+def test_what_does_not_pair_is_a_fault_and_the_others_stay(tmp_path, files, kind, message):
+    base = touch(tmp_path / "train" / "c", "im/a.jpg", "gt/a.png", *files)
+    pairs, (fault,) = find_pairs(tmp_path)
+    assert (fault.kind, fault.split, fault.dataset) == (kind, "train", "c")
+    assert message in fault.message
+    assert [(pair.image, pair.mask) for pair in pairs] == [(base / "im/a.jpg", base / "gt/a.png")]
+
+
+@pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["train/c/im/a.jpg", "train/c/im/b.jpg", "train/c/gt/a.png"], r"b.jpg has no mask \(1"),
-        (["train/c/im/a.jpg", "train/c/gt/a.png", "train/c/gt/ab.png"], "ab.png belongs to no"),
-        (["train/c/im/a.jpg", "train/c/gt/z/0.png"], "gt/z/0.png belongs to no image"),
-        (["train/c/im/a.jpg", "train/c/im/a.png", "train/c/gt/a.png"], "share the name 'a'"),
         (["train/c/im/a.jpg"], "lacks the folder 'gt'"),
         (["validation/c/im/a.jpg"], r"folder 'validation', expected \['train', 'val'\]"),
     ],
 )
-def test_what_does_not_pair_is_named(tmp_path, files, message):
+def test_a_layout_that_cannot_be_understood_is_refused(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         find_pairs(touch(tmp_path, *files))
-
-
-def test_all_faults_of_the_pairing_are_listed_at_once(tmp_path):
-    touch(tmp_path, "train/c/im/a.jpg", "train/c/im/b.jpg", "train/c/gt/a.png", "train/c/gt/z.png")
-    pairs, faults = survey_pairs(tmp_path)
-    assert [pair.image.name for pair in pairs] == ["a.jpg"]
-    assert ["z.png belongs to no image" in faults[0], "b.jpg has no mask" in faults[1]] == [
-        True
-    ] * 2
 
 
 @pytest.mark.parametrize("loose", ["table", "layout", "nothing"])
@@ -174,4 +179,7 @@ def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
 def test_images_and_masks_are_counted_by_split_and_set(tmp_path):
     touch(tmp_path, *(f"val/cats/{name}" for name in ("im/a.jpg", "gt/a_0.png", "gt/a_1.png")))
     touch(tmp_path, "train/cats/im/b.jpg", "train/cats/gt/b.png")
-    assert count_pairs(find_pairs(tmp_path)) == {("val", "cats"): (1, 2), ("train", "cats"): (1, 1)}
+    assert count_pairs(find_pairs(tmp_path)[0]) == {
+        ("val", "cats"): (1, 2),
+        ("train", "cats"): (1, 1),
+    }

@@ -1,4 +1,4 @@
-"""Preparation takes good data whatever the number of processes, and lists what is unfit."""
+"""Preparation draws what the params ask for, and lists it beside one's own data."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.data.census import COLUMNS, measure_image, soft_share, stored_form
 from pasam.data.images import read_image, read_mask, write_png
 from pasam.data.manifest import complexity
 from pasam.data.prepare import (
@@ -14,28 +15,25 @@ from pasam.data.prepare import (
     PRETRAINING_SET,
     TRAINING_SET,
     SceneTask,
-    collect_own,
     draw_generated,
-    prepare_manifest,
     scene_seed,
+    take_census,
     training_objects,
     write_scene,
 )
+from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.params import DataParams, GeneratedParams
 
 SETS = [TRAINING_SET, *BENCHMARKS, PRETRAINING_SET]
 
 
-def own_data(folder: Path, images: int = 3, side: int = 8) -> Path:
-    rng = np.random.default_rng(0)
-    for index in range(images):
-        base = folder / "train" / "cats"
-        write_png(base / f"im/{index}.png", rng.integers(0, 256, (side, side, 3), np.uint8))
-        for part in range(2):
-            label = np.zeros((side, side), np.uint8)
-            label[part : part + 2 + index] = 255
-            write_png(base / f"gt/{index}_{part}.png", label)
+def own_data(folder: Path) -> Path:
+    label = np.zeros((8, 8), np.uint8)
+    label[2:4] = 255
+    write_png(folder / "train/cats/im/a.png", np.full((8, 8, 3), 90, np.uint8))
+    write_png(folder / "train/cats/gt/a.png", label)
+    write_png(folder / "train/cats/gt/a_empty.png", label * 0)
     return folder
 
 
@@ -43,39 +41,8 @@ def generated(train: int, benchmark: int) -> GeneratedParams:
     return GeneratedParams(train_images=train, benchmark_images=benchmark, side=64, seed=5)
 
 
-def data(own: Path, *, train: int = 0, benchmark: int = 0, workers: int = 1) -> DataParams:
-    sizes = generated(train, benchmark)
-    return DataParams(generated=sizes, catalogue=(), own=str(own), workers=workers)
-
-
-def test_one_process_and_two_find_the_same_rows(tmp_path):
-    own = own_data(tmp_path)
-    rows = collect_own(own, workers=1)
-    assert collect_own(own, workers=2) == rows
-    assert [row["id"] for row in rows] == [f"cats/{i}_{part}" for i in range(3) for part in (0, 1)]
-    assert rows[0]["area"] == 2 / 8
-    assert rows[0]["image_sha256"] == rows[1]["image_sha256"] != rows[2]["image_sha256"]
-
-
-def test_every_unfit_file_is_listed_at_once(tmp_path):
-    base = own_data(tmp_path) / "train/cats"
-    write_png(base / "gt/0_1.png", np.full((8, 9), 255, np.uint8))
-    write_png(base / "gt/1_0.png", np.zeros((8, 8), np.uint8))
-    (base / "im/2.png").write_bytes(b"no picture")
-    with pytest.raises(DataError) as caught:
-        collect_own(tmp_path, workers=1)
-    message = str(caught.value)
-    assert "holds 3 unfit files" in message
-    assert "0_1.png is 8 x 9 (height x width) but its image" in message
-    assert "1_0.png is all black" in message
-    assert "2.png cannot be decoded" in message
-
-
-def test_a_long_list_of_faults_is_cut_short(tmp_path):
-    for mask in (own_data(tmp_path, images=6) / "train/cats/gt").iterdir():
-        write_png(mask, np.zeros((8, 8), np.uint8))
-    with pytest.raises(DataError, match=r"holds 12 unfit files(.|\n)*and 2 more"):
-        collect_own(tmp_path, workers=1)
+def data(own: Path, *, train: int = 0) -> DataParams:
+    return DataParams(generated=generated(train, 0), catalogue=(), own=str(own), workers=1)
 
 
 @given(
@@ -135,13 +102,22 @@ def test_drawing_again_gives_the_same_bytes(tmp_path):
         assert one["mask_sha256"] == other["mask_sha256"]
 
 
-def test_the_manifest_joins_own_and_generated_pairs(tmp_path):
-    frame = prepare_manifest(data(own_data(tmp_path / "own"), train=1), tmp_path / "made")
-    assert set(frame["dataset"]) == {"cats", "generated_train"}
-    assert frame["id"].is_unique
+def test_what_is_drawn_is_measured_as_its_files_would_be(tmp_path):
+    (row,) = draw_generated(generated(1, 0), tmp_path, workers=1)[:1]
+    image = Path(row["image"])
+    assert row.items() >= (measure_image(read_image(image)) | stored_form(image)).items()
+    assert row["soft"] == soft_share(read_mask(Path(row["mask"])))
+    assert set(row) == set(COLUMNS)
+
+
+def test_the_census_joins_own_and_generated_pairs_fit_and_unfit(tmp_path):
+    census = take_census(data(own_data(tmp_path / "own"), train=1), Quarantine(), tmp_path / "made")
+    assert set(census["dataset"]) == {"cats", "generated_train"}
+    assert census["fault"].dropna().tolist() == ["empty_mask"]
+    assert census["id"].is_unique
 
 
 def test_no_data_at_all_is_an_error_that_names_the_keys(tmp_path):
     (tmp_path / "own").mkdir()
     with pytest.raises(DataError, match=r"data.generated.train_images.*data.own"):
-        prepare_manifest(data(tmp_path / "own"), tmp_path / "made")
+        take_census(data(tmp_path / "own"), Quarantine(), tmp_path / "made")

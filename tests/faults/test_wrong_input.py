@@ -34,6 +34,18 @@ def error_of(own_world, capsys):
 
 
 @pytest.fixture
+def refusal(own_world, error_of):
+    """Prepare and validate one's own data, and return what stops it."""
+
+    def run():
+        own_world.change("data.generated", train_images=0, benchmark_images=0)
+        own_world.run("prepare")
+        return error_of("validate")
+
+    return run
+
+
+@pytest.fixture
 def cup(own_world):
     """An image of one's own with its mask, 20 pixels high and 24 wide."""
     mask = np.zeros((20, 24), np.uint8)
@@ -44,28 +56,28 @@ def cup(own_world):
 
 
 @pytest.mark.usefixtures("cup")
-def test_a_missing_mask(own_world, error_of):
+def test_a_missing_mask(own_world, refusal):
     own_world.path(MASK).unlink()
-    assert f"{IMAGE} has no mask" in error_of("prepare")
+    assert f"{IMAGE} has no mask" in refusal()
 
 
-def test_a_mask_of_another_size(own_world, error_of, cup):
+def test_a_mask_of_another_size(own_world, refusal, cup):
     write_png(own_world.path(MASK), cup[:10, :12])
-    said = error_of("prepare")
+    said = refusal()
     assert f"mask {MASK} is 10 x 12 (height x width) but its image {IMAGE} is 20 x 24" in said
 
 
-def test_an_all_black_mask(own_world, error_of, cup):
+def test_an_all_black_mask(own_world, refusal, cup):
     write_png(own_world.path(MASK), np.zeros_like(cup))
-    assert f"{MASK} is all black" in error_of("prepare")
+    assert f"{MASK} is all black" in refusal()
 
 
 @pytest.mark.usefixtures("cup")
 @pytest.mark.parametrize("content", [b"", b"no picture", "cut"], ids=["empty", "text", "cut"])
-def test_an_unreadable_image(content, own_world, error_of):
+def test_an_unreadable_image(content, own_world, refusal):
     whole = own_world.path(IMAGE).read_bytes()
     own_world.path(IMAGE).write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
-    assert f"image {IMAGE} cannot be decoded" in error_of("prepare")
+    assert f"image {IMAGE} cannot be decoded" in refusal()
 
 
 def test_an_unknown_params_key(own_world, error_of):

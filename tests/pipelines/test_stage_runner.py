@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pasam.errors import DataError, TransientError
-from pasam.params import HqSamParams, PaSamParams, TrainParams, VariantParams
+from pasam.params import HqSamParams, ModelsParams, PaSamParams, TrainParams, VariantParams
 from pipelines.stage_runner import run
 
 
@@ -50,6 +50,17 @@ def test_a_variant_is_the_entry_that_model_names(model, cls, params_file):
 
     run(stage, ["--model", model, *params_file])
     assert isinstance(seen[0], cls)
+
+
+def test_models_are_all_entries_by_their_names(params_file):
+    seen = []
+
+    def stage(models: ModelsParams) -> None:
+        seen.append(models)
+
+    run(stage, params_file)
+    kinds = {name: type(variant) for name, variant in seen[0].items()}
+    assert kinds.items() >= {"hq_sam": HqSamParams, "pa_sam": PaSamParams}.items()
 
 
 def test_a_tuple_takes_one_value_or_more(params_file):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +16,9 @@ from pasam.data.synthetic.raster import Layer, rasterise
 from pasam.data.synthetic.strokes import NOMINAL_SIDE, Drawing
 from pasam.data.synthetic.surfaces import Picture, ground
 
-SHAPES = {
+Shape = Callable[[Draws, float], Drawing]
+
+SHAPES: dict[str, tuple[Shape, ...]] = {
     "dis": dichotomous.SHAPES,
     "coift": outlines.SHAPES,
     "hrsod": rims.SHAPES,
@@ -27,7 +30,7 @@ _LARGE = {1: (0.72, 1.0), 2: (0.5, 0.8), 3: (0.4, 0.62)}
 _EXTENTS = {"dis": _VARIED, "coift": _LARGE, "hrsod": _LARGE, "thin": _VARIED}
 _LEANING = {"dis": 0.3, "coift": 0.6, "hrsod": 0.25, "thin": 3.14}
 LEAST_AREA, MOST_AREA = 0.01, 0.75
-"""Share of the picture that a visible mask must cover."""
+"""Share of the picture that a visible mask usually covers."""
 LEAST_VISIBLE = 0.6
 """Share of a target that nothing may hide."""
 _WHOLE = 0.9
@@ -74,32 +77,56 @@ class Canvas:
         return self.side / NOMINAL_SIDE
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An object that is to be segmented.
+
+    Attributes:
+        family: Its family.
+        extent: Range of its longer extent as a share of the picture's shorter side.
+        shape: Which object of the family; None for any.
+    """
+
+    family: str
+    extent: tuple[float, float]
+    shape: Shape | None = None
+
+
+def usual_targets(families: Sequence[str]) -> tuple[Target, ...]:
+    """Make up to three targets as large as is usual for their families."""
+    return tuple(Target(family, _EXTENTS[family][len(families)]) for family in families)
+
+
 def compose(
-    canvas: Canvas, draws: Draws, *, families: tuple[str, ...]
+    canvas: Canvas, draws: Draws, *, targets: tuple[Target, ...], least_area: float = LEAST_AREA
 ) -> tuple[Picture, tuple[NDArray[np.uint8], ...]] | None:
-    """Paint a picture with one target of each given family.
+    """Paint a picture with the given targets.
 
     Args:
         canvas: Size of the picture.
         draws: All that is random.
-        families: Family of each target, back to front.
+        targets: What is to be segmented, back to front.
+        least_area: Share of the picture that a visible mask must cover.
 
     Returns:
         The picture (H, W, 3) before exposure and the visible part (H, W) of each target, or None
         if a target came out too small, too large, in pieces or too much hidden.
     """
-    targets = []
-    for family in families:
-        extent = _EXTENTS[family][len(families)]
-        targets.append(_placed(canvas, draws, family=family, extent=draws.free(*extent)))
-    layers = [(layer, True) for layer in targets]
+    families = tuple(target.family for target in targets)
+    placed = []
+    for target in targets:
+        extent = draws.free(*target.extent)
+        placed.append(
+            _placed(canvas, draws, family=target.family, extent=extent, shape=target.shape)
+        )
+    layers = [(layer, True) for layer in placed]
     crowd = _QUIET if set(families) == {"coift"} else _CROWDED
     for _ in range(crowd.fewest + draws.index(3)):
-        layers.insert(0, (_distractor(canvas, draws, families, targets), False))
+        layers.insert(0, (_distractor(canvas, draws, families, placed), False))
     if draws.chance(crowd.occluded):
-        layers.append((_distractor(canvas, draws, families, targets), False))
+        layers.append((_distractor(canvas, draws, families, placed), False))
     layers = [pair for pair in layers if pair[1] or min(pair[0].coverage.shape) >= _LEAST_WINDOW]
-    masks = _visible(canvas, layers)
+    masks = _visible(canvas, layers, least_area=least_area)
     if masks is None:
         return None
     picture = ground(draws, height=canvas.height, width=canvas.width)
@@ -115,6 +142,7 @@ def _placed(
     family: str,
     extent: float,
     centre: tuple[float, float] | None = None,
+    shape: Shape | None = None,
 ) -> Layer:
     """Draw an object somewhere; without a centre in pixels it stays inside the picture.
 
@@ -124,9 +152,11 @@ def _placed(
         family: Family of the object.
         extent: Longer extent as a share of the picture's shorter side.
         centre: x, y of the middle of its box in pixels.
+        shape: Which object of the family; None draws one.
     """
     shorter = min(canvas.height, canvas.width) / canvas.unit
-    drawing: Drawing = draws.pick(SHAPES[family])(draws, extent * shorter)
+    chosen = draws.pick(SHAPES[family]) if shape is None else shape
+    drawing = chosen(draws, extent * shorter)
     lean = _LEANING[family]
     drawing = drawing.turned(
         angle=draws.free(-lean, lean), mirrored=draws.chance(0.5), stretch=draws.free(0.85, 1.15)
@@ -160,7 +190,7 @@ def _distractor(
 
 
 def _visible(
-    canvas: Canvas, layers: list[tuple[Layer, bool]]
+    canvas: Canvas, layers: list[tuple[Layer, bool]], *, least_area: float
 ) -> tuple[NDArray[np.uint8], ...] | None:
     """Return what is seen of each target, (H, W) each, or None if one is unfit."""
     hidden = np.zeros((canvas.height, canvas.width), np.uint8)
@@ -171,7 +201,7 @@ def _visible(
             whole[layer.window] = layer.coverage
             clear = 255 - hidden.astype(np.uint16)
             seen = ((whole * clear + 127) // 255).astype(np.uint8)
-            if not _fit(whole, seen):
+            if not _fit(whole, seen, least_area=least_area):
                 return None
             masks.append(seen)
         covered = hidden[layer.window]
@@ -179,10 +209,10 @@ def _visible(
     return tuple(reversed(masks))
 
 
-def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8]) -> bool:
+def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8], *, least_area: float) -> bool:
     """Say whether a target is of one piece, of a fair size, and hidden by little."""
     inside, area = int(np.count_nonzero(whole > 128)), int(np.count_nonzero(seen > 128))
-    if not LEAST_AREA <= area / whole.size <= MOST_AREA or area < LEAST_VISIBLE * inside:
+    if not least_area <= area / whole.size <= MOST_AREA or area < LEAST_VISIBLE * inside:
         return False
     solid = (whole > 128).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)

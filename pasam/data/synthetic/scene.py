@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.synthetic.composition import Canvas, compose
+from pasam.data.synthetic.composition import Canvas, compose, usual_targets
 from pasam.data.synthetic.photometry import expose
 from pasam.data.synthetic.randomness import Draws
 from pasam.errors import DataError
@@ -56,9 +56,9 @@ def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: in
     for attempt in range(_ATTEMPTS):
         entropy = (seed, code, side, int(held_out), objects, attempt)
         draws = Draws(*entropy, held_out=held_out)
-        canvas = _canvas(draws, side=side)
+        canvas = draw_canvas(draws, side=side)
         chosen = tuple(draws.pick(FAMILIES) if family == MIXED else family for _ in range(objects))
-        composed = compose(canvas, draws, families=chosen)
+        composed = compose(canvas, draws, targets=usual_targets(chosen))
         if composed is not None:
             picture, masks = composed
             return Scene(image=expose(picture, draws), masks=masks)
@@ -68,7 +68,7 @@ def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: in
     )
 
 
-def _canvas(draws: Draws, *, side: int) -> Canvas:
+def draw_canvas(draws: Draws, *, side: int) -> Canvas:
     """Return a square canvas, or one of varied size if the scene is held out."""
     if not draws.held_out:
         return Canvas(side=side, height=side, width=side)

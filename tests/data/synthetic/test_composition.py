@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pasam.data.synthetic import composition
-from pasam.data.synthetic.composition import SHAPES, Canvas, compose
+from pasam.data.synthetic.composition import SHAPES, Canvas, compose, usual_targets
 from pasam.data.synthetic.randomness import Draws
 from pasam.data.synthetic.raster import rasterise
 from pasam.data.synthetic.strokes import THINNEST_HAIR
@@ -41,7 +41,7 @@ def test_no_pixel_belongs_to_two_targets():
     canvas, checked = Canvas(side=128, height=128, width=128), 0
     for seed in range(12):
         draws = Draws(seed, held_out=False)
-        composed = compose(canvas, draws, families=("coift", "thin", "dis"))
+        composed = compose(canvas, draws, targets=usual_targets(("coift", "thin", "dis")))
         if composed is not None:
             claims = sum((mask > 128).astype(int) for mask in composed[1])
             assert claims.max() == 1
@@ -60,6 +60,6 @@ def test_pictures_of_simple_objects_hold_fewer_other_things(monkeypatch):
         for seed in range(60):
             draws = Draws(seed, held_out=False)
             canvas = Canvas(side=64, height=64, width=64)
-            composed += compose(canvas, draws, families=(family,)) is not None
+            composed += compose(canvas, draws, targets=usual_targets((family,))) is not None
         counts[family] = len(drawn) / composed - 1
     assert counts["coift"] < 0.7 * counts["hrsod"]

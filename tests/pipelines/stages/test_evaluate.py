@@ -61,4 +61,20 @@ def test_only_pa_sam_has_a_map_and_points(world):
 def test_the_time_it_took_is_told_apart_from_the_outputs(world):
     timing = "reports/timing/pa_sam-dis_like.json"
     assert timing not in world.stages["evaluate@pa_sam-dis_like"].outs
-    assert json.loads(world.path(timing).read_text())["masks"] == 2
+    content = json.loads(world.path(timing).read_text())
+    assert content.pop("masks") == 2
+    names = {"decoder_ms_per_mask", "encoder_ms_per_image", "peak_memory_mib"}
+    assert content.keys() == names
+    assert min(content.values()) > 0
+
+
+def test_the_parameters_are_told_and_only_the_adapters_learn(world):
+    counts = {
+        model: json.loads(world.path(f"data/cost/{model}-dis_like.json").read_text())
+        for model in ("sam", "hq_sam", "pa_sam", "oracle")
+    }
+    assert counts["oracle"] == {"model": "oracle", "parameters": 0, "trainable": 0}
+    assert counts["sam"]["trainable"] == 0
+    for model in ("hq_sam", "pa_sam"):
+        assert 0 < counts[model]["trainable"] < counts["sam"]["parameters"]
+        assert counts[model]["parameters"] > counts["sam"]["parameters"]

@@ -1,0 +1,102 @@
+"""The quarantine: a small reviewed table of files that are left out, each with the reason."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pasam.data.manifest import file_sha256, project_path
+from pasam.data.whole_files import write_whole
+from pasam.errors import DataError
+
+COLUMNS = ("file", "sha256", "reason")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Entry:
+    """One file in quarantine."""
+
+    file: str
+    """An image, which takes all its masks along, or one mask; posix, from the project's root."""
+    sha256: str
+    """Hash of its content, empty if it is missing; a repaired file is another one and returns."""
+    reason: str
+    """Why it is here, in the words of whoever reviewed it, or of the check that found it."""
+
+
+class Quarantine:
+    """All files in quarantine.
+
+    Args:
+        entries: In any order; a file may stand here once.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries: Mapping[str, Entry] = {entry.file: entry for entry in sorted(entries)}
+
+    def reason_for(self, path: Path | None) -> str | None:
+        """Say why a file is left out; None when it is not, or has changed since it was listed."""
+        entry = self.entries.get(project_path(path)) if path is not None else None
+        if path is None or entry is None:
+            return None
+        return entry.reason if entry.sha256 == content_digest(path) else None
+
+    def including(self, found: Iterable[tuple[str, str]]) -> Quarantine:
+        """Add files with the reason for each, as they are now; a listed file gets its new line."""
+        entries = dict(self.entries)
+        for file, reason in found:
+            digest = content_digest(Path(file))
+            entries[file] = Entry(file=file, sha256=digest, reason=" ".join(reason.split()))
+        return Quarantine(entries.values())
+
+
+def content_digest(path: Path) -> str:
+    """Hash a file's bytes; empty when there is no such file."""
+    return file_sha256(path) if path.is_file() else ""
+
+
+def read_quarantine(path: Path) -> Quarantine:
+    """Read the table.
+
+    Raises:
+        DataError: The file is missing, is no CSV with the three columns, names a file twice, or
+            gives no reason.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist. It lists the files to leave out; with none, it holds the one "
+            f"line '{','.join(COLUMNS)}'. Restore it."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}). Restore it.") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise DataError(
+            f"{path} has the columns {list(reader.fieldnames or [])}, expected {list(COLUMNS)}."
+        )
+    entries: dict[str, Entry] = {}
+    for row in reader:
+        entry = Entry(**{name: (row[name] or "").strip() for name in COLUMNS})
+        place = f"{path}, row {reader.line_num}"
+        if not entry.file or not entry.reason:
+            raise DataError(f"{place}: every row needs a file and a reason. Say why it is there.")
+        if entry.file in entries:
+            raise DataError(f"{place}: {entry.file} is listed already. Remove one of the rows.")
+        entries[entry.file] = entry
+    return Quarantine(entries.values())
+
+
+def write_quarantine(path: Path, quarantine: Quarantine) -> None:
+    """Write the table, sorted by file, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(
+        (entry.file, entry.sha256, entry.reason) for entry in quarantine.entries.values()
+    )
+    write_whole(path, text.getvalue())

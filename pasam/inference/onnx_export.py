@@ -1,0 +1,195 @@
+"""Writing a model as ONNX, and the proof that the file computes what the model does."""
+
+# Shapes: S the input's side, m the side of masks, N prompts, k points of each.
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pasam.errors import ExportError
+from pasam.inference.onnx_graphs import PROMPTS, ImageGraph, PromptGraph, graph_edges
+from pasam.inference.prompted_model import PromptedModel
+from pasam.modeling.base_sam import BaseSam
+
+IMAGE_NAME, PROMPT_NAME = "image.onnx", "prompts.onnx"
+OPSET = 17
+CHECKED = ((1, 2), (1, 1), (3, 4), (8, 7))
+"""Numbers of prompts N and of points k with which a written file is checked."""
+TOLERANCE = 1e-3
+"""Largest difference of logits that counts as the same model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the written graphs are from the model, over all that was tried."""
+
+    difference: float
+    """Largest difference of a mask's logit."""
+    iou: float
+    """IoU of the masks by the one with the masks by the other, all pixels together."""
+    prompts: int
+    """Prompts that were tried."""
+
+
+def export_onnx(model: PromptedModel, folder: Path) -> Parity:
+    """Write a model as two graphs and run both against it.
+
+    Args:
+        model: The model, on the CPU.
+        folder: Gets `image.onnx` and `prompts.onnx`; nothing is left there when they are wrong.
+
+    Raises:
+        ExportError: ONNX is not installed, the model mines at random, or the graphs differ from
+            the model.
+    """
+    _expect_packages()
+    image_graph, prompt_graph = ImageGraph(model.segmenter), PromptGraph(model.segmenter)
+    base = model.segmenter.base
+    pixels = _noise(base)
+    seen = (pixels, graph_edges(model.segmenter, pixels)) if image_graph.sees_edges else (pixels,)
+    with torch.no_grad():
+        features = image_graph(*seen)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as draft:
+        image_file, prompt_file = Path(draft) / IMAGE_NAME, Path(draft) / PROMPT_NAME
+        words = _words(model)
+        _write(image_graph, seen, image_file, dynamic={}, words=words)
+        counts: dict[str, dict[int, str]] = {name: {0: "N"} for name in PROMPTS}
+        counts |= {name: {0: "N"} for name in prompt_graph.outputs}
+        counts["point_coords"][1] = counts["point_labels"][1] = "k"
+        given = (*features, *_prompts(base, 2, 3))
+        _write(prompt_graph, given, prompt_file, dynamic=counts, words=words)
+        parity = check_parity(model, Path(draft))
+        if parity.difference > TOLERANCE:
+            raise ExportError(
+                f"the written graphs differ from {model.name} by {parity.difference:.2g} in a "
+                f"logit, expected at most {TOLERANCE:g}; nothing was kept. Try other versions of "
+                "onnx and onnxruntime."
+            )
+        for file in sorted(Path(draft).iterdir()):
+            file.replace(folder / file.name)
+    return parity
+
+
+def check_parity(
+    model: PromptedModel, folder: Path, tried: Sequence[tuple[int, int]] = CHECKED
+) -> Parity:
+    """Run written graphs and the model on noise and random prompts, and compare the masks.
+
+    Args:
+        model: The model, on the CPU.
+        folder: Holds `image.onnx` and `prompts.onnx`.
+        tried: Numbers of prompts N and of points k.
+    """
+    import onnxruntime
+
+    image_graph, prompt_graph = ImageGraph(model.segmenter), PromptGraph(model.segmenter)
+    base = model.segmenter.base
+    pixels = _noise(base)
+    seen = (pixels, graph_edges(model.segmenter, pixels)) if image_graph.sees_edges else (pixels,)
+    with torch.no_grad():
+        features = image_graph(*seen)
+    sessions = [onnxruntime.InferenceSession(folder / n) for n in (IMAGE_NAME, PROMPT_NAME)]
+    written = sessions[0].run(None, _named(image_graph.inputs, seen))
+    difference, both, either = 0.0, 0, 0
+    for prompts, points in tried:
+        given = _prompts(base, prompts, points)
+        with torch.no_grad():
+            expected: NDArray[np.float32] = prompt_graph(*features, *given)[0].numpy()
+        named = {**dict(zip(prompt_graph.features, written, strict=True)), **_named(PROMPTS, given)}
+        found = sessions[1].run(None, named)[0]
+        difference = max(difference, float(np.abs(found - expected).max()))
+        both += int(((found > 0) & (expected > 0)).sum())
+        either += int(((found > 0) | (expected > 0)).sum())
+    iou = both / either if either else 1.0
+    return Parity(difference, iou, sum(prompts for prompts, _ in tried))
+
+
+def _write(
+    graph: nn.Module,
+    given: tuple[Tensor, ...],
+    path: Path,
+    *,
+    dynamic: dict[str, dict[int, str]],
+    words: dict[str, str],
+) -> None:
+    import onnx
+
+    assert isinstance(graph, ImageGraph | PromptGraph)
+    # The tracer, not torch.export: the latter is ten times slower here and fixes the numbers of
+    # prompts and points.
+    with _quiet():
+        torch.onnx.export(
+            graph.eval(),
+            given,
+            path,
+            input_names=graph.inputs,
+            output_names=graph.outputs,
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(path, load_external_data=False)
+    onnx.helper.set_model_props(model, words)
+    onnx.save(model, path)
+
+
+def _words(model: PromptedModel) -> dict[str, str]:
+    base, decoder = model.segmenter.base, model.segmenter.decoder
+    return {
+        "model": model.name,
+        "base": model.base,
+        "side": str(base.side),
+        "mask_side": str(base.mask_side),
+        "resize": model.resize,
+        "gradient": str(getattr(decoder, "gradient", "none")),
+    }
+
+
+def _noise(base: BaseSam) -> Tensor:
+    """Draw an image with edges: blocks of random colours, (1, 3, S, S) in [0, 255]."""
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.rand(1, 3, 8, 8, generator=generator) * 255
+    return blocks.repeat_interleave(base.side // 8, 2).repeat_interleave(base.side // 8, 3)
+
+
+def _prompts(base: BaseSam, prompts: int, points: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw prompts with every label there is, half of them with a mask."""
+    generator = torch.Generator().manual_seed(prompts * 100 + points)
+    coords = torch.rand(prompts, points, 2, generator=generator) * base.side
+    labels = torch.randint(-1, 4, (prompts, points), generator=generator).float()
+    mask = torch.randn(prompts, 1, base.mask_side, base.mask_side, generator=generator) * 5
+    return coords, labels, mask, (torch.arange(prompts) % 2).float()
+
+
+def _named(names: Sequence[str], tensors: Sequence[Tensor]) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracer's notes to itself; what it wrote is checked against the model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _expect_packages() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ExportError(
+            f"ONNX is not installed ({error}). Install the extra: `pip install 'pasam[export]'`."
+        ) from None

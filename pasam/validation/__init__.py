@@ -1,0 +1,1 @@
+"""Whether the data is fit for use: expectations, duplicates, drift, and the verdict."""

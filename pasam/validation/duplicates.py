@@ -1,0 +1,129 @@
+"""Pictures that are there twice: the same bytes, or bytes that look the same."""
+
+# Shapes: N images.
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Twins:
+    """Two images that show the same thing."""
+
+    first: str
+    """Path of the one that stays: the training image, or the first in order."""
+    second: str
+    first_split: str
+    second_split: str
+    bits: int
+    """Bits by which their hashes differ at most; 0 may still be two different files."""
+    same_bytes: bool
+
+
+def images_of(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Reduce fit rows of the census to one row per image and split."""
+    return pairs.drop_duplicates(["split", "image"]).reset_index(drop=True)
+
+
+def find_twins(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Twins, ...]:
+    """Find all pairs of different files that show the same picture.
+
+    A pair counts when both of its hashes, of frequencies and of gradients, differ by at most
+    `bits` of their 64 bits: either alone takes pictures of one kind (the fundus of two eyes) for
+    the same. Pictures in which nothing shows are compared by their bytes only.
+
+    Args:
+        images: One row per image and split, as `images_of` gives.
+        bits: Largest distance.
+        contrast: Standard deviation of the grey values below which nothing shows.
+
+    Returns:
+        The pairs, sorted; the training image comes first.
+    """
+    frame = images.sort_values(["split", "image"], ignore_index=True)
+    content = pd.factorize(frame["image_sha256"])[0]
+    shows = (frame["contrast"] >= contrast).to_numpy()
+    hashes = [_words(frame[name]) for name in ("phash", "dhash")]
+    split, path = frame["split"].tolist(), frame["image"].tolist()
+    found = [
+        Twins(
+            first=path[i], second=path[j], first_split=split[i], second_split=split[j],
+            bits=distance, same_bytes=bool(content[i] == content[j]),
+        )
+        for i, j, distance in _close(content, shows, hashes, bits)
+        if path[i] != path[j]
+    ]  # fmt: skip
+    return tuple(sorted(found))
+
+
+def partner_of(twins: tuple[Twins, ...], *, across: bool, same_bytes: bool) -> dict[str, str]:
+    """Say of which image each second one is the double.
+
+    Args:
+        twins: Result of `find_twins`.
+        across: Between training and benchmarks, or else within one split.
+        same_bytes: Equal files, or else files that only look the same.
+
+    Returns:
+        Path of the second to path of the first; where there are several, to the first of them.
+    """
+    partners: dict[str, str] = {}
+    for pair in twins:
+        crosses = pair.first_split != pair.second_split
+        if crosses == across and pair.same_bytes == same_bytes:
+            partners.setdefault(pair.second, pair.first)
+    return partners
+
+
+def mask_copies(pairs: pd.DataFrame) -> dict[str, str]:
+    """Find masks that are byte for byte another one, though not of a copy of the same image.
+
+    Returns:
+        Path of each copy to the path of the first mask with its bytes.
+    """
+    copies: dict[str, str] = {}
+    for _, same in pairs.groupby("mask_sha256", sort=True):
+        if len(same) < 2:
+            continue
+        rows = same.sort_values(["split", "mask", "image"]).to_dict("records")
+        first = rows[0]
+        for row in rows[1:]:
+            copied_image = row["image"] != first["image"] and (
+                row["image_sha256"] == first["image_sha256"]
+            )
+            if row["mask"] != first["mask"] and not copied_image:
+                copies[str(row["mask"])] = str(first["mask"])
+    return copies
+
+
+def _words(hashes: pd.Series[str]) -> NDArray[np.uint64]:
+    return np.array([int(text, 16) for text in hashes], dtype=np.uint64)
+
+
+def _close(
+    content: NDArray[np.intp],
+    shows: NDArray[np.bool_],
+    hashes: list[NDArray[np.uint64]],
+    bits: int,
+) -> Iterator[tuple[int, int, int]]:
+    """Give the index pairs i < j that are close, with their distance, in chunks of rows."""
+    count = len(content)
+    for start in range(0, count, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, count))
+        distance = np.zeros((rows.stop - start, count - start), np.uint8)
+        for words in hashes:
+            np.maximum(
+                distance, np.bitwise_count(words[rows, None] ^ words[None, start:]), out=distance
+            )
+        alike = (distance <= bits) & shows[rows, None] & shows[None, start:]
+        alike |= content[rows, None] == content[None, start:]
+        for i, j in np.argwhere(np.triu(alike, 1)):
+            yield int(start + i), int(start + j), int(distance[i, j])

@@ -1,0 +1,77 @@
+"""The verdict on the data: a small file that training depends on and refuses to start without."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from pasam.data.manifest import file_sha256
+from pasam.data.whole_files import write_whole
+from pasam.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What came of validating one manifest; a mere change of words changes nothing here."""
+
+    passed: bool
+    """Whether training may start."""
+    errors: tuple[str, ...]
+    """Expectations that failed and stop the run, by name."""
+    warnings: tuple[str, ...]
+    """Expectations that failed and are reported."""
+    masks: int
+    """Fit masks: rows of the manifest."""
+    unfit: int
+    """Items that were left out and that nobody has reviewed."""
+    quarantined: int
+    """Items that were left out because they are in quarantine."""
+    manifest_sha256: str
+    """Hash of the manifest that was judged."""
+
+
+def write_verdict(path: Path, verdict: Verdict) -> None:
+    """Write the verdict as JSON, whole or not at all."""
+    write_whole(path, json.dumps(asdict(verdict), indent=2) + "\n")
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read a verdict.
+
+    Raises:
+        DataError: The file is missing or is not a verdict.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        values = {field.name: content[field.name] for field in fields(Verdict)}
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist: the data was not validated. Run `dvc repro validate`."
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not a verdict ({error!r}). Run `dvc repro validate`.") from None
+    lists = {key: tuple(values[key]) for key in ("errors", "warnings")}
+    return Verdict(**{**values, **lists})
+
+
+def require_passed(path: Path, manifest: Path) -> None:
+    """Refuse to go on with data that was found unfit, or that was never looked at.
+
+    Args:
+        path: The verdict.
+        manifest: What is about to be used.
+
+    Raises:
+        DataError: The verdict is missing, says no, or is about another manifest.
+    """
+    verdict = read_verdict(path)
+    if not verdict.passed:
+        raise DataError(
+            f"{path} says that the data is not fit: {', '.join(verdict.errors)} failed. Run `dvc "
+            "repro validate` to see what to do."
+        )
+    if verdict.manifest_sha256 != file_sha256(manifest):
+        raise DataError(
+            f"{path} is about another {manifest} than the present one. Run `dvc repro validate`."
+        )

@@ -1,0 +1,24 @@
+"""DVC stage `prepare_instances`: draw the generated sets of many objects and their detections."""
+
+from pathlib import Path
+
+from pasam.benchmark_params import InstancesParams
+from pasam.data.instance_sets import draw_instance_sets
+from pasam.params import DataParams
+from pipelines.stage_runner import run
+
+
+def prepare_instances(data: DataParams, instances: InstancesParams, out: Path) -> None:
+    """Write images, annotations and simulated detections."""
+    out.mkdir(parents=True, exist_ok=True)
+    draw_instance_sets(
+        instances.generated,
+        out,
+        seed=data.generated.seed,
+        side=data.generated.side,
+        workers=data.workers,
+    )
+
+
+if __name__ == "__main__":
+    run(prepare_instances)

@@ -1,0 +1,42 @@
+"""DVC stage `robustness`: all models under looser boxes, few points, and worse images."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pasam.benchmark_params import RobustnessParams
+from pasam.benchmarks.lineup import load_lineup
+from pasam.benchmarks.predict import device_of
+from pasam.benchmarks.robustness import evaluate_robustness, evenly
+from pasam.benchmarks.run import benchmark_rows
+from pasam.benchmarks.scores import write_scores
+from pasam.data.manifest import read_manifest
+from pasam.params import BaseParams, EvaluateParams, ModelsParams
+from pasam.training.embeddings import open_store
+from pipelines.stage_runner import run
+
+
+def robustness(
+    base: BaseParams, evaluate: EvaluateParams, robustness: RobustnessParams,
+    models: ModelsParams, seed: int, manifest: Path, store: Path, adapters: Path, scores: Path,
+) -> None:  # fmt: skip
+    """Write one score row per model, image and condition."""
+    opened = open_store(store)
+    opened.check_base(Path(base.checkpoint))
+    frame = read_manifest(manifest)
+    rows = pd.concat(
+        evenly(benchmark_rows(frame, name), robustness.images) for name in evaluate.benchmarks
+    )
+    lineup = load_lineup(
+        base, models, evaluate.models, adapters=adapters, seed=seed,
+        device=device_of(evaluate.accelerator),
+    )  # fmt: skip
+    found = evaluate_robustness(
+        lineup, opened, rows, robustness, batch_size=evaluate.batch_size,
+        boundary_share=evaluate.boundary_share,
+    )  # fmt: skip
+    write_scores(found, scores)
+
+
+if __name__ == "__main__":
+    run(robustness)

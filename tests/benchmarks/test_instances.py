@@ -1,0 +1,169 @@
+"""Detectors' boxes become masks of the original image, one row for each model and box."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pasam.benchmark_params import (
+    CocoParams,
+    GeneratedInstancesParams,
+    InstancesParams,
+    SeginwParams,
+)
+from pasam.benchmarks.instance_rows import write_instances
+from pasam.benchmarks.instances import input_box, instance_sets, segment_instances
+from pasam.data.images import write_png
+from pasam.data.instance_annotations import AnnotatedImage
+from pasam.errors import DataError
+from pasam.metrics.run_lengths import area, decode, encode
+
+SIZES = [(60, 80), (90, 50)]
+
+
+def written(folder, annotations, detections):
+    """Write two noisy images with a bright object each, and a detector's file."""
+    rng = np.random.default_rng(0)
+    images, objects, found = [], [], []
+    for number, size in enumerate(SIZES, start=1):
+        mask = np.zeros(size, np.bool_)
+        mask[10:40, 12:36] = True
+        pixels = rng.integers(0, 120, (*size, 3), np.uint8) + mask[..., None].astype(np.uint8) * 90
+        write_png(annotations.parent / f"{number}.png", pixels)
+        images.append(
+            {"id": number, "file_name": f"{number}.png", "height": size[0], "width": size[1]}
+        )
+        objects.append(
+            {
+                "id": number, "image_id": number, "category_id": number, "iscrowd": 0,
+                "area": int(mask.sum()), "bbox": [12, 10, 24, 30], "segmentation": encode(mask),
+            }
+        )  # fmt: skip
+        for k in range(3):
+            found.append(
+                {
+                    "image_id": number, "category_id": number if k < 2 else 3 - number,
+                    "bbox": [12 + k, 10, 24, 30 - k], "score": 0.9 - 0.2 * k,
+                }
+            )  # fmt: skip
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    content = {"images": images, "annotations": objects, "categories": categories}
+    detections.parent.mkdir(parents=True, exist_ok=True)
+    annotations.write_text(json.dumps(content))
+    detections.write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    coco, small = folder / "coco", folder / "small"
+    coco.mkdir()
+    written(folder, coco / "annotations.json", coco / "detections.json")
+    valid = small / "zoo" / "valid"
+    valid.mkdir(parents=True)
+    written(folder, valid / "_annotations_min1cat.coco.json", folder / "found" / "zoo.json")
+    return InstancesParams(
+        generated=GeneratedInstancesParams(coco_images=0, seginw_images=0),
+        coco=CocoParams(
+            name="coco", images=str(coco), annotations=str(coco / "annotations.json"),
+            detections=str(coco / "detections.json"),
+        ),
+        seginw=SeginwParams(
+            name="seginw", sets=("zoo",), folder=str(small), detections=str(folder / "found")
+        ),
+        boxes_per_image=2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sets(params):
+    return instance_sets(params)
+
+
+@pytest.fixture(scope="module")
+def segment(lineup, sets):
+    def run(batch_size=8, data=sets[0]):
+        rows = segment_instances(lineup, data, batch_size=batch_size, boundary_share=0.02)
+        keys = ["image_id", "detection", "model"]
+        return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def rows(segment):
+    return segment()
+
+
+def test_all_sets_are_found_where_their_layouts_say(sets):
+    assert [(data.benchmark, data.name) for data in sets] == [("coco", "coco"), ("seginw", "zoo")]
+    assert [len(found) for found in sets[0].detections.values()] == [2, 2]  # of 3 each
+
+
+def test_every_kept_box_has_one_row_for_each_model(rows):
+    assert len(rows) == 2 * 2 * 3
+    assert set(rows["detection"]) == {0, 1, 3, 4}
+    assert set(zip(rows["model"], rows["seed"], strict=True)) == {
+        ("sam", 0), ("hq_sam", 5), ("pa_sam", 5),
+    }  # fmt: skip
+    assert set(zip(rows["image_id"], rows["category"], strict=True)) == {(1, "cat"), (2, "dog")}
+
+
+def test_the_rows_fit_their_file(rows, tmp_path):
+    write_instances(rows.to_dict("records"), tmp_path / "a.parquet")
+
+
+def test_masks_are_of_the_original_size_and_measured_against_their_object(rows):
+    truth = {1: np.zeros(SIZES[0], np.bool_), 2: np.zeros(SIZES[1], np.bool_)}
+    for mask in truth.values():
+        mask[10:40, 12:36] = True
+    for row in rows.to_dict("records"):
+        code = {"size": [row["height"], row["width"]], "counts": row["counts"]}
+        mask = decode(code)
+        assert mask.shape == SIZES[row["image_id"] - 1]
+        assert area(code) == row["area"] == mask.sum()
+        shared = (mask & truth[row["image_id"]]).sum()
+        assert row["iou"] == pytest.approx(shared / (mask | truth[row["image_id"]]).sum())
+        assert row["object_id"] == (row["image_id"] if shared else -1)
+        assert 0 <= row["boundary_iou"] <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_number_of_boxes_in_a_call_changes_nothing(batch_size, rows, segment):
+    pd.testing.assert_frame_equal(segment(batch_size=batch_size), rows)
+
+
+def test_a_box_that_covers_the_image_covers_the_input():
+    image = AnnotatedImage("a", height=100, width=200)
+    np.testing.assert_allclose(
+        input_box((0, 0, 200, 100), image, 64), [-0.5 + 0.16, -0.5 + 0.32, 63.34, 63.18], atol=0.51
+    )
+    same = AnnotatedImage("a", height=64, width=64)
+    assert input_box((3, 5, 10, 20), same, 64).tolist() == [3, 5, 9, 19]
+
+
+def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_path):
+    written(tmp_path, tmp_path / "annotations.json", tmp_path / "detections.json")
+    write_png(tmp_path / "2.png", np.zeros((9, 9, 3), np.uint8))
+    coco = CocoParams(
+        name="coco", images=str(tmp_path), annotations=str(tmp_path / "annotations.json"),
+        detections=str(tmp_path / "detections.json"),
+    )  # fmt: skip
+    changed = InstancesParams(
+        generated=params.generated, coco=coco, seginw=params.seginw, boxes_per_image=1
+    )
+    with pytest.raises(DataError, match=r"2\.png is 9 x 9 .* annotations say 90 x 50"):
+        segment_instances(lineup, instance_sets(changed)[0], batch_size=4, boundary_share=0.02)
+
+
+def test_missing_detections_are_named_before_any_model_runs(params, tmp_path):
+    coco = CocoParams(
+        name="coco", images=params.coco.images, annotations=params.coco.annotations,
+        detections=str(tmp_path / "none.json"),
+    )  # fmt: skip
+    changed = InstancesParams(
+        generated=params.generated, coco=coco, seginw=params.seginw, boxes_per_image=1
+    )
+    with pytest.raises(DataError, match=r"none\.json does not exist"):
+        instance_sets(changed)

@@ -1,0 +1,60 @@
+"""The commands `pasam checkpoint`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli import app
+from pasam.modeling.checkpoint_kind import recognise
+
+
+@pytest.fixture
+def pasam(model_project):
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(a) for a in ("checkpoint", *arguments)])
+
+
+def test_inspect_says_what_a_file_is(pasam):
+    result = pasam("inspect", "base.safetensors")
+    assert "base.safetensors: a whole SAM, vit_tiny" in result.output
+    assert "float32" in result.output
+    about = json.loads(pasam("inspect", "data/adapters/pa_sam.safetensors", "--json").output)
+    assert (about["kind"], about["size"]) == ("adapter", None)
+    assert about["metadata"]["decoder"] == "pa_sam"
+    assert len(about["sha256"]) == 64
+
+
+def test_export_merge_and_import_close_a_circle(pasam, tmp_path):
+    decoder, merged = tmp_path / "decoder.pth", tmp_path / "merged.pth"
+    assert "152 tensors" in pasam("export", "pa_sam", "--out", decoder).output
+    assert pasam("merge", "pa_sam", "--out", merged).exit_code == 0
+    assert recognise(decoder).kind == "pa_sam_decoder"
+    assert recognise(merged).kind == "pa_sam_merged"
+    for file in (decoder, merged):
+        out = tmp_path / "adapter.safetensors"
+        result = pasam("import", file, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert recognise(out).kind == "adapter"
+
+
+def test_sams_own_decoder_can_be_cut_out_but_not_merged(pasam, tmp_path):
+    assert pasam("export", "sam", "--out", tmp_path / "d.pth").exit_code == 0
+    assert recognise(tmp_path / "d.pth").kind == "sam_decoder"
+    result = pasam("merge", "sam", "--out", tmp_path / "m.pth")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: sam has no decoder to merge")
+
+
+@pytest.mark.parametrize("command", ["inspect", "import", "export", "merge"])
+def test_every_help_has_an_example(command, pasam):
+    assert f"Example: pasam checkpoint {command}" in pasam(command, "--help").output
+
+
+def test_a_file_that_is_no_weights_is_one_line_and_exit_code_2(pasam, tmp_path):
+    (tmp_path / "x.pth").write_text("hello")
+    result = pasam("inspect", tmp_path / "x.pth")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,114 @@
+"""The stage `validate`: the verdict comes first, then the refusal, and training heeds it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pasam.data.images import write_png
+from pasam.validation.verdict import read_verdict
+
+VERDICT = "reports/validation/verdict.json"
+MASK = "data/own/train/mine/gt/cup.png"
+
+
+@pytest.fixture
+def cups(own_world):
+    """Two pairs of one's own."""
+    mask = np.zeros((70, 80), np.uint8)
+    mask[10:40, 10:50] = 255
+    for index, name in enumerate(("cup", "mug")):
+        image = np.random.default_rng(index).integers(0, 255, (70, 80, 3)).astype(np.uint8)
+        write_png(own_world.path(f"data/own/train/mine/im/{name}.png"), image)
+        write_png(own_world.path(f"data/own/train/mine/gt/{name}.png"), np.roll(mask, index, 0))
+    return mask
+
+
+def refused(world, stage, capsys):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        world.run(stage)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_second_run_gives_the_same_bytes(world, own_world):
+    own_world.run("validate")
+    assert own_world.contents("validate") == world.contents("validate")
+
+
+def test_sound_data_passes_and_the_docs_are_written(world):
+    verdict = read_verdict(world.path(VERDICT))
+    assert verdict.passed
+    assert verdict.unfit == verdict.quarantined == 0
+    assert (world.path("reports/validation/data_docs") / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("cups")
+def test_the_verdict_is_written_before_the_refusal_and_training_does_not_start(own_world, capsys):
+    write_png(own_world.path(MASK), np.zeros((70, 80), np.uint8))
+    own_world.run("prepare")
+    said = refused(own_world, "validate", capsys)
+    assert "few_items_are_unfit failed. Look at reports/validation/index.html" in said
+    assert f"- {MASK} is all black" in said
+    assert not read_verdict(own_world.path(VERDICT)).passed
+    own_world.contents("validate")
+    for stage in ("embed@train", "train@pa_sam"):
+        assert "is not fit: few_items_are_unfit failed" in refused(own_world, stage, capsys)
+
+
+@pytest.mark.usefixtures("cups")
+def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
+    write_png(own_world.path(MASK), np.zeros((70, 80), np.uint8))
+    own_world.change("validate", unreviewed_share=0.5)
+    own_world.run("prepare")
+    own_world.run("validate")
+    verdict = read_verdict(own_world.path(VERDICT))
+    assert (verdict.passed, verdict.unfit) == (True, 1)
+    own_world.run("embed@train")
+
+
+def test_a_quarantined_file_is_left_out_and_counted(own_world, cups, monkeypatch):
+    from typer.testing import CliRunner
+
+    from pasam.cli import app
+
+    write_png(own_world.path(MASK), cups * 0)
+    own_world.change("validate", quarantined_share=0.5)
+    own_world.run("prepare")
+    with monkeypatch.context() as patch:
+        patch.chdir(own_world.folder)
+        assert CliRunner().invoke(app, ("data", "quarantine")).exit_code == 0
+    own_world.run("prepare")
+    own_world.run("validate")
+    verdict = read_verdict(own_world.path(VERDICT))
+    assert (verdict.passed, verdict.unfit, verdict.quarantined) == (True, 0, 1)
+    page = own_world.path("reports/validation/index.html").read_text()
+    assert f"<code>{MASK}</code>" in page
+
+
+@pytest.mark.usefixtures("cups")
+def test_an_old_verdict_does_not_count_for_new_data(own_world, capsys):
+    own_world.run("prepare")
+    assert "is about another" in refused(own_world, "embed@train", capsys)
+
+
+def test_drift_is_reported_against_the_accepted_version(own_world, world, monkeypatch):
+    from typer.testing import CliRunner
+
+    from pasam.cli import app
+
+    with monkeypatch.context() as patch:
+        patch.chdir(own_world.folder)
+        assert CliRunner().invoke(app, ("data", "accept")).exit_code == 0
+    own_world.run("validate")
+    assert read_verdict(own_world.path(VERDICT)) == read_verdict(world.path(VERDICT))
+    accepted = json.loads(own_world.path("data/accepted.json").read_text())
+    for entry in accepted["sets"]:
+        entry["values"]["brightness"] = [value + 90 for value in entry["values"]["brightness"]] * 9
+    own_world.path("data/accepted.json").write_text(json.dumps(accepted))
+    own_world.run("validate")
+    verdict = read_verdict(own_world.path(VERDICT))
+    assert verdict.passed
+    before = read_verdict(world.path(VERDICT)).warnings
+    assert set(verdict.warnings) - set(before) == {"brightness_has_not_drifted"}

@@ -1,0 +1,70 @@
+"""A small project whose data has something of everything to report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from planted_faults import (
+    black_mask,
+    copy_of_an_image,
+    deep_image,
+    jpeg_in_the_benchmark,
+    lost_mask,
+    tiny_mask,
+)
+from small_set import SmallSet
+
+from pasam.data.census import census_frame
+from pasam.data.checking import collect_own
+from pasam.data.quarantine import Quarantine
+from pasam.validate_params import ValidateParams
+from pasam.validation.tables import Tables, make_tables
+
+PLANTED = (lost_mask, black_mask, tiny_mask, copy_of_an_image, jpeg_in_the_benchmark, deep_image)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """The project's census, tables and params."""
+
+    folder: Path
+    census: pd.DataFrame
+    tables: Tables
+    params: ValidateParams
+
+
+@pytest.fixture(scope="session")
+def validate_params() -> ValidateParams:
+    """The default section, for images of 48 x 64 pixels."""
+    text = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
+    content = yaml.safe_load(text)["validate"]
+    content |= {"area": tuple(content["area"]), "warnings": tuple(content["warnings"])}
+    return ValidateParams(**{**content, "side": (32, 256)})
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory, validate_params) -> Mixed:
+    """One set per planted fault, and a file in quarantine."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for seed, plant in enumerate(PLANTED):
+        small = SmallSet(folder, plant.__name__)
+        small.draw(seed)
+        plant(small)
+    wrong = folder / "train" / "deep_image" / "gt" / "train1.png"
+    quarantine = Quarantine().including([(str(wrong), "wrong <object>")])
+    census = census_frame(collect_own(folder, quarantine, workers=1))
+    tables = make_tables(census, quarantine, {}, {}, validate_params)
+    return Mixed(folder, census, tables, validate_params)
+
+
+@pytest.fixture(scope="session")
+def outcomes(mixed):
+    """What Great Expectations says of the project."""
+    from pasam.validation.expectations import suite
+    from pasam.validation.judge import judge
+
+    return judge(suite(mixed.params), mixed.tables.by_name)
