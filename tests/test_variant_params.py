@@ -3,16 +3,12 @@
 import re
 
 import pytest
-from variants import hq_sam, pa_sam
+from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.errors import ParamsError
-from pasam.params import HqSamParams, ImageAdapterParams
+from pasam.params import HqSamParams
 
 NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
-IMAGE = {
-    "decoder": "image_adapter", "epochs": 1, "lr_drop_every": 1, "prompts": "effective",
-    "prompts_per_mask": 1, "gradient": "reference", "trains": "adapter",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def test_the_others_need_an_epoch_too(key):
     with pytest.raises(ParamsError, match=f"^{key} is 0, expected 1 or more"):
         hq_sam(**{key: 0})
     with pytest.raises(ParamsError, match=f"^{key} is 0, expected 1 or more"):
-        ImageAdapterParams(**{**IMAGE, key: 0})
+        image_adapter(**{key: 0})
 
 
 def test_every_part_can_be_missing_alone():

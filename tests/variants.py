@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pasam.params import HqSamParams, PaSamParams
+from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams
 from pasam.params_file import load_variant
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params" / "default.yaml"
@@ -34,3 +34,11 @@ def pa_sam(**changes: Any) -> PaSamParams:
             plain[name] = value
     sections = {k: dataclasses.replace(getattr(params, k), **v) for k, v in nested.items()}
     return dataclasses.replace(params, **sections, **plain)
+
+
+def image_adapter(**changes: Any) -> ImageAdapterParams:
+    """The image adapter, trained as `pa_sam` is."""
+    like = pa_sam()
+    shared = ("epochs", "lr_drop_every", "prompts", "prompts_per_mask", "gradient", "trains")
+    values = {name: getattr(like, name) for name in shared}
+    return ImageAdapterParams(**{"decoder": "image_adapter", **values, **changes})

@@ -2,19 +2,15 @@
 
 import pytest
 import torch
-from variants import hq_sam, pa_sam
+from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.modeling.pa_mask_decoder import PaPrediction
 from pasam.modeling.segmenter import Prediction
-from pasam.params import ImageAdapterParams
 from pasam.training.objective import objective_of
 
 MASK = {"loss_mask", "loss_dice"}
 MAPS = {"loss_mask_final", "loss_dice_final", "loss_uncertain_map"}
-IMAGE = ImageAdapterParams(
-    decoder="image_adapter", epochs=1, lr_drop_every=1, prompts="effective", prompts_per_mask=1,
-    gradient="reference", trains="mask_head",
-)  # fmt: skip
+IMAGE = image_adapter()
 NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
 
 

@@ -1,0 +1,48 @@
+"""DVC stage `ablate`: train one variant and score it on every benchmark."""
+
+from pathlib import Path
+
+from pasam.benchmarks.diagnostics import diagnose, write_diagnostics
+from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
+from pasam.benchmarks.scores import write_scores
+from pasam.benchmarks.training_facts import write_facts
+from pasam.benchmarks.witness import Witness
+from pasam.data.manifest import read_manifest
+from pasam.params import BaseParams, EmbedParams, EvaluateParams, TrainParams, VariantParams
+from pasam.training.embeddings import open_store
+from pasam.training.variant_training import train_variant
+from pipelines.stage_runner import run
+
+
+def ablate(
+    base: BaseParams, embed: EmbedParams, train: TrainParams, evaluate: EvaluateParams,
+    variant: VariantParams, model: str, manifest: Path, store: Path, benchmark_store: Path,
+    resume: Path, scores: Path, diagnostics: Path, facts: Path, history: Path,
+) -> None:  # fmt: skip
+    """Write a variant's scores, what happened inside it, and how its training went."""
+    opened = open_store(benchmark_store)
+    opened.check_base(Path(base.checkpoint))
+    trained = train_variant(
+        base, embed, train, variant,
+        name=model, manifest=manifest, store=store, resume=resume, history=history,
+    )  # fmt: skip
+    if not trained.writes:
+        return
+    frame, segmenter = read_manifest(manifest), trained.segmenter
+    rows, inside = [], []
+    for benchmark in evaluate.benchmarks:
+        with Witness(segmenter) as witness:
+            evaluated = evaluate_segmenter(
+                segmenter, opened, benchmark_rows(frame, benchmark), model=model, seed=train.seed,
+                batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+            )  # fmt: skip
+        rows += evaluated.scores
+        inside += diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)
+    write_scores(rows, scores)
+    write_diagnostics(inside, diagnostics)
+    write_facts(facts, segmenter, model=model, frozen_before=trained.frozen, base=trained.base)
+    trained.checkpointer.clear()
+
+
+if __name__ == "__main__":
+    run(ablate)

@@ -1,0 +1,137 @@
+"""One function trains every variant; each switch moves exactly the parameters that it names."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_world import small_base
+from variants import hq_sam, image_adapter, pa_sam
+
+from pasam.modeling import build
+from pasam.modeling.checkpoint import write_weights
+from pasam.modeling.freezing import digest, frozen_tensors
+from pasam.params import BaseParams, EmbedParams, TrainParams
+from pasam.training.embeddings import file_digest, training_tasks, write_store
+from pasam.training.variant_training import train_variant
+
+TRAIN = TrainParams(
+    seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, precision="32-true",
+    workers=0,
+)  # fmt: skip
+EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4)
+NOTHING = {
+    "adapter_dense": False, "adapter_sparse": False, "adapter_tokens": False,
+    "mining_method": "none",
+}  # fmt: skip
+HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.0.")
+WHOLE_ADAPTER = ("guiding_conv.", "prompt_adapter.")
+
+
+@pytest.fixture(scope="module")
+def project(manifest, ids, tmp_path_factory):
+    """Files that a training reads: manifest, base and packed embeddings."""
+    folder = tmp_path_factory.mktemp("project")
+    torch.manual_seed(0)
+    base = small_base().eval()
+    write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})
+    manifest.to_parquet(folder / "manifest.parquet")
+    write_store(
+        folder / "store", training_tasks(manifest, views=1, seed=3), ids, base,
+        jitter=EMBED.jitter, batch_size=4, workers=1,
+        origin={"base": file_digest(folder / "base.safetensors")},
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def train(project, tmp_path, monkeypatch, manifest):
+    monkeypatch.setattr(build, "build_base", lambda size: small_base())
+    monkeypatch.setattr("pasam.training.variant_training.read_manifest", lambda path: manifest)
+
+    def run(variant, name="run", **changes):
+        base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
+        return train_variant(
+            base, EMBED, replace(TRAIN, **changes), variant, name=name,
+            manifest=project / "manifest.parquet", store=project / "store",
+            resume=tmp_path / "resume", history=tmp_path / f"{name}.jsonl",
+        )  # fmt: skip
+
+    return run
+
+
+def moved(trained, untrained):
+    """Names of the tensors that training has changed."""
+    before = untrained.segmenter.state_dict()
+    after = trained.segmenter.state_dict()
+    return {name for name in after if not torch.equal(after[name], before[name])}
+
+
+@pytest.mark.parametrize(
+    ("variant", "prefixes"),
+    [
+        (pa_sam(), (*HEAD, *WHOLE_ADAPTER)),
+        (pa_sam(trains="adapter"), WHOLE_ADAPTER),
+        (pa_sam(**NOTHING), HEAD),
+        (pa_sam(quality_head="trained"), (*HEAD, *WHOLE_ADAPTER, "iou_prediction_head.")),
+        (pa_sam(trains="decoder"), (*HEAD, *WHOLE_ADAPTER, "transformer.", "iou_token.")),
+        (image_adapter(), (*HEAD, "guiding_conv.", "image_adapter.")),
+        (image_adapter(trains="adapter"), ("guiding_conv.", "image_adapter.")),
+    ],
+    ids=["reference", "adapter", "head", "quality", "decoder", "image", "image_alone"],
+)
+def test_exactly_what_a_variant_trains_moves(variant, prefixes, train):
+    trained, untrained = train(variant, "some"), train(variant, "none", learning_rate=1e-30)
+    names = moved(trained, untrained)
+    assert all(name.startswith(tuple(f"decoder.{p}" for p in prefixes)) for name in names)
+    for prefix in prefixes:
+        assert any(name.startswith(f"decoder.{prefix}") for name in names), prefix
+    assert digest(frozen_tensors(trained.segmenter)) == trained.frozen
+
+
+def test_everything_moves_the_encoders_too(train):
+    variant = pa_sam(trains="everything")
+    names = moved(train(variant, "some"), train(variant, "none", learning_rate=1e-30))
+    for part in ("base.sam.image_encoder.", "base.sam.prompt_encoder.", "decoder.transformer."):
+        assert any(name.startswith(part) for name in names), part
+    assert not any(name.startswith("base.sam.mask_decoder.") for name in names)
+
+
+def test_a_quality_head_that_learns_leaves_every_mask_as_it_was(train):
+    plain, taught = train(pa_sam(), "plain"), train(pa_sam(quality_head="trained"), "taught")
+    before, after = plain.segmenter.state_dict(), taught.segmenter.state_dict()
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("decoder.iou_prediction_head.") for name in changed)
+
+
+@pytest.mark.parametrize("changes", [{}, {"adapter_maps": "grid"}, {"mining_temperature": 1.0}])
+def test_a_switch_at_the_references_value_changes_no_bit(changes, train):
+    some, other = train(pa_sam(), "some"), train(pa_sam(**changes), "other")
+    assert digest(some.segmenter.state_dict()) == digest(other.segmenter.state_dict())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gradient": "image"}, {"prompts": "thirds"}, {"prompts_per_mask": 2},
+        {"uncertainty_loss": "balanced"}, {"mining_score_scale": 50.0},
+        {"mining_temperature": 0.2}, {"mining_points": 2}, {"mining_method": "none"},
+        {"mining_method": "random"}, {"mining_method": "top"}, {"adapter_dense": False},
+        {"adapter_sparse": False}, {"adapter_maps": "double"},
+    ],
+    ids=lambda changes: "-".join(f"{k}={v}" for k, v in changes.items()),
+)  # fmt: skip
+def test_every_switch_changes_what_is_learned(changes, train):
+    some, other = train(pa_sam(), "some"), train(pa_sam(**changes), "other")
+    before, after = some.segmenter.state_dict(), other.segmenter.state_dict()
+    shared = set(before) & set(after)
+    assert any(not torch.equal(before[name], after[name]) for name in shared)
+
+
+def test_an_interrupted_variant_goes_on_and_the_state_is_the_callers_to_clear(train):
+    trained = train(hq_sam())
+    assert trained.checkpointer.load() is not None
+    again = train(hq_sam())
+    assert digest(again.segmenter.state_dict()) == digest(trained.segmenter.state_dict())
+    trained.checkpointer.clear()
+    assert trained.checkpointer.load() is None
