@@ -136,6 +136,11 @@ def mapping(content: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
 
 def _changed(ablation: Any, name: str, models: dict[str, Any], path: Path) -> dict[str, Any]:
     """Resolve an ablation: the entry that it is of, with its changes made."""
+    if not str(name).isidentifier():
+        raise ParamsError(
+            f"{path}: ablations has the name {name!r}, which is to name files and stages. Expected "
+            "letters, digits and '_', a letter first."
+        )
     known = set(ablation) if isinstance(ablation, dict) else None
     if known != {"of", "change"}:
         raise ParamsError(f"{path}: ablations.{name} is {ablation!r}, expected 'of' and 'change'.")

@@ -31,6 +31,17 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     },
     "embed": {"views": 2, "batch_size": 4},
     "train": {"batch_size": 2},
+    "ablations": {
+        "unchanged": {"of": "pa_sam", "change": {}},
+        "head_only": {
+            "of": "pa_sam",
+            "change": {
+                "epochs": 1,
+                "adapter": {"dense": False, "sparse": False, "tokens": False},
+                "mining": {"method": "none"},
+            },
+        },
+    },
     "evaluate": {"benchmarks": ["dis_like", "thin_like"], "batch_size": 2},
     "instances": {
         "seginw": {

@@ -158,7 +158,7 @@ def test_the_decoder_decides_a_variants_keys(model, cls, root):
 
 
 def test_an_unknown_model_lists_the_known_ones(content, write):
-    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'pa_sa"):
+    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'image_a"):
         load_variant("pa", write(content))
 
 
@@ -221,6 +221,13 @@ def test_a_name_is_either_a_models_or_an_ablations(content, write):
     content["ablations"]["pa_sam"] = {"of": "pa_sam", "change": {}}
     with pytest.raises(ParamsError, match="'pa_sam' is in models and in ablations"):
         load_variant("pa_sam", write(content))
+
+
+@pytest.mark.parametrize("name", ["scale_0.5", "a/b", "", "two words"])
+def test_an_ablations_name_can_name_files_and_stages(name, content, write):
+    content["ablations"][name] = {"of": "pa_sam", "change": {}}
+    with pytest.raises(ParamsError, match=re.escape(f"ablations has the name {name!r}")):
+        load_variant(name, write(content))
 
 
 def test_only_an_ablation_may_train_everything(content, write):

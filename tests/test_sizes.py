@@ -22,13 +22,23 @@ def sizes(root, tmp_path):
     return folder
 
 
-def test_the_repository_offers_three_sizes(root):
-    assert known_sizes(root / "params") == ["default", "paper", "smoke"]
+def test_the_repository_offers_four_sizes(root):
+    assert known_sizes(root / "params") == ["ablation", "default", "paper", "smoke"]
 
 
-@pytest.mark.parametrize("name", ["default", "paper", "smoke"])
+@pytest.mark.parametrize("name", ["ablation", "default", "paper", "smoke"])
 def test_every_size_of_the_repository_is_valid(name, root):
     validate(root / "params" / f"{name}.yaml")
+
+
+def test_the_ablation_size_is_the_default_with_more_ablations(root):
+    default, ablation = (
+        yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
+        for name in ("default", "ablation")
+    )
+    few, all_of_them = default.pop("ablations"), ablation.pop("ablations")
+    assert ablation == default
+    assert few.items() < all_of_them.items()
 
 
 def test_using_a_size_gives_its_text_and_a_way_back(sizes, tmp_path):
@@ -70,6 +80,11 @@ def test_a_size_that_cannot_be_used_leaves_the_params_file_alone(name, sizes, tm
         ({"trian": {}}, "unknown sections ['trian']"),
         ({"models": {}}, "models is {}, expected a mapping"),
         ({"report": None}, "section 'report' is None"),
+        ({"ablations": None}, "section 'ablations' is None"),
+        (
+            {"ablations": {"some": {"of": "pa_sam", "change": {"epoch": 1}}}},
+            "ablations.some.change has unknown ['epoch']",
+        ),
     ],
 )
 def test_validation_names_what_is_wrong(change, message, root, tmp_path):

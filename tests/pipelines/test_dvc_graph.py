@@ -148,7 +148,20 @@ def test_a_stage_watches_every_section_that_it_reads(stage):
     sections, _ = sections_and_flags(stage)
     watched = {key.split(".")[0] for key in stage.params}
     read = {"models" if kind == "VariantParams" else name for name, kind in sections.items()}
-    assert watched == read
+    assert watched - {"ablations"} == read
+
+
+def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():
+    ablations = yaml.safe_load((ROOT / "params.yaml").read_text())["ablations"]
+    found = {
+        stage.name: {key for key in stage.params if key.split(".")[0] in {"models", "ablations"}}
+        for stage in STAGES
+        if stage.module.stem == "ablate"
+    }
+    assert found == {
+        f"ablate@{name}": {f"ablations.{name}", f"models.{entry['of']}"}
+        for name, entry in ablations.items()
+    }
 
 
 @each_stage
@@ -156,6 +169,8 @@ def test_a_stage_watches_every_section_that_it_reads(stage):
 def test_a_watched_param_exists_in_every_size(stage, size):
     content = yaml.safe_load(size.read_text())
     for key in stage.params:
+        if key.startswith("ablations."):
+            continue  # each size has its own
         node = content
         for part in key.split("."):
             assert part in node, f"{size.name} lacks {key}"
