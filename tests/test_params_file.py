@@ -158,7 +158,7 @@ def test_the_decoder_decides_a_variants_keys(model, cls, root):
 
 
 def test_an_unknown_model_lists_the_known_ones(content, write):
-    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'image_a"):
+    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'image"):
         load_variant("pa", write(content))
 
 
