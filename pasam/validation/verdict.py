@@ -63,7 +63,8 @@ def require_passed(path: Path, manifest: Path) -> None:
         manifest: What is about to be used.
 
     Raises:
-        DataError: The verdict is missing, says no, or is about another manifest.
+        DataError: The verdict or the manifest is missing, the verdict says no, or it is about
+            another manifest.
     """
     verdict = read_verdict(path)
     if not verdict.passed:
@@ -71,6 +72,8 @@ def require_passed(path: Path, manifest: Path) -> None:
             f"{path} says that the data is not fit: {', '.join(verdict.errors)} failed. Run `dvc "
             "repro validate` to see what to do."
         )
+    if not manifest.is_file():
+        raise DataError(f"{manifest} does not exist. Run `dvc repro prepare` to make it.")
     if verdict.manifest_sha256 != file_sha256(manifest):
         raise DataError(
             f"{path} is about another {manifest} than the present one. Run `dvc repro validate`."

@@ -11,15 +11,18 @@ from pasam.data.manifest import read_manifest
 from pasam.params import BaseParams, EmbedParams, EvaluateParams, TrainParams, VariantParams
 from pasam.training.embeddings import open_store
 from pasam.training.variant_training import train_variant
+from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 
 
 def ablate(
     base: BaseParams, embed: EmbedParams, train: TrainParams, evaluate: EvaluateParams,
-    variant: VariantParams, model: str, manifest: Path, store: Path, benchmark_store: Path,
-    resume: Path, scores: Path, diagnostics: Path, facts: Path, history: Path,
+    variant: VariantParams, model: str, manifest: Path, verdict: Path, store: Path,
+    benchmark_store: Path, resume: Path, scores: Path, diagnostics: Path, facts: Path,
+    history: Path,
 ) -> None:  # fmt: skip
     """Write a variant's scores, what happened inside it, and how its training went."""
+    require_passed(verdict, manifest)
     opened = open_store(benchmark_store)
     opened.check_base(Path(base.checkpoint))
     trained = train_variant(

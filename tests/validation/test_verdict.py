@@ -47,6 +47,13 @@ def test_a_verdict_on_another_manifest_is_none(tmp_path, manifest, passed):
         require_passed(tmp_path / "v", manifest)
 
 
+def test_a_verdict_on_a_manifest_that_is_gone_is_none(tmp_path, manifest, passed):
+    write_verdict(tmp_path / "v", passed)
+    manifest.unlink()
+    with pytest.raises(DataError, match=r"manifest does not exist\. Run `dvc repro prepare`"):
+        require_passed(tmp_path / "v", manifest)
+
+
 def test_without_a_verdict_nothing_starts(tmp_path, manifest):
     with pytest.raises(DataError, match=r"v does not exist: the data was not validated"):
         require_passed(tmp_path / "v", manifest)
