@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pasam.param_checks import at_least, require
 
@@ -55,6 +56,8 @@ class InstancesParams:
     generated: GeneratedInstancesParams
     coco: CocoParams
     seginw: SeginwParams
+    resize: Literal["squash", "longest"]
+    """Squash images to the input as the other benchmarks do, or keep their aspect as SAM does."""
     boxes_per_image: int
     """Boxes of highest score that are segmented in each image; COCO's metric looks at 100."""
 

@@ -1,7 +1,8 @@
 """Instance segmentation from a detector's boxes: one row per detection and model, with its mask.
 
 Each image is encoded once for all models; each box of the detector is a prompt, and its score is
-the mask's score. Images are squashed to the input side, as in all benchmarks here.
+the mask's score. Images are squashed to the input side as in all benchmarks here, or keep their
+aspect as in the published numbers: `instances.resize`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pasam.benchmark_params import InstancesParams
 from pasam.benchmarks.lineup import Contender, Lineup
-from pasam.benchmarks.predict import at_original_size, batches, encode, predict
+from pasam.benchmarks.predict import batches, encode, predict
 from pasam.data.detections import Detection, best_of_each_image, read_detections
 from pasam.data.images import read_image
 from pasam.data.instance_annotations import (
@@ -25,8 +26,8 @@ from pasam.data.instance_annotations import (
     Annotations,
     read_annotations,
 )
-from pasam.data.transforms import squash
 from pasam.errors import DataError
+from pasam.inference.placement import Placement, Resize
 from pasam.metrics.average_precision import boundary_rle
 from pasam.metrics.run_lengths import Rle, area, from_segmentation, overlaps
 from pasam.metrics.run_lengths import encode as run_lengths
@@ -86,13 +87,14 @@ def _read_set(
 
 
 def segment_instances(
-    lineup: Lineup, data: InstanceSet, *, batch_size: int, boundary_share: float
+    lineup: Lineup, data: InstanceSet, *, resize: Resize, batch_size: int, boundary_share: float
 ) -> list[Row]:
     """Segment every detection with every model.
 
     Args:
         lineup: The models.
         data: The set.
+        resize: Whether images keep their aspect.
         batch_size: Boxes per decoder call; changes nothing but the time.
         boundary_share: Width of the boundary band as a share of the image diagonal.
 
@@ -107,12 +109,13 @@ def segment_instances(
     label = f"images of {data.name}"
     for image_id, found in track(data.detections.items(), total=len(data.detections), label=label):
         image = data.annotations.images[image_id]
-        squashed = squash(_read(data.images / image.file, image), lineup.base.side)
-        pixels = squashed.transpose(2, 0, 1)[None]
+        placement = Placement(image.height, image.width, lineup.base.side, resize)
+        inner = placement.resized(_read(data.images / image.file, image))
+        pixels = placement.padded(inner)[None].numpy()
         encoded = encode(lineup.base, pixels)
-        prompts = [input_box(one.box, image, lineup.base.side) for one in found]
+        prompts = [input_box(one.box, placement) for one in found]
         for contender in lineup.contenders:
-            masks = _masks(contender, pixels, encoded, prompts, image, batch_size)
+            masks = _masks(contender, pixels, encoded, prompts, placement, batch_size)
             for detection, mask in zip(found, masks, strict=True):
                 match = _best(mask, objects.get((image_id, detection.category_id), []))
                 rows.append(
@@ -124,31 +127,28 @@ def segment_instances(
     return rows
 
 
-def input_box(
-    box: tuple[float, float, float, float], image: AnnotatedImage, side: int
-) -> NDArray[np.float32]:
+def input_box(box: tuple[float, float, float, float], placement: Placement) -> NDArray[np.float32]:
     """Bring a detector's box to the input: from edges to the indices of its first and last pixel.
 
     Args:
         box: Edges x0, y0, x1, y1 in pixels of the image.
-        image: The image.
-        side: Side S of the input.
+        placement: Where the image lies in the input.
 
     Returns:
-        x0, y0, x1, y1 as the prompt encoder takes them, within the input, (4,).
+        x0, y0, x1, y1 as the prompt encoder takes them, within the image, (4,).
     """
-    scale = np.array([side / image.width, side / image.height] * 2)
-    half = np.array([0.5, 0.5, -0.5, -0.5])
-    inner = (np.array(box) + half) * scale - 0.5
-    return np.asarray(np.clip(inner, 0, side - 1), dtype=np.float32)
+    middles = np.array(box).reshape(2, 2) + np.array([[0.5], [-0.5]])
+    h, w = placement.inner
+    inner = np.clip(placement.into_input(middles) - 0.5, 0, [w - 1, h - 1])
+    return np.asarray(inner.reshape(4), dtype=np.float32)
 
 
 def _masks(
     contender: Contender,
-    pixels: NDArray[np.uint8],
+    pixels: NDArray[np.float32],
     encoded: Encoded,
     boxes: Sequence[NDArray[np.float32]],
-    image: AnnotatedImage,
+    placement: Placement,
     batch_size: int,
 ) -> Iterator[Rle]:
     for part in batches(len(boxes), batch_size):
@@ -157,9 +157,8 @@ def _masks(
         found = predict(
             contender.segmenter, pixels, encoded, box_prompts(chosen), image_index=which
         )
-        for logits in found.masks:
-            mask = at_original_size(logits, (image.height, image.width))
-            yield run_lengths(mask)
+        for mask in placement.at_original_size(found.masks)[:, 0] > 0:
+            yield run_lengths(mask.cpu().numpy())
 
 
 def _read(path: Path, image: AnnotatedImage) -> NDArray[np.uint8]:

@@ -22,6 +22,9 @@ from pasam.training.embeddings import Store
 # Shapes: B images, N prompts, k points, S pixels a side of the input, g grid cells a side,
 # m mask pixels a side, H, W of the original image.
 
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+"""RGB in 0..255, (B, 3, S, S)."""
+
 
 def device_of(accelerator: str) -> torch.device:
     """Turn `evaluate.accelerator` into a device; `auto` takes a GPU where there is one.
@@ -35,7 +38,7 @@ def device_of(accelerator: str) -> torch.device:
     return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
 
 
-def encode(base: BaseSam, images: NDArray[np.uint8]) -> Encoded:
+def encode(base: BaseSam, images: Pixels) -> Encoded:
     """Encode images (B, 3, S, S), rounded to half precision as packed embeddings are.
 
     A model thus sees the same numbers whether an image was encoded ahead or is encoded now.
@@ -56,7 +59,7 @@ def encoded_rows(store: Store, rows: Sequence[int]) -> Encoded:
 
 def predict(
     segmenter: Segmenter,
-    images: NDArray[np.uint8],
+    images: Pixels,
     encoded: Encoded,
     prompts: Sequence[Prompts],
     *,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pasam.errors import CheckpointError, DataError
 from pasam.inference.placement import Placement, Resize
-from pasam.modeling.base_sam import PIXEL_MEAN, BaseSam, Encoded
+from pasam.modeling.base_sam import BaseSam, Encoded
 
 TENSORS = ("pixels", "embedding", "early")
 NUMBERS = ("height", "width", "side")
@@ -40,16 +40,8 @@ class EmbeddedImage:
         return sum(part.nbytes for part in self._tensors().values())
 
     def padded(self) -> Tensor:
-        """Fill the input square with SAM's mean colour, which its normalisation turns to 0.
-
-        Returns:
-            Pixels, float32 (3, S, S) in [0, 255].
-        """
-        side, (_, h, w) = self.placement.side, self.pixels.shape
-        mean = torch.tensor(PIXEL_MEAN, device=self.pixels.device)
-        square = mean[:, None, None].repeat(1, side, side)
-        square[:, :h, :w] = self.pixels
-        return square
+        """Fill the input square round the image, float32 (3, S, S) in [0, 255]."""
+        return self.placement.padded(self.pixels)
 
     def to_bytes(self) -> bytes:
         """Write it as safetensors, to be kept or sent elsewhere."""

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 import pasam.modeling.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.data.transforms import squash
 from pasam.errors import DataError
+from pasam.modeling.base_sam import PIXEL_MEAN
 from segment_anything.utils.transforms import ResizeLongestSide
 
 Resize = Literal["longest", "squash"]
@@ -59,6 +60,21 @@ class Placement:
         else:
             pixels = ResizeLongestSide(self.side).apply_image(np.ascontiguousarray(image))
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
+
+    def padded(self, pixels: Tensor) -> Tensor:
+        """Fill the input square with SAM's mean colour, which its normalisation turns to 0.
+
+        Args:
+            pixels: The image in its part of the input, uint8 (3, h, w).
+
+        Returns:
+            Pixels, float32 (3, S, S) in [0, 255].
+        """
+        _, h, w = pixels.shape
+        mean = torch.tensor(PIXEL_MEAN, device=pixels.device)
+        square = mean[:, None, None].repeat(1, self.side, self.side)
+        square[:, :h, :w] = pixels
+        return square
 
     def into_input(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bring x, y of the original image, (..., 2), to pixels of the input, as SAM does."""

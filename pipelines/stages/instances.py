@@ -27,7 +27,11 @@ def instances(
         row
         for data in sets
         for row in segment_instances(
-            lineup, data, batch_size=evaluate.batch_size, boundary_share=share
+            lineup,
+            data,
+            resize=instances.resize,
+            batch_size=evaluate.batch_size,
+            boundary_share=share,
         )
     ]
     write_instances(found, rows)

@@ -15,8 +15,8 @@ from pasam.benchmark_params import (
 from pasam.benchmarks.instance_rows import write_instances
 from pasam.benchmarks.instances import input_box, instance_sets, segment_instances
 from pasam.data.images import write_png
-from pasam.data.instance_annotations import AnnotatedImage
 from pasam.errors import DataError
+from pasam.inference.placement import Placement
 from pasam.metrics.run_lengths import area, decode, encode
 
 SIZES = [(60, 80), (90, 50)]
@@ -72,6 +72,7 @@ def params(tmp_path_factory):
         seginw=SeginwParams(
             name="seginw", sets=("zoo",), folder=str(small), detections=str(folder / "found")
         ),
+        resize="squash",
         boxes_per_image=2,
     )  # fmt: skip
 
@@ -83,8 +84,10 @@ def sets(params):
 
 @pytest.fixture(scope="module")
 def segment(lineup, sets):
-    def run(batch_size=8, data=sets[0]):
-        rows = segment_instances(lineup, data, batch_size=batch_size, boundary_share=0.02)
+    def run(batch_size=8, resize="squash"):
+        rows = segment_instances(
+            lineup, sets[0], resize=resize, batch_size=batch_size, boundary_share=0.02
+        )
         keys = ["image_id", "detection", "model"]
         return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
 
@@ -134,13 +137,30 @@ def test_the_number_of_boxes_in_a_call_changes_nothing(batch_size, rows, segment
     pd.testing.assert_frame_equal(segment(batch_size=batch_size), rows)
 
 
-def test_a_box_that_covers_the_image_covers_the_input():
-    image = AnnotatedImage("a", height=100, width=200)
-    np.testing.assert_allclose(
-        input_box((0, 0, 200, 100), image, 64), [-0.5 + 0.16, -0.5 + 0.32, 63.34, 63.18], atol=0.51
-    )
-    same = AnnotatedImage("a", height=64, width=64)
-    assert input_box((3, 5, 10, 20), same, 64).tolist() == [3, 5, 9, 19]
+def test_images_that_keep_their_aspect_give_other_masks_of_the_same_size(rows, segment):
+    found = segment(resize="longest")
+    keys = ["image_id", "detection", "model", "height", "width"]
+    pd.testing.assert_frame_equal(found[keys], rows[keys])
+    assert (found["counts"] != rows["counts"]).any()
+
+
+@pytest.mark.parametrize(
+    ("resize", "box", "expected"),
+    [
+        ("squash", (3, 5, 10, 20), [0.62, 3.02, 2.54, 11.98]),
+        ("longest", (3, 5, 10, 20), [0.62, 1.26, 2.54, 5.74]),
+        ("squash", (0, 0, 200, 100), [0, 0, 63, 63]),
+        ("longest", (0, 0, 200, 100), [0, 0, 63, 31]),
+    ],
+)
+def test_a_box_goes_from_edges_to_its_first_and_last_pixel_of_the_input(resize, box, expected):
+    placement = Placement(height=100, width=200, side=64, resize=resize)
+    np.testing.assert_allclose(input_box(box, placement), expected, atol=0.01)
+
+
+def test_at_the_inputs_own_size_a_box_keeps_its_pixels():
+    placement = Placement(height=64, width=64, side=64, resize="squash")
+    assert input_box((3, 5, 10, 20), placement).tolist() == [3, 5, 9, 19]
 
 
 def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_path):
@@ -151,10 +171,16 @@ def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_
         detections=str(tmp_path / "detections.json"),
     )  # fmt: skip
     changed = InstancesParams(
-        generated=params.generated, coco=coco, seginw=params.seginw, boxes_per_image=1
+        generated=params.generated,
+        coco=coco,
+        seginw=params.seginw,
+        resize="squash",
+        boxes_per_image=1,
     )
     with pytest.raises(DataError, match=r"2\.png is 9 x 9 .* annotations say 90 x 50"):
-        segment_instances(lineup, instance_sets(changed)[0], batch_size=4, boundary_share=0.02)
+        segment_instances(
+            lineup, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_share=0.02
+        )
 
 
 def test_missing_detections_are_named_before_any_model_runs(params, tmp_path):
@@ -163,7 +189,11 @@ def test_missing_detections_are_named_before_any_model_runs(params, tmp_path):
         detections=str(tmp_path / "none.json"),
     )  # fmt: skip
     changed = InstancesParams(
-        generated=params.generated, coco=coco, seginw=params.seginw, boxes_per_image=1
+        generated=params.generated,
+        coco=coco,
+        seginw=params.seginw,
+        resize="squash",
+        boxes_per_image=1,
     )
     with pytest.raises(DataError, match=r"none\.json does not exist"):
         instance_sets(changed)

@@ -81,3 +81,12 @@ def test_a_cell_of_the_padding_lies_outside_the_image():
     x, y = placement.cell_centres(torch.tensor([63]), 8)[0]
     assert x < 64
     assert y > 32
+
+
+def test_padding_is_sams_mean_colour_right_of_and_below_the_image():
+    placement = Placement(height=20, width=40, side=64, resize="longest")
+    pixels = torch.full((3, 32, 64), 9, dtype=torch.uint8)
+    padded = placement.padded(pixels)
+    assert padded.shape == (3, 64, 64)
+    assert (padded[:, :32] == 9).all()
+    assert torch.equal(padded[:, 40, 5], torch.tensor([123.675, 116.28, 103.53]))
