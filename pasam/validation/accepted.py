@@ -46,7 +46,7 @@ def group_values(pairs: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[Ke
     """
     for split in sorted(set(pairs["split"])):
         sets = sorted(set(pairs.loc[pairs["split"] == split, "dataset"]))
-        for dataset in [*sets, *([WHOLE] if len(sets) > 1 else [])]:
+        for dataset in [*sets, WHOLE]:
             chosen = [
                 frame[(frame["split"] == split) & (frame["dataset"].isin(sets) if dataset == WHOLE
                       else frame["dataset"] == dataset)]

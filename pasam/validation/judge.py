@@ -38,7 +38,7 @@ def judge(
     Raises:
         DataError: Great Expectations could not compute an expectation.
     """
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    _silence()
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -54,6 +54,14 @@ def judge(
     if docs is not None:
         context.build_data_docs()
     return tuple(outcomes[one.name] for one in expected)
+
+
+def _silence() -> None:
+    """Keep Great Expectations' remarks on its own workings to itself; failures are exceptions."""
+    logger = logging.getLogger("great_expectations")
+    logger.propagate = False  # its modules set levels of their own
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _run(context: Any, name: str, expected: Sequence[Expected], frame: pd.DataFrame) -> list[Any]:

@@ -51,6 +51,8 @@ def write_page(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     left_out = findings["left_out"]
+    pairs = tables.by_name[PAIRS]
+    image_of = dict(zip(pairs["mask"], pairs["image"], strict=True))
     text = environment.from_string(template).render(
         verdict=verdict,
         findings=findings,
@@ -58,7 +60,7 @@ def write_page(
         left_out_count=len(left_out),
         doubles=[_double_card(pair) for pair in _sharpest(findings["doubles"])],
         doubles_count=len(tables.twins),
-        seen=[_seen(outcome) for outcome in outcomes if _has_pictures(outcome)],
+        seen=[_seen(outcome, image_of) for outcome in outcomes if _has_pictures(outcome)],
         drift=[row for row in findings["drift"] if row["drifted"]],
         compared=len(findings["drift"]),
     )
@@ -106,26 +108,29 @@ def _has_pictures(outcome: Outcome) -> bool:
     )
 
 
-def _seen(outcome: Outcome) -> dict[str, Any]:
-    """Show the worst offenders of one expectation: the smallest values first."""
+def _seen(outcome: Outcome, image_of: Mapping[Any, Any]) -> dict[str, Any]:
+    """Show the worst offenders of one expectation, the smallest values first.
+
+    Beside the copy of a mask stands the picture that the mask was first drawn for.
+    """
     column = outcome.column
     ranked = sorted(
         outcome.offenders,
         key=lambda row: (row[column] if isinstance(row[column], int | float) else 0, row["image"]),
     )
-    return {
-        "outcome": outcome,
-        "cards": [
+    cards = []
+    for row in ranked[:SHOWN]:
+        of_mask = outcome.table == PAIRS
+        first = row[column] if column == "mask_copy_of" else None
+        cards.append(
             {
-                "file": row["mask"] if outcome.table == PAIRS else row["image"],
+                "file": row["mask"] if of_mask else row["image"],
                 "value": _worded(column, row[column]),
-                "src": outlined(row["image"], row["mask"])
-                if outcome.table == PAIRS
-                else picture(row["image"]),
+                "src": outlined(row["image"], row["mask"]) if of_mask else picture(row["image"]),
+                "beside": outlined(image_of[first], first) if first is not None else None,
             }
-            for row in ranked[:SHOWN]
-        ],
-    }
+        )
+    return {"outcome": outcome, "cards": cards, "wide": column == "mask_copy_of"}
 
 
 def _worded(column: str, value: Any) -> str:

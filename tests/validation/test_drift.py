@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.validation.accepted import QUANTITIES, Sketch
+from pasam.validation.accepted import QUANTITIES, WHOLE, Sketch
 from pasam.validation.drift import COLUMNS, compare
 
 KEY = ("train", "cats")
@@ -59,3 +59,19 @@ def test_sets_of_only_one_version_are_not_compared():
     assert compare({KEY: sketch(0, 9)}, both, p=0.01, effect=0.1)["limit_p"].iloc[
         0
     ] == pytest.approx(0.01 / 4)
+
+
+def compared(now: list[str], then: list[str]) -> set[str]:
+    """Name the sets of one split that two versions are compared by."""
+    versions = [{("train", name): sketch(0, 9) for name in [*sets, WHOLE]} for sets in (now, then)]
+    return set(compare(*versions, p=0.01, effect=0.1)["dataset"])
+
+
+def test_a_new_set_beside_an_accepted_one_is_seen_in_the_whole():
+    assert compared(["cats", "new"], ["cats"]) == {"cats", WHOLE}
+    assert compared(["cats"], ["cats", "old"]) == {"cats", WHOLE}
+
+
+def test_a_whole_of_one_set_is_compared_once_and_other_data_not_at_all():
+    assert compared(["cats"], ["cats"]) == {"cats"}
+    assert compared(["cats", "dogs"], ["horses"]) == set()

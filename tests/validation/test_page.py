@@ -9,6 +9,7 @@ import pytest
 from pasam.validation import page as module
 from pasam.validation.conclusion import conclude
 from pasam.validation.findings import collect
+from pasam.validation.outcomes import Outcome
 from pasam.validation.page import write_page
 
 
@@ -54,7 +55,9 @@ def test_the_page_is_well_formed(text):
 def test_the_verdict_and_every_expectation_are_told(text, outcomes):
     assert "No: training does not start." in text
     for outcome in outcomes:
-        assert f"<code>{outcome.name}</code>" in text
+        assert f">{outcome.name}</code>" in text
+    held = sum(outcome.held for outcome in outcomes)
+    assert f"{held} of {len(outcomes)} hold" in text
 
 
 def test_what_was_left_out_is_shown_with_its_reason_and_harmless(text):
@@ -76,6 +79,20 @@ def test_a_tiny_mask_is_shown(text):
     assert "covers 0.065%" in section
     assert "tiny_mask/gt/train0.png" in section
     assert section.count("<img") == 1
+
+
+def test_beside_a_copied_mask_stands_its_first_picture(parts, mixed, tmp_path):
+    verdict, findings, tables, outcomes = parts
+    row = mixed.tables.by_name["pairs"].iloc[-1].to_dict()
+    first = mixed.census.dropna(subset=["mask"]).iloc[0]["mask"]
+    copied = Outcome(
+        name="masks_are_unique", table="pairs", level="warning", says="No copies", checked=9,
+        column="mask_copy_of", offenders=({**row, "mask_copy_of": first},),
+    )  # fmt: skip
+    write_page(tmp_path / "a.html", verdict, findings, tables, (copied,))
+    section = (tmp_path / "a.html").read_text().partition("<code>masks_are_unique")[2]
+    assert section.count("<img") == 2
+    assert f"mask copy of {first}" in section
 
 
 def test_every_picture_says_what_it_is(text):
