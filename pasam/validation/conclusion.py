@@ -47,6 +47,11 @@ def refusal(census: pd.DataFrame, outcomes: Iterable[Outcome], page: str) -> str
             lines += _unfit(census)
         else:
             lines += [f"{outcome.name}: {outcome.says}, but: {_shown(outcome)}"]
+    if names != "few_items_are_unfit":
+        lines.append(
+            "Limits stand in params.yaml under `validate`; a name that is added to "
+            "validate.warnings is reported without a stop."
+        )
     return "\n- ".join(lines)
 
 

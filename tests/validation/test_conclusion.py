@@ -52,6 +52,8 @@ def test_a_refusal_names_the_set_and_the_value(census):
     assert said.splitlines() == [
         "The data is not fit for use: sets_are_large failed. Look at page.html.",
         "- sets_are_large: Every set is large, but: train/cats (fit: 0.25)",
+        "- Limits stand in params.yaml under `validate`; a name that is added to "
+        "validate.warnings is reported without a stop.",
     ]
 
 
