@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -67,7 +67,7 @@ class Dvc:
 
     def status(self) -> tuple[str, ...]:
         """Name the stages that `repro` would run, sorted."""
-        text = self._command("status", "--json")
+        text = replace(self, on_line=_in_silence)._command("status", "--json")
         found = [line for line in text.splitlines() if line.startswith("{")]
         return tuple(sorted(json.loads(found[-1]))) if found else ()
 
@@ -85,7 +85,7 @@ class Dvc:
 
     def has_remote(self) -> bool:
         """Say whether there is any place to push to."""
-        return bool(self._command("remote", "list").strip())
+        return bool(replace(self, on_line=_in_silence)._command("remote", "list").strip())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -152,6 +152,10 @@ class Dvc:
         moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
         name = re.sub(r"[^\w@.]+", "-", "-".join(arguments))[:80]
         return folder / f"{moment}-{name}.log"
+
+
+def _in_silence(line: str) -> None:
+    """Leave lines that are for this program to the log."""
 
 
 def failure(command: str, code: int, text: str, log: Path) -> PasamError:

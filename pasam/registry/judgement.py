@@ -8,16 +8,15 @@ import pandas as pd
 
 from pasam.gate_params import GateParams
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.candidate import Candidate, comparable_rows
+from pasam.registry.candidate import Candidate
 from pasam.registry.download import fetched, predictor_of
 from pasam.registry.evidence import examples, latencies, reload_parity
 from pasam.registry.gate import Facts, Measured, Side, judge
 from pasam.registry.model_files import ADAPTER, BASE, WORDS, open_files, write_files
 from pasam.registry.register import measured_of, scores_of
-from pasam.registry.remeasure import remeasure
+from pasam.registry.remeasure import todays_scores
 from pasam.registry.verdict import REEVALUATE, Verdict
 from pasam.registry.versions import CHAMPION, Registry, Version
-from pasam.tracking.dvc_lock import read_lock
 
 EXAMPLES = 4
 
@@ -57,7 +56,7 @@ def assess(
     theirs = _side(scores_of(registry, champion), measured_of(champion), their_time)
     verdict = judge(ours, theirs, facts, gate)
     if verdict.decision == REEVALUATE:
-        again = _again(project, reigning, candidate)
+        again = todays_scores(project, reigning)
         return judge(ours, _side(again, candidate.measured, their_time), facts, gate)
     return verdict
 
@@ -70,22 +69,3 @@ def _trained(folder: Path, candidate: Candidate) -> PromptAdapterPredictor:
     """Make the predictor of the project's own files, past the registry."""
     files = write_files(folder, candidate)
     return open_files(*(Path(files[name]) for name in (ADAPTER, BASE, WORDS)))
-
-
-def _again(project: Path, champion: PromptAdapterPredictor, candidate: Candidate) -> pd.DataFrame:
-    """Measure the champion on the candidate's images with the candidate's evaluator."""
-    lock = read_lock(project)
-    stores = [
-        project / path
-        for stage in lock.stages.values()
-        if stage.kind == "embed" and stage.name.endswith("@val")
-        for path in stage.outs
-    ]
-    return comparable_rows(
-        remeasure(
-            champion,
-            project=project,
-            manifest=candidate.manifest,
-            embeddings=stores[0] if stores else None,
-        )
-    )

@@ -44,6 +44,8 @@ class Outcome:
     version: int
     promoted: bool
     """Whether this version is the champion now."""
+    moved: bool
+    """Whether this call made it so."""
     verdict: Verdict | None
     """What the gate said; None where it was not asked."""
     page: Path | None
@@ -81,7 +83,7 @@ def promote(
             return _outcome(version, True, "is the champion already; its files are the same")
         if gate.mode == "off":
             _move(registry, journal, version, why or "the gate is off")
-            return _outcome(version, True, "is champion now; the gate is off")
+            return _outcome(version, True, "is champion now; the gate is off", moved=True)
         verdict = assess(project, registry, version, candidate, gate, allow_local=allow_local)
         page = record(registry, journal, version, verdict, gate)
         return _decide(registry, journal, version, verdict, page, gate, why)
@@ -104,7 +106,7 @@ def promote_version(project: Path, which: int | str, *, why: str) -> Outcome:
                 f"expected {PROMOTE!r}. Its reasons: `pasam registry show {version.number}`."
             )
         _move(registry, journal, version, why)
-        return _outcome(version, True, "is champion now")
+        return _outcome(version, True, "is champion now", moved=True)
 
 
 def reject(project: Path, which: int | str, *, why: str) -> Version:
@@ -158,11 +160,12 @@ def _decide(
 ) -> Outcome:
     if not verdict.accepted:
         _reject(registry, version, "; ".join(verdict.reasons))
-        return _outcome(version, False, "was rejected", verdict, page)
+        return _outcome(version, False, "was rejected", verdict=verdict, page=page)
     if gate.mode == "dry-run":
-        return _outcome(version, False, "was accepted; gate.mode is dry-run", verdict, page)
+        words = "was accepted; gate.mode is dry-run"
+        return _outcome(version, False, words, verdict=verdict, page=page)
     _move(registry, journal, version, why or "accepted by the gate")
-    return _outcome(version, True, "is champion now", verdict, page)
+    return _outcome(version, True, "is champion now", moved=True, verdict=verdict, page=page)
 
 
 def _move(registry: Registry, journal: Journal, version: Version, why: str) -> None:
@@ -179,11 +182,12 @@ def _outcome(
     version: Version,
     promoted: bool,
     message: str,
+    moved: bool = False,
     verdict: Verdict | None = None,
     page: Path | None = None,
 ) -> Outcome:
     return Outcome(
-        version=version.number, promoted=promoted, verdict=verdict, page=page,
+        version=version.number, promoted=promoted, moved=moved, verdict=verdict, page=page,
         message=f"version {version.number} {message}",
     )  # fmt: skip
 

@@ -15,7 +15,38 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.modeling.segmenter import Segmenter
 from pasam.params import EmbedParams, EvaluateParams
 from pasam.params_file import DEFAULT_PATH, load_section
+from pasam.registry.candidate import comparable_rows
+from pasam.tracking.dvc_lock import read_lock
+from pasam.tracking.lineage import MANIFEST
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
+
+
+def todays_scores(project: Path, predictor: PromptAdapterPredictor) -> pd.DataFrame:
+    """Score a model on the project's data as it was prepared last.
+
+    Args:
+        project: The project's root.
+        predictor: The model.
+
+    Returns:
+        The rows of `pasam.benchmarks.scores` that versions are compared on.
+
+    Raises:
+        DataError: Nothing was prepared yet.
+    """
+    lock = read_lock(project)
+    manifest = next(entry.path for _, entry in lock.makers(MANIFEST))
+    stores = [
+        project / path
+        for stage in lock.stages.values()
+        if stage.kind == "embed" and stage.name.endswith("@val")
+        for path in stage.outs
+    ]
+    scores = remeasure(
+        predictor, project=project, manifest=project / manifest,
+        embeddings=stores[0] if stores else None,
+    )  # fmt: skip
+    return comparable_rows(scores)
 
 
 def remeasure(

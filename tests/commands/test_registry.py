@@ -73,7 +73,9 @@ def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch
     failed = Check(name="gain", passed=False, reason="mean: gain +0.10")
     verdict = Verdict(decision=REJECT, checks=(failed,), scores={}, gains={})
     page = tmp_path / "v.html"
-    refused = Outcome(version=3, promoted=False, verdict=verdict, page=page, message="version 3 no")
+    refused = Outcome(
+        version=3, promoted=False, moved=False, verdict=verdict, page=page, message="version 3 no"
+    )
     monkeypatch.setattr(promotion, "promote", lambda project, **options: refused)
     result = pasam("promote")
     assert result.exit_code == 1

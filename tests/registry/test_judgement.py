@@ -17,8 +17,10 @@ def test_a_champion_of_another_evaluator_is_measured_again(project, monkeypatch)
     registry = open_registry(project.folder)
     registry.tag(1, {"evaluation.evaluator": "an older one"})
     calls = []
-    real = judgement.remeasure
-    monkeypatch.setattr(judgement, "remeasure", lambda *a, **k: calls.append(1) or real(*a, **k))
+    real = judgement.todays_scores
+    monkeypatch.setattr(
+        judgement, "todays_scores", lambda *a, **k: calls.append(1) or real(*a, **k)
+    )
     gate = load_section(GateParams, "gate")
     candidate = find_candidate(project.folder, "hq_sam")
     version = register(registry, candidate, run_id=registry.version(1).run_id)

@@ -1,0 +1,67 @@
+"""Flow `ablate`: the study of another size of params, and the way back to this one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pasam.params_file import DEFAULT_PATH
+from pasam.sizes import use_size
+from pipelines.flows.engine import Outcome, task
+from pipelines.flows.reproduce import GROUPS, repro, reproduce
+from pipelines.flows.workspace import STATE, dvc, results
+
+KEPT = (".md", ".csv", ".tex", ".png", ".html", ".json")
+
+
+@task("keep the report of {size}", timeout=300)
+def keep_report(size: str) -> Path:
+    """Copy the tables, figures and pages aside, before the way back replaces them."""
+    folder = STATE / "results" / size
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in (path for suffix in KEPT for path in results(suffix)):
+        (folder / path.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path)
+    return folder
+
+
+@contextmanager
+def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
+    """Have another size as the params file until the end of the block, whatever happens in it."""
+    former = params.read_bytes()
+    use_size(size, target=params)
+    try:
+        yield
+    finally:
+        draft = params.with_name(f".{params.name}.{os.getpid()}")
+        draft.write_bytes(former)
+        draft.replace(params)
+
+
+def ablate(*, size: str = "ablation", hours: float = 48.0, notify: str | None = None) -> Outcome:
+    """Reproduce another size, keep its report, and come back to the present one.
+
+    The way back costs little: DVC restores what its cache holds. Interrupted, the study goes on
+    where it was when it is run again.
+
+    Args:
+        size: A file of `params/`, by name.
+        hours: Longest time of one DVC command.
+        notify: Who is told of a failure: a webhook, or a Prefect block.
+    """
+    with dvc(hours).alone():
+        with size_in_place(size):
+            reproduce(hours=hours)
+            folder = keep_report(size)
+        for group in GROUPS:
+            repro(group, hours)
+    return Outcome("studied", f"The report of '{size}' is in {folder}.")
+
+
+if __name__ == "__main__":
+    from pipelines.flows.command_line import run
+
+    run(ablate)

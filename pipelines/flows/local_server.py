@@ -1,0 +1,114 @@
+"""Prefect's own server on this machine, for `make flows` and `make ui`: loopback only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import urllib3
+
+from pasam.errors import StageError
+from pipelines.flows.workspace import STATE
+
+HOST = "127.0.0.1"
+PREFECT_PORT = 4200
+START_LIMIT = 180.0
+"""Seconds; a first start makes the database, which takes its time on a busy machine."""
+
+
+def use_own_settings() -> None:
+    """Let Prefect keep its files in the project, and send nothing to anybody.
+
+    Whatever the environment says already stays. Call it before Prefect is imported.
+    """
+    ours = {
+        "PREFECT_HOME": str((STATE / "prefect").resolve()),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{START_LIMIT:g}",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def prefect_server(port: int = PREFECT_PORT) -> Iterator[str]:
+    """Use the Prefect server that answers already, or run one for as long as this lasts.
+
+    Args:
+        port: Where, unless `PREFECT_API_URL` names a server.
+
+    Yields:
+        The address of its page.
+
+    Raises:
+        StageError: It did not start.
+    """
+    use_own_settings()
+    api = os.environ.setdefault("PREFECT_API_URL", f"http://{HOST}:{port}/api")
+    page = api.removesuffix("/api")
+    if answers(f"{api}/health"):
+        yield page
+        return
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST]
+    with service([*command, "--port", str(port)], "prefect", f"{api}/health"):
+        yield page
+
+
+@contextmanager
+def service(command: Sequence[str], name: str, health: str) -> Iterator[None]:
+    """Run a server until the end of the block.
+
+    Args:
+        command: What starts it.
+        name: Its name, for its log and in errors.
+        health: An address that answers once it is ready.
+
+    Raises:
+        StageError: It ended at once, or did not answer in time.
+    """
+    log = STATE / "logs" / f"{name}.server"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: flows must still reach it when they end
+        )  # fmt: skip
+    try:
+        _wait_until_ready(process, name, health, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], name: str, health: str, log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while not answers(health):
+        if process.poll() is not None or time.monotonic() > deadline:
+            ended = (
+                "ended" if process.poll() is not None else f"did not answer in {START_LIMIT:g} s"
+            )
+            raise StageError(
+                f"the server of {name} {ended}; it was expected to answer at {health}. Another "
+                f"program may use its port. Its log: {log}"
+            )
+        time.sleep(0.5)
+
+
+def answers(address: str) -> bool:
+    """Say whether an HTTP server answers well there."""
+    try:
+        return urllib3.request("GET", address, timeout=5.0, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False

@@ -1,0 +1,58 @@
+"""`make ui`: Prefect's and MLflow's pages, on this machine only."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pasam.errors import PasamError
+from pasam.tracking.store import addresses
+from pipelines.flows.local_server import HOST, PREFECT_PORT, answers, prefect_server, service
+
+MLFLOW_PORT = 5000
+
+
+def main(
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's page.")] = PREFECT_PORT,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's page.")] = MLFLOW_PORT,
+) -> None:
+    """Show Prefect's and MLflow's pages until Ctrl-C.
+
+    Example: python -m pipelines.flows.pages --mlflow-port 5001
+    """
+    typer.echo("Starting the pages; the first start takes a minute or two.")
+    try:
+        with prefect_server(prefect_port) as page:
+            typer.echo(f"Prefect's page: {page}")
+            _show_mlflow(mlflow_port)
+    except PasamError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_mlflow(port: int) -> None:
+    tracking, registry = addresses(Path())
+    if tracking.startswith("http"):
+        typer.echo(f"MLflow's page:  {tracking}")
+        signal.pause()
+    page = f"http://{HOST}:{port}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
+        "--backend-store-uri", tracking, "--registry-store-uri", registry,
+    ]  # fmt: skip
+    if answers(f"{page}/health"):
+        typer.echo(f"MLflow's page:  {page} (it was there already)")
+        signal.pause()
+    with service(command, "mlflow", f"{page}/health"):
+        typer.echo(f"MLflow's page:  {page}")
+        signal.pause()
+
+
+if __name__ == "__main__":
+    typer.run(main)

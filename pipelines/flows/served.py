@@ -1,0 +1,67 @@
+"""The flows as Prefect knows them; what `prefect.yaml` names."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.states import Completed
+
+from pipelines.flows import ablate as ablate_flow
+from pipelines.flows import nightly as nightly_flow
+from pipelines.flows import promote as promote_flow
+from pipelines.flows import reproduce as reproduce_flow
+from pipelines.flows import retrain as retrain_flow
+from pipelines.flows.engine import Outcome
+from pipelines.flows.notify import tell
+
+LATEST = datetime.timedelta(hours=1)
+"""A run that could not start within this time of its schedule is skipped: the next one does all
+that it would have done."""
+
+
+def tell_of_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell whoever the run's parameters name."""
+    address = flow_run.parameters.get("notify")
+    tell(address, f"{flow.name} failed", state.message or "It says no more.")
+
+
+def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Say whether a run starts so long after its schedule that it had better not."""
+    return scheduled is not None and now - scheduled > LATEST
+
+
+def serve(function: Callable[..., Outcome]) -> Flow[..., Any]:
+    """Make a Prefect flow of a flow's function, with its parameters and its words."""
+
+    @functools.wraps(function)
+    def run(**parameters: Any) -> State[Any]:
+        if is_too_late(runtime.flow_run.scheduled_start_time, datetime.datetime.now(datetime.UTC)):
+            message = "It came too late; the next one on schedule does the same."
+            return Completed(name="Skipped", message=message)
+        outcome = function(**parameters)
+        return Completed(name=outcome.name.capitalize(), message=outcome.message)
+
+    # Prefect would look for the names of the types in this file.
+    run.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    run.__annotations__ = typing.get_type_hints(function)
+    return flow(
+        name=function.__name__,
+        on_failure=[tell_of_failure],
+        on_crashed=[tell_of_failure],
+        persist_result=False,
+    )(run)
+
+
+reproduce = serve(reproduce_flow.reproduce)
+retrain = serve(retrain_flow.retrain)
+ablate = serve(ablate_flow.ablate)
+promote = serve(promote_flow.promote)
+nightly = serve(nightly_flow.nightly)

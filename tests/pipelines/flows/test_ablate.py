@@ -1,0 +1,67 @@
+"""Flow `ablate`: another size for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pasam.errors import ParamsError
+from pipelines.flows import ablate as flow
+from pipelines.flows.ablate import ablate, keep_report, size_in_place
+
+
+@pytest.fixture
+def project(root, in_empty_folder):
+    """A current folder with the repository's sizes."""
+    Path("params").mkdir()
+    for path in (root / "params").glob("*.yaml"):
+        (Path("params") / path.name).write_bytes(path.read_bytes())
+    Path("params.yaml").write_text("# my own\n")
+    return in_empty_folder
+
+
+def smoke():
+    return Path("params/smoke.yaml").read_text()
+
+
+def test_the_present_params_come_back_whatever_happens(project):
+    def interrupted():
+        with size_in_place("smoke"):
+            assert Path("params.yaml").read_text() == smoke()
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, interrupted)
+    assert Path("params.yaml").read_text() == "# my own\n"
+    assert sorted(path.name for path in project.iterdir()) == ["params", "params.yaml"]
+
+
+def test_an_unknown_size_changes_nothing(project):
+    with pytest.raises(ParamsError, match="there is no size 'huge'"), size_in_place("huge"):
+        pass
+    assert Path("params.yaml").read_text() == "# my own\n"
+
+
+def test_the_study_is_reproduced_kept_and_left_again(project, monkeypatch):
+    done = []
+
+    def note(step):
+        return lambda *args, **kwargs: done.append((step, Path("params.yaml").read_text()))
+
+    monkeypatch.setattr(flow, "reproduce", note("reproduce"))
+    monkeypatch.setattr(flow, "keep_report", note("keep"))
+    monkeypatch.setattr(flow, "repro", note("repro"))
+    assert ablate(size="smoke").name == "studied"
+    assert done[:2] == [("reproduce", smoke()), ("keep", smoke())]
+    assert set(done[2:]) == {("repro", "# my own\n")}
+
+
+def test_the_kept_report_is_this_studys_alone(project, monkeypatch):
+    Path("out").mkdir()
+    Path("out/table.md").write_text("new")
+    monkeypatch.setattr(flow, "results", lambda suffix: [Path("out/table.md")] * (suffix == ".md"))
+    stale = Path(".flows/results/smoke/out/old.md")
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    folder = keep_report("smoke")
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*.*")] == ["out/table.md"]

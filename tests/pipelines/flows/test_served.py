@@ -1,0 +1,165 @@
+"""The flows with Prefect: tasks, states, retries, and a scheduled run that really fires."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import urllib3
+
+from pasam.errors import DataError, TransientError
+from pipelines.flows.engine import Outcome, flow_run_id, in_flow_run, say, task
+from pipelines.flows.reproduce import GROUPS
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+PATIENCE = 420  # seconds; a server of Prefect starts slowly on a busy machine
+STAGES = "stages:\n" + "".join(
+    f"  {name}:\n    cmd: cp input.txt {name}.txt\n    deps: [input.txt]\n    outs: [{name}.txt]\n"
+    for group in GROUPS.values()
+    for name in group
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The module, with a temporary server of Prefect behind it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(home))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.setenv("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+        patch.setenv("DO_NOT_TRACK", "1")
+        from prefect.testing.utilities import prefect_test_harness
+
+        from pipelines.flows import served as module
+
+        with prefect_test_harness(server_startup_timeout=180):
+            yield module
+
+
+def test_an_outcome_becomes_the_runs_state_and_tasks_its_task_runs(served):
+    seen = []
+
+    @task("look at {what}")
+    def look(what: str) -> str:
+        seen.append((in_flow_run(), flow_run_id()))
+        say("100 %")
+        return what
+
+    def flow(*, what: str = "nothing") -> Outcome:
+        """Look."""
+        return Outcome("unchanged", look(what))
+
+    state = served.serve(flow)(what="all", return_state=True)
+    assert (state.name, state.message, state.is_completed()) == ("Unchanged", "all", True)
+    ((inside, run_id),) = seen
+    assert inside
+    assert run_id is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(TransientError("busy"), 2), (DataError("bad mask"), 1)]
+)
+def test_only_a_passing_fault_is_tried_again(error, tries, served):
+    calls = []
+
+    @task("fail", delays=(0,))
+    def fail() -> None:
+        calls.append(1)
+        raise error
+
+    def flow() -> Outcome:
+        """Fail."""
+        fail()
+        raise AssertionError
+
+    state = served.serve(flow)(return_state=True)
+    assert state.is_failed()
+    assert str(error) in state.message
+    assert len(calls) == tries
+
+
+def test_a_failure_is_told_to_whom_the_parameters_name(served, monkeypatch):
+    told = []
+    monkeypatch.setattr(served, "tell", lambda *words: told.append(words))
+
+    def flow(*, notify: str | None = None) -> Outcome:
+        """Fail."""
+        raise DataError("bad mask")
+
+    served.serve(flow)(notify="team", return_state=True)
+    ((address, subject, text),) = told
+    assert (address, subject) == ("team", "flow failed")
+    assert "bad mask" in text
+
+
+def test_a_run_that_comes_too_late_is_skipped(served):
+    now = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+    assert served.is_too_late(now - served.LATEST - datetime.timedelta(seconds=1), now)
+    assert not served.is_too_late(now - datetime.timedelta(minutes=5), now)
+    assert not served.is_too_late(None, now)
+
+
+def test_every_flow_keeps_its_parameters_and_words(served):
+    for name in ("reproduce", "retrain", "ablate", "promote", "nightly"):
+        flow = getattr(served, name)
+        assert flow.name == name
+        assert flow.description
+    properties = served.retrain.parameters.properties
+    assert set(properties["publish"]["enum"]) == {"nothing", "commit", "push"}
+    assert "How far the results may go" in str(properties["publish"])
+
+
+@pytest.fixture
+def project(root, tmp_path):
+    """A project whose stages do next to nothing and have run, with this repository's flows."""
+    for name in ("pipelines", "pasam", "prefect.yaml"):
+        (tmp_path / name).symlink_to(root / name)
+    (tmp_path / "dvc.yaml").write_text(STAGES)
+    (tmp_path / "input.txt").touch()
+    for command in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+@pytest.fixture
+def serving(project):
+    """`make flows` with a retraining every minute; the address of its server."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    log = project / "serve.log"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    command = ["-m", "pipelines.flows.serve", "--port", str(port), "--cron", "retrain=* * * * *"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=project, env=environment, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    yield f"http://127.0.0.1:{port}/api"
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(60)
+
+
+def test_a_scheduled_retraining_fires_and_ends_unchanged(serving):
+    body = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
+    deadline = time.monotonic() + PATIENCE
+    states: list[str] = []
+    while "Unchanged" not in states:
+        assert time.monotonic() < deadline, states
+        assert not {"Failed", "Crashed"} & set(states)
+        time.sleep(2)
+        try:
+            answer = urllib3.request(
+                "POST", f"{serving}/flow_runs/filter", json=body, timeout=20, retries=False
+            )
+        except urllib3.exceptions.HTTPError:
+            continue
+        states = [run["state_name"] for run in answer.json()] if answer.status == 200 else []
