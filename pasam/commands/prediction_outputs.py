@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,11 +71,11 @@ class PredictionOutputs:
         files = f" -> {shown}" + (f" and {more} more" if more else "") if shown else ""
         typer.echo(f"{picture}: {objects}{best}{files}")
 
-    def finish(self) -> None:
-        """Write what belongs to all pictures together."""
+    def finish(self, categories: Mapping[int, str]) -> None:
+        """Write what belongs to all pictures together; categories are those of the masks."""
         if "coco" in self.formats:
             path = self.folder / COCO_NAME
-            self.coco.write(path)
+            self.coco.write(path, categories)
             if not self.as_json:
                 typer.echo(f"COCO set: {path}")
 

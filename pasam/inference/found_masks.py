@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pasam.inference.embedded_image import EmbeddedImage
 from pasam.inference.everything import Everything, segment_everything
 from pasam.inference.image_prompt import ImagePrompt
 from pasam.inference.prompted_model import PromptedModel
-from pasam.inference.run_length import bounding_box, decode, encode
+from pasam.metrics.run_lengths import area, bounding_box, decode, encode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,15 +30,19 @@ class FoundMask:
     """`box`, `points` and `labels` as far as they were given, in pixels."""
     uncertainty: NDArray[np.float32] | None = None
     """PA-SAM's map, (H, W) in [0, 1], where it was asked for."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What else belongs into its record, such as a detector's category."""
 
     def record(self) -> dict[str, Any]:
         """Put it into words that JSON can hold."""
+        code = encode(self.mask)
         return {
             "prompt": self.prompt,
             "score": round(self.score, 6),
-            "area": int(self.mask.sum()),
-            "bbox": bounding_box(self.mask),
-            "segmentation": encode(self.mask),
+            "area": area(code),
+            "bbox": list(bounding_box(code)),
+            "segmentation": code,
+            **self.about,
         }
 
 

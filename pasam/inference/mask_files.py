@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class CocoSet:
         for found in masks:
             record = found.record()
             del record["prompt"]
+            record.pop("category", None)  # the set has its name
             self.annotations.append(
                 {
                     "id": len(self.annotations) + 1,
@@ -72,9 +73,9 @@ class CocoSet:
                 }
             )
 
-    def write(self, path: Path) -> None:
-        """Write the set as JSON."""
-        categories = [{"id": 1, "name": "object"}]
+    def write(self, path: Path, names: Mapping[int, str]) -> None:
+        """Write the set as JSON, with the names of its categories by id."""
+        categories = [{"id": identity, "name": name} for identity, name in names.items()]
         content = {
             "images": self.images,
             "annotations": self.annotations,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pasam.cli import app
 from pasam.commands.model_option import named_model
-from pasam.inference.run_length import decode
+from pasam.metrics.run_lengths import decode
 
 BOX = "12,8,70,50"
 
@@ -67,6 +67,26 @@ def test_everything_obeys_its_options(pasam, photos, tmp_path):
     assert points <= {(x, y) for x in (15, 45, 75) for y in (10, 30, 50)}
     written = json.loads((tmp_path / "out" / "coco.json").read_text())
     assert len(written["annotations"]) == len(found)
+
+
+def test_a_detectors_boxes_give_masks_with_its_categories(pasam, photos, tmp_path):
+    images = [
+        {"id": 5, "file_name": "one.png", "height": 60, "width": 90},
+        {"id": 6, "file_name": "two.png", "height": 60, "width": 90},
+    ]
+    known = {"images": images, "annotations": [], "categories": [{"id": 3, "name": "dog"}]}
+    (tmp_path / "set.json").write_text(json.dumps(known))
+    found = [{"image_id": 6, "category_id": 3, "bbox": [12, 8, 58, 42], "score": 0.9}]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    arguments = ("--detections", tmp_path / "found.json", "--annotations", tmp_path / "set.json")
+    result = pasam("predict", photos, *arguments, "--format", "coco", "--out", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = [json.loads(line) for line in result.stdout.splitlines()]
+    assert line["image"].endswith("two.png")
+    assert (line["category"], line["detection_score"]) == ("dog", 0.9)
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert written["categories"] == [{"id": 3, "name": "dog"}]
+    assert [a["category_id"] for a in written["annotations"]] == [3]
 
 
 def test_a_turned_photograph_is_answered_as_viewers_show_it(pasam, tmp_path):

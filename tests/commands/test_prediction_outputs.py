@@ -21,7 +21,7 @@ FOUND = FoundMask(MASK, 0.5, {"box": [3, 2, 6, 5]}, MASK.astype(np.float32))
 def written(folder: Path, formats, masks, **choices) -> list[str]:
     outputs = PredictionOutputs(folder, formats, model="m", **{"as_json": False, **choices})
     outputs.add(Path("x/photo.jpg"), "photo", IMAGE, masks)
-    outputs.finish()
+    outputs.finish({1: "object"})
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 

@@ -9,7 +9,7 @@ from inference_models import KINDS, make_predictor, objects
 import pasam.modeling.torchvision_operators
 from pasam.errors import PromptError
 from pasam.inference.everything import Everything, segment_everything
-from pasam.inference.run_length import decode
+from pasam.metrics.run_lengths import decode
 from pasam.modeling.build import load_base
 from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 

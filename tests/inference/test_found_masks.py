@@ -12,7 +12,7 @@ from pasam.errors import PromptError
 from pasam.inference.everything import Everything
 from pasam.inference.found_masks import FoundMask, masks_of_everything, masks_of_prompts
 from pasam.inference.image_prompt import image_prompt
-from pasam.inference.run_length import decode
+from pasam.metrics.run_lengths import decode
 
 
 def test_prompts_give_one_mask_each_with_what_was_asked(predictor):

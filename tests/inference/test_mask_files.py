@@ -20,7 +20,7 @@ from pasam.inference.mask_files import (
     write_records,
     write_uncertainty,
 )
-from pasam.inference.run_length import decode
+from pasam.metrics.run_lengths import decode
 
 
 def found(seed: int) -> FoundMask:
@@ -59,7 +59,7 @@ def test_a_coco_set_is_one_that_pycocotools_reads(tmp_path):
     made.add(Path("x/one.jpg"), (8, 10), [found(0), found(1)])
     made.add(Path("x/none.jpg"), (8, 10), [])
     made.add(Path("x/two.jpg"), (8, 10), [found(2)])
-    made.write(tmp_path / "coco.json")
+    made.write(tmp_path / "coco.json", {1: "object"})
     with contextlib.redirect_stdout(io.StringIO()):
         read = COCO(tmp_path / "coco.json")
     assert [image["file_name"] for image in read.loadImgs(read.getImgIds())] == [
