@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -47,20 +49,23 @@ def named_model(
     """Open the model that a person has named."""
     from pasam.inference.load import load_predictor
 
-    return load_predictor(
-        name,
-        params_file=params_file,
-        adapters=adapters,
-        base=base,
-        resolve=in_registry,
-        device=device,
-        resize=chosen_resize(resize),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        return load_predictor(
+            name,
+            params_file=params_file,
+            adapters=adapters,
+            base=base,
+            resolve=partial(_in_registry, folder=Path(folder)),
+            device=device,
+            resize=chosen_resize(resize),
+        )
 
 
-def in_registry(name: str) -> ModelFiles | None:
-    """Look an alias up in the registry; None where it knows no such name."""
-    return None
+def _in_registry(name: str, folder: Path) -> ModelFiles | None:
+    """Look a name up in the registry, which is only opened for names that nobody else knows."""
+    from pasam.registry.resolve import registered_files
+
+    return registered_files(name, project=Path(), folder=folder)
 
 
 def chosen_resize(name: str) -> Literal["longest", "squash"]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pasam.errors import PromptError
 from pasam.inference.predicted_masks import PredictedMasks
-from pasam.inference.run_length import encode
+from pasam.metrics.run_lengths import encode
 
 
 def answer(found: Sequence[PredictedMasks], *, form: str, uncertainty: bool) -> str:
