@@ -24,7 +24,7 @@ class Predicted:
     box: NDArray[np.float32] | None = None
     """The box prompt, x0, y0, x1, y1, (4,)."""
     uncertainty: NDArray[np.float16] | None = None
-    """PA-SAM's uncertainty map, (g, g) in [0, 1]."""
+    """PA-SAM's uncertainty map, (h, h) in [0, 1]: the grid's cells, or finer ones."""
     positive: NDArray[np.float32] | None = None
     """PA-SAM's positive points x, y, (k, 2)."""
     negative: NDArray[np.float32] | None = None

@@ -137,22 +137,23 @@ def _predicted(
     corners = (box.reshape(2, 2) + 0.5) * scale - 0.5
     box_there = np.asarray(corners.reshape(4), np.float32)
     details = prediction.details
-    if details is None or details.positive is None or details.negative is None:
+    if details is None:
         return Predicted(mask=mask, box=box_there)
-    grid = base.grid
-    cell = np.array(mask.shape[::-1], np.float32) / grid
+    cell = np.array(mask.shape[::-1], np.float32) / base.grid
 
-    def centres(cells: Tensor) -> NDArray[np.float32]:
-        places = cells.cpu().numpy()
-        xy = np.stack([places % grid, places // grid], axis=1).astype(np.float32)
+    def centres(cells: Tensor | None) -> NDArray[np.float32] | None:
+        if cells is None:  # the model mines no points
+            return None
+        places = cells[number].cpu().numpy()
+        xy = np.stack([places % base.grid, places // base.grid], axis=1).astype(np.float32)
         return np.asarray((xy + 0.5) * cell - 0.5, np.float32)
 
     return Predicted(
         mask=mask,
         box=box_there,
         uncertainty=details.uncertainty[number, 0].cpu().numpy().astype(np.float16),
-        positive=centres(details.positive[number]),
-        negative=centres(details.negative[number]),
+        positive=centres(details.positive),
+        negative=centres(details.negative),
     )
 
 

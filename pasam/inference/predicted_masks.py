@@ -92,7 +92,7 @@ def _details(decoded: Decoded, row: int, placement: Placement, sam_masks: NDArra
         return _numpy(placement.at_original_size(part[row : row + 1])[0, 0])
 
     def points(cells: Tensor | None) -> NDArray[np.float32] | None:
-        grid = maps.uncertainty.shape[-1]
+        grid = maps.masks.shape[-1] // 4  # the maps may be finer than the grid
         return None if cells is None else placement.cell_centres(cells[row], grid)
 
     return Details(

@@ -5,11 +5,15 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from variants import pa_sam
 
 from pasam.benchmarks.run import benchmark_rows, evaluate_oracle, evaluate_segmenter
 from pasam.data.images import read_mask
 from pasam.data.prompts import tight_box
 from pasam.errors import DataError
+from pasam.modeling.build import build_decoder
+from pasam.modeling.segmenter import Segmenter
 
 SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
 SHARE = 0.02
@@ -91,6 +95,21 @@ def test_points_are_centres_of_cells_within_the_original_image(manifest, evaluat
             np.testing.assert_allclose(places, np.rint(places), atol=1e-4)
             assert places.min() > -0.01
             assert places.max() < 7.01
+
+
+@pytest.mark.parametrize("maps", ["grid", "double"])
+def test_a_model_that_mines_nothing_still_says_where_it_is_unsure(maps, base, store, manifest):
+    torch.manual_seed(1)
+    decoder = build_decoder(base, pa_sam(mining_method="none", adapter_maps=maps))
+    evaluated = evaluate_segmenter(
+        Segmenter(base=base, decoder=decoder), store, manifest, model="some", seed=5,
+        batch_size=4, boundary_share=SHARE,
+    )  # fmt: skip
+    side = base.grid * (2 if maps == "double" else 1)
+    for predicted in evaluated.predictions.values():
+        assert predicted.uncertainty.shape == (side, side)
+        assert predicted.positive is None
+        assert predicted.negative is None
 
 
 def test_a_mask_without_embeddings_is_an_error_that_names_it(store, evaluate, manifest):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
 from pasam.inference.decoding import Decoded
 from pasam.inference.placement import Placement
 from pasam.inference.predicted_masks import placed
+from pasam.modeling.pa_mask_decoder import PaPrediction
 
 HERE = Placement(30, 20, 64, "longest")
 
@@ -37,3 +41,19 @@ def test_logits_are_cut_where_masks_are():
 def test_a_result_does_not_keep_its_batch_in_memory():
     found = placed(decoded(), 1, HERE, return_logits=False, return_details=False)
     assert found.low_res.base is None or found.low_res.base.nbytes == found.low_res.nbytes
+
+
+@pytest.mark.parametrize("side", [4, 8])
+def test_points_stay_in_their_cells_however_fine_the_maps_are(side):
+    whole, flat = decoded(), torch.zeros(2, 1, side, side)
+    cells = torch.tensor([[0, 5], [1, 4]])  # of a grid of 4 x 4 cells under 16 x 16 logits
+    maps = PaPrediction(
+        masks=whole.masks, iou=torch.zeros(2, 4), uncertainty=flat, final=flat, coarse=flat,
+        refined=flat, positive=cells, negative=None,
+    )  # fmt: skip
+    found = placed(
+        dataclasses.replace(whole, maps=maps), 0, HERE, return_logits=False, return_details=True
+    )
+    assert np.array_equal(found.details.positive, HERE.cell_centres(cells[0], 4))
+    assert found.details.negative is None
+    assert found.details.uncertainty.shape == (30, 20)
