@@ -19,7 +19,12 @@ def data(*catalogue, generated=NONE):
 
 def purpose(content, *benchmarks):
     evaluate = EvaluateParams(
-        models=("pa_sam",), baselines=(), benchmarks=benchmarks, batch_size=1, boundary_share=0.02
+        models=("pa_sam",),
+        baselines=(),
+        benchmarks=benchmarks,
+        batch_size=1,
+        accelerator="cpu",
+        boundary_share=0.02,
     )
     return check_purpose(evaluate, content)
 

@@ -155,7 +155,6 @@ def test_too_few_training_masks(own_world, error_of):
         ("evaluate@pa_sam-dis_like", "data/embeddings/val/labels.npy"),
         ("evaluate@pa_sam-dis_like", "data/adapters/pa_sam.safetensors"),
         ("pretrain", "data/manifest.parquet"),
-        ("report", "data/scores/sam-dis_like.parquet"),
         ("report", "data/predictions/sam-dis_like.npz"),
         ("report", "reports/history/pa_sam.jsonl"),
     ],
@@ -163,3 +162,8 @@ def test_too_few_training_masks(own_world, error_of):
 def test_an_input_that_another_stage_should_have_made(stage, lost, own_world, error_of):
     own_world.path(lost).unlink()
     assert lost.rpartition("/")[2] in error_of(stage)
+
+
+def test_scores_of_a_model_that_are_gone_are_named_by_model_and_benchmark(own_world, error_of):
+    own_world.path("data/scores/sam-dis_like.parquet").unlink()
+    assert "Model 'sam' (seed 0) lacks 2 of 4 images" in error_of("report")

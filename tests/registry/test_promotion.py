@@ -81,6 +81,9 @@ def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(project
 
 
 def test_without_validated_data_a_clean_tree_is_judged_and_rejected(project):
+    project.path("reports/validation/verdict.json").unlink()
+    write_lock(project)
+    commit(project.folder)
     outcome = promote(project.folder)
     assert outcome.verdict.reasons == ("the validation of the data says: not validated",)
 

@@ -34,6 +34,7 @@ def test_histories_give_points_and_scores_give_means_in_per_cent(tracked, lock):
     points = metrics_of(tracked.folder, lock.stages["evaluate@pa_sam-thin_like"])
     found = {point.name: point.value for point in points}
     scores = read_scores(tracked.path("data/scores/pa_sam-thin_like.parquet"))
+    assert found.pop("parameters") > found.pop("trainable") > 0
     assert found == {
         "thin_like/miou": pytest.approx(100 * scores["iou"].mean()),
         "thin_like/mbiou": pytest.approx(100 * scores["boundary_iou"].mean()),
@@ -45,7 +46,7 @@ def test_peoples_files_are_taken_and_weights_and_predictions_left_to_dvc(tracked
     assert {"table1.md", "table1.csv", "figure1.png", "metrics.json"} <= report
     assert [path.suffix for path in files_of(tracked.folder, lock.stages["pretrain"])] == [".jsonl"]
     evaluated = files_of(tracked.folder, lock.stages["evaluate@pa_sam-dis_like"])
-    assert [path.suffix for path in evaluated] == [".parquet"]
+    assert [path.suffix for path in evaluated] == [".json", ".parquet"]
 
 
 def test_a_score_file_is_known_by_its_columns(tracked):

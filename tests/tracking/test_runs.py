@@ -44,7 +44,7 @@ def test_a_run_holds_params_histories_scores_files_data_and_lineage(tracked):
     assert train.data.tags["git.pushed"] == "true"
     assert train.data.tags["git.commit"] == git(tracked.folder, "rev-parse", "HEAD").strip()
     assert len(train.data.tags["base.sha256"]) == 64
-    assert train.data.tags["data.validation"] == "not validated"
+    assert train.data.tags["data.validation"] == "passed"
     evaluated = client.get_run(synced.runs["evaluate@pa_sam-dis_like"])
     assert {"dis_like/miou", "dis_like/mbiou"} <= set(evaluated.data.metrics)
     assert [d.dataset.name for d in evaluated.inputs.dataset_inputs] == ["dis_like"]

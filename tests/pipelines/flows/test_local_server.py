@@ -70,6 +70,7 @@ def test_a_server_that_ends_at_once_is_an_error_that_names_its_log(port, in_empt
 
 def test_a_server_that_never_answers_is_ended(port, in_empty_folder, monkeypatch):
     monkeypatch.setattr(local_server, "START_LIMIT", 0.2)
+    before = psutil.Process().children()
     with (
         pytest.raises(StageError, match="did not answer in 0.2 s"),
         service(
@@ -79,7 +80,7 @@ def test_a_server_that_never_answers_is_ended(port, in_empty_folder, monkeypatch
         ),
     ):
         raise AssertionError
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_a_server_that_answers_already_is_used(environment, monkeypatch):
