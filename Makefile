@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help reproduce flows ui test check pretrain clean
+.PHONY: help reproduce demo flows ui test check pretrain clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,6 +20,9 @@ help: ## Show this list
 reproduce: $(READY) ## Run the pipeline as far as anything changed; print Table 1 and the figure's path
 	@dvc repro
 	@pasam report show
+
+demo: $(READY) ## Open the page: click on a picture, see the masks
+	@pasam demo
 
 flows: $(READY) ## Serve the flows on schedule and say Prefect's address; Ctrl-C ends it
 	@python -m pipelines.flows.serve

@@ -17,6 +17,7 @@ from pasam.commands.params import params_app
 from pasam.commands.predict import predict
 from pasam.commands.registry import registry_app
 from pasam.commands.report import report_app
+from pasam.commands.serve import demo, serve
 from pasam.commands.track import track_app
 from pasam.errors import PasamError
 
@@ -42,9 +43,12 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   pasam report show            Table 1, and where the figures are
 
   pasam predict photo.jpg --box 80,40,420,380     a mask of your own picture
+
   pasam track sync             record the last run in MLflow
 
   pasam registry promote       judge the last run's model, and put it to use if it is better
+
+  pasam demo                   click on a picture in the browser
 """
 
 
@@ -78,6 +82,8 @@ app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.add_typer(track_app, name="track")
 app.add_typer(registry_app, name="registry")
+app.command("serve")(serve)
+app.command("demo")(demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── CheckpointError   weights that are missing, of another architecture, or changed
 ├── ExportError       a model that cannot be written for other runtimes
 ├── PromptError       a box, points or a mask prompt that say nothing usable
+├── RefusedError      a request that the service turns away; `status` is HTTP's number
 ├── ShapeError        tensors that do not fit together
 ├── StageError        a stage or a DVC command failed; its own exit code is kept
 ├── RegistryError     a version or a promotion that cannot be as it was asked for
@@ -55,6 +56,21 @@ class ExportError(PasamError):
 
 class PromptError(PasamError):
     """A prompt is empty, malformed, or does not fit its image or model."""
+
+
+class RefusedError(PasamError):
+    """The service turns a request away.
+
+    Args:
+        message: What was found, what was expected and what to do.
+        status: HTTP's status, 4xx, or 503 while it stops.
+        retry_after: Seconds after which another try may succeed.
+    """
+
+    def __init__(self, message: str, *, status: int, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class ShapeError(PasamError):

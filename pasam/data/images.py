@@ -40,7 +40,11 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     Raises:
         UnfitError: The file is missing, or is not an intact image.
     """
-    picture = _open(path, "image")
+    return rgb_pixels(_open(path, "image"), upright=upright)
+
+
+def rgb_pixels(picture: Image.Image, *, upright: bool = False) -> NDArray[np.uint8]:
+    """Turn a decoded picture of any mode into RGB, (H, W, 3) in 0..255, as `read_image` does."""
     if upright:
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):

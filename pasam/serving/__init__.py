@@ -1,0 +1,1 @@
+"""Using a model over HTTP: a small service round `pasam.inference`, and its page."""

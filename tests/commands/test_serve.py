@@ -1,0 +1,82 @@
+"""The commands `pasam serve` and `pasam demo`."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli import app
+from pasam.commands.serve import offered_models
+
+
+@pytest.fixture
+def pasam(model_project):
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What would be served, and how."""
+    import pasam.serving.server
+
+    seen = {}
+
+    def run_server(app, taken, *, log_level, when_ready):
+        seen.update(service=app.state.service, host=taken.getsockname()[0])
+        when_ready()
+
+    monkeypatch.setattr(pasam.serving.server, "run_server", run_server)
+    return seen
+
+
+def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(pasam, served):
+    result = pasam("serve", "--port", 0, "--max-megapixels", 3, "--max-cache-mb", 7)
+    assert result.exit_code == 0, result.output
+    assert "Models: pa_sam (" in result.stdout
+    assert "Page: http://127.0.0.1:" in result.stdout
+    service = served["service"]
+    assert [each.name for each in service.offered.all()] == ["pa_sam", "hq_sam", "sam"]
+    assert service.settings.limits.pixels == 3_000_000
+    assert service.cache.most_bytes == 7_000_000
+    assert (served["host"], service.settings.loopback_only) == ("127.0.0.1", True)
+
+
+def test_serve_to_others_wants_a_token_or_warns(pasam, served, tmp_path):
+    result = pasam("serve", "--host", "0.0.0.0", "--port", 0, "--model", "sam")
+    assert "warning: whoever reaches 0.0.0.0" in result.stderr
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    token = ("--token-file", tmp_path / "token")
+    result = pasam("serve", "--host", "0.0.0.0", "--port", 0, "--model", "sam", *token)
+    assert result.stderr == ""
+    assert served["service"].settings.token == "0123456789abcdef"
+    assert not served["service"].settings.loopback_only
+
+
+def test_demo_opens_the_page_unless_told_not_to(pasam, served, monkeypatch):
+    import typer
+
+    opened = []
+    monkeypatch.setattr(typer, "launch", opened.append)
+    assert pasam("demo", "--model", "sam").exit_code == 0
+    assert pasam("demo", "--model", "sam", "--no-browser").exit_code == 0
+    assert len(opened) == 1
+    assert opened[0].startswith("http://127.0.0.1:")
+
+
+def test_a_model_that_is_not_there_stops_before_anything_listens(pasam, served):
+    result = pasam("serve", "--model", "best")
+    assert result.exit_code == 2
+    assert "there is no model 'best'" in result.stderr
+    assert served == {}
+
+
+def test_an_adapter_that_is_trained_later_is_offered_later(model_project, tmp_path):
+    adapters = model_project / "data" / "adapters"
+    offered = offered_models(
+        None, "cpu", None, tmp_path, model_project / "params.yaml", tmp_path / "versions"
+    )
+    assert [each.name for each in offered.all()] == ["sam"]
+    (tmp_path / "pa_sam.safetensors").write_bytes((adapters / "pa_sam.safetensors").read_bytes())
+    offered.refresh()
+    assert [each.name for each in offered.all()] == ["pa_sam", "sam"]

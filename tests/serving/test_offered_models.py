@@ -1,0 +1,102 @@
+"""The models that are served, and their exchange."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from inference_models import picture
+from serving_world import Shelf
+
+from pasam.errors import CheckpointError, RefusedError
+from pasam.inference.image_prompt import image_prompt
+from pasam.serving.offered_models import OfferedModels, available
+
+
+@pytest.fixture
+def own(tmp_path):
+    shelf = Shelf(tmp_path)
+    shelf.place("champion", "hq_sam")
+    shelf.place("sam", "sam")
+    return shelf
+
+
+def test_the_first_name_is_the_default_and_an_unknown_one_is_refused(own):
+    offered = own.offered()
+    assert offered.get().name == "champion"
+    assert offered.get("sam").kind == "sam"
+    with pytest.raises(RefusedError, match=r"no model 'best' here; there are \['champion'") as no:
+        offered.get("best")
+    assert no.value.status == 404
+
+
+def test_before_anything_is_loaded_the_service_is_not_there_yet(own):
+    offered = OfferedModels(list, find=own.find, open_files=own.open)
+    with pytest.raises(RefusedError) as none:
+        offered.get()
+    assert none.value.status == 503
+
+
+def test_nothing_is_opened_again_while_nothing_changed(own):
+    offered = own.offered()
+    before = offered.all()
+    offered.refresh()
+    assert offered.all() == before
+    assert (own.opened, offered.swaps) == (2, 0)
+
+
+def test_a_new_champion_answers_and_the_old_one_is_kept_by_who_holds_it(own):
+    offered = own.offered()
+    old = offered.get("champion")
+    own.place("champion", "pa_sam")
+    offered.refresh()
+    new = offered.get("champion")
+    assert (old.kind, new.kind) == ("hq_sam", "pa_sam")
+    assert old.version != new.version
+    assert offered.swaps == 1
+    image = old.model.embed(picture(20, 30))
+    for each in (old, new):
+        prompt = image_prompt(box=[2, 2, 20, 15])
+        assert each.model.predict_many([(image, prompt)])[0].masks.shape == (1, 20, 30)
+
+
+def test_a_file_that_changes_under_the_same_name_is_opened_again(own):
+    offered = own.offered()
+    version = offered.get("sam").version
+    own.place("sam", "sam", "trained longer")
+    offered.refresh()
+    assert offered.get("sam").version != version
+
+
+def test_a_broken_new_version_leaves_the_old_one_in_place(own):
+    offered = own.offered()
+    old = offered.get("champion")
+    own.place("champion", "pa_sam")
+    own.broken.add("champion")
+    with pytest.raises(CheckpointError, match="is broken"):
+        offered.refresh()
+    assert offered.get("champion") is old
+
+
+def test_models_of_one_base_share_its_weights(own):
+    bases = {id(each.model.segmenter.base) for each in own.offered().all()}
+    assert len(bases) == 1
+
+
+def test_the_watcher_follows_by_itself(own):
+    offered = own.offered()
+    offered.watch(0.01)
+    own.place("champion", "pa_sam")
+    end = time.monotonic() + 20
+    while offered.get("champion").kind != "pa_sam":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    offered.close()
+
+
+def test_what_is_trained_is_offered_with_the_champion_first(model_project):
+    adapters = model_project / "data" / "adapters"
+    params = model_project / "params.yaml"
+    assert available(params, adapters, lambda name: None) == ["pa_sam", "hq_sam", "sam"]
+    assert available(params, adapters, lambda name: object())[0] == "champion"
+    assert available(params, model_project, lambda name: None) == ["sam"]

@@ -1,0 +1,118 @@
+"""The addresses of the service."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from inference_models import objects, picture
+from serving_world import BOX, encoded_picture, form
+
+from pasam.metrics.run_lengths import decode
+
+
+def test_embedding_once_and_prompting_by_name_equals_sending_the_picture(client, shelf, embedding):
+    by_name = client.post("/predict", data=form({"box": BOX}, embedding=embedding)).json()
+    sent = client.post(
+        "/predict", data=form({"box": BOX}), files={"image": encoded_picture()}
+    ).json()
+    assert by_name["masks"] == sent["masks"]
+    assert (by_name["height"], by_name["width"]) == (60, 90)
+    predictor = shelf.open(shelf.find("pa_sam"))
+    predictor.set_image(picture(60, 90))
+    expected = predictor.predict(box=BOX, multimask_output=False)[0][0]
+    assert np.array_equal(decode(by_name["masks"][0]["segmentation"]), expected)
+    assert set(by_name["milliseconds"]) == {"embed", "predict", "total"}
+
+
+def test_one_embedding_serves_every_model_of_the_base(client, embedding):
+    kinds = set()
+    for name in ("sam", "hq_sam", "pa_sam"):
+        answer = client.post("/predict", data=form({"box": BOX}, embedding=embedding, model=name))
+        kinds.add((answer.json()["model"]["name"], answer.json()["masks"][0]["area"]))
+    assert len(kinds) == 3
+
+
+def test_many_prompts_equal_single_ones(client, embedding):
+    prompts = [
+        {"box": BOX},
+        {"points": [[30, 30], [4, 4]], "labels": [1, 0]},
+        {"points": [[60, 9]]},
+    ]
+    together = client.post("/predict", data=form(*prompts, embedding=embedding)).json()["masks"]
+    for number, prompt in enumerate(prompts):
+        alone = client.post("/predict", data=form(prompt, embedding=embedding)).json()["masks"][0]
+        same = decode(together[number]["segmentation"]) == decode(alone["segmentation"])
+        assert together[number]["prompt"] == number
+        assert same.mean() > 0.999  # sums in another order
+
+
+def test_candidates_details_and_a_coco_set(client, embedding):
+    data = form({"box": BOX}, embedding=embedding, multimask=True, model="sam", format="coco")
+    answer = client.post("/predict", data=data).json()
+    assert [each["candidate"] for each in answer["masks"]] == [0, 1, 2]
+    assert len(answer["coco"]["annotations"]) == 3
+    data = form({"box": BOX}, embedding=embedding, details=True, format="png", low_res=True)
+    (mask,) = client.post("/predict", data=data).json()["masks"]
+    assert {"png", "low_res", "details"} <= set(mask)
+    assert {"sam", "uncertainty", "positive", "negative"} == set(mask["details"])
+    again = client.post("/predict", data=form({"mask": mask["low_res"]}, embedding=embedding))
+    assert again.status_code == 200
+
+
+def test_everything_finds_objects_and_obeys_its_options(client):
+    data = {"points_per_side": 3, "pred_iou_thresh": 0, "stability_score_thresh": 0.01}
+    answer = client.post(
+        "/everything", data=data, files={"image": encoded_picture(objects(60, 90))}
+    )
+    assert answer.json()["masks"]
+    strict = client.post(
+        "/everything", data=data | {"pred_iou_thresh": 1}, files={"image": encoded_picture()}
+    )
+    assert strict.json()["masks"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "message"),
+    [
+        ("/predict", {}, 422, "prompts: Field required"),
+        ("/predict", form(), 422, "there are 0 prompts, expected 1 to 8"),
+        ("/predict", form(*[{"box": BOX}] * 9), 422, "there are 9 prompts"),
+        ("/predict", form({"box": BOX}), 422, "neither came"),
+        ("/predict", form({"box": BOX}, embedding="x" * 99), 404, "there is no embedding"),
+        ("/predict", form({"box": BOX}, model="best"), 404, "there is no model 'best'"),
+        ("/predict", form({"box": BOX}, format="gif"), 422, "format: Input should be"),
+        ("/predict", {"prompts": "[{"}, 422, "prompts: Invalid JSON"),
+        ("/predict", {"prompts": '[{"box":[NaN,1,2,3]}]'}, 422, "finite number, found nan"),
+        ("/embed", {}, 422, "image: Field required"),
+        ("/everything", {"points_per_side": 9}, 422, "at most 8 are taken"),
+        ("/everything", {"pred_iou_thresh": "nan"}, 422, "pred_iou_thresh: "),
+    ],
+)
+def test_a_request_that_lacks_something_is_told_what(path, fields, status, message, client):
+    answer = client.post(path, data=fields)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/everything", "/embed"])
+def test_a_file_that_is_no_picture_is_refused_everywhere(path, client):
+    answer = client.post(path, data=form({"box": BOX}), files={"image": b"hello"})
+    assert answer.status_code == 415
+
+
+def test_a_picture_that_vanishes_when_made_small_is_refused(client):
+    thin = encoded_picture(np.zeros((1, 3000, 3), np.uint8))
+    answer = client.post("/embed", files={"image": thin})
+    assert answer.status_code == 422
+    assert "short side vanishes" in answer.json()["error"]
+
+
+def test_models_say_which_version_answers(client):
+    answer = client.get("/models").json()
+    assert [each["name"] for each in answer["models"]] == ["pa_sam", "hq_sam", "sam"]
+    assert len(answer["models"][0]["version"]) == 12
+
+
+def test_health_and_readiness(client):
+    assert client.get("/health").json() == {"status": "running"}
+    assert client.get("/ready").json() == {"status": "ready"}

@@ -1,0 +1,79 @@
+"""A service on small models, whose names stand for files that a test may exchange."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from inference_models import BASE, make_predictor, picture
+from PIL import Image
+
+from pasam.errors import CheckpointError
+from pasam.inference.embedded_image import EmbeddedImage
+from pasam.inference.model_files import ModelFiles
+from pasam.inference.placement import Placement
+from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.modeling.base_sam import Encoded
+from pasam.serving.offered_models import OfferedModels
+
+BOX = [12, 8, 70, 50]
+
+
+class Shelf:
+    """Names, the kinds of model they stand for, and a file of each."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        self.kinds: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.opened = 0
+        for name in names:
+            self.place(name, name)
+
+    def place(self, name: str, kind: str, content: str = "") -> None:
+        """Let a name stand for another model."""
+        draft = self.folder / "draft"
+        draft.write_text(kind + content)
+        draft.replace(self.folder / name)
+        self.kinds[name] = kind
+
+    def find(self, name: str) -> ModelFiles:
+        path = self.folder / name
+        kind = self.kinds[name]
+        return ModelFiles(
+            name=kind, base=path, size="vit_tiny", kind="sam", weights=path, variant=None
+        )
+
+    def open(self, files: ModelFiles) -> PromptAdapterPredictor:
+        if files.weights.name in self.broken:
+            raise CheckpointError(f"{files.weights} is broken.")
+        self.opened += 1
+        return make_predictor(files.name)
+
+    def offered(self) -> OfferedModels:
+        made = OfferedModels(lambda: list(self.kinds), find=self.find, open_files=self.open)
+        made.refresh()
+        return made
+
+
+def encoded_picture(image: np.ndarray | None = None, form: str = "PNG") -> bytes:
+    """A picture as a file."""
+    file = io.BytesIO()
+    Image.fromarray(picture(60, 90) if image is None else image).save(file, form)
+    return file.getvalue()
+
+
+def form(*prompts: dict, **fields) -> dict:
+    """The form of a prediction."""
+    return {"prompts": json.dumps(prompts)} | fields
+
+
+def small_embedding() -> EmbeddedImage:
+    """An embedded picture of 3 KB that no model has made."""
+    import torch
+
+    encoded = Encoded(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
+    pixels = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    return EmbeddedImage(Placement(8, 8, 8, "longest"), pixels, encoded, BASE)
