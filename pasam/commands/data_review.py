@@ -39,9 +39,10 @@ def data_quarantine(
     write_quarantine(table, after)
     for entry in new:
         typer.echo(f"{entry.file}: {entry.reason}")
+    count = "1 file is" if len(new) == 1 else f"{len(new)} files are"
     typer.echo(
-        f"{len(new)} files are in {table} now. Look at them, commit it, and run `dvc repro`. To "
-        "bring one back, repair the file or remove its row."
+        f"{count} in {table} now. Look at them, commit it, and run `dvc repro`. To bring one back, "
+        "repair the file or remove its row."
     )
 
 

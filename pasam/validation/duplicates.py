@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_CHUNK = 1024
+_CELLS = 4_000_000
+"""Pairs that are compared at a time: tens of megabytes, whatever the number of images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -116,8 +117,9 @@ def _close(
 ) -> Iterator[tuple[int, int, int]]:
     """Give the index pairs i < j that are close, with their distance, in chunks of rows."""
     count = len(content)
-    for start in range(0, count, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, count))
+    height = max(1, _CELLS // max(1, count))
+    for start in range(0, count, height):
+        rows = slice(start, min(start + height, count))
         distance = np.zeros((rows.stop - start, count - start), np.uint8)
         for words in hashes:
             np.maximum(

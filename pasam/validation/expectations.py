@@ -63,7 +63,7 @@ def suite(params: ValidateParams) -> tuple[Expected, ...]:
             items, which never stop the run by themselves.
     """
     items = [
-        _Draft(name, PAIRS, f"It never happens that {KINDS[kind]}",
+        _Draft(name, PAIRS, f"No case where {KINDS[kind]}",
                gxe.ExpectColumnValuesToNotBeInSet(column="fault", value_set=[kind]))
         for name, kind in ITEMS.items()
     ]  # fmt: skip

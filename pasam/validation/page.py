@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from pasam.data.faults import OF_IMAGE
 from pasam.data.whole_files import write_whole
 from pasam.validation.outcomes import Outcome
 from pasam.validation.tables import IMAGES, PAIRS, Tables
@@ -55,6 +56,7 @@ def write_page(
     image_of = dict(zip(pairs["mask"], pairs["image"], strict=True))
     text = environment.from_string(template).render(
         verdict=verdict,
+        summary=_summary(verdict),
         findings=findings,
         left_out=[_left_out_card(row) for row in left_out[:SHOWN]],
         left_out_count=len(left_out),
@@ -65,6 +67,20 @@ def write_page(
         compared=len(findings["drift"]),
     )
     write_whole(path, text)
+
+
+def _summary(verdict: Verdict) -> str:
+    """Sum the verdict up in a few sentences."""
+    sentences = [f"{verdict.masks:,} masks are fit and listed in the manifest."]
+    if verdict.unfit:
+        sentences.append(f"Unfit and left out: {verdict.unfit:,}.")
+    if verdict.quarantined:
+        sentences.append(f"In quarantine and left out: {verdict.quarantined:,}.")
+    if verdict.errors:
+        sentences.append(f"Failed: {', '.join(verdict.errors)}.")
+    if verdict.warnings:
+        sentences.append(f"To be looked at: {', '.join(verdict.warnings)}.")
+    return " ".join(sentences)
 
 
 def _sharpest(doubles: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -81,7 +97,7 @@ def _sharpest(doubles: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _left_out_card(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
-        "file": row["mask"] or row["image"],
+        "file": row["image"] if row["fault"] in OF_IMAGE or row["mask"] is None else row["mask"],
         "image_src": picture(row["image"]),
         "mask_src": mask_picture(row["mask"]),
     }

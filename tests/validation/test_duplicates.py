@@ -67,7 +67,7 @@ def test_partners_are_told_apart_by_split_and_by_bytes():
 @given(
     hashes=st.lists(st.integers(0, 31), min_size=2, max_size=12),
     bits=st.integers(0, 3),
-    chunk=st.integers(1, 5),
+    chunk=st.integers(1, 40),
 )
 def test_chunks_find_what_a_comparison_of_every_pair_finds(hashes, bits, chunk):
     images = [image(f"{index:02}", phash=value) for index, value in enumerate(hashes)]
@@ -77,11 +77,11 @@ def test_chunks_find_what_a_comparison_of_every_pair_finds(hashes, bits, chunk):
         for j in range(i + 1, len(hashes))
         if (hashes[i] ^ hashes[j]).bit_count() <= bits
     ]
-    before, duplicates._CHUNK = duplicates._CHUNK, chunk
+    before, duplicates._CELLS = duplicates._CELLS, chunk
     try:
         found = [(int(a), int(b)) for a, b, _, _ in twins(*images, bits=bits)]
     finally:
-        duplicates._CHUNK = before
+        duplicates._CELLS = before
     assert found == expected
 
 

@@ -54,6 +54,7 @@ def test_the_page_is_well_formed(text):
 
 def test_the_verdict_and_every_expectation_are_told(text, outcomes):
     assert "No: training does not start." in text
+    assert "in the manifest. Unfit and left out: 2. In quarantine and left out: 1. Failed: " in text
     for outcome in outcomes:
         assert f">{outcome.name}</code>" in text
     held = sum(outcome.held for outcome in outcomes)
@@ -64,6 +65,7 @@ def test_what_was_left_out_is_shown_with_its_reason_and_harmless(text):
     assert "wrong &lt;object&gt;" in text
     assert "<object>" not in text
     assert "black_mask/gt/train0.png is all black" in text
+    assert re.search(r"image without mask</b> <code>[^<]*lost_mask/im/train0.png</code>", text)
 
 
 def test_doubles_stand_side_by_side_with_leaks_first(text):
