@@ -7,7 +7,7 @@ could only fail much later is refused here; `pasam.params_file` puts the section
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pasam.param_checks import above_zero, at_least, require, share
 from pasam.variant_params import AdapterParams as AdapterParams
@@ -161,6 +161,9 @@ class TrainParams:
 
 ModelsParams = dict[str, VariantParams]
 """Section `models`: every trained model by its name."""
+
+AblationsParams = dict[str, dict[str, Any]]
+"""Section `ablations`: by variant, the model that it is `of` and what it is to `change`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ import yaml
 
 from pasam.errors import ParamsError
 from pasam.params import (
+    AblationsParams,
     HqSamParams,
     ImageAdapterParams,
     ModelsParams,
@@ -172,6 +173,18 @@ def load_models(path: Path = DEFAULT_PATH) -> ModelsParams:
         ParamsError: One of them is wrong.
     """
     return {str(name): load_variant(str(name), path) for name in read_params(path)["models"]}
+
+
+def load_ablations(path: Path = DEFAULT_PATH) -> AblationsParams:
+    """Load the section `ablations` as it stands: what each variant changes of which model.
+
+    Raises:
+        ParamsError: The section is missing, or one of its entries is wrong.
+    """
+    found = mapping(read_params(path), "ablations", path)
+    for name in found:
+        load_variant(str(name), path)
+    return {str(name): dict(entry) for name, entry in found.items()}
 
 
 def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pasam.errors import PasamError
-from pasam.params import ModelsParams, VariantParams
-from pasam.params_file import DEFAULT_PATH, load_models, load_section, load_variant
+from pasam.params import AblationsParams, ModelsParams, VariantParams
+from pasam.params_file import DEFAULT_PATH, load_ablations, load_models, load_section, load_variant
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -27,8 +27,9 @@ def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> N
 
     A parameter whose type is a dataclass of `pasam.params` is the section of `params.yaml` with
     the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
-    `model: str` names, one of type `ModelsParams` is all of `models`. All others are required
-    flags: `Path`, `str`, `int`, `float`, or `tuple[X, ...]` for one or more values.
+    `model: str` names, one of type `ModelsParams` is all of `models`, one of type
+    `AblationsParams` all of `ablations` as they stand. All others are required flags: `Path`,
+    `str`, `int`, `float`, or `tuple[X, ...]` for one or more values.
 
     Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`), in one line; 130 after
     Ctrl-C and 143 after SIGTERM. Both signals raise KeyboardInterrupt in the stage, so that it
@@ -80,7 +81,7 @@ def _parser(stage: Callable[..., None], hints: dict[str, Any]) -> argparse.Argum
 
 
 def _is_section(hint: Any) -> bool:
-    return dataclasses.is_dataclass(hint) or hint in (VariantParams, ModelsParams)
+    return dataclasses.is_dataclass(hint) or hint in (VariantParams, ModelsParams, AblationsParams)
 
 
 def _load_sections(
@@ -92,6 +93,8 @@ def _load_sections(
             sections[name] = load_variant(flags["model"], params_file)
         elif hint == ModelsParams:
             sections[name] = load_models(params_file)
+        elif hint == AblationsParams:
+            sections[name] = load_ablations(params_file)
         elif _is_section(hint):
             sections[name] = load_section(hint, name, params_file)
         elif isinstance(flags[name], list):

@@ -24,6 +24,7 @@ class Predicted:
     uncertainty: np.ndarray | None = None
     positive: np.ndarray | None = None
     negative: np.ndarray | None = None
+    maps: dict = dataclasses.field(default_factory=dict)
 
 
 def made_up_scores(
@@ -84,7 +85,8 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
             ("evaluate", EvaluateParams), ("report", ReportParams),
         )
     }  # fmt: skip
-    sections["report"] = dataclasses.replace(sections["report"], draws=1000, gallery=3)
+    draws = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
+    sections["report"] = dataclasses.replace(sections["report"], draws=draws, gallery=3)
     history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
     parts = {
         "setting": "A run that was never made.",
@@ -104,6 +106,56 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
         "parameters": dict.fromkeys(models, 1234),
     }
     return Results(**{**parts, **changes})
+
+
+ABLATIONS = {
+    "head_only": {
+        "of": "pa_sam",
+        "change": {
+            "adapter": {"dense": False, "sparse": False, "tokens": False},
+            "mining": {"method": "none"},
+        },
+    },
+    "no_mining": {"of": "pa_sam", "change": {"mining": {"method": "none"}}},
+    "no_dense": {"of": "pa_sam", "change": {"adapter": {"dense": False}}},
+    "no_sparse": {"of": "pa_sam", "change": {"adapter": {"sparse": False}}},
+    "mining_random": {"of": "pa_sam", "change": {"mining": {"method": "random"}}},
+    "points_8": {"of": "pa_sam", "change": {"mining": {"points": 8}}},
+    "image_features": {"of": "image_adapter", "change": {}},
+    "adapter_only": {"of": "pa_sam", "change": {"trains": "adapter"}},
+    "gradient_image": {"of": "pa_sam", "change": {"gradient": "image"}},
+    "nothing": {"of": "pa_sam", "change": {}},
+}
+
+
+def made_up_ablations(seed: int = 1, **gains: float) -> dict[str, Any]:
+    """Fields of `Results` in which each variant is ahead of PA-SAM by its gain, 0 by default."""
+    rows = []
+    for number, name in enumerate(ABLATIONS):
+        own = made_up_scores(models=("pa_sam",))
+        noise = np.random.default_rng([seed, number]).normal(0, 0.01, len(own))
+        own["boundary_iou"] += 0 if name == "nothing" else gains.get(name, 0.0) + noise
+        rows.append(own.assign(model=name))
+    digests = {"frozen_before": "a", "frozen_after": "a"}
+    return {
+        "ablations": pd.concat(rows, ignore_index=True),
+        "ablation_params": ABLATIONS,
+        "ablation_facts": {name: {"trainable": 1000, **digests} for name in ABLATIONS},
+    }
+
+
+def made_up_diagnostics(models=("pa_sam", "mining_random"), **means: float) -> pd.DataFrame:
+    """Diagnostics with given means and a little noise."""
+    levels = {
+        "dense_change": 0.3, "sparse_change": 0.2, "coarse_iou": 0.6, "refined_iou": 0.65,
+        "final_iou": 0.7, "uncertainty_auroc": 0.8, "uncertain_share": 0.1, "point_spread": 0.2,
+        "points_right": 0.7, **means,
+    }  # fmt: skip
+    keys = ["model", "seed", "benchmark", "image_id", "prompt"]
+    frame = made_up_scores(models=models)[keys]
+    generator = np.random.default_rng(0)
+    noise = {k: v + generator.normal(0, 0.01, len(frame)) for k, v in levels.items()}
+    return frame.assign(**noise)
 
 
 def made_up_manifest(scores: pd.DataFrame) -> pd.DataFrame:
@@ -134,4 +186,8 @@ def _predicted(model: str) -> Predicted:
         uncertainty=np.random.default_rng(1).random((8, 8)).astype(np.float16),
         positive=np.array([[12, 12], [14, 20]], np.float32),
         negative=np.array([[50, 35]], np.float32),
+        maps={
+            name: np.random.default_rng(k).normal(0, 1, (8, 8)).astype(np.float16)
+            for k, name in enumerate(("guiding", "dense_change", "attention", "coarse", "refined"))
+        },
     )

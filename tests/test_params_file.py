@@ -23,7 +23,7 @@ from pasam.params import (
     ReportParams,
     TrainParams,
 )
-from pasam.params_file import load_section, load_variant, read_params
+from pasam.params_file import load_ablations, load_section, load_variant, read_params
 
 SECTIONS = {
     "data": DataParams,
@@ -213,8 +213,18 @@ def test_an_ablation_that_changes_nothing_is_its_original(content, write):
     ],
 )
 def test_a_wrong_ablation_is_told_by_its_key(entry, message, content, write):
+    path = ablated(content, write, **entry)
     with pytest.raises(ParamsError, match=re.escape(message)):
-        load_variant("some", ablated(content, write, **entry))
+        load_variant("some", path)
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        load_ablations(path)
+
+
+def test_all_ablations_come_as_they_stand(content, write):
+    change = {"mining": {"points": 2}}
+    found = load_ablations(ablated(content, write, of="pa_sam", change=change))
+    assert found["some"] == {"of": "pa_sam", "change": change}
+    assert list(found) == list(content["ablations"])
 
 
 def test_a_name_is_either_a_models_or_an_ablations(content, write):

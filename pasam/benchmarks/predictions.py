@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +29,37 @@ class Predicted:
     """PA-SAM's positive points x, y, (k, 2)."""
     negative: NDArray[np.float32] | None = None
     """PA-SAM's negative points x, y, (k, 2)."""
+    maps: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    """PA-SAM's inner maps by name, each (g, g)."""
 
 
+MAP = ":map:"
 EXTRAS = ("box", "uncertainty", "positive", "negative")
+
+
+def with_maps(
+    predictions: Mapping[str, Predicted], maps: Sequence[Mapping[str, NDArray[np.float16]]]
+) -> dict[str, Predicted]:
+    """Put inner maps beside the predictions that they belong to.
+
+    Args:
+        predictions: By id, in the order of prediction.
+        maps: One entry per prediction in the same order, or none at all.
+
+    Raises:
+        DataError: There are other predictions than maps.
+    """
+    if not maps:
+        return dict(predictions)
+    if len(maps) != len(predictions):
+        raise DataError(
+            f"{len(maps)} sets of inner maps were taken of {len(predictions)} predictions; watch "
+            "exactly one evaluation."
+        )
+    return {
+        name: replace(item, maps=own)
+        for (name, item), own in zip(predictions.items(), maps, strict=True)
+    }
 
 
 def write_predictions(path: Path, predictions: Mapping[str, Predicted]) -> None:
@@ -50,6 +78,8 @@ def write_predictions(path: Path, predictions: Mapping[str, Predicted]) -> None:
             value = getattr(item, extra)
             if value is not None:
                 arrays[f"{name}:{extra}"] = value
+        for key in sorted(item.maps):
+            arrays[f"{name}{MAP}{key}"] = item.maps[key]
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,4 +106,7 @@ def read_prediction(path: Path, name: str) -> Predicted:
         height, width = (int(length) for length in pack[f"{name}:shape"])
         bits = np.unpackbits(pack[f"{name}:mask"], count=height * width)
         extras = {e: pack[f"{name}:{e}"] for e in EXTRAS if f"{name}:{e}" in pack}
-    return Predicted(mask=bits.reshape(height, width).astype(np.bool_), **extras)
+        found = [entry for entry in pack.files if entry.startswith(f"{name}{MAP}")]
+        maps = {entry.removeprefix(f"{name}{MAP}"): pack[entry] for entry in found}
+    mask = bits.reshape(height, width).astype(np.bool_)
+    return Predicted(mask=mask, maps=maps, **extras)

@@ -90,7 +90,7 @@ def judge_maps(maps: dict[str, Tensor], label: NDArray[np.uint8], grid: int) -> 
         grid: Grid g that the points' cells belong to.
 
     Returns:
-        The diagnostics of `pasam.benchmarks.diagnostics` that maps and points decide.
+        The diagnostics of `pasam.benchmarks.diagnostics_file` that maps and points decide.
     """
     truth = label > 128
     logits = {n: _at_side(maps[n], len(label)) > 0 for n in ("coarse", "refined", "final")}

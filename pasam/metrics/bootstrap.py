@@ -81,7 +81,8 @@ def interval(
         seed: Seed of the draws.
 
     Returns:
-        The mean of the values themselves and the interval of the resampled means.
+        The mean of the values themselves and the interval of the resampled means; it is without
+        ends where one image per benchmark and one seed leave nothing to estimate it from.
 
     Raises:
         DataError: There is no benchmark, one is empty, or a score is not finite.
@@ -153,8 +154,11 @@ def _differences(a: Values, b: Values, images: int) -> Values:
 
 def _resample(
     values_by_stratum: Mapping[str, Values], *, draws: int, confidence: float, seed: int
-) -> tuple[float, Values]:
-    """The mean, and the resampled means (draws,), stretched for few images and seeds."""
+) -> tuple[float, Values | None]:
+    """The mean, and the resampled means (draws,), stretched for few images and seeds.
+
+    There are no resampled means where there is nothing to draw from.
+    """
     _check_settings(draws, confidence)
     if not values_by_stratum:
         raise DataError("There is no benchmark to average over; score at least one.")
@@ -163,10 +167,12 @@ def _resample(
     seeds = {len(group) for group in groups}
     if len(seeds) > 1:
         raise ShapeError(f"Benchmarks were scored with {sorted(seeds)} seeds; expected one number.")
+    mean = sum(float(group.mean()) for group in groups) / len(groups)
+    if all(group.size == 1 for group in groups):
+        return mean, None
     weights = _seed_weights(seeds.pop(), draws=draws, seed=seed)
-    resampled, mean = np.zeros(draws), 0.0
+    resampled = np.zeros(draws)
     for name, group in zip(names, groups, strict=True):
-        mean += float(group.mean()) / len(names)
         means = _resampled_means(group, name, draws=draws, seed=seed)
         resampled += (weights * means).sum(axis=0) / len(names)
     return mean, mean + _stretch(groups, confidence) * (resampled - mean)
@@ -214,14 +220,18 @@ def _stretch(groups: Sequence[Values], confidence: float) -> float:
     return float(stdtrit(freedom, upper) / ndtri(upper))
 
 
-def _ends(resampled: Values, confidence: float) -> tuple[float, float]:
+def _ends(resampled: Values | None, confidence: float) -> tuple[float, float]:
+    if resampled is None:
+        return -np.inf, np.inf
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _two_sided(resampled: Values) -> float:
+def _two_sided(resampled: Values | None) -> float:
     """Share of draws on the other side of zero, twice; never zero, since draws are finite."""
+    if resampled is None:
+        return 1.0
     below, above = int((resampled <= 0).sum()), int((resampled >= 0).sum())
     return min(1.0, 2 * (1 + min(below, above)) / (1 + len(resampled)))
 

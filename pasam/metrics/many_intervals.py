@@ -49,6 +49,8 @@ def lower_ends(
 
 
 def _low(resampled: Values, groups: list[Values], confidence: float) -> Values:
+    if all(len(group) == 1 for group in groups):
+        return np.full(groups[0].shape[1], -np.inf)  # one image says nothing about the next
     mean = np.mean([group.mean(axis=0) for group in groups], axis=0)
     low = np.quantile(resampled, (1 - confidence) / 2, axis=0)
     return np.asarray(mean + _stretch(groups, confidence) * (low - mean), np.float64)

@@ -94,6 +94,7 @@ class Strips:
     """Intervals under each other on one scale."""
 
     kind: ClassVar[str] = "strips"
+    heading: str
     rows: tuple[StripRow, ...]
     caption: str
 

@@ -12,6 +12,7 @@ import pandas as pd
 from pasam.metrics.bootstrap import Difference, Values, interval, paired_difference
 from pasam.reporting.score_matrix import paired_values, score_matrix
 from pasam.reporting.summary import METRICS, Bootstrap
+from pasam.reporting.units import percent, points
 
 ORDINALS = {1: "whole", 2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
 
@@ -56,11 +57,11 @@ def gain_by_quantile(
                 "from": float(values[places].min()),
                 "to": float(values[places].max()),
                 "n": len(places),
-                "score": round(100 * float(first[places].mean()), 4),
-                "against_score": round(100 * float(second[places].mean()), 4),
-                "difference": round(100 * found.mean, 4),
-                "low": round(100 * found.low, 4),
-                "high": round(100 * found.high, 4),
+                "score": percent(float(first[places].mean())),
+                "against_score": percent(float(second[places].mean())),
+                "difference": points(found.mean),
+                "low": points(found.low),
+                "high": points(found.high),
             }
         )
     return pd.DataFrame(rows)

@@ -12,6 +12,7 @@ import pandas as pd
 from pasam.metrics.bootstrap import by_stratum, interval
 from pasam.reporting.score_matrix import check_paired, score_matrix
 from pasam.reporting.summary import METRICS, Bootstrap, difference
+from pasam.reporting.units import percent
 
 PLAIN_PROMPT, PLAIN_IMAGE = "box", "none"
 
@@ -96,9 +97,9 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
                 draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
             )  # fmt: skip
             ends = {
-                "mean": round(100 * found.mean, 4),
-                "low": round(100 * max(0.0, found.low), 4),
-                "high": round(100 * min(1.0, found.high), 4),
+                "mean": percent(found.mean),
+                "low": percent(found.low),
+                "high": percent(found.high),
             }
             place = {"family": family, "amount": amount, "model": str(model)}
             rows.append({**place, "n": len(scored.images), **ends})

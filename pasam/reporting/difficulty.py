@@ -11,6 +11,7 @@ from pasam.metrics.bootstrap import Difference
 from pasam.reporting.breakdown import ORDINALS, gain_by_quantile, hardest_against_easiest
 from pasam.reporting.names import label
 from pasam.reporting.results import Results
+from pasam.reporting.units import points
 from pasam.reporting.wording import signed, span
 
 METRIC = "mbiou"
@@ -89,8 +90,8 @@ def trend_sentence(results: Results, measure: Measure) -> str:
         f"with {measure.coarsest} and {signed(last['difference'])} on the {group} with "
         f"{measure.finest}"
     )
-    ends = f"{results.level} interval {span(100 * change.low, 100 * change.high)}"
-    by = f"{signed(100 * change.mean)} points, {ends}"
+    ends = f"{results.level} interval {span(points(change.low), points(change.high))}"
+    by = f"{signed(points(change.mean))} points, {ends}"
     if change.low > 0:
         return f"{start}: larger on the finer ones ({by})."
     if change.high < 0:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,8 @@ class Example:
     """Mined points of the foreground, (k, 2) xy in image pixels."""
     negative: NDArray[np.float32] | None
     """Mined points of the background, (k, 2) xy in image pixels."""
+    maps: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    """The adapter's maps by name, each (g, g) over the whole image."""
 
     def __post_init__(self) -> None:
         """Check that all masks have the size of the image."""
@@ -73,6 +75,10 @@ class PredictedMask(Protocol):
     @property
     def negative(self) -> NDArray[np.float32] | None:
         """Mined points of the background, (k, 2) xy."""
+
+    @property
+    def maps(self) -> Mapping[str, NDArray[np.float16]]:
+        """The adapter's maps by name, (g, g)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,4 +167,5 @@ def build_example(
         uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
         positive=None if mapped is None else mapped.positive,
         negative=None if mapped is None else mapped.negative,
+        maps={} if mapped is None else mapped.maps,
     )

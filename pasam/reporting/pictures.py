@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import matplotlib as mpl
@@ -84,12 +84,21 @@ def data_address(image: Image, *, side: int) -> tuple[str, int, int]:
     return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", *size
 
 
-def prompt_view(example: Example, window: Window, *, side: int) -> View:
-    """Show the image with its box prompt and the mined points."""
-    alt = f"Image {example.image_id} with its box prompt"
-    if example.positive is not None:
-        alt += " and the mined points"
-    return _view("Prompt", example.image, window, side, alt, marks=_marks(example, window))
+def prompt_view(
+    example: Example, window: Window, *, side: int, box: bool = True, points: bool = True
+) -> View:
+    """Show the image with its box prompt and the mined points, or with one of them."""
+    shown = replace(
+        example,
+        box=example.box if box else None,
+        positive=example.positive if points else None,
+        negative=example.negative if points else None,
+    )
+    named = [("its box prompt", shown.box), ("the mined points", shown.positive)]
+    marks = " and ".join(name for name, there in named if there is not None)
+    name = "Prompt" if box else "Mined points"
+    alt = f"Image {example.image_id}" + (f" with {marks}" if marks else "")
+    return image_view(name, example.image, window, side, alt, marks=_marks(shown, window))
 
 
 def model_view(example: Example, model: str, window: Window, *, side: int) -> View:
@@ -98,7 +107,7 @@ def model_view(example: Example, model: str, window: Window, *, side: int) -> Vi
     score = 100 * example.scores[model][1]
     name = label(model)
     alt = f"{name} on {example.image_id}, hits, false alarms and misses: boundary IoU {score:.1f} %"
-    return _view(f"{name} {score:.1f}", painted, window, side, alt)
+    return image_view(f"{name} {score:.1f}", painted, window, side, alt)
 
 
 def uncertainty_view(example: Example, window: Window, *, side: int) -> View | None:
@@ -110,12 +119,13 @@ def uncertainty_view(example: Example, window: Window, *, side: int) -> View | N
     coloured = mpl.colormaps[UNCERTAINTY_MAP](np.clip(full, 0, 1))[..., :3]
     painted = np.rint(255 * coloured).astype(np.uint8)
     alt = f"Uncertainty map of {example.image_id}: bright where the coarse mask is doubted"
-    return _view("Uncertainty", painted, window, side, alt)
+    return image_view("Uncertainty", painted, window, side, alt)
 
 
-def _view(
+def image_view(
     name: str, image: Image, window: Window, side: int, alt: str, marks: Markup | None = None
 ) -> View:
+    """Show the part of a painted image (H, W, 3) that a window holds, under a name."""
     source, width, height = data_address(window.cut(image), side=side)
     return View(
         name=name, source=source, alt=alt, width=width, height=height, marks=marks or Markup("")

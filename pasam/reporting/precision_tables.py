@@ -12,12 +12,22 @@ from pasam.metrics.bootstrap import paired_difference
 from pasam.reporting.grid import Grid
 from pasam.reporting.names import MEAN, label, ordered_models
 from pasam.reporting.summary import Bootstrap
+from pasam.reporting.units import points
 
 COLUMNS = {
     "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_small": "AP S", "ap_medium": "AP M",
     "ap_large": "AP L",
 }  # fmt: skip
 NO_OBJECT = "-"
+COCO_STYLE, SEGINW_STYLE = "COCO-style", "SegInW-style"
+_PUBLISHED = {
+    COCO_STYLE: ("coco", "COCO val2017, boxes from FocalNet-DINO"),
+    SEGINW_STYLE: ("seginw", "SegInW, 25 sets, boxes from Grounding DINO"),
+}
+_PUBLISHED_COLUMNS = {
+    "ap": "AP", "ap_small": "AP S", "ap_medium": "AP M", "ap_large": "AP L",
+    "ap_boundary": "Boundary AP",
+}  # fmt: skip
 NO_INTERVAL = (
     "Average precision is one number of a whole set, given without an interval; the paired "
     "difference of the masks on the same boxes stands below."
@@ -69,6 +79,53 @@ def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL,))
 
 
+def published_precision_grid(
+    published: pd.DataFrame | None, precisions: pd.DataFrame | None, kind: str, *, base: str
+) -> Grid | None:
+    """Lay out what was published for a kind of set, beside this run's own on the same set.
+
+    Args:
+        published: Published average precisions; None makes no table.
+        precisions: This run's own.
+        kind: `COCO_STYLE` or `SEGINW_STYLE`.
+        base: Size of the run's frozen SAM.
+
+    Returns:
+        The table. Only where the run scored the published set on a base of that size does it have
+        this run's AP and the difference; else its caption says that it is no yardstick.
+    """
+    if published is None:
+        return None
+    benchmark, name = _PUBLISHED[kind]
+    rows = published[published["benchmark"] == benchmark]
+    scored = precisions is not None and benchmark in set(precisions["benchmark"])
+    comparable = scored and base in set(rows["base"])
+    rows = rows[rows["base"] == base] if comparable else rows
+    columns = [column for column in _PUBLISHED_COLUMNS if rows[column].notna().any()]
+    lines = []
+    for row in rows.to_dict("records"):
+        cells = [f"{row[column]:.1f}" for column in columns]
+        if comparable and precisions is not None:
+            own = _mean_precision(precisions, benchmark, str(row["model"]))
+            cells += ["-", "-"] if own is None else [f"{own:.1f}", f"{own - row['ap']:+.1f}"]
+        lines.append((label(str(row["model"])), str(row["base"]), *cells))
+    head = ("Model", "Base", *(_PUBLISHED_COLUMNS[column] for column in columns))
+    return Grid(
+        caption=f"Published: {name}" + ("" if comparable else " (not comparable with this run)"),
+        head=(*head, "Our AP", "Difference") if comparable else head,
+        rows=tuple(lines),
+        notes=("PA-SAM's rows are in its paper only and were not read; no tolerance was agreed.",),
+        texts=(1,),
+    )
+
+
+def _mean_precision(precisions: pd.DataFrame, benchmark: str, model: str) -> float | None:
+    rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
+    rows = rows[rows["set"] == MEAN] if MEAN in set(rows["set"]) else rows
+    found = _row(rows, model, "mask")["ap"]
+    return None if found is None else 100 * float(found)
+
+
 def box_difference(
     instances: pd.DataFrame, benchmark: str, pair: tuple[str, str], bootstrap: Bootstrap
 ) -> Mapping[str, Any] | None:
@@ -98,7 +155,7 @@ def box_difference(
     shares = {name: 100 * getattr(result, name) for name in ("better", "worse", "tied")}
     return {
         "model": pair[0], "against": pair[1], "metric": "mbiou", "n": len(images),
-        "difference": 100 * result.mean, "low": 100 * result.low, "high": 100 * result.high,
+        "difference": points(result.mean), "low": points(result.low), "high": points(result.high),
         **shares, "p": result.p, "verdict": result.verdict,
     }  # fmt: skip
 

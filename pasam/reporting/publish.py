@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pasam.reporting.ablations import ablation_names
 from pasam.reporting.blocks import Section
 from pasam.reporting.charts import score_chart, training_chart
 from pasam.reporting.examples import choice_caption, choose_examples
@@ -18,6 +19,7 @@ from pasam.reporting.questions.answer import Answer
 from pasam.reporting.questions.ten import answers
 from pasam.reporting.report_json import report_json
 from pasam.reporting.results import Results
+from pasam.reporting.sections.ablations import ablation_grid, ablations_section
 from pasam.reporting.sections.detectors import coco_section, open_set_section, precision_grids
 from pasam.reporting.sections.fine_structure import fine_structure_section
 from pasam.reporting.sections.galleries import galleries_section
@@ -89,6 +91,7 @@ def page_sections(results: Results, found: Sequence[Answer]) -> list[Section]:
         robustness_section(results),
         coco_section(results),
         open_set_section(results),
+        ablations_section(results),
         questions,
         training_section(results),
         repeat_section(results),
@@ -102,7 +105,8 @@ def _grids(results: Results) -> dict[str, Grid]:
         "table1": Grid(caption=first.caption, head=first.head, rows=first.rows, notes=notes),
         "differences": pairs(results.differences, level=results.level),
     }
-    return grids | precision_grids(results)
+    grids |= precision_grids(results)
+    return grids | ({"table4": ablation_grid(results)} if ablation_names(results) else {})
 
 
 def _write_figures(results: Results, folder: Path) -> None:

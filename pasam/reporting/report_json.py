@@ -27,8 +27,8 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
 
     Returns:
         An object with `version`, `setting`, `seeds`, `confidence`, `models`, `table1`,
-        `differences`, `precisions`, `plots`, `galleries` and `questions`; what was not measured is
-        null, and no number is NaN.
+        `differences`, `ablations`, `precisions`, `plots`, `galleries` and `questions`; what was
+        not measured is null or empty, and no number is NaN.
     """
     images, count = ranked(results), results.report.gallery
     picks = {"worst": worst, "most_improved": most_improved, "most_harmed": most_harmed}
@@ -40,6 +40,7 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
         "models": results.models,
         "table1": records(results.summary),
         "differences": records(results.differences),
+        "ablations": records(results.ablation_differences),
         "precisions": None if results.precisions is None else records(results.precisions),
         "plots": {name: records(frame) for name, frame in plot_frames(results).items()},
         "galleries": {

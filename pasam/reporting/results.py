@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,10 +65,18 @@ class Results:
     """Trained numbers by model."""
     ablations: pd.DataFrame | None = None
     """Score rows of the ablations, their model being the variant's name."""
+    ablation_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Section `ablations` of the params: what each variant changes of which model."""
+    ablation_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By variant: how many numbers it has and trains, and digests of what stays frozen."""
+    diagnostics: pd.DataFrame | None = None
+    """What happened inside models, one row per model, seed and mask."""
     precisions: pd.DataFrame | None = None
     """Average precisions from detectors' boxes: one row per model, seed, set and overlap."""
     instances: pd.DataFrame | None = None
     """One row per model and detection."""
+    published_instances: pd.DataFrame | None = None
+    """Published average precisions by benchmark, model and base, in per cent."""
 
     @property
     def bootstrap(self) -> Bootstrap:
@@ -139,6 +148,20 @@ class Results:
             for family in families(self.conditions)
         ]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"family": []})
+
+    @cached_property
+    def ablation_differences(self) -> pd.DataFrame:
+        """Every scored variant against the subject, as `summary.compare`.
+
+        Holm's correction runs over all variants and both metrics.
+        """
+        parts = [self.scores[self.scores["model"] == self.subject]]
+        names: list[str] = []
+        if self.ablations is not None:
+            parts.append(self.ablations)
+            names = sorted(set(self.ablations["model"]))
+        rows = pd.concat(parts, ignore_index=True)
+        return compare(rows, [(name, self.subject) for name in names], self.bootstrap)
 
     def example(self, image_id: str) -> Example:
         """Read an image with what every model makes of it."""

@@ -32,21 +32,28 @@ class ScoreMatrix:
         """Mean over the seeds, (N,)."""
         return np.asarray(self.values.mean(axis=0), np.float64)
 
+    def only(self, benchmark: str) -> ScoreMatrix:
+        """Keep one benchmark's images; "mean" keeps all."""
+        if benchmark == MEAN:
+            return self
+        kept = [place for place, name in enumerate(self.strata) if name == benchmark]
+        return ScoreMatrix(
+            values=self.values[:, kept],
+            strata=[benchmark] * len(kept),
+            images=[self.images[place] for place in kept],
+            seeds=self.seeds,
+        )
 
-def score_matrix(
-    scores: pd.DataFrame, model: str, column: str, *, benchmark: str = MEAN
-) -> ScoreMatrix:
+
+def score_matrix(scores: pd.DataFrame, model: str, column: str) -> ScoreMatrix:
     """Arrange a model's scores by seed and image.
 
     Args:
         scores: Score rows of one prompt and corruption, checked by `check_paired`.
         model: Key of the model.
         column: `iou` or `boundary_iou`.
-        benchmark: One benchmark, or "mean" for all of them.
     """
     rows = scores[scores["model"] == model]
-    if benchmark != MEAN:
-        rows = rows[rows["benchmark"] == benchmark]
     table = rows.pivot(index="seed", columns=["benchmark", "image_id"], values=column)
     table = table.sort_index(axis=0).sort_index(axis=1)
     return ScoreMatrix(

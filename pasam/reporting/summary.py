@@ -13,11 +13,11 @@ import pandas as pd
 from pasam.metrics.bootstrap import UNDECIDED, by_stratum, interval, paired_difference
 from pasam.metrics.holm import holm
 from pasam.reporting.names import MEAN, ordered_benchmarks, ordered_models
-from pasam.reporting.score_matrix import check_paired, paired_values, score_matrix
+from pasam.reporting.score_matrix import ScoreMatrix, check_paired, paired_values, score_matrix
+from pasam.reporting.units import DECIMALS, percent, points
 
 METRICS = {"miou": "iou", "mbiou": "boundary_iou"}
 """Column of a summary -> column of the scores per image."""
-DECIMALS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,13 +78,18 @@ def compare(
         DataError: Models were not scored on the same images, or with several prompts.
     """
     check_paired(scores)
+    every = {
+        (name, metric): score_matrix(scores, name, column)
+        for name in dict.fromkeys(name for pair in pairs for name in pair)
+        for metric, column in METRICS.items()
+    }
     rows = []
     for model, against in pairs:
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
-                found = difference(scores, model, against, metric, bootstrap, benchmark=benchmark)
-                rows.append({**names, "metric": metric, **found})
+                a, b = (every[name, metric].only(benchmark) for name in (model, against))
+                rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
     families = [table["benchmark"] == MEAN, table["benchmark"] != MEAN]
@@ -113,17 +118,14 @@ def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def difference(
-    scores: pd.DataFrame,
-    model: str,
-    against: str,
-    metric: str,
-    bootstrap: Bootstrap,
-    *,
-    benchmark: str = MEAN,
+    scores: pd.DataFrame, model: str, against: str, metric: str, bootstrap: Bootstrap
 ) -> dict[str, object]:
     """Compare two models by one metric: the columns of `compare` from `n` to `verdict`."""
-    column = METRICS[metric]
-    a, b = (score_matrix(scores, name, column, benchmark=benchmark) for name in (model, against))
+    a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
+    return _difference(a, b, bootstrap)
+
+
+def _difference(a: ScoreMatrix, b: ScoreMatrix, bootstrap: Bootstrap) -> dict[str, object]:
     first, second = paired_values(a, b)
     found = paired_difference(
         first, second, a.strata,
@@ -132,12 +134,12 @@ def difference(
     return {
         "n": len(a.images),
         "seeds": found.seeds,
-        "difference": _percent(found.mean),
-        "low": _percent(found.low),
-        "high": _percent(found.high),
-        "better": _percent(found.better),
-        "worse": _percent(found.worse),
-        "tied": _percent(found.tied),
+        "difference": points(found.mean),
+        "low": points(found.low),
+        "high": points(found.high),
+        "better": percent(found.better),
+        "worse": percent(found.worse),
+        "tied": percent(found.tied),
         "p": round(found.p, DECIMALS),
         "verdict": found.verdict,
     }
@@ -155,12 +157,12 @@ def _row(
             dict(by_stratum(scored.values, scored.strata)),
             draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
         )  # fmt: skip
-        found[metric] = _percent(result.mean)
-        found[f"{metric}_low"] = _percent(max(0.0, result.low))
-        found[f"{metric}_high"] = _percent(min(1.0, result.high))
-    found["pooled_iou"] = _percent(_pooled(rows))
+        found[metric] = percent(result.mean)
+        found[f"{metric}_low"] = percent(result.low)
+        found[f"{metric}_high"] = percent(result.high)
+    found["pooled_iou"] = percent(_pooled(rows))
     covers = rows["boundary_covers"].astype(float).groupby(rows["benchmark"]).mean()
-    found["band_covers"] = _percent(float(covers.mean()))
+    found["band_covers"] = percent(float(covers.mean()))
     return found
 
 
@@ -182,7 +184,3 @@ def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd
     return summary.merge(
         named[["model", "benchmark", *columns]], on=["model", "benchmark"], how="left"
     )
-
-
-def _percent(share: float) -> float:
-    return round(100 * share, DECIMALS) + 0.0  # Adding zero turns -0.0 into 0.0.

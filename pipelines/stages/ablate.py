@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pasam.benchmarks.diagnostics import diagnose, write_diagnostics
+from pasam.benchmarks.diagnostics import diagnose
+from pasam.benchmarks.diagnostics_file import write_diagnostics
 from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
 from pasam.benchmarks.scores import write_scores
 from pasam.benchmarks.training_facts import write_facts

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 from pasam.benchmarks.cost import encoder_milliseconds, write_parameters, write_timing
+from pasam.benchmarks.diagnostics import diagnose
+from pasam.benchmarks.diagnostics_file import write_diagnostics
+from pasam.benchmarks.inner_maps import InnerMaps
 from pasam.benchmarks.predict import device_of
-from pasam.benchmarks.predictions import write_predictions
+from pasam.benchmarks.predictions import with_maps, write_predictions
 from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
 from pasam.benchmarks.scores import write_scores
+from pasam.benchmarks.witness import Witness
 from pasam.data.manifest import read_manifest
 from pasam.modeling.adapter_weights import build_trainable, load_adapter
 from pasam.modeling.build import load_base
@@ -18,9 +22,9 @@ from pipelines.stage_runner import run
 def evaluate(
     base: BaseParams, evaluate: EvaluateParams, variant: VariantParams, model: str,
     seed: int, benchmark: str, manifest: Path, store: Path, weights: Path, scores: Path,
-    predictions: Path, cost: Path, timing: Path,
+    predictions: Path, diagnostics: Path, cost: Path, timing: Path,
 ) -> None:  # fmt: skip
-    """Write one score row and one predicted mask per image of the benchmark."""
+    """Write a score, a predicted mask and what happened inside for each image of the benchmark."""
     checkpoint = Path(base.checkpoint)
     opened = open_store(store)
     opened.check_base(checkpoint)
@@ -29,12 +33,15 @@ def evaluate(
     segmenter.to(device_of(evaluate.accelerator))
     encoder_ms = encoder_milliseconds(segmenter.base, opened.images)
     rows = benchmark_rows(read_manifest(manifest), benchmark)
-    evaluated = evaluate_segmenter(
-        segmenter, opened, rows, model=model, seed=seed, batch_size=evaluate.batch_size,
-        boundary_share=evaluate.boundary_share,
-    )  # fmt: skip
+    with Witness(segmenter) as witness, InnerMaps(segmenter) as inner:
+        evaluated = evaluate_segmenter(
+            segmenter, opened, rows, model=model, seed=seed, batch_size=evaluate.batch_size,
+            boundary_share=evaluate.boundary_share,
+        )  # fmt: skip
+    inside = diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)
     write_scores(evaluated.scores, scores)
-    write_predictions(predictions, evaluated.predictions)
+    write_predictions(predictions, with_maps(evaluated.predictions, inner.seen))
+    write_diagnostics(inside, diagnostics)
     write_parameters(cost, model, segmenter)
     write_timing(timing, masks=len(rows), decoder_seconds=evaluated.seconds, encoder_ms=encoder_ms)
 

@@ -1,13 +1,19 @@
 """DVC stage `report`: the page, tables, figures and cards, from the score files."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+from pasam.benchmarks.diagnostics_file import read_diagnostics
+from pasam.benchmarks.instance_rows import read_instances, read_precisions
 from pasam.benchmarks.predictions import read_prediction
 from pasam.benchmarks.published import published_for, repeats_protocol
+from pasam.benchmarks.published_instances import published_instances
 from pasam.benchmarks.scores import clean_box_rows, read_scores
 from pasam.data.images import FOREGROUND, read_image, read_mask
 from pasam.data.manifest import read_manifest
 from pasam.params import (
+    AblationsParams,
     BaseParams,
     DataParams,
     EvaluateParams,
@@ -25,8 +31,9 @@ from pipelines.stage_runner import run
 
 def report(
     base: BaseParams, data: DataParams, train: TrainParams, models: ModelsParams,
-    evaluate: EvaluateParams, report: ReportParams, manifest: Path, scores: Path,
-    predictions: Path, adapters: Path, histories: Path, out: Path,
+    ablations: AblationsParams, evaluate: EvaluateParams, report: ReportParams, manifest: Path,
+    scores: Path, predictions: Path, diagnostics: Path, instances: Path, variants: Path,
+    adapters: Path, histories: Path, out: Path,
 ) -> None:  # fmt: skip
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
@@ -43,14 +50,36 @@ def report(
         histories={m: read_history(histories / f"{m}.jsonl") for m in evaluate.models},
         published=published_for(evaluate.benchmarks),
         comparable=repeats_protocol(base.size, evaluate.benchmarks),
+        published_instances=published_instances(),
         read_image=lambda name: read_image(Path(str(files.at[name, "image"]))),
         read_truth=lambda name: read_mask(Path(str(files.at[name, "mask"]))) > FOREGROUND,
         read_predicted=lambda model, benchmark, name: read_prediction(
             predictions / f"{model}-{benchmark}.npz", name
         ),
         parameters={m: trained_numbers(adapters / f"{m}.safetensors") for m in evaluate.models},
+        precisions=read_precisions(instances / "average_precision.parquet"),
+        instances=read_instances(instances / "instances.parquet"),
+        **_inside(diagnostics, variants, ablations),
     )  # fmt: skip
     publish(results, out)
+
+
+def _inside(diagnostics: Path, variants: Path, ablations: AblationsParams) -> dict[str, Any]:
+    """Read what happened inside the models, and the ablations of this run if it has any."""
+    named = [variants / name for name in ablations]
+    inside = [*sorted(diagnostics.glob("*.parquet"))]
+    inside += [path.with_name(f"{path.name}-diagnostics.parquet") for path in named]
+    return {
+        "diagnostics": read_diagnostics(*inside),
+        "ablations": read_scores(*(p.with_name(f"{p.name}.parquet") for p in named))
+        if named
+        else None,
+        "ablation_params": ablations,
+        "ablation_facts": {
+            path.name: json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
+            for path in named
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -1,17 +1,12 @@
-"""Diagnostics stand beside the masks that they belong to, and repeat to the byte."""
+"""Diagnostics stand beside the masks that they belong to."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from pasam.benchmarks.diagnostics import (
-    KEYS,
-    MEASURES,
-    diagnose,
-    read_diagnostics,
-    write_diagnostics,
-)
+from pasam.benchmarks.diagnostics import diagnose
+from pasam.benchmarks.diagnostics_file import KEYS, MEASURES
 from pasam.errors import DataError
 from pasam.training.embeddings import Store
 
@@ -49,30 +44,3 @@ def test_maps_are_judged_by_the_label_of_their_own_mask(store):
 def test_another_number_of_predictions_is_refused(store):
     with pytest.raises(DataError, match="1 predictions were watched, but 2 scored"):
         diagnose([score("a"), score("b")], [seen(1.0)], store, grid=4)
-
-
-def test_the_file_repeats_in_any_order_and_leaves_gaps_empty(store, tmp_path):
-    rows = diagnose([score("a"), score("b")], [seen(1.0), seen(2.0, True)], store, grid=4)
-    write_diagnostics(rows, tmp_path / "one.parquet")
-    write_diagnostics(rows[::-1], tmp_path / "other.parquet")
-    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()
-    frame = read_diagnostics(tmp_path / "one.parquet")
-    assert list(frame.columns) == [*KEYS, *MEASURES]
-    assert frame["coarse_iou"].isna().tolist() == [True, False]
-    assert frame["image_change"].isna().all()
-
-
-def test_several_files_become_one_table(store, tmp_path):
-    for model in ("one", "other"):
-        rows = diagnose([score("a", model)], [seen(1.0)], store, grid=4)
-        write_diagnostics(rows, tmp_path / f"{model}.parquet")
-    frame = read_diagnostics(tmp_path / "one.parquet", tmp_path / "other.parquet")
-    assert frame["model"].tolist() == ["one", "other"]
-
-
-def test_a_file_that_is_missing_or_of_other_columns_is_told(tmp_path):
-    with pytest.raises(DataError, match=r"absent\.parquet does not exist; run `dvc repro ablate`"):
-        read_diagnostics(tmp_path / "absent.parquet")
-    pd.DataFrame({"model": ["x"]}).to_parquet(tmp_path / "old.parquet")
-    with pytest.raises(DataError, match=r"has columns \['model'\], expected"):
-        read_diagnostics(tmp_path / "old.parquet")

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pasam.benchmarks.predictions import EXTRAS, Predicted, read_prediction, write_predictions
+from pasam.benchmarks.predictions import (
+    EXTRAS,
+    Predicted,
+    read_prediction,
+    with_maps,
+    write_predictions,
+)
 from pasam.errors import DataError
 
 SIDES = st.integers(1, 19)
@@ -66,3 +72,19 @@ def test_an_unknown_mask_is_named(tmp_path, full):
 def test_a_missing_file_is_named_with_the_stage_that_makes_it(tmp_path):
     with pytest.raises(DataError, match=r"none\.npz does not exist; run `dvc repro evaluate`"):
         read_prediction(tmp_path / "none.npz", "set/a")
+
+
+def test_inner_maps_come_back_under_their_names(tmp_path, full):
+    maps = {"coarse": np.ones((3, 3), np.float16), "attention": np.zeros((2, 2), np.float16)}
+    path = tmp_path / "masks.npz"
+    write_predictions(path, with_maps({"set/a": full, "set/ab": full}, [maps, {}]))
+    found = read_prediction(path, "set/a").maps
+    assert sorted(found) == ["attention", "coarse"]
+    assert np.array_equal(found["coarse"], maps["coarse"])
+    assert read_prediction(path, "set/ab").maps == {}
+
+
+def test_maps_of_other_predictions_are_refused(full):
+    assert with_maps({"a": full}, []) == {"a": full}  # a model that has none
+    with pytest.raises(DataError, match="2 sets of inner maps were taken of 1 predictions"):
+        with_maps({"a": full}, [{}, {}])

@@ -148,7 +148,8 @@ def test_a_stage_watches_every_section_that_it_reads(stage):
     sections, _ = sections_and_flags(stage)
     watched = {key.split(".")[0] for key in stage.params}
     read = {"models" if kind == "VariantParams" else name for name, kind in sections.items()}
-    assert watched - {"ablations"} == read
+    assert watched - {"ablations"} == read - {"ablations"}
+    assert read & {"ablations"} <= watched
 
 
 def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():

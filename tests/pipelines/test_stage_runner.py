@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from pasam.errors import DataError, TransientError
-from pasam.params import HqSamParams, ModelsParams, PaSamParams, TrainParams, VariantParams
+from pasam.params import (
+    AblationsParams,
+    HqSamParams,
+    ModelsParams,
+    PaSamParams,
+    TrainParams,
+    VariantParams,
+)
 from pipelines.stage_runner import run
 
 
@@ -61,6 +68,16 @@ def test_models_are_all_entries_by_their_names(params_file):
     run(stage, params_file)
     kinds = {name: type(variant) for name, variant in seen[0].items()}
     assert kinds.items() >= {"hq_sam": HqSamParams, "pa_sam": PaSamParams}.items()
+
+
+def test_ablations_are_what_each_variant_changes_as_it_stands(params_file):
+    seen = []
+
+    def stage(ablations: AblationsParams) -> None:
+        seen.append(ablations)
+
+    run(stage, params_file)
+    assert seen[0]["no_mining"] == {"of": "pa_sam", "change": {"mining": {"method": "none"}}}
 
 
 def test_a_tuple_takes_one_value_or_more(params_file):

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 
 from pasam.reporting.precision_tables import (
+    COCO_STYLE,
     box_difference,
     collection_grid,
+    published_precision_grid,
     set_collections,
     single_set_grid,
     single_sets,
@@ -69,6 +71,27 @@ def test_a_collection_has_a_column_per_set_and_the_mean_last(precisions):
     grid = collection_grid(precisions, "wild")
     assert grid.head == ("Model", "ants", "zebras", "Mean of 2", "Mean boundary AP")
     assert grid.rows[0] == ("SAM", "40.0", "40.0", "40.0", "40.0")
+
+
+def published(base="vit_l"):
+    row = {"benchmark": "coco", "model": "sam", "base": base, "ap": 48.5, "ap_boundary": 33.3}
+    return pd.DataFrame([row | {"ap_small": 34.1, "ap_medium": 53.1, "ap_large": 63.9}])
+
+
+def test_published_numbers_stand_alone_unless_the_run_scored_their_set_on_their_base(precisions):
+    grid = published_precision_grid(published(), precisions, COCO_STYLE, base="vit_l")
+    assert "not comparable" in grid.caption
+    assert grid.rows == (("SAM", "vit_l", "48.5", "34.1", "53.1", "63.9", "33.3"),)
+    assert published_precision_grid(None, precisions, COCO_STYLE, base="vit_l") is None
+
+
+def test_difference_is_given_where_it_did():
+    own = pd.DataFrame([precision("sam", "coco", "coco", "mask", 0.49)])
+    grid = published_precision_grid(published(), own, COCO_STYLE, base="vit_l")
+    assert "not comparable" not in grid.caption
+    assert grid.rows[0][-2:] == ("49.0", "+0.5")
+    other = published_precision_grid(published(), own, COCO_STYLE, base="vit_b")
+    assert "not comparable" in other.caption
 
 
 def test_masks_are_compared_on_the_boxes_that_meet_an_object(instances, bootstrap):

@@ -18,7 +18,7 @@ def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
 
 
 def test_one_benchmark_can_be_taken_alone(make_scores):
-    found = score_matrix(make_scores(n=3), "sam", "iou", benchmark="dis_like")
+    found = score_matrix(make_scores(n=3), "sam", "iou").only("dis_like")
     assert found.images == ["dis_like/0", "dis_like/1", "dis_like/2"]
     assert found.per_image.shape == (3,)
 

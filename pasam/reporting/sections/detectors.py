@@ -9,8 +9,11 @@ import pandas as pd
 from pasam.reporting.blocks import Absent, Block, Section, Table, Text
 from pasam.reporting.grid import Grid
 from pasam.reporting.precision_tables import (
+    COCO_STYLE,
+    SEGINW_STYLE,
     box_difference,
     collection_grid,
+    published_precision_grid,
     set_collections,
     single_set_grid,
     single_sets,
@@ -30,7 +33,7 @@ def coco_section(results: Results) -> Section:
             "Every box of a detector becomes a mask; boxes may be off, missing or false, and their "
             "scores decide the order."
         ),
-        blocks=tuple(_blocks(results, single_sets, single_set_grid, "COCO-style")),
+        blocks=tuple(_blocks(results, single_sets, single_set_grid, COCO_STYLE)),
     )
 
 
@@ -40,7 +43,7 @@ def open_set_section(results: Results) -> Section:
         key="table-3",
         title="Table 3: SegInW-style open set",
         lead="Many small sets, each with boxes found by phrase; every set counts alike.",
-        blocks=tuple(_blocks(results, set_collections, collection_grid, "SegInW-style")),
+        blocks=tuple(_blocks(results, set_collections, collection_grid, SEGINW_STYLE)),
     )
 
 
@@ -72,7 +75,10 @@ def _blocks(
     for benchmark in chosen:
         blocks.append(Table(grid=lay_out(results.precisions, benchmark)))
         blocks += [Text(words=words) for words in box_sentences(results, benchmark)]
-    return blocks
+    published = published_precision_grid(
+        results.published_instances, results.precisions, kind, base=results.base.size
+    )
+    return [*blocks, *([] if published is None else [Table(grid=published, folded=True)])]
 
 
 def box_sentences(results: Results, benchmark: str) -> list[str]:

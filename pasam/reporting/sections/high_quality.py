@@ -114,4 +114,4 @@ def _strips(results: Results) -> Strips:
         f"Paired differences in points, mean over benchmarks, {results.level} intervals; p after "
         "Holm's correction over these rows."
     )
-    return Strips(rows=tuple(rows), caption=caption)
+    return Strips(heading="Paired differences", rows=tuple(rows), caption=caption)

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.diagnostics import read_diagnostics
+from pasam.benchmarks.diagnostics_file import read_diagnostics
 from pasam.benchmarks.scores import read_scores
 
 KEYS = ["seed", "benchmark", "image_id", "prompt"]

@@ -4,11 +4,16 @@ import json
 
 import pandas as pd
 import pytest
+import yaml
 
 from pasam.benchmarks.scores import read_scores
 from pasam.data.images import read_image
 
 PICTURES = ("reports/figure1.png", "reports/scores.png", "reports/training.png")
+
+
+def world_ablations(world):
+    return yaml.safe_load(world.path("params.yaml").read_text())["ablations"]
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -57,9 +62,24 @@ def test_every_trained_model_has_a_card_that_counts_its_numbers(world):
 
 
 def test_what_was_not_measured_is_said_and_not_made_up(world):
+    page = world.path("reports/index.html").read_text()
+    assert "1 of 10 are answered" not in page
+    assert "Not in this run." in page  # the small world has no adapter of image features
+
+
+def test_the_report_holds_what_every_stage_made(world):
     report = json.loads(world.path("reports/report.json").read_text())
-    assert report["precisions"] is None
-    assert "Not in this run." in world.path("reports/index.html").read_text()
+    assert {row["benchmark"] for row in report["precisions"]} == {"coco_like", "seginw_like"}
+    assert {row["model"] for row in report["ablations"]} == set(world_ablations(world))
+    assert "robustness_box_jitter" in report["plots"]
+    tables = {path.stem for path in world.path("reports/tables").glob("*.tex")}
+    assert tables == {"table1", "differences", "table2", "table3", "table4"}
+
+
+def test_pictures_from_inside_the_adapter_are_on_the_page(world):
+    page = world.path("reports/index.html").read_text()
+    for name in ("Guiding embedding", "Attention of the mask token", "Refined", "Final"):
+        assert f'<span class="name">{name}</span>' in page
 
 
 @pytest.mark.parametrize("name", PICTURES)

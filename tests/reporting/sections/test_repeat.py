@@ -5,6 +5,6 @@ from pasam.reporting.sections.repeat import repeat_section
 
 def test_seeds_and_commands_are_told(results):
     section = repeat_section(results)
-    assert "training seed 42" in section.lead
+    assert "Seeds: training 42" in section.lead
     assert any(line.startswith("dvc repro") for line in section.blocks[0].lines)
     assert any(line.startswith("dvc metrics diff") for line in section.blocks[0].lines)

@@ -1,0 +1,29 @@
+"""Tests of question 5."""
+
+from made_up_run import made_up_ablations, made_up_diagnostics
+
+from pasam.reporting.questions.mining import answer, curves
+
+
+def test_without_variants_the_spread_alone_is_told(results, make_results):
+    assert answer(results).sentence == "This run does not answer it."
+    found = answer(make_results(diagnostics=made_up_diagnostics(point_spread=0.33)))
+    assert "PA-SAM: 33 % (33 to 33) of the image's side apart" in found.sentence
+    assert not found.answered
+
+
+def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results):
+    changes = made_up_ablations(mining_random=-0.1)
+    found = answer(make_results(diagnostics=made_up_diagnostics(), **changes))
+    assert found.answered
+    assert "random points" in found.sentence.split("loses")[0]
+    assert "random points: 20 % (20 to 20) of the image's side apart" in found.sentence
+    assert "loses" not in answer(make_results(**made_up_ablations())).sentence
+
+
+def test_numbers_become_curves_through_pa_sams_own_choice(make_results):
+    charts = curves(make_results(**made_up_ablations()))
+    assert [panel.heading for panel in charts.panels] == ["Number of points"]
+    svg = charts.panels[0].svg
+    assert ">4</text>" in svg
+    assert ">8</text>" in svg
