@@ -12,6 +12,13 @@ from typing import Any
 import yaml
 from small_world import SmallWorld
 
+KEPT = (
+    "prepare", "validate", "pretrain", "embed@val", "train@hq_sam", "train@pa_sam",
+    "evaluate@hq_sam-dis_like", "evaluate@hq_sam-thin_like", "evaluate@pa_sam-dis_like",
+    "evaluate@pa_sam-thin_like", "report",
+)  # fmt: skip
+"""Stages in the lock: enough to show everything."""
+
 IGNORED = ("/data/", "/mlruns/", "/.dvc/")
 
 
@@ -29,7 +36,7 @@ def write_lock(world: SmallWorld) -> None:
                 k for dep in stage.deps if isinstance(dep, ParamsDependency) for k in dep.params
             ]
             outs = [out.def_path for out in stage.outs]
-            if all(world.path(out).exists() for out in outs):
+            if stage.name in KEPT and all(world.path(out).exists() for out in outs):
                 entries[stage.name] = {
                     "cmd": stage.cmd,
                     "deps": [_entry(world, dep.def_path) for dep in plain],

@@ -12,7 +12,7 @@ import typer
 from pasam.errors import RegistryError
 
 if TYPE_CHECKING:
-    from pasam.registry.promotion import Outcome
+    from pasam.registry.by_hand import Outcome
     from pasam.registry.versions import Version
 
 registry_app = typer.Typer(
@@ -105,11 +105,13 @@ def registry_promote(
 
     Example: pasam registry promote --allow-local
     """
-    from pasam.registry.promotion import promote, promote_version
-
     if which is None:
+        from pasam.registry.promotion import promote
+
         outcome = promote(project, allow_local=allow_local, why=why)
     else:
+        from pasam.registry.by_hand import promote_version
+
         outcome = promote_version(project, which, why=_reason(why))
     typer.echo(json.dumps(_words(outcome), indent=2) if as_json else _told(outcome))
     if outcome.verdict is not None and not outcome.verdict.accepted:
@@ -122,7 +124,7 @@ def registry_reject(which: Which, why: Why, project: Root = Path()) -> None:
 
     Example: pasam registry reject 3 --why "halos round hair"
     """
-    from pasam.registry.promotion import reject
+    from pasam.registry.by_hand import reject
 
     version = reject(project, which, why=_reason(why))
     typer.echo(f"version {version.number} is rejected: {why}")
@@ -134,7 +136,7 @@ def registry_rollback(why: Why, as_json: AsJson = False, project: Root = Path())
 
     Example: pasam registry rollback --why "worse on last week's photographs"
     """
-    from pasam.registry.promotion import rollback
+    from pasam.registry.by_hand import rollback
 
     move = rollback(project, why=_reason(why))
     text = f"version {move.to} is champion again; version {move.champion} is rolled back: {why}"

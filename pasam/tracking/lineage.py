@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from pasam.data.manifest import read_manifest
 from pasam.tracking.dvc_lock import DvcLock, StageRecord
 from pasam.tracking.git_state import GitState
+from pasam.validation.verdict import read_verdict
 
 MANIFEST = "manifest.parquet"
 WEIGHTS = ".safetensors"
@@ -74,13 +74,16 @@ def stage_lineage(stage: StageRecord) -> dict[str, str]:
 
 
 def validation_verdict(project: Path, lock: DvcLock) -> str:
-    """What the validation of the data said: `passed`, `failed`, or `not validated`."""
+    """What the validation of this very data said: `passed`, `failed`, or `not validated`."""
     found = next((entry for _, entry in lock.makers(VERDICT)), None)
-    path = project / found.path if found else None
-    if path is None or not path.is_file():
+    manifest = next((entry for _, entry in lock.makers(MANIFEST)), None)
+    if found is None or manifest is None or not (project / found.path).is_file():
         return "not validated"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return "passed" if _passed(content) else "failed"
+    verdict = read_verdict(project / found.path)
+    place = project / manifest.path
+    if not place.is_file() or _sha256(place) != verdict.manifest_sha256:
+        return "not validated"  # it speaks of other data
+    return "passed" if verdict.passed else "failed"
 
 
 def evaluation_set(project: Path, lock: DvcLock) -> str:
@@ -131,15 +134,6 @@ def _benchmarks(lock: DvcLock) -> list[str]:
     for stage in lock.stages.values():
         names.update(section(stage, "evaluate").get("benchmarks", []))
     return sorted(names)
-
-
-def _passed(content: Any) -> bool:
-    if not isinstance(content, dict):
-        return False
-    for key in ("passed", "success", "accepted", "ok"):
-        if key in content:
-            return content[key] is True
-    return content.get("verdict", content.get("status")) in {"passed", "pass", "accepted", "ok"}
 
 
 def _md5_of(lock: DvcLock, suffix: str) -> str:

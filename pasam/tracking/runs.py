@@ -30,6 +30,7 @@ from pasam.tracking.lineage import (
     project_lineage,
     stage_lineage,
 )
+from pasam.tracking.live_curves import LIVE, STAGE
 from pasam.tracking.store import Store, open_store, translated
 
 if TYPE_CHECKING:
@@ -153,7 +154,14 @@ class _Recorder:
         self._log_data_sets(run_id, stage)
         client.set_terminated(run_id, "FINISHED")
         client.set_tag(run_id, RECORDED, COMPLETE)
+        self._remove_live(stage)
         return run
+
+    def _remove_live(self, stage: StageRecord) -> None:
+        """Remove the runs that showed this stage while it trained: the record holds it all."""
+        query = f"tags.`{KIND}` = '{LIVE}' AND tags.`{STAGE}` = '{stage.name}'"
+        for run in self.store.client.search_runs([self.store.experiment_id], query):
+            self.store.client.delete_run(run.info.run_id)
 
     def _log_numbers(self, run_id: str, moment: int, stage: StageRecord) -> None:
         from mlflow.entities import Metric, Param

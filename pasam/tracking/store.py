@@ -145,6 +145,8 @@ def _is_backend_fault(error: Exception) -> bool:
 def _cause(error: Exception) -> str:
     """The part of a message that a person needs: its first line, without SQL."""
     text = str(error).strip() or type(error).__name__
+    if "Max retries exceeded" in text:
+        return "nothing answers there"
     return text.splitlines()[0][:200].rstrip(" .:")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+Echo = Callable[[Mapping[str, float]], None]
+"""Somebody who wants to hear every row too, and returns at once."""
 
 
 class JsonlSink:
@@ -15,21 +18,26 @@ class JsonlSink:
 
     Args:
         path: The file; its folder is made if need be.
+        echo: Hears every row, restored ones too.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, echo: Echo | None = None) -> None:
         self.path = path
+        self.echo = echo
         self.rows: list[dict[str, float]] = []
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row and write the file."""
         self.rows.append({key: float(f"{value:.7g}") for key, value in row.items()})
         self.write()
+        self._tell(self.rows[-1])
 
     def restore(self, rows: list[dict[str, float]]) -> None:
         """Take over the rows of an interrupted run."""
         self.rows = [dict(row) for row in rows]
         self.write()
+        for row in self.rows:
+            self._tell(row)
 
     def write(self) -> None:
         """Replace the file by the rows so far."""
@@ -38,3 +46,7 @@ class JsonlSink:
         draft = self.path.with_name(self.path.name + ".part")
         draft.write_text(lines, encoding="utf-8")
         draft.replace(self.path)
+
+    def _tell(self, row: Mapping[str, float]) -> None:
+        if self.echo is not None:
+            self.echo(row)

@@ -19,7 +19,7 @@ from pasam.training.epochs import batches_by_epoch
 from pasam.training.fit import fit, launch
 from pasam.training.resume import Checkpointer, state_key
 from pasam.training.samples import Sampling
-from pasam.training.sink import JsonlSink
+from pasam.training.sink import Echo, JsonlSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def train_variant(
     store: Path,
     resume: Path,
     history: Path,
+    echo: Echo | None = None,
 ) -> Trained:
     """Train one model; go on where an interrupted run of the same training stopped.
 
@@ -61,6 +62,7 @@ def train_variant(
         store: Packed embeddings of the `train` split.
         resume: Folder of interrupted trainings.
         history: JSON lines that receive the means of every epoch.
+        echo: Hears these means too, as they come.
     """
     frame = read_manifest(manifest)
     params = [dataclasses.asdict(part) for part in (embed, train, variant)]
@@ -81,6 +83,6 @@ def train_variant(
         embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
     )
     before = digest(frozen_tensors(segmenter))
-    sink = JsonlSink(history)
+    sink = JsonlSink(history, echo=echo)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
     return Trained(segmenter, origin, before, checkpointer, fabric.is_global_zero)

@@ -11,7 +11,7 @@ from pipelines.flows.notify import tell
 from pipelines.flows.workspace import dvc
 
 if TYPE_CHECKING:
-    from pasam.registry.promotion import Outcome as Promotion
+    from pasam.registry.by_hand import Outcome as Promotion
 
 
 @task("register, judge, promote", delays=(30, 300), timeout=3 * 3600)
@@ -26,7 +26,7 @@ def consider(allow_local: bool, why: str = "") -> Outcome:
 @task("promote version {version}", delays=(30, 300), timeout=3600)
 def promote_judged(version: str, why: str) -> Outcome:
     """Promote a version that the gate has accepted before."""
-    from pasam.registry.promotion import promote_version
+    from pasam.registry.by_hand import promote_version
 
     return shown(promote_version(Path(), version, why=why))
 

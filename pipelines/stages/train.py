@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pasam.modeling.adapter_weights import reload_parity, write_adapter
 from pasam.params import BaseParams, EmbedParams, TrainParams, VariantParams
+from pasam.tracking.live_curves import live_curves
 from pasam.training.variant_training import train_variant
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
@@ -16,10 +17,11 @@ def train(
 ) -> None:  # fmt: skip
     """Write the trained tensors of one model and the history of its training."""
     require_passed(verdict, manifest)
-    trained = train_variant(
-        base, embed, train, variant,
-        name=model, manifest=manifest, store=store, resume=resume, history=history,
-    )  # fmt: skip
+    with live_curves(f"train@{model}") as curves:
+        trained = train_variant(
+            base, embed, train, variant, name=model, manifest=manifest, store=store,
+            resume=resume, history=history, echo=curves.append,
+        )  # fmt: skip
     if trained.writes:
         segmenter = trained.segmenter
         write_adapter(weights, segmenter.decoder, variant=variant, base=trained.base)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pasam.cli import app
 from pasam.registry import promotion
-from pasam.registry.promotion import Outcome
+from pasam.registry.by_hand import Outcome
 from pasam.registry.verdict import REJECT, Check, Verdict
 from pasam.registry.versions import Version
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tracked_world import KEPT
 from typer.testing import CliRunner
 
 from pasam.cli import app
@@ -16,7 +17,7 @@ def pasam(*arguments):
 def test_results_are_recorded_once_and_shown(tracked):
     first = pasam("track", "sync")
     assert first.exit_code == 0, first.output
-    assert first.output.startswith(f"{len(tracked.stages)} recorded now, 0 before, in sqlite:///")
+    assert first.output.startswith(f"{len(KEPT)} recorded now, 0 before, in sqlite:///")
     again = json.loads(pasam("track", "sync", "--json").output)
     assert again["new"] == []
     assert "not recorded" not in pasam("track", "show").output

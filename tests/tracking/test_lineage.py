@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-import pytest
+import dataclasses
 
 from pasam.data.manifest import read_manifest, write_manifest
 from pasam.tracking.dvc_lock import parse_lock, read_lock
@@ -17,6 +15,7 @@ from pasam.tracking.lineage import (
     stage_lineage,
     validation_verdict,
 )
+from pasam.validation.verdict import read_verdict, write_verdict
 
 GIT = GitState(commit="c0ffee", dirty=False, pushed=True)
 EVALUATE = """\
@@ -44,7 +43,7 @@ def test_the_evaluator_is_its_code_and_its_settings():
     assert len({evaluator(), evaluator(code="bb"), evaluator(share="0.03")}) == 3
 
 
-def test_every_tag_is_a_filled_text(world, mlflow_tables, tracked):
+def test_every_tag_is_a_filled_text(tracked):
     tags = project_lineage(tracked.folder, read_lock(tracked.folder), GIT, flow_run=None)
     assert all(isinstance(value, str) and value for value in tags.values())
     assert "unknown" not in tags.values()
@@ -65,22 +64,17 @@ def test_the_evaluation_set_depends_on_contents_and_not_on_order_or_paths(tracke
     assert evaluation_set(tracked.folder, lock) != before
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ({"passed": True}, "passed"),
-        ({"success": False}, "failed"),
-        ({"verdict": "passed"}, "passed"),
-        ({"verdict": "error"}, "failed"),
-        ([], "failed"),
-        ({}, "failed"),
-    ],
-)
-def test_the_validation_is_believed_only_when_it_says_so(content, said, tmp_path):
-    lock = lock_of("stages: {validate: {cmd: c, outs: [{path: verdict.json, md5: a}]}}")
-    assert validation_verdict(tmp_path, lock) == "not validated"
-    (tmp_path / "verdict.json").write_text(json.dumps(content))
-    assert validation_verdict(tmp_path, lock) == said
+def test_the_validation_is_believed_only_of_the_data_that_it_saw(tracked):
+    lock = read_lock(tracked.folder)
+    assert validation_verdict(tracked.folder, lock) == "passed"
+    path = tracked.path("reports/validation/verdict.json")
+    verdict = read_verdict(path)
+    write_verdict(path, dataclasses.replace(verdict, passed=False))
+    assert validation_verdict(tracked.folder, lock) == "failed"
+    write_verdict(path, dataclasses.replace(verdict, manifest_sha256="0" * 64))
+    assert validation_verdict(tracked.folder, lock) == "not validated"
+    path.unlink()
+    assert validation_verdict(tracked.folder, lock) == "not validated"
 
 
 def test_a_stage_names_the_weights_that_it_made_or_used(tracked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tracked_world import commit, git, write_lock
+from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
 from pasam.tracking.runs import sync
@@ -19,7 +19,7 @@ def run_of(project, stage):
 
 def test_every_stage_of_the_lock_becomes_one_run_and_a_second_call_adds_nothing(tracked):
     first = sync(tracked.folder)
-    assert set(first.new) == set(first.runs) == set(tracked.stages)
+    assert set(first.new) == set(first.runs) == set(KEPT)
     second = sync(tracked.folder)
     assert second.new == ()
     assert second.runs == first.runs
@@ -109,9 +109,9 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
     assert "pasam track sync" in str(caught.value)
     second = sync(tracked.folder)
     assert calls[-1] in second.runs.values()
-    assert set(second.runs) == set(tracked.stages)
+    assert set(second.runs) == set(KEPT)
     store = open_store(tracked.folder)
-    assert len(store.client.search_runs([store.experiment_id])) == len(tracked.stages) + 1
+    assert len(store.client.search_runs([store.experiment_id])) == len(KEPT) + 1
 
 
 def test_results_that_are_committed_later_take_over_the_commit(tracked):
@@ -121,6 +121,16 @@ def test_results_that_are_committed_later_take_over_the_commit(tracked):
     head = git(tracked.folder, "rev-parse", "HEAD").strip()
     tags = run_of(tracked.folder, "train@pa_sam").data.tags
     assert (tags["git.dirty"], tags["git.commit"]) == ("false", head)
+
+
+def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):
+    store = open_store(tracked.folder)
+    tags = {"pasam.kind": "live", "dvc.stage": "train@pa_sam"}
+    live = store.client.create_run(store.experiment_id, tags=tags)
+    other = store.client.create_run(store.experiment_id, tags={**tags, "dvc.stage": "train@x"})
+    sync(tracked.folder)
+    assert store.client.get_run(live.info.run_id).info.lifecycle_stage == "deleted"
+    assert store.client.get_run(other.info.run_id).info.lifecycle_stage == "active"
 
 
 def test_without_a_lock_the_message_says_what_to_run(in_empty_folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.registry.promotion import Outcome as Promotion
+from pasam.registry.by_hand import Outcome as Promotion
 from pasam.registry.verdict import PROMOTE, REJECT, Check, Verdict
 from pipelines.flows import promote as flow
 from pipelines.flows.engine import Outcome

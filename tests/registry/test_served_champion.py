@@ -1,0 +1,133 @@
+"""The champion, served by MLflow's own command, answers a client as the library does."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from pasam.metrics.run_lengths import decode
+from pasam.modeling.adapter_weights import build_trainable, write_adapter
+from pasam.modeling.build import load_base
+from pasam.modeling.checkpoint import file_digest
+from pasam.params_file import load_variant
+from pasam.registry.candidate import find_candidate
+from pasam.registry.download import fetch, predictor_of
+from pasam.registry.register import register
+from pasam.registry.versions import open_registry
+
+BOX = [90.0, 20.0, 300.0, 400.0]
+
+
+@pytest.fixture
+def champion(tracked, root, tmp_path, monkeypatch):
+    """A registry whose champion is an untrained adapter on the repository's own base."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tracked.folder)
+    base = root / "data" / "base" / "vit_tiny.safetensors"
+    variant = load_variant("pa_sam", root / "params" / "default.yaml")
+    torch.manual_seed(0)
+    segmenter = build_trainable(load_base("vit_tiny", base), variant)
+    adapter = tmp_path / "adapter.safetensors"
+    write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
+    small = find_candidate(tracked.folder, "pa_sam")
+    real = dataclasses.replace(
+        small, adapter=adapter, base=base, variant=dataclasses.asdict(variant)
+    )
+    registry = open_registry(tracked.folder)
+    run = registry.client.create_run(registry.store.experiment_id)
+    version = register(registry, real, run_id=run.info.run_id)
+    registry.point("champion", version.number)
+    return registry
+
+
+@pytest.fixture
+def address(champion):
+    """Where the champion is served; the server ends with the test."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/pasam@champion",
+        "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": champion.store.tracking_uri}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"  # noqa: PTH120
+    server = subprocess.Popen(
+        command, env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{url}/ping").close()
+                break
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.5)
+        yield f"{url}/invocations"
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+
+
+def post(url, body):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.mark.slow
+def test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence(
+    address, champion, tmp_path
+):
+    photograph = np.ascontiguousarray(data.astronaut())
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, format="PNG")
+    image = base64.b64encode(buffer.getvalue()).decode()
+    row = {"image": image, "prompts": json.dumps({"box": BOX})}
+
+    status, words = post(address, {"dataframe_records": [row]})
+    assert status == 200
+    found = json.loads(words["predictions"][0]["result"])[0]
+    model = predictor_of(fetch(champion, champion.version("champion"), tmp_path / "model"))
+    model.set_image(photograph)
+    masks, scores, _ = model.predict(box=BOX, multimask_output=False)
+    assert (decode(found["masks"][0]) == masks[0]).all()
+    assert found["scores"] == pytest.approx(scores.tolist(), abs=1e-6)
+
+    bad = [
+        b"{{{", b"", [1, 2], {"foo": 1}, {"dataframe_records": 5}, {"dataframe_records": []},
+        {"dataframe_records": [{"image": image}]},
+        {"dataframe_records": [{**row, "prompts": "{}"}]},
+        {"dataframe_records": [{**row, "prompts": '{"box": [0, 0, 9999, 5]}'}]},
+        {"dataframe_records": [{**row, "image": image[:2000]}]},
+        {"dataframe_records": [{**row, "image": None, "path": "/nowhere.png"}]},
+        {"dataframe_records": [row], "params": {"format": "gif"}},
+    ]  # fmt: skip
+    for body in bad:
+        status, words = post(address, body)
+        assert 400 <= status < 500, body
+        assert words["message"]
+        assert "Traceback" not in json.dumps(words)
+    assert post(address, {"dataframe_records": [row]})[0] == 200

@@ -1,0 +1,86 @@
+"""Live curves reach a server that answers, and no other ever delays or fails a training."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+
+import pytest
+
+from pasam.tracking import live_curves as module
+from pasam.tracking.live_curves import LiveCurves, live_curves
+
+ROWS = [{"epoch": 0.0, "loss": 0.5}, {"epoch": 1.0, "loss": 0.25}]
+
+
+class Server:
+    """A client that remembers, waits for a gate, or fails at a row."""
+
+    def __init__(self, *, fails_at=None, gate=None):
+        self.seen, self.ended = [], []
+        self.fails_at, self.gate = fails_at, gate
+
+    def log_metric(self, run_id, name, value, step):
+        if self.gate is not None:
+            self.gate.wait(10)
+        if step == self.fails_at:
+            raise OSError("the server went away\nwith details")
+        self.seen.append((run_id, name, value, step))
+
+    def set_terminated(self, run_id):
+        self.ended.append(run_id)
+
+
+def send(monkeypatch, server):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    monkeypatch.setattr(LiveCurves, "_start", lambda self: (server, "r1"))
+    with live_curves("train@pa_sam") as curves:
+        for row in ROWS:
+            curves.append(row)
+
+
+def test_rows_arrive_in_order_with_their_epoch(monkeypatch):
+    server = Server()
+    send(monkeypatch, server)
+    assert server.seen == [("r1", "loss", 0.5, 0), ("r1", "loss", 0.25, 1)]
+    assert server.ended == ["r1"]
+
+
+@pytest.mark.parametrize("address", ["", "sqlite:////a/b.db"])
+def test_without_a_server_no_thread_is_started(address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    before = threading.active_count()
+    with live_curves("train@pa_sam") as curves:
+        curves.append(ROWS[0])
+        assert threading.active_count() == before
+
+
+def test_a_server_that_is_gone_costs_one_line_and_no_time(monkeypatch, caplog):
+    with socket.socket() as taken:  # bound, never listening
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with caplog.at_level(logging.WARNING), live_curves("train@pa_sam") as curves:
+            for row in ROWS:
+                curves.append(row)
+    assert [r.message.partition(":")[0] for r in caplog.records] == [
+        "No live curves at the MLflow server"
+    ]
+
+
+def test_a_server_that_fails_in_the_middle_fails_nothing_else(monkeypatch, caplog):
+    server = Server(fails_at=1)
+    with caplog.at_level(logging.WARNING):
+        send(monkeypatch, server)
+    assert server.seen == [("r1", "loss", 0.5, 0)]
+    assert caplog.messages == ["No live curves at the MLflow server: the server went away"]
+
+
+def test_a_server_that_hangs_is_left_behind(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    gate = threading.Event()
+    start = time.monotonic()
+    send(monkeypatch, Server(gate=gate))
+    assert time.monotonic() - start < 5
+    gate.set()
