@@ -7,7 +7,14 @@ from collections.abc import Iterable
 MEAN = "mean"
 """Name of the row that averages over benchmarks."""
 
-LABELS = {"oracle": "Oracle", "sam": "SAM", "hq_sam": "HQ-SAM", "pa_sam": "PA-SAM"}
+LABELS = {
+    "oracle": "Oracle",
+    "sam": "SAM",
+    "hq_sam": "HQ-SAM",
+    "image_adapter": "Image adapter",
+    "pa_sam": "PA-SAM",
+    "pa_sam_plus": "PA-SAM+",
+}
 ROW_LABELS = {"oracle": "Oracle (ceiling of the mask resolution)", "sam": "SAM (base)"}
 
 FAMILY_ORDER = ("dis_like", "coift_like", "hrsod_like", "thin_like")
@@ -24,7 +31,7 @@ def row_label(model: str) -> str:
 
 
 def ordered_models(models: Iterable[str]) -> list[str]:
-    """Order models: oracle, SAM, HQ-SAM, PA-SAM, then all others by name."""
+    """Order models: ceiling, base and rivals first, PA-SAM and PA-SAM+, then all others by name."""
     return _ordered(models, tuple(LABELS))
 
 

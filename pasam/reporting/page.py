@@ -40,6 +40,7 @@ def render_page(
         loader=PackageLoader("pasam.reporting", _TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -54,3 +55,10 @@ def render_page(
         style=Markup(style), script=Markup(script),
     )  # fmt: skip
     return page + "\n"
+
+
+def _unbroken(value: object) -> object:
+    """Keep a number and its per cent sign on one line."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return value.replace(" %", "\N{NO-BREAK SPACE}%")
+    return value

@@ -20,8 +20,14 @@ NEGATIVE_POINT = "#D55E00"
 UNCERTAINTY_MAP = "magma"
 """Matplotlib colour map of the uncertainty; its lightness grows evenly."""
 
-MODELS = {"oracle": "#8C929B", "sam": "#E69F00", "hq_sam": "#0072B2", "pa_sam": "#009E73"}
-OTHERS = ("#CC79A7", "#56B4E9", "#D55E00", "#000000")
+MODELS = {
+    "oracle": "#8C929B",
+    "sam": "#E69F00",
+    "hq_sam": "#0072B2",
+    "pa_sam": "#009E73",
+    "pa_sam_plus": "#CC79A7",
+}
+OTHERS = ("#56B4E9", "#D55E00", "#000000")
 """Models without a colour of their own take these in turn."""
 
 PAGE_MODELS = {
@@ -29,10 +35,11 @@ PAGE_MODELS = {
     "sam": ("#B06F00", "#F0A93A"),
     "hq_sam": ("#0067A3", "#5AB4EC"),
     "pa_sam": ("#007A59", "#3ECFA0"),
+    "pa_sam_plus": ("#A8497F", "#E08FBF"),
 }
 """The same hues on the page, on light and on dark ground, each with a contrast of 3:1 or more."""
 PAGE_OTHERS = (
-    ("#A8497F", "#E08FBF"), ("#B34700", "#FF9257"), ("#2F7FB3", "#7CC4F0"), ("#6A5A00", "#D9C93A"),
+    ("#5B5FC7", "#A9ACF5"), ("#B34700", "#FF9257"), ("#2F7FB3", "#7CC4F0"), ("#6A5A00", "#D9C93A"),
 )  # fmt: skip
 """Series of the page that are no model of Table 1, on light and on dark ground."""
 

@@ -109,11 +109,18 @@ def adjust(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 
 
 def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
-    """List a report's comparisons: the three known models among each other, the rest with SAM."""
+    """List a report's comparisons: the known models among each other, the rest with SAM."""
     found = set(models)
-    known = [("pa_sam", "sam"), ("hq_sam", "sam"), ("pa_sam", "hq_sam")]
+    known = [
+        ("pa_sam", "sam"),
+        ("hq_sam", "sam"),
+        ("pa_sam", "hq_sam"),
+        ("pa_sam_plus", "pa_sam"),
+        ("pa_sam_plus", "hq_sam"),
+    ]
     pairs = [pair for pair in known if found.issuperset(pair)]
-    others = [m for m in ordered_models(found) if m not in {"oracle", "sam", "hq_sam", "pa_sam"}]
+    compared = {"oracle", "sam", *(model for pair in known for model in pair)}
+    others = [model for model in ordered_models(found) if model not in compared]
     return pairs + [(model, "sam") for model in others if "sam" in found]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from pasam.reporting.grid import Grid
@@ -110,6 +113,12 @@ def covered(seeds: int) -> str:
     if seeds == 1:
         return "They cover the choice of test images only, not the seed of training."
     return f"They cover the choice of test images and of {seeds} seeds of training."
+
+
+def verdict_text(row: Mapping[Any, Any]) -> str:
+    """Write a comparison's verdict with the p-value behind it."""
+    p = p_text(row["p_holm"])
+    return f"{row['verdict']}, p {'' if p.startswith('<') else '= '}{p}"
 
 
 def p_text(p: float) -> str:

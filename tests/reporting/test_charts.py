@@ -28,7 +28,7 @@ def test_every_model_shows_in_its_colour_and_the_bytes_repeat(scores, bootstrap,
     for name in ("a.png", "b.png"):
         score_chart(summary, tmp_path / name, title="Generated data", confidence=0.95)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert all(pixels_of(tmp_path / "a.png", MODELS[model]) > 100 for model in MODELS)
+    assert all(pixels_of(tmp_path / "a.png", MODELS[model]) > 100 for model in set(scores["model"]))
 
 
 def test_a_single_unknown_model_on_one_benchmark_can_be_charted(make_scores, bootstrap, tmp_path):

@@ -8,6 +8,11 @@ def test_models_come_oracle_first_and_strangers_last_by_name():
     assert found == ["oracle", "sam", "hq_sam", "pa_sam", "alpha", "zeta"]
 
 
+def test_the_best_combination_stands_behind_pa_sam_and_has_a_name():
+    assert ordered_models(["pa_sam_plus", "pa_sam"]) == ["pa_sam", "pa_sam_plus"]
+    assert label("pa_sam_plus") == "PA-SAM+"
+
+
 def test_benchmarks_come_in_the_usual_order_and_strangers_by_name():
     found = ordered_benchmarks(["roots", "thin_like", "dis_like", "horses"])
     assert found == ["dis_like", "thin_like", "horses", "roots"]

@@ -119,6 +119,12 @@ def test_a_name_with_brackets_is_shown_and_not_obeyed():
     assert "x &amp; y" in html
 
 
+def test_a_number_is_never_torn_from_its_per_cent_sign():
+    section = Section(key="a", title="A", lead="95 % of it", blocks=())
+    html = render_page(title="t", setting="s", sections=[section], answers=[])
+    assert "95\N{NO-BREAK SPACE}% of it" in html
+
+
 def test_what_is_absent_says_how_to_make_it():
     block = Absent(what="No curve.", command="dvc repro robustness")
     section = Section(key="a", title="A", lead="l", blocks=(block,))

@@ -134,6 +134,7 @@ def test_the_known_models_are_compared_and_any_other_with_sam():
         ("mine", "sam"),
     ]
     assert default_pairs(["pa_sam", "oracle"]) == []
+    assert default_pairs(["pa_sam", "pa_sam_plus"]) == [("pa_sam_plus", "pa_sam")]
 
 
 def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):

@@ -3,7 +3,15 @@
 import pytest
 
 from pasam.reporting.summary import compare, summarise
-from pasam.reporting.table1 import covered, details, overview, p_text, pairs, table_notes
+from pasam.reporting.table1 import (
+    covered,
+    details,
+    overview,
+    p_text,
+    pairs,
+    table_notes,
+    verdict_text,
+)
 
 
 def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, bootstrap):
@@ -40,3 +48,9 @@ def test_notes_say_equal_to_nobody(scores, bootstrap):
 @pytest.mark.parametrize(("p", "text"), [(0.0001, "<0.001"), (0.0123, "0.012"), (1.0, "1.000")])
 def test_a_p_value_has_three_decimals(p, text):
     assert p_text(p) == text
+
+
+def test_a_verdict_comes_with_its_p_value():
+    row = {"verdict": "gain shown", "p_holm": 0.0001}
+    assert verdict_text(row) == "gain shown, p <0.001"
+    assert verdict_text({**row, "p_holm": 0.02}) == "gain shown, p = 0.020"

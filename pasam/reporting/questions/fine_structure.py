@@ -16,6 +16,7 @@ from pasam.reporting.questions.answer import Answer, Question
 from pasam.reporting.results import Results
 from pasam.reporting.svg.series import SHAPES, model_colour
 from pasam.reporting.svg.strips import strip, strip_scale
+from pasam.reporting.table1 import verdict_text
 from pasam.reporting.wording import signed, span
 
 QUESTION = Question(
@@ -61,7 +62,7 @@ def benchmark_strips(results: Results) -> Strips | None:
             ),
             strip=strip(scale, row["difference"], row["low"], row["high"], colour=colour),
             value=f"{signed(row['difference'])} ({span(row['low'], row['high'])})",
-            verdict=str(row["verdict"]),
+            verdict=verdict_text(row),
         )
         for row in chosen.to_dict("records")
     ]

@@ -71,7 +71,10 @@ def refined_sentence(results: Results) -> str:
         verdict = "better than" if change.low > 0 else "worse than"
     by = f"{signed(points(change.mean))} points of IoU"
     ends = f"{results.level} interval {span(points(change.low), points(change.high))}"
-    return f"The refined map alone is {verdict} the coarse one: {by} ({ends})."
+    return (
+        f"The refined map alone, which learns only where the uncertainty tells it to, is {verdict} "
+        f"the coarse one: {by} ({ends})."
+    )
 
 
 def best_sentence(results: Results) -> str:

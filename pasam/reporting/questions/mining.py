@@ -74,15 +74,15 @@ def spread_sentence(results: Results) -> str:
                 mean_inside(results, name, column) for column in ("point_spread", "points_right")
             )
             clauses.append(
-                f"{words}: {_whole(spread)} of the image's side apart, {_whole(right)} on the "
-                "right side of the outline"
+                f"{words}: {_per_cent(spread)} of the image's side apart, {_per_cent(right)} of "
+                "them of the right sign"
             )
     return f"Points that are chosen in prediction by {'; '.join(clauses)}." if clauses else ""
 
 
-def _whole(found: Interval) -> str:
-    ends = f"{percent(found.low):.0f} to {percent(found.high):.0f}"
-    return f"{percent(found.mean):.0f} % ({ends})"
+def _per_cent(found: Interval) -> str:
+    ends = f"{percent(found.low):.1f} to {percent(found.high):.1f}"
+    return f"{percent(found.mean):.1f} % ({ends})"
 
 
 def curves(results: Results) -> Charts | None:

@@ -67,4 +67,4 @@ def sizes_sentence(results: Results) -> str:
 
 def _percent(found: Interval) -> str:
     low, high = 100 * found.low, 100 * found.high
-    return f"{100 * found.mean:.0f} % ({low:.0f} to {high:.0f} %)"
+    return f"{100 * found.mean:.1f} % ({low:.1f} to {high:.1f} %)"

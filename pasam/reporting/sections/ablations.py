@@ -20,7 +20,7 @@ from pasam.reporting.questions.answer import ABLATION_COMMAND
 from pasam.reporting.results import Results
 from pasam.reporting.score_matrix import score_matrix
 from pasam.reporting.svg.strips import strip, strip_scale
-from pasam.reporting.table1 import p_text
+from pasam.reporting.table1 import p_text, verdict_text
 from pasam.reporting.wording import counted, signed, span
 
 NO_ABLATION = "No variant was trained in this run."
@@ -68,7 +68,7 @@ def variant_strips(results: Results, variants: Sequence[Ablation], heading: str)
                 note=variant.name,
                 strip=drawn,
                 value=f"{signed(row['difference'])} ({span(row['low'], row['high'])})",
-                verdict=f"{row['verdict']}, p = {p_text(row['p_holm'])}".replace("= <", "< "),
+                verdict=verdict_text(row),
             )
         )
     name = label(results.subject)

@@ -26,9 +26,9 @@ from pasam.reporting.table1 import (
     READING,
     details,
     overview,
-    p_text,
     pairs,
     table_notes,
+    verdict_text,
 )
 from pasam.reporting.wording import signed, span
 
@@ -106,7 +106,7 @@ def _strips(results: Results) -> Strips:
                 else "var(--other-0)",
             ),
             value=f"{signed(row['difference'])} ({span(row['low'], row['high'])})",
-            verdict=f"{row['verdict']}, p = {p_text(row['p_holm'])}".replace("= <", "< "),
+            verdict=verdict_text(row),
         )
         for row in table.to_dict("records")
     ]  # fmt: skip

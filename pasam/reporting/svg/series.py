@@ -11,7 +11,13 @@ from pasam.reporting.names import label
 from pasam.reporting.palette import MODELS
 from pasam.reporting.svg.markup import element, path
 
-SHAPES = {"oracle": "triangle", "sam": "square", "hq_sam": "diamond", "pa_sam": "circle"}
+SHAPES = {
+    "oracle": "triangle",
+    "sam": "square",
+    "hq_sam": "diamond",
+    "pa_sam": "circle",
+    "pa_sam_plus": "triangle",
+}
 _OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
 OTHER_COLOURS = 4
 """How many colours the page holds for series that are no model of Table 1."""

@@ -8,7 +8,7 @@ from pasam.reporting.questions.mining import answer, curves
 def test_without_variants_the_spread_alone_is_told(results, make_results):
     assert answer(results).sentence == "This run does not answer it."
     found = answer(make_results(diagnostics=made_up_diagnostics(point_spread=0.33)))
-    assert "PA-SAM: 33 % (33 to 33) of the image's side apart" in found.sentence
+    assert "PA-SAM: 33.0 %" in found.sentence
     assert not found.answered
 
 
@@ -17,7 +17,7 @@ def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results):
     found = answer(make_results(diagnostics=made_up_diagnostics(), **changes))
     assert found.answered
     assert "random points" in found.sentence.split("loses")[0]
-    assert "random points: 20 % (20 to 20) of the image's side apart" in found.sentence
+    assert "random points: 20." in found.sentence
     assert "loses" not in answer(make_results(**made_up_ablations())).sentence
 
 

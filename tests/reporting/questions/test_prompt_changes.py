@@ -12,7 +12,7 @@ def test_it_needs_diagnostics(results):
 def test_the_sentence_follows_the_sizes(make_results):
     dense = answer(make_results(diagnostics=made_up_diagnostics())).sentence
     sparse = answer(make_results(diagnostics=made_up_diagnostics(sparse_change=0.9))).sentence
-    assert "dense change of 30 %" in dense
+    assert "dense change of 29.8 %" in dense
     assert "the dense one is relatively larger" in dense
     assert "the sparse one is relatively larger" in sparse
 
