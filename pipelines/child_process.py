@@ -7,12 +7,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
+
+from pipelines import last_will
 
 GRACE = 20.0
 """Seconds from TERM to KILL. Prefect kills a cancelled flow after 30: this must fit into it."""
@@ -41,7 +45,7 @@ def run_child(
     The command writes to the log itself, so that no line is lost when this process dies. Whatever
     interrupts the wait (Ctrl-C, a cancelled flow, the timeout, an error of `on_line`) ends the
     whole group first: TERM, so that a training can save its state, and KILL after the grace. No
-    process of the group is left when this returns or raises.
+    process of the group is left when this returns or raises, and none if this process is killed.
 
     Args:
         command: Program and arguments; no shell reads them.
@@ -61,11 +65,25 @@ def run_child(
             command, cwd=cwd, env=env, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        try:
-            _follow(process, written, on_line, timeout)
-        finally:
-            _end_group(process, grace)
+        with _last_will(process.pid, grace):
+            try:
+                _follow(process, written, on_line, timeout)
+            finally:
+                _end_group(process, grace)
     return process.returncode
+
+
+@contextmanager
+def _last_will(group: int, grace: float) -> Iterator[None]:
+    """Have the group ended by another process if this one is killed within the block."""
+    watcher = subprocess.Popen(
+        [sys.executable, "-S", "-E", last_will.__file__, str(group), str(grace)],
+        stdin=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        watcher.communicate(last_will.DONE)
 
 
 def _follow(

@@ -12,9 +12,7 @@ from pasam.params_file import DEFAULT_PATH
 from pasam.sizes import use_size
 from pipelines.flows.engine import Outcome, task
 from pipelines.flows.reproduce import GROUPS, repro, reproduce
-from pipelines.flows.workspace import STATE, dvc, results
-
-KEPT = (".md", ".csv", ".tex", ".png", ".html", ".json")
+from pipelines.flows.workspace import STATE, dvc, outputs
 
 
 @task("keep the report of {size}", timeout=300)
@@ -22,9 +20,10 @@ def keep_report(size: str) -> Path:
     """Copy the tables, figures and pages aside, before the way back replaces them."""
     folder = STATE / "results" / size
     shutil.rmtree(folder, ignore_errors=True)
-    for path in (path for suffix in KEPT for path in results(suffix)):
+    for path in outputs("report"):
         (folder / path.parent).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / path)
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile
+        copy(path, folder / path)
     return folder
 
 

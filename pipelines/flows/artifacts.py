@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def show_text(key: str, markdown: str) -> None:
     if in_flow_run():
         from prefect.artifacts import create_markdown_artifact
 
-        create_markdown_artifact(markdown, key=key)
+        create_markdown_artifact(markdown, key=slug(key))
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> None:
@@ -26,7 +27,7 @@ def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> No
     if in_flow_run() and rows:
         from prefect.artifacts import create_table_artifact
 
-        create_table_artifact([dict(row) for row in rows], key=key, description=title)
+        create_table_artifact([dict(row) for row in rows], key=slug(key), description=title)
 
 
 def show_link(key: str, address: str, text: str) -> None:
@@ -34,16 +35,19 @@ def show_link(key: str, address: str, text: str) -> None:
     if in_flow_run():
         from prefect.artifacts import create_link_artifact
 
-        create_link_artifact(address, link_text=text, key=key)
+        create_link_artifact(address, link_text=text, key=slug(key))
     say(f"{text}: {address}")
 
 
 def show_picture(key: str, path: Path, title: str) -> None:
-    """Show a picture, small enough for a page."""
+    """Show a picture, small enough for a page; Prefect's own kind would print its content too."""
     if in_flow_run():
-        from prefect.artifacts import create_image_artifact
+        show_text(key, f"![{title}]({picture_address(path)})")
 
-        create_image_artifact(picture_address(path), key=key, description=title)
+
+def slug(key: str) -> str:
+    """Bring a key to the letters that Prefect takes: small ones, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
 
 
 def picture_address(path: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import urllib3
 
 from pasam.errors import StageError
+from pipelines.flows.left_behind import end_left_behind
 from pipelines.flows.workspace import STATE
 
 HOST = "127.0.0.1"
@@ -58,6 +59,7 @@ def prefect_server(port: int = PREFECT_PORT) -> Iterator[str]:
         return
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST]
     with service([*command, "--port", str(port)], "prefect", f"{api}/health"):
+        end_left_behind()
         yield page
 
 

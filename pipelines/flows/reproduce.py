@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipelines.flows.artifacts import show_picture, show_text
-from pipelines.flows.engine import Outcome, task
+from pipelines.flows.engine import Outcome, say, task
 from pipelines.flows.workspace import dvc, results
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -33,9 +33,11 @@ def repro(group: str, hours: float) -> None:
 def show_results() -> None:
     """Put the tables and figures on the run's page."""
     for path in results(".md"):
-        show_text(path.stem.lower(), path.read_text(encoding="utf-8"))
+        show_text(path.stem, path.read_text(encoding="utf-8"))
     for path in results(".png"):
-        show_picture(path.stem.lower(), path, path.name)
+        show_picture(path.stem, path, path.name)
+    for path in results("index.html"):
+        say(f"A page to look at: {path}")
 
 
 def reproduce(*, pull: bool = False, hours: float = 24.0) -> Outcome:

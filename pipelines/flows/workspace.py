@@ -31,6 +31,12 @@ def results(suffix: str) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
+def outputs(stage: str) -> list[Path]:
+    """List the files and folders that a stage has made, if it is in the lock."""
+    record = read_lock(Path()).stages.get(stage)
+    return [] if record is None else [Path(path) for path in record.outs if Path(path).exists()]
+
+
 def begin() -> None:
     """Note that new work has begun, so that it goes on after whatever may happen to it."""
     STATE.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -123,6 +124,26 @@ def test_no_process_of_the_group_survives_an_interruption(run):
         run(WITH_GRANDCHILD.format(child=STUBBORN), told, grace=0.3)
     assert len(seen) == 2
     assert not any(runs(pid) for pid in seen)
+
+
+def test_no_process_of_the_group_survives_the_death_of_this_one(root, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from pipelines.child_process import run_child;"
+        "here = Path(sys.argv[1]); command = [sys.executable, '-c', sys.argv[2]];"
+        "run_child(command, cwd=here, log=here / 'log', on_line=lambda line: print(line, flush=1))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), SAVING],
+        cwd=root, stdout=subprocess.PIPE, text=True,
+    ) as watching:  # fmt: skip
+        assert watching.stdout.readline() == "ready\n"
+        group = [child.pid for child in psutil.Process(watching.pid).children(recursive=True)]
+        watching.kill()
+    deadline = time.monotonic() + 30
+    while any(runs(pid) for pid in group):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (tmp_path / "saved").exists()
 
 
 def test_what_the_command_leaves_behind_is_ended_too(run):

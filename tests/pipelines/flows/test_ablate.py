@@ -56,12 +56,15 @@ def test_the_study_is_reproduced_kept_and_left_again(project, monkeypatch):
     assert set(done[2:]) == {("repro", "# my own\n")}
 
 
-def test_the_kept_report_is_this_studys_alone(project, monkeypatch):
-    Path("out").mkdir()
-    Path("out/table.md").write_text("new")
-    monkeypatch.setattr(flow, "results", lambda suffix: [Path("out/table.md")] * (suffix == ".md"))
+def test_the_kept_report_is_this_studys_alone_and_has_its_folders(project, monkeypatch):
+    Path("out/plots").mkdir(parents=True)
+    Path("out/table.md").touch()
+    Path("out/plots/a.csv").touch()
+    made = {"report": [Path("out/table.md"), Path("out/plots")]}
+    monkeypatch.setattr(flow, "outputs", made.__getitem__)
     stale = Path(".flows/results/smoke/out/old.md")
     stale.parent.mkdir(parents=True)
     stale.touch()
     folder = keep_report("smoke")
-    assert [str(path.relative_to(folder)) for path in folder.rglob("*.*")] == ["out/table.md"]
+    kept = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    assert kept == ["out/plots/a.csv", "out/table.md"]

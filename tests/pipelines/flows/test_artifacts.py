@@ -16,6 +16,7 @@ from pipelines.flows.artifacts import (
     show_picture,
     show_table,
     show_text,
+    slug,
 )
 
 
@@ -47,3 +48,10 @@ def test_without_a_run_a_link_is_said_and_the_rest_is_left_out(picture, caplog):
     show_picture("d", picture, "D")
     show_link("e", "file:///verdict.html", "The verdict")
     assert caplog.messages == ["The verdict: file:///verdict.html"]
+
+
+@pytest.mark.parametrize(
+    ("key", "taken"), [("table1", "table1"), ("card_PA-SAM.v2", "card-pa-sam-v2"), ("_x_", "x")]
+)
+def test_a_key_has_the_letters_that_prefect_takes(key, taken):
+    assert slug(key) == taken
