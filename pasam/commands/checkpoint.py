@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from pasam.commands.model_option import ADAPTERS, Adapters, Base, ParamsFile, named_model
+from pasam.commands.model_option import (
+    ADAPTERS,
+    Adapters,
+    Base,
+    ParamsFile,
+    complete_model,
+    named_model,
+)
 from pasam.errors import CheckpointError
 from pasam.params_file import DEFAULT_PATH
 
@@ -17,7 +24,11 @@ checkpoint_app = typer.Typer(
 )
 
 Name = Annotated[
-    str, typer.Argument(help="A model of params.yaml, a file of weights, or an alias.")
+    str,
+    typer.Argument(
+        help="A model of params.yaml, a file of weights, or an alias.",
+        autocompletion=complete_model,
+    ),
 ]
 OutPth = Annotated[Path, typer.Option(help="The .pth file.", dir_okay=False)]
 

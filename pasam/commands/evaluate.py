@@ -19,6 +19,7 @@ from pasam.commands.model_option import (
     Device,
     ParamsFile,
     ResizeOption,
+    complete_model,
     named_model,
 )
 from pasam.errors import DataError
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from pasam.benchmarks.any_set import ImageWithMasks, SetScores
 
 Models = Annotated[
-    list[str], typer.Option("--model", help="A name, file or alias; again for each model.")
+    list[str],
+    typer.Option(
+        "--model",
+        help="A name, file or alias; again for each model.",
+        autocompletion=complete_model,
+    ),
 ]
 Sets = Annotated[
     list[str] | None, typer.Option("--data", help="A set of the manifest; again for each set.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pasam.params_file import DEFAULT_PATH
+from pasam.errors import ParamsError
+from pasam.params_file import DEFAULT_PATH, read_params
 
 if TYPE_CHECKING:  # torch comes only when a model is really opened
     from pasam.inference.model_files import ModelFiles
@@ -18,11 +19,24 @@ if TYPE_CHECKING:  # torch comes only when a model is really opened
 ADAPTERS = Path("data/adapters")
 """Where the pipeline leaves trained adapters."""
 
+REGISTERED = ("champion", "candidate", "previous")
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Name the models that begin with what was typed, for the shell's completion."""
+    try:
+        models = read_params().get("models", {})
+    except ParamsError:
+        models = {}
+    return [name for name in ("sam", *models, *REGISTERED) if name.startswith(incomplete)]
+
+
 Model = Annotated[
     str,
     typer.Option(
+        autocompletion=complete_model,
         help="A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
-        "(ours or a reference's), or a registry alias such as champion."
+        "(ours or a reference's), or a registry alias such as champion.",
     ),
 ]
 Base = Annotated[

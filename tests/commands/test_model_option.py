@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from pasam.commands.model_option import chosen_resize, named_model
+from pasam.cli import app
+from pasam.commands.model_option import REGISTERED, chosen_resize, complete_model, named_model
 from pasam.errors import ParamsError
+from pasam.params_file import read_params
 
 
 def test_a_trained_model_is_found_where_the_pipeline_leaves_it(model_project):
@@ -16,6 +19,23 @@ def test_a_trained_model_is_found_where_the_pipeline_leaves_it(model_project):
 def test_a_name_that_nobody_knows_is_refused(model_project):
     with pytest.raises(ParamsError, match="there is no model 'nobody'"):
         named_model("nobody")
+
+
+def test_the_shell_completes_names_of_models(model_project, monkeypatch, tmp_path):
+    assert complete_model("") == ["sam", *read_params()["models"], *REGISTERED]
+    assert complete_model("pa") == [m for m in read_params()["models"] if m.startswith("pa")]
+    monkeypatch.chdir(tmp_path)
+    assert complete_model("c") == ["champion", "candidate"]
+
+
+def test_the_shells_completion_asks_for_them(model_project):
+    asked = {
+        "_PASAM_COMPLETE": "complete_bash",
+        "COMP_WORDS": "pasam predict --model hq",
+        "COMP_CWORD": "3",
+    }
+    result = CliRunner().invoke(app, prog_name="pasam", env=asked)
+    assert result.output.split() == ["hq_sam"]
 
 
 def test_the_two_ways_to_resize_are_known():
