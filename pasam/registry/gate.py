@@ -123,7 +123,8 @@ def gains_of(
 def _gain(deltas: Mapping[str, Values], params: GateParams) -> Gain:
     found = interval(deltas, draws=params.draws, confidence=params.confidence, seed=params.seed)
     images = sum(len(delta) for delta in deltas.values())
-    return Gain(mean=found.mean, low=found.low, images=images)
+    spread = float(np.mean([delta.std() for delta in deltas.values()]))
+    return Gain(mean=found.mean, low=found.low, spread=spread, images=images)
 
 
 def _preconditions(facts: Facts, params: GateParams) -> list[Check]:
@@ -135,7 +136,7 @@ def _preconditions(facts: Facts, params: GateParams) -> list[Check]:
     excuse = ", which --allow-local permits"
     unreal = "allowed by" if params.allow_generated else "barred by"
     barred = f", {unreal} gate.allow_generated" if facts.weights != "real" else ""
-    parity = "do" if facts.reload_parity else "do not"
+    parity = "predict" if facts.reload_parity else "do not predict"
     return [
         Check(
             name="tree",
@@ -157,7 +158,7 @@ def _preconditions(facts: Facts, params: GateParams) -> list[Check]:
         Check(
             name="reload",
             passed=facts.reload_parity,
-            reason=f"the registered files, loaded again, {parity} predict the same masks",
+            reason=f"the registered files, loaded again, {parity} the same masks",
         ),
     ]
 

@@ -26,6 +26,8 @@ class Gain:
     mean: float
     low: float
     """Lower end of the interval."""
+    spread: float
+    """Standard deviation of the difference per image, within a benchmark."""
     images: int
 
 

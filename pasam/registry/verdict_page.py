@@ -24,7 +24,7 @@ _HTML = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 code { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
@@ -45,7 +45,8 @@ code { overflow-wrap: anywhere; }
 </tbody></table></div>
 <h2>Boundary IoU, points</h2>
 <div class="wide"><table>
-<thead><tr><th>Benchmark</th><th>Candidate</th><th>Gain</th><th>Lower bound</th></tr></thead>
+<thead><tr><th>Benchmark</th><th class="number">Candidate</th><th class="number">Gain</th>
+<th class="number">Lower bound</th><th class="number">Spread</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><td>{{ row[0] }}</td>
@@ -75,7 +76,11 @@ def markdown_page(words: Mapping[str, Any]) -> str:
         f"| {check['name']} | {'yes' if check['passed'] else '**no**'} | {check['reason']} |"
         for check in words["checks"]
     ]
-    lines += ["", "| Boundary IoU, points | Candidate | Gain | Lower bound |", "|---|--:|--:|--:|"]
+    lines += [
+        "",
+        "| Boundary IoU, points | Candidate | Gain | Lower bound | Spread |",
+        "|---|--:|--:|--:|--:|",
+    ]
     lines += ["| " + " | ".join(row) + " |" for row in _rows(words)]
     lines += ["", "| Where it comes from | |", "|---|---|"]
     lines += [f"| {name} | `{value}` |" for name, value in _lineage(words)]
@@ -113,16 +118,14 @@ def _opponent(words: Mapping[str, Any]) -> str:
 
 
 def _rows(words: Mapping[str, Any]) -> list[list[str]]:
-    gains = words["gains"]
-    return [
-        [
-            name,
-            f"{score:.2f}",
-            f"{gains[name]['mean']:+.2f}" if name in gains else "",
-            f"{gains[name]['low']:+.2f}" if name in gains else "",
-        ]
-        for name, score in words["scores"].items()
-    ]
+    rows = []
+    for name, score in words["scores"].items():
+        gain = words["gains"].get(name)
+        cells = [""] * 3
+        if gain is not None:
+            cells = [f"{gain['mean']:+.2f}", f"{gain['low']:+.2f}", f"{gain['spread']:.2f}"]
+        rows.append([name, f"{score:.2f}", *cells])
+    return rows
 
 
 def _lineage(words: Mapping[str, Any]) -> list[tuple[str, str]]:

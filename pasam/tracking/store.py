@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,8 +71,8 @@ def open_store(project: Path) -> Store:
     with translated(tracking):
         from mlflow import MlflowClient
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
         # Tables are made by whoever comes first; two at once would tear them.
         with FileLock(folder / "init.lock"):
@@ -147,16 +148,16 @@ def _cause(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     if "Max retries exceeded" in text:
         return "nothing answers there"
-    return text.splitlines()[0][:200].rstrip(" .:")
+    return re.sub(r"^\([\w.]+\) ", "", text.splitlines()[0])[:200].rstrip(" .:")
 
 
 def _advice(address: str, error: Exception) -> str:
     text = str(error)
     full = "disk is full" in text or "No space left" in text
     if full or (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}):
-        return "The disk is full: free some space."
+        return "Free some space on the disk."
     if "locked" in text:
-        return "The database is locked: end or wait for the process that holds it."
+        return "End the process that holds the database, or wait for it."
     if address.startswith("http"):
         return "Check that the server runs and that MLFLOW_TRACKING_URI names it."
     if "alembic" in text or "schema" in text:

@@ -79,6 +79,7 @@ def test_a_clear_gain_everywhere_is_promoted(params):
     assert verdict.accepted
     assert verdict.gains["mean"].mean == pytest.approx(5.0)
     assert verdict.gains["mean"].images == 120
+    assert verdict.gains["dis"].spread < 2  # a shift for all, but for what 1 cuts off
 
 
 def test_the_same_scores_again_show_no_gain(params):

@@ -27,7 +27,7 @@ def test_a_verdict_is_kept_in_every_place_with_the_same_words(registry, gate):
         decision=REJECT,
         checks=(Check(name="gain", passed=False, reason="no gain"),),
         scores={"mean": 50.0},
-        gains={"mean": Gain(mean=0.1, low=-1.0, images=8)},
+        gains={"mean": Gain(mean=0.1, low=-1.0, spread=6.0, images=8)},
     )
     journal = Journal(registry.store.folder)
     page = record(registry, journal, version, verdict, gate)

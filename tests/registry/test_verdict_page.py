@@ -13,7 +13,7 @@ WORDS = {
         {"name": "tree", "passed": True, "reason": "clean"},
     ],
     "scores": {"mean": 61.5, "dis": 50.25},
-    "gains": {"mean": {"mean": 0.1, "low": -0.4, "images": 9}},
+    "gains": {"mean": {"mean": 0.1, "low": -0.4, "spread": 6.25, "images": 9}},
     "lineage": {"git.commit": "abc", "other": "not shown"},
 }
 
@@ -22,7 +22,17 @@ def test_the_html_page_shows_all_and_runs_nothing():
     page = html_page(WORDS)
     assert "<script" not in page
     assert "http" not in page
-    for text in ("Version 4", "reject", "61.50", "50.25", "+0.10", "-0.40", "abc", "version 3"):
+    for text in (
+        "Version 4",
+        "reject",
+        "61.50",
+        "50.25",
+        "+0.10",
+        "-0.40",
+        "6.25",
+        "abc",
+        "version 3",
+    ):
         assert text in page
     assert "not shown" not in page
 
@@ -31,7 +41,7 @@ def test_the_markdown_page_marks_what_failed():
     page = markdown_page(WORDS)
     assert page.startswith("# Version 4: reject\n")
     assert "| gain | **no** |" in page
-    assert "| dis | 50.25 |  |  |" in page
+    assert "| dis | 50.25 |  |  |  |" in page
 
 
 def test_a_first_version_says_that_nothing_was_compared():

@@ -103,7 +103,7 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_inputs", fail)
-        with pytest.raises(TrackingError, match="The disk is full: free some space") as caught:
+        with pytest.raises(TrackingError, match="left on device. Free some space") as caught:
             sync(tracked.folder)
     assert caught.value.exit_code == 75
     assert "pasam track sync" in str(caught.value)

@@ -64,7 +64,7 @@ def test_a_locked_database_is_said_to_be_locked(project):
 
     fault = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
     with (
-        pytest.raises(TrackingError, match="The database is locked"),
+        pytest.raises(TrackingError, match="used: database is locked. End the process"),
         translated(store.tracking_uri),
     ):
         raise fault
@@ -76,7 +76,10 @@ def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
     rows = [(str(number), "x" * 1000) for number in range(10_000)]
-    with pytest.raises(TrackingError, match="The disk is full"), translated(store.tracking_uri):
+    with (
+        pytest.raises(TrackingError, match="disk is full. Free some space"),
+        translated(store.tracking_uri),
+    ):
         database.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
     database.close()
 
