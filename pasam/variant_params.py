@@ -32,6 +32,9 @@ class AdapterParams:
     """The uncertain and the refined token, with their maps and those maps' losses."""
     maps: Literal["grid", "double"]
     """Side of these maps: the grid of the image tokens, or twice that."""
+    start: Literal["random", "sam"]
+    """Whether the new parts start at random (as the reference), or such that they add nothing and
+    training begins at SAM."""
 
     def any(self) -> bool:
         """Say whether there is any part at all."""

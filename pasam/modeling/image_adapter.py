@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pasam.modeling.channel_norm import ChannelNorm
 from pasam.modeling.guiding_embedding import EdgeMode, guiding_conv, guiding_input
 from pasam.modeling.pa_mask_decoder import MASK_HEAD
-from pasam.modeling.prompt_adapter import PromptAdapter
+from pasam.modeling.prompt_adapter import PromptAdapter, zero
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
 
@@ -41,8 +41,7 @@ class ImageAdapter(nn.Module):
             nn.GELU(),
             nn.Conv2d(width, dim, kernel_size=1),
         )
-        for parameter in self.change[-1].parameters():
-            nn.init.zeros_(parameter)
+        zero(self.change[-1])
 
     def forward(self, features: Tensor, guiding: Tensor) -> Tensor:
         """Adapt image features.

@@ -16,7 +16,14 @@ from torch import Tensor
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.guiding_embedding import EdgeMode, guiding_conv, guiding_input
 from pasam.modeling.point_sampler import MiningMode, PickMode, Picks, PointSampler
-from pasam.modeling.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput, Mining, PromptAdapter
+from pasam.modeling.prompt_adapter import (
+    WHOLE,
+    AdapterMaps,
+    AdapterOutput,
+    Mining,
+    PromptAdapter,
+    zero,
+)
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
 from pasam.params import AdapterParams
 
@@ -106,6 +113,8 @@ class PaMaskDecoder(SamMaskDecoder):
         self.prompt_adapter = PromptAdapter(
             dim=transformer_dim, num_heads=transformer.num_heads, parts=parts
         )
+        if parts.start == "sam":
+            zero(self.guiding_conv[-1])
         if not parts.any():
             del self.guiding_conv
 

@@ -24,7 +24,7 @@ from segment_anything.modeling.transformer import Attention
 MASK_ROW = 1
 """Row of the first mask token, behind the iou token."""
 
-WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid")
+WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid", start="random")
 """The reference's adapter."""
 
 
@@ -95,6 +95,9 @@ class PromptAdapter(nn.Module):
             dim, num_heads, downsample_rate=attention_downsample_rate
         )
         self.finer_maps = FinerMaps(dim) if parts.maps == "double" else None
+        if parts.start == "sam":
+            zero(self.cross_attn_token_to_image.out_proj)
+            zero(self.refined_mlp.layers[-1])
         if not parts.tokens:
             del self.static_uncertain_token, self.static_refined_token
             del self.uncertain_mlp, self.refined_mlp
@@ -165,6 +168,12 @@ class PromptAdapter(nn.Module):
         learned = static.weight.expand(mask_token.shape[0], -1)
         mixed: Tensor = mlp(torch.cat([learned, mask_token], dim=-1))
         return mixed
+
+
+def zero(layer: nn.Module) -> None:
+    """Let a layer begin as nothing; its own weights learn from the first step."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _with_points(

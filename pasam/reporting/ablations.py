@@ -30,6 +30,7 @@ _WORDS: Mapping[tuple[str, Any], str] = {
     ("adapter.sparse", False): "no sparse optimisation",
     ("adapter.tokens", False): "no refined and uncertain token",
     ("adapter.maps", "double"): "maps at twice the grid",
+    ("adapter.start", "sam"): "adapter starts at SAM",
     ("mining.method", "none"): "no hard points",
     ("mining.method", "random"): "random points",
     ("mining.method", "top"): "top points without noise",

@@ -1,5 +1,6 @@
 """PA-SAM's decoder: its parameters, its batching, its mining and what it trains."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,19 @@ import torch
 from pasam.errors import ShapeError
 from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
 from pasam.modeling.pa_mask_decoder import (
+    ADAPTER,
     TRAINABLE,
     MaskPrediction,
     PaMaskDecoder,
     PaPrediction,
 )
+from pasam.modeling.prompt_adapter import WHOLE
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-from pasam.params import AdapterParams
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, PROMPTS = 8, 32, 4
 KEYS = Path(__file__).parent / "decoder_keys" / "pa_sam.txt"
+SAMS = ("image_embeddings", "image_pe", "sparse", "dense", "image_index")
 MAPS = ("masks", "iou", "uncertainty", "final", "coarse", "refined")
 
 
@@ -193,7 +196,7 @@ def test_random_points_repeat_in_prediction_whatever_the_batch(decoder):
 @torch.no_grad()
 def test_finer_maps_have_twice_the_grids_side_and_points_stay_on_the_grid():
     torch.manual_seed(0)
-    finer = build(parts=AdapterParams(dense=True, sparse=True, tokens=True, maps="double"))
+    finer = build(parts=dataclasses.replace(WHOLE, maps="double"))
     prediction = decode(finer, inputs_for(), mining="top")
     for name in ("uncertainty", "final", "coarse", "refined"):
         assert getattr(prediction, name).shape == (PROMPTS, 1, 2 * GRID, 2 * GRID)
@@ -201,20 +204,51 @@ def test_finer_maps_have_twice_the_grids_side_and_points_stay_on_the_grid():
     assert prediction.masks.shape == (PROMPTS, 1, 4 * GRID, 4 * GRID)
 
 
+def by_sam(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """What SAM's own decoder of the same weights predicts."""
+    transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=48)
+    sam = SamMaskDecoder(transformer_dim=DIM, transformer=transformer)
+    own = sam.state_dict()
+    sam.load_state_dict({name: t for name, t in decoder.state_dict().items() if name in own})
+    return sam.decode(**{name: value for name, value in inputs.items() if name in SAMS})
+
+
 @torch.no_grad()
 def test_without_any_part_it_is_sams_decoder():
     torch.manual_seed(0)
-    bare = build(parts=AdapterParams(dense=False, sparse=False, tokens=False, maps="grid"))
-    inputs = inputs_for()
-    prediction = decode(bare, inputs, mining="none")
-    shared = {k: inputs[k] for k in ("image_embeddings", "image_pe", "sparse", "dense")}
-    transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=48)
-    sam = SamMaskDecoder(transformer_dim=DIM, transformer=transformer)
-    sam.load_state_dict(bare.state_dict())
-    masks, iou = sam.decode(**shared, image_index=inputs["image_index"])
+    bare = build(parts=dataclasses.replace(WHOLE, dense=False, sparse=False, tokens=False))
+    prediction, (masks, iou) = decode(bare, inputs_for(), mining="none"), by_sam(bare, inputs_for())
     assert type(prediction) is MaskPrediction
     torch.testing.assert_close(prediction.masks, masks[:, :1])
     torch.testing.assert_close(prediction.iou, iou)
+
+
+@pytest.mark.parametrize("parts", [{}, {"dense": False}, {"sparse": False}, {"tokens": False}])
+def test_an_adapter_can_start_at_sam_and_all_of_it_learns_all_the_same(parts):
+    torch.manual_seed(0)
+    fresh = build(parts=dataclasses.replace(WHOLE, start="sam", **parts))
+    with torch.no_grad():
+        prediction = decode(fresh, inputs_for(), mining="none")
+        masks, _ = by_sam(fresh, inputs_for())
+        torch.testing.assert_close(prediction.masks, masks[:, :1])
+    new = [p for name, p in fresh.named_parameters() if name.startswith(ADAPTER)]
+    before = [p.detach().clone() for p in new]
+    optimizer = torch.optim.Adam(new, lr=1e-2)
+    for _ in range(4):
+        prediction = decode(fresh, inputs_for(), mining="none")
+        maps = [getattr(prediction, n, masks) for n in ("coarse", "refined", "uncertainty")]
+        loss = sum((part - 1).square().mean() for part in (prediction.masks, *maps))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(not torch.equal(p, old) for p, old in zip(new, before, strict=True))
+
+
+@torch.no_grad()
+def test_starting_at_random_does_not_start_at_sam(decoder):
+    masks, _ = by_sam(decoder, inputs_for())
+    found = decode(decoder, inputs_for(), mining="none").masks
+    assert not torch.allclose(found, masks[:, :1], atol=1e-2)
 
 
 def test_a_loss_on_the_quality_reaches_its_head_alone(decoder):

@@ -44,7 +44,9 @@ def without(*parts: str, maps: str = "grid") -> PromptAdapter:
     """An adapter that lacks parts; what it has begins as in the whole one."""
     torch.manual_seed(0)
     left = {part: part not in parts for part in ("dense", "sparse", "tokens")}
-    return PromptAdapter(dim=DIM, num_heads=4, parts=AdapterParams(**left, maps=maps))
+    return PromptAdapter(
+        dim=DIM, num_heads=4, parts=AdapterParams(**left, maps=maps, start="random")
+    )
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ def variant(change, of="pa_sam"):
         ({"trains": "decoder"}, "trained", "whole decoder learns"),
         ({"gradient": "image"}, "correction", "edges of the image itself"),
         ({"adapter": {"maps": "double"}}, "correction", "maps at twice the grid"),
+        ({"adapter": {"start": "sam"}}, "correction", "adapter starts at SAM"),
         ({"something": 3}, "correction", "something 3"),
         ({"epochs": 9, "trains": "adapter"}, "trained", "9 epochs, adapter alone learns"),
     ],
