@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from pasam import __version__
@@ -66,3 +67,16 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(arguments, message, pas
     assert result.stdout == ""
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
+
+
+def commands(command, path=()):
+    """Every command below one, with the words that a person types."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [(" ".join(path), command.help or "")]
+    return [each for name, sub in below.items() for each in commands(sub, (*path, name))]
+
+
+@pytest.mark.parametrize(("words", "text"), commands(typer.main.get_command(app)))
+def test_every_commands_help_has_an_example_of_itself(words, text):
+    assert f"Example: pasam {words}" in text
