@@ -12,6 +12,7 @@ from pipelines.flows.workspace import dvc
 
 if TYPE_CHECKING:
     from pasam.registry.by_hand import Outcome as Promotion
+    from pasam.registry.verdict import Verdict
 
 
 @task("register, judge, promote", delays=(30, 300), timeout=3 * 3600)
@@ -65,10 +66,19 @@ def shown(promotion: Promotion) -> Outcome:
             for each in verdict.checks
         ]
         show_table("verdict", rows, promotion.message)
-        reasons = f": {'; '.join(verdict.reasons)}"
+        reasons = f": {_in_short(verdict)}"
     if promotion.page is not None:
         say(f"The verdict as a page: {promotion.page}")
     return Outcome(_word(promotion), f"{promotion.message}{reasons}.")
+
+
+def _in_short(verdict: Verdict) -> str:
+    """Why not; or, of an accepted candidate, how good it is. All checks are in the table."""
+    if not verdict.accepted:
+        return "; ".join(verdict.reasons)
+    words = f"all {len(verdict.checks)} checks hold, boundary IoU {verdict.scores['mean']:.2f}"
+    gain = verdict.gains.get("mean")
+    return words if gain is None else f"{words}, gain {gain.mean:+.2f} (at least {gain.low:+.2f})"
 
 
 def _word(promotion: Promotion) -> str:

@@ -7,16 +7,24 @@ from pathlib import Path
 import pytest
 
 from pasam.registry.by_hand import Outcome as Promotion
-from pasam.registry.verdict import PROMOTE, REJECT, Check, Verdict
+from pasam.registry.verdict import PROMOTE, REJECT, Check, Gain, Verdict
 from pipelines.flows import promote as flow
 from pipelines.flows.engine import Outcome
 from pipelines.flows.promote import announce, promote, shown
 
 
-def verdict(decision):
+def verdict(decision, gains=()):
     passed = decision == PROMOTE
-    checks = (Check(name="gain", passed=passed, reason="mean: gain +1.20"),)
-    return Verdict(decision=decision, checks=checks, scores={}, gains={})
+    checks = (
+        Check(name="tree", passed=True, reason="the working tree is clean"),
+        Check(name="gain", passed=passed, reason="mean: gain -1.20"),
+    )
+    return Verdict(decision=decision, checks=checks, scores={"mean": 60}, gains=dict(gains))
+
+
+WINS = verdict(PROMOTE, {"mean": Gain(mean=1.5, low=0.25, spread=6.0, images=40)}.items())
+FIRST = verdict(PROMOTE)
+LOSES = verdict(REJECT)
 
 
 def promotion(promoted, judged=None, moved=False):
@@ -27,17 +35,18 @@ def promotion(promoted, judged=None, moved=False):
 
 
 @pytest.mark.parametrize(
-    ("promoted", "judged", "name"),
+    ("promoted", "judged", "name", "words"),
     [
-        (True, verdict(PROMOTE), "promoted"),
-        (False, verdict(PROMOTE), "accepted"),
-        (False, verdict(REJECT), "rejected"),
+        (True, FIRST, "promoted", "all 2 checks hold, boundary IoU 60.00"),
+        (True, WINS, "promoted",
+         "all 2 checks hold, boundary IoU 60.00, gain +1.50 (at least +0.25)"),
+        (False, FIRST, "accepted", "all 2 checks hold, boundary IoU 60.00"),
+        (False, LOSES, "rejected", "mean: gain -1.20"),
     ],
-)
-def test_a_judgement_becomes_a_word_with_its_reasons(promoted, judged, name):
-    assert shown(promotion(promoted, judged, moved=promoted)) == Outcome(
-        name, "version 3 x: mean: gain +1.20."
-    )
+)  # fmt: skip
+def test_a_judgement_becomes_a_word_with_its_reasons(promoted, judged, name, words):
+    outcome = shown(promotion(promoted, judged, moved=promoted))
+    assert outcome == Outcome(name, f"version 3 x: {words}.")
 
 
 def test_a_version_that_is_champion_already_is_not_announced(monkeypatch):
