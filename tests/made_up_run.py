@@ -71,7 +71,14 @@ def change_scores(scores: pd.DataFrame, model: str, by) -> pd.DataFrame:
 
 def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
     """Build the inputs of a report; any field of `Results` can be changed."""
-    from pasam.params import BaseParams, DataParams, EvaluateParams, ReportParams, TrainParams
+    from pasam.params import (
+        BaseParams,
+        DataParams,
+        EvaluateParams,
+        PretrainParams,
+        ReportParams,
+        TrainParams,
+    )
     from pasam.params_file import load_models, load_section
     from pasam.reporting.results import Results
 
@@ -81,7 +88,8 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
     sections = {
         name: load_section(kind, name, path)
         for name, kind in (
-            ("base", BaseParams), ("data", DataParams), ("train", TrainParams),
+            ("base", BaseParams), ("data", DataParams), ("pretrain", PretrainParams),
+            ("train", TrainParams),
             ("evaluate", EvaluateParams), ("report", ReportParams),
         )
     }  # fmt: skip
@@ -103,7 +111,7 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
         "read_image": lambda name: _image(),
         "read_truth": lambda name: _truth(),
         "read_predicted": lambda model, benchmark, name: _predicted(model),
-        "parameters": dict.fromkeys(models, 1234),
+        "costs": dict.fromkeys(models, {"parameters": 5000, "trainable": 1234}),
     }
     return Results(**{**parts, **changes})
 

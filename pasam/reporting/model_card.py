@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pasam.reporting.difficulty import complexity_measure, gains
 from pasam.reporting.grid import pipe_table
 from pasam.reporting.names import MEAN, label, mean_label
-from pasam.reporting.results import Results
+from pasam.reporting.results import BASE_MODEL, Results
 from pasam.reporting.sections.setting import cannot_show
 from pasam.reporting.wording import comparison, counted, listed
 
@@ -43,43 +43,94 @@ def model_card(results: Results, model: str) -> str:
         results: The run.
         model: Key of the model; one of `results.variants`.
     """
+    variant = results.variants[model]
+    paper, citation, architecture = _PAPERS.get(variant.decoder, _OTHER)
+    trained = results.trained(model)
+    return render_card(
+        results,
+        model,
+        {
+            "name": label(model),
+            "tags": ["segment-anything", "promptable-segmentation", variant.decoder],
+            "description": architecture,
+            "base": results.base.size,
+            "trained": "unknown" if trained is None else f"{trained:,}",
+            "paper": paper,
+            "citation": citation,
+            "weights": f"{model}.safetensors",
+            "command": f"dvc repro train@{model}",
+            "training_data": results.setting,
+            "procedure": (
+                f"{counted(variant.epochs, 'epoch')}, learning rate divided by ten every "
+                f"{counted(variant.lr_drop_every, 'epoch')}; the encoder and all other weights of "
+                "SAM stay bit for bit what they were."
+            ),
+            "hyperparameters": sorted(_flat({**_plain(results.train), **_plain(variant)}).items()),
+        },
+    )
+
+
+def base_card(results: Results) -> str | None:
+    """Write the card of `vit_tiny`, the base that this repository trains; None for another base."""
+    if results.base.size != "vit_tiny" or results.pretrain is None:
+        return None
+    if BASE_MODEL not in results.models:
+        return None
+    cost = results.costs.get(BASE_MODEL, {}).get("parameters")
+    phases = "; ".join(
+        f"{phase.steps:,} steps of {phase.batch_size} images at 1/{phase.shrink} of the side"
+        for phase in results.pretrain.phases
+    )
+    return render_card(
+        results,
+        BASE_MODEL,
+        {
+            "name": "vit_tiny",
+            "tags": ["segment-anything", "promptable-segmentation"],
+            "description": (
+                "SAM's prompt encoder, two-way transformer and mask decoder with smaller numbers, "
+                "behind a convolutional encoder; it segments coarsely, as SAM does beside fine "
+                "masks, and is the frozen base of the other models."
+            ),
+            "base": "none, it is the base",
+            "trained": "unknown" if cost is None else f"{cost:,}",
+            "paper": "Segment Anything, arXiv 2304.02643, whose parts it is made of",
+            "citation": (
+                "@inproceedings{kirillov2023sam, title={Segment Anything}, author={Kirillov, "
+                "Alexander and others}, booktitle={ICCV}, year={2023}}"
+            ),
+            "weights": "vit_tiny.safetensors",
+            "command": "make pretrain",
+            "training_data": (
+                "Generated scenes whose masks were coarsened, besides this run's training split."
+            ),
+            "procedure": f"{phases}. Its weights are part of the repository.",
+            "hyperparameters": sorted(_flat(_plain(results.pretrain)).items()),
+        },
+    )
+
+
+def render_card(results: Results, model: str, facts: Mapping[str, Any]) -> str:
+    """Fill the template with what is known of a model and with how the run scored it."""
     environment = Environment(
         loader=PackageLoader("pasam.reporting", "templates"), autoescape=False,  # noqa: S701
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template("model_card.md.j2").render(**_facts(results, model)) + "\n"
+    template = environment.get_template("model_card.md.j2")
+    return template.render(**_evaluation(results, model), **facts) + "\n"
 
 
-def _facts(results: Results, model: str) -> dict[str, Any]:
-    variant = results.variants[model]
-    paper, citation, architecture = _PAPERS.get(variant.decoder, _OTHER)
+def _evaluation(results: Results, model: str) -> dict[str, Any]:
     rows = results.summary[results.summary["model"] == model]
     sizes = results.by_image["benchmark"].value_counts()
     benchmarks = listed([f"{b} ({sizes.get(b, 0)} images)" for b in results.evaluate.benchmarks])
-    trained = results.parameters.get(model)
     return {
-        "name": label(model),
         "setting": results.setting,
-        "tags": ["segment-anything", "promptable-segmentation", variant.decoder],
         "results": rows.round(2).to_dict("records"),
-        "description": architecture,
-        "base": results.base.size,
         "small": results.base.size == "vit_tiny",
-        "trained": "unknown" if trained is None else f"{trained:,}",
-        "paper": paper,
-        "citation": citation,
-        "weights": f"{model}.safetensors",
-        "command": f"dvc repro train@{model}",
         "limits": cannot_show(results),
         "hardest": _hardest(results, model),
         "start": f"pasam predict photo.jpg --box 30,40,200,220 --model {model} --out masks",
-        "training_data": results.setting,
-        "procedure": (
-            f"{counted(variant.epochs, 'epoch')}, learning rate divided by ten every "
-            f"{counted(variant.lr_drop_every, 'epoch')}; the encoder and all other weights of SAM "
-            "stay bit for bit what they were."
-        ),
-        "hyperparameters": sorted(_flat({**_plain(results.train), **_plain(variant)}).items()),
         "testing": (
             f"{benchmarks}. One tight box of the ground truth as prompt, masks at original size. "
             "mIoU and mBIoU are per-image means in per cent; the boundary band is "

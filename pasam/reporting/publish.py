@@ -8,10 +8,11 @@ from pathlib import Path
 from pasam.reporting.ablations import ablation_names
 from pasam.reporting.blocks import Section
 from pasam.reporting.charts import score_chart, training_chart
+from pasam.reporting.cost import cost_grid
 from pasam.reporting.examples import choice_caption, choose_examples
 from pasam.reporting.figures import comparison_figure
 from pasam.reporting.grid import Grid, comma_separated, latex, markdown
-from pasam.reporting.model_card import model_card
+from pasam.reporting.model_card import base_card, model_card
 from pasam.reporting.names import label
 from pasam.reporting.page import render_page
 from pasam.reporting.plot_data import plot_frames
@@ -57,6 +58,9 @@ def publish(results: Results, folder: Path) -> None:
         write_text(folder / "plots" / f"{name}.csv", csv_text(frame))
     for model in results.variants:
         write_text(folder / "model_cards" / f"{model}.md", model_card(results, model))
+    base = base_card(results)
+    if base is not None:
+        write_text(folder / "model_cards" / f"{results.base.size}.md", base)
     found = answers(results)
     write_text(folder / "report.json", report_json(results, found))
     page = render_page(
@@ -105,6 +109,8 @@ def _grids(results: Results) -> dict[str, Grid]:
         "table1": Grid(caption=first.caption, head=first.head, rows=first.rows, notes=notes),
         "differences": pairs(results.differences, level=results.level),
     }
+    cost = cost_grid(results)
+    grids |= {} if cost is None else {"cost": cost}
     grids |= precision_grids(results)
     return grids | ({"table4": ablation_grid(results)} if ablation_names(results) else {})
 

@@ -16,6 +16,7 @@ from pasam.params import (
     BaseParams,
     DataParams,
     EvaluateParams,
+    PretrainParams,
     ReportParams,
     TrainParams,
     VariantParams,
@@ -43,6 +44,8 @@ class Results:
     report: ReportParams
     variants: Mapping[str, VariantParams]
     """What was trained, by model."""
+    pretrain: PretrainParams | None
+    """How `vit_tiny` is trained; only said where it is the base."""
     manifest: pd.DataFrame
     """Masks of the run's training and benchmarks."""
     scores: pd.DataFrame
@@ -61,8 +64,8 @@ class Results:
     """From a mask's id to its ground truth, (H, W)."""
     read_predicted: Callable[[str, str, str], PredictedMask]
     """From model, benchmark and id to a prediction of Table 1."""
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    """Trained numbers by model."""
+    costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By model: `parameters` that a prediction runs through, and `trainable`, those trained."""
     ablations: pd.DataFrame | None = None
     """Score rows of the ablations, their model being the variant's name."""
     ablation_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -84,6 +87,11 @@ class Results:
         return Bootstrap(
             draws=self.report.draws, confidence=self.report.confidence, seed=self.report.seed
         )
+
+    def trained(self, model: str) -> int | None:
+        """How many numbers of a model or variant were trained, if that was counted."""
+        counted = self.costs.get(model) or self.ablation_facts.get(model) or {}
+        return counted.get("trainable")
 
     @property
     def level(self) -> str:

@@ -18,6 +18,7 @@ from pasam.params import (
     DataParams,
     EvaluateParams,
     ModelsParams,
+    PretrainParams,
     ReportParams,
     TrainParams,
 )
@@ -25,15 +26,15 @@ from pasam.reporting.charts import read_history
 from pasam.reporting.publish import publish
 from pasam.reporting.results import Results
 from pasam.reporting.setting import setting
-from pasam.reporting.trained_numbers import trained_numbers
 from pipelines.stage_runner import run
 
 
 def report(
-    base: BaseParams, data: DataParams, train: TrainParams, models: ModelsParams,
+    base: BaseParams, data: DataParams, pretrain: PretrainParams, train: TrainParams,
+    models: ModelsParams,
     ablations: AblationsParams, evaluate: EvaluateParams, report: ReportParams, manifest: Path,
     scores: Path, predictions: Path, diagnostics: Path, instances: Path, variants: Path,
-    adapters: Path, histories: Path, out: Path,
+    cost: Path, histories: Path, out: Path,
 ) -> None:  # fmt: skip
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
@@ -42,7 +43,7 @@ def report(
     rows = read_scores(*sorted(scores.glob("*.parquet")))
     results = Results(
         setting=setting(used, base, data, seed=train.seed),
-        base=base, data=data, train=train, evaluate=evaluate, report=report,
+        base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
         variants={model: models[model] for model in evaluate.models},
         manifest=used,
         scores=clean_box_rows(rows),
@@ -56,7 +57,10 @@ def report(
         read_predicted=lambda model, benchmark, name: read_prediction(
             predictions / f"{model}-{benchmark}.npz", name
         ),
-        parameters={m: trained_numbers(adapters / f"{m}.safetensors") for m in evaluate.models},
+        costs={
+            model: json.loads((cost / f"{model}-{evaluate.benchmarks[0]}.json").read_text("utf-8"))
+            for model in (*evaluate.baselines, *evaluate.models)
+        },
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),
         **_inside(diagnostics, variants, ablations),

@@ -1,11 +1,12 @@
 """Tests of the model cards."""
 
+import dataclasses
 import re
 
 import pytest
 import yaml
 
-from pasam.reporting.model_card import model_card
+from pasam.reporting.model_card import base_card, model_card
 
 HEADINGS = (
     "Model details", "Uses", "Bias, risks and limitations",
@@ -55,3 +56,13 @@ def test_every_trained_model_has_a_card_of_its_own(results):
     hq = model_card(results, "hq_sam")
     assert "# Model card: HQ-SAM" in hq
     assert "2306.01567" in hq
+
+
+def test_the_small_base_has_a_card_too_and_a_foreign_one_has_none(results):
+    card = base_card(results)
+    assert "# Model card: vit_tiny" in card
+    assert "| warmup_steps" in card
+    assert "make pretrain" in card
+    official = dataclasses.replace(results.base, size="vit_l")
+    assert base_card(dataclasses.replace(results, base=official)) is None
+    assert base_card(dataclasses.replace(results, pretrain=None)) is None

@@ -49,8 +49,8 @@ def answer(results: Results) -> Answer:
 
 def _cheaper(results: Results, names: list[str]) -> list[str]:
     """Variants that train fewer numbers than the subject."""
-    own = results.parameters.get(results.subject)
+    own = results.trained(results.subject)
     if own is None:
         return []
-    counts = {name: results.ablation_facts.get(name, {}).get("trainable") for name in names}
+    counts = {name: results.trained(name) for name in names}
     return [name for name, count in counts.items() if count is not None and count < own]

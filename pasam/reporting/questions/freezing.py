@@ -67,7 +67,7 @@ def _grid(results: Results, words: dict[str, str]) -> Grid:
                 f"{r['difference']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]"
                 for r in row.to_dict("records")
             ] or ["-"]
-        count = results.ablation_facts.get(name, {}).get("trainable", results.parameters.get(name))
+        count = results.trained(name)
         lines.append((said, *cells, "-" if count is None else f"{count:,}"))
     head = ("Trained", "All other benchmarks", best, "Numbers trained")
     caption = f"Points of boundary IoU over {label(results.reference)}, {results.level} intervals"

@@ -40,8 +40,8 @@ def answer(results: Results) -> Answer:
 
 
 def _cost(results: Results, variant: str) -> str:
-    own = results.parameters.get(results.subject)
-    other = results.ablation_facts.get(variant, {}).get("trainable")
+    own = results.trained(results.subject)
+    other = results.trained(variant)
     if own is None or other is None:
         return ""
     return f"It trains {other:,} numbers, {label(results.subject)} {own:,}."

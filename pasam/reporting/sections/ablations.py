@@ -109,6 +109,5 @@ def _means(results: Results, model: str) -> tuple[str, str]:
 
 
 def _cost(results: Results, variant: str | None = None) -> str:
-    facts = results.ablation_facts.get(variant or "", {})
-    count = facts.get("trainable") if variant else results.parameters.get(results.subject)
+    count = results.trained(variant or results.subject)
     return "" if count is None else f"{count:,}"

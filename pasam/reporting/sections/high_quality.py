@@ -15,6 +15,7 @@ from pasam.reporting.blocks import (
     Table,
     Text,
 )
+from pasam.reporting.cost import cost_grid
 from pasam.reporting.names import MEAN, label, mean_label
 from pasam.reporting.published_table import published_grid
 from pasam.reporting.results import Results
@@ -42,6 +43,8 @@ def high_quality_section(results: Results) -> Section:
     published = published_grid(results)
     if published is not None:
         blocks.append(Table(grid=published, folded=not results.comparable))
+    cost = cost_grid(results)
+    blocks += [] if cost is None else [Table(grid=cost)]
     own = details(_own(results.summary), level=results.level)
     blocks.append(Table(grid=own, folded=True))
     blocks += [

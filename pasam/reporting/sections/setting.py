@@ -61,5 +61,5 @@ def _recipe(results: Results, model: str) -> str:
     variant = results.variants[model]
     kind = "" if isinstance(variant, HqSamParams) else f", gradient '{variant.gradient}'"
     words = f"{counted(variant.epochs, 'epoch')}, prompts '{variant.prompts}'{kind}"
-    trained = results.parameters.get(model)
+    trained = results.trained(model)
     return words + (f", {trained:,} numbers" if trained else "")

@@ -55,7 +55,7 @@ def test_the_page_says_what_it_was_made_on_and_holds_every_model(world):
 
 
 def test_every_trained_model_has_a_card_that_counts_its_numbers(world):
-    for model in ("hq_sam", "pa_sam"):
+    for model in ("hq_sam", "pa_sam", "vit_tiny"):
         card = world.path(f"reports/model_cards/{model}.md").read_text()
         counted = int(card.split("**Trained numbers:** ")[1].split("\n")[0].replace(",", ""))
         assert counted > 1000
@@ -73,7 +73,7 @@ def test_the_report_holds_what_every_stage_made(world):
     assert {row["model"] for row in report["ablations"]} == set(world_ablations(world))
     assert "robustness_box_jitter" in report["plots"]
     tables = {path.stem for path in world.path("reports/tables").glob("*.tex")}
-    assert tables == {"table1", "differences", "table2", "table3", "table4"}
+    assert tables == {"table1", "differences", "cost", "table2", "table3", "table4"}
 
 
 def test_pictures_from_inside_the_adapter_are_on_the_page(world):
