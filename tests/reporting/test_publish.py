@@ -4,7 +4,6 @@ import pytest
 
 from pasam.reporting.publish import publish
 
-
 TABLES = ("cost", "differences", "table1")
 OTHER_FILES = (
     "differences.csv",
