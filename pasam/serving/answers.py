@@ -12,9 +12,8 @@ from pasam.serving.offered_models import OfferedModel
 from pasam.serving.payloads import ModelAnswer, ModelsAnswer, OfferedAnswer
 
 NOTE = (
-    "This is the small model that comes with the project, trained on generated pictures only; its "
-    "scores are those of generated benchmarks. It shows how the models differ, not how well the "
-    "full-size ones segment photographs."
+    "This is the small model that comes with the project, trained on generated pictures only. It "
+    "shows how the models differ, not how well the full-size ones segment photographs."
 )
 
 

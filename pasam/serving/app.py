@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pasam import __version__
 from pasam.serving.gate import Gate
 from pasam.serving.offered_models import OfferedModels
+from pasam.serving.page_routes import add_page
 from pasam.serving.refusals import answer_errors
 from pasam.serving.routes import router
 from pasam.serving.service import Service, Settings
@@ -45,5 +46,6 @@ def create_app(offered: OfferedModels, settings: Settings) -> FastAPI:
     app.state.service = service
     answer_errors(app)
     app.include_router(router)
+    add_page(app)
     app.add_middleware(Gate, service=service)
     return app

@@ -14,8 +14,8 @@ from pasam.serving.refusals import refusal
 from pasam.serving.service import Service
 
 OPEN = ("/", "/health", "/ready", "/openapi.json")
-"""What needs no token; nor do the page's own files."""
-PAGE = "/page/"
+"""What needs no token; nor does what lies below the addresses that follow."""
+OPEN_BELOW = ("/page/", "/examples/")
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -68,7 +68,7 @@ class Gate:
     def _check(self, scope: Scope) -> None:
         settings, headers, path = self.service.settings, Headers(scope=scope), scope["path"]
         check_origin(headers, loopback_only=settings.loopback_only)
-        if path not in OPEN and not path.startswith(PAGE):
+        if path not in OPEN and not path.startswith(OPEN_BELOW):
             check_token(headers, settings.token)
         if scope["method"] == "POST" and self._in_hand > settings.limits.requests:
             raise RefusedError(

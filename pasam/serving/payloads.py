@@ -122,6 +122,14 @@ class ModelsAnswer(BaseModel):
     note: str | None = Field(description="What to know of these models, in words.")
 
 
+class ExampleAnswer(BaseModel):
+    """A generated picture to try."""
+
+    title: str
+    url: str
+    box: tuple[int, int, int, int] = Field(description="x0, y0, x1, y1 of its object.")
+
+
 class StateAnswer(BaseModel):
     """Health or readiness."""
 

@@ -1,0 +1,69 @@
+// The service's addresses; every failure is an Error that says what the service said.
+
+const KEY = "pasam-token";
+const TRIES = 4;
+
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+async function call(path, { form, signal } = {}, tries = TRIES) {
+  const token = sessionStorage.getItem(KEY);
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  let response;
+  try {
+    response = await fetch(path, { method: form ? "POST" : "GET", body: form, headers, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The service does not answer. Is it still running?", 0);
+  }
+  if (response.ok) return response.json();
+  if (response.status === 401) {
+    await askForToken();
+    return call(path, { form, signal }, tries);
+  }
+  if (response.status === 429 && tries > 1) {
+    await pause(Number(response.headers.get("Retry-After")) || 1);
+    return call(path, { form, signal }, tries - 1);
+  }
+  const said = await response.json().catch(() => ({}));
+  throw new Refused(said.error || `The service answered ${response.status}.`, response.status);
+}
+
+let asking = null;
+
+function askForToken() {
+  const door = document.getElementById("door");
+  const field = document.getElementById("token");
+  asking ??= new Promise((done) => {
+    door.addEventListener("close", () => {
+      sessionStorage.setItem(KEY, field.value.trim());
+      asking = null;
+      done();
+    }, { once: true });
+    door.showModal();
+  });
+  return asking;
+}
+
+function formOf(fields) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined && value !== null) form.append(name, value);
+  }
+  return form;
+}
+
+export const models = () => call("/models");
+export const examples = () => call("/examples");
+export const embed = (blob, model, signal) =>
+  call("/embed", { form: formOf({ image: blob, model }), signal });
+export const predict = (fields, prompt, signal) =>
+  call("/predict", { form: formOf({ ...fields, prompts: JSON.stringify([prompt]) }), signal });
+export const everything = (fields, signal) =>
+  call("/everything", { form: formOf(fields), signal });

@@ -1,0 +1,58 @@
+// Asks the service about one picture: embeds it once, and again should it have been forgotten.
+
+import * as api from "./api.js";
+
+const GONE = [404, 409];
+
+export class Asking {
+  constructor() {
+    this.blob = null;
+    this.embeddings = new Map();
+    this.turn = null;
+  }
+
+  // Take another picture; whatever is still under way for the old one is dropped.
+  take(blob) {
+    this.turn?.abort();
+    this.blob = blob;
+    this.embeddings = new Map();
+  }
+
+  // Embed the picture for a model; models of one base share the embedding.
+  embed(model) {
+    const known = this.embeddings.get(model.base);
+    if (known) return known;
+    const asked = api.embed(this.blob, model.name);
+    this.embeddings.set(model.base, asked);
+    asked.catch(() => this.embeddings.delete(model.base));
+    return asked;
+  }
+
+  // Begin another question, which makes earlier ones moot.
+  begin() {
+    this.turn?.abort();
+    this.turn = new AbortController();
+    return this.turn.signal;
+  }
+
+  predict(model, prompt, { details = false, format = "png", signal } = {}) {
+    return this.#again(model, (embedding) =>
+      api.predict({ embedding, model: model.name, details, format }, prompt, signal));
+  }
+
+  everything(model, { format = "png", signal } = {}) {
+    return this.#again(model, (embedding) =>
+      api.everything({ embedding, model: model.name, format }, signal));
+  }
+
+  async #again(model, ask) {
+    const { embedding } = await this.embed(model);
+    try {
+      return await ask(embedding);
+    } catch (error) {
+      if (!GONE.includes(error.status)) throw error;
+      this.embeddings.delete(model.base);
+      return ask((await this.embed(model)).embedding);
+    }
+  }
+}

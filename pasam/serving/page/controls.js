@@ -1,0 +1,102 @@
+// The controls beside the picture: models, examples, results and messages.
+
+import { aboutOf, milliseconds, scoresNote, titleOf, variableOf, whole } from "./words.js";
+
+export const byId = (id) => document.getElementById(id);
+
+function element(tag, fields = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), fields);
+  made.append(...children);
+  return made;
+}
+
+export function showModels(models, chosen, onChoose) {
+  const rows = models.map((model) => {
+    const input = element("input", { type: "radio", name: "model", value: model.name });
+    input.checked = model.name === chosen.name;
+    input.addEventListener("change", () => onChoose(model));
+    const dot = element("i");
+    dot.style.setProperty("--c", `var(${variableOf(model)})`);
+    const score = model.scores?.mean ? model.scores.mean.mbiou.toFixed(1) : "";
+    return element("label", { className: "model" }, input,
+      element("b", {}, dot, titleOf(model)),
+      element("span", { className: "score", textContent: score, title: "mean mBIoU" }),
+      element("small", { textContent: aboutOf(model) }));
+  });
+  byId("models").replaceChildren(...rows);
+  byId("scores-note").textContent = scoresNote(models);
+  byId("scores-note").hidden = !scoresNote(models);
+}
+
+export function showCompare(models, chosen, compared) {
+  const options = models.filter((model) => model.name !== chosen.name)
+    .map((model) => new Option(titleOf(model), model.name, false, model.name === compared?.name));
+  byId("compare").replaceChildren(new Option("nothing", "", false, !compared), ...options);
+  byId("compare-line").hidden = models.length < 2;
+}
+
+export function showTags(chosen, compared) {
+  for (const [id, model] of [["tag-left", compared], ["tag-right", chosen]]) {
+    const tag = byId(id);
+    tag.hidden = !model;
+    if (!model) continue;
+    tag.textContent = titleOf(model);
+    tag.style.setProperty("--c", `var(${variableOf(model)})`);
+  }
+  byId("split-row").hidden = !compared;
+}
+
+export function showExamples(examples, onChoose) {
+  const items = examples.map((example) => {
+    const image = element("img", { src: example.url, alt: "", loading: "lazy" });
+    const button = element("button", { type: "button", title: example.title }, image);
+    button.setAttribute("aria-label", `Example: ${example.title}`);
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => onChoose(example, button));
+    return element("li", {}, button);
+  });
+  byId("examples").replaceChildren(...items);
+}
+
+export function pressExample(button) {
+  for (const each of document.querySelectorAll("#examples button")) {
+    each.setAttribute("aria-pressed", String(each === button));
+  }
+}
+
+export function showFacts(rows) {
+  byId("facts").replaceChildren(...rows.map(([name, value]) =>
+    element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }))));
+}
+
+// What an answer says, and how long each step took.
+export function factsOf(answers, embedded) {
+  const rows = [];
+  for (const { model, answer, took } of answers) {
+    const [mask] = answer.masks;
+    const share = (100 * mask.area) / (answer.width * answer.height);
+    const spent = milliseconds(answer.milliseconds.predict);
+    rows.push([titleOf(model), `${whole(mask.area)} px, ${share.toFixed(1)} %`]);
+    rows.push([`${titleOf(model)} time`, `${spent}, shown after ${milliseconds(took)}`]);
+  }
+  if (embedded) rows.push(["Picture encoded", milliseconds(embedded)]);
+  return rows;
+}
+
+export function say(text) {
+  byId("status").textContent = text;
+}
+
+export function complain(text) {
+  byId("fault").hidden = !text;
+  byId("fault").textContent = text ?? "";
+}
+
+export function busy(isBusy) {
+  byId("frame").setAttribute("aria-busy", String(isBusy));
+}
+
+export function hint(text) {
+  byId("hint").hidden = !text;
+  byId("hint").textContent = text ?? "";
+}

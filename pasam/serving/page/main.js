@@ -1,0 +1,293 @@
+// The page: holds what is shown, and asks the service whenever that changes.
+
+import * as api from "./api.js";
+import { Asking } from "./asking.js";
+import {
+  busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels,
+  showTags,
+} from "./controls.js";
+import { saveCoco, savePng, saveRle } from "./downloads.js";
+import { heated, silhouette, tinted } from "./layers.js";
+import { Painter } from "./painter.js";
+import { listen } from "./pointing.js";
+import { PromptHistory } from "./prompt_history.js";
+import { followTheme } from "./theme.js";
+import { Viewport } from "./viewport.js";
+import { colourOf, milliseconds, promptColours, titleOf } from "./words.js";
+
+const OBJECTS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"];
+
+const canvas = byId("picture");
+const viewport = new Viewport();
+const painter = new Painter(canvas, viewport);
+const asking = new Asking();
+const state = {
+  models: [], chosen: null, compared: null, picture: null, name: "picture", history: new PromptHistory(),
+  found: new Map(), everything: null, objects: [], split: 0.4, draft: null, cross: null, embedded: 0,
+};
+
+const ticked = (id) => byId(id).checked && !byId(id).disabled;
+const shownModels = () => [state.compared, state.chosen].filter(Boolean);
+const wantsDetails = () => ticked("show-unsure") || ticked("show-mined");
+
+function sideOf(model) {
+  if (!model || state.everything) return null;
+  const found = state.found.get(model.name);
+  if (!found) return null;
+  const mask = ticked("show-mask") && (found.tint ??= tinted(found.shape, colourOf(model), found.edge));
+  return { mask: mask || null, map: ticked("show-unsure") ? found.map : null };
+}
+
+function draw() {
+  const { history, draft, cross, split, picture } = state;
+  const colours = promptColours();
+  const mined = { positive: [], negative: [], colours };
+  if (ticked("show-mined") && !state.everything) {
+    for (const model of shownModels()) {
+      const details = state.found.get(model.name)?.details;
+      mined.positive.push(...(details?.positive ?? []));
+      mined.negative.push(...(details?.negative ?? []));
+    }
+  }
+  painter.draw({
+    picture, split, draft, cross, mined, colours,
+    left: state.compared && (sideOf(state.compared) ?? {}), right: sideOf(state.chosen),
+    objects: ticked("show-mask") ? state.objects : [],
+    box: state.everything ? null : history.now.box,
+    points: state.everything ? [] : history.now.points,
+  });
+}
+
+function refreshControls() {
+  const { history, chosen, compared, models } = state;
+  byId("undo").disabled = !history.past.length;
+  byId("redo").disabled = !history.future.length;
+  byId("clear").disabled = history.isEmpty && !state.everything;
+  const result = state.everything ?? state.found.get(chosen?.name);
+  for (const id of ["get-png", "get-rle", "get-coco"]) byId(id).disabled = !result;
+  byId("everything").disabled = !state.picture;
+  const hasMap = shownModels().some((model) => model.details);
+  for (const id of ["show-unsure", "show-mined"]) byId(id).disabled = !hasMap;
+  byId("map-note").hidden = !models.some((model) => model.details);
+  showTags(chosen, compared);
+}
+
+async function ask() {
+  state.everything = null;
+  state.objects = [];
+  const signal = asking.begin();
+  refreshControls();
+  busy(true);
+  complain(null);
+  if (state.history.isEmpty) {
+    state.found.clear();
+    showFacts([]);
+    say("");
+    hint(state.picture && "Click the object, or drag a box round it");
+  } else {
+    hint(null);
+    await Promise.all(shownModels().map((model) => askModel(model, signal))).catch(failed);
+  }
+  if (signal.aborted) return; // a later question goes on from here
+  busy(false);
+  refreshControls();
+  draw();
+}
+
+async function askModel(model, signal) {
+  const start = performance.now();
+  const details = wantsDetails() && model.details;
+  const answer = await asking.predict(model, state.history.asked(), { details, signal });
+  const [mask] = answer.masks;
+  const shape = await silhouette(mask.png);
+  const map = mask.details?.uncertainty ? await heated(mask.details.uncertainty) : null;
+  if (signal.aborted) return;
+  const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
+  const took = performance.now() - start;
+  state.found.set(model.name, { model, answer, shape, map, edge, took, details: mask.details });
+  const known = shownModels().map((each) => state.found.get(each.name)).filter(Boolean);
+  showFacts(factsOf(known, state.embedded));
+  say(known.map(({ model: each, answer: one }) => {
+    const share = (100 * one.masks[0].area) / (one.width * one.height);
+    return `${titleOf(each)}: ${share.toFixed(1)} % of the picture, ${milliseconds(one.milliseconds.predict)}`;
+  }).join(" · "));
+  draw();
+}
+
+function failed(error) {
+  if (error.name === "AbortError") return;
+  state.found.clear();
+  say("");
+  complain(error.message);
+}
+
+async function findEverything() {
+  const signal = asking.begin();
+  const button = byId("everything");
+  button.disabled = true;
+  busy(true);
+  complain(null);
+  hint("Looking for everything");
+  try {
+    const answer = await asking.everything(state.chosen, { signal });
+    const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
+    const shapes = await Promise.all(answer.masks.map((mask) => silhouette(mask.png)));
+    state.objects = shapes.map((shape, i) => tinted(shape, OBJECTS[i % OBJECTS.length], edge));
+    state.everything = { answer };
+    const objects = `${shapes.length} object${shapes.length === 1 ? "" : "s"}`;
+    const spent = milliseconds(answer.milliseconds.everything);
+    say(`${objects} · ${titleOf(state.chosen)} ${spent}`);
+    showFacts([["Found", objects], ["Time", spent]]);
+  } catch (error) {
+    failed(error);
+  }
+  if (signal.aborted) return;
+  busy(false);
+  hint(null);
+  refreshControls();
+  draw();
+}
+
+async function open(blob, name, box = null) {
+  busy(true);
+  complain(null);
+  say("");
+  let picture;
+  try {
+    picture = await createImageBitmap(blob);
+  } catch {
+    busy(false);
+    complain(`${name} is no picture that this browser can show. Take a PNG, JPEG or WebP.`);
+    return;
+  }
+  asking.take(blob);
+  Object.assign(state, { picture, name, history: new PromptHistory(), everything: null, objects: [] });
+  state.found.clear();
+  viewport.show(picture.width, picture.height);
+  if (box) state.history.setBox(...box);
+  hint("Encoding the picture");
+  showFacts([]);
+  refreshControls();
+  draw();
+  try {
+    const embedded = await asking.embed(state.chosen);
+    if (asking.blob !== blob) return;
+    state.embedded = embedded.milliseconds.embed;
+    say(`Picture encoded in ${milliseconds(state.embedded)}`);
+    await ask();
+  } catch (error) {
+    busy(false);
+    hint(null);
+    failed(error);
+  }
+}
+
+async function openExample(example, button) {
+  pressExample(button);
+  const response = await fetch(example.url);
+  await open(await response.blob(), `${example.title.replaceAll(" ", "_")}.png`, example.box);
+}
+
+function openFile(file) {
+  if (!file) return;
+  pressExample(null);
+  open(file, file.name || "picture.png");
+}
+
+function choose(model) {
+  state.chosen = model;
+  if (state.compared?.name === model.name) state.compared = null;
+  showCompare(state.models, model, state.compared);
+  ask();
+}
+
+async function download(format, save) {
+  const model = state.chosen;
+  try {
+    const shown = state.everything?.answer ?? state.found.get(model.name).answer;
+    const again = { rle: true, coco: true }[format];
+    const options = { format, signal: undefined };
+    const answer = !again ? shown : state.everything
+      ? await asking.everything(model, options)
+      : await asking.predict(model, state.history.asked(), options);
+    save(answer, state.name);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+const commands = {
+  undo: () => state.history.undo() && ask(),
+  redo: () => state.history.redo() && ask(),
+  clear: () => { state.history.clear(); ask(); },
+  larger: () => { viewport.zoom(1.5); draw(); },
+  smaller: () => { viewport.zoom(1 / 1.5); draw(); },
+  fit: () => { viewport.fit(); draw(); },
+  everything: findEverything,
+  "get-png": () => download("png", savePng),
+  "get-rle": () => download("rle", saveRle),
+  "get-coco": () => download("coco", saveCoco),
+};
+
+function wire() {
+  for (const [id, run] of Object.entries(commands)) byId(id).addEventListener("click", run);
+  const tool = () => document.querySelector("input[name=tool]:checked").value;
+  byId("tools").addEventListener("change", () => canvas.classList.toggle("moving", tool() === "move"));
+  listen(canvas, viewport, tool, {
+    point: (x, y, label) => { if (state.picture) { state.history.addPoint(x, y, label); ask(); } },
+    box: (...corners) => { if (state.picture) { state.history.setBox(...corners); ask(); } },
+    draft: (box) => { state.draft = box; draw(); },
+    cross: (place) => { state.cross = place; draw(); },
+    moved: draw,
+    command: (name) => commands[name](),
+  });
+  byId("split").addEventListener("input", (event) => { state.split = event.target.value / 100; draw(); });
+  byId("compare").addEventListener("change", (event) => {
+    state.compared = state.models.find((model) => model.name === event.target.value) ?? null;
+    ask();
+  });
+  byId("show-mask").addEventListener("change", draw);
+  for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
+  byId("file").addEventListener("change", (event) => openFile(event.target.files[0]));
+  document.addEventListener("paste", (event) => openFile(event.clipboardData.files[0]));
+  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    openFile(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey)) return;
+    const key = event.key.toLowerCase();
+    const name = key === "z" ? (event.shiftKey ? "redo" : "undo") : key === "y" ? "redo" : null;
+    if (name) { event.preventDefault(); commands[name](); }
+  });
+  new ResizeObserver(() => { viewport.resize(canvas.clientWidth, canvas.clientHeight); draw(); }).observe(canvas);
+  followTheme(byId("theme"), () => {
+    for (const found of state.found.values()) found.tint = null;
+    draw();
+  });
+}
+
+async function begin() {
+  wire();
+  try {
+    const { models, note } = await api.models();
+    state.models = models;
+    [state.chosen] = models;
+    state.compared = models.find((model) => model.kind === "sam" && model !== state.chosen) ?? null;
+    showModels(models, state.chosen, choose);
+    showCompare(models, state.chosen, state.compared);
+    byId("note").hidden = !note;
+    byId("note").textContent = note ?? "";
+    refreshControls();
+    showExamples(await api.examples(), openExample);
+    document.querySelector("#examples button").click();
+  } catch (error) {
+    hint(null);
+    failed(error);
+  }
+}
+
+begin();

@@ -1,0 +1,207 @@
+"""The page in a real browser, as people use it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+from inference_models import objects
+from serving_world import Shelf, encoded_picture
+
+from pasam.metrics.run_lengths import decode
+from pasam.serving.app import create_app
+from pasam.serving.server import address_of, listen
+from pasam.serving.service import Settings
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path(CHROMIUM).is_file(), reason="there is no Chromium here"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Where the service runs."""
+    shelf = Shelf(tmp_path_factory.mktemp("shelf"), "pa_sam", "hq_sam", "sam")
+    with listen("127.0.0.1", 0) as taken:
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(shelf.offered(), Settings()), log_level="warning")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield address_of(taken)
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Visitor:
+    """Somebody at the page, who notes what is asked and what goes wrong."""
+
+    def __init__(self, browser, address, **how):
+        self.page = browser.new_page(**how)
+        self.faults, self.asked = [], []
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on("console", self._note)
+        self.page.on("response", self._keep)
+        self.page.goto(address)
+        self.settle("Picture encoded")
+
+    def _note(self, message):
+        if message.type == "error":
+            self.faults.append(message.text)
+
+    def _keep(self, response):
+        if response.url.endswith(("/predict", "/everything")):
+            self.asked.append(response)
+
+    def settle(self, text):
+        """Wait until the result says a text, and nothing is under way."""
+        self.page.locator("#frame[aria-busy=false]").wait_for(timeout=20_000)
+        self.page.locator("#facts", has_text=text).wait_for(timeout=20_000)
+
+    def at(self, x, y):
+        """A place of the picture's frame, in shares of it."""
+        edge = self.page.locator("#picture").bounding_box()
+        return edge["x"] + x * edge["width"], edge["y"] + y * edge["height"]
+
+    def facts(self):
+        return self.page.inner_text("#facts")
+
+    def answer(self, model):
+        """The last answer of a model."""
+        answers = [each.json() for each in self.asked if each.status == 200]
+        return next(a for a in reversed(answers) if a["model"]["name"] == model)
+
+    def save(self, button):
+        with self.page.expect_download() as saved:
+            self.page.click(button)
+        return Path(saved.value.path()).read_bytes()
+
+
+@pytest.fixture
+def visitor(browser, address):
+    made = Visitor(browser, address, viewport={"width": 1280, "height": 900})
+    yield made
+    assert made.faults == []
+    made.page.close()
+
+
+def test_a_picture_is_opened_prompted_and_its_mask_saved_as_the_service_gave_it(visitor, tmp_path):
+    page, path = visitor.page, tmp_path / "four_things.png"
+    path.write_bytes(encoded_picture(objects(120, 160)))
+    page.set_input_files("#file", path)
+    page.locator("#hint", has_text="Click the object").wait_for()
+    assert page.is_disabled("#get-png")
+    page.mouse.click(*visitor.at(0.35, 0.35))
+    visitor.settle("PA-SAM")
+    clicked = visitor.facts()
+    page.mouse.click(*visitor.at(0.6, 0.7), button="right")
+    visitor.settle("PA-SAM")
+    x, y = visitor.at(0.3, 0.25)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(*visitor.at(0.5, 0.6), steps=5)
+    page.mouse.up()
+    visitor.settle("PA-SAM")
+    answer = visitor.answer("pa_sam")
+    assert visitor.save("#get-png") == base64.b64decode(answer["masks"][0]["png"])
+    (record,) = json.loads(visitor.save("#get-rle"))
+    assert record["area"] == answer["masks"][0]["area"]
+    assert decode(record["segmentation"]).shape == (120, 160)
+    coco = json.loads(visitor.save("#get-coco"))
+    assert coco["images"][0]["file_name"] == "four_things.png"
+    assert coco["annotations"][0]["segmentation"] == record["segmentation"]
+    page.click("#undo")
+    page.keyboard.press("Control+z")
+    visitor.settle("PA-SAM")
+    first = visitor.facts().splitlines()
+    assert [line for line in first if "px" in line] == [
+        line for line in clicked.splitlines() if "px" in line
+    ]
+    page.click("#redo")
+    page.click("#clear")
+    page.locator("#hint", has_text="Click the object").wait_for()
+
+
+def test_models_are_switched_and_split_and_their_maps_shown(visitor):
+    page = visitor.page
+    assert page.inner_text("#tag-left") == "SAM"
+    assert page.inner_text("#tag-right") == "PA-SAM"
+    assert "generated pictures only" in page.inner_text("#note")
+    page.check("#show-unsure")
+    page.check("#show-mined")
+    visitor.settle("PA-SAM")
+    assert visitor.answer("pa_sam")["masks"][0]["details"]["uncertainty"]
+    before = page.locator("#picture").screenshot()
+    page.fill("#split", "80")
+    page.wait_for_timeout(200)
+    assert page.locator("#picture").screenshot() != before
+    page.check("#models input[value=hq_sam]")
+    visitor.settle("HQ-SAM")
+    page.select_option("#compare", "")
+    assert page.is_hidden("#tag-left")
+    assert page.is_disabled("#show-unsure")
+
+
+def test_everything_is_found(visitor):
+    visitor.page.click("#everything")
+    visitor.settle("Found")
+    count = len(visitor.answer("pa_sam")["masks"])
+    assert f"{count} object" in visitor.facts()
+
+
+def test_keys_alone_are_enough(visitor):
+    page = visitor.page
+    page.locator("#picture").focus()
+    page.keyboard.press("Delete")
+    page.locator("#hint", has_text="Click the object").wait_for()
+    for key in ("b", "Shift+ArrowRight", "Shift+ArrowDown", "b"):
+        page.keyboard.press(key)
+    visitor.settle("PA-SAM")
+    page.keyboard.press("Shift+Enter")
+    visitor.settle("PA-SAM")
+    assert page.is_enabled("#undo")
+    before = page.locator("#picture").screenshot()
+    for key in ("+", "+", "ArrowLeft"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(200)
+    assert page.locator("#picture").screenshot() != before
+
+
+def test_at_phone_width_a_finger_is_enough_and_nothing_sticks_out(browser, address):
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    visitor = Visitor(browser, address, **phone, color_scheme="dark")
+    page = visitor.page
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.click("#clear")
+    page.locator("#tools label", has_text="Out").click()
+    page.touchscreen.tap(*visitor.at(0.5, 0.5))
+    visitor.settle("PA-SAM")
+    assert page.is_enabled("#get-png")
+    assert visitor.faults == []
+    page.close()
+
+
+def test_what_is_no_picture_is_said_so(visitor, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    visitor.page.set_input_files("#file", tmp_path / "notes.txt")
+    visitor.page.locator("#fault", has_text="notes.txt is no picture").wait_for()
