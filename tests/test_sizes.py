@@ -31,14 +31,17 @@ def test_every_size_of_the_repository_is_valid(name, root):
     validate(root / "params" / f"{name}.yaml")
 
 
-def test_the_ablation_size_is_the_default_with_more_ablations(root):
+def test_the_ablation_size_is_the_default_with_more_ablations_and_models(root):
     default, ablation = (
         yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
         for name in ("default", "ablation")
     )
-    few, all_of_them = default.pop("ablations"), ablation.pop("ablations")
+    for section in ("models", "ablations"):
+        few, all_of_them = default.pop(section), ablation.pop(section)
+        assert few.items() < all_of_them.items()
+    shown, all_shown = (size["evaluate"].pop("models") for size in (default, ablation))
+    assert all_shown == [*shown, "pa_sam_plus"]
     assert ablation == default
-    assert few.items() < all_of_them.items()
 
 
 def test_using_a_size_gives_its_text_and_a_way_back(sizes, tmp_path):
