@@ -65,16 +65,16 @@ def run_child(
             command, cwd=cwd, env=env, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        with _last_will(process.pid, grace):
+        with guarded(process.pid, grace):
             try:
                 _follow(process, written, on_line, timeout)
             finally:
-                _end_group(process, grace)
+                end_group(process, grace)
     return process.returncode
 
 
 @contextmanager
-def _last_will(group: int, grace: float) -> Iterator[None]:
+def guarded(group: int, grace: float) -> Iterator[None]:
     """Have the group ended by another process if this one is killed within the block."""
     watcher = subprocess.Popen(
         [sys.executable, "-S", "-E", last_will.__file__, str(group), str(grace)],
@@ -127,7 +127,7 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _end_group(process: subprocess.Popen[bytes], grace: float) -> None:
+def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
     """End every process of a group; a second interruption cuts the grace short."""
     try:
         if _alive(process):

@@ -13,6 +13,7 @@ from pathlib import Path
 import urllib3
 
 from pasam.errors import StageError
+from pipelines.child_process import GRACE, end_group, guarded
 from pipelines.flows.left_behind import end_left_behind
 from pipelines.flows.workspace import STATE
 
@@ -80,18 +81,14 @@ def service(command: Sequence[str], name: str, health: str) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: flows must still reach it when they end
+            start_new_session=True,  # Ctrl-C is for us: flows that end must still reach it
         )  # fmt: skip
-    try:
-        _wait_until_ready(process, name, health, log)
-        yield
-    finally:
-        process.terminate()
+    with guarded(process.pid, GRACE):
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait_until_ready(process, name, health, log)
+            yield
+        finally:
+            end_group(process, GRACE)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], name: str, health: str, log: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from pasam.errors import PasamError
 from pasam.tracking.store import addresses
 from pipelines.flows.local_server import HOST, PREFECT_PORT, answers, prefect_server, service
+from pipelines.stage_runner import terminate_like_ctrl_c
 
 MLFLOW_PORT = 5000
 
@@ -20,10 +21,11 @@ def main(
     prefect_port: Annotated[int, typer.Option(help="Port of Prefect's page.")] = PREFECT_PORT,
     mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's page.")] = MLFLOW_PORT,
 ) -> None:
-    """Show Prefect's and MLflow's pages until Ctrl-C.
+    """Show Prefect's and MLflow's pages until Ctrl-C or SIGTERM.
 
     Example: python -m pipelines.flows.pages --mlflow-port 5001
     """
+    terminate_like_ctrl_c()
     typer.echo("Starting the pages; the first start takes a minute or two.")
     try:
         with prefect_server(prefect_port) as page:

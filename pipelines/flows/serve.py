@@ -12,6 +12,7 @@ import yaml
 
 from pasam.errors import ParamsError, PasamError
 from pipelines.flows.local_server import PREFECT_PORT, prefect_server
+from pipelines.stage_runner import terminate_like_ctrl_c
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -78,6 +79,7 @@ def main(
 
     Example: python -m pipelines.flows.serve --cron 'retrain=0 * * * *'
     """
+    terminate_like_ctrl_c()
     try:
         entries = read_deployments()
         schedules = _schedules(cron or [], [flow_name(entry) for entry in entries])
@@ -91,6 +93,8 @@ def main(
     except PasamError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        return
 
 
 def _schedules(given: list[str], known: list[str]) -> dict[str, str]:

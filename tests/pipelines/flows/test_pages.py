@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from pipelines.flows import pages
+from pipelines.flows.local_server import answers
 
 
 @pytest.fixture
@@ -30,6 +37,7 @@ def started(monkeypatch, in_empty_folder):
     monkeypatch.setattr(pages, "prefect_server", prefect_server)
     monkeypatch.setattr(pages, "answers", lambda address: False)
     monkeypatch.setattr(pages.signal, "pause", interrupted)
+    monkeypatch.setattr(pages, "terminate_like_ctrl_c", list)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
     return commands
@@ -60,3 +68,41 @@ def test_a_page_that_is_there_already_is_not_started_twice(started, monkeypatch,
     pages.main(4300, 5001)
     assert started == []
     assert "it was there already" in capsys.readouterr().out
+
+
+SHOWING = """
+import contextlib, sys
+from pipelines.flows import local_server, pages
+local_server.end_left_behind = lambda: 0
+web = "import http.server, sys; http.server.test(http.server.SimpleHTTPRequestHandler," \\
+      " port=int(sys.argv[1]), bind='127.0.0.1')"
+port = sys.argv[1]
+
+def show(mlflow_port):
+    with local_server.service([sys.executable, "-c", web, port], "web", f"http://127.0.0.1:{port}"):
+        print("shown", flush=True)
+        pages.signal.pause()
+
+pages.prefect_server = lambda port: contextlib.nullcontext("a page")
+pages._show_mlflow = show
+pages.main(1, 2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_servers_end_with_the_command_however_it_ends(number, root, tmp_path):
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, "-c", SHOWING, str(port)], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert [process.stdout.readline() for _ in range(3)][-1] == "shown\n"
+        process.send_signal(number)
+        process.wait(30)
+    deadline = time.monotonic() + 30
+    while answers(f"http://127.0.0.1:{port}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
