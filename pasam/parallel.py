@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 import cv2
@@ -20,6 +23,8 @@ def spread(
 ) -> Iterator[Result]:
     """Do `work` on every task; the number of processes changes nothing but the time.
 
+    The processes end with this one, however that ends, and as soon as something is raised here.
+
     Args:
         work: A function that other processes can import.
         tasks: Its arguments.
@@ -33,8 +38,27 @@ def spread(
         yield from track(map(work, tasks), total=len(tasks), label=label)
         return
     context = multiprocessing.get_context("spawn")  # forking is unsafe beside other threads
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+        min(workers, len(tasks)), mp_context=context, initializer=_begin
     ) as pool:
         chunk = max(1, min(16, len(tasks) // (4 * workers)))
-        yield from track(pool.map(work, tasks, chunksize=chunk), total=len(tasks), label=label)
+        try:
+            yield from track(pool.map(work, tasks, chunksize=chunk), total=len(tasks), label=label)
+        except BaseException:  # an interruption too; leaving the pool would wait for the work
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+def _begin() -> None:
+    """Prepare one of the processes: one thread for OpenCV, and an end with the parent."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)  # from a thread, there is no other way to end the process

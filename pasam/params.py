@@ -159,6 +159,26 @@ class TrainParams:
         above_zero(self, "learning_rate")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatsParams:
+    """Trainings of the main models with further seeds: what chance in training changes."""
+
+    models: tuple[str, ...]
+    """Trained models that are repeated; none where `seeds` are none."""
+    seeds: tuple[int, ...]
+    """Seeds beside `train.seed`."""
+    workers: int
+    """Trainings at a time, each on one thread of the CPU; has no influence on the results."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "workers")
+        seeds = self.seeds
+        require(len(set(seeds)) == len(seeds), "seeds", list(seeds), "each seed once")
+        require(all(seed >= 0 for seed in seeds), "seeds", list(seeds), "seeds of 0 or more")
+        both = "as many or as few as seeds: some of both, or none of both"
+        require(bool(self.models) == bool(seeds), "models", list(self.models), both)
+
+
 ModelsParams = dict[str, VariantParams]
 """Section `models`: every trained model by its name."""
 

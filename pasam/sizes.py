@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pasam.benchmark_params import InstancesParams, RobustnessParams
@@ -15,6 +16,7 @@ from pasam.params import (
     EmbedParams,
     EvaluateParams,
     PretrainParams,
+    RepeatsParams,
     ReportParams,
     TrainParams,
 )
@@ -30,6 +32,7 @@ SECTIONS: dict[str, type] = {
     "pretrain": PretrainParams,
     "embed": EmbedParams,
     "train": TrainParams,
+    "repeats": RepeatsParams,
     "evaluate": EvaluateParams,
     "instances": InstancesParams,
     "robustness": RobustnessParams,
@@ -51,7 +54,8 @@ def validate(path: Path = DEFAULT_PATH) -> None:
 
     Raises:
         ParamsError: A section or key is missing, unknown or impossible, or `evaluate.models`
-            names a model that `models` lacks, or `gate.model` one that is not evaluated.
+            names a model that `models` lacks, or `gate.model` or `repeats.models` one that is
+            not evaluated, or `repeats.seeds` has the seed that all are trained with anyway.
     """
     content = read_params(path)
     unknown = sorted(str(key) for key in content if key not in {*SECTIONS, *VARIANTS})
@@ -74,10 +78,26 @@ def validate(path: Path = DEFAULT_PATH) -> None:
         raise ParamsError(
             f"{path}: evaluate.models names {strangers}, but models has only {sorted(models)}."
         )
+    _validate_repeats(path, evaluated)
     gated = load_section(GateParams, "gate", path).model
     if gated not in evaluated:
         raise ParamsError(
             f"{path}: gate.model is '{gated}', expected one that is evaluated: {list(evaluated)}."
+        )
+
+
+def _validate_repeats(path: Path, evaluated: Sequence[str]) -> None:
+    repeats = load_section(RepeatsParams, "repeats", path)
+    strangers = sorted(set(repeats.models) - set(evaluated))
+    if strangers:
+        raise ParamsError(
+            f"{path}: repeats.models names {strangers}, but only {list(evaluated)} are evaluated."
+        )
+    seed = load_section(TrainParams, "train", path).seed
+    if seed in repeats.seeds:
+        raise ParamsError(
+            f"{path}: repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, "
+            f"{seed}."
         )
 
 

@@ -2,7 +2,11 @@
 
 import math
 import os
+import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from pasam.parallel import spread
@@ -38,3 +42,28 @@ def test_an_error_of_the_work_reaches_the_caller(workers):
 def test_results_come_as_they_are_asked_for():
     results = spread(math.sqrt, [4.0, -1.0], workers=1, label="")
     assert next(results) == 2
+
+
+PROGRAM = """
+import os, sys, time
+from pasam.parallel import spread
+sys.stderr = open(os.devnull, "w")
+tasks = ["print(__import__('os').getpid(), flush=True) or __import__('time').sleep(60)"] * 2
+if __name__ == "__main__":
+    list(spread(eval, tasks, workers=2, label=""))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_the_processes_end_with_the_one_they_work_for(sent, root, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True,
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        os.kill(parent.pid, sent)  # the one process, not its group
+        parent.wait(timeout=20)
+    assert psutil.wait_procs(workers, timeout=20)[1] == []

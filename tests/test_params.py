@@ -22,6 +22,7 @@ SECTIONS = {
     params.PretrainParams: CONTENT["pretrain"] | {"phases": PHASES},
     params.EmbedParams: CONTENT["embed"],
     params.TrainParams: CONTENT["train"],
+    params.RepeatsParams: CONTENT["repeats"],
     params.EvaluateParams: CONTENT["evaluate"],
     params.ReportParams: CONTENT["report"],
 }
@@ -32,6 +33,7 @@ AT_LEAST_ONE = {
     params.PretrainParams: ["prompts_per_image", "warmup_steps", "checkpoint_every"],
     params.EmbedParams: ["batch_size"],
     params.TrainParams: ["batch_size", "devices"],
+    params.RepeatsParams: ["workers"],
     params.EvaluateParams: ["batch_size"],
     params.ReportParams: ["draws", "figure_rows"],
 }  # fmt: skip
@@ -95,6 +97,9 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
         (params.PretrainParams, {"average_decay": -0.1}, "average_decay is -0.1, expected 0 or mo"),
         (params.PretrainParams, {"jitter": (0.0, 1.0)}, "jitter is [0.0, 1.0], expected two"),
         (params.EmbedParams, {"jitter": (2.0, 0.5)}, "jitter is [2.0, 0.5], expected two"),
+        (params.RepeatsParams, {"seeds": (1, 1)}, "seeds is [1, 1], expected each seed once."),
+        (params.RepeatsParams, {"seeds": (-1,)}, "seeds is [-1], expected seeds of 0 or more."),
+        (params.RepeatsParams, {"models": ()}, "models is [], expected as many or as few as see"),
         (params.EvaluateParams, {"boundary_share": 0.0}, "boundary_share is 0.0, expected more"),
         (params.EvaluateParams, {"models": ()}, "models is [], expected at least one model"),
         (params.EvaluateParams, {"benchmarks": ()}, "benchmarks is [], expected at least one"),
@@ -109,4 +114,5 @@ def test_a_value_out_of_its_range_is_quoted(cls, changes, message):
 
 def test_the_edges_of_a_range_belong_to_it():
     make(params.GeneratedParams, side=64)
+    make(params.RepeatsParams, models=(), seeds=())
     make(params.PretrainParams, average_decay=0.0, jitter=(1.0, 1.0))

@@ -31,16 +31,13 @@ def test_every_size_of_the_repository_is_valid(name, root):
     validate(root / "params" / f"{name}.yaml")
 
 
-def test_the_ablation_size_is_the_default_with_more_ablations_and_models(root):
+def test_the_ablation_size_is_the_default_with_more_ablations(root):
     default, ablation = (
         yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
         for name in ("default", "ablation")
     )
-    for section in ("models", "ablations"):
-        few, all_of_them = default.pop(section), ablation.pop(section)
-        assert few.items() < all_of_them.items()
-    shown, all_shown = (size["evaluate"].pop("models") for size in (default, ablation))
-    assert all_shown == [*shown, "pa_sam_plus"]
+    few, all_of_them = default.pop("ablations"), ablation.pop("ablations")
+    assert few.items() < all_of_them.items()
     assert ablation == default
 
 
@@ -104,4 +101,22 @@ def test_validation_wants_every_evaluated_model_to_be_described(root, tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError, match=r"evaluate\.models names \['hq_sam'\]"):
+        validate(path)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "message"),
+    [
+        ({"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], but only"),
+        ({"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.seed, 42."),
+    ],
+)
+def test_validation_wants_repeats_of_evaluated_models_with_other_seeds(
+    repeats, message, root, tmp_path
+):
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    content["repeats"] |= repeats
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError, match=re.escape(message)):
         validate(path)

@@ -33,7 +33,8 @@ class Shown:
 def ranked(results: Results) -> list[Shown]:
     """List every image with the subject's and the reference's boundary IoU, by id."""
     model, against = (
-        score_matrix(results.scores, name, METRIC) for name in (results.subject, results.reference)
+        score_matrix(results.shown_scores, name, METRIC)
+        for name in (results.subject, results.reference)
     )
     found = [
         Shown(image_id=image, score=float(a), against=float(b))

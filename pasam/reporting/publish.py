@@ -122,7 +122,7 @@ def _write_figures(results: Results, folder: Path) -> None:
     )  # fmt: skip
     training_chart(results.histories, folder / "training.png", title="Training")
     count, by = results.report.figure_rows, results.subject
-    choices = choose_examples(results.scores, model=by, per_benchmark=count)
+    choices = choose_examples(results.shown_scores, model=by, per_benchmark=count)
     comparison_figure(
         [results.example(choice.image_id) for choice in choices], folder / "figure1.png",
         title="One box prompt each, and what the models make of it",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pasam.benchmarks.scores import UNTRAINED
 from pasam.metrics.thickness import mean_width
 from pasam.params import (
     BaseParams,
@@ -126,6 +127,11 @@ class Results:
         return sorted({int(seed) for seed in rows["seed"]})
 
     @cached_property
+    def shown_scores(self) -> pd.DataFrame:
+        """Score rows of the trainings whose masks are shown: those with `train.seed`."""
+        return self.scores[self.scores["seed"].isin([self.train.seed, UNTRAINED])]
+
+    @cached_property
     def summary(self) -> pd.DataFrame:
         """One row per model and benchmark."""
         return summarise(self.scores, self.bootstrap, published=self.published)
@@ -159,25 +165,27 @@ class Results:
 
     @cached_property
     def ablation_differences(self) -> pd.DataFrame:
-        """Every scored variant against the subject, as `summary.compare`.
+        """Every scored variant against the subject of the same seed, as `summary.compare`.
 
         Holm's correction runs over all variants and both metrics.
         """
-        parts = [self.scores[self.scores["model"] == self.subject]]
-        names: list[str] = []
-        if self.ablations is not None:
-            parts.append(self.ablations)
-            names = sorted(set(self.ablations["model"]))
-        rows = pd.concat(parts, ignore_index=True)
-        return compare(rows, [(name, self.subject) for name in names], self.bootstrap)
+        names = [] if self.ablations is None else sorted(set(self.ablations["model"]))
+        pairs = [(name, self.subject) for name in names]
+        return compare(self.ablation_scores, pairs, self.bootstrap)
+
+    @cached_property
+    def ablation_scores(self) -> pd.DataFrame:
+        """Score rows of the subject and of all variants, all of one seed."""
+        subject = self.shown_scores[self.shown_scores["model"] == self.subject]
+        parts = [subject] if self.ablations is None else [subject, self.ablations]
+        return pd.concat(parts, ignore_index=True)
 
     def example(self, image_id: str) -> Example:
         """Read an image with what every model makes of it."""
         benchmark = str(self.by_image.at[image_id, "benchmark"])
-        of_models = self.scores.drop_duplicates(["model", "image_id"])  # the first seed's
         return build_example(
             Choice(benchmark=benchmark, image_id=image_id, quantile=0.5),
-            of_models,
+            self.shown_scores,
             image=self.read_image(image_id),
             truth=self.read_truth(image_id),
             predicted={m: self.read_predicted(m, benchmark, image_id) for m in self.shown},

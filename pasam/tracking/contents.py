@@ -125,9 +125,10 @@ def _history(path: Path) -> Iterator[Point]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
         row: dict[str, float] = json.loads(line)
         step = int(row.get("epoch", row.get("step", number)))
+        of_seed = f"seed_{row['seed']:.0f}/" if "seed" in row else ""  # of a repetition
         for name, value in row.items():
-            if name not in {"epoch", "step"}:
-                yield Point(name, float(value), step)
+            if name not in {"epoch", "step", "seed"}:
+                yield Point(f"{of_seed}{name}", float(value), step)
 
 
 def _scores(path: Path) -> Iterator[Point]:

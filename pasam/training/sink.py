@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Echo = Callable[[Mapping[str, float]], None]
@@ -17,11 +17,11 @@ class JsonlSink:
     equal bytes.
 
     Args:
-        path: The file; its folder is made if need be.
+        path: The file; its folder is made if need be. None only collects.
         echo: Hears every row, restored ones too.
     """
 
-    def __init__(self, path: Path, *, echo: Echo | None = None) -> None:
+    def __init__(self, path: Path | None, *, echo: Echo | None = None) -> None:
         self.path = path
         self.echo = echo
         self.rows: list[dict[str, float]] = []
@@ -41,12 +41,19 @@ class JsonlSink:
 
     def write(self) -> None:
         """Replace the file by the rows so far."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.rows)
-        draft = self.path.with_name(self.path.name + ".part")
-        draft.write_text(lines, encoding="utf-8")
-        draft.replace(self.path)
+        if self.path is None:
+            return
+        write_rows(self.path, self.rows)
 
     def _tell(self, row: Mapping[str, float]) -> None:
         if self.echo is not None:
             self.echo(row)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Replace a JSON-lines file, or leave it as it was if anything goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(dict(row), sort_keys=True) + "\n" for row in rows)
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(lines, encoding="utf-8")
+    draft.replace(path)

@@ -22,7 +22,7 @@ from pasam.training.samples import Sampling
 from pasam.training.sink import Echo, JsonlSink
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """A trained model, and what its stage needs to write results."""
 
@@ -31,6 +31,8 @@ class Trained:
     """Digest of the base's checkpoint file."""
     frozen: str
     """Digest of all frozen tensors before training."""
+    history: list[dict[str, float]]
+    """Means of every epoch."""
     checkpointer: Checkpointer
     """Holds the training's last state; to be cleared once the results are written."""
     writes: bool
@@ -47,7 +49,7 @@ def train_variant(
     manifest: Path,
     store: Path,
     resume: Path,
-    history: Path,
+    history: Path | None,
     echo: Echo | None = None,
 ) -> Trained:
     """Train one model; go on where an interrupted run of the same training stopped.
@@ -61,7 +63,7 @@ def train_variant(
         manifest: The data.
         store: Packed embeddings of the `train` split.
         resume: Folder of interrupted trainings.
-        history: JSON lines that receive the means of every epoch.
+        history: JSON lines that receive the means of every epoch; None for no file.
         echo: Hears these means too, as they come.
     """
     frame = read_manifest(manifest)
@@ -85,4 +87,7 @@ def train_variant(
     before = digest(frozen_tensors(segmenter))
     sink = JsonlSink(history, echo=echo)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
-    return Trained(segmenter, origin, before, checkpointer, fabric.is_global_zero)
+    return Trained(
+        segmenter=segmenter, base=origin, frozen=before, history=sink.rows,
+        checkpointer=checkpointer, writes=fabric.is_global_zero,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from pipelines.flows.workspace import dvc, results
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "data": ("prepare", "validate", "prepare_instances", "embed"),
-    "train": ("train", "ablate"),
+    "train": ("train", "repeat", "ablate"),
     "evaluate": ("evaluate", "baseline", "instances", "robustness"),
     "report": ("report",),
 }

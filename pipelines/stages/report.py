@@ -19,6 +19,7 @@ from pasam.params import (
     EvaluateParams,
     ModelsParams,
     PretrainParams,
+    RepeatsParams,
     ReportParams,
     TrainParams,
 )
@@ -31,18 +32,19 @@ from pipelines.stage_runner import run
 
 def report(
     base: BaseParams, data: DataParams, pretrain: PretrainParams, train: TrainParams,
-    models: ModelsParams,
-    ablations: AblationsParams, evaluate: EvaluateParams, report: ReportParams, manifest: Path,
-    scores: Path, predictions: Path, diagnostics: Path, instances: Path, variants: Path,
-    cost: Path, histories: Path, out: Path,
+    models: ModelsParams, ablations: AblationsParams, repeats: RepeatsParams,
+    evaluate: EvaluateParams, report: ReportParams, manifest: Path, scores: Path,
+    predictions: Path, diagnostics: Path, instances: Path, variants: Path, cost: Path,
+    histories: Path, repeated: Path, out: Path,
 ) -> None:  # fmt: skip
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     files = frame.set_index("id")
-    rows = read_scores(*sorted(scores.glob("*.parquet")))
+    again = [repeated / f"{model}.parquet" for model in repeats.models]
+    rows = read_scores(*sorted(scores.glob("*.parquet")), *again)
     results = Results(
-        setting=setting(used, base, data, seed=train.seed),
+        setting=setting(used, base, data, seeds=[train.seed, *repeats.seeds]),
         base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
         variants={model: models[model] for model in evaluate.models},
         manifest=used,

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from made_up_run import change_scores
 
 
 def test_the_report_is_about_pa_sam_against_sam(results):
@@ -24,9 +25,20 @@ def test_an_image_is_read_with_what_every_model_makes_of_it(results):
     assert example.uncertainty is not None
 
 
-def test_an_image_with_several_seeds_shows_the_first(make_scores, make_results):
-    results = make_results(make_scores(seeds=(1, 2)))
-    assert results.example("dis_like/2").scores["sam"][0] > 0
+def test_an_image_with_several_seeds_shows_the_main_one(make_scores, make_results):
+    scores = make_scores(seeds=(41, 42))
+    scores.loc[scores["seed"] == 41, "iou"] = 0.0
+    assert make_results(scores).example("dis_like/2").scores["sam"][0] > 0
+
+
+def test_variants_are_held_against_the_subject_of_their_seed(make_scores, make_results):
+    scores = change_scores(
+        make_scores(seeds=(41, 42)), "pa_sam", by=lambda rows: 0.1 * (rows["seed"] == 41)
+    )
+    variant = make_scores(models=("pa_sam",)).assign(model="unchanged")
+    table = make_results(scores, ablations=variant).ablation_differences
+    assert set(table["difference"]) == {0.0}
+    assert set(table["seeds"]) == {1}
 
 
 def test_curves_are_empty_without_other_conditions(results):

@@ -29,7 +29,7 @@ def manifest(train, val):
 
 
 def test_it_counts_images_and_masks_and_names_base_and_seeds():
-    words = setting(manifest("generated_train", "dis_like"), TINY, DATA, seed=42)
+    words = setting(manifest("generated_train", "dis_like"), TINY, DATA, seeds=[42])
     assert words == (
         "Generated data: trained on 2 images (3 masks), measured on 1 image (1 mask). "
         "Base: vit_tiny, our own small SAM. Seeds: training 42, generator 9. " + WARNING
@@ -46,7 +46,7 @@ def test_it_counts_images_and_masks_and_names_base_and_seeds():
     ],
 )
 def test_it_says_whose_the_data_are(train, val, kind):
-    assert setting(manifest(train, val), TINY, DATA, seed=1).startswith(f"{kind}: ")
+    assert setting(manifest(train, val), TINY, DATA, seeds=[1]).startswith(f"{kind}: ")
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,15 @@ def test_it_says_whose_the_data_are(train, val, kind):
     [("dis_like", LARGE, True), ("mine", TINY, True), ("mine", LARGE, False)],
 )
 def test_it_warns_unless_data_and_base_are_real(dataset, base, warns):
-    assert (WARNING in setting(manifest(dataset, dataset), base, DATA, seed=1)) == warns
+    assert (WARNING in setting(manifest(dataset, dataset), base, DATA, seeds=[1])) == warns
 
 
 def test_own_data_need_no_generator_and_an_official_base_has_its_name():
-    words = setting(manifest("mine", "mine"), LARGE, DATA, seed=1)
+    words = setting(manifest("mine", "mine"), LARGE, DATA, seeds=[1])
     assert "generator" not in words
     assert "Base: SAM vit_l." in words
+
+
+def test_all_seeds_are_named():
+    words = setting(manifest("mine", "mine"), LARGE, DATA, seeds=[42, 43, 44])
+    assert "Seeds: training 42, 43 and 44." in words

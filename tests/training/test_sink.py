@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pasam.training.sink import JsonlSink
+from pasam.training.sink import JsonlSink, write_rows
 
 
 def test_every_row_is_a_line_with_sorted_keys(tmp_path):
@@ -60,3 +60,19 @@ def test_a_crash_while_writing_leaves_the_old_rows(tmp_path, monkeypatch):
 def test_nothing_but_the_history_is_left(tmp_path):
     JsonlSink(tmp_path / "history.jsonl").append({"epoch": 0})
     assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]
+
+
+def test_a_sink_without_a_file_only_collects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sink = JsonlSink(None)
+    sink.append({"epoch": 0, "loss": 0.5})
+    assert sink.rows == [{"epoch": 0, "loss": 0.5}]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_replace_a_file_and_leave_no_draft(tmp_path):
+    path = tmp_path / "made" / "rows.jsonl"
+    for rows in ([{"b": 1, "a": 2}, {"a": 3}], [{"a": 4}]):
+        write_rows(path, rows)
+    assert path.read_text() == '{"a": 4}\n'
+    assert [file.name for file in path.parent.iterdir()] == ["rows.jsonl"]

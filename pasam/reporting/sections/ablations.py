@@ -90,19 +90,16 @@ def ablation_grid(results: Results) -> Grid:
     head = ("Variant", "Change", "mIoU", "mBIoU", "Points of mBIoU", "p (Holm)", "Trained numbers")
     notes = (
         f"Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics. Same data, "
-        "views and seed for all; one seed, so that the intervals cover test images only."
-        if len(results.seeds) == 1
-        else f"Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics.",
+        f"views and seed ({results.train.seed}) for all; one seed, so that the intervals cover "
+        "test images only.",
     )
     return Grid(caption="Ablations", head=head, rows=tuple(lines), notes=notes, texts=(1,))
 
 
 def _means(results: Results, model: str) -> tuple[str, str]:
-    rows = results.scores if model == results.subject else results.ablations
-    assert isinstance(rows, pd.DataFrame)
     found = []
     for column in ("iou", "boundary_iou"):
-        scored = score_matrix(rows, model, column)
+        scored = score_matrix(results.ablation_scores, model, column)
         by_benchmark = pd.Series(scored.per_image).groupby(scored.strata).mean()
         found.append(f"{100 * by_benchmark.mean():.1f}")
     return found[0], found[1]

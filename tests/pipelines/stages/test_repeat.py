@@ -1,0 +1,37 @@
+"""The stage `repeat`: a model's further seeds, scored as its first."""
+
+import json
+
+import pytest
+
+from pasam.benchmarks.scores import read_scores
+
+SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
+
+
+def test_a_second_run_gives_the_same_bytes(world, own_world):
+    own_world.run("repeat@pa_sam")
+    assert own_world.contents("repeat@pa_sam") == world.contents("repeat@pa_sam")
+
+
+def test_every_seed_scores_every_image_of_every_benchmark(own_world):
+    own_world.change("repeats", seeds=[44, 43])
+    own_world.run("repeat@pa_sam")
+    again = read_scores(own_world.path(SCORES))
+    first = read_scores(*sorted(own_world.path("data/scores").glob("pa_sam-*.parquet")))
+    assert sorted(set(again["seed"])) == [43, 44]
+    for _, rows in again.groupby("seed"):
+        assert sorted(rows["image_id"]) == sorted(first["image_id"])
+    lines = own_world.path(HISTORY).read_text().splitlines()
+    assert {json.loads(line)["seed"] for line in lines} == {43, 44}
+
+
+def test_a_finished_stage_leaves_no_state(world):
+    assert not any(world.path("data/resume").iterdir())
+
+
+def test_it_waits_for_data_that_passed(own_world):
+    verdict = own_world.path("reports/validation/verdict.json")
+    verdict.write_text(verdict.read_text().replace('"passed"', '"failed"'))
+    with pytest.raises(SystemExit):
+        own_world.run("repeat@pa_sam")
