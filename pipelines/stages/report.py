@@ -41,15 +41,15 @@ def report(
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     files = frame.set_index("id")
+    scored = sorted(scores.glob("*.parquet"))
     again = [repeated / f"{model}.parquet" for model in repeats.models]
-    rows = read_scores(*sorted(scores.glob("*.parquet")), *again)
     results = Results(
         setting=setting(used, base, data, seeds=[train.seed, *repeats.seeds]),
         base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
         variants={model: models[model] for model in evaluate.models},
         manifest=used,
-        scores=clean_box_rows(rows),
-        conditions=rows,
+        scores=clean_box_rows(read_scores(*scored, *again)),
+        conditions=read_scores(*scored),
         histories={m: read_history(histories / f"{m}.jsonl") for m in evaluate.models},
         published=published_for(evaluate.benchmarks),
         comparable=repeats_protocol(base.size, evaluate.benchmarks),

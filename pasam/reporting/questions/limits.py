@@ -46,7 +46,7 @@ def answer(results: Results) -> Answer:
     if variants:
         return QUESTION.answer(sentence, *blocks)
     absent = Absent(what=LACKING, command=ABLATION_COMMAND)
-    return QUESTION.answer(sentence or NOTHING, absent, answered=False)
+    return QUESTION.answer(sentence or NOTHING, absent, answered=BEST in results.models)
 
 
 def ceiling_sentence(results: Results) -> str:

@@ -92,3 +92,16 @@ def test_pictures_from_inside_the_adapter_are_on_the_page(world):
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_shows_something(name, world):
     assert read_image(world.path(name)).std() > 5
+
+
+def test_repetitions_widen_the_intervals_and_leave_curves_alone(world, own_world):
+    own_world.change("repeats", models=[], seeds=[])
+    own_world.run("report")
+    curves = [path.name for path in world.path("reports/plots").glob("robustness_*.csv")]
+    assert curves
+    for name in curves:
+        place = f"reports/plots/{name}"
+        assert own_world.path(place).read_bytes() == world.path(place).read_bytes()
+    rows = [pd.read_csv(one.path("reports/table1.csv")) for one in (world, own_world)]
+    seeds = [table.set_index(["model", "benchmark"])["seeds"] for table in rows]
+    assert [found["pa_sam", "mean"] for found in seeds] == [2, 1]

@@ -18,6 +18,12 @@ def test_a_model_at_the_ceiling_is_limited_by_it(make_scores, make_results):
     assert "resolution is what limits it" in answer(make_results(scores)).sentence
 
 
+def test_the_best_combination_is_an_answer_without_variants_too(make_scores, make_results):
+    found = answer(make_results(make_scores(models=(*LEVELS, "pa_sam_plus"))))
+    assert found.answered
+    assert found.blocks[-1].kind == "absent"
+
+
 def test_choices_that_help_are_named(make_results):
     better = answer(make_results(**made_up_ablations(gradient_image=0.1)))
     assert better.answered
