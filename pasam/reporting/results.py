@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.benchmarks.scores import UNTRAINED
 from pasam.metrics.thickness import mean_width
 from pasam.params import (
     BaseParams,
@@ -129,7 +128,8 @@ class Results:
     @cached_property
     def shown_scores(self) -> pd.DataFrame:
         """Score rows of the trainings whose masks are shown: those with `train.seed`."""
-        return self.scores[self.scores["seed"].isin([self.train.seed, UNTRAINED])]
+        untrained = ~self.scores["model"].isin(self.variants)
+        return self.scores[untrained | (self.scores["seed"] == self.train.seed)]
 
     @cached_property
     def summary(self) -> pd.DataFrame:
