@@ -224,7 +224,7 @@ def test_all_ablations_come_as_they_stand(content, write):
     change = {"mining": {"points": 2}}
     found = load_ablations(ablated(content, write, of="pa_sam", change=change))
     assert found["some"] == {"of": "pa_sam", "change": change}
-    assert list(found) == list(content["ablations"])
+    assert found.keys() == content["ablations"].keys()
 
 
 def test_a_name_is_either_a_models_or_an_ablations(content, write):

@@ -31,13 +31,15 @@ def test_every_size_of_the_repository_is_valid(name, root):
     validate(root / "params" / f"{name}.yaml")
 
 
-def test_the_ablation_size_is_the_default_with_more_ablations(root):
+def test_the_ablation_size_is_the_default_with_more_images_and_ablations(root):
     default, ablation = (
         yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
         for name in ("default", "ablation")
     )
     few, all_of_them = default.pop("ablations"), ablation.pop("ablations")
     assert few.items() < all_of_them.items()
+    images = [size["data"]["generated"].pop("train_images") for size in (default, ablation)]
+    assert images[0] < images[1]
     assert ablation == default
 
 
