@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,13 +17,18 @@ if str(HERE) not in sys.path:  # so that the tests find `small_world`
     sys.path.insert(0, str(HERE))
 
 from small_world import SmallWorld, make_world, small_base  # noqa: E402
-from tracked_world import commit, place_store, write_lock  # noqa: E402
+from tracked_world import copy_tracked, leave_servers, make_tracked  # noqa: E402
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Shells start background jobs with Ctrl-C ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Torch, MLflow and Great Expectations make millions of objects that stay: going through them again
+# and again took a tenth of the tests' time.
+gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,16 +107,21 @@ def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tracked_once(
+    world: SmallWorld, mlflow_tables: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SmallWorld:
+    """The small project, locked, committed, pushed, with MLflow's tables; to be copied."""
+    return make_tracked(world, mlflow_tables, tmp_path_factory.mktemp("tracked") / "world")
+
+
 @pytest.fixture
 def tracked(
-    own_world: SmallWorld, mlflow_tables: Path, monkeypatch: pytest.MonkeyPatch
+    tracked_once: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> SmallWorld:
-    """A copy of the small project, locked, committed, pushed, and the current folder."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(name, raising=False)
-    write_lock(own_world)
-    commit(own_world.folder)
-    place_store(mlflow_tables, own_world.folder)
-    monkeypatch.chdir(own_world.folder)
+    """A copy of that project which a test may change, and the current folder."""
+    leave_servers(monkeypatch)
+    own = copy_tracked(tracked_once, tmp_path / "world")
+    monkeypatch.chdir(own.folder)
     monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
-    return own_world
+    return own

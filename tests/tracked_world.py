@@ -6,9 +6,11 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from small_world import SmallWorld
 
@@ -22,27 +24,53 @@ KEPT = (
 IGNORED = ("/data/", "/mlruns/", "/.dvc/")
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What DVC makes of a stage of `dvc.yaml`, before any file is looked at."""
+
+    name: str
+    cmd: Any
+    deps: tuple[str, ...]
+    params: tuple[str, ...]
+    outs: tuple[str, ...]
+
+
+_PLANS: dict[tuple[str, str], tuple[Planned, ...]] = {}
+
+
+def make_tracked(world: SmallWorld, tables: Path, folder: Path) -> SmallWorld:
+    """Copy a project to `folder`, locked, committed, pushed and with MLflow's tables."""
+    own = world.copy(folder)
+    write_lock(own)
+    commit(own.folder)
+    place_store(tables, own.folder)
+    return own
+
+
+def copy_tracked(tracked: SmallWorld, folder: Path) -> SmallWorld:
+    """Copy a project and the repository beside it that it was pushed to."""
+    shutil.copytree(_remote(tracked.folder), _remote(folder))
+    return tracked.copy(folder)
+
+
+def leave_servers(patch: pytest.MonkeyPatch) -> None:
+    """Forget MLflow servers that the environment names."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        patch.delenv(name, raising=False)
+
+
 def write_lock(world: SmallWorld) -> None:
     """Write `dvc.lock` for the files as they are."""
-    from dvc.dependency.param import ParamsDependency
-    from dvc.repo import Repo
-
     params = yaml.safe_load(world.path("params.yaml").read_text())
     entries: dict[str, Any] = {}
-    with Repo(str(world.folder)) as repo:
-        for stage in repo.index.stages:
-            plain = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-            keys = [
-                k for dep in stage.deps if isinstance(dep, ParamsDependency) for k in dep.params
-            ]
-            outs = [out.def_path for out in stage.outs]
-            if stage.name in KEPT and all(world.path(out).exists() for out in outs):
-                entries[stage.name] = {
-                    "cmd": stage.cmd,
-                    "deps": [_entry(world, dep.def_path) for dep in plain],
-                    "params": {"params.yaml": {key: _at(params, key) for key in keys}},
-                    "outs": [_entry(world, out) for out in outs],
-                }
+    for stage in _plan(world):
+        if all(world.path(out).exists() for out in stage.outs):
+            entries[stage.name] = {
+                "cmd": stage.cmd,
+                "deps": [_entry(world, dep) for dep in stage.deps],
+                "params": {"params.yaml": {key: _at(params, key) for key in stage.params}},
+                "outs": [_entry(world, out) for out in stage.outs],
+            }
     text = yaml.safe_dump({"schema": "2.0", "stages": entries}, sort_keys=False)
     world.path("dvc.lock").write_text(text)
 
@@ -54,9 +82,9 @@ def commit(project: Path, *, push: bool = True) -> str:
         git(project, "config", "user.email", "test@example.org")
         git(project, "config", "user.name", "Test")
         (project / ".gitignore").write_text("\n".join(IGNORED) + "\n")
-        bare = project.parent / f"{project.name}.git"
+        bare = _remote(project)
         subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
-        git(project, "remote", "add", "origin", str(bare))
+        git(project, "remote", "add", "origin", f"../{bare.name}")  # good for copies of both, too
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--allow-empty", "--message", "Work")
     if push:
@@ -76,6 +104,39 @@ def place_store(template: Path, project: Path) -> None:
     """Give a project MLflow's tables, which take seconds to make."""
     (project / "mlruns").mkdir(exist_ok=True)
     shutil.copy(template, project / "mlruns" / "mlflow.db")
+
+
+def _remote(project: Path) -> Path:
+    return project.parent / f"{project.name}.git"
+
+
+def _plan(world: SmallWorld) -> tuple[Planned, ...]:
+    """Ask DVC, once for each text of the two files that its answer depends on."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    texts = world.path("dvc.yaml").read_text(), world.path("params.yaml").read_text()
+    if texts not in _PLANS:
+        with Repo(str(world.folder)) as repo:
+            _PLANS[texts] = tuple(
+                Planned(
+                    name=stage.name,
+                    cmd=stage.cmd,
+                    deps=tuple(
+                        dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)
+                    ),
+                    params=tuple(
+                        key
+                        for dep in stage.deps
+                        if isinstance(dep, ParamsDependency)
+                        for key in dep.params
+                    ),
+                    outs=tuple(out.def_path for out in stage.outs),
+                )
+                for stage in repo.index.stages
+                if stage.name in KEPT
+            )
+    return _PLANS[texts]
 
 
 def _entry(world: SmallWorld, path: str) -> dict[str, str]:

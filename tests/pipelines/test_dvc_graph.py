@@ -10,7 +10,9 @@ import ast
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,6 +66,7 @@ STAGES = load_stages()
 each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
+@cache
 def imported_modules(path: Path) -> set[Path]:
     """The project's own modules that a file imports at any depth of its code."""
     names: set[str] = set()
@@ -91,6 +94,11 @@ def import_closure(path: Path) -> set[Path]:
             found.add(module)
             open_ends.append(module)
     return found
+
+
+@cache
+def content_of(size: Path) -> dict[str, Any]:
+    return yaml.safe_load(size.read_text())
 
 
 def stage_function(stage: Stage) -> ast.FunctionDef:
@@ -168,7 +176,7 @@ def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():
 @each_stage
 @pytest.mark.parametrize("size", SIZES, ids=lambda path: path.stem)
 def test_a_watched_param_exists_in_every_size(stage, size):
-    content = yaml.safe_load(size.read_text())
+    content = content_of(size)
     for key in stage.params:
         if key.startswith("ablations."):
             continue  # each size has its own

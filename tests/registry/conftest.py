@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from small_world import small_base
-from tracked_world import commit, place_store, write_lock
+from tracked_world import commit, copy_tracked, leave_servers, place_store, write_lock
 
 from pasam.registry.versions import NAME, open_registry
 
@@ -14,12 +14,17 @@ LENIENT = {
 }  # fmt: skip
 
 
+def accept(world):
+    """Let the gate of a project accept its models."""
+    world.change("gate", **LENIENT)
+    write_lock(world)
+    commit(world.folder)
+
+
 @pytest.fixture
 def project(tracked):
     """The small project with a gate that accepts it."""
-    tracked.change("gate", **LENIENT)
-    write_lock(tracked)
-    commit(tracked.folder)
+    accept(tracked)
     return tracked
 
 
@@ -30,20 +35,16 @@ def aliases(project):
 
 
 @pytest.fixture(scope="session")
-def promoted_once(world, mlflow_tables, tmp_path_factory):
+def promoted_once(tracked_once, tmp_path_factory):
     """A project whose version 1 is champion; not to be changed."""
     from pasam.registry.promotion import promote
 
-    own = world.copy(tmp_path_factory.mktemp("promoted") / "world")
-    own.change("gate", **LENIENT)
-    write_lock(own)
-    commit(own.folder)
-    place_store(mlflow_tables, own.folder)
+    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("promoted") / "world")
+    accept(own)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(own.folder)
         patch.setattr("pasam.modeling.build.build_base", small_base)
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-            patch.delenv(name, raising=False)
+        leave_servers(patch)
         assert promote(own.folder, allow_local=True).promoted
     return own
 
@@ -51,8 +52,7 @@ def promoted_once(world, mlflow_tables, tmp_path_factory):
 @pytest.fixture
 def promoted(promoted_once, monkeypatch):
     """The same, as the current folder."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(name, raising=False)
+    leave_servers(monkeypatch)
     monkeypatch.chdir(promoted_once.folder)
     monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
     return promoted_once
@@ -70,8 +70,7 @@ def champion_folder(promoted, tmp_path):
 @pytest.fixture
 def registry(tmp_path, mlflow_tables, monkeypatch):
     """A registry with versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(name, raising=False)
+    leave_servers(monkeypatch)
     place_store(mlflow_tables, tmp_path)
     found = open_registry(tmp_path)
     for number in (1, 2, 3):

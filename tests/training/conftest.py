@@ -36,12 +36,12 @@ def image_of(masks, *, seed: int) -> np.ndarray:
     return image
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_base():
     return small_base
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_picture():
     def make(*masks, seed: int = 0) -> Picture:
         stacked = np.stack(masks)
@@ -50,7 +50,7 @@ def make_picture():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pictures(make_picture):
     """Four pictures, each with two objects."""
     return [

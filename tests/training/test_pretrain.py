@@ -49,26 +49,32 @@ def train(base, pictures, folder, name, *phases, **changes):
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole(make_base, pictures, tmp_path_factory):
+    """A folder with the history of a run that nothing interrupted, and its weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(make_base(), pictures, folder, "run", *SMALL_THEN_FULL)
+
+
 @pytest.mark.parametrize(("after", "kept"), [(7, 2), (9, 4), (13, 6)])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    make_base, pictures, tmp_path, after, kept
+    make_base, pictures, tmp_path, whole, after, kept
 ):
-    whole = train(make_base(), pictures, tmp_path, "whole", *SMALL_THEN_FULL)
+    folder, weights = whole
     seen = Interrupting(pictures, after=after)  # ends in the first phase, at its end, in the second
     with pytest.raises(KeyboardInterrupt):
         train(make_base(), seen, tmp_path, "resumed", *SMALL_THEN_FULL)
     assert Checkpointer(tmp_path, "resumed").load()["step"] == kept
     resumed = train(make_base(seed=9), pictures, tmp_path, "resumed", *SMALL_THEN_FULL)
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    histories = [(tmp_path / f"{name}.jsonl").read_bytes() for name in ("whole", "resumed")]
-    assert histories[0] == histories[1]
+    assert weights.keys() == resumed.keys()
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    assert (tmp_path / "resumed.jsonl").read_bytes() == (folder / "run.jsonl").read_bytes()
 
 
-def test_a_finished_run_is_not_trained_again(make_base, pictures, tmp_path):
-    first = train(make_base(), pictures, tmp_path, "run", *SMALL_THEN_FULL)
+def test_a_finished_run_is_not_trained_again(make_base, pictures, whole):
+    folder, first = whole
     nothing = Interrupting(pictures, after=0)
-    again = train(make_base(seed=9), nothing, tmp_path, "run", *SMALL_THEN_FULL)
+    again = train(make_base(seed=9), nothing, folder, "run", *SMALL_THEN_FULL)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 

@@ -43,20 +43,30 @@ def project(manifest, ids, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def train(project, tmp_path, monkeypatch, manifest):
-    monkeypatch.setattr(build, "build_base", lambda size: small_base())
-    monkeypatch.setattr("pasam.training.variant_training.read_manifest", lambda path: manifest)
-
-    def run(variant, name="run", **changes):
-        base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
+def train_in(folder, project, manifest, variant, name, **changes):
+    base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build_base", lambda size: small_base())
+        patch.setattr("pasam.training.variant_training.read_manifest", lambda path: manifest)
         return train_variant(
             base, EMBED, replace(TRAIN, **changes), variant, name=name,
             manifest=project / "manifest.parquet", store=project / "store",
-            resume=tmp_path / "resume", history=tmp_path / f"{name}.jsonl",
+            resume=folder / "resume", history=folder / f"{name}.jsonl",
         )  # fmt: skip
 
+
+@pytest.fixture
+def train(project, tmp_path, manifest):
+    def run(variant, name="run", **changes):
+        return train_in(tmp_path, project, manifest, variant, name, **changes)
+
     return run
+
+
+@pytest.fixture(scope="module")
+def reference(project, manifest, tmp_path_factory):
+    """PA-SAM as the reference trains it; not to be changed."""
+    return train_in(tmp_path_factory.mktemp("reference"), project, manifest, pa_sam(), "reference")
 
 
 def moved(trained, untrained):
@@ -96,18 +106,18 @@ def test_everything_moves_the_encoders_too(train):
     assert not any(name.startswith("base.sam.mask_decoder.") for name in names)
 
 
-def test_a_quality_head_that_learns_leaves_every_mask_as_it_was(train):
-    plain, taught = train(pa_sam(), "plain"), train(pa_sam(quality_head="trained"), "taught")
-    before, after = plain.segmenter.state_dict(), taught.segmenter.state_dict()
+def test_a_quality_head_that_learns_leaves_every_mask_as_it_was(train, reference):
+    taught = train(pa_sam(quality_head="trained"))
+    before, after = reference.segmenter.state_dict(), taught.segmenter.state_dict()
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("decoder.iou_prediction_head.") for name in changed)
 
 
 @pytest.mark.parametrize("changes", [{}, {"adapter_maps": "grid"}, {"mining_temperature": 1.0}])
-def test_a_switch_at_the_references_value_changes_no_bit(changes, train):
-    some, other = train(pa_sam(), "some"), train(pa_sam(**changes), "other")
-    assert digest(some.segmenter.state_dict()) == digest(other.segmenter.state_dict())
+def test_a_switch_at_the_references_value_changes_no_bit(changes, train, reference):
+    other = train(pa_sam(**changes))
+    assert digest(reference.segmenter.state_dict()) == digest(other.segmenter.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -122,9 +132,9 @@ def test_a_switch_at_the_references_value_changes_no_bit(changes, train):
     ],
     ids=lambda changes: "-".join(f"{k}={v}" for k, v in changes.items()),
 )  # fmt: skip
-def test_every_switch_changes_what_is_learned(changes, train):
-    some, other = train(pa_sam(), "some"), train(pa_sam(**changes), "other")
-    before, after = some.segmenter.state_dict(), other.segmenter.state_dict()
+def test_every_switch_changes_what_is_learned(changes, train, reference):
+    other = train(pa_sam(**changes))
+    before, after = reference.segmenter.state_dict(), other.segmenter.state_dict()
     shared = set(before) & set(after)
     assert any(not torch.equal(before[name], after[name]) for name in shared)
 
