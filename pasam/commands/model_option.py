@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +11,6 @@ from pasam.errors import ParamsError
 from pasam.params_file import DEFAULT_PATH, read_params
 
 if TYPE_CHECKING:  # torch comes only when a model is really opened
-    from pasam.inference.model_files import ModelFiles
     from pasam.inference.predictor import PromptAdapterPredictor
 
 ADAPTERS = Path("data/adapters")
@@ -36,7 +33,7 @@ Model = Annotated[
     typer.Option(
         autocompletion=complete_model,
         help="A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
-        "(ours or a reference's), or a registry alias such as champion.",
+        "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
 ]
 Base = Annotated[
@@ -61,25 +58,16 @@ def named_model(
     resize: str = "longest",
 ) -> PromptAdapterPredictor:
     """Open the model that a person has named."""
-    from pasam.inference.load import load_predictor
+    from pasam.registry.load import load_predictor
 
-    with tempfile.TemporaryDirectory() as folder:
-        return load_predictor(
-            name,
-            params_file=params_file,
-            adapters=adapters,
-            base=base,
-            resolve=partial(_in_registry, folder=Path(folder)),
-            device=device,
-            resize=chosen_resize(resize),
-        )
-
-
-def _in_registry(name: str, folder: Path) -> ModelFiles | None:
-    """Look a name up in the registry, which is only opened for names that nobody else knows."""
-    from pasam.registry.resolve import registered_files
-
-    return registered_files(name, project=Path(), folder=folder)
+    return load_predictor(
+        name,
+        params_file=params_file,
+        adapters=adapters,
+        base=base,
+        device=device,
+        resize=chosen_resize(resize),
+    )
 
 
 def chosen_resize(name: str) -> Literal["longest", "squash"]:

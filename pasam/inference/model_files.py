@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasam.errors import CheckpointError, ParamsError
@@ -32,6 +32,8 @@ class ModelFiles:
     """The trained decoder; None for SAM itself."""
     variant: VariantParams | None
     """How that decoder is built; None for SAM itself."""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What it reached, by benchmark and measure in per cent, where its finder knows that."""
 
 
 Resolve = Callable[[str], ModelFiles | None]

@@ -23,7 +23,9 @@ def said_of(offered: OfferedModel) -> ModelAnswer:
 
 
 def models_answer(models: Sequence[OfferedModel], scores: Path | None) -> ModelsAnswer:
-    """Describe all models; scores belong to the names of the report, never to a file or alias.
+    """Describe all models, with the registry's scores or those of the report.
+
+    The report's belong to its own names, never to a file or an alias of the same model.
 
     Args:
         models: What is offered.
@@ -38,7 +40,7 @@ def models_answer(models: Sequence[OfferedModel], scores: Path | None) -> Models
             mask_side=each.model.mask_side,
             details=_has_map(each),
             small=each.is_small,
-            scores=reported.get(each.name),
+            scores=each.scores or reported.get(each.name),
         )
         for each in models
     ]
@@ -68,5 +70,4 @@ def as_coco(masks: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str,
 
 
 def _has_map(offered: OfferedModel) -> bool:
-
     return isinstance(offered.model.segmenter.decoder, PaMaskDecoder)

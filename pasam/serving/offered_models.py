@@ -21,6 +21,7 @@ SMALL = "vit_tiny"
 
 _LOG = logging.getLogger(__name__)
 _Signature = tuple[object, ...]
+Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,8 @@ class OfferedModel:
     size: str
     """The base's size, such as `vit_l`."""
     model: PromptedModel
+    scores: Scores
+    """What it reached, by benchmark, where a registry says so."""
     signature: _Signature
     """Changes with its files."""
 
@@ -145,7 +148,7 @@ class OfferedModels:
             return old
         model = _sharing_base(self._open(files), [each.model for each in others])
         version = file_digest(files.weights or files.base)[:12]
-        return OfferedModel(name, files.name, version, files.size, model, signature)
+        return OfferedModel(name, files.name, version, files.size, model, files.scores, signature)
 
 
 def available(params_file: Path, adapters: Path, resolve: Resolve) -> list[str]:

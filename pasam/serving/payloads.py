@@ -111,7 +111,7 @@ class OfferedAnswer(ModelAnswer):
     details: bool = Field(description="Whether it has an uncertainty map.")
     small: bool = Field(description="Whether it is the small model, trained on generated pictures.")
     scores: dict[str, dict[str, float]] | None = Field(
-        description="mIoU and mBIoU by benchmark, of the last report."
+        description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."
     )
 
 

@@ -11,6 +11,7 @@ from pasam.commands.model_option import named_model
 from pasam.errors import RegistryError
 from pasam.inference.load import load_predictor
 from pasam.registry.resolve import registered_files
+from pasam.registry.versions import open_registry
 
 
 @pytest.fixture
@@ -43,3 +44,8 @@ def test_other_names_are_not_the_registrys(champion, tmp_path):
 def test_a_version_that_is_not_there_is_said(champion, tmp_path):
     with pytest.raises(RegistryError, match="there is no version '9'"):
         registered_files("9", project=champion, folder=tmp_path)
+
+
+def test_a_run_opens_as_the_version_that_was_registered_from_it(champion):
+    run = open_registry(champion).version("champion").run_id
+    assert named_model(f"runs:/{run}").name.endswith("(version 1)")
