@@ -10,6 +10,7 @@ the prompt it knows best. `predicted_iou` is then the proposal's; all else is th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,12 @@ class Everything:
         """SAM's own values, or for the small base looser ones: it is less sure, and coarser."""
         if model.side >= SAM_SIDE:
             return Everything()
-        return Everything(points_per_side=16, pred_iou_thresh=0.55, stability_score_thresh=0.7)
+        return Everything(
+            points_per_side=12,
+            points_per_batch=24,
+            pred_iou_thresh=0.55,
+            stability_score_thresh=0.7,
+        )
 
     def __post_init__(self) -> None:
         for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
@@ -89,6 +95,7 @@ def segment_everything(
     options: Everything | None = None,
     *,
     embedded: EmbeddedImage | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> list[dict[str, Any]]:
     """Find and refine all objects of an image.
 
@@ -97,6 +104,8 @@ def segment_everything(
         image: RGB, (H, W, 3).
         options: How they are looked for; `Everything.suited_to(model)` if None.
         embedded: The image as this model has embedded it before, to save the time.
+        on_progress: Told the share of the grid's points that were asked, in [0, 1], after every
+            batch; what it raises ends the search.
 
     Returns:
         One record per object, the best first: `segmentation` (COCO RLE), `area` in pixels, `bbox`
@@ -114,12 +123,13 @@ def segment_everything(
     grids = amg.build_all_layer_point_grids(
         options.points_per_side, options.crop_n_layers, options.crop_n_points_downscale_factor
     )
+    asked = _counting([len(grids[layer]) for layer in layers], on_progress)
     found = amg.MaskData()
     for box, layer in zip(boxes, layers, strict=True):
         x0, y0, x1, y1 = box
         part = embedded if embedded is not None and layer == 0 else None
         part = part or model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))
-        found.cat(_in_crop(model, _Crop(box, whole, part), grids[layer], options))
+        found.cat(_in_crop(model, _Crop(box, whole, part), grids[layer], options, asked))
     if len(boxes) > 1:  # the same object in several crops: the smallest crop shows it best
         extent = found["crop_boxes"][:, 2:] - found["crop_boxes"][:, :2]
         found.filter(_distinct(found["boxes"], 1 / extent.prod(dim=1), options.crop_nms_thresh))
@@ -129,8 +139,24 @@ def segment_everything(
     return [_record(found, number) for number in range(len(found["rles"]))]
 
 
+def _counting(points: list[int], on_progress: Callable[[float], None]) -> Callable[[int], None]:
+    """Turn numbers of points, as they are asked, into the share of all."""
+    done, total = 0, sum(points)
+
+    def asked(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(done / total)
+
+    return asked
+
+
 def _in_crop(
-    model: PromptedModel, crop: _Crop, grid: NDArray[np.float64], options: Everything
+    model: PromptedModel,
+    crop: _Crop,
+    grid: NDArray[np.float64],
+    options: Everything,
+    asked: Callable[[int], None],
 ) -> amg.MaskData:
     placement = crop.image.placement
     places = grid * np.array([[placement.width, placement.height]])
@@ -139,6 +165,7 @@ def _in_crop(
     proposer = model.frozen_base
     for (points,) in amg.batch_iterator(options.points_per_batch, places):
         data.cat(_proposals(proposer, crop, points, options))
+        asked(len(points))
     data.filter(_distinct(data["boxes"], data["iou_preds"], options.box_nms_thresh))
     if model.is_adapted and len(data["rles"]):
         data = _refined(model, crop, data, options)

@@ -84,7 +84,7 @@ class MaskAnswer(BaseModel):
     score: float = Field(description="Predicted IoU; that of SAM's mask for adapters.")
     area: int
     bbox: list[int] = Field(description="x, y, width, height.")
-    segmentation: dict[str, Any] | None = Field(None, description="COCO's run lengths (rle, coco).")
+    segmentation: dict[str, Any] = Field(description="COCO's run lengths.")
     png: str | None = Field(None, description="The mask as a PNG of 0 and 255, base64 (png).")
     low_res: Logits | None = Field(None, description="Can be the next prompt's mask.")
     details: Details | None = None

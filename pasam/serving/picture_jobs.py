@@ -16,6 +16,7 @@ from pasam.serving.offered_models import OfferedModel
 from pasam.serving.payloads import MaskFormat
 from pasam.serving.pictures import decode_picture
 from pasam.serving.prompt_jobs import mask_record
+from pasam.serving.searches import SearchWatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,8 @@ class EverythingJob:
     offered: OfferedModel
     options: Everything
     form: MaskFormat
+    watch: SearchWatch
+    """Is told how far it is, and says when nobody waits any more."""
 
 
 def embed_pictures(jobs: Sequence[EmbedJob]) -> list[EmbeddedImage]:
@@ -52,9 +55,12 @@ def find_everything(jobs: Sequence[EverythingJob]) -> list[list[dict[str, Any]]]
 
 def _everything(job: EverythingJob) -> list[dict[str, Any]]:
     placement = job.image.placement
+    job.watch.tell(0.0)
     # Without crops only the picture's size is looked at; this one takes no memory.
     blank = np.broadcast_to(np.uint8(0), (placement.height, placement.width, 3))
-    found = segment_everything(job.offered.model, blank, job.options, embedded=job.image)
+    found = segment_everything(
+        job.offered.model, blank, job.options, embedded=job.image, on_progress=job.watch.tell
+    )
     return [
         mask_record(decode(each["segmentation"]), each["predicted_iou"], job.form)
         | {"candidate": 0}

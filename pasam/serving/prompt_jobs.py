@@ -89,10 +89,15 @@ def answer_prompts(jobs: Sequence[PromptJob]) -> list[list[dict[str, Any]]]:
 def mask_record(mask: NDArray[np.bool_], score: float, form: MaskFormat) -> dict[str, Any]:
     """Write a mask (H, W) in the form that was asked for."""
     code = encode(mask)
-    record = {"score": round(score, 6), "area": area(code), "bbox": list(bounding_box(code))}
+    record: dict[str, Any] = {
+        "score": round(score, 6),
+        "area": area(code),
+        "bbox": list(bounding_box(code)),
+        "segmentation": code,
+    }
     if form == "png":
-        return record | {"png": png(mask.astype(np.uint8) * 255)}
-    return record | {"segmentation": code}
+        record["png"] = png(mask.astype(np.uint8) * 255)
+    return record
 
 
 def png(values: NDArray[np.uint8]) -> str:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
 from pydantic import Json
 
 from pasam.errors import RefusedError
@@ -27,6 +28,7 @@ from pasam.serving.payloads import (
 )
 from pasam.serving.picture_jobs import EmbedJob, EverythingJob
 from pasam.serving.prompt_jobs import PromptJob, checked_prompt
+from pasam.serving.searches import SearchWatch, told_by_line, waited_for
 from pasam.serving.service import Service
 
 router = APIRouter(
@@ -111,46 +113,76 @@ async def predict(
     return _masks(seen, offered, answers, form, spent)
 
 
-@router.post("/everything", summary="Masks of all objects", response_model_exclude_none=True)
-async def everything(
+def chosen_grid(
     service: Running,
-    image: Picture = None,
-    embedding: Embedding = None,
     points_per_side: Annotated[int | None, Form(ge=1)] = None,
     pred_iou_thresh: Annotated[float | None, Form(ge=0, le=1)] = None,
     stability_score_thresh: Annotated[float | None, Form(ge=0, le=1)] = None,
     box_nms_thresh: Annotated[float | None, Form(ge=0, le=1)] = None,
     min_mask_region_area: Annotated[int | None, Form(ge=0, le=1_000_000)] = None,
-    form: Form_ = "rle",
-    model: Model = None,
-) -> PredictAnswer:
-    """Find all objects from a grid of points; options are SAM's automatic mask generator's."""
-    start, limits = perf_counter(), service.settings.limits
-    if points_per_side is not None and points_per_side > limits.grid:
+) -> dict[str, Any]:
+    """Take the options of a search that differ from what suits the model."""
+    most = service.settings.limits.grid
+    if points_per_side is not None and points_per_side > most:
         raise RefusedError(
-            f"points_per_side is {points_per_side}, at most {limits.grid} are taken.", status=422
+            f"points_per_side is {points_per_side}, at most {most} are taken.", status=422
         )
-    offered = service.offered.get(model)
-    seen = await _seen(service, image, embedding, offered)
-    pixels = seen.image.placement.height * seen.image.placement.width
-    if pixels > limits.search_pixels:
-        raise RefusedError(
-            f"the picture has {pixels} pixels; everything is looked for in at most "
-            f"{limits.search_pixels}. Make it smaller.",
-            status=413,
-        )
-    typed: dict[str, Any] = {
+    typed = {
         "points_per_side": points_per_side, "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh, "box_nms_thresh": box_nms_thresh,
         "min_mask_region_area": min_mask_region_area,
     }  # fmt: skip
-    given = {name: value for name, value in typed.items() if value is not None}
-    options = dataclasses.replace(Everything.suited_to(offered.model), **given)
-    waited = perf_counter()
-    job = EverythingJob(seen.image, offered, options, form)
-    records = await asyncio.wrap_future(service.searcher.submit([job])[0])
-    spent = {"embed": seen.milliseconds, "everything": _since(waited), "total": _since(start)}
-    return _masks(seen, offered, [[each] for each in records], form, spent)
+    return {name: value for name, value in typed.items() if value is not None}
+
+
+@router.post(
+    "/everything",
+    summary="Masks of all objects",
+    response_model=PredictAnswer,
+    response_model_exclude_none=True,
+)
+async def everything(
+    request: Request,
+    service: Running,
+    grid: Annotated[dict[str, Any], Depends(chosen_grid)],
+    image: Picture = None,
+    embedding: Embedding = None,
+    form: Form_ = "rle",
+    progress: Annotated[
+        bool,
+        Form(description='Lines of JSON: {"progress": 0.25}, ..., then the answer or an error.'),
+    ] = False,
+    model: Model = None,
+) -> PredictAnswer | StreamingResponse:
+    """Find all objects from a grid of points; options are SAM's automatic mask generator's.
+
+    A search whose visitor goes away is stopped.
+    """
+    start, most = perf_counter(), service.settings.limits.search_pixels
+    offered = service.offered.get(model)
+    seen = await _seen(service, image, embedding, offered)
+    pixels = seen.image.placement.height * seen.image.placement.width
+    if pixels > most:
+        raise RefusedError(
+            f"the picture has {pixels} pixels; everything is looked for in at most {most}. Make "
+            "it smaller.",
+            status=413,
+        )
+    waited, watch = perf_counter(), SearchWatch()
+    options = dataclasses.replace(Everything.suited_to(offered.model), **grid)
+    job = EverythingJob(seen.image, offered, options, form, watch)
+    answer = asyncio.wrap_future(service.searcher.submit([job])[0])
+
+    def masks(records: list[dict[str, Any]]) -> PredictAnswer:
+        spent = {"embed": seen.milliseconds, "everything": _since(waited), "total": _since(start)}
+        return _masks(seen, offered, [[each] for each in records], form, spent)
+
+    if not progress:
+        return masks(await waited_for(answer, watch, request.is_disconnected))
+    lines = told_by_line(
+        answer, watch, lambda records: masks(records).model_dump_json(exclude_none=True)
+    )
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 @router.get("/models", summary="Which versions answer, and how good they are")

@@ -103,3 +103,16 @@ def test_an_image_embedded_before_gives_the_same(predictor):
 def test_an_impossible_option_is_refused_by_name(name, value):
     with pytest.raises(PromptError, match=f"{name} is {value}, expected"):
         Everything(**{name: value})
+
+
+def test_progress_grows_to_the_whole_and_may_end_the_search(predictor):
+    shares = []
+    options = Everything(**LOOSE, points_per_batch=5)
+    segment_everything(predictor, objects(*SHAPE), options, on_progress=shares.append)
+    assert shares == [5 / 16, 10 / 16, 15 / 16, 1.0]
+
+    def enough(share):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        segment_everything(predictor, objects(*SHAPE), options, on_progress=enough)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from inference_models import picture
@@ -49,3 +51,10 @@ def test_a_version_that_is_not_there_is_said(champion, tmp_path):
 def test_a_run_opens_as_the_version_that_was_registered_from_it(champion):
     run = open_registry(champion).version("champion").run_id
     assert named_model(f"runs:/{run}").name.endswith("(version 1)")
+
+
+def test_a_version_brings_the_scores_that_it_was_judged_by(champion, tmp_path):
+    files = registered_files("champion", project=champion, folder=tmp_path)
+    tag = open_registry(champion).version("champion").tags["scores.mbiou"]
+    assert {name: each["mbiou"] for name, each in files.scores.items()} == json.loads(tag)
+    assert "mean" in files.scores

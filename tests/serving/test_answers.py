@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -20,6 +21,14 @@ def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_s
     assert [each.details for each in answer.models] == [True, False, False]
     assert all(each.small for each in answer.models)
     assert "generated pictures only" in answer.note
+
+
+def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"pa_sam": {"mean": {"mbiou": 52.3}}}')
+    own = {"mean": {"mbiou": 40.0}}
+    champion = dataclasses.replace(shelf.offered().get("pa_sam"), scores=own)
+    (answer,) = models_answer([champion], tmp_path / "metrics.json").models
+    assert answer.scores == own
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools speaks numpy 1

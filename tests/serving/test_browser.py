@@ -14,6 +14,7 @@ import uvicorn
 from inference_models import objects
 from serving_world import Shelf, encoded_picture
 
+from pasam.inference.everything import Everything
 from pasam.metrics.run_lengths import decode
 from pasam.serving.app import create_app
 from pasam.serving.server import address_of, listen
@@ -88,7 +89,8 @@ class Visitor:
 
     def answer(self, model):
         """The last answer of a model."""
-        answers = [each.json() for each in self.asked if each.status == 200]
+        # A search tells its progress in lines; the last one is the answer.
+        answers = [json.loads(e.text().splitlines()[-1]) for e in self.asked if e.status == 200]
         return next(a for a in reversed(answers) if a["model"]["name"] == model)
 
     def save(self, button):
@@ -167,6 +169,42 @@ def test_everything_is_found(visitor):
     visitor.settle("Found")
     count = len(visitor.answer("pa_sam")["masks"])
     assert f"{count} object" in visitor.facts()
+
+
+def searching(monkeypatch, **options):
+    """Let the service search like this, and keep whatever the small model finds."""
+    chosen = Everything(pred_iou_thresh=0, stability_score_thresh=0.01, **options)
+    monkeypatch.setattr(Everything, "suited_to", staticmethod(lambda model: chosen))
+
+
+def test_a_search_tells_how_far_it_is_and_can_be_stopped(visitor, monkeypatch):
+    searching(monkeypatch, points_per_side=32, points_per_batch=1)
+    page = visitor.page
+    page.click("#everything")
+    page.locator("#hint", has_text="Looking for everything").wait_for()
+    assert page.inner_text("#everything") == "Stop"
+    assert page.is_visible("#searched")
+    page.click("#everything")
+    visitor.settle("PA-SAM")
+    assert page.inner_text("#everything") == "Find everything"
+    assert page.is_hidden("#searched")
+    assert "Found" not in visitor.facts()
+
+
+def test_objects_that_were_found_are_saved_without_another_search(visitor, monkeypatch):
+    searching(monkeypatch, points_per_side=3)
+    page = visitor.page
+    page.click("#everything")
+    visitor.settle("Found")
+    asked = len(visitor.asked)
+    records = json.loads(visitor.save("#get-rle"))
+    coco = json.loads(visitor.save("#get-coco"))
+    assert [each["segmentation"] for each in coco["annotations"]] == [
+        each["segmentation"] for each in records
+    ]
+    assert len(records) == len(coco["annotations"]) > 0
+    assert len(visitor.asked) == asked
+    assert page.is_hidden("#split-row")
 
 
 def test_keys_alone_are_enough(visitor):

@@ -12,6 +12,7 @@ from pasam.errors import RefusedError
 from pasam.inference.everything import Everything, segment_everything
 from pasam.serving.limits import Limits
 from pasam.serving.picture_jobs import EmbedJob, EverythingJob, embed_pictures, find_everything
+from pasam.serving.searches import SearchWatch
 
 
 def test_everything_of_an_embedded_picture_is_what_the_library_finds(shelf):
@@ -19,7 +20,7 @@ def test_everything_of_an_embedded_picture_is_what_the_library_finds(shelf):
     options = Everything(points_per_side=4, pred_iou_thresh=0, stability_score_thresh=0.01)
     image = objects(60, 90)
     (embedded,) = embed_pictures([EmbedJob(io.BytesIO(encoded_picture(image)), offered, Limits())])
-    (found,) = find_everything([EverythingJob(embedded, offered, options, "rle")])
+    (found,) = find_everything([EverythingJob(embedded, offered, options, "rle", SearchWatch())])
     expected = segment_everything(offered.model, image, options)
     assert expected
     assert [each["segmentation"]["counts"] for each in found] == [

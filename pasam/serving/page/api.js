@@ -12,7 +12,7 @@ export class Refused extends Error {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-async function call(path, { form, signal } = {}, tries = TRIES) {
+async function call(path, { form, signal, read = (response) => response.json() } = {}, tries = TRIES) {
   const token = sessionStorage.getItem(KEY);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let response;
@@ -22,17 +22,35 @@ async function call(path, { form, signal } = {}, tries = TRIES) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The service does not answer. Is it still running?", 0);
   }
-  if (response.ok) return response.json();
+  if (response.ok) return read(response);
   if (response.status === 401) {
     await askForToken();
-    return call(path, { form, signal }, tries);
+    return call(path, { form, signal, read }, tries);
   }
   if (response.status === 429 && tries > 1) {
     await pause(Number(response.headers.get("Retry-After")) || 1);
-    return call(path, { form, signal }, tries - 1);
+    return call(path, { form, signal, read }, tries - 1);
   }
   const said = await response.json().catch(() => ({}));
   throw new Refused(said.error || `The service answered ${response.status}.`, response.status);
+}
+
+// An answer that comes in lines of JSON: progress, and last the answer itself or an error.
+async function lastLine(response, onProgress) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let [text, last] = ["", null];
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    const lines = (text + value).split("\n");
+    text = lines.pop();
+    for (const said of lines.map((line) => JSON.parse(line))) {
+      if ("progress" in said) onProgress(said.progress);
+      else last = said;
+    }
+  }
+  if (!last || last.error) throw new Refused(last?.error ?? "The service broke the search off.", 0);
+  return last;
 }
 
 let asking = null;
@@ -65,5 +83,6 @@ export const embed = (blob, model, signal) =>
   call("/embed", { form: formOf({ image: blob, model }), signal });
 export const predict = (fields, prompt, signal) =>
   call("/predict", { form: formOf({ ...fields, prompts: JSON.stringify([prompt]) }), signal });
-export const everything = (fields, signal) =>
-  call("/everything", { form: formOf(fields), signal });
+export const everything = (fields, { signal, onProgress }) => call("/everything", {
+  form: formOf({ ...fields, progress: true }), signal, read: (response) => lastLine(response, onProgress),
+});

@@ -35,14 +35,14 @@ export class Asking {
     return this.turn.signal;
   }
 
-  predict(model, prompt, { details = false, format = "png", signal } = {}) {
+  predict(model, prompt, { details = false, signal } = {}) {
     return this.#again(model, (embedding) =>
-      api.predict({ embedding, model: model.name, details, format }, prompt, signal));
+      api.predict({ embedding, model: model.name, details, format: "png" }, prompt, signal));
   }
 
-  everything(model, { format = "png", signal } = {}) {
+  everything(model, { signal, onProgress }) {
     return this.#again(model, (embedding) =>
-      api.everything({ embedding, model: model.name, format }, signal));
+      api.everything({ embedding, model: model.name, format: "png" }, { signal, onProgress }));
   }
 
   async #again(model, ask) {

@@ -1,6 +1,8 @@
 // The controls beside the picture: models, examples, results and messages.
 
-import { aboutOf, milliseconds, scoresNote, titleOf, variableOf, whole } from "./words.js";
+import {
+  aboutOf, benchmarksOf, milliseconds, scoresNote, titleOf, variableOf, whole,
+} from "./words.js";
 
 export const byId = (id) => document.getElementById(id);
 
@@ -17,10 +19,10 @@ export function showModels(models, chosen, onChoose) {
     input.addEventListener("change", () => onChoose(model));
     const dot = element("i");
     dot.style.setProperty("--c", `var(${variableOf(model)})`);
-    const score = model.scores?.mean ? model.scores.mean.mbiou.toFixed(1) : "";
+    const score = model.scores?.mean?.mbiou?.toFixed(1) ?? "";
     return element("label", { className: "model" }, input,
       element("b", {}, dot, titleOf(model)),
-      element("span", { className: "score", textContent: score, title: "mean mBIoU" }),
+      element("span", { className: "score", textContent: score, title: benchmarksOf(model) }),
       element("small", { textContent: aboutOf(model) }));
   });
   byId("models").replaceChildren(...rows);
@@ -64,9 +66,11 @@ export function pressExample(button) {
   }
 }
 
+// Rows of a name and one or two values.
 export function showFacts(rows) {
-  byId("facts").replaceChildren(...rows.map(([name, value]) =>
-    element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }))));
+  byId("facts").replaceChildren(...rows.map(([name, ...values]) =>
+    element("div", {}, element("dt", { textContent: name }),
+      ...values.map((value) => element("dd", { textContent: value })))));
 }
 
 // What an answer says, and how long each step took.
@@ -76,8 +80,8 @@ export function factsOf(answers, embedded) {
     const [mask] = answer.masks;
     const share = (100 * mask.area) / (answer.width * answer.height);
     const spent = milliseconds(answer.milliseconds.predict);
-    rows.push([titleOf(model), `${whole(mask.area)} px, ${share.toFixed(1)} %`]);
-    rows.push([`${titleOf(model)} time`, `${spent}, shown after ${milliseconds(took)}`]);
+    rows.push([titleOf(model), `${whole(mask.area)} px, ${share.toFixed(1)} %`,
+      `${spent}, shown after ${milliseconds(took)}`]);
   }
   if (embedded) rows.push(["Picture encoded", milliseconds(embedded)]);
   return rows;
@@ -94,6 +98,17 @@ export function complain(text) {
 
 export function busy(isBusy) {
   byId("frame").setAttribute("aria-busy", String(isBusy));
+}
+
+// How far the search for everything is; null when there is none, and the button begins one.
+export function showSearch(share) {
+  const [button, bar] = [byId("everything"), byId("searched")];
+  const searches = share !== null;
+  button.textContent = searches ? "Stop" : "Find everything";
+  button.classList.toggle("stops", searches);
+  bar.hidden = !searches;
+  bar.value = share ?? 0;
+  if (searches) hint(share < 1 ? `Looking for everything: ${Math.round(100 * share)} %` : "Refining what was found");
 }
 
 export function hint(text) {

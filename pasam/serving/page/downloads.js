@@ -25,8 +25,14 @@ export function saveRle(answer, name) {
   save(`${JSON.stringify(records)}\n`, `${stem(name)}_rle.json`, "application/json");
 }
 
-export function saveCoco(answer, name) {
-  const set = structuredClone(answer.coco);
-  set.images[0].file_name = name;
+// A whole COCO set of one picture, as the service's format `coco` writes it.
+export function saveCoco({ masks, width, height }, name) {
+  const annotations = masks.map(({ score, area, bbox, segmentation }, i) => (
+    { id: i + 1, image_id: 1, category_id: 1, iscrowd: 0, segmentation, area, bbox, score }));
+  const set = {
+    images: [{ id: 1, file_name: name, height, width }],
+    annotations,
+    categories: [{ id: 1, name: "object" }],
+  };
   save(`${JSON.stringify(set)}\n`, `${stem(name)}_coco.json`, "application/json");
 }

@@ -56,6 +56,19 @@ export function tinted(shape, colour, width = 1) {
   return edge;
 }
 
+// Silhouettes in one picture, each in the next colour; a later one covers what it lies on.
+export function stacked(shapes, colours, width) {
+  const whole = blank(shapes[0]?.width ?? 1, shapes[0]?.height ?? 1);
+  const context = whole.getContext("2d");
+  shapes.forEach((shape, i) => {
+    context.globalCompositeOperation = "destination-out";
+    context.drawImage(shape, 0, 0);
+    context.globalCompositeOperation = "source-over";
+    context.drawImage(tinted(shape, colours[i % colours.length], width), 0, 0);
+  });
+  return whole;
+}
+
 // The uncertainty map (grey PNG, base64) in magma: dark is sure, light is not.
 export async function heated(base64) {
   const { canvas, context, data } = await valuesOf(base64);

@@ -4,13 +4,14 @@ import * as api from "./api.js";
 import { Asking } from "./asking.js";
 import {
   busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels,
-  showTags,
+  showSearch, showTags,
 } from "./controls.js";
 import { saveCoco, savePng, saveRle } from "./downloads.js";
-import { heated, silhouette, tinted } from "./layers.js";
+import { heated, silhouette, stacked, tinted } from "./layers.js";
 import { Painter } from "./painter.js";
 import { listen } from "./pointing.js";
 import { PromptHistory } from "./prompt_history.js";
+import { takeFiles } from "./taking.js";
 import { followTheme } from "./theme.js";
 import { Viewport } from "./viewport.js";
 import { colourOf, milliseconds, promptColours, titleOf } from "./words.js";
@@ -23,11 +24,12 @@ const painter = new Painter(canvas, viewport);
 const asking = new Asking();
 const state = {
   models: [], chosen: null, compared: null, picture: null, name: "picture", history: new PromptHistory(),
-  found: new Map(), everything: null, objects: [], split: 0.4, draft: null, cross: null, embedded: 0,
+  found: new Map(), everything: null, objects: null, searching: false, split: 0.4, draft: null, cross: null, embedded: 0,
 };
 
 const ticked = (id) => byId(id).checked && !byId(id).disabled;
 const shownModels = () => [state.compared, state.chosen].filter(Boolean);
+const splits = () => Boolean(state.compared && !state.everything);
 const wantsDetails = () => ticked("show-unsure") || ticked("show-mined");
 
 function sideOf(model) {
@@ -51,8 +53,8 @@ function draw() {
   }
   painter.draw({
     picture, split, draft, cross, mined, colours,
-    left: state.compared && (sideOf(state.compared) ?? {}), right: sideOf(state.chosen),
-    objects: ticked("show-mask") ? state.objects : [],
+    left: splits() ? sideOf(state.compared) ?? {} : null, right: sideOf(state.chosen),
+    objects: ticked("show-mask") ? state.objects : null,
     box: state.everything ? null : history.now.box,
     points: state.everything ? [] : history.now.points,
   });
@@ -69,13 +71,14 @@ function refreshControls() {
   const hasMap = shownModels().some((model) => model.details);
   for (const id of ["show-unsure", "show-mined"]) byId(id).disabled = !hasMap;
   byId("map-note").hidden = !models.some((model) => model.details);
-  showTags(chosen, compared);
+  showTags(chosen, splits() ? compared : null);
 }
 
 async function ask() {
   state.everything = null;
-  state.objects = [];
-  const signal = asking.begin();
+  state.objects = null;
+  const signal = asking.begin(); // a search ends by this, too
+  searches(false);
   refreshControls();
   busy(true);
   complain(null);
@@ -121,27 +124,39 @@ function failed(error) {
   complain(error.message);
 }
 
+function searches(isSearching) {
+  state.searching = isSearching;
+  showSearch(isSearching ? 0 : null);
+}
+
 async function findEverything() {
+  if (state.searching) {
+    await ask();
+    return;
+  }
   const signal = asking.begin();
-  const button = byId("everything");
-  button.disabled = true;
+  const model = state.chosen;
+  searches(true);
   busy(true);
   complain(null);
-  hint("Looking for everything");
+  const onProgress = (share) => { if (!signal.aborted) showSearch(share); };
   try {
-    const answer = await asking.everything(state.chosen, { signal });
+    const answer = await asking.everything(model, { signal, onProgress });
     const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
-    const shapes = await Promise.all(answer.masks.map((mask) => silhouette(mask.png)));
-    state.objects = shapes.map((shape, i) => tinted(shape, OBJECTS[i % OBJECTS.length], edge));
+    const largestFirst = answer.masks.toSorted((a, b) => b.area - a.area);
+    const shapes = await Promise.all(largestFirst.map((mask) => silhouette(mask.png)));
+    if (signal.aborted) return;
+    state.objects = stacked(shapes, OBJECTS, edge);
     state.everything = { answer };
     const objects = `${shapes.length} object${shapes.length === 1 ? "" : "s"}`;
     const spent = milliseconds(answer.milliseconds.everything);
-    say(`${objects} · ${titleOf(state.chosen)} ${spent}`);
-    showFacts([["Found", objects], ["Time", spent]]);
+    say(`${objects} · ${titleOf(model)} ${spent}`);
+    showFacts([["Found", objects, `${titleOf(model)}, ${spent}`]]);
   } catch (error) {
     failed(error);
   }
   if (signal.aborted) return;
+  searches(false);
   busy(false);
   hint(null);
   refreshControls();
@@ -161,7 +176,8 @@ async function open(blob, name, box = null) {
     return;
   }
   asking.take(blob);
-  Object.assign(state, { picture, name, history: new PromptHistory(), everything: null, objects: [] });
+  searches(false);
+  Object.assign(state, { picture, name, history: new PromptHistory(), everything: null, objects: null });
   state.found.clear();
   viewport.show(picture.width, picture.height);
   if (box) state.history.setBox(...box);
@@ -189,7 +205,6 @@ async function openExample(example, button) {
 }
 
 function openFile(file) {
-  if (!file) return;
   pressExample(null);
   open(file, file.name || "picture.png");
 }
@@ -201,19 +216,8 @@ function choose(model) {
   ask();
 }
 
-async function download(format, save) {
-  const model = state.chosen;
-  try {
-    const shown = state.everything?.answer ?? state.found.get(model.name).answer;
-    const again = { rle: true, coco: true }[format];
-    const options = { format, signal: undefined };
-    const answer = !again ? shown : state.everything
-      ? await asking.everything(model, options)
-      : await asking.predict(model, state.history.asked(), options);
-    save(answer, state.name);
-  } catch (error) {
-    failed(error);
-  }
+function download(save) {
+  save(state.everything?.answer ?? state.found.get(state.chosen.name).answer, state.name);
 }
 
 const commands = {
@@ -224,9 +228,9 @@ const commands = {
   smaller: () => { viewport.zoom(1 / 1.5); draw(); },
   fit: () => { viewport.fit(); draw(); },
   everything: findEverything,
-  "get-png": () => download("png", savePng),
-  "get-rle": () => download("rle", saveRle),
-  "get-coco": () => download("coco", saveCoco),
+  "get-png": () => download(savePng),
+  "get-rle": () => download(saveRle),
+  "get-coco": () => download(saveCoco),
 };
 
 function wire() {
@@ -248,15 +252,7 @@ function wire() {
   });
   byId("show-mask").addEventListener("change", draw);
   for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
-  byId("file").addEventListener("change", (event) => openFile(event.target.files[0]));
-  document.addEventListener("paste", (event) => openFile(event.clipboardData.files[0]));
-  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
-  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dropping");
-    openFile(event.dataTransfer.files[0]);
-  });
+  takeFiles(byId("file"), openFile);
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey)) return;
     const key = event.key.toLowerCase();

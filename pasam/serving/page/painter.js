@@ -36,7 +36,7 @@ export class Painter {
     this.#lay(scene.picture);
     this.#within(0, border, () => this.#side(scene.left));
     this.#within(border, width, () => this.#side(scene.right));
-    for (const each of scene.objects) this.#lay(each);
+    if (scene.objects) this.#lay(scene.objects);
     if (scene.left) this.#line(border);
     this.#mined(scene.mined);
     this.#prompts(scene);

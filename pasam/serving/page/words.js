@@ -25,14 +25,20 @@ export const promptColours = () => {
   return { in: of, out: to, box };
 };
 
-// A line about a model: its version, and the mean of its benchmarks.
+// A line about a model: what it is, and which bytes.
 export function aboutOf(model) {
-  const what = model.kind === model.name ? "" : `${model.kind}, `;
-  const scores = model.scores?.mean;
-  const mean = scores
-    ? `mIoU ${scores.miou.toFixed(1)}, mBIoU ${scores.mbiou.toFixed(1)}`
-    : "no benchmark scores";
-  return `${what}version ${model.version}; ${mean}`;
+  const scores = model.scores?.mean ? "" : ", no benchmark scores";
+  if (model.kind === model.name) return `weights ${model.version}${scores}`;
+  const what = model.kind.replace(/^(\w+) \((.*)\)$/, (_, kind, which) => `${NAMES[kind] ?? kind} ${which}`);
+  return `${what}, ${model.version}${scores}`;
+}
+
+// A line for each benchmark, and for their mean.
+export function benchmarksOf(model) {
+  return Object.entries(model.scores ?? {}).map(([name, { miou, mbiou }]) => {
+    const overlap = miou === undefined ? "" : `mIoU ${miou.toFixed(1)}, `;
+    return `${name}: ${overlap}mBIoU ${mbiou.toFixed(1)}`;
+  }).join("\n");
 }
 
 // Where the scores come from.
@@ -41,5 +47,5 @@ export function scoresNote(models) {
   if (!scored) return "";
   const count = Object.keys(scored.scores).length - 1;
   const which = scored.small ? "generated benchmarks" : "benchmarks";
-  return `Scores: mean of ${count} ${which} in the last report; on the right mBIoU.`;
+  return `On the right: mean boundary IoU on ${count} ${which}, in per cent.`;
 }
