@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -49,17 +51,22 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=600, help="Prompts in all.")
     parser.add_argument("--max-waiting", type=int, default=128, help="The service's bound.")
     chosen = parser.parse_args()
-    command = [sys.executable, "-c", START, "serve", "--port", "0"]
-    command += ["--max-waiting", str(chosen.max_waiting)]
+    with started("--max-waiting", str(chosen.max_waiting)) as (address, service):
+        tally = asyncio.run(load(address, service, chosen.concurrent, chosen.prompts))
+    print(table(tally))  # noqa: T201
+
+
+@contextmanager
+def started(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `pasam serve` on a free port; yield its address and its process."""
+    command = [sys.executable, "-c", START, "serve", "--port", "0", *options]
     with tempfile.TemporaryFile("w+") as log:
         service = subprocess.Popen(command, stdout=log, stderr=subprocess.DEVNULL)
         try:
-            address = announced(log, service)
-            tally = asyncio.run(load(address, service, chosen.concurrent, chosen.prompts))
+            yield announced(log, service), service
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(60)
-    print(table(tally))  # noqa: T201
 
 
 def announced(log: IO[str], service: subprocess.Popen[bytes]) -> str:
