@@ -73,6 +73,11 @@ def find_model(
     if weights is not None and not looks_like_file and (name in models or weights.is_file()):
         return _of_entry(name, weights, params_file, base)
     found = resolve(name) if resolve and not looks_like_file else None
+    if found is None and name in models and adapters is None:
+        raise ParamsError(
+            f"'{name}' is an entry of {params_file}: say in which folder its adapter lies "
+            f"(adapters=...), or give the file, {name}.safetensors."
+        )
     if found is None:
         raise ParamsError(
             f"there is no model '{name}': it is no file, and the entries of {params_file} are "

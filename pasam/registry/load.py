@@ -12,15 +12,12 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.params_file import DEFAULT_PATH
 from pasam.registry.resolve import registered_files
 
-ADAPTERS = Path("data/adapters")
-"""Where the pipeline leaves trained adapters."""
-
 
 def load_predictor(
     name: str,
     *,
     params_file: Path = DEFAULT_PATH,
-    adapters: Path = ADAPTERS,
+    adapters: Path | None = None,
     base: Path | None = None,
     device: str = "cpu",
     resize: Resize = "longest",
@@ -34,7 +31,7 @@ def load_predictor(
             as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a file of weights,
             ours or a reference's.
         params_file: Says which base there is and how an entry of `models` is built.
-        adapters: Folder of trained adapters, `<entry>.safetensors` each.
+        adapters: Folder of trained adapters, `<entry>.safetensors` each; entries need it.
         base: Another checkpoint of the frozen SAM than the params file's.
         device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
         resize: `longest` keeps the aspect as SAM does; `squash` is what the tables use.

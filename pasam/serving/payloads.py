@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
@@ -110,7 +111,7 @@ class OfferedAnswer(ModelAnswer):
     mask_side: int = Field(description="Side of `low_res`.")
     details: bool = Field(description="Whether it has an uncertainty map.")
     small: bool = Field(description="Whether it is the small model, trained on generated pictures.")
-    scores: dict[str, dict[str, float]] | None = Field(
+    scores: Mapping[str, Mapping[str, float]] | None = Field(
         description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."
     )
 

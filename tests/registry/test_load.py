@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pasam.commands import model_option
 from pasam.errors import ParamsError
-from pasam.registry import load
 from pasam.registry.load import load_predictor
 
 
@@ -20,13 +20,14 @@ from pasam.registry.load import load_predictor
     ],
 )
 def test_a_model_opens_by_each_of_its_names(name, called, promoted):
-    assert load_predictor(name).name == called
+    assert load_predictor(name, adapters=Path("data/adapters")).name == called
+
+
+def test_an_entry_asks_for_the_folder_of_adapters(promoted):
+    with pytest.raises(ParamsError, match="say in which folder its adapter lies"):
+        load_predictor("pa_sam")
 
 
 def test_a_name_that_nobody_knows_is_said(promoted):
     with pytest.raises(ParamsError, match="there is no model 'best'"):
         load_predictor("best")
-
-
-def test_commands_look_for_adapters_at_the_same_place():
-    assert load.ADAPTERS == model_option.ADAPTERS
