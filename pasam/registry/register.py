@@ -83,6 +83,8 @@ def measured_of(version: Version) -> Measured:
 
 
 def _make(registry: Registry, candidate: Candidate, run_id: str) -> Version:
+    from mlflow.entities import LoggedModelOutput
+
     client, store = registry.client, registry.store
     logged = client.create_logged_model(
         store.experiment_id, name=NAME, source_run_id=run_id, model_type="pyfunc"
@@ -91,15 +93,28 @@ def _make(registry: Registry, candidate: Candidate, run_id: str) -> Version:
         save_model(Path(folder) / "model", candidate, model_id=logged.model_id)
         client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     tags = {KEY: candidate.key, STATUS: REGISTERED, **_tags(candidate)}
     made = client.create_model_version(
-        NAME, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id
-    )
+        NAME, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id,
+        description=_description(candidate),
+    )  # fmt: skip
     return registry.version(int(made.version))
 
 
+def _description(candidate: Candidate) -> str:
+    """A sentence for MLflow's page: what it is, and how real."""
+    mean = _means(candidate).mean()
+    return f"{candidate.model} on {candidate.size}, boundary IoU {mean:.2f}; {candidate.weights}."
+
+
+def _means(candidate: Candidate) -> pd.Series[float]:
+    means: pd.Series[float] = per_image(candidate.scores).groupby(level="benchmark").mean()
+    return means
+
+
 def _tags(candidate: Candidate) -> dict[str, str]:
-    means = per_image(candidate.scores).groupby(level="benchmark").mean()
+    means = _means(candidate)
     scores = {str(name): round(float(value), 4) for name, value in means.items()}
     return {
         **candidate.lineage,

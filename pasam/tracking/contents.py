@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ FILES = (".jsonl", ".json", ".parquet", ".png", ".svg", ".md", ".csv", ".tex", "
 """Results that people read; weights and predictions stay with DVC."""
 
 LARGEST = 64 * 2**20
+
+_UNKNOWN_LETTER = re.compile(r"[^\w\-. /:]")
+"""What MLflow does not take in the name of a metric."""
 
 _LONGEST_VALUE = 6000  # MLflow's limit for a param
 
@@ -76,7 +80,7 @@ def metrics_of(project: Path, stage: StageRecord) -> list[Point]:
             points += [Point(n, float(v), 0) for n, v in _flat(content, "/") if _is_number(v)]
         elif is_score_file(place):
             points += _scores(place)
-    return points
+    return [Point(_UNKNOWN_LETTER.sub("_", p.name), p.value, p.step) for p in points]
 
 
 def files_of(project: Path, stage: StageRecord) -> list[Path]:
@@ -91,15 +95,14 @@ def data_sets_of(project: Path, lock: DvcLock, stage: StageRecord) -> list[DataS
     if manifest is None or not (project / manifest.path).is_file():
         return []
     frame = read_manifest(project / manifest.path)
-    if stage.kind == "train":
-        rows = frame[frame["split"] == "train"]
-    else:
-        files = [project / path for path in stage.outs if is_score_file(project / path)]
-        names = set(read_scores(*files)["benchmark"]) if files else set()
-        rows = frame[(frame["split"] == "val") & frame["dataset"].isin(sorted(names))]
-    context = "training" if stage.kind == "train" else "evaluation"
+    files = [project / path for path in stage.outs if is_score_file(project / path)]
+    benchmarks = set(read_scores(*files)["benchmark"]) if files else set()
+    measured = frame[(frame["split"] == "val") & frame["dataset"].isin(sorted(benchmarks))]
+    trains = stage.out_with(".jsonl") is not None  # a history
+    learned = frame[(frame["split"] == "train") & trains]
     return [
         DataSet(str(name), rows_md5(part), context, len(part), part["image"].nunique())
+        for context, rows in (("training", learned), ("evaluation", measured))
         for name, part in rows.groupby("dataset")
     ]
 

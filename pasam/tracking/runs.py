@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from pasam.errors import BusyError
-from pasam.tracking.contents import data_sets_of, files_of, metrics_of, params_of, unready
+from pasam.tracking.contents import (
+    Point,
+    data_sets_of,
+    files_of,
+    metrics_of,
+    params_of,
+    unready,
+)
 from pasam.tracking.dvc_lock import LOCK, DvcLock, StageRecord, read_lock
 from pasam.tracking.git_state import git_state
 from pasam.tracking.hardware import hardware
@@ -31,7 +38,8 @@ from pasam.tracking.lineage import (
     stage_lineage,
 )
 from pasam.tracking.live_curves import LIVE, STAGE
-from pasam.tracking.store import Store, open_store, translated
+from pasam.tracking.store import NOTE, Store, open_store, translated
+from pasam.tracking.summary import SOURCE_COMMIT, headline, note, source_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -74,6 +82,7 @@ def sync(project: Path, *, flow_run: str | None = None) -> Synced:
     lock = read_lock(project)
     store = open_store(project)
     tags = project_lineage(project, lock, git_state(project), flow_run=flow_run)
+    tags[SOURCE_COMMIT] = tags[COMMIT]
     try:
         with (
             FileLock(store.folder / "sync.lock", timeout=_PATIENCE),
@@ -103,7 +112,8 @@ class _Recorder:
     tags: dict[str, str]
 
     def record(self) -> Synced:
-        parent = self._start(f"reproduction-{self.lock.sha256}", "reproduction", self._title(), {})
+        key = f"reproduction-{self.lock.sha256}"
+        parent = self._start(key, "reproduction", self._title(), source_tags())
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}
         for stage in self.lock.stages.values():
@@ -140,15 +150,16 @@ class _Recorder:
         was_dirty = run.data.tags.get(DIRTY) != "false"
         same = run.data.tags.get("dvc.lock_sha256") == self.lock.sha256
         if same and was_dirty and self.tags[DIRTY] == "false":
-            for name in (COMMIT, DIRTY, "git.pushed"):
+            for name in (COMMIT, SOURCE_COMMIT, DIRTY, "git.pushed"):
                 self.store.client.set_tag(run.info.run_id, name, self.tags[name])
 
     def _record_stage(self, stage: StageRecord, parent: str) -> Run:
         client = self.store.client
-        tags = {PARENT: parent, **stage_lineage(stage)}
+        tags = {PARENT: parent, **source_tags(stage.name), **stage_lineage(stage)}
         run = self._start(stage.digest, "stage", stage.name, tags)
         run_id, moment = run.info.run_id, run.info.start_time
-        self._log_numbers(run_id, moment, stage)
+        self._log_metrics(run_id, moment, metrics_of(self.project, stage))
+        self._log_params(run_id, stage)
         for path in files_of(self.project, stage):
             client.log_artifact(run_id, str(path), str(path.relative_to(self.project).parent))
         self._log_data_sets(run_id, stage)
@@ -163,14 +174,17 @@ class _Recorder:
         for run in self.store.client.search_runs([self.store.experiment_id], query):
             self.store.client.delete_run(run.info.run_id)
 
-    def _log_numbers(self, run_id: str, moment: int, stage: StageRecord) -> None:
-        from mlflow.entities import Metric, Param
+    def _log_metrics(self, run_id: str, moment: int, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
 
         # The run's own time for all: writing a value again then changes nothing.
-        points = metrics_of(self.project, stage)
         metrics = [Metric(p.name, p.value, moment, p.step) for p in points]
         for first in range(0, len(metrics), _BATCH):
             self.store.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
+
+    def _log_params(self, run_id: str, stage: StageRecord) -> None:
+        from mlflow.entities import Param
+
         params = [Param(name, value) for name, value in params_of(stage).items()]
         for first in range(0, len(params), 100):
             self.store.client.log_batch(run_id, params=params[first : first + 100])
@@ -198,6 +212,10 @@ class _Recorder:
         client, run_id = self.store.client, parent.info.run_id
         if parent.data.tags.get(RECORDED) == COMPLETE:
             return
+        self._log_metrics(run_id, parent.info.start_time, headline(self.project, self.lock))
+        table = note(self.project, self.lock)
+        if table is not None:
+            client.set_tag(run_id, NOTE, table)
         for name in DOCUMENTS:
             if (self.project / name).is_file():
                 client.log_artifact(run_id, str(self.project / name))

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 
 FOLDER = "mlruns"
 EXPERIMENT = "pasam"
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as the description of a run or an experiment, in Markdown."""
+TAGS = {
+    # Without it MLflow opens its pages for language models, where no run is seen.
+    "mlflow.experimentKind": "custom_model_development",
+    NOTE: (
+        "One run per stage and digest of its entry in `dvc.lock`, under the run of its "
+        "reproduction. Runs are made from the stages' result files, restored ones too: the times "
+        "shown are those of the recording, not of the training."
+    ),
+}
 
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -122,11 +133,14 @@ def _experiment(client: MlflowClient, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+            return str(client.create_experiment(EXPERIMENT, artifacts, dict(TAGS)))
         except MlflowException:  # another machine was quicker
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
                 raise
+    for name, value in TAGS.items():
+        if name not in found.tags:  # a training that showed its curves live has made it
+            client.set_experiment_tag(found.experiment_id, name, value)
     return str(found.experiment_id)
 
 

@@ -31,6 +31,11 @@ def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promo
     assert measured_of(version) == candidate.measured
     assert version.tags["adapter.sha256"] == candidate.key.partition("-")[0]
     run = registry.client.get_run(version.run_id)
+    page = registry.client.get_model_version("pasam", "1")
+    assert page.description.startswith("pa_sam on vit_tiny, boundary IoU ")
+    assert "generated data" in page.description
+    (made,) = run.outputs.model_outputs
+    assert registry.client.get_logged_model(made.model_id).artifact_location == page.source
     assert run.data.tags["dvc.stage"] == version.tags["dvc.stage"] == "train@pa_sam"
 
 

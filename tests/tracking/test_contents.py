@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pasam.benchmarks.scores import read_scores
@@ -61,6 +63,21 @@ def test_data_sets_carry_their_contents_digest_and_size(tracked, lock):
     assert len(trained[0].digest) == 32
     measured = data_sets_of(tracked.folder, lock, lock.stages["evaluate@pa_sam-dis_like"])
     assert [(d.name, d.context, d.masks) for d in measured] == [("dis_like", "evaluation", 2)]
+
+
+def test_a_stage_that_trains_and_measures_names_both_kinds_of_data(tracked, lock):
+    train, measure = lock.stages["train@pa_sam"], lock.stages["evaluate@pa_sam-dis_like"]
+    both = dataclasses.replace(measure, name="repeat@pa_sam", outs={**measure.outs, **train.outs})
+    found = [(d.name, d.context) for d in data_sets_of(tracked.folder, lock, both)]
+    assert found == [("generated_train", "training"), ("dis_like", "evaluation")]
+
+
+def test_letters_that_mlflow_refuses_are_left_out_of_names(tracked, lock):
+    stage = lock.stages["report"]
+    path = next(path for path in stage.outs if path.endswith("metrics.json"))
+    tracked.path(path).write_text('{"at 95 % (mean)": {"miou": 1}, "note": "text"}')
+    found = {point.name: point.value for point in metrics_of(tracked.folder, stage)}
+    assert found["at 95 _ _mean_/miou"] == 1.0
 
 
 def test_a_changed_and_a_missing_file_are_told_apart(tracked, lock):

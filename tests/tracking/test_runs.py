@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
@@ -112,6 +113,18 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
     assert set(second.runs) == set(KEPT)
     store = open_store(tracked.folder)
     assert len(store.client.search_runs([store.experiment_id])) == len(KEPT) + 1
+
+
+def test_a_stage_that_nobody_told_it_of_is_one_run_like_every_other(tracked):
+    lock = yaml.safe_load(tracked.path("dvc.lock").read_text())
+    train = lock["stages"]["train@pa_sam"]
+    history, *_ = (out for out in train["outs"] if out["path"].endswith(".jsonl"))
+    lock["stages"]["repeat@pa_sam"] = {**train, "outs": [history], "cmd": "python -m repeat"}
+    tracked.path("dvc.lock").write_text(yaml.safe_dump(lock))
+    synced = sync(tracked.folder)
+    assert set(synced.runs) == {*KEPT, "repeat@pa_sam"}
+    run = open_store(tracked.folder).client.get_run(synced.runs["repeat@pa_sam"])
+    assert "loss" in run.data.metrics
 
 
 def test_results_that_are_committed_later_take_over_the_commit(tracked):

@@ -10,6 +10,7 @@ from tracked_world import place_store
 
 from pasam.errors import TrackingError
 from pasam.tracking.store import (
+    NOTE,
     addresses,
     open_store,
     translated,
@@ -97,3 +98,14 @@ def test_mistakes_of_the_program_are_not_called_faults_of_the_backend(project):
 def test_a_password_is_left_out_of_messages():
     assert without_password("postgresql://me:word@host/db") == "postgresql://host/db"
     assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_mlflow_opens_its_pages_of_trainings_also_where_live_curves_came_first(project):
+    store = open_store(project)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    store.client.delete_experiment_tag(store.experiment_id, "mlflow.experimentKind")
+    store.client.set_experiment_tag(store.experiment_id, NOTE, "ours")
+    tags = open_store(project).client.get_experiment(store.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tags[NOTE] == "ours"
