@@ -24,7 +24,7 @@ START_LIMIT = 180.0
 
 
 def use_own_settings() -> None:
-    """Let Prefect keep its files in the project, and send nothing to anybody.
+    """Let Prefect keep its files in the project, and both servers send nothing to anybody.
 
     Whatever the environment says already stays. Call it before Prefect is imported.
     """
@@ -34,6 +34,8 @@ def use_own_settings() -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{START_LIMIT:g}",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Eight processes and a gigabyte, for jobs with language models.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     for name, value in ours.items():
         os.environ.setdefault(name, value)

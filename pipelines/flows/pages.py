@@ -47,6 +47,8 @@ def _show_mlflow(port: int) -> None:
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
         "--backend-store-uri", tracking, "--registry-store-uri", registry,
+        # With several, a supervisor kills each that takes its time to start on a busy machine.
+        "--workers", "1",
     ]  # fmt: skip
     if answers(f"{page}/health"):
         typer.echo(f"MLflow's page:  {page} (it was there already)")

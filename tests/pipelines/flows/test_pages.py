@@ -56,6 +56,12 @@ def test_both_pages_say_their_addresses_and_listen_to_this_machine_only(
     assert command[command.index("--backend-store-uri") + 1] == place
 
 
+def test_mlflow_has_no_supervisor_that_kills_a_worker_for_starting_slowly(started):
+    pages.main(4300, 5001)
+    (command,) = started
+    assert command[command.index("--workers") + 1] == "1"
+
+
 def test_a_server_of_mlflow_that_a_team_has_is_named_not_started(started, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     pages.main(4300, 5001)
