@@ -14,12 +14,12 @@ WIDEST = 1000
 """Pixels; pictures are part of Prefect's database."""
 
 
-def show_text(key: str, markdown: str) -> None:
+def show_text(key: str, markdown: str, title: str) -> None:
     """Show Markdown."""
     if in_flow_run():
         from prefect.artifacts import create_markdown_artifact
 
-        create_markdown_artifact(markdown, key=slug(key))
+        create_markdown_artifact(markdown, key=slug(key), description=title)
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> None:
@@ -42,7 +42,7 @@ def show_link(key: str, address: str, text: str) -> None:
 def show_picture(key: str, path: Path, title: str) -> None:
     """Show a picture, small enough for a page; Prefect's own kind would print its content too."""
     if in_flow_run():
-        show_text(key, f"![{title}]({picture_address(path)})")
+        show_text(key, f"![{title}]({picture_address(path)})", title)
 
 
 def slug(key: str) -> str:

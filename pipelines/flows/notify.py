@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from pasam.errors import DataError
 from pipelines.flows.engine import say
 
 SECONDS = 15.0
@@ -30,7 +31,9 @@ def tell(address: str | None, subject: str, text: str) -> None:
         else:
             _notify(address, subject, text)
     except Exception as error:  # noqa: BLE001  (a messenger must not fail what it tells about)
-        say(f"Nobody was told by {_public(address)} ({type(error).__name__}): {subject}: {text}")
+        # Others' errors may quote the address, which is a password.
+        reason = str(error) if isinstance(error, DataError) else type(error).__name__
+        say(f"Nobody was told by {_public(address)} ({reason}): {subject}: {text}")
 
 
 def _post(address: str, subject: str, text: str) -> None:
@@ -48,10 +51,14 @@ def _notify(address: str, subject: str, text: str) -> None:
     from prefect.utilities.asyncutils import run_coro_as_sync
 
     async def send() -> None:
-        block: Any = await Block.aload(address)
+        try:
+            block: Any = await Block.aload(address)
+        except ValueError:
+            raise DataError("Prefect has no such block; see `prefect block ls`") from None
         if not isinstance(block, NotificationBlock):
-            raise TypeError(f"{address} is no notification block")
-        await block.notify(text, subject=subject)
+            raise DataError("this block of Prefect sends no messages")
+        with block.raise_on_failure():  # else a refusal would pass for a success
+            await block.notify(text, subject=subject)
 
     run_coro_as_sync(send())
 

@@ -33,9 +33,9 @@ def repro(group: str, hours: float) -> None:
 def show_results() -> None:
     """Put the tables and figures on the run's page."""
     for path in results(".md"):
-        show_text(path.stem, path.read_text(encoding="utf-8"))
+        show_text(path.stem, path.read_text(encoding="utf-8"), str(path))
     for path in results(".png"):
-        show_picture(path.stem, path, path.name)
+        show_picture(path.stem, path, str(path))
     for path in results("index.html"):
         say(f"A page to look at: {path}")
 

@@ -38,6 +38,12 @@ def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> 
     return scheduled is not None and now - scheduled > LATEST
 
 
+def run_name() -> str:
+    """Name a run by its flow and by when it was due, rather than by two words that say nothing."""
+    due = runtime.flow_run.scheduled_start_time
+    return f"{runtime.flow_run.flow_name} {due:%Y-%m-%d %H:%M} UTC"
+
+
 def serve(function: Callable[..., Outcome]) -> Flow[..., Any]:
     """Make a Prefect flow of a flow's function, with its parameters and its words."""
 
@@ -54,6 +60,7 @@ def serve(function: Callable[..., Outcome]) -> Flow[..., Any]:
     run.__annotations__ = typing.get_type_hints(function)
     return flow(
         name=function.__name__,
+        flow_run_name=run_name,
         on_failure=[tell_of_failure],
         on_crashed=[tell_of_failure],
         persist_result=False,

@@ -43,7 +43,7 @@ def test_a_small_picture_is_not_blown_up(tmp_path):
 
 def test_without_a_run_a_link_is_said_and_the_rest_is_left_out(picture, caplog):
     caplog.set_level(logging.INFO, logger="pipelines.flows")
-    show_text("a", "# A")
+    show_text("a", "# A", "A")
     show_table("b", [{"c": 1}], "B")
     show_picture("d", picture, "D")
     show_link("e", "file:///verdict.html", "The verdict")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import urllib3
 
 from pasam.errors import DataError, TransientError
 from pipelines.flows.engine import Outcome, flow_run_id, in_flow_run, say, task
+from pipelines.flows.notify import tell
 from pipelines.flows.reproduce import GROUPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -98,6 +103,64 @@ def test_a_failure_is_told_to_whom_the_parameters_name(served, monkeypatch):
     ((address, subject, text),) = told
     assert (address, subject) == ("team", "flow failed")
     assert "bad mask" in text
+
+
+def test_a_notification_block_tells_and_its_refusal_is_said_without_its_secret(served, caplog):
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
+    from prefect.blocks.system import Secret
+
+    received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):  # noqa: N802
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200 if "custom" in self.path else 403)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    port = server.server_port
+    body = {"text": "{{subject}}: {{body}}"}
+    CustomWebhookNotificationBlock(
+        name="team", url=f"http://127.0.0.1:{port}/custom", json_data=body
+    ).save("team")
+    MattermostWebhook(hostname="127.0.0.1", port=port, token="Secret", secure=False).save("team")
+    Secret(value="words").save("team")
+    caplog.set_level("INFO", logger="pipelines.flows")
+
+    def said(address):
+        caplog.clear()
+        tell(address, "drift", "blur")
+        return [each.message for each in caplog.records if each.name == "pipelines.flows"]
+
+    try:
+        assert said("custom-webhook/team") == []
+        assert json.loads(received.pop()) == {"text": "drift: blur"}
+        for address, reason in (
+            ("mattermost-webhook/team", "NotificationError"),
+            ("mattermost-webhook/nobody", "Prefect has no such block; see `prefect block ls`"),
+            ("secret/team", "this block of Prefect sends no messages"),
+        ):
+            assert said(address) == [f"Nobody was told by {address} ({reason}): drift: blur"]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
+    from prefect import runtime
+
+    def weekly() -> Outcome:
+        """Do nothing."""
+        return Outcome("unchanged", runtime.flow_run.name)
+
+    state = served.serve(weekly)(return_state=True)
+    assert re.fullmatch(r"weekly \d{4}-\d\d-\d\d \d\d:\d\d UTC", state.message)
 
 
 def test_a_run_that_comes_too_late_is_skipped(served):
