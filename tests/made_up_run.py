@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parent.parent
+SMOKE = Path(__file__).resolve().parent.parent / "params" / "smoke.yaml"
 LEVELS = {"oracle": 0.95, "sam": 0.5, "hq_sam": 0.65, "pa_sam": 0.7}
 BENCHMARKS = ("thin_like", "dis_like", "hrsod_like", "coift_like")
 HEIGHT, WIDTH = 40, 60
@@ -69,8 +70,8 @@ def change_scores(scores: pd.DataFrame, model: str, by) -> pd.DataFrame:
     return changed
 
 
-def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
-    """Build the inputs of a report; any field of `Results` can be changed."""
+@cache
+def _sections() -> dict[str, Any]:
     from pasam.params import (
         BaseParams,
         DataParams,
@@ -79,27 +80,36 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
         ReportParams,
         TrainParams,
     )
-    from pasam.params_file import load_models, load_section
+    from pasam.params_file import load_section
+
+    kinds = {
+        "base": BaseParams, "data": DataParams, "pretrain": PretrainParams, "train": TrainParams,
+        "evaluate": EvaluateParams, "report": ReportParams,
+    }  # fmt: skip
+    return {name: load_section(kind, name, SMOKE) for name, kind in kinds.items()}
+
+
+@cache
+def _variants() -> dict[str, Any]:
+    from pasam.params_file import load_models
+
+    return load_models(SMOKE)
+
+
+def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
+    """Build the inputs of a report; any field of `Results` can be changed."""
     from pasam.reporting.results import Results
 
-    path = ROOT / "params" / "smoke.yaml"
     rows = made_up_scores() if scores is None else scores
     models = [m for m in dict.fromkeys(rows["model"]) if m in ("hq_sam", "pa_sam")]
-    sections = {
-        name: load_section(kind, name, path)
-        for name, kind in (
-            ("base", BaseParams), ("data", DataParams), ("pretrain", PretrainParams),
-            ("train", TrainParams),
-            ("evaluate", EvaluateParams), ("report", ReportParams),
-        )
-    }  # fmt: skip
+    sections = dict(_sections())
     draws = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
     sections["report"] = dataclasses.replace(sections["report"], draws=draws, gallery=3)
     history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
     parts = {
         "setting": "A run that was never made.",
         **sections,
-        "variants": {m: v for m, v in load_models(path).items() if m in models},
+        "variants": {m: v for m, v in _variants().items() if m in models},
         "manifest": made_up_manifest(rows),
         "scores": rows,
         "conditions": rows,

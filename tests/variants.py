@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams
+from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
 from pasam.params_file import load_variant
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params" / "default.yaml"
 
 
+@cache
+def _default(name: str) -> VariantParams:
+    return load_variant(name, DEFAULT)
+
+
 def hq_sam(**changes: Any) -> HqSamParams:
     """HQ-SAM with one epoch, or what is given instead."""
-    return dataclasses.replace(load_variant("hq_sam", DEFAULT), **{"epochs": 1, **changes})
+    return dataclasses.replace(_default("hq_sam"), **{"epochs": 1, **changes})
 
 
 def pa_sam(**changes: Any) -> PaSamParams:
@@ -23,7 +29,7 @@ def pa_sam(**changes: Any) -> PaSamParams:
     Args:
         changes: Values by name; those of a nested section as `mining_points=2`.
     """
-    params = load_variant("pa_sam", DEFAULT)
+    params = _default("pa_sam")
     nested: dict[str, dict[str, Any]] = {"adapter": {}, "mining": {"from_epoch": 0}}
     plain: dict[str, Any] = {"epochs": 1}
     for name, value in changes.items():
