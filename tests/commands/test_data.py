@@ -13,6 +13,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from pasam.cli import app
+from pasam.params_file import read_params
 
 WEIGHTS = b"weights"
 
@@ -129,7 +130,8 @@ def test_list_counts_generated_sets_and_ones_own(pasam, in_empty_folder, root):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     images = {e["name"]: e["images"] for e in json.loads(pasam("list", "--json").output)}
-    assert (images["generated_train"], images["dis_like"], images["cats"]) == (500, 60, 1)
+    generated = read_params()["data"]["generated"]["train_images"]
+    assert (images["generated_train"], images["dis_like"], images["cats"]) == (generated, 60, 1)
     (cats,) = json.loads(pasam("list", "--role", "own", "--json").output)
     assert cats["hint"] == "data/own: 1 val"
     assert "cats" not in pasam("list", "--role", "benchmark").output

@@ -54,7 +54,7 @@ def test_a_server_lasts_as_long_as_the_block(port, in_empty_folder):
     address = f"http://127.0.0.1:{port}/"
     with service([sys.executable, "-c", SERVER, str(port)], "test", address):
         assert answers(address)
-        child = psutil.Process().children()[-1]
+        (child,) = (c for c in psutil.Process().children() if str(port) in c.cmdline())
     assert not answers(address)
     assert not child.is_running()
 
