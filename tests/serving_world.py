@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,18 @@ def encoded_picture(image: np.ndarray | None = None, form: str = "PNG") -> bytes
     file = io.BytesIO()
     Image.fromarray(picture(60, 90) if image is None else image).save(file, form)
     return file.getvalue()
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes whose header promises a large picture."""
+
+    def chunk(kind, body):
+        check = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content
 
 
 def form(*prompts: dict, **fields) -> dict:

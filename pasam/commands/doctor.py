@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from pasam.commands.params import complete_size
 from pasam.errors import ParamsError
 from pasam.params_file import DEFAULT_PATH
 from pasam.sizes import FOLDER, known_sizes
@@ -32,7 +33,10 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 def doctor(
     profile: Annotated[
         str | None,
-        typer.Option(help="A size: a file in params/. By default, params.yaml as it is."),
+        typer.Option(
+            help="A size: a file in params/. By default, params.yaml as it is.",
+            autocompletion=complete_size,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

@@ -12,16 +12,24 @@ from rich.console import Console
 from rich.text import Text
 
 from pasam.params_file import DEFAULT_PATH, read_params
-from pasam.sizes import use_size, validate
+from pasam.sizes import known_sizes, use_size, validate
 
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its size.")
 
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 
 
+def complete_size(incomplete: str) -> list[str]:
+    """Name the sizes that begin with what was typed, for the shell's completion."""
+    return [name for name in known_sizes() if name.startswith(incomplete)]
+
+
 @params_app.command("use")
 def params_use(
-    name: Annotated[str, typer.Argument(help="A size: the name of a file in params/.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A size: the name of a file in params/.", autocompletion=complete_size),
+    ],
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Put a size in place as params.yaml and show what that changes.

@@ -42,7 +42,12 @@ Pictures = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the results.", file_okay=False)]
 Formats = Annotated[
-    list[str], typer.Option("--format", help=f"Again for each: {', '.join(FORMATS)}.")
+    list[str],
+    typer.Option(
+        "--format",
+        autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
+        help=f"Again for each: {', '.join(FORMATS)}.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON line per mask, for programs.")]
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pasam.commands.model_option import ADAPTERS, Adapters, Base, Device, ParamsFile
+from pasam.commands.model_option import (
+    ADAPTERS,
+    Adapters,
+    Base,
+    Device,
+    ParamsFile,
+    complete_model,
+)
 from pasam.params_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
+        autocompletion=complete_model,
         help="Again for each, the default first; as for `pasam predict`. Without it: the champion, "
         "all trained models, and sam.",
     ),

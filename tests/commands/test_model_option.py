@@ -28,14 +28,26 @@ def test_the_shell_completes_names_of_models(model_project, monkeypatch, tmp_pat
     assert complete_model("c") == ["champion", "candidate"]
 
 
-def test_the_shells_completion_asks_for_them(model_project):
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("pasam predict --model hq", "hq_sam"),
+        ("pasam serve --model hq", "hq_sam"),
+        ("pasam demo --model hq", "hq_sam"),
+        ("pasam evaluate --model hq", "hq_sam"),
+        ("pasam export --model hq", "hq_sam"),
+        ("pasam checkpoint export hq", "hq_sam"),
+        ("pasam predict --format ov", "overlay"),
+    ],
+)
+def test_the_shells_completion_knows_what_may_stand_there(typed, completed, model_project):
     asked = {
         "_PASAM_COMPLETE": "complete_bash",
-        "COMP_WORDS": "pasam predict --model hq",
-        "COMP_CWORD": "3",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
     }
     result = CliRunner().invoke(app, prog_name="pasam", env=asked)
-    assert result.output.split() == ["hq_sam"]
+    assert result.output.split() == [completed]
 
 
 def test_the_two_ways_to_resize_are_known():

@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli import app
+from pasam.commands.params import complete_size
+from pasam.sizes import known_sizes
 
 
 @pytest.fixture
@@ -25,6 +27,11 @@ def project(root, in_empty_folder):
     default = (in_empty_folder / "params" / "default.yaml").read_text()
     (in_empty_folder / "params.yaml").write_text(default)
     return in_empty_folder
+
+
+def test_the_shell_completes_names_of_sizes(project):
+    assert complete_size("") == known_sizes()
+    assert complete_size("sm") == ["smoke"]
 
 
 def test_use_puts_a_size_in_place_and_shows_the_difference(pasam, project):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -13,25 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_models import picture
 from PIL import Image
-from serving_world import encoded_picture
+from serving_world import encoded_picture, png_that_claims
 
 from pasam.errors import RefusedError
 from pasam.serving.pictures import decode_picture
 
 MOST = 10_000
 PNG = encoded_picture()
-
-
-def png_that_claims(width, height):
-    """A PNG of a few bytes whose header promises a large picture."""
-
-    def chunk(kind, body):
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + content
 
 
 def decoded(content):

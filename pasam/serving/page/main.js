@@ -105,6 +105,7 @@ async function askModel(model, signal) {
   const shape = await silhouette(mask.png);
   const map = mask.details?.uncertainty ? await heated(mask.details.uncertainty) : null;
   if (signal.aborted) return;
+  if (answer.model.version !== model.version) showVersions().catch(failed); // a new champion
   const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
   const took = performance.now() - start;
   state.found.set(model.name, { model, answer, shape, map, edge, took, details: mask.details });
@@ -266,17 +267,26 @@ function wire() {
   });
 }
 
+// Show which versions answer now; what was chosen before stays so, by its name.
+async function showVersions() {
+  const { models, note } = await api.models();
+  const named = (old) => old && models.find((model) => model.name === old.name);
+  state.models = models;
+  state.chosen = named(state.chosen) ?? models[0];
+  state.compared = named(state.compared) ?? null;
+  showModels(models, state.chosen, choose);
+  showCompare(models, state.chosen, state.compared);
+  byId("note").hidden = !note;
+  byId("note").textContent = note ?? "";
+  refreshControls();
+}
+
 async function begin() {
   wire();
   try {
-    const { models, note } = await api.models();
-    state.models = models;
-    [state.chosen] = models;
-    state.compared = models.find((model) => model.kind === "sam" && model !== state.chosen) ?? null;
-    showModels(models, state.chosen, choose);
-    showCompare(models, state.chosen, state.compared);
-    byId("note").hidden = !note;
-    byId("note").textContent = note ?? "";
+    await showVersions();
+    state.compared = state.models.find((model) => model.kind === "sam" && model !== state.chosen) ?? null;
+    showCompare(state.models, state.chosen, state.compared);
     refreshControls();
     showExamples(await api.examples(), openExample);
     document.querySelector("#examples button").click();
