@@ -40,6 +40,10 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     megabytes: list[float] = field(default_factory=list)
+    whole: float = 0.0
+    """Seconds from the first prompt to the last answer."""
+    worked: float = 0.0
+    """CPU seconds of the service in that time."""
 
 
 def main() -> None:
@@ -105,7 +109,10 @@ async def load(
                 tally.seconds.append(time.perf_counter() - start)
                 tally.megabytes.append(process.memory_info().rss / 1e6)
 
+        begun, before = time.perf_counter(), sum(process.cpu_times()[:2])
         await asyncio.gather(*(visitor() for _ in range(concurrent)))
+        tally.whole = time.perf_counter() - begun
+        tally.worked = sum(process.cpu_times()[:2]) - before
     return tally
 
 
@@ -119,6 +126,8 @@ def table(tally: Tally) -> str:
         "other failures": str(failed),
         "p50, with coming again": f"{median:.0f} ms",
         "p95, with coming again": f"{late:.0f} ms",
+        "prompts a second": f"{len(tally.seconds) / tally.whole:.1f}",
+        "CPU time of a prompt": f"{1000 * tally.worked / len(tally.seconds):.0f} ms",
         "memory before": f"{tally.megabytes[0]:.0f} MB",
         "memory at most": f"{max(tally.megabytes):.0f} MB",
     }

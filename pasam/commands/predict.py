@@ -102,11 +102,12 @@ def _predict_all(
     outputs: PredictionOutputs,
 ) -> None:
     from pasam.data.images import read_image
+    from pasam.inference.asking import ReadPicture
 
     wants_map = "uncertainty" in outputs.formats
     for path, name in track(pictures, total=len(pictures), label="pictures"):
         pixels = read_image(path, upright=asking.upright)
-        image = predictor.embed(pixels)
-        masks = asking.masks(predictor, path, pixels, image, uncertainty=wants_map)
+        picture = ReadPicture(path, pixels, predictor.embed(pixels))
+        masks = asking.masks(predictor, picture, uncertainty=wants_map)
         outputs.add(path, name, pixels, masks)
     outputs.finish(asking.categories)

@@ -24,6 +24,17 @@ OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadPicture:
+    """A picture of which something is asked."""
+
+    path: Path
+    pixels: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    image: EmbeddedImage
+    """What the encoder said of it."""
+
+
 class Asking(Protocol):
     """A way to ask."""
 
@@ -36,21 +47,13 @@ class Asking(Protocol):
         """Whether coordinates are those of the picture as viewers show it, or as stored."""
 
     def masks(
-        self,
-        model: PromptedModel,
-        picture: Path,
-        pixels: NDArray[np.uint8],
-        image: EmbeddedImage,
-        *,
-        uncertainty: bool,
+        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
     ) -> list[FoundMask]:
         """Ask a model for the masks of a picture.
 
         Args:
             model: The model.
-            picture: The picture's file.
-            pixels: RGB, (H, W, 3).
-            image: The picture as the model has embedded it.
+            picture: The picture, embedded by this model's base.
             uncertainty: Bring PA-SAM's map too, where there are prompts.
         """
 
@@ -64,16 +67,10 @@ class AskedPrompts:
     upright: bool = True
 
     def masks(
-        self,
-        model: PromptedModel,
-        picture: Path,
-        pixels: NDArray[np.uint8],
-        image: EmbeddedImage,
-        *,
-        uncertainty: bool,
+        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
     ) -> list[FoundMask]:
         """Answer each prompt with a mask."""
-        return masks_of_prompts(model, image, self.prompts, uncertainty=uncertainty)
+        return masks_of_prompts(model, picture.image, self.prompts, uncertainty=uncertainty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +83,11 @@ class AskedEverything:
     upright: bool = True
 
     def masks(
-        self,
-        model: PromptedModel,
-        picture: Path,
-        pixels: NDArray[np.uint8],
-        image: EmbeddedImage,
-        *,
-        uncertainty: bool,
+        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
     ) -> list[FoundMask]:
         """Find all objects, the best first; there are no maps."""
         options = dataclasses.replace(Everything.suited_to(model), **self.typed)
-        return masks_of_everything(model, pixels, image, options)
+        return masks_of_everything(model, picture.pixels, picture.image, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +103,12 @@ class AskedDetections:
         return self.found.categories
 
     def masks(
-        self,
-        model: PromptedModel,
-        picture: Path,
-        pixels: NDArray[np.uint8],
-        image: EmbeddedImage,
-        *,
-        uncertainty: bool,
+        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
     ) -> list[FoundMask]:
         """Answer each box with a mask; the detector's words go into its record."""
-        detected = self.found.by_picture[picture]
+        detected = self.found.by_picture[picture.path]
         prompts = [each.prompt for each in detected]
-        masks = masks_of_prompts(model, image, prompts, uncertainty=uncertainty)
+        masks = masks_of_prompts(model, picture.image, prompts, uncertainty=uncertainty)
         return [
             dataclasses.replace(mask, about=each.about)
             for mask, each in zip(masks, detected, strict=True)

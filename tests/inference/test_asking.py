@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from inference_models import picture
 
-from pasam.inference.asking import AskedDetections, AskedEverything, AskedPrompts
+from pasam.inference.asking import AskedDetections, AskedEverything, AskedPrompts, ReadPicture
 from pasam.inference.detected_prompts import DetectedPrompt, DetectedSet
 from pasam.inference.image_prompt import image_prompt
 
@@ -19,10 +19,8 @@ BOX = image_prompt(box=[12, 8, 70, 50])
 def ask(predictors):
     """Ask PA-SAM about one picture."""
     model, pixels = predictors["pa_sam"], picture(60, 90)
-    image = model.embed(pixels)
-    return lambda asking, uncertainty=False: asking.masks(
-        model, PATH, pixels, image, uncertainty=uncertainty
-    )
+    shown = ReadPicture(PATH, pixels, model.embed(pixels))
+    return lambda asking, uncertainty=False: asking.masks(model, shown, uncertainty=uncertainty)
 
 
 def test_prompts_are_answered_one_by_one(ask):

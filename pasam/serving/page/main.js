@@ -160,6 +160,7 @@ async function findEverything() {
   searches(false);
   busy(false);
   hint(null);
+  byId("frame").scrollIntoView({ block: "nearest" }); // at phone width the button is far below it
   refreshControls();
   draw();
 }
