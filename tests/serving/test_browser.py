@@ -29,12 +29,18 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def shelf(tmp_path_factory):
+    """What the service offers."""
+    return Shelf(tmp_path_factory.mktemp("shelf"), "pa_sam", "hq_sam", "sam")
+
+
+@pytest.fixture(scope="module")
+def address(shelf):
     """Where the service runs."""
-    shelf = Shelf(tmp_path_factory.mktemp("shelf"), "pa_sam", "hq_sam", "sam")
+    settings = Settings(look_every=0.1)
     with listen("127.0.0.1", 0) as taken:
         server = uvicorn.Server(
-            uvicorn.Config(create_app(shelf.offered(), Settings()), log_level="warning")
+            uvicorn.Config(create_app(shelf.offered(), settings), log_level="warning")
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()
@@ -169,6 +175,18 @@ def test_everything_is_found(visitor):
     visitor.settle("Found")
     count = len(visitor.answer("pa_sam")["masks"])
     assert f"{count} object" in visitor.facts()
+
+
+def test_a_version_that_took_anothers_place_is_shown_with_its_first_answer(visitor, shelf):
+    page, line = visitor.page, visitor.page.locator("#models .model", has_text="PA-SAM")
+    before = line.inner_text()
+    shelf.place("pa_sam", "pa_sam", "retrained")
+    deadline = time.monotonic() + 20
+    while line.inner_text() == before and time.monotonic() < deadline:
+        page.mouse.click(*visitor.at(0.5, 0.5))
+        visitor.settle("PA-SAM")
+    assert line.inner_text() != before
+    assert page.is_checked("#models input[value=pa_sam]")
 
 
 def searching(monkeypatch, **options):
