@@ -31,7 +31,7 @@ ui: $(READY) ## Show Prefect's and MLflow's pages and say their addresses; Ctrl-
 	@python -m pipelines.flows.pages
 
 test: $(READY) ## Run the fast tests
-	@pytest
+	@pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(READY) ## Lint, format, types and layers, changing nothing
 	@ruff check .

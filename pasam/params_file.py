@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import types
 import typing
 from pathlib import Path
@@ -39,7 +41,7 @@ def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
         ParamsError: The file is missing, is not YAML, or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ParamsError(
             f"{path} does not exist. Run from the project's root, or put a size in place with "
@@ -50,6 +52,12 @@ def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections.")
     return content
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """Parse once what every section of a file needs anew."""
+    return yaml.safe_load(text)
 
 
 def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:

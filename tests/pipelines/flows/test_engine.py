@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ from pipelines.flows.engine import flow_run_id, in_flow_run, say, task
 def slept(monkeypatch):
     """Seconds that were waited, without waiting."""
     waits = []
-    monkeypatch.setattr(engine.time, "sleep", waits.append)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=waits.append))
     return waits
 
 
