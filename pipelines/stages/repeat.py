@@ -6,6 +6,7 @@ from pathlib import Path
 from pasam.benchmarks.repetition import Repetition
 from pasam.benchmarks.repetition import repeat as repeat_once
 from pasam.benchmarks.scores import write_scores
+from pasam.errors import ParamsError
 from pasam.parallel import spread
 from pasam.params import (
     BaseParams,
@@ -27,6 +28,10 @@ def repeat(
 ) -> None:  # fmt: skip
     """Write the scores and the histories of a model's further seeds."""
     require_passed(verdict, manifest)
+    if train.seed in repeats.seeds:
+        raise ParamsError(
+            f"repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, {train.seed}."
+        )
     tasks = [
         Repetition(
             model=model, base=base, embed=embed, train=dataclasses.replace(train, seed=seed),

@@ -35,3 +35,13 @@ def test_it_waits_for_data_that_passed(own_world):
     verdict.write_text(verdict.read_text().replace('"passed"', '"failed"'))
     with pytest.raises(SystemExit):
         own_world.run("repeat@pa_sam")
+
+
+def test_the_main_seed_is_no_further_seed(own_world, capsys):
+    own_world.change("repeats", seeds=[41, 42])
+    with pytest.raises(SystemExit) as stopped:
+        own_world.run("repeat@pa_sam")
+    assert stopped.value.code == 2
+    assert "repeats.seeds is [41, 42], expected others than train.seed, 42." in (
+        capsys.readouterr().err
+    )
