@@ -30,7 +30,8 @@ def repeat(
     require_passed(verdict, manifest)
     if train.seed in repeats.seeds:
         raise ParamsError(
-            f"repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, {train.seed}."
+            f"repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, "
+            f"{train.seed}."
         )
     tasks = [
         Repetition(
