@@ -38,7 +38,7 @@ from pasam.tracking.lineage import (
     stage_lineage,
 )
 from pasam.tracking.live_curves import LIVE, STAGE
-from pasam.tracking.store import NOTE, Store, open_store, translated
+from pasam.tracking.store import NOTE, TRAININGS, Store, open_store, translated
 from pasam.tracking.summary import SOURCE_COMMIT, headline, note, source_tags
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Synced:
     """Stages whose files are not the lock's, each with the reason."""
     address: str
     """The backend."""
+    page: str | None
+    """Where a browser shows the run of the reproduction; None where no server is known."""
 
 
 def sync(project: Path, *, flow_run: str | None = None) -> Synced:
@@ -130,8 +132,15 @@ class _Recorder:
         self._close_parent(parent, runs, missing)
         return Synced(
             parent=parent_id, runs=runs, new=tuple(new), missing=missing,
-            address=self.store.tracking_uri,
+            address=self.store.tracking_uri, page=self.page(parent_id),
         )  # fmt: skip
+
+    def page(self, run_id: str) -> str | None:
+        """Where a browser shows a run."""
+        address, experiment = self.store.tracking_uri.rstrip("/"), self.store.experiment_id
+        if not address.startswith("http"):
+            return None
+        return f"{address}/#/experiments/{experiment}/runs/{run_id}?{TRAININGS}"
 
     def _title(self) -> str:
         return f"reproduction {self.lock.sha256[:8]}"

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 FOLDER = "mlruns"
 EXPERIMENT = "pasam"
+TRAININGS = "workflowType=machine_learning"
+"""Ends an address of MLflow's page that is to show trainings, not chat programs."""
 NOTE = "mlflow.note.content"
 """Tag that MLflow shows as the description of a run or an experiment, in Markdown."""
 TAGS = {
-    # Without it MLflow opens its pages for language models, where no run is seen.
+    # Else MLflow's page guesses, and asks whether it guessed well.
     "mlflow.experimentKind": "custom_model_development",
     NOTE: (
         "One run per stage and digest of its entry in `dvc.lock`, under the run of its "
@@ -84,6 +86,8 @@ def open_store(project: Path) -> Store:
 
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # It logs the trace of every error that it raises; ours is one sentence.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         folder.mkdir(parents=True, exist_ok=True)
         # Tables are made by whoever comes first; two at once would tear them.
         with FileLock(folder / "init.lock"):
@@ -162,7 +166,8 @@ def _cause(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     if "Max retries exceeded" in text:
         return "nothing answers there"
-    return re.sub(r"^\([\w.]+\) ", "", text.splitlines()[0])[:200].rstrip(" .:")
+    lines = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]
+    return re.sub(r"^\([\w.]+\) ", "", lines[0] if lines else text)[:200].rstrip(" .:")
 
 
 def _advice(address: str, error: Exception) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import urllib3
 
 from pasam.errors import PasamError
-from pasam.tracking.store import addresses
+from pasam.tracking.store import EXPERIMENT, TRAININGS, addresses
 from pipelines.flows.local_server import HOST, PREFECT_PORT, answers, prefect_server, service
 from pipelines.stage_runner import terminate_like_ctrl_c
 
@@ -41,7 +42,7 @@ def main(
 def _show_mlflow(port: int) -> None:
     tracking, registry = addresses(Path())
     if tracking.startswith("http"):
-        typer.echo(f"MLflow's page:  {tracking}")
+        typer.echo(f"MLflow's page:  {runs_page(tracking)}")
         signal.pause()
     page = f"http://{HOST}:{port}"
     command = [
@@ -51,11 +52,26 @@ def _show_mlflow(port: int) -> None:
         "--workers", "1",
     ]  # fmt: skip
     if answers(f"{page}/health"):
-        typer.echo(f"MLflow's page:  {page} (it was there already)")
+        typer.echo(f"MLflow's page:  {runs_page(page)} (it was there already)")
         signal.pause()
     with service(command, "mlflow", f"{page}/health"):
-        typer.echo(f"MLflow's page:  {page}")
+        typer.echo(f"MLflow's page:  {runs_page(page)}")
         signal.pause()
+
+
+def runs_page(server: str) -> str:
+    """Return the address of our runs, if there are any: MLflow's front page is of chat programs."""
+    place = f"{server}/api/2.0/mlflow/experiments/get-by-name"
+    try:
+        answer = urllib3.request(
+            "GET", place, fields={"experiment_name": EXPERIMENT}, timeout=10.0, retries=False
+        )
+    except urllib3.exceptions.HTTPError:
+        return server
+    if answer.status != 200:
+        return server
+    number = answer.json()["experiment"]["experiment_id"]
+    return f"{server}/#/experiments/{number}/runs?{TRAININGS}"
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def record() -> None:
 
     found = sync(Path(), flow_run=flow_run_id())
     say(f"Recorded {len(found.new)} stages anew, {len(found.runs)} in all, at {found.address}.")
-    if found.address.startswith("http"):
-        show_link("mlflow", found.address, "MLflow's page")
+    if found.page is not None:
+        show_link("mlflow", found.page, "The record in MLflow")
 
 
 def retrain(

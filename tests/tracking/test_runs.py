@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,7 +10,8 @@ import yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
-from pasam.tracking.runs import sync
+from pasam.tracking.dvc_lock import read_lock
+from pasam.tracking.runs import _Recorder, sync
 from pasam.tracking.store import open_store
 
 
@@ -61,6 +63,15 @@ def test_the_run_of_the_reproduction_holds_its_lock_params_and_machine(tracked):
     names = {f.path for f in client.list_artifacts(synced.parent)}
     assert names == {"dvc.lock", "params.yaml", "hardware.json", "stages.json"}
     assert client.get_run(synced.parent).data.tags["prefect.flow_run"] == "flow-7"
+
+
+def test_a_servers_page_of_the_reproduction_is_named(tracked):
+    assert sync(tracked.folder).page is None  # a file has no page
+    store = open_store(tracked.folder)
+    at_server = dataclasses.replace(store, tracking_uri="https://mlflow.example.org/")
+    page = _Recorder(tracked.folder, read_lock(tracked.folder), at_server, {}).page("r7")
+    runs = f"https://mlflow.example.org/#/experiments/{store.experiment_id}/runs"
+    assert page == f"{runs}/r7?workflowType=machine_learning"
 
 
 def test_only_what_changed_is_recorded_anew(tracked):

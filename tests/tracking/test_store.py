@@ -71,6 +71,19 @@ def test_a_locked_database_is_said_to_be_locked(project):
         raise fault
 
 
+def test_mlflow_prints_no_trace_beside_our_sentence(project, capfd):
+    store = open_store(project)
+    database = sqlite3.connect(project / "mlruns" / "mlflow.db")
+    database.execute("DROP TABLE tags")
+    database.close()
+    with (
+        pytest.raises(TrackingError, match="no such table: tags"),
+        translated(store.tracking_uri),
+    ):
+        store.client.create_run(store.experiment_id)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
     store = open_store(project)
     database = sqlite3.connect(project / "mlruns" / "mlflow.db")

@@ -36,6 +36,7 @@ def started(monkeypatch, in_empty_folder):
     monkeypatch.setattr(pages, "service", service)
     monkeypatch.setattr(pages, "prefect_server", prefect_server)
     monkeypatch.setattr(pages, "answers", lambda address: False)
+    monkeypatch.setattr(pages, "runs_page", lambda server: server)
     monkeypatch.setattr(pages.signal, "pause", interrupted)
     monkeypatch.setattr(pages, "terminate_like_ctrl_c", list)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
@@ -74,6 +75,28 @@ def test_a_page_that_is_there_already_is_not_started_twice(started, monkeypatch,
     pages.main(4300, 5001)
     assert started == []
     assert "it was there already" in capsys.readouterr().out
+
+
+class Answer:
+    """What MLflow's server says of an experiment."""
+
+    def __init__(self, status, words):
+        self.status, self.words = status, words
+
+    def json(self):
+        return self.words
+
+
+def test_the_page_of_the_runs_is_named_as_soon_as_there_are_any(monkeypatch):
+    place = "http://127.0.0.1:5000"
+    known = Answer(200, {"experiment": {"experiment_id": "7"}})
+    for answer, page in ((known, f"{place}/#/experiments/7/runs?"), (Answer(404, {}), place)):
+        monkeypatch.setattr(pages.urllib3, "request", lambda *_, found=answer, **__: found)
+        assert pages.runs_page(place).startswith(page)
+
+
+def test_a_server_that_does_not_answer_is_named_all_the_same():
+    assert pages.runs_page("http://127.0.0.1:9") == "http://127.0.0.1:9"
 
 
 SHOWING = """
