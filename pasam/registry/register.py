@@ -23,6 +23,7 @@ from pasam.registry.versions import (
     Registry,
     Version,
 )
+from pasam.tracking.lineage import DIRTY
 
 SCORES = "scores.parquet"
 
@@ -37,13 +38,14 @@ def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Versio
         candidate: The model and its evidence.
         run_id: The run of its training.
     """
-    version = registry.by_key(candidate.key) or _make(registry, candidate, run_id)
+    known = registry.by_key(candidate.key)
+    version = known or _make(registry, candidate, run_id)
     with tempfile.TemporaryDirectory() as folder:
         write_scores(candidate.scores, Path(folder) / SCORES)
         registry.client.log_artifact(
             version.run_id, str(Path(folder) / SCORES), evidence_folder(version.number)
         )
-    registry.tag(version.number, _tags(candidate))
+    registry.tag(version.number, _tags(candidate) if known is None else _news(known, candidate))
     if CHAMPION not in version.aliases:
         registry.point(CANDIDATE, version.number)
     return registry.version(version.number)
@@ -111,6 +113,17 @@ def _description(candidate: Candidate) -> str:
 def _means(candidate: Candidate) -> pd.Series[float]:
     means: pd.Series[float] = per_image(candidate.scores).groupby(level="benchmark").mean()
     return means
+
+
+def _news(known: Version, candidate: Candidate) -> dict[str, str]:
+    """What to write anew of a version that is registered again.
+
+    A commit from which it can be made again is not given up for a dirty tree.
+    """
+    tags = _tags(candidate)
+    if known.tags.get(DIRTY) != "false" or tags[DIRTY] == "false":
+        return tags
+    return {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}
 
 
 def _tags(candidate: Candidate) -> dict[str, str]:

@@ -23,6 +23,24 @@ def test_the_same_bytes_again_are_the_same_version_and_no_candidate(promoted):
     assert len(registry.versions()) == 1
 
 
+def test_a_commit_that_gives_a_version_is_not_given_up_for_a_dirty_tree(promoted):
+    registry = open_registry(promoted.folder)
+    champion = registry.version("champion")
+    assert champion.tags["git.dirty"] == "false"
+    candidate = find_candidate(promoted.folder, "pa_sam")
+    lineage = {**candidate.lineage, "git.dirty": "true", "git.commit": "other"}
+    lineage["evaluation.evaluator"] = "newer"
+    dirty = dataclasses.replace(candidate, lineage=lineage)
+    again = register(registry, dirty, run_id=champion.run_id)
+    assert again.tags["git.dirty"] == "false"
+    assert again.tags["git.commit"] == champion.tags["git.commit"]
+    assert again.tags["evaluation.evaluator"] == "newer"
+    lineage["git.dirty"] = "false"
+    clean = register(registry, dirty, run_id=champion.run_id)
+    assert clean.tags["git.commit"] == "other"
+    register(registry, candidate, run_id=champion.run_id)
+
+
 def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promoted):
     registry = open_registry(promoted.folder)
     version = registry.version("champion")
