@@ -167,11 +167,8 @@ class RepeatsParams:
     """Trained models that are repeated; none where `seeds` are none."""
     seeds: tuple[int, ...]
     """Seeds beside `train.seed`."""
-    workers: int
-    """Trainings at a time, each on one thread of the CPU; has no influence on the results."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "workers")
         seeds = self.seeds
         require(len(set(seeds)) == len(seeds), "seeds", list(seeds), "each seed once")
         require(all(seed >= 0 for seed in seeds), "seeds", list(seeds), "seeds of 0 or more")

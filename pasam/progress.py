@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from multiprocessing import parent_process
 from typing import TypeVar
 
 from rich.console import Console
@@ -30,10 +29,7 @@ class _Rate(ProgressColumn):
 
 
 def bar(console: Console | None = None) -> Progress:
-    """Make a bar that writes to standard error and shows itself on terminals only.
-
-    A process that works for another shows none: two bars would overwrite each other.
-    """
+    """Make a bar that writes to standard error and shows itself on terminals only."""
     console = console or Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -43,7 +39,7 @@ def bar(console: Console | None = None) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal or parent_process() is not None,
+        disable=not console.is_terminal,
     )
 
 

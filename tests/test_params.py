@@ -33,7 +33,6 @@ AT_LEAST_ONE = {
     params.PretrainParams: ["prompts_per_image", "warmup_steps", "checkpoint_every"],
     params.EmbedParams: ["batch_size"],
     params.TrainParams: ["batch_size", "devices"],
-    params.RepeatsParams: ["workers"],
     params.EvaluateParams: ["batch_size"],
     params.ReportParams: ["draws", "figure_rows"],
 }  # fmt: skip

@@ -41,8 +41,3 @@ def test_items_pass_through_in_order_and_in_silence(capsys):
     assert list(track(iter("abc"), total=3, label="letters")) == ["a", "b", "c"]
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
-
-
-def test_a_process_that_works_for_another_shows_none(monkeypatch):
-    monkeypatch.setattr("pasam.progress.parent_process", lambda: object())
-    assert shown(terminal=True) == ""

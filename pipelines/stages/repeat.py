@@ -3,11 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from pasam.benchmarks.repetition import Repetition
-from pasam.benchmarks.repetition import repeat as repeat_once
+from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
 from pasam.benchmarks.scores import write_scores
+from pasam.data.manifest import read_manifest
 from pasam.errors import ParamsError
-from pasam.parallel import spread
 from pasam.params import (
     BaseParams,
     EmbedParams,
@@ -16,7 +15,9 @@ from pasam.params import (
     TrainParams,
     VariantParams,
 )
+from pasam.training.embeddings import open_store
 from pasam.training.sink import write_rows
+from pasam.training.variant_training import train_variant
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 
@@ -33,22 +34,29 @@ def repeat(
             f"repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, "
             f"{train.seed}."
         )
-    tasks = [
-        Repetition(
-            model=model, base=base, embed=embed, train=dataclasses.replace(train, seed=seed),
-            evaluate=evaluate, variant=variant, manifest=manifest, store=store,
-            benchmark_store=benchmark_store, resume=resume,
-        )
-        for seed in repeats.seeds
-    ]  # fmt: skip
-    workers = repeats.workers if train.devices == 1 else 1  # DDP has processes of its own
-    done = list(spread(repeat_once, tasks, workers=workers, label="seeds"))
-    if not all(repeated.writes for repeated in done):
-        return
-    write_scores([row for repeated in done for row in repeated.scores], scores)
-    write_rows(history, [row for repeated in done for row in repeated.history])
-    for repeated in done:
-        repeated.checkpointer.clear()
+    opened = open_store(benchmark_store)
+    opened.check_base(Path(base.checkpoint))
+    frame = read_manifest(manifest)
+    rows, epochs, done = [], [], []
+    for seed in repeats.seeds:
+        trained = train_variant(
+            base, embed, dataclasses.replace(train, seed=seed), variant, name=f"{model}-{seed}",
+            manifest=manifest, store=store, resume=resume, history=None,
+        )  # fmt: skip
+        if not trained.writes:
+            continue
+        for benchmark in evaluate.benchmarks:
+            rows += evaluate_segmenter(
+                trained.segmenter, opened, benchmark_rows(frame, benchmark), model=model,
+                seed=seed, batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+            ).scores  # fmt: skip
+        epochs += [{"seed": seed, **row} for row in trained.history]
+        done.append(trained.checkpointer)
+    if done:
+        write_scores(rows, scores)
+        write_rows(history, epochs)
+    for checkpointer in done:
+        checkpointer.clear()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from pasam.benchmarks.scores import read_scores
@@ -9,9 +10,38 @@ from pasam.benchmarks.scores import read_scores
 SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_second_run_gives_the_same_bytes(world, own_world):
     own_world.run("repeat@pa_sam")
     assert own_world.contents("repeat@pa_sam") == world.contents("repeat@pa_sam")
+
+
+def test_the_main_seed_among_the_further_ones_would_give_the_main_scores(world, own_world):
+    own_world.change("train", seed=41)
+    own_world.change("repeats", seeds=[42])
+    own_world.run("repeat@pa_sam")
+    keys = ["benchmark", "image_id"]
+    first = read_scores(*sorted(world.path("data/scores").glob("pa_sam-*.parquet")))
+    pd.testing.assert_frame_equal(
+        read_scores(own_world.path(SCORES)).sort_values(keys, ignore_index=True),
+        first.sort_values(keys, ignore_index=True),
+    )
+
+
+def test_a_training_that_finished_before_an_interruption_is_not_repeated(own_world, monkeypatch):
+    before = own_world.contents("repeat@pa_sam")
+    monkeypatch.setattr("pipelines.stages.repeat.write_scores", interrupt)
+    with pytest.raises(SystemExit):
+        own_world.run("repeat@pa_sam")
+    assert any(own_world.path("data/resume").iterdir())
+    monkeypatch.undo()
+    monkeypatch.setattr("pasam.training.fit._steps", None)
+    own_world.run("repeat@pa_sam")
+    assert own_world.contents("repeat@pa_sam") == before
+    assert not any(own_world.path("data/resume").iterdir())
 
 
 def test_every_seed_scores_every_image_of_every_benchmark(own_world):
