@@ -40,6 +40,8 @@ def test_the_ablation_size_is_the_default_with_more_images_and_ablations(root):
     assert few.items() < all_of_them.items()
     images = [size["data"]["generated"].pop("train_images") for size in (default, ablation)]
     assert images[0] < images[1]
+    batches = [size["train"].pop("batch_size") for size in (default, ablation)]
+    assert batches[0] < batches[1]
     assert ablation == default
 
 
