@@ -18,8 +18,9 @@ SLIDER_SIDE = 640
 
 def glance_section(results: Results) -> Section:
     """Sum the run up."""
-    rows = mean_rows(results)
-    sentences = [comparison(row, level=results.level) for row in rows]
+    rows = _mean_rows(results, "model")
+    successors = _mean_rows(results, "against")
+    sentences = [comparison(row, level=results.level) for row in [*rows, *successors]]
     lead = " ".join(sentences) or f"One model was scored: {label(results.subject)}."
     blocks: list[Block] = [Tiles(tiles=_tiles(results, rows))]
     if results.reference != results.subject:
@@ -28,11 +29,11 @@ def glance_section(results: Results) -> Section:
     return Section(key="glance", title="At a glance", lead=lead, blocks=tuple(blocks))
 
 
-def mean_rows(results: Results) -> list[Mapping[str, Any]]:
-    """The subject's differences in mean boundary IoU, as rows of `summary.compare`."""
+def _mean_rows(results: Results, side: str) -> list[Mapping[str, Any]]:
+    """Differences in mean boundary IoU that have the subject on this side (model or against)."""
     table = results.differences
     chosen = table[
-        (table["model"] == results.subject)
+        (table[side] == results.subject)
         & (table["benchmark"] == MEAN)
         & (table["metric"] == "mbiou")
     ]
@@ -75,6 +76,6 @@ def _covers(results: Results) -> str:
     images = counted(len(results.by_image), "image")
     return (
         f"Measured on {images} of {counted(len(results.evaluate.benchmarks), 'benchmark')}, at "
-        f"original size, the mean weighing every benchmark alike. The intervals: "
+        f"original size, the mean weighing every benchmark alike. Intervals are of paired bootstraps. "
         f"{covered(len(results.seeds))}"
     )

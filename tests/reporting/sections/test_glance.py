@@ -10,6 +10,14 @@ def test_it_says_how_far_the_subject_is_ahead(results):
     assert tiles[1:] == ["+20.0", "+5.0", "100 %"]
 
 
+def test_a_model_that_is_held_against_the_subject_is_told_of(make_scores, make_results):
+    models = ("sam", "pa_sam", "pa_sam_plus")
+    section = glance_section(make_results(make_scores(models=models)))
+    assert "PA-SAM is 20.0 points of boundary IoU above SAM" in section.lead
+    assert "PA-SAM+ is 10.0 points of boundary IoU below PA-SAM" in section.lead
+    assert len(section.blocks[0].tiles) == 3
+
+
 def test_the_picture_is_the_image_in_the_middle(results):
     slider = glance_section(results).blocks[1]
     assert "the image in the middle of all 24 by gain" in slider.caption
