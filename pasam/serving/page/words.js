@@ -1,6 +1,8 @@
 // Names, numbers and colours as people read them.
 
-const NAMES = { sam: "SAM", hq_sam: "HQ-SAM", pa_sam: "PA-SAM", champion: "Champion" };
+const NAMES = {
+  sam: "SAM", hq_sam: "HQ-SAM", pa_sam: "PA-SAM", pa_sam_plus: "PA-SAM+", champion: "Champion",
+};
 const KNOWN = ["sam", "hq_sam", "pa_sam"];
 
 export const titleOf = (model) => NAMES[model.name] ?? model.name.split("/").pop();
