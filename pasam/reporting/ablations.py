@@ -44,7 +44,7 @@ _WORDS: Mapping[tuple[str, Any], str] = {
     ("trains", "everything"): "all of SAM learns",
 }
 _NUMBERS: Mapping[str, str] = {
-    "mining.points": "{} hard points of each sign",
+    "mining.points": "hard points of each sign: {}",
     "mining.temperature": "temperature {}",
     "mining.score_scale": "score scaled by {}",
     "prompts_per_mask": "{} prompts per mask",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pasam.params_file import DEFAULT_PATH
 from pasam.sizes import use_size
+from pasam.tracking.dvc_lock import LOCK, read_lock
 from pipelines.flows.engine import Outcome, task
 from pipelines.flows.reproduce import GROUPS, repro, reproduce
 from pipelines.flows.workspace import STATE, dvc, outputs
@@ -29,15 +30,35 @@ def keep_report(size: str) -> Path:
 
 @contextmanager
 def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
-    """Have another size as the params file until the end of the block, whatever happens in it."""
-    former = params.read_bytes()
+    """Have another size as the params file until the end of the block, whatever happens in it.
+
+    At the end `dvc.lock` is as it was, too, and the files of stages that only the other size has
+    are gone, since the report reads whole folders. DVC's cache keeps them for the next time.
+    """
+    former, lock = params.read_bytes(), Path(LOCK).read_bytes()
+    stages = set(read_lock(Path()).stages)
     use_size(size, target=params)
     try:
         yield
     finally:
-        draft = params.with_name(f".{params.name}.{os.getpid()}")
-        draft.write_bytes(former)
-        draft.replace(params)
+        _put_back(params, former)
+        for name in set(read_lock(Path()).stages) - stages:
+            _remove(outputs(name))
+        _put_back(Path(LOCK), lock)
+
+
+def _put_back(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def ablate(*, size: str = "ablation", hours: float = 48.0, notify: str | None = None) -> Outcome:

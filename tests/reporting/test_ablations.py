@@ -24,7 +24,7 @@ def variant(change, of="pa_sam"):
         ({"adapter": {"dense": False}}, "component", "no dense compensation"),
         ({"mining": {"method": "none"}}, "component", "no hard points"),
         (ABLATIONS["head_only"]["change"], "component", "no adapter: the mask head alone"),
-        ({"mining": {"points": 8}}, "mining", "8 hard points of each sign"),
+        ({"mining": {"points": 8}}, "mining", "hard points of each sign: 8"),
         ({"mining": {"score_scale": 5.0}}, "mining", "score scaled by 5"),
         ({"trains": "decoder"}, "trained", "whole decoder learns"),
         ({"gradient": "image"}, "correction", "edges of the image itself"),

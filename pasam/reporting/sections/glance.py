@@ -76,6 +76,6 @@ def _covers(results: Results) -> str:
     images = counted(len(results.by_image), "image")
     return (
         f"Measured on {images} of {counted(len(results.evaluate.benchmarks), 'benchmark')}, at "
-        f"original size, the mean weighing every benchmark alike. Intervals are of paired bootstraps. "
-        f"{covered(len(results.seeds))}"
+        f"original size, the mean weighing every benchmark alike. Intervals are of paired "
+        f"bootstraps. {covered(len(results.seeds))}"
     )

@@ -18,7 +18,14 @@ def project(root, in_empty_folder):
     for path in (root / "params").glob("*.yaml"):
         (Path("params") / path.name).write_bytes(path.read_bytes())
     Path("params.yaml").write_text("# my own\n")
+    Path("dvc.lock").write_text(lock_of("train"))
     return in_empty_folder
+
+
+def lock_of(*stages):
+    """A lock in which every stage makes a file of its name."""
+    entry = "  {0}:\n    cmd: make\n    outs:\n    - path: {0}.parquet\n      md5: '1'\n"
+    return "schema: '2.0'\nstages:\n" + "".join(entry.format(name) for name in stages)
 
 
 def smoke():
@@ -33,7 +40,17 @@ def test_the_present_params_come_back_whatever_happens(project):
 
     pytest.raises(KeyboardInterrupt, interrupted)
     assert Path("params.yaml").read_text() == "# my own\n"
-    assert sorted(path.name for path in project.iterdir()) == ["params", "params.yaml"]
+    assert sorted(path.name for path in project.iterdir()) == ["dvc.lock", "params", "params.yaml"]
+
+
+def test_what_only_the_study_has_made_is_gone_after_it(project):
+    Path("train.parquet").touch()
+    with size_in_place("smoke"):
+        Path("dvc.lock").write_text(lock_of("train", "ablate"))
+        Path("ablate.parquet").touch()
+    assert Path("dvc.lock").read_text() == lock_of("train")
+    assert Path("train.parquet").exists()
+    assert not Path("ablate.parquet").exists()
 
 
 def test_an_unknown_size_changes_nothing(project):
