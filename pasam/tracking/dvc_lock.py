@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pasam.errors import DataError
+from pasam.tracking.dvc_yaml import declared_stages
 
 LOCK = "dvc.lock"
 
@@ -50,7 +51,7 @@ class StageRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DvcLock:
-    """All stages, and the digest of the file."""
+    """Stages by name, and the digest of the whole file."""
 
     sha256: str
     stages: Mapping[str, StageRecord]
@@ -68,18 +69,21 @@ class DvcLock:
 
 
 def read_lock(project: Path) -> DvcLock:
-    """Read the lock of a project.
+    """Read the lock of a project, without the stages that the project no longer has.
 
     Raises:
         DataError: There is none, or it is not one.
     """
     path = project / LOCK
     try:
-        return parse_lock(path.read_bytes(), source=str(path))
+        lock = parse_lock(path.read_bytes(), source=str(path))
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist: nothing has run yet. Run `dvc repro` in the project's root."
         ) from None
+    declared = declared_stages(project)
+    present = {name: stage for name, stage in lock.stages.items() if name in declared}
+    return replace(lock, stages=present)
 
 
 def parse_lock(content: bytes, *, source: str) -> DvcLock:

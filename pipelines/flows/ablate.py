@@ -41,10 +41,12 @@ def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
     try:
         yield
     finally:
-        _put_back(params, former)
-        for name in set(read_lock(Path()).stages) - stages:
-            _remove(outputs(name))
-        _put_back(Path(LOCK), lock)
+        try:
+            for name in set(read_lock(Path()).stages) - stages:
+                _remove(outputs(name))
+        finally:
+            _put_back(params, former)
+            _put_back(Path(LOCK), lock)
 
 
 def _put_back(path: Path, content: bytes) -> None:

@@ -1,6 +1,8 @@
 """DVC stage `report`: the page, tables, figures and cards, from the score files."""
 
 import json
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def report(
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     files = frame.set_index("id")
-    scored = sorted(scores.glob("*.parquet"))
+    scored = [*_of_each(scores, (*evaluate.baselines, *evaluate.models), evaluate.benchmarks)]
+    scored.append(scores / "robustness.parquet")
     again = [repeated / f"{model}.parquet" for model in repeats.models]
     results = Results(
         setting=setting(used, base, data, seeds=[train.seed, *repeats.seeds]),
@@ -65,15 +68,22 @@ def report(
         },
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),
-        **_inside(diagnostics, variants, ablations),
+        **_inside(_of_each(diagnostics, evaluate.models, evaluate.benchmarks), variants, ablations),
     )  # fmt: skip
     publish(results, out)
 
 
-def _inside(diagnostics: Path, variants: Path, ablations: AblationsParams) -> dict[str, Any]:
+def _of_each(folder: Path, models: Iterable[str], benchmarks: Iterable[str]) -> list[Path]:
+    """Name the files of this run; a folder may hold those of another size of it, too."""
+    return [folder / f"{model}-{name}.parquet" for model, name in product(models, benchmarks)]
+
+
+def _inside(
+    diagnostics: Sequence[Path], variants: Path, ablations: AblationsParams
+) -> dict[str, Any]:
     """Read what happened inside the models, and the ablations of this run if it has any."""
     named = [variants / name for name in ablations]
-    inside = [*sorted(diagnostics.glob("*.parquet"))]
+    inside = [*diagnostics]
     inside += [path.with_name(f"{path.name}-diagnostics.parquet") for path in named]
     return {
         "diagnostics": read_diagnostics(*inside),

@@ -68,3 +68,11 @@ def test_the_projects_own_lock_can_be_read(root):
     lock = read_lock(root)
     assert {"prepare", "train@pa_sam", "report"} <= set(lock.stages)
     assert len({stage.digest for stage in lock.stages.values()}) == len(lock.stages)
+
+
+def test_a_stage_that_the_project_no_longer_has_is_left_out(tmp_path):
+    (tmp_path / "dvc.lock").write_text(TEXT)
+    (tmp_path / "dvc.yaml").write_text("stages: {report: {cmd: one}}\n")
+    (tmp_path / "params.yaml").touch()
+    assert set(read_lock(tmp_path).stages) == {"report"}
+    assert read_lock(tmp_path).sha256 == parse(TEXT).sha256

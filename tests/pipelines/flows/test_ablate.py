@@ -10,6 +10,9 @@ from pasam.errors import ParamsError
 from pipelines.flows import ablate as flow
 from pipelines.flows.ablate import ablate, keep_report, size_in_place
 
+OWN = "repeats: {models: []}  # my own\n"
+GRAPH = "stages: {train: {cmd: make}, repeat: {foreach: '${repeats.models}', do: {cmd: make}}}\n"
+
 
 @pytest.fixture
 def project(root, in_empty_folder):
@@ -17,7 +20,8 @@ def project(root, in_empty_folder):
     Path("params").mkdir()
     for path in (root / "params").glob("*.yaml"):
         (Path("params") / path.name).write_bytes(path.read_bytes())
-    Path("params.yaml").write_text("# my own\n")
+    Path("params.yaml").write_text(OWN)
+    Path("dvc.yaml").write_text(GRAPH)
     Path("dvc.lock").write_text(lock_of("train"))
     return in_empty_folder
 
@@ -39,24 +43,25 @@ def test_the_present_params_come_back_whatever_happens(project):
             raise KeyboardInterrupt
 
     pytest.raises(KeyboardInterrupt, interrupted)
-    assert Path("params.yaml").read_text() == "# my own\n"
-    assert sorted(path.name for path in project.iterdir()) == ["dvc.lock", "params", "params.yaml"]
+    assert Path("params.yaml").read_text() == OWN
+    left = {"dvc.lock", "dvc.yaml", "params", "params.yaml"}
+    assert {path.name for path in project.iterdir()} == left
 
 
 def test_what_only_the_study_has_made_is_gone_after_it(project):
     Path("train.parquet").touch()
     with size_in_place("smoke"):
-        Path("dvc.lock").write_text(lock_of("train", "ablate"))
-        Path("ablate.parquet").touch()
+        Path("dvc.lock").write_text(lock_of("train", "repeat@pa_sam"))
+        Path("repeat@pa_sam.parquet").touch()
     assert Path("dvc.lock").read_text() == lock_of("train")
     assert Path("train.parquet").exists()
-    assert not Path("ablate.parquet").exists()
+    assert not Path("repeat@pa_sam.parquet").exists()
 
 
 def test_an_unknown_size_changes_nothing(project):
     with pytest.raises(ParamsError, match="there is no size 'huge'"), size_in_place("huge"):
         pass
-    assert Path("params.yaml").read_text() == "# my own\n"
+    assert Path("params.yaml").read_text() == OWN
 
 
 def test_the_study_is_reproduced_kept_and_left_again(project, monkeypatch):
@@ -70,7 +75,7 @@ def test_the_study_is_reproduced_kept_and_left_again(project, monkeypatch):
     monkeypatch.setattr(flow, "repro", note("repro"))
     assert ablate(size="smoke").name == "studied"
     assert done[:2] == [("reproduce", smoke()), ("keep", smoke())]
-    assert set(done[2:]) == {("repro", "# my own\n")}
+    assert set(done[2:]) == {("repro", OWN)}
 
 
 def test_the_kept_report_is_this_studys_alone_and_has_its_folders(project, monkeypatch):

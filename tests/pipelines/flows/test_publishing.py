@@ -48,9 +48,11 @@ def repository(in_empty_folder):
         outs = [{"path": path, "md5": "0"} for path in ("table.md", "weights.bin")]
         lock = {"schema": "2.0", "stages": {"report": {"cmd": "x", "outs": outs}}}
         Path("dvc.lock").write_text(yaml.safe_dump(lock))
+        Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
+        Path("params.yaml").touch()
         Path(".gitignore").write_text("weights.bin\n")
         Path("code.py").touch()
-        git("add", ".gitignore", "code.py")
+        git("add", ".gitignore", "code.py", "dvc.yaml", "params.yaml")
         git("commit", "--quiet", "-m", "first")
         git("push", "--quiet", "origin", "HEAD")
         git(

@@ -33,6 +33,8 @@ def test_dvc_waits_for_another_flow_as_long_as_a_command_may_take(in_empty_folde
 def test_results_and_outputs_are_those_of_the_lock_that_are_there(in_empty_folder):
     stages = {"report": {"cmd": "x", "outs": [{"path": p, "md5": "0"} for p in ("a.md", "b.md")]}}
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
+    Path("params.yaml").touch()
     Path("b.md").touch()
     Path("c.md").touch()
     assert results(".md") == [Path("b.md")]

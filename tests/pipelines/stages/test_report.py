@@ -105,3 +105,11 @@ def test_repetitions_widen_the_intervals_and_leave_curves_alone(world, own_world
     rows = [pd.read_csv(one.path("reports/table1.csv")) for one in (world, own_world)]
     seeds = [table.set_index(["model", "benchmark"])["seeds"] for table in rows]
     assert [found["pa_sam", "mean"] for found in seeds] == [2, 1]
+
+
+def test_files_of_another_size_change_nothing(world, own_world):
+    for folder in ("scores", "diagnostics"):
+        for path in list(own_world.path(f"data/{folder}").glob("pa_sam-*.parquet")):
+            path.with_name(path.name.replace("pa_sam-", "former-")).write_bytes(path.read_bytes())
+    own_world.run("report")
+    assert own_world.contents("report") == world.contents("report")
