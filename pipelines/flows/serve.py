@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import httpx
 import typer
 import yaml
 
-from pasam.errors import ParamsError, PasamError
+from pasam.errors import ParamsError, PasamError, TransientError
 from pipelines.flows.local_server import PREFECT_PORT, prefect_server
 from pipelines.stage_runner import terminate_like_ctrl_c
 
@@ -89,7 +90,14 @@ def main(
             from prefect import serve
 
             typer.echo(f"Prefect's page: {page}")
-            serve(*[deployment(entry, schedules) for entry in entries])
+            try:
+                serve(*[deployment(entry, schedules) for entry in entries])
+            except httpx.TransportError as error:
+                raise TransientError(
+                    f"Prefect's server at {page} does not answer any more ({error}), so nothing "
+                    "is started on schedule. What was running was stopped with its state saved. "
+                    "Start this again: the next run goes on from there."
+                ) from None
     except PasamError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

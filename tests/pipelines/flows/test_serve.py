@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import httpx
+import prefect
 import pytest
 import yaml
 
 from pasam.errors import ParamsError
-from pipelines.flows.serve import POOL, _schedules, flow_name, read_deployments
+from pipelines.flows import serve
+from pipelines.flows.serve import POOL, _schedules, flow_name, main, read_deployments
 
 FLOWS = {"reproduce", "retrain", "nightly", "ablate", "promote"}
 POOLS = {POOL, "docker", "kubernetes"}
@@ -61,3 +66,19 @@ def test_another_schedule_is_named_by_its_flow():
 def test_a_wrong_schedule_is_an_error(given):
     with pytest.raises(ParamsError, match="is not FLOW=SCHEDULE"):
         _schedules([given], sorted(FLOWS))
+
+
+def test_a_server_that_is_gone_for_good_is_one_line_and_worth_another_try(monkeypatch, capsys):
+    def gone(*_):
+        raise httpx.ConnectError("All connection attempts failed")
+
+    monkeypatch.setattr(serve, "terminate_like_ctrl_c", lambda: None)
+    monkeypatch.setattr(serve, "prefect_server", lambda port: nullcontext(f"http://here:{port}"))
+    monkeypatch.setattr(serve, "read_deployments", list)
+    monkeypatch.setattr(prefect, "serve", gone)
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(SystemExit, match="75"):
+        main(port=1)
+    said = capsys.readouterr().err
+    assert said.startswith("error: Prefect's server at http://here:1 does not answer any more")
+    assert said.count("\n") == 1
