@@ -164,6 +164,7 @@ def test_an_input_that_another_stage_should_have_made(stage, lost, own_world, er
     assert lost.rpartition("/")[2] in error_of(stage)
 
 
-def test_scores_of_a_model_that_are_gone_are_named_by_model_and_benchmark(own_world, error_of):
+def test_scores_that_are_gone_are_named_by_their_file(own_world, error_of):
     own_world.path("data/scores/sam-dis_like.parquet").unlink()
-    assert "Model 'sam' (seed 0) lacks 2 of 4 images" in error_of("report")
+    gone = "data/scores/sam-dis_like.parquet does not exist; run the evaluation that writes it"
+    assert gone in error_of("report")
