@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.metrics.bootstrap import interval, paired_difference
-from pasam.metrics.holm import holm
+from pasam.evaluation.statistics import holm, interval, paired_difference
 
 LEVEL = 0.95
 

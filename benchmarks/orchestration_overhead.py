@@ -19,8 +19,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.flows.local_server import prefect_server
 from pipelines.flows.reproduce import GROUPS
+from pipelines.flows.servers import prefect_server
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARE, SECONDS = 0.05, 20.0

@@ -30,7 +30,7 @@ import psutil
 
 from pasam.serving.examples import example
 
-START = "from pasam.cli import app; app()"
+START = "from pasam.cli.app import app; app()"
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ class UnfitError(DataError):
 
     Args:
         message: What was found, what was expected and what to do.
-        kind: The fault, one of `pasam.data.faults.KINDS`.
+        kind: The fault, one of `pasam.data.manifest.KINDS`.
     """
 
     def __init__(self, message: str, *, kind: str) -> None:

@@ -14,9 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pasam.config.models import VariantParams
+from pasam.config.params_file import (
+    DEFAULT_PATH,
+    load_ablations,
+    load_models,
+    load_section,
+    load_variant,
+)
+from pasam.config.sections import AblationsParams, ModelsParams
 from pasam.errors import PasamError
-from pasam.params import AblationsParams, ModelsParams, VariantParams
-from pasam.params_file import DEFAULT_PATH, load_ablations, load_models, load_section, load_variant
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -25,8 +32,8 @@ TERMINATED = 143
 def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
     """Run a stage as a command, from the last line of its file (`if __name__ == "__main__"`).
 
-    A parameter whose type is a dataclass of `pasam.params` is the section of `params.yaml` with
-    the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
+    A parameter whose type is a class of `pasam.config.sections` is the section of `params.yaml`
+    with the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
     `model: str` names, one of type `ModelsParams` is all of `models`, one of type
     `AblationsParams` all of `ablations` as they stand. All others are required flags: `Path`,
     `str`, `int`, `float`, or `tuple[X, ...]` for one or more values.

@@ -88,11 +88,11 @@ def model_project(_model_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
     `vit_tiny` is the small base of 64 px as long as the test runs.
     """
-    import pasam.inference.load
-    import pasam.modeling.build
+    import pasam.inference.model_files
+    import pasam.models.build
 
-    monkeypatch.setattr(pasam.modeling.build, "build_base", small_base)
-    monkeypatch.setattr(pasam.inference.load, "build_base", small_base)
+    monkeypatch.setattr(pasam.models.build, "build_base", small_base)
+    monkeypatch.setattr(pasam.inference.model_files, "build_base", small_base)
     monkeypatch.chdir(_model_project)
     return _model_project
 
@@ -132,5 +132,5 @@ def tracked(
     leave_servers(monkeypatch)
     own = copy_tracked(tracked_once, tmp_path / "world")
     monkeypatch.chdir(own.folder)
-    monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
+    monkeypatch.setattr("pasam.models.build.build_base", small_base)
     return own

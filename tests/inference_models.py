@@ -11,13 +11,13 @@ import yaml
 from small_world import small_base
 from variants import hq_sam, pa_sam
 
+from pasam.config.params_file import load_variant
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.modeling.adapter_weights import build_trainable, write_adapter
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.build import build_decoder
-from pasam.modeling.checkpoint import file_digest, write_weights
-from pasam.modeling.segmenter import Segmenter
-from pasam.params_file import load_variant
+from pasam.models.adapter_weights import build_trainable, write_adapter
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import build_decoder
+from pasam.models.checkpoint import file_digest, write_weights
+from pasam.models.segmenter import Segmenter
 
 VARIANTS = {"hq_sam": hq_sam(), "pa_sam": pa_sam()}
 KINDS = ("sam", *VARIANTS)

@@ -72,7 +72,8 @@ def change_scores(scores: pd.DataFrame, model: str, by) -> pd.DataFrame:
 
 @cache
 def _sections() -> dict[str, Any]:
-    from pasam.params import (
+    from pasam.config.params_file import load_section
+    from pasam.config.sections import (
         BaseParams,
         DataParams,
         EvaluateParams,
@@ -80,7 +81,6 @@ def _sections() -> dict[str, Any]:
         ReportParams,
         TrainParams,
     )
-    from pasam.params_file import load_section
 
     kinds = {
         "base": BaseParams, "data": DataParams, "pretrain": PretrainParams, "train": TrainParams,
@@ -91,7 +91,7 @@ def _sections() -> dict[str, Any]:
 
 @cache
 def _variants() -> dict[str, Any]:
-    from pasam.params_file import load_models
+    from pasam.config.params_file import load_models
 
     return load_models(SMOKE)
 

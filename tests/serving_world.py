@@ -13,12 +13,11 @@ from inference_models import BASE, make_predictor, picture
 from PIL import Image
 
 from pasam.errors import CheckpointError
-from pasam.inference.embedded_image import EmbeddedImage
+from pasam.inference.image_transform import EmbeddedImage, Placement
 from pasam.inference.model_files import ModelFiles
-from pasam.inference.placement import Placement
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.modeling.base_sam import Encoded
-from pasam.serving.offered_models import OfferedModels
+from pasam.models.base_sam import Encoded
+from pasam.serving.model_pool import OfferedModels
 
 BOX = [12, 8, 70, 50]
 

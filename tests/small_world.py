@@ -57,7 +57,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 
 def small_base(size: str = "vit_tiny"):
     """Build a base of 64 x 64 input pixels, an 8 x 8 grid and 32 channels."""
-    from pasam.modeling.build import build_tiny
+    from pasam.models.build import build_tiny
 
     assert size == "vit_tiny"
     return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
@@ -85,7 +85,7 @@ class SmallWorld:
 
     def run(self, name: str) -> None:
         """Run a stage as its command line does, in this process; outputs go first, as with DVC."""
-        import pasam.modeling.build
+        import pasam.models.build
         import pipelines.stages.pretrain
         from pipelines.stage_runner import run
 
@@ -94,7 +94,7 @@ class SmallWorld:
         handler = signal.getsignal(signal.SIGTERM)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            patch.setattr(pasam.modeling.build, "build_base", small_base)
+            patch.setattr(pasam.models.build, "build_base", small_base)
             patch.setattr(pipelines.stages.pretrain, "build_base", small_base)
             self.remove_outs(name)
             try:

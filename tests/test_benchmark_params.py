@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pasam.benchmark_params import GeneratedInstancesParams, InstancesParams, RobustnessParams
+from pasam.config.params_file import load_section
+from pasam.config.sections import GeneratedInstancesParams, InstancesParams, RobustnessParams
 from pasam.errors import ParamsError
-from pasam.params_file import load_section
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params" / "default.yaml"
 ROBUSTNESS = yaml.safe_load(DEFAULT.read_text())["robustness"]

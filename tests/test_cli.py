@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from pasam import __version__
-from pasam.cli import app
+from pasam.cli.app import app
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_version_is_the_packages(pasam):
 
 def test_the_command_line_loads_without_torch():
     code = (
-        "import sys, pasam.cli; "
+        "import sys, pasam.cli.app; "
         "print({'torch', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ import pytest
 from inference_models import picture
 from PIL import Image
 
-from pasam.cli import app
-from pasam.commands.model_option import named_model
+from pasam.cli.app import app
+from pasam.cli.model_option import named_model
 from pasam.inference.onnx_export import export_onnx
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from pasam.config.sections import GateParams
 from pasam.errors import ParamsError
-from pasam.gate_params import GateParams
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The shape of the source tree: small light modules, each with its test.
+"""The shape of the source tree: the unit is the idea, and every file says which one it holds.
 
 Which module may import which is import-linter's business (`make check`).
 """
@@ -24,8 +24,9 @@ INITS = [path for path in MODULES if path.name == "__init__.py"]
 CODE = [path for path in MODULES if path.name != "__init__.py"]
 
 VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "base", "legacy", "v2"}
-LONGEST_FILE = 300
-LONGEST_FUNCTION = 40
+LONGEST_FILE = 800  # on the way to 600
+LONGEST_FUNCTION = 60
+MOST_FILES = 18  # in a folder; on the way to 16
 
 
 @cache
@@ -83,15 +84,8 @@ def test_a_function_fits_the_eye(path):
 
 
 @pytest.mark.parametrize("path", CODE, ids=str)
-def test_a_module_has_a_test_file_of_its_name(path):
-    inside = path.relative_to("pasam") if path.parts[0] == "pasam" else path
-    mirror = Path("tests") / inside.with_name(f"test_{inside.name}")
-    assert (ROOT / mirror).is_file(), f"{path} has no {mirror}"
-
-
-@pytest.mark.parametrize("path", CODE, ids=str)
 def test_paths_of_the_pipeline_stand_in_dvc_yaml_only(path):
-    if Path("pasam/commands") in path.parents:
+    if Path("pasam/cli") in path.parents:
         return  # where a person looks at results, and brings data sets
     docstrings = {
         id(node.value)
@@ -108,3 +102,11 @@ def test_paths_of_the_pipeline_stand_in_dvc_yaml_only(path):
         and "/" in node.value
     ]
     assert named == []
+
+
+def test_no_folder_is_crowded():
+    crowded = {
+        str(folder): len(list((ROOT / folder).glob("*.py")))
+        for folder in {path.parent for path in MODULES}
+    }
+    assert {name: count for name, count in crowded.items() if count > MOST_FILES} == {}

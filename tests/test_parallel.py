@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 
-from pasam.parallel import spread
+from pasam.workers import spread
 
 # Other processes must be able to import the work: builtins and the standard library are.
 WHO_AM_I = "__import__('os').getpid()"

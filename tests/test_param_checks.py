@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from pasam.config.checks import above_zero, at_least, require, share
 from pasam.errors import ParamsError
-from pasam.param_checks import above_zero, at_least, require, share
 
 SECTION = SimpleNamespace(low=0, half=0.5, one=1.0, nan=float("nan"))
 

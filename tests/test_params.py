@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pasam import params
+from pasam.config import sections as params
 from pasam.errors import ParamsError
 
 CONTENT = yaml.safe_load(

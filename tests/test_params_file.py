@@ -11,19 +11,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.errors import ParamsError
-from pasam.params import (
+from pasam.config.models import HqSamParams, PaSamParams
+from pasam.config.params_file import load_ablations, load_section, load_variant, read_params
+from pasam.config.sections import (
     BaseParams,
     DataParams,
     EmbedParams,
     EvaluateParams,
-    HqSamParams,
-    PaSamParams,
     PretrainParams,
     ReportParams,
     TrainParams,
 )
-from pasam.params_file import load_ablations, load_section, load_variant, read_params
+from pasam.errors import ParamsError
 
 SECTIONS = {
     "data": DataParams,

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from pasam.progress import bar, track
+from pasam.workers import bar, track
 
 
 def shown(*, terminal: bool) -> str:

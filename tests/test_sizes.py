@@ -7,8 +7,8 @@ import re
 import pytest
 import yaml
 
+from pasam.config.presets import known_sizes, use_size, validate
 from pasam.errors import ParamsError
-from pasam.sizes import known_sizes, use_size, validate
 
 
 @pytest.fixture

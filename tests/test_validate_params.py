@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pasam.config.params_file import load_section
+from pasam.config.sections import ValidateParams
 from pasam.errors import ParamsError
-from pasam.params_file import load_section
-from pasam.validate_params import ValidateParams
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]

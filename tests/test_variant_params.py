@@ -5,8 +5,8 @@ import re
 import pytest
 from variants import hq_sam, image_adapter, pa_sam
 
+from pasam.config.models import HqSamParams
 from pasam.errors import ParamsError
-from pasam.params import HqSamParams
 
 NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pasam.params import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
-from pasam.params_file import load_variant
+from pasam.config.models import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
+from pasam.config.params_file import load_variant
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params" / "default.yaml"
 

@@ -1,1 +1,1 @@
-"""Getting data in: generation, folders, the manifest, augmentation and prompts."""
+"""Getting data in: the manifest, one's own sets, COCO, quarantine, and public sets."""

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pasam.data.faults import Fault
-from pasam.data.manifest import SPLITS
+from pasam.data.manifest import SPLITS, Fault
 from pasam.data.pairing import match_names, pictures
 from pasam.errors import DataError
 
@@ -31,7 +30,7 @@ class Pair:
     mask: Path
 
     def fault(self, kind: str, message: str) -> Fault:
-        """Say what is wrong with this pair; `kind` is one of `pasam.data.faults.KINDS`."""
+        """Say what is wrong with this pair; `kind` is one of `pasam.data.manifest.KINDS`."""
         return Fault(
             kind=kind, split=self.split, dataset=self.dataset, image=self.image, mask=self.mask,
             message=message,

@@ -17,15 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from pasam.benchmark_params import GeneratedInstancesParams
-from pasam.data.images import FOREGROUND, write_png
-from pasam.data.instance_annotations import SEGINW_ANNOTATIONS
-from pasam.data.synthetic.composition import SHAPES
-from pasam.data.synthetic.detector import Detection, simulate_detections
-from pasam.data.synthetic.group import KINDS, draw_group
-from pasam.data.synthetic.looks import with_look
-from pasam.data.synthetic.randomness import Draws
-from pasam.parallel import spread
+from pasam.config.sections import GeneratedInstancesParams
+from pasam.data.coco import SEGINW_ANNOTATIONS
+from pasam.masks.images import FOREGROUND, write_png
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.scene import (
+    KINDS,
+    SHAPES,
+    Detection,
+    draw_group,
+    simulate_detections,
+    with_look,
+)
+from pasam.workers import spread
 
 COCO_LIKE = "coco_like"
 SEGINW_LIKE = "seginw_like"

@@ -1,26 +1,37 @@
-"""The manifest: one table that lists every mask with its image, size, difficulty and hashes."""
-
-# Shapes: H, W of a mask.
+"""The manifest of every mask, and the inventory of every item that was found, valid or not."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import imagehash
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
-from pasam.data.images import FOREGROUND
-from pasam.data.whole_files import write_parquet
 from pasam.errors import DataError
+from pasam.files import write_parquet
+from pasam.masks.images import FOREGROUND
+
+# --- manifest: The manifest: one table that lists every mask with its image, size, difficulty
+# and hashes.
+
+# Shapes: H, W of a mask.
+
 
 SPLITS = ("train", "val")
+
+GENERATED = ("generated_train", "dis_like", "coift_like", "hrsod_like", "thin_like")
+"""The generated data sets, which say nothing of photographs."""
 
 SCHEMA = pa.schema(
     [
@@ -197,3 +208,184 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if unknown:
         raise DataError(f"{path} has the splits {unknown}, expected only {list(SPLITS)}.")
     return frame
+
+
+# --- faults: What can be wrong with one image, mask or pairing; it is left out, and the rest
+# goes on.
+
+KINDS: Mapping[str, str] = {
+    "image_without_mask": "an image has no mask",
+    "mask_without_image": "a mask belongs to no image",
+    "name_taken": "two images differ in nothing but their suffix",
+    "missing_file": "a table names a file that does not exist",
+    "bad_row": "a table's row is incomplete, or of an unknown split",
+    "listed_twice": "a pair is listed more than once",
+    "undecodable_image": "an image cannot be decoded",
+    "undecodable_mask": "a mask cannot be decoded",
+    "size_mismatch": "a mask has another size than its image",
+    "label_map": "a mask numbers several objects, or is too faint to mark one",
+    "grey_mask": "a mask is mostly grey: a picture, not a mask",
+    "empty_mask": "a mask marks no pixel",
+    "full_mask": "a mask marks every pixel",
+    "id_taken": "another mask of the data set has the same id",
+    "quarantined": "a person has put the file into quarantine",
+}
+"""Faults by name, with what each means."""
+
+OF_IMAGE = frozenset({"image_without_mask", "name_taken", "undecodable_image"})
+"""Faults that the image is to blame for; of the others it is the mask."""
+
+OF_TABLE = frozenset({"bad_row", "listed_twice"})
+"""Faults that no file is to blame for: the table's row has to be corrected."""
+
+QUARANTINED = "quarantined"
+"""The one fault that was reviewed already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One thing that is wrong with one item of a data set."""
+
+    kind: str
+    """One of `KINDS`."""
+    split: str
+    dataset: str
+    image: Path | None
+    """None where the image is what is missing."""
+    mask: Path | None
+    message: str
+    """What was found, what was expected and what to do; names the file."""
+
+
+# --- census: The census: one row for every item that was found, fit or not, with what was
+# measured of it.
+
+# Shapes: H, W of an image and its mask.
+
+
+CENSUS_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        ("fault", pa.string()),
+        ("message", pa.string()),
+        ("depth", pa.int32()),
+        ("orientation", pa.int32()),
+        ("brightness", pa.float64()),
+        ("contrast", pa.float64()),
+        ("phash", pa.string()),
+        ("dhash", pa.string()),
+        ("soft", pa.float64()),
+    ]
+)
+"""The manifest's columns, then the fault (none for what is fit) and what was measured."""
+
+CENSUS_COLUMNS: tuple[str, ...] = tuple(CENSUS_SCHEMA.names)
+
+_CENSUS_SORTING = ["split", "dataset", "mask", "image", "fault"]
+_UPRIGHT = 1
+
+
+def measure_image(image: NDArray[np.uint8]) -> dict[str, Any]:
+    """Measure an image's light and what it looks like.
+
+    Args:
+        image: RGB, (H, W, 3), 0..255.
+
+    Returns:
+        `brightness` and `contrast`, mean and standard deviation of the grey values in 0..255, and
+        two perceptual hashes of 64 bits as 16 hexadecimal digits: `phash`, of the low
+        frequencies, and `dhash`, of the gradient along rows. They change little when the picture
+        is scaled, recompressed or made lighter.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    picture = Image.fromarray(grey)
+    return {
+        "brightness": float(grey.mean(dtype=np.float64)),
+        "contrast": float(grey.std(dtype=np.float64)),
+        "phash": str(imagehash.phash(picture)),
+        "dhash": str(imagehash.dhash(picture)),
+    }
+
+
+def stored_form(path: Path) -> dict[str, int]:
+    """Read from an image's header how it is stored, without decoding it.
+
+    Returns:
+        `depth`, bits per channel, and `orientation`, the EXIF tag (1 means upright).
+    """
+    with Image.open(path) as picture:
+        raw = [str(part) for tile in picture.tile for part in _flat(tile[3])]
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+        mode = picture.mode
+    if mode in ("I", "F"):
+        depth = 32
+    elif mode.startswith("I;16") or any("16" in part for part in raw):
+        depth = 16
+    else:
+        depth = 1 if mode == "1" else 8
+    return {"depth": depth, "orientation": int(orientation)}
+
+
+def soft_share(label: NDArray[np.uint8]) -> float:
+    """Give the share of a mask's pixels, (H, W), that are neither black nor white."""
+    return float(np.mean((label > 0) & (label < 255)))
+
+
+def unfit_row(fault: Fault) -> dict[str, Any]:
+    """Describe an item that is left out; nothing is measured of it."""
+    return {
+        **dict.fromkeys(CENSUS_COLUMNS),
+        "id": pair_id(fault.dataset, fault.image, fault.mask),
+        "dataset": fault.dataset,
+        "split": fault.split,
+        "image": None if fault.image is None else project_path(fault.image),
+        "mask": None if fault.mask is None else project_path(fault.mask),
+        "fault": fault.kind,
+        "message": fault.message,
+    }
+
+
+def census_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make the census from its rows, in an order that does not depend on theirs."""
+    frame = pd.DataFrame([dict(row) for row in rows], columns=list(CENSUS_COLUMNS))
+    return frame.sort_values(_CENSUS_SORTING, ignore_index=True, kind="stable")
+
+
+def fit_rows(census: pd.DataFrame) -> pd.DataFrame:
+    """Select what is fit for use."""
+    return census[census["fault"].isna()]
+
+
+def write_census(frame: pd.DataFrame, path: Path) -> None:
+    """Write the census as parquet, whole or not at all; equal tables give equal bytes."""
+    table = pa.Table.from_pandas(
+        frame[list(CENSUS_COLUMNS)], schema=CENSUS_SCHEMA, preserve_index=False
+    )
+    write_parquet(path, table)
+
+
+def read_census(path: Path) -> pd.DataFrame:
+    """Read a census.
+
+    Raises:
+        DataError: The file is missing or is not a census.
+    """
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. Run `dvc repro prepare` to make it.") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path} is not a parquet file ({error}). Run `dvc repro prepare`."
+        ) from None
+    if not table.schema.equals(CENSUS_SCHEMA):
+        raise DataError(
+            f"{path} is not a census: it has the columns {table.schema.names}, expected "
+            f"{list(CENSUS_COLUMNS)}. Run `dvc repro prepare`."
+        )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _flat(arguments: Any) -> tuple[Any, ...]:
+    return arguments if isinstance(arguments, tuple) else (arguments,)

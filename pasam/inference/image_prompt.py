@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from pasam.errors import PromptError
-from pasam.inference.placement import Placement
-from pasam.modeling.segmenter import Prompts
+from pasam.inference.image_transform import Placement
+from pasam.models.segmenter import Prompts
 
 PADDING = -1
 """Label of a point that says nothing; SAM's users pad unequal numbers of points with it."""

@@ -1,4 +1,4 @@
-"""Which files make a model: found by the model's name, by a file, or by somebody who is asked."""
+"""From a model's name or file to a predictor; the references' files made ours."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
+from pasam.config.models import VariantParams
+from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
+from pasam.config.sections import BaseParams
 from pasam.errors import CheckpointError, ParamsError
-from pasam.modeling.adapter_weights import read_variant
-from pasam.modeling.checkpoint_kind import TITLES, Kind, recognise
-from pasam.params import BaseParams, VariantParams
-from pasam.params_file import DEFAULT_PATH, load_section, load_variant, read_params
+from pasam.inference.image_transform import Resize
+from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.models.adapter_weights import (
+    TITLES,
+    Kind,
+    freeze_decoder,
+    import_decoder,
+    import_merged,
+    load_adapter,
+    read_variant,
+    recognise,
+    reload_parity,
+    write_adapter,
+)
+from pasam.models.build import build_base, build_decoder, load_base
+from pasam.models.checkpoint import file_digest, write_weights
+from pasam.models.segmenter import Segmenter
+
+# --- model_files: Which files make a model: found by the model's name, by a file, or by somebody
+# who is asked.
 
 SAM = "sam"
 """The name of the frozen base by itself."""
@@ -25,7 +46,7 @@ class ModelFiles:
     base: Path
     """The frozen SAM's checkpoint; a merged file is its own."""
     size: str
-    """The base's size, one of `pasam.modeling.build.SIZES`."""
+    """The base's size, one of `pasam.models.build.SIZES`."""
     kind: Kind
     """What `weights` is; `sam` when there is none."""
     weights: Path | None
@@ -152,3 +173,187 @@ def _variant_of(decoder: str, params_file: Path) -> VariantParams:
         f"{params_file}: no entry of models has the decoder '{decoder}', which says how the file "
         "is built. Add one, as in params/default.yaml."
     )
+
+
+# --- load: From a model's name or file to a predictor that answers prompts.
+
+
+def load_predictor(
+    name: str,
+    *,
+    params_file: Path = DEFAULT_PATH,
+    adapters: Path | None = None,
+    base: Path | None = None,
+    resolve: Resolve | None = None,
+    device: str = "cpu",
+    resize: Resize = "longest",
+) -> PromptAdapterPredictor:
+    """Open a model by its name or file.
+
+    Args:
+        name: `sam`, a file of weights (ours or a reference's), an entry of `models` in the params
+            file, or a name that `resolve` knows.
+        params_file: Says which base there is and how an entry of `models` is built.
+        adapters: Folder of trained adapters, `<entry>.safetensors` each.
+        base: Another checkpoint of the frozen SAM than the params file's.
+        resolve: Asked for names that are neither files nor entries.
+        device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
+        resize: How images are brought to the encoder's input.
+
+    Raises:
+        ParamsError: Nobody knows the name, or there is no such device.
+        CheckpointError: Weights are missing or do not fit.
+    """
+    files = find_model(name, params_file=params_file, adapters=adapters, base=base, resolve=resolve)
+    return open_model(files, device=device, resize=resize)
+
+
+def open_model(
+    files: ModelFiles, *, device: str = "cpu", resize: Resize = "longest"
+) -> PromptAdapterPredictor:
+    """Open a model whose files are known.
+
+    Args:
+        files: The files.
+        device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
+        resize: How images are brought to the encoder's input.
+
+    Raises:
+        ParamsError: There is no such device.
+        CheckpointError: Weights are missing or do not fit.
+    """
+    place = chosen_device(device)
+    digest = file_digest(files.base)
+    segmenter = _segmenter(files, digest).to(place)
+    return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize)
+
+
+def chosen_device(name: str) -> torch.device:
+    """Turn a device's name into the device; `auto` takes a GPU if there is one.
+
+    Raises:
+        ParamsError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ParamsError(
+            f"the device is {name!r}, which cannot be used here ({reason}); expected cpu, cuda, "
+            "cuda:1, ... or auto."
+        ) from None
+    return device
+
+
+def _segmenter(files: ModelFiles, digest: str) -> Segmenter:
+    if files.weights is None or files.variant is None:
+        base = load_base(files.size, files.base)
+        return Segmenter(base=base, decoder=base.sam.mask_decoder)
+    if files.kind.endswith("_merged"):
+        base = build_base(files.size).eval().requires_grad_(False)
+        decoder = build_decoder(base, files.variant)
+        import_merged(base, decoder, files.weights)
+        return Segmenter(base=base, decoder=decoder)
+    base = load_base(files.size, files.base)
+    decoder = build_decoder(base, files.variant)
+    if files.kind == "adapter":
+        load_adapter(decoder, files.weights, kind=files.variant.decoder, base=digest)
+    elif files.kind.endswith("_decoder"):
+        import_decoder(decoder, files.weights)
+    else:
+        raise CheckpointError(f"{files.weights} is {files.kind}, expected a trained decoder.")
+    return Segmenter(base=base, decoder=decoder)
+
+
+# --- checkpoint_import: Taking over the references' files: a decoder becomes an adapter of ours,
+# on its own base.
+
+
+def import_checkpoint(
+    source: Path,
+    out: Path,
+    *,
+    base: Path | None = None,
+    base_out: Path | None = None,
+    params_file: Path = DEFAULT_PATH,
+) -> str:
+    """Write a reference's file in our format.
+
+    A whole SAM becomes safetensors. A decoder, alone or merged into its SAM, becomes an adapter:
+    only what was trained, bound to the base it was trained on.
+
+    Args:
+        source: An official SAM, or a decoder or merged file of HQ-SAM's or PA-SAM's reference.
+        out: The safetensors file.
+        base: The base of a decoder, if not the params file's.
+        base_out: Where the SAM of a merged file goes; without it, the params file's base (or
+            `base`) must be the same SAM.
+        params_file: Says which base there is and how decoders are built.
+
+    Returns:
+        What the source is, in words.
+
+    Raises:
+        CheckpointError: A file does not fit, or the decoder was trained on another base.
+    """
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"{out} ends in '{out.suffix}', expected .safetensors.")
+    found = recognise(source)
+    if found.kind == "sam":
+        write_weights(out, found.weights, metadata={"size": found.size or ""})
+        return TITLES[found.kind]
+    if found.kind == "adapter":
+        raise CheckpointError(f"{source} is {TITLES[found.kind]} already; copy it.")
+    files = find_model(str(source), params_file=params_file, base=base)
+    assert files.variant is not None, "a trained decoder has its variant"
+    segmenter = open_model(files).segmenter
+    on = _base_of(segmenter, merged=found.kind.endswith("_merged"), params_file=params_file,
+                  base=base, base_out=base_out)  # fmt: skip
+    _expect_frozen_as_base(segmenter, source, on)
+    freeze_decoder(segmenter.decoder)
+    digest = file_digest(on)
+    write_adapter(out, segmenter.decoder, variant=files.variant, base=digest)
+    reload_parity(segmenter, files.variant, out, base=digest)
+    return TITLES[found.kind]
+
+
+def _base_of(
+    segmenter: Segmenter,
+    *,
+    merged: bool,
+    params_file: Path,
+    base: Path | None,
+    base_out: Path | None,
+) -> Path:
+    """Find the file of the base that an imported decoder belongs to, or write it."""
+    if merged and base_out is not None:
+        write_weights(base_out, segmenter.base.sam.state_dict(), metadata={})
+        return base_out
+    on = find_model("sam", params_file=params_file, base=base).base
+    if merged:
+        own, there = segmenter.base.sam.state_dict(), recognise(on).weights
+        changed = [n for n, t in own.items() if n not in there or not torch.equal(t, there[n])]
+        if changed:
+            raise CheckpointError(
+                f"the SAM in the merged file is not {on}: {changed[0]} differs ({len(changed)} "
+                "tensors do). Name its base, or let it be written too (--base-out)."
+            )
+    return on
+
+
+def _expect_frozen_as_base(segmenter: Segmenter, source: Path, base: Path) -> None:
+    learning = set(freeze_decoder(segmenter.decoder))
+    own = segmenter.base.sam.mask_decoder.state_dict()
+    changed = [
+        name
+        for name, tensor in segmenter.decoder.state_dict().items()
+        if name in own and name not in learning and not torch.equal(tensor, own[name])
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{source} was not trained on {base}: its frozen {changed[0]} differs from the base's "
+            f"({len(changed)} tensors do). Name the base it was trained on (--base)."
+        )

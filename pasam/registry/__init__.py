@@ -1,1 +1,1 @@
-"""Which model is in use: versions, the gate, promotion and the way back."""
+"""MLflow runs and lineage, versions of the model, the gate, promotion and the way back."""

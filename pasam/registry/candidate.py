@@ -11,15 +11,23 @@ from typing import Any
 
 import pandas as pd
 
-from pasam.benchmarks.scores import BOX, CLEAN, read_scores
-from pasam.data.manifest import read_manifest
+from pasam.data.manifest import GENERATED, read_manifest
 from pasam.errors import RegistryError
+from pasam.evaluation.scores import BOX, CLEAN, read_scores
 from pasam.registry.gate import Measured
-from pasam.reporting.setting import GENERATED
-from pasam.tracking.contents import is_score_file, unready
-from pasam.tracking.dvc_lock import DvcLock, Entry, StageRecord, read_lock
-from pasam.tracking.git_state import git_state
-from pasam.tracking.lineage import MANIFEST, WEIGHTS, project_lineage, section, stage_lineage
+from pasam.registry.runs import is_score_file, unready
+from pasam.registry.snapshot import (
+    MANIFEST,
+    WEIGHTS,
+    DvcLock,
+    Entry,
+    StageRecord,
+    git_state,
+    project_lineage,
+    read_lock,
+    section,
+    stage_lineage,
+)
 
 REAL = "real"
 

@@ -1,13 +1,6 @@
-"""The promotion gate: two tables of per-image scores and some facts in, a verdict out.
+"""The promotion gate.
 
-A candidate is accepted when every check holds. Against a champion it must show a gain: the lower
-bound of its mean gain in boundary IoU, paired by image and stratified by benchmark, lies above
-the stated minimum; and it must show that it harms no benchmark: there the lower bound lies above
-the negative margin (non-inferiority). A lower bound is the lower end of the two-sided interval
-that the report shows. All bounds have to hold at once, so the rate at which a model without gain,
-or with harm, is promoted is at most 1 - confidence however many benchmarks there are; nominally
-it is half of that. The first version has nothing to be compared with and must meet the floors
-only.
+Two tables of per-image scores and some facts in, a decision out; and its simulation.
 """
 
 from __future__ import annotations
@@ -19,10 +12,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pasam.config.sections import GateParams
 from pasam.errors import DataError
-from pasam.gate_params import GateParams
-from pasam.metrics.bootstrap import interval
-from pasam.registry.verdict import PROMOTE, REEVALUATE, REJECT, Check, Gain, Verdict
+from pasam.evaluation.statistics import interval, lower_ends
+from pasam.registry.decision import PROMOTE, REEVALUATE, REJECT, Check, Gain, Verdict
+
+# --- gate: The promotion gate: two tables of per-image scores and some facts in, a verdict out.
+#
+# A candidate is accepted when every check holds. Against a champion it must show a gain: the lower
+# bound of its mean gain in boundary IoU, paired by image and stratified by benchmark, lies above
+# the stated minimum; and it must show that it harms no benchmark: there the lower bound lies above
+# the negative margin (non-inferiority). A lower bound is the lower end of the two-sided interval
+# that the report shows. All bounds have to hold at once, so the rate at which a model without gain,
+# or with harm, is promoted is at most 1 - confidence however many benchmarks there are; nominally
+# it is half of that. The first version has nothing to be compared with and must meet the floors
+# only.
 
 Values = NDArray[np.float64]
 
@@ -58,7 +62,7 @@ class Side:
     """One of the two models."""
 
     scores: pd.DataFrame
-    """Rows of `pasam.benchmarks.scores` for this model alone."""
+    """Rows of `pasam.evaluation.scores` for this model alone."""
     measured: Measured
     latency_ms: float
     """Median time of one prediction of an embedded image; nan if it was not measured."""
@@ -239,3 +243,86 @@ def _means(scores: pd.Series[float]) -> dict[str, float]:
 def _verdict(checks: list[Check], means: dict[str, float], gains: dict[str, Gain]) -> Verdict:
     decision = PROMOTE if all(check.passed for check in checks) else REJECT
     return Verdict(decision=decision, checks=tuple(checks), scores=means, gains=gains)
+
+
+# --- simulation: What the gate does to models whose true difference is known: its error rate and
+# its power.
+#
+# Differences per image are drawn from Student's t with five degrees of freedom, whose tails are as
+# heavy as those of two trained models' differences, scaled to a stated spread.
+
+# Shapes: n images of a benchmark, P simulated pairs of models.
+
+
+_FREEDOM = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Simulated:
+    """How often pairs with one true difference pass."""
+
+    name: str
+    expected: str
+    promoted: float
+    """Share of the simulated pairs, in [0, 1]."""
+    holds: bool
+    """Whether the share is what was expected."""
+
+
+def simulate(
+    params: GateParams, images: Mapping[str, int], *, spread: float, pairs: int, seed: int = 0
+) -> list[Simulated]:
+    """Try the gate's bounds on equal, harmful, worse and better models.
+
+    Args:
+        params: The gate.
+        images: Number of images of every benchmark.
+        spread: Standard deviation of the difference per image, in points.
+        pairs: Simulated pairs for each kind.
+        seed: Seed of the simulation.
+    """
+    stated = 1 - params.confidence
+    worst = min(images)
+
+    def share(gain: float, harm: Mapping[str, float] | None = None) -> float:
+        true = dict.fromkeys(images, gain) | dict(harm or {})
+        deltas = draw_deltas(true, images, spread=spread, pairs=pairs, seed=seed)
+        return float(passes(deltas, params).mean())
+
+    equal, worse = share(0.0), share(-params.margin)
+    harmful, better = share(2.0, {worst: -params.margin}), share(2.0)
+    at_most, at_least = f"at most {stated:.1%}", "at least 90%"
+    return [
+        _row("equal models", at_most, equal, equal <= stated),
+        _row(f"worse by the margin ({params.margin:g} points)", at_most, worse, worse <= stated),
+        _row(f"better by 2 points, but worse by the margin on {worst}", at_most, harmful,
+             harmful <= stated),
+        _row("better by 2 points", at_least, better, better >= 0.9),
+    ]  # fmt: skip
+
+
+def draw_deltas(
+    true: Mapping[str, float], images: Mapping[str, int], *, spread: float, pairs: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Draw differences per image, (n, P) for every benchmark, round their true means."""
+    generator = np.random.default_rng(seed)
+    scale = spread / np.sqrt(_FREEDOM / (_FREEDOM - 2))
+    return {
+        name: true[name] + scale * generator.standard_t(_FREEDOM, size=(n, pairs))
+        for name, n in sorted(images.items())
+    }
+
+
+def passes(deltas: Mapping[str, NDArray[np.float64]], params: GateParams) -> NDArray[np.bool_]:
+    """Say which of P comparisons pass the gate's two kinds of bounds, (P,)."""
+    mean_low, lows = lower_ends(
+        deltas, draws=params.draws, confidence=params.confidence, seed=params.seed
+    )
+    found = mean_low > params.minimum_gain
+    for low in lows.values():
+        found = found & (low > -params.margin)
+    return np.asarray(found, dtype=np.bool_)
+
+
+def _row(name: str, expected: str, promoted: float, holds: bool) -> Simulated:
+    return Simulated(name=name, expected=expected, promoted=promoted, holds=holds)

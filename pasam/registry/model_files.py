@@ -1,24 +1,43 @@
-"""A version's files: weights as safetensors, words as JSON, and MLflow's folder round them."""
+"""A version's files: weights as safetensors, metadata as JSON, and MLflow's folder round them."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasam.errors import CheckpointError, ParamsError
-from pasam.inference.load import open_model
-from pasam.inference.model_files import ModelFiles
+import pandas as pd
+
+from pasam.config.params_file import build_variant
+from pasam.errors import CheckpointError, ParamsError, RegistryError
+from pasam.evaluation.scores import read_scores, write_scores
+from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.modeling.checkpoint import file_digest, read_metadata, read_weights, write_weights
-from pasam.params_file import build_variant
+from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
 from pasam.registry.candidate import Candidate, description
-from pasam.registry.mlflow_pyfunc import quiet_pyfunc
+from pasam.registry.gate import Measured, per_image
+from pasam.registry.snapshot import DIRTY
+from pasam.registry.store import quiet_pyfunc
+from pasam.registry.versions import (
+    CANDIDATE,
+    CHAMPION,
+    KEY,
+    NAME,
+    REGISTERED,
+    STATUS,
+    Registry,
+    Version,
+)
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
+
+# --- model_files: A version's files: weights as safetensors, words as JSON, and MLflow's folder
+# round them.
 
 ADAPTER, BASE, WORDS = "adapter.safetensors", "base.safetensors", "model.json"
 ENTRY = "pyfunc_model.py"
@@ -55,7 +74,7 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
 
 
 def describe_files(adapter: Path, base: Path, words: Path) -> ModelFiles:
-    """Say how a version's model is opened, as `pasam.inference.load` wants to know it.
+    """Say how a version's model is opened, as `pasam.inference.model_files` wants to know it.
 
     Raises:
         CheckpointError: The words do not describe a model.
@@ -141,3 +160,164 @@ def _requirements() -> list[str]:
     from importlib.metadata import version
 
     return [f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES]
+
+
+# --- download: A version's files on this disk, and the model that they make.
+
+
+def fetch(registry: Registry, version: Version, folder: Path) -> Path:
+    """Bring a version's model folder, as MLflow serves it, to this disk.
+
+    Args:
+        registry: The registry.
+        version: Which.
+        folder: Where to; made if need be.
+
+    Returns:
+        The model's folder: its weights lie in `artifacts`.
+
+    Raises:
+        RegistryError: The files are gone from the store.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    folder.mkdir(parents=True, exist_ok=True)
+    source = registry.client.get_model_version_download_uri(NAME, str(version.number))
+    try:
+        found = download_artifacts(
+            artifact_uri=source, dst_path=str(folder), tracking_uri=registry.store.tracking_uri
+        )
+    except (OSError, MlflowException) as error:
+        raise RegistryError(
+            f"the files of version {version.number} are gone from {source} ({error}). Register "
+            "the model again with `pasam registry promote`."
+        ) from None
+    return Path(found)
+
+
+@contextmanager
+def fetched(registry: Registry, version: Version) -> Iterator[Path]:
+    """Bring a version's model folder to this disk for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield fetch(registry, version, Path(folder))
+
+
+def predictor_of(folder: Path) -> PromptAdapterPredictor:
+    """Make the predictor of a fetched model folder."""
+    return open_files(*(folder / "artifacts" / name for name in (ADAPTER, BASE, WORDS)))
+
+
+# --- register: Registering a candidate: its files as a model of MLflow, its evidence beside its
+# training run.
+
+SCORES = "scores.parquet"
+
+
+def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Version:
+    """Make a version of a candidate, or find the one that was made of the same bytes.
+
+    The alias `candidate` points to it afterwards, unless it is the champion already.
+
+    Args:
+        registry: The registry.
+        candidate: The model and its evidence.
+        run_id: The run of its training.
+    """
+    known = registry.by_key(candidate.key)
+    version = known or _make(registry, candidate, run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        write_scores(candidate.scores, Path(folder) / SCORES)
+        registry.client.log_artifact(
+            version.run_id, str(Path(folder) / SCORES), evidence_folder(version.number)
+        )
+    registry.tag(version.number, _tags(candidate) if known is None else _news(known, candidate))
+    if CHAMPION not in version.aliases:
+        registry.point(CANDIDATE, version.number)
+    return registry.version(version.number)
+
+
+def evidence_folder(number: int) -> str:
+    """Where, among the artifacts of its training run, the evidence of a version lies."""
+    return f"registry/v{number}"
+
+
+def scores_of(registry: Registry, version: Version) -> pd.DataFrame:
+    """Read the per-image scores that a version was last measured with.
+
+    Raises:
+        RegistryError: They are gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    place = f"{evidence_folder(version.number)}/{SCORES}"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = registry.client.download_artifacts(version.run_id, place, folder)
+        except (OSError, MlflowException) as error:
+            raise RegistryError(
+                f"the scores of version {version.number} are gone from run {version.run_id} "
+                f"({error}). Register the model again, or roll back to a version that has them."
+            ) from None
+        return read_scores(Path(file))
+
+
+def measured_of(version: Version) -> Measured:
+    """Say what a version was measured with."""
+    return Measured(
+        evaluation_set=version.tags.get("evaluation.set_md5", ""),
+        evaluator=version.tags.get("evaluation.evaluator", ""),
+    )
+
+
+def _make(registry: Registry, candidate: Candidate, run_id: str) -> Version:
+    from mlflow.entities import LoggedModelOutput
+
+    client, store = registry.client, registry.store
+    logged = client.create_logged_model(
+        store.experiment_id, name=NAME, source_run_id=run_id, model_type="pyfunc"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder) / "model", candidate, model_id=logged.model_id)
+        client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    tags = {KEY: candidate.key, STATUS: REGISTERED, **_tags(candidate)}
+    made = client.create_model_version(
+        NAME, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id,
+        description=_description(candidate),
+    )  # fmt: skip
+    return registry.version(int(made.version))
+
+
+def _description(candidate: Candidate) -> str:
+    """A sentence for MLflow's page: what it is, and how real."""
+    mean = _means(candidate).mean()
+    return f"{candidate.model} on {candidate.size}, boundary IoU {mean:.2f}; {candidate.weights}."
+
+
+def _means(candidate: Candidate) -> pd.Series[float]:
+    means: pd.Series[float] = per_image(candidate.scores).groupby(level="benchmark").mean()
+    return means
+
+
+def _news(known: Version, candidate: Candidate) -> dict[str, str]:
+    """What to write anew of a version that is registered again.
+
+    A commit from which it can be made again is not given up for a dirty tree.
+    """
+    tags = _tags(candidate)
+    if known.tags.get(DIRTY) != "false" or tags[DIRTY] == "false":
+        return tags
+    return {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}
+
+
+def _tags(candidate: Candidate) -> dict[str, str]:
+    means = _means(candidate)
+    scores = {str(name): round(float(value), 4) for name, value in means.items()}
+    return {
+        **candidate.lineage,
+        "pasam.model": candidate.model,
+        "pasam.weights": candidate.weights,
+        "scores.mbiou": json.dumps({"mean": round(float(means.mean()), 4), **scores}),
+    }

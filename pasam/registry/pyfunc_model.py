@@ -12,9 +12,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pasam.errors import PasamError
-from pasam.registry.answers import answer
 from pasam.registry.model_files import ADAPTER, BASE, WORDS, open_files
-from pasam.registry.requests import read_picture, read_prompts
+from pasam.registry.served_model import answer, read_picture, read_prompts
 
 
 class ServedModel(PythonModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasam.errors import RegistryError
-from pasam.tracking.store import Store, open_store, translated
+from pasam.registry.store import Store, open_store, translated
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -1,28 +1,407 @@
-"""The comparison figure: image, ground truth, every model, uncertainty map and mined points."""
-
-# Shapes: H and W of an example's image.
+"""The comparison figure and the charts as files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
-from pasam.errors import DataError
-from pasam.reporting import palette
-from pasam.reporting.canvas import new_figure, save_png, style
-from pasam.reporting.examples import Example
-from pasam.reporting.names import label, ordered_models
+from pasam.errors import DataError, ShapeError
+from pasam.reporting import style as palette
 from pasam.reporting.overlay import comparison, dimmed, paint
+from pasam.reporting.style import (
+    INK,
+    MEAN,
+    MUTED,
+    OTHERS,
+    PAPER,
+    RULE,
+    label,
+    mean_label,
+    model_colours,
+    ordered_benchmarks,
+    ordered_models,
+)
+
+# --- canvas: The drawing surface of all figures: one style, no global state, the same bytes
+# every time.
+
+DPI = 150
+
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": RULE,
+    "axes.titlesize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw inside this: the project's style on matplotlib's own defaults, whatever the user set."""
+    kept = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.port"}
+    rc: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if k not in kept}
+    with mpl.rc_context(rc | _STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Open an empty figure of a size in inches, without pyplot's registry."""
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; its bytes hold neither a date nor a version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+
+
+# --- examples: The images of the comparison figure: what is shown of each, and how they are chosen.
+
+# Shapes: H and W of the original image, g of the uncertainty map, k hard points of one sign.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One row of the comparison figure."""
+
+    image_id: str
+    benchmark: str
+    image: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    truth: NDArray[np.bool_]
+    """Ground truth, (H, W)."""
+    box: NDArray[np.float32] | None
+    """Box prompt, (4,) xyxy in image pixels."""
+    predictions: Mapping[str, NDArray[np.bool_]]
+    """Predicted mask (H, W) by model."""
+    scores: Mapping[str, tuple[float, float]]
+    """IoU and boundary IoU by model, in [0, 1]."""
+    uncertainty: NDArray[np.float32] | None
+    """Probability that the coarse mask is wrong, (g, g) in [0, 1], over the whole image."""
+    positive: NDArray[np.float32] | None
+    """Mined points of the foreground, (k, 2) xy in image pixels."""
+    negative: NDArray[np.float32] | None
+    """Mined points of the background, (k, 2) xy in image pixels."""
+    maps: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    """The adapter's maps by name, each (g, g) over the whole image."""
+
+    def __post_init__(self) -> None:
+        """Check that all masks have the size of the image."""
+        size = self.image.shape[:2]
+        masks = {"truth": self.truth, **self.predictions}
+        wrong = {name: mask.shape for name, mask in masks.items() if mask.shape != size}
+        if wrong:
+            raise ShapeError(
+                f"Example '{self.image_id}' is {size} pixels, but these masks are not: {wrong}. "
+                "Bring predictions to the original size first."
+            )
+
+
+class PredictedMask(Protocol):
+    """What an example needs of a prediction, in pixels of the original image."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Predicted mask, (H, W)."""
+
+    @property
+    def box(self) -> NDArray[np.float32] | None:
+        """Box prompt, (4,) xyxy."""
+
+    @property
+    def uncertainty(self) -> NDArray[np.float16] | None:
+        """Uncertainty map, (g, g)."""
+
+    @property
+    def positive(self) -> NDArray[np.float32] | None:
+        """Mined points of the foreground, (k, 2) xy."""
+
+    @property
+    def negative(self) -> NDArray[np.float32] | None:
+        """Mined points of the background, (k, 2) xy."""
+
+    @property
+    def maps(self) -> Mapping[str, NDArray[np.float16]]:
+        """The adapter's maps by name, (g, g)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """An image picked for the figure."""
+
+    benchmark: str
+    image_id: str
+    quantile: float
+    """Where it stands among its benchmark's images, in (0, 1)."""
+
+
+def choose_examples(scores: pd.DataFrame, *, model: str, per_benchmark: int) -> list[Choice]:
+    """Pick images by rank, not by looks: evenly spaced quantiles of a model's boundary IoU.
+
+    One image per benchmark is the median, two are the terciles, three the quartiles. A benchmark
+    with fewer images than asked for gives all it has.
+
+    Args:
+        scores: Score rows of the run, of one kind of prompt.
+        model: Key of the model whose boundary IoU ranks the images.
+        per_benchmark: Images per benchmark.
+
+    Returns:
+        Choices by benchmark in report order, each from the lowest quantile to the highest.
+
+    Raises:
+        DataError: The model was not scored.
+    """
+    ranked = scores[scores["model"] == model].sort_values(["boundary_iou", "image_id"])
+    if not len(ranked):
+        raise DataError(
+            f"Examples are chosen by the scores of '{model}', but only "
+            f"{sorted(set(scores['model']))} were scored."
+        )
+    choices = []
+    for benchmark in ordered_benchmarks(ranked["benchmark"]):
+        ids = ranked[ranked["benchmark"] == benchmark]["image_id"].tolist()
+        count = min(per_benchmark, len(ids))
+        for place in range(1, count + 1):
+            quantile = place / (count + 1)
+            image_id = ids[int(quantile * len(ids))]
+            choices.append(Choice(benchmark=benchmark, image_id=image_id, quantile=quantile))
+    return choices
+
+
+def choice_caption(*, model: str, per_benchmark: int) -> str:
+    """Say in one line how the images of the figure were chosen."""
+    at = ", ".join(f"{100 * i / (per_benchmark + 1):.0f} %" for i in range(1, per_benchmark + 1))
+    return (
+        f"Images are chosen by rank, not by looks: within each benchmark, those at {at} of "
+        f"{label(model)}'s boundary IoU, lowest first."
+    )
+
+
+def build_example(
+    choice: Choice,
+    scores: pd.DataFrame,
+    *,
+    image: NDArray[np.uint8],
+    truth: NDArray[np.bool_],
+    predicted: Mapping[str, PredictedMask],
+) -> Example:
+    """Put together one row of the figure.
+
+    Args:
+        choice: The image.
+        scores: Score rows of the run, of one kind of prompt.
+        image: RGB, (H, W, 3).
+        truth: Ground truth, (H, W).
+        predicted: Prediction of each model; the map and the points are of the one that has them.
+    """
+    rows = scores[scores["image_id"] == choice.image_id].set_index("model")
+    mapped = next((p for p in predicted.values() if p.uncertainty is not None), None)
+    first = next(iter(predicted.values()))
+    iou, boundary_iou = (rows[name].to_dict() for name in ("iou", "boundary_iou"))
+    uncertainty = None if mapped is None else mapped.uncertainty
+    return Example(
+        image_id=choice.image_id,
+        benchmark=choice.benchmark,
+        image=image,
+        truth=truth,
+        box=first.box,
+        predictions={model: p.mask for model, p in predicted.items()},
+        scores={model: (float(iou[model]), float(boundary_iou[model])) for model in predicted},
+        uncertainty=None if uncertainty is None else uncertainty.astype(np.float32),
+        positive=None if mapped is None else mapped.positive,
+        negative=None if mapped is None else mapped.negative,
+        maps={} if mapped is None else mapped.maps,
+    )
+
+
+# --- charts: Charts of the scores with their intervals, and of the training curves.
+
+_NOT_CURVES = {"epoch", "step", "lr", "learning_rate", "views", "seconds"}
+_METRICS = (("mbiou", "Boundary IoU (mBIoU, %)"), ("miou", "IoU (mIoU, %)"))
+
+
+def score_chart(summary: pd.DataFrame, path: Path, *, title: str, confidence: float) -> None:
+    """Draw both means per benchmark and model, with their intervals, as PNG.
+
+    Args:
+        summary: As `pasam.reporting.summary.summarise` returns it, in per cent.
+        path: Where the PNG goes.
+        title: Says what was run: data and size.
+        confidence: Level of the intervals in the summary.
+    """
+    models = [str(model) for model in dict.fromkeys(summary["model"])]
+    benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"])]
+    with style():
+        figure = new_figure(_chart_width(len(models), len(benchmarks)), 5.2)
+        panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.06})
+        figure.subplots_adjust(left=0.07, right=0.985, top=0.8, bottom=0.13)
+        for axes, (metric, name) in zip(panels, _METRICS, strict=True):
+            _dots(axes, summary, metric, models, benchmarks)
+            axes.set_title(name, loc="left", size=10)
+        panels[0].set_ylabel("per cent")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.06, 0.92), ncols=6)
+        figure.text(0.07, 0.965, title, va="top", size=11.5, weight="bold")
+        note = (
+            f"Per-image means with {100 * confidence:g} % bootstrap intervals. Models are compared "
+            "by their paired differences, not by whether these bars overlap."
+        )
+        figure.text(0.07, 0.03, note, size=8, color=MUTED)
+        save_png(figure, path)
+
+
+def _chart_width(models: int, benchmarks: int) -> float:
+    """Inches that two panels of this many dots need."""
+    return max(8.0, 1.5 + 2 * benchmarks * max(0.95, 0.17 * models + 0.25))
+
+
+def _dots(
+    axes: Axes, summary: pd.DataFrame, metric: str, models: list[str], benchmarks: list[str]
+) -> None:
+    spread = 0.62
+    offsets = np.linspace(-spread / 2, spread / 2, len(models)) if len(models) > 1 else [0.0]
+    colours = model_colours(models)
+    for model, offset in zip(models, offsets, strict=True):
+        rows = summary[summary["model"] == model].set_index("benchmark").loc[benchmarks]
+        mean = rows[metric].to_numpy(float)
+        low, high = (rows[f"{metric}_{end}"].to_numpy(float) for end in ("low", "high"))
+        places = np.arange(len(benchmarks)) + offset
+        axes.errorbar(
+            places, mean, yerr=[mean - low, high - mean], fmt="o", ms=4.2, color=colours[model],
+            elinewidth=1.5, capsize=3.5, capthick=1.5, label=label(model), zorder=3,
+        )  # fmt: skip
+    if MEAN in benchmarks and len(benchmarks) > 1:
+        axes.axvspan(len(benchmarks) - 1.5, len(benchmarks) - 0.5, color=RULE, alpha=0.35, lw=0)
+    names = [mean_label(len(benchmarks) - 1) if b == MEAN else b for b in benchmarks]
+    axes.set_xticks(range(len(benchmarks)), names, color=INK)
+    axes.set_xlim(-0.5, len(benchmarks) - 0.5)
+    axes.tick_params(length=0)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read a training history, one JSON object with an `epoch` per line.
+
+    Raises:
+        DataError: The file is missing, holds no line, or a line is not such an object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; train the model that writes it.") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}; train again.") from None
+        if not isinstance(row, dict) or "epoch" not in row:
+            raise DataError(f"{path}, line {number} is {line!r}, expected an object with 'epoch'.")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path} holds no epoch; train the model that writes it.")
+    return pd.DataFrame(rows).sort_values("epoch", ignore_index=True)
+
+
+def training_chart(histories: Mapping[str, pd.DataFrame], path: Path, *, title: str) -> None:
+    """Draw every loss term over the epochs, one panel per model, as PNG.
+
+    Args:
+        histories: History by model, from `read_history`. Every numeric column but the epoch, the
+            learning rate and counters is a curve; `loss`, the total, is the heavy one.
+        path: Where the PNG goes.
+        title: Says what was run: data and size.
+
+    Raises:
+        DataError: There is no history.
+    """
+    if not histories:
+        raise DataError("Training curves need at least one history; got none.")
+    with style():
+        figure = new_figure(max(5.2, 4.7 * len(histories) + 0.6), 4.2)
+        panels = np.atleast_1d(figure.subplots(1, len(histories)))
+        figure.subplots_adjust(left=0.09, right=0.97, top=0.84, bottom=0.29, wspace=0.16)
+        for axes, (model, history) in zip(panels, histories.items(), strict=True):
+            _curves(axes, history)
+            axes.set_title(label(model), loc="left", size=10)
+            axes.set_xlabel("epoch")
+        panels[0].set_ylabel("loss, mean over the epoch")
+        figure.text(0.02, 0.965, title, va="top", size=11.5, weight="bold")
+        save_png(figure, path)
+
+
+def curve_columns(history: pd.DataFrame) -> list[str]:
+    """List the columns of a history that are curves, the total loss first."""
+    numeric = history.select_dtypes("number").columns
+    return sorted((str(c) for c in numeric if c not in _NOT_CURVES), key=lambda c: (c != "loss", c))
+
+
+def _curves(axes: Axes, history: pd.DataFrame) -> None:
+    names = curve_columns(history)
+    positive = True
+    for i, name in enumerate(names):
+        total = name == "loss"
+        axes.plot(
+            history["epoch"], history[name], marker="o", ms=4.5 if total else 3, label=name,
+            color=INK if total else _curve_colour(i, names), lw=2.2 if total else 1.3,
+        )  # fmt: skip
+        positive = positive and bool((history[name] > 0).all())
+    if positive and names:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", which="major")
+    axes.tick_params(length=0, which="both")
+    if names:
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
+
+
+def _curve_colour(index: int, names: Sequence[str]) -> str:
+    colours = [*OTHERS[:3], "#009E73", "#E69F00", "#0072B2"]
+    return colours[(index - ("loss" in names)) % len(colours)]
+
+
+# --- figures: The comparison figure: image, ground truth, every model, uncertainty map and mined
+# points.
+
+# Shapes: H and W of an example's image.
+
 
 _CELL = 2.05  # Inches: width of a picture, and the greatest height of one.
 _GAP = 0.09

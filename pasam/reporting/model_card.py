@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pasam.reporting.difficulty import complexity_measure, gains
-from pasam.reporting.grid import pipe_table
-from pasam.reporting.names import MEAN, label, mean_label
+from pasam.reporting.analyses import complexity_measure, gains
+from pasam.reporting.blocks import pipe_table
 from pasam.reporting.results import BASE_MODEL, Results
-from pasam.reporting.sections.setting import cannot_show
+from pasam.reporting.sections import cannot_show
+from pasam.reporting.style import MEAN, label, mean_label
 from pasam.reporting.wording import comparison, counted, listed
 
 _PAPERS = {

@@ -1,14 +1,30 @@
-"""Paint masks over an image so that hits, false alarms and misses tell themselves apart."""
-
-# Shapes: H and W of the image.
+"""Masks painted over an image: true and false positives, false negatives, outlines and prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import ShapeError
-from pasam.reporting.palette import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, rgb
+from pasam.reporting.style import (
+    BOX,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    NEGATIVE_POINT,
+    POSITIVE_POINT,
+    TRUE_POSITIVE,
+    rgb,
+)
+
+# --- overlay: Paint masks over an image so that hits, false alarms and misses tell themselves
+# apart.
+
+# Shapes: H and W of the image.
+
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -55,3 +71,77 @@ def comparison(image: Image, truth: Mask, predicted: Mask) -> Image:
     shown = paint(dimmed(image), truth & predicted, TRUE_POSITIVE)
     shown = paint(shown, ~truth & predicted, FALSE_POSITIVE)
     return paint(shown, truth & ~predicted, FALSE_NEGATIVE)
+
+
+# --- prediction_overlay: A picture with predicted masks, their outlines and what was asked for,
+# to look at.
+
+# Shapes: H, W of the picture.
+
+
+COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
+"""Masks take these in turn (Okabe and Ito's set)."""
+
+_TINT = 0.45
+_QUIET = 0.75
+"""Brightness of what no mask covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, in pixels of the picture."""
+
+    boxes: Sequence[Sequence[float]]
+    """Corners x0, y0, x1, y1."""
+    points: Sequence[Sequence[float]]
+    """x, y."""
+    labels: Sequence[int]
+    """1 or 0 for each point."""
+
+
+def prediction_overlay(image: Image, masks: Sequence[Mask], asked: Asked) -> Image:
+    """Draw masks over a picture.
+
+    Larger masks lie below smaller ones, so that every mask is seen.
+
+    Args:
+        image: RGB, (H, W, 3).
+        masks: Each (H, W).
+        asked: Boxes and points.
+
+    Returns:
+        The picture, darker where no mask is, (H, W, 3).
+    """
+    covered = np.any(masks, axis=0) if len(masks) else np.zeros(image.shape[:2], bool)
+    shown = image.astype(np.float32)
+    shown[~covered] *= _QUIET
+    stroke = max(1, round(max(image.shape[:2]) / 500))
+    order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
+    for number in order:
+        colour = np.array(rgb(COLOURS[number % len(COLOURS)]), np.float32)
+        mask = masks[number]
+        shown[mask] += _TINT * (colour - shown[mask])
+    canvas = np.ascontiguousarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
+    for number in order:
+        _outline(canvas, masks[number], rgb(COLOURS[number % len(COLOURS)]), stroke)
+    _draw_asked(canvas, asked, stroke)
+    return canvas
+
+
+def _outline(canvas: Image, mask: Mask, colour: tuple[int, int, int], stroke: int) -> None:
+    """Draw a light line in a dark one round a mask, which shows on any ground."""
+    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    light = tuple(int(128 + channel / 2) for channel in colour)
+    cv2.drawContours(canvas, lines, -1, light, stroke, cv2.LINE_AA)
+
+
+def _draw_asked(canvas: NDArray[np.uint8], asked: Asked, stroke: int) -> None:
+    for box in asked.boxes:
+        x0, y0, x1, y1 = (round(value) for value in box)
+        for colour, width in (((0, 0, 0), 3 * stroke), (rgb(BOX), stroke)):
+            cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
+    for (x, y), label in zip(asked.points, asked.labels, strict=True):
+        centre = (round(x), round(y))
+        cv2.circle(canvas, centre, 5 * stroke, (255, 255, 255), -1, cv2.LINE_AA)
+        colour = rgb(POSITIVE_POINT if label else NEGATIVE_POINT)
+        cv2.circle(canvas, centre, 4 * stroke, colour, -1, cv2.LINE_AA)

@@ -1,19 +1,76 @@
-"""The web application: routes, gate and answers to errors round one service."""
+"""The web application: routes, guard and error handlers round one service, and its server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import errno
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from fastapi import FastAPI
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 
 from pasam import __version__
-from pasam.serving.gate import Gate
-from pasam.serving.offered_models import OfferedModels
-from pasam.serving.page_routes import add_page
-from pasam.serving.refusals import answer_errors
+from pasam.errors import ParamsError
+from pasam.serving.examples import COUNT, example
+from pasam.serving.model_pool import OfferedModels
+from pasam.serving.payloads import ExampleAnswer
+from pasam.serving.request_guard import Gate, answer_errors
 from pasam.serving.routes import router
 from pasam.serving.service import Service, Settings
+
+# --- page_routes: The page's files, and the examples that it offers.
+
+FOLDER = Path(__file__).parent / "page"
+
+page_router = APIRouter()
+
+
+@page_router.get("/", include_in_schema=False)
+async def index() -> FileResponse:
+    """Show the page."""
+    return FileResponse(FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@page_router.get("/examples", summary="Generated pictures to try")
+async def examples() -> list[ExampleAnswer]:
+    """List the examples with the boxes of their objects."""
+    drawn = [await run_in_threadpool(example, number) for number in range(COUNT)]
+    return [
+        ExampleAnswer(title=each.title, url=f"/examples/{number}", box=each.box)
+        for number, each in enumerate(drawn)
+    ]
+
+
+@page_router.get("/examples/{number}", summary="One of them, as PNG", response_class=Response)
+async def example_picture(number: int) -> Response:
+    """Send an example."""
+    drawn = await run_in_threadpool(example, number)
+    return Response(drawn.png, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the page and its files."""
+    app.include_router(page_router)
+    app.mount("/page", _Files(directory=FOLDER), name="page")
+
+
+class _Files(StaticFiles):
+    """Files that the browser asks for anew, so that a new version of the package shows at once."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        """Send a file that may be kept only as long as it is the same."""
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+# --- app: The web application: routes, gate and answers to errors round one service.
 
 ABOUT = """\
 Masks of objects from boxes, points and masks: SAM, HQ-SAM and PA-SAM. Embed a picture once, prompt
@@ -49,3 +106,69 @@ def create_app(offered: OfferedModels, settings: Settings) -> FastAPI:
     add_page(app)
     app.add_middleware(Gate, service=service)
     return app
+
+
+# --- server: Running the application on an address of this machine until it is told to stop.
+
+GRACE = 30
+"""Seconds that requests in flight have when the service is told to stop."""
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address; port 0 takes any that is free.
+
+    Raises:
+        ParamsError: It is taken, or not an address of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except PermissionError:
+        raise ParamsError(f"port {port} is not for everybody; choose one above 1023.") from None
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "something else listens there" if taken else error.strerror or str(error)
+        raise ParamsError(
+            f"cannot listen on {host}:{port}: {reason}. Choose another --host or --port."
+        ) from None
+
+
+def address_of(taken: socket.socket) -> str:
+    """Write the address for a browser."""
+    host, port = taken.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def run_server(
+    app: FastAPI, taken: socket.socket, *, log_level: str, when_ready: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first.
+
+    Args:
+        app: The application.
+        taken: The socket to listen on.
+        log_level: uvicorn's: `info` logs every request, `warning` does not.
+        when_ready: Called once requests are taken.
+    """
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            when_ready()
+
+    config = uvicorn.Config(
+        app,
+        log_level=log_level,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE,
+    )
+    Announcing(config).run(sockets=[taken])

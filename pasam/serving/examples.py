@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.synthetic.scene import draw_scene
 from pasam.errors import RefusedError
-from pasam.metrics.run_lengths import bounding_box, encode
+from pasam.masks.run_lengths import bounding_box, encode
+from pasam.synthetic.scene import draw_scene
 
 SIDE = 448
 

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import RefusedError
-from pasam.inference.embedded_image import EmbeddedImage
 from pasam.inference.image_prompt import ImagePrompt, image_prompt
+from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.predicted_masks import Details, PredictedMasks
-from pasam.metrics.run_lengths import area, bounding_box, encode
-from pasam.serving.limits import Limits
-from pasam.serving.offered_models import OfferedModel
-from pasam.serving.payloads import Logits, MaskFormat, Prompt
+from pasam.masks.run_lengths import area, bounding_box, encode
+from pasam.serving.model_pool import OfferedModel
+from pasam.serving.payloads import Limits, Logits, MaskFormat, Prompt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

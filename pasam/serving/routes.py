@@ -1,10 +1,13 @@
-"""The addresses of the service, each a few lines: check, queue, wait, answer."""
+"""The endpoints of the service, each a few lines: check, queue, wait, answer."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -13,23 +16,116 @@ from fastapi.responses import StreamingResponse
 from pydantic import Json
 
 from pasam.errors import RefusedError
-from pasam.inference.embedded_image import EmbeddedImage
-from pasam.inference.everything import Everything
-from pasam.serving.answers import as_coco, models_answer, said_of
-from pasam.serving.offered_models import OfferedModel
+from pasam.inference.automatic_masks import Everything
+from pasam.inference.image_transform import EmbeddedImage
+from pasam.models.pa_mask_decoder import PaMaskDecoder
+from pasam.serving.image_jobs import EmbedJob, EverythingJob, SearchWatch, told_by_line, waited_for
+from pasam.serving.model_pool import OfferedModel
 from pasam.serving.payloads import (
     EmbedAnswer,
     ErrorAnswer,
     MaskFormat,
+    ModelAnswer,
     ModelsAnswer,
+    OfferedAnswer,
     PredictAnswer,
     Prompts,
     StateAnswer,
 )
-from pasam.serving.picture_jobs import EmbedJob, EverythingJob
 from pasam.serving.prompt_jobs import PromptJob, checked_prompt
-from pasam.serving.searches import SearchWatch, told_by_line, waited_for
 from pasam.serving.service import Service
+
+# --- benchmark_scores: The scores of the last report, which models show beside their names.
+
+Scores = dict[str, dict[str, float]]
+
+
+def read_scores(path: Path | None) -> dict[str, Scores]:
+    """Read `metrics.json` of the report: mIoU and mBIoU by model and benchmark.
+
+    What is absent or says something else is left out: scores are an addition.
+    """
+    try:
+        content = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {model: scores for model, scores in content.items() if _are_scores(scores)}
+
+
+def _are_scores(found: Any) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(numbers, dict) and all(isinstance(value, float) for value in numbers.values())
+        for numbers in found.values()
+    )
+
+
+# --- answers: Answers that are put together from what the parts of the service know.
+
+NOTE = (
+    "This is the small model that comes with the project, trained on generated pictures only. It "
+    "shows how the models differ, not how well the full-size ones segment photographs."
+)
+
+
+def said_of(offered: OfferedModel) -> ModelAnswer:
+    """Say which version answers."""
+    return ModelAnswer(name=offered.name, kind=offered.kind, version=offered.version)
+
+
+def models_answer(models: Sequence[OfferedModel], scores: Path | None) -> ModelsAnswer:
+    """Describe all models, with the registry's scores or those of the report.
+
+    The report's belong to its own names, never to a file or an alias of the same model.
+
+    Args:
+        models: What is offered.
+        scores: `metrics.json` of the report, read anew so that a later run shows.
+    """
+    reported = read_scores(scores)
+    answers = [
+        OfferedAnswer(
+            **said_of(each).model_dump(),
+            size=each.size,
+            base=each.model.base[:12],
+            mask_side=each.model.mask_side,
+            details=_has_map(each),
+            small=each.is_small,
+            scores=each.scores or reported.get(each.name),
+        )
+        for each in models
+    ]
+    return ModelsAnswer(
+        models=answers, note=NOTE if any(each.is_small for each in models) else None
+    )
+
+
+def as_coco(masks: Sequence[dict[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
+    """Make a COCO set of the masks of one picture of (H, W) pixels."""
+    height, width = size
+    annotations = [
+        {
+            "id": number,
+            "image_id": 1,
+            "category_id": 1,
+            "iscrowd": 0,
+            **{key: mask[key] for key in ("segmentation", "area", "bbox", "score")},
+        }
+        for number, mask in enumerate(masks, start=1)
+    ]
+    return {
+        "images": [{"id": 1, "file_name": "picture", "height": height, "width": width}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "object"}],
+    }
+
+
+def _has_map(offered: OfferedModel) -> bool:
+    return isinstance(offered.model.segmenter.decoder, PaMaskDecoder)
+
+
+# --- routes: The addresses of the service, each a few lines: check, queue, wait, answer.
 
 router = APIRouter(
     responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},

@@ -2,20 +2,129 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from pasam.inference.embedded_image import EmbeddedImage
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from pasam.errors import RefusedError
+from pasam.inference.image_transform import EmbeddedImage
 from pasam.serving.batcher import Batcher
-from pasam.serving.embedding_cache import EmbeddingCache
-from pasam.serving.limits import Limits
-from pasam.serving.metrics import Metrics
-from pasam.serving.offered_models import OfferedModels
-from pasam.serving.picture_jobs import EmbedJob, EverythingJob, embed_pictures, find_everything
+from pasam.serving.image_jobs import EmbedJob, EverythingJob, embed_pictures, find_everything
+from pasam.serving.model_pool import OfferedModels
+from pasam.serving.payloads import Limits
 from pasam.serving.prompt_jobs import PromptJob, answer_prompts
+
+# --- embedding_cache: Embedded pictures that are kept for the next prompt, bounded by their bytes.
+
+
+class EmbeddingCache:
+    """Keep what was used last; every method may be called from several threads.
+
+    Args:
+        most_bytes: Memory of all entries together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._kept: OrderedDict[str, EmbeddedImage] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the entries take."""
+        with self._lock:
+            return self._bytes
+
+    def put(self, image: EmbeddedImage) -> str:
+        """Keep an embedded picture and name it; whoever used theirs longest ago loses it.
+
+        The name cannot be guessed, so that nobody sees the picture of somebody else. A picture
+        that alone exceeds the memory is not kept, and its name is unknown at once.
+        """
+        name = secrets.token_urlsafe(16)
+        with self._lock:
+            self._kept[name] = image
+            self._bytes += image.nbytes
+            while self._bytes > self.most_bytes:
+                _, gone = self._kept.popitem(last=False)
+                self._bytes -= gone.nbytes
+        return name
+
+    def get(self, name: str) -> EmbeddedImage:
+        """Return a picture that was kept, and count it as used.
+
+        Raises:
+            RefusedError: 404; it never was here, or had to go.
+        """
+        with self._lock:
+            image = self._kept.get(name)
+            if image is not None:
+                self._kept.move_to_end(name)
+                return image
+        raise RefusedError(
+            f"there is no embedding {name[:40]!r} (any more): it was never made here, or others "
+            "took its place. Send the picture to /embed again.",
+            status=404,
+        )
+
+
+# --- metrics: What the service counts, for Prometheus; a registry of its own for each service.
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """Counters, gauges and histograms, all named `pasam_...`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "pasam_requests", "Requests answered.", ("route", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "pasam_request_seconds",
+            "Time from a request to its answer.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batches = Histogram(
+            "pasam_batch_prompts",
+            "Prompts that shared a pass of the decoder.",
+            buckets=BATCHES,
+            registry=self.registry,
+        )
+        self.steps = Histogram(
+            "pasam_step_seconds",
+            "Time of one step: embed, predict or everything.",
+            ("step",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+
+    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """Show a number that somebody else keeps, as it is when Prometheus asks."""
+        Gauge(f"pasam_{name}", what, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """Write all of it in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+# --- service: All parts of a running service, started and stopped together.
 
 Records = list[dict[str, Any]]
 Job = TypeVar("Job")

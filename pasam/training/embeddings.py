@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pasam.data.images import read_image, read_mask
-from pasam.data.transforms import View, augment, squash, squash_mask
 from pasam.errors import CheckpointError, DataError
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.checkpoint import file_digest as file_digest
-from pasam.parallel import spread
+from pasam.masks.images import read_image, read_mask
+from pasam.masks.transforms import View, augment, squash, squash_mask
+from pasam.models.base_sam import BaseSam
+from pasam.models.checkpoint import file_digest
+from pasam.workers import spread
 
 # Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
 

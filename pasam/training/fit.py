@@ -1,13 +1,14 @@
-"""The training loop of the adapters: frozen base, trained decoder parts, resumable at every epoch.
+"""The training loop of the adapters.
 
-Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
-references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
+Frozen base, trained decoder parts, resumable at every epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,17 +17,102 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pasam.config.models import HqSamParams, PaSamParams, VariantParams
+from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError
-from pasam.modeling.freezing import digest, frozen_tensors
-from pasam.modeling.point_sampler import MiningMode
-from pasam.modeling.segmenter import Segmenter
-from pasam.params import PaSamParams, TrainParams, VariantParams
-from pasam.progress import bar
-from pasam.training.epochs import MakeBatches
-from pasam.training.objective import objective_of
-from pasam.training.resume import Checkpointer
-from pasam.training.samples import Batch
-from pasam.training.sink import JsonlSink
+from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
+from pasam.models.build import load_base
+from pasam.models.checkpoint import file_digest
+from pasam.models.losses import (
+    BandLoss,
+    balanced_uncertainty_loss,
+    hq_sam_loss,
+    mask_loss,
+    pa_sam_loss,
+    quality_loss,
+    uncertainty_loss,
+)
+from pasam.models.point_sampler import MiningMode
+from pasam.models.segmenter import Prediction, Segmenter
+from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
+from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
+from pasam.workers import bar
+
+# --- objective: What a model is trained on: the loss terms of a prediction, chosen by the
+# model's params.
+
+Objective = Callable[[Prediction, Tensor, torch.Generator], dict[str, Tensor]]
+"""From a prediction, its labels and a source of noise to scalar terms; `loss` is minimised."""
+
+BAND_LOSSES: dict[str, BandLoss] = {
+    "plain": uncertainty_loss,
+    "balanced": balanced_uncertainty_loss,
+}
+
+
+def objective_of(variant: VariantParams) -> Objective:
+    """Choose what a model is trained on.
+
+    Args:
+        variant: The model: HQ-SAM learns at sampled points; PA-SAM learns its masks and, if it
+            has them, its adapter's maps and its quality head; the image adapter its masks.
+    """
+    if isinstance(variant, HqSamParams):
+        return _sampled
+    if not isinstance(variant, PaSamParams):
+        return _masks
+    objective = _with_maps(BAND_LOSSES[variant.uncertainty_loss])
+    objective = objective if variant.adapter.tokens else _masks
+    return _with_quality(objective) if variant.quality_head == "trained" else objective
+
+
+def _sampled(
+    prediction: Prediction, labels: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    return hq_sam_loss(masks=prediction.masks, label=labels, generator=generator)
+
+
+def _masks(
+    prediction: Prediction, labels: Tensor, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    return mask_loss(masks=prediction.masks, label=labels)
+
+
+def _with_maps(band_loss: BandLoss) -> Objective:
+    def objective(
+        prediction: Prediction, labels: Tensor, _generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        details = prediction.details
+        assert details is not None, "a model with both tokens predicts their maps"
+        return pa_sam_loss(
+            masks=prediction.masks,
+            coarse=details.coarse,
+            refined=details.refined,
+            uncertainty=details.uncertainty,
+            label=labels,
+            band_loss=band_loss,
+        )
+
+    return objective
+
+
+def _with_quality(objective: Objective) -> Objective:
+    def with_quality(
+        prediction: Prediction, labels: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        terms = objective(prediction, labels, generator)
+        quality = quality_loss(prediction.iou, prediction.masks, labels)
+        return {**terms, "loss_quality": quality, "loss": terms["loss"] + quality}
+
+    return with_quality
+
+
+# --- fit: The training loop of the adapters: frozen base, trained decoder parts, resumable at
+# every epoch.
+#
+# Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
+# references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
 
 
 class TrainingStep(nn.Module):
@@ -223,3 +309,78 @@ def _start(
         sink=sink,
         checkpointer=checkpointer,
     )
+
+
+# --- variant_training: From a model's params and packed embeddings to the trained model, for
+# every stage that trains.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A trained model, and what its stage needs to write results."""
+
+    segmenter: Segmenter
+    base: str
+    """Digest of the base's checkpoint file."""
+    frozen: str
+    """Digest of all frozen tensors before training."""
+    history: list[dict[str, float]]
+    """Means of every epoch."""
+    checkpointer: Checkpointer
+    """Holds the training's last state; to be cleared once the results are written."""
+    writes: bool
+    """Whether this is the process that writes results."""
+
+
+def train_variant(
+    base: BaseParams,
+    embed: EmbedParams,
+    train: TrainParams,
+    variant: VariantParams,
+    *,
+    name: str,
+    manifest: Path,
+    store: Path,
+    resume: Path,
+    history: Path | None,
+    echo: Echo | None = None,
+) -> Trained:
+    """Train one model; go on where an interrupted run of the same training stopped.
+
+    Args:
+        base: Which SAM.
+        embed: Where the encoder's outputs come from.
+        train: What all models share.
+        variant: The model's own choices.
+        name: Its name among the interrupted trainings.
+        manifest: The data.
+        store: Packed embeddings of the `train` split.
+        resume: Folder of interrupted trainings.
+        history: JSON lines that receive the means of every epoch; None for no file.
+        echo: Hears these means too, as they come.
+    """
+    frame = read_manifest(manifest)
+    params = [dataclasses.asdict(part) for part in (embed, train, variant)]
+    checkpoint = Path(base.checkpoint)
+    origin = file_digest(checkpoint)
+    key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
+    checkpointer = Checkpointer(resume, f"{name}-{key}")
+    fabric = launch(train)
+    torch.manual_seed(train.seed)
+    frozen = load_base(base.size, checkpoint)
+    segmenter = build_trainable(frozen, variant)
+    sampling = Sampling(
+        batch_size=train.batch_size, mix=variant.prompts, mask_side=frozen.mask_side,
+        seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
+        prompts_per_mask=variant.prompts_per_mask,
+    )  # fmt: skip
+    batches = batches_by_epoch(
+        embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
+    )
+    before = digest(frozen_tensors(segmenter))
+    sink = JsonlSink(history, echo=echo)
+    fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
+    return Trained(
+        segmenter=segmenter, base=origin, frozen=before, history=sink.rows,
+        checkpointer=checkpointer, writes=fabric.is_global_zero,
+    )  # fmt: skip

@@ -20,17 +20,15 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from pasam.losses.promptable import promptable_loss
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.input_side import at_side
-from pasam.modeling.sam_mask_decoder import SamMaskDecoder
-from pasam.params import PretrainParams, PretrainPhase
-from pasam.progress import bar
+from pasam.config.sections import PretrainParams, PretrainPhase
+from pasam.models.base_sam import BaseSam
+from pasam.models.encoder import at_side
+from pasam.models.losses import promptable_loss
+from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.training.optimizer import MuonWithAdamW
-from pasam.training.pool import Picture
-from pasam.training.promptable_batches import PromptableBatch, PromptableBatches
-from pasam.training.resume import Checkpointer
-from pasam.training.sink import JsonlSink
+from pasam.training.promptable_batches import Picture, PromptableBatch, PromptableBatches
+from pasam.training.resume import Checkpointer, JsonlSink
+from pasam.workers import bar
 
 # Shapes: B images, N prompts, C channels, g grid cells, m = 4g mask pixels a side.
 

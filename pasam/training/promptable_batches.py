@@ -1,24 +1,232 @@
-"""Batches of promptable segmentation: pictures, coarse masks, and one kind of prompt per step.
-
-A batch is a function of the seed and the step alone, so that neither the number of workers nor an
-interruption changes what is seen.
-"""
+"""Batches of promptable segmentation: images, coarse masks, and one kind of prompt per step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+import cv2
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pasam.data.prompts import foreground_points, jittered_box, tight_box
-from pasam.data.transforms import augment
+from pasam.data.preparation import PRETRAINING_SET, TRAINING_SET, scene_seed, training_objects
 from pasam.errors import DataError
-from pasam.training.pool import Picture
+from pasam.masks.images import FOREGROUND as FOREGROUND_8BIT
+from pasam.masks.images import read_image, read_mask
+from pasam.masks.prompts import foreground_points, jittered_box, tight_box
+from pasam.masks.transforms import augment
+from pasam.synthetic.scene import MIXED, draw_scene
+from pasam.workers import spread
+
+# --- coarsening: Coarse masks from fine ones: what a hurried annotator would have drawn.
+#
+# SAM learnt from masks without fine detail; the small base is trained on coarsened masks so that
+# the adapters have the same detail to put back.
+
+# Shapes: H, W of the mask. Radii are in pixels.
+
+
+_VARIATION = (0.6, 1.4)  # no two annotators are equally hurried
+_POOR_OVERLAP = 0.6  # opening that keeps less of the closed mask has lost the object's character
+_SMOOTHING = 0.5  # deviation of the Gaussian, in radii
+_FILLED_HOLE = 4.0  # radius, in radii, of a disk as large as the largest hole that is filled
+_SPECK = 1.5  # radius, in radii, of a disk as large as the smallest part that is kept
+_SIMPLIFICATION = 0.15  # distance a polygon may leave the outline, in radii
+
+
+def coarsen(
+    mask: NDArray[np.uint8], *, radius_share: float, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Fill what is hollow, drop what is thin, and round the outline off.
+
+    Closing with a disk bridges gaps, enclosed holes up to 4 radii are filled, opening removes thin
+    protrusions, a Gaussian and a polygon of few corners smooth the outline, and specks beside a
+    larger part are dropped. An object that is thin all over (a wire, a vessel tree) would vanish:
+    its closed mask is drawn thick instead.
+
+    Args:
+        mask: Fine mask, (H, W), 0..255, foreground above 128.
+        radius_share: Radius of the disk as a share of the longer side, varied by a random factor
+            in [0.6, 1.4]; 0 returns the mask thresholded.
+        rng: Source of that one factor.
+
+    Returns:
+        Coarse mask, (H, W), 0 or 255; it has foreground whenever `mask` has some.
+    """
+    radius = radius_share * max(mask.shape) * rng.uniform(*_VARIATION)
+    fine = mask > FOREGROUND_8BIT
+    if radius <= 0 or not fine.any():
+        return fine.astype(np.uint8) * 255
+    closed = _without_holes(_eroded(_dilated(fine, radius), radius), _FILLED_HOLE * radius)
+    opened = _dilated(_eroded(closed, radius), radius)
+    kept = np.count_nonzero(opened & closed) / np.count_nonzero(opened | closed)
+    solid = opened if kept >= _POOR_OVERLAP else _dilated(closed, 0.5 * radius)
+    smooth = _without_specks(_smoothed(solid, _SMOOTHING * radius), _SPECK * radius)
+    return _simplified(smooth, _SIMPLIFICATION * radius) * np.uint8(255)
+
+
+def _dilated(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Grow by a disk; distances make the cost independent of the radius."""
+    if mask.all():
+        return mask
+    return np.asarray(_distance(~mask) <= radius)
+
+
+def _eroded(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Shrink by a disk; outside the image counts as foreground, so objects at its rim stay."""
+    if mask.all():
+        return mask
+    return np.asarray(_distance(mask) > radius)
+
+
+def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance of each true pixel to the nearest false one, (H, W)."""
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(distance, dtype=np.float32)
+
+
+def _smoothed(mask: NDArray[np.bool_], deviation: float) -> NDArray[np.uint8]:
+    """Blur and threshold at one half; a mask that this would erase stays as it is."""
+    sharp = mask.astype(np.float32)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)
+    smooth = (blurred > 0.5).astype(np.uint8)
+    return smooth if smooth.any() else mask.astype(np.uint8)
+
+
+def _without_holes(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Fill enclosed holes that are smaller than a disk of this radius."""
+    filled = mask.astype(np.uint8)
+    outlines, hierarchy = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for outline, (_, _, _, parent) in zip(outlines, hierarchy[0], strict=True):
+        if parent >= 0 and cv2.contourArea(outline) < np.pi * radius**2:
+            cv2.fillPoly(filled, [outline], 1)
+    return filled.astype(np.bool_)
+
+
+def _without_specks(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+    """Drop parts smaller than a disk of this radius, but never the largest part."""
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    keep = areas >= min(np.pi * radius**2, areas[1:].max())
+    keep[0] = False
+    return np.asarray(keep[parts], dtype=np.uint8)
+
+
+def _simplified(mask: NDArray[np.uint8], tolerance: float) -> NDArray[np.uint8]:
+    """Redraw a 0/1 mask from outlines with few corners; holes stay holes."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    polygons = [cv2.approxPolyDP(outline, tolerance, True) for outline in outlines]
+    drawn = np.zeros_like(mask)
+    cv2.fillPoly(drawn, polygons, 1)
+    return drawn
+
+
+# --- pool: The pictures that `vit_tiny` is pretrained on, in memory, each with fine and coarse
+# masks.
+#
+# SAM's masks come from hurried annotation; the coarse mask of an object is therefore drawn once,
+# like an annotation, and does not change from view to view.
+
+# Shapes: H, W of the picture; K annotated objects.
+
+LONGEST_SIDE = 384
+"""Larger photographs are brought down to this many pixels: the base sees 256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image with its annotated objects."""
+
+    image: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    fine: NDArray[np.uint8]
+    """The objects as they are, (K, H, W), 0..255."""
+    coarse: NDArray[np.uint8]
+    """The objects as a hurried annotator would draw them, (K, H, W), 0..255."""
+
+
+def read_pool(manifest: pd.DataFrame, *, coarseness: float, workers: int) -> list[Picture]:
+    """Read one's own training images with all their masks.
+
+    The generated training set is the adapters'; the base sees further scenes, from `draw_pool`.
+
+    Args:
+        manifest: The data.
+        coarseness: Radius of the coarsening as a share of the longer side.
+        workers: Processes.
+    """
+    train = manifest[(manifest["split"] == "train") & (manifest["dataset"] != TRAINING_SET)]
+    images = [(str(image), tuple(rows["mask"])) for image, rows in train.groupby("image")]
+    read = partial(_read, coarseness=coarseness)
+    return list(spread(read, list(enumerate(images)), workers=workers, label="reading pictures"))
+
+
+def draw_pool(
+    count: int, *, seed: int, side: int, coarseness: float, workers: int
+) -> list[Picture]:
+    """Draw scenes that no other generated set holds.
+
+    Args:
+        count: How many.
+        seed: Seed of all generated data (`data.generated.seed`).
+        side: Side of a scene in pixels.
+        coarseness: Radius of the coarsening as a share of the side.
+        workers: Processes.
+    """
+    draw = partial(_draw, side=side, coarseness=coarseness)
+    seeds = [scene_seed(seed, dataset=PRETRAINING_SET, index=i) for i in range(count)]
+    return list(spread(draw, seeds, workers=workers, label="drawing pictures"))
+
+
+def _read(item: tuple[int, tuple[str, tuple[str, ...]]], *, coarseness: float) -> Picture:
+    index, (image_path, mask_paths) = item
+    image = read_image(Path(image_path))
+    masks = [read_mask(Path(path)) for path in mask_paths]
+    scale = LONGEST_SIDE / max(image.shape[:2])
+    if scale < 1:
+        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        masks = [
+            np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
+            for mask in masks
+        ]
+    return _annotate(image, masks, coarseness, np.random.default_rng([0, index]))
+
+
+def _draw(seed: int, *, side: int, coarseness: float) -> Picture:
+    scene = draw_scene(
+        family=MIXED, seed=seed, side=side, held_out=False, objects=training_objects(seed)
+    )
+    return _annotate(scene.image, list(scene.masks), coarseness, np.random.default_rng([1, seed]))
+
+
+def _annotate(
+    image: NDArray[np.uint8],
+    masks: list[NDArray[np.uint8]],
+    coarseness: float,
+    rng: np.random.Generator,
+) -> Picture:
+    visible = [mask for mask in masks if (mask > 128).any()]
+    coarse = [coarsen(mask, radius_share=coarseness, rng=rng) for mask in visible]
+    shape = (len(visible), *image.shape[:2])
+    return Picture(
+        image=image,
+        fine=np.asarray(visible, np.uint8).reshape(shape),
+        coarse=np.asarray(coarse, np.uint8).reshape(shape),
+    )
+
+
+# --- promptable_batches: Batches of promptable segmentation: pictures, coarse masks, and one
+# kind of prompt per step.
+#
+# A batch is a function of the seed and the step alone, so that neither the number of workers nor an
+# interruption changes what is seen.
 
 # Shapes: B images, N prompts, S pixels a side, m = S / 2 mask pixels a side, k points.
 

@@ -1,12 +1,10 @@
-"""Training batches of masks and prompts, from packed embeddings or from fresh views.
-
-Batch t is a function of the seed and t alone: neither workers nor interruptions change it.
-"""
+"""Training batches of masks and prompts, from cached embeddings or from fresh views."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,11 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pasam.data.prompts import Mix, collate_prompts, sample_prompt
-from pasam.data.transforms import View
-from pasam.modeling.base_sam import Encoded
-from pasam.modeling.segmenter import Prompts
-from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view
+from pasam.config.sections import EmbedParams
+from pasam.errors import DataError
+from pasam.masks.prompts import Mix, collate_prompts, sample_prompt
+from pasam.masks.transforms import View
+from pasam.models.base_sam import BaseSam, Encoded
+from pasam.models.segmenter import Prompts
+from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view, open_store
+
+# --- samples: Training batches of masks and prompts, from packed embeddings or from fresh views.
+#
+# Batch t is a function of the seed and t alone: neither workers nor interruptions change it.
 
 CROPS = 10
 """How often a crop without the object is drawn anew."""
@@ -226,3 +230,55 @@ def box_prompts(boxes: Sequence[NDArray[np.float32]]) -> list[Prompts]:
 
 def _tensor(array: NDArray[np.float32] | None) -> Tensor | None:
     return None if array is None else torch.from_numpy(array)
+
+
+# --- epochs: Where an epoch's batches come from: packed embeddings, or fresh views where there
+# are none.
+
+MakeBatches = Callable[[int], Dataset[Batch]]
+"""From an epoch's number to its batches."""
+
+
+def batches_by_epoch(
+    embed: EmbedParams,
+    sampling: Sampling,
+    *,
+    base: BaseSam,
+    checkpoint: Path,
+    store: Path,
+    manifest: pd.DataFrame,
+) -> MakeBatches:
+    """Choose the source of training batches.
+
+    Args:
+        embed: With `views` of 0 every epoch augments and encodes anew, as the paper does.
+        sampling: How batches are drawn.
+        base: The frozen SAM.
+        checkpoint: Its weights' file, which the store must come from.
+        store: Folder of the packed embeddings.
+        manifest: The data.
+
+    Raises:
+        DataError: There are fewer samples than one step needs.
+        CheckpointError: The store was made by another base.
+    """
+    if embed.views:
+        opened = open_store(store)
+        opened.check_base(checkpoint)
+
+        def make(epoch: int) -> Dataset[Batch]:
+            return CachedBatches(opened, sampling, epoch=epoch)
+    else:
+
+        def make(epoch: int) -> Dataset[Batch]:
+            return FreshBatches(
+                manifest, sampling, epoch=epoch, side=base.side, jitter=embed.jitter
+            )
+
+    if len(make(0)) == 0:  # type: ignore[arg-type]  # both kinds have a length
+        need = sampling.batch_size * sampling.world
+        raise DataError(
+            f"there are fewer than {need} training masks, so not one step can be made. Lower "
+            "train.batch_size, or add training data."
+        )
+    return make

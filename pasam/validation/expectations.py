@@ -1,20 +1,201 @@
-"""The suite: every expectation of the data, by name, in Great Expectations' terms."""
+"""The suite of expectations in Great Expectations' terms, the tables they look at.
+
+And how it is run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import great_expectations as gx
 import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-from pasam.data.faults import KINDS
-from pasam.errors import ParamsError
-from pasam.validate_params import ValidateParams
-from pasam.validation.outcomes import Level
-from pasam.validation.tables import DRIFT, IMAGES, LISTED, PAIRS, SETS
+from pasam.config.sections import ValidateParams
+from pasam.data.manifest import KINDS, QUARANTINED, fit_rows
+from pasam.data.quarantine import Quarantine
+from pasam.errors import DataError, ParamsError
+from pasam.validation.drift import QUANTITIES, Key, Sketch, compare, group_values
+from pasam.validation.duplicates import Twins, find_twins, images_of, mask_copies, partner_of
+
+# --- outcomes: What came of every expectation, in words that no library knows and no clock changes.
+
+Level = Literal["item", "error", "warning"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """One expectation after a look at the data."""
+
+    name: str
+    table: str
+    level: Level
+    """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
+    says: str
+    """What was expected."""
+    column: str
+    """Column of the table in which an offender's value stands."""
+    checked: int
+    """Rows that were looked at."""
+    offenders: tuple[Mapping[Any, Any], ...]
+    """Rows of the table that break the expectation, in the table's order."""
+
+    @property
+    def held(self) -> bool:
+        """Whether every row is as expected."""
+        return not self.offenders
+
+
+def failed(outcomes: tuple[Outcome, ...], level: Level) -> tuple[str, ...]:
+    """Name the expectations of one level that did not hold."""
+    return tuple(o.name for o in outcomes if o.level == level and not o.held)
+
+
+# --- tables: The tables that the expectations look at: pairs, images, data sets, drift and the
+# quarantine.
+
+PAIRS, IMAGES, SETS, DRIFT, LISTED = "pairs", "images", "sets", "drift", "quarantine"
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    PAIRS: ("dataset", "image", "mask"),
+    IMAGES: ("dataset", "image"),
+    SETS: ("split", "dataset"),
+    DRIFT: ("split", "dataset"),
+    LISTED: ("file",),
+}
+"""Tables by name, and the columns that say which row is meant."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tables:
+    """Everything that is judged."""
+
+    by_name: Mapping[str, pd.DataFrame]
+    """One table per key of `KEYS`."""
+    twins: tuple[Twins, ...]
+    comparisons: pd.DataFrame
+    """Every distribution with its distance from the accepted one."""
+
+
+def make_tables(
+    census: pd.DataFrame,
+    quarantine: Quarantine,
+    accepted: Mapping[Key, Sketch],
+    expected_images: Mapping[str, int],
+    params: ValidateParams,
+) -> Tables:
+    """Derive the tables from the census and what it is compared with.
+
+    Args:
+        census: One row per item, fit or not.
+        quarantine: Files that are left out on purpose.
+        accepted: The last accepted data version.
+        expected_images: How many images a data set should have, for those where it is known.
+        params: Limits.
+    """
+    fit = fit_rows(census)
+    images = images_of(fit)
+    twins = find_twins(images, bits=params.near_bits, contrast=params.contrast)
+    present = dict(group_values(fit, images))
+    comparisons = compare(present, accepted, p=params.drift_p, effect=params.drift_effect)
+    return Tables(
+        by_name={
+            PAIRS: _pairs(census, fit),
+            IMAGES: _images(images, twins),
+            SETS: _sets(census, accepted, expected_images),
+            DRIFT: _drift(comparisons),
+            LISTED: _listed(census, quarantine),
+        },
+        twins=twins,
+        comparisons=comparisons,
+    )
+
+
+def _pairs(census: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
+    copies = mask_copies(fit)
+    of_fit = census["fault"].isna()
+    return census.assign(mask_copy_of=census["mask"].map(copies).where(of_fit))
+
+
+def _images(images: pd.DataFrame, twins: tuple[Twins, ...]) -> pd.DataFrame:
+    trained = set(images.loc[images["split"] == "train", "image"])
+    measured = images["split"] == "val"
+    path = images["image"]
+    return images.assign(
+        short_side=images[["height", "width"]].min(axis=1),
+        long_side=images[["height", "width"]].max(axis=1),
+        trained_on=path.where(measured & path.isin(trained)),
+        copy_of_trained=path.map(partner_of(twins, across=True, same_bytes=True)).where(measured),
+        looks_trained=path.map(partner_of(twins, across=True, same_bytes=False)).where(measured),
+        copy_of=path.map(partner_of(twins, across=False, same_bytes=True)),
+        looks_like=path.map(partner_of(twins, across=False, same_bytes=False)),
+    )
+
+
+def _sets(
+    census: pd.DataFrame, accepted: Mapping[Key, Sketch], expected_images: Mapping[str, int]
+) -> pd.DataFrame:
+    """Count every data set, with those that only the accepted version has."""
+    rows = []
+    in_all_splits = census.groupby("dataset")["image"].nunique()
+    for (split, dataset), items in census.groupby(["split", "dataset"], sort=True):
+        quarantined = int((items["fault"] == QUARANTINED).sum())
+        fit = int(items["fault"].isna().sum())
+        rows.append(
+            {
+                "split": split,
+                "dataset": dataset,
+                "images": items["image"].nunique(),
+                "all_images": int(in_all_splits[str(dataset)]),
+                "fit": fit,
+                "unfit": len(items) - fit - quarantined,
+                "quarantined": quarantined,
+                "unfit_share": (len(items) - fit - quarantined) / len(items),
+                "quarantined_share": quarantined / len(items),
+                "expected_images": expected_images.get(str(dataset)),
+                "gone": False,
+            }
+        )
+    found = {(row["split"], row["dataset"]) for row in rows}
+    rows += [
+        {"split": split, "dataset": dataset, "images": 0, "gone": True}
+        for split, dataset in sorted(accepted)
+        if (split, dataset) not in found and not dataset.startswith("(")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _drift(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Give one row per set, with the distance of every quantity that drifted and 0 for others."""
+    shift = comparisons["distance"].where(comparisons["drifted"], 0.0)
+    wide = comparisons.assign(shift=shift).pivot(
+        index=["split", "dataset"], columns="quantity", values="shift"
+    )
+    return (
+        wide.reindex(columns=list(QUANTITIES))
+        .reset_index()
+        .astype(dict.fromkeys(QUANTITIES, float))
+    )
+
+
+def _listed(census: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
+    left_out = census[census["fault"] == QUARANTINED]
+    used = {*left_out["image"].dropna(), *left_out["mask"].dropna()}
+    return pd.DataFrame(
+        [(entry.file, entry.reason, entry.file in used) for entry in quarantine.entries.values()],
+        columns=["file", "reason", "applies"],
+    )
+
+
+# --- expectations: The suite: every expectation of the data, by name, in Great Expectations' terms.
 
 ITEMS: dict[str, str] = {
     "images_have_masks": "image_without_mask",
@@ -41,7 +222,7 @@ class Expected:
 
     name: str
     table: str
-    """One of `pasam.validation.tables.KEYS`."""
+    """One of `pasam.validation.expectations.KEYS`."""
     level: Level
     """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
     says: str
@@ -67,7 +248,13 @@ def suite(params: ValidateParams) -> tuple[Expected, ...]:
                gxe.ExpectColumnValuesToNotBeInSet(column="fault", value_set=[kind]))
         for name, kind in ITEMS.items()
     ]  # fmt: skip
-    others = [*_images(params), *_pairs(params), *_sets(params), *_drift(params), *_quarantine()]
+    others = [
+        *_expectations_images(params),
+        *_expectations_pairs(params),
+        *_expectations_sets(params),
+        *_expectations_drift(params),
+        *_quarantine(),
+    ]
     known = [draft.name for draft in others]
     strangers = [name for name in params.warnings if name not in known]
     if strangers:
@@ -104,7 +291,7 @@ class _Draft(NamedTuple):
         return Expected(name=self.name, table=self.table, level=level, says=self.says, check=check)
 
 
-def _images(params: ValidateParams) -> Iterator[_Draft]:
+def _expectations_images(params: ValidateParams) -> Iterator[_Draft]:
     for name, column, says in (
         ("splits_are_disjoint", "trained_on", "No benchmark image is listed for training too"),
         (
@@ -131,7 +318,7 @@ def _images(params: ValidateParams) -> Iterator[_Draft]:
         yield _Draft(name, IMAGES, says, _between(column, limits))
 
 
-def _pairs(params: ValidateParams) -> Iterator[_Draft]:
+def _expectations_pairs(params: ValidateParams) -> Iterator[_Draft]:
     low, high = params.area
     yield _Draft(
         "areas_are_in_range", PAIRS, f"A mask covers {low:.2%} to {high:.2%} of its image",
@@ -143,7 +330,7 @@ def _pairs(params: ValidateParams) -> Iterator[_Draft]:
     )  # fmt: skip
 
 
-def _sets(params: ValidateParams) -> Iterator[_Draft]:
+def _expectations_sets(params: ValidateParams) -> Iterator[_Draft]:
     unfit, listed = params.unreviewed_share, params.quarantined_share
     yield _Draft(
         "few_items_are_unfit", SETS, f"At most {unfit:.2%} of a set's items are unfit",
@@ -170,7 +357,7 @@ def _sets(params: ValidateParams) -> Iterator[_Draft]:
     )  # fmt: skip
 
 
-def _drift(params: ValidateParams) -> Iterator[_Draft]:
+def _expectations_drift(params: ValidateParams) -> Iterator[_Draft]:
     for quantity, words in (
         ("area", "The areas of masks are distributed"),
         ("complexity", "The complexities of outlines are distributed"),
@@ -193,4 +380,115 @@ def _quarantine() -> Iterator[_Draft]:
 def _between(column: str, limits: tuple[float | None, float | None]) -> Expectation:
     return gxe.ExpectColumnValuesToBeBetween(
         column=column, min_value=limits[0], max_value=limits[1]
+    )
+
+
+# --- judge: Running the suite with Great Expectations, and its pages for those who want every
+# number.
+
+_ROW = "row"
+_SITE = "pages"
+
+
+def judge(
+    expected: Sequence[Expected], tables: Mapping[str, pd.DataFrame], docs: Path | None = None
+) -> tuple[Outcome, ...]:
+    """Check every expectation against its table.
+
+    Args:
+        expected: The suite.
+        tables: By the names in `KEYS`.
+        docs: Folder that receives Great Expectations' data docs, replacing what is there; they
+            hold times and random ids, so they are no output to compare. None leaves them out.
+
+    Returns:
+        One outcome per expectation, in the suite's order.
+
+    Raises:
+        DataError: Great Expectations could not compute an expectation.
+    """
+    _silence()
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    if docs is not None:
+        _add_site(context, docs)
+    outcomes: dict[str, Outcome] = {}
+    for name in KEYS:
+        of_table = [one for one in expected if one.table == name]
+        frame = tables[name].reset_index(drop=True)
+        results = _run(context, name, of_table, frame)
+        for one, result in zip(of_table, results, strict=True):
+            outcomes[one.name] = _outcome(one, result, frame)
+    if docs is not None:
+        context.build_data_docs()
+    return tuple(outcomes[one.name] for one in expected)
+
+
+def _silence() -> None:
+    """Keep Great Expectations' remarks on its own workings to itself; failures are exceptions."""
+    logger = logging.getLogger("great_expectations")
+    logger.propagate = False  # its modules set levels of their own
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def _run(context: Any, name: str, expected: Sequence[Expected], frame: pd.DataFrame) -> list[Any]:
+    """Validate one table; results come in the order of the expectations."""
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    suite = context.suites.add(
+        gx.ExpectationSuite(name, expectations=[one.check for one in expected])
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(
+            name=name, data=asset.add_batch_definition_whole_dataframe(name), suite=suite
+        )
+    )
+    result = definition.run(
+        batch_parameters={"dataframe": frame.assign(**{_ROW: frame.index})},
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": [_ROW, *KEYS[name]],
+        },
+    )
+    by_name = {one.expectation_config.meta["name"]: one for one in result.results}
+    return [by_name[one.name] for one in expected]
+
+
+def _outcome(expected: Expected, result: Any, frame: pd.DataFrame) -> Outcome:
+    found = result.result
+    if "element_count" not in found:
+        raise DataError(
+            f"The expectation {expected.name} could not be computed: {result.exception_info}"
+        )
+    rows = sorted({int(index[_ROW]) for index in found.get("unexpected_index_list") or []})
+    offenders = tuple(frame.loc[rows].to_dict("records"))
+    if bool(offenders) == bool(result.success):
+        raise DataError(f"The expectation {expected.name} contradicts itself: {found}")
+    return Outcome(
+        name=expected.name,
+        table=expected.table,
+        level=expected.level,
+        says=expected.says,
+        column=expected.column,
+        checked=int(found["element_count"]),
+        offenders=offenders,
+    )
+
+
+def _add_site(context: Any, docs: Path) -> None:
+    """Let the data docs be written to a folder of ours rather than to a temporary one."""
+    shutil.rmtree(docs, ignore_errors=True)
+    for name in list(context.variables.data_docs_sites):
+        context.delete_data_docs_site(name)
+    context.add_data_docs_site(
+        _SITE,
+        {
+            "class_name": "SiteBuilder",
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(docs.resolve()),
+            },
+        },
     )

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pasam.data.manifest import file_sha256
-from pasam.data.whole_files import write_whole
 from pasam.errors import DataError
+from pasam.files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

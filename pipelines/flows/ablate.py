@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pasam.params_file import DEFAULT_PATH
-from pasam.sizes import use_size
-from pasam.tracking.dvc_lock import LOCK, read_lock
+from pasam.config.params_file import DEFAULT_PATH
+from pasam.config.presets import use_size
+from pasam.registry.snapshot import LOCK, read_lock
 from pipelines.flows.engine import Outcome, task
 from pipelines.flows.reproduce import GROUPS, repro, reproduce
 from pipelines.flows.workspace import STATE, dvc, outputs

@@ -13,8 +13,8 @@ import typer
 
 from pasam.errors import PasamError
 from pipelines.flows.engine import Outcome
-from pipelines.flows.local_server import use_own_settings
 from pipelines.flows.notify import tell
+from pipelines.flows.servers import use_own_settings
 from pipelines.stage_runner import INTERRUPTED, TERMINATED, terminate_like_ctrl_c
 
 LOCAL = "Run it here, without Prefect and any server."
@@ -76,7 +76,7 @@ def _run_here(flow: Callable[..., Outcome], parameters: dict[str, Any]) -> Outco
 
 def _run_with_prefect(flow: Callable[..., Outcome], parameters: dict[str, Any]) -> Outcome:
     use_own_settings()
-    from pipelines.flows import served
+    from pipelines.flows import prefect_flows as served
 
     state = getattr(served, flow.__name__)(**parameters, return_state=True)
     state.result()  # raises what the flow raised

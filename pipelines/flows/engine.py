@@ -1,17 +1,16 @@
-"""The one place where a flow meets Prefect, or does without.
-
-A flow is a plain function and so is a task. Called in a Prefect flow run, a task becomes a task
-run of it; called anywhere else it is called, with the same rule for trying again. So a flow needs
-no server, and Prefect is imported only by `served.py`, which makes Prefect flows of the functions.
-"""
+"""The one place where a flow meets Prefect, or does without."""
 
 from __future__ import annotations
 
+import base64
+import io
 import logging
+import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pasam.errors import TransientError
@@ -19,6 +18,13 @@ from pasam.errors import TransientError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task as PrefectTask
+
+# --- engine: The one place where a flow meets Prefect, or does without.
+#
+# A flow is a plain function and so is a task. Called in a Prefect flow run, a task becomes a task
+# run of it; called anywhere else it is called, with the same rule for trying again. So a flow needs
+# no server, and Prefect is imported only by `served.py`, which makes Prefect flows of the
+# functions.
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,3 +136,58 @@ def say(message: str) -> None:
         get_run_logger().info("%s", message)
     else:
         LOGGER.info("%s", message)
+
+
+# --- artifacts: What a run's page shows besides its log: tables, text, links, pictures; nothing
+# without one.
+
+WIDEST = 1000
+"""Pixels; pictures are part of Prefect's database."""
+
+
+def show_text(key: str, markdown: str, title: str) -> None:
+    """Show Markdown."""
+    if in_flow_run():
+        from prefect.artifacts import create_markdown_artifact
+
+        create_markdown_artifact(markdown, key=slug(key), description=title)
+
+
+def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> None:
+    """Show rows with the same keys as a table."""
+    if in_flow_run() and rows:
+        from prefect.artifacts import create_table_artifact
+
+        create_table_artifact([dict(row) for row in rows], key=slug(key), description=title)
+
+
+def show_link(key: str, address: str, text: str) -> None:
+    """Show a link, and say it where there is no page."""
+    if in_flow_run():
+        from prefect.artifacts import create_link_artifact
+
+        create_link_artifact(address, link_text=text, key=slug(key))
+    say(f"{text}: {address}")
+
+
+def show_picture(key: str, path: Path, title: str) -> None:
+    """Show a picture, small enough for a page; Prefect's own kind would print its content too."""
+    if in_flow_run():
+        show_text(key, f"![{title}]({picture_address(path)})", title)
+
+
+def slug(key: str) -> str:
+    """Bring a key to the letters that Prefect takes: small ones, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+
+
+def picture_address(path: Path) -> str:
+    """Turn a picture into an address that holds it (`data:`), at most `WIDEST` pixels wide."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((WIDEST, 4 * WIDEST))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.flows.artifacts import show_table
-from pipelines.flows.engine import Outcome, task
+from pipelines.flows.engine import Outcome, show_table, task
 from pipelines.flows.notify import tell
 from pipelines.flows.reproduce import repro
 from pipelines.flows.workspace import dvc, results
@@ -32,7 +31,7 @@ def drifted() -> Rows:
 @task("measure the champion", timeout=3 * 3600)
 def champion_on_new() -> str:
     """Measure the champion on today's data, and tell what is new from what it was judged on."""
-    from pasam.registry.watch import watch_champion
+    from pasam.registry.evidence import watch_champion
 
     watched = watch_champion(Path())
     if watched is None:

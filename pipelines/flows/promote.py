@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.flows.artifacts import show_table
-from pipelines.flows.engine import Outcome, flow_run_id, say, task
+from pipelines.flows.engine import Outcome, flow_run_id, say, show_table, task
 from pipelines.flows.notify import tell
 from pipelines.flows.workspace import dvc
 
 if TYPE_CHECKING:
-    from pasam.registry.by_hand import Outcome as Promotion
-    from pasam.registry.verdict import Verdict
+    from pasam.registry.decision import Verdict
+    from pasam.registry.transitions import Outcome as Promotion
 
 
 @task("register, judge, promote", delays=(30, 300), timeout=3 * 3600)
@@ -27,7 +26,7 @@ def consider(allow_local: bool, why: str = "") -> Outcome:
 @task("promote version {version}", delays=(30, 300), timeout=3600)
 def promote_judged(version: str, why: str) -> Outcome:
     """Promote a version that the gate has accepted before."""
-    from pasam.registry.by_hand import promote_version
+    from pasam.registry.transitions import promote_version
 
     return shown(promote_version(Path(), version, why=why))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipelines.flows.artifacts import show_picture, show_text
-from pipelines.flows.engine import Outcome, say, task
+from pipelines.flows.engine import Outcome, say, show_picture, show_text, task
 from pipelines.flows.workspace import dvc, results
 
 GROUPS: Mapping[str, tuple[str, ...]] = {

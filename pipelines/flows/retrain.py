@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.flows import publishing
-from pipelines.flows.artifacts import show_link
-from pipelines.flows.engine import Outcome, flow_run_id, say, task
+from pipelines.flows import workspace as publishing
+from pipelines.flows.engine import Outcome, flow_run_id, say, show_link, task
 from pipelines.flows.promote import announce, consider
 from pipelines.flows.reproduce import fetch, reproduce
 from pipelines.flows.workspace import begin, dvc, finish, is_unfinished
@@ -29,7 +28,7 @@ def share(publish: publishing.Publish, hours: float) -> None:
 @task("record in MLflow", delays=(30, 300), timeout=3600)
 def record() -> None:
     """Record every stage of `dvc.lock` that is not recorded yet."""
-    from pasam.tracking.runs import sync
+    from pasam.registry.runs import sync
 
     found = sync(Path(), flow_run=flow_run_id())
     say(f"Recorded {len(found.new)} stages anew, {len(found.runs)} in all, at {found.address}.")

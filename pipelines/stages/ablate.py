@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from pasam.benchmarks.diagnostics import diagnose
-from pasam.benchmarks.diagnostics_file import write_diagnostics
-from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
-from pasam.benchmarks.scores import write_scores
-from pasam.benchmarks.training_facts import write_facts
-from pasam.benchmarks.witness import Witness
+from pasam.config.models import VariantParams
+from pasam.config.sections import BaseParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.data.manifest import read_manifest
-from pasam.params import BaseParams, EmbedParams, EvaluateParams, TrainParams, VariantParams
+from pasam.evaluation.diagnostics import Witness, diagnose, write_diagnostics
+from pasam.evaluation.model_set import write_facts
+from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
+from pasam.evaluation.scores import write_scores
 from pasam.training.embeddings import open_store
-from pasam.training.variant_training import train_variant
+from pasam.training.fit import train_variant
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
-from pasam.benchmarks.cost import encoder_milliseconds, write_parameters, write_timing
-from pasam.benchmarks.predict import device_of
-from pasam.benchmarks.predictions import write_predictions
-from pasam.benchmarks.run import benchmark_rows, evaluate_oracle, evaluate_segmenter
-from pasam.benchmarks.scores import UNTRAINED, write_scores
+from pasam.config.sections import BaseParams, EvaluateParams
 from pasam.data.manifest import read_manifest
-from pasam.modeling.build import load_base
-from pasam.modeling.segmenter import Segmenter
-from pasam.params import BaseParams, EvaluateParams
+from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
+from pasam.evaluation.protocol import (
+    benchmark_rows,
+    device_of,
+    evaluate_oracle,
+    evaluate_segmenter,
+    write_predictions,
+)
+from pasam.evaluation.scores import UNTRAINED, write_scores
+from pasam.models.build import load_base
+from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
 

@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
+from pasam.config.sections import BaseParams, DataParams, EmbedParams
 from pasam.data.manifest import read_manifest
-from pasam.modeling.build import load_base
-from pasam.params import BaseParams, DataParams, EmbedParams
+from pasam.models.build import load_base
+from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
     benchmark_tasks,
-    file_digest,
     training_tasks,
     write_empty_store,
     write_store,

@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
-from pasam.benchmarks.cost import encoder_milliseconds, write_parameters, write_timing
-from pasam.benchmarks.diagnostics import diagnose
-from pasam.benchmarks.diagnostics_file import write_diagnostics
-from pasam.benchmarks.inner_maps import InnerMaps
-from pasam.benchmarks.predict import device_of
-from pasam.benchmarks.predictions import with_maps, write_predictions
-from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
-from pasam.benchmarks.scores import write_scores
-from pasam.benchmarks.witness import Witness
+from pasam.config.models import VariantParams
+from pasam.config.sections import BaseParams, EvaluateParams
 from pasam.data.manifest import read_manifest
-from pasam.modeling.adapter_weights import build_trainable, load_adapter
-from pasam.modeling.build import load_base
-from pasam.params import BaseParams, EvaluateParams, VariantParams
-from pasam.training.embeddings import file_digest, open_store
+from pasam.evaluation.diagnostics import InnerMaps, Witness, diagnose, write_diagnostics
+from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
+from pasam.evaluation.protocol import (
+    benchmark_rows,
+    device_of,
+    evaluate_segmenter,
+    with_maps,
+    write_predictions,
+)
+from pasam.evaluation.scores import write_scores
+from pasam.models.adapter_weights import build_trainable, load_adapter
+from pasam.models.build import load_base
+from pasam.models.checkpoint import file_digest
+from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
 
 

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from pasam.benchmark_params import InstancesParams
-from pasam.benchmarks.instance_precision import average_precisions
-from pasam.benchmarks.instance_rows import read_instances, write_instances, write_precisions
-from pasam.benchmarks.instances import instance_sets, segment_instances
-from pasam.benchmarks.lineup import load_lineup
-from pasam.benchmarks.predict import device_of
-from pasam.params import BaseParams, EvaluateParams, ModelsParams
+from pasam.config.sections import BaseParams, EvaluateParams, InstancesParams, ModelsParams
+from pasam.evaluation.instances import (
+    average_precisions,
+    instance_sets,
+    read_instances,
+    segment_instances,
+    write_instances,
+    write_precisions,
+)
+from pasam.evaluation.model_set import load_lineup
+from pasam.evaluation.protocol import device_of
 from pipelines.stage_runner import run
 
 

@@ -3,12 +3,11 @@
 import logging
 from pathlib import Path
 
-from pasam.data.census import fit_rows, write_census
-from pasam.data.manifest import manifest_frame, write_manifest
-from pasam.data.prepare import take_census
+from pasam.config.sections import DataParams
+from pasam.data.fetch import public_pairs
+from pasam.data.manifest import fit_rows, manifest_frame, write_census, write_manifest
+from pasam.data.preparation import take_census
 from pasam.data.quarantine import read_quarantine
-from pasam.intake.public_pairs import public_pairs
-from pasam.params import DataParams
 from pipelines.stage_runner import run
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pasam.benchmark_params import InstancesParams
+from pasam.config.sections import DataParams, InstancesParams
 from pasam.data.instance_sets import draw_instance_sets
-from pasam.params import DataParams
 from pipelines.stage_runner import run
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 
+from pasam.config.sections import DataParams, PretrainParams
 from pasam.data.manifest import read_manifest
-from pasam.modeling.build import build_base
-from pasam.modeling.checkpoint import load_strictly, read_weights, write_weights
-from pasam.params import DataParams, PretrainParams
-from pasam.training.pool import draw_pool, read_pool
+from pasam.models.build import build_base
+from pasam.models.checkpoint import load_strictly, read_weights, write_weights
 from pasam.training.pretrain import pretrain as fit
-from pasam.training.resume import Checkpointer, state_key
-from pasam.training.sink import JsonlSink
+from pasam.training.promptable_batches import draw_pool, read_pool
+from pasam.training.resume import Checkpointer, JsonlSink, state_key
 from pipelines.stage_runner import run
 
 

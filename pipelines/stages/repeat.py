@@ -3,21 +3,21 @@
 import dataclasses
 from pathlib import Path
 
-from pasam.benchmarks.run import benchmark_rows, evaluate_segmenter
-from pasam.benchmarks.scores import write_scores
-from pasam.data.manifest import read_manifest
-from pasam.errors import ParamsError
-from pasam.params import (
+from pasam.config.models import VariantParams
+from pasam.config.sections import (
     BaseParams,
     EmbedParams,
     EvaluateParams,
     RepeatsParams,
     TrainParams,
-    VariantParams,
 )
+from pasam.data.manifest import read_manifest
+from pasam.errors import ParamsError
+from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
+from pasam.evaluation.scores import write_scores
 from pasam.training.embeddings import open_store
-from pasam.training.sink import write_rows
-from pasam.training.variant_training import train_variant
+from pasam.training.fit import train_variant
+from pasam.training.resume import write_rows
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 

@@ -6,15 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pasam.benchmarks.diagnostics_file import read_diagnostics
-from pasam.benchmarks.instance_rows import read_instances, read_precisions
-from pasam.benchmarks.predictions import read_prediction
-from pasam.benchmarks.published import published_for, repeats_protocol
-from pasam.benchmarks.published_instances import published_instances
-from pasam.benchmarks.scores import clean_box_rows, read_scores
-from pasam.data.images import FOREGROUND, read_image, read_mask
-from pasam.data.manifest import read_manifest
-from pasam.params import (
+from pasam.config.sections import (
     AblationsParams,
     BaseParams,
     DataParams,
@@ -25,10 +17,17 @@ from pasam.params import (
     ReportParams,
     TrainParams,
 )
-from pasam.reporting.charts import read_history
+from pasam.data.manifest import read_manifest
+from pasam.evaluation.diagnostics import read_diagnostics
+from pasam.evaluation.instances import read_instances, read_precisions
+from pasam.evaluation.protocol import read_prediction
+from pasam.evaluation.published import published_for, published_instances, repeats_protocol
+from pasam.evaluation.scores import clean_box_rows, read_scores
+from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.reporting.figures import read_history
 from pasam.reporting.publish import publish
 from pasam.reporting.results import Results
-from pasam.reporting.setting import setting
+from pasam.reporting.wording import setting
 from pipelines.stage_runner import run
 
 

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pasam.benchmark_params import RobustnessParams
-from pasam.benchmarks.lineup import load_lineup
-from pasam.benchmarks.predict import device_of
-from pasam.benchmarks.robustness import evaluate_robustness, evenly
-from pasam.benchmarks.run import benchmark_rows
-from pasam.benchmarks.scores import write_scores
+from pasam.config.sections import BaseParams, EvaluateParams, ModelsParams, RobustnessParams
 from pasam.data.manifest import read_manifest
-from pasam.params import BaseParams, EvaluateParams, ModelsParams
+from pasam.evaluation.conditions import evaluate_robustness, evenly
+from pasam.evaluation.model_set import load_lineup
+from pasam.evaluation.protocol import benchmark_rows, device_of
+from pasam.evaluation.scores import write_scores
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
 

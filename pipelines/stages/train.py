@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pasam.modeling.adapter_weights import reload_parity, write_adapter
-from pasam.params import BaseParams, EmbedParams, TrainParams, VariantParams
-from pasam.tracking.live_curves import live_curves
-from pasam.training.variant_training import train_variant
+from pasam.config.models import VariantParams
+from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.models.adapter_weights import reload_parity, write_adapter
+from pasam.registry.live_curves import live_curves
+from pasam.training.fit import train_variant
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-from pasam.catalogue.catalogue_file import read_catalogue
-from pasam.data.census import read_census
-from pasam.data.manifest import file_sha256
+from pasam.config.sections import ValidateParams
+from pasam.data.catalogue import read_catalogue
+from pasam.data.manifest import file_sha256, read_census
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
-from pasam.validate_params import ValidateParams
-from pasam.validation.accepted import read_accepted
-from pasam.validation.conclusion import conclude, refusal
-from pasam.validation.expectations import suite
-from pasam.validation.findings import collect, write_findings
-from pasam.validation.judge import judge
+from pasam.validation.conclusion import collect, conclude, refusal, write_findings
+from pasam.validation.drift import read_accepted
+from pasam.validation.expectations import judge, make_tables, suite
 from pasam.validation.page import write_page
-from pasam.validation.tables import make_tables
 from pasam.validation.verdict import write_verdict
 from pipelines.stage_runner import run
 

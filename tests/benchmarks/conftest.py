@@ -5,11 +5,11 @@ import pytest
 import torch
 from variants import hq_sam, pa_sam
 
-from pasam.benchmarks.lineup import Contender, Lineup
-from pasam.data.images import write_png
 from pasam.data.manifest import describe_pair, manifest_frame
-from pasam.modeling.build import build_decoder, build_tiny
-from pasam.modeling.segmenter import Segmenter
+from pasam.evaluation.model_set import Contender, Lineup
+from pasam.masks.images import write_png
+from pasam.models.build import build_decoder, build_tiny
+from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
 PA = pa_sam(mining_points=2)

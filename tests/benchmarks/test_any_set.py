@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from inference_models import make_predictor, picture
 
-from pasam.benchmarks.any_set import box_in_input, score_set
-from pasam.benchmarks.run import evaluate_segmenter
-from pasam.data.images import write_png
 from pasam.data.manifest import describe_pair, manifest_frame
 from pasam.errors import DataError
-from pasam.inference.placement import Placement
+from pasam.evaluation.any_set import box_in_input, score_set
+from pasam.evaluation.protocol import evaluate_segmenter
+from pasam.inference.image_transform import Placement
+from pasam.masks.images import write_png
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
 SIZES = [(64, 64), (50, 90), (96, 48)]

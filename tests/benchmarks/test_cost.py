@@ -2,14 +2,14 @@
 
 import json
 
-from pasam.benchmarks.cost import (
+from pasam.evaluation.model_set import (
     encoder_milliseconds,
     parameters,
     peak_memory_mib,
     write_parameters,
     write_timing,
 )
-from pasam.modeling.adapter_weights import freeze_decoder
+from pasam.models.adapter_weights import freeze_decoder
 
 
 def count(module):

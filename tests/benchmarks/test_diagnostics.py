@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from pasam.benchmarks.diagnostics import diagnose
-from pasam.benchmarks.diagnostics_file import KEYS, MEASURES
 from pasam.errors import DataError
+from pasam.evaluation.diagnostics import KEYS, MEASURES, diagnose
 from pasam.training.embeddings import Store
 
 

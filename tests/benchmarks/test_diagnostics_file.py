@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.diagnostics_file import KEYS, MEASURES, read_diagnostics, write_diagnostics
 from pasam.errors import DataError
+from pasam.evaluation.diagnostics import KEYS, MEASURES, read_diagnostics, write_diagnostics
 
 
 def row(name, model="pa_sam", **measures):

@@ -6,9 +6,9 @@ import torch
 from small_world import small_base
 from variants import hq_sam, pa_sam
 
-from pasam.benchmarks.inner_maps import InnerMaps
-from pasam.modeling.build import build_decoder
-from pasam.modeling.segmenter import Prompts, Segmenter
+from pasam.evaluation.diagnostics import InnerMaps
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Prompts, Segmenter
 
 SIDE, GRID, BOXES = 64, 8, 2
 

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.instance_precision import average_precisions, results_of
-from pasam.benchmarks.instance_rows import write_precisions
-from pasam.benchmarks.instances import InstanceSet
-from pasam.data.instance_annotations import AnnotatedImage, Annotations
-from pasam.metrics.average_precision import average_precision
-from pasam.metrics.run_lengths import area, encode
+from pasam.data.coco import AnnotatedImage, Annotations
+from pasam.evaluation.average_precision import average_precision
+from pasam.evaluation.instances import InstanceSet, average_precisions, results_of, write_precisions
+from pasam.masks.run_lengths import area, encode
 
 SHARE = 0.02
 SIZE = (60, 80)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pasam.benchmarks.instance_rows import (
+from pasam.errors import DataError
+from pasam.evaluation.instances import (
     INSTANCES,
     PRECISIONS,
     read_instances,
@@ -10,7 +11,6 @@ from pasam.benchmarks.instance_rows import (
     write_instances,
     write_precisions,
 )
-from pasam.errors import DataError
 
 INSTANCE = {
     "model": "sam", "seed": 0, "benchmark": "coco_like", "set": "coco_like", "image_id": 1,

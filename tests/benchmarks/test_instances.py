@@ -6,18 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.benchmark_params import (
+from pasam.config.sections import (
     CocoParams,
     GeneratedInstancesParams,
     InstancesParams,
     SeginwParams,
 )
-from pasam.benchmarks.instance_rows import write_instances
-from pasam.benchmarks.instances import input_box, instance_sets, segment_instances
-from pasam.data.images import write_png
 from pasam.errors import DataError
-from pasam.inference.placement import Placement
-from pasam.metrics.run_lengths import area, decode, encode
+from pasam.evaluation.instances import input_box, instance_sets, segment_instances, write_instances
+from pasam.inference.image_transform import Placement
+from pasam.masks.images import write_png
+from pasam.masks.run_lengths import area, decode, encode
 
 SIZES = [(60, 80), (90, 50)]
 

@@ -5,18 +5,18 @@ import torch
 import yaml
 from small_world import small_base
 
-import pasam.modeling.build
-from pasam.benchmarks.lineup import load_lineup
+import pasam.models.build
+from pasam.config.params_file import load_models
+from pasam.config.sections import BaseParams
 from pasam.errors import CheckpointError
-from pasam.params import BaseParams
-from pasam.params_file import load_models
+from pasam.evaluation.model_set import load_lineup
 
 MODELS = ("hq_sam", "pa_sam")
 
 
 @pytest.fixture
 def load(world, monkeypatch):
-    monkeypatch.setattr(pasam.modeling.build, "build_base", small_base)
+    monkeypatch.setattr(pasam.models.build, "build_base", small_base)
     content = yaml.safe_load(world.path("params.yaml").read_text())
     checkpoint = world.path(content["base"]["checkpoint"])
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.benchmarks.oracle import oracle_mask
 from pasam.errors import ShapeError
+from pasam.evaluation.protocol import oracle_mask
 
 
 def disk(height: int, width: int) -> np.ndarray:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pasam.benchmarks.predict import (
+from pasam.errors import ParamsError
+from pasam.evaluation.protocol import (
     at_original_size,
     batches,
     device_of,
@@ -14,7 +15,6 @@ from pasam.benchmarks.predict import (
     point_prompts,
     predict,
 )
-from pasam.errors import ParamsError
 from pasam.training.samples import box_prompts
 
 BOXES = [np.array(box, np.float32) for box in ([4, 4, 40, 50], [10, 20, 60, 60], [0, 0, 9, 9])]

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pasam.benchmarks.predictions import (
+from pasam.errors import DataError
+from pasam.evaluation.protocol import (
     EXTRAS,
     Predicted,
     read_prediction,
     with_maps,
     write_predictions,
 )
-from pasam.errors import DataError
 
 SIDES = st.integers(1, 19)
 MASKS = st.tuples(SIDES, SIDES).flatmap(lambda shape: hnp.arrays(np.bool_, shape))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.benchmarks.published import (
+from pasam.evaluation.published import (
     BENCHMARKS,
     MEAN,
     PUBLIC_SETS,

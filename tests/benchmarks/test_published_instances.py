@@ -2,7 +2,7 @@
 
 import yaml
 
-from pasam.benchmarks.published_instances import COCO, SEGINW, published_instances
+from pasam.evaluation.published import COCO, SEGINW, published_instances
 
 
 def test_every_number_has_its_source_and_its_base_and_is_there_once():

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.benchmark_params import RobustnessParams
-from pasam.benchmarks.robustness import evaluate_robustness, evenly
-from pasam.benchmarks.run import evaluate_segmenter
-from pasam.benchmarks.scores import ORDER, write_scores
-from pasam.data.prompts import tight_box
+from pasam.config.sections import RobustnessParams
+from pasam.evaluation.conditions import evaluate_robustness, evenly
+from pasam.evaluation.protocol import evaluate_segmenter
+from pasam.evaluation.scores import ORDER, write_scores
+from pasam.masks.prompts import tight_box
 
 PARAMS = RobustnessParams(
     images=4, seed=1, jitter=(0.2, 0.4), points=(1, 3), blur=(0.01,), noise=(20.0, 60.0), jpeg=(10,)

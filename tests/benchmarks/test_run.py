@@ -8,12 +8,12 @@ import pytest
 import torch
 from variants import pa_sam
 
-from pasam.benchmarks.run import benchmark_rows, evaluate_oracle, evaluate_segmenter
-from pasam.data.images import read_mask
-from pasam.data.prompts import tight_box
 from pasam.errors import DataError
-from pasam.modeling.build import build_decoder
-from pasam.modeling.segmenter import Segmenter
+from pasam.evaluation.protocol import benchmark_rows, evaluate_oracle, evaluate_segmenter
+from pasam.masks.images import read_mask
+from pasam.masks.prompts import tight_box
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Segmenter
 
 SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
 SHARE = 0.02

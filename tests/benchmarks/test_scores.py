@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.scores import SCHEMA, clean_box_rows, read_scores, score_mask, write_scores
 from pasam.errors import DataError, ShapeError
+from pasam.evaluation.scores import SCHEMA, clean_box_rows, read_scores, score_mask, write_scores
 
 ROW = {
     "model": "sam",

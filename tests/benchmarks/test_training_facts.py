@@ -7,9 +7,8 @@ import torch
 from small_world import small_base
 from variants import pa_sam
 
-from pasam.benchmarks.training_facts import training_facts, write_facts
-from pasam.modeling.adapter_weights import build_trainable
-from pasam.modeling.freezing import digest, frozen_tensors
+from pasam.evaluation.model_set import training_facts, write_facts
+from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
 
 
 def build(**changes):

@@ -6,9 +6,9 @@ import torch
 from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
-from pasam.benchmarks.witness import Witness, judge_maps
-from pasam.modeling.build import build_decoder
-from pasam.modeling.segmenter import Prompts, Segmenter
+from pasam.evaluation.diagnostics import Witness, judge_maps
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Prompts, Segmenter
 
 SIDE, GRID, BOXES = 64, 8, 3
 

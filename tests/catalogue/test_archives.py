@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from pasam.catalogue import archives
-from pasam.catalogue.archives import draft_of, extract, unpack
+from pasam.data import archives
+from pasam.data.archives import draft_of, extract, unpack
 from pasam.errors import DataError
 
 GOOD = {"set/im/0.jpg": b"image", "set/gt/0.png": b"mask"}

@@ -7,8 +7,8 @@ import copy
 import pytest
 import yaml
 
-from pasam.catalogue.catalogue_file import read_catalogue
-from pasam.data.prepare import BENCHMARKS, TRAINING_SET
+from pasam.data.catalogue import read_catalogue
+from pasam.data.preparation import BENCHMARKS, TRAINING_SET
 from pasam.errors import DataError
 
 CATALOGUE = read_catalogue()

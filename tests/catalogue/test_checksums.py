@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasam.catalogue.checksums import expected_sha256, is_whole, read_lock, write_lock
-from pasam.catalogue.entries import Archive
+from pasam.data.catalogue import Archive, expected_sha256, is_whole, read_lock, write_lock
 from pasam.errors import DataError
 
 

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from pasam.catalogue.download import download, file_sha256, is_on_the_web
+from pasam.data.download import download, file_sha256, is_on_the_web
 from pasam.errors import DataError, TransientError
 
 CONTENT = bytes(range(256)) * 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasam.catalogue.entries import Archive, Catalogue, Entry, Layout
+from pasam.data.catalogue import Archive, Catalogue, Entry, Layout
 from pasam.errors import DataError
 
 IMAGES = Archive(name="images.zip", address="http://a/b", sha256=None, size=5, folder="val")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from pasam.catalogue.catalogue_file import read_catalogue
-from pasam.catalogue.fetch import fetch
+from pasam.data.catalogue import read_catalogue
+from pasam.data.fetch import fetch
 from pasam.errors import DataError, TransientError
 
 CATALOGUE = read_catalogue()

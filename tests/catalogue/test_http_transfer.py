@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasam.catalogue.http_transfer import ATTEMPTS, HttpTransfer
+from pasam.data.download import ATTEMPTS, HttpTransfer
 from pasam.errors import DataError, TransientError
 
 CONTENT = bytes(range(256)) * 4000

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pasam.catalogue.entries import Archive, Entry, Layout
-from pasam.catalogue.installed import MARKER, count_images, install, installed_digests
+from pasam.data.archives import MARKER, count_images, install, installed_digests
+from pasam.data.catalogue import Archive, Entry, Layout
 from pasam.errors import DataError
 
 DIGESTS = {"set.zip": "a" * 64, "weights.pth": "b" * 64}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.catalogue.member_names import Places
+from pasam.data.archives import Places
 from pasam.errors import DataError
 
 

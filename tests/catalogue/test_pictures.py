@@ -2,9 +2,8 @@
 
 import pytest
 
-from pasam.catalogue.catalogue_file import read_catalogue
-from pasam.catalogue.fetch import fetch
-from pasam.catalogue.pictures import fetched_pictures, missing_sets
+from pasam.data.catalogue import read_catalogue
+from pasam.data.fetch import fetch, fetched_pictures, missing_sets
 from pasam.errors import DataError
 
 CATALOGUE = read_catalogue()

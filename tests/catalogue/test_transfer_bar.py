@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pasam.catalogue.transfer_bar import transfer_bar
+from pasam.data.download import transfer_bar
 
 
 @pytest.mark.parametrize("terminal", [True, False])

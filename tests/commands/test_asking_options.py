@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pasam.commands.asking_options import chosen_asking
+from pasam.cli.predict import chosen_asking
 from pasam.errors import PromptError
-from pasam.inference.asking import AskedEverything, AskedPrompts
+from pasam.inference.prompting import AskedEverything, AskedPrompts
 
 NOTHING = {
     "box": None,

@@ -7,8 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.modeling.checkpoint_kind import recognise
+from pasam.cli.app import app
+from pasam.models.adapter_weights import recognise
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.params_file import read_params
+from pasam.cli.app import app
+from pasam.config.params_file import read_params
 
 WEIGHTS = b"weights"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.data.images import write_png
+from pasam.cli.app import app
+from pasam.masks.images import write_png
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.data.census import census_frame, write_census
-from pasam.data.checking import collect_own
-from pasam.data.images import write_png
+from pasam.cli.app import app
+from pasam.data.manifest import census_frame, write_census
+from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine, read_quarantine
-from pasam.validation.accepted import read_accepted
+from pasam.masks.images import write_png
+from pasam.validation.drift import read_accepted
 
 MASK = "data/own/train/cats/gt/b.png"
 

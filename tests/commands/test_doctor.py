@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
+from pasam.cli.app import app
 
 
 @pytest.fixture

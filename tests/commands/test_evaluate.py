@@ -9,11 +9,11 @@ import pytest
 from inference_models import picture
 from typer.testing import CliRunner
 
-from pasam.benchmarks.any_set import score_set
-from pasam.cli import app
-from pasam.commands.model_option import named_model
-from pasam.data.images import write_png
+from pasam.cli.app import app
+from pasam.cli.model_option import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
+from pasam.evaluation.any_set import score_set
+from pasam.masks.images import write_png
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
+from pasam.cli.app import app
 from pasam.inference import onnx_export
 from pasam.inference.onnx_export import Parity
 

@@ -6,10 +6,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.commands.model_option import REGISTERED, chosen_resize, complete_model, named_model
+from pasam.cli.app import app
+from pasam.cli.model_option import REGISTERED, chosen_resize, complete_model, named_model
+from pasam.config.params_file import read_params
 from pasam.errors import ParamsError
-from pasam.params_file import read_params
 
 
 def test_a_trained_model_is_found_where_the_pipeline_leaves_it(model_project):

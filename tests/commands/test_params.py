@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.commands.params import complete_size
-from pasam.sizes import known_sizes
+from pasam.cli.app import app
+from pasam.cli.params import complete_size
+from pasam.config.presets import known_sizes
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from inference_models import picture
 from PIL import Image
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.commands.model_option import named_model
-from pasam.metrics.run_lengths import decode
+from pasam.cli.app import app
+from pasam.cli.model_option import named_model
+from pasam.masks.run_lengths import decode
 
 BOX = "12,8,70,50"
 

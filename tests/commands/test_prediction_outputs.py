@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pasam.commands.prediction_outputs import FORMATS, PredictionOutputs
+from pasam.cli.predict import FORMATS, PredictionOutputs
 from pasam.errors import ParamsError
-from pasam.inference.found_masks import FoundMask
+from pasam.inference.mask_record import FoundMask
 
 IMAGE = np.full((8, 10, 3), 90, np.uint8)
 MASK = np.zeros((8, 10), bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasam.commands.prompt_options import typed_prompts
+from pasam.cli.predict import typed_prompts
 from pasam.errors import PromptError
 
 

@@ -8,10 +8,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
+from pasam.cli.app import app
 from pasam.registry import promotion
-from pasam.registry.by_hand import Outcome
-from pasam.registry.verdict import REJECT, Check, Verdict
+from pasam.registry.decision import REJECT, Check, Verdict
+from pasam.registry.transitions import Outcome
 from pasam.registry.versions import Version
 
 COMMANDS = (

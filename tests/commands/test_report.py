@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from pasam.cli import app
+from pasam.cli.app import app
 
 
 def test_the_report_is_table_1_and_the_figures_paths(in_empty_folder):

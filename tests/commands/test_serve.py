@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import app
-from pasam.commands.serve import offered_models
+from pasam.cli.app import app
+from pasam.cli.serve import offered_models
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def pasam(model_project):
 @pytest.fixture
 def served(monkeypatch):
     """What would be served, and how."""
-    import pasam.serving.server
+    import pasam.serving.app
 
     seen = {}
 
@@ -26,7 +26,7 @@ def served(monkeypatch):
         seen.update(service=app.state.service, host=taken.getsockname()[0])
         when_ready()
 
-    monkeypatch.setattr(pasam.serving.server, "run_server", run_server)
+    monkeypatch.setattr(pasam.serving.app, "run_server", run_server)
     return seen
 
 

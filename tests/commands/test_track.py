@@ -7,7 +7,7 @@ import json
 from tracked_world import KEPT
 from typer.testing import CliRunner
 
-from pasam.cli import app
+from pasam.cli.app import app
 
 
 def pasam(*arguments):

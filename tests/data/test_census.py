@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pasam.data.census import (
-    COLUMNS,
+from pasam.data.manifest import (
+    CENSUS_COLUMNS,
+    Fault,
     census_frame,
     fit_rows,
     measure_image,
@@ -17,7 +18,6 @@ from pasam.data.census import (
     unfit_row,
     write_census,
 )
-from pasam.data.faults import Fault
 from pasam.errors import DataError
 
 RNG = np.random.default_rng(3)
@@ -90,7 +90,7 @@ def test_soft_pixels_are_neither_black_nor_white():
 def test_the_census_survives_its_file_whatever_the_order_of_its_rows(tmp_path):
     rows = [unfit_row(fault("empty_mask", f"gt/a_{part}.png")) for part in range(3)]
     rows.append(unfit_row(fault("image_without_mask", None)))
-    fit = dict.fromkeys(COLUMNS, 1) | {"fault": None, "message": None, "split": "val"}
+    fit = dict.fromkeys(CENSUS_COLUMNS, 1) | {"fault": None, "message": None, "split": "val"}
     fit |= dict.fromkeys(("id", "dataset", "image", "mask", "image_sha256"), "x")
     fit |= dict.fromkeys(("mask_sha256", "phash", "dhash"), "0")
     rows.append(fit)
@@ -98,7 +98,7 @@ def test_the_census_survives_its_file_whatever_the_order_of_its_rows(tmp_path):
         write_census(census_frame(order), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     census = read_census(tmp_path / "a")
-    assert tuple(census.columns) == COLUMNS
+    assert tuple(census.columns) == CENSUS_COLUMNS
     assert len(census) == 5
     assert fit_rows(census)["id"].tolist() == ["x"]
     assert census["id"].tolist()[:4] == ["cats/a_0", "cats/a_1", "cats/a_2", "cats/a"]

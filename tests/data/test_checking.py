@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pasam.data.checking import collect_own
-from pasam.data.images import write_png
+from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
+from pasam.masks.images import write_png
 
 NONE = Quarantine()
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pasam.data.coarsening import coarsen
+from pasam.training.promptable_batches import coarsen
 
 SIDE = 256
 

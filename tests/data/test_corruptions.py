@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.data.corruptions import Corruption, corrupt, corruptions
+from pasam.evaluation.conditions import Corruption, corrupt, corruptions
 
 AMOUNTS = {"blur": [0.004, 0.008, 0.016], "noise": [10, 25, 50], "jpeg": [40, 20, 8]}
 ALL = corruptions(AMOUNTS)

@@ -5,8 +5,13 @@ import math
 
 import pytest
 
-from pasam.data.detections import Detection, best_of_each_image, read_detections
-from pasam.data.instance_annotations import AnnotatedImage, Annotations
+from pasam.data.coco import (
+    AnnotatedImage,
+    Annotations,
+    Detection,
+    best_of_each_image,
+    read_detections,
+)
 from pasam.errors import DataError
 
 ANNOTATIONS = Annotations(

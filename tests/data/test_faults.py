@@ -1,6 +1,6 @@
 """Every fault has a name and a meaning."""
 
-from pasam.data.faults import KINDS, OF_IMAGE, OF_TABLE, QUARANTINED
+from pasam.data.manifest import KINDS, OF_IMAGE, OF_TABLE, QUARANTINED
 
 
 def test_every_kind_is_explained():

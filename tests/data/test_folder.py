@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.folder import (
-    Pair,
-    count_pairs,
-    find_pairs,
-    pairs_of_pictures,
-    registered_sets,
-)
+from pasam.data.folder import Pair, count_pairs, find_pairs, pairs_of_pictures, registered_sets
 from pasam.errors import DataError
 
 HEADER = "split,dataset,image,mask,licence\n"

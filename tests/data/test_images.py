@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pasam.data.images import read_image, read_mask, write_png
 from pasam.errors import DataError
+from pasam.masks.images import read_image, read_mask, write_png
 
 DOT = np.zeros((6, 7), np.uint8)
 DOT[2:4, 3:5] = 1

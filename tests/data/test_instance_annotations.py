@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pasam.data.instance_annotations import AnnotatedImage, read_annotations
+from pasam.data.coco import AnnotatedImage, read_annotations
 from pasam.errors import DataError
 
 CONTENT = {

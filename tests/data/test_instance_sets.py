@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from pasam.benchmark_params import GeneratedInstancesParams
-from pasam.data.detections import read_detections
-from pasam.data.images import read_image
-from pasam.data.instance_annotations import read_annotations
+from pasam.config.sections import GeneratedInstancesParams
+from pasam.data.coco import read_annotations, read_detections
 from pasam.data.instance_sets import SMALL_SETS, draw_instance_sets
-from pasam.data.synthetic.group import KINDS
+from pasam.masks.images import read_image
+from pasam.synthetic.scene import KINDS
 
 PARAMS = GeneratedInstancesParams(coco_images=2, seginw_images=1)
 

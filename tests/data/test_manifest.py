@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.data.images import write_png
 from pasam.data.manifest import (
     COLUMNS,
     complexity,
@@ -25,6 +24,7 @@ from pasam.data.manifest import (
     write_manifest,
 )
 from pasam.errors import DataError
+from pasam.masks.images import write_png
 
 LABEL = np.zeros((4, 5), np.uint8)
 LABEL[:2] = 255

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.census import COLUMNS, measure_image, soft_share, stored_form
-from pasam.data.images import read_image, read_mask, write_png
-from pasam.data.manifest import complexity
-from pasam.data.prepare import (
+from pasam.config.sections import DataParams, GeneratedParams
+from pasam.data.manifest import CENSUS_COLUMNS, complexity, measure_image, soft_share, stored_form
+from pasam.data.preparation import (
     BENCHMARKS,
     PRETRAINING_SET,
     TRAINING_SET,
@@ -23,7 +22,7 @@ from pasam.data.prepare import (
 )
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
-from pasam.params import DataParams, GeneratedParams
+from pasam.masks.images import read_image, read_mask, write_png
 
 SETS = [TRAINING_SET, *BENCHMARKS, PRETRAINING_SET]
 
@@ -107,7 +106,7 @@ def test_what_is_drawn_is_measured_as_its_files_would_be(tmp_path):
     image = Path(row["image"])
     assert row.items() >= (measure_image(read_image(image)) | stored_form(image)).items()
     assert row["soft"] == soft_share(read_mask(Path(row["mask"])))
-    assert set(row) == set(COLUMNS)
+    assert set(row) == set(CENSUS_COLUMNS)
 
 
 def test_the_census_joins_own_and_generated_pairs_fit_and_unfit(tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from pasam.data.prompts import (
+from pasam.errors import DataError
+from pasam.masks.prompts import (
     Prompt,
     collate_prompts,
     foreground_points,
@@ -19,7 +20,6 @@ from pasam.data.prompts import (
     sample_prompt,
     tight_box,
 )
-from pasam.errors import DataError
 
 SQUARE = np.zeros((64, 64), np.uint8)
 SQUARE[10:31, 20:51] = 255

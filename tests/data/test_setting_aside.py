@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.census import census_frame, unfit_row
-from pasam.data.faults import Fault
-from pasam.data.quarantine import Quarantine
-from pasam.data.setting_aside import set_aside, unfit_files
+from pasam.data.manifest import Fault, census_frame, unfit_row
+from pasam.data.quarantine import Quarantine, set_aside, unfit_files
 from pasam.errors import DataError
 
 

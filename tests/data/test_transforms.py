@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from pasam.data.transforms import augment, squash, squash_mask
 from pasam.errors import ShapeError
+from pasam.masks.transforms import augment, squash, squash_mask
 
 
 class Scripted(np.random.Generator):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.weak_prompts import first_points, loose_box
 from pasam.errors import DataError
+from pasam.evaluation.conditions import first_points, loose_box
 
 BOX = np.array([100, 120, 139, 199], np.float32)
 SIDE = 512

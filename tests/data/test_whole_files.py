@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from pasam.data.whole_files import write_parquet, write_whole
+from pasam.files import write_parquet, write_whole
 
 
 def test_text_and_bytes_arrive_in_a_new_folder(tmp_path):

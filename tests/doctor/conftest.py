@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.doctor.inputs import Places
+from pasam.cli.requirements import Places
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pasam.doctor.check import gigabytes
+from pasam.cli.requirements import gigabytes
 
 
 @pytest.mark.parametrize(

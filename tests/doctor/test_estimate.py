@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from pasam.doctor.estimate import (
+from pasam.cli.requirements import (
     SHAPES,
     fitting_batch,
     generated_bytes,
@@ -13,7 +13,7 @@ from pasam.doctor.estimate import (
     store_bytes,
     training_memory,
 )
-from pasam.params import EmbedParams, GeneratedParams, TrainParams
+from pasam.config.sections import EmbedParams, GeneratedParams, TrainParams
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def paper(root):
 
 @pytest.mark.parametrize("size", ["vit_tiny", "vit_b"])
 def test_the_shapes_are_those_of_the_models(size):
-    from pasam.modeling.build import build_base, count_parameters
+    from pasam.models.build import build_base, count_parameters
 
     base, shape = build_base(size), SHAPES[size]
     assert count_parameters(base)[0] == shape.parameters
@@ -34,7 +34,7 @@ def test_the_shapes_are_those_of_the_models(size):
 
 
 def test_the_official_sizes_differ_in_width_only():
-    from pasam.modeling.build import OFFICIAL_WIDTHS
+    from pasam.models.build import OFFICIAL_WIDTHS
 
     widths = {size: shape.early_dim for size, shape in SHAPES.items() if size != "vit_tiny"}
     assert widths == OFFICIAL_WIDTHS

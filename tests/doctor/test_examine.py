@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pasam.doctor import machine
-from pasam.doctor.check import Check
-from pasam.doctor.examine import Diagnosis, examine
+from pasam.cli import doctor as machine
+from pasam.cli.doctor import Diagnosis, examine
+from pasam.cli.requirements import Check
 from pasam.errors import ParamsError
 
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pasam.data.images import write_png
-from pasam.doctor.inputs import check_base, check_data, check_purpose
-from pasam.params import BaseParams, DataParams, EvaluateParams, GeneratedParams
+from pasam.cli.requirements import check_base, check_data, check_purpose
+from pasam.config.sections import BaseParams, DataParams, EvaluateParams, GeneratedParams
+from pasam.masks.images import write_png
 
 NONE = GeneratedParams(train_images=0, benchmark_images=0, side=64, seed=0)
 SOME = GeneratedParams(train_images=5, benchmark_images=3, side=64, seed=0)

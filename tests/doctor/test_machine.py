@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pasam.doctor.estimate import training_memory
-from pasam.doctor.machine import (
+from pasam.cli.doctor import (
     check_disk,
     check_gpu,
     check_packages,
@@ -16,7 +15,8 @@ from pasam.doctor.machine import (
     explained,
     gpu_memories,
 )
-from pasam.params import EmbedParams, TrainParams
+from pasam.cli.requirements import training_memory
+from pasam.config.sections import EmbedParams, TrainParams
 
 GB = 1_000_000_000
 

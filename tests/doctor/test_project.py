@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from pasam.doctor.project import check_dvc, check_git
+from pasam.cli.doctor import check_dvc, check_git
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pasam.training.sink import JsonlSink
+from pasam.training.resume import JsonlSink
 
 TOO_LONG = 180  # seconds
 
@@ -20,7 +20,7 @@ from pasam.training.resume import Checkpointer
 from pipelines.stage_runner import run
 from pipelines.stages.train import train
 
-pasam.modeling.build.build_base = small_base
+pasam.models.build.build_base = small_base
 save = Checkpointer.save
 
 def save_and_wait(self, state):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pasam.data.images import write_png
-from pasam.modeling.build import build_tiny
-from pasam.modeling.checkpoint import read_metadata, read_weights, write_weights
+from pasam.masks.images import write_png
+from pasam.models.build import build_tiny
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 
 BASE = "data/base/vit_tiny.safetensors"
 IMAGE = "data/own/train/mine/im/cup.png"

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 from inference_models import picture
 
-from pasam.inference.asking import AskedDetections, AskedEverything, AskedPrompts, ReadPicture
-from pasam.inference.detected_prompts import DetectedPrompt, DetectedSet
 from pasam.inference.image_prompt import image_prompt
+from pasam.inference.prompting import (
+    AskedDetections,
+    AskedEverything,
+    AskedPrompts,
+    DetectedPrompt,
+    DetectedSet,
+    ReadPicture,
+)
 
 PATH = Path("a.png")
 BOX = image_prompt(box=[12, 8, 70, 50])

@@ -10,10 +10,9 @@ import torch
 from inference_models import picture
 
 from pasam.errors import CheckpointError
-from pasam.inference.checkpoint_import import import_checkpoint
-from pasam.inference.load import load_predictor
-from pasam.modeling.checkpoint import read_weights, write_state_dict
-from pasam.modeling.exchange import export_decoder, export_merged
+from pasam.inference.model_files import import_checkpoint, load_predictor
+from pasam.models.adapter_weights import export_decoder, export_merged
+from pasam.models.checkpoint import read_weights, write_state_dict
 
 ADAPTERS = Path("data/adapters")
 BASE = Path("base.safetensors")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from inference_models import picture
 
-from pasam.inference.decoding import decode
-from pasam.modeling.segmenter import Prompts
+from pasam.inference.predicted_masks import decode
+from pasam.models.segmenter import Prompts
 
 BOXES = Prompts(
     indices=torch.tensor([5, 3]),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pasam.errors import DataError
-from pasam.inference.detected_prompts import detected_set
+from pasam.inference.prompting import detected_set
 
 PICTURES = [Path("x/a.jpg"), Path("x/b.jpg")]
 

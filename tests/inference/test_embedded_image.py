@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from inference_models import BASE, make_predictor, picture
 
 from pasam.errors import DataError
-from pasam.inference.embedded_image import EmbeddedImage
 from pasam.inference.image_prompt import image_prompt
+from pasam.inference.image_transform import EmbeddedImage
 
 
 @pytest.fixture(scope="module")

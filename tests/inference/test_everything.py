@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from inference_models import KINDS, make_predictor, objects
 
-import pasam.modeling.torchvision_operators
+import pasam.models.torchvision_operators
 from pasam.errors import PromptError
-from pasam.inference.everything import Everything, segment_everything
-from pasam.metrics.run_lengths import decode
-from pasam.modeling.build import load_base
+from pasam.inference.automatic_masks import Everything, segment_everything
+from pasam.masks.run_lengths import decode
+from pasam.models.build import load_base
 from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.6}
@@ -34,7 +34,7 @@ def generator(predictors, monkeypatch):
     """SAM's own generator; beside a CPU torch the wrapper it calls does not work."""
 
     def suppress(boxes, scores, _categories, iou_threshold):
-        return pasam.modeling.torchvision_operators.non_maximum_suppression(
+        return pasam.models.torchvision_operators.non_maximum_suppression(
             boxes, scores, iou_threshold
         )
 

@@ -9,10 +9,10 @@ import pytest
 from inference_models import picture
 
 from pasam.errors import PromptError
-from pasam.inference.everything import Everything
-from pasam.inference.found_masks import FoundMask, masks_of_everything, masks_of_prompts
+from pasam.inference.automatic_masks import Everything
 from pasam.inference.image_prompt import image_prompt
-from pasam.metrics.run_lengths import decode
+from pasam.inference.mask_record import FoundMask, masks_of_everything, masks_of_prompts
+from pasam.masks.run_lengths import decode
 
 
 def test_prompts_give_one_mask_each_with_what_was_asked(predictor):

@@ -8,7 +8,7 @@ import torch
 
 from pasam.errors import PromptError
 from pasam.inference.image_prompt import grouped, image_prompt
-from pasam.inference.placement import Placement
+from pasam.inference.image_transform import Placement
 
 HERE = Placement(60, 90, 64, "longest")
 

@@ -9,14 +9,17 @@ import pytest
 import torch
 from inference_models import picture
 
+from pasam.config.params_file import load_variant
 from pasam.errors import CheckpointError, ParamsError
-from pasam.inference.load import chosen_device, load_predictor, open_model
-from pasam.inference.model_files import find_model
-from pasam.modeling.adapter_weights import build_trainable, write_adapter
-from pasam.modeling.build import load_base
-from pasam.modeling.checkpoint import file_digest
-from pasam.modeling.exchange import export_decoder, export_merged
-from pasam.params_file import load_variant
+from pasam.inference.model_files import chosen_device, find_model, load_predictor, open_model
+from pasam.models.adapter_weights import (
+    build_trainable,
+    export_decoder,
+    export_merged,
+    write_adapter,
+)
+from pasam.models.build import load_base
+from pasam.models.checkpoint import file_digest
 
 ADAPTERS = Path("data/adapters")
 

@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from pasam.inference.found_masks import FoundMask
-from pasam.inference.mask_files import (
+from pasam.inference.mask_record import (
     CocoSet,
+    FoundMask,
     write_json,
     write_masks,
     write_records,
     write_uncertainty,
 )
-from pasam.metrics.run_lengths import decode
+from pasam.masks.run_lengths import decode
 
 
 def found(seed: int) -> FoundMask:

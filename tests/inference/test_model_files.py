@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pasam.config.params_file import load_variant
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.model_files import find_model
-from pasam.modeling.build import build_decoder, load_base
-from pasam.modeling.checkpoint import read_metadata, read_weights, write_weights
-from pasam.modeling.exchange import export_decoder, export_merged
-from pasam.params_file import load_variant
+from pasam.models.adapter_weights import export_decoder, export_merged
+from pasam.models.build import build_decoder, load_base
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 
 ADAPTERS = Path("data/adapters")
 

@@ -14,7 +14,7 @@ from small_world import small_base
 from pasam.errors import ExportError
 from pasam.inference import onnx_export
 from pasam.inference.onnx_export import Parity, check_parity, export_onnx
-from pasam.modeling.build import build_tiny
+from pasam.models.build import build_tiny
 
 SMALLER = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "dim": 16}
 

@@ -11,9 +11,9 @@ from variants import pa_sam
 
 from pasam.errors import ExportError
 from pasam.inference.image_prompt import image_prompt
-from pasam.inference.onnx_graphs import ImageGraph, PromptGraph, graph_edges
-from pasam.modeling.build import build_decoder
-from pasam.modeling.segmenter import Segmenter
+from pasam.inference.onnx_export import ImageGraph, PromptGraph, graph_edges
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Segmenter
 
 BOX, POINT = [12.0, 8, 70, 50], [30.0, 20]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.cli.predict import find_pictures, output_names
 from pasam.errors import DataError
-from pasam.inference.picture_files import find_pictures, output_names
 
 
 @pytest.fixture

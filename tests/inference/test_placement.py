@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference_models import picture
 
 from pasam.errors import DataError
-from pasam.inference.placement import Placement
+from pasam.inference.image_transform import Placement
 
 SIZES = st.integers(8, 3000)
 

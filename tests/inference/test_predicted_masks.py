@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pasam.inference.decoding import Decoded
-from pasam.inference.placement import Placement
-from pasam.inference.predicted_masks import placed
-from pasam.modeling.pa_mask_decoder import PaPrediction
+from pasam.inference.image_transform import Placement
+from pasam.inference.predicted_masks import Decoded, placed
+from pasam.models.pa_mask_decoder import PaPrediction
 
 HERE = Placement(30, 20, 64, "longest")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pasam.inference.small_regions import without_small_regions
+from pasam.inference.automatic_masks import without_small_regions
 from segment_anything.utils import amg
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pasam.data.images import write_png
+from pasam.masks.images import write_png
 
 SIDE = 12
 

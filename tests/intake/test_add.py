@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pasam.data.images import write_png
+from pasam.data.mask_kinds import Reading
+from pasam.data.own_sets import Options, add
+from pasam.data.pairing import from_folders
 from pasam.errors import DataError
-from pasam.intake.add import Options, add
-from pasam.intake.mask_kinds import Reading
-from pasam.intake.sources import from_folders
+from pasam.masks.images import write_png
 
 OPTIONS = {
     "val_share": 0.3, "reading": Reading.AUTO, "skip_bad": False, "replace": False, "link": False,

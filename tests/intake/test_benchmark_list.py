@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from pasam.data.own_sets import measure
 from pasam.errors import ParamsError
-from pasam.intake.benchmark_list import measure
 
 
 @pytest.mark.parametrize("size", ["default", "smoke", "paper"])

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
+from pasam.data.coco import decoded, from_coco, pixels
+from pasam.data.pairing import EncodedMask
 from pasam.errors import DataError
-from pasam.intake.coco import decoded, from_coco, pixels
-from pasam.intake.sources import EncodedMask
 
 MASK = np.zeros((6, 8), np.uint8)
 MASK[1:4, 2:5] = 1

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pasam.data.folder import find_pairs
-from pasam.data.images import write_png
-from pasam.intake.findings import survey
+from pasam.data.inspection import survey
+from pasam.masks.images import write_png
 
 
 @pytest.fixture

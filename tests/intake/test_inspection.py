@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from pasam.data.images import write_png
-from pasam.intake.inspection import CODED, Task, inspect
-from pasam.intake.mask_kinds import Reading
-from pasam.intake.sources import Candidate, EncodedMask
+from pasam.data.inspection import CODED, Task, inspect
+from pasam.data.mask_kinds import Reading
+from pasam.data.pairing import Candidate, EncodedMask
+from pasam.masks.images import write_png
 
 
 @pytest.fixture

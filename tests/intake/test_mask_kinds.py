@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pasam.data.mask_kinds import MaskKind, Reading, object_mask, read_labels, recognise
 from pasam.errors import DataError
-from pasam.intake.mask_kinds import MaskKind, Reading, object_mask, read_labels, recognise
 
 
 def disk(side=64, radius=20):

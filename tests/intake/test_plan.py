@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.data.inspection import FoundObject, Inspected
+from pasam.data.pairing import Candidate, EncodedMask
+from pasam.data.plan import make_plan
 from pasam.errors import DataError
-from pasam.intake.inspection import FoundObject, Inspected
-from pasam.intake.plan import make_plan
-from pasam.intake.sources import Candidate, EncodedMask
 
 
 def item(name, *objects, sha="", group=None, split=None, masks=("m.png",)):

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pasam.catalogue.pictures import fetched_pictures
-from pasam.cli import app
+from pasam.cli.app import app
+from pasam.data.fetch import fetched_pictures, public_pairs
 from pasam.errors import DataError
-from pasam.intake.public_pairs import public_pairs
 
 COUNTS = {
     ("train", "DIS5K-TR"): 4, ("train", "ThinObject5K-TR"): 3, ("train", "FSS-1000"): 3,

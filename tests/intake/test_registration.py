@@ -7,15 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
+from pasam.data import own_sets as registration
 from pasam.data.folder import find_pairs
-from pasam.data.images import read_mask, write_png
+from pasam.data.inspection import Task, inspect
+from pasam.data.mask_kinds import Reading
+from pasam.data.own_sets import check_name, register, registered
+from pasam.data.pairing import Candidate, EncodedMask, from_folders
+from pasam.data.plan import make_plan
 from pasam.errors import DataError
-from pasam.intake import registration
-from pasam.intake.inspection import Task, inspect
-from pasam.intake.mask_kinds import Reading
-from pasam.intake.plan import make_plan
-from pasam.intake.registration import check_name, register, registered
-from pasam.intake.sources import Candidate, EncodedMask, from_folders
+from pasam.masks.images import read_mask, write_png
 
 
 def plan_of(source, *, val_share=0.3, name="cats"):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pasam.data.pairing import Candidate, from_csv, from_folders
 from pasam.errors import DataError
-from pasam.intake.sources import Candidate, from_csv, from_folders
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.losses.mask import bce_loss, dice_loss, selected_bce_loss
+from pasam.models.losses import bce_loss, dice_loss, selected_bce_loss
 
 
 @pytest.fixture

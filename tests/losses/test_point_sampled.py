@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.losses.point_sampled import POINTS, Draws, draw, uncertain_points, values_at
+from pasam.models.losses import POINTS, Draws, draw, uncertain_points, values_at
 
 CPU = torch.device("cpu")
 

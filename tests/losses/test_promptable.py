@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 
-from pasam.losses.promptable import balanced_cross_entropy, promptable_loss, soft_dice_loss
+from pasam.models.losses import balanced_cross_entropy, promptable_loss, soft_dice_loss
 
 SURE = 40.0  # a logit whose probability is 1 in float32
 

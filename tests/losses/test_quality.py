@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.losses.quality import quality_loss
+from pasam.models.losses import quality_loss
 
 
 def square(side: int, height: int) -> torch.Tensor:

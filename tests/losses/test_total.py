@@ -4,9 +4,14 @@ import pytest
 import torch
 
 from pasam.errors import ShapeError
-from pasam.losses.point_sampled import draw
-from pasam.losses.total import hq_sam_loss, mask_loss, pa_sam_loss, total
-from pasam.losses.uncertainty import balanced_uncertainty_loss
+from pasam.models.losses import (
+    balanced_uncertainty_loss,
+    draw,
+    hq_sam_loss,
+    mask_loss,
+    pa_sam_loss,
+    total,
+)
 
 PA_TERMS = {
     "loss_mask",

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.losses.uncertainty import (
+from pasam.models.losses import (
     balanced_uncertainty_loss,
     band_radius,
     uncertainty_loss,

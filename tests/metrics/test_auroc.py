@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import ShapeError
-from pasam.metrics.auroc import area_under_roc
+from pasam.evaluation.diagnostics import area_under_roc
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,9 +10,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pasam.metrics.average_precision import average_precision, boundary_rle
-from pasam.metrics.boundary_iou import boundary
-from pasam.metrics.run_lengths import bounding_box, decode, encode
+from pasam.evaluation.average_precision import average_precision, boundary_rle
+from pasam.masks.overlap import boundary
+from pasam.masks.run_lengths import bounding_box, decode, encode
 
 SHARE = 0.02
 SIZE = (120, 160)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import DataError, ParamsError, ShapeError
-from pasam.metrics.bootstrap import by_stratum, interval, paired_difference
+from pasam.evaluation.statistics import by_stratum, interval, paired_difference
 
 SETTINGS = {"draws": 200, "confidence": 0.95, "seed": 0}
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)

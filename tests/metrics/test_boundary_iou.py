@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import DataError, ParamsError, ShapeError
-from pasam.metrics.boundary_iou import band_width, boundary, boundary_iou
-from pasam.metrics.iou import mask_iou
+from pasam.masks.overlap import band_width, boundary, boundary_iou, mask_iou
 
 
 def by_erosion(mask: np.ndarray, width: int) -> np.ndarray:

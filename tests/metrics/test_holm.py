@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pasam.errors import DataError
-from pasam.metrics.holm import holm
+from pasam.evaluation.statistics import holm
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 

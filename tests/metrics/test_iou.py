@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import DataError, ShapeError
-from pasam.metrics.iou import mask_iou, overlap
+from pasam.masks.overlap import mask_iou, overlap
 
 
 def masks(seed: int) -> tuple[np.ndarray, np.ndarray]:

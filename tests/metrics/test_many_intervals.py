@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import DataError
-from pasam.metrics.bootstrap import interval
-from pasam.metrics.many_intervals import lower_ends
+from pasam.evaluation.statistics import interval, lower_ends
 
 SETTINGS = {"draws": 150, "confidence": 0.95, "seed": 3}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pasam.metrics.run_lengths import (
+from pasam.masks.run_lengths import (
     area,
     bounding_box,
     decode,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.metrics.thickness import mean_width
+from pasam.evaluation.scores import mean_width
 
 
 @pytest.mark.parametrize("width", [6, 12, 24])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import pasam.modeling.torchvision_operators  # noqa: F401
-from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
-from pasam.modeling.prompt_adapter import AdapterOutput
+import pasam.models.torchvision_operators  # noqa: F401
+from pasam.models.prompt_adapter import AdapterOutput
+from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer
 from segment_anything.modeling import TwoWayTransformer
 
 SIZES = {"depth": 2, "embedding_dim": 32, "num_heads": 4, "mlp_dim": 48}

@@ -5,18 +5,18 @@ import torch
 from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError, ParamsError
-from pasam.modeling import hq_mask_decoder, pa_mask_decoder
-from pasam.modeling.adapter_weights import (
+from pasam.models import hq_mask_decoder, pa_mask_decoder
+from pasam.models.adapter_weights import (
     build_trainable,
+    digest,
     freeze_decoder,
     load_adapter,
     read_variant,
     reload_parity,
     write_adapter,
 )
-from pasam.modeling.build import build_tiny
-from pasam.modeling.checkpoint import read_metadata, read_weights, write_weights
-from pasam.modeling.freezing import digest
+from pasam.models.build import build_tiny
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 
 HQ, PA = hq_sam(), pa_sam(mining_points=2)
 PREFIXES = {"hq_sam": hq_mask_decoder.TRAINABLE, "pa_sam": pa_mask_decoder.TRAINABLE}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pasam.errors import ShapeError
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.build import build_base
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import build_base
 from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 
 SIDE = 256

@@ -7,19 +7,19 @@ import pytest
 import torch
 from variants import hq_sam, pa_sam
 
+from pasam.config.models import VariantParams
 from pasam.errors import CheckpointError, ParamsError
-from pasam.modeling import build, hq_mask_decoder, pa_mask_decoder
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.build import (
+from pasam.models import build, hq_mask_decoder, pa_mask_decoder
+from pasam.models.adapter_weights import freeze_except
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import (
     OFFICIAL_DEPTHS,
     build_base,
     build_decoder,
     count_parameters,
     load_base,
 )
-from pasam.modeling.checkpoint import write_state_dict, write_weights
-from pasam.modeling.freezing import freeze_except
-from pasam.params import VariantParams
+from pasam.models.checkpoint import write_state_dict, write_weights
 from segment_anything import sam_model_registry
 from segment_anything.build_sam import _build_sam
 

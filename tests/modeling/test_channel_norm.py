@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.modeling.channel_norm import ChannelNorm
+from pasam.models.prompt_adapter import ChannelNorm
 from segment_anything.modeling.common import LayerNorm2d
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pasam.errors import CheckpointError
-from pasam.modeling.checkpoint import (
+from pasam.models.checkpoint import (
     load_strictly,
     read_metadata,
     read_weights,

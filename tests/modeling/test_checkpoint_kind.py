@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pasam.errors import CheckpointError
-from pasam.modeling.build import build_base
-from pasam.modeling.checkpoint import write_state_dict, write_weights
-from pasam.modeling.checkpoint_kind import TITLES, recognise
+from pasam.models.adapter_weights import TITLES, recognise
+from pasam.models.build import build_base
+from pasam.models.checkpoint import write_state_dict, write_weights
 
 SAM = ["image_encoder.x", "mask_decoder.iou_token.weight"]
 FILES = {

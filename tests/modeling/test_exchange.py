@@ -7,17 +7,17 @@ import torch
 from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
-from pasam.modeling.base_sam import BaseSam
-from pasam.modeling.build import build_base, build_decoder
-from pasam.modeling.checkpoint import read_weights, write_state_dict
-from pasam.modeling.exchange import (
+from pasam.models.adapter_weights import (
     cut_decoder,
+    digest,
     export_decoder,
     export_merged,
     import_decoder,
     import_merged,
 )
-from pasam.modeling.freezing import digest
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import build_base, build_decoder
+from pasam.models.checkpoint import read_weights, write_state_dict
 
 HQ, PA = hq_sam(), pa_sam()
 LISTS = Path(__file__).parent / "decoder_keys"

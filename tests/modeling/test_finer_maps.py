@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.modeling.finer_maps import FinerMaps, to_grid
+from pasam.models.prompt_adapter import FinerMaps, to_grid
 
 DIM, GRID = 16, 3
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pasam.modeling.freezing import digest, freeze_except, frozen_tensors
+from pasam.models.adapter_weights import digest, freeze_except, frozen_tensors
 
 
 @pytest.fixture

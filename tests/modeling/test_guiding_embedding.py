@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD
-from pasam.modeling.guiding_embedding import edge_channel, guiding_conv, guiding_input
+from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
+from pasam.models.pa_mask_decoder import edge_channel, guiding_conv, guiding_input
 
 
 def normalised(pixels: np.ndarray) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.modeling.hierarchical_encoder import HierarchicalEncoder
+from pasam.models.encoder import HierarchicalEncoder
 
 
 def build(side: int = 64) -> HierarchicalEncoder:

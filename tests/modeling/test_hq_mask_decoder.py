@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import pasam.modeling.torchvision_operators  # noqa: F401
-from pasam.modeling.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
+import pasam.models.torchvision_operators  # noqa: F401
+from pasam.models.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, EARLY, PROMPTS = 8, 32, 24, 4

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from pasam.modeling.image_adapter import (
+from pasam.models.image_adapter import (
     TRAINABLE,
     ImageAdaptedMaskDecoder,
     ImageAdapter,
     width_of_equal_budget,
 )
-from pasam.modeling.prompt_adapter import PromptAdapter
-from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.models.prompt_adapter import PromptAdapter
+from pasam.models.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM = 8, 32

@@ -5,8 +5,8 @@ import torch
 from small_world import small_base
 
 from pasam.errors import ShapeError
-from pasam.modeling.build import build_tiny
-from pasam.modeling.input_side import at_side
+from pasam.models.build import build_tiny
+from pasam.models.encoder import at_side
 
 
 @pytest.fixture(scope="module")

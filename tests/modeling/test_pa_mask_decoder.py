@@ -8,16 +8,15 @@ import pytest
 import torch
 
 from pasam.errors import ShapeError
-from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
-from pasam.modeling.pa_mask_decoder import (
+from pasam.models.pa_mask_decoder import (
     ADAPTER,
     TRAINABLE,
     MaskPrediction,
     PaMaskDecoder,
     PaPrediction,
 )
-from pasam.modeling.prompt_adapter import WHOLE
-from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.models.prompt_adapter import WHOLE
+from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, PROMPTS = 8, 32, 4

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pasam.modeling.point_sampler import PointSampler
-from pasam.modeling.prompt_adapter import MASK_ROW, AdapterOutput, Mining, PromptAdapter
-from pasam.params import AdapterParams
+from pasam.config.models import AdapterParams
+from pasam.models.point_sampler import PointSampler
+from pasam.models.prompt_adapter import MASK_ROW, AdapterOutput, Mining, PromptAdapter
 
 PROMPTS, TOKENS, DIM, CELLS, POINTS = 2, 7, 32, 36, 3
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import pasam.modeling.torchvision_operators  # noqa: F401
+import pasam.models.torchvision_operators  # noqa: F401
 from pasam.errors import ShapeError
-from pasam.modeling.sam_mask_decoder import SamMaskDecoder
+from pasam.models.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 
 GRID, DIM = 6, 32

@@ -4,10 +4,10 @@ import pytest
 import torch
 from variants import hq_sam, pa_sam
 
-from pasam.modeling.base_sam import Encoded
-from pasam.modeling.build import build_base, build_decoder
-from pasam.modeling.freezing import digest
-from pasam.modeling.segmenter import Prediction, Prompts, Segmenter
+from pasam.models.adapter_weights import digest
+from pasam.models.base_sam import Encoded
+from pasam.models.build import build_base, build_decoder
+from pasam.models.segmenter import Prediction, Prompts, Segmenter
 
 HQ, PA = hq_sam(), pa_sam()
 IMAGES, SIDE = 2, 256

@@ -5,11 +5,11 @@ import sys
 
 import torch
 
-from pasam.modeling.torchvision_operators import non_maximum_suppression
+from pasam.models.torchvision_operators import non_maximum_suppression
 
 
 def test_segment_anything_imports_in_a_fresh_interpreter():
-    code = "import pasam.modeling.torchvision_operators, segment_anything"
+    code = "import pasam.models.torchvision_operators, segment_anything"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 

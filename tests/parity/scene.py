@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import reference_inputs as inputs
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
+from torch.nn import functional as F
 
-import pasam.modeling.torchvision_operators  # noqa: F401
+import pasam.models.torchvision_operators  # noqa: F401
 from segment_anything.modeling import PromptEncoder
 
 BATCH, DIM, GRID, SIDE = 2, 256, 64, 1024

@@ -13,9 +13,8 @@ from scene import KINDS, TOLERANCE, Recording, difference, gradients, require_gr
 from scene import scene as scene_of
 from torch import Tensor
 
-from pasam.losses.point_sampled import Draws
-from pasam.losses.total import hq_sam_loss
-from pasam.modeling.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
+from pasam.models.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
+from pasam.models.losses import Draws, hq_sam_loss
 from segment_anything.modeling import TwoWayTransformer
 
 EARLY_DIM = 768

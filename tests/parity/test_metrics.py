@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional as F
 
-from pasam.metrics.boundary_iou import band_width, boundary, boundary_iou
-from pasam.metrics.iou import mask_iou
+from pasam.masks.overlap import band_width, boundary, boundary_iou, mask_iou
 
 EXACT = 1e-6
 """The recorded values are float32."""

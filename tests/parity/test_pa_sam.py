@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import reference_inputs as inputs
 import torch
-import torch.nn.functional as F
 from scene import (
     KINDS,
     TOLERANCE,
@@ -23,12 +22,17 @@ from scene import (
 )
 from scene import scene as scene_of
 from torch import Tensor
+from torch.nn import functional as F
 
-from pasam.losses.total import pa_sam_loss
-from pasam.losses.uncertainty import uncertainty_target
-from pasam.modeling.adapted_transformer import AdaptedTwoWayTransformer
-from pasam.modeling.guiding_embedding import edge_channel, guiding_input
-from pasam.modeling.pa_mask_decoder import TRAINABLE, PaMaskDecoder, PaPrediction
+from pasam.models.losses import pa_sam_loss, uncertainty_target
+from pasam.models.pa_mask_decoder import (
+    TRAINABLE,
+    PaMaskDecoder,
+    PaPrediction,
+    edge_channel,
+    guiding_input,
+)
+from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer
 
 UNDECIDED = 1e-5
 """Distance of an uncertainty from 0.5 below which rounding chooses between two masks."""

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from pipelines.child_process import TimeUp, run_child
+from pipelines.process import TimeUp, run_child
 
 WITH_GRANDCHILD = """
 import os, signal, subprocess, sys, time
@@ -128,7 +128,7 @@ def test_no_process_of_the_group_survives_an_interruption(run):
 
 def test_no_process_of_the_group_survives_the_death_of_this_one(root, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from pipelines.child_process import run_child;"
+        "import sys; from pathlib import Path; from pipelines.process import run_child;"
         "here = Path(sys.argv[1]); command = [sys.executable, '-c', sys.argv[2]];"
         "run_child(command, cwd=here, log=here / 'log', on_line=lambda line: print(line, flush=1))"
     )

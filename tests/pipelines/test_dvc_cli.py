@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pasam.errors import StageError, TransientError
-from pipelines.dvc_cli import Dvc, failure
+from pipelines.dvc import Dvc, failure
 
 STAGE = """\
 stages:
@@ -157,7 +157,7 @@ def test_who_holds_the_lock_may_take_it_again(dvc):
 
 
 def test_old_logs_make_room(dvc, monkeypatch):
-    monkeypatch.setattr("pipelines.dvc_cli.KEPT_LOGS", 3)
+    monkeypatch.setattr("pipelines.dvc.KEPT_LOGS", 3)
     (dvc.state / "logs").mkdir(parents=True)
     for _ in range(5):
         dvc._new_log(("repro", "data/x y")).touch()

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from pipelines import last_will
-from pipelines.last_will import DONE
+from pipelines import orphan_guard as last_will
+from pipelines.orphan_guard import DONE
 
 SLEEPING = "import time; print('ready', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPING}"

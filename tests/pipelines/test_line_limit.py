@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.line_limit import LineLimit
+from pipelines.process import LineLimit
 
 
 @pytest.fixture

@@ -12,15 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pasam.config.models import HqSamParams, PaSamParams, VariantParams
+from pasam.config.sections import AblationsParams, ModelsParams, TrainParams
 from pasam.errors import DataError, TransientError
-from pasam.params import (
-    AblationsParams,
-    HqSamParams,
-    ModelsParams,
-    PaSamParams,
-    TrainParams,
-    VariantParams,
-)
 from pipelines.stage_runner import run
 
 

@@ -43,7 +43,7 @@ def promoted_once(tracked_once, tmp_path_factory):
     accept(own)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(own.folder)
-        patch.setattr("pasam.modeling.build.build_base", small_base)
+        patch.setattr("pasam.models.build.build_base", small_base)
         leave_servers(patch)
         assert promote(own.folder, allow_local=True).promoted
     return own
@@ -54,14 +54,14 @@ def promoted(promoted_once, monkeypatch):
     """The same, as the current folder."""
     leave_servers(monkeypatch)
     monkeypatch.chdir(promoted_once.folder)
-    monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
+    monkeypatch.setattr("pasam.models.build.build_base", small_base)
     return promoted_once
 
 
 @pytest.fixture
 def champion_folder(promoted, tmp_path):
     """The champion's files, fetched."""
-    from pasam.registry.download import fetch
+    from pasam.registry.model_files import fetch
 
     found = open_registry(promoted.folder)
     return fetch(found, found.version("champion"), tmp_path / "model")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pasam.errors import PromptError
 from pasam.inference.predicted_masks import Details, PredictedMasks
-from pasam.metrics.run_lengths import decode
-from pasam.registry.answers import answer
+from pasam.masks.run_lengths import decode
+from pasam.registry.served_model import answer
 
 MASK = np.random.default_rng(0).random((7, 5)) > 0.5
 

@@ -8,9 +8,7 @@ import sys
 import pytest
 
 from pasam.errors import RegistryError
-from pasam.registry.by_hand import promote_version, reject, rollback
-from pasam.registry.journal import Journal
-from pasam.registry.moves import INTENT
+from pasam.registry.transitions import INTENT, Journal, promote_version, reject, rollback
 
 
 @pytest.fixture
@@ -72,7 +70,7 @@ def test_whatever_was_cut_short_is_finished_first(registry, project):
 
 def test_the_way_back_loads_no_model_library(root):
     code = (
-        "import sys, pasam.registry.by_hand; "
+        "import sys, pasam.registry.transitions; "
         "print({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from pasam.data.manifest import read_manifest, write_manifest
 from pasam.errors import RegistryError
 from pasam.registry.candidate import comparable_rows, description, find_candidate, weights_label
-from pasam.tracking.dvc_lock import read_lock
+from pasam.registry.snapshot import read_lock
 
 
 def test_a_candidate_has_its_files_scores_and_lineage(promoted):

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from serving_world import BOX, encoded_picture, form
 
-from pasam.commands.serve import offered_models
+from pasam.cli.serve import offered_models
 from pasam.registry.versions import CHAMPION, NAME, open_registry
 from pasam.serving.app import create_app
 from pasam.serving.service import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import RegistryError
-from pasam.registry.download import fetch, fetched, predictor_of
+from pasam.registry.model_files import fetch, fetched, predictor_of
 from pasam.registry.versions import open_registry
 
 

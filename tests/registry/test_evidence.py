@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pasam.registry.download import predictor_of
 from pasam.registry.evidence import examples, latencies, reload_parity
+from pasam.registry.model_files import predictor_of
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pasam.config.sections import GateParams
 from pasam.errors import DataError
-from pasam.gate_params import GateParams
-from pasam.metrics.bootstrap import paired_difference
+from pasam.evaluation.statistics import paired_difference
+from pasam.registry.decision import PROMOTE, REEVALUATE, REJECT
 from pasam.registry.gate import Facts, Measured, Side, gains_of, judge, per_image
-from pasam.registry.verdict import PROMOTE, REEVALUATE, REJECT
 
 BENCHMARKS = ("dis", "coift", "hrsod", "thin")
 FACTS = Facts(

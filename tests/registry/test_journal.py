@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasam.registry.journal import Journal
+from pasam.registry.transitions import Journal
 
 
 def test_events_come_back_in_order_with_their_time(tmp_path):

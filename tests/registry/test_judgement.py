@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pasam.gate_params import GateParams
-from pasam.params_file import load_section
-from pasam.registry import judgement
+from pasam.config.params_file import load_section
+from pasam.config.sections import GateParams
+from pasam.registry import promotion as judgement
 from pasam.registry.candidate import find_candidate
-from pasam.registry.judgement import assess
-from pasam.registry.promotion import promote
-from pasam.registry.register import register
+from pasam.registry.model_files import register
+from pasam.registry.promotion import assess, promote
 from pasam.registry.versions import open_registry
 
 

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from pasam.registry.mlflow_pyfunc import quiet_pyfunc
+from pasam.registry.store import quiet_pyfunc
 
 
 def test_pyfunc_comes_without_its_noise_and_other_warnings_stay():

@@ -8,12 +8,7 @@ import json
 import pytest
 
 from pasam.errors import CheckpointError
-from pasam.modeling.checkpoint import (
-    read_metadata,
-    read_weights,
-    write_state_dict,
-    write_weights,
-)
+from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 from pasam.registry.candidate import find_candidate
 from pasam.registry.model_files import open_files, write_files
 

@@ -10,8 +10,8 @@ import pytest
 from filelock import FileLock
 
 from pasam.errors import BusyError, RegistryError
-from pasam.registry.journal import Journal
-from pasam.registry.moves import (
+from pasam.registry.transitions import (
+    Journal,
     carry_out,
     exclusive,
     finish,

@@ -8,8 +8,8 @@ import pytest
 from tracked_world import commit
 
 from pasam.errors import RegistryError
-from pasam.registry.by_hand import promote_version, rollback
 from pasam.registry.promotion import promote
+from pasam.registry.transitions import promote_version, rollback
 from pasam.registry.versions import open_registry
 
 

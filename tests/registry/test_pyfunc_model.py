@@ -8,11 +8,11 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.data.images import read_image
 from pasam.inference.image_prompt import image_prompt
-from pasam.registry.answers import answer
-from pasam.registry.download import predictor_of
-from pasam.registry.mlflow_pyfunc import quiet_pyfunc
+from pasam.masks.images import read_image
+from pasam.registry.model_files import predictor_of
+from pasam.registry.served_model import answer
+from pasam.registry.store import quiet_pyfunc
 
 BOX = [5.0, 5.0, 50.0, 40.0]
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pasam.errors import RegistryError
-from pasam.registry.recipe import carry_out_recipe, recipe
+from pasam.registry.reproduction import carry_out_recipe, recipe
 from pasam.registry.versions import open_registry
 
 
@@ -60,7 +60,7 @@ def test_a_folder_that_exists_is_left_alone(promoted, version, tmp_path):
 def test_other_bytes_than_the_registered_ones_are_an_error(
     promoted, version, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pasam.registry.recipe._run", lambda command, folder: None)
+    monkeypatch.setattr("pasam.registry.reproduction._run", lambda command, folder: None)
     folder = tmp_path / "new"
     found = recipe(promoted.folder, version, folder=str(folder))
     steps = carry_out_recipe(promoted.folder, found, folder)

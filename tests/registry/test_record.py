@@ -7,10 +7,10 @@ import json
 import pytest
 import yaml
 
-from pasam.gate_params import GateParams
-from pasam.registry.journal import Journal
-from pasam.registry.record import record
-from pasam.registry.verdict import REJECT, Check, Gain, Verdict
+from pasam.config.sections import GateParams
+from pasam.registry.decision import REJECT, Check, Gain, Verdict
+from pasam.registry.transitions import Journal
+from pasam.registry.verdict_page import record
 
 
 @pytest.fixture

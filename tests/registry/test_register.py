@@ -9,7 +9,7 @@ import pytest
 
 from pasam.errors import RegistryError
 from pasam.registry.candidate import find_candidate
-from pasam.registry.register import measured_of, register, scores_of
+from pasam.registry.model_files import measured_of, register, scores_of
 from pasam.registry.versions import open_registry
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from pasam.registry.candidate import find_candidate
-from pasam.registry.download import predictor_of
-from pasam.registry.remeasure import remeasure
+from pasam.registry.evidence import remeasure
+from pasam.registry.model_files import predictor_of
 
 
 @pytest.mark.parametrize("embeddings", ["data/embeddings/val", None])

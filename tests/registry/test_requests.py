@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pasam.data.images import read_image
 from pasam.errors import DataError, PasamError, PromptError
-from pasam.registry.requests import read_picture, read_prompts
+from pasam.masks.images import read_image
+from pasam.registry.served_model import read_picture, read_prompts
 
 
 @pytest.fixture

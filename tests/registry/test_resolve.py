@@ -9,10 +9,10 @@ import pytest
 from inference_models import picture
 from small_world import small_base
 
-from pasam.commands.model_option import named_model
+from pasam.cli.model_option import named_model
 from pasam.errors import RegistryError
-from pasam.inference.load import load_predictor
-from pasam.registry.resolve import registered_files
+from pasam.inference.model_files import load_predictor
+from pasam.registry.load import registered_files
 from pasam.registry.versions import open_registry
 
 
@@ -20,7 +20,7 @@ from pasam.registry.versions import open_registry
 def champion(promoted_once, monkeypatch):
     """The current folder: a project whose version 1 is champion."""
     monkeypatch.chdir(promoted_once.folder)
-    monkeypatch.setattr("pasam.modeling.build.build_base", small_base)
+    monkeypatch.setattr("pasam.models.build.build_base", small_base)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
     return promoted_once.folder

@@ -8,10 +8,9 @@ import pytest
 from inference_models import picture
 
 from pasam.errors import RegistryError
-from pasam.registry.load import load_predictor
-from pasam.registry.run_weights import CACHED, weights_of_run
+from pasam.registry.load import CACHED, load_predictor, weights_of_run
+from pasam.registry.runs import sync
 from pasam.registry.versions import open_registry
-from pasam.tracking.runs import sync
 
 OTHER = "train@hq_sam"
 """A stage whose model nobody has registered."""

@@ -21,14 +21,13 @@ import torch
 from PIL import Image
 from skimage import data
 
-from pasam.metrics.run_lengths import decode
-from pasam.modeling.adapter_weights import build_trainable, write_adapter
-from pasam.modeling.build import load_base
-from pasam.modeling.checkpoint import file_digest
-from pasam.params_file import load_variant
+from pasam.config.params_file import load_variant
+from pasam.masks.run_lengths import decode
+from pasam.models.adapter_weights import build_trainable, write_adapter
+from pasam.models.build import load_base
+from pasam.models.checkpoint import file_digest
 from pasam.registry.candidate import find_candidate
-from pasam.registry.download import fetch, predictor_of
-from pasam.registry.register import register
+from pasam.registry.model_files import fetch, predictor_of, register
 from pasam.registry.versions import open_registry
 
 BOX = [90.0, 20.0, 300.0, 400.0]

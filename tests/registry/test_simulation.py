@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from pasam.gate_params import GateParams
-from pasam.registry.simulation import draw_deltas, passes, simulate
+from pasam.config.sections import GateParams
+from pasam.registry.gate import draw_deltas, passes, simulate
 
 IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}
 

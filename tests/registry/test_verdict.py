@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasam.registry.verdict import PROMOTE, REJECT, Check, Verdict
+from pasam.registry.decision import PROMOTE, REJECT, Check, Verdict
 
 GOOD = Check(name="floor", passed=True, reason="high enough")
 BAD = Check(name="gain", passed=False, reason="no gain")

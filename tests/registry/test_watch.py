@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from pasam.registry.watch import compare
+from pasam.registry.evidence import compare
 
 
 def scores(rows):

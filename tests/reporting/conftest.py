@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_run import made_up_results, made_up_scores
 
-from pasam.reporting.examples import Example
+from pasam.reporting.figures import Example
 from pasam.reporting.summary import Bootstrap
 
 

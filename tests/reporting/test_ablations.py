@@ -3,14 +3,7 @@
 import pytest
 from made_up_run import ABLATIONS, made_up_ablations
 
-from pasam.reporting.ablations import (
-    Ablation,
-    ablation_names,
-    by_verdict,
-    flat,
-    of_group,
-    row_of,
-)
+from pasam.reporting.variants import Ablation, ablation_names, by_verdict, flat, of_group, row_of
 
 
 def variant(change, of="pa_sam"):

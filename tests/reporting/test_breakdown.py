@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_run import change_scores
 
-from pasam.reporting.breakdown import gain_by_quantile, hardest_against_easiest
+from pasam.reporting.analyses import gain_by_quantile, hardest_against_easiest
 
 PAIR = {"model": "pa_sam", "against": "sam", "metric": "mbiou"}
 

@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from pasam.reporting.canvas import new_figure, save_png, style
+from pasam.reporting.figures import new_figure, save_png, style
 
 
 def test_the_users_own_settings_are_ignored_inside_and_untouched_outside():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError
-from pasam.reporting.charts import read_history, score_chart, training_chart
-from pasam.reporting.palette import MODELS, rgb
+from pasam.reporting.figures import read_history, score_chart, training_chart
+from pasam.reporting.style import MODELS, rgb
 from pasam.reporting.summary import summarise
 
 

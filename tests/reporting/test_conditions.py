@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pasam.reporting.conditions import (
+from pasam.reporting.results import (
     Condition,
     condition,
     curve,

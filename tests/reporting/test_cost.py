@@ -1,6 +1,6 @@
 """Tests of the table of costs."""
 
-from pasam.reporting.cost import cost_grid
+from pasam.reporting.tables import cost_grid
 
 
 def test_models_have_their_size_and_what_was_trained_of_it(make_results):

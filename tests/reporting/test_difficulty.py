@@ -3,7 +3,7 @@
 import pytest
 from made_up_run import change_scores
 
-from pasam.reporting.difficulty import (
+from pasam.reporting.analyses import (
     complexity_measure,
     gains,
     group_names,

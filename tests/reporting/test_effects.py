@@ -2,8 +2,7 @@
 
 from made_up_run import made_up_ablations
 
-from pasam.reporting.ablations import of_group
-from pasam.reporting.effects import effects_sentence, numbers
+from pasam.reporting.variants import effects_sentence, numbers, of_group
 
 
 def sentence(make_results, **gains):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pasam.benchmarks.predictions import Predicted
 from pasam.errors import DataError, ShapeError
-from pasam.reporting.examples import Choice, build_example, choice_caption, choose_examples
+from pasam.evaluation.protocol import Predicted
+from pasam.reporting.figures import Choice, build_example, choice_caption, choose_examples
 
 
 def ranks(scores, choices):

@@ -6,7 +6,7 @@ import pytest
 
 from pasam.errors import DataError
 from pasam.reporting.figures import comparison_figure
-from pasam.reporting.palette import FALSE_POSITIVE, UNCERTAINTY_MAP, rgb
+from pasam.reporting.style import FALSE_POSITIVE, UNCERTAINTY_MAP, rgb
 
 TEXT = {"title": "Generated data, vit_tiny", "caption": "Chosen by rank."}
 

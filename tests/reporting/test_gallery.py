@@ -3,7 +3,15 @@
 import pytest
 from made_up_run import change_scores
 
-from pasam.reporting.gallery import Shown, card, median, most_harmed, most_improved, ranked, worst
+from pasam.reporting.pictures import (
+    Shown,
+    card,
+    median,
+    most_harmed,
+    most_improved,
+    ranked,
+    worst,
+)
 
 IMAGES = [
     Shown(image_id="a", score=0.9, against=0.5),

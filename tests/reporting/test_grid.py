@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pasam.errors import ShapeError
-from pasam.reporting.grid import Grid, comma_separated, escape_latex, latex, markdown
+from pasam.reporting.blocks import Grid, comma_separated, escape_latex, latex, markdown
 
 GRID = Grid(
     caption="50 % of it", head=("Model", "A & B"), rows=(("pa_sam", "\N{MINUS SIGN}1"),),

@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from pasam.reporting.inner_pictures import (
+from pasam.reporting.pictures import (
     heat_view,
     prompt_changes,
     telling_image,
     token_maps,
     walk,
+    window_round,
 )
-from pasam.reporting.pictures import window_round
 
 
 def test_one_pass_goes_from_the_prompt_to_the_mask(results):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_run import made_up_diagnostics
 
-from pasam.reporting.inside import difference_inside, has, mean_inside
+from pasam.reporting.analyses import difference_inside, has, mean_inside
 
 
 def test_without_diagnostics_there_is_nothing(results, make_results):

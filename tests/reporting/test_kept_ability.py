@@ -2,7 +2,7 @@
 
 import pytest
 
-from pasam.reporting.kept_ability import best_benchmark, change_over_reference, kept_sentence
+from pasam.reporting.analyses import best_benchmark, change_over_reference, kept_sentence
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Tests of names and their order."""
 
-from pasam.reporting.names import label, mean_label, ordered_benchmarks, ordered_models, row_label
+from pasam.reporting.style import label, mean_label, ordered_benchmarks, ordered_models, row_label
 
 
 def test_models_come_oracle_first_and_strangers_last_by_name():

@@ -5,7 +5,7 @@ import pytest
 
 from pasam.errors import ShapeError
 from pasam.reporting.overlay import comparison, dimmed, paint
-from pasam.reporting.palette import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, rgb
+from pasam.reporting.style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, rgb
 
 BLACK = np.zeros((2, 2, 3), np.uint8)
 TRUTH = np.array([[True, True], [False, False]])

@@ -6,9 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pasam.reporting.blocks import Absent, Code, Section, Text
-from pasam.reporting.page import render_page
-from pasam.reporting.publish import page_sections
-from pasam.reporting.questions.ten import answers
+from pasam.reporting.publish import page_sections, render_page
+from pasam.reporting.questions import answers
 
 
 def page(results):

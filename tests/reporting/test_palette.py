@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pasam.reporting import palette
+from pasam.reporting import style as palette
 
 
 def test_a_colour_turns_into_its_three_values():

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pasam.reporting.plot_data import plot_frames
+from pasam.reporting.publish import plot_frames
 
 
 def test_every_chart_has_a_column_per_curve(results):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pasam.reporting.precision_tables import (
+from pasam.reporting.tables import (
     COCO_STYLE,
     box_difference,
     collection_grid,

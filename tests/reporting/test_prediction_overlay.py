@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pasam.reporting.palette import rgb
-from pasam.reporting.prediction_overlay import COLOURS, Asked, prediction_overlay
+from pasam.reporting.overlay import COLOURS, Asked, prediction_overlay
+from pasam.reporting.style import rgb
 
 NOTHING = Asked(boxes=[], points=[], labels=[])
 

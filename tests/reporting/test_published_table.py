@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pasam.reporting.published_table import NONE_STATED, published_grid
+from pasam.reporting.tables import NONE_STATED, published_grid
 
 PUBLISHED = pd.DataFrame(
     [

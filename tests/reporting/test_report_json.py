@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from pasam.reporting.questions.ten import answers
-from pasam.reporting.report_json import records, report_json
+from pasam.reporting.publish import records, report_json
+from pasam.reporting.questions import answers
 
 
 def test_it_holds_every_part_and_no_number_that_json_lacks(results):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pasam.errors import DataError
-from pasam.reporting.score_matrix import check_paired, paired_values, score_matrix
+from pasam.reporting.summary import check_paired, paired_values, score_matrix
 
 
 def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):

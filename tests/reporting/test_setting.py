@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from pasam.params import BaseParams, DataParams, GeneratedParams
-from pasam.reporting.setting import setting
+from pasam.config.sections import BaseParams, DataParams, GeneratedParams
+from pasam.reporting.wording import setting
 
 DATA = DataParams(
     generated=GeneratedParams(train_images=2, benchmark_images=1, side=64, seed=9),

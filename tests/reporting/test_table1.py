@@ -3,7 +3,7 @@
 import pytest
 
 from pasam.reporting.summary import compare, summarise
-from pasam.reporting.table1 import (
+from pasam.reporting.tables import (
     covered,
     details,
     overview,

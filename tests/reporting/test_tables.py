@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from pasam.reporting.summary import compare, default_pairs, summarise
-from pasam.reporting.table1 import PUBLISHED_HEAD
-from pasam.reporting.tables import write_tables
+from pasam.reporting.tables import PUBLISHED_HEAD, write_tables
 
 PUBLISHED = pd.DataFrame(
     [["pa_sam", "dis_like", "DIS", 81.5, 73.9], ["sam", "mean", "mean", 79.5, 71.1]],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pasam.reporting.units import percent, points
+from pasam.reporting.style import percent, points
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from serving_world import Shelf, encoded_picture
 
 from pasam.serving.app import create_app
-from pasam.serving.limits import Limits
+from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
 LIMITS = Limits(upload_bytes=400_000, pixels=40_000, points=8, prompts=8, grid=8)

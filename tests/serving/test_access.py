@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import ParamsError, RefusedError
-from pasam.serving.access import check_origin, check_token, read_token
+from pasam.serving.request_guard import check_origin, check_token, read_token
 
 TOKEN = "0123456789abcdef"
 

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from pasam.serving.answers import as_coco, models_answer
 from pasam.serving.prompt_jobs import mask_record
+from pasam.serving.routes import as_coco, models_answer
 
 
 def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_so(shelf, tmp_path):

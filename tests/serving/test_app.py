@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from serving_world import BOX, Shelf, encoded_picture, form
 
 from pasam.serving.app import create_app
-from pasam.serving.limits import Limits
+from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
 

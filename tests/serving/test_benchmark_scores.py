@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pasam.serving.benchmark_scores import read_scores
+from pasam.serving.routes import read_scores
 
 GOOD = {"sam": {"mean": {"miou": 60.2, "mbiou": 39.4}}}
 

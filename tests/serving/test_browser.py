@@ -14,10 +14,9 @@ import uvicorn
 from inference_models import objects
 from serving_world import Shelf, encoded_picture
 
-from pasam.inference.everything import Everything
-from pasam.metrics.run_lengths import decode
-from pasam.serving.app import create_app
-from pasam.serving.server import address_of, listen
+from pasam.inference.automatic_masks import Everything
+from pasam.masks.run_lengths import decode
+from pasam.serving.app import address_of, create_app, listen
 from pasam.serving.service import Settings
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"

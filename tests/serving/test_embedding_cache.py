@@ -6,7 +6,7 @@ import pytest
 from serving_world import small_embedding
 
 from pasam.errors import RefusedError
-from pasam.serving.embedding_cache import EmbeddingCache
+from pasam.serving.service import EmbeddingCache
 
 SIZE = small_embedding().nbytes
 

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from serving_world import BOX, encoded_picture, form
 
 from pasam.serving.app import create_app
-from pasam.serving.limits import Limits
+from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
 TOKEN = "0123456789abcdef"
@@ -82,7 +82,7 @@ def test_a_service_with_too_much_in_hand_says_so(shelf):
 
 
 def _gate(app):
-    from pasam.serving.gate import Gate
+    from pasam.serving.request_guard import Gate
 
     layer = app.middleware_stack
     while not isinstance(layer, Gate):

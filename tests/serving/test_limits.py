@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import ParamsError
-from pasam.serving.limits import Limits
+from pasam.serving.payloads import Limits
 
 
 def test_a_bound_of_nothing_is_refused_by_its_name():

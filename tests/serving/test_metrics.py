@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasam.serving.metrics import Metrics
+from pasam.serving.service import Metrics
 
 
 def test_two_services_count_apart_and_watched_numbers_are_current():

@@ -10,7 +10,7 @@ from serving_world import Shelf
 
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.image_prompt import image_prompt
-from pasam.serving.offered_models import OfferedModels, available
+from pasam.serving.model_pool import OfferedModels, available
 
 
 @pytest.fixture

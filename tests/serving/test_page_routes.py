@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pasam.reporting import palette
-from pasam.serving.page_routes import FOLDER
+from pasam.reporting import style as palette
+from pasam.serving.app import FOLDER
 
 HTML = (FOLDER / "index.html").read_text(encoding="utf-8")
 CSS = (FOLDER / "style.css").read_text(encoding="utf-8")

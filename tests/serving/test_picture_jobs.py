@@ -9,10 +9,15 @@ from inference_models import objects
 from serving_world import encoded_picture
 
 from pasam.errors import RefusedError
-from pasam.inference.everything import Everything, segment_everything
-from pasam.serving.limits import Limits
-from pasam.serving.picture_jobs import EmbedJob, EverythingJob, embed_pictures, find_everything
-from pasam.serving.searches import SearchWatch
+from pasam.inference.automatic_masks import Everything, segment_everything
+from pasam.serving.image_jobs import (
+    EmbedJob,
+    EverythingJob,
+    SearchWatch,
+    embed_pictures,
+    find_everything,
+)
+from pasam.serving.payloads import Limits
 
 
 def test_everything_of_an_embedded_picture_is_what_the_library_finds(shelf):

@@ -14,7 +14,7 @@ from PIL import Image
 from serving_world import encoded_picture, png_that_claims
 
 from pasam.errors import RefusedError
-from pasam.serving.pictures import decode_picture
+from pasam.serving.image_jobs import decode_picture
 
 MOST = 10_000
 PNG = encoded_picture()

@@ -13,9 +13,8 @@ from serving_world import BOX
 
 from pasam.errors import PromptError, RefusedError
 from pasam.inference.image_prompt import image_prompt
-from pasam.metrics.run_lengths import decode
-from pasam.serving.limits import Limits
-from pasam.serving.payloads import Prompt
+from pasam.masks.run_lengths import decode
+from pasam.serving.payloads import Limits, Prompt
 from pasam.serving.prompt_jobs import PromptJob, answer_prompts, checked_prompt
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from pasam.errors import CheckpointError, PromptError, RefusedError
-from pasam.serving.refusals import answer_errors, refusal
+from pasam.serving.request_guard import answer_errors, refusal
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pasam.inference.model_files import ModelFiles
-from pasam.serving import registered_versions
-from pasam.serving.registered_versions import RegisteredVersions
+from pasam.serving import model_pool as registered_versions
+from pasam.serving.model_pool import RegisteredVersions
 
 
 class Registry:

@@ -7,7 +7,7 @@ import pytest
 from inference_models import objects, picture
 from serving_world import BOX, encoded_picture, form
 
-from pasam.metrics.run_lengths import decode
+from pasam.masks.run_lengths import decode
 
 
 def test_embedding_once_and_prompting_by_name_equals_sending_the_picture(client, shelf, embedding):

@@ -11,8 +11,8 @@ from inference_models import objects
 from serving_world import encoded_picture
 
 from pasam.errors import RefusedError
-from pasam.serving import searches
-from pasam.serving.searches import SearchWatch, told_by_line, waited_for
+from pasam.serving import image_jobs as searches
+from pasam.serving.image_jobs import SearchWatch, told_by_line, waited_for
 
 QUICK = {"points_per_side": 3, "pred_iou_thresh": 0, "stability_score_thresh": 0.01}
 

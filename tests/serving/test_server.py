@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pasam.errors import ParamsError
-from pasam.serving.server import address_of, is_loopback, listen
+from pasam.serving.app import address_of, is_loopback, listen
 
 SERVER = """
 import asyncio

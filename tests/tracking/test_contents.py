@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from pasam.benchmarks.scores import read_scores
-from pasam.tracking.contents import (
+from pasam.evaluation.scores import read_scores
+from pasam.registry.runs import (
     data_sets_of,
     files_of,
     is_score_file,
@@ -15,7 +15,7 @@ from pasam.tracking.contents import (
     params_of,
     unready,
 )
-from pasam.tracking.dvc_lock import read_lock
+from pasam.registry.snapshot import read_lock
 
 
 @pytest.fixture

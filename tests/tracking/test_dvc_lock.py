@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import DataError
-from pasam.tracking.dvc_lock import parse_lock, read_lock
+from pasam.registry.snapshot import parse_lock, read_lock
 
 TEXT = """\
 schema: '2.0'

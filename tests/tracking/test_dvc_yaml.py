@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pasam.errors import DataError
-from pasam.tracking.dvc_yaml import declared_stages
+from pasam.registry.snapshot import declared_stages
 
 GRAPH = """\
 stages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracked_world import commit, git
 
-from pasam.tracking.git_state import committed_file, git_state, remote_address
+from pasam.registry.snapshot import committed_file, git_state, remote_address
 
 
 def test_a_tree_is_dirty_then_committed_then_pushed(tmp_path):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from pasam.tracking.hardware import hardware
+from pasam.registry.snapshot import hardware
 
 
 def test_processor_memory_and_deciding_packages_are_named():
@@ -19,7 +19,7 @@ def test_processor_memory_and_deciding_packages_are_named():
 
 def test_torch_is_not_loaded_for_it(root):
     code = (
-        "import sys; from pasam.tracking.hardware import hardware; hardware(); "
+        "import sys; from pasam.registry.snapshot import hardware; hardware(); "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(

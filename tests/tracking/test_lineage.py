@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from pasam.data.manifest import read_manifest, write_manifest
-from pasam.tracking.dvc_lock import parse_lock, read_lock
-from pasam.tracking.git_state import GitState
-from pasam.tracking.lineage import (
+from pasam.registry.snapshot import (
+    GitState,
     evaluation_set,
     evaluator_version,
+    parse_lock,
     project_lineage,
+    read_lock,
     rows_md5,
     stage_lineage,
     validation_verdict,
@@ -23,7 +24,7 @@ stages:
   evaluate@m-b:
     cmd: c
     deps:
-    - {path: pasam/metrics, md5: CODE.dir}
+    - {path: pasam/evaluation, md5: CODE.dir}
     - {path: pasam/data, md5: OTHER}
     params: {params.yaml: {evaluate: {boundary_share: SHARE}}}
 """

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from pasam.tracking import live_curves as module
-from pasam.tracking.live_curves import LiveCurves, live_curves
+from pasam.registry import live_curves as module
+from pasam.registry.live_curves import LiveCurves, live_curves
 
 ROWS = [{"epoch": 0.0, "loss": 0.5}, {"epoch": 1.0, "loss": 0.25}]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tracked_world import KEPT
 
-from pasam.tracking.overview import overview
-from pasam.tracking.runs import sync
+from pasam.registry.runs import overview, sync
 
 
 def test_stages_are_listed_before_and_after_they_are_recorded(tracked):

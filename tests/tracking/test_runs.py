@@ -10,9 +10,9 @@ import yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
-from pasam.tracking.dvc_lock import read_lock
-from pasam.tracking.runs import _Recorder, sync
-from pasam.tracking.store import open_store
+from pasam.registry.runs import _Recorder, sync
+from pasam.registry.snapshot import read_lock
+from pasam.registry.store import open_store
 
 
 def run_of(project, stage):

@@ -9,13 +9,7 @@ import pytest
 from tracked_world import place_store
 
 from pasam.errors import TrackingError
-from pasam.tracking.store import (
-    NOTE,
-    addresses,
-    open_store,
-    translated,
-    without_password,
-)
+from pasam.registry.store import NOTE, addresses, open_store, translated, without_password
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from tracked_world import write_lock
 
-from pasam.tracking.dvc_lock import read_lock
-from pasam.tracking.runs import sync
-from pasam.tracking.store import NOTE, open_store
-from pasam.tracking.summary import headline, note, source_tags
+from pasam.registry.runs import headline, note, source_tags, sync
+from pasam.registry.snapshot import read_lock
+from pasam.registry.store import NOTE, open_store
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import small_world
 import torch
 
-from pasam.data.images import write_png
+from pasam.masks.images import write_png
 from pasam.training.embeddings import open_store, training_tasks, write_store
-from pasam.training.pool import Picture
+from pasam.training.promptable_batches import Picture
 
 SIDE = 64
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from pasam.data.images import read_image
-from pasam.data.transforms import squash_mask
 from pasam.errors import CheckpointError, DataError
+from pasam.masks.images import read_image
+from pasam.masks.transforms import squash_mask
+from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
     SMALLEST_LABEL,
     benchmark_tasks,
-    file_digest,
     make_view,
     open_store,
     training_tasks,

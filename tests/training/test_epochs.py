@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pasam.config.sections import EmbedParams
 from pasam.errors import CheckpointError, DataError
-from pasam.params import EmbedParams
-from pasam.training.epochs import batches_by_epoch
-from pasam.training.samples import CachedBatches, FreshBatches, Sampling
+from pasam.training.samples import CachedBatches, FreshBatches, Sampling, batches_by_epoch
 
 PACKED = EmbedParams(views=2, jitter=(0.9, 1.0), seed=3, batch_size=4)
 FRESH = EmbedParams(views=0, jitter=(0.9, 1.0), seed=3, batch_size=4)

@@ -8,14 +8,12 @@ import torch
 from torch.utils.data import Dataset
 from variants import hq_sam, pa_sam
 
+from pasam.config.sections import TrainParams
 from pasam.errors import CheckpointError
-from pasam.modeling.adapter_weights import build_trainable
-from pasam.modeling.freezing import digest, frozen_tensors
-from pasam.params import TrainParams
+from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
 from pasam.training.fit import TrainingStep, fit, launch
-from pasam.training.resume import Checkpointer
+from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling
-from pasam.training.sink import JsonlSink
 
 PARAMS = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, precision="32-true",

@@ -4,9 +4,9 @@ import pytest
 import torch
 from variants import hq_sam, image_adapter, pa_sam
 
-from pasam.modeling.pa_mask_decoder import PaPrediction
-from pasam.modeling.segmenter import Prediction
-from pasam.training.objective import objective_of
+from pasam.models.pa_mask_decoder import PaPrediction
+from pasam.models.segmenter import Prediction
+from pasam.training.fit import objective_of
 
 MASK = {"loss_mask", "loss_dice"}
 MAPS = {"loss_mask_final", "loss_dice_final", "loss_uncertain_map"}

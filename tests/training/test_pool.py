@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.data.images import write_png
-from pasam.data.prepare import TRAINING_SET
-from pasam.training.pool import LONGEST_SIDE, draw_pool, read_pool
+from pasam.data.preparation import TRAINING_SET
+from pasam.masks.images import write_png
+from pasam.training.promptable_batches import LONGEST_SIDE, draw_pool, read_pool
 
 
 def read(frame):

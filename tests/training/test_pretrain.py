@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from pasam.modeling.checkpoint import load_strictly
-from pasam.params import PretrainParams, PretrainPhase
+from pasam.config.sections import PretrainParams, PretrainPhase
+from pasam.models.checkpoint import load_strictly
 from pasam.training.pretrain import Promptable, _correction, _Training, pretrain
 from pasam.training.promptable_batches import PromptableBatches
-from pasam.training.resume import Checkpointer
-from pasam.training.sink import JsonlSink
+from pasam.training.resume import Checkpointer, JsonlSink
 
 
 class Interrupting(list):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from pasam.data.images import write_png
-from pasam.data.transforms import squash_mask
+from pasam.masks.images import write_png
+from pasam.masks.transforms import squash_mask
 from pasam.training.embeddings import SMALLEST_LABEL
 from pasam.training.samples import (
     CachedBatches,

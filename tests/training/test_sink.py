@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pasam.training.sink import JsonlSink, write_rows
+from pasam.training.resume import JsonlSink, write_rows
 
 
 def test_every_row_is_a_line_with_sorted_keys(tmp_path):

@@ -7,12 +7,12 @@ import torch
 from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
-from pasam.modeling import build
-from pasam.modeling.checkpoint import write_weights
-from pasam.modeling.freezing import digest, frozen_tensors
-from pasam.params import BaseParams, EmbedParams, TrainParams
-from pasam.training.embeddings import file_digest, training_tasks, write_store
-from pasam.training.variant_training import train_variant
+from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.models import build
+from pasam.models.adapter_weights import digest, frozen_tensors
+from pasam.models.checkpoint import file_digest, write_weights
+from pasam.training.embeddings import training_tasks, write_store
+from pasam.training.fit import train_variant
 
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, precision="32-true",
@@ -47,7 +47,7 @@ def train_in(folder, project, manifest, variant, name, **changes):
     base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "build_base", lambda size: small_base())
-        patch.setattr("pasam.training.variant_training.read_manifest", lambda path: manifest)
+        patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)
         return train_variant(
             base, EMBED, replace(TRAIN, **changes), variant, name=name,
             manifest=project / "manifest.parquet", store=project / "store",

@@ -18,11 +18,11 @@ from planted_faults import (
 )
 from small_set import SmallSet
 
-from pasam.data.census import census_frame
-from pasam.data.checking import collect_own
+from pasam.config.sections import ValidateParams
+from pasam.data.manifest import census_frame
+from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
-from pasam.validate_params import ValidateParams
-from pasam.validation.tables import Tables, make_tables
+from pasam.validation.expectations import Tables, make_tables
 
 PLANTED = (lost_mask, black_mask, tiny_mask, copy_of_an_image, jpeg_in_the_benchmark, deep_image)
 
@@ -64,7 +64,6 @@ def mixed(tmp_path_factory, validate_params) -> Mixed:
 @pytest.fixture(scope="session")
 def outcomes(mixed):
     """What Great Expectations says of the project."""
-    from pasam.validation.expectations import suite
-    from pasam.validation.judge import judge
+    from pasam.validation.expectations import judge, suite
 
     return judge(suite(mixed.params), mixed.tables.by_name)

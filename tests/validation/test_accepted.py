@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from pasam.errors import DataError
-from pasam.validation.accepted import (
+from pasam.validation.drift import (
     QUANTITIES,
     WHOLE,
     accepted_text,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.census import COLUMNS, census_frame, unfit_row
-from pasam.data.faults import Fault
+from pasam.data.manifest import CENSUS_COLUMNS, Fault, census_frame, unfit_row
 from pasam.validation.conclusion import conclude, refusal
-from pasam.validation.outcomes import Outcome
+from pasam.validation.expectations import Outcome
 
 
 def row(kind: str | None, index: int, message: str = "repair it") -> dict:
@@ -21,7 +20,7 @@ def row(kind: str | None, index: int, message: str = "repair it") -> dict:
 @pytest.fixture
 def census():
     rows = [row(None, 0), row(None, 1), row("empty_mask", 2), row("quarantined", 3)]
-    assert set(rows[0]) == set(COLUMNS)
+    assert set(rows[0]) == set(CENSUS_COLUMNS)
     return census_frame(rows)
 
 

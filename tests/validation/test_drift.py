@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.validation.accepted import QUANTITIES, WHOLE, Sketch
-from pasam.validation.drift import COLUMNS, compare
+from pasam.validation.drift import COLUMNS, QUANTITIES, WHOLE, Sketch, compare
 
 KEY = ("train", "cats")
 

@@ -11,18 +11,14 @@ import pytest
 from broken_data import KINDS, TABLE_KINDS
 from small_set import SmallSet, write_table
 
-from pasam.data.census import census_frame, fit_rows
-from pasam.data.checking import collect_own
-from pasam.data.manifest import file_sha256
+from pasam.data.manifest import census_frame, file_sha256, fit_rows
+from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
-from pasam.validation.accepted import accepted_text, read_accepted
 from pasam.validation.conclusion import conclude
+from pasam.validation.drift import accepted_text, read_accepted
 from pasam.validation.duplicates import images_of
-from pasam.validation.expectations import ITEMS, suite
-from pasam.validation.judge import judge
-from pasam.validation.outcomes import Outcome
-from pasam.validation.tables import KEYS, make_tables
+from pasam.validation.expectations import ITEMS, KEYS, Outcome, judge, make_tables, suite
 from pasam.validation.verdict import require_passed, write_verdict
 
 EVERY = (*KINDS, *TABLE_KINDS)

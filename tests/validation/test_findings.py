@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pasam.validation import findings as module
-from pasam.validation.findings import collect, write_findings
+from pasam.validation import conclusion as module
+from pasam.validation.conclusion import collect, write_findings
 
 
 @pytest.fixture(scope="module")

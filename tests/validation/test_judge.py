@@ -5,9 +5,7 @@ import dataclasses
 import pytest
 
 from pasam.errors import DataError
-from pasam.validation.expectations import suite
-from pasam.validation.judge import judge
-from pasam.validation.tables import PAIRS
+from pasam.validation.expectations import PAIRS, judge, suite
 
 
 def test_outcomes_come_in_the_suites_order_with_the_offending_rows(mixed, outcomes):

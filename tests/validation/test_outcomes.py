@@ -1,6 +1,6 @@
 """An expectation holds when nothing offends it."""
 
-from pasam.validation.outcomes import Outcome, failed
+from pasam.validation.expectations import Outcome, failed
 
 
 def outcome(name: str, level: str, offenders: int) -> Outcome:

@@ -7,9 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pasam.validation import page as module
-from pasam.validation.conclusion import conclude
-from pasam.validation.findings import collect
-from pasam.validation.outcomes import Outcome
+from pasam.validation.conclusion import collect, conclude
+from pasam.validation.expectations import Outcome
 from pasam.validation.page import write_page
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from pasam.data.quarantine import Quarantine
-from pasam.validation.tables import DRIFT, IMAGES, KEYS, LISTED, PAIRS, SETS, make_tables
+from pasam.validation.expectations import DRIFT, IMAGES, KEYS, LISTED, PAIRS, SETS, make_tables
 
 
 def test_every_table_has_the_columns_that_name_its_rows(mixed):

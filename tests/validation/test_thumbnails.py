@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pasam.data.images import write_png
-from pasam.validation.thumbnails import SIDE, mask_picture, outlined, picture
+from pasam.masks.images import write_png
+from pasam.validation.page import SIDE, mask_picture, outlined, picture
 
 
 def pixels(uri: str) -> np.ndarray:

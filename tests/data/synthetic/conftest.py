@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.randomness import Draws
-from pasam.data.synthetic.raster import rasterise
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.strokes import rasterise
 
 SPAN = 180.0
 

@@ -4,11 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pasam.data.synthetic import composition
-from pasam.data.synthetic.composition import SHAPES, Canvas, compose, usual_targets
-from pasam.data.synthetic.randomness import Draws
-from pasam.data.synthetic.raster import rasterise
-from pasam.data.synthetic.strokes import THINNEST_HAIR
+from pasam.synthetic import scene as composition
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.scene import SHAPES, Canvas, compose, usual_targets
+from pasam.synthetic.strokes import THINNEST_HAIR, rasterise
 
 ALL_SHAPES = sorted(
     {(family, shape) for family, shapes in SHAPES.items() for shape in shapes},

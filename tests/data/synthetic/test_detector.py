@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pasam.data.synthetic.detector import simulate_detections
-from pasam.data.synthetic.randomness import Draws
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.scene import simulate_detections
 
 SIZE = (200, 300)
 BOXES = [(20.0, 30.0, 60.0, 50.0), (150.0, 80.0, 100.0, 90.0), (0.0, 0.0, 300.0, 200.0)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pasam.data.synthetic.dichotomous import SHAPES, gate, ladder, wheel
+from pasam.synthetic.dichotomous import SHAPES, gate, ladder, wheel
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.group import KINDS, draw_group
 from pasam.errors import DataError
+from pasam.synthetic.scene import KINDS, draw_group
 
 
 def group(*entropy, kinds=tuple(KINDS), objects=(2, 5), side=128):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.looks import LOOKS, with_look
 from pasam.errors import DataError
+from pasam.synthetic.scene import LOOKS, with_look
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 

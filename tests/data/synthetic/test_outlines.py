@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.outlines import SHAPES, blob
+from pasam.synthetic.rims import SHAPES, blob
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from pasam.data.synthetic.painting import paint
-from pasam.data.synthetic.randomness import Draws
-from pasam.data.synthetic.raster import rasterise
-from pasam.data.synthetic.strokes import Drawing, circle
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.strokes import Drawing, circle, rasterise
+from pasam.synthetic.surfaces import paint
 
 
 def _painted(seed):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pasam.data.synthetic.palettes import colour_table
-from pasam.data.synthetic.randomness import Draws
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.surfaces import colour_table
 
 
 def test_a_table_runs_smoothly_from_one_colour_to_another():

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.photographs import (
+from pasam.errors import DataError
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.surfaces import (
     HELD_OUT_GREYS,
     HELD_OUT_PHOTOGRAPHS,
     TRAINING_GREYS,
@@ -12,8 +14,6 @@ from pasam.data.synthetic.photographs import (
     photograph,
     photograph_crop,
 )
-from pasam.data.synthetic.randomness import Draws
-from pasam.errors import DataError
 
 
 def test_held_out_photographs_are_not_used_in_training():

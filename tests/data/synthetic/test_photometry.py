@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pasam.data.synthetic.photometry import expose
-from pasam.data.synthetic.randomness import Draws
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.surfaces import expose
 
 
 def test_exposure_changes_little_and_is_reproducible():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.synthetic.randomness import HELD_OUT_SLOTS, SLOTS, Draws
 from pasam.errors import DataError
+from pasam.synthetic.randomness import HELD_OUT_SLOTS, SLOTS, Draws
 
 seeds = st.integers(0, 2**32)
 

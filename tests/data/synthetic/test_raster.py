@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.raster import rasterise
-from pasam.data.synthetic.strokes import Drawing, circle, points
+from pasam.synthetic.strokes import Drawing, circle, points, rasterise
 
 
 def _disc(x=128.0, y=128.0, radius=50.0):

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.scene import FAMILIES, draw_scene
 from pasam.errors import DataError
+from pasam.synthetic.scene import FAMILIES, draw_scene
 
 PINNED = {
     ("dis", 11, 128, False, 1): "aafaf990ec077c80",

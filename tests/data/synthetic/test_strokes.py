@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.synthetic.strokes import (
+from pasam.synthetic.strokes import (
     THINNEST,
     THINNEST_HAIR,
     Drawing,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pasam.data.synthetic.randomness import Draws
-from pasam.data.synthetic.surfaces import blend, ground, material
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.surfaces import blend, ground, material
 
 
 def test_grounds_have_the_asked_shape_and_differ_between_seeds():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.textures import KINDS, TILE, tile
+from pasam.synthetic.surfaces import KINDS, TILE, tile
 
 
 @pytest.mark.parametrize("kind", KINDS)

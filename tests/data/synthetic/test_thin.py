@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pasam.data.synthetic.thin import SHAPES, cable, comb
+from pasam.synthetic.thin import SHAPES, cable, comb
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)

@@ -9,7 +9,7 @@ import logging
 import pytest
 from PIL import Image
 
-from pipelines.flows.artifacts import (
+from pipelines.flows.engine import (
     WIDEST,
     picture_address,
     show_link,

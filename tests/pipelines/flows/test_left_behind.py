@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.flows.left_behind import MESSAGE, end_left_behind
+from pipelines.flows.servers import MESSAGE, end_left_behind
 
 pytestmark = pytest.mark.slow  # imports Prefect
 

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from pasam.errors import StageError
-from pipelines.flows import local_server
-from pipelines.flows.local_server import answers, prefect_server, service, use_own_settings
+from pipelines.flows import servers as local_server
+from pipelines.flows.servers import answers, prefect_server, service, use_own_settings
 
 SERVER = """
 import http.server, sys

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipelines.flows import pages
-from pipelines.flows.local_server import answers
+from pipelines.flows import ui as pages
+from pipelines.flows.servers import answers
 
 
 @pytest.fixture

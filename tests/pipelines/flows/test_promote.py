@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pasam.registry.by_hand import Outcome as Promotion
-from pasam.registry.verdict import PROMOTE, REJECT, Check, Gain, Verdict
+from pasam.registry.decision import PROMOTE, REJECT, Check, Gain, Verdict
+from pasam.registry.transitions import Outcome as Promotion
 from pipelines.flows import promote as flow
 from pipelines.flows.engine import Outcome
 from pipelines.flows.promote import announce, promote, shown

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pasam.errors import StageError, TransientError
-from pipelines.flows.publishing import publish
+from pipelines.flows.workspace import publish
 
 
 class Remote:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pasam.errors import ParamsError
-from pipelines.flows import serve
-from pipelines.flows.serve import POOL, _schedules, flow_name, main, read_deployments
+from pipelines.flows import deployments as serve
+from pipelines.flows.deployments import POOL, _schedules, flow_name, main, read_deployments
 
 FLOWS = {"reproduce", "retrain", "nightly", "ablate", "promote"}
 POOLS = {POOL, "docker", "kubernetes"}

@@ -43,7 +43,7 @@ def served(tmp_path_factory):
         patch.setenv("DO_NOT_TRACK", "1")
         from prefect.testing.utilities import prefect_test_harness
 
-        from pipelines.flows import served as module
+        from pipelines.flows import prefect_flows as module
 
         with prefect_test_harness(server_startup_timeout=180):
             yield module
@@ -200,7 +200,14 @@ def serving(project):
         port = place.getsockname()[1]
     log = project / "serve.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    command = ["-m", "pipelines.flows.serve", "--port", str(port), "--cron", "retrain=* * * * *"]
+    command = [
+        "-m",
+        "pipelines.flows.deployments",
+        "--port",
+        str(port),
+        "--cron",
+        "retrain=* * * * *",
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=project, env=environment, stdout=output,

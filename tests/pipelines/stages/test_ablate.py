@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.diagnostics_file import read_diagnostics
-from pasam.benchmarks.scores import read_scores
+from pasam.evaluation.diagnostics import read_diagnostics
+from pasam.evaluation.scores import read_scores
 
 KEYS = ["seed", "benchmark", "image_id", "prompt"]
 MEASURED = ["iou", "boundary_iou", "intersection", "union"]

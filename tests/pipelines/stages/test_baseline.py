@@ -2,8 +2,8 @@
 
 import pytest
 
-from pasam.benchmarks.scores import read_scores
 from pasam.data.manifest import read_manifest
+from pasam.evaluation.scores import read_scores
 
 each_model = pytest.mark.parametrize("model", ["sam", "oracle"])
 

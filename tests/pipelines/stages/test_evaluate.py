@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from pasam.benchmarks.predictions import read_prediction
-from pasam.benchmarks.scores import read_scores
-from pasam.data.images import read_mask
 from pasam.data.manifest import read_manifest
-from pasam.metrics.boundary_iou import boundary_iou
-from pasam.metrics.iou import mask_iou
+from pasam.evaluation.protocol import read_prediction
+from pasam.evaluation.scores import read_scores
+from pasam.masks.images import read_mask
+from pasam.masks.overlap import boundary_iou, mask_iou
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pasam.benchmarks.instance_rows import read_instances, read_precisions
+from pasam.evaluation.instances import read_instances, read_precisions
 
 ROWS, PRECISION = (
     f"data/instance_scores/{name}.parquet" for name in ("instances", "average_precision")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pasam.data.images import write_png
 from pasam.data.manifest import read_manifest
+from pasam.masks.images import write_png
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):

@@ -5,7 +5,7 @@ import json
 import torch
 from small_world import small_base
 
-from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights
+from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 
 WEIGHTS = "data/base/vit_tiny.safetensors"
 

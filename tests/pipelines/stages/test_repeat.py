@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.benchmarks.scores import read_scores
+from pasam.evaluation.scores import read_scores
 
 SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
 

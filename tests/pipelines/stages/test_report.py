@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pasam.benchmarks.scores import read_scores
-from pasam.data.images import read_image
+from pasam.evaluation.scores import read_scores
+from pasam.masks.images import read_image
 
 PICTURES = ("reports/figure1.png", "reports/scores.png", "reports/training.png")
 

@@ -1,6 +1,6 @@
 """The stage `robustness`: curves of all models, in the columns of all scores."""
 
-from pasam.benchmarks.scores import clean_box_rows, read_scores
+from pasam.evaluation.scores import clean_box_rows, read_scores
 
 SCORES = "data/scores/robustness.parquet"
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from small_world import small_base
 
-from pasam.modeling.adapter_weights import (
+from pasam.config.params_file import load_variant
+from pasam.models.adapter_weights import (
     build_trainable,
     freeze_decoder,
     load_adapter,
     read_variant,
 )
-from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights
-from pasam.params_file import load_variant
+from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 
 BASE = "data/base/vit_tiny.safetensors"
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pasam.data.images import write_png
+from pasam.masks.images import write_png
 from pasam.validation.verdict import read_verdict
 
 VERDICT = "reports/validation/verdict.json"
@@ -71,7 +71,7 @@ def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
 def test_a_quarantined_file_is_left_out_and_counted(own_world, cups, monkeypatch):
     from typer.testing import CliRunner
 
-    from pasam.cli import app
+    from pasam.cli.app import app
 
     write_png(own_world.path(MASK), cups * 0)
     own_world.change("validate", quarantined_share=0.5)
@@ -96,7 +96,7 @@ def test_an_old_verdict_does_not_count_for_new_data(own_world, capsys):
 def test_drift_is_reported_against_the_accepted_version(own_world, world, monkeypatch):
     from typer.testing import CliRunner
 
-    from pasam.cli import app
+    from pasam.cli.app import app
 
     with monkeypatch.context() as patch:
         patch.chdir(own_world.folder)

@@ -1,7 +1,6 @@
 """Tests of questions and answers."""
 
-from pasam.reporting.blocks import Text
-from pasam.reporting.questions.answer import Question
+from pasam.reporting.blocks import Question, Text
 
 QUESTION = Question(number=3, short="S", title="T?", experiment="E.")
 

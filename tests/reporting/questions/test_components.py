@@ -2,7 +2,7 @@
 
 from made_up_run import made_up_ablations
 
-from pasam.reporting.questions.components import answer
+from pasam.reporting.questions import answer
 
 
 def test_without_variants_the_pass_is_shown_and_the_rest_admitted(results):

@@ -2,16 +2,16 @@
 
 from made_up_run import made_up_ablations
 
-from pasam.reporting.questions.freezing import answer, frozen_sentence
+from pasam.reporting.questions import freezing_answer, frozen_sentence
 
 
 def test_it_needs_variants(results):
-    assert not answer(results).answered
+    assert not freezing_answer(results).answered
 
 
 def test_the_sentence_follows_what_is_trained(make_results):
-    worse = answer(make_results(**made_up_ablations(adapter_only=-0.1)))
-    same = answer(make_results(**made_up_ablations()))
+    worse = freezing_answer(make_results(**made_up_ablations(adapter_only=-0.1)))
+    same = freezing_answer(make_results(**made_up_ablations()))
     assert "loses" in worse.sentence
     assert "loses" not in same.sentence
     assert "SAM does best by itself" in same.sentence

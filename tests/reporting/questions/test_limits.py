@@ -3,11 +3,11 @@
 import pytest
 from made_up_run import LEVELS, change_scores, made_up_ablations, made_up_diagnostics
 
-from pasam.reporting.questions.limits import answer, best_sentence, refined_sentence
+from pasam.reporting.questions import best_sentence, limits_answer, refined_sentence
 
 
 def test_without_variants_the_ceiling_alone_is_told(results):
-    found = answer(results)
+    found = limits_answer(results)
     assert not found.answered
     assert "25.0 points above PA-SAM: resolution is not what limits it." in found.sentence
     assert found.blocks[-1].kind == "absent"
@@ -15,17 +15,17 @@ def test_without_variants_the_ceiling_alone_is_told(results):
 
 def test_a_model_at_the_ceiling_is_limited_by_it(make_scores, make_results):
     scores = change_scores(make_scores(), "pa_sam", 0.24)
-    assert "resolution is what limits it" in answer(make_results(scores)).sentence
+    assert "resolution is what limits it" in limits_answer(make_results(scores)).sentence
 
 
 def test_the_best_combination_is_an_answer_without_variants_too(make_scores, make_results):
-    found = answer(make_results(make_scores(models=(*LEVELS, "pa_sam_plus"))))
+    found = limits_answer(make_results(make_scores(models=(*LEVELS, "pa_sam_plus"))))
     assert found.answered
     assert found.blocks[-1].kind == "absent"
 
 
 def test_choices_that_help_are_named(make_results):
-    better = answer(make_results(**made_up_ablations(gradient_image=0.1)))
+    better = limits_answer(make_results(**made_up_ablations(gradient_image=0.1)))
     assert better.answered
     assert "edges of the image itself" in better.sentence.split(" gains.")[0]
 

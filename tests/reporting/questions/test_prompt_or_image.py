@@ -2,16 +2,16 @@
 
 from made_up_run import made_up_ablations
 
-from pasam.reporting.questions.prompt_or_image import answer
+from pasam.reporting.questions import prompt_or_image_answer
 
 
 def test_it_needs_the_rival(results):
-    assert not answer(results).answered
+    assert not prompt_or_image_answer(results).answered
 
 
 def test_the_sentence_follows_the_rival(make_results):
     better, worse = (
-        answer(make_results(**made_up_ablations(image_features=gain))).sentence
+        prompt_or_image_answer(make_results(**made_up_ablations(image_features=gain))).sentence
         for gain in (0.1, -0.1)
     )
     assert better.startswith("The adapter of image features is 10.2 points of boundary IoU above")

@@ -2,7 +2,7 @@
 
 from made_up_run import made_up_ablations, made_up_diagnostics
 
-from pasam.reporting.questions.ten import answers
+from pasam.reporting.questions import answers
 
 
 def test_there_are_ten_in_their_order(results):

@@ -2,15 +2,15 @@
 
 from made_up_run import made_up_diagnostics
 
-from pasam.reporting.questions.tokens import answer
+from pasam.reporting.questions import tokens_answer
 
 
 def sentence(make_results, **means):
-    return answer(make_results(diagnostics=made_up_diagnostics(**means))).sentence
+    return tokens_answer(make_results(diagnostics=made_up_diagnostics(**means))).sentence
 
 
 def test_it_needs_diagnostics(results):
-    assert not answer(results).answered
+    assert not tokens_answer(results).answered
 
 
 def test_it_says_whether_the_uncertainty_finds_errors(make_results):
@@ -26,5 +26,5 @@ def test_it_says_whether_the_final_mask_is_better_than_the_coarse_one(make_resul
 
 
 def test_the_maps_are_shown(make_results):
-    found = answer(make_results(diagnostics=made_up_diagnostics()))
+    found = tokens_answer(make_results(diagnostics=made_up_diagnostics()))
     assert [view.name for view in found.blocks[0].views][0] == "Coarse"

@@ -2,7 +2,7 @@
 
 from made_up_run import made_up_ablations
 
-from pasam.reporting.sections.ablations import ablation_grid, ablations_section
+from pasam.reporting.sections import ablation_grid, ablations_section
 
 
 def test_without_variants_it_names_the_command(results):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pasam.reporting.sections.detectors import (
+from pasam.reporting.sections import (
     box_sentences,
     coco_section,
     open_set_section,

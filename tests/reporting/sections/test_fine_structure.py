@@ -1,6 +1,6 @@
 """Tests of the gain by fineness."""
 
-from pasam.reporting.sections.fine_structure import fine_structure_section
+from pasam.reporting.sections import fine_structure_section
 
 
 def test_both_measures_are_drawn_told_and_given_in_numbers(results):

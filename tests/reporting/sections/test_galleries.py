@@ -1,6 +1,6 @@
 """Tests of the galleries' section."""
 
-from pasam.reporting.sections.galleries import galleries_section
+from pasam.reporting.sections import galleries_section
 
 
 def test_there_are_three_galleries_and_an_empty_one_says_so(results):

@@ -1,6 +1,6 @@
 """Tests of the summary at the top of the page."""
 
-from pasam.reporting.sections.glance import glance_section
+from pasam.reporting.sections import glance_section
 
 
 def test_it_says_how_far_the_subject_is_ahead(results):

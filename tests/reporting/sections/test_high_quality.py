@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pasam.reporting.sections.high_quality import high_quality_section, legend
+from pasam.reporting.sections import high_quality_section, legend
 
 
 def kinds(section):

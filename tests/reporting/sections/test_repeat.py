@@ -1,6 +1,6 @@
 """Tests of how to repeat a run."""
 
-from pasam.reporting.sections.repeat import repeat_section
+from pasam.reporting.sections import repeat_section
 
 
 def test_seeds_and_commands_are_told(results):

@@ -3,7 +3,7 @@
 import pandas as pd
 from made_up_run import change_scores
 
-from pasam.reporting.sections.robustness import robustness_section
+from pasam.reporting.sections import robustness_section
 
 
 def test_without_rows_it_names_the_command(results):

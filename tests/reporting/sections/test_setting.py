@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pasam.reporting.sections.setting import cannot_show, setting_section
+from pasam.reporting.sections import cannot_show, setting_section
 
 
 def test_a_small_base_generated_data_one_seed_and_few_images_are_limits(results):

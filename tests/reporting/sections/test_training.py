@@ -1,6 +1,6 @@
 """Tests of the training curves."""
 
-from pasam.reporting.sections.training import training_section
+from pasam.reporting.sections import training_section
 
 
 def test_every_model_has_a_chart_and_every_term_an_entry_in_the_legend(results):

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.reporting.svg.axes import Scale, tick_text, ticks, value_scale
+from pasam.reporting.svg import Scale, tick_text, ticks, value_scale
 
 values = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
 

@@ -2,8 +2,7 @@
 
 from xml.etree import ElementTree
 
-from pasam.reporting.svg.dots import dot_chart
-from pasam.reporting.svg.series import model_series
+from pasam.reporting.svg import dot_chart, model_series
 
 
 def chart(**changes):

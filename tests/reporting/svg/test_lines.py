@@ -2,8 +2,7 @@
 
 from xml.etree import ElementTree
 
-from pasam.reporting.svg.lines import line_chart
-from pasam.reporting.svg.series import model_series
+from pasam.reporting.svg import line_chart, model_series
 
 
 def chart(series, **changes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pasam.reporting.svg.markup import element, number, path, text
+from pasam.reporting.svg import element, number, path, text
 
 
 def test_elements_are_escaped_and_attributes_keep_their_order():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pasam.reporting.svg.series import marker, model_series
+from pasam.reporting.svg import marker, model_series
 
 
 def test_a_known_model_keeps_its_colour_and_shape_in_every_chart():

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from pasam.reporting.svg.strips import strip, strip_scale
+from pasam.reporting.svg import strip, strip_scale
 
 
 def test_strips_share_a_scale_that_holds_zero():

@@ -1,1 +1,0 @@
-"""Scoring models on benchmarks, and the numbers others published."""

@@ -1,0 +1,1 @@
+"""The command `pasam`: parse, call one function, print."""

@@ -1,0 +1,101 @@
+"""The command `pasam`: parse, call one function, print."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pasam import __version__
+from pasam.cli.checkpoint import checkpoint_app
+from pasam.cli.data import data_app, review_app
+from pasam.cli.doctor import doctor
+from pasam.cli.evaluate import evaluate
+from pasam.cli.export import export
+from pasam.cli.params import params_app
+from pasam.cli.predict import predict
+from pasam.cli.registry import registry_app
+from pasam.cli.report import report_app
+from pasam.cli.serve import demo, serve
+from pasam.cli.track import track_app
+from pasam.errors import PasamError
+
+EXAMPLES = """\
+PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduced.
+
+[bold]Examples[/bold]
+
+  pasam params show            what the next `dvc repro` will do
+
+  pasam params use smoke       a run of about a minute, and what that changes
+
+  pasam params use default     back to the default run
+
+  pasam data list              public data sets and weights, and what they need
+
+  pasam data add cats --images DIR --masks DIR    your own images
+
+  pasam doctor --profile paper    what is missing for a size, and where it comes from
+
+  dvc repro                    run whatever the change touches
+
+  pasam report show            Table 1, and where the figures are
+
+  pasam predict photo.jpg --box 80,40,420,380     a mask of your own picture
+
+  pasam track sync             record the last run in MLflow
+
+  pasam registry promote       judge the last run's model, and put it to use if it is better
+
+  pasam demo                   click on a picture in the browser
+"""
+
+
+class OneLineErrors(typer.core.TyperGroup):
+    """A command group that turns a deliberate error into one line and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except PasamError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    help=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+data_app.add_typer(review_app)
+app.add_typer(params_app, name="params")
+app.add_typer(data_app, name="data")
+app.add_typer(report_app, name="report")
+app.add_typer(checkpoint_app, name="checkpoint")
+app.command("predict")(predict)
+app.command("doctor")(doctor)
+app.command("evaluate")(evaluate)
+app.command("export")(export)
+app.add_typer(track_app, name="track")
+app.add_typer(registry_app, name="registry")
+app.command("serve")(serve)
+app.command("demo")(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pasam {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hold the options that stand before any command."""

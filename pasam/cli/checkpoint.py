@@ -1,0 +1,131 @@
+"""The commands `pasam checkpoint`: weights of SAM and of the references, in and out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pasam.cli.model_option import ADAPTERS, Adapters, Base, ParamsFile, complete_model, named_model
+from pasam.config.params_file import DEFAULT_PATH
+from pasam.errors import CheckpointError
+
+checkpoint_app = typer.Typer(
+    no_args_is_help=True, help="Look into files of weights; take the references' over, and back."
+)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A model of params.yaml, a file of weights, or an alias.",
+        autocompletion=complete_model,
+    ),
+]
+OutPth = Annotated[Path, typer.Option(help="The .pth file.", dir_okay=False)]
+
+
+@checkpoint_app.command("inspect")
+def checkpoint_inspect(
+    file: Annotated[Path, typer.Argument(help="A .safetensors, .pth or .pt file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a file of weights is; nothing in it is executed.
+
+    Example: pasam checkpoint inspect sam_vit_b_01ec64.pth
+    """
+    from pasam.models.adapter_weights import TITLES, recognise
+    from pasam.models.checkpoint import file_digest
+
+    found = recognise(file)
+    kinds = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.weights.values()})
+    about = {
+        "file": str(file),
+        "kind": found.kind,
+        "title": TITLES[found.kind],
+        "size": found.size,
+        "tensors": len(found.weights),
+        "numbers": sum(tensor.numel() for tensor in found.weights.values()),
+        "types": kinds,
+        "sha256": file_digest(file),
+        "metadata": dict(found.metadata),
+    }
+    if as_json:
+        typer.echo(json.dumps(about, indent=2))
+        return
+    size = f", {found.size}" if found.size else ""
+    typer.echo(f"{file}: {about['title']}{size}")
+    typer.echo(f"  {about['tensors']} tensors, {about['numbers']:,} numbers, {', '.join(kinds)}")
+    typer.echo(f"  sha256 {about['sha256']}")
+    for name, value in found.metadata.items():
+        typer.echo(f"  {name}: {value}")
+
+
+@checkpoint_app.command("import")
+def checkpoint_import(
+    file: Annotated[Path, typer.Argument(help="A SAM, or a decoder or merged file.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file.", dir_okay=False)],
+    base: Base = None,
+    base_out: Annotated[
+        Path | None, typer.Option(help="Where the SAM of a merged file goes.", dir_okay=False)
+    ] = None,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Take a reference's file over: a SAM as safetensors, HQ-SAM's or PA-SAM's as an adapter.
+
+    An adapter holds what was trained and which base it belongs to; a decoder that was trained on
+    another base is refused.
+
+    Example: pasam checkpoint import pa_sam_vit_l.pth --out data/adapters/official.safetensors
+    """
+    from pasam.inference.model_files import import_checkpoint
+
+    what = import_checkpoint(file, out, base=base, base_out=base_out, params_file=params_file)
+    typer.echo(f"{file}: {what} -> {out}" + (f", its SAM -> {base_out}" if base_out else ""))
+
+
+@checkpoint_app.command("export")
+def checkpoint_export(
+    name: Name,
+    out: OutPth,
+    base: Base = None,
+    adapters: Adapters = ADAPTERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Write a model's mask decoder as its reference does; SAM's own is what their training needs.
+
+    Example: pasam checkpoint export pa_sam --out pa_sam_decoder.pth
+    """
+    from pasam.models.checkpoint import write_state_dict
+
+    predictor = named_model(name, params_file=params_file, adapters=adapters, base=base)
+    weights = predictor.segmenter.decoder.state_dict()
+    write_state_dict(out, weights)
+    typer.echo(f"the mask decoder of {predictor.name}, {len(weights)} tensors -> {out}")
+
+
+@checkpoint_app.command("merge")
+def checkpoint_merge(
+    name: Name,
+    out: OutPth,
+    base: Base = None,
+    adapters: Adapters = ADAPTERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Write a whole SAM with a model's decoder merged in, as its reference does.
+
+    Example: pasam checkpoint merge pa_sam --out pa_sam_vit_tiny.pth
+    """
+    from pasam.models.adapter_weights import export_merged
+    from pasam.models.hq_mask_decoder import HqMaskDecoder
+    from pasam.models.pa_mask_decoder import PaMaskDecoder
+
+    predictor = named_model(name, params_file=params_file, adapters=adapters, base=base)
+    decoder = predictor.segmenter.decoder
+    if not isinstance(decoder, HqMaskDecoder | PaMaskDecoder):
+        raise CheckpointError(
+            f"{predictor.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
+        )
+    export_merged(predictor.segmenter.base, decoder, out)
+    typer.echo(f"{predictor.name}, merged into its SAM -> {out}")

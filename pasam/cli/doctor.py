@@ -1,0 +1,402 @@
+"""The command `pasam doctor`: what a run of a given preset needs, and what is missing."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from pasam.cli import requirements as estimate
+from pasam.cli import requirements as inputs
+from pasam.cli.params import complete_size
+from pasam.cli.requirements import Check, Content, Memory, Places, fitting_batch, gigabytes
+from pasam.config.params_file import DEFAULT_PATH, load_section
+from pasam.config.presets import FOLDER, known_sizes, validate
+from pasam.config.sections import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
+from pasam.data.catalogue import read_catalogue
+from pasam.errors import ParamsError
+
+# --- project: The project's folder: git, and what DVC needs.
+
+_REMOTE = "remote "  # how a section of DVC's settings begins, the name in quotes after it
+
+
+def check_git(root: Path) -> Check:
+    """See whether the folder is a git checkout, and whether all is committed."""
+    try:
+        head = _git(root, "rev-parse", "--short", "HEAD").strip()
+        changes = _git(root, "status", "--porcelain").splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return Check(
+            name="git", state="note", found="no checkout with a commit here: results cannot name "
+            "the code they come from", remedy="clone the repository, or git init and commit",
+        )  # fmt: skip
+    if not changes:
+        return Check(name="git", state="ok", found=f"at {head}, everything committed")
+    return Check(
+        name="git", state="note", found=f"at {head}, {len(changes)} files changed or new",
+        remedy="git status; commit, so that results can be traced to their code",
+    )  # fmt: skip
+
+
+def check_dvc(root: Path) -> list[Check]:
+    """See whether DVC can run here, and whether it has a remote to share through."""
+    checks = []
+    if shutil.which("dvc") is None:
+        checks.append(
+            Check(name="DVC", state="missing", found="the command dvc is not on the PATH",
+                  remedy="activate the environment: . .venv/bin/activate")
+        )  # fmt: skip
+    if not (root / ".dvc").is_dir():
+        checks.append(
+            Check(name="DVC", state="missing", found=f"{root / '.dvc'} does not exist",
+                  remedy="dvc init (with --no-scm outside git)")
+        )  # fmt: skip
+    if checks:
+        return checks
+    remotes = _remotes(root)
+    if remotes:
+        return [Check(name="DVC", state="ok", found=f"ready, remotes: {', '.join(remotes)}")]
+    return [
+        Check(name="DVC", state="note", found="ready, but without a remote to share data through",
+              remedy="dvc remote add -d NAME ADDRESS")
+    ]  # fmt: skip
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout
+
+
+def _remotes(root: Path) -> list[str]:
+    """Name DVC's remotes, from the shared and the private settings."""
+    settings = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"])
+    except configparser.Error:
+        return []
+    sections = [name.strip("'") for name in settings.sections()]
+    return [name[len(_REMOTE) :].strip('"') for name in sections if name.startswith(_REMOTE)]
+
+
+# --- machine: The machine: Python, packages, disk and GPUs.
+
+OLDEST_PYTHON = (3, 11)
+_SHOWN = 4
+
+
+def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
+    """See whether Python is new enough."""
+    found = ".".join(map(str, version))
+    if version >= OLDEST_PYTHON:
+        return Check(name="Python", state="ok", found=found)
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    return Check(
+        name="Python", state="missing", found=f"{found}, expected {wanted} or newer",
+        remedy="make PYTHON=/path/to/python3.11",
+    )  # fmt: skip
+
+
+def check_packages(
+    lock: Path, installed: Callable[[str], str] = importlib.metadata.version
+) -> Check:
+    """Compare the installed packages with the lock; another version is a note, none is missing.
+
+    Args:
+        lock: A file of `name==version` lines.
+        installed: Gives the version of a package, or raises PackageNotFoundError.
+    """
+    remedy = f"pip install -r {lock}, or `make` for an environment of its own"
+    if not lock.is_file():
+        return Check(name="packages", state="note", found=f"there is no {lock} to compare with")
+    pins = [
+        line.split("==", 1)
+        for line in lock.read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    ]
+    absent, other = [], []
+    for name, version in pins:
+        try:
+            there = installed(name).partition("+")[0]  # +cpu and the like
+        except importlib.metadata.PackageNotFoundError:
+            absent.append(name)
+            continue
+        if there != version:
+            other.append(f"{name} {there} instead of {version}")
+    if absent:
+        found = f"{len(absent)} of {len(pins)} are not installed: {_some(absent)}"
+        return Check(name="packages", state="missing", found=found, remedy=remedy)
+    if other:
+        return Check(name="packages", state="note", found=_some(other), remedy=remedy)
+    return Check(name="packages", state="ok", found=f"{len(pins)}, as {lock} has them")
+
+
+def check_disk(folder: Path, needed: int, parts: str) -> Check:
+    """See whether the disk has room for what is still to come.
+
+    Args:
+        folder: A folder on it.
+        needed: Bytes.
+        parts: What takes them.
+    """
+    free = shutil.disk_usage(folder).free
+    found = f"{gigabytes(needed)} needed ({parts}), {gigabytes(free)} free"
+    if free >= needed:
+        return Check(name="disk", state="ok", found=found)
+    return Check(
+        name="disk", state="missing", found=found,
+        remedy=f"free {gigabytes(needed - free)}, or move the project to a larger disk",
+    )  # fmt: skip
+
+
+def gpu_memories() -> list[int]:
+    """List the memory of every GPU that torch sees, in bytes."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [int(torch.cuda.get_device_properties(index).total_memory) for index in range(count)]
+
+
+def check_gpu(
+    size: str,
+    train: TrainParams,
+    embed: EmbedParams,
+    memory: Memory,
+    probe: Callable[[], list[int]] = gpu_memories,
+) -> Check:
+    """See whether the GPUs that training asks for are there, and large enough.
+
+    Args:
+        size: The base.
+        train: Which accelerator, and how many devices.
+        embed: Whether the encoder runs in training.
+        memory: Bytes that one process needs.
+        probe: Gives the memory of every GPU.
+    """
+    if train.accelerator == "cpu":
+        return Check(name="GPU", state="ok", found="not needed (train.accelerator: cpu)")
+    needed = f"about {gigabytes(memory.total)} each: {explained(memory, train)}"
+    gpus = probe()
+    if train.accelerator == "auto" and not gpus:
+        return Check(name="GPU", state="note", found="none; training runs on the CPU")
+    wanted = f"{train.devices} wanted (train.devices), {needed}"
+    if len(gpus) < train.devices:
+        return Check(
+            name="GPU", state="missing", found=f"{len(gpus)} there, {wanted}",
+            remedy=_fewer_gpus(train, len(gpus)),
+        )  # fmt: skip
+    least = min(gpus[: train.devices])
+    if least >= memory.total:
+        return Check(name="GPU", state="ok", found=f"{gigabytes(least)} there, {wanted}")
+    fits = fitting_batch(size, train, embed, least)
+    remedy = f"train.batch_size: {fits}" if fits else "a smaller base (base.size), or packed views"
+    return Check(
+        name="GPU", state="missing", found=f"{gigabytes(least)} there, {wanted}", remedy=remedy
+    )
+
+
+def _fewer_gpus(train: TrainParams, count: int) -> str:
+    wanted = f"a machine with {train.devices} GPUs (train.devices)"
+    if not count:
+        return f"{wanted}; train.accelerator: cpu works without any, slowly"
+    batch = -(-train.batch_size * train.devices // count)
+    return f"{wanted}, or train.devices: {count} with train.batch_size: {batch} for the same steps"
+
+
+def explained(memory: Memory, train: TrainParams) -> str:
+    """Write out what a process's memory is made of."""
+    parts = {
+        "weights": memory.weights,
+        "encoder": memory.encoder,
+        "decoder": memory.decoder,
+        "CUDA": memory.context,
+    }
+    shown = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
+    return f"{shown}, at train.batch_size {train.batch_size}"
+
+
+def _some(words: list[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return ", ".join(words[:_SHOWN]) + more
+
+
+# --- examine: Look at everything that a run of one size needs.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """All that was found for one params file."""
+
+    params_file: str
+    checks: tuple[Check, ...]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing is missing."""
+        return all(check.state != "missing" for check in self.checks)
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """What to do about what is missing, each once."""
+        wanted = [check.remedy for check in self.checks if check.state == "missing"]
+        return tuple(dict.fromkeys(remedy for remedy in wanted if remedy))
+
+
+def examine(
+    params_file: Path, *, root: Path, places: Places, embeddings: Path, lock: Path
+) -> Diagnosis:
+    """Look at the machine, the project and the data; changes nothing and downloads nothing.
+
+    Args:
+        params_file: The size in question.
+        root: The project's folder.
+        places: Where data sets lie.
+        embeddings: Folder of the packed embeddings, which need room unless they are there.
+        lock: The packages' lock.
+
+    Raises:
+        ParamsError: The params file is not valid.
+    """
+    validate(params_file)
+    data = load_section(DataParams, "data", params_file)
+    base = load_section(BaseParams, "base", params_file)
+    embed = load_section(EmbedParams, "embed", params_file)
+    train = load_section(TrainParams, "train", params_file)
+    evaluate = load_section(EvaluateParams, "evaluate", params_file)
+    content = inputs.check_data(data, places)
+    weights = inputs.check_base(base, places)
+    needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
+    memory = estimate.training_memory(base.size, train, embed)
+    return Diagnosis(
+        params_file=str(params_file),
+        checks=(
+            check_python(),
+            check_packages(lock),
+            check_gpu(base.size, train, embed, memory),
+            check_disk(root, needed, parts),
+            check_git(root),
+            *check_dvc(root),
+            weights,
+            *content.checks,
+            *inputs.check_purpose(evaluate, content),
+        ),
+    )
+
+
+def _disk(
+    data: DataParams,
+    base: BaseParams,
+    embed: EmbedParams,
+    content: Content,
+    weights: Check,
+    *,
+    is_packed: bool,
+) -> tuple[int, str]:
+    """Sum up what is still to be written, and say of what."""
+    parts = {
+        "downloads": content.download + (weights.size or 0),
+        "extracted": content.download,  # pictures are packed already: about the same again
+    }
+    if not is_packed:
+        benchmarks = len(read_catalogue().of_role("generated")) - 1
+        train_images, train_masks = content.count("train")
+        images, masks = content.count("val")
+        stores = estimate.store_bytes(
+            base.size, images=train_images, masks=train_masks, views=embed.views
+        ) + estimate.store_bytes(base.size, images=images, masks=masks, views=1)
+        pictures = estimate.generated_bytes(data.generated, benchmarks)
+        # DVC keeps a copy of every output in its cache.
+        parts |= {"embeddings": stores, "generated": pictures, "DVC's cache": stores + pictures}
+    shown = [f"{name} {gigabytes(size)}" for name, size in parts.items() if size]
+    return sum(parts.values()), ", ".join(shown) or "all is there"
+
+
+# --- doctor: The command `pasam doctor`: what a run of a given size needs, and what is missing.
+
+CATALOGUE = Path("data/catalogue")
+ARCHIVES = Path("data/archives")
+CHECKSUMS = Path("catalogue.lock")
+EMBEDDINGS = Path("data/embeddings")
+LOCK = Path("requirements.lock")
+
+_STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
+
+
+def doctor(
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="A size: a file in params/. By default, params.yaml as it is.",
+            autocompletion=complete_size,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a run needs and what is missing: environment, hardware, weights and data.
+
+    Example: pasam doctor --profile paper
+    """
+    from pasam.cli.requirements import Places
+
+    places = Places(catalogue=CATALOGUE, archives=ARCHIVES, lock=CHECKSUMS)
+    diagnosis = examine(
+        _params_file(profile), root=Path(), places=places, embeddings=EMBEDDINGS, lock=LOCK
+    )
+    if as_json:
+        content = {"ready": diagnosis.is_ready, **dataclasses.asdict(diagnosis)}
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        _print(diagnosis)
+    if not diagnosis.is_ready:
+        raise typer.Exit(2)
+
+
+def _params_file(profile: str | None) -> Path:
+    if profile is None:
+        return DEFAULT_PATH
+    if profile not in known_sizes():
+        raise ParamsError(
+            f"there is no size '{profile}' in {FOLDER}/. Known sizes: {known_sizes()}."
+        )
+    return FOLDER / f"{profile}.yaml"
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    """Show one line per check, and below what there is to do."""
+    table = Table.grid("", "", Column(overflow="fold"), padding=(0, 2))
+    for check in diagnosis.checks:
+        table.add_row(Text(check.state, style=_STYLES[check.state]), check.name, _found(check))
+    Console(highlight=False).print(table)
+    if diagnosis.is_ready:
+        typer.echo(f"\nReady for {diagnosis.params_file}: dvc repro")
+    else:
+        typer.echo(f"\nNot ready for {diagnosis.params_file}. To do:")
+        for remedy in diagnosis.remedies:
+            typer.echo(f"  {remedy}")
+
+
+def _found(check: Check) -> Text:
+    """Write what was found, its size and where to get it; of a note, what could be done too."""
+    from pasam.cli.requirements import gigabytes
+
+    lines = [check.found + (f", {gigabytes(check.size)}" if check.size else "")]
+    if check.origin:
+        lines.append(f"from {check.origin}")
+    if check.remedy and check.state == "note":
+        lines.append(check.remedy)
+    return Text("\n".join(lines))

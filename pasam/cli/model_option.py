@@ -1,0 +1,83 @@
+"""The options that say which model a command uses, and the way from its name to the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pasam.config.params_file import DEFAULT_PATH, read_params
+from pasam.errors import ParamsError
+
+if TYPE_CHECKING:  # torch comes only when a model is really opened
+    from pasam.inference.predictor import PromptAdapterPredictor
+
+ADAPTERS = Path("data/adapters")
+"""Where the pipeline leaves trained adapters."""
+
+REGISTERED = ("champion", "candidate", "previous")
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Name the models that begin with what was typed, for the shell's completion."""
+    try:
+        models = read_params().get("models", {})
+    except ParamsError:
+        models = {}
+    return [name for name in ("sam", *models, *REGISTERED) if name.startswith(incomplete)]
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete_model,
+        help="A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
+        "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
+    ),
+]
+Base = Annotated[
+    Path | None, typer.Option(help="SAM's checkpoint, if not that of params.yaml.", dir_okay=False)
+]
+ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
+Adapters = Annotated[Path, typer.Option(help="Folder of the trained adapters.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+ResizeOption = Annotated[
+    str,
+    typer.Option(help="longest keeps the aspect as SAM does; squash is what the tables use."),
+]
+
+
+def named_model(
+    name: str,
+    *,
+    params_file: Path = DEFAULT_PATH,
+    adapters: Path = ADAPTERS,
+    base: Path | None = None,
+    device: str = "cpu",
+    resize: str = "longest",
+) -> PromptAdapterPredictor:
+    """Open the model that a person has named."""
+    from pasam.registry.load import load_predictor
+
+    return load_predictor(
+        name,
+        params_file=params_file,
+        adapters=adapters,
+        base=base,
+        device=device,
+        resize=chosen_resize(resize),
+    )
+
+
+def chosen_resize(name: str) -> Literal["longest", "squash"]:
+    """Check the name of a way to resize.
+
+    Raises:
+        BadParameter: There is no such way.
+    """
+    if name == "longest":
+        return "longest"
+    if name == "squash":
+        return "squash"
+    raise typer.BadParameter(f"{name!r} is neither longest nor squash.", param_hint="--resize")

@@ -1,0 +1,253 @@
+"""The commands `pasam registry`: versions of the model, the gate, promotion and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pasam.errors import RegistryError
+
+if TYPE_CHECKING:
+    from pasam.registry.transitions import Outcome
+    from pasam.registry.versions import Version
+
+registry_app = typer.Typer(
+    no_args_is_help=True, help="Versions of the model: judge, promote, go back, make again."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Root = Annotated[Path, typer.Option("--project", help="The project's root.")]
+Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the log.")]
+
+JUDGED_AND_REFUSED = 1
+
+
+@registry_app.command("list")
+def registry_list(as_json: AsJson = False, project: Root = Path()) -> None:
+    """List all versions, the newest first, with their aliases and scores.
+
+    Example: pasam registry list
+    """
+    from pasam.registry.versions import open_registry
+
+    versions = open_registry(project).versions()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(version) for version in versions], indent=2))
+        return
+    if not versions:
+        typer.echo("No version yet. Register the last run's model with `pasam registry promote`.")
+    for version in versions:
+        typer.echo(_line(version))
+
+
+@registry_app.command("show")
+def registry_show(
+    which: Which = "champion", as_json: AsJson = False, project: Root = Path()
+) -> None:
+    """Show one version: what the gate said of it, its scores, and what is odd about it.
+
+    Example: pasam registry show 3
+    """
+    version = _version(project, which)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(version), indent=2))
+        return
+    typer.echo(_line(version))
+    for name in ("pasam.weights", "gate.decision", "gate.champion", "pasam.why"):
+        if version.tags.get(name):
+            typer.echo(f"{name:<14}  {version.tags[name]}")
+    for reason in filter(None, version.tags.get("gate.reasons", "").split("; ")):
+        typer.echo(f"  {reason}")
+
+
+@registry_app.command("lineage")
+def registry_lineage(
+    which: Which = "champion", as_json: AsJson = False, project: Root = Path()
+) -> None:
+    """Show where a version comes from: code, data, params, base, evaluation, run.
+
+    Example: pasam registry lineage champion
+    """
+    version = _version(project, which)
+    tags = {**version.tags, "mlflow.run_id": version.run_id}
+    words = {k: v for k, v in sorted(tags.items()) if not k.startswith(("gate.", "pasam.key"))}
+    if as_json:
+        typer.echo(json.dumps(words, indent=2))
+        return
+    width = max(map(len, words))
+    for name, value in words.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+@registry_app.command("promote")
+def registry_promote(
+    which: Annotated[
+        str | None,
+        typer.Argument(help="A version that the gate accepted before; the last run's if absent."),
+    ] = None,
+    why: Why = "",
+    allow_local: Annotated[
+        bool,
+        typer.Option("--allow-local", help="Judge though uncommitted, unpushed or not validated."),
+    ] = False,
+    as_json: AsJson = False,
+    project: Root = Path(),
+) -> None:
+    """Register what the last run trained, judge it, and make it champion if the gate says so.
+
+    Exit codes: 0 it is champion (or gate.mode is dry-run and it was accepted), 1 it was judged and
+    refused, 2 it cannot be judged, 75 a passing fault.
+
+    Example: pasam registry promote --allow-local
+    """
+    if which is None:
+        from pasam.registry.promotion import promote
+
+        outcome = promote(project, allow_local=allow_local, why=why)
+    else:
+        from pasam.registry.transitions import promote_version
+
+        outcome = promote_version(project, which, why=_reason(why))
+    typer.echo(json.dumps(_words(outcome), indent=2) if as_json else _told(outcome))
+    if outcome.verdict is not None and not outcome.verdict.accepted:
+        raise typer.Exit(JUDGED_AND_REFUSED)
+
+
+@registry_app.command("reject")
+def registry_reject(which: Which, why: Why, project: Root = Path()) -> None:
+    """Mark a version as unfit, whatever the gate says.
+
+    Example: pasam registry reject 3 --why "halos round hair"
+    """
+    from pasam.registry.transitions import reject
+
+    version = reject(project, which, why=_reason(why))
+    typer.echo(f"version {version.number} is rejected: {why}")
+
+
+@registry_app.command("rollback")
+def registry_rollback(why: Why, as_json: AsJson = False, project: Root = Path()) -> None:
+    """Bring the champion before this one back, at once.
+
+    Example: pasam registry rollback --why "worse on last week's photographs"
+    """
+    from pasam.registry.transitions import rollback
+
+    move = rollback(project, why=_reason(why))
+    text = f"version {move.to} is champion again; version {move.champion} is rolled back: {why}"
+    typer.echo(json.dumps(dataclasses.asdict(move), indent=2) if as_json else text)
+
+
+@registry_app.command("reproduce")
+def registry_reproduce(
+    which: Which,
+    into: Annotated[
+        Path | None, typer.Option(help="Do it, in this new folder, and compare the bytes.")
+    ] = None,
+    as_json: AsJson = False,
+    project: Root = Path(),
+) -> None:
+    """Print the commands that give a version's bytes again, verified against git.
+
+    Example: pasam registry reproduce 3 --into /var/tmp/version-3
+    """
+    from pasam.registry.reproduction import carry_out_recipe, recipe
+
+    found = recipe(project, _version(project, which), folder="" if into is None else str(into))
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        typer.echo(found.text())
+        for path, sha256 in found.files:
+            typer.echo(f"# {path}: sha256 {sha256}")
+    if into is not None:
+        for line in carry_out_recipe(project, found, into):
+            typer.echo(line, err=as_json)
+    elif found.problems:
+        raise RegistryError(
+            f"version {found.version} cannot be made again: {'; '.join(found.problems)}."
+        )
+
+
+@registry_app.command("simulate")
+def registry_simulate(
+    images: Annotated[int, typer.Option(help="Images in each benchmark.")] = 50,
+    spread: Annotated[
+        float, typer.Option(help="Standard deviation of the difference per image, in points.")
+    ] = 6.0,
+    pairs: Annotated[int, typer.Option(help="Simulated pairs of models.")] = 1000,
+    as_json: AsJson = False,
+    project: Root = Path(),
+) -> None:
+    """Show how often the gate of params.yaml would promote models of a known difference.
+
+    Example: pasam registry simulate --images 100 --spread 8
+    """
+    from pasam.config.params_file import DEFAULT_PATH, load_section
+    from pasam.config.sections import EvaluateParams, GateParams
+    from pasam.registry.gate import simulate
+
+    path = project / DEFAULT_PATH
+    gate = load_section(GateParams, "gate", path)
+    names = load_section(EvaluateParams, "evaluate", path).benchmarks
+    rows = simulate(gate, dict.fromkeys(names, images), spread=spread, pairs=pairs)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        return
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        note = "" if row.holds else "   more images are needed"
+        typer.echo(f"{row.name:<{width}}  promoted {row.promoted:6.1%}  ({row.expected}){note}")
+
+
+def _version(project: Path, which: str) -> Version:
+    from pasam.registry.versions import open_registry
+
+    return open_registry(project).version(which)
+
+
+def _line(version: Version) -> str:
+    weights = version.tags.get("pasam.weights", "")
+    score = json.loads(version.tags.get("scores.mbiou", "{}")).get("mean")
+    parts = [
+        f"{version.number:>4}",
+        f"{','.join(version.aliases) or '-':<18}",
+        f"{version.status:<11}",
+        f"{version.tags.get('pasam.model', '-'):<10}",
+        "boundary IoU -    " if score is None else f"boundary IoU {score:5.2f}",
+        version.tags.get("git.commit", "")[:10],
+        "" if weights == "real" else weights,
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _told(outcome: Outcome) -> str:
+    lines = [outcome.message]
+    if outcome.verdict is not None:
+        lines += [f"  {reason}" for reason in outcome.verdict.reasons]
+    if outcome.page is not None:
+        lines.append(f"Verdict: {outcome.page}")
+    return "\n".join(lines)
+
+
+def _words(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    return {
+        "version": outcome.version,
+        "promoted": outcome.promoted,
+        "message": outcome.message,
+        "decision": None if verdict is None else verdict.decision,
+        "reasons": [] if verdict is None else list(verdict.reasons),
+        "page": None if outcome.page is None else str(outcome.page),
+    }
+
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise RegistryError('a reason is needed for the log: add --why "...".')
+    return why

@@ -1,0 +1,357 @@
+"""What a run needs: memory, disk, weights, public sets, and data for every benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pasam.config.sections import (
+    BaseParams,
+    DataParams,
+    EmbedParams,
+    EvaluateParams,
+    GeneratedParams,
+    TrainParams,
+)
+from pasam.data.catalogue import Archive, Entry, read_catalogue
+from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
+from pasam.errors import DataError
+
+# --- check: One thing that was looked at, and how it stands.
+
+State = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """What was found, and what to do about it."""
+
+    name: str
+    state: State
+    """`missing` keeps the run from working; a `note` is worth knowing."""
+    found: str
+    remedy: str = ""
+    """A command, or what to change."""
+    size: int | None = None
+    """Bytes to bring, if something is to be brought and its size is known."""
+    origin: str = ""
+    """Address that it comes from."""
+
+
+def gigabytes(size: float) -> str:
+    """Write a number of bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 0.95e8 else f"{size / 1e6:.0f} MB"
+
+
+# --- estimate: Memory and disk that a size needs: simple sums over the shapes of its largest
+# arrays.
+
+# Shapes: S pixels a side of the encoder's input, g grid cells a side, C channels of an embedding,
+# E channels of the early features.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseShape:
+    """What memory and disk depend on, of a SAM."""
+
+    side: int
+    """S."""
+    grid: int
+    """g."""
+    dim: int
+    """C."""
+    early_dim: int
+    """E."""
+    heads: int
+    """Heads of the encoder's global attention; 0 if it has none."""
+    parameters: int
+
+
+_OFFICIAL = {"side": 1024, "grid": 64, "dim": 256}
+SHAPES = {
+    "vit_tiny": BaseShape(side=256, grid=32, dim=128, early_dim=96, heads=0, parameters=5_505_344),
+    "vit_b": BaseShape(**_OFFICIAL, early_dim=768, heads=12, parameters=93_735_472),
+    "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, heads=16, parameters=312_342_832),
+    "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, heads=16, parameters=641_090_608),
+}
+
+ATTENTION_COPIES = 3
+"""Attention maps alive at once in SAM's encoder: the products, and the sums with either table of
+relative positions. One block of 1024 x 1024 pixels took 2.47 (vit_b) and 3.29 GB (vit_l) on a CPU;
+three copies are 2.42 and 3.22."""
+
+DECODER_BYTES = 105_000
+"""Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
+186 MB for PA-SAM at 64 x 64 cells; twice that, for the gradients on their way."""
+
+CONTEXT = 1_000_000_000
+"""Bytes that CUDA and its libraries take."""
+
+_PNG_BYTES = 2.1  # per pixel of a generated image, its masks included
+_MASKS_PER_SCENE = 2  # generated training images hold one to three objects
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """GPU memory of one training process, by what takes it."""
+
+    weights: int
+    encoder: int
+    decoder: int
+    context: int = CONTEXT
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.encoder + self.decoder + self.context
+
+
+def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
+    """Estimate the GPU memory of a training process.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        train: Its `batch_size` is what counts, and half the bytes if the precision is mixed.
+        embed: With packed views the encoder does not run.
+
+    Returns:
+        The parts. Encoder: the batch's attention maps of one global block, g^4 numbers per image
+        and head. Decoder: what one step keeps for its gradients.
+    """
+    shape = SHAPES[size]
+    width = 4 if train.precision == "32-true" else 2
+    maps = ATTENTION_COPIES * shape.heads * shape.grid**4 * width
+    return Memory(
+        weights=shape.parameters * 4,
+        encoder=train.batch_size * maps if embed.views == 0 else 0,
+        decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
+    )
+
+
+def fitting_batch(size: str, train: TrainParams, embed: EmbedParams, memory: int) -> int:
+    """Find the largest batch that fits into so many bytes; 0 if not even one mask does."""
+    whole = training_memory(size, train, embed)
+    fixed = whole.weights + whole.context
+    each = (whole.encoder + whole.decoder) / train.batch_size
+    return max(0, int((memory - fixed) // each))
+
+
+def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:
+    """Estimate the packed embeddings of a split.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        images: Images of the split.
+        masks: Their masks.
+        views: Views of every image.
+
+    Returns:
+        Bytes: embedding and early features in half precision, the view's pixels, and a label per
+        mask.
+    """
+    shape = SHAPES[size]
+    view = 2 * (shape.dim + shape.early_dim) * shape.grid**2 + 3 * shape.side**2
+    return views * (images * view + masks * shape.side**2)
+
+
+def generated_bytes(generated: GeneratedParams, benchmarks: int) -> int:
+    """Estimate the generated pictures on disk.
+
+    Args:
+        generated: How many, and how large.
+        benchmarks: Number of generated benchmarks.
+    """
+    images = generated.train_images + benchmarks * generated.benchmark_images
+    return round(images * generated.side**2 * _PNG_BYTES)
+
+
+def generated_masks(generated: GeneratedParams) -> int:
+    """Estimate the masks of the generated training set."""
+    return _MASKS_PER_SCENE * generated.train_images
+
+
+# --- inputs: What a run reads: the base's weights, public sets, one's own, and data for every
+# benchmark.
+
+TRAINING_SET = "generated_train"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Where things lie; paths are the caller's."""
+
+    catalogue: Path
+    """Fetched sets."""
+    archives: Path
+    """Downloaded archives."""
+    lock: Path
+    """Recorded checksums."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What there is, or will be, to learn from and to measure."""
+
+    counts: dict[tuple[str, str], tuple[int, int]]
+    """Images and masks of each (split, data set)."""
+    checks: tuple[Check, ...]
+    download: int
+    """Bytes to bring, as far as known."""
+
+    def count(self, split: str) -> tuple[int, int]:
+        """Sum up the images and the masks of a split."""
+        of_split = [counted for (name, _), counted in self.counts.items() if name == split]
+        return sum(images for images, _ in of_split), sum(masks for _, masks in of_split)
+
+
+def check_base(base: BaseParams, places: Places) -> Check:
+    """See whether the base's weights are there and whole."""
+    path = Path(base.checkpoint)
+    entry, archive = _published(path.name)
+    if path.is_file():
+        size = path.stat().st_size
+        if archive is None or archive.size in (None, size):
+            return Check(name="base", state="ok", found=f"{base.size}: {path} ({gigabytes(size)})")
+        return Check(
+            name="base", state="missing",
+            found=f"{path} has {size:,} bytes, expected {archive.size:,}",
+            remedy=f"remove it, then pasam data fetch {entry.name if entry else ''}",
+        )  # fmt: skip
+    if entry is None or archive is None:
+        return Check(
+            name="base", state="missing", found=f"{path} (base.checkpoint) does not exist",
+            remedy=f"git checkout {path}, or make pretrain" if base.size == "vit_tiny"
+            else "correct base.checkpoint in params.yaml, or put the file there",
+        )  # fmt: skip
+    remedy = f"pasam data fetch {entry.name}"
+    fetched = places.catalogue / entry.name / archive.name
+    if path != fetched:
+        remedy += f", and base.checkpoint: {fetched}"
+    return Check(
+        name="base", state="missing", found=f"{path} (base.checkpoint) does not exist",
+        remedy=remedy, size=archive.expected_size, origin=archive.address or "",
+    )  # fmt: skip
+
+
+def check_data(data: DataParams, places: Places) -> Content:
+    """See which of the named public sets are missing, and what one's own folder holds."""
+    counts = _generated(data)
+    checks: list[Check] = []
+    download = 0
+    entries = read_catalogue().select(data.catalogue)
+    try:
+        missing = missing_sets(entries, places.catalogue, places.lock)
+    except DataError as error:
+        missing = ()
+        checks.append(Check(name="public sets", state="missing", found=str(error)))
+    for entry in entries:
+        split = SPLIT_OF_ROLE.get(entry.role, entry.role)
+        counts[split, entry.name] = (entry.images or 0, entry.images or 0)
+    if missing:
+        found, download = _missing_archives(missing, data.catalogue, places)
+        checks += found
+    elif entries and not checks:
+        checks.append(
+            Check(name="public sets", state="ok", found=f"all {len(entries)} are fetched")
+        )
+    own, check = _own(Path(data.own))
+    return Content(counts={**counts, **own}, checks=(*checks, check), download=download)
+
+
+def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
+    """See whether there is something to learn from, and data for every benchmark."""
+    checks = []
+    images, masks = content.count("train")
+    if not masks:
+        checks.append(
+            Check(name="training data", state="missing", found="there is none",
+                  remedy="pasam data add, data.catalogue, or data.generated.train_images")
+        )  # fmt: skip
+    else:
+        checks.append(
+            Check(name="training data", state="ok",
+                  found=f"{images:,} images, about {masks:,} masks")
+        )  # fmt: skip
+    known = {name for split, name in content.counts if split == "val"}
+    strangers = [name for name in evaluate.benchmarks if name not in known]
+    if strangers:
+        checks.append(
+            Check(name="benchmarks", state="missing",
+                  found=f"no data for {', '.join(strangers)} (evaluate.benchmarks)",
+                  remedy=f"name some of {sorted(known)}, or register the set: pasam data add")
+        )  # fmt: skip
+    else:
+        checks.append(Check(name="benchmarks", state="ok", found=", ".join(evaluate.benchmarks)))
+    unused = sorted(known - set(evaluate.benchmarks))
+    if unused:
+        checks.append(
+            Check(name="benchmarks", state="note",
+                  found=f"{', '.join(unused)} will not be measured",
+                  remedy="add them to evaluate.benchmarks, if they should")
+        )  # fmt: skip
+    return checks
+
+
+def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:
+    generated = data.generated
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for entry in read_catalogue().of_role("generated"):
+        is_training = entry.name == TRAINING_SET
+        images = generated.train_images if is_training else generated.benchmark_images
+        if images:
+            split, masks = ("train", 2 * images) if is_training else ("val", images)
+            counts[split, entry.name] = (images, masks)
+    return counts
+
+
+def _own(own: Path) -> tuple[dict[tuple[str, str], tuple[int, int]], Check]:
+    """Count one's own pairs, without decoding any."""
+    from pasam.data.folder import count_pairs, find_pairs  # with pandas
+
+    try:
+        pairs, faults = find_pairs(own)
+    except DataError as error:
+        return {}, Check(name="own data", state="missing", found=str(error))
+    counts = count_pairs(pairs)
+    if faults:
+        found = f"{len(faults)} faults in {own}; the first: {faults[0].message}"
+        check = Check(name="own data", state="missing", found=found, remedy="pasam data check")
+    elif counts:
+        sets = ", ".join(f"{name} ({split}: {counts[split, name][0]})" for split, name in counts)
+        check = Check(name="own data", state="ok", found=sets, remedy="")
+    else:
+        check = Check(name="own data", state="ok", found=f"none in {own}, and none is needed")
+    return counts, check
+
+
+def _missing_archives(
+    missing: Sequence[Entry], names: Sequence[str], places: Places
+) -> tuple[list[Check], int]:
+    """Say for every archive that is to be brought what is in it, and where it comes from."""
+    archives = {archive.name: archive for entry in missing for archive in entry.archives}
+    command = f"pasam data fetch {' '.join(names)}"
+    checks, download = [], 0
+    for archive in archives.values():
+        inside = ", ".join(entry.name for entry in missing if archive in entry.archives)
+        there = (places.archives / archive.name).is_file()
+        size = 0 if there else archive.expected_size
+        download += size or 0
+        where = f"is in {places.archives}, not extracted" if there else "is not here"
+        checks.append(
+            Check(
+                name="public sets", state="missing", found=f"{archive.name} {where}: {inside}",
+                remedy=command, size=size, origin="" if there else archive.address or "",
+            )
+        )  # fmt: skip
+    return checks, download
+
+
+def _published(name: str) -> tuple[Entry | None, Archive | None]:
+    """Find the checkpoint of the catalogue that has a file's name."""
+    for entry in read_catalogue().of_role("checkpoint"):
+        for archive in entry.archives:
+            if archive.name == name:
+                return entry, archive
+    return None, None

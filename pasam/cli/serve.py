@@ -1,0 +1,168 @@
+"""The commands `pasam serve` and `pasam demo`: the service, and its page."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pasam.cli.model_option import ADAPTERS, Adapters, Base, Device, ParamsFile, complete_model
+from pasam.config.params_file import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from pasam.serving.model_pool import OfferedModels
+    from pasam.serving.service import Settings
+
+SCORES = Path("reports/metrics.json")
+"""Where the pipeline leaves the report's numbers."""
+PORT = 8000
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        autocompletion=complete_model,
+        help="Again for each, the default first; as for `pasam predict`. Without it: the champion, "
+        "all trained models, and sam.",
+    ),
+]
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is every one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")]
+Token = Annotated[
+    Path | None,
+    typer.Option(help="File with a token that every request has to bring.", dir_okay=False),
+]
+Report = Annotated[Path, typer.Option(help="The report's numbers, shown beside the models.")]
+Upload = Annotated[int, typer.Option(min=1, help="Megabytes of a request.")]
+Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of a picture.")]
+Prompts = Annotated[int, typer.Option(min=1, help="Prompts of a request.")]
+Waiting = Annotated[int, typer.Option(min=1, help="Prompts that may wait; more get 429.")]
+Cache = Annotated[int, typer.Option(min=1, help="Megabytes of embedded pictures that are kept.")]
+
+
+def serve(
+    model: Models = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    token_file: Token = None,
+    max_upload_mb: Upload = 32,
+    max_megapixels: Megapixels = 25,
+    max_prompts: Prompts = 64,
+    max_waiting: Waiting = 256,
+    max_cache_mb: Cache = 512,
+    scores: Report = SCORES,
+    device: Device = "cpu",
+    base: Base = None,
+    adapters: Adapters = ADAPTERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Answer prompts over HTTP, and serve the page that shows them.
+
+    A model whose file or alias changes is exchanged while the service runs. Stop it with Ctrl-C:
+    requests in flight are finished first.
+
+    Example: pasam serve --model champion --model sam --port 8000
+    """
+    from pasam.serving.app import is_loopback
+    from pasam.serving.payloads import MEGA, Limits
+    from pasam.serving.request_guard import read_token
+    from pasam.serving.service import Settings
+
+    limits = Limits(
+        upload_bytes=max_upload_mb * MEGA,
+        pixels=max_megapixels * MEGA,
+        prompts=max_prompts,
+        waiting_prompts=max_waiting,
+        cache_bytes=max_cache_mb * MEGA,
+    )
+    settings = Settings(
+        limits=limits,
+        token=None if token_file is None else read_token(token_file),
+        loopback_only=is_loopback(host),
+        scores=scores,
+    )
+    if not settings.loopback_only and settings.token is None:
+        typer.echo(f"warning: whoever reaches {host} may use this; see --token-file.", err=True)
+    with tempfile.TemporaryDirectory() as versions:
+        offered = offered_models(model, device, base, adapters, params_file, Path(versions))
+        _run(offered, settings, host=host, port=port, browser=False)
+
+
+def demo(
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    port: Port = 0,
+    model: Models = None,
+    device: Device = "cpu",
+    base: Base = None,
+    adapters: Adapters = ADAPTERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Open the page: click on a picture and see what SAM, HQ-SAM and PA-SAM make of it.
+
+    Example: pasam demo
+    """
+    from pasam.serving.service import Settings
+
+    with tempfile.TemporaryDirectory() as versions:
+        offered = offered_models(model, device, base, adapters, params_file, Path(versions))
+        _run(offered, Settings(scores=SCORES), host="127.0.0.1", port=port, browser=browser)
+
+
+def offered_models(
+    names: list[str] | None,
+    device: str,
+    base: Path | None,
+    adapters: Path,
+    params_file: Path,
+    versions: Path,
+) -> OfferedModels:
+    """Load the models that are named, or all that there are.
+
+    Args:
+        names: The names, or None for all.
+        device: Where they live.
+        base: SAM's checkpoint, if not that of the params file.
+        adapters: Folder of the trained adapters.
+        params_file: The params file.
+        versions: Folder for the registry's versions, needed as long as the models are.
+
+    Raises:
+        PasamError: One cannot be opened.
+    """
+    from pasam.inference.model_files import find_model, open_model
+    from pasam.serving.model_pool import OfferedModels, RegisteredVersions, available
+
+    resolve = RegisteredVersions(Path(), versions)
+    offered = OfferedModels(
+        lambda: names or available(params_file, adapters, resolve),
+        find=lambda name: find_model(
+            name, params_file=params_file, adapters=adapters, base=base, resolve=resolve
+        ),
+        open_files=lambda files: open_model(files, device=device),
+    )
+    offered.refresh()
+    return offered
+
+
+def _run(
+    offered: OfferedModels, settings: Settings, *, host: str, port: int, browser: bool
+) -> None:
+    from pasam.serving.app import address_of, create_app, listen, run_server
+
+    with listen(host, port) as taken:
+        address = address_of(taken)
+
+        def announce() -> None:
+            names = ", ".join(f"{each.name} ({each.version})" for each in offered.all())
+            typer.echo(f"Models: {names}")
+            typer.echo(f"Page: {address}    stop with Ctrl-C")
+            if browser:
+                typer.launch(address)
+
+        level = "warning" if browser else "info"
+        try:
+            run_server(create_app(offered, settings), taken, log_level=level, when_ready=announce)
+        except KeyboardInterrupt:  # said again by the server once all is finished
+            raise typer.Exit(130) from None

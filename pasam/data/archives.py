@@ -1,0 +1,393 @@
+"""Take archives apart without trusting them, into folders that appear in one step."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from pasam.data.catalogue import Entry, expected_sha256
+from pasam.errors import DataError
+
+# --- member_names: Names of an archive's members: inside the folder, one spelling each, files
+# never folders.
+
+_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
+
+
+class Places:
+    """The places that an archive's members claim, one after the other.
+
+    Args:
+        archive: The file, for the messages.
+    """
+
+    def __init__(self, archive: Path) -> None:
+        self._archive = archive
+        self._spellings: dict[str, str] = {}
+        self._is_folder: dict[str, bool] = {}
+
+    def claim(self, name: str, *, is_folder: bool) -> str:
+        """Check one member's name against the rules and the names before it.
+
+        Args:
+            name: As it stands in the archive.
+            is_folder: Whether the member is a folder, which may be listed again.
+
+        Returns:
+            The path inside the target, posix, without `.` and empty parts.
+
+        Raises:
+            DataError: The name leads outside, is not portable, or collides with another.
+        """
+        parts = self._parts(name)
+        if not parts and not is_folder:
+            raise self._refusal(name, "has no name")
+        for depth in range(1, len(parts) + 1):
+            path = "/".join(parts[:depth])
+            self._hold(path, name, is_folder=is_folder or depth < len(parts))
+        return "/".join(parts)
+
+    def _parts(self, name: str) -> list[str]:
+        if name.startswith("/"):
+            raise self._refusal(name, "is an absolute path")
+        if _NOT_PORTABLE.search(name):
+            raise self._refusal(name, "has a backslash, a colon, a control character or no UTF-8")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise self._refusal(name, "leads out of its folder")
+        return parts
+
+    def _hold(self, path: str, name: str, *, is_folder: bool) -> None:
+        """Note one path; only a folder may come twice, and in one spelling only."""
+        key = unicodedata.normalize("NFC", path).casefold()
+        spelling = self._spellings.setdefault(key, path)
+        if spelling != path:
+            raise self._refusal(name, f"differs from '{spelling}' in nothing but its letters' case")
+        if path in self._is_folder and not (is_folder and self._is_folder[path]):
+            raise self._refusal(name, "claims the place of another member")
+        self._is_folder[path] = is_folder
+
+    def _refusal(self, name: str, reason: str) -> DataError:
+        return DataError(f"{self._archive}: {name!r} {reason}. Nothing was extracted.")
+
+
+# --- archives: Take zip and tar files apart without trusting them: nothing lands outside,
+# nothing half.
+
+MOST_MEMBERS = 1_000_000
+LARGEST_RATIO = 200
+"""Bytes extracted per byte of the archive; pictures stay below 10, deflate can reach 1000."""
+HARMLESS = 10_000_000
+"""Bytes that may be extracted whatever the ratio."""
+
+_UNIX_TYPES = 0o170000
+_UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
+_ENCRYPTED = 0x1
+_ZIP = b"PK"  # how every zip begins, truncated or not
+_CHUNK = 1 << 20
+_BLOCK = 512  # of a tar file
+_FAULTS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a zip's compression that Python lacks
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Member:
+    """One file of an archive, not yet trusted."""
+
+    name: str
+    size: int
+    packed: int | None
+    """Bytes it takes in the archive; none where members are not packed one by one."""
+    is_folder: bool
+    open: Callable[[], IO[bytes]]
+
+
+def extract(archive: Path, target: Path) -> None:
+    """Extract a whole archive to a new folder, which appears when all is there.
+
+    Args:
+        archive: A zip or tar file.
+        target: The folder; it must not exist.
+
+    Raises:
+        DataError: As `unpack`, or the folder exists.
+    """
+    if target.exists():
+        raise DataError(f"{target} exists already. Remove it, or name another folder.")
+    with draft_of(target) as draft:
+        unpack(archive, draft)
+        draft.replace(target)
+
+
+@contextmanager
+def draft_of(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside the target, to be renamed to it; what is left of it goes."""
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack(
+    archive: Path, into: Path, *, only: Collection[str] = (), folder: str | None = None
+) -> None:
+    """Extract an archive, or some of its folders, into a folder of the caller's.
+
+    All members are judged before the first byte is written, wanted or not.
+
+    Args:
+        archive: A zip or tar file.
+        into: Folder that receives the members; what a failure leaves there is the caller's.
+        only: Folders and files wanted, as posix paths; everything if empty.
+        folder: First folder of all wanted members. Where the archive was packed without it, its
+            members are put into it.
+
+    Raises:
+        DataError: The archive is damaged, holds what no data set needs (links, devices, paths
+            that escape, names that some file systems mix up), would grow out of proportion, does
+            not fit on the disk, or lacks what is wanted.
+    """
+    try:
+        with _opened(archive) as members:
+            chosen = _chosen(archive, _judged(archive, members), only=only, folder=folder)
+            needed, free = sum(member.size for _, member in chosen), shutil.disk_usage(into).free
+            if needed > free:
+                raise DataError(f"{archive} needs {needed} bytes in {into}; {free} are free.")
+            for path, member in chosen:
+                _write(member, into / path)
+    except _FAULTS as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(
+            f"{archive} is damaged, or no zip or tar file ({reason}). Fetch it again."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{archive} cannot be extracted to {into}: {error}.") from None
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
+    with archive.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip:
+        with zipfile.ZipFile(archive) as packed:
+            yield _of_zip(archive, packed)
+    else:
+        with tarfile.open(archive, "r:*") as tape:
+            yield _of_tar(archive, tape)
+
+
+def _of_zip(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in packed.infolist():
+        if (info.external_attr >> 16) & _UNIX_TYPES not in _UNIX_PLAIN:
+            raise _refusal(archive, info.filename, "is a link or a device")
+        if info.flag_bits & _ENCRYPTED:
+            raise _refusal(archive, info.filename, "is encrypted")
+        yield _Member(
+            name=info.orig_filename,
+            size=info.file_size,
+            packed=info.compress_size,
+            is_folder=info.is_dir(),
+            open=partial(packed.open, info),
+        )
+
+
+def _of_tar(archive: Path, tape: tarfile.TarFile) -> Iterator[_Member]:
+    for info in tape:
+        if not (info.isdir() or info.isreg()) or info.issparse():
+            raise _refusal(archive, info.name, "is a link, a device or a sparse file")
+        yield _Member(
+            name=info.name,
+            size=info.size,
+            packed=None,
+            is_folder=info.isdir(),
+            open=partial(_content, tape, info),
+        )
+    _check_end(archive, tape)
+
+
+def _content(tape: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = tape.extractfile(info)
+    assert content is not None  # only files are opened
+    return content
+
+
+def _check_end(archive: Path, tape: tarfile.TarFile) -> None:
+    """Demand the block of zeros that ends a tar file; without it the rest was lost."""
+    assert tape.fileobj is not None
+    tape.fileobj.seek(tape.offset)
+    if tape.fileobj.read(_BLOCK) != bytes(_BLOCK):
+        raise DataError(f"{archive} breaks off before its end. Fetch it again.")
+
+
+def _judged(archive: Path, members: Iterator[_Member]) -> list[tuple[str, _Member]]:
+    """Refuse the archive for any member that is not harmless; else pair members with paths."""
+    judged: list[tuple[str, _Member]] = []
+    places, total, packed_size = Places(archive), 0, archive.stat().st_size
+    for member in members:
+        path = places.claim(member.name, is_folder=member.is_folder)
+        total += member.size
+        if len(judged) >= MOST_MEMBERS:
+            raise DataError(f"{archive} has more than {MOST_MEMBERS} members. Refused.")
+        _check_growth(archive, member.name, member.size, member.packed)
+        _check_growth(archive, "the whole of it", total, packed_size)
+        judged.append((path, member))
+    return judged
+
+
+def _check_growth(archive: Path, name: str, size: int, packed: int | None) -> None:
+    if packed is not None and size > HARMLESS and size > LARGEST_RATIO * packed:
+        raise _refusal(
+            archive,
+            name,
+            f"grows from {packed} to {size} bytes, more than {LARGEST_RATIO} times: a bomb",
+        )
+
+
+def _chosen(
+    archive: Path,
+    judged: list[tuple[str, _Member]],
+    *,
+    only: Collection[str],
+    folder: str | None,
+) -> list[tuple[str, _Member]]:
+    """Leave the wanted files, their paths led by the archive's folder."""
+    files = [(path, member) for path, member in judged if not member.is_folder]
+    if folder is not None and not any(path.startswith(f"{folder}/") for path, _ in files):
+        files = [(f"{folder}/{path}", member) for path, member in files]
+    if not only:
+        return files
+    leads = {wanted: f"{wanted}/" for wanted in only}
+    chosen = [item for item in files if f"{item[0]}/".startswith(tuple(leads.values()))]
+    for wanted, lead in leads.items():
+        if not any(f"{path}/".startswith(lead) for path, _ in chosen):
+            there = sorted({str(Path(path).parent) for path, _ in files})[:10]
+            raise DataError(f"{archive} holds nothing in '{wanted}'; it holds {there}.")
+    return chosen
+
+
+def _write(member: _Member, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with member.open() as source, path.open("xb") as file:
+        shutil.copyfileobj(source, file, _CHUNK)
+    if path.stat().st_size != member.size:
+        raise EOFError(f"{member.name} has {path.stat().st_size} of {member.size} bytes")
+
+
+def _refusal(archive: Path, name: str, reason: str) -> DataError:
+    return DataError(f"{archive}: '{name}' {reason}. Nothing was extracted; do not trust it.")
+
+
+# --- installed: The folders of fetched data sets: made in one step, and marked with what they
+# were made of.
+
+MARKER = ".complete.json"
+"""File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
+
+
+def install(entry: Entry, root: Path, archives: Path, digests: Mapping[str, str]) -> None:
+    """Make `<root>/<name>` from archives that were proved right; an older one is replaced.
+
+    Args:
+        entry: The data set.
+        root: Folder of the data sets.
+        archives: Folder of the archives.
+        digests: sha256 of every archive, by name.
+
+    Raises:
+        DataError: An archive is damaged, not harmless, or lacks what the layout names.
+    """
+    target = root / entry.name
+    with draft_of(target) as draft:
+        for archive in entry.archives:
+            file = archives / archive.name
+            if archive.packed:
+                unpack(file, draft, only=entry.places_in(archive), folder=archive.folder)
+            else:
+                _share(file, draft / archive.name)
+        text = json.dumps(_made_of(entry, digests), indent=2, sort_keys=True)
+        (draft / MARKER).write_text(text + "\n", encoding="utf-8")
+        os.sync()  # a power cut must not leave a marker whose files are empty
+        if target.exists():
+            shutil.rmtree(target)
+        draft.replace(target)
+
+
+def installed_digests(entry: Entry, root: Path, known: Mapping[str, str]) -> dict[str, str] | None:
+    """Look whether a data set is there, whole and made of the archives that are expected today.
+
+    Args:
+        entry: The data set.
+        root: Folder of the data sets.
+        known: Recorded sha256 of archives, by name.
+
+    Returns:
+        sha256 of every archive it was made of, by name; none if it has to be fetched.
+
+    Raises:
+        DataError: Its folder is there, but is nobody's that `fetch` made.
+    """
+    target = root / entry.name
+    if not target.exists():
+        return None
+    try:
+        marker: dict[str, Any] = json.loads((target / MARKER).read_text(encoding="utf-8"))
+        digests = {str(name): str(digest) for name, digest in marker["archives"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(
+            f"{target} is there, but was not made by `pasam data fetch`: it has no {MARKER} that "
+            "can be read. Move it away, or name another root."
+        ) from None
+    is_right = marker == _made_of(entry, digests) and all(
+        digests[archive.name].startswith(expected_sha256(archive, known) or "")
+        for archive in entry.archives
+    )
+    return digests if is_right else None
+
+
+def count_images(entry: Entry, root: Path) -> int | None:
+    """Count the images of a fetched data set; none for what has no layout."""
+    if entry.layout is None:
+        return None
+    suffix = entry.layout.image_suffix.lower()
+    return sum(
+        path.suffix.lower() == suffix
+        for folder in entry.image_folders()
+        for path in (root / entry.name / folder).iterdir()
+    )
+
+
+def _made_of(entry: Entry, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "archives": {archive.name: digests.get(archive.name) for archive in entry.archives},
+        "places": list(entry.places()),
+    }
+
+
+def _share(file: Path, place: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no second names."""
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)

@@ -1,0 +1,388 @@
+"""The catalogue of public data sets and weights, and the checksums of its archives."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import yaml
+
+from pasam.errors import DataError
+
+# --- entries: What the catalogue knows: archives, data sets with their layout and terms, and
+# groups of them.
+
+ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
+"""What a data set is for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archive:
+    """One file to download; several data sets may lie in it."""
+
+    name: str
+    """Name of the file, on a mirror too."""
+    address: str | None
+    """Where its authors publish it; none where that could not be established."""
+    sha256: str | None
+    """Its sha256, or the first digits of it; none where nobody publishes one."""
+    size: int | None
+    """Length in bytes, checked; none where only about that much is known."""
+    rough_size: int | None = None
+    """Length in bytes as the publisher rounds it, for planning only."""
+    folder: str | None = None
+    """Folder that all members lie in; it is made where an archive was packed without it."""
+
+    @property
+    def expected_size(self) -> int | None:
+        """Length in bytes, exact or rounded."""
+        return self.size if self.size is not None else self.rough_size
+
+    @property
+    def packed(self) -> bool:
+        """Whether there is anything to extract."""
+        return self.name.endswith((".zip", ".tar", ".tar.gz", ".tgz"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Where images and masks lie once extracted; `{member}` stands for every member's name."""
+
+    images: str
+    masks: str | None = None
+    """Folder of the masks, named like their images; none where annotations hold the masks."""
+    annotations: str | None = None
+    """COCO file with the masks; none where they are pictures."""
+    mask_maximum: int | None = None
+    """Value of full foreground in a mask picture; 255 in 8 bits."""
+    image_suffix: str = ".jpg"
+    mask_suffix: str = ".png"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One data set, checkpoint or generated family."""
+
+    name: str
+    role: str
+    """One of `ROLES`."""
+    archives: tuple[Archive, ...]
+    layout: Layout | None
+    """None for what is not made of pictures, and for what is not fetched."""
+    images: int | None
+    """How many images there should be; none where that could not be established."""
+    licence: str | None
+    """None where it could not be established: ask the authors before publishing anything."""
+    citation: str | None
+    members: tuple[str, ...] = ()
+    """Names of the sets that this one consists of, if it is a collection."""
+    hint: str | None = None
+    """What a person can do where there is no address."""
+    note: str | None = None
+
+    @property
+    def expected_size(self) -> int | None:
+        """Bytes to download; none if unknown for any archive."""
+        sizes = [archive.expected_size for archive in self.archives]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
+
+    def places(self) -> tuple[str, ...]:
+        """List the folders and files of the archives that this data set needs, sorted."""
+        if self.layout is None:
+            return ()
+        named = {self.layout.images, self.layout.masks, self.layout.annotations} - {None}
+        return tuple(sorted({place for name in named if name for place in self._spelt(name)}))
+
+    def places_in(self, archive: Archive) -> tuple[str, ...]:
+        """List those of the places that lie in one of the archives."""
+        lead = "" if archive.folder is None else f"{archive.folder}/"
+        return tuple(place for place in self.places() if f"{place}/".startswith(lead))
+
+    def image_folders(self) -> tuple[str, ...]:
+        """List the folders of the images; one per member for a collection."""
+        return () if self.layout is None else self._spelt(self.layout.images)
+
+    def _spelt(self, place: str) -> tuple[str, ...]:
+        """Spell a place of the layout out for every member."""
+        if "{member}" not in place:
+            return (place,)
+        return tuple(place.replace("{member}", member) for member in self.members)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    """All entries by name, and the groups that stand for several of them."""
+
+    entries: Mapping[str, Entry]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def select(self, names: Sequence[str]) -> tuple[Entry, ...]:
+        """Look up entries by their names or by those of their groups.
+
+        Args:
+            names: Names as they stand in the catalogue.
+
+        Returns:
+            Each entry once, in the order asked for.
+
+        Raises:
+            DataError: A name is neither an entry's nor a group's.
+        """
+        chosen: dict[str, Entry] = {}
+        for name in names:
+            if name not in self.entries and name not in self.groups:
+                raise DataError(
+                    f"'{name}' is not in the catalogue. Known groups: {sorted(self.groups)}; "
+                    f"known names: {sorted(self.entries)}."
+                )
+            for member in self.groups.get(name, (name,)):
+                chosen[member] = self.entries[member]
+        return tuple(chosen.values())
+
+    def of_role(self, role: str | None) -> tuple[Entry, ...]:
+        """List the entries of one role, or all, in the catalogue's order.
+
+        Raises:
+            DataError: There is no such role.
+        """
+        if role is not None and role not in ROLES:
+            raise DataError(f"There is no role '{role}'. Known roles: {list(ROLES)}.")
+        return tuple(entry for entry in self.entries.values() if role in (None, entry.role))
+
+
+# --- catalogue_file: From `catalogue.yaml`, and a file of the user's own, to the catalogue's
+# entries.
+
+T = TypeVar("T")
+
+RESERVED = "archives"
+"""Folder of the downloads beside the data sets, so no data set may be called that."""
+
+_OWN_NAME = "catalogue.yaml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGITS = re.compile(r"[0-9a-f]{6,64}")
+_SECTIONS = ("archives", "entries", "groups")
+
+
+def read_catalogue(extra: Path | None = None) -> Catalogue:
+    """Read the catalogue, and add the entries of a user's own file of the same form.
+
+    Args:
+        extra: The user's file. Its entries may name the catalogue's archives, and its groups the
+            catalogue's entries, but it may redefine nothing.
+
+    Raises:
+        DataError: A key is missing or unknown, a value is impossible, or a name is taken.
+    """
+    catalogue = _published()
+    if extra is None:
+        return catalogue
+    try:
+        text = extra.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The catalogue {extra} cannot be read: {error}.") from None
+    archives = {file.name: file for entry in catalogue.entries.values() for file in entry.archives}
+    return _extend(archives, catalogue, _parsed(text, str(extra)), str(extra))
+
+
+@functools.cache
+def _published() -> Catalogue:
+    text = resources.files(__package__).joinpath(_OWN_NAME).read_text(encoding="utf-8")
+    return _extend({}, Catalogue(entries={}, groups={}), _parsed(text, _OWN_NAME), _OWN_NAME)
+
+
+def _parsed(text: str, place: str) -> dict[str, dict[str, Any]]:
+    """Parse a catalogue file into its three sections, each a mapping."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{place} is not valid YAML: {error}") from None
+    content = _mapping({} if content is None else content, place)
+    unknown = sorted(set(content) - set(_SECTIONS))
+    if unknown:
+        raise DataError(f"{place} has unknown sections {unknown}; it may have {list(_SECTIONS)}.")
+    return {
+        section: _mapping(content.get(section) or {}, f"{place}: {section}")
+        for section in _SECTIONS
+    }
+
+
+def _extend(
+    archives: Mapping[str, Archive],
+    known: Catalogue,
+    content: Mapping[str, Mapping[str, Any]],
+    place: str,
+) -> Catalogue:
+    """Add one file's archives, entries and groups to what is known already."""
+    files = dict(archives)
+    for name, node in content["archives"].items():
+        where = f"{place}: archives.{name}"
+        _check_name(name, files, where)
+        files[name] = _archive(_mapping(node, where), name, where)
+    entries = dict(known.entries)
+    groups = dict(known.groups)
+    for name, node in content["entries"].items():
+        where = f"{place}: entries.{name}"
+        _check_name(name, {**entries, **groups, RESERVED: ()}, where)
+        entries[name] = _entry(dict(_mapping(node, where)), name, files, where)
+    for name, members in content["groups"].items():
+        where = f"{place}: groups.{name}"
+        _check_name(name, {**entries, **groups}, where)
+        members = _converted(tuple[str, ...], members, where)
+        strangers = [member for member in members if member not in entries]
+        if strangers:
+            raise DataError(f"{where} names {strangers}, which are no entries.")
+        groups[name] = members
+    return Catalogue(entries=entries, groups=groups)
+
+
+def _archive(node: Mapping[str, Any], name: str, where: str) -> Archive:
+    archive = _built(Archive, node, where, name=name)
+    if archive.sha256 is not None and not _DIGITS.fullmatch(archive.sha256):
+        raise DataError(
+            f"{where}.sha256 is '{archive.sha256}', expected 6 to 64 hexadecimal digits, small."
+        )
+    return archive
+
+
+def _entry(node: Mapping[str, Any], name: str, files: Mapping[str, Archive], where: str) -> Entry:
+    named = _converted(tuple[str, ...], node.get("archives", []), f"{where}.archives")
+    missing = [file for file in named if file not in files]
+    if missing:
+        raise DataError(f"{where}.archives names {missing}; known archives: {sorted(files)}.")
+    entry = dataclasses.replace(
+        _built(Entry, node, where, name=name), archives=tuple(files[file] for file in named)
+    )
+    _check_entry(entry, where)
+    return entry
+
+
+def _check_entry(entry: Entry, where: str) -> None:
+    """Refuse roles that do not exist, places outside the archive, and data without a source."""
+    if entry.role not in ROLES:
+        raise DataError(f"{where}.role is '{entry.role}', expected one of {list(ROLES)}.")
+    for place in entry.places():
+        path = PurePosixPath(place)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise DataError(f"{where}.layout names '{place}', which is not inside the archive.")
+        if not any(place in entry.places_in(archive) for archive in entry.archives):
+            raise DataError(f"{where}.layout names '{place}', which is in no archive's folder.")
+    addresses = [archive.address for archive in entry.archives]
+    if (not addresses or None in addresses) and entry.hint is None:
+        raise DataError(f"{where} has no address and no hint. Say where to get it: `hint: ...`.")
+
+
+def _check_name(name: object, taken: Mapping[str, object], where: str) -> None:
+    """Refuse a name that is no file's name, or that some file systems hold for another's."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DataError(f"{where}: a name has letters, digits, '.', '_' and '-' only.")
+    clash = [other for other in taken if other.casefold() == name.casefold()]
+    if clash:
+        raise DataError(f"{where}: the name '{clash[0]}' is taken. Choose another.")
+
+
+def _mapping(node: Any, where: str) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        raise DataError(f"{where} is {node!r}, expected a mapping.")
+    return node
+
+
+def _built(cls: type[T], node: Mapping[str, Any], where: str, **given: Any) -> T:
+    """Build a dataclass: every key without a default has to be there, and no unknown one."""
+    fields = [field for field in dataclasses.fields(cls) if field.name not in given]  # type: ignore[arg-type]
+    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
+    missing = [key for key in needed if key not in node]
+    unknown = sorted(str(key) for key in set(node) - {field.name for field in fields})
+    if missing or unknown:
+        raise DataError(
+            f"{where} lacks {missing} and has unknown {unknown}. It must have {needed}; a value "
+            "that is not known is null."
+        )
+    hints = typing.get_type_hints(cls)
+    values = {key: _converted(hints[key], node[key], f"{where}.{key}") for key in node}
+    return cls(**given, **values)
+
+
+def _converted(hint: Any, value: Any, where: str) -> Any:
+    """Check a value against the type of its field; a list becomes a tuple."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    if dataclasses.is_dataclass(hint):
+        return _built(typing.cast(type[Any], hint), _mapping(value, where), where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise DataError(f"{where} is {value!r}, expected a list of names.")
+        return tuple(value)
+    if not isinstance(value, hint) or isinstance(value, bool):
+        raise DataError(f"{where} is {value!r}, expected {hint.__name__}.")
+    return value
+
+
+# --- checksums: The catalogue's lock: checksums of archives for which nobody publishes one, as
+# first fetched.
+
+_CHECKSUMS_DIGITS = 64
+
+_HEAD = """\
+# sha256 of archives whose publishers give none, recorded by the first `pasam data fetch`.
+# Commit this file: every later fetch, anywhere, has to bring the same bytes.
+"""
+
+
+def read_lock(path: Path) -> dict[str, str]:
+    """Read the recorded sha256 of every archive, by the archive's name; none without a file.
+
+    Raises:
+        DataError: The file is no mapping of names to checksums.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Restore it from git.") from None
+    if not isinstance(content, dict) or not all(
+        isinstance(digest, str) and is_whole(digest) for digest in content.values()
+    ):
+        raise DataError(f"{path} is no mapping of archives to sha256. Restore it from git.")
+    return {str(name): digest for name, digest in content.items()}
+
+
+def expected_sha256(archive: Archive, known: Mapping[str, str]) -> str | None:
+    """Tell what an archive must hash to: the published checksum, else the recorded one.
+
+    Args:
+        archive: The archive.
+        known: What the lock has recorded.
+
+    Returns:
+        The sha256, or its first digits where no more is known; none if nothing is.
+    """
+    if is_whole(archive.sha256):
+        return archive.sha256
+    return known.get(archive.name, archive.sha256)
+
+
+def is_whole(sha256: str | None) -> bool:
+    """Tell a checksum from its first digits, and from none."""
+    return sha256 is not None and len(sha256) == _CHECKSUMS_DIGITS
+
+
+def write_lock(path: Path, digests: Mapping[str, str]) -> None:
+    """Write the recorded checksums, sorted, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    text = _HEAD + yaml.safe_dump(dict(digests), sort_keys=True, width=200)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,394 @@
+"""Bring public data sets to a folder, and find their images and masks there."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from pasam.data.archives import count_images, install, installed_digests
+from pasam.data.catalogue import (
+    RESERVED,
+    Archive,
+    Entry,
+    expected_sha256,
+    is_whole,
+    read_catalogue,
+    read_lock,
+    write_lock,
+)
+from pasam.data.download import download, file_sha256, is_on_the_web, transfer_bar
+from pasam.errors import DataError, TransientError
+from pasam.workers import bar
+
+if TYPE_CHECKING:
+    from pasam.data.folder import Pair
+
+# --- fetch: Bring data sets to a folder: downloaded once, proved right, extracted, and then left
+# alone.
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What became of one data set."""
+
+    entry: Entry
+    folder: Path
+    is_new: bool
+    """False if it was there already."""
+    images: int | None
+    """How many there are; none for what has no layout."""
+    recorded: tuple[str, ...]
+    """Archives whose checksum was written to the lock, because nobody publishes it."""
+
+
+class _StoppedError(Exception):
+    """Another transfer failed, or the user wants no more."""
+
+
+def fetch(
+    entries: Sequence[Entry],
+    root: Path,
+    *,
+    source: str | None = None,
+    lock: Path,
+    archives: Path | None = None,
+    workers: int = 4,
+    keep_archives: bool = True,
+) -> tuple[Fetched, ...]:
+    """Bring data sets to `<root>/<name>`; those that are there already cost nothing.
+
+    An archive that holds several of them is brought once. A folder appears when all of it is
+    there; whatever stops the fetch, the next one goes on from there.
+
+    Args:
+        entries: What to bring.
+        root: Folder of the data sets.
+        source: Address of a mirror, or folder, that holds archives of the same names; without it
+            they come from their publishers.
+        lock: File of the checksums that were recorded because nobody publishes them.
+        archives: Folder of the archives; by default `archives` in `root`.
+        workers: How many files arrive, and how many data sets are extracted, at the same time.
+        keep_archives: Whether the archives stay once everything is extracted.
+
+    Returns:
+        One result per entry, in their order.
+
+    Raises:
+        DataError: An archive is not available, not the one expected, or not harmless.
+        TransientError: A transfer failed too often, or another fetch is at work in `root`.
+    """
+    _check_addresses(entries, source)
+    with _alone_in(root):
+        known = read_lock(lock)
+        present = {entry.name: installed_digests(entry, root, known) for entry in entries}
+        missing = [entry for entry in entries if present[entry.name] is None]
+        needed = {archive.name: archive for entry in missing for archive in entry.archives}
+        store = _Store(archives or root / RESERVED, source=source, known=known, lock=lock)
+        digests = store.bring(list(needed.values()), workers)
+        store.install(missing, root, digests, workers)
+        for there in present.values():
+            digests |= there or {}
+        recorded = _record(lock, known, entries, digests)
+        if not keep_archives:
+            store.drop(needed)
+    return tuple(
+        Fetched(
+            entry=entry,
+            folder=root / entry.name,
+            is_new=present[entry.name] is None,
+            images=count_images(entry, root),
+            recorded=tuple(file.name for file in entry.archives if file.name in recorded),
+        )
+        for entry in entries
+    )
+
+
+class _Store:
+    """The folder of the archives.
+
+    Args:
+        folder: Where they lie.
+        source: Mirror or folder to take them from; their publishers if none.
+        known: Recorded sha256, by name.
+        lock: The file these are from, for messages.
+    """
+
+    def __init__(
+        self, folder: Path, *, source: str | None, known: Mapping[str, str], lock: Path
+    ) -> None:
+        self.folder = folder
+        self._source = source
+        self._known = known
+        self._lock = lock
+
+    def bring(self, archives: Sequence[Archive], workers: int) -> dict[str, str]:
+        """Download what is not there; return the sha256 of all, by name."""
+        self._check_room(archives)
+        stop = threading.Event()
+        with transfer_bar() as shown:
+
+            def bring_one(archive: Archive) -> tuple[str, str]:
+                task = shown.add_task(archive.name, total=archive.expected_size)
+
+                def progress(there: int, whole: int | None) -> None:
+                    if stop.is_set():
+                        raise _StoppedError
+                    shown.update(task, completed=there, total=whole or archive.expected_size)
+
+                return archive.name, self._bring_one(archive, progress)
+
+            return dict(_each(bring_one, archives, workers, stop=stop))
+
+    def install(
+        self, entries: Sequence[Entry], root: Path, digests: Mapping[str, str], workers: int
+    ) -> None:
+        """Extract what entries need; an archive that fails and that nothing vouches for goes."""
+        with bar() as shown:
+            task = shown.add_task("extract", total=len(entries), note="")
+
+            def install_one(entry: Entry) -> None:
+                try:
+                    install(entry, root, self.folder, digests)
+                except DataError:
+                    doubtful = [
+                        file.name
+                        for file in entry.archives
+                        if expected_sha256(file, self._known) is None
+                    ]
+                    self.drop(doubtful)
+                    raise
+                shown.advance(task)
+
+            _each(install_one, entries, workers)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Remove archives."""
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _bring_one(self, archive: Archive, progress: Callable[[int, int | None], None]) -> str:
+        target = self.folder / archive.name
+        expected = expected_sha256(archive, self._known)
+        if target.is_file():
+            digest = file_sha256(target)
+            if digest.startswith(expected or ""):
+                return digest
+        address = _address(archive, self._source)
+        assert address is not None  # checked before anything was begun
+        try:
+            return download(address, target, sha256=expected, size=archive.size, progress=progress)
+        except DataError as error:
+            if archive.name not in self._known:
+                raise
+            raise DataError(
+                f"{error} The expected checksum is the one in {self._lock}; remove its line there "
+                "only if the publisher did change the file."
+            ) from None
+
+    def _check_room(self, archives: Sequence[Archive]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = [file for file in archives if not (self.folder / file.name).exists()]
+        needed = sum(archive.expected_size or 0 for archive in wanted)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise DataError(
+                f"The archives take {needed / 1e9:.1f} GB, but {self.folder} has "
+                f"{free / 1e9:.1f} GB free. Make room, or name another root."
+            )
+
+
+def _check_addresses(entries: Sequence[Entry], source: str | None) -> None:
+    for entry in entries:
+        addresses = [_address(archive, source) for archive in entry.archives]
+        if not addresses or None in addresses:
+            raise DataError(f"{entry.name} cannot be fetched. {entry.hint}")
+
+
+def _address(archive: Archive, source: str | None) -> str | None:
+    """Tell where an archive comes from."""
+    if source is None:
+        return archive.address
+    if is_on_the_web(source) or source.startswith("file:"):
+        return f"{source.rstrip('/')}/{quote(archive.name)}"
+    return str(Path(source) / archive.name)
+
+
+@contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Keep a second fetch out of the same folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / ".fetch.lock").acquire(blocking=False):
+            yield
+    except Timeout:
+        raise TransientError(f"Another fetch is at work in {root}. Wait for its end.") from None
+
+
+def _each(
+    work: Callable[[T], R],
+    items: Sequence[T],
+    workers: int,
+    *,
+    stop: threading.Event | None = None,
+) -> list[R]:
+    """Do the work on all items in threads; the first failure ends it, and sets `stop`."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            futures = [pool.submit(work, item) for item in items]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures if future.done()]
+        except BaseException:
+            if stop is not None:
+                stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _record(
+    lock: Path, known: Mapping[str, str], entries: Sequence[Entry], digests: Mapping[str, str]
+) -> set[str]:
+    """Write down the checksums that nobody publishes; return the names that are new."""
+    archives = {archive.name: archive for entry in entries for archive in entry.archives}
+    new = {
+        name: digests[name]
+        for name, archive in archives.items()
+        if name not in known and not is_whole(archive.sha256)
+    }
+    if new:
+        write_lock(lock, {**known, **new})
+    return set(new)
+
+
+# --- pictures: Where the pictures of fetched data sets lie, and on which side of the split they
+# belong.
+
+SPLIT_OF_ROLE = {"train": "train", "benchmark": "val"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureSet:
+    """One fetched set of images and mask pictures."""
+
+    name: str
+    split: str
+    """`train` or `val`, by its role."""
+    images: Path
+    masks: Path
+    """The same folder as `images` where only the suffix tells them apart."""
+    image_suffix: str
+    mask_suffix: str
+    expected: int | None
+    """How many images the catalogue says there are."""
+
+
+def fetched_pictures(names: Sequence[str], root: Path, lock: Path) -> tuple[PictureSet, ...]:
+    """Find fetched sets, each made of exactly the archives that are expected today.
+
+    Args:
+        names: Names or groups of the catalogue, as `data.catalogue` lists them.
+        root: Folder of the fetched sets.
+        lock: File of the recorded checksums.
+
+    Raises:
+        DataError: A name is unknown, has no mask pictures, or was not fetched; names the command.
+    """
+    entries = read_catalogue().select(names)
+    for entry in entries:
+        if entry.role not in SPLIT_OF_ROLE or entry.layout is None or entry.layout.masks is None:
+            raise DataError(
+                f"params.yaml: data.catalogue names {entry.name}, which has the role "
+                f"'{entry.role}' and no mask pictures to train on or to measure with. Name sets "
+                "of the roles train and benchmark; `pasam data list` shows them."
+            )
+    missing = missing_sets(entries, root, lock)
+    if missing:
+        words = " ".join(entry.name for entry in missing)
+        raise DataError(
+            f"params.yaml: data.catalogue names {words}, not fetched to {root} yet. Run "
+            f"`pasam data fetch {words}`."
+        )
+    return tuple(_picture_set(entry, root) for entry in entries)
+
+
+def missing_sets(entries: Sequence[Entry], root: Path, lock: Path) -> tuple[Entry, ...]:
+    """List those entries that are not there, or are made of other archives than expected."""
+    known = read_lock(lock)
+    return tuple(entry for entry in entries if installed_digests(entry, root, known) is None)
+
+
+def _picture_set(entry: Entry, root: Path) -> PictureSet:
+    layout = entry.layout
+    assert layout is not None  # just checked
+    assert layout.masks is not None
+    folder = root / entry.name
+    return PictureSet(
+        name=entry.name,
+        split=SPLIT_OF_ROLE[entry.role],
+        images=folder / layout.images,
+        masks=folder / layout.masks,
+        image_suffix=layout.image_suffix,
+        mask_suffix=layout.mask_suffix,
+        expected=entry.images,
+    )
+
+
+# --- public_pairs: The pairs of fetched data sets, and what is odd about them.
+
+_SHOWN = 5
+
+
+def public_pairs(
+    names: Sequence[str], root: Path, lock: Path
+) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """Pair the pictures of fetched sets; files without a partner are left out, and named.
+
+    Args:
+        names: Names or groups of the catalogue, as `data.catalogue` lists them.
+        root: Folder of the fetched sets.
+        lock: File of the recorded checksums.
+
+    Returns:
+        The pairs, and remarks: what was left out, and counts that differ from the catalogue's.
+
+    Raises:
+        DataError: A set is unknown, not made of pictures, or was not fetched.
+    """
+    from pasam.data.folder import pairs_of_pictures  # with pandas
+
+    pairs: list[Pair] = []
+    remarks: list[str] = []
+    for found in fetched_pictures(names, root, lock):
+        of_set, left_out = pairs_of_pictures(
+            found.images, found.masks, split=found.split, dataset=found.name,
+            image_suffix=found.image_suffix, mask_suffix=found.mask_suffix,
+        )  # fmt: skip
+        pairs += of_set
+        remarks += _remarks(found, len({pair.image for pair in of_set}), left_out)
+    return tuple(pairs), tuple(remarks)
+
+
+def _remarks(found: PictureSet, images: int, left_out: Sequence[Path]) -> list[str]:
+    remarks = []
+    if left_out:
+        shown = ", ".join(path.name for path in left_out[:_SHOWN])
+        more = ", ..." if len(left_out) > _SHOWN else ""
+        remarks.append(
+            f"{found.name}: {len(left_out)} files have no partner and are left out ({shown}{more})."
+        )
+    if found.expected not in (None, images):
+        remarks.append(
+            f"{found.name}: {images} images with a mask; the catalogue says {found.expected}."
+        )
+    return remarks

@@ -1,0 +1,279 @@
+"""What is really in a set of one's own, looked at before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pasam.data.coco import pixels
+from pasam.data.folder import Pair
+from pasam.data.manifest import file_sha256
+from pasam.data.mask_kinds import MaskKind, Reading, recognise
+from pasam.data.pairing import Candidate, EncodedMask
+from pasam.data.preparation import check_image, image_task
+from pasam.data.quarantine import Quarantine
+from pasam.errors import DataError
+from pasam.masks.images import read_image
+from pasam.workers import spread
+
+# --- inspection: Look at one image and its masks before anything is written: what they hold,
+# what is wrong.
+
+CODED = "coded in COCO"
+"""How the masks of a COCO file are called beside the kinds of mask files."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One candidate to look at."""
+
+    candidate: Candidate
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundObject:
+    """One object, and how its mask is got."""
+
+    origin: Path | EncodedMask
+    label: str
+    """Tells it from the other objects of its image; empty for a file that holds one object."""
+    kind: str
+    """A `MaskKind`, or `CODED`."""
+    pixels: int
+    sha256: str
+    """Of the file or the code that it comes from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspected:
+    """What came of looking at one candidate."""
+
+    candidate: Candidate
+    sha256: str
+    """Of the image file; empty if it cannot be read."""
+    objects: tuple[FoundObject, ...]
+    voids: int
+    """Index masks with void pixels, which belong to no object."""
+    faults: tuple[str, ...]
+
+
+def inspect(task: Task) -> Inspected:
+    """Decode an image and its masks and recognise what they hold; never raises for bad data."""
+    candidate = task.candidate
+    try:
+        height, width = read_image(candidate.image).shape[:2]
+        sha256 = file_sha256(candidate.image)
+    except (DataError, OSError) as error:
+        return Inspected(candidate=candidate, sha256="", objects=(), voids=0, faults=(str(error),))
+    objects: list[FoundObject] = []
+    faults: list[str] = []
+    voids = 0
+    origins: tuple[Path | EncodedMask, ...] = (*candidate.masks, *candidate.encoded)
+    for origin in origins:
+        try:
+            if isinstance(origin, EncodedMask):
+                size, found, has_void = origin.size, [_coded(origin)], False
+            else:
+                recognised = recognise(origin, task.reading)
+                size, has_void = recognised.size, recognised.has_void
+                found = list(_of_file(origin, recognised.kind, recognised.objects))
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if size != (height, width):
+            what = f"annotation {origin.label}" if isinstance(origin, EncodedMask) else origin
+            faults.append(
+                f"mask {what} is {size[0]} x {size[1]} (height x width) but its image "
+                f"{candidate.image} is {height} x {width}. Export both at one size."
+            )
+            continue
+        objects += found
+        voids += has_void
+    return Inspected(
+        candidate=candidate,
+        sha256=sha256,
+        objects=tuple(objects),
+        voids=voids,
+        faults=tuple(faults),
+    )
+
+
+def _coded(mask: EncodedMask) -> FoundObject:
+    digest = hashlib.sha256(repr(mask.size).encode() + mask.counts).hexdigest()
+    return FoundObject(
+        origin=mask, label=mask.label, kind=CODED, pixels=pixels(mask), sha256=digest
+    )
+
+
+def _of_file(
+    file: Path, kind: MaskKind, objects: tuple[tuple[str, int], ...]
+) -> Iterator[FoundObject]:
+    digest = file_sha256(file)
+    for label, count in objects:
+        yield FoundObject(origin=file, label=label, kind=str(kind), pixels=count, sha256=digest)
+
+
+# --- findings: What is really in a folder of images and masks: counts, sizes, kinds of masks,
+# and faults.
+
+TINY = 64
+"""Pixels below which a mask says little."""
+FULL = 0.99
+"""Share of the image above which a mask leaves nothing to find."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetFinding:
+    """What one split of one data set holds; only pairs that are fit count."""
+
+    dataset: str
+    split: str
+    images: int
+    masks: int
+    smallest: tuple[int, int]
+    """Width and height of the image with the fewest pixels."""
+    largest: tuple[int, int]
+    area: tuple[float, float, float]
+    """Least, median and greatest share of its image that a mask covers."""
+    kinds: dict[str, int]
+    """Masks of every kind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """All that was found."""
+
+    sets: tuple[SetFinding, ...]
+    faults: tuple[str, ...]
+    """What `prepare` would refuse."""
+    warnings: tuple[str, ...]
+    """What it would take, and should perhaps not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Looked:
+    """One image with its masks."""
+
+    rows: tuple[dict[str, Any], ...]
+    kinds: tuple[str, ...]
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def survey(
+    pairs: Sequence[Pair], *, workers: int, faults: Sequence[str] = (), warnings: Sequence[str] = ()
+) -> Findings:
+    """Read every pair as preparation would, and sum up what is there.
+
+    Args:
+        pairs: Sorted pairs.
+        workers: Processes.
+        faults: What is wrong with the pairing already.
+        warnings: What is known to be odd already.
+    """
+    grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
+    tasks = [tuple(same) for _, same in grouped]
+    looked = list(spread(_look, tasks, workers=workers, label="checking images"))
+    rows = [
+        {**row, "kind": kind}
+        for item in looked
+        for row, kind in zip(item.rows, item.kinds, strict=True)
+    ]
+    rows.sort(key=lambda row: (row["dataset"], row["split"]))
+    return Findings(
+        sets=tuple(
+            _sum_up(dataset, split, list(of_set))
+            for (dataset, split), of_set in groupby(
+                rows, key=lambda row: (row["dataset"], row["split"])
+            )
+        ),
+        faults=(*faults, *(fault for item in looked for fault in item.faults), *_id_faults(rows)),
+        warnings=(
+            *warnings,
+            *(warning for item in looked for warning in item.warnings),
+            *_leaks(rows),
+        ),
+    )
+
+
+def _look(pairs: Sequence[Pair]) -> _Looked:
+    checked = check_image(image_task(tuple(pairs), Quarantine()))
+    fit = tuple(row for row in checked if row["fault"] is None)
+    kinds, warnings = [], []
+    for row in fit:
+        kind, doubt = _kind_of(row)
+        kinds.append(kind)
+        warnings += doubt
+        mask, pixels = row["mask"], round(row["area"] * row["height"] * row["width"])
+        if pixels < TINY:
+            warnings.append(f"{mask} marks only {pixels} pixels.")
+        if row["area"] > FULL:
+            warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
+    return _Looked(
+        rows=fit,
+        kinds=tuple(kinds),
+        faults=tuple(dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)),
+        warnings=tuple(warnings),
+    )
+
+
+def _kind_of(row: dict[str, Any]) -> tuple[str, list[str]]:
+    """Name the kind of a mask that preparation takes, and say if it is taken for something else."""
+    path = row["mask"]
+    try:
+        kind = recognise(Path(path)).kind
+    except DataError as error:
+        return "doubtful", [str(error)]
+    if kind is not MaskKind.INDEX:
+        return str(kind), []
+    return str(kind), [
+        f"{path} looks like an index mask, but is read as one object: what is above 128. "
+        "Register the set with `pasam data add` to get one mask per object."
+    ]
+
+
+def _sum_up(dataset: str, split: str, rows: list[dict[str, Any]]) -> SetFinding:
+    sizes = sorted({(row["width"], row["height"]) for row in rows}, key=math.prod)
+    areas = sorted(row["area"] for row in rows)
+    return SetFinding(
+        dataset=dataset,
+        split=split,
+        images=len({row["image"] for row in rows}),
+        masks=len(rows),
+        smallest=sizes[0],
+        largest=sizes[-1],
+        area=(areas[0], areas[len(areas) // 2], areas[-1]),
+        kinds=dict(sorted(Counter(row["kind"] for row in rows).items())),
+    )
+
+
+def _id_faults(rows: list[dict[str, Any]]) -> list[str]:
+    """Name masks that the manifest could not tell apart."""
+    seen: dict[str, str] = {}
+    faults = []
+    for row in rows:
+        other = seen.setdefault(row["id"], row["mask"])
+        if other != row["mask"]:
+            faults.append(
+                f"{other} and {row['mask']} would both be '{row['id']}' in the manifest. Rename "
+                "one, or give its data set another name."
+            )
+    return faults
+
+
+def _leaks(rows: list[dict[str, Any]]) -> list[str]:
+    """Name images that are to be learnt from and measured, by their content."""
+    train = {row["image_sha256"]: row["image"] for row in rows if row["split"] == "train"}
+    torn = {
+        row["image"]: train[row["image_sha256"]]
+        for row in rows
+        if row["split"] == "val" and row["image_sha256"] in train
+    }
+    return [f"{val} (val) is the same picture as {other} (train)." for val, other in torn.items()]

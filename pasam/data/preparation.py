@@ -1,0 +1,341 @@
+"""Preparation: check one's own pairs, draw the generated sets, and list all in one inventory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pasam.config.sections import DataParams, GeneratedParams
+from pasam.data.folder import Pair, find_pairs
+from pasam.data.manifest import (
+    QUARANTINED,
+    Fault,
+    census_frame,
+    describe_pair,
+    file_sha256,
+    measure_image,
+    soft_share,
+    stored_form,
+    unfit_row,
+)
+from pasam.data.quarantine import Quarantine
+from pasam.errors import DataError, UnfitError
+from pasam.masks.images import FOREGROUND, read_image, read_mask, write_png
+from pasam.synthetic.scene import draw_scene
+from pasam.workers import spread
+
+# --- checking: Checking one's own pairs: what is fit is measured, what is not is named and left
+# out.
+
+# Shapes: H, W of an image and its mask.
+
+
+Row = dict[str, Any]
+
+MOST_SOFT = 0.5
+"""Share of grey pixels beyond which a file is a picture rather than a mask with soft edges."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageTask:
+    """One image with its masks, and those of its files that are in quarantine."""
+
+    pairs: tuple[Pair, ...]
+    reasons: tuple[str | None, ...]
+    """Why the pair of the same place is left out without a look; None for what is checked."""
+
+
+def collect_own(own: Path, quarantine: Quarantine, *, workers: int) -> list[Row]:
+    """Check every pair of one's own folder and describe it.
+
+    Args:
+        own: Folder as `find_pairs` reads it.
+        quarantine: Files that are left out.
+        workers: Processes.
+
+    Returns:
+        Rows of the census, fit and unfit, in the order of the pairs.
+
+    Raises:
+        DataError: The folder, its table or its layout cannot be understood at all.
+    """
+    pairs, faults = find_pairs(own)
+    unpaired = [unfit_row(_reviewed(fault, quarantine)) for fault in faults]
+    return check_pairs(pairs, quarantine, workers=workers) + unpaired
+
+
+def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) -> list[Row]:
+    """Check pairs and describe them.
+
+    Args:
+        pairs: Sorted, so that the masks of one image stand together.
+        quarantine: Files that are left out.
+        workers: Processes.
+
+    Returns:
+        Rows of the census, fit and unfit, in the order of the pairs.
+    """
+    grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
+    tasks = [image_task(tuple(same), quarantine) for _, same in grouped]
+    checked = spread(check_image, tasks, workers=workers, label="checking images")
+    return _one_mask_per_id([row for of_image in checked for row in of_image])
+
+
+def check_image(task: ImageTask) -> tuple[Row, ...]:
+    """Decode one image and all its masks; measure those that are fit and name the others."""
+    rows: list[Row | None] = [
+        None if reason is None else unfit_row(pair.fault(QUARANTINED, reason))
+        for pair, reason in zip(task.pairs, task.reasons, strict=True)
+    ]
+    if None not in rows:
+        return tuple(row for row in rows if row is not None)
+    image = task.pairs[0].image
+    try:
+        pixels = read_image(image)
+    except UnfitError as error:
+        blamed = [unfit_row(pair.fault(error.kind, str(error))) for pair in task.pairs]
+        return tuple(row or fault for row, fault in zip(rows, blamed, strict=True))
+    of_image = measure_image(pixels) | stored_form(image)
+    digest = file_sha256(image)
+    return tuple(
+        row or _check_mask(pair, pixels.shape[:2], of_image, digest)
+        for row, pair in zip(rows, task.pairs, strict=True)
+    )
+
+
+def _check_mask(pair: Pair, size: tuple[int, int], of_image: Row, image_sha256: str) -> Row:
+    try:
+        label = read_mask(pair.mask)
+        _require_fit(pair, label, size)
+    except UnfitError as error:
+        return unfit_row(pair.fault(error.kind, str(error)))
+    described = describe_pair(
+        split=pair.split, dataset=pair.dataset, image=pair.image, mask=pair.mask,
+        label=label, image_sha256=image_sha256,
+    )  # fmt: skip
+    return {**described, "fault": None, "message": None, **of_image, "soft": soft_share(label)}
+
+
+def _require_fit(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) -> None:
+    """Refuse a mask, (H, W), that does not belong to the image's size or marks no object."""
+    if label.shape != size:
+        raise UnfitError(
+            f"mask {pair.mask} is {label.shape[0]} x {label.shape[1]} (height x width) but its "
+            f"image {pair.image} is {size[0]} x {size[1]}. Export both at one size.",
+            kind="size_mismatch",
+        )
+    inside = np.count_nonzero(label > FOREGROUND)
+    if inside == 0:
+        raise UnfitError(
+            f"mask {pair.mask} has no pixel above {FOREGROUND}. Draw it with 255.",
+            kind="empty_mask",
+        )
+    if inside == label.size:
+        raise UnfitError(
+            f"mask {pair.mask} marks every pixel, so there is nothing to tell apart. Draw the "
+            "object alone, or remove the file and its entry.",
+            kind="full_mask",
+        )
+    soft = soft_share(label)
+    if soft > MOST_SOFT:
+        raise UnfitError(
+            f"mask {pair.mask} is a picture: {soft:.0%} of its pixels are grey, neither black nor "
+            "white. Was an image saved in its place? Export the mask again.",
+            kind="grey_mask",
+        )
+
+
+def image_task(pairs: tuple[Pair, ...], quarantine: Quarantine) -> ImageTask:
+    """Look up which masks of one image are in quarantine."""
+    of_image = quarantine.reason_for(pairs[0].image)
+    reasons = tuple(of_image or quarantine.reason_for(pair.mask) for pair in pairs)
+    return ImageTask(pairs=pairs, reasons=reasons)
+
+
+def _reviewed(fault: Fault, quarantine: Quarantine) -> Fault:
+    """Turn a fault of pairing into a reviewed one where its file is in quarantine."""
+    reason = quarantine.reason_for(fault.mask) or quarantine.reason_for(fault.image)
+    if reason is None:
+        return fault
+    return dataclasses.replace(fault, kind=QUARANTINED, message=reason)
+
+
+def _one_mask_per_id(rows: Sequence[Row]) -> list[Row]:
+    """Leave out every mask whose id a mask before it has."""
+    first: dict[str, Row] = {}
+    kept = []
+    for row in rows:
+        owner = row if row["fault"] is not None else first.setdefault(row["id"], row)
+        kept.append(row if owner is row else unfit_row(_taken(row, owner)))
+    return kept
+
+
+def _taken(row: Row, first: Row) -> Fault:
+    return Fault(
+        kind="id_taken", split=row["split"], dataset=row["dataset"], image=Path(row["image"]),
+        mask=Path(row["mask"]),
+        message=(
+            f"{first['mask']} and {row['mask']} would both be '{row['id']}' in the manifest; ids "
+            "are '<dataset>/<name of the mask>'. Rename one file, or give its data set another "
+            "name."
+        ),
+    )  # fmt: skip
+
+
+# --- prepare: Preparation: check one's own pairs, draw the generated sets, and list both in one
+# census.
+#
+# Work is spread over processes; results come back in order, so their number changes nothing.
+
+TRAINING_SET = "generated_train"
+BENCHMARKS = {"dis_like": "dis", "coift_like": "coift", "hrsod_like": "hrsod", "thin_like": "thin"}
+"""Generated benchmarks and the family each is drawn from."""
+
+PRETRAINING_SET = "generated_pretraining"
+"""Scenes that only the small base sees; named here so that their seeds stay apart too."""
+
+_SEED_SETS = (TRAINING_SET, *BENCHMARKS, PRETRAINING_SET)
+_SCENES_PER_SET = 10_000_000
+AS_WRITTEN = {"depth": 8, "orientation": 1}
+"""How `write_png` stores an image, as `stored_form` would read it."""
+_OBJECTS = (1, 3)  # fewest and most objects of a training scene
+
+PrepareRow = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneTask:
+    """One scene to draw and where to put it."""
+
+    split: str
+    dataset: str
+    family: str
+    seed: int
+    side: int
+    objects: int
+    held_out: bool
+    folder: Path
+    stem: str
+
+
+def take_census(
+    data: DataParams, quarantine: Quarantine, out_dir: Path, public: Sequence[Pair] = ()
+) -> pd.DataFrame:
+    """Collect everything there is to train on and to measure, and what is unfit for either.
+
+    Args:
+        data: The section `data` of the params.
+        quarantine: Files that are left out.
+        out_dir: Folder that receives the generated images.
+        public: Pairs of the public sets that `data.catalogue` names.
+
+    Returns:
+        The census of own, public and generated pairs; its fit rows are the manifest.
+
+    Raises:
+        DataError: The own folder cannot be understood, or there is no data at all.
+    """
+    rows = collect_own(Path(data.own), quarantine, workers=data.workers)
+    rows += check_pairs(public, quarantine, workers=data.workers)
+    rows += draw_generated(data.generated, out_dir, workers=data.workers)
+    if not rows:
+        raise DataError(
+            f"There is no data: data.generated.train_images and .benchmark_images are 0, "
+            f"data.catalogue is empty and data.own ({data.own}) holds no pairs. Raise the numbers, "
+            "name public sets, or register your own with `pasam data add`."
+        )
+    return census_frame(rows)
+
+
+def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[PrepareRow]:
+    """Draw the generated training set and benchmarks as PNG files and describe them.
+
+    Args:
+        params: How many images, how large, and from which seed.
+        out_dir: Receives `<dataset>/im/<number>.png` and `<dataset>/gt/<number>_<object>.png`.
+        workers: Processes.
+
+    Returns:
+        Rows of the census.
+
+    Raises:
+        DataError: More images were asked for than there are seeds in a set.
+    """
+    tasks = list(_scene_tasks(params, out_dir))
+    drawn = spread(write_scene, tasks, workers=workers, label="drawing images")
+    return [row for rows in drawn for row in rows]
+
+
+def write_scene(task: SceneTask) -> tuple[PrepareRow, ...]:
+    """Draw one scene, write its image and masks, and describe each pair."""
+    scene = draw_scene(
+        family=task.family,
+        seed=task.seed,
+        side=task.side,
+        held_out=task.held_out,
+        objects=task.objects,
+    )
+    image = task.folder / "im" / f"{task.stem}.png"
+    write_png(image, scene.image)
+    image_sha256 = file_sha256(image)
+    measured = measure_image(scene.image) | AS_WRITTEN
+    rows = []
+    for index, label in enumerate(scene.masks):
+        mask = task.folder / "gt" / f"{task.stem}_{index}.png"
+        write_png(mask, label)
+        row = describe_pair(
+            split=task.split, dataset=task.dataset, image=image, mask=mask,
+            label=label, image_sha256=image_sha256,
+        )  # fmt: skip
+        rows.append({**row, "fault": None, "message": None, **measured, "soft": soft_share(label)})
+    return tuple(rows)
+
+
+def scene_seed(seed: int, *, dataset: str, index: int) -> int:
+    """Give the scene `index` of a generated set a seed that no other scene of any set has.
+
+    Args:
+        seed: `data.generated.seed`.
+        dataset: `TRAINING_SET`, one of `BENCHMARKS`, or `PRETRAINING_SET`.
+        index: Number of the scene, from 0.
+
+    Raises:
+        DataError: The index is beyond the seeds of a set.
+    """
+    if not 0 <= index < _SCENES_PER_SET:
+        raise DataError(
+            f"Scene {index} of {dataset} was asked for; a generated set holds at most "
+            f"{_SCENES_PER_SET} scenes. Lower data.generated or pretrain.generated_images."
+        )
+    return (seed * len(_SEED_SETS) + _SEED_SETS.index(dataset)) * _SCENES_PER_SET + index
+
+
+def training_objects(seed: int) -> int:
+    """Say how many objects a training scene of this seed has, 1 to 3."""
+    return int(np.random.default_rng(seed).integers(_OBJECTS[0], _OBJECTS[1] + 1))
+
+
+def _scene_tasks(params: GeneratedParams, out_dir: Path) -> Iterator[SceneTask]:
+    for dataset, family in {TRAINING_SET: "mixed", **BENCHMARKS}.items():
+        held_out = dataset != TRAINING_SET
+        for index in range(params.benchmark_images if held_out else params.train_images):
+            seed = scene_seed(params.seed, dataset=dataset, index=index)
+            yield SceneTask(
+                split="val" if held_out else "train",
+                dataset=dataset,
+                family=family,
+                seed=seed,
+                side=params.side,
+                objects=1 if held_out else training_objects(seed),
+                held_out=held_out,
+                folder=out_dir / dataset,
+                stem=f"{index:05d}",
+            )

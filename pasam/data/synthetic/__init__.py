@@ -1,1 +1,0 @@
-"""Procedural pictures with exact masks, stand-ins for the public segmentation sets."""

@@ -1,0 +1,1 @@
+"""Scoring models on benchmarks, with statistics, and the numbers others published."""

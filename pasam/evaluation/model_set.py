@@ -1,0 +1,222 @@
+"""The models that are compared.
+
+One frozen base and a decoder for each, what they cost and what training changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pasam.config.sections import BaseParams, ModelsParams
+from pasam.evaluation.protocol import encode
+from pasam.evaluation.scores import UNTRAINED
+from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors, load_adapter
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import count_parameters, load_base
+from pasam.models.checkpoint import file_digest
+from pasam.models.segmenter import Segmenter
+
+# --- lineup: The models that are compared with each other: one frozen base, and a decoder for each.
+
+SAM = "sam"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One model of a comparison."""
+
+    name: str
+    seed: int
+    """Seed of its training, `UNTRAINED` if there was none."""
+    segmenter: Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Models on one base, so that an image is encoded once for all of them."""
+
+    base: BaseSam
+    contenders: tuple[Contender, ...]
+
+
+def load_lineup(
+    base: BaseParams,
+    models: ModelsParams,
+    trained: Sequence[str],
+    *,
+    adapters: Path,
+    seed: int,
+    device: torch.device,
+) -> Lineup:
+    """Load SAM itself and the trained models.
+
+    Args:
+        base: Which SAM.
+        models: Section `models` of the params.
+        trained: Names of the trained models.
+        adapters: Folder of `<model>.safetensors`.
+        seed: Seed of their training.
+        device: Where the models go.
+
+    Raises:
+        CheckpointError: A file is missing or belongs to another model.
+    """
+    checkpoint = Path(base.checkpoint)
+    frozen = load_base(base.size, checkpoint)
+    digest = file_digest(checkpoint)
+    plain = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
+    contenders = [Contender(SAM, UNTRAINED, plain)]
+    for name in trained:
+        variant = models[name]
+        segmenter = build_trainable(frozen, variant)
+        weights = adapters / f"{name}.safetensors"
+        load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=digest)
+        contenders.append(Contender(name, seed, segmenter))
+    for contender in contenders:
+        contender.segmenter.eval().to(device)
+    return Lineup(frozen, tuple(contenders))
+
+
+# --- cost: What a model costs: its parameters, and the time and memory that a measurement took.
+
+TIMED_IMAGES = 3
+
+
+def parameters(segmenter: Segmenter) -> dict[str, int]:
+    """Count what a prediction runs through: encoder, prompt encoder and the model's own decoder.
+
+    Args:
+        segmenter: The model, frozen as for its training.
+
+    Returns:
+        `parameters` and, of them, `trainable`.
+    """
+    base = segmenter.base.sam
+    counts = [
+        count_parameters(part)
+        for part in (base.image_encoder, base.prompt_encoder, segmenter.decoder)
+    ]
+    return {"parameters": sum(n for n, _ in counts), "trainable": sum(n for _, n in counts)}
+
+
+def encoder_milliseconds(base: BaseSam, images: NDArray[np.uint8]) -> float:
+    """Time the encoder on a few images one by one, after one that is not timed, in ms per image.
+
+    Args:
+        base: The frozen SAM.
+        images: Pixels at the input side, (B, 3, S, S).
+    """
+    few = images[:TIMED_IMAGES]
+    encode(base, few[:1])
+    start = time.perf_counter()
+    for image in few:
+        encode(base, image[None]).embedding.cpu()
+    return 1000 * (time.perf_counter() - start) / len(few)
+
+
+def write_parameters(path: Path, model: str, segmenter: Segmenter | None) -> None:
+    """Write how many parameters a model has; the oracle has none."""
+    counts = {"parameters": 0, "trainable": 0} if segmenter is None else parameters(segmenter)
+    write_json(path, {"model": model, **counts})
+
+
+def write_timing(
+    path: Path, *, masks: int, decoder_seconds: float, encoder_ms: float | None
+) -> None:
+    """Write time and memory; the file is no declared output, since it never repeats.
+
+    Args:
+        path: A JSON file.
+        masks: Masks that were decoded.
+        decoder_seconds: Time that the decoder took for all of them.
+        encoder_ms: Time of the encoder for an image, None if it did not run.
+    """
+    content = {
+        "masks": masks,
+        "decoder_ms_per_mask": 1000 * decoder_seconds / max(1, masks),
+        "encoder_ms_per_image": encoder_ms,
+        "peak_memory_mib": peak_memory_mib(),
+    }
+    write_json(path, content)
+
+
+def peak_memory_mib() -> float:
+    """Return the most memory that this process has held so far, on the GPU if it uses one."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a small JSON file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(dict(content), sort_keys=True) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+# --- training_facts: What a training changed and what it left: parameter counts, and digests of
+# the frozen weights.
+
+
+def training_facts(
+    segmenter: Segmenter, *, model: str, frozen_before: str, base: str
+) -> dict[str, Any]:
+    """Describe a trained model.
+
+    Args:
+        segmenter: The model after its training.
+        model: Its name.
+        frozen_before: Digest of its frozen tensors before training.
+        base: Digest of the base's checkpoint file.
+
+    Returns:
+        `parameters` of encoders and decoder together, of which `trainable` learn, by part under
+        `trained`; `frozen_before` and `frozen_after`, which are equal; `base`; `model`.
+    """
+    parts: Counter[str] = Counter()
+    for name, parameter in segmenter.named_parameters():
+        if parameter.requires_grad:
+            parts[_part(name)] += parameter.numel()
+    total, _ = count_parameters(segmenter)
+    replaced, _ = count_parameters(segmenter.base.sam.mask_decoder)
+    return {
+        "model": model,
+        "base": base,
+        "parameters": total - replaced,
+        "trainable": sum(parts.values()),
+        "trained": dict(sorted(parts.items())),
+        "frozen_before": frozen_before,
+        "frozen_after": digest(frozen_tensors(segmenter)),
+    }
+
+
+def write_facts(
+    path: Path, segmenter: Segmenter, *, model: str, frozen_before: str, base: str
+) -> None:
+    """Write `training_facts` as JSON, atomically."""
+    facts = training_facts(segmenter, model=model, frozen_before=frozen_before, base=base)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _part(name: str) -> str:
+    """Name the part of the model that a parameter belongs to: `prompt_adapter`, ..."""
+    words = name.split(".")
+    return words[1] if words[0] == "decoder" else words[2]  # base.sam.<part>

@@ -1,0 +1,231 @@
+"""Where an image lies in the encoder's square input.
+
+And the way back; an image that the encoder has seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn import functional as F
+
+import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+from pasam.errors import CheckpointError, DataError
+from pasam.masks.transforms import squash
+from pasam.models.base_sam import PIXEL_MEAN, BaseSam, Encoded
+from segment_anything.utils.transforms import ResizeLongestSide
+
+# --- placement: Where an image lies in the encoder's square input, and the way back to its own
+# pixels.
+
+# Shapes: H, W of the original image, h, w of its part of the input, S the input's side, m the
+# side of a mask's logits, N prompts, C masks of each, g grid cells a side, k points.
+
+
+Resize = Literal["longest", "squash"]
+"""`longest` keeps the aspect as SAM does; `squash` fills the square as the reference evaluates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How one image is brought to the input of the encoder."""
+
+    height: int
+    """H of the original image."""
+    width: int
+    """W of the original image."""
+    side: int
+    """S of the encoder's input."""
+    resize: Resize
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """The part of the input that the image fills, (h, w); padding is right and below."""
+        if self.resize == "squash":
+            return self.side, self.side
+        shape = ResizeLongestSide.get_preprocess_shape(self.height, self.width, self.side)
+        return int(shape[0]), int(shape[1])
+
+    def resized(self, image: NDArray[np.uint8]) -> Tensor:
+        """Resize an RGB image (H, W, 3) to its part of the input, uint8 (3, h, w).
+
+        Raises:
+            DataError: The image is so elongated that nothing of it would be left.
+        """
+        if min(self.inner) < 1:
+            raise DataError(
+                f"the image is {self.width} x {self.height} pixels: with its aspect kept, its "
+                f"short side vanishes at {self.side} pixels. Crop it, or use the resize 'squash'."
+            )
+        if self.resize == "squash":
+            pixels = squash(image, self.side)
+        else:
+            pixels = ResizeLongestSide(self.side).apply_image(np.ascontiguousarray(image))
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
+
+    def padded(self, pixels: Tensor) -> Tensor:
+        """Fill the input square with SAM's mean colour, which its normalisation turns to 0.
+
+        Args:
+            pixels: The image in its part of the input, uint8 (3, h, w).
+
+        Returns:
+            Pixels, float32 (3, S, S) in [0, 255].
+        """
+        _, h, w = pixels.shape
+        mean = torch.tensor(PIXEL_MEAN, device=pixels.device)
+        square = mean[:, None, None].repeat(1, self.side, self.side)
+        square[:, :h, :w] = pixels
+        return square
+
+    def into_input(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Bring x, y of the original image, (..., 2), to pixels of the input, as SAM does."""
+        h, w = self.inner
+        return np.asarray(xy * np.array([w / self.width, h / self.height]), np.float64)
+
+    def cell_centres(self, cells: Tensor, grid: int) -> NDArray[np.float32]:
+        """Find the middles of grid cells in the original image.
+
+        Args:
+            cells: Cells row * g + column, (k,).
+            grid: Cells g a side.
+
+        Returns:
+            Pixel indices x, y, (k, 2); a cell of the padding lies outside the image.
+        """
+        places = cells.cpu().numpy()
+        middles = np.stack([places % grid, places // grid], axis=1) + 0.5
+        h, w = self.inner
+        scale = np.array([self.width / w, self.height / h]) * (self.side / grid)
+        return np.asarray(middles * scale - 0.5, np.float32)
+
+    def at_original_size(self, maps: Tensor) -> Tensor:
+        """Bring mask logits or other maps over the input back to the original image.
+
+        `longest` resizes to the input, cuts the padding off and resizes again, as SAM does;
+        `squash` resizes once, as the reference evaluates.
+
+        Args:
+            maps: (N, C, m, m), at any resolution m.
+
+        Returns:
+            (N, C, H, W)
+        """
+        size = (self.height, self.width)
+        if self.resize == "squash":
+            return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+        h, w = self.inner
+        square = (self.side, self.side)
+        whole = F.interpolate(maps, square, mode="bilinear", align_corners=False)
+        return F.interpolate(whole[..., :h, :w], size, mode="bilinear", align_corners=False)
+
+
+# --- embedded_image: An image that the frozen encoder has seen: encode once, prompt as often as
+# one likes.
+
+# Shapes: H, W of the original image, h, w of its part of the input, S the input's side,
+# g grid cells a side, C and E channels.
+
+
+TENSORS = ("pixels", "embedding", "early")
+NUMBERS = ("height", "width", "side")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedImage:
+    """All that a decoder needs of one image; nothing changes it."""
+
+    placement: Placement
+    pixels: Tensor
+    """The image in its part of the input, uint8 (3, h, w); PA-SAM looks at it again."""
+    encoded: Encoded
+    """What the encoder said, (1, C, g, g) and (1, E, g, g)."""
+    base: str
+    """Digest of the base's checkpoint: adapters of the same base share embeddings."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(part.nbytes for part in self._tensors().values())
+
+    def padded(self) -> Tensor:
+        """Fill the input square round the image, float32 (3, S, S) in [0, 255]."""
+        return self.placement.padded(self.pixels)
+
+    def to_bytes(self) -> bytes:
+        """Write it as safetensors, to be kept or sent elsewhere."""
+        words = {name: str(getattr(self.placement, name)) for name in NUMBERS}
+        words |= {"resize": self.placement.resize, "base": self.base}
+        plain = {name: part.cpu().contiguous() for name, part in self._tensors().items()}
+        return safetensors.torch.save(plain, metadata=words)
+
+    @staticmethod
+    def from_bytes(content: bytes) -> EmbeddedImage:
+        """Read what `to_bytes` has written; nothing in it is ever executed.
+
+        Raises:
+            DataError: It is something else, or damaged.
+        """
+        try:
+            tensors = safetensors.torch.load(content)
+            words = _metadata(content)
+            height, width, side = (int(words[name]) for name in NUMBERS)
+            pixels, embedding, early = (tensors[name] for name in TENSORS)
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise DataError(
+                f"this is no embedded image ({error}); embed the image again."
+            ) from None
+        if words.get("resize") not in ("longest", "squash") or min(height, width, side) < 1:
+            raise DataError(f"this embedded image is damaged: it says {words}. Embed it again.")
+        placement = Placement(height, width, side, cast(Resize, words["resize"]))
+        if pixels.dtype != torch.uint8 or pixels.shape != (3, *placement.inner):
+            raise DataError(
+                f"this embedded image is damaged: its pixels are {tuple(pixels.shape)}, expected "
+                f"{(3, *placement.inner)}. Embed the image again."
+            )
+        encoded = Encoded(embedding=embedding, early=early)
+        return EmbeddedImage(placement, pixels, encoded, words.get("base", ""))
+
+    def to(self, device: torch.device) -> EmbeddedImage:
+        """Move it to a device."""
+        encoded = Encoded(self.encoded.embedding.to(device), self.encoded.early.to(device))
+        return EmbeddedImage(self.placement, self.pixels.to(device), encoded, self.base)
+
+    def check_fits(self, base: BaseSam, digest: str) -> None:
+        """Refuse an embedding that another base has made.
+
+        Raises:
+            CheckpointError: It was, or its shapes say so.
+        """
+        shapes = (tuple(self.encoded.embedding.shape), tuple(self.encoded.early.shape))
+        wanted = (
+            (1, base.dim, base.grid, base.grid),
+            (1, base.early_dim, base.grid, base.grid),
+        )
+        if self.base != digest or shapes != wanted or self.placement.side != base.side:
+            raise CheckpointError(
+                f"the image was embedded by base {self.base[:12] or 'unknown'} as {shapes[0]}, but "
+                f"this model's base is {digest[:12]} and takes {wanted[0]}. Embed it again."
+            )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            "pixels": self.pixels,
+            "embedding": self.encoded.embedding,
+            "early": self.encoded.early,
+        }
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Read the words of safetensors bytes, whose header the library has already checked."""
+    size = int.from_bytes(content[:8], "little")
+    words: dict[str, str] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return words

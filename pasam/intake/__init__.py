@@ -1,1 +1,0 @@
-"""Intake: bring sets of one's own into the project, and look at what is there."""

@@ -1,1 +1,0 @@
-"""The training losses, one criterion per file."""

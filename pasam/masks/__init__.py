@@ -1,0 +1,1 @@
+"""Images and masks: reading them, run lengths, prompts, transforms and overlap."""

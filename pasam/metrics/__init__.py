@@ -1,1 +1,0 @@
-"""The scores and their intervals."""

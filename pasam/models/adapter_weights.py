@@ -1,0 +1,386 @@
+"""A trained decoder on disk, what of it was trained, and the references' formats of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pasam.config.models import PaSamParams, VariantParams
+from pasam.config.params_file import build_variant
+from pasam.errors import CheckpointError
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import OFFICIAL_WIDTHS, SIZES, TrainedDecoder, build_base, build_decoder
+from pasam.models.checkpoint import (
+    check_fit,
+    load_strictly,
+    read_metadata,
+    read_weights,
+    write_state_dict,
+    write_weights,
+)
+from pasam.models.hq_mask_decoder import HqMaskDecoder
+from pasam.models.pa_mask_decoder import PaMaskDecoder
+from pasam.models.segmenter import Segmenter
+
+# --- freezing: What learns and what stays: freezing by name, and the proof that frozen weights
+# did not move.
+
+
+def freeze_except(module: nn.Module, trainable: Iterable[str]) -> list[str]:
+    """Let only the parameters learn whose names begin with one of the prefixes.
+
+    Args:
+        module: Changed in place.
+        trainable: Prefixes; none freezes everything.
+
+    Returns:
+        Names of the parameters that learn.
+    """
+    prefixes = tuple(trainable)
+    learning = []
+    for name, parameter in module.named_parameters():
+        learns = name.startswith(prefixes) if prefixes else False
+        parameter.requires_grad_(learns)
+        if learns:
+            learning.append(name)
+    return learning
+
+
+def frozen_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return every tensor that must not move: frozen parameters and all buffers."""
+    learning = {name for name, p in module.named_parameters() if p.requires_grad}
+    return {name: t for name, t in module.state_dict().items() if name not in learning}
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names and bytes of tensors; equal digests mean equal bits."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        plain = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        total.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+# --- adapter_weights: A trained decoder on disk: only what was trained, and which base it
+# belongs to.
+
+
+def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
+    """Let the parts of a decoder learn that its variant trains, and nothing else.
+
+    Returns:
+        Names of the parameters that learn.
+    """
+    return freeze_except(decoder, decoder.trainable)
+
+
+def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, base: str) -> None:
+    """Write the trained tensors of a decoder.
+
+    Args:
+        path: A `.safetensors` file.
+        decoder: Frozen as by `freeze_decoder`.
+        variant: What the decoder is and how it was trained; the file says so, and can then be used
+            without its params file.
+        base: Digest of the base's checkpoint file.
+    """
+    weights = {name: p for name, p in decoder.named_parameters() if p.requires_grad}
+    words = {"decoder": variant.decoder, "base": base}
+    words["variant"] = json.dumps(dataclasses.asdict(variant), sort_keys=True)
+    write_weights(path, weights, metadata=words)
+
+
+def read_variant(path: Path) -> VariantParams | None:
+    """Read what an adapter's file says of its decoder; None where it says nothing.
+
+    Raises:
+        CheckpointError: The file is missing or no safetensors.
+        ParamsError: What it says fits no decoder of this version.
+    """
+    words = read_metadata(path).get("variant")
+    return None if words is None else build_variant(json.loads(words), name="variant", path=path)
+
+
+def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:
+    """Load trained tensors into a decoder that holds its base's weights.
+
+    Args:
+        decoder: Changed in place; frozen as by `freeze_decoder` afterwards.
+        path: A file of `write_adapter`.
+        kind: What the decoder is.
+        base: Digest of the base's checkpoint file.
+
+    Raises:
+        CheckpointError: The file is missing, of another decoder, or was trained on another base.
+    """
+    weights = read_weights(path)
+    words = read_metadata(path)
+    for name, wanted in (("decoder", kind), ("base", base)):
+        if words.get(name) != wanted:
+            raise CheckpointError(
+                f"{path} was trained for {name} {words.get(name)!r}, expected {wanted!r}. "
+                "Train it again with `dvc repro train`, or point base.checkpoint at its base."
+            )
+    learning = set(freeze_decoder(decoder))
+    kept = {name: t for name, t in decoder.state_dict().items() if name not in learning}
+    surplus = sorted(set(weights) & set(kept))
+    if surplus:
+        raise CheckpointError(f"{path} holds frozen tensors, e.g. {surplus[0]}; it is no adapter.")
+    load_strictly(decoder, {**kept, **weights}, source=str(path))
+
+
+def build_trainable(base: BaseSam, variant: VariantParams) -> Segmenter:
+    """Put a fresh decoder on a base, with only what the variant trains learning.
+
+    The base stays frozen unless the variant trains everything.
+    """
+    decoder = build_decoder(base.requires_grad_(False), variant)
+    freeze_decoder(decoder)
+    if isinstance(variant, PaSamParams) and variant.trains == "everything":
+        base.sam.image_encoder.requires_grad_(True)
+        base.sam.prompt_encoder.requires_grad_(True)
+    return Segmenter(base=base, decoder=decoder)
+
+
+def reload_parity(segmenter: Segmenter, variant: VariantParams, path: Path, *, base: str) -> None:
+    """Make sure that a written adapter, read again, is the one in memory, bit for bit.
+
+    Raises:
+        CheckpointError: It is not.
+    """
+    again = build_decoder(segmenter.base, variant)
+    load_adapter(again, path, kind=variant.decoder, base=base)
+    if digest(again.state_dict()) != digest(segmenter.decoder.state_dict()):
+        raise CheckpointError(
+            f"{path} does not give the trained weights back; the disk or the base has changed "
+            "under the training. Repeat the stage."
+        )
+
+
+# --- checkpoint_kind: What a file of weights is: told by the names and shapes of its tensors,
+# not by its name.
+
+Kind = Literal[
+    "sam", "adapter", "sam_decoder", "hq_sam_decoder", "pa_sam_decoder", "hq_sam_merged",
+    "pa_sam_merged",
+]  # fmt: skip
+
+TITLES: dict[Kind, str] = {
+    "sam": "a whole SAM",
+    "adapter": "the trained tensors of a decoder (ours)",
+    "sam_decoder": "SAM's mask decoder alone (the references' starting point)",
+    "hq_sam_decoder": "HQ-SAM's mask decoder alone (the reference's file)",
+    "pa_sam_decoder": "PA-SAM's mask decoder alone (the reference's file)",
+    "hq_sam_merged": "a whole SAM with HQ-SAM's decoder merged in (the reference's file)",
+    "pa_sam_merged": "a whole SAM with PA-SAM's decoder merged in (the reference's file)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKind:
+    """What a file of weights is."""
+
+    kind: Kind
+    size: str | None
+    """Size of the SAM in the file; None where there is only a decoder."""
+    metadata: Mapping[str, str]
+    """Words that travel with safetensors."""
+    weights: Mapping[str, Tensor]
+
+
+def recognise(path: Path) -> CheckpointKind:
+    """Read a file of weights and say what it is.
+
+    Raises:
+        CheckpointError: It is missing, unreadable, or nothing that is known here.
+    """
+    weights = read_weights(path)
+    metadata = read_metadata(path) if path.suffix == ".safetensors" else {}
+    kind = _kind(weights, metadata)
+    if kind is None:
+        raise CheckpointError(
+            f"{path} holds {len(weights)} tensors, e.g. {', '.join(sorted(weights)[:3]) or 'none'}:"
+            " no whole SAM, no mask decoder and no adapter. Expected one of: "
+            f"{'; '.join(TITLES.values())}."
+        )
+    return CheckpointKind(kind, _size(weights), metadata, weights)
+
+
+def _kind(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Kind | None:
+    def some(prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in weights)
+
+    if {"decoder", "base"} <= metadata.keys():
+        return "adapter"
+    if some("image_encoder."):
+        if some("mask_decoder_ori."):
+            return "pa_sam_merged"
+        return "hq_sam_merged" if some("mask_decoder.hf_token.") else "sam"
+    if not some("iou_token."):
+        return None
+    if some("prompt_adapter."):
+        return "pa_sam_decoder"
+    return "hq_sam_decoder" if some("hf_token.") else "sam_decoder"
+
+
+def _size(weights: Mapping[str, Tensor]) -> str | None:
+    """Tell the size of a SAM by its code of place: a ViT keeps its channels last."""
+    code = weights.get("image_encoder.pos_embed")
+    if code is None:
+        return None
+    sizes = {width: size for size, width in OFFICIAL_WIDTHS.items()}
+    return sizes.get(code.shape[-1], "vit_tiny")
+
+
+# --- exchange: Files in the references' formats: a decoder alone, a whole SAM with it, SAM's
+# decoder cut out.
+#
+# All are `.pth` state dicts with the references' names. SAM's own official checkpoints need nothing
+# of this module: `load_base` reads them as they are.
+
+DECODER = "mask_decoder."
+"""Where a SAM keeps its decoder."""
+ORIGINAL = "mask_decoder_ori."
+"""Where PA-SAM's merged file keeps SAM's decoder, whose place its own has taken."""
+
+
+def export_decoder(decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
+    """Write a decoder as its reference does: 152 tensors for PA-SAM, 145 for HQ-SAM.
+
+    Raises:
+        CheckpointError: The path does not end in .pth or .pt.
+    """
+    write_state_dict(path, decoder.state_dict())
+
+
+def import_decoder(decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
+    """Load a decoder's file in the reference's format; on error the decoder is unchanged.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or another decoder's or base's.
+    """
+    load_strictly(
+        decoder,
+        read_weights(path),
+        source=str(path),
+        advice=f"Take a file of {type(decoder).__name__} made for the same base.size.",
+    )
+
+
+def export_merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
+    """Write a whole SAM with a trained decoder as the reference merges them.
+
+    PA-SAM's decoder takes the place of SAM's, which is kept under `mask_decoder_ori.`; of
+    HQ-SAM's only the tensors are added that SAM's lacks.
+
+    Args:
+        base: The SAM.
+        decoder: The decoder that was trained on it.
+        path: The `.pth` file.
+
+    Raises:
+        CheckpointError: HQ-SAM's copy of SAM's decoder differs from the base's, so that the file
+            would be of another model; or the path does not end in .pth or .pt.
+    """
+    if isinstance(decoder, HqMaskDecoder):
+        _expect_copies(base, decoder)
+    write_state_dict(path, _merged(base, decoder))
+
+
+def import_merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
+    """Load a merged file into a SAM and a decoder; on error both are unchanged.
+
+    Args:
+        base: Receives SAM's weights, its original decoder among them.
+        decoder: Receives the trained decoder.
+        path: The `.pth` file.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or of another size or method.
+    """
+    weights = read_weights(path)
+    check_fit(
+        weights,
+        _merged(base, decoder),
+        source=str(path),
+        advice=f"Take a merged file of {type(decoder).__name__} made for the same base.size.",
+    )
+    trained = _below(weights, DECODER)
+    replaced = isinstance(decoder, PaMaskDecoder)
+    original = _below(weights, ORIGINAL) if replaced else trained
+    own = base.sam.mask_decoder.state_dict()
+    encoders = {k: v for k, v in weights.items() if not k.startswith((DECODER, ORIGINAL))}
+    base.sam.load_state_dict({**encoders, **{DECODER + name: original[name] for name in own}})
+    decoder.load_state_dict(trained)
+
+
+def cut_decoder(path: Path, out: Path) -> str:
+    """Cut the decoder out of a SAM checkpoint: what the references' training starts from.
+
+    Args:
+        path: A whole SAM, such as the official `sam_vit_b_01ec64.pth`.
+        out: The decoder's file, such as `sam_vit_b_maskdecoder.pth`.
+
+    Returns:
+        The size that the checkpoint was recognised as, one of `SIZES`.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, unreadable or no SAM of a known size, or `out`
+            does not end in .pth or .pt.
+    """
+    weights = read_weights(path)
+    shapes: dict[str, dict[str, Tensor]] = {}
+    with torch.device("meta"):  # shapes without numbers
+        for size in SIZES:
+            shapes[size] = build_base(size).sam.state_dict()
+    nearest = max(SIZES, key=lambda size: _matches(weights, shapes[size]))
+    check_fit(
+        weights,
+        shapes[nearest],
+        source=str(path),
+        advice=f"The nearest size is {nearest}; take the whole checkpoint of a SAM.",
+    )
+    write_state_dict(out, _below(weights, DECODER))
+    return nearest
+
+
+def _merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder) -> dict[str, Tensor]:
+    """Name every tensor of the merged file."""
+    whole: dict[str, Tensor] = base.sam.state_dict()
+    trained = {DECODER + name: tensor for name, tensor in decoder.state_dict().items()}
+    if isinstance(decoder, HqMaskDecoder):
+        return {**trained, **whole}
+    original = {ORIGINAL + name: tensor for name, tensor in _below(whole, DECODER).items()}
+    return {**whole, **trained, **original}
+
+
+def _expect_copies(base: BaseSam, decoder: HqMaskDecoder) -> None:
+    copies = decoder.state_dict()
+    changed = [
+        name
+        for name, tensor in base.sam.mask_decoder.state_dict().items()
+        if not torch.equal(tensor.cpu(), copies[name].cpu())
+    ]
+    if changed:
+        raise CheckpointError(
+            f"the decoder's {changed[0]} differs from the base's ({len(changed)} tensors do), but "
+            "HQ-SAM's merged file has room for SAM's only. Merge with the base it was trained on."
+        )
+
+
+def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def _matches(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> int:
+    return sum(name in found and found[name].shape == t.shape for name, t in wanted.items())

@@ -1,0 +1,124 @@
+"""SAM as the frozen base: images to embeddings, prompts to embeddings, for any embedding grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
+from pasam.errors import ShapeError
+from segment_anything.modeling import Sam
+
+# Shapes: B images, N prompts, S pixels a side, g grid cells a side, C embedding channels,
+# E early channels, k points per prompt, n tokens per prompt.
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the frozen encoder says of a batch of images."""
+
+    embedding: Tensor
+    """Image embeddings, (B, C, g, g)."""
+    early: Tensor
+    """Output of the encoder's first global layer, (B, E, g, g): HQ-SAM's early feature."""
+
+
+class BaseSam(nn.Module):
+    """A SAM with its early features, its sizes by name, and batched prompts.
+
+    Args:
+        sam: Image encoder, prompt encoder and mask decoder of the segment-anything package.
+        early_layer: Name, within the encoder, of the layer whose output is the early feature.
+        early_dim: Channels E of that output.
+    """
+
+    def __init__(self, *, sam: Sam, early_layer: str, early_dim: int) -> None:
+        super().__init__()
+        self.sam = sam
+        self.side: int = sam.image_encoder.img_size
+        self.grid: int = sam.prompt_encoder.image_embedding_size[0]
+        self.dim: int = sam.prompt_encoder.embed_dim
+        self.early_dim = early_dim
+        self.early_layer = early_layer
+
+    @property
+    def mask_side(self) -> int:
+        """Side of the mask logits and of mask prompts: four cells per grid cell."""
+        return 4 * self.grid
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Shift and scale pixels as SAM does.
+
+        Args:
+            images: Pixels, (B, 3, S, S) in [0, 255].
+
+        Returns:
+            Normalised pixels, float32 (B, 3, S, S).
+        """
+        mean: Tensor = self.sam.pixel_mean.to(images.device)
+        std: Tensor = self.sam.pixel_std.to(images.device)
+        return (images.float() - mean) / std
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Run the image encoder.
+
+        Args:
+            images: Pixels, uint8 (B, 3, S, S).
+
+        Raises:
+            ShapeError: The images are not S x S.
+        """
+        if images.shape[1:] != (3, self.side, self.side):
+            raise ShapeError(
+                f"the encoder takes images (B, 3, {self.side}, {self.side}), got "
+                f"{tuple(images.shape)}; resize them to the model's input side first."
+            )
+        seen: list[Tensor] = []
+        layer = self.sam.image_encoder.get_submodule(self.early_layer)
+        handle = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+        try:
+            embedding = self.sam.image_encoder(self.normalise(images))
+        finally:
+            handle.remove()
+        early = seen[0]
+        if early.shape[1] != self.early_dim:  # a ViT block keeps channels last: (B, g, g, E)
+            early = early.permute(0, 3, 1, 2)
+        return Encoded(embedding=embedding, early=early)
+
+    def embed_prompts(
+        self,
+        *,
+        points: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Embed N prompts that all have the same parts.
+
+        Args:
+            points: Pixel coordinates x, y, (N, k, 2).
+            point_labels: 1 foreground, 0 background, -1 padding, (N, k).
+            boxes: Corners x0, y0, x1, y1 in pixels, (N, 4).
+            masks: Mask prompts, (N, 1, 4g, 4g).
+
+        Returns:
+            Sparse embeddings (N, n, C) and dense embeddings (N, C, g, g).
+        """
+        pair = None if points is None or point_labels is None else (points, point_labels)
+        sparse, dense = self.sam.prompt_encoder(points=pair, boxes=boxes, masks=masks)
+        return sparse, dense
+
+    def image_pe(self) -> Tensor:
+        """Position code of the grid, (1, C, g, g)."""
+        code: Tensor = self.sam.prompt_encoder.get_dense_pe()
+        return code
+
+    def point_embeddings(self) -> Tensor:
+        """Learned codes of a background (row 0) and a foreground point (row 1), (2, C)."""
+        table = self.sam.prompt_encoder.point_embeddings
+        return torch.cat([table[0].weight, table[1].weight])

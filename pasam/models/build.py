@@ -1,0 +1,189 @@
+"""Every size of SAM by name, and the decoders that are put on it: the only place with numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
+from pasam.config.models import (
+    HqSamParams,
+    ImageAdapterParams,
+    MiningMethod,
+    PaSamParams,
+    VariantParams,
+)
+from pasam.errors import ParamsError
+from pasam.models import image_adapter, pa_mask_decoder
+from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
+from pasam.models.checkpoint import load_strictly, read_weights
+from pasam.models.encoder import HierarchicalEncoder
+from pasam.models.hq_mask_decoder import HqMaskDecoder
+from pasam.models.image_adapter import ImageAdaptedMaskDecoder
+from pasam.models.pa_mask_decoder import PaMaskDecoder
+from pasam.models.point_sampler import MiningMode
+from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from segment_anything import sam_model_registry
+from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
+
+OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
+OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
+SIZES = ("vit_tiny", *OFFICIAL_WIDTHS)
+
+TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
+
+PREDICTION: dict[MiningMethod, MiningMode] = {
+    "none": "none",
+    "random": "fixed",
+    "top": "top",
+    "gumbel": "top",
+}
+"""How points are mined in prediction, by how training mines them."""
+
+
+def build_base(size: str) -> BaseSam:
+    """Build a SAM with random weights.
+
+    Args:
+        size: `vit_tiny` (ours: 256 px, grid 32, 128 channels) or an official size (1024 px).
+
+    Raises:
+        ParamsError: There is no such size.
+    """
+    if size == "vit_tiny":
+        return build_tiny()
+    if size not in OFFICIAL_WIDTHS:
+        raise ParamsError(f"base.size is {size!r}, expected one of {list(SIZES)}.")
+    sam = sam_model_registry[size](checkpoint=None)
+    decoder = SamMaskDecoder(transformer_dim=256, transformer=sam.mask_decoder.transformer)
+    decoder.load_state_dict(sam.mask_decoder.state_dict())
+    sam.mask_decoder = decoder
+    # Every quarter of a ViT ends with global attention: blocks 2, 5, ... of 12; 5, 11, ... of 24.
+    first_global = OFFICIAL_DEPTHS[size] // 4 - 1
+    return BaseSam(sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size])
+
+
+def build_tiny(
+    side: int = 256,
+    dim: int = 128,
+    widths: tuple[int, ...] = (48, 96, 192, 256),
+    depths: tuple[int, ...] = (1, 2, 2, 2),
+) -> BaseSam:
+    """Build `vit_tiny` with random weights, or a smaller one of its kind.
+
+    Args:
+        side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
+        dim: Channels C of the embedding, a multiple of 16.
+        widths: Channels of the encoder's four stages.
+        depths: Residual blocks of the four stages.
+    """
+    grid = side // 8
+    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
+    sam = Sam(
+        image_encoder=HierarchicalEncoder(
+            img_size=side, widths=widths, depths=depths, out_chans=dim
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=dim,
+            image_embedding_size=(grid, grid),
+            input_image_size=(side, side),
+            mask_in_chans=16,
+        ),
+        mask_decoder=SamMaskDecoder(
+            transformer_dim=dim, transformer=transformer, iou_head_hidden_dim=dim
+        ),
+        pixel_mean=list(PIXEL_MEAN),
+        pixel_std=list(PIXEL_STD),
+    )
+    return BaseSam(sam=sam, early_layer=HierarchicalEncoder.EARLY_LAYER, early_dim=widths[1])
+
+
+def load_base(size: str, checkpoint: Path) -> BaseSam:
+    """Build a SAM with the weights of a file, frozen and in evaluation mode.
+
+    Args:
+        size: One of `SIZES`.
+        checkpoint: Our safetensors, or an official `.pth` file.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or of another architecture.
+    """
+    base = build_base(size)
+    load_strictly(base.sam, read_weights(checkpoint), source=str(checkpoint))
+    return base.eval().requires_grad_(False)
+
+
+def build_decoder(base: BaseSam, variant: VariantParams) -> TrainedDecoder:
+    """Build a trainable decoder that starts from the base's own.
+
+    Every tensor that SAM's decoder has is copied from it; the new ones keep the random values of
+    their layers' defaults, so seed torch first.
+
+    Args:
+        base: The SAM with its weights.
+        variant: Which decoder, and its choices.
+    """
+    own: SamMaskDecoder = base.sam.mask_decoder
+    block = own.transformer.layers[0]
+    shape = {
+        "depth": own.transformer.depth,
+        "embedding_dim": base.dim,
+        "num_heads": own.transformer.num_heads,
+        "mlp_dim": block.mlp.lin1.out_features,
+    }
+    hidden = own.iou_prediction_head.layers[0].out_features
+    decoder = _decoder(variant, base, shape, hidden)
+    decoder.load_state_dict({**decoder.state_dict(), **own.state_dict()})
+    return decoder
+
+
+def _decoder(
+    variant: VariantParams, base: BaseSam, shape: dict[str, int], hidden: int
+) -> TrainedDecoder:
+    if isinstance(variant, HqSamParams):
+        return HqMaskDecoder(
+            transformer_dim=base.dim,
+            transformer=TwoWayTransformer(**shape),
+            early_dim=base.early_dim,
+            iou_head_hidden_dim=hidden,
+        )
+    if isinstance(variant, ImageAdapterParams):
+        head = pa_mask_decoder.MASK_HEAD if variant.trains == "mask_head" else ()
+        return ImageAdaptedMaskDecoder(
+            transformer_dim=base.dim,
+            transformer=TwoWayTransformer(**shape),
+            gradient=variant.gradient,
+            trainable=(*head, *image_adapter.ADAPTER),
+            iou_head_hidden_dim=hidden,
+        )
+    return PaMaskDecoder(
+        transformer_dim=base.dim,
+        transformer=AdaptedTwoWayTransformer(**shape),
+        gradient=variant.gradient,
+        mining_points=variant.mining.points,
+        score_scale=variant.mining.score_scale,
+        temperature=variant.mining.temperature,
+        predicts_by=PREDICTION[variant.mining.method],
+        parts=variant.adapter,
+        trainable=trained_prefixes(variant),
+        iou_head_hidden_dim=hidden,
+    )
+
+
+def trained_prefixes(variant: PaSamParams) -> tuple[str, ...]:
+    """Name what learns of a PA-SAM's decoder, by prefixes of its parameters' names."""
+    quality = pa_mask_decoder.QUALITY_HEAD if variant.quality_head == "trained" else ()
+    parts = {
+        "adapter": pa_mask_decoder.ADAPTER,
+        "mask_head": pa_mask_decoder.TRAINABLE,
+        "decoder": ("",),
+        "everything": ("",),
+    }
+    return (*parts[variant.trains], *quality)
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Count all and the trainable numbers of a module."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)

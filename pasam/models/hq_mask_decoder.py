@@ -1,0 +1,149 @@
+"""HQ-SAM's mask decoder: SAM's, with one more token and early features of the encoder.
+
+Shapes: B images, N prompts, n sparse prompt tokens, C channels, E channels of the early
+features, g the grid of image tokens. HQ-SAM ("Segment Anything in High Quality"), section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+from pasam.models.prompt_adapter import ChannelNorm
+from pasam.models.sam_mask_decoder import SamMaskDecoder
+from segment_anything.modeling import TwoWayTransformer
+from segment_anything.modeling.mask_decoder import MLP
+
+TRAINABLE = (
+    "hf_token.",
+    "hf_mlp.",
+    "compress_vit_feat.",
+    "embedding_encoder.",
+    "embedding_maskfeature.",
+)
+"""Prefixes of the parameters that are trained; the rest is SAM's and stays frozen."""
+
+HQ_ROW = 5
+"""Row of the high-quality token, behind the iou token and the four mask tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HqPrediction:
+    """What HQ-SAM predicts for N prompts."""
+
+    masks: Tensor
+    """The prediction: logits of the high-quality mask, (N, 1, 4g, 4g)."""
+    sam_masks: Tensor
+    """Logits of SAM's own mask, (N, 1, 4g, 4g)."""
+    iou: Tensor
+    """SAM's predicted IoU of its four masks, (N, 4), or of the chosen one, (N, 1)."""
+
+
+class HqMaskDecoder(SamMaskDecoder):
+    """SAM's mask decoder with a high-quality output token.
+
+    Args:
+        transformer_dim: Channels C; a multiple of 8.
+        transformer: SAM's two-way transformer.
+        early_dim: Channels E of the encoder's first global-attention block.
+        iou_head_hidden_dim: Hidden width of SAM's iou head.
+    """
+
+    trainable = TRAINABLE
+
+    def __init__(
+        self,
+        *,
+        transformer_dim: int,
+        transformer: TwoWayTransformer,
+        early_dim: int,
+        iou_head_hidden_dim: int = 256,
+    ) -> None:
+        super().__init__(
+            transformer_dim=transformer_dim,
+            transformer=transformer,
+            iou_head_hidden_dim=iou_head_hidden_dim,
+        )
+        dim, quarter, eighth = transformer_dim, transformer_dim // 4, transformer_dim // 8
+        self.hf_token = nn.Embedding(1, dim)
+        self.hf_mlp = MLP(dim, dim, eighth, 3)
+        self.compress_vit_feat = _upscaling(early_dim, dim, eighth)
+        self.embedding_encoder = _upscaling(dim, quarter, eighth)
+        self.embedding_maskfeature = nn.Sequential(
+            nn.Conv2d(eighth, quarter, kernel_size=3, padding=1),
+            ChannelNorm(quarter),
+            nn.GELU(),
+            nn.Conv2d(quarter, eighth, kernel_size=3, padding=1),
+        )
+
+    def output_tokens(self) -> Tensor:
+        """Return the learned tokens that precede the prompt: SAM's, then the new one, (6, C)."""
+        return torch.cat([super().output_tokens(), self.hf_token.weight])
+
+    def details(self, image_embeddings: Tensor, early: Tensor) -> Tensor:
+        """Say what is fine in images; it serves all their prompts.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            early: Outputs of the encoder's first global-attention block, (B, E, g, g).
+
+        Returns:
+            The image's part of HQ-SAM's mask features, (B, C/8, 4g, 4g).
+        """
+        details: Tensor = self.embedding_encoder(image_embeddings) + self.compress_vit_feat(early)
+        return details
+
+    def decode(  # type: ignore[override]  # it needs the images' details
+        self,
+        *,
+        image_embeddings: Tensor,
+        details: Tensor,
+        image_pe: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        image_index: Tensor,
+        multimask: bool = False,
+    ) -> HqPrediction:
+        """Predict the masks of N prompts of B images.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            details: What `details` says of the images, (B, C/8, 4g, 4g).
+            image_pe: Position code of the grid, (1, C, g, g).
+            sparse: Sparse prompt embeddings, (N, n, C).
+            dense: Dense prompt embeddings, (N, C, g, g).
+            image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+            multimask: Give as SAM's mask the best of masks 1 to 3 in place of mask 0.
+
+        Returns:
+            The high-quality masks and SAM's.
+
+        Raises:
+            ShapeError: Prompts, index and images do not fit together.
+        """
+        source = self.image_side(image_embeddings, dense, image_index)
+        tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
+        upscaled = self.upscale(keys, source.shape[-1])
+        masks = self.sam_masks(tokens, upscaled)
+        iou = self.iou_prediction_head(tokens[:, 0])
+        if multimask:
+            masks, iou = self.best_of(masks[:, 1:], iou[:, 1:])
+        fine = self.embedding_maskfeature(upscaled) + details[image_index]
+        return HqPrediction(
+            masks=self.mask_from(self.hf_mlp(tokens[:, HQ_ROW]), fine).unsqueeze(1),
+            sam_masks=masks[:, :1],
+            iou=iou,
+        )
+
+
+def _upscaling(incoming: int, hidden: int, outgoing: int) -> nn.Sequential:
+    """Build a fourfold upscaling, (., incoming, g, g) to (., outgoing, 4g, 4g)."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(incoming, hidden, kernel_size=2, stride=2),
+        ChannelNorm(hidden),
+        nn.GELU(),
+        nn.ConvTranspose2d(hidden, outgoing, kernel_size=2, stride=2),
+    )

@@ -1,0 +1,470 @@
+"""The training losses of PA-SAM, HQ-SAM and the small base."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pasam.errors import ShapeError
+
+# --- mask: Cross entropy and dice between mask logits and a soft label, on all pixels or on
+# chosen ones.
+#
+# Shapes: N masks; "..." is any shape of pixels, the same for all arguments.
+
+
+def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Average the binary cross entropy over all pixels and masks.
+
+    Args:
+        logits: Mask logits, (N, ...).
+        target: Label in [0, 1], soft edges allowed, (N, ...).
+
+    Returns:
+        The loss, ().
+    """
+    return F.binary_cross_entropy_with_logits(logits, target)
+
+
+def selected_bce_loss(logits: Tensor, target: Tensor, selected: Tensor) -> Tensor:
+    """Average the binary cross entropy over the selected pixels of each mask, then over masks.
+
+    Args:
+        logits: Mask logits, (N, ...).
+        target: Label in [0, 1], (N, ...).
+        selected: 1 on pixels that count and 0 on the others, (N, ...).
+
+    Returns:
+        The loss, (); a mask without selected pixels counts as 0.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * selected
+    return (loss.flatten(1).sum(1) / (selected.flatten(1).sum(1) + 1e-8)).mean()
+
+
+def dice_loss(logits: Tensor, target: Tensor, selected: Tensor | None = None) -> Tensor:
+    """Average 1 - dice over masks, smoothed by one pixel.
+
+    Args:
+        logits: Mask logits, (N, ...).
+        target: Label in [0, 1], (N, ...).
+        selected: 1 on pixels that count and 0 on the others, (N, ...); None counts all.
+
+    Returns:
+        The loss, (), in [0, 1); a mask without selected pixels counts as 0.
+    """
+    probability = logits.sigmoid()
+    if selected is not None:
+        probability, target = probability * selected, target * selected
+    overlap = (probability * target).flatten(1).sum(1)
+    total = probability.flatten(1).sum(1) + target.flatten(1).sum(1)
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+# --- point_sampled: Point sampling after PointRend: where a mask's loss is evaluated.
+#
+# Shapes: N masks of h x w logits, M candidates and P points per mask; points are x, y in [0, 1].
+# HQ-SAM, section 4.1, with PointRend's numbers.
+
+POINTS = 112 * 112
+"""Points per mask."""
+OVERSAMPLE = 3
+"""Candidates per point."""
+IMPORTANCE = 0.75
+"""Share of the points that are the most uncertain candidates; the others are uniform."""
+
+
+class Draws(NamedTuple):
+    """Uniform draws that the points are made of."""
+
+    candidates: Tensor
+    """(N, M, 2) in [0, 1); the most uncertain are kept."""
+    fresh: Tensor
+    """(N, P - kept, 2) in [0, 1); all are kept."""
+
+
+def draw(masks: int, *, generator: torch.Generator | None, device: torch.device) -> Draws:
+    """Draw candidates, then fresh points.
+
+    Args:
+        masks: Number of masks N.
+        generator: Source of randomness; torch's global one when None.
+        device: Where the draws are needed; the generator may live elsewhere.
+
+    Returns:
+        The draws for `uncertain_points`.
+    """
+    source = device if generator is None else generator.device
+    fresh = POINTS - int(IMPORTANCE * POINTS)
+    uniform = [
+        torch.rand(masks, count, 2, generator=generator, device=source).to(device)
+        for count in (OVERSAMPLE * POINTS, fresh)
+    ]
+    return Draws(*uniform)
+
+
+def values_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Interpolate maps at points, bilinearly, with zeros outside.
+
+    Args:
+        maps: (N, 1, h, w).
+        points: (N, P, 2).
+
+    Returns:
+        The values, (N, P).
+    """
+    places = (2 * points - 1).unsqueeze(2)  # (N, P, 1, 2)
+    return F.grid_sample(maps, places, mode="bilinear", align_corners=False).flatten(1)
+
+
+@torch.no_grad()
+def uncertain_points(logits: Tensor, draws: Draws) -> Tensor:
+    """Keep the candidates nearest to the decision boundary and add the fresh points.
+
+    Args:
+        logits: Mask logits, (N, 1, h, w).
+        draws: Uniform draws.
+
+    Returns:
+        Points, (N, P, 2).
+    """
+    kept = POINTS - draws.fresh.shape[1]
+    order = (-values_at(logits, draws.candidates).abs()).topk(kept, dim=1).indices
+    chosen = draws.candidates.gather(1, order.unsqueeze(-1).expand(-1, -1, 2))
+    return torch.cat([chosen, draws.fresh], dim=1)
+
+
+# --- quality: The quality head's loss: how far the predicted IoU is from the mask's own.
+#
+# Shapes: N masks, g the grid of image tokens, labels of H x W pixels.
+
+FOREGROUND = 128
+"""Label value above which a pixel is foreground, as the metrics have it."""
+
+
+def quality_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
+    """Average the squared error of predicted IoUs.
+
+    SAM trains its head so (Segment Anything, appendix A). The masks receive no gradient.
+
+    Args:
+        iou: Predicted IoU of each mask, (N, 1).
+        masks: Logits of the masks, (N, 1, 4g, 4g).
+        label: Labels in 0..255, (N, H, W).
+
+    Returns:
+        The loss, ().
+    """
+    with torch.no_grad():
+        size = label.shape[-2:]
+        found = F.interpolate(masks.float(), size=size, mode="bilinear", align_corners=False) > 0
+        found, wanted = found.squeeze(1), label > FOREGROUND
+        union = (found | wanted).flatten(1).sum(1)
+        actual = (found & wanted).flatten(1).sum(1) / union.clamp(min=1)
+    return F.mse_loss(iou.float().squeeze(1), actual)
+
+
+# --- uncertainty: The uncertainty map's target, a band round the object's contour, and its loss.
+#
+# Shapes: N labels of H x W pixels, g the grid of the uncertainty map.
+
+BAND_SHARE = 0.005
+"""Half width of the band as a share of the image diagonal."""
+UNCERTAINTY_FOREGROUND = 128
+"""Label value from which a pixel is foreground here; boxes and metrics ask for more than 128."""
+
+
+def band_radius(height: int, width: int) -> int:
+    """Return the half width of the band in pixels, at least 1."""
+    return max(1, round(BAND_SHARE * math.hypot(height, width)))
+
+
+def uncertainty_target(label: Tensor) -> Tensor:
+    """Mark the pixels near the other class.
+
+    A foreground pixel is uncertain when a background pixel, or the outside of the image, lies
+    within the band's half width in rows and columns; a background pixel when a foreground pixel
+    does. Equal to class minus its erosion by 3 x 3 ones, repeated; foreground is eroded from
+    the image border, background is not.
+
+    Args:
+        label: Labels in 0..255, (N, H, W).
+
+    Returns:
+        1 in the band and 0 elsewhere, (N, H, W) float32.
+    """
+    radius = band_radius(*label.shape[-2:])
+    foreground = (label >= UNCERTAINTY_FOREGROUND).float()
+    background = 1 - foreground
+    uncertain_foreground = foreground * _spread(background, radius, outside=1.0)
+    return uncertain_foreground + background * _spread(foreground, radius, outside=0.0)
+
+
+def _spread(maps: Tensor, radius: int, *, outside: float) -> Tensor:
+    """Take the maximum over a square of 2 * radius + 1 pixels, first by rows, then by columns."""
+    padded = F.pad(maps, (radius,) * 4, value=outside)
+    size = 2 * radius + 1
+    rows = F.max_pool2d(padded, kernel_size=(1, size), stride=1)
+    return F.max_pool2d(rows, kernel_size=(size, 1), stride=1)
+
+
+def uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
+    """Average the cross entropy between the uncertainty map and the band.
+
+    The band is a few per cent of the pixels, so that most of the loss is the certain rest's. The
+    reference computes weights against that and does not use them.
+
+    Args:
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
+        label: Labels in 0..255, (N, H, W).
+
+    Returns:
+        The loss, ().
+    """
+    return F.binary_cross_entropy(_at_label(uncertainty, label), uncertainty_target(label))
+
+
+def balanced_uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
+    """Average the cross entropy such that the band and the rest count alike in every mask.
+
+    Args:
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
+        label: Labels in 0..255, (N, H, W).
+
+    Returns:
+        The loss, (): half the mean over the band plus half the mean over the rest.
+    """
+    target = uncertainty_target(label)
+    each = F.binary_cross_entropy(_at_label(uncertainty, label), target, reduction="none")
+    band = (each * target).flatten(1).sum(1) / target.flatten(1).sum(1).clamp(min=1)
+    rest = (each * (1 - target)).flatten(1).sum(1) / (1 - target).flatten(1).sum(1).clamp(min=1)
+    return 0.5 * (band + rest).mean()
+
+
+def _at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
+    """Resize the map to the label's size.
+
+    Reference: this resize alone puts the corners on the corners (align_corners), half a cell
+    off the other maps at the border; kept because results are compared with it.
+    """
+    resized = F.interpolate(
+        uncertainty, size=label.shape[-2:], mode="bilinear", align_corners=True
+    ).squeeze(1)
+    # Interpolation may leave [0, 1] by a rounding error, which the cross entropy refuses.
+    return torch.clamp(resized, 0.0, 1.0)
+
+
+# --- total: The training losses of PA-SAM and HQ-SAM, term by term and in total.
+#
+# Shapes: N masks, g the grid of image tokens, h the side of the adapter's maps, labels of H x W
+# pixels.
+
+BandLoss = Callable[[Tensor, Tensor], Tensor]
+"""From an uncertainty map and labels to a loss."""
+
+
+def mask_loss(*, masks: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Compute the two terms of the predicted masks alone, and their plain sum.
+
+    Args:
+        masks: Logits of the predicted masks, (N, 1, 4g, 4g).
+        label: Labels in 0..255 with soft edges, (N, H, W).
+
+    Returns:
+        `loss_mask`, `loss_dice` and their sum `loss`, each ().
+
+    Raises:
+        ShapeError: Masks and labels do not belong together.
+    """
+    _require_fit("masks", masks, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        mask, target = _total_at_label(masks, label), label.float() / 255
+        return total({"loss_mask": bce_loss(mask, target), "loss_dice": dice_loss(mask, target)})
+
+
+def total(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add `loss`, the plain sum of the terms."""
+    return terms | {"loss": torch.stack(list(terms.values())).sum()}
+
+
+def pa_sam_loss(
+    *,
+    masks: Tensor,
+    coarse: Tensor,
+    refined: Tensor,
+    uncertainty: Tensor,
+    label: Tensor,
+    band_loss: BandLoss = uncertainty_loss,
+) -> dict[str, Tensor]:
+    """Compute PA-SAM's five terms and their plain sum.
+
+    The adapter's own masks learn by pixel: the refined one where the map is uncertain, the
+    coarse one elsewhere; that choice carries no gradient. All terms are taken at the label's
+    size, in float32 whatever the precision of the prediction.
+
+    Args:
+        masks: Logits of the predicted masks, (N, 1, 4g, 4g).
+        coarse: Logits by the mask token, (N, 1, h, h).
+        refined: Logits by the refined token, (N, 1, h, h).
+        uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
+        label: Labels in 0..255 with soft edges, (N, H, W).
+        band_loss: Loss of the uncertainty map; the reference's weighs all pixels alike.
+
+    Returns:
+        `loss_mask`, `loss_dice`, `loss_mask_final`, `loss_dice_final`, `loss_uncertain_map` and
+        their sum `loss`, each ().
+
+    Raises:
+        ShapeError: Predictions and labels do not belong together.
+    """
+    for name, maps in (("masks", masks), ("coarse", coarse), ("refined", refined)):
+        _require_fit(name, maps, label)
+    _require_fit("uncertainty", uncertainty, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        target = label.float() / 255
+        mask, coarse, refined = (_total_at_label(maps, label) for maps in (masks, coarse, refined))
+        unsure = (_total_at_label(uncertainty.detach(), label) >= 0.5).float()
+        sure = 1 - unsure
+        return total(
+            {
+                "loss_mask": bce_loss(mask, target),
+                "loss_dice": dice_loss(mask, target),
+                "loss_mask_final": selected_bce_loss(coarse, target, sure)
+                + selected_bce_loss(refined, target, unsure),
+                "loss_dice_final": dice_loss(coarse, target, sure)
+                + dice_loss(refined, target, unsure),
+                "loss_uncertain_map": band_loss(uncertainty.float(), label),
+            }
+        )
+
+
+def hq_sam_loss(
+    *,
+    masks: Tensor,
+    label: Tensor,
+    generator: torch.Generator | None = None,
+    draws: Draws | None = None,
+) -> dict[str, Tensor]:
+    """Compute HQ-SAM's two terms at sampled points and their plain sum.
+
+    Args:
+        masks: Logits of the high-quality masks, (N, 1, 4g, 4g).
+        label: Labels in 0..255 with soft edges, (N, H, W).
+        generator: Source of the points; torch's global one when None.
+        draws: Uniform draws that are already made, in place of the generator.
+
+    Returns:
+        `loss_mask`, `loss_dice` and their sum `loss`, each ().
+
+    Raises:
+        ShapeError: Masks and labels do not belong together.
+    """
+    _require_fit("masks", masks, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        masks = masks.float()
+        if draws is None:
+            draws = draw(len(masks), generator=generator, device=masks.device)
+        points = uncertain_points(masks, draws)
+        logits = values_at(masks, points)
+        target = values_at(label.unsqueeze(1).float() / 255, points)
+        return total(
+            {"loss_mask": bce_loss(logits, target), "loss_dice": dice_loss(logits, target)}
+        )
+
+
+def _total_at_label(maps: Tensor, label: Tensor) -> Tensor:
+    """Resize (N, 1, h, w) maps to the label's size, (N, H, W)."""
+    size = label.shape[-2:]
+    resized = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
+    return resized.squeeze(1)
+
+
+def _require_fit(name: str, maps: Tensor, label: Tensor) -> None:
+    if label.dim() != 3 or maps.dim() != 4 or maps.shape[:2] != (len(label), 1):
+        raise ShapeError(
+            f"{name} must be (N, 1, h, w) and label (N, H, W) with the same N; "
+            f"got {tuple(maps.shape)} and {tuple(label.shape)}."
+        )
+
+
+# --- promptable: The loss the small base is pretrained with: SAM's scheme, made to learn from
+# scratch.
+#
+# As in Segment Anything (arXiv 2304.02643, appendix A) the best of three candidate masks carries
+# the
+# gradient and the quality head regresses the masks' IoU. SAM's focal term, at a batch of a few
+# images, drives an untrained decoder to empty masks and holds it there (measured: IoU 0.00 after
+# 250
+# steps); a cross entropy in which object and ground count alike does not (0.20 after 60).
+
+# Shapes: N prompts, M masks per prompt, m mask pixels a side.
+
+DICE_WEIGHT = 2.0
+"""Dice sets the threshold right that a balanced cross entropy alone would set too low."""
+
+
+def balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy of every mask, its mean over the object plus its mean over the ground.
+
+    Args:
+        logits: Mask logits, (N, M, m, m).
+        target: Masks, 0 or 1, (N, 1, m, m).
+
+    Returns:
+        One loss per mask, (N, M).
+    """
+    each = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+    size = target.flatten(2).sum(-1)
+    inside = (each * target).flatten(2).sum(-1)
+    outside = each.flatten(2).sum(-1) - inside
+    rest = target.shape[-1] * target.shape[-2] - size
+    return inside / size.clamp(min=1) + outside / rest.clamp(min=1)
+
+
+def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice loss of every mask: 1 - (2 |p t| + 1) / (|p| + |t| + 1), (N, M)."""
+    probability = logits.sigmoid().flatten(2)
+    target = target.expand_as(logits).flatten(2)
+    overlap = 2 * (probability * target).sum(-1) + 1
+    return 1 - overlap / (probability.sum(-1) + target.sum(-1) + 1)
+
+
+def promptable_loss(
+    masks: Tensor, quality: Tensor, target: Tensor, *, ambiguous: bool
+) -> dict[str, Tensor]:
+    """Score SAM's masks of every prompt.
+
+    Mask 0, the answer to a clear prompt, always learns. Masks 1 to 3 are candidate answers to an
+    ambiguous one, of which only the best learns.
+
+    Args:
+        masks: Mask logits, (N, 4, m, m).
+        quality: Predicted IoU of each mask, (N, 4).
+        target: Masks, 0 or 1, (N, m, m).
+        ambiguous: Whether the prompts leave open what is meant (points do, boxes do not).
+
+    Returns:
+        Scalar terms `loss_single`, `loss_candidates`, `loss_quality`, their sum `loss`, and the
+        mean `iou` of mask 0.
+    """
+    judged = slice(0, 4 if ambiguous else 1)
+    masks, quality, target = masks[:, judged], quality[:, judged], target.unsqueeze(1)
+    per_mask = balanced_cross_entropy(masks, target) + DICE_WEIGHT * soft_dice_loss(masks, target)
+    single = per_mask[:, 0].mean()
+    candidates = per_mask[:, 1:].min(dim=1).values.mean() if ambiguous else torch.zeros_like(single)
+    with torch.no_grad():
+        found, wanted = masks > 0, (target > 0.5).expand_as(masks)
+        union = (found | wanted).flatten(2).sum(-1)
+        iou = (found & wanted).flatten(2).sum(-1) / union.clamp(min=1)
+    regression = F.mse_loss(quality, iou)
+    return {
+        "loss": single + candidates + regression,
+        "loss_single": single,
+        "loss_candidates": candidates,
+        "loss_quality": regression,
+        "iou": iou[:, 0].mean(),
+    }

@@ -1,0 +1,286 @@
+"""The prompt adapter: finer dense and sparse prompts out of the decoder's own tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+from pasam.config.models import AdapterParams
+from pasam.models.point_sampler import Picks
+from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.mask_decoder import MLP
+from segment_anything.modeling.transformer import Attention
+
+# --- channel_norm: SAM's layer norm over channels in one fused operation, under the same
+# parameter names.
+
+
+class ChannelNorm(LayerNorm2d):  # type: ignore[misc]  # the package has no types
+    """Normalise every pixel over its channels, as `LayerNorm2d` does.
+
+    Written out as means and squares, the original passes over its input eight times; at mask
+    resolution that is half the time of a convolution block's training step.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised tensor, (N, C, H, W) like `x`; its memory is channels-last."""
+        last = x.permute(0, 2, 3, 1)
+        normal = F.layer_norm(last, self.weight.shape, self.weight, self.bias, self.eps)
+        return normal.permute(0, 3, 1, 2)
+
+
+# --- finer_maps: The adapter's maps at twice the grid: the dense prompt enlarged, with the
+# image's own detail.
+#
+# Ours, not the reference's: its maps have the grid's cells, which are coarser than what they judge.
+# Shapes: N prompts, C channels, a grid of g x g image tokens.
+
+
+class FinerMaps(nn.Module):
+    """Features of twice the grid, and tokens as narrow as these.
+
+    Args:
+        dim: Channels C; a multiple of 4.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.enlarge = nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2)
+        self.norm = ChannelNorm(dim // 4)
+        self.shrink = nn.Linear(dim, dim // 4)
+        """From a token, (N, C), to its projection, (N, C/4)."""
+
+    def forward(self, consistent: Tensor, detail: Tensor) -> Tensor:
+        """Enlarge the dense prompt and add the image's own detail.
+
+        Args:
+            consistent: Consistent representation, (N, g*g, C).
+            detail: Guiding features at twice the grid, (N, C/4, 2g, 2g).
+
+        Returns:
+            Features, row by row, (N, 4*g*g, C/4).
+        """
+        grid = math.isqrt(consistent.shape[1])
+        maps = consistent.transpose(1, 2).reshape(consistent.shape[0], -1, grid, grid)
+        features = F.gelu(self.norm(self.enlarge(maps))) + detail
+        return features.flatten(2).transpose(1, 2)
+
+
+def to_grid(maps: Tensor, cells: int) -> Tensor:
+    """Average maps, (N, h*h), to as many cells as the grid has; maps of that size stay."""
+    if maps.shape[1] == cells:
+        return maps
+    side, grid = math.isqrt(maps.shape[1]), math.isqrt(cells)
+    square = maps.reshape(maps.shape[0], 1, side, side)
+    return F.avg_pool2d(square, kernel_size=side // grid).flatten(1)
+
+
+# --- prompt_adapter: The prompt adapter: finer dense and sparse prompts out of the decoder's own
+# tokens.
+#
+# Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens, maps of h x h cells
+# (h = g, or 2g with finer maps), k mined points of each sign. PA-SAM, section 3.2 (adapter) and 3.3
+# (hard point mining).
+
+MASK_ROW = 1
+"""Row of the first mask token, behind the iou token."""
+
+WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid", start="random")
+"""The reference's adapter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mining:
+    """How hard points are mined."""
+
+    pick: Callable[[Tensor, int], Picks]
+    """From scores, (N, g*g), and a sign, 0 for positive and 1 for negative, to cells."""
+    point_embeddings: Tensor
+    """The prompt encoder's embeddings of a background and a foreground point, (2, C)."""
+
+
+class AdapterMaps(NamedTuple):
+    """What the mask token and the two new tokens see."""
+
+    uncertainty: Tensor
+    """Probability that the coarse mask needs the refined one, (N, h*h) in [0, 1]."""
+    coarse: Tensor
+    """Mask logits by the mask token, (N, h*h)."""
+    refined: Tensor
+    """Mask logits by the refined token, (N, h*h)."""
+
+
+class AdapterOutput(NamedTuple):
+    """What the adapter hands to the decoder and what it is trained on."""
+
+    tokens: Tensor
+    """What is added to the tokens, (N, n, C) or, with mined points, (N, n + 2k, C)."""
+    dense: Tensor
+    """What is added to the image tokens, the refined dense prompt, (N, g*g, C)."""
+    query_pe: Tensor
+    """Position code of the tokens, of the shape of `tokens`."""
+    maps: AdapterMaps | None
+    """Its maps; None without the uncertain and the refined token."""
+    positive: Tensor | None
+    """Cells of the positive points, ascending, (N, k) int64; None without mining."""
+    negative: Tensor | None
+    """Cells of the negative points, ascending, (N, k) int64; None without mining."""
+
+
+class PromptAdapter(nn.Module):
+    """Refine the mask token, the image tokens and, by mined points, the sparse prompt.
+
+    Args:
+        dim: Channels C; a multiple of 4.
+        num_heads: Heads of the cross attention.
+        parts: Which parts it has. It is built whole and then cut, so that what is left starts
+            from the same random values as in the whole.
+        attention_downsample_rate: Factor by which the cross attention is narrower than C.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        parts: AdapterParams = WHOLE,
+        attention_downsample_rate: int = 2,
+    ) -> None:
+        super().__init__()
+        self.parts = parts
+        self.static_uncertain_token = nn.Embedding(1, dim)
+        self.static_refined_token = nn.Embedding(1, dim)
+        self.uncertain_mlp = MLP(2 * dim, dim // 4, dim, 3)
+        self.refined_mlp = MLP(2 * dim, dim // 4, dim, 3)
+        self.cross_attn_token_to_image = Attention(
+            dim, num_heads, downsample_rate=attention_downsample_rate
+        )
+        self.finer_maps = FinerMaps(dim) if parts.maps == "double" else None
+        if parts.start == "sam":
+            zero(self.cross_attn_token_to_image.out_proj)
+            zero(self.refined_mlp.layers[-1])
+        if not parts.tokens:
+            del self.static_uncertain_token, self.static_refined_token
+            del self.uncertain_mlp, self.refined_mlp
+        if not (parts.tokens or parts.sparse):
+            del self.cross_attn_token_to_image
+
+    def forward(
+        self,
+        tokens: Tensor,
+        keys: Tensor,
+        query_pe: Tensor,
+        key_pe: Tensor,
+        *,
+        guiding: Tensor,
+        detail: Tensor | None = None,
+        mining: Mining | None,
+    ) -> AdapterOutput:
+        """Adapt the prompt.
+
+        Args:
+            tokens: Tokens after the block's self attention, (N, n, C).
+            keys: Image tokens of the block before, (N, g*g, C).
+            query_pe: Position code of the tokens, (N, n, C).
+            key_pe: Position code of the grid, (1 or N, g*g, C).
+            guiding: Guiding embedding of each prompt's image, (N, g*g, C).
+            detail: Guiding features at twice the grid, (N, C/4, 2g, 2g), for finer maps.
+            mining: How hard points are mined; None adds no points.
+
+        Returns:
+            What is added to tokens, image tokens and position codes, and the adapter's own maps.
+        """
+        parts = self.parts
+        consistent = guiding * keys
+        change, maps = torch.zeros_like(tokens), None
+        if parts.sparse or parts.tokens:
+            attended = self.cross_attn_token_to_image(
+                q=tokens + query_pe, k=consistent + key_pe, v=consistent
+            )
+            change = attended if parts.sparse else change
+        if parts.tokens:
+            mask_token = attended[:, MASK_ROW]
+            uncertain_token = self._mix(self.uncertain_mlp, self.static_uncertain_token, mask_token)
+            refined_token = self._mix(self.refined_mlp, self.static_refined_token, mask_token)
+            change = torch.cat(
+                [change[:, :MASK_ROW], refined_token[:, None], change[:, MASK_ROW + 1 :]], dim=1
+            )
+            seen = consistent
+            if self.finer_maps is not None:
+                assert detail is not None, "finer maps need the guiding features at twice the grid"
+                seen = self.finer_maps(consistent, detail)
+            maps = AdapterMaps(
+                uncertainty=self._project(seen, uncertain_token).sigmoid(),
+                coarse=self._project(seen, mask_token),
+                refined=self._project(seen, refined_token),
+            )
+        dense = consistent if parts.dense else torch.zeros_like(keys)
+        adapted = AdapterOutput(change, dense, query_pe, maps, positive=None, negative=None)
+        return adapted if mining is None else _with_points(adapted, keys + dense, key_pe, mining)
+
+    def _project(self, seen: Tensor, token: Tensor) -> Tensor:
+        """Say how much each cell, (N, h*h, .), is like a token, (N, C): logits, (N, h*h)."""
+        fitting = token if self.finer_maps is None else self.finer_maps.shrink(token)
+        return (seen @ fitting.unsqueeze(-1)).squeeze(-1)
+
+    @staticmethod
+    def _mix(mlp: nn.Module, static: nn.Embedding, mask_token: Tensor) -> Tensor:
+        # `shape`, not `len`: an exported graph then takes any number of prompts.
+        learned = static.weight.expand(mask_token.shape[0], -1)
+        mixed: Tensor = mlp(torch.cat([learned, mask_token], dim=-1))
+        return mixed
+
+
+def zero(layer: nn.Module) -> None:
+    """Let a layer begin as nothing; its own weights learn from the first step."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+def _with_points(
+    adapted: AdapterOutput, content: Tensor, key_pe: Tensor, mining: Mining
+) -> AdapterOutput:
+    """Append the positive, then the negative points where the refined mask corrects the coarse.
+
+    Args:
+        adapted: The adapter's output without points.
+        content: Image tokens with the dense prompt added, (N, g*g, C).
+        key_pe: Position code of the grid, (1 or N, g*g, C).
+        mining: How hard points are mined.
+
+    Returns:
+        The output with 2k more tokens, their position codes and the cells they stand for.
+    """
+    assert adapted.maps is not None, "hard points are mined from the adapter's maps"
+    uncertainty, coarse, refined = adapted.maps
+    scores = to_grid(uncertainty * (refined.sigmoid() - coarse.sigmoid()), content.shape[1])
+    background, foreground = mining.point_embeddings
+    positive, negative = mining.pick(scores, 0), mining.pick(-scores, 1)
+    positions = key_pe.expand_as(content)
+    return adapted._replace(
+        tokens=torch.cat(
+            [adapted.tokens, _rows(content, positive), _rows(content, negative)], dim=1
+        ),
+        query_pe=torch.cat(
+            [
+                adapted.query_pe,
+                _rows(positions, positive) + foreground,
+                _rows(positions, negative) + background,
+            ],
+            dim=1,
+        ),
+        positive=positive.cells,
+        negative=negative.cells,
+    )
+
+
+def _rows(maps: Tensor, picks: Picks) -> Tensor:
+    index = picks.cells.unsqueeze(-1).expand(-1, -1, maps.shape[-1])
+    return maps.gather(1, index) * picks.weights.unsqueeze(-1)  # (N, k, C)

@@ -1,0 +1,177 @@
+"""One frozen SAM with one decoder: from encoded images and prompts to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pasam.models.base_sam import BaseSam, Encoded
+from pasam.models.hq_mask_decoder import HqMaskDecoder
+from pasam.models.image_adapter import ImageAdaptedMaskDecoder
+from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
+from pasam.models.point_sampler import MiningMode
+from pasam.models.sam_mask_decoder import SamMaskDecoder
+
+# Shapes: B images, N prompts, k points, m = 4g mask pixels a side, g grid cells a side.
+
+
+@dataclass(slots=True)
+class Prompts:
+    """Prompts of one kind, which can share a pass."""
+
+    indices: Tensor
+    """Their places among all N prompts, int64 (n,)."""
+    boxes: Tensor | None
+    """Corners in input pixels, (n, 4)."""
+    points: Tensor | None
+    """x, y in input pixels, (n, k, 2)."""
+    point_labels: Tensor | None
+    """1 foreground, 0 background, (n, k)."""
+    masks: Tensor | None
+    """Mask prompts, (n, 1, m, m)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Masks of N prompts, and what PA-SAM has to say besides."""
+
+    masks: Tensor
+    """Mask logits, (N, 1, m, m)."""
+    iou: Tensor
+    """What the iou head says of SAM's first mask, (N, 1); of a refined mask it knows
+    nothing, unless it was trained on it."""
+    details: PaPrediction | None
+    """PA-SAM's own maps and points, in the order of the prompts; None where there are no maps."""
+
+
+class Segmenter(nn.Module):
+    """A frozen base and a decoder on it.
+
+    Args:
+        base: The SAM; its encoders stay as they are, unless their parameters learn.
+        decoder: What predicts masks: SAM's own decoder, HQ-SAM's, PA-SAM's or the image adapter's.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: BaseSam,
+        decoder: SamMaskDecoder | HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder,
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.decoder = decoder
+
+    def train(self, mode: bool = True) -> Segmenter:
+        """Set the decoder's mode; the frozen base always evaluates."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(
+        self,
+        *,
+        images: Tensor,
+        encoded: Encoded | None,
+        image_index: Tensor,
+        prompts: Sequence[Prompts],
+        mining: MiningMode | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict the masks of N prompts of B images, whatever kinds of prompt they are.
+
+        Args:
+            images: Pixels, uint8 (B, 3, S, S).
+            encoded: What the frozen encoder said of them, or None to run it now. An encoder that
+                learns always runs.
+            image_index: Image of each prompt, int64 (N,).
+            prompts: The prompts by kind; together they hold each place 0..N-1 once.
+            mining: How PA-SAM mines hard points; None as it does in prediction.
+            generator: Source of PA-SAM's Gumbel noise.
+        """
+        learns = any(p.requires_grad for p in self.base.sam.image_encoder.parameters())
+        if encoded is None or learns:
+            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+                encoded = self.base.encode(images)
+        inputs = {
+            "image_embeddings": encoded.embedding,
+            "image_pe": self.base.image_pe(),
+            **self._image_features(images, encoded),
+        }
+        parts = [
+            self._predict(inputs, image_index[group.indices], group, mining, generator)
+            for group in prompts
+        ]
+        back = torch.cat([group.indices for group in prompts]).argsort()
+        masks = torch.cat([part.masks for part in parts])[back]
+        iou = torch.cat([part.iou for part in parts])[back]
+        details = [part.details for part in parts if part.details is not None]
+        return Prediction(masks, iou, details=_join(details, back) if details else None)
+
+    def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
+        """Compute what the decoder needs of the images, once for all their prompts."""
+        if isinstance(self.decoder, PaMaskDecoder):
+            normalised, grid = self.base.normalise(images), self.base.grid
+            return {
+                "guiding": self.decoder.guiding(normalised, grid),
+                "detail": self.decoder.detail(normalised, grid),
+            }
+        if isinstance(self.decoder, ImageAdaptedMaskDecoder):
+            normalised = self.base.normalise(images)
+            return {"image_embeddings": self.decoder.adapted(encoded.embedding, normalised)}
+        if isinstance(self.decoder, HqMaskDecoder):
+            return {"details": self.decoder.details(encoded.embedding, encoded.early)}
+        return {}
+
+    def _predict(
+        self,
+        inputs: dict[str, Any],
+        image_index: Tensor,
+        group: Prompts,
+        mining: MiningMode | None,
+        generator: torch.Generator | None,
+    ) -> Prediction:
+        sparse, dense = self.base.embed_prompts(
+            points=group.points,
+            point_labels=group.point_labels,
+            boxes=group.boxes,
+            masks=group.masks,
+        )
+        inputs = {**inputs, "sparse": sparse, "dense": dense, "image_index": image_index}
+        if isinstance(self.decoder, PaMaskDecoder):
+            found = self.decoder.decode(
+                **inputs,
+                point_embeddings=self.base.point_embeddings(),
+                mining=self.decoder.predicts_by if mining is None else mining,
+                generator=generator,
+            )
+            details = found if isinstance(found, PaPrediction) else None
+            return Prediction(found.masks, found.iou[:, :1], details)
+        if isinstance(self.decoder, HqMaskDecoder):
+            fine = self.decoder.decode(**inputs)
+            return Prediction(fine.masks, fine.iou[:, :1], details=None)
+        masks, iou = self.decoder.decode(**inputs)
+        return Prediction(masks[:, :1], iou[:, :1], details=None)
+
+
+def _join(parts: Sequence[PaPrediction], order: Tensor) -> PaPrediction:
+    """Put the predictions of several groups together, in the order of the prompts."""
+
+    def of(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])[order]
+
+    mined = parts[0].positive is not None
+    return PaPrediction(
+        masks=of("masks"),
+        iou=of("iou"),
+        uncertainty=of("uncertainty"),
+        final=of("final"),
+        coarse=of("coarse"),
+        refined=of("refined"),
+        positive=of("positive") if mined else None,
+        negative=of("negative") if mined else None,
+    )

@@ -1,0 +1,145 @@
+"""How the bytes of a version are made again: the commands, checked against git, and carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pasam.errors import RegistryError
+from pasam.registry.snapshot import LOCK, DvcLock, committed_file, parse_lock, remote_address
+from pasam.registry.versions import Version
+
+CACHE = Path(".dvc") / "cache"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What gives a version's bytes again."""
+
+    version: int
+    commands: tuple[tuple[str, ...], ...]
+    """To be run one after the other; all but the first inside the new folder."""
+    files: tuple[tuple[str, str], ...]
+    """Path and sha256 of every file that must come out."""
+    problems: tuple[str, ...]
+    """Why the commands would not give them; empty if they were verified."""
+
+    def text(self) -> str:
+        """The commands as lines for a shell."""
+        lines = [shlex.join(command) for command in self.commands]
+        folder = self.commands[0][-1]
+        return "\n".join([lines[0], f"cd {shlex.quote(folder)}", *lines[1:]])
+
+
+def recipe(project: Path, version: Version, *, folder: str = "") -> Recipe:
+    """Say how a version is made again, and verify it against the repository.
+
+    Verified are: the commit is known here, its `dvc.lock` is the one that the version was
+    registered with, and that lock names the version's weights.
+
+    Args:
+        project: A clone of the project.
+        version: Which.
+        folder: Folder of the new clone.
+    """
+    commit = version.tags.get("git.commit", "")
+    stage = version.tags.get("dvc.stage", "")
+    place = folder or f"pasam-v{version.number}"
+    content = committed_file(project, commit, LOCK) if commit else None
+    lock = None if content is None else parse_lock(content, source=f"{LOCK} of {commit}")
+    return Recipe(
+        version=version.number,
+        commands=(
+            ("git", "clone", remote_address(project) or str(project.resolve()), place),
+            ("git", "checkout", "--quiet", commit),
+            ("dvc", "pull", "--allow-missing", stage),
+            ("dvc", "repro", stage),
+        ),
+        files=tuple(_files(version, lock)),
+        problems=tuple(_problems(version, lock)),
+    )
+
+
+def carry_out_recipe(project: Path, found: Recipe, folder: Path) -> Iterator[str]:
+    """Make a version again in a new folder, out of this clone and its DVC cache; then compare.
+
+    Args:
+        project: A clone of the project whose cache is used.
+        found: What to do.
+        folder: The new folder; it must not exist.
+
+    Yields:
+        A line for every step.
+
+    Raises:
+        RegistryError: A command failed, or a file came out different.
+    """
+    if folder.exists():
+        raise RegistryError(f"{folder} exists already; name a folder that does not.")
+    if found.problems:
+        raise RegistryError(
+            f"version {found.version} cannot be made again: {'; '.join(found.problems)}."
+        )
+    clone, checkout, _, repro = found.commands
+    cache = str((project / CACHE).resolve())
+    yield f"cloning {project} into {folder}"
+    _run([*clone[:2], "--quiet", str(project.resolve()), str(folder)], project)
+    _run(list(checkout), folder)
+    yield f"running {shlex.join(repro)} with the cache {cache}"
+    _run(["dvc", "cache", "dir", "--local", cache], folder)
+    _run(list(repro), folder)
+    for path, wanted in found.files:
+        sha256 = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+        if sha256 != wanted:
+            raise RegistryError(
+                f"{folder / path} is {sha256[:12]}, expected {wanted[:12]}: other hardware or "
+                "other packages give other bits. Compare hardware.json of its reproduction."
+            )
+        yield f"{path}: sha256 {sha256} as registered"
+
+
+def _files(version: Version, lock: DvcLock | None) -> Iterator[tuple[str, str]]:
+    stage = lock.stages.get(version.tags.get("dvc.stage", "")) if lock else None
+    adapter = stage.out_with(".safetensors") if stage else None
+    if stage is None or adapter is None:
+        return
+    yield adapter.path, version.tags.get("adapter.sha256", "")
+    base = stage.params.get("base", {}).get("checkpoint")
+    if base:
+        yield str(base), version.tags.get("base.sha256", "")
+
+
+def _problems(version: Version, lock: DvcLock | None) -> Iterator[str]:
+    tags = version.tags
+    commit = tags.get("git.commit", "unknown")
+    if tags.get("git.dirty") != "false":
+        yield "it was registered from a tree with uncommitted changes (--allow-local)"
+    if lock is None:
+        yield f"commit {commit[:12]} is not in this clone; run `git fetch --all`"
+        return
+    if lock.sha256 != tags.get("dvc.lock_sha256"):
+        yield f"dvc.lock of commit {commit[:12]} is not the one it was registered with"
+    stage = lock.stages.get(tags.get("dvc.stage", ""))
+    if stage is None:
+        yield f"dvc.lock of commit {commit[:12]} has no stage {tags.get('dvc.stage')!r}"
+    elif tags.get("model.md5") not in {entry.md5 for entry in stage.outs.values()}:
+        yield f"{stage.name} of commit {commit[:12]} gives other weights"
+
+
+def _run(command: list[str], folder: Path) -> None:
+    program = [sys.executable, "-m", "dvc"] if command[0] == "dvc" else [command[0]]
+    # The stages' own `python` must be this one, which has the packages.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        [*program, *command[1:]],
+        cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise RegistryError(f"`{shlex.join(command)}` failed in {folder}: {' | '.join(tail)}")

@@ -1,0 +1,204 @@
+"""Where MLflow's records live, and what to do when they cannot be reached."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from pasam.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# --- mlflow_pyfunc: MLflow's pyfunc without the warnings that it gives about its own types and
+# advice.
+
+_NOISE = ("Any type hint is inferred as AnyType", "An input example was not provided")
+
+
+@contextmanager
+def quiet_pyfunc() -> Iterator[ModuleType]:
+    """Give `mlflow.pyfunc`; importing it takes a second and a half, so only where it is needed."""
+    with warnings.catch_warnings():
+        for words in _NOISE:
+            warnings.filterwarnings("ignore", f"(?s).*{words}")
+        import mlflow.pyfunc
+
+        yield mlflow.pyfunc
+
+
+# --- store: Where MLflow's records live, and what to do when they cannot be reached.
+#
+# Without a word from the environment they are a sqlite file and a folder of artifacts inside the
+# project; `MLFLOW_TRACKING_URI` (and `MLFLOW_REGISTRY_URI`) name any other place, as everywhere.
+
+FOLDER = "mlruns"
+EXPERIMENT = "pasam"
+TRAININGS = "workflowType=machine_learning"
+"""Ends an address of MLflow's page that is to show trainings, not chat programs."""
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as the description of a run or an experiment, in Markdown."""
+TAGS = {
+    # Else MLflow's page guesses, and asks whether it guessed well.
+    "mlflow.experimentKind": "custom_model_development",
+    NOTE: (
+        "One run per stage and digest of its entry in `dvc.lock`, under the run of its "
+        "reproduction. Runs are made from the stages' result files, restored ones too: the times "
+        "shown are those of the recording, not of the training."
+    ),
+}
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # An unreachable server is said within seconds; MLflow's own patience is minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An MLflow backend that answers."""
+
+    client: MlflowClient
+    tracking_uri: str
+    registry_uri: str
+    experiment_id: str
+    folder: Path
+    """The project's own folder for MLflow; locks and logs lie here, whatever the backend."""
+
+
+def default_address(project: Path) -> str:
+    """Address of the sqlite file inside a project; absolute, so that any folder may ask."""
+    return f"sqlite:///{(project / FOLDER / 'mlflow.db').resolve()}"
+
+
+def addresses(project: Path) -> tuple[str, str]:
+    """Addresses of the runs and of the registry: the environment's, or the project's own."""
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or default_address(project)
+    return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
+
+
+def open_store(project: Path) -> Store:
+    """Connect to MLflow; make the tables and the experiment at the first use.
+
+    Raises:
+        TrackingError: It cannot be reached; every result is still in its file.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    tracking, registry = addresses(project)
+    folder = (project / FOLDER).resolve()
+    with translated(tracking):
+        from mlflow import MlflowClient
+
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # It logs the trace of every error that it raises; ours is one sentence.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Tables are made by whoever comes first; two at once would tear them.
+        with FileLock(folder / "init.lock"):
+            client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
+            artifacts = (folder / "artifacts").as_uri() if is_local(tracking) else None
+            experiment = _experiment(client, artifacts)
+    return Store(client, tracking, registry, experiment, folder)
+
+
+def is_local(address: str) -> bool:
+    """Say whether an address is a sqlite file, whose artifacts lie beside it."""
+    return address.startswith("sqlite:")
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Turn whatever MLflow, its database or the disk raise into one error that says what to do.
+
+    Args:
+        address: The backend in use; its password is left out of the message.
+
+    Raises:
+        TrackingError: The backend failed.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  (three libraries' errors; the rest is raised again)
+        if not _is_backend_fault(error):
+            raise
+        raise TrackingError(
+            f"MLflow's records at {without_password(address)} cannot be used: {_cause(error)}. "
+            f"{_advice(address, error)} No result is lost: run `pasam track sync` afterwards, "
+            "which completes the record."
+        ) from error
+
+
+def without_password(address: str) -> str:
+    """Leave user and password out of an address."""
+    scheme, separator, rest = address.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{place.rpartition('@')[2]}{slash}{path}"
+
+
+def _experiment(client: MlflowClient, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifacts, dict(TAGS)))
+        except MlflowException:  # another machine was quicker
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                raise
+    for name, value in TAGS.items():
+        if name not in found.tags:  # a training that showed its curves live has made it
+            client.set_experiment_tag(found.experiment_id, name, value)
+    return str(found.experiment_id)
+
+
+_MISTAKES = (
+    "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST",
+)  # fmt: skip
+"""Codes of MLflow for what another try cannot mend."""
+
+
+def _is_backend_fault(error: Exception) -> bool:
+    module = type(error).__module__.partition(".")[0]
+    if module == "mlflow":
+        return getattr(error, "error_code", "") not in _MISTAKES
+    return isinstance(error, OSError) or module in {"sqlalchemy", "sqlite3", "alembic"}
+
+
+def _cause(error: Exception) -> str:
+    """The part of a message that a person needs: its first line, without SQL."""
+    text = str(error).strip() or type(error).__name__
+    if "Max retries exceeded" in text:
+        return "nothing answers there"
+    lines = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]
+    return re.sub(r"^\([\w.]+\) ", "", lines[0] if lines else text)[:200].rstrip(" .:")
+
+
+def _advice(address: str, error: Exception) -> str:
+    text = str(error)
+    full = "disk is full" in text or "No space left" in text
+    if full or (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}):
+        return "Free some space on the disk."
+    if "locked" in text:
+        return "End the process that holds the database, or wait for it."
+    if address.startswith("http"):
+        return "Check that the server runs and that MLFLOW_TRACKING_URI names it."
+    if "alembic" in text or "schema" in text:
+        return "Its tables are another version's: run `mlflow db upgrade` on it."
+    return "Check that the place exists, can be written, and is named by MLFLOW_TRACKING_URI."

@@ -1,0 +1,363 @@
+"""Charts as SVG markup that takes its colours and fonts from the page round it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from pasam.reporting.blocks import MINUS
+from pasam.reporting.style import MODELS, label
+
+# --- markup: SVG elements as text: escaped, short numbers, attributes in the order given.
+
+
+def element(name: str, *children: Markup, **attributes: object) -> Markup:
+    """Write one element.
+
+    Args:
+        name: Name of the element.
+        children: What it holds.
+        attributes: Their values; `_` at the end is dropped and any other becomes `-`, so that
+            `class_` and `text_anchor` can be written. Numbers get one decimal at most.
+    """
+    parts = [f"<{name}"]
+    for key, value in attributes.items():
+        shown = number(value) if isinstance(value, float) else str(value)
+        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(shown)}"')
+    opening = " ".join(parts)
+    if not children:
+        return Markup(f"{opening}/>")
+    return Markup(f"{opening}>{''.join(children)}</{name}>")
+
+
+def text(words: str, x: float, y: float, *, anchor: str = "start", class_: str = "") -> Markup:
+    """Write a text at a place."""
+    more = {"class_": class_} if class_ else {}
+    return element("text", escape(words), x=x, y=y, text_anchor=anchor, **more)
+
+
+def path(points: list[tuple[float, float]], *, close: bool = False) -> str:
+    """Write a polyline as path data."""
+    return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points) + ("Z" if close else "")
+
+
+def number(value: float) -> str:
+    """Write a coordinate with one decimal at most, and never as -0."""
+    rounded = round(float(value), 1) + 0.0
+    return f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
+
+
+# --- series: One model's or variant's points in a chart: values, intervals, colour and shape.
+
+SHAPES = {
+    "oracle": "triangle",
+    "sam": "square",
+    "hq_sam": "diamond",
+    "pa_sam": "circle",
+    "pa_sam_plus": "triangle",
+}
+_OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
+OTHER_COLOURS = 4
+"""How many colours the page holds for series that are no model of Table 1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """Points that belong together."""
+
+    name: str
+    """As the legend calls it."""
+    colour: str
+    """A CSS colour; usually a variable of the page, so that it fits the theme."""
+    shape: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    """Ends of the intervals, or nothing."""
+
+    @property
+    def extent(self) -> list[float]:
+        """Every value that has to fit on the upright axis."""
+        return [*self.y, *self.low, *self.high]
+
+
+def model_series(
+    model: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    low: Sequence[float] = (),
+    high: Sequence[float] = (),
+    *,
+    others: Sequence[str] = (),
+    name: str | None = None,
+) -> Series:
+    """Make the series of a model; known models keep their colour and shape in every chart.
+
+    Args:
+        model: Key of the model.
+        x: Places along the level axis.
+        y: Values.
+        low: Lower ends of the intervals.
+        high: Upper ends of the intervals.
+        others: All keys of the chart that are no known model, so that they differ from each other.
+        name: Words of the legend; by default the model's name.
+    """
+    place = list(others).index(model) if model in others else 0
+    known = model in MODELS
+    return Series(
+        name=label(model) if name is None else name,
+        colour=model_colour(model) if known else f"var(--other-{place % OTHER_COLOURS})",
+        shape=SHAPES[model] if known else _OTHER_SHAPES[place % len(_OTHER_SHAPES)],
+        x=tuple(map(float, x)),
+        y=tuple(map(float, y)),
+        low=tuple(map(float, low)),
+        high=tuple(map(float, high)),
+    )
+
+
+def model_colour(model: str) -> str:
+    """Name the page's colour of a known model."""
+    return f"var(--model-{model.replace('_', '-')})"
+
+
+def marker(shape: str, x: float, y: float, words: str) -> Markup:
+    """Draw a point whose value shows under the pointer."""
+    title = element("title", escape(words))
+    if shape == "circle":
+        return element("circle", title, cx=x, cy=y, r=4.0)
+    if shape == "square":
+        return element("rect", title, x=x - 3.6, y=y - 3.6, width=7.2, height=7.2)
+    corners = {
+        "diamond": [(x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y)],
+        "triangle": [(x, y - 4.8), (x + 4.6, y + 3.6), (x - 4.6, y + 3.6)],
+    }[shape]
+    return element("path", title, d=path(corners, close=True))
+
+
+# --- axes: Scales with round ticks, and the frame that charts share.
+
+WIDTH, HEIGHT = 360.0, 236.0
+"""View box of a chart: a phone's width, so that its letters stay readable there."""
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 14.0, 44.0
+
+LABELLED_TICK = 34.0
+"""Least distance between two labels along an axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A linear map from values to coordinates."""
+
+    low: float
+    high: float
+    start: float
+    """Coordinate of `low`."""
+    stop: float
+    """Coordinate of `high`."""
+
+    def __call__(self, value: float) -> float:
+        """Place a value."""
+        share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.stop - self.start)
+
+
+def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+    """Choose round values (1, 2 or 5 times a power of ten) from below `low` to above `high`."""
+    if not low < high:
+        low, high = low - 0.5, low + 0.5
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 10) + 0.0 for i in range(first, last + 1)]
+
+
+def value_scale(values: Sequence[float], *, zero: bool = False) -> tuple[Scale, list[float]]:
+    """Make the upright scale that holds all values, and its ticks.
+
+    Args:
+        values: What has to fit.
+        zero: Whether zero has to be on the scale.
+    """
+    fitting = [*values, 0.0] if zero else list(values)
+    marks = ticks(min(fitting), max(fitting))
+    return Scale(marks[0], marks[-1], HEIGHT - BOTTOM, TOP), marks
+
+
+def tick_text(value: float) -> str:
+    """Write a tick's value with a real minus sign."""
+    return f"{value:g}".replace("-", MINUS)
+
+
+def frame(scale: Scale, marks: Sequence[float], *, x_label: str, y_label: str) -> list[Markup]:
+    """Draw grid lines, the labels of the upright axis, and both axes' names."""
+    drawn = []
+    for value in marks:
+        y = scale(value)
+        heavy = "zero" if value == 0 and marks[0] < 0 else "grid"
+        drawn.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_=heavy))
+        drawn.append(text(tick_text(value), LEFT - 6, y + 4, anchor="end"))
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    drawn.append(
+        element(
+            "text", escape(y_label), x=11.0, y=middle, text_anchor="middle", class_="name",
+            transform=f"rotate(-90 11 {middle:g})",
+        )
+    )  # fmt: skip
+    centre = (LEFT + WIDTH - RIGHT) / 2
+    drawn.append(text(x_label, centre, HEIGHT - 6, anchor="middle", class_="name"))
+    return drawn
+
+
+def picture(drawn: Sequence[Markup], *, title: str, height: float = HEIGHT) -> Markup:
+    """Put marks into an SVG that screen readers announce by its title."""
+    return element(
+        "svg", element("title", escape(title)), *drawn,
+        viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", class_="chart",
+    )  # fmt: skip
+
+
+# --- dots: Dots with their intervals over categories.
+
+_SPREAD = 0.56
+_LETTER = 6.2  # Width of a label's letter.
+
+
+def dot_chart(
+    series: Sequence[Series],
+    categories: Sequence[str],
+    *,
+    title: str,
+    y_label: str,
+    x_label: str = "",
+    zero: bool = False,
+    shaded: int | None = None,
+) -> Markup:
+    """Draw one dot and interval per series and category.
+
+    Args:
+        series: Their `x` are numbers of categories.
+        categories: Names below the axis; long ones are set in two heights.
+        title: What the chart shows, for screen readers.
+        y_label: Name and unit of the values.
+        x_label: Name of the categories.
+        zero: Whether zero has to be on the scale.
+        shaded: Category that stands apart, such as the mean.
+    """
+    scale, marks = value_scale([v for one in series for v in one.extent], zero=zero)
+    step = (WIDTH - LEFT - RIGHT) / len(categories)
+    drawn: list[Markup] = []
+    if shaded is not None:
+        drawn.append(
+            element(
+                "rect", x=LEFT + shaded * step, y=TOP - 6, width=step,
+                height=HEIGHT - TOP - BOTTOM + 12, class_="shade",
+            )
+        )  # fmt: skip
+    drawn += frame(scale, marks, x_label=x_label, y_label=y_label)
+    crowded = max(map(len, categories)) * _LETTER > step
+    for place, name in enumerate(categories):
+        y = HEIGHT - BOTTOM + (15 if not crowded or place % 2 == 0 else 27)
+        drawn.append(text(name, LEFT + (place + 0.5) * step, y, anchor="middle"))
+    for number, one in enumerate(series):
+        shift = 0.0 if len(series) == 1 else _SPREAD * (number / (len(series) - 1) - 0.5)
+        drawn.append(_dots(one, categories, scale, step, shift))
+    return picture(drawn, title=title)
+
+
+def _dots(
+    one: Series, categories: Sequence[str], scale: Scale, step: float, shift: float
+) -> Markup:
+    drawn = []
+    for i, (category, value) in enumerate(zip(one.x, one.y, strict=True)):
+        x, y = LEFT + (category + 0.5 + shift) * step, scale(value)
+        words = f"{one.name}, {categories[int(category)]}: {value:.1f}"
+        if one.low:
+            low, high = one.low[i], one.high[i]
+            words += f" [{low:.1f}, {high:.1f}]"
+            drawn.append(element("line", x1=x, x2=x, y1=scale(low), y2=scale(high), class_="bar"))
+        drawn.append(marker(one.shape, x, y, words))
+    return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
+
+
+# --- lines: Curves with their intervals as bands.
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    zero: bool = False,
+    names: Sequence[str] | None = None,
+) -> Markup:
+    """Draw one curve per series, its interval as a band.
+
+    Args:
+        series: Curves; points are marked at the places where they were measured.
+        title: What the chart shows, for screen readers.
+        x_label: Name and unit of the level axis.
+        y_label: Name and unit of the values.
+        zero: Whether zero has to be on the upright scale.
+        names: Words for the places 0, 1, ... in place of their numbers.
+    """
+    places = sorted({x for one in series for x in one.x})
+    width = places[-1] - places[0] or 1.0
+    across = Scale(places[0], places[0] + width, LEFT + 10, WIDTH - RIGHT - 12)
+    scale, marks = value_scale([v for one in series for v in one.extent], zero=zero)
+    drawn = frame(scale, marks, x_label=x_label, y_label=y_label)
+    last = -LABELLED_TICK
+    for place in places:
+        x = across(place)
+        if x - last >= LABELLED_TICK:
+            words = tick_text(place) if names is None else names[int(place)]
+            drawn.append(text(words, x, HEIGHT - BOTTOM + 15, anchor="middle"))
+            last = x
+    drawn += [_curve(one, across, scale) for one in series]
+    return picture(drawn, title=title)
+
+
+def _curve(one: Series, across: Scale, scale: Scale) -> Markup:
+    points = [(across(x), scale(y)) for x, y in zip(one.x, one.y, strict=True)]
+    drawn = []
+    if one.low:
+        above = [(across(x), scale(y)) for x, y in zip(one.x, one.high, strict=True)]
+        below = [(across(x), scale(y)) for x, y in zip(one.x, one.low, strict=True)]
+        drawn.append(element("path", d=path(above + below[::-1], close=True), class_="band"))
+    drawn.append(element("path", d=path(points), class_="curve"))
+    marked = points if len(points) <= 24 else []  # Dense curves speak for themselves.
+    for i, (x, y) in enumerate(marked):
+        words = f"{one.name}, {tick_text(one.x[i])}: {one.y[i]:.3g}"
+        drawn.append(marker(one.shape, x, y, words))
+    return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
+
+
+# --- strips: One interval as a strip for the row of a list; strips of one list share their scale.
+
+STRIPS_WIDTH, STRIPS_HEIGHT = 260.0, 22.0
+_MARGIN = 8.0
+
+
+def strip_scale(values: Sequence[float]) -> Scale:
+    """Make the scale of a list of strips; zero is always on it."""
+    marks = ticks(min([*values, 0.0]), max([*values, 0.0]))
+    return Scale(marks[0], marks[-1], _MARGIN, STRIPS_WIDTH - _MARGIN)
+
+
+def strip(scale: Scale, mean: float, low: float, high: float, *, colour: str) -> Markup:
+    """Draw a mean with its interval against zero; the row's text says the same in numbers."""
+    middle, zero = STRIPS_HEIGHT / 2, scale(0.0)
+    bar = element("line", x1=scale(low), x2=scale(high), y1=middle, y2=middle, class_="bar")
+    words = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    dot = marker("circle", scale(mean), middle, words)
+    return element(
+        "svg",
+        element("line", x1=zero, x2=zero, y1=0.0, y2=STRIPS_HEIGHT, class_="zero"),
+        element("g", bar, dot, class_="series", style=f"--c:{colour}"),
+        viewBox=f"0 0 {STRIPS_WIDTH:g} {STRIPS_HEIGHT:g}", class_="chart strip", aria_hidden="true",
+    )  # fmt: skip

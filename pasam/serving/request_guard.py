@@ -1,0 +1,256 @@
+"""What every request passes.
+
+Who asks, how much is sent, how many are in hand; and errors as JSON.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
+from pasam.serving.service import Service
+
+# --- access: Who may use the service: a token where one is set, and no other site's pages.
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SHORTEST = 16
+"""Characters of a token that cannot be guessed."""
+
+
+def read_token(path: Path) -> str:
+    """Read the token from its file, whose first line it is.
+
+    Raises:
+        ParamsError: There is no file, or its token is short or not plain ASCII.
+    """
+    if not path.is_file():
+        raise ParamsError(f"the token file {path} does not exist. Write a token into it.")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    token = lines[0].strip() if lines else ""
+    if len(token) < SHORTEST or not token.isascii() or " " in token:
+        raise ParamsError(
+            f"the token in {path} has {len(token)} characters, expected {SHORTEST} or more of "
+            "plain ASCII without spaces: python -c 'import secrets; print(secrets.token_hex())'"
+        )
+    return token
+
+
+def check_token(headers: Mapping[str, str], token: str | None) -> None:
+    """Refuse a request that does not bring the token.
+
+    Raises:
+        RefusedError: 401.
+    """
+    if token is None:
+        return
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    matches = hmac.compare_digest(given.strip().encode(), token.encode())  # in constant time
+    if scheme.lower() != "bearer" or not matches:
+        raise RefusedError(
+            "this service needs a token: send the header 'Authorization: Bearer TOKEN'.", status=401
+        )
+
+
+def check_origin(headers: Mapping[str, str], *, loopback_only: bool) -> None:
+    """Refuse what another site's page sends through a visitor's browser.
+
+    Args:
+        headers: The request's.
+        loopback_only: The service listens on loopback, so that any other host name is a trick.
+
+    Raises:
+        RefusedError: 403 for another site, 421 for a foreign host name.
+    """
+    host = headers.get("host", "")
+    if loopback_only and _name(host) not in LOOPBACK:
+        raise RefusedError(
+            f"this service is for this machine only, and was asked for as {host[:80]!r}. Use "
+            "localhost, or start it with --host.",
+            status=421,
+        )
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise RefusedError(
+            f"a page of {origin[:80]!r} may not use this service; only its own page may.",
+            status=403,
+        )
+
+
+def _name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+# --- refusals: Every refusal and every fault as `{"error": "..."}`, with HTTP's status and no
+# stack trace.
+
+_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+def refusal(error: PasamError) -> JSONResponse:
+    """Answer a deliberate error."""
+    headers = {}
+    status = 409 if isinstance(error, CheckpointError) else 422
+    if isinstance(error, RefusedError):
+        status = error.status
+        if error.retry_after is not None:
+            headers["Retry-After"] = str(error.retry_after)
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+    return _answer(str(error), status, headers)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Answer all errors of an app this way."""
+
+    @app.exception_handler(PasamError)
+    async def deliberate(request: Request, error: PasamError) -> JSONResponse:
+        return refusal(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _answer("; ".join(_said(each) for each in error.errors()[:5]), 422)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        said = str(error.detail)
+        if error.status_code == 404:
+            said = f"there is nothing at {request.url.path[:_SHOWN]!r}; /openapi.json lists all."
+        if error.status_code == 405:
+            said = f"{request.method[:_SHOWN]} is not for {request.url.path[:_SHOWN]!r}."
+        return _answer(said, error.status_code, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        return _answer("the service failed at this request; its log says why.", 500)
+
+
+def _said(error: dict[str, Any]) -> str:
+    """Put one of pydantic's errors into words: `prompts[0].box: ..., found ...`."""
+    where = ""
+    for part in error["loc"]:
+        if part != "body":
+            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+    found = "" if error["type"] == "missing" else f", found {_shortened(error.get('input'))}"
+    return f"{where or 'the request'}: {error['msg']}{found}"
+
+
+def _shortened(value: Any) -> str:
+    text = (
+        repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    )
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _answer(said: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    plain = said.encode("utf-8", "backslashreplace").decode()  # what came in may be no Unicode
+    return JSONResponse({"error": plain}, status_code=status, headers=headers)
+
+
+# --- gate: The gate that every request passes: who asks, how much is sent, how many are in hand.
+
+OPEN = ("/", "/health", "/ready", "/openapi.json")
+"""What needs no token; nor does what lies below the addresses that follow."""
+OPEN_BELOW = ("/page/", "/examples/")
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+}
+
+
+class Gate:
+    """Middleware that turns away what the service should not even begin with.
+
+    Args:
+        app: What lies behind it.
+        service: Its limits, token and counters.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+        self._in_hand = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(SECURITY)
+            await send(message)
+
+        self._in_hand += 1
+        try:
+            self._check(scope)
+            await self.app(scope, self._bounded(receive), noting)
+        except RefusedError as error:
+            await refusal(error)(scope, receive, noting)
+        finally:
+            self._in_hand -= 1
+            route = getattr(scope.get("route"), "path", "other")
+            self.service.metrics.requests.labels(route, str(status)).inc()
+            self.service.metrics.seconds.labels(route).observe(perf_counter() - start)
+
+    def _check(self, scope: Scope) -> None:
+        settings, headers, path = self.service.settings, Headers(scope=scope), scope["path"]
+        check_origin(headers, loopback_only=settings.loopback_only)
+        if path not in OPEN and not path.startswith(OPEN_BELOW):
+            check_token(headers, settings.token)
+        if scope["method"] == "POST" and self._in_hand > settings.limits.requests:
+            raise RefusedError(
+                f"{settings.limits.requests} requests are in hand already. Try again in a second.",
+                status=429,
+                retry_after=1,
+            )
+        said = headers.get("content-length", "0")
+        if (
+            not said.isascii()
+            or not said.isdigit()
+            or int(said[:20]) > settings.limits.upload_bytes
+        ):
+            raise RefusedError(self._too_much(said[:20]), status=413)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        arrived = 0
+
+        async def bounded() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > self.service.settings.limits.upload_bytes:
+                raise HTTPException(413, self._too_much(f"more than {arrived}"))
+            return message
+
+        return bounded
+
+    def _too_much(self, found: str) -> str:
+        most = self.service.settings.limits.upload_bytes
+        return (
+            f"the request has {found} bytes, at most {most} are taken. Send a smaller picture, or "
+            "start the service with a larger --max-upload-mb."
+        )

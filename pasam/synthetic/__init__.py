@@ -1,0 +1,1 @@
+"""Procedural images with exact masks, stand-ins for the public segmentation sets."""

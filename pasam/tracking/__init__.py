@@ -1,1 +1,0 @@
-"""What happened: MLflow runs made from the results that the stages left."""

@@ -1,0 +1,208 @@
+"""DVC's commands as child processes: repro, status, pull, push, commit.
+
+One at a time per project; a stage's own exit code decides what a failure means.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from pasam.errors import PasamError, StageError, TransientError
+from pipelines.process import GRACE, LineLimit, TimeUp, run_child
+
+TRANSIENT = TransientError.exit_code
+STOPPED = (130, 143, -2, -15)
+"""Exit codes of a stage after Ctrl-C and TERM, handled or not."""
+
+TAIL = 15
+KEPT_LOGS = 200
+
+_FAILED = re.compile(r"failed to reproduce '([^']+)'")
+_EXITED = re.compile(r"exited with (-?\d+)")
+_BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+_SETTLED = (251, 253, 254)
+"""DVC's codes for a wrong configuration (no remote, say), no repository, and wrong arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dvc:
+    """DVC in one project.
+
+    Args:
+        project: The project's root.
+        state: Folder for logs and the lock, which neither DVC nor git looks at.
+        on_line: Told what the commands say, up to a limit; all of it is in the logs.
+        timeout: Seconds that one command may take; None is for ever.
+        patience: Seconds to wait for another command on the same project.
+        grace: Seconds between TERM and KILL.
+    """
+
+    project: Path
+    state: Path
+    on_line: Callable[[str], None]
+    timeout: float | None = None
+    patience: float = 0.0
+    grace: float = GRACE
+
+    def repro(self, *targets: str) -> None:
+        """Run whatever changed among the targets and what they need; everything, without targets.
+
+        Raises:
+            TransientError: A passing fault; the same call may succeed later.
+            StageError: A stage failed for another reason, or was stopped; its exit code is kept.
+        """
+        self._command("repro", *targets)
+
+    def status(self) -> tuple[str, ...]:
+        """Name the stages that `repro` would run, sorted."""
+        text = replace(self, on_line=_in_silence)._command("status", "--json")
+        found = [line for line in text.splitlines() if line.startswith("{")]
+        return tuple(sorted(json.loads(found[-1]))) if found else ()
+
+    def pull(self, *targets: str) -> None:
+        """Bring from the remote what `dvc.lock` names."""
+        self._command("pull", "--allow-missing", *targets)
+
+    def push(self, *targets: str) -> None:
+        """Bring to the remote what `dvc.lock` names."""
+        self._command("push", *targets)
+
+    def commit(self, *targets: str) -> None:
+        """Take the files as they are for the stages' outputs."""
+        self._command("commit", "--force", *targets)
+
+    def has_remote(self) -> bool:
+        """Say whether there is any place to push to."""
+        return bool(replace(self, on_line=_in_silence)._command("remote", "list").strip())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other command off the project; each command does so for its own time.
+
+        Whoever holds it may run several commands in a row.
+
+        Raises:
+            TransientError: Another process held it for all of the patience.
+        """
+        self.state.mkdir(parents=True, exist_ok=True)
+        path = (self.state / "repro.lock").resolve()
+        lock = FileLock(path, is_singleton=True)  # one per process, and may be taken again
+        try:
+            self._acquire(lock)
+        except Timeout:
+            raise TransientError(
+                f"another run has held {path} for {self.patience:g} s. Wait until it has ended, "
+                "or stop it, and run this again."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: BaseFileLock) -> None:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if self.patience:
+                self.on_line("Another run is at work on this project; waiting for it.")
+            lock.acquire(timeout=self.patience)
+
+    def _command(self, *arguments: str) -> str:
+        """Run a command and return all that it said."""
+        words = " ".join(("dvc", *arguments))
+        log = self._new_log(arguments)
+        limit = LineLimit(self.on_line, log=log)
+        try:
+            with self.alone():
+                code = run_child(
+                    [sys.executable, "-m", "dvc", *arguments],
+                    cwd=self.project, log=log, on_line=limit, env=_environment(),
+                    timeout=self.timeout, grace=self.grace,
+                )  # fmt: skip
+        except TimeUp:
+            raise StageError(
+                f"`{words}` took longer than {self.timeout:g} s and was stopped; a training has "
+                f"saved its state and goes on from there next time. Its log: {log}. Allow more "
+                "time if it needs more.",
+                exit_code=143,
+            ) from None
+        finally:
+            limit.close()
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if code != 0:
+            raise failure(words, code, text, log)
+        return text
+
+    def _new_log(self, arguments: tuple[str, ...]) -> Path:
+        folder = self.state / "logs"
+        for old in sorted(folder.glob("*.log"))[: -KEPT_LOGS + 1]:
+            old.unlink(missing_ok=True)
+        moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
+        name = re.sub(r"[^\w@.]+", "-", "-".join(arguments))[:80]
+        return folder / f"{moment}-{name}.log"
+
+
+def _in_silence(line: str) -> None:
+    """Leave lines that are for this program to the log."""
+
+
+def failure(command: str, code: int, text: str, log: Path) -> PasamError:
+    """Say what a command's failure means.
+
+    DVC ends with a code of its own whatever the stage's was; the stage's stands in its message.
+
+    Args:
+        command: What was run.
+        code: The exit code of DVC.
+        text: All that it said.
+        log: Where that is kept.
+
+    Returns:
+        A `TransientError` if another try may succeed, else a `StageError`.
+    """
+    stages, codes = _FAILED.findall(text), _EXITED.findall(text)
+    stage_code = int(codes[-1]) if codes else None
+    who = f"stage {stages[-1]}" if stages else f"`{command}`"
+    tail = "\n".join(f"  {line}" for line in deque(text.splitlines(), TAIL))
+    said = f"Its last lines:\n{tail}\nAll of them: {log}"
+    if stage_code == TRANSIENT or (stage_code is None and _may_pass(command, code, text)):
+        return TransientError(f"{who} met a passing fault; running it again may succeed. {said}")
+    if stage_code in STOPPED or (stage_code is None and code in STOPPED):
+        stopped = 143 if (stage_code or code) in {143, -15} else 130
+        return StageError(
+            f"{who} was stopped; a training has saved its state, and the next `dvc repro` goes on "
+            f"from there. {said}",
+            exit_code=stopped,
+        )
+    own = code if stage_code is None else stage_code
+    reason = "the configuration or the data is wrong" if own == 2 else f"exit code {own}"
+    return StageError(
+        f"{who} failed: {reason}. Another try would end the same way; mend what the lines below "
+        f"name. {said}",
+        exit_code=stage_code if stage_code is not None and 0 < stage_code < 126 else 2,
+    )
+
+
+def _may_pass(command: str, code: int, text: str) -> bool:
+    """Judge a failure that is no stage's: DVC is busy, or its remote cannot be reached."""
+    if any(words in text for words in _BUSY):
+        return True
+    return command.startswith(("dvc push", "dvc pull")) and code not in _SETTLED
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with this Python as `python` and no telemetry."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **quiet, "PATH": os.pathsep.join(folders)}
