@@ -13,9 +13,9 @@ from variants import hq_sam, pa_sam
 
 from pasam.config.params_file import load_variant
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.models.adapter_weights import build_trainable, write_adapter
+from pasam.models.adapter_weights import write_adapter
 from pasam.models.base_sam import BaseSam
-from pasam.models.build import build_decoder
+from pasam.models.build import build_decoder, build_trainable
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Segmenter
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pasam.config.sections import BaseParams, ModelsParams
 from pasam.evaluation.protocol import encode
 from pasam.evaluation.scores import UNTRAINED
-from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors, load_adapter
+from pasam.models.adapter_weights import load_adapter
 from pasam.models.base_sam import BaseSam
-from pasam.models.build import count_parameters, load_base
+from pasam.models.build import build_trainable, count_parameters, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 

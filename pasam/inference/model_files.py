@@ -17,7 +17,6 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.adapter_weights import (
     TITLES,
     Kind,
-    freeze_decoder,
     import_decoder,
     import_merged,
     load_adapter,
@@ -26,7 +25,7 @@ from pasam.models.adapter_weights import (
     reload_parity,
     write_adapter,
 )
-from pasam.models.build import build_base, build_decoder, load_base
+from pasam.models.build import build_base, build_decoder, freeze_decoder, load_base
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Segmenter
 

@@ -1,11 +1,15 @@
-"""A trained decoder on disk, what of it was trained, and the references' formats of it."""
+"""A trained decoder on disk: only what was trained, and which base it belongs to.
+
+Also the references' formats: what a file is, told by the names and shapes of its tensors, and a
+decoder alone or a whole SAM with it as a `.pth` state dict with the references' names. SAM's own
+official checkpoints need nothing of this file: `load_base` reads them as they are.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +17,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pasam.config.models import PaSamParams, VariantParams
+from pasam.config.models import VariantParams
 from pasam.config.params_file import build_variant
 from pasam.errors import CheckpointError
 from pasam.models.base_sam import BaseSam
-from pasam.models.build import OFFICIAL_WIDTHS, SIZES, TrainedDecoder, build_base, build_decoder
+from pasam.models.build import (
+    OFFICIAL_WIDTHS,
+    TrainedDecoder,
+    build_decoder,
+    digest,
+    freeze_decoder,
+)
 from pasam.models.checkpoint import (
     check_fit,
     load_strictly,
@@ -29,58 +39,6 @@ from pasam.models.checkpoint import (
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.models.segmenter import Segmenter
-
-# --- freezing: What learns and what stays: freezing by name, and the proof that frozen weights
-# did not move.
-
-
-def freeze_except(module: nn.Module, trainable: Iterable[str]) -> list[str]:
-    """Let only the parameters learn whose names begin with one of the prefixes.
-
-    Args:
-        module: Changed in place.
-        trainable: Prefixes; none freezes everything.
-
-    Returns:
-        Names of the parameters that learn.
-    """
-    prefixes = tuple(trainable)
-    learning = []
-    for name, parameter in module.named_parameters():
-        learns = name.startswith(prefixes) if prefixes else False
-        parameter.requires_grad_(learns)
-        if learns:
-            learning.append(name)
-    return learning
-
-
-def frozen_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return every tensor that must not move: frozen parameters and all buffers."""
-    learning = {name for name, p in module.named_parameters() if p.requires_grad}
-    return {name: t for name, t in module.state_dict().items() if name not in learning}
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Hash names and bytes of tensors; equal digests mean equal bits."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        plain = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        total.update(plain.flatten().view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
-
-
-# --- adapter_weights: A trained decoder on disk: only what was trained, and which base it
-# belongs to.
-
-
-def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
-    """Let the parts of a decoder learn that its variant trains, and nothing else.
-
-    Returns:
-        Names of the parameters that learn.
-    """
-    return freeze_except(decoder, decoder.trainable)
 
 
 def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, base: str) -> None:
@@ -138,19 +96,6 @@ def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -
     load_strictly(decoder, {**kept, **weights}, source=str(path))
 
 
-def build_trainable(base: BaseSam, variant: VariantParams) -> Segmenter:
-    """Put a fresh decoder on a base, with only what the variant trains learning.
-
-    The base stays frozen unless the variant trains everything.
-    """
-    decoder = build_decoder(base.requires_grad_(False), variant)
-    freeze_decoder(decoder)
-    if isinstance(variant, PaSamParams) and variant.trains == "everything":
-        base.sam.image_encoder.requires_grad_(True)
-        base.sam.prompt_encoder.requires_grad_(True)
-    return Segmenter(base=base, decoder=decoder)
-
-
 def reload_parity(segmenter: Segmenter, variant: VariantParams, path: Path, *, base: str) -> None:
     """Make sure that a written adapter, read again, is the one in memory, bit for bit.
 
@@ -165,9 +110,6 @@ def reload_parity(segmenter: Segmenter, variant: VariantParams, path: Path, *, b
             "under the training. Repeat the stage."
         )
 
-
-# --- checkpoint_kind: What a file of weights is: told by the names and shapes of its tensors,
-# not by its name.
 
 Kind = Literal[
     "sam", "adapter", "sam_decoder", "hq_sam_decoder", "pa_sam_decoder", "hq_sam_merged",
@@ -241,25 +183,10 @@ def _size(weights: Mapping[str, Tensor]) -> str | None:
     return sizes.get(code.shape[-1], "vit_tiny")
 
 
-# --- exchange: Files in the references' formats: a decoder alone, a whole SAM with it, SAM's
-# decoder cut out.
-#
-# All are `.pth` state dicts with the references' names. SAM's own official checkpoints need nothing
-# of this module: `load_base` reads them as they are.
-
 DECODER = "mask_decoder."
 """Where a SAM keeps its decoder."""
 ORIGINAL = "mask_decoder_ori."
 """Where PA-SAM's merged file keeps SAM's decoder, whose place its own has taken."""
-
-
-def export_decoder(decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
-    """Write a decoder as its reference does: 152 tensors for PA-SAM, 145 for HQ-SAM.
-
-    Raises:
-        CheckpointError: The path does not end in .pth or .pt.
-    """
-    write_state_dict(path, decoder.state_dict())
 
 
 def import_decoder(decoder: HqMaskDecoder | PaMaskDecoder, path: Path) -> None:
@@ -323,36 +250,6 @@ def import_merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder, path: P
     decoder.load_state_dict(trained)
 
 
-def cut_decoder(path: Path, out: Path) -> str:
-    """Cut the decoder out of a SAM checkpoint: what the references' training starts from.
-
-    Args:
-        path: A whole SAM, such as the official `sam_vit_b_01ec64.pth`.
-        out: The decoder's file, such as `sam_vit_b_maskdecoder.pth`.
-
-    Returns:
-        The size that the checkpoint was recognised as, one of `SIZES`.
-
-    Raises:
-        CheckpointError: The checkpoint is missing, unreadable or no SAM of a known size, or `out`
-            does not end in .pth or .pt.
-    """
-    weights = read_weights(path)
-    shapes: dict[str, dict[str, Tensor]] = {}
-    with torch.device("meta"):  # shapes without numbers
-        for size in SIZES:
-            shapes[size] = build_base(size).sam.state_dict()
-    nearest = max(SIZES, key=lambda size: _matches(weights, shapes[size]))
-    check_fit(
-        weights,
-        shapes[nearest],
-        source=str(path),
-        advice=f"The nearest size is {nearest}; take the whole checkpoint of a SAM.",
-    )
-    write_state_dict(out, _below(weights, DECODER))
-    return nearest
-
-
 def _merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder) -> dict[str, Tensor]:
     """Name every tensor of the merged file."""
     whole: dict[str, Tensor] = base.sam.state_dict()
@@ -380,7 +277,3 @@ def _expect_copies(base: BaseSam, decoder: HqMaskDecoder) -> None:
 def _below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Take the tensors whose names begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-
-
-def _matches(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> int:
-    return sum(name in found and found[name].shape == t.shape for name, t in wanted.items())

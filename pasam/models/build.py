@@ -1,10 +1,17 @@
-"""Every size of SAM by name, and the decoders that are put on it: the only place with numbers."""
+"""Every size of SAM by name, the decoders that are put on it, and what of them learns.
+
+The only place with numbers. Freezing goes by parameter names; digests prove that frozen weights
+did not move.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
 from pasam.config.models import (
@@ -22,8 +29,9 @@ from pasam.models.encoder import HierarchicalEncoder
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
-from pasam.models.point_sampler import MiningMode
+from pasam.models.prompt_adapter import MiningMode
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from pasam.models.segmenter import Segmenter
 from segment_anything import sam_model_registry
 from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
@@ -187,3 +195,61 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     """Count all and the trainable numbers of a module."""
     sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+
+
+def build_trainable(base: BaseSam, variant: VariantParams) -> Segmenter:
+    """Put a fresh decoder on a base, with only what the variant trains learning.
+
+    The base stays frozen unless the variant trains everything.
+    """
+    decoder = build_decoder(base.requires_grad_(False), variant)
+    freeze_decoder(decoder)
+    if isinstance(variant, PaSamParams) and variant.trains == "everything":
+        base.sam.image_encoder.requires_grad_(True)
+        base.sam.prompt_encoder.requires_grad_(True)
+    return Segmenter(base=base, decoder=decoder)
+
+
+def freeze_decoder(decoder: TrainedDecoder) -> list[str]:
+    """Let the parts of a decoder learn that its variant trains, and nothing else.
+
+    Returns:
+        Names of the parameters that learn.
+    """
+    return freeze_except(decoder, decoder.trainable)
+
+
+def freeze_except(module: nn.Module, trainable: Iterable[str]) -> list[str]:
+    """Let only the parameters learn whose names begin with one of the prefixes.
+
+    Args:
+        module: Changed in place.
+        trainable: Prefixes; none freezes everything.
+
+    Returns:
+        Names of the parameters that learn.
+    """
+    prefixes = tuple(trainable)
+    learning = []
+    for name, parameter in module.named_parameters():
+        learns = name.startswith(prefixes) if prefixes else False
+        parameter.requires_grad_(learns)
+        if learns:
+            learning.append(name)
+    return learning
+
+
+def frozen_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return every tensor that must not move: frozen parameters and all buffers."""
+    learning = {name for name, p in module.named_parameters() if p.requires_grad}
+    return {name: t for name, t in module.state_dict().items() if name not in learning}
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names and bytes of tensors; equal digests mean equal bits."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        plain = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        total.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -1,4 +1,8 @@
-"""The image encoder of `vit_tiny`, and its weights for images of another side."""
+"""The image encoder of `vit_tiny`, and its weights for images of another side.
+
+Plain vision transformers learn slowly from scratch; residual stages with a feature pyramid reach a
+useful coarse segmenter within an hour on two cores. Blocks and pyramid are torchvision's.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,6 @@ from pasam.errors import ShapeError
 from pasam.models.base_sam import BaseSam
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork
-
-# --- hierarchical_encoder: The image encoder of `vit_tiny`: a small convolutional pyramid behind
-# SAM's encoder interface.
-#
-# Plain vision transformers learn slowly from scratch; residual stages with a feature pyramid
-# reach a
-# useful coarse segmenter within an hour on two cores. Blocks and pyramid are torchvision's.
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
@@ -114,9 +111,6 @@ def _stage(inputs: int, outputs: int, depth: int, *, stride: int) -> nn.Sequenti
     first = BasicBlock(inputs, outputs, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(depth - 1)))
 
-
-# --- input_side: `vit_tiny` for images of another side: all weights as they are, its code of
-# place resampled.
 
 STRIDE = 8
 """Pixels per cell of `vit_tiny`'s embedding grid."""

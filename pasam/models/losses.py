@@ -1,4 +1,8 @@
-"""The training losses of PA-SAM, HQ-SAM and the small base."""
+"""The training losses of PA-SAM, HQ-SAM and the small base, term by term and in total."""
+
+# Shapes: N masks, M candidates of each, g the grid of image tokens, h the side of the adapter's
+# maps, labels of H x W pixels in 0..255 with soft edges, P points x, y in [0, 1]; "..." is any
+# shape of pixels, the same for all arguments.
 
 from __future__ import annotations
 
@@ -11,11 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.errors import ShapeError
-
-# --- mask: Cross entropy and dice between mask logits and a soft label, on all pixels or on
-# chosen ones.
-#
-# Shapes: N masks; "..." is any shape of pixels, the same for all arguments.
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -65,10 +64,7 @@ def dice_loss(logits: Tensor, target: Tensor, selected: Tensor | None = None) ->
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
-# --- point_sampled: Point sampling after PointRend: where a mask's loss is evaluated.
-#
-# Shapes: N masks of h x w logits, M candidates and P points per mask; points are x, y in [0, 1].
-# HQ-SAM, section 4.1, with PointRend's numbers.
+# Point sampling after PointRend: where a mask's loss is evaluated (HQ-SAM, section 4.1).
 
 POINTS = 112 * 112
 """Points per mask."""
@@ -138,10 +134,6 @@ def uncertain_points(logits: Tensor, draws: Draws) -> Tensor:
     return torch.cat([chosen, draws.fresh], dim=1)
 
 
-# --- quality: The quality head's loss: how far the predicted IoU is from the mask's own.
-#
-# Shapes: N masks, g the grid of image tokens, labels of H x W pixels.
-
 FOREGROUND = 128
 """Label value above which a pixel is foreground, as the metrics have it."""
 
@@ -168,19 +160,17 @@ def quality_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
     return F.mse_loss(iou.float().squeeze(1), actual)
 
 
-# --- uncertainty: The uncertainty map's target, a band round the object's contour, and its loss.
-#
-# Shapes: N labels of H x W pixels, g the grid of the uncertainty map.
+# The uncertainty map's target, a band round the object's contour, and its loss.
 
-BAND_SHARE = 0.005
+BAND_FRACTION = 0.005
 """Half width of the band as a share of the image diagonal."""
-UNCERTAINTY_FOREGROUND = 128
+BAND_FOREGROUND = 128
 """Label value from which a pixel is foreground here; boxes and metrics ask for more than 128."""
 
 
 def band_radius(height: int, width: int) -> int:
     """Return the half width of the band in pixels, at least 1."""
-    return max(1, round(BAND_SHARE * math.hypot(height, width)))
+    return max(1, round(BAND_FRACTION * math.hypot(height, width)))
 
 
 def uncertainty_target(label: Tensor) -> Tensor:
@@ -198,7 +188,7 @@ def uncertainty_target(label: Tensor) -> Tensor:
         1 in the band and 0 elsewhere, (N, H, W) float32.
     """
     radius = band_radius(*label.shape[-2:])
-    foreground = (label >= UNCERTAINTY_FOREGROUND).float()
+    foreground = (label >= BAND_FOREGROUND).float()
     background = 1 - foreground
     uncertain_foreground = foreground * _spread(background, radius, outside=1.0)
     return uncertain_foreground + background * _spread(foreground, radius, outside=0.0)
@@ -225,7 +215,7 @@ def uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
     Returns:
         The loss, ().
     """
-    return F.binary_cross_entropy(_at_label(uncertainty, label), uncertainty_target(label))
+    return F.binary_cross_entropy(_map_at_label(uncertainty, label), uncertainty_target(label))
 
 
 def balanced_uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
@@ -239,13 +229,13 @@ def balanced_uncertainty_loss(uncertainty: Tensor, label: Tensor) -> Tensor:
         The loss, (): half the mean over the band plus half the mean over the rest.
     """
     target = uncertainty_target(label)
-    each = F.binary_cross_entropy(_at_label(uncertainty, label), target, reduction="none")
+    each = F.binary_cross_entropy(_map_at_label(uncertainty, label), target, reduction="none")
     band = (each * target).flatten(1).sum(1) / target.flatten(1).sum(1).clamp(min=1)
     rest = (each * (1 - target)).flatten(1).sum(1) / (1 - target).flatten(1).sum(1).clamp(min=1)
     return 0.5 * (band + rest).mean()
 
 
-def _at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
+def _map_at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
     """Resize the map to the label's size.
 
     Reference: this resize alone puts the corners on the corners (align_corners), half a cell
@@ -257,11 +247,6 @@ def _at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
     # Interpolation may leave [0, 1] by a rounding error, which the cross entropy refuses.
     return torch.clamp(resized, 0.0, 1.0)
 
-
-# --- total: The training losses of PA-SAM and HQ-SAM, term by term and in total.
-#
-# Shapes: N masks, g the grid of image tokens, h the side of the adapter's maps, labels of H x W
-# pixels.
 
 BandLoss = Callable[[Tensor, Tensor], Tensor]
 """From an uncertainty map and labels to a loss."""
@@ -282,7 +267,7 @@ def mask_loss(*, masks: Tensor, label: Tensor) -> dict[str, Tensor]:
     """
     _require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
-        mask, target = _total_at_label(masks, label), label.float() / 255
+        mask, target = _at_label(masks, label), label.float() / 255
         return total({"loss_mask": bce_loss(mask, target), "loss_dice": dice_loss(mask, target)})
 
 
@@ -326,8 +311,8 @@ def pa_sam_loss(
     _require_fit("uncertainty", uncertainty, label)
     with torch.autocast(masks.device.type, enabled=False):
         target = label.float() / 255
-        mask, coarse, refined = (_total_at_label(maps, label) for maps in (masks, coarse, refined))
-        unsure = (_total_at_label(uncertainty.detach(), label) >= 0.5).float()
+        mask, coarse, refined = (_at_label(maps, label) for maps in (masks, coarse, refined))
+        unsure = (_at_label(uncertainty.detach(), label) >= 0.5).float()
         sure = 1 - unsure
         return total(
             {
@@ -376,7 +361,7 @@ def hq_sam_loss(
         )
 
 
-def _total_at_label(maps: Tensor, label: Tensor) -> Tensor:
+def _at_label(maps: Tensor, label: Tensor) -> Tensor:
     """Resize (N, 1, h, w) maps to the label's size, (N, H, W)."""
     size = label.shape[-2:]
     resized = F.interpolate(maps.float(), size=size, mode="bilinear", align_corners=False)
@@ -391,15 +376,11 @@ def _require_fit(name: str, maps: Tensor, label: Tensor) -> None:
         )
 
 
-# --- promptable: The loss the small base is pretrained with: SAM's scheme, made to learn from
-# scratch.
-#
-# As in Segment Anything (arXiv 2304.02643, appendix A) the best of three candidate masks carries
-# the
-# gradient and the quality head regresses the masks' IoU. SAM's focal term, at a batch of a few
-# images, drives an untrained decoder to empty masks and holds it there (measured: IoU 0.00 after
-# 250
-# steps); a cross entropy in which object and ground count alike does not (0.20 after 60).
+# The small base is pretrained by SAM's scheme (arXiv 2304.02643, appendix A): the best of three
+# candidate masks carries the gradient and the IoU head regresses the masks' IoU. SAM's focal term,
+# at a batch of a few images, drives an untrained decoder to empty masks and holds it there
+# (measured: IoU 0.00 after 250 steps); a cross entropy in which object and ground count alike does
+# not (0.20 after 60).
 
 # Shapes: N prompts, M masks per prompt, m mask pixels a side.
 

@@ -1,4 +1,11 @@
-"""PA-SAM's mask decoder: SAM's, with a guiding embedding and the prompt adapter inside."""
+"""PA-SAM's mask decoder: SAM's, with a guiding embedding and the prompt adapter inside.
+
+The guiding embedding is image and edges as a map on the grid of the image tokens: "the image and
+its gradient" that restore detail lost by the encoder (PA-SAM, section 3.2).
+"""
+
+# Shapes: B images of S x S pixels, N prompts, n sparse prompt tokens, C channels, g the grid of
+# image tokens, k mined points of each sign.
 
 from __future__ import annotations
 
@@ -15,23 +22,20 @@ from torch.nn import functional as F
 
 from pasam.config.models import AdapterParams
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
-from pasam.models.point_sampler import MiningMode, PickMode, Picks, PointSampler
 from pasam.models.prompt_adapter import (
     WHOLE,
     AdapterMaps,
     AdapterOutput,
     ChannelNorm,
     Mining,
+    MiningMode,
+    PickMode,
+    Picks,
+    PointSampler,
     PromptAdapter,
     zero,
 )
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
-
-# --- guiding_embedding: The guiding embedding: image and edges as a map on the grid of the image
-# tokens.
-#
-# Shapes: B images of S x S pixels, C channels, g the grid of image tokens (PA-SAM, section 3.2:
-# the "image and its gradient" that restore detail lost by the encoder).
 
 EdgeMode = Literal["reference", "image"]
 
@@ -107,12 +111,6 @@ def guiding_conv(dim: int) -> nn.Sequential:
         nn.Conv2d(dim, dim, kernel_size=1),
     )
 
-
-# --- pa_mask_decoder: PA-SAM's mask decoder: SAM's, with a guiding embedding and the prompt
-# adapter inside.
-#
-# Shapes: B images of S x S pixels, N prompts, n sparse prompt tokens, C channels, g the grid of
-# image tokens, k mined points of each sign.
 
 ADAPTER = ("guiding_conv.", "prompt_adapter.")
 MASK_HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")

@@ -1,11 +1,19 @@
-"""The prompt adapter: finer dense and sparse prompts out of the decoder's own tokens."""
+"""The prompt adapter: finer dense and sparse prompts out of the decoder's own tokens.
+
+PA-SAM, section 3.2 (adapter) and 3.3 (hard point mining by Gumbel top-k). The maps at twice the
+grid are ours, not the reference's: its maps have the grid's cells, which are coarser than what
+they judge.
+"""
+
+# Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens, maps of h x h cells
+# (h = g, or 2g with finer maps) or K in a row, k mined points of each sign.
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +21,167 @@ from torch.nn import functional as F
 
 import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.config.models import AdapterParams
-from pasam.models.point_sampler import Picks
+from pasam.errors import ShapeError
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import Attention
 
-# --- channel_norm: SAM's layer norm over channels in one fused operation, under the same
-# parameter names.
+PickMode = Literal["top", "gumbel", "random", "fixed"]
+"""The largest scores; a Gumbel sample of them; cells at random; the same random cells always."""
+MiningMode = Literal["none"] | PickMode
+
+FIXED_SEED = 0
+
+
+class Picks(NamedTuple):
+    """Cells that were taken, in ascending order of their index."""
+
+    cells: Tensor
+    """Indices into the score map, (N, k) int64."""
+    weights: Tensor
+    """Exactly 1 for every cell, (N, k); carries the gradient to the scores when relaxed."""
+
+
+def gumbel_noise(
+    maps: int, cells: int, *, generator: torch.Generator | None, device: torch.device
+) -> Tensor:
+    """Draw the noise of a positive and a negative sample per map.
+
+    Args:
+        maps: Number of maps N.
+        cells: Cells K of each.
+        generator: Source of randomness; torch's global one when None.
+        device: Where the noise is needed; the generator may live elsewhere.
+
+    Returns:
+        Independent Gumbel(0, 1) noise, (N, 2, K), in the order of drawing: map by map, the
+        positive sample first.
+    """
+    source = device if generator is None else generator.device
+    exponential = torch.empty(maps, 2, cells, device=source).exponential_(generator=generator)
+    return -exponential.log().to(device)
+
+
+def top_picks(scores: Tensor, count: int) -> Picks:
+    """Take the cells of the largest scores, without gradient.
+
+    Args:
+        scores: Score of each cell, (N, K).
+        count: Cells k to take from every map.
+
+    Returns:
+        The cells, with constant weights.
+
+    Raises:
+        ShapeError: A map has fewer than k cells.
+    """
+    if scores.shape[-1] < count:
+        raise ShapeError(
+            f"cannot take {count} points from a map of {scores.shape[-1]} cells; "
+            "lower mining.points or use a larger grid."
+        )
+    cells = scores.topk(count, dim=-1).indices.sort(dim=-1).values
+    return Picks(cells, torch.ones_like(cells, dtype=scores.dtype))
+
+
+def gumbel_picks(
+    scores: Tensor,
+    count: int,
+    noise: Tensor,
+    *,
+    score_scale: float = 1.0,
+    temperature: float = 1.0,
+) -> Picks:
+    """Sample cells by Gumbel top-k with a straight-through gradient.
+
+    The relaxed k-hot vector is the sum of k softmaxes, each over what the earlier ones left.
+    Going forward its k largest cells count fully; going back the gradient is the relaxed
+    vector's.
+
+    Args:
+        scores: Score of each cell, (N, K).
+        count: Cells k to take from every map.
+        noise: Gumbel(0, 1) noise, (N, K).
+        score_scale: Factor of the scores. Reference: none, so that scores in (-1, 1) hardly
+            matter beside the noise over thousands of cells.
+        temperature: Temperature of the softmaxes; the lower, the fewer cells share the gradient.
+
+    Returns:
+        The cells, with weights that are 1 and carry the gradient.
+
+    Raises:
+        ShapeError: A map has fewer than k cells.
+    """
+    logits = score_scale * scores.float() + noise
+    tiny = torch.finfo(torch.float32).tiny
+    taken = torch.zeros_like(logits)
+    relaxed = torch.zeros_like(logits)
+    for _ in range(count):
+        logits = logits + (1 - taken).clamp(min=tiny).log()
+        taken = (logits / temperature).softmax(dim=-1)
+        relaxed = relaxed + taken
+    cells = top_picks(relaxed.detach(), count).cells
+    soft = relaxed.gather(-1, cells)
+    return Picks(cells, ((1 - soft.detach()) + soft).to(scores.dtype))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointSampler:
+    """How a model takes hard points from its scores."""
+
+    points: int
+    """Points k of each sign."""
+    score_scale: float = 1.0
+    temperature: float = 1.0
+
+    def pick(self, mode: PickMode, scores: Tensor, noise: Tensor | None) -> Picks:
+        """Take cells of one sign.
+
+        Args:
+            mode: How.
+            scores: Score of each cell, (N, K).
+            noise: Gumbel noise, (N, K); `top` needs none.
+
+        Returns:
+            The cells; only `gumbel` lets a gradient through to the scores.
+        """
+        if mode == "top":
+            return top_picks(scores.detach(), self.points)
+        assert noise is not None, f"picking by '{mode}' needs noise"
+        if mode == "gumbel":
+            return gumbel_picks(
+                scores, self.points, noise,
+                score_scale=self.score_scale, temperature=self.temperature,
+            )  # fmt: skip
+        return top_picks(noise.to(scores.dtype), self.points)
+
+    @staticmethod
+    def noise(
+        mode: PickMode,
+        maps: int,
+        cells: int,
+        *,
+        generator: torch.Generator | None,
+        device: torch.device,
+    ) -> Tensor | None:
+        """Draw what a mode needs: nothing, fresh noise, or the one noise that never changes.
+
+        Args:
+            mode: How points will be taken.
+            maps: Number of maps N.
+            cells: Cells K of each.
+            generator: Source of fresh noise; torch's global one when None.
+            device: Where the noise is needed.
+
+        Returns:
+            Gumbel noise, (N, 2, K), or None.
+        """
+        if mode == "top":
+            return None
+        if mode == "fixed":  # independent of the batch, so that a prediction repeats
+            seeded = torch.Generator().manual_seed(FIXED_SEED)
+            return gumbel_noise(1, cells, generator=seeded, device=device).expand(maps, -1, -1)
+        return gumbel_noise(maps, cells, generator=generator, device=device)
 
 
 class ChannelNorm(LayerNorm2d):  # type: ignore[misc]  # the package has no types
@@ -34,13 +196,6 @@ class ChannelNorm(LayerNorm2d):  # type: ignore[misc]  # the package has no type
         last = x.permute(0, 2, 3, 1)
         normal = F.layer_norm(last, self.weight.shape, self.weight, self.bias, self.eps)
         return normal.permute(0, 3, 1, 2)
-
-
-# --- finer_maps: The adapter's maps at twice the grid: the dense prompt enlarged, with the
-# image's own detail.
-#
-# Ours, not the reference's: its maps have the grid's cells, which are coarser than what they judge.
-# Shapes: N prompts, C channels, a grid of g x g image tokens.
 
 
 class FinerMaps(nn.Module):
@@ -81,13 +236,6 @@ def to_grid(maps: Tensor, cells: int) -> Tensor:
     square = maps.reshape(maps.shape[0], 1, side, side)
     return F.avg_pool2d(square, kernel_size=side // grid).flatten(1)
 
-
-# --- prompt_adapter: The prompt adapter: finer dense and sparse prompts out of the decoder's own
-# tokens.
-#
-# Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens, maps of h x h cells
-# (h = g, or 2g with finer maps), k mined points of each sign. PA-SAM, section 3.2 (adapter) and 3.3
-# (hard point mining).
 
 MASK_ROW = 1
 """Row of the first mask token, behind the iou token."""

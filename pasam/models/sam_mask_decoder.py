@@ -1,7 +1,10 @@
-"""SAM's mask decoder in reusable pieces.
+"""SAM's mask decoder in reusable pieces, batched over the prompts of several images.
 
-And its two-way transformer with an adapter inside the last block.
+With it SAM's two-way transformer with an adapter inside its last block (PA-SAM, section 3.1): the
+blocks' parameters keep SAM's names; the adapter is handed in and owned elsewhere.
 """
+
+# Shapes: B images, N prompts, n sparse prompt tokens, C channels, g the grid of image tokens.
 
 from __future__ import annotations
 
@@ -16,11 +19,6 @@ from pasam.errors import ShapeError
 from pasam.models.prompt_adapter import AdapterOutput
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
-
-# --- sam_mask_decoder: SAM's mask decoder in reusable pieces, batched over the prompts of
-# several images.
-#
-# Shapes: B images, N prompts, n sparse prompt tokens, C channels, g the grid of image tokens.
 
 
 class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
@@ -161,11 +159,6 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         upscaled = self.upscale(keys, source.shape[-1])
         return self.sam_masks(tokens, upscaled), self.iou_prediction_head(tokens[:, 0])
 
-
-# --- adapted_transformer: SAM's two-way transformer with an adapter inside its last block.
-#
-# Shapes: N prompts, n tokens each, C channels, a grid of g x g image tokens. PA-SAM, section 3.1.
-# The blocks' parameters keep SAM's names; the adapter is handed in and owned elsewhere.
 
 Adapt = Callable[[Tensor, Tensor, Tensor, Tensor], AdapterOutput]
 """(tokens, keys, query_pe, key_pe) -> what the adapter makes of them."""

@@ -13,7 +13,7 @@ from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
-from pasam.models.point_sampler import MiningMode
+from pasam.models.prompt_adapter import MiningMode
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 
 # Shapes: B images, N prompts, k points, m = 4g mask pixels a side, g grid cells a side.

@@ -21,8 +21,7 @@ from pasam.config.models import HqSamParams, PaSamParams, VariantParams
 from pasam.config.sections import BaseParams, EmbedParams, TrainParams
 from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError
-from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
-from pasam.models.build import load_base
+from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.losses import (
     BandLoss,
@@ -33,7 +32,7 @@ from pasam.models.losses import (
     quality_loss,
     uncertainty_loss,
 )
-from pasam.models.point_sampler import MiningMode
+from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch

@@ -15,8 +15,8 @@ from pasam.evaluation.protocol import (
     write_predictions,
 )
 from pasam.evaluation.scores import write_scores
-from pasam.models.adapter_weights import build_trainable, load_adapter
-from pasam.models.build import load_base
+from pasam.models.adapter_weights import load_adapter
+from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run

@@ -9,7 +9,7 @@ from pasam.evaluation.model_set import (
     write_parameters,
     write_timing,
 )
-from pasam.models.adapter_weights import freeze_decoder
+from pasam.models.build import freeze_decoder
 
 
 def count(module):

@@ -8,7 +8,7 @@ from small_world import small_base
 from variants import pa_sam
 
 from pasam.evaluation.model_set import training_facts, write_facts
-from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
+from pasam.models.build import build_trainable, digest, frozen_tensors
 
 
 def build(**changes):

@@ -11,7 +11,7 @@ from inference_models import picture
 
 from pasam.errors import CheckpointError
 from pasam.inference.model_files import import_checkpoint, load_predictor
-from pasam.models.adapter_weights import export_decoder, export_merged
+from pasam.models.adapter_weights import export_merged
 from pasam.models.checkpoint import read_weights, write_state_dict
 
 ADAPTERS = Path("data/adapters")
@@ -27,7 +27,7 @@ def low_res(predictor) -> np.ndarray:
 @each_kind
 def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_path):
     ours = load_predictor(kind, adapters=ADAPTERS)
-    export_decoder(ours.segmenter.decoder, tmp_path / "decoder.pth")
+    write_state_dict(tmp_path / "decoder.pth", ours.segmenter.decoder.state_dict())
     out = tmp_path / f"{kind}.safetensors"
     assert "mask decoder alone" in import_checkpoint(tmp_path / "decoder.pth", out)
     assert out.read_bytes() == (ADAPTERS / f"{kind}.safetensors").read_bytes()
@@ -58,7 +58,7 @@ def test_a_decoder_of_another_base_is_refused(kind, project, tmp_path):
     decoder = load_predictor(kind, adapters=ADAPTERS).segmenter.decoder
     with torch.no_grad():
         decoder.iou_token.weight.add_(1)
-    export_decoder(decoder, tmp_path / "d.pth")
+    write_state_dict(tmp_path / "d.pth", decoder.state_dict())
     with pytest.raises(CheckpointError, match=r"its frozen iou_token.weight differs"):
         import_checkpoint(tmp_path / "d.pth", tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()

@@ -12,14 +12,9 @@ from inference_models import picture
 from pasam.config.params_file import load_variant
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.model_files import chosen_device, find_model, load_predictor, open_model
-from pasam.models.adapter_weights import (
-    build_trainable,
-    export_decoder,
-    export_merged,
-    write_adapter,
-)
-from pasam.models.build import load_base
-from pasam.models.checkpoint import file_digest
+from pasam.models.adapter_weights import export_merged, write_adapter
+from pasam.models.build import build_trainable, load_base
+from pasam.models.checkpoint import file_digest, write_state_dict
 
 ADAPTERS = Path("data/adapters")
 
@@ -43,7 +38,7 @@ def test_a_model_opens_by_its_name(name, project):
 def test_the_references_files_give_the_same_masks_as_ours(kind, project, tmp_path):
     ours = load_predictor(kind, adapters=ADAPTERS)
     base, decoder = ours.segmenter.base, ours.segmenter.decoder
-    export_decoder(decoder, tmp_path / "decoder.pth")
+    write_state_dict(tmp_path / "decoder.pth", decoder.state_dict())
     export_merged(base, decoder, tmp_path / "merged.pth")
     for name in ("decoder.pth", "merged.pth"):
         assert np.array_equal(logits(load_predictor(str(tmp_path / name))), logits(ours)), name

@@ -12,9 +12,9 @@ import torch
 from pasam.config.params_file import load_variant
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.model_files import find_model
-from pasam.models.adapter_weights import export_decoder, export_merged
+from pasam.models.adapter_weights import export_merged
 from pasam.models.build import build_decoder, load_base
-from pasam.models.checkpoint import read_metadata, read_weights, write_weights
+from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 
 ADAPTERS = Path("data/adapters")
 
@@ -56,7 +56,7 @@ def test_a_references_files_are_told_by_their_tensors(kind, project, tmp_path):
     torch.manual_seed(0)
     base = load_base("vit_tiny", project / "base.safetensors")
     decoder = build_decoder(base, load_variant(kind))
-    export_decoder(decoder, tmp_path / "decoder.pth")
+    write_state_dict(tmp_path / "decoder.pth", decoder.state_dict())
     export_merged(base, decoder, tmp_path / "merged.pth")
     alone = find_model(str(tmp_path / "decoder.pth"))
     assert (alone.kind, alone.base) == (f"{kind}_decoder", project / "base.safetensors")
@@ -110,7 +110,7 @@ def test_sams_decoder_alone_is_no_model(project, tmp_path):
 
 def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tmp_path):
     base = load_base("vit_tiny", project / "base.safetensors")
-    export_decoder(build_decoder(base, load_variant("hq_sam")), tmp_path / "d.pth")
+    write_state_dict(tmp_path / "d.pth", build_decoder(base, load_variant("hq_sam")).state_dict())
     params = tmp_path / "params.yaml"
     params.write_text("base: {size: vit_tiny, checkpoint: x}\nmodels: {}\n")
     with pytest.raises(ParamsError, match="no entry of models has the decoder 'hq_sam'"):

@@ -23,8 +23,8 @@ from skimage import data
 
 from pasam.config.params_file import load_variant
 from pasam.masks.run_lengths import decode
-from pasam.models.adapter_weights import build_trainable, write_adapter
-from pasam.models.build import load_base
+from pasam.models.adapter_weights import write_adapter
+from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.registry.candidate import find_candidate
 from pasam.registry.model_files import fetch, predictor_of, register

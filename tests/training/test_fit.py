@@ -10,7 +10,7 @@ from variants import hq_sam, pa_sam
 
 from pasam.config.sections import TrainParams
 from pasam.errors import CheckpointError
-from pasam.models.adapter_weights import build_trainable, digest, frozen_tensors
+from pasam.models.build import build_trainable, digest, frozen_tensors
 from pasam.training.fit import TrainingStep, fit, launch
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling

@@ -9,7 +9,7 @@ from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.sections import BaseParams, EmbedParams, TrainParams
 from pasam.models import build
-from pasam.models.adapter_weights import digest, frozen_tensors
+from pasam.models.build import digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant

@@ -8,12 +8,8 @@ import torch
 from small_world import small_base
 
 from pasam.config.params_file import load_variant
-from pasam.models.adapter_weights import (
-    build_trainable,
-    freeze_decoder,
-    load_adapter,
-    read_variant,
-)
+from pasam.models.adapter_weights import load_adapter, read_variant
+from pasam.models.build import build_trainable, freeze_decoder
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 
 BASE = "data/base/vit_tiny.safetensors"

@@ -1,5 +1,7 @@
 """An adapter's file holds what was trained, and fits one base and one decoder only."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from variants import hq_sam, pa_sam
@@ -7,16 +9,15 @@ from variants import hq_sam, pa_sam
 from pasam.errors import CheckpointError, ParamsError
 from pasam.models import hq_mask_decoder, pa_mask_decoder
 from pasam.models.adapter_weights import (
-    build_trainable,
-    digest,
-    freeze_decoder,
+    TITLES,
     load_adapter,
     read_variant,
+    recognise,
     reload_parity,
     write_adapter,
 )
-from pasam.models.build import build_tiny
-from pasam.models.checkpoint import read_metadata, read_weights, write_weights
+from pasam.models.build import build_base, build_tiny, build_trainable, digest, freeze_decoder
+from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 
 HQ, PA = hq_sam(), pa_sam(mining_points=2)
 PREFIXES = {"hq_sam": hq_mask_decoder.TRAINABLE, "pa_sam": pa_mask_decoder.TRAINABLE}
@@ -151,3 +152,59 @@ def test_a_frozen_tensor_that_moved_is_noticed(trained, path):
     write_adapter(path, segmenter.decoder, variant=HQ, base="b")
     with pytest.raises(CheckpointError, match="does not give the trained weights back"):
         reload_parity(segmenter, HQ, path, base="b")
+
+
+SAM = ["image_encoder.x", "mask_decoder.iou_token.weight"]
+FILES = {
+    "sam": SAM,
+    "sam_decoder": ["iou_token.weight"],
+    "hq_sam_decoder": ["iou_token.weight", "hf_token.weight"],
+    "pa_sam_decoder": ["iou_token.weight", "prompt_adapter.x"],
+    "hq_sam_merged": [*SAM, "mask_decoder.hf_token.weight"],
+    "pa_sam_merged": [*SAM, "mask_decoder_ori.x", "mask_decoder.prompt_adapter.x"],
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_is_told_by_its_names(kind, suffix, tmp_path):
+    weights = {name: torch.zeros(1) for name in FILES[kind]}
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".pth":
+        write_state_dict(path, weights)
+    else:
+        write_weights(path, weights, metadata={})
+    assert recognise(path).kind == kind
+
+
+def test_an_adapter_is_told_by_its_words(tmp_path):
+    path = tmp_path / "x.safetensors"
+    words = {"decoder": "pa_sam", "base": "b"}
+    write_weights(path, {"prompt_adapter.x": torch.zeros(1)}, metadata=words)
+    found = recognise(path)
+    assert (found.kind, found.metadata) == ("adapter", words)
+
+
+def test_every_kind_has_a_title():
+    assert set(TITLES) == {*FILES, "adapter"}
+
+
+@pytest.mark.parametrize("size", ["vit_tiny", "vit_b", "vit_l", "vit_h"])
+def test_the_size_of_a_sam_is_told_by_its_shapes(size, tmp_path):
+    with torch.device("meta"):
+        code = build_base(size).sam.image_encoder.pos_embed
+    weights = {name: torch.zeros(1) for name in SAM}
+    weights["image_encoder.pos_embed"] = torch.zeros(code.shape)
+    write_weights(tmp_path / "x.safetensors", weights, metadata={})
+    assert recognise(tmp_path / "x.safetensors").size == size
+
+
+def test_a_decoder_has_no_size(tmp_path):
+    write_weights(tmp_path / "x.safetensors", {"iou_token.weight": torch.zeros(1)}, metadata={})
+    assert recognise(tmp_path / "x.safetensors").size is None
+
+
+def test_other_weights_are_refused(tmp_path):
+    write_weights(tmp_path / "x.safetensors", {"fc.weight": torch.zeros(1)}, metadata={})
+    with pytest.raises(CheckpointError, match=r"holds 1 tensors, e.g. fc.weight: no whole SAM"):
+        recognise(tmp_path / "x.safetensors")

@@ -7,16 +7,9 @@ import torch
 from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
-from pasam.models.adapter_weights import (
-    cut_decoder,
-    digest,
-    export_decoder,
-    export_merged,
-    import_decoder,
-    import_merged,
-)
+from pasam.models.adapter_weights import export_merged, import_decoder, import_merged
 from pasam.models.base_sam import BaseSam
-from pasam.models.build import build_base, build_decoder
+from pasam.models.build import build_base, build_decoder, digest
 from pasam.models.checkpoint import read_weights, write_state_dict
 
 HQ, PA = hq_sam(), pa_sam()
@@ -47,7 +40,7 @@ def state(module: torch.nn.Module) -> str:
 
 @BOTH
 def test_a_decoders_file_has_the_references_names(tmp_path, variant, keys):
-    export_decoder(build(variant)[1], tmp_path / "x.pth")
+    write_state_dict(tmp_path / "x.pth", build(variant)[1].state_dict())
     content = torch.load(tmp_path / "x.pth", weights_only=True)
     assert type(content) is dict
     assert content.keys() == names(keys)
@@ -58,13 +51,13 @@ def test_a_decoders_file_has_the_references_names(tmp_path, variant, keys):
 def test_a_decoder_comes_back_bit_for_bit(tmp_path, variant, keys):
     written, other = build(variant, 0)[1], build(variant, 1)[1]
     assert state(written) != state(other)
-    export_decoder(written, tmp_path / "x.pth")
+    write_state_dict(tmp_path / "x.pth", written.state_dict())
     import_decoder(other, tmp_path / "x.pth")
     assert state(written) == state(other)
 
 
 def test_another_methods_decoder_is_refused_and_changes_nothing(tmp_path):
-    export_decoder(build(HQ)[1], tmp_path / "hq.pth")
+    write_state_dict(tmp_path / "hq.pth", build(HQ)[1].state_dict())
     decoder = build(PA)[1]
     before = state(decoder)
     with pytest.raises(CheckpointError) as caught:
@@ -128,26 +121,6 @@ def test_a_merged_file_of_the_other_method_changes_neither_part(tmp_path):
     assert (state(base), state(decoder)) == before
 
 
-def test_the_cut_decoder_is_what_a_base_starts_its_decoders_from(tmp_path):
-    base, _ = build(PA)
-    write_state_dict(tmp_path / "sam.pth", base.sam.state_dict())
-    assert cut_decoder(tmp_path / "sam.pth", tmp_path / "new" / "decoder.pth") == "vit_tiny"
-    content = read_weights(tmp_path / "new" / "decoder.pth")
-    assert len(content) == 120
-    assert digest(content) == state(base.sam.mask_decoder)
-
-
-def test_nothing_is_cut_from_a_file_that_is_no_whole_sam(tmp_path):
-    base, _ = build(PA)
-    weights = base.sam.state_dict()
-    del weights["mask_decoder.iou_token.weight"]
-    write_state_dict(tmp_path / "sam.pth", weights)
-    words = r"missing mask_decoder\.iou_token\.weight; unknown none; .* nearest size is vit_tiny"
-    with pytest.raises(CheckpointError, match=words):
-        cut_decoder(tmp_path / "sam.pth", tmp_path / "decoder.pth")
-    assert not (tmp_path / "decoder.pth").exists()
-
-
 def test_a_decoders_file_must_be_named_as_the_references_do(tmp_path):
     with pytest.raises(CheckpointError, match=r"x\.safetensors ends in '\.safetensors'"):
-        export_decoder(build(PA)[1], tmp_path / "x.safetensors")
+        write_state_dict(tmp_path / "x.safetensors", build(PA)[1].state_dict())

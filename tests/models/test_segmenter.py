@@ -4,9 +4,8 @@ import pytest
 import torch
 from variants import hq_sam, pa_sam
 
-from pasam.models.adapter_weights import digest
 from pasam.models.base_sam import Encoded
-from pasam.models.build import build_base, build_decoder
+from pasam.models.build import build_base, build_decoder, digest
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 
 HQ, PA = hq_sam(), pa_sam()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.errors import ShapeError
-from pasam.models.point_sampler import PointSampler, gumbel_noise, gumbel_picks, top_picks
+from pasam.models.prompt_adapter import PointSampler, gumbel_noise, gumbel_picks, top_picks
 
 CPU = torch.device("cpu")
 

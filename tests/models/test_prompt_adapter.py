@@ -4,8 +4,17 @@ import pytest
 import torch
 
 from pasam.config.models import AdapterParams
-from pasam.models.point_sampler import PointSampler
-from pasam.models.prompt_adapter import MASK_ROW, AdapterOutput, Mining, PromptAdapter
+from pasam.models.prompt_adapter import (
+    MASK_ROW,
+    AdapterOutput,
+    ChannelNorm,
+    FinerMaps,
+    Mining,
+    PointSampler,
+    PromptAdapter,
+    to_grid,
+)
+from segment_anything.modeling.common import LayerNorm2d
 
 PROMPTS, TOKENS, DIM, CELLS, POINTS = 2, 7, 32, 36, 3
 
@@ -190,3 +199,74 @@ def test_finer_maps_have_twice_the_side_and_change_neither_tokens_nor_image(adap
     assert torch.equal(output.tokens[:, :TOKENS], whole.tokens)
     assert torch.equal(output.dense, whole.dense)
     assert output.positive.max() < CELLS
+
+
+FINER_MAPS_DIM, GRID = 16, 3
+
+
+@pytest.fixture
+def finer() -> FinerMaps:
+    torch.manual_seed(0)
+    return FinerMaps(FINER_MAPS_DIM)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cell", [0, 4, 7])
+def test_a_cell_of_the_grid_decides_its_own_four_pixels(finer, cell):
+    consistent, detail = (
+        torch.randn(1, GRID**2, FINER_MAPS_DIM),
+        torch.zeros(1, FINER_MAPS_DIM // 4, 2 * GRID, 2 * GRID),
+    )
+    other = consistent.clone()
+    other[0, cell] += torch.randn(FINER_MAPS_DIM)
+    changed = (finer(consistent, detail) != finer(other, detail)).any(dim=-1)
+    row, column = divmod(cell, GRID)
+    inside = torch.zeros(2 * GRID, 2 * GRID, dtype=torch.bool)
+    inside[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = True
+    assert torch.equal(changed[0].reshape(2 * GRID, 2 * GRID), inside)
+
+
+@torch.no_grad()
+def test_the_images_detail_reaches_single_pixels(finer):
+    consistent = torch.randn(1, GRID**2, FINER_MAPS_DIM)
+    detail = torch.zeros(1, FINER_MAPS_DIM // 4, 2 * GRID, 2 * GRID)
+    other = detail.clone()
+    other[0, :, 1, 2] = 1
+    changed = (finer(consistent, detail) != finer(consistent, other)).any(dim=-1)
+    assert changed[0].nonzero().flatten().tolist() == [1 * 2 * GRID + 2]
+
+
+@torch.no_grad()
+def test_tokens_become_as_narrow_as_the_features(finer):
+    features = finer(
+        torch.randn(2, GRID**2, FINER_MAPS_DIM),
+        torch.zeros(2, FINER_MAPS_DIM // 4, 2 * GRID, 2 * GRID),
+    )
+    assert features.shape == (2, 4 * GRID**2, FINER_MAPS_DIM // 4)
+    assert finer.shrink(torch.randn(2, FINER_MAPS_DIM)).shape == (2, FINER_MAPS_DIM // 4)
+
+
+def test_maps_are_averaged_to_the_grids_cells():
+    maps = torch.arange(16.0).reshape(1, 16)
+    assert to_grid(maps, 4).tolist() == [[2.5, 4.5, 10.5, 12.5]]
+    assert to_grid(maps, 16) is maps
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_computes_what_sams_layer_norm_computes(layout):
+    torch.manual_seed(0)
+    theirs, ours = LayerNorm2d(6), ChannelNorm(6)
+    with torch.no_grad():
+        theirs.weight.normal_()
+        theirs.bias.normal_()
+    ours.load_state_dict(theirs.state_dict())
+    x = (7 * torch.randn(3, 6, 5, 4) + 2).to(memory_format=layout)
+    wanted = torch.randn(3, 6, 5, 4)
+    results = []
+    for norm in (theirs, ours):
+        seen = x.clone().requires_grad_()
+        answer = norm(seen)
+        (answer * wanted).sum().backward()
+        results.append([answer, seen.grad, norm.weight.grad, norm.bias.grad])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
