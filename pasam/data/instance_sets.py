@@ -24,7 +24,7 @@ from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import (
     KINDS,
     SHAPES,
-    Detection,
+    SimulatedDetection,
     draw_group,
     simulate_detections,
     with_look,
@@ -137,7 +137,7 @@ def draw_picture(task: PictureTask) -> Drawn:
     )
 
 
-def _result(found: Detection, image: int, plan: Plan) -> Record:
+def _result(found: SimulatedDetection, image: int, plan: Plan) -> Record:
     category: Record = {"category_id": found.category + 1}
     if plan.phrases:
         category = {"phrase": plan.categories[found.category].replace("_", " ")}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.errors import ShapeError
+from pasam.masks.images import FOREGROUND
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ IMPORTANCE = 0.75
 """Share of the points that are the most uncertain candidates; the others are uniform."""
 
 
-class Draws(NamedTuple):
+class PointDraws(NamedTuple):
     """Uniform draws that the points are made of."""
 
     candidates: Tensor
@@ -83,7 +84,7 @@ class Draws(NamedTuple):
     """(N, P - kept, 2) in [0, 1); all are kept."""
 
 
-def draw(masks: int, *, generator: torch.Generator | None, device: torch.device) -> Draws:
+def draw(masks: int, *, generator: torch.Generator | None, device: torch.device) -> PointDraws:
     """Draw candidates, then fresh points.
 
     Args:
@@ -100,7 +101,7 @@ def draw(masks: int, *, generator: torch.Generator | None, device: torch.device)
         torch.rand(masks, count, 2, generator=generator, device=source).to(device)
         for count in (OVERSAMPLE * POINTS, fresh)
     ]
-    return Draws(*uniform)
+    return PointDraws(*uniform)
 
 
 def values_at(maps: Tensor, points: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def values_at(maps: Tensor, points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def uncertain_points(logits: Tensor, draws: Draws) -> Tensor:
+def uncertain_points(logits: Tensor, draws: PointDraws) -> Tensor:
     """Keep the candidates nearest to the decision boundary and add the fresh points.
 
     Args:
@@ -134,11 +135,7 @@ def uncertain_points(logits: Tensor, draws: Draws) -> Tensor:
     return torch.cat([chosen, draws.fresh], dim=1)
 
 
-FOREGROUND = 128
-"""Label value above which a pixel is foreground, as the metrics have it."""
-
-
-def quality_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
+def iou_head_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
     """Average the squared error of predicted IoUs.
 
     SAM trains its head so (Segment Anything, appendix A). The masks receive no gradient.
@@ -164,7 +161,7 @@ def quality_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
 
 BAND_FRACTION = 0.005
 """Half width of the band as a share of the image diagonal."""
-BAND_FOREGROUND = 128
+BAND_FOREGROUND = FOREGROUND
 """Label value from which a pixel is foreground here; boxes and metrics ask for more than 128."""
 
 
@@ -332,7 +329,7 @@ def hq_sam_loss(
     masks: Tensor,
     label: Tensor,
     generator: torch.Generator | None = None,
-    draws: Draws | None = None,
+    draws: PointDraws | None = None,
 ) -> dict[str, Tensor]:
     """Compute HQ-SAM's two terms at sampled points and their plain sum.
 

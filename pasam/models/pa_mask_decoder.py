@@ -114,7 +114,7 @@ def guiding_conv(dim: int) -> nn.Sequential:
 
 ADAPTER = ("guiding_conv.", "prompt_adapter.")
 MASK_HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")
-QUALITY_HEAD = ("iou_prediction_head.",)
+IOU_HEAD = ("iou_prediction_head.",)
 
 TRAINABLE = (*MASK_HEAD, *ADAPTER)
 """Prefixes of the parameters that the reference trains; the rest is SAM's and stays frozen."""

@@ -1,6 +1,6 @@
-"""Simple and large objects.
+"""Objects with smooth outlines (like COIFT) and with outlines that dissolve (like HRSOD).
 
-Smooth outlines (like COIFT), and outlines that dissolve into hair, fur, leaves (like HRSOD).
+Smooth: blobs, animals, leaves. Dissolving into hair, fur, leaves or feathers: large objects.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import numpy as np
 
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.strokes import Drawing, Points, ellipse, limb, points, polar, smooth
-
-# --- outlines: Simple objects with smooth but complex outlines: blobs, animals, leaves (like
-# COIFT).
 
 # Every function draws an object centred on the origin whose longer extent is about `span` units.
 
@@ -236,12 +233,10 @@ def person(draws: Draws, span: float) -> Drawing:
     return drawing
 
 
-SHAPES: tuple[Callable[[Draws, float], Drawing], ...] = (
+SMOOTH: tuple[Callable[[Draws, float], Drawing], ...] = (
     blob, animal, animal, bird, leaf, fish, vessel, star, person,
 )  # fmt: skip
 
-
-# --- rims: Large objects whose outline dissolves into hair, fur, leaves or feathers (like HRSOD).
 
 # Every function draws an object centred on the origin whose longer extent is about `span` units.
 
@@ -440,6 +435,6 @@ def thistle(draws: Draws, span: float) -> Drawing:
     return drawing
 
 
-RIMS_SHAPES: tuple[Callable[[Draws, float], Drawing], ...] = (
+FRAYED: tuple[Callable[[Draws, float], Drawing], ...] = (
     furry, portrait, portrait, bush, plumage, beast, thistle,
 )  # fmt: skip

@@ -1,4 +1,9 @@
-"""Draw one generated picture, or a group of objects, with exact masks from its seed."""
+"""Draw one synthetic image with exact masks from its seed: one family, or a group of objects.
+
+Targets, distractors and occluders are arranged in it; a whole set can have a look (another camera,
+light or film), and a simulated detector gives it boxes: loose ones, misses, duplicates, mistaken
+classes, false alarms, each with a score.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +17,16 @@ from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.synthetic import dichotomous, rims, thin
-from pasam.synthetic import rims as outlines
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.strokes import NOMINAL_SIDE, Drawing, Layer, rasterise
 from pasam.synthetic.surfaces import Picture, expose, ground, paint
-
-# --- composition: Arrange targets, distractors and occluders in one picture.
 
 Shape = Callable[[Draws, float], Drawing]
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "dis": dichotomous.SHAPES,
-    "coift": outlines.SHAPES,
-    "hrsod": rims.RIMS_SHAPES,
+    "coift": rims.SMOOTH,
+    "hrsod": rims.FRAYED,
     "thin": thin.SHAPES,
 }
 # Longer extent of a target as a share of the picture's shorter side, by the number of targets.
@@ -222,14 +224,12 @@ def _fit(whole: NDArray[np.uint8], seen: NDArray[np.uint8], *, least_area: float
     return bool(stats[1:, cv2.CC_STAT_AREA].max() >= _WHOLE * inside)
 
 
-# --- scene: Draw one generated picture with exact masks from its seed.
-
 FAMILIES = ("dis", "coift", "hrsod", "thin")
 """Kinds of objects: stand-ins of DIS5K, COIFT, HRSOD and ThinObject5K."""
 MIXED = "mixed"
 """Family under which every target is of a family of its own."""
 MOST_OBJECTS = 3
-_ATTEMPTS = 60
+_SCENE_ATTEMPTS = 60
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: in
     """
     _check(family, side, objects)
     code = (*FAMILIES, MIXED).index(family)
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(_SCENE_ATTEMPTS):
         entropy = (seed, code, side, int(held_out), objects, attempt)
         draws = Draws(*entropy, held_out=held_out)
         canvas = draw_canvas(draws, side=side)
@@ -275,8 +275,8 @@ def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: in
             picture, masks = composed
             return Scene(image=expose(picture, draws), masks=masks)
     raise DataError(
-        f"No fit scene of family {family!r} came out of seed {seed} in {_ATTEMPTS} attempts at "
-        f"side {side} with {objects} objects. Choose another seed."
+        f"No fit scene of family {family!r} came out of seed {seed} in {_SCENE_ATTEMPTS} attempts "
+        f"at side {side} with {objects} objects. Choose another seed."
     )
 
 
@@ -297,8 +297,6 @@ def _check(family: str, side: int, objects: int) -> None:
     if not 1 <= objects <= MOST_OBJECTS:
         raise DataError(f"A scene has {objects} objects; it must have 1 to {MOST_OBJECTS}.")
 
-
-# --- group: Draw one generated picture with several objects of named kinds, small ones among them.
 
 KINDS = {shape.__name__: family for family, shapes in SHAPES.items() for shape in shapes}
 """Kind of object ("wheel", "bird", ...) -> its family."""
@@ -357,9 +355,6 @@ def draw_group(
     )
 
 
-# --- looks: Looks of whole picture sets: what another camera, light or film makes of the same
-# things.
-
 LOOKS = ("plain", "grey", "night", "faded", "negative", "warm")
 _LUMINANCE = (77, 150, 29)  # of 256
 
@@ -392,9 +387,6 @@ def with_look(image: NDArray[np.uint8], look: str) -> NDArray[np.uint8]:
     raise DataError(f"Unknown look {look!r}. Choose one of {list(LOOKS)}.")
 
 
-# --- detector: A simulated detector: loose boxes, misses, doubles, mistaken classes, false
-# alarms, scores.
-
 Box = tuple[float, float, float, float]
 """x, y, width, height in pixels, as COCO writes it."""
 
@@ -407,7 +399,7 @@ _LEAST_SIDE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Detection:
+class SimulatedDetection:
     """A box, the number of its category among the known ones, and a score in [0, 1]."""
 
     box: Box
@@ -422,7 +414,7 @@ def simulate_detections(
     *,
     size: tuple[int, int],
     known: int,
-) -> list[Detection]:
+) -> list[SimulatedDetection]:
     """Say what a fair detector might have found in a picture.
 
     Args:
@@ -448,21 +440,21 @@ def simulate_detections(
     return found
 
 
-def _loose(draws: Draws, box: Box, category: int, size: tuple[int, int]) -> Detection:
+def _loose(draws: Draws, box: Box, category: int, size: tuple[int, int]) -> SimulatedDetection:
     x, y, wide, tall = box
     off = draws.free(*_LOOSENESS)
     left, right = x + wide * draws.free(-off, off), x + wide * (1 + draws.free(-off, off))
     top, bottom = y + tall * draws.free(-off, off), y + tall * (1 + draws.free(-off, off))
     score = 0.95 - 3.0 * off + draws.free(-0.15, 0.05)
-    return Detection(_inside((left, top, right, bottom), size), category, _rounded(score))
+    return SimulatedDetection(_inside((left, top, right, bottom), size), category, _rounded(score))
 
 
-def _alarm(draws: Draws, size: tuple[int, int], known: int) -> Detection:
+def _alarm(draws: Draws, size: tuple[int, int], known: int) -> SimulatedDetection:
     height, width = size
     wide, tall = width * draws.free(0.1, 0.5), height * draws.free(0.1, 0.5)
     left, top = draws.free(0, width - wide), draws.free(0, height - tall)
     box = _inside((left, top, left + wide, top + tall), size)
-    return Detection(box, draws.index(known), _rounded(draws.free(0.05, 0.55)))
+    return SimulatedDetection(box, draws.index(known), _rounded(draws.free(0.05, 0.55)))
 
 
 def _inside(corners: Box, size: tuple[int, int]) -> Box:

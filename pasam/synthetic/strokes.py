@@ -1,4 +1,7 @@
-"""Drawings as strokes and filled outlines, and their anti-aliased coverage."""
+"""Drawings as strokes and filled outlines, and their anti-aliased coverage.
+
+Coverage is drawn threefold and averaged down.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-# --- strokes: Drawings as lists of strokes and filled outlines, and the curves they are made of.
 
 # Lengths are in units: the nominal side of a picture is 256 units, whatever its pixels.
 
@@ -154,8 +155,6 @@ def limb(spine: Points, widths: Iterable[float]) -> Points:
     normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1) * halves[:, None]
     return np.concatenate([curve + normal, (curve - normal)[::-1]])
 
-
-# --- raster: Turn drawings into anti-aliased coverage: drawn threefold, averaged down.
 
 OVERSAMPLING = 3
 _SHIFT = 4

@@ -1,6 +1,9 @@
-"""Coloured and textured surfaces, how objects are painted with them.
+"""Surfaces of synthetic images: colours and textures, objects painted with them, and photometry.
 
-And what light and camera do to the finished image.
+Grey procedural textures (clouds, wood, bricks, stripes, grass, pebbles and more) and crops of the
+photographs inside the scikit-image package, never downloaded, become coloured grounds and
+materials. An object is put in with material, relief, outline and shadow; at last light and camera
+act on the finished image: uneven light, slight blur, sensor noise.
 """
 
 from __future__ import annotations
@@ -18,8 +21,6 @@ from numpy.typing import NDArray
 from pasam.errors import DataError
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.strokes import Layer
-
-# --- palettes: Colour tables that turn grey textures into coloured surfaces.
 
 Table = NDArray[np.uint8]
 """Colours (256, 3) of the grey levels."""
@@ -54,9 +55,6 @@ def _saturation(draws: Draws) -> float:
     """Return a saturation in [0.04, 0.84), mostly a modest one."""
     return 0.04 + 0.8 * float(draws.free(0.0, 1.0) ** 1.7)
 
-
-# --- photographs: Crops of the photographs that lie inside the scikit-image package, never
-# downloaded.
 
 # All are lossless PNG files, which every decoder reads alike.
 TRAINING_PHOTOGRAPHS = ("astronaut.png", "motorcycle_left.png", "ihc.png")
@@ -123,8 +121,6 @@ def photograph_crop(draws: Draws, *, height: int, width: int) -> NDArray[np.uint
     recoloured = [cv2.LUT(channels[order[i]], tables[i]) for i in range(3)]
     return cv2.merge(recoloured).astype(np.uint8, copy=False)
 
-
-# --- textures: Grey procedural textures: clouds, wood, bricks, stripes, grass, pebbles and more.
 
 Grey = NDArray[np.uint8]
 
@@ -274,8 +270,6 @@ def tile(kind: str, variant: int, *, held_out: bool) -> Grey:
     return made
 
 
-# --- surfaces: Coloured surfaces: the ground of a picture and the material of an object.
-
 Picture = NDArray[np.uint8]
 
 
@@ -309,22 +303,22 @@ def ground(draws: Draws, *, height: int, width: int) -> Picture:
 
     A wall, often a floor before it, and patches of other surfaces as clutter.
     """
-    picture = _surface(draws, height=height, width=width)
+    picture = _plain_surface(draws, height=height, width=width)
     if draws.chance(0.45):
         horizon = draws.free(0.4, 0.85) * height
         tilt = draws.free(-0.12, 0.12) * height
         corners = [(0, horizon - tilt), (width, horizon + tilt), (width, height), (0, height)]
-        _lay(picture, np.array(corners), _surface(draws, height=height, width=width))
+        _lay(picture, np.array(corners), _plain_surface(draws, height=height, width=width))
     for _ in range(draws.index(5)):
         _lay(
             picture,
             _patch(draws, height=height, width=width),
-            _surface(draws, height=height, width=width),
+            _plain_surface(draws, height=height, width=width),
         )
     return picture
 
 
-def _surface(draws: Draws, *, height: int, width: int) -> Picture:
+def _plain_surface(draws: Draws, *, height: int, width: int) -> Picture:
     """Return a photograph's crop or a texture, (height, width, 3)."""
     if draws.chance(0.3):
         return photograph_crop(draws, height=height, width=width)
@@ -364,8 +358,6 @@ def blend(picture: Picture, surface: Picture, coverage: NDArray[np.uint8]) -> No
     picture[:] = (mixed // 255).astype(np.uint8)
 
 
-# --- painting: Put objects into a picture: material, relief, outline, shadow.
-
 _STEP = 36
 """Difference in grey levels, in any channel, at which two colours are told apart."""
 _DISTINCT = 0.85
@@ -389,7 +381,7 @@ def paint(picture: Picture, layer: Layer, draws: Draws, *, unit: float) -> None:
     near = cv2.dilate(layer.coverage, np.ones((7, 7), np.uint8)) > 128
     best, most = ground, -1.0
     for _ in range(_ATTEMPTS):
-        surface = _painting_surface(layer, draws)
+        surface = _material(layer, draws)
         share = _distinct_share(surface, ground, near)
         if share > most:
             best, most = surface, share
@@ -417,7 +409,7 @@ def _pushed(surface: Picture, ground: Picture) -> Picture:
     return (surface // 3 + 170).astype(np.uint8)
 
 
-def _painting_surface(layer: Layer, draws: Draws) -> Picture:
+def _material(layer: Layer, draws: Draws) -> Picture:
     """Return the materials of all parts on the layer's window, (h, w, 3)."""
     height, width = layer.coverage.shape
     surface = material(draws, height=height, width=width).copy()
@@ -465,9 +457,6 @@ def _shade(picture: Picture, layer: Layer, draws: Draws, *, unit: float) -> None
     weight = (255 - soft // 255)[:, :, None]
     picture[rows] = (picture[rows] * weight // 255).astype(np.uint8)
 
-
-# --- photometry: What light and camera do to a finished picture: uneven light, slight blur,
-# sensor noise.
 
 _NOISE_SIDE = 701
 

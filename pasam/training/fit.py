@@ -27,9 +27,9 @@ from pasam.models.losses import (
     BandLoss,
     balanced_uncertainty_loss,
     hq_sam_loss,
+    iou_head_loss,
     mask_loss,
     pa_sam_loss,
-    quality_loss,
     uncertainty_loss,
 )
 from pasam.models.prompt_adapter import MiningMode
@@ -101,7 +101,7 @@ def _with_quality(objective: Objective) -> Objective:
         prediction: Prediction, labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
         terms = objective(prediction, labels, generator)
-        quality = quality_loss(prediction.iou, prediction.masks, labels)
+        quality = iou_head_loss(prediction.iou, prediction.masks, labels)
         return {**terms, "loss_quality": quality, "loss": terms["loss"] + quality}
 
     return with_quality

@@ -7,13 +7,13 @@ import torch
 
 from pasam.models.losses import (
     POINTS,
-    Draws,
+    PointDraws,
     balanced_cross_entropy,
     bce_loss,
     dice_loss,
     draw,
+    iou_head_loss,
     promptable_loss,
-    quality_loss,
     selected_bce_loss,
     soft_dice_loss,
     uncertain_points,
@@ -89,7 +89,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def draws() -> Draws:
+def draws() -> PointDraws:
     return draw(2, generator=torch.Generator().manual_seed(0), device=CPU)
 
 
@@ -150,21 +150,21 @@ def square(side: int, height: int) -> torch.Tensor:
 def test_the_loss_vanishes_at_the_masks_own_iou(found, expected):
     masks = (square(16, found)[:, None] > 0).float() * 20 - 10
     label = square(16, 8)
-    assert quality_loss(torch.tensor([[expected]]), masks, label).item() == pytest.approx(0)
-    off = quality_loss(torch.tensor([[expected + 0.3]]), masks, label)
+    assert iou_head_loss(torch.tensor([[expected]]), masks, label).item() == pytest.approx(0)
+    off = iou_head_loss(torch.tensor([[expected + 0.3]]), masks, label)
     assert off.item() == pytest.approx(0.09)
 
 
 def test_only_the_prediction_of_quality_learns():
     masks = torch.randn(2, 1, 8, 8, requires_grad=True)
     iou = torch.rand(2, 1, requires_grad=True)
-    quality_loss(iou, masks, torch.cat([square(16, 4), square(16, 9)])).backward()
+    iou_head_loss(iou, masks, torch.cat([square(16, 4), square(16, 9)])).backward()
     assert iou.grad.abs().sum() > 0
     assert masks.grad is None
 
 
 def test_nothing_predicted_of_nothing_counts_as_no_overlap():
-    loss = quality_loss(torch.tensor([[0.0]]), torch.full((1, 1, 4, 4), -1.0), square(8, 0))
+    loss = iou_head_loss(torch.tensor([[0.0]]), torch.full((1, 1, 4, 4), -1.0), square(8, 0))
     assert loss.item() == 0
 
 
@@ -251,3 +251,22 @@ def test_the_quality_head_does_not_pull_at_the_masks():
     terms = promptable_loss(logits, quality, TARGET, ambiguous=True)
     (gradient,) = torch.autograd.grad(terms["loss_quality"], logits, allow_unused=True)
     assert gradient is None
+
+
+def test_the_single_mask_is_no_candidate_even_where_it_is_best():
+    near = RIGHT / SURE
+    logits = masks(near, UNDECIDED, UNDECIDED, UNDECIDED)
+    terms = promptable_loss(logits, torch.zeros(1, 4), TARGET, ambiguous=True)
+    assert terms["loss_candidates"].item() == pytest.approx(2 * log(2) + 2 * 0.5)
+    terms["loss_candidates"].backward()
+    learns = logits.grad[0].abs().sum(dim=(1, 2)) > 0
+    assert not learns[0]
+    assert learns[1:].any()
+
+
+def test_a_soft_edge_counts_as_the_object_from_above_128_on():
+    label = torch.zeros(1, 4, 4)
+    label[0, 0] = torch.tensor([100.0, 128.0, 129.0, 255.0])
+    right = torch.full((1, 1, 4, 4), -1.0)
+    right[0, 0, 0, 2:] = 1.0
+    assert iou_head_loss(torch.tensor([[1.0]]), right, label).item() == 0

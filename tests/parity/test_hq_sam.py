@@ -14,7 +14,7 @@ from scene import scene as scene_of
 from torch import Tensor
 
 from pasam.models.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
-from pasam.models.losses import Draws, hq_sam_loss
+from pasam.models.losses import PointDraws, hq_sam_loss
 from segment_anything.modeling import TwoWayTransformer
 
 EARLY_DIM = 768
@@ -64,7 +64,7 @@ def trained(seed: int) -> Step:
         decode(seed, scene.prompts[kind].of(i)) for i, kind in enumerate(("box", "points"))
     ]
     masks = torch.cat([prediction.masks for prediction in predictions])
-    draws = Draws(
+    draws = PointDraws(
         torch.from_numpy(inputs.uniform(seed, "u0", (2, 37632, 2))),
         torch.from_numpy(inputs.uniform(seed, "u1", (2, 3136, 2))),
     )

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError
-from pasam.synthetic.scene import FAMILIES, draw_scene
+from pasam.synthetic import scene as composition
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.scene import (
+    FAMILIES,
+    LOOKS,
+    SHAPES,
+    Canvas,
+    compose,
+    draw_scene,
+    usual_targets,
+    with_look,
+)
+from pasam.synthetic.strokes import THINNEST_HAIR, rasterise
 
 PINNED = {
     ("dis", 11, 128, False, 1): "aafaf990ec077c80",
@@ -119,3 +131,97 @@ def test_arguments_out_of_range_are_refused_with_their_value(wrong, message):
     arguments = {"family": "dis", "seed": 0, "side": 128, "held_out": False, "objects": 1}
     with pytest.raises(DataError, match=message):
         draw_scene(**{**arguments, **wrong})
+
+
+ALL_SHAPES = sorted(
+    {(family, shape) for family, shapes in SHAPES.items() for shape in shapes},
+    key=lambda pair: (pair[0], pair[1].__name__),
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"), ALL_SHAPES, ids=[f"{f}-{s.__name__}" for f, s in ALL_SHAPES]
+)
+@pytest.mark.parametrize("held_out", [False, True])
+def test_every_shape_is_one_piece_near_its_nominal_extent(family, shape, held_out):
+    pieces = []
+    for seed in range(4):
+        drawing = shape(Draws(seed, held_out=held_out), 180.0)
+        left, top, right, bottom = drawing.bounds()
+        assert 90 < max(right - left, bottom - top) < 400
+        assert all(m.width is None or m.width >= THINNEST_HAIR for m in drawing.marks)
+        centred = drawing.mapped(np.eye(2), np.array([-left, -top]))
+        layer = rasterise(
+            centred, side=256, height=int(bottom - top) + 2, width=int(right - left) + 2
+        )
+        solid = (layer.coverage > 128).astype(np.uint8)
+        stats = cv2.connectedComponentsWithStats(solid, connectivity=8)[2]
+        pieces.append(stats[1:, cv2.CC_STAT_AREA].max() / solid.sum())
+    assert sorted(pieces)[1] > 0.9
+
+
+def test_no_pixel_belongs_to_two_targets():
+    canvas, checked = Canvas(side=128, height=128, width=128), 0
+    for seed in range(12):
+        draws = Draws(seed, held_out=False)
+        composed = compose(canvas, draws, targets=usual_targets(("coift", "thin", "dis")))
+        if composed is not None:
+            claims = sum((mask > 128).astype(int) for mask in composed[1])
+            assert claims.max() == 1
+            checked += 1
+    assert checked >= 3
+
+
+def test_pictures_of_simple_objects_hold_fewer_other_things(monkeypatch):
+    counts = {}
+    for family in ("coift", "hrsod"):
+        drawn = []
+        monkeypatch.setattr(
+            composition, "paint", lambda *_args, drawn=drawn, **_kw: drawn.append(1)
+        )
+        composed = 0
+        for seed in range(60):
+            draws = Draws(seed, held_out=False)
+            canvas = Canvas(side=64, height=64, width=64)
+            composed += compose(canvas, draws, targets=usual_targets((family,))) is not None
+        counts[family] = len(drawn) / composed - 1
+    assert counts["coift"] < 0.7 * counts["hrsod"]
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_look_keeps_size_and_type_and_leaves_the_original_alone(look):
+    before = IMAGE.copy()
+    found = with_look(IMAGE, look)
+    assert found.shape == IMAGE.shape
+    assert found.dtype == np.uint8
+    assert np.array_equal(IMAGE, before)
+
+
+def test_all_looks_differ():
+    assert len({with_look(IMAGE, look).tobytes() for look in LOOKS}) == len(LOOKS)
+
+
+def test_looks_do_what_their_names_say():
+    assert np.array_equal(with_look(IMAGE, "plain"), IMAGE)
+    grey = with_look(IMAGE, "grey")
+    assert (grey == grey[:, :, :1]).all()
+    assert with_look(IMAGE, "night").mean() < 0.5 * IMAGE.mean()
+    assert with_look(IMAGE, "faded").std() < 0.6 * IMAGE.std()
+    assert np.array_equal(with_look(with_look(IMAGE, "negative"), "negative"), IMAGE)
+    red, _, blue = with_look(np.full((1, 1, 3), 200, np.uint8), "warm")[0, 0]
+    assert red > blue
+
+
+def test_white_and_black_stay_in_range():
+    for value in (0, 255):
+        flat = np.full((2, 2, 3), value, np.uint8)
+        assert with_look(flat, "faded").max() <= 255
+        assert with_look(flat, "grey")[0, 0, 0] in range(256)
+
+
+def test_an_unknown_look_is_named():
+    with pytest.raises(DataError, match="Unknown look 'sepia'"):
+        with_look(IMAGE, "sepia")
