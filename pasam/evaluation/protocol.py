@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pasam.errors import DataError, ParamsError, ShapeError
+from pasam.errors import DataError, ShapeError
 from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, score_mask
 from pasam.masks.images import read_mask
 from pasam.masks.prompts import tight_box
@@ -37,18 +37,6 @@ from pasam.training.samples import box_prompts
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 """RGB in 0..255, (B, 3, S, S)."""
-
-
-def device_of(accelerator: str) -> torch.device:
-    """Turn `evaluate.accelerator` into a device; `auto` takes a GPU where there is one.
-
-    Raises:
-        ParamsError: A GPU is asked for and there is none.
-    """
-    has_gpu = torch.cuda.is_available()
-    if accelerator == "gpu" and not has_gpu:
-        raise ParamsError("evaluate.accelerator is 'gpu', but torch sees none. Take cpu or auto.")
-    return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
 
 
 def encode(base: BaseSam, images: Pixels) -> Encoded:

@@ -117,7 +117,7 @@ def score_mask(
     intersection, union = overlap(truth, predicted)
     return {
         "iou": mask_iou(truth, predicted),
-        "boundary_iou": boundary_iou(truth, predicted, share=boundary_share),
+        "boundary_iou": boundary_iou(truth, predicted, fraction=boundary_share),
         "intersection": intersection,
         "union": union,
         "boundary_covers": bool((band == truth).all()),

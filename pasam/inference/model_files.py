@@ -25,6 +25,7 @@ from pasam.models.adapter_weights import (
     reload_parity,
     write_adapter,
 )
+from pasam.models.base_sam import choose_device
 from pasam.models.build import build_base, build_decoder, freeze_decoder, load_base
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Segmenter
@@ -221,30 +222,10 @@ def open_model(
         ParamsError: There is no such device.
         CheckpointError: Weights are missing or do not fit.
     """
-    place = chosen_device(device)
+    place = choose_device(device)
     digest = file_digest(files.base)
     segmenter = _segmenter(files, digest).to(place)
     return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize)
-
-
-def chosen_device(name: str) -> torch.device:
-    """Turn a device's name into the device; `auto` takes a GPU if there is one.
-
-    Raises:
-        ParamsError: There is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ParamsError(
-            f"the device is {name!r}, which cannot be used here ({reason}); expected cpu, cuda, "
-            "cuda:1, ... or auto."
-        ) from None
-    return device
 
 
 def _segmenter(files: ModelFiles, digest: str) -> Segmenter:

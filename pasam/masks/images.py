@@ -1,29 +1,115 @@
-"""Images and masks on disk: reading them strictly, writing them atomically.
+"""Images and masks: the one place that decodes them, strictly, and the one that writes them.
 
 A mask file may hold 0/1 values, 0/255 values, a soft (anti-aliased) 0..255 edge, or one bit per
 pixel. Anything else, such as an index mask that numbers several objects, is refused with the
 values that were found: guessing would train on the wrong object without a word.
 """
 
+# Shapes: H and W of the file's image.
+
 from __future__ import annotations
 
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pasam.errors import DataError, UnfitError
 from pasam.files import write_whole
 
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What a file of a folder must end with, in either case, to be taken for an image."""
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Pillow's names of the formats behind them: what is decoded of an untrusted file."""
+
 FOREGROUND = 128
-"""A mask pixel belongs to the object when its value is above this."""
+"""A mask pixel belongs to the object when its value is ABOVE this: boxes, points, metrics.
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+The one exception is the uncertainty map's target (`pasam.models.losses`), which counts the level
+itself as foreground, as the reference does.
+"""
+
+# What Pillow's decoders and its reading of EXIF are known to raise on damaged bytes.
+_UNREADABLE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError,
+    ValueError, NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+_BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
-def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
+def foreground(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say which pixels of a mask in 0..255 belong to the object; the shape stays."""
+    inside: NDArray[np.bool_] = mask > FOREGROUND
+    return inside
+
+
+@contextmanager
+def open_image(
+    source: Path | bytes,
+    what: str = "image",
+    *,
+    formats: tuple[str, ...] | None = None,
+    most_pixels: int | None = None,
+) -> Iterator[Image.Image]:
+    """Open an image without decoding it; whatever Pillow raises inside becomes one of our errors.
+
+    Only what Pillow does belongs inside: reading the header, `load`, `convert`.
+
+    Args:
+        source: The file, or its content.
+        what: `image` or `mask`, for the message and the fault's kind.
+        formats: Pillow's names of the formats that may be decoded; None: all that it knows.
+        most_pixels: H x W that is still taken, looked up in the header before any pixel is
+            decoded; None: as much as Pillow dares.
+
+    Raises:
+        UnfitError: `missing_file`, `undecodable_image` or `undecodable_mask`, or `too_large` where
+            it has more pixels than `most_pixels`.
+    """
+    name = f"({len(source)} bytes)" if isinstance(source, bytes) else str(source)
+    try:
+        with warnings.catch_warnings():
+            if most_pixels is not None:
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=formats) as image:
+                if most_pixels is not None:
+                    _check_size(image.size, most_pixels, f"{what} {name}")
+                yield image
+    except FileNotFoundError:
+        raise UnfitError(
+            f"{what} {name} does not exist. Restore the file or remove its entry.",
+            kind="missing_file",
+        ) from None
+    except (*_UNREADABLE, *_BOMBS) as error:
+        if most_pixels is not None and isinstance(error, _BOMBS):
+            raise _too_large(f"{what} {name}", "far more", most_pixels) from None
+        unknown = isinstance(error, UnidentifiedImageError)  # its text shows a memory address
+        raise UnfitError(
+            f"{what} {name} cannot be decoded ({type(error).__name__ if unknown else error}). "
+            "Expected an intact PNG, JPEG, WebP, BMP or TIFF: export it again, or remove it and "
+            "its entry.",
+            kind=f"undecodable_{what}",
+        ) from None
+
+
+def read_image(
+    source: Path | bytes,
+    *,
+    upright: bool = False,
+    formats: tuple[str, ...] | None = None,
+    most_pixels: int | None = None,
+) -> NDArray[np.uint8]:
     """Read an image as RGB.
 
     Grey images are repeated to three channels, an alpha channel is dropped, 16-bit values keep
@@ -31,28 +117,20 @@ def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     the stored pixels and carries no such tag, so turning the image alone would tear the two apart.
 
     Args:
-        path: A file in any format that Pillow decodes.
+        source: A file in any format that Pillow decodes, or its content.
         upright: Turn the image as viewers show it; for images without a mask.
+        formats: As in `open_image`.
+        most_pixels: As in `open_image`.
 
     Returns:
         The image, (H, W, 3), 0..255.
 
     Raises:
-        UnfitError: The file is missing, or is not an intact image.
+        UnfitError: The file is missing, is not an intact image, or is too large.
     """
-    return rgb_pixels(_open(path, "image"), upright=upright)
-
-
-def rgb_pixels(picture: Image.Image, *, upright: bool = False) -> NDArray[np.uint8]:
-    """Turn a decoded picture of any mode into RGB, (H, W, 3) in 0..255, as `read_image` does."""
-    if upright:
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"):
-        grey = (np.asarray(picture) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    return np.array(picture.convert("RGB"), dtype=np.uint8)
+    with open_image(source, formats=formats, most_pixels=most_pixels) as image:
+        image.load()
+        return rgb_pixels(image, upright=upright)
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -67,11 +145,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     Raises:
         UnfitError: The file is missing or unreadable, holds an index mask or no foreground.
     """
-    picture = _open(path, "mask")
-    indexed = picture.mode == "P" and not _palette_is_grey(picture)
-    if picture.mode == "1" or (picture.mode == "P" and not indexed):
-        picture = picture.convert("L")
-    values: NDArray[np.generic] = np.array(picture)
+    with open_image(path, "mask") as image:
+        indexed = image.mode == "P" and not _palette_is_grey(image)
+        grey = image.mode == "1" or (image.mode == "P" and not indexed)
+        values: NDArray[np.generic] = np.array(image.convert("L") if grey else image)
     values = values[:, :, 0] if values.ndim == 3 else values
     top = values.max()
     if top <= 0:
@@ -89,6 +166,13 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
+def encode_png(array: NDArray[np.uint8]) -> bytes:
+    """Compress an RGB image (H, W, 3) or a mask (H, W) as PNG; equal arrays give equal bytes."""
+    pixels = array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    return encoded.tobytes()
+
+
 def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     """Write an image or a mask as PNG, whole or not at all; equal arrays give equal bytes.
 
@@ -104,31 +188,37 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
             f"{path} cannot be written from an array of {array.dtype} {array.shape}; expected "
             "uint8 of shape (H, W) or (H, W, 3)."
         )
-    pixels = array if array.ndim == 2 else cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    write_whole(path, encoded.tobytes())
+    write_whole(path, encode_png(array))
 
 
-def _open(path: Path, what: str) -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except FileNotFoundError:
-        raise UnfitError(
-            f"{what} {path} does not exist. Restore the file or remove its entry.",
-            kind="missing_file",
-        ) from None
-    except _UNREADABLE as error:
-        raise UnfitError(
-            f"{what} {path} cannot be decoded ({error}). Expected an intact PNG, JPEG, WebP, BMP "
-            "or TIFF: export it again, or remove it and its entry.",
-            kind=f"undecodable_{what}",
-        ) from None
+def rgb_pixels(image: Image.Image, *, upright: bool = False) -> NDArray[np.uint8]:
+    """Turn a decoded image of any mode into RGB, (H, W, 3) in 0..255, as `read_image` does."""
+    if upright:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
-def _palette_is_grey(picture: Image.Image) -> bool:
-    colours = np.array(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+def _check_size(size: tuple[int, int], most: int, which: str) -> None:
+    width, height = size
+    if width * height > most:
+        raise _too_large(which, f"{width} x {height}", most)
+
+
+def _too_large(which: str, found: str, most: int) -> UnfitError:
+    return UnfitError(
+        f"{which} is too large: {found} pixels, where at most {most / 1e6:g} million are taken. "
+        "Make it smaller.",
+        kind="too_large",
+    )
+
+
+def _palette_is_grey(image: Image.Image) -> bool:
+    colours = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     return bool((colours == colours[:, :1]).all())
 
 

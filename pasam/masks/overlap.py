@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from pasam.errors import DataError, ParamsError, ShapeError
 
-# --- iou: Intersection over union of two masks.
-#
-# Shapes: masks of H x W pixels, boolean or with one nonzero value (1 or 255).
+# Shapes: masks of H x W pixels, boolean or with one nonzero value (1 or 255). Boundary IoU is that
+# of Cheng et al. 2021, "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation".
 
 Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
@@ -85,32 +84,26 @@ def mask_iou(gt: Mask, pred: Mask) -> float:
     return intersection / union if union else 1.0
 
 
-# --- boundary_iou: Boundary IoU: the intersection over union of two masks' boundary bands.
-#
-# Shapes: masks of H x W pixels, boolean or with one nonzero value. Cheng et al. 2021, "Boundary
-# IoU: Improving Object-Centric Image Segmentation Evaluation".
-
-
-def band_width(height: int, width: int, share: float = 0.02) -> int:
+def band_width(height: int, width: int, fraction: float = 0.02) -> int:
     """Return how many pixels wide the band is.
 
     Args:
         height: Height of the mask in pixels.
         width: Width of the mask in pixels.
-        share: Width of the band as a share of the image diagonal.
+        fraction: Width of the band as a fraction of the image diagonal.
 
     Returns:
         The width in pixels, at least 1; halves are rounded to even.
 
     Raises:
-        ParamsError: The share is not positive.
+        ParamsError: The fraction is not positive.
     """
-    if not share > 0:
+    if not fraction > 0:
         raise ParamsError(
-            f"evaluate.boundary_share is {share}, but a band needs a positive share of the "
+            f"evaluate.boundary_share is {fraction}, but a band needs a positive fraction of the "
             "image diagonal, e.g. 0.02."
         )
-    return max(1, round(share * math.sqrt(height**2 + width**2)))
+    return max(1, round(fraction * math.sqrt(height**2 + width**2)))
 
 
 def boundary(mask: Mask, width: int) -> npt.NDArray[np.bool_]:
@@ -146,13 +139,13 @@ def boundary(mask: Mask, width: int) -> npt.NDArray[np.bool_]:
     return band
 
 
-def boundary_iou(gt: Mask, pred: Mask, share: float = 0.02) -> float:
+def boundary_iou(gt: Mask, pred: Mask, fraction: float = 0.02) -> float:
     """Compute the IoU of the two boundary bands.
 
     Args:
         gt: Ground truth, (H, W).
         pred: Prediction, (H, W).
-        share: Width of the band as a share of the image diagonal.
+        fraction: Width of the band as a fraction of the image diagonal.
 
     Returns:
         The boundary IoU in [0, 1]; 1 when both are empty, where the reference gives nan.
@@ -160,8 +153,8 @@ def boundary_iou(gt: Mask, pred: Mask, share: float = 0.02) -> float:
     Raises:
         ShapeError: The masks differ in size or are not (H, W).
         DataError: One of the masks is not binary.
-        ParamsError: The share is not positive.
+        ParamsError: The fraction is not positive.
     """
     height, across = binary(gt, "gt").shape
-    width = band_width(height, across, share)
+    width = band_width(height, across, fraction)
     return mask_iou(boundary(gt, width), boundary(pred, width))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import DataError
-from pasam.masks.images import FOREGROUND
+from pasam.masks.images import FOREGROUND, foreground
 
 Mix = Literal["effective", "intended", "thirds"]
 
@@ -36,7 +36,7 @@ _KINDS_WITHOUT_POINTS: dict[Mix, tuple[str, ...]] = {
     "thirds": ("box", "mask"),
 }
 
-_JITTER_DEVIATION, _JITTER_LIMIT = 0.1, 0.2  # shares of the box's width and height
+_JITTER_DEVIATION, _JITTER_LIMIT = 0.1, 0.2  # fractions of the box's width and height
 _BLUR = 8  # a pixel is near an edge when shrinking the mask this many times changes it
 _BLUR_TOLERANCE = 0.01
 
@@ -83,8 +83,8 @@ def tight_box(label: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         DataError: The label has no foreground.
     """
-    foreground = label > FOREGROUND
-    rows, columns = np.flatnonzero(foreground.any(axis=1)), np.flatnonzero(foreground.any(axis=0))
+    inside = foreground(label)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
         raise DataError(
             f"A label of {label.shape} has no pixel above {FOREGROUND}, so no prompt can be drawn "
@@ -113,7 +113,7 @@ def sample_prompt(
         DataError: The label has no foreground.
     """
     box = tight_box(label)
-    enough = int((label > FOREGROUND).sum()) >= POINTS
+    enough = int(foreground(label).sum()) >= POINTS
     kinds = KINDS[mix] if enough else _KINDS_WITHOUT_POINTS[mix]
     kind = kinds[int(rng.integers(len(kinds)))]
     parts = kind.split("+")
@@ -155,7 +155,7 @@ def foreground_points(
     Raises:
         DataError: The label has fewer foreground pixels than that.
     """
-    candidates = np.flatnonzero(label > FOREGROUND)
+    candidates = np.flatnonzero(foreground(label))
     if len(candidates) < count:
         raise DataError(
             f"A label has {len(candidates)} foreground pixels, {count} distinct points were asked "

@@ -1,4 +1,10 @@
-"""Masks as COCO's compressed run lengths."""
+"""Masks as COCO's run lengths: the one codec, and the only caller of pycocotools' mask functions.
+
+Run lengths that come from outside are checked before pycocotools sees them: it trusts its input,
+and draws whatever lies in memory where a code covers more pixels than its size says.
+"""
+
+# Shapes: H and W of the mask.
 
 from __future__ import annotations
 
@@ -9,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
+from pasam.errors import DataError
+
 Rle = dict[str, Any]
 """`size` (height, width) and `counts` as text or bytes."""
 
 
 def encode(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> Rle:
-    """Turn a mask (H, W) into run lengths with text counts, fit for JSON and parquet."""
-    code = pycocotools_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    size = [int(length) for length in code["size"]]
-    return {"size": size, "counts": code["counts"].decode("ascii")}
+    """Turn a mask (H, W), zero outside the object, into run lengths fit for JSON and parquet."""
+    return _as_text(pycocotools_mask.encode(np.asfortranarray(mask != 0, dtype=np.uint8)))
 
 
 def decode(code: Rle) -> NDArray[np.bool_]:
-    """Turn run lengths into a mask (H, W)."""
+    """Turn run lengths that are known to be sound into a mask (H, W)."""
     with warnings.catch_warnings():
         # pycocotools 2.0.11 asks NumPy 2 for an array in the old way.
         warnings.filterwarnings("ignore", message="__array__ implementation", category=Warning)
@@ -30,15 +36,67 @@ def decode(code: Rle) -> NDArray[np.bool_]:
 
 
 def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
-    """Bring COCO's polygons, plain or compressed run lengths to compressed run lengths."""
-    if isinstance(segmentation, list):
-        polygons = pycocotools_mask.frPyObjects(segmentation, height, width)
-        merged: Rle = pycocotools_mask.merge(polygons)
-        return merged
-    if isinstance(segmentation["counts"], list):
-        plain: Rle = pycocotools_mask.frPyObjects(segmentation, height, width)
-        return plain
-    return dict(segmentation)
+    """Bring COCO's polygons, plain or compressed run lengths to compressed run lengths.
+
+    Args:
+        segmentation: As it stands in an annotation or result file.
+        height: Height H of the image that it belongs to.
+        width: Width W of that image.
+
+    Returns:
+        Run lengths that cover exactly H x W pixels, with text counts.
+
+    Raises:
+        DataError: It cannot be drawn, is damaged, or belongs to an image of another size; the
+            message lacks the annotation that it speaks of at its front, and a full stop.
+    """
+    try:
+        if isinstance(segmentation, list):
+            code = pycocotools_mask.merge(pycocotools_mask.frPyObjects(segmentation, height, width))
+        elif isinstance(segmentation["counts"], list):
+            code = pycocotools_mask.frPyObjects(segmentation, height, width)
+        else:
+            code = {"size": segmentation["size"], "counts": segmentation["counts"]}
+        code = _as_text(code)
+        covered = sum(runs(code["counts"]))
+    except Exception as error:  # noqa: BLE001 - pycocotools raises whatever its input makes of it
+        raise DataError(f"has a segmentation that cannot be drawn ({error})") from None
+    if code["size"] != [height, width]:
+        raise DataError(
+            f"is drawn on {code['size'][0]} x {code['size'][1]} pixels (height x width), but its "
+            f"image is said to have {height} x {width}"
+        )
+    if covered != height * width:
+        raise DataError(
+            f"has a run-length code of {covered} pixels, expected {height * width}: it is damaged"
+        )
+    return code
+
+
+def runs(counts: str | bytes) -> list[int]:
+    """Read the lengths of the runs, of background and object by turns, down the columns.
+
+    A run is written in groups of five bits, the sixth saying that more follow; from the fourth run
+    on it is the difference to the last but one.
+
+    Raises:
+        ValueError: The code is damaged.
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in counts.encode("ascii") if isinstance(counts, str) else counts:
+        digit = character - 48
+        value |= (digit & 0x1F) << shift
+        shift += 5
+        if digit & 0x20:
+            continue
+        if digit & 0x10:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift or min(lengths, default=-1) < 0:
+        raise ValueError("its run-length code is damaged")
+    return lengths
 
 
 def area(code: Rle) -> int:
@@ -58,7 +116,13 @@ def overlaps(found: list[Rle], objects: list[Rle], crowd: list[int]) -> NDArray[
     Args:
         found: Detected masks.
         objects: Annotated masks.
-        crowd: 1 where an object is a crowd; its overlap is the share of the detection inside it.
+        crowd: 1 where an object is a crowd; its overlap is the part of the detection inside it.
     """
     ious = pycocotools_mask.iou(found, objects, crowd)
     return np.asarray(ious, dtype=np.float64).reshape(len(found), len(objects))
+
+
+def _as_text(code: Rle) -> Rle:
+    counts = code["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else str(counts)
+    return {"size": [int(length) for length in code["size"]], "counts": text}

@@ -2,8 +2,8 @@
 
 Every resize is bilinear, with half-pixel centres and no antialias filter, as in the reference, done
 in float32. Images are truncated to uint8 afterwards, as the reference does. Masks stay uint8:
-their grey edges are rounded, but never across 128, the level every later rule compares with, so
-that `> 128` and `>= 128` hold for exactly the pixels for which they hold in float.
+their grey edges are rounded, but never across `FOREGROUND`, the level every later rule compares
+with, so that above it, or at it and above, are exactly the pixels that are so in float.
 """
 
 # Shapes: H, W of the source; S the side of a view; K masks of one image.
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import ShapeError
+from pasam.masks.images import FOREGROUND
 
 IMAGE_PADDING = 128
 """Grey value right of and below an image that the jitter made smaller than the view."""
 
 _SLACK = 1e-3  # float32 error of an interpolated constant; without it 200 may truncate to 199
-_LEVEL = 128.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,5 +107,5 @@ def _resize(
     if truncate:
         return (resized + _SLACK).astype(np.uint8)
     rounded = np.rint(resized)
-    rounded += (rounded == _LEVEL) * np.sign(resized - _LEVEL)
+    rounded += (rounded == FOREGROUND) * np.sign(resized - FOREGROUND)
     return rounded.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""SAM as the frozen base: images to embeddings, prompts to embeddings, for any embedding grid."""
+"""SAM as the frozen base: images and prompts to embeddings, for any grid; and its device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
-from pasam.errors import ShapeError
+from pasam.errors import ParamsError, ShapeError
 from segment_anything.modeling import Sam
 
 # Shapes: B images, N prompts, S pixels a side, g grid cells a side, C embedding channels,
@@ -16,6 +16,30 @@ from segment_anything.modeling import Sam
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+def choose_device(name: str, *, key: str = "the device") -> torch.device:
+    """Turn a device's name into the device: the one choice for stages, predictor and registry.
+
+    Args:
+        name: `cpu`, `gpu` or `cuda`, `cuda:1`, ..., or `auto`: a GPU where there is one.
+        key: What was set to it, for the message: a key of `params.yaml`, an option.
+
+    Raises:
+        ParamsError: There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device("cuda" if name == "gpu" else name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ParamsError(
+            f"{key} is {name!r}, which cannot be used here ({reason}); expected cpu, gpu, cuda, "
+            "cuda:1, ... or auto."
+        ) from None
+    return device
 
 
 @dataclass(frozen=True, slots=True)

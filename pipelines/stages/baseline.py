@@ -7,12 +7,12 @@ from pasam.data.manifest import read_manifest
 from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
 from pasam.evaluation.protocol import (
     benchmark_rows,
-    device_of,
     evaluate_oracle,
     evaluate_segmenter,
     write_predictions,
 )
 from pasam.evaluation.scores import UNTRAINED, write_scores
+from pasam.models.base_sam import choose_device
 from pasam.models.build import load_base
 from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import open_store
@@ -37,7 +37,7 @@ def baseline(
         opened = open_store(store)
         opened.check_base(checkpoint)
         segmenter = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
-        segmenter.to(device_of(evaluate.accelerator))
+        segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
         encoder_ms = encoder_milliseconds(frozen, opened.images)
         evaluated = evaluate_segmenter(
             segmenter, opened, rows, model=model, seed=UNTRAINED,

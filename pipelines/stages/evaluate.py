@@ -9,13 +9,13 @@ from pasam.evaluation.diagnostics import InnerMaps, Witness, diagnose, write_dia
 from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
 from pasam.evaluation.protocol import (
     benchmark_rows,
-    device_of,
     evaluate_segmenter,
     with_maps,
     write_predictions,
 )
 from pasam.evaluation.scores import write_scores
 from pasam.models.adapter_weights import load_adapter
+from pasam.models.base_sam import choose_device
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import open_store
@@ -33,7 +33,7 @@ def evaluate(
     opened.check_base(checkpoint)
     segmenter = build_trainable(load_base(base.size, checkpoint), variant)
     load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
-    segmenter.to(device_of(evaluate.accelerator))
+    segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
     encoder_ms = encoder_milliseconds(segmenter.base, opened.images)
     rows = benchmark_rows(read_manifest(manifest), benchmark)
     with Witness(segmenter) as witness, InnerMaps(segmenter) as inner:

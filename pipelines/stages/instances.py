@@ -12,7 +12,7 @@ from pasam.evaluation.instances import (
     write_precisions,
 )
 from pasam.evaluation.model_set import load_lineup
-from pasam.evaluation.protocol import device_of
+from pasam.models.base_sam import choose_device
 from pipelines.stage_runner import run
 
 
@@ -24,7 +24,7 @@ def instances(
     sets = instance_sets(instances)  # wrong detections are refused before a model is loaded
     lineup = load_lineup(
         base, models, evaluate.models, adapters=adapters, seed=seed,
-        device=device_of(evaluate.accelerator),
+        device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
     )  # fmt: skip
     share = evaluate.boundary_share
     found = [

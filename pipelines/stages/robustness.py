@@ -8,8 +8,9 @@ from pasam.config.sections import BaseParams, EvaluateParams, ModelsParams, Robu
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.conditions import evaluate_robustness, evenly
 from pasam.evaluation.model_set import load_lineup
-from pasam.evaluation.protocol import benchmark_rows, device_of
+from pasam.evaluation.protocol import benchmark_rows
 from pasam.evaluation.scores import write_scores
+from pasam.models.base_sam import choose_device
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
 
@@ -27,7 +28,7 @@ def robustness(
     )
     lineup = load_lineup(
         base, models, evaluate.models, adapters=adapters, seed=seed,
-        device=device_of(evaluate.accelerator),
+        device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
     )  # fmt: skip
     found = evaluate_robustness(
         lineup, opened, rows, robustness, batch_size=evaluate.batch_size,

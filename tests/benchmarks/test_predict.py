@@ -5,11 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pasam.errors import ParamsError
 from pasam.evaluation.protocol import (
     at_original_size,
     batches,
-    device_of,
     encode,
     encoded_rows,
     point_prompts,
@@ -85,12 +83,3 @@ def test_logits_are_resized_straight_to_the_original_size_and_cut_at_zero(size):
 def test_batches_cover_every_place_once():
     assert [range(10)[part] for part in batches(10, 4)] == [range(4), range(4, 8), range(8, 10)]
     assert list(batches(0, 4)) == []
-
-
-def test_a_gpu_that_is_not_there_is_refused_and_auto_does_without(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_of("auto").type == device_of("cpu").type == "cpu"
-    with pytest.raises(ParamsError, match="evaluate.accelerator is 'gpu', but torch sees none"):
-        device_of("gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert (device_of("auto").type, device_of("cpu").type) == ("cuda", "cpu")

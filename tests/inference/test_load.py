@@ -10,8 +10,8 @@ import torch
 from inference_models import picture
 
 from pasam.config.params_file import load_variant
-from pasam.errors import CheckpointError, ParamsError
-from pasam.inference.model_files import chosen_device, find_model, load_predictor, open_model
+from pasam.errors import CheckpointError
+from pasam.inference.model_files import find_model, load_predictor, open_model
 from pasam.models.adapter_weights import export_merged, write_adapter
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest, write_state_dict
@@ -70,12 +70,3 @@ def test_a_missing_base_is_named(project, tmp_path):
 
 def test_the_way_to_resize_reaches_the_model(project):
     assert open_model(find_model("sam"), resize="squash").resize == "squash"
-
-
-def test_an_unknown_device_is_refused_in_one_line():
-    for name in ("tpu", "cuda:99"):
-        with pytest.raises(ParamsError, match=f"the device is '{name}'") as caught:
-            chosen_device(name)
-        assert "\n" not in str(caught.value)
-    assert chosen_device("cpu").type == "cpu"
-    assert chosen_device("auto").type in ("cpu", "cuda")

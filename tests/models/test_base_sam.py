@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pasam.errors import ShapeError
-from pasam.models.base_sam import BaseSam
+from pasam.errors import ParamsError, ShapeError
+from pasam.models.base_sam import BaseSam, choose_device
 from pasam.models.build import build_base
 from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 
@@ -114,3 +114,26 @@ def test_point_codes_are_background_then_foreground(base):
 
 def test_the_position_code_covers_the_grid(base):
     assert base.image_pe().shape == (1, base.dim, base.grid, base.grid)
+
+
+def test_a_device_that_is_not_here_is_refused_in_one_line_with_what_named_it(monkeypatch):
+    for name in ("tpu", "cuda:99"):
+        with pytest.raises(ParamsError, match=f"the device is '{name}'") as caught:
+            choose_device(name)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "empty", _no_gpu)
+    assert choose_device("auto").type == choose_device("cpu").type == "cpu"
+    with pytest.raises(ParamsError, match=r"evaluate.accelerator is 'gpu'.*no GPU"):
+        choose_device("gpu", key="evaluate.accelerator")
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (choose_device("auto").type, choose_device("cpu").type) == ("cuda", "cpu")
+
+
+def _no_gpu(*size: int, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        raise RuntimeError("no GPU\nand a trace")
+    return torch.zeros(*size)

@@ -43,7 +43,7 @@ def test_the_scores_are_those_of_the_stored_masks(world):
         pack = world.path("data/predictions/pa_sam-dis_like.npz")
         mask = read_prediction(pack, row["image_id"]).mask
         assert row["iou"] == mask_iou(truth, mask)
-        assert row["boundary_iou"] == boundary_iou(truth, mask, share=0.02)
+        assert row["boundary_iou"] == boundary_iou(truth, mask, fraction=0.02)
 
 
 def test_only_pa_sam_has_a_map_and_points(world):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pasam.errors import DataError
 from pasam.masks.run_lengths import (
     area,
     bounding_box,
@@ -15,6 +16,7 @@ from pasam.masks.run_lengths import (
     encode,
     from_segmentation,
     overlaps,
+    runs,
 )
 
 MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -56,3 +58,32 @@ def test_overlaps_are_ious_and_of_a_crowd_the_share_inside_it():
     assert overlaps([one], [one, half], [0, 0]).tolist() == [[1.0, pytest.approx(8 / 24)]]
     assert overlaps([one], [half], [1]).tolist() == [[0.5]]
     assert overlaps([one], [], []).shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [6, 8], "counts": [3]}, "run-length code of 3 pixels, expected 48"),
+        ({"size": [6, 8], "counts": "P0"}, "run-length code of .* pixels, expected 48"),
+        ({"size": [6, 8], "counts": "\x01x"}, "cannot be drawn"),
+        (encode(np.ones((8, 6), np.bool_)), r"8 x 6 pixels \(height x width\).* have 6 x 8"),
+        ([[1, 1]], "cannot be drawn"),
+        ([["a"] * 6], "cannot be drawn"),
+        (None, "cannot be drawn"),
+        ({"size": [6, 8]}, "cannot be drawn"),
+    ],
+)
+def test_a_code_that_is_damaged_or_of_another_size_never_reaches_the_decoder(segmentation, message):
+    with pytest.raises(DataError, match=message):
+        from_segmentation(segmentation, 6, 8)
+
+
+@given(mask=MASKS)
+def test_runs_cover_the_whole_mask_and_alternate(mask):
+    lengths = runs(encode(mask)["counts"])
+    assert sum(lengths) == mask.size
+    assert sum(lengths[1::2]) == mask.sum()
+
+
+def test_a_mask_of_255_is_encoded_as_one_of_booleans_is():
+    assert encode(square(3, 5).astype(np.uint8) * 255) == encode(square(3, 5))
