@@ -26,7 +26,7 @@ from pasam.evaluation.protocol import (
     point_prompts,
     predict,
 )
-from pasam.evaluation.scores import BOX, CLEAN, score_mask
+from pasam.evaluation.scores import BOX, CLEAN, condition_name, score_mask
 from pasam.masks.images import FOREGROUND, read_image, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash
@@ -56,7 +56,7 @@ class Corruption:
     @property
     def name(self) -> str:
         """As in the column `corruption` of the scores."""
-        return f"{self.kind}_{self.strength}"
+        return condition_name(self.kind, self.strength)
 
 
 def corruptions(amounts: dict[Kind, Sequence[float]]) -> list[Corruption]:
@@ -280,14 +280,14 @@ def _weak_prompts(
             loose_box(box, scale, side=side, name=name, seed=params.seed)
             for name, box in zip(ids, objects.boxes, strict=True)
         ]
-        yield f"box_jitter_{scale:g}", box_prompts(boxes)
+        yield condition_name("box_jitter", scale), box_prompts(boxes)
     most = max(params.points, default=0)
     for count in params.points:
         points = [
             first_points(label, count, most=most, name=name, seed=params.seed)
             for name, label in zip(ids, objects.labels, strict=True)
         ]
-        yield f"points_{count}", point_prompts(points)
+        yield condition_name("points", count), point_prompts(points)
 
 
 def _worse(

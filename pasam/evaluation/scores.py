@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,26 @@ BOX = "box"
 """The tight box of the ground truth; other prompts are named `box_jitter_0.2`, `points_3`, ..."""
 CLEAN = "none"
 """Corruption of an image that is shown as it is; others are named `blur_1`, `noise_3`, ..."""
+
+_CONDITION = re.compile(r"(?P<family>[a-z][a-z_]*?)_(?P<amount>\d+(?:\.\d+)?)")
+
+
+def condition_name(family: str, amount: float) -> str:
+    """Name a prompt or a corruption of some amount, as `read_condition` reads it."""
+    return f"{family}_{amount:g}"
+
+
+def read_condition(prompt: str, corruption: str) -> tuple[str, float] | None:
+    """Say which family of conditions a score row belongs to, and with what amount.
+
+    Returns:
+        Such as ("box_jitter", 0.2) or ("blur", 1.0); None for the tight box on the clean image, a
+        row with both a weak prompt and a corruption, or a name that is not one of ours.
+    """
+    if corruption != CLEAN and prompt != BOX:
+        return None
+    found = _CONDITION.fullmatch(prompt if corruption == CLEAN else corruption)
+    return (found["family"], float(found["amount"])) if found else None
 
 
 def score_mask(

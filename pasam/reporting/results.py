@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +20,7 @@ from pasam.config.sections import (
     ReportParams,
     TrainParams,
 )
-from pasam.evaluation.scores import mean_width
+from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import by_stratum, interval
 from pasam.reporting.figures import Choice, Example, PredictedMask, build_example
 from pasam.reporting.style import ordered_models, percent
@@ -39,8 +38,6 @@ from pasam.reporting.summary import (
 # --- conditions: Curves over prompts and corruptions: what the score rows' names mean, and the
 # means on them.
 
-PLAIN_PROMPT, PLAIN_IMAGE = "box", "none"
-
 JITTER, POINTS = "box_jitter", "points"
 CURVES = {
     JITTER: ("Boxes that are off", "jitter of the box, share of its sides"),
@@ -52,30 +49,11 @@ CURVES = {
 """Family of conditions -> heading of its curve and name of its axis, in report order."""
 OTHER_AXIS = "strength"
 
-_NAME = re.compile(r"(?P<family>[a-z][a-z_]*?)_(?P<amount>\d+(?:\.\d+)?)")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One kind of prompt on one kind of image, as a place on a curve."""
-
-    family: str
-    amount: float
-
-
-def condition(prompt: str, corruption: str) -> Condition | None:
-    """Place a row's prompt and corruption on a curve; None for Table 1's own or an unknown name."""
-    name = prompt if corruption == PLAIN_IMAGE else corruption
-    if corruption != PLAIN_IMAGE and prompt != PLAIN_PROMPT:
-        return None
-    found = _NAME.fullmatch(name)
-    return Condition(found["family"], float(found["amount"])) if found else None
-
 
 def families(conditions: pd.DataFrame) -> list[str]:
     """List the curves that there are rows for, in report order."""
     pairs = conditions[["prompt", "corruption"]].drop_duplicates().itertuples(index=False)
-    found = {c.family for c in (condition(str(p), str(k)) for p, k in pairs) if c is not None}
+    found = {c[0] for c in (read_condition(str(p), str(k)) for p, k in pairs) if c is not None}
     return [name for name in CURVES if name in found] + sorted(found - set(CURVES))
 
 
@@ -88,11 +66,11 @@ def rows_by_amount(conditions: pd.DataFrame, family: str) -> dict[float, pd.Data
     found: dict[float, pd.DataFrame] = {}
     plain = conditions[:0]
     for (prompt, corruption), rows in conditions.groupby(["prompt", "corruption"]):
-        place = condition(str(prompt), str(corruption))
-        if (prompt, corruption) == (PLAIN_PROMPT, PLAIN_IMAGE):
+        place = read_condition(str(prompt), str(corruption))
+        if (prompt, corruption) == (BOX, CLEAN):
             plain = rows
-        elif place is not None and place.family == family:
-            found[place.amount] = rows
+        elif place is not None and place[0] == family:
+            found[place[1]] = rows
     if found and family != POINTS:
         first = next(iter(found.values()))
         shared = plain["image_id"].isin(first["image_id"]) & plain["model"].isin(first["model"])

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from pasam.errors import DataError, ShapeError
-from pasam.evaluation.scores import SCHEMA, clean_box_rows, read_scores, score_mask, write_scores
+from pasam.evaluation.scores import (
+    SCHEMA,
+    clean_box_rows,
+    condition_name,
+    read_condition,
+    read_scores,
+    score_mask,
+    write_scores,
+)
 
 ROW = {
     "model": "sam",
@@ -146,3 +154,23 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 def test_no_file_at_all_is_refused():
     with pytest.raises(DataError, match="No score file"):
         read_scores()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "corruption", "condition"),
+    [
+        ("box", "none", None),
+        ("box_jitter_0.2", "none", ("box_jitter", 0.2)),
+        ("points_10", "none", ("points", 10.0)),
+        ("box", "jpeg_3", ("jpeg", 3.0)),
+        ("points_3", "jpeg_3", None),
+        ("something else", "none", None),
+    ],
+)
+def test_a_row_says_its_condition_and_its_amount(prompt, corruption, condition):
+    assert read_condition(prompt, corruption) == condition
+
+
+@pytest.mark.parametrize("amount", [0.05, 0.2, 1, 30])
+def test_the_name_of_a_condition_is_read_as_it_was_written(amount):
+    assert read_condition(condition_name("box_jitter", amount), "none") == ("box_jitter", amount)

@@ -3,14 +3,7 @@
 import pandas as pd
 import pytest
 
-from pasam.reporting.results import (
-    Condition,
-    condition,
-    curve,
-    difference_at,
-    families,
-    rows_by_amount,
-)
+from pasam.reporting.results import curve, difference_at, families, rows_by_amount
 
 
 @pytest.fixture
@@ -25,21 +18,6 @@ def conditions(make_scores):
             make_scores(corruption="blur_2", **few),
         ]
     )
-
-
-@pytest.mark.parametrize(
-    ("prompt", "corruption", "place"),
-    [
-        ("box", "none", None),
-        ("box_jitter_0.2", "none", Condition("box_jitter", 0.2)),
-        ("points_10", "none", Condition("points", 10.0)),
-        ("box", "jpeg_3", Condition("jpeg", 3.0)),
-        ("points_3", "jpeg_3", None),
-        ("something else", "none", None),
-    ],
-)
-def test_a_name_says_its_place_on_a_curve(prompt, corruption, place):
-    assert condition(prompt, corruption) == place
 
 
 def test_curves_come_in_report_order(conditions):
