@@ -1,36 +1,279 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that appear whole or not at all, their digests, and typed tables.
+
+Nothing else in pasam renames a draft over a file, hashes bytes or writes parquet
+(`tests/test_owners.py`). A draft is a hidden `.part` beside its target: on the same disk, so that
+the rename is atomic, and matched by no pattern that looks for images or results.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import tempfile
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from pasam.errors import DataError, PasamError
+
+if TYPE_CHECKING:  # pyarrow takes a quarter of a second, which a command without tables need not
+    import pandas as pd
+    import pyarrow as pa
+
+REPEAT = "Run `dvc repro` to make it again."
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write beside the target and rename, so that no reader meets half a file.
+@contextmanager
+def draft_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Hand out a draft's path; what is written there takes the target's place at the end.
+
+    If anything is raised the target stays as it was and no draft is left.
 
     Args:
         path: Target; its folder is made when missing.
-        content: Bytes, or text to be written as UTF-8.
+        durable: Whether the bytes are on the disk, not only in its cache, when this returns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Unique, so that two processes never write one draft; short, for names have 255 bytes at most.
+    draft = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield draft
+        put_in_place(draft, path, durable=durable)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def put_in_place(draft: Path, path: Path, *, durable: bool = False) -> None:
+    """Rename a complete file, or folder, to its target on the same disk; a file is replaced."""
+    if durable:
+        _sync(draft)
+    draft.replace(path)
+    if durable:
+        _sync(path.parent)  # the new name itself
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all; the arguments are those of `draft_file`."""
+    with draft_file(path, durable=durable) as draft:
+        draft.write_bytes(content)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write text as UTF-8, its line ends as they are, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def write_json(path: Path, content: Any, *, indent: int | None = 1, allow_nan: bool = True) -> None:
+    """Write JSON with sorted keys and a final newline, whole or not at all."""
+    write_text(path, json.dumps(content, indent=indent, sort_keys=True, allow_nan=allow_nan) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one line of JSON per row, keys sorted, whole or not at all."""
+    write_text(path, "".join(json.dumps(dict(row), sort_keys=True) + "\n" for row in rows))
+
+
+def read_json(path: Path, *, advice: str = REPEAT, error: type[PasamError] = DataError) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        advice: What to do about a missing or damaged one.
+        error: What is raised.
+
+    Raises:
+        PasamError: The file is missing or no JSON; of the type `error`.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise error(f"{path} does not exist. {advice}") from None
+    except (OSError, ValueError, RecursionError) as fault:
+        raise error(f"{path} is not readable JSON: {fault}. {advice}") from None
+
+
+@contextmanager
+def draft_folder(target: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Hand out an empty draft that takes the target's place at the end; an older one is replaced.
+
+    The older folder stays until the new one is complete; what a kill left half exchanged is put
+    right the next time. One process at a time: the names are fixed, to be found again.
+
+    Args:
+        target: The folder; its parent is made when missing.
+        durable: Whether all is on the disk when this returns.
+    """
+    draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if old.exists() and not target.exists():  # killed between the two renames below
+        old.replace(target)
+    for left in (old, draft):
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        if durable:
+            os.sync()  # thousands of files: one call for all; none may be empty under its new name
+        if target.exists():
+            target.replace(old)
+        put_in_place(draft, target, durable=durable)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes with sha256, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_md5(path: Path) -> str:
+    """Hash a file's bytes with md5, as DVC does, as 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def sha256_of(content: bytes | str | Iterable[bytes]) -> str:
+    """Hash bytes, text as UTF-8, or parts that need not be in memory together, with sha256."""
+    if isinstance(content, bytes | str):
+        content = [content.encode() if isinstance(content, str) else content]
+    total = hashlib.sha256()
+    for part in content:
+        total.update(part)
+    return total.hexdigest()
+
+
+def md5_of(text: str) -> str:
+    """Hash text as UTF-8 with md5; for names of things, never for safety."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def write_table(
+    path: Path,
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    *,
+    order: Sequence[str] = (),
+) -> None:
+    """Write a typed parquet table whole or not at all; equal tables give equal bytes.
+
+    Args:
+        path: Target; its folder is made when missing.
+        rows: A frame, whose NaN are written as null, or rows, whose NaN stay NaN.
+        schema: Its columns, exactly, with their types.
+        order: Columns to sort by; together they name a row, which may be there only once.
+
+    Raises:
+        DataError: A column is missing, unknown or of another type, or a row is there twice.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    by_column = _columns(path, rows, schema.names)
+    arrays = []
+    for field in schema:
+        values = by_column[field.name]
+        try:
+            if pa.types.is_integer(field.type) and any(
+                isinstance(value, float) for value in values
+            ):
+                raise pa.ArrowTypeError("a fraction is among its values")  # arrow would cut it off
+            arrays.append(pa.array(values, type=field.type))
+        except (pa.ArrowException, OverflowError) as fault:
+            raise DataError(
+                f"The rows for {path} do not fit column '{field.name}', expected {field.type}: "
+                f"{fault}."
+            ) from None
+    table = pa.Table.from_arrays(arrays, schema=schema.remove_metadata())
+    if order:
+        table = table.sort_by([(name, "ascending") for name in order])
+        keys = list(zip(*(table[name].to_pylist() for name in order), strict=True))
+        for key, following in zip(keys, keys[1:], strict=False):
+            if key == following:
+                raise DataError(f"The rows for {path} hold {key} twice ({', '.join(order)}).")
+    with draft_file(path) as draft:
+        try:
+            pq.write_table(table, draft, compression="zstd")
+        except pa.ArrowException as fault:  # null where the schema allows none
+            raise DataError(f"The rows for {path} do not fit their columns: {fault}.") from None
+
+
+def read_table(
+    path: Path, schema: pa.Schema, *, what: str = "this table", advice: str = REPEAT
+) -> pd.DataFrame:
+    """Read a typed parquet table.
+
+    Args:
+        path: The file.
+        schema: Its columns, in any order, with their types.
+        what: What the file should be: "a manifest".
+        advice: What to do about a file that is not.
+
+    Raises:
+        DataError: The file is missing, no parquet, or has other columns or types.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:  # no folder of parts, no columns from the path's name
+            table = file.read()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. {advice}") from None
+    except (pa.ArrowException, OSError) as fault:
+        raise DataError(f"{path} is not a readable parquet file: {fault}. {advice}") from None
+    found = {field.name: field.type for field in table.schema}
+    wrong = [
+        f"{field.name} is {found.get(field.name, 'missing')}, expected {field.type}"
+        for field in schema
+        if found.get(field.name) != field.type
+    ]
+    wrong += [f"{name} is unknown" for name in found if name not in schema.names]
+    if wrong:
+        raise DataError(f"{path} is not {what}: {'; '.join(wrong)}. {advice}")
+    frame: pd.DataFrame = table.select(schema.names).to_pandas()
+    return frame
+
+
+def _columns(
+    path: Path, rows: pd.DataFrame | Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Take a table's columns apart, once they are exactly those expected."""
+    import pandas as pd
+
+    by_column: dict[str, Any] = {}
+    given: Sequence[Mapping[str, Any]]
+    if isinstance(rows, pd.DataFrame):
+        by_column = {str(name): rows[name] for name in rows.columns}
+        given = [by_column]
+    else:
+        given = rows
+    for found in given:
+        if set(found) != set(names):
+            missing = [name for name in names if name not in found]
+            unknown = [name for name in found if name not in names]
+            raise DataError(
+                f"The rows for {path} lack {missing} and have unknown {unknown}, expected exactly "
+                f"{list(names)}."
+            )
+    return by_column or {name: [row[name] for row in given] for name in names}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write a table as parquet without the writer's notes; equal tables give equal bytes."""
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(None), buffer, compression="zstd")
-    write_whole(path, buffer.getvalue().to_pybytes())
+    """Write a table as parquet; to be replaced by `write_table` in `pasam.data`."""
+    import pyarrow.parquet as pq
+
+    with draft_file(path) as draft:
+        pq.write_table(table.replace_schema_metadata(None), draft, compression="zstd")

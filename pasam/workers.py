@@ -1,4 +1,4 @@
-"""Work spread over processes, its results in order, under a progress bar."""
+"""Work done in several processes, its results in order, and progress bars for terminals."""
 
 from __future__ import annotations
 
@@ -13,44 +13,56 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
-from rich.progress import Task as ProgressTask
 from rich.text import Text
 
-# --- progress: A progress bar with rate and time left on terminals, silence elsewhere.
-
-T = TypeVar("T")
-
-
-class _Rate(ProgressColumn):
-    """Items per second."""
-
-    def render(self, task: ProgressTask) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def bar(console: Console | None = None) -> Progress:
-    """Make a bar that writes to standard error and shows itself on terminals only."""
-    console = console or Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
+def parallel_map(
+    work: Callable[[Item], Result], items: Sequence[Item], *, workers: int, label: str
+) -> Iterator[Result]:
+    """Do `work` on every item; the number of processes changes nothing but the time.
+
+    The processes end with this one, however that ends, and as soon as something is raised here.
+
+    Args:
+        work: A function that other processes can import.
+        items: Its arguments.
+        workers: Processes; with one, all happens in this one.
+        label: What the progress bar says.
+
+    Yields:
+        The results, in the order of the items.
+    """
+    if workers < 2 or len(items) < 2:
+        yield from progress_bar(map(work, items), total=len(items), label=label)
+        return
+    context = multiprocessing.get_context("spawn")  # forking is unsafe beside other threads
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(
+        min(workers, len(items)), mp_context=context, initializer=_begin
+    ) as pool:
+        chunk = max(1, min(16, len(items) // (4 * workers)))
+        results = pool.map(work, items, chunksize=chunk)
+        try:
+            yield from progress_bar(results, total=len(items), label=label)
+        except BaseException:  # an interruption too; leaving the pool would wait for the work
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
 
 
-def track(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
+def progress_bar(items: Iterable[Item], *, total: int, label: str) -> Iterator[Item]:
     """Pass items through and show how many have passed.
 
     Args:
@@ -58,50 +70,38 @@ def track(items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         total: How many there are.
         label: What they are.
     """
-    with bar() as progress:
+    with count_progress() as progress:
         task = progress.add_task(label, total=total, note="")
         for item in items:
             yield item
             progress.advance(task)
 
 
-# --- parallel: Work spread over processes, its results in order, under a progress bar.
+def count_progress(console: Console | None = None) -> Progress:
+    """Make bars that count things, each with a `note`; silence outside terminals."""
+    columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    return _on_terminals(console, *columns, TextColumn("{task.fields[note]}"))
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+
+def byte_progress(console: Console | None = None) -> Progress:
+    """Make bars that count bytes, one for each transfer; silence outside terminals."""
+    return _on_terminals(
+        console, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    )
 
 
-def spread(
-    work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, label: str
-) -> Iterator[Result]:
-    """Do `work` on every task; the number of processes changes nothing but the time.
+class _Rate(ProgressColumn):
+    """Items per second."""
 
-    The processes end with this one, however that ends, and as soon as something is raised here.
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
 
-    Args:
-        work: A function that other processes can import.
-        tasks: Its arguments.
-        workers: Processes; with one, all happens in this one.
-        label: What the progress bar says.
 
-    Yields:
-        The results, in the order of the tasks.
-    """
-    if workers < 2 or len(tasks) < 2:
-        yield from track(map(work, tasks), total=len(tasks), label=label)
-        return
-    context = multiprocessing.get_context("spawn")  # forking is unsafe beside other threads
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=_begin
-    ) as pool:
-        chunk = max(1, min(16, len(tasks) // (4 * workers)))
-        try:
-            yield from track(pool.map(work, tasks, chunksize=chunk), total=len(tasks), label=label)
-        except BaseException:  # an interruption too; leaving the pool would wait for the work
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
+def _on_terminals(console: Console | None, *columns: ProgressColumn) -> Progress:
+    console = console or Console(stderr=True)  # standard output is for results
+    label = TextColumn("{task.description}")
+    return Progress(label, *columns, console=console, disable=not console.is_terminal)
 
 
 def _begin() -> None:

@@ -24,7 +24,7 @@ from pasam.cli.model_option import (
 )
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError
-from pasam.workers import track
+from pasam.workers import progress_bar
 
 if TYPE_CHECKING:
     from pasam.evaluation.any_set import ImageWithMasks, SetScores
@@ -85,7 +85,7 @@ def evaluate(
             resize=resize,
         )
         for title, pairs in sets.items():
-            shown = track(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
+            shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
             scores = score_set(predictor, shown, boundary_share=boundary_share)
             found.append((predictor.name, title, scores))
     if as_json:

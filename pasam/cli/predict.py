@@ -23,7 +23,7 @@ from pasam.cli.model_option import (
 )
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError, PromptError
-from pasam.workers import track
+from pasam.workers import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -395,7 +395,7 @@ def _predict_all(
     from pasam.masks.images import read_image
 
     wants_map = "uncertainty" in outputs.formats
-    for path, name in track(pictures, total=len(pictures), label="pictures"):
+    for path, name in progress_bar(pictures, total=len(pictures), label="pictures"):
         pixels = read_image(path, upright=asking.upright)
         picture = ReadPicture(path, pixels, predictor.embed(pixels))
         masks = asking.masks(predictor, picture, uncertainty=wants_map)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pasam.config.sections import (
     ValidateParams,
 )
 from pasam.errors import ParamsError
+from pasam.files import write_text
 
 FOLDER = Path("params")
 
@@ -125,19 +125,9 @@ def use_size(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH) -
     new = source.read_text(encoding="utf-8")
     old = target.read_text(encoding="utf-8") if target.exists() else ""
     if new != old:
-        _replace(target, new)
+        write_text(target, new)
     return list(
         difflib.unified_diff(
             old.splitlines(), new.splitlines(), str(target), str(source), lineterm=""
         )
     )
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write beside the target and rename, so that no reader meets half a file."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -13,15 +13,6 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import Progress as TransferBarProgress
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ProtocolError, SSLError
 from urllib3.util import Retry
@@ -329,21 +320,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-# --- transfer_bar: A progress bar in bytes for several transfers at once; silence outside
-# terminals.
-
-
-def transfer_bar(console: Console | None = None) -> TransferBarProgress:
-    """Make a bar that writes to standard error and shows itself on terminals only."""
-    console = console or Console(stderr=True)
-    return TransferBarProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

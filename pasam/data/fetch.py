@@ -25,9 +25,9 @@ from pasam.data.catalogue import (
     read_lock,
     write_lock,
 )
-from pasam.data.download import download, file_sha256, is_on_the_web, transfer_bar
+from pasam.data.download import download, file_sha256, is_on_the_web
 from pasam.errors import DataError, TransientError
-from pasam.workers import bar
+from pasam.workers import byte_progress, count_progress
 
 if TYPE_CHECKING:
     from pasam.data.folder import Pair
@@ -137,7 +137,7 @@ class _Store:
         """Download what is not there; return the sha256 of all, by name."""
         self._check_room(archives)
         stop = threading.Event()
-        with transfer_bar() as shown:
+        with byte_progress() as shown:
 
             def bring_one(archive: Archive) -> tuple[str, str]:
                 task = shown.add_task(archive.name, total=archive.expected_size)
@@ -155,7 +155,7 @@ class _Store:
         self, entries: Sequence[Entry], root: Path, digests: Mapping[str, str], workers: int
     ) -> None:
         """Extract what entries need; an archive that fails and that nothing vouches for goes."""
-        with bar() as shown:
+        with count_progress() as shown:
             task = shown.add_task("extract", total=len(entries), note="")
 
             def install_one(entry: Entry) -> None:

@@ -20,7 +20,7 @@ from pasam.data.preparation import check_image, image_task
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.masks.images import read_image
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 # --- inspection: Look at one image and its masks before anything is written: what they hold,
 # what is wrong.
@@ -180,7 +180,7 @@ def survey(
     """
     grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
     tasks = [tuple(same) for _, same in grouped]
-    looked = list(spread(_look, tasks, workers=workers, label="checking images"))
+    looked = list(parallel_map(_look, tasks, workers=workers, label="checking images"))
     rows = [
         {**row, "kind": kind}
         for item in looked

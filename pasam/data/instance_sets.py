@@ -29,7 +29,7 @@ from pasam.synthetic.scene import (
     simulate_detections,
     with_look,
 )
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 COCO_LIKE = "coco_like"
 SEGINW_LIKE = "seginw_like"
@@ -103,7 +103,7 @@ def draw_instance_sets(
     """
     plans = list(_plans(params, folder))
     tasks = [task for plan in plans for task in _tasks(plan, seed=seed, side=side)]
-    drawn = iter(list(spread(draw_picture, tasks, workers=workers, label="drawing groups")))
+    drawn = iter(list(parallel_map(draw_picture, tasks, workers=workers, label="drawing groups")))
     for plan in plans:
         _write_set(plan, [next(drawn) for _ in range(plan.count)])
 

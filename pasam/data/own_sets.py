@@ -27,7 +27,7 @@ from pasam.data.pairing import GROUP_COLUMN, EncodedMask, Source
 from pasam.data.plan import Plan, PlannedImage, make_plan
 from pasam.errors import DataError, ParamsError
 from pasam.masks.images import write_png
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 # --- registration: Put a planned set into the folder of one's own data: all of it appears at
 # once, or nothing.
@@ -108,7 +108,7 @@ def register(plan: Plan, own: Path, *, link: bool, workers: int) -> Path:
             for folder in ("im", "gt"):
                 (draft / folder).mkdir()
             tasks = [(image, draft, link) for image in plan.images]
-            for _ in spread(_write, tasks, workers=workers, label="registering"):
+            for _ in parallel_map(_write, tasks, workers=workers, label="registering"):
                 pass
             _write_table(plan, draft / CSV_NAME)
             text = json.dumps(plan.description(), indent=2, sort_keys=True)
@@ -244,7 +244,7 @@ def add(
         raise DataError(f"--val-share is {options.val_share}, expected 0 to 1.")
     check_name(name, own, taken=taken)
     tasks = [Task(candidate=item, reading=options.reading) for item in source.candidates]
-    found = list(spread(inspect, tasks, workers=options.workers, label="looking"))
+    found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
     faults = [*source.faults, *(fault for item in found for fault in item.faults)]
     if faults and not options.skip_bad:
         raise DataError(_fault_list(name, faults))

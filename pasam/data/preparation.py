@@ -30,7 +30,7 @@ from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, UnfitError
 from pasam.masks.images import FOREGROUND, read_image, read_mask, write_png
 from pasam.synthetic.scene import draw_scene
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 # --- checking: Checking one's own pairs: what is fit is measured, what is not is named and left
 # out.
@@ -85,7 +85,7 @@ def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) 
     """
     grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
     tasks = [image_task(tuple(same), quarantine) for _, same in grouped]
-    checked = spread(check_image, tasks, workers=workers, label="checking images")
+    checked = parallel_map(check_image, tasks, workers=workers, label="checking images")
     return _one_mask_per_id([row for of_image in checked for row in of_image])
 
 
@@ -270,7 +270,7 @@ def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> l
         DataError: More images were asked for than there are seeds in a set.
     """
     tasks = list(_scene_tasks(params, out_dir))
-    drawn = spread(write_scene, tasks, workers=workers, label="drawing images")
+    drawn = parallel_map(write_scene, tasks, workers=workers, label="drawing images")
     return [row for rows in drawn for row in rows]
 
 

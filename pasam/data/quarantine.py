@@ -12,7 +12,7 @@ import pandas as pd
 
 from pasam.data.manifest import OF_IMAGE, OF_TABLE, QUARANTINED, file_sha256, project_path
 from pasam.errors import DataError
-from pasam.files import write_whole
+from pasam.files import write_text
 
 # --- quarantine: The quarantine: a small reviewed table of files that are left out, each with
 # the reason.
@@ -104,7 +104,7 @@ def write_quarantine(path: Path, quarantine: Quarantine) -> None:
     writer.writerows(
         (entry.file, entry.sha256, entry.reason) for entry in quarantine.entries.values()
     )
-    write_whole(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 # --- setting_aside: Putting what a run found unfit, or what a person names, into quarantine.

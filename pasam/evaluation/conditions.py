@@ -34,7 +34,7 @@ from pasam.models.base_sam import Encoded
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
-from pasam.workers import track
+from pasam.workers import progress_bar
 
 # --- corruptions: Images made worse: out of focus, noisy, or squeezed by JPEG, each at a stated
 # strength.
@@ -234,7 +234,7 @@ def evaluate_robustness(
     records = [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
     parts = list(batches(len(records), batch_size))
     found: list[Row] = []
-    for part in track(parts, total=len(parts), label="robustness"):
+    for part in progress_bar(parts, total=len(parts), label="robustness"):
         objects = _objects(store, records[part])
         truths = [read_mask(Path(item["mask"])) for item in objects.items]
         for condition in _conditions(lineup, objects, params):

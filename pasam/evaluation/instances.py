@@ -39,7 +39,7 @@ from pasam.masks.run_lengths import Rle, area, from_segmentation, overlaps
 from pasam.masks.run_lengths import encode as run_lengths
 from pasam.models.base_sam import Encoded
 from pasam.training.samples import box_prompts
-from pasam.workers import track
+from pasam.workers import progress_bar
 
 # --- instance_rows: The files of instance segmentation: a row per detection, and a row per
 # average precision.
@@ -258,7 +258,9 @@ def segment_instances(
     objects = _objects(data.annotations)
     rows = []
     label = f"images of {data.name}"
-    for image_id, found in track(data.detections.items(), total=len(data.detections), label=label):
+    for image_id, found in progress_bar(
+        data.detections.items(), total=len(data.detections), label=label
+    ):
         image = data.annotations.images[image_id]
         placement = Placement(image.height, image.width, lineup.base.side, resize)
         inner = placement.resized(_instances_read(data.images / image.file, image))

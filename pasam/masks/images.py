@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pasam.errors import DataError, UnfitError
-from pasam.files import write_whole
+from pasam.files import write_bytes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What a file of a folder must end with, in either case, to be taken for an image."""
@@ -188,7 +188,7 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
             f"{path} cannot be written from an array of {array.dtype} {array.shape}; expected "
             "uint8 of shape (H, W) or (H, W, 3)."
         )
-    write_whole(path, encode_png(array))
+    write_bytes(path, encode_png(array))
 
 
 def rgb_pixels(image: Image.Image, *, upright: bool = False) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from pasam.masks.images import read_image, read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.checkpoint import file_digest
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 # Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
 
@@ -120,7 +120,7 @@ def write_store(
         raise DataError("there is no image to embed: the manifest's split is empty.")
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(make_view, side=base.side, jitter=jitter)
-    views = spread(make, tasks, workers=workers, label="views")
+    views = parallel_map(make, tasks, workers=workers, label="views")
     packs = _open_packs(folder, base, views=len(tasks))
     labels: list[NDArray[np.uint8]] = []
     rows: list[dict[str, Any]] = []

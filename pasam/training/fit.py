@@ -36,7 +36,7 @@ from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
-from pasam.workers import bar
+from pasam.workers import count_progress
 
 # --- objective: What a model is trained on: the loss terms of a prediction, chosen by the
 # model's params.
@@ -195,7 +195,7 @@ def fit(
     first = state.restore()
     runner, driver = fabric.setup(step, state.optimizer)
     runner.train()
-    with bar() as progress:
+    with count_progress() as progress:
         task = progress.add_task("train", total=None, note="")
         for epoch in range(first, variant.epochs):
             batches = make_batches(epoch)

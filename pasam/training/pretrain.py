@@ -28,7 +28,7 @@ from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.training.optimizer import MuonWithAdamW
 from pasam.training.promptable_batches import Picture, PromptableBatch, PromptableBatches
 from pasam.training.resume import Checkpointer, JsonlSink
-from pasam.workers import bar
+from pasam.workers import count_progress
 
 # Shapes: B images, N prompts, C channels, g grid cells, m = 4g mask pixels a side.
 
@@ -216,7 +216,7 @@ def _train(
     """Take the steps that are left of a phase."""
     sums: dict[str, float] = {}
     counted = 0
-    with bar() as progress:
+    with count_progress() as progress:
         label = f"pretrain at {training.model.base.side} px"
         task = progress.add_task(label, total=steps.stop, completed=steps.start, note="")
         for step, batch in zip((n + 1 for n in steps), loader, strict=True):

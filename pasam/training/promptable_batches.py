@@ -22,7 +22,7 @@ from pasam.masks.images import read_image, read_mask
 from pasam.masks.prompts import foreground_points, jittered_box, tight_box
 from pasam.masks.transforms import augment
 from pasam.synthetic.scene import MIXED, draw_scene
-from pasam.workers import spread
+from pasam.workers import parallel_map
 
 # --- coarsening: Coarse masks from fine ones: what a hurried annotator would have drawn.
 #
@@ -164,7 +164,9 @@ def read_pool(manifest: pd.DataFrame, *, coarseness: float, workers: int) -> lis
     train = manifest[(manifest["split"] == "train") & (manifest["dataset"] != TRAINING_SET)]
     images = [(str(image), tuple(rows["mask"])) for image, rows in train.groupby("image")]
     read = partial(_read, coarseness=coarseness)
-    return list(spread(read, list(enumerate(images)), workers=workers, label="reading pictures"))
+    return list(
+        parallel_map(read, list(enumerate(images)), workers=workers, label="reading pictures")
+    )
 
 
 def draw_pool(
@@ -181,7 +183,7 @@ def draw_pool(
     """
     draw = partial(_draw, side=side, coarseness=coarseness)
     seeds = [scene_seed(seed, dataset=PRETRAINING_SET, index=i) for i in range(count)]
-    return list(spread(draw, seeds, workers=workers, label="drawing pictures"))
+    return list(parallel_map(draw, seeds, workers=workers, label="drawing pictures"))
 
 
 def _read(item: tuple[int, tuple[str, tuple[str, ...]]], *, coarseness: float) -> Picture:

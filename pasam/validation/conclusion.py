@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pasam.data.manifest import QUARANTINED, fit_rows
-from pasam.files import write_whole
+from pasam.files import write_text
 from pasam.validation.expectations import KEYS, SETS, Outcome, Tables, failed
 from pasam.validation.verdict import Verdict
 
@@ -115,7 +115,7 @@ def collect(census: pd.DataFrame, tables: Tables, outcomes: Iterable[Outcome]) -
 
 def write_findings(path: Path, findings: Mapping[str, Any]) -> None:
     """Write the findings as JSON, whole or not at all."""
-    write_whole(path, json.dumps(findings, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(findings, indent=1, allow_nan=False) + "\n")
 
 
 def _sets(census: pd.DataFrame, sets: pd.DataFrame) -> list[dict[str, Any]]:

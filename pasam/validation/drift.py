@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from pasam.errors import DataError
-from pasam.files import write_whole
+from pasam.files import write_text
 
 # --- accepted: The last accepted data version: what its distributions looked like, in one small
 # file.
@@ -98,7 +98,7 @@ def read_accepted(path: Path) -> dict[Key, Sketch]:
 
 def write_accepted(path: Path, text: str) -> None:
     """Write the accepted version, whole or not at all."""
-    write_whole(path, text)
+    write_text(path, text)
 
 
 def _sketch(pairs: pd.DataFrame, images: pd.DataFrame) -> Sketch:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pasam.data.manifest import OF_IMAGE
 from pasam.errors import DataError
-from pasam.files import write_whole
+from pasam.files import write_text
 from pasam.masks.images import FOREGROUND, read_image, read_mask
 from pasam.validation.expectations import IMAGES, PAIRS, Outcome, Tables
 from pasam.validation.verdict import Verdict
@@ -150,7 +150,7 @@ def write_page(
         drift=[row for row in findings["drift"] if row["drifted"]],
         compared=len(findings["drift"]),
     )
-    write_whole(path, text)
+    write_text(path, text)
 
 
 def _summary(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pasam.data.manifest import file_sha256
 from pasam.errors import DataError
-from pasam.files import write_whole
+from pasam.files import write_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Verdict:
 
 def write_verdict(path: Path, verdict: Verdict) -> None:
     """Write the verdict as JSON, whole or not at all."""
-    write_whole(path, json.dumps(asdict(verdict), indent=2) + "\n")
+    write_text(path, json.dumps(asdict(verdict), indent=2) + "\n")
 
 
 def read_verdict(path: Path) -> Verdict:

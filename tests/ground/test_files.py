@@ -1,0 +1,231 @@
+"""A file, a folder or a table is whole or not there, and equal content gives equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pasam.errors import DataError, RegistryError
+from pasam.files import (
+    draft_file,
+    draft_folder,
+    file_md5,
+    file_sha256,
+    md5_of,
+    read_json,
+    read_table,
+    sha256_of,
+    write_bytes,
+    write_json,
+    write_json_lines,
+    write_table,
+    write_text,
+)
+
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("count", pa.int32(), nullable=False),
+        pa.field("iou", pa.float64()),
+    ]
+)
+ROWS = [{"name": "b", "count": 2, "iou": 0.5}, {"name": "a", "count": 10, "iou": None}]
+
+
+def write_half(draft_of_target):
+    with draft_of_target as draft:
+        place = draft / "new" if draft.is_dir() else draft
+        place.write_text("half")
+        raise RuntimeError
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_text_and_bytes_arrive_in_a_new_folder(tmp_path):
+    write_text(tmp_path / "new" / "a", "\u00e4\r\n")
+    write_bytes(tmp_path / "new" / "b", b"\x00", durable=True)
+    assert (tmp_path / "new" / "a").read_bytes() == "\u00e4\r\n".encode()
+    assert (tmp_path / "new" / "b").read_bytes() == b"\x00"
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, durable):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a", "\ud800", durable=durable)
+    with pytest.raises(RuntimeError):
+        write_half(draft_file(tmp_path / "a", durable=durable))
+    assert content(tmp_path) == {"a": "old"}
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_complete(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with draft_file(tmp_path / "a.txt") as draft, draft_file(tmp_path / "a.txt") as other:
+        assert draft != other  # two writers do not meet in one draft
+        draft.write_text("new")
+        other.write_text("newer")
+        assert (tmp_path / "a.txt").read_text() == "old"
+        assert list(tmp_path.glob("*.txt")) == [tmp_path / "a.txt"]
+    assert content(tmp_path) == {"a.txt": "new"}
+
+
+def test_the_longest_names_that_a_disk_takes_can_be_written(tmp_path):
+    write_text(tmp_path / ("\u00e4" * 127), "there")
+    assert list(content(tmp_path).values()) == ["there"]
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append(sorted(content(tmp_path))))
+    write_text(tmp_path / "a", "new", durable=True)
+    before, after = seen
+    assert "a" not in before
+    assert after == ["a"]
+
+
+def test_json_is_sorted_and_ends_with_a_line_end(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2]}, indent=None)
+    write_json_lines(tmp_path / "a.jsonl", [{"b": 1, "a": 2}, {}])
+    assert content(tmp_path) == {
+        "a.json": '{"a": [2], "b": 1}\n',
+        "a.jsonl": '{"a": 2, "b": 1}\n{}\n',
+    }
+    assert read_json(tmp_path / "a.json") == {"a": [2], "b": 1}
+
+
+@pytest.mark.parametrize("there", [None, b"{", b"\xff", b"[" * 100_000])
+def test_a_file_that_is_no_json_is_named_with_what_to_do(tmp_path, there):
+    path = tmp_path / "a.json"
+    if there is not None:
+        path.write_bytes(there)
+    with pytest.raises(RegistryError, match=r"a\.json .*Fetch it") as caught:
+        read_json(path, advice="Fetch it.", error=RegistryError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_folder_takes_its_place_once_it_is_complete(tmp_path, older):
+    target = tmp_path / "sets" / "cats"
+    if older:
+        write_text(target / "old", "old")
+    with draft_folder(target, durable=True) as draft:
+        (draft / "new").write_text("new")
+        assert target.exists() is older
+    assert content(target) == {"new": "new"}
+    assert [path.name for path in target.parent.iterdir()] == ["cats"]
+
+
+def test_a_folder_that_fails_leaves_the_older_one(tmp_path):
+    write_text(tmp_path / "cats" / "old", "old")
+    with pytest.raises(RuntimeError):
+        write_half(draft_folder(tmp_path / "cats"))
+    assert content(tmp_path / "cats") == {"old": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_folder_survives_a_kill_between_its_two_renames(tmp_path, monkeypatch, killed_after):
+    target = tmp_path / "cats"
+    write_text(target / "old", "old")
+    true_replace, renames = Path.replace, []
+
+    def replace(path: Path, to: Path) -> Path:
+        if len(renames) == killed_after:
+            os._exit(0)
+        renames.append(to)
+        return true_replace(path, to)
+
+    if (child := os.fork()) == 0:  # a kill runs no `finally`
+        monkeypatch.setattr(Path, "replace", replace)
+        with draft_folder(target) as draft:
+            (draft / "new").write_text("new")
+        os._exit(0)
+    os.waitpid(child, 0)
+    with pytest.raises(RuntimeError):
+        write_half(draft_folder(target))
+    assert content(target) == ({"old": "old"} if killed_after == 1 else {"new": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+
+
+def test_digests_are_those_of_the_bytes(tmp_path):
+    data = b"\x00abc" * 100_000
+    (tmp_path / "a").write_bytes(data)
+    wanted = hashlib.sha256(data).hexdigest()
+    assert file_sha256(tmp_path / "a") == sha256_of(data) == sha256_of([data[:5], data[5:]])
+    assert sha256_of(data) == wanted
+    assert sha256_of("\u00e4") == hashlib.sha256("\u00e4".encode()).hexdigest()
+    assert file_md5(tmp_path / "a") == hashlib.md5(data).hexdigest()
+    assert md5_of("abc") == hashlib.md5(b"abc").hexdigest()
+
+
+def test_a_table_comes_back_sorted_and_typed(tmp_path):
+    write_table(tmp_path / "t", ROWS, SCHEMA, order=["name"])
+    frame = read_table(tmp_path / "t", SCHEMA)
+    assert frame["name"].tolist() == ["a", "b"]
+    assert frame["count"].tolist() == [10, 2]
+    assert pd.isna(frame["iou"][0])
+
+
+def test_equal_tables_give_equal_bytes_whatever_they_come_from(tmp_path):
+    frame = pd.DataFrame(ROWS[::-1], columns=["iou", "count", "name"]).set_index([[7, 7]])
+    frame.attrs["note"] = "of no meaning"
+    write_table(tmp_path / "a", ROWS, SCHEMA, order=["name"])
+    write_table(tmp_path / "b", frame, SCHEMA, order=["name"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"iou": "high"}, "'iou', expected double"),
+        ({"count": 1.5}, "'count', expected int32"),
+        ({"count": True}, "'count', expected int32"),
+        ({"count": 2**40}, "'count', expected int32"),
+        ({"name": None}, "non-nullable"),
+        ({"dice": 1.0}, r"unknown \['dice'\]"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_with_file_and_column(tmp_path, change, said):
+    with pytest.raises(DataError, match=said) as caught:
+        write_table(tmp_path / "t", [ROWS[0], {**ROWS[1], **change}], SCHEMA)
+    assert str(tmp_path / "t") in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_column_and_a_row_that_is_there_twice_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"lack \['count'\]"):
+        write_table(tmp_path / "t", pd.DataFrame(ROWS)[["name", "iou"]], SCHEMA)
+    with pytest.raises(DataError, match=r"\('b', 2\) twice \(name, count\)"):
+        write_table(tmp_path / "t", [ROWS[0], ROWS[1], ROWS[0]], SCHEMA, order=["name", "count"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pa.table({"name": ["a"], "count": [1]}), "count is int64, expected int32; iou is missing"),
+        (pa.table({"name": ["a"], "dice": [1.0]}), "dice is unknown"),
+    ],
+)
+def test_a_file_of_other_columns_is_named_with_what_to_do(tmp_path, table, said):
+    pq.write_table(table, tmp_path / "t")
+    with pytest.raises(DataError, match=f"t is not a manifest: .*{said}.* Prepare again"):
+        read_table(tmp_path / "t", SCHEMA, what="a manifest", advice="Prepare again.")
+
+
+@pytest.mark.parametrize("there", [None, b"", b"PAR1" * 100])
+def test_a_file_that_is_no_table_is_named_with_what_to_do(tmp_path, there):
+    if there is not None:
+        (tmp_path / "t").write_bytes(there)
+    with pytest.raises(DataError, match=r"/t .*Prepare again"):
+        read_table(tmp_path / "t", SCHEMA, advice="Prepare again.")
+    with pytest.raises(DataError, match="parquet"):
+        read_table(tmp_path, SCHEMA)

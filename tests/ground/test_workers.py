@@ -1,0 +1,121 @@
+"""Work in several processes gives the same results in the same order, and ends with its parent."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from rich.console import Console
+
+from pasam.workers import byte_progress, count_progress, parallel_map, progress_bar
+
+# Other processes must be able to import the work: builtins and the standard library are.
+WHO_AM_I = "__import__('os').getpid()"
+
+
+def test_one_process_works_here_and_in_order():
+    assert list(parallel_map(eval, [WHO_AM_I, "2 + 3"], workers=1, label="")) == [os.getpid(), 5]
+
+
+def test_two_processes_work_elsewhere_and_in_order():
+    found = list(parallel_map(eval, ["0", WHO_AM_I, "2"], workers=2, label=""))
+    assert (found[0], found[2]) == (0, 2)
+    assert found[1] != os.getpid()
+
+
+def test_a_single_task_is_not_worth_a_process():
+    assert list(parallel_map(eval, [WHO_AM_I], workers=2, label="")) == [os.getpid()]
+
+
+def test_nothing_to_do_gives_nothing():
+    assert list(parallel_map(math.sqrt, [], workers=2, label="")) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_work_reaches_the_caller(workers):
+    with pytest.raises(ValueError, match="math domain error"):
+        list(parallel_map(math.sqrt, [4.0, -1.0], workers=workers, label=""))
+
+
+def test_results_come_as_they_are_asked_for():
+    results = parallel_map(math.sqrt, [4.0, -1.0], workers=1, label="")
+    assert next(results) == 2
+
+
+PROGRAM = """
+import os, sys, time
+from pasam.workers import parallel_map
+sys.stderr = open(os.devnull, "w")
+tasks = ["print(__import__('os').getpid(), flush=True) or __import__('time').sleep(600)"] * 2
+if __name__ == "__main__":
+    list(parallel_map(eval, tasks, workers=2, label=""))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_the_processes_end_with_the_one_they_work_for(sent, root, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True,
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        os.kill(parent.pid, sent)  # the one process, not its group
+        parent.wait(timeout=120)
+    assert psutil.wait_procs(workers, timeout=120)[1] == []
+
+
+def shown(*, terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    with count_progress(console) as progress:
+        task = progress.add_task("drawing", total=4, note="loss 0.25")
+        progress.advance(task, 3)
+        progress.refresh()
+    return console.file.getvalue()
+
+
+def test_a_terminal_sees_label_count_and_note():
+    text = shown(terminal=True)
+    assert "drawing" in text
+    assert "3/4" in text
+    assert "loss 0.25" in text
+
+
+def test_a_log_file_stays_free_of_bars():
+    assert shown(terminal=False) == ""
+
+
+def test_the_rate_is_told_once_there_is_one():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with count_progress(console) as progress:
+        task = progress.add_task("drawing", total=4, note="")
+        for _ in range(4):
+            progress.advance(task)
+        progress.refresh()
+    assert "/s" in console.file.getvalue()
+
+
+def test_items_pass_through_in_order_and_in_silence(capsys):
+    assert list(progress_bar(iter("abc"), total=3, label="letters")) == ["a", "b", "c"]
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_name_and_bytes_and_a_log_file_nothing(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    with byte_progress(console) as bar:
+        task = bar.add_task("DIS5K.zip", total=4_000_000)
+        bar.update(task, completed=1_000_000)
+        bar.refresh()
+    text = console.file.getvalue()
+    assert ("DIS5K.zip" in text) is terminal
+    assert ("1.0/4.0 MB" in text) is terminal
