@@ -3,7 +3,7 @@
 PasamError            exit 2: the configuration or the data is wrong, retrying cannot help
 ├── ParamsError       params.yaml: unknown, missing or impossible values
 ├── DataError         an image, a mask, a pairing or the manifest
-│   └── UnfitError    one item that can be left out; `kind` names its fault
+│   └── InvalidItemError    one item that can be left out; `kind` names its fault
 ├── CheckpointError   weights that are missing, of another architecture, or changed
 ├── ExportError       a model that cannot be written for other runtimes
 ├── PromptError       a box, points or a mask prompt that say nothing usable
@@ -33,7 +33,7 @@ class DataError(PasamError):
     """An image, a mask, their pairing or the manifest is not fit for use."""
 
 
-class UnfitError(DataError):
+class InvalidItemError(DataError):
     """One image, mask or pairing is not fit for use; the others may be.
 
     Args:

@@ -314,7 +314,7 @@ def _origin(entry: Entry) -> str:
 
 review_app = typer.Typer()
 
-Census = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
+Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
 
 
 @review_app.command("quarantine")
@@ -327,16 +327,18 @@ def data_quarantine(
     table: Annotated[Path, typer.Option("--quarantine", help="The table to add to.")] = Path(
         "data/quarantine.csv"
     ),
-    census: Census = Path("data/census.parquet"),
+    inventory: Inventory = Path("data/inventory.parquet"),
 ) -> None:
     """Leave files out of training and benchmarks, with the reason; review and commit the table.
 
     Example: pasam data quarantine data/own/train/cats/gt/tom.png --reason "the wrong cat"
     """
-    from pasam.data.manifest import read_census
-    from pasam.data.quarantine import read_quarantine, set_aside, write_quarantine
+    from pasam.data.manifest import read_inventory
+    from pasam.data.quarantine import quarantine_files, read_quarantine, write_quarantine
 
-    after, new = set_aside(read_quarantine(table), files or [], reason, read_census(census))
+    after, new = quarantine_files(
+        read_quarantine(table), files or [], reason, read_inventory(inventory)
+    )
     if not new:
         typer.echo(f"Nothing to add: {table} stays as it is.")
         return
@@ -355,17 +357,17 @@ def data_accept(
     accepted: Annotated[Path, typer.Option(help="The accepted data version.")] = Path(
         "data/accepted.json"
     ),
-    census: Census = Path("data/census.parquet"),
+    inventory: Inventory = Path("data/inventory.parquet"),
 ) -> None:
     """Accept the present data: later versions are compared with it for drift. Commit the file.
 
     Example: pasam data accept
     """
-    from pasam.data.manifest import fit_rows, read_census
+    from pasam.data.manifest import read_inventory, valid_rows
     from pasam.validation.drift import accepted_text, write_accepted
     from pasam.validation.duplicates import images_of
 
-    fit = fit_rows(read_census(census))
+    fit = valid_rows(read_inventory(inventory))
     write_accepted(accepted, accepted_text(fit, images_of(fit)))
     for row in fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records"):
         typer.echo(f"{row['split']} {row['dataset']}: {row['count']} masks")

@@ -145,12 +145,12 @@ def _told(added: Added) -> list[str]:
 
 def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     """Have the set measured, if it was asked for, and say so; and say what comes next."""
-    from pasam.data.own_sets import measure
+    from pasam.data.own_sets import add_benchmark
 
     name, is_dry = added.plan.name, added.state == "planned"
     lines = []
     if added.plan.count("val")[0] and wanted and not is_dry:
-        verb = "now has" if measure(name, params_file) else "has"
+        verb = "now has" if add_benchmark(name, params_file) else "has"
         lines.append(f"  {params_file}: evaluate.benchmarks {verb} {name}")
     elif added.plan.count("val")[0]:
         lines.append(f"  to measure it, add {name} to evaluate.benchmarks in {params_file}")

@@ -126,13 +126,16 @@ def _of_manifest(name: str, manifest: Path) -> list[ImageWithMasks]:
 
 
 def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
-    from pasam.data.pairing import match_names, pictures
+    from pasam.data.pairing import list_images, match_names
 
     for folder in (images, masks):
         if not folder.is_dir():
             raise DataError(f"the folder {folder} does not exist.")
     matching = match_names(
-        pictures(images, deep=True), pictures(masks, deep=True), image_root=images, mask_root=masks
+        list_images(images, deep=True),
+        list_images(masks, deep=True),
+        image_root=images,
+        mask_root=masks,
     )
     if not matching.masks_of:
         raise DataError(

@@ -15,7 +15,7 @@ from pasam.config.sections import (
     GeneratedParams,
     TrainParams,
 )
-from pasam.data.catalogue import Archive, Entry, read_catalogue
+from pasam.data.catalogue import TRAINING_SET, Archive, Entry, read_catalogue
 from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
 from pasam.errors import DataError
 
@@ -174,8 +174,6 @@ def generated_masks(generated: GeneratedParams) -> int:
 
 # --- inputs: What a run reads: the base's weights, public sets, one's own, and data for every
 # benchmark.
-
-TRAINING_SET = "generated_train"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

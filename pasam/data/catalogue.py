@@ -20,6 +20,16 @@ from pasam.errors import DataError
 # --- entries: What the catalogue knows: archives, data sets with their layout and terms, and
 # groups of them.
 
+TRAINING_SET = "generated_train"
+GENERATED_BENCHMARKS = {
+    "dis_like": "dis", "coift_like": "coift", "hrsod_like": "hrsod", "thin_like": "thin"
+}  # fmt: skip
+"""Synthetic benchmarks and the family each is drawn from."""
+GENERATED = (TRAINING_SET, *GENERATED_BENCHMARKS)
+"""The synthetic data sets, which say nothing of photographs."""
+PRETRAINING_SET = "generated_pretraining"
+"""Scenes that only the small base sees; no row of the manifest is one."""
+
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
 """What a data set is for."""
 

@@ -278,7 +278,7 @@ SPLIT_OF_ROLE = {"train": "train", "benchmark": "val"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureSet:
+class ImageSet:
     """One fetched set of images and mask pictures."""
 
     name: str
@@ -293,7 +293,7 @@ class PictureSet:
     """How many images the catalogue says there are."""
 
 
-def fetched_pictures(names: Sequence[str], root: Path, lock: Path) -> tuple[PictureSet, ...]:
+def fetched_image_sets(names: Sequence[str], root: Path, lock: Path) -> tuple[ImageSet, ...]:
     """Find fetched sets, each made of exactly the archives that are expected today.
 
     Args:
@@ -328,12 +328,12 @@ def missing_sets(entries: Sequence[Entry], root: Path, lock: Path) -> tuple[Entr
     return tuple(entry for entry in entries if installed_digests(entry, root, known) is None)
 
 
-def _picture_set(entry: Entry, root: Path) -> PictureSet:
+def _picture_set(entry: Entry, root: Path) -> ImageSet:
     layout = entry.layout
     assert layout is not None  # just checked
     assert layout.masks is not None
     folder = root / entry.name
-    return PictureSet(
+    return ImageSet(
         name=entry.name,
         split=SPLIT_OF_ROLE[entry.role],
         images=folder / layout.images,
@@ -365,12 +365,12 @@ def public_pairs(
     Raises:
         DataError: A set is unknown, not made of pictures, or was not fetched.
     """
-    from pasam.data.folder import pairs_of_pictures  # with pandas
+    from pasam.data.folder import pair_folders  # with pandas
 
     pairs: list[Pair] = []
     remarks: list[str] = []
-    for found in fetched_pictures(names, root, lock):
-        of_set, left_out = pairs_of_pictures(
+    for found in fetched_image_sets(names, root, lock):
+        of_set, left_out = pair_folders(
             found.images, found.masks, split=found.split, dataset=found.name,
             image_suffix=found.image_suffix, mask_suffix=found.mask_suffix,
         )  # fmt: skip
@@ -379,7 +379,7 @@ def public_pairs(
     return tuple(pairs), tuple(remarks)
 
 
-def _remarks(found: PictureSet, images: int, left_out: Sequence[Path]) -> list[str]:
+def _remarks(found: ImageSet, images: int, left_out: Sequence[Path]) -> list[str]:
     remarks = []
     if left_out:
         shown = ", ".join(path.name for path in left_out[:_SHOWN])

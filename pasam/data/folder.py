@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasam.data.manifest import SPLITS, Fault
-from pasam.data.pairing import match_names, pictures
+from pasam.data.pairing import list_images, match_names
 from pasam.errors import DataError
 
 CSV_NAME = "manifest.csv"
@@ -169,8 +169,8 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
                 f"{dataset} lacks the folder '{folder.name}'; a data set needs 'im' (images) and "
                 "'gt' (masks)."
             )
-    masks = [mask for folder in (gt, *_folders(gt)) for mask in pictures(folder)]
-    found = match_names(pictures(im), masks, image_root=im, mask_root=gt)
+    masks = [mask for folder in (gt, *_folders(gt)) for mask in list_images(folder)]
+    found = match_names(list_images(im), masks, image_root=im, mask_root=gt)
     names = {"split": dataset.parent.name, "dataset": dataset.name}
     for first, second in found.same_name:
         message = (
@@ -197,7 +197,7 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
             yield Pair(**names, image=image, mask=mask)
 
 
-def pairs_of_pictures(
+def pair_folders(
     images: Path,
     masks: Path,
     *,
@@ -220,8 +220,8 @@ def pairs_of_pictures(
         The pairs, sorted, and the files that belong to none.
     """
     found = match_names(
-        [path for path in pictures(images) if path.suffix.lower() == image_suffix.lower()],
-        [path for path in pictures(masks) if path.suffix.lower() == mask_suffix.lower()],
+        [path for path in list_images(images) if path.suffix.lower() == image_suffix.lower()],
+        [path for path in list_images(masks) if path.suffix.lower() == mask_suffix.lower()],
         image_root=images,
         mask_root=masks,
     )

@@ -30,9 +30,6 @@ from pasam.masks.images import FOREGROUND
 
 SPLITS = ("train", "val")
 
-GENERATED = ("generated_train", "dis_like", "coift_like", "hrsod_like", "thin_like")
-"""The generated data sets, which say nothing of photographs."""
-
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -257,13 +254,13 @@ class Fault:
     """What was found, what was expected and what to do; names the file."""
 
 
-# --- census: The census: one row for every item that was found, fit or not, with what was
+# --- inventory: The inventory: one row for every item that was found, fit or not, with what was
 # measured of it.
 
 # Shapes: H, W of an image and its mask.
 
 
-CENSUS_SCHEMA = pa.schema(
+INVENTORY_SCHEMA = pa.schema(
     [
         *SCHEMA,
         ("fault", pa.string()),
@@ -279,9 +276,9 @@ CENSUS_SCHEMA = pa.schema(
 )
 """The manifest's columns, then the fault (none for what is fit) and what was measured."""
 
-CENSUS_COLUMNS: tuple[str, ...] = tuple(CENSUS_SCHEMA.names)
+INVENTORY_COLUMNS: tuple[str, ...] = tuple(INVENTORY_SCHEMA.names)
 
-_CENSUS_SORTING = ["split", "dataset", "mask", "image", "fault"]
+_INVENTORY_SORTING = ["split", "dataset", "mask", "image", "fault"]
 _UPRIGHT = 1
 
 
@@ -326,15 +323,15 @@ def stored_form(path: Path) -> dict[str, int]:
     return {"depth": depth, "orientation": int(orientation)}
 
 
-def soft_share(label: NDArray[np.uint8]) -> float:
+def soft_fraction(label: NDArray[np.uint8]) -> float:
     """Give the share of a mask's pixels, (H, W), that are neither black nor white."""
     return float(np.mean((label > 0) & (label < 255)))
 
 
-def unfit_row(fault: Fault) -> dict[str, Any]:
+def invalid_row(fault: Fault) -> dict[str, Any]:
     """Describe an item that is left out; nothing is measured of it."""
     return {
-        **dict.fromkeys(CENSUS_COLUMNS),
+        **dict.fromkeys(INVENTORY_COLUMNS),
         "id": pair_id(fault.dataset, fault.image, fault.mask),
         "dataset": fault.dataset,
         "split": fault.split,
@@ -345,30 +342,30 @@ def unfit_row(fault: Fault) -> dict[str, Any]:
     }
 
 
-def census_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make the census from its rows, in an order that does not depend on theirs."""
-    frame = pd.DataFrame([dict(row) for row in rows], columns=list(CENSUS_COLUMNS))
-    return frame.sort_values(_CENSUS_SORTING, ignore_index=True, kind="stable")
+def inventory_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make the inventory from its rows, in an order that does not depend on theirs."""
+    frame = pd.DataFrame([dict(row) for row in rows], columns=list(INVENTORY_COLUMNS))
+    return frame.sort_values(_INVENTORY_SORTING, ignore_index=True, kind="stable")
 
 
-def fit_rows(census: pd.DataFrame) -> pd.DataFrame:
+def valid_rows(inventory: pd.DataFrame) -> pd.DataFrame:
     """Select what is fit for use."""
-    return census[census["fault"].isna()]
+    return inventory[inventory["fault"].isna()]
 
 
-def write_census(frame: pd.DataFrame, path: Path) -> None:
-    """Write the census as parquet, whole or not at all; equal tables give equal bytes."""
+def write_inventory(frame: pd.DataFrame, path: Path) -> None:
+    """Write the inventory as parquet, whole or not at all; equal tables give equal bytes."""
     table = pa.Table.from_pandas(
-        frame[list(CENSUS_COLUMNS)], schema=CENSUS_SCHEMA, preserve_index=False
+        frame[list(INVENTORY_COLUMNS)], schema=INVENTORY_SCHEMA, preserve_index=False
     )
     write_parquet(path, table)
 
 
-def read_census(path: Path) -> pd.DataFrame:
-    """Read a census.
+def read_inventory(path: Path) -> pd.DataFrame:
+    """Read a inventory.
 
     Raises:
-        DataError: The file is missing or is not a census.
+        DataError: The file is missing or is not a inventory.
     """
     try:
         table = pq.read_table(path, partitioning=None)
@@ -378,10 +375,10 @@ def read_census(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} is not a parquet file ({error}). Run `dvc repro prepare`."
         ) from None
-    if not table.schema.equals(CENSUS_SCHEMA):
+    if not table.schema.equals(INVENTORY_SCHEMA):
         raise DataError(
-            f"{path} is not a census: it has the columns {table.schema.names}, expected "
-            f"{list(CENSUS_COLUMNS)}. Run `dvc repro prepare`."
+            f"{path} is not a inventory: it has the columns {table.schema.names}, expected "
+            f"{list(INVENTORY_COLUMNS)}. Run `dvc repro prepare`."
         )
     frame: pd.DataFrame = table.to_pandas()
     return frame

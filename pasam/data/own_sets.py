@@ -326,7 +326,7 @@ def _remarks(plan: Plan) -> list[str]:
 # other byte as it is.
 
 
-def measure(name: str, params_file: Path) -> list[str]:
+def add_benchmark(name: str, params_file: Path) -> list[str]:
     """Add a set to the benchmarks.
 
     Args:

@@ -70,7 +70,7 @@ def match_names(
     )
 
 
-def pictures(folder: Path, *, deep: bool = False) -> list[Path]:
+def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
     """List the pictures of a folder, sorted; hidden ones are left out.
 
     Args:
@@ -242,7 +242,7 @@ def _sources_name(image: Path) -> str:
 def _listed(folder: Path, what: str) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"The folder {folder} (--{what}) does not exist.")
-    found = pictures(folder, deep=True)
+    found = list_images(folder, deep=True)
     if not found:
         raise DataError(f"{folder} (--{what}) holds no JPEG, PNG, WebP, BMP or TIFF file.")
     return found

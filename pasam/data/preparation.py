@@ -14,20 +14,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pasam.config.sections import DataParams, GeneratedParams
+from pasam.data.catalogue import (
+    GENERATED,
+    GENERATED_BENCHMARKS,
+    PRETRAINING_SET,
+    TRAINING_SET,
+)
 from pasam.data.folder import Pair, find_pairs
 from pasam.data.manifest import (
     QUARANTINED,
     Fault,
-    census_frame,
     describe_pair,
     file_sha256,
+    invalid_row,
+    inventory_frame,
     measure_image,
-    soft_share,
+    soft_fraction,
     stored_form,
-    unfit_row,
 )
 from pasam.data.quarantine import Quarantine
-from pasam.errors import DataError, UnfitError
+from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import FOREGROUND, read_image, read_mask, write_png
 from pasam.synthetic.scene import draw_scene
 from pasam.workers import parallel_map
@@ -62,13 +68,13 @@ def collect_own(own: Path, quarantine: Quarantine, *, workers: int) -> list[Row]
         workers: Processes.
 
     Returns:
-        Rows of the census, fit and unfit, in the order of the pairs.
+        Rows of the inventory, fit and unfit, in the order of the pairs.
 
     Raises:
         DataError: The folder, its table or its layout cannot be understood at all.
     """
     pairs, faults = find_pairs(own)
-    unpaired = [unfit_row(_reviewed(fault, quarantine)) for fault in faults]
+    unpaired = [invalid_row(_reviewed(fault, quarantine)) for fault in faults]
     return check_pairs(pairs, quarantine, workers=workers) + unpaired
 
 
@@ -81,7 +87,7 @@ def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) 
         workers: Processes.
 
     Returns:
-        Rows of the census, fit and unfit, in the order of the pairs.
+        Rows of the inventory, fit and unfit, in the order of the pairs.
     """
     grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
     tasks = [image_task(tuple(same), quarantine) for _, same in grouped]
@@ -92,7 +98,7 @@ def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) 
 def check_image(task: ImageTask) -> tuple[Row, ...]:
     """Decode one image and all its masks; measure those that are fit and name the others."""
     rows: list[Row | None] = [
-        None if reason is None else unfit_row(pair.fault(QUARANTINED, reason))
+        None if reason is None else invalid_row(pair.fault(QUARANTINED, reason))
         for pair, reason in zip(task.pairs, task.reasons, strict=True)
     ]
     if None not in rows:
@@ -100,8 +106,8 @@ def check_image(task: ImageTask) -> tuple[Row, ...]:
     image = task.pairs[0].image
     try:
         pixels = read_image(image)
-    except UnfitError as error:
-        blamed = [unfit_row(pair.fault(error.kind, str(error))) for pair in task.pairs]
+    except InvalidItemError as error:
+        blamed = [invalid_row(pair.fault(error.kind, str(error))) for pair in task.pairs]
         return tuple(row or fault for row, fault in zip(rows, blamed, strict=True))
     of_image = measure_image(pixels) | stored_form(image)
     digest = file_sha256(image)
@@ -115,38 +121,38 @@ def _check_mask(pair: Pair, size: tuple[int, int], of_image: Row, image_sha256: 
     try:
         label = read_mask(pair.mask)
         _require_fit(pair, label, size)
-    except UnfitError as error:
-        return unfit_row(pair.fault(error.kind, str(error)))
+    except InvalidItemError as error:
+        return invalid_row(pair.fault(error.kind, str(error)))
     described = describe_pair(
         split=pair.split, dataset=pair.dataset, image=pair.image, mask=pair.mask,
         label=label, image_sha256=image_sha256,
     )  # fmt: skip
-    return {**described, "fault": None, "message": None, **of_image, "soft": soft_share(label)}
+    return {**described, "fault": None, "message": None, **of_image, "soft": soft_fraction(label)}
 
 
 def _require_fit(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) -> None:
     """Refuse a mask, (H, W), that does not belong to the image's size or marks no object."""
     if label.shape != size:
-        raise UnfitError(
+        raise InvalidItemError(
             f"mask {pair.mask} is {label.shape[0]} x {label.shape[1]} (height x width) but its "
             f"image {pair.image} is {size[0]} x {size[1]}. Export both at one size.",
             kind="size_mismatch",
         )
     inside = np.count_nonzero(label > FOREGROUND)
     if inside == 0:
-        raise UnfitError(
+        raise InvalidItemError(
             f"mask {pair.mask} has no pixel above {FOREGROUND}. Draw it with 255.",
             kind="empty_mask",
         )
     if inside == label.size:
-        raise UnfitError(
+        raise InvalidItemError(
             f"mask {pair.mask} marks every pixel, so there is nothing to tell apart. Draw the "
             "object alone, or remove the file and its entry.",
             kind="full_mask",
         )
-    soft = soft_share(label)
+    soft = soft_fraction(label)
     if soft > MOST_SOFT:
-        raise UnfitError(
+        raise InvalidItemError(
             f"mask {pair.mask} is a picture: {soft:.0%} of its pixels are grey, neither black nor "
             "white. Was an image saved in its place? Export the mask again.",
             kind="grey_mask",
@@ -174,7 +180,7 @@ def _one_mask_per_id(rows: Sequence[Row]) -> list[Row]:
     kept = []
     for row in rows:
         owner = row if row["fault"] is not None else first.setdefault(row["id"], row)
-        kept.append(row if owner is row else unfit_row(_taken(row, owner)))
+        kept.append(row if owner is row else invalid_row(_taken(row, owner)))
     return kept
 
 
@@ -191,18 +197,11 @@ def _taken(row: Row, first: Row) -> Fault:
 
 
 # --- prepare: Preparation: check one's own pairs, draw the generated sets, and list both in one
-# census.
+# inventory.
 #
 # Work is spread over processes; results come back in order, so their number changes nothing.
 
-TRAINING_SET = "generated_train"
-BENCHMARKS = {"dis_like": "dis", "coift_like": "coift", "hrsod_like": "hrsod", "thin_like": "thin"}
-"""Generated benchmarks and the family each is drawn from."""
-
-PRETRAINING_SET = "generated_pretraining"
-"""Scenes that only the small base sees; named here so that their seeds stay apart too."""
-
-_SEED_SETS = (TRAINING_SET, *BENCHMARKS, PRETRAINING_SET)
+_SEED_SETS = (*GENERATED, PRETRAINING_SET)
 _SCENES_PER_SET = 10_000_000
 AS_WRITTEN = {"depth": 8, "orientation": 1}
 """How `write_png` stores an image, as `stored_form` would read it."""
@@ -226,7 +225,7 @@ class SceneTask:
     stem: str
 
 
-def take_census(
+def take_inventory(
     data: DataParams, quarantine: Quarantine, out_dir: Path, public: Sequence[Pair] = ()
 ) -> pd.DataFrame:
     """Collect everything there is to train on and to measure, and what is unfit for either.
@@ -238,7 +237,7 @@ def take_census(
         public: Pairs of the public sets that `data.catalogue` names.
 
     Returns:
-        The census of own, public and generated pairs; its fit rows are the manifest.
+        The inventory of own, public and generated pairs; its fit rows are the manifest.
 
     Raises:
         DataError: The own folder cannot be understood, or there is no data at all.
@@ -252,7 +251,7 @@ def take_census(
             f"data.catalogue is empty and data.own ({data.own}) holds no pairs. Raise the numbers, "
             "name public sets, or register your own with `pasam data add`."
         )
-    return census_frame(rows)
+    return inventory_frame(rows)
 
 
 def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[PrepareRow]:
@@ -264,7 +263,7 @@ def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> l
         workers: Processes.
 
     Returns:
-        Rows of the census.
+        Rows of the inventory.
 
     Raises:
         DataError: More images were asked for than there are seeds in a set.
@@ -295,7 +294,9 @@ def write_scene(task: SceneTask) -> tuple[PrepareRow, ...]:
             split=task.split, dataset=task.dataset, image=image, mask=mask,
             label=label, image_sha256=image_sha256,
         )  # fmt: skip
-        rows.append({**row, "fault": None, "message": None, **measured, "soft": soft_share(label)})
+        rows.append(
+            {**row, "fault": None, "message": None, **measured, "soft": soft_fraction(label)}
+        )
     return tuple(rows)
 
 
@@ -304,7 +305,7 @@ def scene_seed(seed: int, *, dataset: str, index: int) -> int:
 
     Args:
         seed: `data.generated.seed`.
-        dataset: `TRAINING_SET`, one of `BENCHMARKS`, or `PRETRAINING_SET`.
+        dataset: `TRAINING_SET`, one of `GENERATED_BENCHMARKS`, or `PRETRAINING_SET`.
         index: Number of the scene, from 0.
 
     Raises:
@@ -324,7 +325,7 @@ def training_objects(seed: int) -> int:
 
 
 def _scene_tasks(params: GeneratedParams, out_dir: Path) -> Iterator[SceneTask]:
-    for dataset, family in {TRAINING_SET: "mixed", **BENCHMARKS}.items():
+    for dataset, family in {TRAINING_SET: "mixed", **GENERATED_BENCHMARKS}.items():
         held_out = dataset != TRAINING_SET
         for index in range(params.benchmark_images if held_out else params.train_images):
             seed = scene_seed(params.seed, dataset=dataset, index=index)

@@ -110,18 +110,18 @@ def write_quarantine(path: Path, quarantine: Quarantine) -> None:
 # --- setting_aside: Putting what a run found unfit, or what a person names, into quarantine.
 
 
-def unfit_files(census: pd.DataFrame) -> dict[str, str]:
+def invalid_files(inventory: pd.DataFrame) -> dict[str, str]:
     """Give the files that are to blame for what was found unfit and is not in quarantine yet.
 
     Args:
-        census: One row per item.
+        inventory: One row per item.
 
     Returns:
-        Path to reason, in the census' order. Faults of a table's rows are left out: no file is
+        Path to reason, in the inventory' order. Faults of a table's rows are left out: no file is
         to blame for them.
     """
     files: dict[str, str] = {}
-    for row in census[census["fault"].notna()].to_dict("records"):
+    for row in inventory[inventory["fault"].notna()].to_dict("records"):
         if row["fault"] == QUARANTINED or row["fault"] in OF_TABLE:
             continue
         names = [row["image"], row["mask"]] if row["fault"] in OF_IMAGE else _by_blame(row)
@@ -130,16 +130,16 @@ def unfit_files(census: pd.DataFrame) -> dict[str, str]:
     return files
 
 
-def set_aside(
-    quarantine: Quarantine, files: Sequence[Path], reason: str, census: pd.DataFrame
+def quarantine_files(
+    quarantine: Quarantine, files: Sequence[Path], reason: str, inventory: pd.DataFrame
 ) -> tuple[Quarantine, tuple[Entry, ...]]:
     """Put files into quarantine.
 
     Args:
         quarantine: What is in it now.
-        files: Files that a person names; with none, all that the census holds unfit.
+        files: Files that a person names; with none, all that the inventory holds unfit.
         reason: Why the named files are left out.
-        census: What the last run found.
+        inventory: What the last run found.
 
     Returns:
         The new quarantine, and the entries that are new or changed.
@@ -147,16 +147,16 @@ def set_aside(
     Raises:
         DataError: A named file is no image or mask of the data, or has no reason.
     """
-    found = unfit_files(census) if not files else _named(files, reason, census)
+    found = invalid_files(inventory) if not files else _named(files, reason, inventory)
     after = quarantine.including(found.items())
     new = [entry for file, entry in after.entries.items() if quarantine.entries.get(file) != entry]
     return after, tuple(new)
 
 
-def _named(files: Sequence[Path], reason: str, census: pd.DataFrame) -> dict[str, str]:
+def _named(files: Sequence[Path], reason: str, inventory: pd.DataFrame) -> dict[str, str]:
     if not reason.strip():
         raise DataError("A file in quarantine needs a reason. Say why: `--reason 'wrong object'`.")
-    known = {*census["image"].dropna(), *census["mask"].dropna()}
+    known = {*inventory["image"].dropna(), *inventory["mask"].dropna()}
     named = [project_path(file) for file in files]
     strangers = [file for file in named if file not in known]
     if strangers:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pasam.errors import DataError, UnfitError
+from pasam.errors import DataError, InvalidItemError
 from pasam.files import write_bytes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -72,8 +72,8 @@ def open_image(
             decoded; None: as much as Pillow dares.
 
     Raises:
-        UnfitError: `missing_file`, `undecodable_image` or `undecodable_mask`, or `too_large` where
-            it has more pixels than `most_pixels`.
+        InvalidItemError: `missing_file`, `undecodable_image` or `undecodable_mask`, or
+            `too_large` where it has more pixels than `most_pixels`.
     """
     name = f"({len(source)} bytes)" if isinstance(source, bytes) else str(source)
     try:
@@ -87,7 +87,7 @@ def open_image(
                     _check_size(image.size, most_pixels, f"{what} {name}")
                 yield image
     except FileNotFoundError:
-        raise UnfitError(
+        raise InvalidItemError(
             f"{what} {name} does not exist. Restore the file or remove its entry.",
             kind="missing_file",
         ) from None
@@ -95,7 +95,7 @@ def open_image(
         if most_pixels is not None and isinstance(error, _BOMBS):
             raise _too_large(f"{what} {name}", "far more", most_pixels) from None
         unknown = isinstance(error, UnidentifiedImageError)  # its text shows a memory address
-        raise UnfitError(
+        raise InvalidItemError(
             f"{what} {name} cannot be decoded ({type(error).__name__ if unknown else error}). "
             "Expected an intact PNG, JPEG, WebP, BMP or TIFF: export it again, or remove it and "
             "its entry.",
@@ -126,7 +126,7 @@ def read_image(
         The image, (H, W, 3), 0..255.
 
     Raises:
-        UnfitError: The file is missing, is not an intact image, or is too large.
+        InvalidItemError: The file is missing, is not an intact image, or is too large.
     """
     with open_image(source, formats=formats, most_pixels=most_pixels) as image:
         image.load()
@@ -143,7 +143,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         The mask, (H, W), 0..255, at least one pixel above 128.
 
     Raises:
-        UnfitError: The file is missing or unreadable, holds an index mask or no foreground.
+        InvalidItemError: The file is missing or unreadable, holds an index mask or no foreground.
     """
     with open_image(path, "mask") as image:
         indexed = image.mode == "P" and not _palette_is_grey(image)
@@ -152,7 +152,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     values = values[:, :, 0] if values.ndim == 3 else values
     top = values.max()
     if top <= 0:
-        raise UnfitError(
+        raise InvalidItemError(
             f"{path} is all black: the mask marks no pixel. Draw the object with 1 or 255, or "
             "remove the file and its entry.",
             kind="empty_mask",
@@ -162,7 +162,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     if top > 255 and values.dtype.kind in "ui" and top == 65535:
         return (values.astype(np.uint32) // 257).astype(np.uint8)
     if top <= FOREGROUND or top > 255 or (indexed and len(np.unique(values)) > 2):
-        raise UnfitError(_index_mask_message(path, values), kind="label_map")
+        raise InvalidItemError(_index_mask_message(path, values), kind="label_map")
     return values.astype(np.uint8)
 
 
@@ -209,8 +209,8 @@ def _check_size(size: tuple[int, int], most: int, which: str) -> None:
         raise _too_large(which, f"{width} x {height}", most)
 
 
-def _too_large(which: str, found: str, most: int) -> UnfitError:
-    return UnfitError(
+def _too_large(which: str, found: str, most: int) -> InvalidItemError:
+    return InvalidItemError(
         f"{which} is too large: {found} pixels, where at most {most / 1e6:g} million are taken. "
         "Make it smaller.",
         kind="too_large",

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -187,33 +185,13 @@ def uncertainty_target(label: Tensor) -> Tensor:
         1 in the band and 0 elsewhere, (N, H, W) float32.
     """
     radius = band_radius(*label.shape[-2:])
-    foreground = label >= BAND_FOREGROUND
-    if label.device.type == "cpu":
-        return _band_by_opencv(foreground, radius)
-    return _band_by_pooling(foreground.float(), radius)
-
-
-def _band_by_opencv(foreground: Tensor, radius: int) -> Tensor:
-    """Find the band on the CPU, where OpenCV takes a thirtieth of the pooling's time."""
-    square = np.ones((2 * radius + 1,) * 2, np.uint8)
-    band = np.empty(foreground.shape, np.float32)
-    for row, inside in enumerate(foreground.to(torch.uint8).numpy()):
-        near_ground, near_object = (
-            cv2.dilate(pixels, square, borderType=cv2.BORDER_CONSTANT, borderValue=beyond)
-            for pixels, beyond in ((1 - inside, 1), (inside, 0))  # the outside is ground
-        )
-        band[row] = np.where(inside, near_ground, near_object)
-    return torch.from_numpy(band)
-
-
-def _band_by_pooling(foreground: Tensor, radius: int) -> Tensor:
-    """Find the band on any device; bit for bit the same."""
+    foreground = (label >= BAND_FOREGROUND).float()
     background = 1 - foreground
-    near_ground = _largest_near(background, radius, outside=1.0)
-    return foreground * near_ground + background * _largest_near(foreground, radius, outside=0.0)
+    uncertain_foreground = foreground * _spread(background, radius, outside=1.0)
+    return uncertain_foreground + background * _spread(foreground, radius, outside=0.0)
 
 
-def _largest_near(maps: Tensor, radius: int, *, outside: float) -> Tensor:
+def _spread(maps: Tensor, radius: int, *, outside: float) -> Tensor:
     """Take the maximum over a square of 2 * radius + 1 pixels, first by rows, then by columns."""
     padded = F.pad(maps, (radius,) * 4, value=outside)
     size = 2 * radius + 1

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from pasam.data.manifest import GENERATED, read_manifest
+from pasam.data.catalogue import GENERATED
+from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
 from pasam.evaluation.scores import BOX, CLEAN, read_scores
 from pasam.registry.gate import Measured

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pasam.config.models import HqSamParams
-from pasam.data.manifest import GENERATED
+from pasam.data.catalogue import GENERATED
 from pasam.reporting.analyses import (
     Measure,
     complexity_measure,

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pasam.data.preparation import PRETRAINING_SET, TRAINING_SET, scene_seed, training_objects
+from pasam.data.catalogue import PRETRAINING_SET, TRAINING_SET
+from pasam.data.preparation import scene_seed, training_objects
 from pasam.errors import DataError
 from pasam.masks.images import FOREGROUND as FOREGROUND_8BIT
 from pasam.masks.images import read_image, read_mask

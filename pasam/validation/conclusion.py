@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pasam.data.manifest import QUARANTINED, fit_rows
+from pasam.data.manifest import QUARANTINED, valid_rows
 from pasam.files import write_text
 from pasam.validation.expectations import KEYS, SETS, Outcome, Tables, failed
 from pasam.validation.verdict import Verdict
@@ -22,27 +22,29 @@ from pasam.validation.verdict import Verdict
 _SHOWN = 10
 
 
-def conclude(census: pd.DataFrame, outcomes: tuple[Outcome, ...], manifest_sha256: str) -> Verdict:
+def conclude(
+    inventory: pd.DataFrame, outcomes: tuple[Outcome, ...], manifest_sha256: str
+) -> Verdict:
     """Sum the outcomes up: any failed expectation of the level `error` stops training."""
     errors = failed(outcomes, "error")
-    faults = census["fault"].dropna()
+    faults = inventory["fault"].dropna()
     quarantined = int((faults == QUARANTINED).sum())
     return Verdict(
         passed=not errors,
         errors=errors,
         warnings=failed(outcomes, "warning"),
-        masks=len(census) - len(faults),
+        masks=len(inventory) - len(faults),
         unfit=len(faults) - quarantined,
         quarantined=quarantined,
         manifest_sha256=manifest_sha256,
     )
 
 
-def refusal(census: pd.DataFrame, outcomes: Iterable[Outcome], page: str) -> str:
+def refusal(inventory: pd.DataFrame, outcomes: Iterable[Outcome], page: str) -> str:
     """Say in a few lines why the data is not fit, which files are to blame and what to do.
 
     Args:
-        census: One row per item.
+        inventory: One row per item.
         outcomes: Those of all expectations.
         page: Where the whole story stands.
     """
@@ -51,7 +53,7 @@ def refusal(census: pd.DataFrame, outcomes: Iterable[Outcome], page: str) -> str
     lines = [f"The data is not fit for use: {names} failed. Look at {page}."]
     for outcome in stopping:
         if outcome.name == "few_items_are_unfit":
-            lines += _unfit(census)
+            lines += _unfit(inventory)
         else:
             lines += [f"{outcome.name}: {outcome.says}, but: {_shown(outcome)}"]
     if names != "few_items_are_unfit":
@@ -62,8 +64,8 @@ def refusal(census: pd.DataFrame, outcomes: Iterable[Outcome], page: str) -> str
     return "\n- ".join(lines)
 
 
-def _unfit(census: pd.DataFrame) -> list[str]:
-    faults = census[census["fault"].notna() & (census["fault"] != QUARANTINED)]
+def _unfit(inventory: pd.DataFrame) -> list[str]:
+    faults = inventory[inventory["fault"].notna() & (inventory["fault"] != QUARANTINED)]
     messages = list(dict.fromkeys(str(message) for message in faults["message"]))
     lines = messages[:_SHOWN]
     if len(messages) > _SHOWN:
@@ -95,16 +97,16 @@ MOST = 500
 """Offenders of one expectation, or pairs of doubles, that are listed; all are counted."""
 
 
-def collect(census: pd.DataFrame, tables: Tables, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+def collect(inventory: pd.DataFrame, tables: Tables, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Gather the findings.
 
     Returns:
         `sets`, `expectations`, `left_out`, `doubles` and `drift`, each a list of plain mappings.
     """
-    left_out = census[census["fault"].notna()]
+    left_out = inventory[inventory["fault"].notna()]
     fields = ["fault", "split", "dataset", "image", "mask", "message"]
     return {
-        "sets": _sets(census, tables.by_name[SETS]),
+        "sets": _sets(inventory, tables.by_name[SETS]),
         "expectations": [_expectation(outcome) for outcome in outcomes],
         "left_out": [_plain(row) for row in left_out[fields].to_dict("records")],
         "doubles": [asdict(twins) for twins in tables.twins[:MOST]],
@@ -118,8 +120,8 @@ def write_findings(path: Path, findings: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(findings, indent=1, allow_nan=False) + "\n")
 
 
-def _sets(census: pd.DataFrame, sets: pd.DataFrame) -> list[dict[str, Any]]:
-    per_image = fit_rows(census).groupby(["split", "dataset", "image"]).size()
+def _sets(inventory: pd.DataFrame, sets: pd.DataFrame) -> list[dict[str, Any]]:
+    per_image = valid_rows(inventory).groupby(["split", "dataset", "image"]).size()
     most = per_image.groupby(["split", "dataset"]).max().rename("most_masks_per_image")
     there = sets[~sets["gone"]].drop(columns="gone")
     joined = there.merge(most, how="left", on=["split", "dataset"])

@@ -30,7 +30,7 @@ class Twins:
 
 
 def images_of(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Reduce fit rows of the census to one row per image and split."""
+    """Reduce fit rows of the inventory to one row per image and split."""
     return pairs.drop_duplicates(["split", "image"]).reset_index(drop=True)
 
 

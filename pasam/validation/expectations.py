@@ -20,7 +20,7 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from pasam.config.sections import ValidateParams
-from pasam.data.manifest import KINDS, QUARANTINED, fit_rows
+from pasam.data.manifest import KINDS, QUARANTINED, valid_rows
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
 from pasam.validation.drift import QUANTITIES, Key, Sketch, compare, group_values
@@ -86,43 +86,43 @@ class Tables:
 
 
 def make_tables(
-    census: pd.DataFrame,
+    inventory: pd.DataFrame,
     quarantine: Quarantine,
     accepted: Mapping[Key, Sketch],
     expected_images: Mapping[str, int],
     params: ValidateParams,
 ) -> Tables:
-    """Derive the tables from the census and what it is compared with.
+    """Derive the tables from the inventory and what it is compared with.
 
     Args:
-        census: One row per item, fit or not.
+        inventory: One row per item, fit or not.
         quarantine: Files that are left out on purpose.
         accepted: The last accepted data version.
         expected_images: How many images a data set should have, for those where it is known.
         params: Limits.
     """
-    fit = fit_rows(census)
+    fit = valid_rows(inventory)
     images = images_of(fit)
     twins = find_twins(images, bits=params.near_bits, contrast=params.contrast)
     present = dict(group_values(fit, images))
     comparisons = compare(present, accepted, p=params.drift_p, effect=params.drift_effect)
     return Tables(
         by_name={
-            PAIRS: _pairs(census, fit),
+            PAIRS: _pairs(inventory, fit),
             IMAGES: _images(images, twins),
-            SETS: _sets(census, accepted, expected_images),
+            SETS: _sets(inventory, accepted, expected_images),
             DRIFT: _drift(comparisons),
-            LISTED: _listed(census, quarantine),
+            LISTED: _listed(inventory, quarantine),
         },
         twins=twins,
         comparisons=comparisons,
     )
 
 
-def _pairs(census: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
+def _pairs(inventory: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
     copies = mask_copies(fit)
-    of_fit = census["fault"].isna()
-    return census.assign(mask_copy_of=census["mask"].map(copies).where(of_fit))
+    of_fit = inventory["fault"].isna()
+    return inventory.assign(mask_copy_of=inventory["mask"].map(copies).where(of_fit))
 
 
 def _images(images: pd.DataFrame, twins: tuple[Twins, ...]) -> pd.DataFrame:
@@ -141,12 +141,12 @@ def _images(images: pd.DataFrame, twins: tuple[Twins, ...]) -> pd.DataFrame:
 
 
 def _sets(
-    census: pd.DataFrame, accepted: Mapping[Key, Sketch], expected_images: Mapping[str, int]
+    inventory: pd.DataFrame, accepted: Mapping[Key, Sketch], expected_images: Mapping[str, int]
 ) -> pd.DataFrame:
     """Count every data set, with those that only the accepted version has."""
     rows = []
-    in_all_splits = census.groupby("dataset")["image"].nunique()
-    for (split, dataset), items in census.groupby(["split", "dataset"], sort=True):
+    in_all_splits = inventory.groupby("dataset")["image"].nunique()
+    for (split, dataset), items in inventory.groupby(["split", "dataset"], sort=True):
         quarantined = int((items["fault"] == QUARANTINED).sum())
         fit = int(items["fault"].isna().sum())
         rows.append(
@@ -186,8 +186,8 @@ def _drift(comparisons: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _listed(census: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
-    left_out = census[census["fault"] == QUARANTINED]
+def _listed(inventory: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
+    left_out = inventory[inventory["fault"] == QUARANTINED]
     used = {*left_out["image"].dropna(), *left_out["mask"].dropna()}
     return pd.DataFrame(
         [(entry.file, entry.reason, entry.file in used) for entry in quarantine.entries.values()],

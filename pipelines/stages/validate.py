@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pasam.config.sections import ValidateParams
 from pasam.data.catalogue import read_catalogue
-from pasam.data.manifest import file_sha256, read_census
+from pasam.data.manifest import file_sha256, read_inventory
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
 from pasam.validation.conclusion import collect, conclude, refusal, write_findings
@@ -16,7 +16,7 @@ from pipelines.stage_runner import run
 
 
 def validate(
-    validate: ValidateParams, manifest: Path, census: Path, quarantine: Path, accepted: Path,
+    validate: ValidateParams, manifest: Path, inventory: Path, quarantine: Path, accepted: Path,
     verdict: Path, findings: Path, page: Path, docs: Path,
 ) -> None:  # fmt: skip
     """Write the verdict, the findings and the page; then refuse data that is not fit."""
@@ -25,7 +25,7 @@ def validate(
         for name, entry in read_catalogue().entries.items()
         if entry.images is not None
     }
-    found = read_census(census)
+    found = read_inventory(inventory)
     tables = make_tables(
         found, read_quarantine(quarantine), read_accepted(accepted), expected_images, validate
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from pasam.data.catalogue import read_catalogue
-from pasam.data.fetch import fetch, fetched_pictures, missing_sets
+from pasam.data.fetch import fetch, fetched_image_sets, missing_sets
 from pasam.errors import DataError
 
 CATALOGUE = read_catalogue()
@@ -29,7 +29,7 @@ def bring(published, place, tmp_path):
 
 def test_a_role_decides_the_split(bring, place):
     bring("HRSOD", "FSS-1000")
-    hrsod, fss = fetched_pictures(["HRSOD", "FSS-1000"], *place)
+    hrsod, fss = fetched_image_sets(["HRSOD", "FSS-1000"], *place)
     assert (hrsod.split, fss.split) == ("val", "train")
     assert hrsod.masks == place[0] / "HRSOD/thin_object_detection/HRSOD/masks_max255"
     assert fss.images == fss.masks
@@ -38,13 +38,13 @@ def test_a_role_decides_the_split(bring, place):
 
 
 def test_no_names_are_no_sets(place):
-    assert fetched_pictures([], *place) == ()
+    assert fetched_image_sets([], *place) == ()
 
 
 def test_what_is_missing_is_named_with_its_command(bring, place):
     bring("HRSOD")
     with pytest.raises(DataError, match=r"names COIFT, not fetched .*`pasam data fetch COIFT`"):
-        fetched_pictures(["HRSOD", "COIFT"], *place)
+        fetched_image_sets(["HRSOD", "COIFT"], *place)
 
 
 def test_a_set_of_other_archives_than_expected_counts_as_missing(bring, place):
@@ -58,9 +58,9 @@ def test_a_set_of_other_archives_than_expected_counts_as_missing(bring, place):
 @pytest.mark.parametrize("name", ["coco_val2017", "sam_vit_b", "dis_like"])
 def test_what_has_no_mask_pictures_is_refused(place, name):
     with pytest.raises(DataError, match=f"data.catalogue names {name}, which has the role"):
-        fetched_pictures([name], *place)
+        fetched_image_sets([name], *place)
 
 
 def test_an_unknown_name_is_refused(place):
     with pytest.raises(DataError, match="'hqseg' is not in the catalogue"):
-        fetched_pictures(["hqseg"], *place)
+        fetched_image_sets(["hqseg"], *place)

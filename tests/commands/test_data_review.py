@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.data.manifest import census_frame, write_census
+from pasam.data.manifest import inventory_frame, write_inventory
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine, read_quarantine
 from pasam.masks.images import write_png
@@ -34,7 +34,7 @@ def project(in_empty_folder):
         write_png(Path(f"data/own/train/cats/gt/{name}.png"), mask)
     Path("data/quarantine.csv").write_text("file,sha256,reason\n")
     rows = collect_own(Path("data/own"), Quarantine(), workers=1)
-    write_census(census_frame(rows), Path("data/census.parquet"))
+    write_inventory(inventory_frame(rows), Path("data/inventory.parquet"))
 
 
 @pytest.mark.usefixtures("project")
@@ -78,7 +78,7 @@ def test_before_a_first_run_there_is_nothing_to_review(pasam):
         Path("data/quarantine.csv").write_text("file,sha256,reason\n")
         result = pasam(command)
         assert result.exit_code == 2
-        assert "data/census.parquet does not exist. Run `dvc repro prepare`" in result.output
+        assert "data/inventory.parquet does not exist. Run `dvc repro prepare`" in result.output
 
 
 @pytest.mark.parametrize("command", ["quarantine", "accept"])

@@ -1,4 +1,4 @@
-"""The census measures what is fit, names what is not, and survives its file."""
+"""The inventory measures what is fit, names what is not, and survives its file."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import pytest
 from PIL import Image
 
 from pasam.data.manifest import (
-    CENSUS_COLUMNS,
+    INVENTORY_COLUMNS,
     Fault,
-    census_frame,
-    fit_rows,
+    invalid_row,
+    inventory_frame,
     measure_image,
-    read_census,
-    soft_share,
+    read_inventory,
+    soft_fraction,
     stored_form,
-    unfit_row,
-    write_census,
+    valid_rows,
+    write_inventory,
 )
 from pasam.errors import DataError
 
@@ -84,35 +84,35 @@ def test_the_orientation_is_that_of_the_tag(tmp_path):
 
 
 def test_soft_pixels_are_neither_black_nor_white():
-    assert soft_share(np.array([[0, 255], [1, 254]], np.uint8)) == 0.5
+    assert soft_fraction(np.array([[0, 255], [1, 254]], np.uint8)) == 0.5
 
 
-def test_the_census_survives_its_file_whatever_the_order_of_its_rows(tmp_path):
-    rows = [unfit_row(fault("empty_mask", f"gt/a_{part}.png")) for part in range(3)]
-    rows.append(unfit_row(fault("image_without_mask", None)))
-    fit = dict.fromkeys(CENSUS_COLUMNS, 1) | {"fault": None, "message": None, "split": "val"}
+def test_the_inventory_survives_its_file_whatever_the_order_of_its_rows(tmp_path):
+    rows = [invalid_row(fault("empty_mask", f"gt/a_{part}.png")) for part in range(3)]
+    rows.append(invalid_row(fault("image_without_mask", None)))
+    fit = dict.fromkeys(INVENTORY_COLUMNS, 1) | {"fault": None, "message": None, "split": "val"}
     fit |= dict.fromkeys(("id", "dataset", "image", "mask", "image_sha256"), "x")
     fit |= dict.fromkeys(("mask_sha256", "phash", "dhash"), "0")
     rows.append(fit)
     for name, order in (("a", rows), ("b", rows[::-1])):
-        write_census(census_frame(order), tmp_path / name)
+        write_inventory(inventory_frame(order), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    census = read_census(tmp_path / "a")
-    assert tuple(census.columns) == CENSUS_COLUMNS
-    assert len(census) == 5
-    assert fit_rows(census)["id"].tolist() == ["x"]
-    assert census["id"].tolist()[:4] == ["cats/a_0", "cats/a_1", "cats/a_2", "cats/a"]
+    inventory = read_inventory(tmp_path / "a")
+    assert tuple(inventory.columns) == INVENTORY_COLUMNS
+    assert len(inventory) == 5
+    assert valid_rows(inventory)["id"].tolist() == ["x"]
+    assert inventory["id"].tolist()[:4] == ["cats/a_0", "cats/a_1", "cats/a_2", "cats/a"]
 
 
-def test_a_missing_census_says_how_to_make_it(tmp_path):
+def test_a_missing_inventory_says_how_to_make_it(tmp_path):
     with pytest.raises(DataError, match="none does not exist. Run `dvc repro prepare`"):
-        read_census(tmp_path / "none")
+        read_inventory(tmp_path / "none")
 
 
-def test_another_file_is_no_census(tmp_path):
+def test_another_file_is_no_inventory(tmp_path):
     (tmp_path / "a").write_text("id")
     with pytest.raises(DataError, match="a is not a parquet file"):
-        read_census(tmp_path / "a")
-    census_frame([unfit_row(fault("empty_mask"))])[["id"]].to_parquet(tmp_path / "b")
-    with pytest.raises(DataError, match=r"b is not a census: it has the columns \['id'\]"):
-        read_census(tmp_path / "b")
+        read_inventory(tmp_path / "a")
+    inventory_frame([invalid_row(fault("empty_mask"))])[["id"]].to_parquet(tmp_path / "b")
+    with pytest.raises(DataError, match=r"b is not a inventory: it has the columns \['id'\]"):
+        read_inventory(tmp_path / "b")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.folder import Pair, count_pairs, find_pairs, pairs_of_pictures, registered_sets
+from pasam.data.folder import Pair, count_pairs, find_pairs, pair_folders, registered_sets
 from pasam.errors import DataError
 
 HEADER = "split,dataset,image,mask,licence\n"
@@ -160,7 +160,7 @@ def test_a_folder_that_does_not_exist_has_no_registered_sets(tmp_path):
 
 def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
     touch(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png", "c.jpg", "d.png")
-    pairs, left_out = pairs_of_pictures(
+    pairs, left_out = pair_folders(
         tmp_path, tmp_path, split="train", dataset="x", image_suffix=".jpg", mask_suffix=".png"
     )
     assert [(pair.image.name, pair.mask.name) for pair in pairs] == [

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.pairing import match_names, pictures
+from pasam.data.pairing import list_images, match_names
 
 IM, GT = Path("photos"), Path("masks")
 
@@ -53,8 +53,8 @@ def test_pictures_are_listed_without_hidden_files_and_deep_on_request(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in pictures(tmp_path)] == ["a.png", "b.JPG"]
-    assert [path.name for path in pictures(tmp_path, deep=True)] == ["a.png", "b.JPG", "c.webp"]
+    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG"]
+    assert [path.name for path in list_images(tmp_path, deep=True)] == ["a.png", "b.JPG", "c.webp"]
 
 
 @given(st.lists(st.text("ab_/", min_size=1).map(lambda text: f"x{text}y"), unique=True))

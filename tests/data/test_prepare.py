@@ -4,19 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pasam.config.sections import DataParams, GeneratedParams
-from pasam.data.manifest import CENSUS_COLUMNS, complexity, measure_image, soft_share, stored_form
+from pasam.data.catalogue import GENERATED, PRETRAINING_SET
+from pasam.data.manifest import (
+    INVENTORY_COLUMNS,
+    complexity,
+    measure_image,
+    soft_fraction,
+    stored_form,
+)
 from pasam.data.preparation import (
-    BENCHMARKS,
-    PRETRAINING_SET,
-    TRAINING_SET,
     SceneTask,
     draw_generated,
     scene_seed,
-    take_census,
+    take_inventory,
     training_objects,
     write_scene,
 )
@@ -24,7 +28,7 @@ from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.masks.images import read_image, read_mask, write_png
 
-SETS = [TRAINING_SET, *BENCHMARKS, PRETRAINING_SET]
+SETS = [*GENERATED, PRETRAINING_SET]
 
 
 def own_data(folder: Path) -> Path:
@@ -50,6 +54,9 @@ def data(own: Path, *, train: int = 0) -> DataParams:
         unique=True,
     )
 )
+@example([(0, SETS[0], 1), (0, SETS[1], 0)])
+@example([(0, SETS[-1], 0), (1, SETS[0], 0)])
+@example([(0, SETS[0], 9_999_999), (0, SETS[1], 0)])
 def test_no_two_scenes_share_a_seed(scenes):
     seeds = {scene_seed(seed, dataset=dataset, index=index) for seed, dataset, index in scenes}
     assert len(seeds) == len(scenes)
@@ -105,18 +112,20 @@ def test_what_is_drawn_is_measured_as_its_files_would_be(tmp_path):
     (row,) = draw_generated(generated(1, 0), tmp_path, workers=1)[:1]
     image = Path(row["image"])
     assert row.items() >= (measure_image(read_image(image)) | stored_form(image)).items()
-    assert row["soft"] == soft_share(read_mask(Path(row["mask"])))
-    assert set(row) == set(CENSUS_COLUMNS)
+    assert row["soft"] == soft_fraction(read_mask(Path(row["mask"])))
+    assert set(row) == set(INVENTORY_COLUMNS)
 
 
-def test_the_census_joins_own_and_generated_pairs_fit_and_unfit(tmp_path):
-    census = take_census(data(own_data(tmp_path / "own"), train=1), Quarantine(), tmp_path / "made")
-    assert set(census["dataset"]) == {"cats", "generated_train"}
-    assert census["fault"].dropna().tolist() == ["empty_mask"]
-    assert census["id"].is_unique
+def test_the_inventory_joins_own_and_generated_pairs_fit_and_unfit(tmp_path):
+    inventory = take_inventory(
+        data(own_data(tmp_path / "own"), train=1), Quarantine(), tmp_path / "made"
+    )
+    assert set(inventory["dataset"]) == {"cats", "generated_train"}
+    assert inventory["fault"].dropna().tolist() == ["empty_mask"]
+    assert inventory["id"].is_unique
 
 
 def test_no_data_at_all_is_an_error_that_names_the_keys(tmp_path):
     (tmp_path / "own").mkdir()
     with pytest.raises(DataError, match=r"data.generated.train_images.*data.own"):
-        take_census(data(tmp_path / "own"), Quarantine(), tmp_path / "made")
+        take_inventory(data(tmp_path / "own"), Quarantine(), tmp_path / "made")

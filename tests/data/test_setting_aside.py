@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.manifest import Fault, census_frame, unfit_row
-from pasam.data.quarantine import Quarantine, set_aside, unfit_files
+from pasam.data.manifest import Fault, invalid_row, inventory_frame
+from pasam.data.quarantine import Quarantine, invalid_files, quarantine_files
 from pasam.errors import DataError
 
 
 def row(kind: str, image: str | None, mask: str | None) -> dict:
-    return unfit_row(
+    return invalid_row(
         Fault(
             kind=kind, split="train", dataset="cats", message=f"about {mask or image}",
             image=None if image is None else Path(image), mask=None if mask is None else Path(mask),
@@ -19,9 +19,9 @@ def row(kind: str, image: str | None, mask: str | None) -> dict:
 
 
 @pytest.fixture
-def census(in_empty_folder):
+def inventory(in_empty_folder):
     Path("d.jpg").touch()
-    return census_frame(
+    return inventory_frame(
         [
             row("empty_mask", "a.jpg", "a.png"),
             row("undecodable_image", "b.jpg", "b0.png"),
@@ -37,25 +37,32 @@ def census(in_empty_folder):
     )
 
 
-def test_the_file_to_blame_is_listed_once_and_a_tables_row_never(census):
-    assert set(unfit_files(census)) == {"a.png", "b.jpg", "c.jpg", "c.png", "d.png", "gone.jpg"}
-    assert unfit_files(census)["a.png"] == "about a.png"
+def test_the_file_to_blame_is_listed_once_and_a_tables_row_never(inventory):
+    assert set(invalid_files(inventory)) == {
+        "a.png",
+        "b.jpg",
+        "c.jpg",
+        "c.png",
+        "d.png",
+        "gone.jpg",
+    }
+    assert invalid_files(inventory)["a.png"] == "about a.png"
 
 
-def test_all_that_was_found_is_set_aside_and_a_second_time_nothing_is_new(census):
-    after, new = set_aside(Quarantine(), [], "", census)
-    assert {entry.file for entry in new} == set(unfit_files(census))
-    assert set_aside(after, [], "", census)[1] == ()
+def test_all_that_was_found_is_set_aside_and_a_second_time_nothing_is_new(inventory):
+    after, new = quarantine_files(Quarantine(), [], "", inventory)
+    assert {entry.file for entry in new} == set(invalid_files(inventory))
+    assert quarantine_files(after, [], "", inventory)[1] == ()
 
 
-def test_a_person_sets_aside_a_file_with_a_reason(census):
-    after, (new,) = set_aside(Quarantine(), [Path("h.jpg")], "wrong cat", census)
+def test_a_person_sets_aside_a_file_with_a_reason(inventory):
+    after, (new,) = quarantine_files(Quarantine(), [Path("h.jpg")], "wrong cat", inventory)
     assert (new.file, new.reason) == ("h.jpg", "wrong cat")
     assert list(after.entries) == ["h.jpg"]
 
 
-def test_a_named_file_needs_a_reason_and_must_be_of_the_data(census):
+def test_a_named_file_needs_a_reason_and_must_be_of_the_data(inventory):
     with pytest.raises(DataError, match="needs a reason"):
-        set_aside(Quarantine(), [Path("h.jpg")], " ", census)
+        quarantine_files(Quarantine(), [Path("h.jpg")], " ", inventory)
     with pytest.raises(DataError, match="z.jpg is no image or mask of the data"):
-        set_aside(Quarantine(), [Path("z.jpg")], "odd", census)
+        quarantine_files(Quarantine(), [Path("z.jpg")], "odd", inventory)

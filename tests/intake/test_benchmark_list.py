@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from pasam.data.own_sets import measure
+from pasam.data.own_sets import add_benchmark
 from pasam.errors import ParamsError
 
 
@@ -12,7 +12,7 @@ def test_one_line_changes_in_every_size(root, tmp_path, size):
     old = (root / "params" / f"{size}.yaml").read_text()
     path = tmp_path / "params.yaml"
     path.write_text(old)
-    changed = measure("cats", path)
+    changed = add_benchmark("cats", path)
     assert [line[0] for line in changed] == ["-", "+"]
     new = path.read_text().splitlines()
     assert [line for line in new if line not in old.splitlines()] == [changed[1][1:]]
@@ -27,14 +27,14 @@ def test_a_name_that_is_there_changes_nothing(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("evaluate:\n    benchmarks:   [cats]   # mine\n")
     before = path.read_bytes()
-    assert measure("cats", path) == []
+    assert add_benchmark("cats", path) == []
     assert path.read_bytes() == before
 
 
 def test_a_list_written_below_each_other_stays_so(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("evaluate:\n  benchmarks:\n  - dogs  # old\n  batch_size: null\n")
-    measure("cats", path)
+    add_benchmark("cats", path)
     text = "evaluate:\n  benchmarks:\n  - dogs  # old\n  - cats\n  batch_size: null\n"
     assert path.read_text() == text
 
@@ -43,4 +43,4 @@ def test_a_list_written_below_each_other_stays_so(tmp_path):
 def test_a_file_without_the_list_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=r"evaluate.benchmarks is .*, expected a list"):
-        measure("cats", tmp_path / "params.yaml")
+        add_benchmark("cats", tmp_path / "params.yaml")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pasam.errors import DataError, UnfitError
+from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import IMAGE_FORMATS, foreground, read_image, read_mask, write_png
 
 DOT = np.zeros((6, 7), np.uint8)
@@ -150,7 +150,7 @@ def test_content_is_read_as_its_file_is(tmp_path):
 
 
 def test_damaged_content_is_refused_without_an_address_in_memory():
-    with pytest.raises(UnfitError, match=r"image \(10 bytes\) cannot be decoded") as caught:
+    with pytest.raises(InvalidItemError, match=r"image \(10 bytes\) cannot be decoded") as caught:
         read_image(b"no picture")
     assert caught.value.kind == "undecodable_image"
     assert "0x" not in str(caught.value)
@@ -159,7 +159,9 @@ def test_damaged_content_is_refused_without_an_address_in_memory():
 def test_the_size_is_looked_up_before_a_pixel_is_decoded(tmp_path):
     path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (50, 90), np.uint8))
     cut = path.read_bytes()[:300]  # its header is whole, most of its pixels are gone
-    with pytest.raises(UnfitError, match=r"90 x 50 pixels, where at most 0.004499 mill") as caught:
+    with pytest.raises(
+        InvalidItemError, match=r"90 x 50 pixels, where at most 0.004499 mill"
+    ) as caught:
         read_image(cut, most_pixels=4499)
     assert caught.value.kind == "too_large"
     assert read_image(path, most_pixels=4500).shape == (50, 90, 3)
@@ -168,7 +170,7 @@ def test_the_size_is_looked_up_before_a_pixel_is_decoded(tmp_path):
 def test_only_the_formats_asked_for_are_decoded(tmp_path):
     path = save(tmp_path / "a.gif", DOT * 255)
     assert read_image(path).shape == (6, 7, 3)
-    with pytest.raises(UnfitError, match="cannot be decoded"):
+    with pytest.raises(InvalidItemError, match="cannot be decoded"):
         read_image(path, formats=IMAGE_FORMATS)
 
 

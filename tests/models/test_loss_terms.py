@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from pasam.errors import ShapeError
 from pasam.models.losses import (
-    _band_by_opencv,
-    _band_by_pooling,
     balanced_uncertainty_loss,
     band_radius,
     draw,
@@ -242,13 +240,3 @@ def test_a_mask_without_a_band_costs_the_rest_alone():
     label = torch.zeros(1, 16, 16, dtype=torch.uint8)
     loss = balanced_uncertainty_loss(torch.full((1, 1, 4, 4), 0.5), label)
     assert loss.item() == pytest.approx(0.5 * 0.6931472)
-
-
-@pytest.mark.parametrize("radius", [1, 2, 5])
-def test_the_band_is_the_same_on_every_device(radius):
-    generator = torch.Generator().manual_seed(radius)
-    foreground = torch.rand(3, 40, 56, generator=generator).round() > 0.5
-    assert foreground.any()
-    assert torch.equal(
-        _band_by_opencv(foreground, radius), _band_by_pooling(foreground.float(), radius)
-    )

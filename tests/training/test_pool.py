@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.data.preparation import TRAINING_SET
+from pasam.data.catalogue import TRAINING_SET
 from pasam.masks.images import write_png
 from pasam.training.promptable_batches import LONGEST_SIDE, draw_pool, read_pool
 

@@ -19,7 +19,7 @@ from planted_faults import (
 from small_set import SmallSet
 
 from pasam.config.sections import ValidateParams
-from pasam.data.manifest import census_frame
+from pasam.data.manifest import inventory_frame
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.validation.expectations import Tables, make_tables
@@ -29,10 +29,10 @@ PLANTED = (lost_mask, black_mask, tiny_mask, copy_of_an_image, jpeg_in_the_bench
 
 @dataclasses.dataclass(frozen=True)
 class Mixed:
-    """The project's census, tables and params."""
+    """The project's inventory, tables and params."""
 
     folder: Path
-    census: pd.DataFrame
+    inventory: pd.DataFrame
     tables: Tables
     params: ValidateParams
 
@@ -56,9 +56,9 @@ def mixed(tmp_path_factory, validate_params) -> Mixed:
         plant(small)
     wrong = folder / "train" / "deep_image" / "gt" / "train1.png"
     quarantine = Quarantine().including([(str(wrong), "wrong <object>")])
-    census = census_frame(collect_own(folder, quarantine, workers=1))
-    tables = make_tables(census, quarantine, {}, {}, validate_params)
-    return Mixed(folder, census, tables, validate_params)
+    inventory = inventory_frame(collect_own(folder, quarantine, workers=1))
+    tables = make_tables(inventory, quarantine, {}, {}, validate_params)
+    return Mixed(folder, inventory, tables, validate_params)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from broken_data import KINDS, TABLE_KINDS
 from small_set import SmallSet, write_table
 
-from pasam.data.manifest import census_frame, file_sha256, fit_rows
+from pasam.data.manifest import file_sha256, inventory_frame, valid_rows
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
@@ -31,7 +31,7 @@ DRIFTING = {kind.name for kind in KINDS if kind.expectation.endswith("_has_not_d
 class Judged:
     """What came of one project that holds a small set per kind."""
 
-    census: pd.DataFrame
+    inventory: pd.DataFrame
     outcomes: tuple[Outcome, ...]
 
     def of(self, name: str) -> tuple[Outcome, ...]:
@@ -69,9 +69,9 @@ def judged(folder, quarantine, accepted, params):
         for place in ("folders", "table")
         for row in collect_own(folder / place, quarantine, workers=1)
     ]
-    census = census_frame(rows)
-    tables = make_tables(census, quarantine, accepted, {COUNTED: 4}, params)
-    return Judged(census, judge(suite(params), tables.by_name))
+    inventory = inventory_frame(rows)
+    tables = make_tables(inventory, quarantine, accepted, {COUNTED: 4}, params)
+    return Judged(inventory, judge(suite(params), tables.by_name))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def both(tmp_path_factory, validate_params):
     folder = tmp_path_factory.mktemp("broken")
     sets = draw(folder)
     clean = judged(folder, Quarantine(), {}, validate_params)
-    fit = fit_rows(clean.census)
+    fit = valid_rows(clean.inventory)
     (folder / "accepted").write_text(accepted_text(fit, images_of(fit)))
     accepted = {
         key: sketch
@@ -116,7 +116,7 @@ def test_a_kind_breaks_the_expectation_meant_for_it_and_no_other(kind, both):
 def test_training_starts_only_where_a_failure_is_no_error(kind, both, tmp_path, validate_params):
     (tmp_path / "manifest").touch()
     outcomes = both[1].of(kind.name)
-    verdict = conclude(both[1].census, outcomes, file_sha256(tmp_path / "manifest"))
+    verdict = conclude(both[1].inventory, outcomes, file_sha256(tmp_path / "manifest"))
     write_verdict(tmp_path / "verdict", verdict)
     if kind.expectation in validate_params.warnings:
         assert kind.expectation in verdict.warnings

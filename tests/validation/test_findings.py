@@ -10,12 +10,12 @@ from pasam.validation.conclusion import collect, write_findings
 
 @pytest.fixture(scope="module")
 def found(mixed, outcomes):
-    return collect(mixed.census, mixed.tables, outcomes)
+    return collect(mixed.inventory, mixed.tables, outcomes)
 
 
 def test_the_file_is_strict_json_and_repeats(found, mixed, outcomes, tmp_path):
     write_findings(tmp_path / "a", found)
-    write_findings(tmp_path / "b", collect(mixed.census, mixed.tables, outcomes))
+    write_findings(tmp_path / "b", collect(mixed.inventory, mixed.tables, outcomes))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert json.loads((tmp_path / "a").read_text(), parse_constant=pytest.fail) == found
 
@@ -45,6 +45,6 @@ def test_sets_say_how_many_masks_an_image_has(found):
 
 def test_long_lists_are_cut_and_still_counted(mixed, outcomes, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
-    found = collect(mixed.census, mixed.tables, outcomes)
+    found = collect(mixed.inventory, mixed.tables, outcomes)
     assert (len(found["doubles"]), found["doubles_count"]) == (1, 2)
     assert all(len(one["listed"]) <= 1 for one in found["expectations"])

@@ -11,7 +11,7 @@ from pasam.validation.expectations import PAIRS, judge, suite
 def test_outcomes_come_in_the_suites_order_with_the_offending_rows(mixed, outcomes):
     assert [outcome.name for outcome in outcomes] == [one.name for one in suite(mixed.params)]
     empty = next(outcome for outcome in outcomes if outcome.name == "masks_are_not_empty")
-    assert empty.checked == len(mixed.census)
+    assert empty.checked == len(mixed.inventory)
     (row,) = empty.offenders
     assert row["mask"].endswith("black_mask/gt/train0.png")
     assert (row["fault"], row["dataset"]) == ("empty_mask", "black_mask")

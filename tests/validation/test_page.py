@@ -14,8 +14,8 @@ from pasam.validation.page import write_page
 
 @pytest.fixture(scope="module")
 def parts(mixed, outcomes):
-    verdict = conclude(mixed.census, outcomes, "abc")
-    return verdict, collect(mixed.census, mixed.tables, outcomes), mixed.tables, outcomes
+    verdict = conclude(mixed.inventory, outcomes, "abc")
+    return verdict, collect(mixed.inventory, mixed.tables, outcomes), mixed.tables, outcomes
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_tiny_mask_is_shown(text):
 def test_beside_a_copied_mask_stands_its_first_picture(parts, mixed, tmp_path):
     verdict, findings, tables, outcomes = parts
     row = mixed.tables.by_name["pairs"].iloc[-1].to_dict()
-    first = mixed.census.dropna(subset=["mask"]).iloc[0]["mask"]
+    first = mixed.inventory.dropna(subset=["mask"]).iloc[0]["mask"]
     copied = Outcome(
         name="masks_are_unique", table="pairs", level="warning", says="No copies", checked=9,
         column="mask_copy_of", offenders=({**row, "mask_copy_of": first},),

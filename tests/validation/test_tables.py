@@ -43,13 +43,13 @@ def test_doubles_stand_in_the_column_of_their_kind(mixed):
 
 
 def test_unfit_items_are_among_the_pairs_and_not_among_the_images(mixed):
-    assert len(mixed.tables.by_name[PAIRS]) == len(mixed.census)
+    assert len(mixed.tables.by_name[PAIRS]) == len(mixed.inventory)
     assert not mixed.tables.by_name[IMAGES]["image"].str.contains("lost_mask/im/train0").any()
 
 
 def test_a_line_of_the_quarantine_applies_while_something_is_left_out_for_it(mixed):
     quarantine = Quarantine().including([("gone.png", "lost")])
-    tables = make_tables(mixed.census, quarantine, {}, {}, mixed.params)
+    tables = make_tables(mixed.inventory, quarantine, {}, {}, mixed.params)
     assert tables.by_name[LISTED]["applies"].tolist() == [False]
     assert mixed.tables.by_name[LISTED]["applies"].tolist() == [True]
 

@@ -21,7 +21,7 @@ def test_the_manifest_lists_as_many_images_as_the_params_ask_for(world):
 def test_the_manifest_lists_every_written_file_by_its_path_in_the_project(world):
     frame = read_manifest(world.path("data/manifest.parquet"))
     listed = {*frame["image"], *frame["mask"]}
-    tables = {"data/manifest.parquet", "data/census.parquet"}
+    tables = {"data/manifest.parquet", "data/inventory.parquet"}
     written = set(world.contents("prepare")) - tables
     assert listed == written
 
