@@ -6,8 +6,7 @@ did not move.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from pasam.config.models import (
     VariantParams,
 )
 from pasam.errors import ParamsError
+from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.checkpoint import load_strictly, read_weights
@@ -247,9 +247,11 @@ def frozen_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """Hash names and bytes of tensors; equal digests mean equal bits."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        plain = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        total.update(plain.flatten().view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+
+    def parts() -> Iterator[bytes]:
+        for name in sorted(tensors):
+            plain = tensors[name].detach().cpu().contiguous()
+            yield f"{name} {plain.dtype} {tuple(plain.shape)}".encode()
+            yield plain.flatten().view(torch.uint8).numpy().tobytes()
+
+    return sha256_of(parts())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pasam.errors import CheckpointError
+from pasam.files import draft_file, file_sha256
 
 PICKLED = (".pth", ".pt")
 """Suffixes of files that torch pickles."""
@@ -35,8 +34,9 @@ def write_weights(
         metadata: Words that travel with them (architecture, origin).
     """
     plain = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
-    with _draft(path) as draft:
+    with draft_file(path) as draft:
         safetensors.torch.save_file(plain, draft, metadata=dict(metadata))
+        draft.chmod(0o644)  # safetensors makes files that only their owner may read
         _sort_metadata(draft)
 
 
@@ -70,21 +70,8 @@ def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:
         raise CheckpointError(f"{path} ends in '{path.suffix}', expected one of {list(PICKLED)}.")
     # A copy of its own for each, for torch saves the whole storage that a view looks into.
     plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-    with _draft(path) as draft:
+    with draft_file(path) as draft:
         torch.save(plain, draft)
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """Give a file beside the path that takes its place, readable by all, once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    try:
-        yield draft
-        draft.chmod(0o644)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -194,8 +181,7 @@ def file_digest(path: Path) -> str:
         CheckpointError: The file is missing.
     """
     _expect_file(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _expect_file(path: Path) -> None:
