@@ -64,19 +64,22 @@ def draw(
     return groups
 
 
-def coverage(scenario: Scenario, *, trials: int, draws: int, seed: int) -> float:
+def coverage(scenario: Scenario, *, trials: int, n_resamples: int, seed: int) -> float:
     """Share of trials whose interval holds the population's mean."""
     generator = np.random.default_rng(seed)
     hits = 0
     for trial in range(trials):
         found = interval(
-            draw(scenario, generator, mean=0.3), draws=draws, confidence=LEVEL, seed=trial
+            draw(scenario, generator, mean=0.3),
+            n_resamples=n_resamples,
+            confidence=LEVEL,
+            seed=trial,
         )
         hits += found.low <= 0.3 <= found.high
     return hits / trials
 
 
-def false_alarms(*, rows: int, trials: int, draws: int, seed: int) -> tuple[float, float]:
+def false_alarms(*, rows: int, trials: int, n_resamples: int, seed: int) -> tuple[float, float]:
     """Shares of trials with a false alarm: of the first row, and of any of `rows` after Holm."""
     generator = np.random.default_rng(seed)
     scenario = Scenario(images=(60,) * 4)
@@ -90,7 +93,7 @@ def false_alarms(*, rows: int, trials: int, draws: int, seed: int) -> tuple[floa
             found.append(
                 paired_difference(
                     base + delta, base, list(map(str, strata)),
-                    draws=draws, confidence=LEVEL, seed=trial,
+                    n_resamples=n_resamples, confidence=LEVEL, seed=trial,
                 )
             )  # fmt: skip
         single += found[0].low > 0 or found[0].high < 0
@@ -102,13 +105,15 @@ def main() -> None:
     """Print the table of docs/statistics.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--n-resamples", type=int, default=1000)
     options = parser.parse_args()
     print("| population | coverage of the 95 % interval |\n| --- | --- |")  # noqa: T201
     for name, scenario in SCENARIOS.items():
-        share = coverage(scenario, trials=options.trials, draws=options.draws, seed=1)
+        share = coverage(scenario, trials=options.trials, n_resamples=options.n_resamples, seed=1)
         print(f"| {name} | {100 * share:.1f} % |", flush=True)  # noqa: T201
-    single, family = false_alarms(rows=6, trials=options.trials // 2, draws=options.draws, seed=2)
+    single, family = false_alarms(
+        rows=6, trials=options.trials // 2, n_resamples=options.n_resamples, seed=2
+    )
     print(f"\nFalse alarms on identical models: {100 * single:.1f} % of single comparisons,")  # noqa: T201
     print(f"{100 * family:.1f} % of tables of six after Holm's correction.")  # noqa: T201
 

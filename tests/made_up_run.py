@@ -103,8 +103,8 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
     rows = made_up_scores() if scores is None else scores
     models = [m for m in dict.fromkeys(rows["model"]) if m in ("hq_sam", "pa_sam")]
     sections = dict(_sections())
-    draws = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
-    sections["report"] = dataclasses.replace(sections["report"], draws=draws, gallery=3)
+    n_resamples = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
+    sections["report"] = dataclasses.replace(sections["report"], n_resamples=n_resamples, gallery=3)
     history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
     parts = {
         "setting": "A run that was never made.",

@@ -50,7 +50,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
             "detections": "data/instances/seginw_like/detections",
         },
     },
-    "report": {"draws": 50, "figure_rows": 1},
+    "report": {"n_resamples": 50, "figure_rows": 1},
 }  # fmt: skip
 """What differs from the smoke size."""
 

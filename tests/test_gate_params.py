@@ -25,7 +25,7 @@ def test_every_size_has_a_possible_gate_whose_mode_is_a_word(root):
     [
         ("margin", -0.1, "margin is -0.1, expected 0 or more"),
         ("minimum_gain", -1.0, "minimum_gain is -1.0, expected 0 or more"),
-        ("draws", 99, "draws is 99, expected 100 or more"),
+        ("n_resamples", 99, "n_resamples is 99, expected 100 or more"),
         ("floor_mean", 101.0, "floor_mean is 101.0, expected points, 100 at most"),
         ("confidence", 0.5, "confidence is 0.5, expected between 0.5 and 1"),
         ("confidence", 1.0, "confidence is 1.0, expected between 0.5 and 1"),

@@ -34,7 +34,7 @@ AT_LEAST_ONE = {
     params.EmbedParams: ["batch_size"],
     params.TrainParams: ["batch_size", "devices"],
     params.EvaluateParams: ["batch_size"],
-    params.ReportParams: ["draws", "figure_rows"],
+    params.ReportParams: ["n_resamples", "figure_rows"],
 }  # fmt: skip
 AT_LEAST_ZERO = {
     params.GeneratedParams: ["train_images", "benchmark_images", "seed"],
@@ -92,14 +92,18 @@ def test_what_may_be_left_out_is_zero_or_more(cls, key):
         ),
         (params.PretrainParams, {"phases": ()}, "phases is [], expected one phase or more"),
         (params.PretrainParams, {"phases": PHASES[:1]}, "phases[-1].shrink is 2, expected 1"),
-        (params.PretrainParams, {"average_decay": 1.0}, "average_decay is 1.0, expected 0 or more"),
-        (params.PretrainParams, {"average_decay": -0.1}, "average_decay is -0.1, expected 0 or mo"),
+        (params.PretrainParams, {"ema_decay": 1.0}, "ema_decay is 1.0, expected 0 or more"),
+        (params.PretrainParams, {"ema_decay": -0.1}, "ema_decay is -0.1, expected 0 or mo"),
         (params.PretrainParams, {"jitter": (0.0, 1.0)}, "jitter is [0.0, 1.0], expected two"),
         (params.EmbedParams, {"jitter": (2.0, 0.5)}, "jitter is [2.0, 0.5], expected two"),
         (params.RepeatsParams, {"seeds": (1, 1)}, "seeds is [1, 1], expected each seed once."),
         (params.RepeatsParams, {"seeds": (-1,)}, "seeds is [-1], expected seeds of 0 or more."),
         (params.RepeatsParams, {"models": ()}, "models is [], expected as many or as few as see"),
-        (params.EvaluateParams, {"boundary_share": 0.0}, "boundary_share is 0.0, expected more"),
+        (
+            params.EvaluateParams,
+            {"boundary_fraction": 0.0},
+            "boundary_fraction is 0.0, expected more",
+        ),
         (params.EvaluateParams, {"models": ()}, "models is [], expected at least one model"),
         (params.EvaluateParams, {"benchmarks": ()}, "benchmarks is [], expected at least one"),
         (params.ReportParams, {"confidence": 0.0}, "confidence is 0.0, expected more than 0 and"),
@@ -114,4 +118,4 @@ def test_a_value_out_of_its_range_is_quoted(cls, changes, message):
 def test_the_edges_of_a_range_belong_to_it():
     make(params.GeneratedParams, side=64)
     make(params.RepeatsParams, models=(), seeds=())
-    make(params.PretrainParams, average_decay=0.0, jitter=(1.0, 1.0))
+    make(params.PretrainParams, ema_decay=0.0, jitter=(1.0, 1.0))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pasam.config.models import HqSamParams, PaSamParams
 from pasam.config.params_file import load_ablations, load_section, load_variant, read_params
+from pasam.config.presets import validate
 from pasam.config.sections import (
     BaseParams,
     DataParams,
@@ -273,3 +274,21 @@ def test_a_file_that_is_no_mapping_is_refused(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(ParamsError, match=message):
         read_params(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new"),
+    [
+        ("pretrain", "average_decay", "ema_decay"),
+        ("report", "draws", "n_resamples"),
+        ("evaluate", "boundary_share", "boundary_fraction"),
+    ],
+)
+def test_an_old_name_of_a_key_is_refused_in_one_line_with_the_new_one(
+    section, old, new, tmp_path, root
+):
+    text = (root / "params.yaml").read_text().replace(f"  {new}:", f"  {old}:")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=rf"{section}\.{old} is called '{new}' now") as caught:
+        validate(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)

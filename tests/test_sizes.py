@@ -57,8 +57,8 @@ def test_the_difference_shows_old_and_new_lines(sizes, tmp_path):
     target = tmp_path / "params.yaml"
     use_size("default", folder=sizes, target=target)
     difference = use_size("smoke", folder=sizes, target=target)
-    assert "-  draws: 10000" in difference
-    assert "+  draws: 500" in difference
+    assert "-  n_resamples: 10000" in difference
+    assert "+  n_resamples: 500" in difference
     assert use_size("smoke", folder=sizes, target=target) == []
 
 

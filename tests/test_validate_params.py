@@ -23,8 +23,8 @@ def test_every_size_has_the_section(path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"unreviewed_share": -0.1}, "unreviewed_share is -0.1, expected a share, 0 to 1."),
-        ({"quarantined_share": 1.1}, "quarantined_share is 1.1, expected a share"),
+        ({"unreviewed_fraction": -0.1}, "unreviewed_fraction is -0.1, expected a share, 0 to 1."),
+        ({"quarantined_fraction": 1.1}, "quarantined_fraction is 1.1, expected a share"),
         ({"area": (0.5, 0.5)}, "area is [0.5, 0.5], expected two shares, 0 <= low < high <= 1"),
         ({"area": (0.5, 1.5)}, "area is [0.5, 1.5], expected two shares"),
         ({"side": (9, 8)}, "side is [9, 8], expected two sides, 1 <= low <= high"),
@@ -40,5 +40,5 @@ def test_a_value_out_of_its_range_is_quoted(changes, message):
 
 
 def test_the_edges_of_a_range_belong_to_it():
-    ValidateParams(**{**VALUES, "unreviewed_share": 0.0, "quarantined_share": 1.0})
+    ValidateParams(**{**VALUES, "unreviewed_fraction": 0.0, "quarantined_fraction": 1.0})
     ValidateParams(**{**VALUES, "area": (0.0, 1.0), "side": (1, 1), "near_bits": 0})

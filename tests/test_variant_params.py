@@ -15,7 +15,7 @@ NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
     ("changes", "message"),
     [
         ({"epochs": 0}, "epochs is 0, expected 1 or more."),
-        ({"lr_drop_every": 0}, "lr_drop_every is 0, expected 1 or more."),
+        ({"lr_step_size": 0}, "lr_step_size is 0, expected 1 or more."),
         ({"prompts_per_mask": 0}, "prompts_per_mask is 0, expected 1 or more."),
         ({"mining_points": 0}, "points is 0, expected 1 or more."),
         ({"mining_from_epoch": -1}, "from_epoch is -1, expected 0 or more."),
@@ -45,7 +45,7 @@ def test_an_impossible_pa_sam_is_refused(changes, message):
         pa_sam(**changes)
 
 
-@pytest.mark.parametrize("key", ["epochs", "lr_drop_every"])
+@pytest.mark.parametrize("key", ["epochs", "lr_step_size"])
 def test_the_others_need_an_epoch_too(key):
     with pytest.raises(ParamsError, match=f"^{key} is 0, expected 1 or more"):
         hq_sam(**{key: 0})

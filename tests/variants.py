@@ -45,6 +45,6 @@ def pa_sam(**changes: Any) -> PaSamParams:
 def image_adapter(**changes: Any) -> ImageAdapterParams:
     """The image adapter, trained as `pa_sam` is."""
     like = pa_sam()
-    shared = ("epochs", "lr_drop_every", "prompts", "prompts_per_mask", "gradient", "trains")
+    shared = ("epochs", "lr_step_size", "prompts", "prompts_per_mask", "gradient", "trains")
     values = {name: getattr(like, name) for name in shared}
     return ImageAdapterParams(**{"decoder": "image_adapter", **values, **changes})

@@ -57,7 +57,7 @@ def evaluate(
     images: Images = None,
     masks: Masks = None,
     manifest: Manifest = Path("data/manifest.parquet"),
-    boundary_share: Share = 0.02,
+    boundary_fraction: Share = 0.02,
     as_json: AsJson = False,
     resize: ResizeOption = "squash",
     device: Device = "cpu",
@@ -86,7 +86,7 @@ def evaluate(
         )
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
-            scores = score_set(predictor, shown, boundary_share=boundary_share)
+            scores = score_set(predictor, shown, boundary_fraction=boundary_fraction)
             found.append((predictor.name, title, scores))
     if as_json:
         rows = [{"model": m, "data": d, **dataclasses.asdict(s)} for m, d, s in found]

@@ -69,7 +69,7 @@ class HqSamParams:
 
     decoder: Literal["hq_sam"]
     epochs: int
-    lr_drop_every: int
+    lr_step_size: int
     """Epochs after which the learning rate falls tenfold, again and again."""
     prompts: Prompts
 
@@ -77,7 +77,7 @@ class HqSamParams:
     """As its reference trains it."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "epochs", "lr_drop_every")
+        at_least(self, 1, "epochs", "lr_step_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ class PaSamParams:
 
     decoder: Literal["pa_sam"]
     epochs: int
-    lr_drop_every: int
+    lr_step_size: int
     """Epochs after which the learning rate falls tenfold, again and again."""
     prompts: Prompts
     prompts_per_mask: int
@@ -96,12 +96,12 @@ class PaSamParams:
     mining: MiningParams
     uncertainty_loss: Literal["plain", "balanced"]
     """Plain cross entropy (as the reference), or one that weighs both classes alike."""
-    quality_head: Literal["frozen", "trained"]
+    iou_head: Literal["frozen", "trained"]
     """Whether the head that predicts a mask's IoU learns the new masks' (the reference: frozen)."""
     trains: Trains
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "epochs", "lr_drop_every", "prompts_per_mask")
+        at_least(self, 1, "epochs", "lr_step_size", "prompts_per_mask")
         parts, method = self.adapter, self.mining.method
         if not parts.tokens:
             why = "where adapter.tokens is false, since both tokens' maps are needed for it"
@@ -120,7 +120,7 @@ class ImageAdapterParams:
 
     decoder: Literal["image_adapter"]
     epochs: int
-    lr_drop_every: int
+    lr_step_size: int
     """Epochs after which the learning rate falls tenfold, again and again."""
     prompts: Prompts
     prompts_per_mask: int
@@ -129,7 +129,7 @@ class ImageAdapterParams:
     trains: Literal["adapter", "mask_head"]
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "epochs", "lr_drop_every", "prompts_per_mask")
+        at_least(self, 1, "epochs", "lr_step_size", "prompts_per_mask")
 
 
 VariantParams = HqSamParams | PaSamParams | ImageAdapterParams

@@ -25,6 +25,17 @@ _KINDS: dict[str, type[VariantParams]] = {
 }
 """Dataclass of an entry of `models`, by its `decoder`."""
 
+RENAMED = {
+    "lr_drop_every": "lr_step_size",
+    "average_decay": "ema_decay",
+    "quality_head": "iou_head",
+    "draws": "n_resamples",
+    "boundary_share": "boundary_fraction",
+    "unreviewed_share": "unreviewed_fraction",
+    "quarantined_share": "quarantined_fraction",
+}
+"""Today's names of the keys of earlier versions."""
+
 DEFAULT_PATH = Path("params.yaml")
 
 
@@ -105,6 +116,17 @@ def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
             "Expected adapter, mask_head or decoder here; everything can be an ablation."
         )
     return variant
+
+
+def recorded_variant(entry: Any, *, path: Path) -> VariantParams:
+    """Make what describes a trained model of what its file of weights says, old names included.
+
+    Raises:
+        ParamsError: As `build_variant`.
+    """
+    if isinstance(entry, dict):
+        entry = {RENAMED.get(key, key): value for key, value in entry.items()}
+    return build_variant(entry, name="variant", path=path)
 
 
 def build_variant(entry: Any, *, name: str, path: Path) -> VariantParams:
@@ -195,6 +217,12 @@ def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:
     wanted = [field.name for field in dataclasses.fields(cls)]
     missing = [key for key in wanted if key not in node]
     unknown = [str(key) for key in node if key not in wanted]
+    for old in unknown:
+        if RENAMED.get(old) in missing:
+            raise ParamsError(
+                f"{path}: {name}.{old} is called '{RENAMED[old]}' now; write that, with the same "
+                "value."
+            )
     if missing or unknown:
         raise ParamsError(
             f"{path}: section '{name}' lacks {missing} and has unknown {unknown}. "

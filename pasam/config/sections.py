@@ -94,7 +94,7 @@ class PretrainParams:
     warmup_steps: int
     """Steps at the start of each phase over which the learning rate rises."""
     weight_decay: float
-    average_decay: float
+    ema_decay: float
     """Decay of the moving average of the weights, in [0, 1)."""
     coarseness: float
     """Radius of the mask coarsening as a share of the image's side."""
@@ -113,10 +113,10 @@ class PretrainParams:
         require(bool(self.phases), "phases", [], "one phase or more")
         last = self.phases[-1].shrink
         require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
-        warmup, decay = self.warmup_steps, self.average_decay
+        warmup, decay = self.warmup_steps, self.ema_decay
         fewest = min(phase.steps for phase in self.phases)
         require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
-        require(0 <= decay < 1, "average_decay", decay, "0 or more and less than 1")
+        require(0 <= decay < 1, "ema_decay", decay, "0 or more and less than 1")
         _require_jitter(self.jitter)
 
 
@@ -196,22 +196,22 @@ class EvaluateParams:
     """Prompts per decoder call; has no influence on the results."""
     accelerator: Literal["auto", "cpu", "gpu"]
     """Where models run; the last bits of a result are the CPU's or the GPU's own."""
-    boundary_share: float
+    boundary_fraction: float
     """Width of the boundary band as a share of the image diagonal."""
 
     def __post_init__(self) -> None:
         require(bool(self.models), "models", list(self.models), "at least one model")
         require(bool(self.benchmarks), "benchmarks", list(self.benchmarks), "at least one")
         at_least(self, 1, "batch_size")
-        share(self, "boundary_share")
+        share(self, "boundary_fraction")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportParams:
     """How results are summarised."""
 
-    draws: int
-    """Bootstrap draws."""
+    n_resamples: int
+    """Bootstrap resamples."""
     confidence: float
     """Level of the intervals, in (0, 1)."""
     seed: int
@@ -225,7 +225,7 @@ class ReportParams:
     """Equally large groups of images, from coarse to fine, in which the gain is measured."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "draws", "figure_rows", "gallery", "bins")
+        at_least(self, 1, "n_resamples", "figure_rows", "gallery", "bins")
         at_least(self, 16, "picture_side")
         at_least(self, 0, "seed")
         share(self, "confidence")
@@ -343,8 +343,8 @@ class GateParams:
     """No benchmark may be worse by this or more: the lower bound of its gain is above `-margin`."""
     confidence: float
     """Level of the intervals; wrong promotions are at most 1 - confidence of the judgements."""
-    draws: int
-    """Bootstrap draws."""
+    n_resamples: int
+    """Bootstrap resamples."""
     seed: int
     floor_mean: float
     """Mean over benchmarks below which nothing is promoted, not even a first version."""
@@ -359,7 +359,7 @@ class GateParams:
 
     def __post_init__(self) -> None:
         at_least(self, 0, "minimum_gain", "margin", "seed", "floor_mean", "floor_benchmark")
-        at_least(self, 100, "draws")
+        at_least(self, 100, "n_resamples")
         at_least(self, 1, "latency_ratio")
         above_zero(self, "latency_ms")
         for key in ("floor_mean", "floor_benchmark"):
@@ -375,10 +375,10 @@ class GateParams:
 class ValidateParams:
     """Limits of the expectations, and which of them only warn."""
 
-    unreviewed_share: float
+    unreviewed_fraction: float
     """Share of a data set's items that may be unfit without being in quarantine, in [0, 1].
     They are left out in any case; above the share the run stops."""
-    quarantined_share: float
+    quarantined_fraction: float
     """Share of a data set's items that may be in quarantine, in [0, 1]; above it the run stops."""
     area: tuple[float, float]
     """Smallest and largest share of the image that a mask should cover."""
@@ -396,7 +396,7 @@ class ValidateParams:
     """Expectations whose failure is only reported; every other failure stops the run."""
 
     def __post_init__(self) -> None:
-        for key in ("unreviewed_share", "quarantined_share"):
+        for key in ("unreviewed_fraction", "quarantined_fraction"):
             value: float = getattr(self, key)
             _require(0 <= value <= 1, key, value, "a share, 0 to 1")
         for key in ("drift_p", "drift_effect"):

@@ -46,14 +46,14 @@ class SetScores:
 
 
 def score_set(
-    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, boundary_share: float
+    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, boundary_fraction: float
 ) -> SetScores:
     """Predict and score every mask of a set.
 
     Args:
         model: The model; its resize is part of the protocol.
         pairs: Images, each with its masks.
-        boundary_share: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a share of the image diagonal.
 
     Raises:
         DataError: A file is unreadable, a mask has another size than its image, or there is none.
@@ -61,7 +61,7 @@ def score_set(
     rows = [
         row
         for image, masks in pairs
-        for row in _scores_of_image(model, image, masks, boundary_share=boundary_share)
+        for row in _scores_of_image(model, image, masks, boundary_fraction=boundary_fraction)
     ]
     if not rows:
         raise DataError("there is no mask to score; give a set that has some.")
@@ -76,7 +76,7 @@ def score_set(
 
 
 def _scores_of_image(
-    model: PromptedModel, image: Path, masks: Sequence[Path], *, boundary_share: float
+    model: PromptedModel, image: Path, masks: Sequence[Path], *, boundary_fraction: float
 ) -> list[dict[str, Any]]:
     pixels = read_image(image)
     truths = [read_mask(mask) for mask in masks]
@@ -100,7 +100,7 @@ def _scores_of_image(
     for number, truth in enumerate(truths):
         logits = embedded.placement.at_original_size(decoded.masks[number : number + 1])
         predicted = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
-        found.append(score_mask(truth, predicted, boundary_share=boundary_share))
+        found.append(score_mask(truth, predicted, boundary_fraction=boundary_fraction))
     return found
 
 

@@ -44,7 +44,7 @@ def average_precision(
     results: Sequence[Mapping[str, Any]],
     *,
     overlap: Overlap,
-    boundary_share: float,
+    boundary_fraction: float,
 ) -> AveragePrecision:
     """Measure detected masks against annotated ones.
 
@@ -52,7 +52,7 @@ def average_precision(
         truth: Content of a COCO annotation file.
         results: `image_id`, `category_id`, `segmentation` (RLE) and `score` of each detection.
         overlap: Which IoU decides whether a detection matches.
-        boundary_share: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a share of the image diagonal.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
         gt = COCO()
@@ -62,7 +62,7 @@ def average_precision(
         evaluation = (
             COCOeval(gt, found, "segm")
             if overlap == "mask"
-            else BoundaryEvaluation(gt, found, share=boundary_share)
+            else BoundaryEvaluation(gt, found, share=boundary_fraction)
         )
         evaluation.evaluate()
         evaluation.accumulate()

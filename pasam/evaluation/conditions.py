@@ -216,7 +216,7 @@ def evaluate_robustness(
     params: RobustnessParams,
     *,
     batch_size: int,
-    boundary_share: float,
+    boundary_fraction: float,
 ) -> list[Row]:
     """Score every model under every condition; tight boxes on clean images are left out.
 
@@ -226,7 +226,7 @@ def evaluate_robustness(
         rows: Rows of the manifest to measure on.
         params: The conditions.
         batch_size: Masks per call; changes nothing but the time.
-        boundary_share: Width of the boundary band as a share of the diagonal.
+        boundary_fraction: Width of the boundary band as a share of the diagonal.
 
     Returns:
         Rows of `pasam.evaluation.scores`.
@@ -238,7 +238,7 @@ def evaluate_robustness(
         objects = _objects(store, records[part])
         truths = [read_mask(Path(item["mask"])) for item in objects.items]
         for condition in _conditions(lineup, objects, params):
-            found += _scores(lineup, objects, truths, condition, boundary_share)
+            found += _scores(lineup, objects, truths, condition, boundary_fraction)
     return found
 
 
@@ -303,7 +303,7 @@ def _scores(
     objects: Objects,
     truths: Sequence[NDArray[np.uint8]],
     condition: Condition,
-    boundary_share: float,
+    boundary_fraction: float,
 ) -> Iterator[Row]:
     for contender in lineup.contenders:
         found = predict(contender.segmenter, condition.images, condition.encoded, condition.prompts)
@@ -313,5 +313,5 @@ def _scores(
                 **describe(item, contender.name, contender.seed),
                 "prompt": condition.prompt,
                 "corruption": condition.corruption,
-                **score_mask(truth, mask, boundary_share=boundary_share),
+                **score_mask(truth, mask, boundary_fraction=boundary_fraction),
             }

@@ -238,7 +238,7 @@ def _read_set(
 
 
 def segment_instances(
-    lineup: Lineup, data: InstanceSet, *, resize: Resize, batch_size: int, boundary_share: float
+    lineup: Lineup, data: InstanceSet, *, resize: Resize, batch_size: int, boundary_fraction: float
 ) -> list[Row]:
     """Segment every detection with every model.
 
@@ -247,7 +247,7 @@ def segment_instances(
         data: The set.
         resize: Whether images keep their aspect.
         batch_size: Boxes per decoder call; changes nothing but the time.
-        boundary_share: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a share of the image diagonal.
 
     Returns:
         Rows of `pasam.evaluation.instances`.
@@ -274,7 +274,7 @@ def segment_instances(
                 rows.append(
                     {
                         **_about(contender, data, image, detection, mask),
-                        **_overlaps(mask, match, boundary_share),
+                        **_overlaps(mask, match, boundary_fraction),
                     }
                 )
     return rows
@@ -394,14 +394,14 @@ InstancePrecisionRow = dict[str, Any]
 
 
 def average_precisions(
-    rows: pd.DataFrame, sets: Sequence[InstanceSet], *, boundary_share: float
+    rows: pd.DataFrame, sets: Sequence[InstanceSet], *, boundary_fraction: float
 ) -> list[InstancePrecisionRow]:
     """Sum the rows of segmented detections up, as COCO does.
 
     Args:
         rows: All rows of `segment_instances`.
         sets: The sets that they are of.
-        boundary_share: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a share of the image diagonal.
 
     Returns:
         One row per model, set and overlap, and one per model, benchmark and overlap with set
@@ -415,7 +415,7 @@ def average_precisions(
             for overlap in OVERLAPS:
                 precision = average_precision(
                     data.annotations.content, results, overlap=overlap,
-                    boundary_share=boundary_share,
+                    boundary_fraction=boundary_fraction,
                 )  # fmt: skip
                 found.append(
                     {

@@ -321,7 +321,7 @@ def evaluate_segmenter(
     model: str,
     seed: int,
     batch_size: int,
-    boundary_share: float,
+    boundary_fraction: float,
 ) -> Evaluated:
     """Predict and score every mask of a benchmark.
 
@@ -332,7 +332,7 @@ def evaluate_segmenter(
         model: Its name in the scores.
         seed: Seed of its training, `UNTRAINED` if there was none.
         batch_size: Prompts per decoder call; changes nothing but the time.
-        boundary_share: Width of the boundary band as a share of the diagonal.
+        boundary_fraction: Width of the boundary band as a share of the diagonal.
     """
     segmenter.eval()
     evaluated = Evaluated(scores=[], predictions={}, seconds=0.0)
@@ -350,13 +350,13 @@ def evaluate_segmenter(
             mask = at_original_size(prediction.masks[number], truth.shape)
             found = _predicted(mask, prediction, number, boxes[number], segmenter.base)
             evaluated.predictions[item["id"]] = found
-            scores = score_mask(truth, mask, boundary_share=boundary_share)
+            scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
             evaluated.scores.append({**describe(item, model, seed), **scores})
     return Evaluated(evaluated.scores, evaluated.predictions, seconds)
 
 
 def evaluate_oracle(
-    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_share: float
+    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_fraction: float
 ) -> Evaluated:
     """Score the ground truth brought down to the mask resolution and back.
 
@@ -364,13 +364,13 @@ def evaluate_oracle(
         rows: The benchmark's rows of the manifest.
         model: Its name in the scores.
         mask_side: Side of the decoder's masks.
-        boundary_share: Width of the boundary band as a share of the diagonal.
+        boundary_fraction: Width of the boundary band as a share of the diagonal.
     """
     evaluated = Evaluated(scores=[], predictions={}, seconds=0.0)
     for item in _records(rows):
         truth = read_mask(Path(item["mask"]))
         mask = oracle_mask(truth, mask_side=mask_side)
-        scores = score_mask(truth, mask, boundary_share=boundary_share)
+        scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
         evaluated.scores.append({**describe(item, model, UNTRAINED), **scores})
         evaluated.predictions[item["id"]] = Predicted(mask=mask)
     return evaluated

@@ -110,14 +110,14 @@ def read_condition(prompt: str, corruption: str) -> tuple[str, float] | None:
 
 
 def score_mask(
-    gt: NDArray[np.uint8], prediction: NDArray[np.bool_], *, boundary_share: float
+    gt: NDArray[np.uint8], prediction: NDArray[np.bool_], *, boundary_fraction: float
 ) -> dict[str, float | int | bool]:
     """Measure one predicted mask at the image's original size.
 
     Args:
         gt: Ground truth, (H, W) in 0..255, foreground above 128.
         prediction: Predicted mask, (H, W).
-        boundary_share: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a share of the image diagonal.
 
     Returns:
         `iou` and `boundary_iou` in [0, 1], `intersection` and `union` in pixels, and
@@ -134,11 +134,11 @@ def score_mask(
         )
     truth, predicted = gt > 128, prediction.astype(np.bool_)
     height, width = gt.shape
-    band = boundary(truth, band_width(height, width, boundary_share))
+    band = boundary(truth, band_width(height, width, boundary_fraction))
     intersection, union = overlap(truth, predicted)
     return {
         "iou": mask_iou(truth, predicted),
-        "boundary_iou": boundary_iou(truth, predicted, fraction=boundary_share),
+        "boundary_iou": boundary_iou(truth, predicted, fraction=boundary_fraction),
         "intersection": intersection,
         "union": union,
         "boundary_covers": bool((band == truth).all()),

@@ -73,14 +73,14 @@ class Difference:
 
 
 def interval(
-    values_by_stratum: Mapping[str, Values], *, draws: int, confidence: float, seed: int
+    values_by_stratum: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
 ) -> Interval:
     """Estimate the mean over benchmarks of per-benchmark means, with its interval.
 
     Args:
         values_by_stratum: Scores per image, (n,) or (S, n), of every benchmark, by its name; one
             entry gives the interval of a single benchmark.
-        draws: Bootstrap draws, at least 1.
+        n_resamples: Bootstrap resamples, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
@@ -91,15 +91,17 @@ def interval(
     Raises:
         DataError: There is no benchmark, one is empty, or a score is not finite.
         ShapeError: Scores have more than two dimensions, or benchmarks differ in their seeds.
-        ParamsError: `draws` or `confidence` is impossible.
+        ParamsError: `n_resamples` or `confidence` is impossible.
     """
-    mean, resampled = _resample(values_by_stratum, draws=draws, confidence=confidence, seed=seed)
+    mean, resampled = _resample(
+        values_by_stratum, n_resamples=n_resamples, confidence=confidence, seed=seed
+    )
     low, high = _ends(resampled, confidence)
     return Interval(mean=mean, low=low, high=high)
 
 
 def paired_difference(
-    a: Values, b: Values, strata: Sequence[str], *, draws: int, confidence: float, seed: int
+    a: Values, b: Values, strata: Sequence[str], *, n_resamples: int, confidence: float, seed: int
 ) -> Difference:
     """Compare two models on the same images: `a` minus `b`.
 
@@ -111,18 +113,18 @@ def paired_difference(
         b: Scores of the second model on the same images in the same order, (N,) or (S, N); one
             row is held against every seed of the other.
         strata: Benchmark of every image, (N,).
-        draws: Bootstrap draws, at least 1.
+        n_resamples: Bootstrap resamples, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
     Raises:
         ShapeError: The inputs differ in images, or both have several seeds but not as many.
         DataError: There is no image, or a score is not finite.
-        ParamsError: `draws` or `confidence` is impossible.
+        ParamsError: `n_resamples` or `confidence` is impossible.
     """
     delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
     groups = dict(by_stratum(delta, strata))
-    mean, resampled = _resample(groups, draws=draws, confidence=confidence, seed=seed)
+    mean, resampled = _resample(groups, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
     per_image = delta.mean(axis=0)
     return Difference(
@@ -157,13 +159,13 @@ def _differences(a: Values, b: Values, images: int) -> Values:
 
 
 def _resample(
-    values_by_stratum: Mapping[str, Values], *, draws: int, confidence: float, seed: int
+    values_by_stratum: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
 ) -> tuple[float, Values | None]:
-    """The mean, and the resampled means (draws,), stretched for few images and seeds.
+    """The mean, and the resampled means (n_resamples,), stretched for few images and seeds.
 
     There are no resampled means where there is nothing to draw from.
     """
-    _check_settings(draws, confidence)
+    _check_settings(n_resamples, confidence)
     if not values_by_stratum:
         raise DataError("There is no benchmark to average over; score at least one.")
     names = sorted(values_by_stratum)  # The order of a float sum must not depend on the caller.
@@ -174,32 +176,32 @@ def _resample(
     mean = sum(float(group.mean()) for group in groups) / len(groups)
     if all(group.size == 1 for group in groups):
         return mean, None
-    weights = _seed_weights(seeds.pop(), draws=draws, seed=seed)
-    resampled = np.zeros(draws)
+    weights = _seed_weights(seeds.pop(), n_resamples=n_resamples, seed=seed)
+    resampled = np.zeros(n_resamples)
     for name, group in zip(names, groups, strict=True):
-        means = _resampled_means(group, name, draws=draws, seed=seed)
+        means = _resampled_means(group, name, n_resamples=n_resamples, seed=seed)
         resampled += (weights * means).sum(axis=0) / len(names)
     return mean, mean + _stretch(groups, confidence) * (resampled - mean)
 
 
-def _seed_weights(seeds: int, *, draws: int, seed: int) -> Values:
-    """Weight of every seed of training in every draw, (S, draws); they sum to one."""
+def _seed_weights(seeds: int, *, n_resamples: int, seed: int) -> Values:
+    """Weight of every seed of training in every draw, (S, n_resamples); they sum to one."""
     if seeds == 1:
-        return np.ones((1, draws))
+        return np.ones((1, n_resamples))
     generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
-    picked = generator.integers(seeds, size=(draws, seeds - 1))
+    picked = generator.integers(seeds, size=(n_resamples, seeds - 1))
     counts = [(picked == which).mean(axis=1) for which in range(seeds)]
     return np.array(counts)
 
 
-def _resampled_means(values: Values, name: str, *, draws: int, seed: int) -> Values:
-    """Means of `draws` resamples of one benchmark's images, by seed of training, (S, draws)."""
+def _resampled_means(values: Values, name: str, *, n_resamples: int, seed: int) -> Values:
+    """Means of resamples of one benchmark's images, by seed of training, (S, n_resamples)."""
     seeds, n = values.shape
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     rows = max(1, _CHUNK // (n * seeds))
-    means = np.empty((seeds, draws))
-    for start in range(0, draws, rows):
-        stop = min(start + rows, draws)
+    means = np.empty((seeds, n_resamples))
+    for start in range(0, n_resamples, rows):
+        stop = min(start + rows, n_resamples)
         picked = generator.integers(n, size=(stop - start, max(1, n - 1)))
         means[:, start:stop] = values[:, picked].mean(axis=2)
     return means
@@ -258,9 +260,9 @@ def _checked(values: Values, name: str) -> Values:
     return array
 
 
-def _check_settings(draws: int, confidence: float) -> None:
-    if draws < 1:
-        raise ParamsError(f"report.draws is {draws}, expected at least 1.")
+def _check_settings(n_resamples: int, confidence: float) -> None:
+    if n_resamples < 1:
+        raise ParamsError(f"report.n_resamples is {n_resamples}, expected at least 1.")
     if not 0 < confidence < 1:
         raise ParamsError(f"report.confidence is {confidence}, expected a level in (0, 1).")
 
@@ -311,7 +313,7 @@ _MANY_INTERVALS_CHUNK = 2_000_000
 def lower_ends(
     values_by_benchmark: Mapping[str, ManyIntervalsValues],
     *,
-    draws: int,
+    n_resamples: int,
     confidence: float,
     seed: int,
 ) -> tuple[ManyIntervalsValues, dict[str, ManyIntervalsValues]]:
@@ -319,7 +321,7 @@ def lower_ends(
 
     Args:
         values_by_benchmark: One column per comparison, (n, P) for every benchmark.
-        draws: Bootstrap draws.
+        n_resamples: Bootstrap resamples.
         confidence: Level of the intervals, in (0, 1).
         seed: Seed of the draws.
 
@@ -336,7 +338,9 @@ def lower_ends(
     lows: dict[str, ManyIntervalsValues] = {}
     for name in names:
         values = values_by_benchmark[name]
-        resampled = _many_intervals_resampled_means(values, name, draws=draws, seed=seed)
+        resampled = _many_intervals_resampled_means(
+            values, name, n_resamples=n_resamples, seed=seed
+        )
         lows[name] = _low(resampled, [values], confidence)
         total = total + resampled / len(names)
     return _low(total, [values_by_benchmark[name] for name in names], confidence), lows
@@ -370,12 +374,12 @@ def _many_intervals_stretch(
 
 
 def _many_intervals_resampled_means(
-    values: ManyIntervalsValues, name: str, *, draws: int, seed: int
+    values: ManyIntervalsValues, name: str, *, n_resamples: int, seed: int
 ) -> ManyIntervalsValues:
-    """Means of every resample, (draws, P): a matrix product of counts and values."""
+    """Means of every resample, (n_resamples, P): a matrix product of counts and values."""
     n = len(values)
-    means = np.empty((draws, values.shape[1]))
-    for span, picked in _picks(n, name, draws=draws, seed=seed):
+    means = np.empty((n_resamples, values.shape[1]))
+    for span, picked in _picks(n, name, n_resamples=n_resamples, seed=seed):
         rows = len(picked)
         places = picked + n * np.arange(rows)[:, None]
         counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
@@ -384,11 +388,11 @@ def _many_intervals_resampled_means(
 
 
 def _picks(
-    n: int, name: str, *, draws: int, seed: int
+    n: int, name: str, *, n_resamples: int, seed: int
 ) -> Iterator[tuple[slice, NDArray[np.int64]]]:
     """Yield spans of draws with the images that each of them takes, (rows, n - 1)."""
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     rows = max(1, _MANY_INTERVALS_CHUNK // n)
-    for start in range(0, draws, rows):
-        stop = min(start + rows, draws)
+    for start in range(0, n_resamples, rows):
+        stop = min(start + rows, n_resamples)
         yield slice(start, stop), generator.integers(n, size=(stop - start, max(1, n - 1)))

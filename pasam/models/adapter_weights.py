@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pasam.config.models import VariantParams
-from pasam.config.params_file import build_variant
+from pasam.config.params_file import recorded_variant
 from pasam.errors import CheckpointError
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import (
@@ -65,7 +65,7 @@ def read_variant(path: Path) -> VariantParams | None:
         ParamsError: What it says fits no decoder of this version.
     """
     words = read_metadata(path).get("variant")
-    return None if words is None else build_variant(json.loads(words), name="variant", path=path)
+    return None if words is None else recorded_variant(json.loads(words), path=path)
 
 
 def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:

@@ -181,7 +181,7 @@ def _decoder(
 
 def trained_prefixes(variant: PaSamParams) -> tuple[str, ...]:
     """Name what learns of a PA-SAM's decoder, by prefixes of its parameters' names."""
-    quality = pa_mask_decoder.IOU_HEAD if variant.quality_head == "trained" else ()
+    quality = pa_mask_decoder.IOU_HEAD if variant.iou_head == "trained" else ()
     parts = {
         "adapter": pa_mask_decoder.ADAPTER,
         "mask_head": pa_mask_decoder.TRAINABLE,

@@ -188,7 +188,7 @@ def remeasure(
                 model=predictor.name,
                 seed=UNTRAINED,
                 batch_size=params.batch_size,
-                boundary_share=params.boundary_share,
+                boundary_fraction=params.boundary_fraction,
             ).scores
         ]
     return pd.DataFrame(rows)

@@ -125,7 +125,9 @@ def gains_of(
 
 
 def _gain(deltas: Mapping[str, Values], params: GateParams) -> Gain:
-    found = interval(deltas, draws=params.draws, confidence=params.confidence, seed=params.seed)
+    found = interval(
+        deltas, n_resamples=params.n_resamples, confidence=params.confidence, seed=params.seed
+    )
     images = sum(len(delta) for delta in deltas.values())
     spread = float(np.mean([delta.std() for delta in deltas.values()]))
     return Gain(mean=found.mean, low=found.low, spread=spread, images=images)
@@ -316,7 +318,7 @@ def draw_deltas(
 def passes(deltas: Mapping[str, NDArray[np.float64]], params: GateParams) -> NDArray[np.bool_]:
     """Say which of P comparisons pass the gate's two kinds of bounds, (P,)."""
     mean_low, lows = lower_ends(
-        deltas, draws=params.draws, confidence=params.confidence, seed=params.seed
+        deltas, n_resamples=params.n_resamples, confidence=params.confidence, seed=params.seed
     )
     found = mean_low > params.minimum_gain
     for low in lows.values():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pasam.config.params_file import build_variant
+from pasam.config.params_file import recorded_variant
 from pasam.errors import CheckpointError, ParamsError, RegistryError
 from pasam.evaluation.scores import read_scores, write_scores
 from pasam.inference.model_files import ModelFiles, open_model
@@ -82,7 +82,7 @@ def describe_files(adapter: Path, base: Path, words: Path) -> ModelFiles:
     try:
         about = json.loads(words.read_text(encoding="utf-8"))
         name, size = str(about["model"]), str(about["size"])
-        variant = build_variant(about["variant"], name="variant", path=words)
+        variant = recorded_variant(about["variant"], path=words)
     except (OSError, KeyError, TypeError, json.JSONDecodeError, ParamsError) as error:
         raise CheckpointError(
             f"{words} does not describe a model ({type(error).__name__}: {error}). Download the "

@@ -390,7 +390,9 @@ def evaluator_version(lock: DvcLock) -> str:
         if stage.kind == "evaluate":
             code = [entry for path, entry in stage.deps.items() if path.startswith(EVALUATOR)]
             parts.update(f"{entry.path} {entry.md5}" for entry in code)
-            parts.add(f"boundary_share {stage.params.get('evaluate', {}).get('boundary_share')}")
+            parts.add(
+                f"boundary_fraction {stage.params.get('evaluate', {}).get('boundary_fraction')}"
+            )
     text = "\n".join(sorted(parts))
     return hashlib.sha256(text.encode()).hexdigest()[:16] if parts else UNKNOWN
 

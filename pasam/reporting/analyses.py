@@ -64,7 +64,7 @@ def gain_by_quantile(
         group = delta[:, places]
         found = interval(
             {f"bin {number}": group},
-            draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+            n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
         )  # fmt: skip
         rows.append(
             {
@@ -107,7 +107,7 @@ def hardest_against_easiest(
     strata = ["last"] * len(last) + ["first"] * len(first)
     return paired_difference(
         doubled, np.zeros(doubled.shape[1]), strata,
-        draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
     )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def mean_inside(results: Results, model: str, column: str) -> Interval:
     values = _inside_per_image(results, model)[column].dropna()
     return interval(
         dict(by_stratum(values.to_numpy(float), list(values.index.get_level_values(0)))),
-        draws=results.report.draws,
+        n_resamples=results.report.n_resamples,
         confidence=results.report.confidence,
         seed=results.report.seed,
     )
@@ -248,7 +248,7 @@ def difference_inside(results: Results, model: str, first: str, second: str) -> 
         both[first].to_numpy(float),
         both[second].to_numpy(float),
         list(both.index.get_level_values(0)),
-        draws=results.report.draws,
+        n_resamples=results.report.n_resamples,
         confidence=results.report.confidence,
         seed=results.report.seed,
     )

@@ -62,7 +62,7 @@ def model_card(results: Results, model: str) -> str:
             "training_data": results.setting,
             "procedure": (
                 f"{counted(variant.epochs, 'epoch')}, learning rate divided by ten every "
-                f"{counted(variant.lr_drop_every, 'epoch')}; the encoder and all other weights of "
+                f"{counted(variant.lr_step_size, 'epoch')}; the encoder and all other weights of "
                 "SAM stay bit for bit what they were."
             ),
             "hyperparameters": sorted(_flat({**_plain(results.train), **_plain(variant)}).items()),
@@ -134,7 +134,7 @@ def _evaluation(results: Results, model: str) -> dict[str, Any]:
         "testing": (
             f"{benchmarks}. One tight box of the ground truth as prompt, masks at original size. "
             "mIoU and mBIoU are per-image means in per cent; the boundary band is "
-            f"{100 * results.evaluate.boundary_share:g} % of the diagonal wide. Factors: the "
+            f"{100 * results.evaluate.boundary_fraction:g} % of the diagonal wide. Factors: the "
             "benchmark, boundary complexity, thinness; see the report."
         ),
         "table": _table(rows, results.level),

@@ -97,7 +97,8 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
             scored = score_matrix(part, str(model), METRICS[metric])
             found = interval(
                 dict(by_stratum(scored.values, scored.strata)),
-                draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+                n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence,
+                seed=bootstrap.seed,
             )  # fmt: skip
             ends = {
                 "mean": percent(found.mean),
@@ -186,7 +187,9 @@ class Results:
     def bootstrap(self) -> Bootstrap:
         """Settings of all intervals."""
         return Bootstrap(
-            draws=self.report.draws, confidence=self.report.confidence, seed=self.report.seed
+            n_resamples=self.report.n_resamples,
+            confidence=self.report.confidence,
+            seed=self.report.seed,
         )
 
     def trained(self, model: str) -> int | None:

@@ -647,8 +647,9 @@ def _facts(results: Results) -> Grid:
         *((f"Trained: {label(model)}", _recipe(results, model)) for model in results.variants),
         ("Seeds of training", listed([str(seed) for seed in results.seeds])),
         ("Optimiser", f"Adam, learning rate {train.learning_rate:g}, batch {train.batch_size}"),
-        ("Boundary band", f"{100 * results.evaluate.boundary_share:g} % of the image's diagonal"),
-        ("Intervals", f"{results.level}, {results.report.draws:,} paired bootstrap draws"),
+        ("Boundary band",
+         f"{100 * results.evaluate.boundary_fraction:g} % of the image's diagonal"),
+        ("Intervals", f"{results.level}, {results.report.n_resamples:,} paired bootstrap draws"),
     ]  # fmt: skip
     return Grid(caption="The run", head=("What", "Value"), rows=tuple(rows), texts=(1,))
 

@@ -142,7 +142,7 @@ METRICS = {"miou": "iou", "mbiou": "boundary_iou"}
 class Bootstrap:
     """Settings of the intervals, as in section `report` of `params.yaml`."""
 
-    draws: int
+    n_resamples: int
     confidence: float
     seed: int
 
@@ -254,7 +254,7 @@ def _difference(a: ScoreMatrix, b: ScoreMatrix, bootstrap: Bootstrap) -> dict[st
     first, second = paired_values(a, b)
     found = paired_difference(
         first, second, a.strata,
-        draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
     )  # fmt: skip
     return {
         "n": len(a.images),
@@ -280,7 +280,7 @@ def _row(
         scored = score_matrix(rows, model, column)
         result = interval(
             dict(by_stratum(scored.values, scored.strata)),
-            draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+            n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
         )  # fmt: skip
         found[metric] = percent(result.mean)
         found[f"{metric}_low"] = percent(result.low)

@@ -102,7 +102,7 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
     )
     notes = [
         f"Intervals: {level} paired bootstrap over images, stratified by benchmark, "
-        f"{bootstrap.draws:,} draws, the same for all models. "
+        f"{bootstrap.n_resamples:,} draws, the same for all models. "
         + covered(int(summary["seeds"].max())),
         "A verdict says what the paired difference shows after Holm's correction over the table's "
         'rows; "no difference shown" does not mean equal.',
@@ -356,7 +356,7 @@ def box_difference(
     strata = [str(name) for name in images.index.get_level_values("set")]
     result = paired_difference(
         images["a"].to_numpy(np.float64), images["b"].to_numpy(np.float64), strata,
-        draws=bootstrap.draws, confidence=bootstrap.confidence, seed=bootstrap.seed,
+        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
     )  # fmt: skip
     shares = {name: 100 * getattr(result, name) for name in ("better", "worse", "tied")}
     return {

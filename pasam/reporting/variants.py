@@ -31,7 +31,7 @@ GROUP_NAMES: Mapping[Group, str] = {
 """Groups in report order."""
 
 _COMPONENTS = {"adapter.dense", "adapter.sparse", "adapter.tokens"}
-_SCHEDULE = {"epochs", "lr_drop_every"}
+_SCHEDULE = {"epochs", "lr_step_size"}
 _WORDS: Mapping[tuple[str, Any], str] = {
     ("adapter.dense", False): "no dense compensation",
     ("adapter.sparse", False): "no sparse optimisation",
@@ -44,7 +44,7 @@ _WORDS: Mapping[tuple[str, Any], str] = {
     ("gradient", "image"): "edges of the image itself",
     ("prompts", "intended"): "combined prompts and jittered boxes",
     ("uncertainty_loss", "balanced"): "class-weighted uncertainty loss",
-    ("quality_head", "trained"): "trained quality head",
+    ("iou_head", "trained"): "trained quality head",
     ("trains", "adapter"): "adapter alone learns",
     ("trains", "mask_head"): "adapter and mask head learn",
     ("trains", "decoder"): "whole decoder learns",
@@ -56,7 +56,7 @@ _NUMBERS: Mapping[str, str] = {
     "mining.score_scale": "score scaled by {}",
     "prompts_per_mask": "{} prompts per mask",
     "epochs": "{} epochs",
-    "lr_drop_every": "rate dropped every {} epochs",
+    "lr_step_size": "rate dropped every {} epochs",
 }
 
 

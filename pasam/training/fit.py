@@ -63,7 +63,7 @@ def objective_of(variant: VariantParams) -> Objective:
         return _masks
     objective = _with_maps(BAND_LOSSES[variant.uncertainty_loss])
     objective = objective if variant.adapter.tokens else _masks
-    return _with_quality(objective) if variant.quality_head == "trained" else objective
+    return _with_quality(objective) if variant.iou_head == "trained" else objective
 
 
 def _sampled(
@@ -189,7 +189,7 @@ def fit(
     step = TrainingStep(segmenter, variant)
     before = digest(frozen_tensors(segmenter))
     state = _start(
-        segmenter, rate=params.learning_rate, drop_every=variant.lr_drop_every, sink=sink,
+        segmenter, rate=params.learning_rate, drop_every=variant.lr_step_size, sink=sink,
         checkpointer=checkpointer,
     )  # fmt: skip
     first = state.restore()

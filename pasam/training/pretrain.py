@@ -162,7 +162,7 @@ class _Training:
     def __init__(self, model: Promptable, phase: PretrainPhase, params: PretrainParams) -> None:
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=params.precision)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decayed = get_ema_multi_avg_fn(params.average_decay)  # type: ignore[no-untyped-call]
+        decayed = get_ema_multi_avg_fn(params.ema_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=decayed, use_buffers=True)
         self.optimizer = MuonWithAdamW(
             self.model, learning_rate=phase.learning_rate, weight_decay=params.weight_decay

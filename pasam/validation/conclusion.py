@@ -72,7 +72,7 @@ def _unfit(inventory: pd.DataFrame) -> list[str]:
         lines.append(f"and {len(messages) - _SHOWN} more unfit items")
     lines.append(
         "Repair these files, or leave them out with `pasam data quarantine`. Up to the share "
-        "validate.unreviewed_share of a data set, unfit items are left out without a stop."
+        "validate.unreviewed_fraction of a data set, unfit items are left out without a stop."
     )
     return lines
 

@@ -158,8 +158,8 @@ def _sets(
                 "fit": fit,
                 "unfit": len(items) - fit - quarantined,
                 "quarantined": quarantined,
-                "unfit_share": (len(items) - fit - quarantined) / len(items),
-                "quarantined_share": quarantined / len(items),
+                "unfit_fraction": (len(items) - fit - quarantined) / len(items),
+                "quarantined_fraction": quarantined / len(items),
                 "expected_images": expected_images.get(str(dataset)),
                 "gone": False,
             }
@@ -331,14 +331,14 @@ def _expectations_pairs(params: ValidateParams) -> Iterator[_Draft]:
 
 
 def _expectations_sets(params: ValidateParams) -> Iterator[_Draft]:
-    unfit, listed = params.unreviewed_share, params.quarantined_share
+    unfit, listed = params.unreviewed_fraction, params.quarantined_fraction
     yield _Draft(
         "few_items_are_unfit", SETS, f"At most {unfit:.2%} of a set's items are unfit",
-        _between("unfit_share", (None, unfit)),
+        _between("unfit_fraction", (None, unfit)),
     )  # fmt: skip
     yield _Draft(
         "few_items_are_quarantined", SETS, f"At most {listed:.2%} of a set's items are quarantined",
-        _between("quarantined_share", (None, listed)),
+        _between("quarantined_fraction", (None, listed)),
     )  # fmt: skip
     yield _Draft(
         "sets_have_fit_items", SETS, "Every data set has something fit for use",

@@ -37,7 +37,7 @@ def ablate(
         with Witness(segmenter) as witness:
             evaluated = evaluate_segmenter(
                 segmenter, opened, benchmark_rows(frame, benchmark), model=model, seed=train.seed,
-                batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+                batch_size=evaluate.batch_size, boundary_fraction=evaluate.boundary_fraction,
             )  # fmt: skip
         rows += evaluated.scores
         inside += diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)

@@ -27,11 +27,11 @@ def baseline(
     checkpoint = Path(base.checkpoint)
     rows = benchmark_rows(read_manifest(manifest), benchmark)
     frozen = load_base(base.size, checkpoint)
-    share = evaluate.boundary_share
+    share = evaluate.boundary_fraction
     segmenter, encoder_ms = None, None
     if model == "oracle":
         evaluated = evaluate_oracle(
-            rows, model=model, mask_side=frozen.mask_side, boundary_share=share
+            rows, model=model, mask_side=frozen.mask_side, boundary_fraction=share
         )
     else:
         opened = open_store(store)
@@ -41,7 +41,7 @@ def baseline(
         encoder_ms = encoder_milliseconds(frozen, opened.images)
         evaluated = evaluate_segmenter(
             segmenter, opened, rows, model=model, seed=UNTRAINED,
-            batch_size=evaluate.batch_size, boundary_share=share,
+            batch_size=evaluate.batch_size, boundary_fraction=share,
         )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)

@@ -39,7 +39,7 @@ def evaluate(
     with Witness(segmenter) as witness, InnerMaps(segmenter) as inner:
         evaluated = evaluate_segmenter(
             segmenter, opened, rows, model=model, seed=seed, batch_size=evaluate.batch_size,
-            boundary_share=evaluate.boundary_share,
+            boundary_fraction=evaluate.boundary_fraction,
         )  # fmt: skip
     inside = diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)
     write_scores(evaluated.scores, scores)

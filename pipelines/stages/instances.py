@@ -26,7 +26,7 @@ def instances(
         base, models, evaluate.models, adapters=adapters, seed=seed,
         device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
     )  # fmt: skip
-    share = evaluate.boundary_share
+    share = evaluate.boundary_fraction
     found = [
         row
         for data in sets
@@ -35,11 +35,11 @@ def instances(
             data,
             resize=instances.resize,
             batch_size=evaluate.batch_size,
-            boundary_share=share,
+            boundary_fraction=share,
         )
     ]
     write_instances(found, rows)
-    precisions = average_precisions(read_instances(rows), sets, boundary_share=share)
+    precisions = average_precisions(read_instances(rows), sets, boundary_fraction=share)
     write_precisions(precisions, precision)
 
 

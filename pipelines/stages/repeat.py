@@ -48,7 +48,8 @@ def repeat(
         for benchmark in evaluate.benchmarks:
             rows += evaluate_segmenter(
                 trained.segmenter, opened, benchmark_rows(frame, benchmark), model=model,
-                seed=seed, batch_size=evaluate.batch_size, boundary_share=evaluate.boundary_share,
+                seed=seed, batch_size=evaluate.batch_size,
+                boundary_fraction=evaluate.boundary_fraction,
             ).scores  # fmt: skip
         epochs += [{"seed": seed, **row} for row in trained.history]
         done.append(trained.checkpointer)

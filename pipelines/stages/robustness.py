@@ -32,7 +32,7 @@ def robustness(
     )  # fmt: skip
     found = evaluate_robustness(
         lineup, opened, rows, robustness, batch_size=evaluate.batch_size,
-        boundary_share=evaluate.boundary_share,
+        boundary_fraction=evaluate.boundary_fraction,
     )  # fmt: skip
     write_scores(found, scores)
 

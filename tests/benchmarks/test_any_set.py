@@ -56,10 +56,10 @@ def test_the_scores_are_those_of_the_tables(kind, manifest, pairs, tmp_path):
     )  # fmt: skip
     evaluated = evaluate_segmenter(
         model.segmenter, open_store(tmp_path / "store"), manifest,
-        model=kind, seed=0, batch_size=2, boundary_share=SHARE,
+        model=kind, seed=0, batch_size=2, boundary_fraction=SHARE,
     )  # fmt: skip
     expected = pd.DataFrame(evaluated.scores)
-    found = score_set(model, pairs, boundary_share=SHARE)
+    found = score_set(model, pairs, boundary_fraction=SHARE)
     assert found.masks == 4
     assert found.iou == pytest.approx(expected["iou"].mean(), abs=0.01)
     assert found.boundary_iou == pytest.approx(expected["boundary_iou"].mean(), abs=0.01)
@@ -70,7 +70,7 @@ def test_the_scores_are_those_of_the_tables(kind, manifest, pairs, tmp_path):
 
 def test_keeping_the_aspect_is_another_protocol(pairs):
     scores = {
-        resize: score_set(make_predictor("pa_sam", resize=resize), pairs, boundary_share=SHARE)
+        resize: score_set(make_predictor("pa_sam", resize=resize), pairs, boundary_fraction=SHARE)
         for resize in ("squash", "longest")
     }
     assert scores["squash"].iou != scores["longest"].iou
@@ -88,9 +88,11 @@ def test_the_box_is_the_squashed_labels_or_the_masks_own():
 def test_a_mask_of_another_size_is_refused(pairs, tmp_path):
     write_png(tmp_path / "m.png", np.full((5, 5), 255, np.uint8))
     with pytest.raises(DataError, match=r"m.png is 5 x 5 pixels, but .* is 64 x 64"):
-        score_set(make_predictor("sam"), [(pairs[0][0], [tmp_path / "m.png"])], boundary_share=0.1)
+        score_set(
+            make_predictor("sam"), [(pairs[0][0], [tmp_path / "m.png"])], boundary_fraction=0.1
+        )
 
 
 def test_no_mask_is_refused():
     with pytest.raises(DataError, match="there is no mask to score"):
-        score_set(make_predictor("sam"), [], boundary_share=0.1)
+        score_set(make_predictor("sam"), [], boundary_fraction=0.1)

@@ -56,7 +56,7 @@ ROWS = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def found():
-    rows = average_precisions(ROWS, SETS, boundary_share=SHARE)
+    rows = average_precisions(ROWS, SETS, boundary_fraction=SHARE)
     return pd.DataFrame(rows).set_index(["model", "set", "overlap"])
 
 
@@ -75,7 +75,10 @@ def test_a_rows_precision_is_that_of_its_masks(found):
     part = ROWS[(ROWS["model"] == "sam") & (ROWS["set"] == "one")]
     for overlap in ("mask", "boundary"):
         expected = average_precision(
-            ONE.annotations.content, list(results_of(part)), overlap=overlap, boundary_share=SHARE
+            ONE.annotations.content,
+            list(results_of(part)),
+            overlap=overlap,
+            boundary_fraction=SHARE,
         )
         assert found.at[("sam", "one", overlap), "ap"] == expected.ap
     assert 0 < found.at[("sam", "one", "mask"), "ap"] < 1
@@ -96,6 +99,6 @@ def test_the_mean_counts_images_objects_and_detections_of_all_sets(found):
 
 
 def test_the_rows_fit_their_file(tmp_path):
-    rows = average_precisions(ROWS, SETS, boundary_share=SHARE)
+    rows = average_precisions(ROWS, SETS, boundary_fraction=SHARE)
     assert {entry["ap_large"] for entry in rows} == {None}
     write_precisions(rows, tmp_path / "a.parquet")

@@ -85,7 +85,7 @@ def sets(params):
 def segment(lineup, sets):
     def run(batch_size=8, resize="squash"):
         rows = segment_instances(
-            lineup, sets[0], resize=resize, batch_size=batch_size, boundary_share=0.02
+            lineup, sets[0], resize=resize, batch_size=batch_size, boundary_fraction=0.02
         )
         keys = ["image_id", "detection", "model"]
         return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
@@ -178,7 +178,7 @@ def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_
     )
     with pytest.raises(DataError, match=r"2\.png is 9 x 9 .* annotations say 90 x 50"):
         segment_instances(
-            lineup, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_share=0.02
+            lineup, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_fraction=0.02
         )
 
 

@@ -26,7 +26,7 @@ CONDITIONS = {
 def evaluate(lineup, store, manifest):
     def run(rows=manifest, params=PARAMS, batch_size=4):
         found = evaluate_robustness(
-            lineup, store, rows, params, batch_size=batch_size, boundary_share=0.02
+            lineup, store, rows, params, batch_size=batch_size, boundary_fraction=0.02
         )
         return pd.DataFrame(found).sort_values(ORDER, ignore_index=True)
 
@@ -69,7 +69,7 @@ def test_a_corruption_that_changes_nothing_gives_the_clean_rows(evaluate, lineup
     for contender in lineup.contenders:
         clean = evaluate_segmenter(
             contender.segmenter, store, manifest, model=contender.name, seed=0, batch_size=4,
-            boundary_share=0.02,
+            boundary_fraction=0.02,
         ).scores  # fmt: skip
         expected = {row["image_id"]: row["iou"] for row in clean}
         of_model = found[found["model"] == contender.name]

@@ -29,7 +29,7 @@ def evaluate(segmenter, store, manifest):
             model="pa_sam",
             seed=5,
             batch_size=batch_size,
-            boundary_share=SHARE,
+            boundary_fraction=SHARE,
         )
 
     return run
@@ -103,7 +103,7 @@ def test_a_model_that_mines_nothing_still_says_where_it_is_unsure(maps, base, st
     decoder = build_decoder(base, pa_sam(mining_method="none", adapter_maps=maps))
     evaluated = evaluate_segmenter(
         Segmenter(base=base, decoder=decoder), store, manifest, model="some", seed=5,
-        batch_size=4, boundary_share=SHARE,
+        batch_size=4, boundary_fraction=SHARE,
     )  # fmt: skip
     side = base.grid * (2 if maps == "double" else 1)
     for predicted in evaluated.predictions.values():
@@ -122,11 +122,11 @@ def test_a_mask_without_embeddings_is_an_error_that_names_it(store, evaluate, ma
 def test_the_oracle_is_perfect_on_a_mask_at_mask_resolution(manifest):
     rows = manifest[manifest["height"] == manifest["width"]]
     assert len(rows) == 1
-    found = evaluate_oracle(rows, model="oracle", mask_side=64, boundary_share=SHARE)
+    found = evaluate_oracle(rows, model="oracle", mask_side=64, boundary_fraction=SHARE)
     score = found.scores[0]
     assert (score["iou"], score["boundary_iou"], score["model"]) == (1.0, 1.0, "oracle")
     assert score["seed"] == 0
-    coarse = evaluate_oracle(rows, model="oracle", mask_side=4, boundary_share=SHARE)
+    coarse = evaluate_oracle(rows, model="oracle", mask_side=4, boundary_fraction=SHARE)
     assert coarse.scores[0]["iou"] < 0.95
 
 

@@ -25,7 +25,7 @@ def facts_of(segmenter, before=""):
     [
         ({"trains": "adapter"}, {"guiding_conv", "prompt_adapter"}),
         (
-            {"trains": "mask_head", "quality_head": "trained"},
+            {"trains": "mask_head", "iou_head": "trained"},
             {"guiding_conv", "prompt_adapter", "mask_tokens", "output_upscaling",
              "output_hypernetworks_mlps", "iou_prediction_head"},
         ),

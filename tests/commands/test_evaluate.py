@@ -41,7 +41,7 @@ def test_folders_are_paired_by_name_and_what_is_left_is_said(pasam, folders):
     assert result.exit_code == 0, result.output
     (found,) = json.loads(result.stdout)
     pairs = [(images / "a.png", [masks / "a.png"]), (images / "b.png", [masks / "b_1.png"])]
-    expected = score_set(named_model("sam", resize="squash"), pairs, boundary_share=0.02)
+    expected = score_set(named_model("sam", resize="squash"), pairs, boundary_fraction=0.02)
     assert (found["model"], found["data"], found["masks"]) == ("sam", "im", 2)
     assert found["iou"] == expected.iou
     assert found["boundary_iou"] == expected.boundary_iou

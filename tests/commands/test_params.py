@@ -37,7 +37,7 @@ def test_the_shell_completes_names_of_sizes(project):
 def test_use_puts_a_size_in_place_and_shows_the_difference(pasam, project):
     result = pasam("params", "use", "smoke")
     assert result.exit_code == 0
-    assert "-  draws: 10000\n+  draws: 500\n" in result.output
+    assert "-  n_resamples: 10000\n+  n_resamples: 500\n" in result.output
     assert "params.yaml is now the size 'smoke'." in result.output
     assert (project / "params.yaml").read_text() == (project / "params/smoke.yaml").read_text()
 

@@ -24,7 +24,7 @@ def purpose(content, *benchmarks):
         benchmarks=benchmarks,
         batch_size=1,
         accelerator="cpu",
-        boundary_share=0.02,
+        boundary_fraction=0.02,
     )
     return check_purpose(evaluate, content)
 

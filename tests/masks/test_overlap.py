@@ -90,7 +90,7 @@ def test_the_band_is_two_percent_of_the_diagonal_rounded_half_to_even(height, wi
 
 
 def test_a_fraction_that_gives_no_band_is_refused_by_its_key():
-    with pytest.raises(ParamsError, match=r"evaluate.boundary_share is 0, .* e.g. 0.02"):
+    with pytest.raises(ParamsError, match=r"evaluate.boundary_fraction is 0, .* e.g. 0.02"):
         band_width(10, 10, 0)
 
 

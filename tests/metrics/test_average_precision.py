@@ -127,7 +127,7 @@ def smaller_iou(a, b):
 @pytest.mark.parametrize("seed", range(4))
 def test_mask_ap_is_pycocotools_own(seed):
     truth, results = world(seed)
-    found = average_precision(truth, results, overlap="mask", boundary_share=SHARE)
+    found = average_precision(truth, results, overlap="mask", boundary_fraction=SHARE)
     values = (
         found.ap, found.ap50, found.ap75, found.ap_small, found.ap_medium, found.ap_large,
     )  # fmt: skip
@@ -140,7 +140,7 @@ def test_mask_ap_is_pycocotools_own(seed):
 @pytest.mark.parametrize(("kind", "overlap"), [("mask", iou), ("boundary", smaller_iou)])
 def test_ap_equals_brute_force(seed, kind, overlap):
     truth, results = world(seed)
-    found = average_precision(truth, results, overlap=kind, boundary_share=SHARE)
+    found = average_precision(truth, results, overlap=kind, boundary_fraction=SHARE)
     for value, threshold in ((found.ap50, 0.5), (found.ap75, 0.75)):
         assert value == pytest.approx(brute_force(truth, results, overlap, threshold))
     every = [brute_force(truth, results, overlap, t) for t in np.arange(0.5, 0.96, 0.05).round(2)]
@@ -150,7 +150,7 @@ def test_ap_equals_brute_force(seed, kind, overlap):
 def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both():
     truth, results = world(1)
     pair = [
-        average_precision(truth, results, overlap=kind, boundary_share=SHARE).ap
+        average_precision(truth, results, overlap=kind, boundary_fraction=SHARE).ap
         for kind in ("mask", "boundary")
     ]
     assert pair[1] < pair[0]
@@ -159,7 +159,7 @@ def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both()
         for a in truth["annotations"]
     ]
     for kind in ("mask", "boundary"):
-        found = average_precision(truth, perfect, overlap=kind, boundary_share=SHARE)
+        found = average_precision(truth, perfect, overlap=kind, boundary_fraction=SHARE)
         assert found.ap == pytest.approx(1.0)
 
 
@@ -167,7 +167,7 @@ def test_sizes_without_objects_have_no_precision():
     truth, results = world(0)
     for annotation in truth["annotations"]:
         annotation["area"] = 100
-    found = average_precision(truth, results, overlap="mask", boundary_share=SHARE)
+    found = average_precision(truth, results, overlap="mask", boundary_fraction=SHARE)
     assert found.ap_medium is None
     assert found.ap_large is None
     assert found.ap_small is not None
@@ -176,13 +176,13 @@ def test_sizes_without_objects_have_no_precision():
 def test_a_detector_that_found_nothing_scores_zero():
     truth, _ = world(0)
     for kind in ("mask", "boundary"):
-        assert average_precision(truth, [], overlap=kind, boundary_share=SHARE).ap == 0.0
+        assert average_precision(truth, [], overlap=kind, boundary_fraction=SHARE).ap == 0.0
 
 
 def test_the_inputs_stay_as_they_are():
     truth, results = world(2)
     before = copy.deepcopy((truth, results))
-    average_precision(truth, results, overlap="boundary", boundary_share=SHARE)
+    average_precision(truth, results, overlap="boundary", boundary_fraction=SHARE)
     assert (truth, results) == before
 
 
@@ -190,7 +190,7 @@ def test_a_crowd_excuses_detections_and_asks_for_none():
     truth, results = world(0)
     crowd = copy.deepcopy(truth["annotations"][0])
     truth["annotations"].append({**crowd, "id": 99, "iscrowd": 1})
-    found = average_precision(truth, results, overlap="mask", boundary_share=SHARE)
+    found = average_precision(truth, results, overlap="mask", boundary_fraction=SHARE)
     assert found.ap == by_pycocotools(truth, results)[0]
 
 

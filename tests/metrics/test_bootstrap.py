@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pasam.errors import DataError, ParamsError, ShapeError
 from pasam.evaluation.statistics import by_stratum, interval, paired_difference
 
-SETTINGS = {"draws": 200, "confidence": 0.95, "seed": 0}
+SETTINGS = {"n_resamples": 200, "confidence": 0.95, "seed": 0}
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
 benchmarks = st.dictionaries(st.sampled_from(["dis", "coift", "thin"]), scores, min_size=1)
 
@@ -82,14 +82,14 @@ def test_a_clear_loss_is_called_a_loss():
 
 def test_the_interval_is_as_wide_as_theory_says():
     values = np.random.default_rng(1).normal(0, 1, 400)
-    found = interval({"dis": values}, draws=4000, confidence=0.95, seed=0)
+    found = interval({"dis": values}, n_resamples=4000, confidence=0.95, seed=0)
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
 
 
 def test_ten_thousand_draws_of_240_images_take_well_under_half_a_second():
     values, strata = np.random.default_rng(0).random(240), list("abcd") * 60
     start = time.process_time()
-    paired_difference(values, values[::-1], strata, draws=10_000, confidence=0.95, seed=0)
+    paired_difference(values, values[::-1], strata, n_resamples=10_000, confidence=0.95, seed=0)
     assert time.process_time() - start < 0.5
 
 
@@ -140,7 +140,7 @@ def test_the_p_value_falls_below_its_level_when_the_interval_leaves_zero():
     noise = np.random.default_rng(0).normal(0, 0.1, 40)
     for shift in np.linspace(-0.06, 0.06, 13):
         found = paired_difference(
-            base + noise + shift, base, ["a"] * 40, draws=2000, confidence=0.95, seed=0
+            base + noise + shift, base, ["a"] * 40, n_resamples=2000, confidence=0.95, seed=0
         )
         if abs(found.p - 0.05) > 0.005:  # at the level itself the two may round apart
             assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
@@ -172,7 +172,10 @@ def test_unusable_scores_are_refused(groups, message):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"draws": 0}, "report.draws is 0"), ({"confidence": 1.0}, "report.confidence is 1.0")],
+    [
+        ({"n_resamples": 0}, "report.n_resamples is 0"),
+        ({"confidence": 1.0}, "report.confidence is 1.0"),
+    ],
 )
 def test_impossible_settings_are_refused(change, message):
     with pytest.raises(ParamsError, match=message):

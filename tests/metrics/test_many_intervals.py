@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pasam.errors import DataError
 from pasam.evaluation.statistics import interval, lower_ends
 
-SETTINGS = {"draws": 150, "confidence": 0.95, "seed": 3}
+SETTINGS = {"n_resamples": 150, "confidence": 0.95, "seed": 3}
 
 
 @settings(max_examples=25, deadline=None)

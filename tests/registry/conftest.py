@@ -10,7 +10,7 @@ from pasam.registry.versions import NAME, open_registry
 
 LENIENT = {
     "mode": "on", "allow_generated": True, "floor_mean": 0.0, "floor_benchmark": 0.0,
-    "draws": 100, "latency_ms": 100_000.0, "latency_ratio": 1000.0,
+    "n_resamples": 100, "latency_ms": 100_000.0, "latency_ratio": 1000.0,
 }  # fmt: skip
 
 

@@ -28,7 +28,9 @@ HOW = Measured(evaluation_set="e1", evaluator="v1")
 @pytest.fixture(scope="module")
 def params(root):
     content = yaml.safe_load((root / "params" / "paper.yaml").read_text())["gate"]
-    return GateParams(**{**content, "draws": 400, "floor_mean": 40.0, "floor_benchmark": 20.0})
+    return GateParams(
+        **{**content, "n_resamples": 400, "floor_mean": 40.0, "floor_benchmark": 20.0}
+    )
 
 
 def table(values, model="pa_sam", prompt="box"):
@@ -186,14 +188,14 @@ def test_two_models_in_one_table_are_refused_by_name(params):
 @given(st.integers(0, 10_000), st.floats(-0.1, 0.1))
 def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
     params = GateParams(
-        mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.95, draws=200, seed=0,
-        floor_mean=0.0, floor_benchmark=0.0, latency_ms=1.0, latency_ratio=1.0,
+        mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.95, n_resamples=200,
+        seed=0, floor_mean=0.0, floor_benchmark=0.0, latency_ms=1.0, latency_ratio=1.0,
         allow_generated=False,
     )  # fmt: skip
     ours, theirs = scores(seed), scores(seed + 1, shift=shift)
     gains = gains_of(per_image(table(ours)), per_image(table(theirs)), params)
     strata = [name for name in BENCHMARKS for _ in range(30)]
     a, b = (np.concatenate([v[name] for name in BENCHMARKS]) * 100 for v in (ours, theirs))
-    report = paired_difference(a, b, strata, draws=200, confidence=0.95, seed=0)
+    report = paired_difference(a, b, strata, n_resamples=200, confidence=0.95, seed=0)
     assert gains["mean"].low == pytest.approx(report.low)
     assert gains["mean"].mean == pytest.approx(report.mean)

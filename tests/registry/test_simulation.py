@@ -15,7 +15,7 @@ IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}
 @pytest.fixture(scope="module")
 def params(root):
     content = yaml.safe_load((root / "params" / "default.yaml").read_text())["gate"]
-    return GateParams(**{**content, "draws": 1000})
+    return GateParams(**{**content, "n_resamples": 1000})
 
 
 def test_over_1000_pairs_errors_stay_within_the_stated_rate_and_gains_are_found(params):

@@ -30,7 +30,7 @@ def scores():
 
 @pytest.fixture
 def bootstrap():
-    return Bootstrap(draws=1000, confidence=0.95, seed=0)
+    return Bootstrap(n_resamples=1000, confidence=0.95, seed=0)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ stages:
     deps:
     - {path: pasam/evaluation, md5: CODE.dir}
     - {path: pasam/data, md5: OTHER}
-    params: {params.yaml: {evaluate: {boundary_share: SHARE}}}
+    params: {params.yaml: {evaluate: {boundary_fraction: SHARE}}}
 """
 
 

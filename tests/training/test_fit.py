@@ -129,7 +129,7 @@ def test_a_frozen_tensor_that_moves_is_an_error(segmenter, cached, train):
 @each_variant
 def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     batch = cached(0)[0]
-    variant = dataclasses.replace(variant, epochs=16, lr_drop_every=16)
+    variant = dataclasses.replace(variant, epochs=16, lr_step_size=16)
     lines = train(
         segmenter(variant), variant, lambda _: OneBatch(batch), learning_rate=1e-2
     ).splitlines()

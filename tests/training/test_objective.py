@@ -43,8 +43,8 @@ def terms(variant, prediction, labels):
         (hq_sam(), MASK),
         (IMAGE, MASK),
         (pa_sam(**NO_TOKENS), MASK),
-        (pa_sam(quality_head="trained"), MASK | MAPS | {"loss_quality"}),
-        (pa_sam(**NO_TOKENS, quality_head="trained"), MASK | {"loss_quality"}),
+        (pa_sam(iou_head="trained"), MASK | MAPS | {"loss_quality"}),
+        (pa_sam(**NO_TOKENS, iou_head="trained"), MASK | {"loss_quality"}),
     ],
     ids=["pa_sam", "hq_sam", "image", "no_tokens", "quality", "no_tokens_quality"],
 )

@@ -31,7 +31,7 @@ SMALL_THEN_FULL = ((2, 4), (1, 3))
 def params(*phases, learning_rate=1e-3, **changes):
     values = {
         "seed": 1, "generated_images": 0, "initial": None, "prompts_per_image": 1,
-        "warmup_steps": 1, "weight_decay": 0.01, "average_decay": 0.5, "coarseness": 0.0,
+        "warmup_steps": 1, "weight_decay": 0.01, "ema_decay": 0.5, "coarseness": 0.0,
         "detail_weight": 1.0, "jitter": (0.9, 1.1), "precision": "32-true", "checkpoint_every": 2,
     }  # fmt: skip
     steps = tuple(
@@ -93,8 +93,8 @@ def test_small_images_come_first_and_the_base_leaves_at_its_own_side(
 
 
 def test_a_phase_goes_on_from_the_weights_of_the_one_before(make_base, pictures, tmp_path):
-    still = {"learning_rate": 1e-12, "average_decay": 0.0}
-    first = train(make_base(), pictures, tmp_path, "one", (1, 4), average_decay=0.0)
+    still = {"learning_rate": 1e-12, "ema_decay": 0.0}
+    first = train(make_base(), pictures, tmp_path, "one", (1, 4), ema_decay=0.0)
     base = make_base()
     load_strictly(base.sam, first, source="one")
     second = train(base, pictures, tmp_path, "two", (1, 2), **still)
@@ -119,7 +119,7 @@ def test_the_answer_is_the_moving_average_of_the_weights(make_base, pictures, tm
     name = "image_encoder.neck.weight"
     last = {}
     for run, decay in (("slow", 0.9), ("instant", 0.0)):
-        average = train(make_base(), pictures, tmp_path, run, average_decay=decay)
+        average = train(make_base(), pictures, tmp_path, run, ema_decay=decay)
         last[run] = Checkpointer(tmp_path, run).load()["model"][f"base.sam.{name}"]
         assert torch.equal(average[name], last[run]) == (decay == 0.0)
     assert torch.equal(last["slow"], last["instant"])

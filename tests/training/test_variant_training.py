@@ -82,7 +82,7 @@ def moved(trained, untrained):
         (pa_sam(), (*HEAD, *WHOLE_ADAPTER)),
         (pa_sam(trains="adapter"), WHOLE_ADAPTER),
         (pa_sam(**NOTHING), HEAD),
-        (pa_sam(quality_head="trained"), (*HEAD, *WHOLE_ADAPTER, "iou_prediction_head.")),
+        (pa_sam(iou_head="trained"), (*HEAD, *WHOLE_ADAPTER, "iou_prediction_head.")),
         (pa_sam(trains="decoder"), (*HEAD, *WHOLE_ADAPTER, "transformer.", "iou_token.")),
         (image_adapter(), (*HEAD, "guiding_conv.", "image_adapter.")),
         (image_adapter(trains="adapter"), ("guiding_conv.", "image_adapter.")),
@@ -107,7 +107,7 @@ def test_everything_moves_the_encoders_too(train):
 
 
 def test_a_quality_head_that_learns_leaves_every_mask_as_it_was(train, reference):
-    taught = train(pa_sam(quality_head="trained"))
+    taught = train(pa_sam(iou_head="trained"))
     before, after = reference.segmenter.state_dict(), taught.segmenter.state_dict()
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert changed

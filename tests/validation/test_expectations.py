@@ -136,7 +136,7 @@ def test_what_is_measured_wrong_is_listed_by_row(both):
 def test_a_limit_of_unfit_items_lets_a_few_pass(validate_params):
     few = next(one for one in suite(validate_params) if one.name == "few_items_are_unfit")
     assert few.check.max_value == 0
-    loose = dataclasses.replace(validate_params, unreviewed_share=0.1)
+    loose = dataclasses.replace(validate_params, unreviewed_fraction=0.1)
     few = next(one for one in suite(loose) if one.name == "few_items_are_unfit")
     assert few.check.max_value == 0.1
 

@@ -16,8 +16,8 @@ def test_items_are_counted_by_set(mixed):
     sets = mixed.tables.by_name[SETS].set_index(["dataset", "split"])
     assert sets.loc[("black_mask", "train"), ["fit", "unfit", "quarantined"]].tolist() == [2, 1, 0]
     assert sets.loc[("deep_image", "train"), ["fit", "unfit", "quarantined"]].tolist() == [2, 0, 1]
-    assert sets.at[("black_mask", "train"), "unfit_share"] == 1 / 3
-    assert sets.at[("deep_image", "train"), "quarantined_share"] == 1 / 3
+    assert sets.at[("black_mask", "train"), "unfit_fraction"] == 1 / 3
+    assert sets.at[("deep_image", "train"), "quarantined_fraction"] == 1 / 3
     assert sets.at[("deep_image", "train"), "images"] == 3
     assert sets.at[("deep_image", "val"), "all_images"] == 4
 

@@ -60,7 +60,7 @@ def test_the_verdict_is_written_before_the_refusal_and_training_does_not_start(o
 @pytest.mark.usefixtures("cups")
 def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
     write_png(own_world.path(MASK), np.zeros((70, 80), np.uint8))
-    own_world.change("validate", unreviewed_share=0.5)
+    own_world.change("validate", unreviewed_fraction=0.5)
     own_world.run("prepare")
     own_world.run("validate")
     verdict = read_verdict(own_world.path(VERDICT))
@@ -74,7 +74,7 @@ def test_a_quarantined_file_is_left_out_and_counted(own_world, cups, monkeypatch
     from pasam.cli.app import app
 
     write_png(own_world.path(MASK), cups * 0)
-    own_world.change("validate", quarantined_share=0.5)
+    own_world.change("validate", quarantined_fraction=0.5)
     own_world.run("prepare")
     with monkeypatch.context() as patch:
         patch.chdir(own_world.folder)
