@@ -17,7 +17,7 @@ from pasam.cli.data_add import WORKERS, Own, ParamsFile, Workers, data_add
 from pasam.cli.data_add import AsJson as DataCheckAsJson
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.config.sections import DataParams
-from pasam.data.catalogue import Entry, read_catalogue
+from pasam.data.catalogue import CatalogueEntry, read_catalogue
 from pasam.data.fetch import SPLIT_OF_ROLE, Fetched, fetch
 from pasam.errors import DataError
 
@@ -160,7 +160,7 @@ def data_list(
     if role != OWN:
         entries = [*map(_counted, catalogue.of_role(role)), *entries]
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+        typer.echo(json.dumps([entry.model_dump() for entry in entries], indent=2))
         return
     table = Table("Name", "Role", "Images", "Download", "From", box=None, pad_edge=False)
     for entry in entries:
@@ -182,7 +182,7 @@ def data_show(
 
     Example: pasam data show HRSOD
     """
-    content = [dataclasses.asdict(entry) for entry in read_catalogue(extra).select([name])]
+    content = [entry.model_dump() for entry in read_catalogue(extra).select([name])]
     plain = json.loads(json.dumps(content))  # tuples as lists
     if as_json:
         typer.echo(json.dumps(plain, indent=2))
@@ -247,17 +247,17 @@ def _advice(results: Sequence[Fetched], lock: Path) -> list[str]:
     return lines
 
 
-def _counted(entry: Entry) -> Entry:
+def _counted(entry: CatalogueEntry) -> CatalogueEntry:
     """Put the number of images of params.yaml into the entry of a generated set."""
     if entry.role != "generated" or not DEFAULT_PATH.is_file():
         return entry
     generated = load_section(DataParams, "data").generated
     is_training = entry.name.endswith("_train")
     images = generated.train_images if is_training else generated.benchmark_images
-    return dataclasses.replace(entry, images=images)
+    return entry.model_copy(update={"images": images})
 
 
-def _own_entries() -> list[Entry]:
+def _own_entries() -> list[CatalogueEntry]:
     """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
     from pasam.data.folder import count_pairs, find_pairs
 
@@ -268,7 +268,7 @@ def _own_entries() -> list[Entry]:
         return []
     counts = count_pairs(find_pairs(own)[0])
     return [
-        Entry(
+        CatalogueEntry(
             name=name, role=OWN, archives=(), layout=None, licence=None, citation=None,
             images=sum(counts.get((split, name), (0, 0))[0] for split in ("train", "val")),
             hint=f"{own}: " + ", ".join(
@@ -293,17 +293,17 @@ def _report(result: Fetched) -> str:
     return f"{line}; warning: the catalogue says {expected}"
 
 
-def _count(entry: Entry) -> str:
+def _count(entry: CatalogueEntry) -> str:
     return "" if entry.images is None else f"{entry.images:,}"
 
 
-def _size(entry: Entry) -> str:
+def _size(entry: CatalogueEntry) -> str:
     if not entry.archives:
         return ""
     return "?" if entry.expected_size is None else f"{entry.expected_size / 1e9:.2f} GB"
 
 
-def _origin(entry: Entry) -> str:
+def _origin(entry: CatalogueEntry) -> str:
     if not entry.archives:
         return entry.hint or ""
     return ", ".join(archive.name for archive in entry.archives)

@@ -15,7 +15,7 @@ from pasam.config.sections import (
     GeneratedParams,
     TrainParams,
 )
-from pasam.data.catalogue import TRAINING_SET, Archive, Entry, read_catalogue
+from pasam.data.catalogue import TRAINING_SET, Archive, CatalogueEntry, read_catalogue
 from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
 from pasam.errors import DataError
 
@@ -325,7 +325,7 @@ def _own(own: Path) -> tuple[dict[tuple[str, str], tuple[int, int]], Check]:
 
 
 def _missing_archives(
-    missing: Sequence[Entry], names: Sequence[str], places: Places
+    missing: Sequence[CatalogueEntry], names: Sequence[str], places: Places
 ) -> tuple[list[Check], int]:
     """Say for every archive that is to be brought what is in it, and where it comes from."""
     archives = {archive.name: archive for entry in missing for archive in entry.archives}
@@ -346,7 +346,7 @@ def _missing_archives(
     return checks, download
 
 
-def _published(name: str) -> tuple[Entry | None, Archive | None]:
+def _published(name: str) -> tuple[CatalogueEntry | None, Archive | None]:
     """Find the checkpoint of the catalogue that has a file's name."""
     for entry in read_catalogue().of_role("checkpoint"):
         for archive in entry.archives:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from pasam.data.catalogue import Entry, expected_sha256
+from pasam.data.catalogue import CatalogueEntry, expected_sha256
 from pasam.errors import DataError
 
 # --- member_names: Names of an archive's members: inside the folder, one spelling each, files
@@ -306,7 +306,7 @@ MARKER = ".complete.json"
 """File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
 
 
-def install(entry: Entry, root: Path, archives: Path, digests: Mapping[str, str]) -> None:
+def install(entry: CatalogueEntry, root: Path, archives: Path, digests: Mapping[str, str]) -> None:
     """Make `<root>/<name>` from archives that were proved right; an older one is replaced.
 
     Args:
@@ -334,7 +334,9 @@ def install(entry: Entry, root: Path, archives: Path, digests: Mapping[str, str]
         draft.replace(target)
 
 
-def installed_digests(entry: Entry, root: Path, known: Mapping[str, str]) -> dict[str, str] | None:
+def installed_digests(
+    entry: CatalogueEntry, root: Path, known: Mapping[str, str]
+) -> dict[str, str] | None:
     """Look whether a data set is there, whole and made of the archives that are expected today.
 
     Args:
@@ -366,7 +368,7 @@ def installed_digests(entry: Entry, root: Path, known: Mapping[str, str]) -> dic
     return digests if is_right else None
 
 
-def count_images(entry: Entry, root: Path) -> int | None:
+def count_images(entry: CatalogueEntry, root: Path) -> int | None:
     """Count the images of a fetched data set; none for what has no layout."""
     if entry.layout is None:
         return None
@@ -378,7 +380,7 @@ def count_images(entry: Entry, root: Path) -> int | None:
     )
 
 
-def _made_of(entry: Entry, digests: Mapping[str, str]) -> dict[str, Any]:
+def _made_of(entry: CatalogueEntry, digests: Mapping[str, str]) -> dict[str, Any]:
     return {
         "archives": {archive.name: digests.get(archive.name) for archive in entry.archives},
         "places": list(entry.places()),

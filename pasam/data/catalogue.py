@@ -1,24 +1,24 @@
-"""The catalogue of public data sets and weights, and the checksums of its archives."""
+"""The catalogue of public data sets and weights, and the checksums of its archives.
+
+`catalogue.yaml` beside this file has the published entries; a user's own file of the same form may
+add to them. The lock records sha256 of archives for which nobody publishes one, as first fetched.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pasam.errors import DataError
-
-# --- entries: What the catalogue knows: archives, data sets with their layout and terms, and
-# groups of them.
+from pasam.files import write_text
 
 TRAINING_SET = "generated_train"
 GENERATED_BENCHMARKS = {
@@ -33,16 +33,44 @@ PRETRAINING_SET = "generated_pretraining"
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
 """What a data set is for."""
 
+RESERVED = "archives"
+"""Folder of the downloads beside the data sets, so no data set may be called that."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Archive:
+_FILE = "catalogue.yaml"
+_SECTIONS = ("archives", "entries", "groups")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256_DIGITS = 64
+_LOCK_HEAD = """\
+# sha256 of archives whose publishers give none, recorded by the first `pasam data fetch`.
+# Commit this file: every later fetch, anywhere, has to bring the same bytes.
+"""
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists, not tuples
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
+_KEY_FAULTS = ("missing", "extra_forbidden")
+_EXPECTED = {
+    "int_type": "int", "string_type": "str", "tuple_type": "a list of names",
+    "model_type": "a mapping", "string_pattern_mismatch": "6 to 64 hexadecimal digits, small",
+}  # fmt: skip
+"""What a value should have been, by pydantic's name of the fault."""
+
+Node = TypeVar("Node", bound="CatalogueNode")
+
+
+class CatalogueNode(BaseModel):
+    """What stands under a name in a catalogue file; every key without a default has to be there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Archive(CatalogueNode):
     """One file to download; several data sets may lie in it."""
 
     name: str
     """Name of the file, on a mirror too."""
     address: str | None
     """Where its authors publish it; none where that could not be established."""
-    sha256: str | None
+    sha256: _Sha256 | None
     """Its sha256, or the first digits of it; none where nobody publishes one."""
     size: int | None
     """Length in bytes, checked; none where only about that much is known."""
@@ -62,8 +90,7 @@ class Archive:
         return self.name.endswith((".zip", ".tar", ".tar.gz", ".tgz"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
+class Layout(CatalogueNode):
     """Where images and masks lie once extracted; `{member}` stands for every member's name."""
 
     images: str
@@ -77,8 +104,7 @@ class Layout:
     mask_suffix: str = ".png"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class CatalogueEntry(CatalogueNode):
     """One data set, checkpoint or generated family."""
 
     name: str
@@ -92,7 +118,7 @@ class Entry:
     licence: str | None
     """None where it could not be established: ask the authors before publishing anything."""
     citation: str | None
-    members: tuple[str, ...] = ()
+    members: Names = ()
     """Names of the sets that this one consists of, if it is a collection."""
     hint: str | None = None
     """What a person can do where there is no address."""
@@ -132,10 +158,10 @@ class Entry:
 class Catalogue:
     """All entries by name, and the groups that stand for several of them."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, CatalogueEntry]
     groups: Mapping[str, tuple[str, ...]]
 
-    def select(self, names: Sequence[str]) -> tuple[Entry, ...]:
+    def select(self, names: Sequence[str]) -> tuple[CatalogueEntry, ...]:
         """Look up entries by their names or by those of their groups.
 
         Args:
@@ -147,7 +173,7 @@ class Catalogue:
         Raises:
             DataError: A name is neither an entry's nor a group's.
         """
-        chosen: dict[str, Entry] = {}
+        chosen: dict[str, CatalogueEntry] = {}
         for name in names:
             if name not in self.entries and name not in self.groups:
                 raise DataError(
@@ -158,7 +184,7 @@ class Catalogue:
                 chosen[member] = self.entries[member]
         return tuple(chosen.values())
 
-    def of_role(self, role: str | None) -> tuple[Entry, ...]:
+    def of_role(self, role: str | None) -> tuple[CatalogueEntry, ...]:
         """List the entries of one role, or all, in the catalogue's order.
 
         Raises:
@@ -167,20 +193,6 @@ class Catalogue:
         if role is not None and role not in ROLES:
             raise DataError(f"There is no role '{role}'. Known roles: {list(ROLES)}.")
         return tuple(entry for entry in self.entries.values() if role in (None, entry.role))
-
-
-# --- catalogue_file: From `catalogue.yaml`, and a file of the user's own, to the catalogue's
-# entries.
-
-T = TypeVar("T")
-
-RESERVED = "archives"
-"""Folder of the downloads beside the data sets, so no data set may be called that."""
-
-_OWN_NAME = "catalogue.yaml"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_DIGITS = re.compile(r"[0-9a-f]{6,64}")
-_SECTIONS = ("archives", "entries", "groups")
 
 
 def read_catalogue(extra: Path | None = None) -> Catalogue:
@@ -193,102 +205,70 @@ def read_catalogue(extra: Path | None = None) -> Catalogue:
     Raises:
         DataError: A key is missing or unknown, a value is impossible, or a name is taken.
     """
-    catalogue = _published()
+    published = _published()
     if extra is None:
-        return catalogue
+        return published
     try:
         text = extra.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The catalogue {extra} cannot be read: {error}.") from None
-    archives = {file.name: file for entry in catalogue.entries.values() for file in entry.archives}
-    return _extend(archives, catalogue, _parsed(text, str(extra)), str(extra))
+    return _extended(published, text, str(extra))
 
 
 @functools.cache
 def _published() -> Catalogue:
-    text = resources.files(__package__).joinpath(_OWN_NAME).read_text(encoding="utf-8")
-    return _extend({}, Catalogue(entries={}, groups={}), _parsed(text, _OWN_NAME), _OWN_NAME)
+    text = resources.files(__package__).joinpath(_FILE).read_text(encoding="utf-8")
+    return _extended(Catalogue(entries={}, groups={}), text, _FILE)
 
 
-def _parsed(text: str, place: str) -> dict[str, dict[str, Any]]:
+def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
+    """Add one file's archives, entries and groups to what is known already."""
+    content = _sections(text, file)
+    archives = {one.name: one for entry in known.entries.values() for one in entry.archives}
+    entries, groups = dict(known.entries), dict(known.groups)
+    for name, node in content["archives"].items():
+        where = f"{file}: archives.{name}"
+        _check_name(name, archives, where)
+        archives[name] = _named(Archive, name, node, where)
+    for name, node in content["entries"].items():
+        where = f"{file}: entries.{name}"
+        _check_name(name, {**entries, **groups, RESERVED: ()}, where)
+        wanted = _validated(Names, _mapping(node, where).get("archives", ()), f"{where}.archives")
+        missing = [one for one in wanted if one not in archives]
+        if missing:
+            raise DataError(
+                f"{where}.archives names {missing}; known archives: {sorted(archives)}."
+            )
+        there = {"archives": tuple(archives[one] for one in wanted)} if "archives" in node else {}
+        entries[name] = _named(CatalogueEntry, name, {**node, **there}, where)
+        _check_sources(entries[name], where)
+    for name, node in content["groups"].items():
+        where = f"{file}: groups.{name}"
+        _check_name(name, {**entries, **groups}, where)
+        groups[name] = _validated(Names, node, where)
+        strangers = [member for member in groups[name] if member not in entries]
+        if strangers:
+            raise DataError(f"{where} names {strangers}, which are no entries.")
+    return Catalogue(entries=entries, groups=groups)
+
+
+def _sections(text: str, file: str) -> dict[str, dict[str, Any]]:
     """Parse a catalogue file into its three sections, each a mapping."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise DataError(f"{place} is not valid YAML: {error}") from None
-    content = _mapping({} if content is None else content, place)
+        raise DataError(f"{file} is not valid YAML: {error}") from None
+    content = _mapping({} if content is None else content, file)
     unknown = sorted(set(content) - set(_SECTIONS))
     if unknown:
-        raise DataError(f"{place} has unknown sections {unknown}; it may have {list(_SECTIONS)}.")
-    return {
-        section: _mapping(content.get(section) or {}, f"{place}: {section}")
-        for section in _SECTIONS
-    }
+        raise DataError(f"{file} has unknown sections {unknown}; it may have {list(_SECTIONS)}.")
+    return {name: _mapping(content.get(name) or {}, f"{file}: {name}") for name in _SECTIONS}
 
 
-def _extend(
-    archives: Mapping[str, Archive],
-    known: Catalogue,
-    content: Mapping[str, Mapping[str, Any]],
-    place: str,
-) -> Catalogue:
-    """Add one file's archives, entries and groups to what is known already."""
-    files = dict(archives)
-    for name, node in content["archives"].items():
-        where = f"{place}: archives.{name}"
-        _check_name(name, files, where)
-        files[name] = _archive(_mapping(node, where), name, where)
-    entries = dict(known.entries)
-    groups = dict(known.groups)
-    for name, node in content["entries"].items():
-        where = f"{place}: entries.{name}"
-        _check_name(name, {**entries, **groups, RESERVED: ()}, where)
-        entries[name] = _entry(dict(_mapping(node, where)), name, files, where)
-    for name, members in content["groups"].items():
-        where = f"{place}: groups.{name}"
-        _check_name(name, {**entries, **groups}, where)
-        members = _converted(tuple[str, ...], members, where)
-        strangers = [member for member in members if member not in entries]
-        if strangers:
-            raise DataError(f"{where} names {strangers}, which are no entries.")
-        groups[name] = members
-    return Catalogue(entries=entries, groups=groups)
-
-
-def _archive(node: Mapping[str, Any], name: str, where: str) -> Archive:
-    archive = _built(Archive, node, where, name=name)
-    if archive.sha256 is not None and not _DIGITS.fullmatch(archive.sha256):
-        raise DataError(
-            f"{where}.sha256 is '{archive.sha256}', expected 6 to 64 hexadecimal digits, small."
-        )
-    return archive
-
-
-def _entry(node: Mapping[str, Any], name: str, files: Mapping[str, Archive], where: str) -> Entry:
-    named = _converted(tuple[str, ...], node.get("archives", []), f"{where}.archives")
-    missing = [file for file in named if file not in files]
-    if missing:
-        raise DataError(f"{where}.archives names {missing}; known archives: {sorted(files)}.")
-    entry = dataclasses.replace(
-        _built(Entry, node, where, name=name), archives=tuple(files[file] for file in named)
-    )
-    _check_entry(entry, where)
-    return entry
-
-
-def _check_entry(entry: Entry, where: str) -> None:
-    """Refuse roles that do not exist, places outside the archive, and data without a source."""
-    if entry.role not in ROLES:
-        raise DataError(f"{where}.role is '{entry.role}', expected one of {list(ROLES)}.")
-    for place in entry.places():
-        path = PurePosixPath(place)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise DataError(f"{where}.layout names '{place}', which is not inside the archive.")
-        if not any(place in entry.places_in(archive) for archive in entry.archives):
-            raise DataError(f"{where}.layout names '{place}', which is in no archive's folder.")
-    addresses = [archive.address for archive in entry.archives]
-    if (not addresses or None in addresses) and entry.hint is None:
-        raise DataError(f"{where} has no address and no hint. Say where to get it: `hint: ...`.")
+def _mapping(node: Any, where: str) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        raise DataError(f"{where} is {node!r}, expected a mapping.")
+    return node
 
 
 def _check_name(name: object, taken: Mapping[str, object], where: str) -> None:
@@ -300,54 +280,47 @@ def _check_name(name: object, taken: Mapping[str, object], where: str) -> None:
         raise DataError(f"{where}: the name '{clash[0]}' is taken. Choose another.")
 
 
-def _mapping(node: Any, where: str) -> dict[str, Any]:
-    if not isinstance(node, dict):
-        raise DataError(f"{where} is {node!r}, expected a mapping.")
-    return node
+def _named(cls: type[Node], name: str, node: Any, where: str) -> Node:
+    """Build an archive or an entry, which is called by its key and by nothing else."""
+    if "name" in _mapping(node, where):
+        raise DataError(f"{where} lacks [] and has unknown ['name']: its key is its name.")
+    built: Node = _validated(cls, {"name": name, **node}, where)
+    return built
 
 
-def _built(cls: type[T], node: Mapping[str, Any], where: str, **given: Any) -> T:
-    """Build a dataclass: every key without a default has to be there, and no unknown one."""
-    fields = [field for field in dataclasses.fields(cls) if field.name not in given]  # type: ignore[arg-type]
-    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
-    missing = [key for key in needed if key not in node]
-    unknown = sorted(str(key) for key in set(node) - {field.name for field in fields})
+def _validated(kind: Any, value: Any, where: str) -> Any:
+    """Check a value against a type; every fault names its key, what was found and expected."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+    keys = {kind: [fault for fault in faults if fault["type"] == kind] for kind in _KEY_FAULTS}
+    missing, unknown = ([str(fault["loc"][-1]) for fault in keys[kind]] for kind in _KEY_FAULTS)
     if missing or unknown:
+        parts = [str(part) for part in (*keys["missing"], *keys[_KEY_FAULTS[1]])[0]["loc"][:-1]]
         raise DataError(
-            f"{where} lacks {missing} and has unknown {unknown}. It must have {needed}; a value "
-            "that is not known is null."
+            f"{'.'.join((where, *parts))} lacks {missing} and has unknown {unknown}. A key whose "
+            "value is not known has to be there, as null."
         )
-    hints = typing.get_type_hints(cls)
-    values = {key: _converted(hints[key], node[key], f"{where}.{key}") for key in node}
-    return cls(**given, **values)
+    first = faults[0]
+    parts = [str(part) for part in first["loc"]]
+    expected = _EXPECTED.get(first["type"], first["msg"])
+    raise DataError(f"{'.'.join((where, *parts))} is {first['input']!r}, expected {expected}.")
 
 
-def _converted(hint: Any, value: Any, where: str) -> Any:
-    """Check a value against the type of its field; a list becomes a tuple."""
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
-    if dataclasses.is_dataclass(hint):
-        return _built(typing.cast(type[Any], hint), _mapping(value, where), where)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise DataError(f"{where} is {value!r}, expected a list of names.")
-        return tuple(value)
-    if not isinstance(value, hint) or isinstance(value, bool):
-        raise DataError(f"{where} is {value!r}, expected {hint.__name__}.")
-    return value
-
-
-# --- checksums: The catalogue's lock: checksums of archives for which nobody publishes one, as
-# first fetched.
-
-_CHECKSUMS_DIGITS = 64
-
-_HEAD = """\
-# sha256 of archives whose publishers give none, recorded by the first `pasam data fetch`.
-# Commit this file: every later fetch, anywhere, has to bring the same bytes.
-"""
+def _check_sources(entry: CatalogueEntry, where: str) -> None:
+    """Refuse an unknown role, places outside the archives, and data nobody knows how to get."""
+    if entry.role not in ROLES:
+        raise DataError(f"{where}.role is '{entry.role}', expected one of {list(ROLES)}.")
+    for place in entry.places():
+        path = PurePosixPath(place)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise DataError(f"{where}.layout names '{place}', which is not inside the archive.")
+        if not any(place in entry.places_in(archive) for archive in entry.archives):
+            raise DataError(f"{where}.layout names '{place}', which is in no archive's folder.")
+    addresses = [archive.address for archive in entry.archives]
+    if (not addresses or None in addresses) and entry.hint is None:
+        raise DataError(f"{where} has no address and no hint. Say where to get it: `hint: ...`.")
 
 
 def read_lock(path: Path) -> dict[str, str]:
@@ -386,13 +359,10 @@ def expected_sha256(archive: Archive, known: Mapping[str, str]) -> str | None:
 
 def is_whole(sha256: str | None) -> bool:
     """Tell a checksum from its first digits, and from none."""
-    return sha256 is not None and len(sha256) == _CHECKSUMS_DIGITS
+    return sha256 is not None and len(sha256) == _SHA256_DIGITS
 
 
 def write_lock(path: Path, digests: Mapping[str, str]) -> None:
-    """Write the recorded checksums, sorted, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    text = _HEAD + yaml.safe_dump(dict(digests), sort_keys=True, width=200)
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    """Write the recorded checksums, sorted, whole or not at all."""
+    text = yaml.safe_dump(dict(digests), sort_keys=True, width=200)
+    write_text(path, _LOCK_HEAD + text)

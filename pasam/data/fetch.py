@@ -18,7 +18,7 @@ from pasam.data.archives import count_images, install, installed_digests
 from pasam.data.catalogue import (
     RESERVED,
     Archive,
-    Entry,
+    CatalogueEntry,
     expected_sha256,
     is_whole,
     read_catalogue,
@@ -43,7 +43,7 @@ R = TypeVar("R")
 class Fetched:
     """What became of one data set."""
 
-    entry: Entry
+    entry: CatalogueEntry
     folder: Path
     is_new: bool
     """False if it was there already."""
@@ -58,7 +58,7 @@ class _StoppedError(Exception):
 
 
 def fetch(
-    entries: Sequence[Entry],
+    entries: Sequence[CatalogueEntry],
     root: Path,
     *,
     source: str | None = None,
@@ -152,13 +152,17 @@ class _Store:
             return dict(_each(bring_one, archives, workers, stop=stop))
 
     def install(
-        self, entries: Sequence[Entry], root: Path, digests: Mapping[str, str], workers: int
+        self,
+        entries: Sequence[CatalogueEntry],
+        root: Path,
+        digests: Mapping[str, str],
+        workers: int,
     ) -> None:
         """Extract what entries need; an archive that fails and that nothing vouches for goes."""
         with count_progress() as shown:
             task = shown.add_task("extract", total=len(entries), note="")
 
-            def install_one(entry: Entry) -> None:
+            def install_one(entry: CatalogueEntry) -> None:
                 try:
                     install(entry, root, self.folder, digests)
                 except DataError:
@@ -209,7 +213,7 @@ class _Store:
             )
 
 
-def _check_addresses(entries: Sequence[Entry], source: str | None) -> None:
+def _check_addresses(entries: Sequence[CatalogueEntry], source: str | None) -> None:
     for entry in entries:
         addresses = [_address(archive, source) for archive in entry.archives]
         if not addresses or None in addresses:
@@ -257,7 +261,10 @@ def _each(
 
 
 def _record(
-    lock: Path, known: Mapping[str, str], entries: Sequence[Entry], digests: Mapping[str, str]
+    lock: Path,
+    known: Mapping[str, str],
+    entries: Sequence[CatalogueEntry],
+    digests: Mapping[str, str],
 ) -> set[str]:
     """Write down the checksums that nobody publishes; return the names that are new."""
     archives = {archive.name: archive for entry in entries for archive in entry.archives}
@@ -322,13 +329,15 @@ def fetched_image_sets(names: Sequence[str], root: Path, lock: Path) -> tuple[Im
     return tuple(_picture_set(entry, root) for entry in entries)
 
 
-def missing_sets(entries: Sequence[Entry], root: Path, lock: Path) -> tuple[Entry, ...]:
+def missing_sets(
+    entries: Sequence[CatalogueEntry], root: Path, lock: Path
+) -> tuple[CatalogueEntry, ...]:
     """List those entries that are not there, or are made of other archives than expected."""
     known = read_lock(lock)
     return tuple(entry for entry in entries if installed_digests(entry, root, known) is None)
 
 
-def _picture_set(entry: Entry, root: Path) -> ImageSet:
+def _picture_set(entry: CatalogueEntry, root: Path) -> ImageSet:
     layout = entry.layout
     assert layout is not None  # just checked
     assert layout.masks is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasam.data.catalogue import Archive, Catalogue, Entry, Layout
+from pasam.data.catalogue import Archive, Catalogue, CatalogueEntry, Layout
 from pasam.errors import DataError
 
 IMAGES = Archive(name="images.zip", address="http://a/b", sha256=None, size=5, folder="val")
@@ -14,7 +14,7 @@ MASKS = Archive(
 
 
 def entry(name="set", *, role="train", archives=(IMAGES, MASKS), layout=None, members=()):
-    return Entry(
+    return CatalogueEntry(
         name=name, role=role, archives=archives, layout=layout, images=None, licence=None,
         citation=None, members=members,
     )  # fmt: skip

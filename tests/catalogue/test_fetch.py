@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 import pytest
@@ -93,10 +92,9 @@ def test_a_published_checksum_is_not_recorded_but_checked(bring, place, lock, se
     with pytest.raises(DataError, match="15 bytes, expected 375042383"):
         bring([weights])
     assert not (place / "sam_vit_b").exists()
-    archive = dataclasses.replace(
-        weights.archives[0], size=15, sha256=hashlib.sha256(b"not the weights").hexdigest()[:6]
-    )
-    (result,) = bring([dataclasses.replace(weights, archives=(archive,))])
+    digits = hashlib.sha256(b"not the weights").hexdigest()[:6]
+    archive = weights.archives[0].model_copy(update={"size": 15, "sha256": digits})
+    (result,) = bring([weights.model_copy(update={"archives": (archive,)})])
     assert (place / "sam_vit_b" / "sam_vit_b_01ec64.pth").read_bytes() == b"not the weights"
     assert result.images is None
     assert result.recorded == ("sam_vit_b_01ec64.pth",)  # six digits are not the whole checksum
@@ -204,8 +202,8 @@ def test_the_generated_families_are_not_fetched_but_made(bring):
 
 
 def test_without_an_address_only_a_mirror_helps(bring, server, published):
-    archive = dataclasses.replace(DIS_VD.archives[0], address=None)
-    entry = dataclasses.replace(DIS_VD, archives=(archive,), hint="Ask the authors.")
+    archive = DIS_VD.archives[0].model_copy(update={"address": None})
+    entry = DIS_VD.model_copy(update={"archives": (archive,), "hint": "Ask the authors."})
     with pytest.raises(DataError, match=r"DIS5K-VD cannot be fetched\. Ask the authors\."):
         bring([entry], source=None)
     (result,) = bring([entry])

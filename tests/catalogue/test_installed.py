@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pasam.data.archives import MARKER, count_images, install, installed_digests
-from pasam.data.catalogue import Archive, Entry, Layout
+from pasam.data.catalogue import Archive, CatalogueEntry, Layout
 from pasam.errors import DataError
 
 DIGESTS = {"set.zip": "a" * 64, "weights.pth": "b" * 64}
@@ -15,7 +15,7 @@ DIGESTS = {"set.zip": "a" * 64, "weights.pth": "b" * 64}
 
 def make_entry(*names, sha256=None, layout=None):
     archives = tuple(Archive(name=name, address=None, sha256=sha256, size=None) for name in names)
-    return Entry(
+    return CatalogueEntry(
         name="set", role="train", archives=archives, layout=layout, images=None, licence=None,
         citation=None,
     )  # fmt: skip
