@@ -25,10 +25,10 @@ demo: $(READY) ## Open the page: click on a picture, see the masks
 	@pasam demo
 
 flows: $(READY) ## Serve the flows on schedule and say Prefect's address; Ctrl-C ends it
-	@python -m pipelines.flows.deployments
+	@python -m pipelines.flows deployments
 
 ui: $(READY) ## Show Prefect's and MLflow's pages and say their addresses; Ctrl-C ends it
-	@python -m pipelines.flows.ui
+	@python -m pipelines.flows ui
 
 test: $(READY) ## Run the fast tests
 	@pytest -n auto --maxprocesses 4 --dist worksteal

@@ -35,9 +35,9 @@ def main(
         _make_project(Path(folder), seconds)
         os.chdir(folder)
         plain = _time("-m", "dvc", "repro")
-        local = _time("-m", "pipelines.flows.reproduce", "--local")
+        local = _time("-m", "pipelines.flows", "reproduce", "--local")
         with prefect_server(port):
-            served = _time("-m", "pipelines.flows.reproduce")
+            served = _time("-m", "pipelines.flows", "reproduce")
     allowed = max(SHARE * plain, SECONDS)
     typer.echo(f"dvc repro             {plain:6.1f} s")
     for name, spent in (("flow, --local", local), ("flow, with Prefect", served)):

@@ -19,11 +19,14 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from pasam.errors import PasamError, StageError, TransientError
-from pipelines.process import GRACE, LineLimit, TimeUp, run_child
+from pipelines.process import GRACE, LogThrottle, TimeUp, run_child
 
 TRANSIENT = TransientError.exit_code
 STOPPED = (130, 143, -2, -15)
 """Exit codes of a stage after Ctrl-C and TERM, handled or not."""
+
+STATE = Path(".flows")
+"""Logs, the lock and Prefect's own files; neither git nor DVC looks at it."""
 
 TAIL = 15
 KEPT_LOGS = 200
@@ -122,7 +125,7 @@ class Dvc:
         """Run a command and return all that it said."""
         words = " ".join(("dvc", *arguments))
         log = self._new_log(arguments)
-        limit = LineLimit(self.on_line, log=log)
+        limit = LogThrottle(self.on_line, log=log)
         try:
             with self.alone():
                 code = run_child(
@@ -177,7 +180,7 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
     tail = "\n".join(f"  {line}" for line in deque(text.splitlines(), TAIL))
     said = f"Its last lines:\n{tail}\nAll of them: {log}"
     if stage_code == TRANSIENT or (stage_code is None and _may_pass(command, code, text)):
-        return TransientError(f"{who} met a passing fault; running it again may succeed. {said}")
+        return TransientError(f"{who} met a transient error; running it again may succeed. {said}")
     if stage_code in STOPPED or (stage_code is None and code in STOPPED):
         stopped = 143 if (stage_code or code) in {143, -15} else 130
         return StageError(

@@ -16,72 +16,13 @@ from typing import BinaryIO
 
 import psutil
 
-from pipelines import orphan_guard as last_will
-
-# --- line_limit: A limit on how many lines a second pass on; what is left out is counted and said.
-
-
-class LineLimit:
-    """Pass lines on as long as there are not too many of them.
-
-    Lines may come in bursts; over any longer time, `rate` lines a second pass. Lines that do not
-    are counted, and the next one that does is preceded by how many there were.
-
-    Args:
-        pass_on: Told the lines that pass.
-        log: Where all lines are, for the note about those left out.
-        rate: Lines a second.
-        burst: Lines that may come at once.
-        clock: Seconds that only grow.
-    """
-
-    def __init__(
-        self,
-        pass_on: Callable[[str], None],
-        *,
-        log: Path,
-        rate: float = 10.0,
-        burst: int = 200,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.pass_on = pass_on
-        self.log = log
-        self.rate = rate
-        self.burst = burst
-        self.clock = clock
-        self.credit = float(burst)
-        self.seen = clock()
-        self.left_out = 0
-
-    def __call__(self, line: str) -> None:
-        """Pass a line on, or count it."""
-        now = self.clock()
-        self.credit = min(float(self.burst), self.credit + (now - self.seen) * self.rate)
-        self.seen = now
-        if self.credit < 1:
-            self.left_out += 1
-            return
-        self.credit -= 1
-        self.close()
-        self.pass_on(line)
-
-    def close(self) -> None:
-        """Say how many lines were left out since the last one, if any were."""
-        if self.left_out:
-            lines = "1 line" if self.left_out == 1 else f"{self.left_out} lines"
-            self.pass_on(f"({lines} left out here; all are in {self.log})")
-            self.left_out = 0
-
-
-# --- child_process: A command in a process group of its own: followed line by line, and ended as
-# a whole.
-
 GRACE = 20.0
 """Seconds from TERM to KILL. Prefect kills a cancelled flow after 30: this must fit into it."""
 
 PAUSE = 0.2
 _LONGEST_LINE = 8192
 _KILL_WAIT = 5.0
+_DONE = b"done"
 
 
 class TimeUp(Exception):  # noqa: N818  (what happened, not what is wrong)
@@ -135,13 +76,33 @@ def run_child(
 def guarded(group: int, grace: float) -> Iterator[None]:
     """Have the group ended by another process if this one is killed within the block."""
     watcher = subprocess.Popen(
-        [sys.executable, "-S", "-E", last_will.__file__, str(group), str(grace)],
+        # -P: this file's folder has a `dvc.py`, which is not DVC.
+        [sys.executable, "-E", "-P", __file__, str(group), str(grace)],
         stdin=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     try:
         yield
     finally:
-        watcher.communicate(last_will.DONE)
+        watcher.communicate(_DONE)
+
+
+def guard_orphans(group: int, grace: float) -> None:
+    """Wait for the word that all is well, or for its absence, and then end the group.
+
+    This runs in a process of its own, started by `guarded`. Standard input is the sign of life:
+    the pipe closes without a word when the process at its other end was killed.
+
+    Args:
+        group: Id of the process group.
+        grace: Seconds between TERM and KILL.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.stdin.buffer.read() == _DONE or not _signal(group, signal.SIGTERM):
+        return
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline and _signal(group, 0):
+        time.sleep(0.1)
+    _signal(group, signal.SIGKILL)
 
 
 def _follow(
@@ -189,11 +150,11 @@ def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
     """End every process of a group; a second interruption cuts the grace short."""
     try:
         if _alive(process):
-            _signal(process, signal.SIGTERM)
+            _signal(process.pid, signal.SIGTERM)
             _wait_until_gone(process, grace)
     finally:
         if _alive(process):
-            _signal(process, signal.SIGKILL)
+            _signal(process.pid, signal.SIGKILL)
             _wait_until_gone(process, _KILL_WAIT)
 
 
@@ -203,22 +164,22 @@ def _wait_until_gone(process: subprocess.Popen[bytes], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(group: int, number: int) -> bool:
+    """Send a signal to a group; say whether there was anyone to receive it."""
     try:
-        os.killpg(process.pid, number)
+        os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # all have just ended; macOS says the latter
-        return
+        return False
+    return True
 
 
 def _alive(process: subprocess.Popen[bytes]) -> bool:
     """Say whether a member of the group still runs; one that nobody has waited for does not."""
     if process.poll() is None:
         return True
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return any(_runs_in_group(each, process.pid) for each in psutil.process_iter())
+    return _signal(process.pid, 0) and any(
+        _runs_in_group(each, process.pid) for each in psutil.process_iter()
+    )
 
 
 def _runs_in_group(process: psutil.Process, group: int) -> bool:
@@ -226,3 +187,59 @@ def _runs_in_group(process: psutil.Process, group: int) -> bool:
         return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, psutil.Error):
         return False
+
+
+class LogThrottle:
+    """Pass lines on as long as there are not too many of them.
+
+    Lines may come in bursts; over any longer time, `rate` lines a second pass. Lines that do not
+    are counted, and the next one that does is preceded by how many there were.
+
+    Args:
+        pass_on: Told the lines that pass.
+        log: Where all lines are, for the note about those left out.
+        rate: Lines a second.
+        burst: Lines that may come at once.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        pass_on: Callable[[str], None],
+        *,
+        log: Path,
+        rate: float = 10.0,
+        burst: int = 200,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pass_on = pass_on
+        self.log = log
+        self.rate = rate
+        self.burst = burst
+        self.clock = clock
+        self.credit = float(burst)
+        self.seen = clock()
+        self.left_out = 0
+
+    def __call__(self, line: str) -> None:
+        """Pass a line on, or count it."""
+        now = self.clock()
+        self.credit = min(float(self.burst), self.credit + (now - self.seen) * self.rate)
+        self.seen = now
+        if self.credit < 1:
+            self.left_out += 1
+            return
+        self.credit -= 1
+        self.close()
+        self.pass_on(line)
+
+    def close(self) -> None:
+        """Say how many lines were left out since the last one, if any were."""
+        if self.left_out:
+            lines = "1 line" if self.left_out == 1 else f"{self.left_out} lines"
+            self.pass_on(f"({lines} left out here; all are in {self.log})")
+            self.left_out = 0
+
+
+if __name__ == "__main__":
+    guard_orphans(int(sys.argv[1]), float(sys.argv[2]))

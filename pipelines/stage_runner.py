@@ -1,4 +1,4 @@
-"""From a stage's signature to its command line, its parameters and its exit code."""
+"""From a function's signature to its command line and its exit code: stages and flows alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import signal
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,93 +30,125 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: whoever saves its state after Ctrl-C does so now, too."""
+
+
 def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
     """Run a stage as a command, from the last line of its file (`if __name__ == "__main__"`).
 
     A parameter whose type is a class of `pasam.config.sections` is the section of `params.yaml`
     with the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
     `model: str` names, one of type `ModelsParams` is all of `models`, one of type
-    `AblationsParams` all of `ablations` as they stand. All others are required flags: `Path`,
-    `str`, `int`, `float`, or `tuple[X, ...]` for one or more values.
-
-    Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`), in one line; 130 after
-    Ctrl-C and 143 after SIGTERM. Both signals raise KeyboardInterrupt in the stage, so that it
-    can save its state on the way out.
+    `AblationsParams` all of `ablations` as they stand. All others are flags; see `add_flags`.
 
     Args:
         stage: The stage's one public function.
         arguments: The command line without the program; by default the process's own.
     """
-    hints = _parameter_types(stage)
-    flags = vars(_parser(stage, hints).parse_args(arguments))
+    hints = typing.get_type_hints(stage)
+    sections = {name: hint for name, hint in hints.items() if _is_section(hint)}
+    module = inspect.getmodule(stage)
+    program = f"python -m {module.__spec__.name}" if module and module.__spec__ else None
+    parser = argparse.ArgumentParser(
+        prog=program, description=docstring_parts(stage)[0], allow_abbrev=False
+    )
+    add_flags(parser, stage, leave_out=sections)
+    parser.add_argument("--params-file", type=Path, default=DEFAULT_PATH, metavar="PATH")
+    flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
+    with exit_codes():
+        loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
+        stage(**flags, **loaded)
+
+
+def add_flags(
+    parser: argparse.ArgumentParser, function: Callable[..., Any], leave_out: Collection[str] = ()
+) -> None:
+    """Give a parser one flag for each parameter of a function.
+
+    A parameter without a default is a required flag. Its type may be `Path`, `str`, `int`,
+    `float`, `bool` (`--x` and `--no-x`), a `Literal` of several words, or `list[X]` for a flag
+    that may be repeated; any of them may be `| None`. Help is what the docstring's `Args:` say.
+    """
+    _, words = docstring_parts(function)
+    hints = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in leave_out:
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        default = None if required else parameter.default
+        text = words.get(name, "").replace("%", "%%")
+        if default and default is not True:
+            text = f"{text} [default: {default}]"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", required=required, default=default, help=text or None,
+            **_argument(hints[name]),
+        )  # fmt: skip
+
+
+def _argument(hint: Any) -> dict[str, Any]:
+    """Say in argparse's words what a type reads."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if origin is typing.Literal:
+        return {"choices": inner}
+    if origin is types.UnionType:
+        return _argument(inner[0])
+    if origin is list:
+        return {"action": "append", **_argument(inner[0])}
+    return {"type": hint, "metavar": hint.__name__.upper()}
+
+
+def docstring_parts(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """Split a docstring into what stands before its `Args:` and the words on each parameter."""
+    text, _, section = (inspect.getdoc(function) or "").partition("\n\nArgs:\n")
+    words: dict[str, str] = {}
+    name = ""
+    for line in section.partition("\n\n")[0].splitlines():
+        if line.startswith("     "):  # deeper than a name: it goes on
+            words[name] += f" {line.strip()}"
+        else:
+            name, _, first = line.strip().partition(":")
+            words[name] = first.strip()
+    return text, words
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """End the process as the block ends: with a line and an exit code, where a person is meant.
+
+    Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`), in one line; 130 after
+    Ctrl-C and 143 after SIGTERM. Both signals raise KeyboardInterrupt in the block, so that it
+    can save its state on the way out.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    terminated = terminate_like_ctrl_c()
+    signal.signal(signal.SIGTERM, _raise_terminated)
     try:
-        sections = _load_sections(hints, flags, params_file)
-        stage(**flags, **sections)
+        yield
     except PasamError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+    except Terminated:
+        sys.exit(TERMINATED)
     except KeyboardInterrupt:
-        sys.exit(TERMINATED if terminated else INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
-def _parameter_types(stage: Callable[..., None]) -> dict[str, Any]:
-    hints = typing.get_type_hints(stage)
-    return {name: hints[name] for name in inspect.signature(stage).parameters}
-
-
-def _parser(stage: Callable[..., None], hints: dict[str, Any]) -> argparse.ArgumentParser:
-    description = (inspect.getdoc(stage) or "").partition("\n")[0]
-    module = inspect.getmodule(stage)
-    program = f"python -m {module.__spec__.name}" if module and module.__spec__ else None
-    parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
-    for name, hint in hints.items():
-        if _is_section(hint):
-            continue
-        many = typing.get_origin(hint) is tuple
-        kind = typing.get_args(hint)[0] if many else hint
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            required=True,
-            type=kind,
-            nargs="+" if many else None,
-            metavar=kind.__name__.upper(),
-        )
-    parser.add_argument("--params-file", type=Path, default=DEFAULT_PATH, metavar="PATH")
-    return parser
+def _raise_terminated(number: int, frame: types.FrameType | None) -> None:
+    raise Terminated
 
 
 def _is_section(hint: Any) -> bool:
     return dataclasses.is_dataclass(hint) or hint in (VariantParams, ModelsParams, AblationsParams)
 
 
-def _load_sections(
-    hints: dict[str, Any], flags: dict[str, Any], params_file: Path
-) -> dict[str, Any]:
-    sections: dict[str, Any] = {}
-    for name, hint in hints.items():
-        if hint == VariantParams:
-            sections[name] = load_variant(flags["model"], params_file)
-        elif hint == ModelsParams:
-            sections[name] = load_models(params_file)
-        elif hint == AblationsParams:
-            sections[name] = load_ablations(params_file)
-        elif _is_section(hint):
-            sections[name] = load_section(hint, name, params_file)
-        elif isinstance(flags[name], list):
-            flags[name] = tuple(flags[name])
-    return sections
-
-
-def terminate_like_ctrl_c() -> list[int]:
-    """Turn SIGTERM into KeyboardInterrupt; the list is no longer empty once it came."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: types.FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    return received
+def _load(hint: Any, name: str, flags: dict[str, Any], params_file: Path) -> Any:
+    if hint == VariantParams:
+        return load_variant(flags["model"], params_file)
+    if hint == ModelsParams:
+        return load_models(params_file)
+    if hint == AblationsParams:
+        return load_ablations(params_file)
+    return load_section(hint, name, params_file)

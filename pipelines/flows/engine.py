@@ -1,4 +1,10 @@
-"""The one place where a flow meets Prefect, or does without."""
+"""The one place where a flow meets Prefect, or does without; and how it tells people.
+
+A flow is a plain function and so is a task. Called in a Prefect flow run, a task becomes a task
+run of it; called anywhere else it is called, with the same rule for trying again. So a flow needs
+no server, and Prefect is imported only by `prefect_flows`, which makes Prefect flows of the
+functions.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +18,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
-from pasam.errors import TransientError
+import urllib3
+
+from pasam.errors import DataError, TransientError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task as PrefectTask
 
-# --- engine: The one place where a flow meets Prefect, or does without.
-#
-# A flow is a plain function and so is a task. Called in a Prefect flow run, a task becomes a task
-# run of it; called anywhere else it is called, with the same rule for trying again. So a flow needs
-# no server, and Prefect is imported only by `served.py`, which makes Prefect flows of the
-# functions.
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LOGGER = logging.getLogger("pipelines.flows")
+WIDEST = 1000
+"""Pixels; images that a run's page shows are part of Prefect's database."""
+
+NOTIFY_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Task(Generic[P, R]):
     Args:
         function: The function.
         name: What a person sees; fields in braces are its arguments.
-        delays: Seconds before each further try after a passing fault; nothing else is retried.
+        delays: Seconds before each further try after a transient error; nothing else is retried.
         timeout: Seconds that Prefect gives one try; None is for ever.
     """
 
@@ -106,7 +112,7 @@ def task(
 
 
 def worth_another_try(task: PrefectTask[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Tell Prefect to retry after a passing fault, exit code 75, and after nothing else."""
+    """Tell Prefect to retry after a transient error, exit code 75, and after nothing else."""
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
@@ -128,7 +134,7 @@ def flow_run_id() -> str | None:
     return str(flow_run.id)
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """Tell whoever follows: on the run's page and in the terminal."""
     if in_flow_run():
         from prefect import get_run_logger
@@ -136,13 +142,6 @@ def say(message: str) -> None:
         get_run_logger().info("%s", message)
     else:
         LOGGER.info("%s", message)
-
-
-# --- artifacts: What a run's page shows besides its log: tables, text, links, pictures; nothing
-# without one.
-
-WIDEST = 1000
-"""Pixels; pictures are part of Prefect's database."""
 
 
 def show_text(key: str, markdown: str, title: str) -> None:
@@ -167,13 +166,13 @@ def show_link(key: str, address: str, text: str) -> None:
         from prefect.artifacts import create_link_artifact
 
         create_link_artifact(address, link_text=text, key=slug(key))
-    say(f"{text}: {address}")
+    log(f"{text}: {address}")
 
 
-def show_picture(key: str, path: Path, title: str) -> None:
-    """Show a picture, small enough for a page; Prefect's own kind would print its content too."""
+def show_image(key: str, path: Path, title: str) -> None:
+    """Show an image, small enough for a page; Prefect's own kind would print its content too."""
     if in_flow_run():
-        show_text(key, f"![{title}]({picture_address(path)})", title)
+        show_text(key, f"![{title}]({image_address(path)})", title)
 
 
 def slug(key: str) -> str:
@@ -181,13 +180,68 @@ def slug(key: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
 
 
-def picture_address(path: Path) -> str:
-    """Turn a picture into an address that holds it (`data:`), at most `WIDEST` pixels wide."""
+def image_address(path: Path) -> str:
+    """Turn an image into an address that holds it (`data:`), at most `WIDEST` pixels wide."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+    with Image.open(path) as image:
+        small = image.convert("RGB")
     small.thumbnail((WIDEST, 4 * WIDEST))
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def notify(address: str | None, subject: str, text: str) -> None:
+    """Send a message; whatever goes wrong is logged and changes nothing.
+
+    Args:
+        address: `https://...` receives a POST of JSON with `subject` and `text`, which Slack,
+            Mattermost and Teams understand; `<block type>/<name>` is a notification block of
+            Prefect, such as `slack-webhook/team`. None sends nothing.
+        subject: A few words.
+        text: The message.
+    """
+    if address is None:
+        return
+    try:
+        if address.startswith(("http://", "https://")):
+            _post(address, subject, text)
+        else:
+            _send_by_block(address, subject, text)
+    except Exception as error:  # noqa: BLE001  (a messenger must not fail what it tells about)
+        # Others' errors may quote the address, which is a password.
+        reason = str(error) if isinstance(error, DataError) else type(error).__name__
+        log(f"Nobody was told by {_without_secret(address)} ({reason}): {subject}: {text}")
+
+
+def _post(address: str, subject: str, text: str) -> None:
+    answer = urllib3.request(
+        "POST", address, json={"subject": subject, "text": f"{subject}: {text}"},
+        timeout=NOTIFY_SECONDS, retries=False, redirect=False,
+    )  # fmt: skip
+    if not 200 <= answer.status < 300:
+        raise urllib3.exceptions.HTTPError(f"status {answer.status}")
+
+
+def _send_by_block(address: str, subject: str, text: str) -> None:
+    from prefect.blocks.abstract import NotificationBlock
+    from prefect.blocks.core import Block
+    from prefect.utilities.asyncutils import run_coro_as_sync
+
+    async def send() -> None:
+        try:
+            block: Any = await Block.aload(address)
+        except ValueError:
+            raise DataError("Prefect has no such block; see `prefect block ls`") from None
+        if not isinstance(block, NotificationBlock):
+            raise DataError("this block of Prefect sends no messages")
+        with block.raise_on_failure():  # else a refusal would pass for a success
+            await block.notify(text, subject=subject)
+
+    run_coro_as_sync(send())
+
+
+def _without_secret(address: str) -> str:
+    """Leave out a webhook's path: it is its password."""
+    return urlsplit(address).hostname or address

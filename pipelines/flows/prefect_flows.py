@@ -14,23 +14,19 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Completed
 
-from pipelines.flows import ablate as ablate_flow
-from pipelines.flows import nightly as nightly_flow
-from pipelines.flows import promote as promote_flow
-from pipelines.flows import reproduce as reproduce_flow
-from pipelines.flows import retrain as retrain_flow
-from pipelines.flows.engine import Outcome
-from pipelines.flows.notify import tell
+from pipelines.flows import reproduce as reproduce_flows
+from pipelines.flows import retrain as retrain_flows
+from pipelines.flows.engine import Outcome, notify
 
 LATEST = datetime.timedelta(hours=1)
 """A run that could not start within this time of its schedule is skipped: the next one does all
 that it would have done."""
 
 
-def tell_of_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell whoever the run's parameters name."""
+def notify_of_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Notify whom the run's parameters name."""
     address = flow_run.parameters.get("notify")
-    tell(address, f"{flow.name} failed", state.message or "It says no more.")
+    notify(address, f"{flow.name} failed", state.message or "It says no more.")
 
 
 def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> bool:
@@ -44,7 +40,7 @@ def run_name() -> str:
     return f"{runtime.flow_run.flow_name} {due:%Y-%m-%d %H:%M} UTC"
 
 
-def serve(function: Callable[..., Outcome]) -> Flow[..., Any]:
+def prefect_flow(function: Callable[..., Outcome]) -> Flow[..., Any]:
     """Make a Prefect flow of a flow's function, with its parameters and its words."""
 
     @functools.wraps(function)
@@ -61,14 +57,14 @@ def serve(function: Callable[..., Outcome]) -> Flow[..., Any]:
     return flow(
         name=function.__name__,
         flow_run_name=run_name,
-        on_failure=[tell_of_failure],
-        on_crashed=[tell_of_failure],
+        on_failure=[notify_of_failure],
+        on_crashed=[notify_of_failure],
         persist_result=False,
     )(run)
 
 
-reproduce = serve(reproduce_flow.reproduce)
-retrain = serve(retrain_flow.retrain)
-ablate = serve(ablate_flow.ablate)
-promote = serve(promote_flow.promote)
-nightly = serve(nightly_flow.nightly)
+reproduce = prefect_flow(reproduce_flows.reproduce)
+retrain = prefect_flow(retrain_flows.retrain)
+ablate = prefect_flow(reproduce_flows.ablate)
+promote = prefect_flow(retrain_flows.promote)
+nightly = prefect_flow(retrain_flows.nightly)

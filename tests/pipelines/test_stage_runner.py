@@ -74,16 +74,6 @@ def test_ablations_are_what_each_variant_changes_as_it_stands(params_file):
     assert seen[0]["no_mining"] == {"of": "pa_sam", "change": {"mining": {"method": "none"}}}
 
 
-def test_a_tuple_takes_one_value_or_more(params_file):
-    seen = []
-
-    def stage(scores: tuple[Path, ...]) -> None:
-        seen.append(scores)
-
-    run(stage, ["--scores", "a", "b", *params_file])
-    assert seen == [(Path("a"), Path("b"))]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

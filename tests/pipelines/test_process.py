@@ -1,4 +1,4 @@
-"""A command in its own group: its lines, its log, its end."""
+"""A command in its own group: its lines, its log, its end, also after its watcher's death."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipelines.process import TimeUp, run_child
+from pipelines import process as process_module
+from pipelines.process import LogThrottle, TimeUp, run_child
 
 WITH_GRANDCHILD = """
 import os, signal, subprocess, sys, time
@@ -174,3 +178,102 @@ def test_ctrl_c_in_this_process_reaches_the_group(run, tmp_path):
 
 def test_the_command_reads_nothing(run):
     assert run("import sys; print(len(sys.stdin.read()))") == (0, ["0"])
+
+
+SLEEPING = "import time; print('ready', flush=True); time.sleep(600)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPING}"
+
+
+@pytest.fixture
+def group():
+    """Start Python code in a group of its own; ended after the test."""
+    started = []
+
+    def start(code):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def watch(group, word, grace=0.3):
+    return subprocess.run(
+        [sys.executable, "-E", "-P", process_module.__file__, str(group), str(grace)],
+        input=word, check=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_after_the_word_nothing_is_ended(group):
+    process = group(SLEEPING)
+    watch(process.pid, b"done")
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize(("code", "number"), [(SLEEPING, -15), (STUBBORN, -9)])
+def test_without_a_word_the_group_is_ended_gently_first(code, number, group):
+    process = group(code)
+    watch(process.pid, b"")
+    assert process.wait(30) == number
+
+
+def test_a_group_that_has_ended_is_no_error(group):
+    process = group(SLEEPING)
+    process.kill()
+    process.wait()
+    watch(process.pid, b"")
+
+
+@pytest.fixture
+def passed():
+    return []
+
+
+def limit(passed, clock, **options):
+    return LogThrottle(passed.append, log=Path("a.log"), clock=clock, **options)
+
+
+def test_a_burst_passes_whole(passed):
+    told = limit(passed, lambda: 0.0, rate=1, burst=3)
+    for line in "abc":
+        told(line)
+    told.close()
+    assert passed == ["a", "b", "c"]
+
+
+def test_what_is_left_out_is_counted_where_it_was(passed):
+    now = [0.0]
+    told = limit(passed, lambda: now[0], rate=1, burst=2)
+    for line in "abcde":
+        told(line)
+    now[0] = 1.0
+    told("f")
+    assert passed == ["a", "b", "(3 lines left out here; all are in a.log)", "f"]
+
+
+def test_what_is_left_out_at_the_end_is_said_at_the_end(passed):
+    told = limit(passed, lambda: 0.0, rate=1, burst=1)
+    told("a")
+    told("b")
+    told.close()
+    assert passed == ["a", "(1 line left out here; all are in a.log)"]
+
+
+@given(st.lists(st.floats(0, 2), max_size=60))
+def test_no_line_is_lost_without_being_counted_and_the_rate_holds(pauses):
+    now, passed = [0.0], []
+    told = limit(passed, lambda: now[0], rate=2, burst=5)
+    for pause in pauses:
+        now[0] += pause
+        told("line")
+    told.close()
+    lines = passed.count("line")
+    counted = sum(int(note[1:].split()[0]) for note in passed if note != "line")
+    assert lines + counted == len(pauses)
+    assert lines <= 5 + 2 * now[0]

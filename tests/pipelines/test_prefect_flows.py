@@ -18,8 +18,7 @@ import pytest
 import urllib3
 
 from pasam.errors import DataError, TransientError
-from pipelines.flows.engine import Outcome, flow_run_id, in_flow_run, say, task
-from pipelines.flows.notify import tell
+from pipelines.flows.engine import Outcome, flow_run_id, in_flow_run, log, notify, task
 from pipelines.flows.reproduce import GROUPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -55,14 +54,14 @@ def test_an_outcome_becomes_the_runs_state_and_tasks_its_task_runs(served):
     @task("look at {what}")
     def look(what: str) -> str:
         seen.append((in_flow_run(), flow_run_id()))
-        say("100 %")
+        log("100 %")
         return what
 
     def flow(*, what: str = "nothing") -> Outcome:
         """Look."""
         return Outcome("unchanged", look(what))
 
-    state = served.serve(flow)(what="all", return_state=True)
+    state = served.prefect_flow(flow)(what="all", return_state=True)
     assert (state.name, state.message, state.is_completed()) == ("Unchanged", "all", True)
     ((inside, run_id),) = seen
     assert inside
@@ -85,7 +84,7 @@ def test_only_a_passing_fault_is_tried_again(error, tries, served):
         fail()
         raise AssertionError
 
-    state = served.serve(flow)(return_state=True)
+    state = served.prefect_flow(flow)(return_state=True)
     assert state.is_failed()
     assert str(error) in state.message
     assert len(calls) == tries
@@ -93,13 +92,13 @@ def test_only_a_passing_fault_is_tried_again(error, tries, served):
 
 def test_a_failure_is_told_to_whom_the_parameters_name(served, monkeypatch):
     told = []
-    monkeypatch.setattr(served, "tell", lambda *words: told.append(words))
+    monkeypatch.setattr(served, "notify", lambda *words: told.append(words))
 
     def flow(*, notify: str | None = None) -> Outcome:
         """Fail."""
         raise DataError("bad mask")
 
-    served.serve(flow)(notify="team", return_state=True)
+    served.prefect_flow(flow)(notify="team", return_state=True)
     ((address, subject, text),) = told
     assert (address, subject) == ("team", "flow failed")
     assert "bad mask" in text
@@ -134,7 +133,7 @@ def test_a_notification_block_tells_and_its_refusal_is_said_without_its_secret(s
 
     def said(address):
         caplog.clear()
-        tell(address, "drift", "blur")
+        notify(address, "drift", "blur")
         return [each.message for each in caplog.records if each.name == "pipelines.flows"]
 
     try:
@@ -159,7 +158,7 @@ def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
         """Do nothing."""
         return Outcome("unchanged", runtime.flow_run.name)
 
-    state = served.serve(weekly)(return_state=True)
+    state = served.prefect_flow(weekly)(return_state=True)
     assert re.fullmatch(r"weekly \d{4}-\d\d-\d\d \d\d:\d\d UTC", state.message)
 
 
@@ -202,7 +201,8 @@ def serving(project):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     command = [
         "-m",
-        "pipelines.flows.deployments",
+        "pipelines.flows",
+        "deployments",
         "--port",
         str(port),
         "--cron",

@@ -1,0 +1,203 @@
+"""Tasks without Prefect, what a run's page shows, and telling people without failing over it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from pasam.errors import DataError, TransientError
+from pipelines.flows import engine
+from pipelines.flows.engine import (
+    WIDEST,
+    flow_run_id,
+    image_address,
+    in_flow_run,
+    log,
+    notify,
+    show_image,
+    show_link,
+    show_table,
+    show_text,
+    slug,
+    task,
+)
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """Seconds that were waited, without waiting."""
+    waits = []
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=waits.append))
+    return waits
+
+
+def failing(times, error):
+    """A task that fails some times before it returns how often it was called."""
+    calls = []
+
+    @task("count {word}", delays=(1, 10))
+    def count(word):
+        calls.append(word)
+        if len(calls) <= times:
+            raise error
+        return len(calls)
+
+    return count
+
+
+def test_a_task_is_called_like_its_function(slept):
+    @task("add {left}")
+    def add(left, right=1):
+        """Add."""
+        return left + right
+
+    assert add(1) == 2
+    assert add(1, right=5) == 6
+    assert add.__doc__ == "Add."
+    assert slept == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_passing_fault_is_tried_again_after_each_delay(times, slept):
+    assert failing(times, TransientError("busy"))("x") == times + 1
+    assert slept == [1, 10][:times]
+
+
+def test_the_last_try_says_what_went_wrong(slept):
+    with pytest.raises(TransientError, match="busy"):
+        failing(3, TransientError("busy"))("x")
+    assert slept == [1, 10]
+
+
+@pytest.mark.parametrize("error", [DataError("bad mask"), ValueError("a bug")])
+def test_nothing_else_is_tried_again(error, slept):
+    with pytest.raises(type(error)):
+        failing(1, error)("x")
+    assert slept == []
+
+
+def test_without_prefect_there_is_no_flow_run():
+    assert not in_flow_run()
+    assert flow_run_id() is None
+
+
+def test_what_is_said_is_logged(caplog):
+    with caplog.at_level(logging.INFO, logger="pipelines.flows"):
+        log("100 % done")
+    assert caplog.messages == ["100 % done"]
+
+
+def test_the_flows_and_their_help_load_nothing_heavy(root):
+    code = (
+        "import sys, pipelines.flows.__main__; "
+        "print({'prefect', 'mlflow', 'torch', 'pandas', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout == "set()\n"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "figure.png"
+    Image.new("RGBA", (3 * WIDEST, 300), (250, 10, 10, 255)).save(path)
+    return path
+
+
+def test_a_picture_becomes_an_address_that_holds_it_at_the_width_of_a_page(picture):
+    kind, _, content = image_address(picture).partition(",")
+    assert kind == "data:image/jpeg;base64"
+    shown = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert shown.size == (WIDEST, 100)
+    assert shown.getpixel((0, 0))[0] > 230
+
+
+def test_a_small_picture_is_not_blown_up(tmp_path):
+    Image.new("L", (20, 10)).save(tmp_path / "small.png")
+    content = image_address(tmp_path / "small.png").partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(content))).size == (20, 10)
+
+
+def test_without_a_run_a_link_is_said_and_the_rest_is_left_out(picture, caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    show_text("a", "# A", "A")
+    show_table("b", [{"c": 1}], "B")
+    show_image("d", picture, "D")
+    show_link("e", "file:///verdict.html", "The verdict")
+    assert caplog.messages == ["The verdict: file:///verdict.html"]
+
+
+@pytest.mark.parametrize(
+    ("key", "taken"), [("table1", "table1"), ("card_PA-SAM.v2", "card-pa-sam-v2"), ("_x_", "x")]
+)
+def test_a_key_has_the_letters_that_prefect_takes(key, taken):
+    assert slug(key) == taken
+
+
+@pytest.fixture
+def webhook():
+    """A server that keeps what it is sent; `status` is its answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):  # noqa: N802
+            length = int(self.headers["Content-Length"])
+            server.received.append(json.loads(self.rfile.read(length)))
+            self.send_response(server.status)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.received, server.status = [], 200
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    return caplog
+
+
+def address(server):
+    return f"http://127.0.0.1:{server.server_port}/secret"
+
+
+def test_a_webhook_receives_subject_and_text(webhook, said):
+    notify(address(webhook), "retrain failed", "no disk")
+    assert webhook.received == [{"subject": "retrain failed", "text": "retrain failed: no disk"}]
+    assert said.messages == []
+
+
+def test_a_webhook_that_refuses_is_logged_without_its_secret(webhook, said):
+    webhook.status = 500
+    notify(address(webhook), "retrain failed", "no disk")
+    assert said.messages == ["Nobody was told by 127.0.0.1 (HTTPError): retrain failed: no disk"]
+
+
+def test_a_webhook_that_is_not_there_is_logged(webhook, said):
+    place = address(webhook).replace(str(webhook.server_port), "9")
+    notify(place, "retrain failed", "no disk")
+    assert "Nobody was told by 127.0.0.1" in said.text
+    assert "secret" not in said.text
+
+
+def test_nobody_is_told_without_an_address(said):
+    notify(None, "retrain failed", "no disk")
+    assert said.messages == []

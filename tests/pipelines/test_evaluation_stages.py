@@ -1,0 +1,183 @@
+"""The stage `evaluate`: scores and masks of one trained model on one benchmark."""
+
+import json
+
+import pytest
+
+from pasam.data.manifest import read_manifest
+from pasam.evaluation.instances import read_instances, read_precisions
+from pasam.evaluation.protocol import read_prediction
+from pasam.evaluation.scores import clean_box_rows, read_scores
+from pasam.masks.images import read_mask
+from pasam.masks.overlap import boundary_iou, mask_iou
+
+each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
+
+
+@each_model
+def test_a_second_run_gives_the_same_bytes(model, world, own_world):
+    own_world.run(f"evaluate@{model}-dis_like")
+    name = f"evaluate@{model}-dis_like"
+    own_world.run(name)
+    assert own_world.contents(name) == world.contents(name)
+
+
+@pytest.mark.parametrize("benchmark", ["dis_like", "thin_like"])
+@each_model
+def test_every_mask_of_the_benchmark_has_one_row_and_one_prediction(model, benchmark, world):
+    frame = read_manifest(world.path("data/manifest.parquet"))
+    ids = sorted(frame[frame["dataset"] == benchmark]["id"])
+    rows = read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"))
+    assert sorted(rows["image_id"]) == ids
+    assert set(rows["model"]) == {model}
+    assert set(rows["benchmark"]) == {benchmark}
+    sizes = frame.set_index("id")[["height", "width"]]
+    for name in ids:
+        mask = read_prediction(world.path(f"data/predictions/{model}-{benchmark}.npz"), name).mask
+        assert mask.shape == tuple(sizes.loc[name])
+
+
+def test_the_scores_are_those_of_the_stored_masks(world):
+    files = read_manifest(world.path("data/manifest.parquet")).set_index("id")
+    for row in read_scores(world.path("data/scores/pa_sam-dis_like.parquet")).to_dict("records"):
+        truth = read_mask(world.path(files.at[row["image_id"], "mask"])) > 128
+        pack = world.path("data/predictions/pa_sam-dis_like.npz")
+        mask = read_prediction(pack, row["image_id"]).mask
+        assert row["iou"] == mask_iou(truth, mask)
+        assert row["boundary_iou"] == boundary_iou(truth, mask, fraction=0.02)
+
+
+def test_only_pa_sam_has_a_map_and_points(world):
+    name = read_scores(world.path("data/scores/sam-dis_like.parquet"))["image_id"][0]
+    predicted = {
+        model: read_prediction(world.path(f"data/predictions/{model}-dis_like.npz"), name)
+        for model in ("hq_sam", "pa_sam")
+    }
+    assert predicted["hq_sam"].uncertainty is None
+    assert predicted["pa_sam"].uncertainty.shape == (8, 8)
+    assert (predicted["pa_sam"].box == predicted["hq_sam"].box).all()
+
+
+def test_the_time_it_took_is_told_apart_from_the_outputs(world):
+    timing = "reports/timing/pa_sam-dis_like.json"
+    assert timing not in world.stages["evaluate@pa_sam-dis_like"].outs
+    content = json.loads(world.path(timing).read_text())
+    assert content.pop("masks") == 2
+    names = {"decoder_ms_per_mask", "encoder_ms_per_image", "peak_memory_mib"}
+    assert content.keys() == names
+    assert min(content.values()) > 0
+
+
+def test_the_parameters_are_told_and_only_the_adapters_learn(world):
+    counts = {
+        model: json.loads(world.path(f"data/cost/{model}-dis_like.json").read_text())
+        for model in ("sam", "hq_sam", "pa_sam", "oracle")
+    }
+    assert counts["oracle"] == {"model": "oracle", "parameters": 0, "trainable": 0}
+    assert counts["sam"]["trainable"] == 0
+    for model in ("hq_sam", "pa_sam"):
+        assert 0 < counts[model]["trainable"] < counts["sam"]["parameters"]
+        assert counts[model]["parameters"] > counts["sam"]["parameters"]
+
+
+baseline_each_model = pytest.mark.parametrize("model", ["sam", "oracle"])
+
+
+@baseline_each_model
+def test_a_second_run_gives_the_same_bytes_of_baseline(model, world, own_world):
+    name = f"baseline@{model}-thin_like"
+    own_world.run(name)
+    assert own_world.contents(name) == world.contents(name)
+
+
+@baseline_each_model
+def test_every_mask_of_the_benchmark_has_one_row(model, world):
+    frame = read_manifest(world.path("data/manifest.parquet"))
+    rows = read_scores(world.path(f"data/scores/{model}-thin_like.parquet"))
+    assert sorted(rows["image_id"]) == sorted(frame[frame["dataset"] == "thin_like"]["id"])
+    assert set(rows["model"]) == {model}
+
+
+def test_the_oracle_knows_more_than_an_untrained_sam(world):
+    for benchmark in ("dis_like", "thin_like"):
+        sam, oracle = (
+            read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"))["iou"]
+            for model in ("sam", "oracle")
+        )
+        assert (oracle > sam).all()
+
+
+def test_the_oracle_needs_no_embeddings(own_world):
+    own_world.remove_outs("embed@val")
+    own_world.run("baseline@oracle-dis_like")
+    assert own_world.contents("baseline@oracle-dis_like")
+
+
+ROWS, PRECISION = (
+    f"data/instance_scores/{name}.parquet" for name in ("instances", "average_precision")
+)
+MODELS = {"sam", "hq_sam", "pa_sam"}
+
+
+def test_a_second_run_gives_the_same_bytes_of_instances(world, own_world):
+    own_world.run("instances")
+    assert own_world.contents("instances") == world.contents("instances")
+
+
+def test_every_detection_has_a_row_for_every_model(world):
+    rows = read_instances(world.path(ROWS))
+    coco = rows[rows["benchmark"] == "coco_like"]
+    detected = json.loads(world.path("data/instances/coco_like/detections.json").read_text())
+    assert len(coco) == len(detected) * len(MODELS)
+    assert set(rows["model"]) == MODELS
+    assert set(rows.loc[rows["benchmark"] == "seginw_like", "set"]) == {"animals", "x_ray"}
+
+
+def test_both_benchmarks_have_both_precisions_and_seginw_its_mean(world):
+    found = read_precisions(world.path(PRECISION))
+    assert set(found["model"]) == MODELS
+    assert set(zip(found["set"], found["overlap"], strict=True)) == {
+        (name, overlap)
+        for name in ("coco_like", "animals", "x_ray", "mean")
+        for overlap in ("mask", "boundary")
+    }
+    assert found["ap"].between(0, 1).all()
+
+
+def test_detections_of_other_images_stop_the_stage_in_one_line(own_world, capsys):
+    path = own_world.path("data/instances/coco_like/detections.json")
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entries[0], "image_id": 999}]))
+    with pytest.raises(SystemExit) as stopped:
+        own_world.run("instances")
+    assert stopped.value.code == 2
+    assert "image_id 999 is none of the set's 3 images" in capsys.readouterr().err
+
+
+SCORES = "data/scores/robustness.parquet"
+
+
+def test_a_second_run_gives_the_same_bytes_of_robustness(world, own_world):
+    own_world.run("robustness")
+    assert own_world.contents("robustness") == world.contents("robustness")
+
+
+def test_every_benchmark_and_model_meets_every_condition(world):
+    rows = read_scores(world.path(SCORES))
+    conditions = set(zip(rows["prompt"], rows["corruption"], strict=True))
+    assert conditions == {
+        ("box_jitter_0.2", "none"), ("box_jitter_0.4", "none"), ("points_1", "none"),
+        ("points_5", "none"), ("box", "blur_1"), ("box", "noise_1"), ("box", "jpeg_1"),
+    }  # fmt: skip
+    assert set(rows["benchmark"]) == {"dis_like", "thin_like"}
+    assert set(zip(rows["model"], rows["seed"], strict=True)) == {
+        ("sam", 0), ("hq_sam", 42), ("pa_sam", 42),
+    }  # fmt: skip
+    assert len(rows) == len(conditions) * 2 * 3  # one image of each benchmark
+
+
+def test_clean_boxes_are_the_evaluations_so_that_both_can_be_read_at_once(world):
+    rows = read_scores(world.path(SCORES))
+    assert len(clean_box_rows(rows)) == 0
+    both = read_scores(world.path(SCORES), world.path("data/scores/pa_sam-dis_like.parquet"))
+    assert len(both) > len(rows)

@@ -1,0 +1,354 @@
+"""Prefect's and MLflow's servers: settings, start, end; deployments, pages, stale runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+
+import httpx
+import prefect
+import psutil
+import pytest
+import yaml
+
+from pasam.errors import ParamsError, StageError, TransientError
+from pipelines.flows import servers
+from pipelines.flows.servers import (
+    ENDED,
+    POOL,
+    _schedules,
+    answers,
+    deployments,
+    end_stale_runs,
+    flow_name,
+    prefect_server,
+    read_deployments,
+    runs_page,
+    service,
+    ui,
+    use_own_settings,
+)
+
+SERVER = """
+import http.server, sys
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
+"""
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+@pytest.fixture
+def environment(monkeypatch, in_empty_folder):
+    """An environment without Prefect's variables, restored afterwards."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_prefect_keeps_its_files_in_the_project_and_sends_nothing(environment, in_empty_folder):
+    use_own_settings()
+    assert environment["PREFECT_HOME"] == str(in_empty_folder / ".flows" / "prefect")
+    assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] == "180"
+
+
+def test_a_persons_own_settings_stay(environment):
+    environment["PREFECT_HOME"] = "elsewhere"
+    use_own_settings()
+    assert environment["PREFECT_HOME"] == "elsewhere"
+
+
+def test_a_server_lasts_as_long_as_the_block(port, in_empty_folder):
+    address = f"http://127.0.0.1:{port}/"
+    with service([sys.executable, "-c", SERVER, str(port)], "test", address):
+        assert answers(address)
+        (child,) = (c for c in psutil.Process().children() if str(port) in c.cmdline())
+    assert not answers(address)
+    assert not child.is_running()
+
+
+def test_a_server_that_ends_at_once_is_an_error_that_names_its_log(port, in_empty_folder):
+    with (
+        pytest.raises(StageError, match=r"the server of test ended; .*test\.server"),
+        service([sys.executable, "-c", "print('no port')"], "test", f"http://127.0.0.1:{port}/"),
+    ):
+        raise AssertionError
+    assert (in_empty_folder / ".flows" / "logs" / "test.server").read_text() == "no port\n"
+
+
+def test_a_server_that_never_answers_is_ended(port, in_empty_folder, monkeypatch):
+    monkeypatch.setattr(servers, "START_LIMIT", 0.2)
+    before = psutil.Process().children()
+    with (
+        pytest.raises(StageError, match="did not answer in 0.2 s"),
+        service(
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            "test",
+            f"http://127.0.0.1:{port}/",
+        ),
+    ):
+        raise AssertionError
+    assert psutil.Process().children() == before
+
+
+def test_a_server_that_answers_already_is_used(environment, monkeypatch):
+    environment["PREFECT_API_URL"] = "https://prefect.example.org/api"
+    asked = []
+    monkeypatch.setattr(servers, "answers", lambda address: asked.append(address) or True)
+    with prefect_server() as page:
+        assert page == "https://prefect.example.org"
+    assert asked == ["https://prefect.example.org/api/health"]
+
+
+def test_our_own_server_listens_to_this_machine_only(environment, monkeypatch):
+    started = []
+
+    class Started(Exception):  # noqa: N818
+        pass
+
+    def start(command, name, health):
+        started.append(command)
+        raise Started
+
+    monkeypatch.setattr(servers, "answers", lambda address: False)
+    monkeypatch.setattr(servers, "service", start)
+    with pytest.raises(Started), prefect_server(4301):
+        pass
+    assert started[0][-4:] == ["--host", "127.0.0.1", "--port", "4301"]
+    assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4301/api"
+
+
+@pytest.mark.slow  # imports Prefect
+@pytest.mark.filterwarnings("default")
+def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(monkeypatch):
+    import prefect.client.orchestration
+    from prefect.client.schemas.objects import StateType
+
+    types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    runs = [SimpleNamespace(id=uuid.uuid4(), state_type=each) for each in types]
+    asked, ended = [], []
+
+    def read(flow_run_filter):
+        asked.extend(flow_run_filter.state.type.any_)
+        return runs
+
+    @contextmanager
+    def client(sync_client):
+        yield SimpleNamespace(
+            read_flow_runs=read,
+            set_flow_run_state=lambda run, state: ended.append((run, state.name, state.message)),
+        )
+
+    monkeypatch.setattr(prefect.client.orchestration, "get_client", client)
+    assert end_stale_runs() == 3
+    assert asked == types
+    names = ["Crashed", "Crashed", "Cancelled"]
+    assert ended == [(run.id, name, ENDED) for run, name in zip(runs, names, strict=True)]
+
+
+FLOWS = {"reproduce", "retrain", "nightly", "ablate", "promote"}
+POOLS = {POOL, "docker", "kubernetes"}
+
+
+@pytest.fixture
+def every(root):
+    return yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
+
+
+def test_this_machine_serves_every_flow(root):
+    assert {flow_name(entry) for entry in read_deployments(root / "prefect.yaml")} == FLOWS
+
+
+def test_a_pool_without_deployments_is_an_error(root):
+    with pytest.raises(ParamsError, match="no deployment for the work pool 'mars'"):
+        read_deployments(root / "prefect.yaml", "mars")
+
+
+def test_every_deployment_runs_one_at_a_time_and_cancels_the_newer(every):
+    for entry in every:
+        assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
+def test_every_deployment_has_a_pool_a_description_and_a_flow(every):
+    names = [(flow_name(entry), entry["name"]) for entry in every]
+    assert len(set(names)) == len(names)
+    for entry in every:
+        assert entry["work_pool"]["name"] in POOLS
+        assert entry["description"]
+        assert entry["entrypoint"] == f"pipelines/flows/prefect_flows.py:{flow_name(entry)}"
+
+
+def test_the_same_flow_runs_in_every_pool(every):
+    pools = {entry["work_pool"]["name"] for entry in every if flow_name(entry) == "retrain"}
+    assert pools == POOLS
+
+
+def test_a_clone_brings_and_publishes_what_it_makes(every):
+    for entry in every:
+        if entry["work_pool"]["name"] != POOL:
+            assert entry["parameters"]["pull"] is True
+            assert "git_clone" in str(entry["pull"])
+
+
+def test_another_schedule_is_named_by_its_flow():
+    given = ["retrain=*/5 * * * *", "nightly=0 1 * * *"]
+    assert _schedules(given, sorted(FLOWS)) == {"retrain": "*/5 * * * *", "nightly": "0 1 * * *"}
+
+
+@pytest.mark.parametrize("given", ["train=0 1 * * *", "retrain", "retrain="])
+def test_a_wrong_schedule_is_an_error(given):
+    with pytest.raises(ParamsError, match="is not FLOW=SCHEDULE"):
+        _schedules([given], sorted(FLOWS))
+
+
+def test_a_server_that_is_gone_for_good_is_worth_another_try(monkeypatch):
+    def gone(*_):
+        raise httpx.ConnectError("All connection attempts failed")
+
+    monkeypatch.setattr(servers, "prefect_server", lambda port: nullcontext(f"http://here:{port}"))
+    monkeypatch.setattr(servers, "read_deployments", list)
+    monkeypatch.setattr(prefect, "serve", gone)
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(TransientError, match="server at http://here:1 does not answer any more"):
+        deployments(port=1)
+
+
+@pytest.fixture
+def started(monkeypatch, in_empty_folder):
+    """Commands of the servers that were started; waiting for Ctrl-C ends at once."""
+    commands = []
+
+    @contextmanager
+    def service(command, name, health):
+        commands.append(command)
+        yield
+
+    @contextmanager
+    def prefect_server(port):
+        yield f"http://127.0.0.1:{port}"
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(servers, "service", service)
+    monkeypatch.setattr(servers, "prefect_server", prefect_server)
+    monkeypatch.setattr(servers, "answers", lambda address: False)
+    monkeypatch.setattr(servers, "runs_page", lambda server: server)
+    monkeypatch.setattr(servers.signal, "pause", interrupted)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return commands
+
+
+def test_both_pages_say_their_addresses_and_listen_to_this_machine_only(
+    started, in_empty_folder, capsys
+):
+    with pytest.raises(KeyboardInterrupt):
+        ui(prefect_port=4300, mlflow_port=5001)
+    out = capsys.readouterr().out
+    assert "Prefect's page: http://127.0.0.1:4300" in out
+    assert "MLflow's page:  http://127.0.0.1:5001" in out
+    (command,) = started
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    place = f"sqlite:///{in_empty_folder}/mlruns/mlflow.db"
+    assert command[command.index("--backend-store-uri") + 1] == place
+
+
+def test_mlflow_has_no_supervisor_that_kills_a_worker_for_starting_slowly(started):
+    with pytest.raises(KeyboardInterrupt):
+        ui(prefect_port=4300, mlflow_port=5001)
+    (command,) = started
+    assert command[command.index("--workers") + 1] == "1"
+
+
+def test_a_server_of_mlflow_that_a_team_has_is_named_not_started(started, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    with pytest.raises(KeyboardInterrupt):
+        ui(prefect_port=4300, mlflow_port=5001)
+    assert started == []
+    assert "MLflow's page:  https://mlflow.example.org" in capsys.readouterr().out
+
+
+def test_a_page_that_is_there_already_is_not_started_twice(started, monkeypatch, capsys):
+    monkeypatch.setattr(servers, "answers", lambda address: True)
+    with pytest.raises(KeyboardInterrupt):
+        ui(prefect_port=4300, mlflow_port=5001)
+    assert started == []
+    assert "it was there already" in capsys.readouterr().out
+
+
+class Answer:
+    """What MLflow's server says of an experiment."""
+
+    def __init__(self, status, words):
+        self.status, self.words = status, words
+
+    def json(self):
+        return self.words
+
+
+def test_the_page_of_the_runs_is_named_as_soon_as_there_are_any(monkeypatch):
+    place = "http://127.0.0.1:5000"
+    known = Answer(200, {"experiment": {"experiment_id": "7"}})
+    for answer, page in ((known, f"{place}/#/experiments/7/runs?"), (Answer(404, {}), place)):
+        monkeypatch.setattr(servers.urllib3, "request", lambda *_, found=answer, **__: found)
+        assert runs_page(place).startswith(page)
+
+
+def test_a_server_that_does_not_answer_is_named_all_the_same():
+    assert runs_page("http://127.0.0.1:9") == "http://127.0.0.1:9"
+
+
+SHOWING = """
+import contextlib, sys
+from pipelines.flows import servers
+from pipelines.stage_runner import exit_codes
+servers.end_stale_runs = lambda: 0
+web = "import http.server, sys; http.server.test(http.server.SimpleHTTPRequestHandler," \\
+      " port=int(sys.argv[1]), bind='127.0.0.1')"
+port = sys.argv[1]
+
+def show(mlflow_port):
+    with servers.service([sys.executable, "-c", web, port], "web", f"http://127.0.0.1:{port}"):
+        print("shown", flush=True)
+        servers.signal.pause()
+
+servers.prefect_server = lambda port: contextlib.nullcontext("a page")
+servers._show_mlflow = show
+with exit_codes():
+    servers.ui(prefect_port=1, mlflow_port=2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_servers_end_with_the_command_however_it_ends(number, root, tmp_path):
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, "-c", SHOWING, str(port)], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert [process.stdout.readline() for _ in range(3)][-1] == "shown\n"
+        process.send_signal(number)
+        process.wait(30)
+    deadline = time.monotonic() + 30
+    while answers(f"http://127.0.0.1:{port}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,307 @@
+"""The stage `pretrain`: the small base's weights and how its training went."""
+
+import hashlib
+import json
+
+import pandas as pd
+import pytest
+import torch
+from small_world import small_base
+
+from pasam.config.params_file import load_variant
+from pasam.data.manifest import read_manifest
+from pasam.evaluation.diagnostics import read_diagnostics
+from pasam.evaluation.scores import read_scores
+from pasam.models.adapter_weights import build_trainable, freeze_decoder, load_adapter, read_variant
+from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
+from pasam.training.embeddings import open_store
+
+WEIGHTS = "data/base/vit_tiny.safetensors"
+
+
+def test_a_second_run_gives_the_same_bytes(world, own_world):
+    own_world.run("pretrain")
+    assert own_world.contents("pretrain") == world.contents("pretrain")
+
+
+def test_the_weights_are_in_half_precision_and_fit_the_base(world):
+    weights = read_weights(world.path(WEIGHTS))
+    floating = [tensor for tensor in weights.values() if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in floating} == {torch.float16}
+    assert all(torch.isfinite(tensor).all() for tensor in floating)
+    load_strictly(small_base().sam, weights, source=WEIGHTS)
+    assert read_metadata(world.path(WEIGHTS)) == {"size": "vit_tiny"}
+
+
+def test_the_history_has_a_row_per_saved_state(world):
+    lines = world.path("reports/history/vit_tiny.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4]
+
+
+def test_a_finished_training_leaves_no_state(world):
+    assert not any(world.path("data/resume").iterdir())
+
+
+def test_it_can_start_from_given_weights(world, own_world):
+    initial = own_world.path("initial.safetensors")
+    initial.write_bytes(own_world.path(WEIGHTS).read_bytes())
+    own_world.change("pretrain", initial="initial.safetensors")
+    own_world.run("pretrain")
+    given, scratch = read_weights(initial), world.contents("pretrain")[WEIGHTS]
+    assert own_world.contents("pretrain")[WEIGHTS] != scratch
+    # Four small steps from there do not lead far.
+    moved = read_weights(own_world.path(WEIGHTS))
+    name = "image_encoder.neck.weight"
+    assert (moved[name].float() - given[name].float()).abs().max() < 0.05
+
+
+each_split = pytest.mark.parametrize("split", ["train", "val"])
+
+
+@pytest.fixture(scope="module")
+def manifest(world):
+    return read_manifest(world.path("data/manifest.parquet"))
+
+
+@each_split
+def test_a_second_run_gives_the_same_bytes_of_embed(split, world, own_world):
+    own_world.run(f"embed@{split}")
+    assert own_world.contents(f"embed@{split}") == world.contents(f"embed@{split}")
+
+
+@each_split
+def test_a_store_says_what_it_was_made_from(split, world):
+    origin = open_store(world.path(f"data/embeddings/{split}")).origin
+    base = world.path("data/base/vit_tiny.safetensors").read_bytes()
+    assert origin["base"] == hashlib.sha256(base).hexdigest()
+    assert (origin["split"], origin["views"]) == (split, 2)
+
+
+def test_training_images_are_seen_in_several_views(world):
+    store = open_store(world.path("data/embeddings/train"))
+    assert len(store.images) == len(store.embedding) == len(store.early) == 6 * 2
+    assert set(store.index["view"]) == {0, 1}
+    assert len(store.labels) == len(store.index)
+
+
+def test_every_mask_of_the_benchmarks_is_there_once(world, manifest):
+    store = open_store(world.path("data/embeddings/val"))
+    wanted = manifest[manifest["split"] == "val"]["id"]
+    assert sorted(store.index["id"]) == sorted(wanted)
+    assert len(store.images) == 8
+
+
+def test_without_views_the_store_of_training_holds_nothing(own_world):
+    own_world.change("embed", views=0)
+    own_world.run("embed@train")
+    assert list(own_world.contents("embed@train")) == ["data/embeddings/train/origin.json"]
+
+
+BASE = "data/base/vit_tiny.safetensors"
+
+each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
+
+
+@pytest.fixture
+def build(world):
+    """Build a model as the stage begins with it."""
+
+    def make(model):
+        base = small_base()
+        load_strictly(base.sam, read_weights(world.path(BASE)), source=BASE)
+        torch.manual_seed(42)
+        return build_trainable(base, load_variant(model, world.path("params.yaml")))
+
+    return make
+
+
+@each_model
+def test_a_second_run_gives_the_same_bytes_of_train(model, world, own_world):
+    own_world.run(f"train@{model}")
+    assert own_world.contents(f"train@{model}") == world.contents(f"train@{model}")
+
+
+@each_model
+def test_the_file_holds_what_learns_and_names_its_base_and_its_choices(model, world, build):
+    path = world.path(f"data/adapters/{model}.safetensors")
+    assert sorted(read_weights(path)) == sorted(freeze_decoder(build(model).decoder))
+    digest = hashlib.sha256(world.path(BASE).read_bytes()).hexdigest()
+    words = read_metadata(path)
+    assert (words["decoder"], words["base"]) == (model, digest)
+    assert read_variant(path) == load_variant(model, world.path("params.yaml"))
+
+
+@each_model
+def test_training_moves_the_adapter_and_the_frozen_tensors_stay_the_bases(model, world, build):
+    segmenter = build(model)
+    fresh = {name: t.clone() for name, t in segmenter.decoder.state_dict().items()}
+    path = world.path(f"data/adapters/{model}.safetensors")
+    load_adapter(segmenter.decoder, path, kind=model, base=read_metadata(path)["base"])
+    trained, learning = segmenter.decoder.state_dict(), freeze_decoder(segmenter.decoder)
+    own = read_weights(world.path(BASE))
+    frozen = [n for n in trained if n not in learning and f"mask_decoder.{n}" in own]
+    assert len(frozen) > 50
+    assert all(torch.equal(trained[n], own[f"mask_decoder.{n}"].float()) for n in frozen)
+    moved = [n for n in learning if not torch.equal(trained[n], fresh[n])]
+    assert len(moved) > len(learning) / 2
+
+
+@each_model
+def test_the_history_has_one_row_per_epoch(model, world):
+    lines = world.path(f"reports/history/{model}.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+
+
+def test_without_packed_views_it_trains_on_fresh_ones(world, own_world):
+    own_world.change("embed", views=0)
+    own_world.change("models.hq_sam", epochs=1)
+    own_world.run("embed@train")
+    own_world.run("train@hq_sam")
+    name = "data/adapters/hq_sam.safetensors"
+    assert own_world.contents("train@hq_sam")[name] != world.contents("train@hq_sam")[name]
+    assert sorted(read_weights(own_world.path(name))) == sorted(read_weights(world.path(name)))
+
+
+KEYS = ["seed", "benchmark", "image_id", "prompt"]
+MEASURED = ["iou", "boundary_iou", "intersection", "union"]
+
+
+def rows_of(world, name):
+    return read_scores(world.path(f"data/ablations/{name}.parquet"))
+
+
+def model_rows(world, model):
+    files = sorted(world.path("data/scores").glob(f"{model}-*.parquet"))
+    return read_scores(*files)
+
+
+def test_a_second_run_gives_the_same_bytes_of_ablate(world, own_world):
+    own_world.run("ablate@head_only")
+    assert own_world.contents("ablate@head_only") == world.contents("ablate@head_only")
+
+
+def test_an_ablation_that_changes_nothing_differs_by_exactly_zero(world):
+    unchanged = rows_of(world, "unchanged").sort_values(KEYS, ignore_index=True)
+    model = model_rows(world, "pa_sam").sort_values(KEYS, ignore_index=True)
+    model = model[model["benchmark"].isin(unchanged["benchmark"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(unchanged[KEYS + MEASURED], model[KEYS + MEASURED])
+    histories = [world.path(f"reports/history/{n}.jsonl") for n in ("unchanged", "pa_sam")]
+    assert histories[0].read_bytes() == histories[1].read_bytes()
+
+
+def test_an_ablation_that_changes_something_differs(world):
+    names = ["benchmark", "image_id"]
+    pair = [
+        rows_of(world, n).sort_values(names)["iou"].tolist() for n in ("unchanged", "head_only")
+    ]
+    assert len(pair[0]) == len(pair[1]) == 4
+    assert pair[0] != pair[1]
+
+
+@pytest.mark.parametrize("name", ["unchanged", "head_only"])
+def test_every_score_has_its_diagnosis(name, world):
+    scores, inside = (
+        rows_of(world, name),
+        read_diagnostics(world.path(f"data/ablations/{name}-diagnostics.parquet")),
+    )
+    keys = ["model", *KEYS]
+    pd.testing.assert_frame_equal(
+        scores[keys].sort_values(keys, ignore_index=True),
+        inside[keys].sort_values(keys, ignore_index=True),
+    )
+    assert inside["predicted_iou"].notna().all()
+
+
+def test_only_an_adapter_with_its_tokens_has_maps_to_judge(world):
+    whole, head = (
+        read_diagnostics(world.path(f"data/ablations/{name}-diagnostics.parquet"))
+        for name in ("unchanged", "head_only")
+    )
+    for measure in ("coarse_iou", "refined_iou", "final_iou", "point_spread", "points_right"):
+        assert whole[measure].notna().all(), measure
+        assert head[measure].isna().all(), measure
+    assert (whole["dense_change"] > 0).all()
+    assert (head["dense_change"] == 0).all()
+    assert (head["sparse_change"] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["unchanged", "head_only"])
+def test_the_frozen_weights_are_the_same_before_and_after(name, world):
+    facts = json.loads(world.path(f"data/ablations/{name}.json").read_text())
+    assert facts["frozen_before"] == facts["frozen_after"]
+    assert facts["trainable"] < facts["parameters"]
+    assert ("prompt_adapter" in facts["trained"]) == (name == "unchanged")
+
+
+def test_a_finished_ablation_leaves_no_state(world):
+    assert not any(world.path("data/resume").iterdir())
+
+
+SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_second_run_gives_the_same_bytes_of_repeat(world, own_world):
+    own_world.run("repeat@pa_sam")
+    assert own_world.contents("repeat@pa_sam") == world.contents("repeat@pa_sam")
+
+
+def test_the_main_seed_among_the_further_ones_would_give_the_main_scores(world, own_world):
+    own_world.change("train", seed=41)
+    own_world.change("repeats", seeds=[42])
+    own_world.run("repeat@pa_sam")
+    keys = ["benchmark", "image_id"]
+    first = read_scores(*sorted(world.path("data/scores").glob("pa_sam-*.parquet")))
+    pd.testing.assert_frame_equal(
+        read_scores(own_world.path(SCORES)).sort_values(keys, ignore_index=True),
+        first.sort_values(keys, ignore_index=True),
+    )
+
+
+def test_a_training_that_finished_before_an_interruption_is_not_repeated(own_world, monkeypatch):
+    before = own_world.contents("repeat@pa_sam")
+    monkeypatch.setattr("pipelines.stages.repeat.write_scores", interrupt)
+    with pytest.raises(SystemExit):
+        own_world.run("repeat@pa_sam")
+    assert any(own_world.path("data/resume").iterdir())
+    monkeypatch.undo()
+    monkeypatch.setattr("pasam.training.fit._steps", None)
+    own_world.run("repeat@pa_sam")
+    assert own_world.contents("repeat@pa_sam") == before
+    assert not any(own_world.path("data/resume").iterdir())
+
+
+def test_every_seed_scores_every_image_of_every_benchmark(own_world):
+    own_world.change("repeats", seeds=[44, 43])
+    own_world.run("repeat@pa_sam")
+    again = read_scores(own_world.path(SCORES))
+    first = read_scores(*sorted(own_world.path("data/scores").glob("pa_sam-*.parquet")))
+    assert sorted(set(again["seed"])) == [43, 44]
+    for _, rows in again.groupby("seed"):
+        assert sorted(rows["image_id"]) == sorted(first["image_id"])
+    lines = own_world.path(HISTORY).read_text().splitlines()
+    assert {json.loads(line)["seed"] for line in lines} == {43, 44}
+
+
+def test_a_finished_stage_leaves_no_state(world):
+    assert not any(world.path("data/resume").iterdir())
+
+
+def test_it_waits_for_data_that_passed(own_world):
+    verdict = own_world.path("reports/validation/verdict.json")
+    verdict.write_text(verdict.read_text().replace('"passed"', '"failed"'))
+    with pytest.raises(SystemExit):
+        own_world.run("repeat@pa_sam")
+
+
+def test_the_main_seed_is_no_further_seed(own_world, capsys):
+    own_world.change("repeats", seeds=[41, 42])
+    with pytest.raises(SystemExit) as stopped:
+        own_world.run("repeat@pa_sam")
+    assert stopped.value.code == 2
+    assert "repeats.seeds is [41, 42], expected others than train.seed, 42." in (
+        capsys.readouterr().err
+    )
