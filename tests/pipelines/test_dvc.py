@@ -57,10 +57,10 @@ def test_wrong_configuration_or_data_is_never_worth_another_try():
     assert str(LOG) in str(error)
 
 
-def test_a_stages_passing_fault_is_worth_another_try():
+def test_a_stages_transient_error_is_worth_another_try():
     error = failure("dvc repro", 255, stage_said(75), LOG)
     assert isinstance(error, TransientError)
-    assert "stage train@pa_sam met a passing fault" in str(error)
+    assert "stage train@pa_sam met a transient error" in str(error)
 
 
 @pytest.mark.parametrize(("code", "kept"), [(143, 143), (-15, 143), (130, 130), (-2, 130)])
@@ -176,7 +176,7 @@ def test_a_project_runs_says_what_changed_and_maps_its_stages_code(project):
     assert "made" in lines
     assert told.status() == ()
     script.write_text("raise SystemExit(75)")
-    with pytest.raises(TransientError, match="stage first met a passing fault"):
+    with pytest.raises(TransientError, match="stage first met a transient error"):
         told.repro()
 
 

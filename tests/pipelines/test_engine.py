@@ -68,7 +68,7 @@ def test_a_task_is_called_like_its_function(slept):
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_passing_fault_is_tried_again_after_each_delay(times, slept):
+def test_a_transient_error_is_tried_again_after_each_delay(times, slept):
     assert failing(times, TransientError("busy"))("x") == times + 1
     assert slept == [1, 10][:times]
 

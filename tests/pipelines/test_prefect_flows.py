@@ -71,7 +71,7 @@ def test_an_outcome_becomes_the_runs_state_and_tasks_its_task_runs(served):
 @pytest.mark.parametrize(
     ("error", "tries"), [(TransientError("busy"), 2), (DataError("bad mask"), 1)]
 )
-def test_only_a_passing_fault_is_tried_again(error, tries, served):
+def test_only_a_transient_error_is_tried_again(error, tries, served):
     calls = []
 
     @task("fail", delays=(0,))
