@@ -12,7 +12,8 @@ from pasam.config.params_file import load_variant
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.scores import read_scores
-from pasam.models.adapter_weights import build_trainable, freeze_decoder, load_adapter, read_variant
+from pasam.models.adapter_weights import load_adapter, read_variant
+from pasam.models.build import build_trainable, freeze_decoder
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 from pasam.training.embeddings import open_store
 
