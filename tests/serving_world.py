@@ -13,11 +13,11 @@ from inference_models import BASE, make_predictor, picture
 from PIL import Image
 
 from pasam.errors import CheckpointError
-from pasam.inference.image_transform import EmbeddedImage, Placement
+from pasam.inference.image_transform import EmbeddedImage, ImageTransform
 from pasam.inference.model_files import ModelFiles
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.base_sam import Encoded
-from pasam.serving.model_pool import OfferedModels
+from pasam.serving.model_pool import ModelPool
 
 BOX = [12, 8, 70, 50]
 
@@ -53,8 +53,8 @@ class Shelf:
         self.opened += 1
         return make_predictor(files.name)
 
-    def offered(self) -> OfferedModels:
-        made = OfferedModels(lambda: list(self.kinds), find=self.find, open_files=self.open)
+    def offered(self) -> ModelPool:
+        made = ModelPool(lambda: list(self.kinds), find=self.find, open_files=self.open)
         made.refresh()
         return made
 
@@ -89,4 +89,4 @@ def small_embedding() -> EmbeddedImage:
 
     encoded = Encoded(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
     pixels = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    return EmbeddedImage(Placement(8, 8, 8, "longest"), pixels, encoded, BASE)
+    return EmbeddedImage(ImageTransform(8, 8, 8, "longest"), pixels, encoded, BASE)

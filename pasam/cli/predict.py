@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pasam.inference.image_prompt import ImagePrompt
-    from pasam.inference.mask_record import FoundMask
+    from pasam.inference.mask_record import MaskRecord
     from pasam.inference.predictor import PromptedModel
-    from pasam.inference.prompting import Asking
+    from pasam.inference.prompting import Prompting
 
 # --- picture_files: Which pictures a person means, and what the files about them are called.
 
@@ -172,7 +172,7 @@ Smallest = Annotated[
 ]
 
 
-def chosen_asking(
+def chosen_prompting(
     pictures: Sequence[Path],
     *,
     box: Sequence[str] | None,
@@ -182,8 +182,8 @@ def chosen_asking(
     detections: Path | None,
     annotations: Path | None,
     min_score: float,
-) -> Asking:
-    """Make of what was typed the way to ask.
+) -> Prompting:
+    """Make of what was typed the way to prompt.
 
     Args:
         pictures: The pictures' files.
@@ -204,22 +204,15 @@ def chosen_asking(
         raise PromptError(
             "say what to cut out: a --box or a --point, or else --everything, or --detections."
         )
-    from pasam.inference.prompting import (
-        AskedDetections,
-        AskedEverything,
-        AskedPrompts,
-        detected_set,
-    )
+    from pasam.inference.prompting import AutomaticMasks, FixedPrompts, detected_boxes
 
     if prompts:
-        return AskedPrompts(prompts)
+        return FixedPrompts(prompts)
     if detections is None:
-        return AskedEverything({name: v for name, v in grid.items() if v is not None})
+        return AutomaticMasks({name: v for name, v in grid.items() if v is not None})
     if annotations is None:
         raise PromptError("--detections needs --annotations, the COCO set whose images they name.")
-    return AskedDetections(
-        detected_set(pictures, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
-    )
+    return detected_boxes(pictures, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
 
 
 # --- prediction_outputs: What `pasam predict` leaves behind for each picture, and what it says.
@@ -254,7 +247,7 @@ class PredictionOutputs:
         self.coco = CocoSet()
 
     def add(
-        self, picture: Path, name: str, image: NDArray[np.uint8], masks: Sequence[FoundMask]
+        self, picture: Path, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
     ) -> None:
         """Write what belongs to one picture.
 
@@ -265,10 +258,10 @@ class PredictionOutputs:
             masks: What was found.
         """
         written = self._write(name, image, masks)
-        self.coco.add(picture, (image.shape[0], image.shape[1]), masks)
+        self.coco.add(picture.name, image.shape[:2], [found.with_prompt() for found in masks])
         if self.as_json:
             for number, found in enumerate(masks):
-                line = {"image": str(picture), "model": self.model, **found.record()}
+                line = {"image": str(picture), "model": self.model, **found.with_prompt()}
                 typer.echo(json.dumps({**line, "files": _of_mask(written, number)}))
             return
         shown = ", ".join(str(path) for paths in written.values() for path in paths[:1])
@@ -287,7 +280,7 @@ class PredictionOutputs:
                 typer.echo(f"COCO set: {path}")
 
     def _write(
-        self, name: str, image: NDArray[np.uint8], masks: Sequence[FoundMask]
+        self, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
     ) -> dict[str, list[Path]]:
         from pasam.inference.mask_record import write_masks, write_records, write_uncertainty
         from pasam.masks.images import write_png
@@ -307,7 +300,7 @@ class PredictionOutputs:
         return written
 
 
-def _asked(masks: Sequence[FoundMask]) -> Any:
+def _asked(masks: Sequence[MaskRecord]) -> Any:
     from pasam.reporting.overlay import Asked
 
     prompts = [found.prompt for found in masks]
@@ -363,7 +356,7 @@ def predict(
     """
     outputs = PredictionOutputs(out, formats, model=model, as_json=as_json)
     pictures = _named_pictures(images)
-    asking = chosen_asking(
+    prompting = chosen_prompting(
         [picture for picture, _ in pictures],
         box=box, point=point, everything=everything, detections=detections,
         annotations=annotations, min_score=min_score,
@@ -376,7 +369,7 @@ def predict(
     predictor = named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
-    _predict_all(predictor, pictures, asking, outputs)
+    _predict_all(predictor, pictures, prompting, outputs)
 
 
 def _named_pictures(images: list[str]) -> list[tuple[Path, str]]:
@@ -388,16 +381,16 @@ def _named_pictures(images: list[str]) -> list[tuple[Path, str]]:
 def _predict_all(
     predictor: PromptedModel,
     pictures: list[tuple[Path, str]],
-    asking: Asking,
+    prompting: Prompting,
     outputs: PredictionOutputs,
 ) -> None:
-    from pasam.inference.prompting import ReadPicture
+    from pasam.inference.prompting import ReadImage
     from pasam.masks.images import read_image
 
     wants_map = "uncertainty" in outputs.formats
     for path, name in progress_bar(pictures, total=len(pictures), label="pictures"):
-        pixels = read_image(path, upright=asking.upright)
-        picture = ReadPicture(path, pixels, predictor.embed(pixels))
-        masks = asking.masks(predictor, picture, uncertainty=wants_map)
+        pixels = read_image(path, upright=prompting.upright)
+        image = ReadImage(path, pixels, predictor.embed(pixels))
+        masks = prompting.masks(predictor, image, uncertainty=wants_map)
         outputs.add(path, name, pixels, masks)
-    outputs.finish(asking.categories)
+    outputs.finish(prompting.categories)

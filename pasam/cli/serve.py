@@ -12,7 +12,7 @@ from pasam.cli.model_option import ADAPTERS, Adapters, Base, Device, ParamsFile,
 from pasam.config.params_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
-    from pasam.serving.model_pool import OfferedModels
+    from pasam.serving.model_pool import ModelPool
     from pasam.serving.service import Settings
 
 SCORES = Path("reports/metrics.json")
@@ -117,7 +117,7 @@ def offered_models(
     adapters: Path,
     params_file: Path,
     versions: Path,
-) -> OfferedModels:
+) -> ModelPool:
     """Load the models that are named, or all that there are.
 
     Args:
@@ -132,10 +132,10 @@ def offered_models(
         PasamError: One cannot be opened.
     """
     from pasam.inference.model_files import find_model, open_model
-    from pasam.serving.model_pool import OfferedModels, RegisteredVersions, available
+    from pasam.serving.model_pool import ModelPool, RegisteredVersions, available
 
     resolve = RegisteredVersions(Path(), versions)
-    offered = OfferedModels(
+    offered = ModelPool(
         lambda: names or available(params_file, adapters, resolve),
         find=lambda name: find_model(
             name, params_file=params_file, adapters=adapters, base=base, resolve=resolve
@@ -146,9 +146,7 @@ def offered_models(
     return offered
 
 
-def _run(
-    offered: OfferedModels, settings: Settings, *, host: str, port: int, browser: bool
-) -> None:
+def _run(offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool) -> None:
     from pasam.serving.app import address_of, create_app, listen, run_server
 
     with listen(host, port) as taken:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.evaluation.scores import score_mask
-from pasam.inference.image_transform import Placement
-from pasam.inference.predicted_masks import MASK_THRESHOLD
-from pasam.inference.predictor import PromptedModel
+from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
 from pasam.masks.images import read_image, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
@@ -87,7 +86,7 @@ def _scores_of_image(
                 f"{pixels.shape[1]} x {pixels.shape[0]}. Export the mask at the image's size."
             )
     embedded = model.embed(pixels)
-    boxes = [box_in_input(truth, embedded.placement) for truth in truths]
+    boxes = [box_in_input(truth, embedded.transform) for truth in truths]
     prompts = Prompts(
         indices=torch.arange(len(boxes), device=model.device),
         boxes=torch.as_tensor(np.stack(boxes), dtype=torch.float32, device=model.device),
@@ -98,18 +97,18 @@ def _scores_of_image(
     decoded = model.decode([embedded] * len(boxes), prompts, False, with_sam=False)
     found = []
     for number, truth in enumerate(truths):
-        logits = embedded.placement.at_original_size(decoded.masks[number : number + 1])
+        logits = embedded.transform.at_original_size(decoded.masks[number : number + 1])
         predicted = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
         found.append(score_mask(truth, predicted, boundary_fraction=boundary_fraction))
     return found
 
 
-def box_in_input(truth: NDArray[np.uint8], placement: Placement) -> NDArray[np.float64]:
+def box_in_input(truth: NDArray[np.uint8], transform: ImageTransform) -> NDArray[np.float64]:
     """Draw the box of a mask in pixels of the encoder's input.
 
     Args:
         truth: The mask, (H, W) in 0..255.
-        placement: Where its image lies in the input.
+        transform: Where its image lies in the input.
 
     Returns:
         Corners x0, y0, x1, y1, (4,).
@@ -117,7 +116,7 @@ def box_in_input(truth: NDArray[np.uint8], placement: Placement) -> NDArray[np.f
     Raises:
         DataError: The object vanishes at the input's side.
     """
-    if placement.resize == "squash":
-        return tight_box(squash_mask(truth, placement.side)).astype(np.float64)
+    if transform.resize == "squash":
+        return tight_box(squash_mask(truth, transform.side)).astype(np.float64)
     corners = tight_box(truth).astype(np.float64).reshape(2, 2)
-    return placement.into_input(corners).reshape(4)
+    return transform.into_input(corners).reshape(4)

@@ -33,7 +33,7 @@ from pasam.evaluation.average_precision import (
 )
 from pasam.evaluation.model_set import Contender, Lineup
 from pasam.evaluation.protocol import batches, encode, predict
-from pasam.inference.image_transform import Placement, Resize
+from pasam.inference.image_transform import ImageTransform, Resize
 from pasam.masks.images import read_image
 from pasam.masks.run_lengths import Rle, area, from_segmentation, overlaps
 from pasam.masks.run_lengths import encode as run_lengths
@@ -262,13 +262,13 @@ def segment_instances(
         data.detections.items(), total=len(data.detections), label=label
     ):
         image = data.annotations.images[image_id]
-        placement = Placement(image.height, image.width, lineup.base.side, resize)
-        inner = placement.resized(_instances_read(data.images / image.file, image))
-        pixels = placement.padded(inner)[None].numpy()
+        transform = ImageTransform(image.height, image.width, lineup.base.side, resize)
+        inner = transform.resized(_instances_read(data.images / image.file, image))
+        pixels = transform.padded(inner)[None].numpy()
         encoded = encode(lineup.base, pixels)
-        prompts = [input_box(one.box, placement) for one in found]
+        prompts = [input_box(one.box, transform) for one in found]
         for contender in lineup.contenders:
-            masks = _masks(contender, pixels, encoded, prompts, placement, batch_size)
+            masks = _masks(contender, pixels, encoded, prompts, transform, batch_size)
             for detection, mask in zip(found, masks, strict=True):
                 match = _best(mask, objects.get((image_id, detection.category_id), []))
                 rows.append(
@@ -280,19 +280,21 @@ def segment_instances(
     return rows
 
 
-def input_box(box: tuple[float, float, float, float], placement: Placement) -> NDArray[np.float32]:
+def input_box(
+    box: tuple[float, float, float, float], transform: ImageTransform
+) -> NDArray[np.float32]:
     """Bring a detector's box to the input: from edges to the indices of its first and last pixel.
 
     Args:
         box: Edges x0, y0, x1, y1 in pixels of the image.
-        placement: Where the image lies in the input.
+        transform: Where the image lies in the input.
 
     Returns:
         x0, y0, x1, y1 as the prompt encoder takes them, within the image, (4,).
     """
     middles = np.array(box).reshape(2, 2) + np.array([[0.5], [-0.5]])
-    h, w = placement.inner
-    inner = np.clip(placement.into_input(middles) - 0.5, 0, [w - 1, h - 1])
+    h, w = transform.inner
+    inner = np.clip(transform.into_input(middles) - 0.5, 0, [w - 1, h - 1])
     return np.asarray(inner.reshape(4), dtype=np.float32)
 
 
@@ -301,7 +303,7 @@ def _masks(
     pixels: NDArray[np.float32],
     encoded: Encoded,
     boxes: Sequence[NDArray[np.float32]],
-    placement: Placement,
+    transform: ImageTransform,
     batch_size: int,
 ) -> Iterator[Rle]:
     for part in batches(len(boxes), batch_size):
@@ -310,7 +312,7 @@ def _masks(
         found = predict(
             contender.segmenter, pixels, encoded, box_prompts(chosen), image_index=which
         )
-        for mask in placement.at_original_size(found.masks)[:, 0] > 0:
+        for mask in transform.at_original_size(found.masks)[:, 0] > 0:
             yield run_lengths(mask.cpu().numpy())
 
 

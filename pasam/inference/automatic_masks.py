@@ -14,8 +14,7 @@ from torch import Tensor
 import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.errors import PromptError
 from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.predicted_masks import MASK_THRESHOLD
-from pasam.inference.predictor import PromptedModel
+from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
 from pasam.models.segmenter import Prompts
 from segment_anything.utils import amg
 
@@ -70,7 +69,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Everything:
+class AutomaticMaskOptions:
     """How objects are looked for; names and values are those of `SamAutomaticMaskGenerator`."""
 
     points_per_side: int = 32
@@ -92,11 +91,11 @@ class Everything:
     """Holes and islands of fewer pixels are removed."""
 
     @staticmethod
-    def suited_to(model: PromptedModel) -> Everything:
+    def suited_to(model: PromptedModel) -> AutomaticMaskOptions:
         """SAM's own values, or for the small base looser ones: it is less sure, and coarser."""
         if model.side >= SAM_SIDE:
-            return Everything()
-        return Everything(
+            return AutomaticMaskOptions()
+        return AutomaticMaskOptions(
             points_per_side=12,
             points_per_batch=24,
             pred_iou_thresh=0.55,
@@ -126,7 +125,7 @@ class _Crop:
 def segment_everything(
     model: PromptedModel,
     image: NDArray[np.uint8],
-    options: Everything | None = None,
+    options: AutomaticMaskOptions | None = None,
     *,
     embedded: EmbeddedImage | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
@@ -136,7 +135,7 @@ def segment_everything(
     Args:
         model: SAM, HQ-SAM or PA-SAM.
         image: RGB, (H, W, 3).
-        options: How they are looked for; `Everything.suited_to(model)` if None.
+        options: How they are looked for; `AutomaticMaskOptions.suited_to(model)` if None.
         embedded: The image as this model has embedded it before, to save the time.
         on_progress: Told the share of the grid's points that were asked, in [0, 1], after every
             batch; what it raises ends the search.
@@ -149,7 +148,7 @@ def segment_everything(
     Raises:
         PromptError: An option is impossible.
     """
-    options = options or Everything.suited_to(model)
+    options = options or AutomaticMaskOptions.suited_to(model)
     whole = (image.shape[0], image.shape[1])
     boxes, layers = amg.generate_crop_boxes(
         whole, options.crop_n_layers, options.crop_overlap_ratio
@@ -189,11 +188,11 @@ def _in_crop(
     model: PromptedModel,
     crop: _Crop,
     grid: NDArray[np.float64],
-    options: Everything,
+    options: AutomaticMaskOptions,
     asked: Callable[[int], None],
 ) -> amg.MaskData:
-    placement = crop.image.placement
-    places = grid * np.array([[placement.width, placement.height]])
+    transform = crop.image.transform
+    places = grid * np.array([[transform.width, transform.height]])
     data = _measured(torch.empty(0, model.mask_side, model.mask_side), crop, options)
     data["iou_preds"], data["points"] = torch.empty(0), torch.empty(0, 2, dtype=torch.float64)
     proposer = model.frozen_base
@@ -211,10 +210,10 @@ def _in_crop(
 
 
 def _proposals(
-    proposer: PromptedModel, crop: _Crop, points: NDArray[np.float64], options: Everything
+    proposer: PromptedModel, crop: _Crop, points: NDArray[np.float64], options: AutomaticMaskOptions
 ) -> amg.MaskData:
     """Ask SAM for three candidates at each point, and keep what it trusts."""
-    there = torch.as_tensor(crop.image.placement.into_input(points), device=proposer.device)
+    there = torch.as_tensor(crop.image.transform.into_input(points), device=proposer.device)
     prompts = Prompts(
         indices=torch.arange(len(points), device=proposer.device),
         boxes=None,
@@ -238,11 +237,11 @@ def _proposals(
 
 
 def _refined(
-    model: PromptedModel, crop: _Crop, proposals: amg.MaskData, options: Everything
+    model: PromptedModel, crop: _Crop, proposals: amg.MaskData, options: AutomaticMaskOptions
 ) -> amg.MaskData:
     """Give each proposal's box to the adapter; empty answers are dropped."""
     corners = proposals["boxes"].numpy().astype(np.float64).reshape(-1, 2, 2)
-    there = torch.as_tensor(crop.image.placement.into_input(corners).reshape(-1, 4))
+    there = torch.as_tensor(crop.image.transform.into_input(corners).reshape(-1, 4))
     boxes = there.to(model.device, torch.float32)
     logits = []
     for first in range(0, len(boxes), options.points_per_batch):
@@ -262,24 +261,24 @@ def _refined(
     return data
 
 
-def _measured(logits: Tensor, crop: _Crop, options: Everything) -> amg.MaskData:
+def _measured(logits: Tensor, crop: _Crop, options: AutomaticMaskOptions) -> amg.MaskData:
     """Bring logits (K, m, m) to the crop's size and take their stability, boxes and RLE."""
     data = amg.MaskData(
         stability_score=torch.empty(0), boxes=torch.empty(0, 4, dtype=torch.int64), rles=[]
     )
     for first in range(0, len(logits), _AT_ONCE):
         part = logits[first : first + _AT_ONCE]
-        large = crop.image.placement.at_original_size(part[:, None])[:, 0]
+        large = crop.image.transform.at_original_size(part[:, None])[:, 0]
         masks = large > MASK_THRESHOLD
         stability = amg.calculate_stability_score(
             large, MASK_THRESHOLD, options.stability_score_offset
         )
-        placed = amg.uncrop_masks(masks, crop.box, *crop.whole)
+        whole = amg.uncrop_masks(masks, crop.box, *crop.whole)
         data.cat(
             amg.MaskData(
                 stability_score=stability.cpu(),
                 boxes=amg.batched_mask_to_box(masks).cpu(),
-                rles=amg.mask_to_rle_pytorch(placed),
+                rles=amg.mask_to_rle_pytorch(whole),
             )
         )
     return data

@@ -1,20 +1,38 @@
-"""What a user asks of one image: a box, points, a mask, or several of them for one object."""
+"""A prompt for one object of an image: checked, read from JSON, and brought to the decoder.
+
+A prompt is a box, points, a mask, or several of them together. What comes over HTTP or to the
+model that MLflow serves is JSON from outside, which may be anything: one model of it
+(`PromptRequests`) reads both.
+"""
 
 # Shapes: k points, m side of a mask prompt, N prompts, n prompts of one kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    model_validator,
+)
 from torch import Tensor
 
-from pasam.errors import PromptError
-from pasam.inference.image_transform import Placement
+from pasam.errors import DataError, InvalidItemError, PromptError
+from pasam.inference.image_transform import ImageTransform
+from pasam.masks.images import read_image
 from pasam.models.segmenter import Prompts
 
 PADDING = -1
@@ -49,6 +67,18 @@ class ImagePrompt:
                     "Coordinates are x,y from the upper left corner."
                 )
 
+    def check_mask(self, side: int) -> None:
+        """Refuse a mask prompt that is not of the side m that a model's mask prompts have.
+
+        Raises:
+            PromptError: It is of another side.
+        """
+        if self.mask is not None and self.mask.shape != (side, side):
+            raise PromptError(
+                f"the mask prompt is {self.mask.shape}, expected ({side}, {side}): the "
+                "low-resolution logits of an earlier prediction by a model of this base."
+            )
+
 
 def image_prompt(
     *,
@@ -79,9 +109,209 @@ def image_prompt(
     return ImagePrompt(box=corners, points=places, labels=signs, mask=logits)
 
 
+def _whole(value: Any) -> Any:
+    """Take 1.0 for 1, as other languages write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _single(value: Any) -> Any:
+    """Take (1, m, m) for (m, m), the form of SAM's low-resolution logits."""
+    nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
+    return value[0] if nested and value[0] and isinstance(value[0][0], list) else value
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Label = Annotated[Literal[-1, 0, 1], BeforeValidator(_whole)]
+
+
+class MaskLogits(BaseModel):
+    """Mask logits of the encoder's input, as an answer's `low_res` brings them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    side: int = Field(ge=1, le=4096, strict=True, description="Rows, and columns, of the square.")
+    float32: str = Field(description="Base64 of the little-endian float32 values, row by row.")
+
+    @staticmethod
+    def of(logits: NDArray[np.float32]) -> MaskLogits:
+        """Write logits (m, m)."""
+        content = np.ascontiguousarray(logits, "<f4").tobytes()
+        return MaskLogits(side=len(logits), float32=base64.b64encode(content).decode())
+
+    def values(self) -> NDArray[np.float32]:
+        """Read the logits, (m, m).
+
+        Raises:
+            PromptError: They are no base64, or of another number than the side says.
+        """
+        try:
+            content = base64.b64decode(self.float32, validate=True)
+        except (binascii.Error, ValueError):
+            raise PromptError("the mask prompt's float32 is no base64.") from None
+        if len(content) != 4 * self.side**2:
+            raise PromptError(
+                f"the mask prompt's float32 holds {len(content)} bytes, expected "
+                f"{4 * self.side**2} for a side of {self.side}."
+            )
+        return np.frombuffer(content, "<f4").reshape(self.side, self.side).astype(np.float32)
+
+
+class PromptRequest(BaseModel):
+    """One object: a box, points, a mask, or several of them; coordinates in pixels, x then y."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    box: tuple[Number, Number, Number, Number] | None = Field(
+        None, description="x0, y0, x1, y1: upper left corner, then lower right."
+    )
+    points: list[tuple[Number, Number]] | None = Field(None, description="x, y of each.")
+    labels: list[Label] | None = Field(
+        None,
+        description="1 on the object, 0 beside it, -1 leaves the point out; all 1 when absent.",
+    )
+    mask: MaskLogits | Annotated[list[list[Number]], BeforeValidator(_single)] | None = Field(
+        None, description="An earlier answer's `low_res`, or its numbers as rows."
+    )
+
+    def prompt(self) -> ImagePrompt:
+        """Make the prompt.
+
+        Raises:
+            PromptError: It is empty, or impossible in itself.
+        """
+        mask = self.mask.values() if isinstance(self.mask, MaskLogits) else self.mask
+        return image_prompt(box=self.box, points=self.points, labels=self.labels, mask=mask)
+
+
+class PromptRequests(RootModel[list[PromptRequest]]):
+    """Prompts on one image: a list of them, a single one, or `{"boxes": [...]}`, one per box."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_list(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if "boxes" not in given:
+            return [given]
+        if len(given) > 1 or not isinstance(given["boxes"], list):
+            raise ValueError("'boxes' is a list of boxes and stands alone; else list the prompts")
+        return [{"box": box} for box in given["boxes"]]
+
+    def prompts(self, *, most: int, most_points: int | None = None) -> list[ImagePrompt]:
+        """Make the prompts.
+
+        Args:
+            most: How many there may be; at least one is expected.
+            most_points: How many points one may have.
+
+        Raises:
+            PromptError: There are none or too many, or one is impossible in itself.
+        """
+        if not 1 <= len(self.root) <= most:
+            raise PromptError(f"there are {len(self.root)} prompts, expected 1 to {most}.")
+        made = []
+        for number, each in enumerate(self.root):
+            points = len(each.points or ())
+            if most_points is not None and points > most_points:
+                raise PromptError(
+                    f"prompt {number} has {points} points, at most {most_points} are taken."
+                )
+            try:
+                made.append(each.prompt())
+            except PromptError as error:
+                raise PromptError(f"prompt {number}: {error}") from None
+        return made
+
+
+def read_prompts(text: str, *, most: int) -> list[ImagePrompt]:
+    """Read prompts from JSON, see `PromptRequests`.
+
+    Args:
+        text: The JSON.
+        most: How many there may be.
+
+    Raises:
+        PromptError: It is anything else.
+    """
+    try:
+        return PromptRequests.model_validate_json(text).prompts(most=most)
+    except ValidationError as error:
+        message = validation_message(error.errors(include_url=False), root="prompts")
+        raise PromptError(f"{message}.") from None
+
+
+LARGEST_IMAGE = 64_000_000
+"""Pixels of an image that a request to MLflow's server may bring."""
+
+
+def read_request_image(image: str | None, path: str | None) -> NDArray[np.uint8]:
+    """Read the image of a request as the library reads a file.
+
+    Args:
+        image: Bytes of an image file in base64, with or without a `data:` prefix.
+        path: Path of an image file on the server, in place of the bytes.
+
+    Returns:
+        Pixels, (H, W, 3).
+
+    Raises:
+        DataError: Both or none are given, or it is no image that can be decoded.
+    """
+    if bool(image) == bool(path):
+        raise DataError("give either 'image' (base64) or 'path', and not both.")
+    if path:
+        content = _read_bytes(Path(path))
+    else:
+        text = (image or "").strip()
+        encoded = text.partition(",")[2] if text.startswith("data:") else text
+        try:
+            content = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise DataError(f"'image' is not base64 ({error}); encode the file's bytes.") from None
+    try:
+        return read_image(content, most_pixels=LARGEST_IMAGE)
+    except InvalidItemError as error:
+        raise DataError(f"the {error}") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):  # one message for all: the server's files are not its clients'
+        raise DataError("'path' names no file that the server can read.") from None
+
+
+SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+def validation_message(errors: Sequence[Mapping[str, Any]], *, root: str = "") -> str:
+    """Put pydantic's errors into words: `prompts[0].box: Input should be ..., found ...`.
+
+    Args:
+        errors: The errors; five of them are told.
+        root: Name of what was validated, if the errors do not have it.
+    """
+    return "; ".join(_told(each, root) for each in errors[:5])
+
+
+def _told(error: Mapping[str, Any], where: str) -> str:
+    for part in error["loc"]:
+        if part != "body":
+            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+    found = "" if error["type"] == "missing" else f", found {_shortened(error.get('input'))}"
+    return f"{where or 'the request'}: {error['msg'].removeprefix('Value error, ')}{found}"
+
+
+def _shortened(value: Any) -> str:
+    plain = isinstance(value, str | int | float | bool | None)
+    text = repr(value) if plain else type(value).__name__
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def grouped(
     prompts: Sequence[ImagePrompt],
-    placements: Sequence[Placement],
+    transforms: Sequence[ImageTransform],
     *,
     mask_side: int,
     device: torch.device,
@@ -93,7 +323,7 @@ def grouped(
 
     Args:
         prompts: N prompts.
-        placements: The placement of each one's image.
+        transforms: The transform of each one's image.
         mask_side: Side m that a mask prompt must have.
         device: Where the tensors are needed.
 
@@ -102,27 +332,23 @@ def grouped(
     """
     members: dict[tuple[bool, int, bool], list[int]] = {}
     for place, prompt in enumerate(prompts):
-        if prompt.mask is not None and prompt.mask.shape != (mask_side, mask_side):
-            raise PromptError(
-                f"the mask prompt is {prompt.mask.shape}, expected ({mask_side}, {mask_side}): "
-                "the low-resolution logits of an earlier prediction by a model of this base."
-            )
+        prompt.check_mask(mask_side)
         count = 0 if prompt.points is None else len(prompt.points)
         key = (prompt.box is not None, count, prompt.mask is not None)
         members.setdefault(key, []).append(place)
-    return [_group(prompts, placements, places, device) for places in members.values()]
+    return [_group(prompts, transforms, places, device) for places in members.values()]
 
 
 def _group(
     prompts: Sequence[ImagePrompt],
-    placements: Sequence[Placement],
+    transforms: Sequence[ImageTransform],
     places: list[int],
     device: torch.device,
 ) -> Prompts:
     def stacked(parts: list[NDArray[Any]], kind: torch.dtype) -> Tensor | None:
         return torch.as_tensor(np.stack(parts), dtype=kind, device=device) if parts else None
 
-    chosen = [(prompts[place], placements[place]) for place in places]
+    chosen = [(prompts[place], transforms[place]) for place in places]
     boxes = [at.into_input(p.box.reshape(2, 2)).reshape(4) for p, at in chosen if p.box is not None]
     points = [at.into_input(p.points) for p, at in chosen if p.points is not None]
     labels = [p.labels for p, _ in chosen if p.labels is not None]

@@ -23,7 +23,7 @@ from pasam.masks.transforms import squash
 from pasam.models.base_sam import PIXEL_MEAN, BaseSam, Encoded
 from segment_anything.utils.transforms import ResizeLongestSide
 
-# --- placement: Where an image lies in the encoder's square input, and the way back to its own
+# --- transform: Where an image lies in the encoder's square input, and the way back to its own
 # pixels.
 
 # Shapes: H, W of the original image, h, w of its part of the input, S the input's side, m the
@@ -35,7 +35,7 @@ Resize = Literal["longest", "squash"]
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ImageTransform:
     """How one image is brought to the input of the encoder."""
 
     height: int
@@ -143,7 +143,7 @@ NUMBERS = ("height", "width", "side")
 class EmbeddedImage:
     """All that a decoder needs of one image; nothing changes it."""
 
-    placement: Placement
+    transform: ImageTransform
     pixels: Tensor
     """The image in its part of the input, uint8 (3, h, w); PA-SAM looks at it again."""
     encoded: Encoded
@@ -158,12 +158,12 @@ class EmbeddedImage:
 
     def padded(self) -> Tensor:
         """Fill the input square round the image, float32 (3, S, S) in [0, 255]."""
-        return self.placement.padded(self.pixels)
+        return self.transform.padded(self.pixels)
 
     def to_bytes(self) -> bytes:
         """Write it as safetensors, to be kept or sent elsewhere."""
-        words = {name: str(getattr(self.placement, name)) for name in NUMBERS}
-        words |= {"resize": self.placement.resize, "base": self.base}
+        words = {name: str(getattr(self.transform, name)) for name in NUMBERS}
+        words |= {"resize": self.transform.resize, "base": self.base}
         plain = {name: part.cpu().contiguous() for name, part in self._tensors().items()}
         return safetensors.torch.save(plain, metadata=words)
 
@@ -185,19 +185,19 @@ class EmbeddedImage:
             ) from None
         if words.get("resize") not in ("longest", "squash") or min(height, width, side) < 1:
             raise DataError(f"this embedded image is damaged: it says {words}. Embed it again.")
-        placement = Placement(height, width, side, cast(Resize, words["resize"]))
-        if pixels.dtype != torch.uint8 or pixels.shape != (3, *placement.inner):
+        transform = ImageTransform(height, width, side, cast(Resize, words["resize"]))
+        if pixels.dtype != torch.uint8 or pixels.shape != (3, *transform.inner):
             raise DataError(
                 f"this embedded image is damaged: its pixels are {tuple(pixels.shape)}, expected "
-                f"{(3, *placement.inner)}. Embed the image again."
+                f"{(3, *transform.inner)}. Embed the image again."
             )
         encoded = Encoded(embedding=embedding, early=early)
-        return EmbeddedImage(placement, pixels, encoded, words.get("base", ""))
+        return EmbeddedImage(transform, pixels, encoded, words.get("base", ""))
 
     def to(self, device: torch.device) -> EmbeddedImage:
         """Move it to a device."""
         encoded = Encoded(self.encoded.embedding.to(device), self.encoded.early.to(device))
-        return EmbeddedImage(self.placement, self.pixels.to(device), encoded, self.base)
+        return EmbeddedImage(self.transform, self.pixels.to(device), encoded, self.base)
 
     def check_fits(self, base: BaseSam, digest: str) -> None:
         """Refuse an embedding that another base has made.
@@ -210,7 +210,7 @@ class EmbeddedImage:
             (1, base.dim, base.grid, base.grid),
             (1, base.early_dim, base.grid, base.grid),
         )
-        if self.base != digest or shapes != wanted or self.placement.side != base.side:
+        if self.base != digest or shapes != wanted or self.transform.side != base.side:
             raise CheckpointError(
                 f"the image was embedded by base {self.base[:12] or 'unknown'} as {shapes[0]}, but "
                 f"this model's base is {digest[:12]} and takes {wanted[0]}. Embed it again."

@@ -1,13 +1,15 @@
-"""The one record of a predicted mask, and its forms on disk.
+"""The one record of a predicted mask, as the command line, the service and MLflow's model write it.
 
-PNG, COCO's run lengths, a COCO set.
+What a mask's record holds is said once, in `MaskRecord.as_json`; around it stand the PNG files,
+the COCO set, and the answer of the model that MLflow serves.
 """
+
+# Shapes: H, W of the image, C masks of a prompt.
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,187 +18,188 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.inference.automatic_masks import Everything, segment_everything
+from pasam.errors import PromptError
+from pasam.files import write_json
 from pasam.inference.image_prompt import ImagePrompt
-from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.predictor import PromptedModel
-from pasam.masks.images import write_png
-from pasam.masks.run_lengths import area, bounding_box, decode, encode
+from pasam.inference.predictor import PredictedMasks
+from pasam.masks.images import encode_png, write_png
+from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
 
-# --- found_masks: Masks of one picture, from prompts or from everything, in the one form that is
-# written out.
-
-# Shapes: H, W of the picture.
+OF_ANNOTATION = ("score", "area", "bbox", "segmentation", "category_id", "detection_score")
+"""Parts of a record that go into a COCO annotation; its prompt and pictures do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundMask:
-    """A mask, and where it comes from."""
+class MaskRecord:
+    """A predicted mask, and where it comes from."""
 
     mask: NDArray[np.bool_]
     """(H, W)"""
     score: float
     """Predicted IoU, see `pasam.inference.predictor`."""
-    prompt: dict[str, Any]
+    prompt: Mapping[str, Any] = field(default_factory=dict)
     """`box`, `points` and `labels` as far as they were given, in pixels."""
     uncertainty: NDArray[np.float32] | None = None
     """PA-SAM's map, (H, W) in [0, 1], where it was asked for."""
-    about: Mapping[str, Any] = field(default_factory=dict)
-    """What else belongs into its record, such as a detector's category."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What else belongs into the record, such as a detector's category."""
 
-    def record(self) -> dict[str, Any]:
-        """Put it into words that JSON can hold."""
-        code = encode(self.mask)
-        return {
-            "prompt": self.prompt,
+    @property
+    def run_lengths(self) -> Rle:
+        """The mask as COCO's compressed run lengths."""
+        return encode(self.mask)
+
+    def as_json(self, *, png: bool = False) -> dict[str, Any]:
+        """Return what JSON holds of every mask: score, area, box, run lengths, perhaps a PNG."""
+        code = self.run_lengths
+        measures = {
             "score": round(self.score, 6),
             "area": area(code),
             "bbox": list(bounding_box(code)),
             "segmentation": code,
-            **self.about,
         }
+        return measures | ({"png": self.png()} if png else {})
+
+    def with_prompt(self) -> dict[str, Any]:
+        """Return the whole record for JSON: the prompt, `as_json`, and what else belongs to it."""
+        return {"prompt": dict(self.prompt), **self.as_json(), **self.extra}
+
+    def png(self) -> str:
+        """Return the mask as a PNG of 0 and 255, in base64."""
+        return _png_base64(_grey(self.mask))
+
+    def uncertainty_png(self) -> str | None:
+        """Return the uncertainty map as a grey PNG in base64; None where there is no map."""
+        return None if self.uncertainty is None else _png_base64(_grey(self.uncertainty))
 
 
-def masks_of_prompts(
-    model: PromptedModel,
-    image: EmbeddedImage,
-    prompts: Sequence[ImagePrompt],
-    *,
-    uncertainty: bool = False,
-) -> list[FoundMask]:
-    """Answer prompts on a picture, one mask each.
+def records_of(answer: PredictedMasks, prompt: ImagePrompt | None = None) -> list[MaskRecord]:
+    """Make the records of a prompt's masks, C of them, in their order."""
+    details = answer.details
+    parts = {} if prompt is None else _json_prompt(prompt)
+    uncertainty = None if details is None else details.uncertainty
+    return [
+        MaskRecord(mask, float(score), parts, uncertainty)
+        for mask, score in zip(answer.masks, answer.scores, strict=True)
+    ]
+
+
+def record_of_object(found: Mapping[str, Any]) -> MaskRecord:
+    """Make the record of an object that `segment_everything` has found."""
+    prompt = {"points": found["point_coords"], "labels": [1]}
+    return MaskRecord(decode(found["segmentation"]), found["predicted_iou"], prompt)
+
+
+def mlflow_answer(found: Sequence[PredictedMasks], *, form: str, uncertainty: bool) -> str:
+    """Write the answers to all prompts of one image as the model that MLflow serves does.
 
     Args:
-        model: The model.
-        image: The picture, embedded.
-        prompts: What is asked for.
-        uncertainty: Bring PA-SAM's map too.
+        found: What was predicted.
+        form: `rle`: COCO's compressed run lengths, `{size: [H, W], counts: text}`; `png`: base64
+            of a black and white PNG.
+        uncertainty: Add the uncertainty map, base64 of an 8-bit PNG, of models that have one.
+
+    Returns:
+        JSON: a list with `masks`, `scores` and perhaps `uncertainty` of each prompt.
 
     Raises:
-        PromptError: A box or a point lies outside the picture.
+        PromptError: There is no such format.
     """
-    for prompt in prompts:
-        prompt.check_inside(image.placement.height, image.placement.width)
-    answers = model.predict_many(
-        [(image, prompt) for prompt in prompts], return_details=uncertainty
-    )
-    return [
-        FoundMask(
-            mask=answer.masks[0],
-            score=float(answer.scores[0]),
-            prompt=_in_words(prompt),
-            uncertainty=None if answer.details is None else answer.details.uncertainty,
-        )
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+    if form not in ("rle", "png"):
+        raise PromptError(f"'format' is {form!r}, expected 'rle' or 'png'.")
+    answers = []
+    for each in found:
+        records = records_of(each)
+        answer: dict[str, Any] = {
+            "masks": [one.run_lengths if form == "rle" else one.png() for one in records],
+            "scores": [round(one.score, 6) for one in records],
+        }
+        if uncertainty:
+            answer["uncertainty"] = records[0].uncertainty_png()
+        answers.append(answer)
+    return json.dumps(answers)
 
 
-def masks_of_everything(
-    model: PromptedModel,
-    picture: NDArray[np.uint8],
-    image: EmbeddedImage,
-    options: Everything,
-) -> list[FoundMask]:
-    """Find all objects of a picture (H, W, 3), the best first."""
-    records = segment_everything(model, picture, options, embedded=image)
-    return [
-        FoundMask(
-            mask=decode(record["segmentation"]),
-            score=record["predicted_iou"],
-            prompt={"points": record["point_coords"], "labels": [1]},
-        )
-        for record in records
-    ]
-
-
-def _in_words(prompt: ImagePrompt) -> dict[str, Any]:
-    parts = {"box": prompt.box, "points": prompt.points, "labels": prompt.labels}
-    return {name: part.tolist() for name, part in parts.items() if part is not None}
-
-
-# --- mask_files: Masks on disk, in the forms that other programs read: PNG, COCO's run lengths,
-# a COCO set.
-
-
-def numbered(name: str, number: int, count: int, ending: str) -> str:
-    """Name one of several files: `photo_mask_2.png`, or `photo_mask.png` when it is alone."""
-    return f"{name}_{ending}" if count == 1 else f"{name}_{ending}_{number + 1}"
-
-
-def write_masks(folder: Path, name: str, masks: Sequence[FoundMask]) -> list[Path]:
-    """Write each mask as a PNG of 0 and 255, of the picture's size."""
-    paths = [folder / f"{numbered(name, i, len(masks), 'mask')}.png" for i in range(len(masks))]
-    for path, found in zip(paths, masks, strict=True):
-        write_png(path, found.mask.astype(np.uint8) * 255)
+def write_masks(folder: Path, name: str, masks: Sequence[MaskRecord]) -> list[Path]:
+    """Write each mask as a PNG of 0 and 255, of the image's size."""
+    paths = [folder / f"{_numbered(name, i, len(masks), 'mask')}.png" for i in range(len(masks))]
+    for path, record in zip(paths, masks, strict=True):
+        write_png(path, _grey(record.mask))
     return paths
 
 
-def write_uncertainty(folder: Path, name: str, masks: Sequence[FoundMask]) -> list[Path]:
+def write_uncertainty(folder: Path, name: str, masks: Sequence[MaskRecord]) -> list[Path]:
     """Write each uncertainty map as a grey PNG: black is sure, white is not."""
-    mapped = [(i, m.uncertainty) for i, m in enumerate(masks) if m.uncertainty is not None]
     paths = []
-    for number, values in mapped:
-        path = folder / f"{numbered(name, number, len(masks), 'uncertainty')}.png"
-        write_png(path, np.rint(values * 255).astype(np.uint8))
-        paths.append(path)
+    for number, record in enumerate(masks):
+        if record.uncertainty is not None:
+            path = folder / f"{_numbered(name, number, len(masks), 'uncertainty')}.png"
+            write_png(path, _grey(record.uncertainty))
+            paths.append(path)
     return paths
 
 
-def write_records(folder: Path, name: str, masks: Sequence[FoundMask]) -> Path:
-    """Write all masks of a picture as one JSON list of records with COCO run lengths."""
+def write_records(folder: Path, name: str, masks: Sequence[MaskRecord]) -> Path:
+    """Write all masks of an image as one JSON list of records with COCO run lengths."""
     path = folder / f"{name}.json"
-    write_json(path, [found.record() for found in masks])
+    write_json(path, [record.with_prompt() for record in masks], indent=None)
     return path
 
 
 class CocoSet:
-    """A COCO data set that grows picture by picture; pycocotools and other tools read it."""
+    """A COCO data set that grows image by image; pycocotools and other tools read it."""
 
     def __init__(self) -> None:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, picture: Path, size: tuple[int, int], masks: Sequence[FoundMask]) -> None:
-        """Add a picture of (H, W) pixels with its masks."""
-        number = len(self.images) + 1
-        self.images.append(
-            {"id": number, "file_name": picture.name, "height": size[0], "width": size[1]}
-        )
-        for found in masks:
-            record = found.record()
-            del record["prompt"]
-            record.pop("category", None)  # the set has its name
-            self.annotations.append(
-                {
-                    "id": len(self.annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    **record,
-                }
-            )
+    def add(self, name: str, size: tuple[int, int], masks: Sequence[Mapping[str, Any]]) -> None:
+        """Add an image of (H, W) pixels with the records of its masks.
 
-    def write(self, path: Path, names: Mapping[int, str]) -> None:
-        """Write the set as JSON, with the names of its categories by id."""
+        Without a category of its own, a mask is of category 1.
+        """
+        number = len(self.images) + 1
+        self.images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
+        for record in masks:
+            annotation = {
+                "id": len(self.annotations) + 1,
+                "image_id": number,
+                "category_id": 1,
+                "iscrowd": 0,
+            }
+            annotation |= {part: record[part] for part in OF_ANNOTATION if part in record}
+            self.annotations.append(annotation)
+
+    def as_json(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """Return the set, with the names of its categories by id."""
         categories = [{"id": identity, "name": name} for identity, name in names.items()]
-        content = {
+        return {
             "images": self.images,
             "annotations": self.annotations,
             "categories": categories,
         }
-        write_json(path, content)
+
+    def write(self, path: Path, names: Mapping[int, str]) -> None:
+        """Write the set as JSON, with the names of its categories by id."""
+        write_json(path, self.as_json(names), indent=None)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; equal content gives equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.write("\n")
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+def _json_prompt(prompt: ImagePrompt) -> dict[str, Any]:
+    parts = {"box": prompt.box, "points": prompt.points, "labels": prompt.labels}
+    return {name: part.tolist() for name, part in parts.items() if part is not None}
+
+
+def _numbered(name: str, number: int, count: int, ending: str) -> str:
+    """Name one of several files: `photo_mask_2`, or `photo_mask` when it is alone."""
+    return f"{name}_{ending}" if count == 1 else f"{name}_{ending}_{number + 1}"
+
+
+def _grey(values: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Bring a mask or a map in [0, 1] to grey values, (H, W) in 0..255."""
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def _png_base64(values: NDArray[np.uint8]) -> str:
+    return base64.b64encode(encode_png(values)).decode("ascii")

@@ -178,36 +178,6 @@ def _variant_of(decoder: str, params_file: Path) -> VariantParams:
 # --- load: From a model's name or file to a predictor that answers prompts.
 
 
-def load_predictor(
-    name: str,
-    *,
-    params_file: Path = DEFAULT_PATH,
-    adapters: Path | None = None,
-    base: Path | None = None,
-    resolve: Resolve | None = None,
-    device: str = "cpu",
-    resize: Resize = "longest",
-) -> PromptAdapterPredictor:
-    """Open a model by its name or file.
-
-    Args:
-        name: `sam`, a file of weights (ours or a reference's), an entry of `models` in the params
-            file, or a name that `resolve` knows.
-        params_file: Says which base there is and how an entry of `models` is built.
-        adapters: Folder of trained adapters, `<entry>.safetensors` each.
-        base: Another checkpoint of the frozen SAM than the params file's.
-        resolve: Asked for names that are neither files nor entries.
-        device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
-        resize: How images are brought to the encoder's input.
-
-    Raises:
-        ParamsError: Nobody knows the name, or there is no such device.
-        CheckpointError: Weights are missing or do not fit.
-    """
-    files = find_model(name, params_file=params_file, adapters=adapters, base=base, resolve=resolve)
-    return open_model(files, device=device, resize=resize)
-
-
 def open_model(
     files: ModelFiles, *, device: str = "cpu", resize: Resize = "longest"
 ) -> PromptAdapterPredictor:

@@ -1,13 +1,24 @@
-"""A model that answers prompts, with the API of `SamPredictor`, for SAM.
+"""A model that answers prompts, with `SamPredictor`'s methods, for SAM, HQ-SAM and PA-SAM alike.
 
-HQ-SAM and PA-SAM alike.
+Masks and scores come back as SAM returns them: masks (C, H, W) at the image's own size, C scores,
+C low-resolution logits. For SAM, C is 3 with `multimask_output` and 1 without. HQ-SAM and PA-SAM
+refine SAM's one mask, so there C is 1 either way; SAM's candidates are among the details.
+
+The scores are those of SAM's iou head. HQ-SAM's describe SAM's mask, not the refined one. PA-SAM
+changes the masks and leaves the head frozen, so its scores are stale: compare them with each other
+if you must, and with nothing else.
 """
+
+# Shapes: B images, H, W of one, N prompts, n prompts of equal parts, C masks of a prompt, S the
+# side of the encoder's input, m the side of low-resolution logits, g grid cells a side, k points.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,26 +28,49 @@ from torch import Tensor
 
 from pasam.errors import DataError, PromptError
 from pasam.inference.image_prompt import ImagePrompt, grouped, image_prompt
-from pasam.inference.image_transform import EmbeddedImage, Placement, Resize
-from pasam.inference.predicted_masks import (
-    MASK_THRESHOLD,
-    Decoded,
-    Details,
-    PredictedMasks,
-    decode,
-    placed,
-)
+from pasam.inference.image_transform import EmbeddedImage, ImageTransform, Resize
 from pasam.models.base_sam import Encoded
-from pasam.models.segmenter import Prompts, Segmenter
+from pasam.models.pa_mask_decoder import PaPrediction
+from pasam.models.segmenter import Prediction, Prompts, Segmenter
 
-# --- prompted_model: A model that embeds images and answers prompts on them, keeping nothing in
-# between.
+MASK_THRESHOLD = 0.0
+"""Logit above which a pixel belongs to the mask, as in SAM."""
 
-# Shapes: H, W of an image, N prompts, S the side of the encoder's input, m the side of
-# low-resolution logits, g grid cells a side, C channels.
-
-
+Plain = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 Request = tuple[EmbeddedImage, ImagePrompt]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionDetails:
+    """How a prediction came about, in pixels of the original image."""
+
+    sam_masks: NDArray[Any]
+    """The frozen base's masks (or logits, where those were asked for), (1 or 3, H, W)."""
+    sam_scores: NDArray[np.float32]
+    """The base's predicted IoU of each, (1 or 3,)."""
+    uncertainty: NDArray[np.float32] | None
+    """PA-SAM's probability that the coarse mask needs the refined one, (H, W) in [0, 1]."""
+    coarse: NDArray[np.float32] | None
+    """Logits of PA-SAM's coarse mask, (H, W)."""
+    refined: NDArray[np.float32] | None
+    """Logits of the adapter's refined mask, (H, W); made on the grid, so soft."""
+    positive: NDArray[np.float32] | None
+    """Mined points that ask for more mask, x, y (k, 2); some may lie in the padding."""
+    negative: NDArray[np.float32] | None
+    """Mined points that ask for less mask, x, y (k, 2); some may lie in the padding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictedMasks:
+    """The answer to one prompt."""
+
+    masks: NDArray[Any]
+    """bool (C, H, W), or float32 logits where those were asked for."""
+    scores: NDArray[np.float32]
+    """Predicted IoU of each, (C,); stale for PA-SAM, see `pasam.inference.predictor`."""
+    low_res: NDArray[np.float32]
+    """Logits over the encoder's input, (C, m, m); each can be the next prompt's mask."""
+    details: PredictionDetails | None
 
 
 class PromptedModel:
@@ -109,9 +143,9 @@ class PromptedModel:
         inputs = []
         for image in images:
             _check_image(image, image_format)
-            placement = Placement(image.shape[0], image.shape[1], self.side, self.resize)
-            pixels = placement.resized(image if image_format == "RGB" else image[..., ::-1])
-            inputs.append(EmbeddedImage(placement, pixels, nothing, self.base).to(self.device))
+            transform = ImageTransform(image.shape[0], image.shape[1], self.side, self.resize)
+            pixels = transform.resized(image if image_format == "RGB" else image[..., ::-1])
+            inputs.append(EmbeddedImage(transform, pixels, nothing, self.base).to(self.device))
         if not inputs:
             return []
         with self._encoding, torch.no_grad():
@@ -122,7 +156,7 @@ class PromptedModel:
             for i in range(len(inputs))
         ]
         return [
-            EmbeddedImage(each.placement, each.pixels, part, self.base)
+            EmbeddedImage(each.transform, each.pixels, part, self.base)
             for each, part in zip(inputs, parts, strict=True)
         ]
 
@@ -155,7 +189,7 @@ class PromptedModel:
             image.check_fits(self.segmenter.base, self.base)
         groups = grouped(
             [prompt for _, prompt in requests],
-            [image.placement for image, _ in requests],
+            [image.transform for image, _ in requests],
             mask_side=self.mask_side,
             device=self.device,
         )
@@ -164,10 +198,10 @@ class PromptedModel:
             images = [requests[place][0] for place in group.indices.tolist()]
             decoded = self.decode(images, group, multimask_output, with_sam=return_details)
             for row, place in enumerate(group.indices.tolist()):
-                results[place] = placed(
+                results[place] = postprocess(
                     decoded,
                     row,
-                    images[row].placement,
+                    images[row].transform,
                     return_logits=return_logits,
                     return_details=return_details,
                 )
@@ -201,53 +235,6 @@ class PromptedModel:
             multimask=multimask,
             with_sam=with_sam,
         )
-
-
-def _parts(group: Prompts, size: int) -> list[Prompts]:
-    """Split prompts of equal parts into passes of at most `size`."""
-
-    def rows(part: Tensor | None, first: int) -> Tensor | None:
-        return None if part is None else part[first : first + size]
-
-    return [
-        Prompts(
-            indices=group.indices[first : first + size],
-            boxes=rows(group.boxes, first),
-            points=rows(group.points, first),
-            point_labels=rows(group.point_labels, first),
-            masks=rows(group.masks, first),
-        )
-        for first in range(0, len(group.indices), size)
-    ]
-
-
-def _check_image(image: NDArray[np.uint8], image_format: str) -> None:
-    if image_format not in ("RGB", "BGR"):
-        raise DataError(f"image_format is {image_format!r}, expected 'RGB' or 'BGR'.")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DataError(
-            f"the image is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in 0..255. "
-            "`read_image` of pasam.masks.images makes one of any file."
-        )
-
-
-# --- predictor: A model that answers prompts: `SamPredictor`'s manners, for SAM, HQ-SAM and PA-
-# SAM alike.
-#
-# Masks and scores come back as SAM returns them: masks (C, H, W) at the image's own size, C scores,
-# C low-resolution logits. For SAM, C is 3 with `multimask_output` and 1 without. HQ-SAM and PA-SAM
-# refine SAM's one mask, so there C is 1 either way; SAM's candidates are among the details.
-#
-# The scores are those of SAM's iou head. HQ-SAM's describe SAM's mask, not the refined one. PA-SAM
-# changes the masks and leaves the head frozen, so its scores are stale: compare them with each
-# other
-# if you must, and with nothing else.
-
-# Shapes: H, W of an image, C masks of a prompt, m the side of low-resolution logits, k points,
-# N prompts.
-
-
-Plain = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
 
 class PromptAdapterPredictor(PromptedModel):
@@ -337,7 +324,7 @@ class PromptAdapterPredictor(PromptedModel):
         return_logits: bool = ...,
         *,
         return_details: Literal[True],
-    ) -> tuple[*Plain, Details]: ...
+    ) -> tuple[*Plain, PredictionDetails]: ...
 
     def predict(
         self,
@@ -348,7 +335,7 @@ class PromptAdapterPredictor(PromptedModel):
         multimask_output: bool = True,
         return_logits: bool = False,
         return_details: bool = False,
-    ) -> Plain | tuple[*Plain, Details]:
+    ) -> Plain | tuple[*Plain, PredictionDetails]:
         """Predict the masks of one object of the image that is set.
 
         Args:
@@ -407,6 +394,175 @@ class PromptAdapterPredictor(PromptedModel):
         group = Prompts(places, boxes, point_coords, point_labels, mask_input)
         images = [self.image] * len(places)
         decoded = self.decode(images, group, multimask_output, with_sam=False)
-        masks = self.image.placement.at_original_size(decoded.masks)
+        masks = self.image.transform.at_original_size(decoded.masks)
         masks = masks if return_logits else masks > MASK_THRESHOLD
         return masks, decoded.scores, decoded.masks
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What n prompts gave, before it is brought to the images' own pixels."""
+
+    masks: Tensor
+    """Mask logits, (n, C, m, m): SAM's one or three; of an adapter always the one refined mask."""
+    scores: Tensor
+    """Predicted IoU of each, (n, C)."""
+    sam_masks: Tensor
+    """The frozen base's mask logits, (n, 1 or 3, m, m); of SAM itself, and where they were not
+    asked for, the same as `masks`."""
+    sam_scores: Tensor
+    """Predicted IoU of each, (n, 1 or 3)."""
+    maps: PaPrediction | None
+    """PA-SAM's own maps and points; None for other decoders."""
+
+
+@torch.no_grad()
+def decode(
+    segmenter: Segmenter,
+    *,
+    images: Tensor,
+    encoded: Encoded,
+    image_index: Tensor,
+    prompts: Prompts,
+    multimask: bool,
+    with_sam: bool,
+) -> Decoded:
+    """Predict the masks of n prompts of B images.
+
+    Args:
+        segmenter: The model.
+        images: Pixels, (B, 3, S, S) in [0, 255].
+        encoded: What the frozen encoder said of them.
+        image_index: Image of each prompt, int64 (n,).
+        prompts: Prompts of equal parts; their `indices` do not matter here.
+        multimask: SAM's three candidates in place of its one mask. An adapter refines SAM's one
+            mask all the same.
+        with_sam: Run the frozen base's own decoder beside an adapter's.
+    """
+    if segmenter.decoder is segmenter.base.sam.mask_decoder:
+        masks, scores = _by_base(segmenter, encoded, image_index, prompts, multimask)
+        return Decoded(masks, scores, masks, scores, maps=None)
+    here = torch.arange(len(image_index), device=image_index.device)
+    refined: Prediction = segmenter(
+        images=images,
+        encoded=encoded,
+        image_index=image_index,
+        prompts=[dataclasses.replace(prompts, indices=here)],
+    )
+    masks, scores = refined.masks, refined.iou
+    if not with_sam:
+        return Decoded(masks, scores, masks, scores, refined.details)
+    sam = _by_base(segmenter, encoded, image_index, prompts, multimask)
+    return Decoded(masks, scores, *sam, refined.details)
+
+
+def _by_base(
+    segmenter: Segmenter, encoded: Encoded, image_index: Tensor, prompts: Prompts, multimask: bool
+) -> tuple[Tensor, Tensor]:
+    """Ask the frozen base itself; for one image this is bit for bit what SAM computes."""
+    base = segmenter.base
+    sparse, dense = base.embed_prompts(
+        points=prompts.points,
+        point_labels=prompts.point_labels,
+        boxes=prompts.boxes,
+        masks=prompts.masks,
+    )
+    masks, scores = base.sam.mask_decoder.decode(
+        image_embeddings=encoded.embedding,
+        image_pe=base.image_pe(),
+        sparse=sparse,
+        dense=dense,
+        image_index=image_index,
+    )
+    chosen = slice(1, None) if multimask else slice(0, 1)
+    return masks[:, chosen], scores[:, chosen]
+
+
+def postprocess(
+    decoded: Decoded,
+    row: int,
+    transform: ImageTransform,
+    *,
+    return_logits: bool,
+    return_details: bool,
+) -> PredictedMasks:
+    """Bring one prompt's part of a pass to its image.
+
+    Args:
+        decoded: What the pass gave.
+        row: Which of its prompts.
+        transform: The transform of the prompt's image.
+        return_logits: Keep logits in place of masks.
+        return_details: Bring the details too.
+    """
+
+    def masks(logits: Tensor) -> NDArray[Any]:
+        whole = transform.at_original_size(logits[row : row + 1])[0]
+        return _numpy(whole if return_logits else whole > MASK_THRESHOLD)
+
+    return PredictedMasks(
+        masks=masks(decoded.masks),
+        scores=_numpy(decoded.scores[row]),
+        low_res=_numpy(decoded.masks[row]),
+        details=_details(decoded, row, transform, masks(decoded.sam_masks))
+        if return_details
+        else None,
+    )
+
+
+def _details(
+    decoded: Decoded, row: int, transform: ImageTransform, sam_masks: NDArray[Any]
+) -> PredictionDetails:
+    sam_scores, maps = _numpy(decoded.sam_scores[row]), decoded.maps
+    if maps is None:
+        return PredictionDetails(sam_masks, sam_scores, None, None, None, None, None)
+
+    def whole(part: Tensor) -> NDArray[np.float32]:
+        return _numpy(transform.at_original_size(part[row : row + 1])[0, 0])
+
+    def points(cells: Tensor | None) -> NDArray[np.float32] | None:
+        grid = maps.masks.shape[-1] // 4  # the maps may be finer than the grid
+        return None if cells is None else transform.cell_centres(cells[row], grid)
+
+    return PredictionDetails(
+        sam_masks=sam_masks,
+        sam_scores=sam_scores,
+        uncertainty=whole(maps.uncertainty),
+        coarse=whole(maps.coarse),
+        refined=whole(maps.refined),
+        positive=points(maps.positive),
+        negative=points(maps.negative),
+    )
+
+
+def _numpy(part: Tensor) -> NDArray[Any]:
+    # A copy of its own: a view would keep the whole batch in memory.
+    return np.array(part.detach().cpu().numpy())
+
+
+def _parts(group: Prompts, size: int) -> list[Prompts]:
+    """Split prompts of equal parts into passes of at most `size`."""
+
+    def rows(part: Tensor | None, first: int) -> Tensor | None:
+        return None if part is None else part[first : first + size]
+
+    return [
+        Prompts(
+            indices=group.indices[first : first + size],
+            boxes=rows(group.boxes, first),
+            points=rows(group.points, first),
+            point_labels=rows(group.point_labels, first),
+            masks=rows(group.masks, first),
+        )
+        for first in range(0, len(group.indices), size)
+    ]
+
+
+def _check_image(image: NDArray[np.uint8], image_format: str) -> None:
+    if image_format not in ("RGB", "BGR"):
+        raise DataError(f"image_format is {image_format!r}, expected 'RGB' or 'BGR'.")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise DataError(
+            f"the image is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in 0..255. "
+            "`read_image` of pasam.masks.images makes one of any file."
+        )

@@ -1,4 +1,6 @@
-"""Three ways to prompt an image: fixed prompts, automatic masks, a detector's boxes."""
+"""Three ways to prompt an image: the same prompts on every image, automatic masks, detections."""
+
+# Shapes: H, W of the image.
 
 from __future__ import annotations
 
@@ -13,105 +15,28 @@ from numpy.typing import NDArray
 
 from pasam.data.coco import best_of_each_image, read_annotations, read_detections
 from pasam.errors import DataError
-from pasam.inference.automatic_masks import Everything
+from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.mask_record import FoundMask, masks_of_everything, masks_of_prompts
+from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
-
-# --- detected_prompts: A detector's boxes as prompts for the pictures they belong to.
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectedPrompt:
-    """A box of a detector, and what the detector says of it."""
-
-    prompt: ImagePrompt
-    about: Mapping[str, Any]
-    """`category_id`, `category` and `detection_score`."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectedSet:
-    """Detections, ready to be asked for."""
-
-    categories: Mapping[int, str]
-    by_picture: Mapping[Path, Sequence[DetectedPrompt]]
-    """Every picture that was given; the best box first."""
-
-
-def detected_set(
-    pictures: Sequence[Path],
-    detections: Path,
-    annotations: Path,
-    *,
-    lowest: float,
-    most: int,
-) -> DetectedSet:
-    """Match a detector's result file to pictures.
-
-    Args:
-        pictures: The pictures' files.
-        detections: COCO results: `image_id`, `category_id` or `phrase`, `bbox`, `score`.
-        annotations: The COCO set that says which picture an `image_id` is.
-        lowest: Boxes that the detector scores below this are left out.
-        most: Boxes per picture, the best.
-
-    Raises:
-        DataError: A file is missing or unfit, or a picture is not in the set.
-    """
-    known = read_annotations(annotations)
-    best = best_of_each_image(read_detections(detections, known), most)
-    ids = {Path(image.file).name: identity for identity, image in known.images.items()}
-    if len(ids) < len(known.images):
-        raise DataError(
-            f"{annotations} has pictures of one name in several folders; give them in parts."
-        )
-    by_picture: dict[Path, list[DetectedPrompt]] = {}
-    for picture in pictures:
-        if picture.name not in ids:
-            raise DataError(
-                f"{picture} is none of the {len(ids)} pictures of {annotations}; give pictures of "
-                "that set."
-            )
-        by_picture[picture] = [
-            DetectedPrompt(
-                image_prompt(box=found.box),
-                {
-                    "category_id": found.category_id,
-                    "category": known.categories[found.category_id],
-                    "detection_score": found.score,
-                },
-            )
-            for found in best.get(ids[picture.name], [])
-            if found.score >= lowest
-        ]
-    return DetectedSet(known.categories, by_picture)
-
-
-# --- asking: Three ways to ask for the masks of a picture: typed prompts, everything, a
-# detector's boxes.
-
-# Shapes: H, W of the picture.
-
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReadPicture:
-    """A picture of which something is asked."""
+class ReadImage:
+    """An image that is prompted."""
 
     path: Path
     pixels: NDArray[np.uint8]
     """RGB, (H, W, 3)."""
-    image: EmbeddedImage
-    """What the encoder said of it."""
+    embedded: EmbeddedImage
 
 
-class Asking(Protocol):
-    """A way to ask."""
+class Prompting(Protocol):
+    """A way to prompt images."""
 
     @property
     def categories(self) -> Mapping[int, str]:
@@ -119,72 +44,139 @@ class Asking(Protocol):
 
     @property
     def upright(self) -> bool:
-        """Whether coordinates are those of the picture as viewers show it, or as stored."""
+        """Whether coordinates are those of the image as viewers show it, or as stored."""
 
     def masks(
-        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
-    ) -> list[FoundMask]:
-        """Ask a model for the masks of a picture.
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
+    ) -> list[MaskRecord]:
+        """Predict the masks of an image.
 
         Args:
             model: The model.
-            picture: The picture, embedded by this model's base.
+            image: The image, embedded by this model's base.
             uncertainty: Bring PA-SAM's map too, where there are prompts.
+
+        Raises:
+            PromptError: A box or a point lies outside the image.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class AskedPrompts:
-    """The same prompts on every picture."""
+class FixedPrompts:
+    """The same prompts on every image, one mask each."""
 
     prompts: Sequence[ImagePrompt]
     categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
     upright: bool = True
 
     def masks(
-        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
-    ) -> list[FoundMask]:
-        """Answer each prompt with a mask."""
-        return masks_of_prompts(model, picture.image, self.prompts, uncertainty=uncertainty)
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
+    ) -> list[MaskRecord]:
+        """Predict a mask of each prompt."""
+        return _masks_of_prompts(model, image.embedded, self.prompts, uncertainty)
 
 
 @dataclass(frozen=True, slots=True)
-class AskedEverything:
+class AutomaticMasks:
     """All objects, from a grid of points."""
 
     typed: Mapping[str, Any]
-    """Values of `Everything` that differ from what suits the model."""
+    """Values of `AutomaticMaskOptions` that differ from what suits the model."""
     categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
     upright: bool = True
 
     def masks(
-        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
-    ) -> list[FoundMask]:
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
+    ) -> list[MaskRecord]:
         """Find all objects, the best first; there are no maps."""
-        options = dataclasses.replace(Everything.suited_to(model), **self.typed)
-        return masks_of_everything(model, picture.pixels, picture.image, options)
+        options = dataclasses.replace(AutomaticMaskOptions.suited_to(model), **self.typed)
+        found = segment_everything(model, image.pixels, options, embedded=image.embedded)
+        return [record_of_object(each) for each in found]
 
 
-@dataclass(frozen=True, slots=True)
-class AskedDetections:
-    """The boxes that a detector has found in each picture."""
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectedBox:
+    """A box of a detector, and what the detector says of it."""
 
-    found: DetectedSet
-    upright: bool = False
+    prompt: ImagePrompt
+    extra: Mapping[str, Any]
+    """`category_id`, `category` and `detection_score`."""
 
-    @property
-    def categories(self) -> Mapping[int, str]:
-        """The detector's categories."""
-        return self.found.categories
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectedBoxes:
+    """The boxes that a detector has found in each image; `detected_boxes` reads them."""
+
+    categories: Mapping[int, str]
+    """The detector's categories."""
+    by_image: Mapping[Path, Sequence[DetectedBox]]
+    """Every image that was given; the best box first."""
+    upright: bool = False  # a detector's boxes are of the pixels as stored
 
     def masks(
-        self, model: PromptedModel, picture: ReadPicture, *, uncertainty: bool
-    ) -> list[FoundMask]:
-        """Answer each box with a mask; the detector's words go into its record."""
-        detected = self.found.by_picture[picture.path]
-        prompts = [each.prompt for each in detected]
-        masks = masks_of_prompts(model, picture.image, prompts, uncertainty=uncertainty)
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
+    ) -> list[MaskRecord]:
+        """Predict a mask of each box; what the detector says goes into its record."""
+        boxes = self.by_image[image.path]
+        prompts = [each.prompt for each in boxes]
+        masks = _masks_of_prompts(model, image.embedded, prompts, uncertainty)
         return [
-            dataclasses.replace(mask, about=each.about)
-            for mask, each in zip(masks, detected, strict=True)
+            dataclasses.replace(mask, extra=each.extra)
+            for mask, each in zip(masks, boxes, strict=True)
         ]
+
+
+def detected_boxes(
+    images: Sequence[Path], detections: Path, annotations: Path, *, lowest: float, most: int
+) -> DetectedBoxes:
+    """Match a detector's result file to images.
+
+    Args:
+        images: The images' files.
+        detections: COCO results: `image_id`, `category_id` or `phrase`, `bbox`, `score`.
+        annotations: The COCO set that says which image an `image_id` is.
+        lowest: Boxes that the detector scores below this are left out.
+        most: Boxes per image, the best.
+
+    Raises:
+        DataError: A file is missing or invalid, or an image is not in the set.
+    """
+    known = read_annotations(annotations)
+    best = best_of_each_image(read_detections(detections, known), most)
+    ids = {Path(image.file).name: identity for identity, image in known.images.items()}
+    if len(ids) < len(known.images):
+        raise DataError(
+            f"{annotations} has images of one name in several folders; give them in parts."
+        )
+    by_image: dict[Path, list[DetectedBox]] = {}
+    for path in images:
+        if path.name not in ids:
+            raise DataError(
+                f"{path} is none of the {len(ids)} images of {annotations}; give images of "
+                "that set."
+            )
+        by_image[path] = [
+            DetectedBox(
+                image_prompt(box=found.box),
+                {
+                    "category_id": found.category_id,
+                    "category": known.categories[found.category_id],
+                    "detection_score": found.score,
+                },
+            )
+            for found in best.get(ids[path.name], [])
+            if found.score >= lowest
+        ]
+    return DetectedBoxes(known.categories, by_image)
+
+
+def _masks_of_prompts(
+    model: PromptedModel, image: EmbeddedImage, prompts: Sequence[ImagePrompt], uncertainty: bool
+) -> list[MaskRecord]:
+    """Predict one mask of each prompt."""
+    for prompt in prompts:
+        prompt.check_inside(image.transform.height, image.transform.width)
+    answers = model.predict_many(
+        [(image, prompt) for prompt in prompts], return_details=uncertainty
+    )
+    return [records_of(answer, prompt)[0] for prompt, answer in zip(prompts, answers, strict=True)]

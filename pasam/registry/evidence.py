@@ -25,13 +25,13 @@ from pasam.data.manifest import read_manifest
 from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
 from pasam.evaluation.scores import UNTRAINED
 from pasam.inference.image_prompt import image_prompt
+from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.masks.images import read_image, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.candidate import comparable_rows
 from pasam.registry.model_files import fetched, predictor_of, scores_of
-from pasam.registry.served_model import answer
 from pasam.registry.snapshot import MANIFEST, read_lock
 from pasam.registry.store import quiet_pyfunc, translated
 from pasam.registry.versions import CHAMPION, open_registry
@@ -108,7 +108,7 @@ def latencies(predictors: Sequence[PromptAdapterPredictor], seen: Sequence[Examp
 
 def _direct(model: PromptAdapterPredictor, example: Example) -> str:
     request = (model.embed(example.pixels), image_prompt(box=example.box))
-    return answer(model.predict_many([request]), form="rle", uncertainty=False)
+    return mlflow_answer(model.predict_many([request]), form="rle", uncertainty=False)
 
 
 def _encoded(pixels: NDArray[np.uint8]) -> str:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import RegistryError
-from pasam.inference import model_files as load
 from pasam.inference.image_transform import Resize
-from pasam.inference.model_files import ModelFiles, find_model
+from pasam.inference.model_files import ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.model_files import ADAPTER, BASE, WORDS, describe_files, fetch
 from pasam.registry.snapshot import COMMIT, LOCK, WEIGHTS, read_lock
@@ -183,12 +182,11 @@ def load_predictor(
         RegistryError: There is no such version or run, or its files are gone.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return load.load_predictor(
+        files = find_model(
             name,
             params_file=params_file,
             adapters=adapters,
             base=base,
             resolve=partial(registered_files, project=Path(), folder=Path(folder)),
-            device=device,
-            resize=resize,
         )
+        return open_model(files, device=device, resize=resize)

@@ -45,7 +45,7 @@ ENTRY = "pyfunc_model.py"
 
 PACKAGES = (
     "mlflow", "torch", "torchvision", "segment-anything", "safetensors", "numpy", "pandas",
-    "opencv-python-headless", "pillow", "pyarrow", "pycocotools", "pyyaml", "rich",
+    "opencv-python-headless", "pillow", "pyarrow", "pycocotools", "pydantic", "pyyaml", "rich",
     "scikit-image", "filelock",
 )  # fmt: skip
 """What a server of the model has to have installed, at the versions it was registered with."""

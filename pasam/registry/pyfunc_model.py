@@ -12,8 +12,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pasam.errors import PasamError
+from pasam.inference.image_prompt import read_prompts, read_request_image
+from pasam.inference.mask_record import mlflow_answer
 from pasam.registry.model_files import ADAPTER, BASE, WORDS, open_files
-from pasam.registry.served_model import answer, read_picture, read_prompts
+
+MOST_PROMPTS = 1024
 
 
 class ServedModel(PythonModel):
@@ -30,7 +33,7 @@ class ServedModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Answer every row; one that says nothing usable is the whole request's 400."""
+        """Answer every row; an invalid one is the whole request's 400."""
         try:
             rows = model_input.to_dict("records")
             return pd.DataFrame({"result": [self._answer(row, params or {}) for row in rows]})
@@ -38,8 +41,8 @@ class ServedModel(PythonModel):
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
 
     def _answer(self, row: dict[Any, Any], params: dict[str, Any]) -> str:
-        pixels = read_picture(_text(row.get("image")), _text(row.get("path")))
-        prompts = read_prompts(row["prompts"])
+        pixels = read_request_image(_text(row.get("image")), _text(row.get("path")))
+        prompts = read_prompts(row["prompts"], most=MOST_PROMPTS)
         for prompt in prompts:
             prompt.check_inside(*pixels.shape[:2])
         image = self.predictor.embed(pixels)
@@ -49,7 +52,7 @@ class ServedModel(PythonModel):
             multimask_output=bool(params.get("multimask", False)),
             return_details=uncertainty,
         )
-        return answer(found, form=str(params.get("format", "rle")), uncertainty=uncertainty)
+        return mlflow_answer(found, form=str(params.get("format", "rle")), uncertainty=uncertainty)
 
 
 def _text(value: Any) -> str | None:

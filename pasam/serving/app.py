@@ -18,13 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from pasam import __version__
 from pasam.errors import ParamsError
 from pasam.serving.examples import COUNT, example
-from pasam.serving.model_pool import OfferedModels
+from pasam.serving.model_pool import ModelPool
 from pasam.serving.payloads import ExampleAnswer
-from pasam.serving.request_guard import Gate, answer_errors
+from pasam.serving.request_guard import RequestGuard, add_error_handlers
 from pasam.serving.routes import router
 from pasam.serving.service import Service, Settings
-
-# --- page_routes: The page's files, and the examples that it offers.
 
 FOLDER = Path(__file__).parent / "page"
 
@@ -70,21 +68,19 @@ class _Files(StaticFiles):
         return response
 
 
-# --- app: The web application: routes, gate and answers to errors round one service.
-
 ABOUT = """\
 Masks of objects from boxes, points and masks: SAM, HQ-SAM and PA-SAM. Embed a picture once, prompt
 it many times. Every refusal is `{"error": "..."}` and says what was found, expected, and to do."""
 
 
-def create_app(offered: OfferedModels, settings: Settings) -> FastAPI:
+def create_app(models: ModelPool, settings: Settings) -> FastAPI:
     """Make the application; its workers run from start-up to shutdown.
 
     Args:
-        offered: The models, loaded.
+        models: The models, loaded.
         settings: How the service is set up.
     """
-    service = Service(offered, settings)
+    service = Service(models, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -101,14 +97,12 @@ def create_app(offered: OfferedModels, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    answer_errors(app)
+    add_error_handlers(app)
     app.include_router(router)
     add_page(app)
-    app.add_middleware(Gate, service=service)
+    app.add_middleware(RequestGuard, service=service)
     return app
 
-
-# --- server: Running the application on an address of this machine until it is told to stop.
 
 GRACE = 30
 """Seconds that requests in flight have when the service is told to stop."""

@@ -18,20 +18,19 @@ from pasam.registry.load import RUN, is_registered_name, registered_files
 from pasam.registry.store import FOLDER, addresses, is_local, translated
 from pasam.registry.versions import Registry, open_registry
 
-# --- offered_models: The models that are served; they follow an alias or a changed file while
-# the service runs.
-
 CHAMPION = "champion"
 SMALL = "vit_tiny"
-"""The size of the base that comes with the project and has seen generated pictures only."""
+"""The size of the base that comes with the project and has seen synthetic images only."""
+
+Scores = Mapping[str, Mapping[str, float]]
+"""In per cent, by benchmark and measure."""
 
 _LOG = logging.getLogger(__name__)
 _Signature = tuple[object, ...]
-Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OfferedModel:
+class PooledModel:
     """One version of a model; a request keeps the one it began with."""
 
     name: str
@@ -42,7 +41,7 @@ class OfferedModel:
     """The first digits of its weights' sha256."""
     size: str
     """The base's size, such as `vit_l`."""
-    model: PromptedModel
+    predictor: PromptedModel
     scores: Scores
     """What it reached, by benchmark, where a registry says so."""
     signature: _Signature
@@ -54,7 +53,7 @@ class OfferedModel:
         return self.size == SMALL
 
 
-class OfferedModels:
+class ModelPool:
     """Models by name, exchanged as a whole: a reader sees all of the old or all of the new.
 
     Args:
@@ -71,17 +70,17 @@ class OfferedModels:
         open_files: Callable[[ModelFiles], PromptedModel],
     ) -> None:
         self._names, self._find, self._open = names, find, open_files
-        self._offered: Mapping[str, OfferedModel] = {}
+        self._offered: Mapping[str, PooledModel] = {}
         self.swaps = 0
         """Versions that took the place of an older one."""
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
 
-    def all(self) -> list[OfferedModel]:
+    def all(self) -> list[PooledModel]:
         """Return what is offered now, the default first."""
         return list(self._offered.values())
 
-    def get(self, name: str | None = None) -> OfferedModel:
+    def get(self, name: str | None = None) -> PooledModel:
         """Return the version of a model that answers now, or of the default.
 
         Raises:
@@ -105,11 +104,11 @@ class OfferedModels:
         Raises:
             PasamError: One could not be opened; all others were.
         """
-        fresh: dict[str, OfferedModel] = {}
+        fresh: dict[str, PooledModel] = {}
         fault: PasamError | None = None
         for name in self._names():
             old = self._offered.get(name)
-            found: OfferedModel | None
+            found: PooledModel | None
             try:
                 found = self._current(name, old, [*fresh.values(), *self._offered.values()])
             except PasamError as error:
@@ -146,15 +145,15 @@ class OfferedModels:
             self._watcher.join()
 
     def _current(
-        self, name: str, old: OfferedModel | None, others: Sequence[OfferedModel]
-    ) -> OfferedModel:
+        self, name: str, old: PooledModel | None, others: Sequence[PooledModel]
+    ) -> PooledModel:
         files = self._find(name)
         signature = _signature(files)
         if old is not None and old.signature == signature:
             return old
-        model = _sharing_base(self._open(files), [each.model for each in others])
+        model = _sharing_base(self._open(files), [each.predictor for each in others])
         version = file_digest(files.weights or files.base)[:12]
-        return OfferedModel(name, files.name, version, files.size, model, files.scores, signature)
+        return PooledModel(name, files.name, version, files.size, model, files.scores, signature)
 
 
 def available(params_file: Path, adapters: Path, resolve: Resolve) -> list[str]:
@@ -185,12 +184,8 @@ def _sharing_base(model: PromptedModel, others: Sequence[PromptedModel]) -> Prom
     return PromptedModel(segmenter, name=model.name, base=model.base, resize=model.resize)
 
 
-# --- registered_versions: Versions of the registry, asked for again and again: fetched once, and
-# only when they change.
-
-
 class RegisteredVersions:
-    """Finds the files of an alias, a number or a run, as `OfferedModels` wants them.
+    """Finds the files of an alias, a number or a run, as `ModelPool` wants them.
 
     Args:
         project: The project's root, which says where the registry is.

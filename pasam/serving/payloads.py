@@ -1,17 +1,21 @@
-"""What goes over the wire as JSON, in and out, and how much of it the service takes."""
+"""What goes over the wire as JSON, and how much of it the service takes.
+
+The prompts themselves are `PromptRequests` of `pasam.inference.image_prompt`; field names and
+descriptions make the OpenAPI description.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, Field
 
 from pasam.errors import ParamsError
+from pasam.inference.image_prompt import MaskLogits
 
-# --- limits: How much the service takes: of one request, of all that wait, and to remember.
-
+MaskFormat = Literal["rle", "png", "coco"]
 MEGA = 1_000_000
 
 
@@ -22,71 +26,33 @@ class Limits:
     upload_bytes: int = 32 * MEGA
     """Bytes of a request's body."""
     pixels: int = 25 * MEGA
-    """Pixels of a picture, H x W."""
+    """Pixels of an image, H x W."""
     prompts: int = 64
     """Prompts of one request."""
     points: int = 64
     """Points of one prompt."""
     waiting_prompts: int = 256
     """Prompts that may wait for the decoder; more get 429."""
-    waiting_pictures: int = 16
-    """Pictures that may wait for the encoder, or to be searched for everything."""
+    waiting_images: int = 16
+    """Images that may wait for the encoder, or to be segmented wholly."""
     requests: int = 512
     """Requests in hand at once; more get 429 before their body is read."""
     batch: int = 16
     """Prompts that share a pass of the decoder."""
     batch_pixels: int = 64 * MEGA
-    """Mask pixels that a pass may hold; large pictures make smaller passes."""
+    """Mask pixels that a pass may hold; large images make smaller passes."""
     cache_bytes: int = 512 * MEGA
-    """Memory for embedded pictures; the one used longest ago goes first."""
+    """Memory for embedded images; the one used longest ago goes first."""
     search_pixels: int = 8 * MEGA
-    """Pixels of a picture in which everything is looked for, which holds many masks at once."""
+    """Pixels of an image in which everything is segmented, which holds many masks at once."""
     grid: int = 32
-    """Points a side when everything is looked for."""
+    """Points a side of the grid when everything is segmented."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if getattr(self, field.name) < 1:
                 value = getattr(self, field.name)
                 raise ParamsError(f"the limit {field.name} is {value}, expected 1 or more.")
-
-
-# --- payloads: What goes over the wire as JSON: prompts in, answers out; also the OpenAPI
-# description.
-
-MaskFormat = Literal["rle", "png", "coco"]
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Logits(BaseModel):
-    """Mask logits of the encoder's input, as an answer's `low_res` brings them."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    side: int = Field(ge=1, le=4096, description="Rows, and columns, of the square.")
-    float32: str = Field(description="Base64 of the little-endian float32 values, row by row.")
-
-
-class Prompt(BaseModel):
-    """One object: a box, points, a mask, or several of them; coordinates in pixels, x then y."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    box: tuple[Number, Number, Number, Number] | None = Field(
-        None, description="x0, y0, x1, y1: upper left corner, then lower right."
-    )
-    points: list[tuple[Number, Number]] | None = Field(None, description="x, y of each.")
-    labels: list[Literal[0, 1]] | None = Field(
-        None, description="1 on the object, 0 beside it; all 1 when absent."
-    )
-    mask: Logits | list[list[Number]] | None = Field(
-        None, description="An earlier answer's `low_res`, or its numbers as rows."
-    )
-
-
-class Prompts(RootModel[list[Prompt]]):
-    """Prompts of one request; FastAPI takes a bare list in a form for a repeated field."""
 
 
 class ErrorAnswer(BaseModel):
@@ -104,7 +70,7 @@ class ModelAnswer(BaseModel):
 
 
 class EmbedAnswer(BaseModel):
-    """A picture that is encoded and kept."""
+    """An image that is embedded and kept."""
 
     embedding: str = Field(description="Its name, for /predict and /everything.")
     height: int
@@ -113,7 +79,7 @@ class EmbedAnswer(BaseModel):
     milliseconds: dict[str, float] = Field(description="Time of each step.")
 
 
-class Details(BaseModel):
+class MaskDetails(BaseModel):
     """How a mask came about."""
 
     sam: list[dict[str, Any]] = Field(description="SAM's own masks, each as `masks` are written.")
@@ -134,12 +100,12 @@ class MaskAnswer(BaseModel):
     bbox: list[int] = Field(description="x, y, width, height.")
     segmentation: dict[str, Any] = Field(description="COCO's run lengths.")
     png: str | None = Field(None, description="The mask as a PNG of 0 and 255, base64 (png).")
-    low_res: Logits | None = Field(None, description="Can be the next prompt's mask.")
-    details: Details | None = None
+    low_res: MaskLogits | None = Field(None, description="Can be the next prompt's mask.")
+    details: MaskDetails | None = None
 
 
 class PredictAnswer(BaseModel):
-    """Masks of a picture."""
+    """Masks of an image."""
 
     embedding: str
     height: int
@@ -150,14 +116,14 @@ class PredictAnswer(BaseModel):
     milliseconds: dict[str, float] = Field(description="Time of each step.")
 
 
-class OfferedAnswer(ModelAnswer):
+class PooledModelAnswer(ModelAnswer):
     """A model that can be asked."""
 
     size: str = Field(description="The frozen base's size.")
     base: str = Field(description="Digits of the base; embeddings are shared between equal ones.")
     mask_side: int = Field(description="Side of `low_res`.")
     details: bool = Field(description="Whether it has an uncertainty map.")
-    small: bool = Field(description="Whether it is the small model, trained on generated pictures.")
+    small: bool = Field(description="Whether it is the small model, trained on synthetic images.")
     scores: Mapping[str, Mapping[str, float]] | None = Field(
         description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."
     )
@@ -166,12 +132,12 @@ class OfferedAnswer(ModelAnswer):
 class ModelsAnswer(BaseModel):
     """All models, the default first."""
 
-    models: list[OfferedAnswer]
+    models: list[PooledModelAnswer]
     note: str | None = Field(description="What to know of these models, in words.")
 
 
 class ExampleAnswer(BaseModel):
-    """A generated picture to try."""
+    """A synthetic image to try."""
 
     title: str
     url: str

@@ -9,7 +9,6 @@ import hmac
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -20,9 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
+from pasam.inference.image_prompt import SHOWN, validation_message
 from pasam.serving.service import Service
-
-# --- access: Who may use the service: a token where one is set, and no other site's pages.
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST = 16
@@ -95,14 +93,7 @@ def _name(host: str) -> str | None:
         return None
 
 
-# --- refusals: Every refusal and every fault as `{"error": "..."}`, with HTTP's status and no
-# stack trace.
-
-_SHOWN = 60
-"""Characters of a wrong value that a message repeats."""
-
-
-def refusal(error: PasamError) -> JSONResponse:
+def error_response(error: PasamError) -> JSONResponse:
     """Answer a deliberate error."""
     headers = {}
     status = 409 if isinstance(error, CheckpointError) else 422
@@ -115,24 +106,24 @@ def refusal(error: PasamError) -> JSONResponse:
     return _answer(str(error), status, headers)
 
 
-def answer_errors(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Answer all errors of an app this way."""
 
     @app.exception_handler(PasamError)
     async def deliberate(request: Request, error: PasamError) -> JSONResponse:
-        return refusal(error)
+        return error_response(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _answer("; ".join(_said(each) for each in error.errors()[:5]), 422)
+        return _answer(validation_message(error.errors()), 422)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         said = str(error.detail)
         if error.status_code == 404:
-            said = f"there is nothing at {request.url.path[:_SHOWN]!r}; /openapi.json lists all."
+            said = f"there is nothing at {request.url.path[:SHOWN]!r}; /openapi.json lists all."
         if error.status_code == 405:
-            said = f"{request.method[:_SHOWN]} is not for {request.url.path[:_SHOWN]!r}."
+            said = f"{request.method[:SHOWN]} is not for {request.url.path[:SHOWN]!r}."
         return _answer(said, error.status_code, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
@@ -140,29 +131,10 @@ def answer_errors(app: FastAPI) -> None:
         return _answer("the service failed at this request; its log says why.", 500)
 
 
-def _said(error: dict[str, Any]) -> str:
-    """Put one of pydantic's errors into words: `prompts[0].box: ..., found ...`."""
-    where = ""
-    for part in error["loc"]:
-        if part != "body":
-            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
-    found = "" if error["type"] == "missing" else f", found {_shortened(error.get('input'))}"
-    return f"{where or 'the request'}: {error['msg']}{found}"
-
-
-def _shortened(value: Any) -> str:
-    text = (
-        repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
-    )
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
 def _answer(said: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
     plain = said.encode("utf-8", "backslashreplace").decode()  # what came in may be no Unicode
     return JSONResponse({"error": plain}, status_code=status, headers=headers)
 
-
-# --- gate: The gate that every request passes: who asks, how much is sent, how many are in hand.
 
 OPEN = ("/", "/health", "/ready", "/openapi.json")
 """What needs no token; nor does what lies below the addresses that follow."""
@@ -178,7 +150,7 @@ SECURITY = {
 }
 
 
-class Gate:
+class RequestGuard:
     """Middleware that turns away what the service should not even begin with.
 
     Args:
@@ -209,7 +181,7 @@ class Gate:
             self._check(scope)
             await self.app(scope, self._bounded(receive), noting)
         except RefusedError as error:
-            await refusal(error)(scope, receive, noting)
+            await error_response(error)(scope, receive, noting)
         finally:
             self._in_hand -= 1
             route = getattr(scope.get("route"), "path", "other")

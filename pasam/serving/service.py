@@ -9,19 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pasam.errors import RefusedError
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.serving.batcher import Batcher
-from pasam.serving.image_jobs import EmbedJob, EverythingJob, embed_pictures, find_everything
-from pasam.serving.model_pool import OfferedModels
+from pasam.serving.jobs import (
+    EmbedJob,
+    EverythingJob,
+    PromptJob,
+    Records,
+    answer_prompts,
+    embed_images,
+    segment_images,
+)
+from pasam.serving.model_pool import ModelPool
 from pasam.serving.payloads import Limits
-from pasam.serving.prompt_jobs import PromptJob, answer_prompts
-
-# --- embedding_cache: Embedded pictures that are kept for the next prompt, bounded by their bytes.
 
 
 class EmbeddingCache:
@@ -48,12 +53,14 @@ class EmbeddingCache:
             return self._bytes
 
     def put(self, image: EmbeddedImage) -> str:
-        """Keep an embedded picture and name it; whoever used theirs longest ago loses it.
+        """Keep an embedded image and name it; whoever used theirs longest ago loses it.
 
-        The name cannot be guessed, so that nobody sees the picture of somebody else. A picture
+        The name cannot be guessed, so that nobody sees the image of somebody else. An image
         that alone exceeds the memory is not kept, and its name is unknown at once.
         """
         name = secrets.token_urlsafe(16)
+        if image.nbytes > self.most_bytes:  # it would evict all others, and then itself
+            return name
         with self._lock:
             self._kept[name] = image
             self._bytes += image.nbytes
@@ -63,7 +70,7 @@ class EmbeddingCache:
         return name
 
     def get(self, name: str) -> EmbeddedImage:
-        """Return a picture that was kept, and count it as used.
+        """Return an image that was kept, and count it as used.
 
         Raises:
             RefusedError: 404; it never was here, or had to go.
@@ -75,12 +82,10 @@ class EmbeddingCache:
                 return image
         raise RefusedError(
             f"there is no embedding {name[:40]!r} (any more): it was never made here, or others "
-            "took its place. Send the picture to /embed again.",
+            "took its place. Send the image to /embed again.",
             status=404,
         )
 
-
-# --- metrics: What the service counts, for Prometheus; a registry of its own for each service.
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -124,9 +129,6 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-# --- service: All parts of a running service, started and stopped together.
-
-Records = list[dict[str, Any]]
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
@@ -150,19 +152,19 @@ class Service:
     """Models, queues, memory and counters of one service.
 
     Args:
-        offered: The models, loaded.
+        models: The models, loaded.
         settings: How it is set up.
     """
 
-    def __init__(self, offered: OfferedModels, settings: Settings) -> None:
-        self.offered, self.settings = offered, settings
+    def __init__(self, models: ModelPool, settings: Settings) -> None:
+        self.models, self.settings = models, settings
         limits = settings.limits
         self.cache = EmbeddingCache(limits.cache_bytes)
         self.metrics = Metrics()
         self.encoder: Batcher[EmbedJob, EmbeddedImage] = Batcher(
-            "pictures",
-            self._timed("embed", embed_pictures),
-            most_waiting=limits.waiting_pictures,
+            "images",
+            self._timed("embed", embed_images),
+            most_waiting=limits.waiting_images,
         )
         self.decoder: Batcher[PromptJob, Records] = Batcher(
             "prompts",
@@ -175,8 +177,8 @@ class Service:
         )
         self.searcher: Batcher[EverythingJob, Records] = Batcher(
             "searches",
-            self._timed("everything", find_everything),
-            most_waiting=limits.waiting_pictures,
+            self._timed("everything", segment_images),
+            most_waiting=limits.waiting_images,
         )
         self.stopping = False
         self._watch_numbers()
@@ -185,14 +187,14 @@ class Service:
         """Start the workers, and following the models."""
         for queue in (self.encoder, self.decoder, self.searcher):
             queue.start()
-        self.offered.watch(self.settings.look_every)
+        self.models.watch(self.settings.look_every)
 
     def close(self) -> None:
         """Finish what waits, and stop."""
         self.stopping = True
         for queue in (self.encoder, self.decoder, self.searcher):
             queue.close()
-        self.offered.close()
+        self.models.close()
 
     def _timed(
         self, step: str, work: Callable[[Sequence[Job]], Sequence[Answer]]
@@ -211,9 +213,9 @@ class Service:
     def _watch_numbers(self) -> None:
         watch = self.metrics.watch
         watch("waiting_prompts", "Prompts that wait.", lambda: self.decoder.waiting)
-        watch("waiting_pictures", "Pictures that wait.", lambda: self.encoder.waiting)
+        watch("waiting_pictures", "Images that wait.", lambda: self.encoder.waiting)
         watch("waiting_searches", "Searches that wait.", lambda: self.searcher.waiting)
-        watch("embeddings", "Embedded pictures that are kept.", lambda: len(self.cache))
-        watch("embedding_bytes", "Memory of embedded pictures.", lambda: self.cache.nbytes)
-        watch("models", "Models that are offered.", lambda: len(self.offered.all()))
-        watch("model_swaps", "Versions that replaced another.", lambda: self.offered.swaps)
+        watch("embeddings", "Embedded images that are kept.", lambda: len(self.cache))
+        watch("embedding_bytes", "Memory of embedded images.", lambda: self.cache.nbytes)
+        watch("models", "Models that are served.", lambda: len(self.models.all()))
+        watch("model_swaps", "Versions that replaced another.", lambda: self.models.swaps)

@@ -13,7 +13,7 @@ from pasam.data.manifest import describe_pair, manifest_frame
 from pasam.errors import DataError
 from pasam.evaluation.any_set import box_in_input, score_set
 from pasam.evaluation.protocol import evaluate_segmenter
-from pasam.inference.image_transform import Placement
+from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import write_png
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
@@ -79,8 +79,8 @@ def test_keeping_the_aspect_is_another_protocol(pairs):
 def test_the_box_is_the_squashed_labels_or_the_masks_own():
     mask = np.zeros((32, 64), np.uint8)
     mask[8:16, 10:20] = 255
-    squashed = box_in_input(mask, Placement(32, 64, 64, "squash"))
-    kept = box_in_input(mask, Placement(32, 64, 64, "longest"))
+    squashed = box_in_input(mask, ImageTransform(32, 64, 64, "squash"))
+    kept = box_in_input(mask, ImageTransform(32, 64, 64, "longest"))
     assert squashed.tolist() == [10, 16, 19, 31]
     assert kept.tolist() == [10, 8, 19, 15]
 

@@ -14,7 +14,7 @@ from pasam.config.sections import (
 )
 from pasam.errors import DataError
 from pasam.evaluation.instances import input_box, instance_sets, segment_instances, write_instances
-from pasam.inference.image_transform import Placement
+from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import write_png
 from pasam.masks.run_lengths import area, decode, encode
 
@@ -153,13 +153,13 @@ def test_images_that_keep_their_aspect_give_other_masks_of_the_same_size(rows, s
     ],
 )
 def test_a_box_goes_from_edges_to_its_first_and_last_pixel_of_the_input(resize, box, expected):
-    placement = Placement(height=100, width=200, side=64, resize=resize)
-    np.testing.assert_allclose(input_box(box, placement), expected, atol=0.01)
+    transform = ImageTransform(height=100, width=200, side=64, resize=resize)
+    np.testing.assert_allclose(input_box(box, transform), expected, atol=0.01)
 
 
 def test_at_the_inputs_own_size_a_box_keeps_its_pixels():
-    placement = Placement(height=64, width=64, side=64, resize="squash")
-    assert input_box((3, 5, 10, 20), placement).tolist() == [3, 5, 9, 19]
+    transform = ImageTransform(height=64, width=64, side=64, resize="squash")
+    assert input_box((3, 5, 10, 20), transform).tolist() == [3, 5, 9, 19]
 
 
 def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_path):

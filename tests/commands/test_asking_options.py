@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pasam.cli.predict import chosen_asking
+from pasam.cli.predict import chosen_prompting
 from pasam.errors import PromptError
-from pasam.inference.prompting import AskedEverything, AskedPrompts
+from pasam.inference.prompting import AutomaticMasks, FixedPrompts
 
 NOTHING = {
     "box": None,
@@ -22,18 +22,18 @@ NOTHING = {
 
 
 def chosen(**typed):
-    return chosen_asking([Path("a.png")], **{**NOTHING, **typed})
+    return chosen_prompting([Path("a.png")], **{**NOTHING, **typed})
 
 
 def test_boxes_and_points_are_prompts():
     asking = chosen(box=["1,2,3,4", "5,6,7,8"])
-    assert isinstance(asking, AskedPrompts)
+    assert isinstance(asking, FixedPrompts)
     assert len(asking.prompts) == 2
 
 
 def test_everything_keeps_what_was_typed():
     asking = chosen(everything=True, grid={"points_per_side": 4, "pred_iou_thresh": None})
-    assert isinstance(asking, AskedEverything)
+    assert isinstance(asking, AutomaticMasks)
     assert asking.typed == {"points_per_side": 4}
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from pasam.cli.predict import FORMATS, PredictionOutputs
 from pasam.errors import ParamsError
-from pasam.inference.mask_record import FoundMask
+from pasam.inference.mask_record import MaskRecord
 
 IMAGE = np.full((8, 10, 3), 90, np.uint8)
 MASK = np.zeros((8, 10), bool)
 MASK[2:6, 3:7] = True
-FOUND = FoundMask(MASK, 0.5, {"box": [3, 2, 6, 5]}, MASK.astype(np.float32))
+FOUND = MaskRecord(MASK, 0.5, {"box": [3, 2, 6, 5]}, MASK.astype(np.float32))
 
 
 def written(folder: Path, formats, masks, **choices) -> list[str]:

@@ -36,7 +36,7 @@ def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(pasam, s
     assert "Models: pa_sam (" in result.stdout
     assert "Page: http://127.0.0.1:" in result.stdout
     service = served["service"]
-    assert [each.name for each in service.offered.all()] == ["pa_sam", "hq_sam", "sam"]
+    assert [each.name for each in service.models.all()] == ["pa_sam", "hq_sam", "sam"]
     assert service.settings.limits.pixels == 3_000_000
     assert service.cache.most_bytes == 7_000_000
     assert (served["host"], service.settings.loopback_only) == ("127.0.0.1", True)

@@ -10,7 +10,7 @@ import torch
 from inference_models import picture
 
 from pasam.errors import CheckpointError
-from pasam.inference.model_files import import_checkpoint, load_predictor
+from pasam.inference.model_files import find_model, import_checkpoint, open_model
 from pasam.models.adapter_weights import export_merged
 from pasam.models.checkpoint import read_weights, write_state_dict
 
@@ -26,7 +26,7 @@ def low_res(predictor) -> np.ndarray:
 
 @each_kind
 def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_path):
-    ours = load_predictor(kind, adapters=ADAPTERS)
+    ours = open_model(find_model(kind, adapters=ADAPTERS))
     write_state_dict(tmp_path / "decoder.pth", ours.segmenter.decoder.state_dict())
     out = tmp_path / f"{kind}.safetensors"
     assert "mask decoder alone" in import_checkpoint(tmp_path / "decoder.pth", out)
@@ -35,14 +35,14 @@ def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_p
 
 @each_kind
 def test_a_merged_file_becomes_an_adapter_with_its_own_base(kind, project, tmp_path):
-    ours = load_predictor(kind, adapters=ADAPTERS)
+    ours = open_model(find_model(kind, adapters=ADAPTERS))
     merged, out, base = (tmp_path / n for n in ("m.pth", "a.safetensors", "b.safetensors"))
     export_merged(ours.segmenter.base, ours.segmenter.decoder, merged)
     import_checkpoint(merged, out, base_out=base)
-    again = load_predictor(str(out), base=base)
+    again = open_model(find_model(str(out), base=base))
     assert np.array_equal(low_res(again), low_res(ours))
     import_checkpoint(merged, out)  # the params file's base is the same SAM
-    assert np.array_equal(low_res(load_predictor(str(out))), low_res(ours))
+    assert np.array_equal(low_res(open_model(find_model(str(out)))), low_res(ours))
 
 
 def test_a_whole_sam_becomes_safetensors(project, tmp_path):
@@ -55,7 +55,7 @@ def test_a_whole_sam_becomes_safetensors(project, tmp_path):
 
 @each_kind
 def test_a_decoder_of_another_base_is_refused(kind, project, tmp_path):
-    decoder = load_predictor(kind, adapters=ADAPTERS).segmenter.decoder
+    decoder = open_model(find_model(kind, adapters=ADAPTERS)).segmenter.decoder
     with torch.no_grad():
         decoder.iou_token.weight.add_(1)
     write_state_dict(tmp_path / "d.pth", decoder.state_dict())
@@ -65,7 +65,7 @@ def test_a_decoder_of_another_base_is_refused(kind, project, tmp_path):
 
 
 def test_a_merged_file_of_another_base_says_how_to_go_on(project, tmp_path):
-    ours = load_predictor("pa_sam", adapters=ADAPTERS).segmenter
+    ours = open_model(find_model("pa_sam", adapters=ADAPTERS)).segmenter
     with torch.no_grad():
         ours.base.sam.image_encoder.pos_embed.add_(1)
     export_merged(ours.base, ours.decoder, tmp_path / "m.pth")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from inference_models import picture
 
-from pasam.inference.predicted_masks import decode
+from pasam.inference.predictor import decode
 from pasam.models.segmenter import Prompts
 
 BOXES = Prompts(

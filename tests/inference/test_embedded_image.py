@@ -24,7 +24,7 @@ def image(predictors):
 
 def test_written_and_read_it_is_the_same(image):
     again = EmbeddedImage.from_bytes(image.to_bytes())
-    assert again.placement == image.placement
+    assert again.transform == image.transform
     assert again.base == BASE
     assert torch.equal(again.pixels, image.pixels)
     assert torch.equal(again.encoded.embedding, image.encoded.embedding)
@@ -41,7 +41,7 @@ def test_prompts_on_what_was_read_give_the_same_masks(image, predictor):
 def test_the_padding_is_what_sams_normalisation_turns_to_zero(image, predictors):
     base = predictors["sam"].segmenter.base
     normalised = base.normalise(image.padded()[None])[0]
-    h, w = image.placement.inner
+    h, w = image.transform.inner
     assert (h, w) == (43, 64)
     assert torch.all(normalised[:, h:] == 0)
     assert normalised[:, :h].abs().max() > 0.5
@@ -64,7 +64,7 @@ def test_a_damaged_one_is_refused_or_read_but_breaks_nothing(data):
     content[place] = data.draw(st.integers(0, 255))
     with contextlib.suppress(DataError):
         image = EmbeddedImage.from_bytes(bytes(content))
-        assert image.pixels.shape == (3, *image.placement.inner)
+        assert image.pixels.shape == (3, *image.transform.inner)
 
 
 @pytest.mark.parametrize(

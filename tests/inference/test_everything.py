@@ -8,7 +8,7 @@ from inference_models import KINDS, make_predictor, objects
 
 import pasam.models.torchvision_operators
 from pasam.errors import PromptError
-from pasam.inference.automatic_masks import Everything, segment_everything
+from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.masks.run_lengths import decode
 from pasam.models.build import load_base
 from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
@@ -58,17 +58,17 @@ def test_sams_objects_are_exactly_those_of_sams_own_generator(options, predictor
     image = objects(*SHAPE)
     chosen = {**LOOSE, **options}
     if options.get("pred_iou_thresh") == 10.0:
-        assert segment_everything(predictors["sam"], image, Everything(**chosen)) == []
+        assert segment_everything(predictors["sam"], image, AutomaticMaskOptions(**chosen)) == []
         return
     expected = generator(**chosen).generate(image)
     assert len(expected) > 2
-    assert segment_everything(predictors["sam"], image, Everything(**chosen)) == expected
+    assert segment_everything(predictors["sam"], image, AutomaticMaskOptions(**chosen)) == expected
 
 
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 def test_an_adapter_refines_what_sam_proposes(kind, predictors):
     image = objects(*SHAPE)
-    options = Everything(**LOOSE)
+    options = AutomaticMaskOptions(**LOOSE)
     proposed = segment_everything(predictors["sam"], image, options)
     refined = segment_everything(predictors[kind], image, options)
     assert 0 < len(refined) <= len(proposed)
@@ -78,7 +78,7 @@ def test_an_adapter_refines_what_sam_proposes(kind, predictors):
 
 
 def test_a_record_says_of_its_mask_what_is_so(predictor):
-    for record in segment_everything(predictor, objects(*SHAPE), Everything(**LOOSE)):
+    for record in segment_everything(predictor, objects(*SHAPE), AutomaticMaskOptions(**LOOSE)):
         mask = decode(record["segmentation"])
         assert mask.shape == SHAPE
         assert record["area"] == mask.sum() > 0
@@ -90,7 +90,7 @@ def test_a_record_says_of_its_mask_what_is_so(predictor):
 
 def test_an_image_embedded_before_gives_the_same(predictor):
     image = objects(*SHAPE)
-    options = Everything(**LOOSE)
+    options = AutomaticMaskOptions(**LOOSE)
     expected = segment_everything(predictor, image, options)
     found = segment_everything(predictor, image, options, embedded=predictor.embed(image))
     assert found == expected
@@ -102,12 +102,12 @@ def test_an_image_embedded_before_gives_the_same(predictor):
 )
 def test_an_impossible_option_is_refused_by_name(name, value):
     with pytest.raises(PromptError, match=f"{name} is {value}, expected"):
-        Everything(**{name: value})
+        AutomaticMaskOptions(**{name: value})
 
 
 def test_progress_grows_to_the_whole_and_may_end_the_search(predictor):
     shares = []
-    options = Everything(**LOOSE, points_per_batch=5)
+    options = AutomaticMaskOptions(**LOOSE, points_per_batch=5)
     segment_everything(predictor, objects(*SHAPE), options, on_progress=shares.append)
     assert shares == [5 / 16, 10 / 16, 15 / 16, 1.0]
 

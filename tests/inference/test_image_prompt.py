@@ -8,9 +8,9 @@ import torch
 
 from pasam.errors import PromptError
 from pasam.inference.image_prompt import grouped, image_prompt
-from pasam.inference.image_transform import Placement
+from pasam.inference.image_transform import ImageTransform
 
-HERE = Placement(60, 90, 64, "longest")
+HERE = ImageTransform(60, 90, 64, "longest")
 
 
 @pytest.mark.parametrize(

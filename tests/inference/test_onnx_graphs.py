@@ -24,7 +24,7 @@ def by_graphs(predictor, image, coords, labels, mask=None):
     pixels = image.padded()[None]
     graph, prompts = ImageGraph(predictor.segmenter), PromptGraph(predictor.segmenter)
     edges = (graph_edges(predictor.segmenter, pixels),) if graph.sees_edges else ()
-    there = image.placement.into_input(np.array(coords))
+    there = image.transform.into_input(np.array(coords))
     side = predictor.mask_side
     given = torch.zeros(1, 1, side, side) if mask is None else torch.tensor(mask)[None]
     return prompts(

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from inference_models import picture
 
 from pasam.errors import DataError
-from pasam.inference.image_transform import Placement
+from pasam.inference.image_transform import ImageTransform
 
 SIZES = st.integers(8, 3000)
 
 
 @given(SIZES, SIZES, st.sampled_from([64, 256, 1024]))
 def test_keeping_the_aspect_fills_one_side_and_distorts_by_less_than_a_pixel(height, width, side):
-    inner = Placement(height, width, side, "longest").inner
+    inner = ImageTransform(height, width, side, "longest").inner
     assert max(inner) == side
     assert abs(inner[0] - height * side / max(height, width)) <= 0.5
     assert abs(inner[1] - width * side / max(height, width)) <= 0.5
@@ -25,37 +25,37 @@ def test_keeping_the_aspect_fills_one_side_and_distorts_by_less_than_a_pixel(hei
 
 @given(SIZES, SIZES)
 def test_the_squash_fills_the_input(height, width):
-    assert Placement(height, width, 64, "squash").inner == (64, 64)
+    assert ImageTransform(height, width, 64, "squash").inner == (64, 64)
 
 
 @pytest.mark.parametrize("resize", ["longest", "squash"])
 def test_the_image_is_resized_to_its_part_of_the_input(resize):
-    placement = Placement(60, 90, 64, resize)
-    pixels = placement.resized(picture(60, 90))
-    assert pixels.shape == (3, *placement.inner)
+    transform = ImageTransform(60, 90, 64, resize)
+    pixels = transform.resized(picture(60, 90))
+    assert pixels.shape == (3, *transform.inner)
     assert pixels.dtype == torch.uint8
 
 
 def test_an_image_of_one_line_is_refused_where_the_aspect_is_kept():
     line = np.zeros((1, 500, 3), np.uint8)
     with pytest.raises(DataError, match="500 x 1 pixels"):
-        Placement(1, 500, 64, "longest").resized(line)
-    assert Placement(1, 500, 64, "squash").resized(line).shape == (3, 64, 64)
+        ImageTransform(1, 500, 64, "longest").resized(line)
+    assert ImageTransform(1, 500, 64, "squash").resized(line).shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize("resize", ["longest", "squash"])
 def test_the_corners_of_the_image_are_the_corners_of_its_part(resize):
-    placement = Placement(60, 90, 64, resize)
-    h, w = placement.inner
-    assert placement.into_input(np.array([[0.0, 0.0], [90.0, 60.0]])).tolist() == [[0, 0], [w, h]]
+    transform = ImageTransform(60, 90, 64, resize)
+    h, w = transform.inner
+    assert transform.into_input(np.array([[0.0, 0.0], [90.0, 60.0]])).tolist() == [[0, 0], [w, h]]
 
 
 @pytest.mark.parametrize("resize", ["longest", "squash"])
 def test_a_map_over_the_input_comes_back_where_it_was(resize):
     """A map that grows from left to right in the input does so in the image, from rim to rim."""
-    placement = Placement(60, 90, 64, resize)
+    transform = ImageTransform(60, 90, 64, resize)
     ramp = torch.arange(16.0).expand(1, 1, 16, 16)
-    back = placement.at_original_size(ramp)
+    back = transform.at_original_size(ramp)
     assert back.shape == (1, 1, 60, 90)
     assert torch.all(back.diff(dim=3) >= 0)
     columns = back[0, 0, 30]
@@ -64,29 +64,31 @@ def test_a_map_over_the_input_comes_back_where_it_was(resize):
 
 
 def test_the_padding_does_not_come_back():
-    placement = Placement(30, 90, 64, "longest")
+    transform = ImageTransform(30, 90, 64, "longest")
     marked = torch.zeros(1, 1, 64, 64)
-    marked[..., placement.inner[0] :, :] = 1
-    assert placement.at_original_size(marked).max() == 0
+    marked[..., transform.inner[0] :, :] = 1
+    assert transform.at_original_size(marked).max() == 0
 
 
 def test_a_cells_centre_lies_in_the_middle_of_its_pixels():
-    placement = Placement(64, 64, 64, "longest")  # 8 cells of 8 pixels: indices 0..7, 8..15, ...
-    centres = placement.cell_centres(torch.tensor([0, 1, 8, 63]), 8)
+    transform = ImageTransform(
+        64, 64, 64, "longest"
+    )  # 8 cells of 8 pixels: indices 0..7, 8..15, ...
+    centres = transform.cell_centres(torch.tensor([0, 1, 8, 63]), 8)
     assert centres.tolist() == [[3.5, 3.5], [11.5, 3.5], [3.5, 11.5], [59.5, 59.5]]
 
 
 def test_a_cell_of_the_padding_lies_outside_the_image():
-    placement = Placement(32, 64, 64, "longest")
-    x, y = placement.cell_centres(torch.tensor([63]), 8)[0]
+    transform = ImageTransform(32, 64, 64, "longest")
+    x, y = transform.cell_centres(torch.tensor([63]), 8)[0]
     assert x < 64
     assert y > 32
 
 
 def test_padding_is_sams_mean_colour_right_of_and_below_the_image():
-    placement = Placement(height=20, width=40, side=64, resize="longest")
+    transform = ImageTransform(height=20, width=40, side=64, resize="longest")
     pixels = torch.full((3, 32, 64), 9, dtype=torch.uint8)
-    padded = placement.padded(pixels)
+    padded = transform.padded(pixels)
     assert padded.shape == (3, 64, 64)
     assert (padded[:, :32] == 9).all()
     assert torch.equal(padded[:, 40, 5], torch.tensor([123.675, 116.28, 103.53]))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from pasam.inference.image_transform import Placement
-from pasam.inference.predicted_masks import Decoded, placed
+from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import Decoded, postprocess
 from pasam.models.pa_mask_decoder import PaPrediction
 
-HERE = Placement(30, 20, 64, "longest")
+HERE = ImageTransform(30, 20, 64, "longest")
 
 
 def decoded() -> Decoded:
@@ -22,7 +22,7 @@ def decoded() -> Decoded:
 
 
 def test_a_mask_is_where_the_logits_are_above_zero():
-    found = placed(decoded(), 1, HERE, return_logits=False, return_details=False)
+    found = postprocess(decoded(), 1, HERE, return_logits=False, return_details=False)
     assert found.masks.shape == (1, 30, 20)
     assert found.masks[0, :, :6].all()
     assert not found.masks[0, :, 10:].any()
@@ -31,14 +31,14 @@ def test_a_mask_is_where_the_logits_are_above_zero():
 
 
 def test_logits_are_cut_where_masks_are():
-    masks = placed(decoded(), 1, HERE, return_logits=False, return_details=True)
-    logits = placed(decoded(), 1, HERE, return_logits=True, return_details=True)
+    masks = postprocess(decoded(), 1, HERE, return_logits=False, return_details=True)
+    logits = postprocess(decoded(), 1, HERE, return_logits=True, return_details=True)
     assert np.array_equal(logits.masks > 0, masks.masks)
     assert np.array_equal(logits.details.sam_masks > 0, masks.details.sam_masks)
 
 
 def test_a_result_does_not_keep_its_batch_in_memory():
-    found = placed(decoded(), 1, HERE, return_logits=False, return_details=False)
+    found = postprocess(decoded(), 1, HERE, return_logits=False, return_details=False)
     assert found.low_res.base is None or found.low_res.base.nbytes == found.low_res.nbytes
 
 
@@ -50,7 +50,7 @@ def test_points_stay_in_their_cells_however_fine_the_maps_are(side):
         masks=whole.masks, iou=torch.zeros(2, 4), uncertainty=flat, final=flat, coarse=flat,
         refined=flat, positive=cells, negative=None,
     )  # fmt: skip
-    found = placed(
+    found = postprocess(
         dataclasses.replace(whole, maps=maps), 0, HERE, return_logits=False, return_details=True
     )
     assert np.array_equal(found.details.positive, HERE.cell_centres(cells[0], 4))

@@ -192,7 +192,7 @@ def test_an_unknown_order_of_channels_is_refused(predictors):
 def test_the_squash_fills_the_input_and_comes_back_in_one_step():
     squashing = make_predictor("sam", resize="squash")
     squashing.set_image(picture(60, 90))
-    assert squashing.image.placement.inner == (64, 64)
+    assert squashing.image.transform.inner == (64, 64)
     masks, _, low_res = squashing.predict(box=BOX, multimask_output=False, return_logits=True)
     expected = torch.nn.functional.interpolate(
         torch.tensor(low_res)[None], (60, 90), mode="bilinear", align_corners=False

@@ -60,7 +60,7 @@ def test_a_batch_of_mixed_prompts_equals_each_alone(batch_size, predictor, reque
 
 def test_several_images_embedded_at_once_equal_each_alone(predictor, images):
     for seed, image in enumerate(images):
-        size = (image.placement.height, image.placement.width)
+        size = (image.transform.height, image.transform.width)
         alone = predictor.embed(picture(*size, seed=seed))
         np.testing.assert_allclose(image.encoded.embedding, alone.encoded.embedding, atol=1e-5)
         np.testing.assert_allclose(image.encoded.early, alone.encoded.early, atol=1e-5)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from pasam.inference.image_prompt import image_prompt
+from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import read_image
 from pasam.registry.model_files import predictor_of
-from pasam.registry.served_model import answer
 from pasam.registry.store import quiet_pyfunc
 
 BOX = [5.0, 5.0, 50.0, 40.0]
@@ -42,7 +42,7 @@ def test_bytes_and_path_give_the_librarys_own_prediction(served, champion_folder
     for form in ("rle", "png"):
         for uncertainty in (False, True):
             found = model.predict_many([request], return_details=uncertainty)
-            wanted = answer(found, form=form, uncertainty=uncertainty)
+            wanted = mlflow_answer(found, form=form, uncertainty=uncertainty)
             options = {"format": form, "uncertainty": uncertainty}
             assert ask(served, {"image": content, "prompts": prompts}, **options) == wanted
             assert ask(served, {"path": str(image), "prompts": prompts}, **options) == wanted

@@ -11,7 +11,7 @@ from small_world import small_base
 
 from pasam.cli.model_option import named_model
 from pasam.errors import RegistryError
-from pasam.inference.model_files import load_predictor
+from pasam.inference.model_files import find_model, open_model
 from pasam.registry.load import registered_files
 from pasam.registry.versions import open_registry
 
@@ -31,7 +31,7 @@ def test_a_version_opens_by_alias_or_number_and_is_the_model_that_was_registered
     opened = named_model(name)
     assert opened.name.endswith("(version 1)")
     kind = opened.name.partition(" ")[0]
-    trained = load_predictor(str(champion / "data" / "adapters" / f"{kind}.safetensors"))
+    trained = open_model(find_model(str(champion / "data" / "adapters" / f"{kind}.safetensors")))
     masks = []
     for predictor in (opened, trained):
         predictor.set_image(picture(60, 90))

@@ -5,11 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import numpy as np
-import pytest
-
-from pasam.serving.prompt_jobs import mask_record
-from pasam.serving.routes import as_coco, models_answer
+from pasam.serving.routes import models_answer
 
 
 def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_so(shelf, tmp_path):
@@ -20,7 +16,7 @@ def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_s
     assert [each.scores for each in answer.models] == [scores["pa_sam"], None, None]
     assert [each.details for each in answer.models] == [True, False, False]
     assert all(each.small for each in answer.models)
-    assert "generated pictures only" in answer.note
+    assert "synthetic images only" in answer.note
 
 
 def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):
@@ -29,18 +25,3 @@ def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_pat
     champion = dataclasses.replace(shelf.offered().get("pa_sam"), scores=own)
     (answer,) = models_answer([champion], tmp_path / "metrics.json").models
     assert answer.scores == own
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools speaks numpy 1
-def test_a_coco_set_is_read_by_pycocotools(tmp_path):
-    from pycocotools.coco import COCO
-
-    mask = np.zeros((6, 9), bool)
-    mask[2:4, 3:8] = True
-    (tmp_path / "coco.json").write_text(
-        json.dumps(as_coco([mask_record(mask, 0.5, "coco")], (6, 9)))
-    )
-    coco = COCO(str(tmp_path / "coco.json"))
-    (annotation,) = coco.loadAnns(coco.getAnnIds())
-    assert np.array_equal(coco.annToMask(annotation) > 0, mask)
-    assert (annotation["area"], annotation["bbox"]) == (10, [3, 2, 5, 2])

@@ -54,7 +54,7 @@ def test_a_new_champion_under_load_fails_nobody(tmp_path):
         def ask():
             late = 0
             while late < 3:
-                late += app.state.service.offered.swaps > 0
+                late += app.state.service.models.swaps > 0
                 answers.append(client.post("/predict", data=form({"box": BOX}, embedding=name)))
                 if len(answers) > 6 and not swapped.is_set():
                     swapped.set()

@@ -14,7 +14,7 @@ import uvicorn
 from inference_models import objects
 from serving_world import Shelf, encoded_picture
 
-from pasam.inference.automatic_masks import Everything
+from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.masks.run_lengths import decode
 from pasam.serving.app import address_of, create_app, listen
 from pasam.serving.service import Settings
@@ -190,8 +190,8 @@ def test_a_version_that_took_anothers_place_is_shown_with_its_first_answer(visit
 
 def searching(monkeypatch, **options):
     """Let the service search like this, and keep whatever the small model finds."""
-    chosen = Everything(pred_iou_thresh=0, stability_score_thresh=0.01, **options)
-    monkeypatch.setattr(Everything, "suited_to", staticmethod(lambda model: chosen))
+    chosen = AutomaticMaskOptions(pred_iou_thresh=0, stability_score_thresh=0.01, **options)
+    monkeypatch.setattr(AutomaticMaskOptions, "suited_to", staticmethod(lambda model: chosen))
 
 
 def test_a_search_tells_how_far_it_is_and_can_be_stopped(visitor, monkeypatch):

@@ -25,7 +25,7 @@ def test_the_one_used_longest_ago_goes_when_there_is_no_room():
     cache.get(old)
     cache.put(small_embedding())
     assert cache.get(old) is not None
-    with pytest.raises(RefusedError, match="Send the picture to /embed again") as gone:
+    with pytest.raises(RefusedError, match="Send the image to /embed again") as gone:
         cache.get(used)
     assert gone.value.status == 404
     assert cache.nbytes == 2 * SIZE

@@ -82,9 +82,9 @@ def test_a_service_with_too_much_in_hand_says_so(shelf):
 
 
 def _gate(app):
-    from pasam.serving.request_guard import Gate
+    from pasam.serving.request_guard import RequestGuard
 
     layer = app.middleware_stack
-    while not isinstance(layer, Gate):
+    while not isinstance(layer, RequestGuard):
         layer = layer.app
     return layer

@@ -10,7 +10,7 @@ from serving_world import Shelf
 
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.image_prompt import image_prompt
-from pasam.serving.model_pool import OfferedModels, available
+from pasam.serving.model_pool import ModelPool, available
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_first_name_is_the_default_and_an_unknown_one_is_refused(own):
 
 
 def test_before_anything_is_loaded_the_service_is_not_there_yet(own):
-    offered = OfferedModels(list, find=own.find, open_files=own.open)
+    offered = ModelPool(list, find=own.find, open_files=own.open)
     with pytest.raises(RefusedError) as none:
         offered.get()
     assert none.value.status == 503
@@ -54,10 +54,10 @@ def test_a_new_champion_answers_and_the_old_one_is_kept_by_who_holds_it(own):
     assert (old.kind, new.kind) == ("hq_sam", "pa_sam")
     assert old.version != new.version
     assert offered.swaps == 1
-    image = old.model.embed(picture(20, 30))
+    image = old.predictor.embed(picture(20, 30))
     for each in (old, new):
         prompt = image_prompt(box=[2, 2, 20, 15])
-        assert each.model.predict_many([(image, prompt)])[0].masks.shape == (1, 20, 30)
+        assert each.predictor.predict_many([(image, prompt)])[0].masks.shape == (1, 20, 30)
 
 
 def test_a_file_that_changes_under_the_same_name_is_opened_again(own):
@@ -79,7 +79,7 @@ def test_a_broken_new_version_leaves_the_old_one_in_place(own):
 
 
 def test_models_of_one_base_share_its_weights(own):
-    bases = {id(each.model.segmenter.base) for each in own.offered().all()}
+    bases = {id(each.predictor.segmenter.base) for each in own.offered().all()}
     assert len(bases) == 1
 
 

@@ -1,4 +1,4 @@
-"""Every refusal is one JSON object with a message."""
+"""Every error_response is one JSON object with a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from pasam.errors import CheckpointError, PromptError, RefusedError
-from pasam.serving.request_guard import answer_errors, refusal
+from pasam.serving.request_guard import add_error_handlers, error_response
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from pasam.serving.request_guard import answer_errors, refusal
     ],
 )
 def test_a_deliberate_error_has_its_status(error, status):
-    answer = refusal(error)
+    answer = error_response(error)
     assert answer.status_code == status
     assert json.loads(answer.body) == {"error": str(error)}
     assert answer.headers.get("retry-after") == ("3" if status == 429 else None)
@@ -29,7 +29,7 @@ def test_a_deliberate_error_has_its_status(error, status):
 
 def test_an_unforeseen_fault_shows_nothing_of_the_inside():
     app = FastAPI()
-    answer_errors(app)
+    add_error_handlers(app)
 
     @app.get("/fault")
     def fault() -> None:
@@ -49,5 +49,5 @@ def test_unknown_addresses_and_methods_are_said_to_be_so(client):
 
 
 def test_a_value_that_is_no_unicode_is_answered_all_the_same():
-    answer = refusal(PromptError("found \ud800"))
+    answer = error_response(PromptError("found \ud800"))
     assert json.loads(answer.body) == {"error": "found \\ud800"}

@@ -14,7 +14,7 @@ from pasam.serving.app import address_of, is_loopback, listen
 SERVER = """
 import asyncio
 from fastapi import FastAPI
-from pasam.serving.server import listen, run_server, address_of
+from pasam.serving.app import listen, run_server, address_of
 app = FastAPI()
 @app.get("/slow")
 async def slow():

@@ -1,0 +1,239 @@
+"""The slow work: uploads decoded and embedded, prompts answered, everything segmented."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference_models import objects, picture
+from PIL import Image
+from serving_world import BOX, encoded_picture, png_that_claims
+
+from pasam.errors import RefusedError
+from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
+from pasam.inference.image_prompt import PromptRequest, image_prompt
+from pasam.masks.run_lengths import decode
+from pasam.serving import jobs
+from pasam.serving.jobs import (
+    EmbedJob,
+    EverythingJob,
+    JobProgress,
+    PromptJob,
+    answer_prompts,
+    decode_upload,
+    embed_images,
+    progress_lines,
+    segment_images,
+    wait_for,
+)
+
+MOST = 10_000
+PNG = encoded_picture()
+QUICK = {"points_per_side": 3, "pred_iou_thresh": 0, "stability_score_thresh": 0.01}
+
+
+@pytest.fixture(scope="module")
+def model(shelf):
+    return shelf.offered().get("pa_sam")
+
+
+@pytest.fixture(scope="module")
+def image(model):
+    return model.predictor.embed(picture(60, 90))
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK", 0.01)
+
+
+def job(model, image, **choices):
+    usual = {"multimask": False, "details": False, "low_res": False, "form": "rle"}
+    return PromptJob(model=model, image=image, prompt=image_prompt(box=BOX), **usual | choices)
+
+
+def decoded(content):
+    return decode_upload(io.BytesIO(content), most_pixels=MOST)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP", "JPEG"])
+def test_usual_images_are_decoded(form):
+    found = decoded(encoded_picture(picture(60, 90), form))
+    assert found.shape == (60, 90, 3)
+    assert np.abs(found.astype(int) - picture(60, 90)).mean() < 12
+
+
+def test_a_rotated_photograph_is_turned_as_viewers_show_it():
+    turned = Image.fromarray(np.rot90(picture(60, 90)))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    turned.save(file, "PNG", exif=exif)
+    assert np.array_equal(decoded(file.getvalue()), picture(60, 90))
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"", 415, "the image is empty"),
+        (b"hello", 415, "cannot be decoded"),
+        (PNG[: len(PNG) // 2], 415, "cannot be decoded"),
+        (PNG[:20], 415, "cannot be decoded"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "cannot be decoded"),
+        (b"GIF89a" + bytes(20), 415, "cannot be decoded"),
+        (png_that_claims(101, 100), 413, "101 x 100 pixels, where at most 0.01 million"),
+        (png_that_claims(11_000, 10_000), 413, "at most 0.01 million"),
+        (png_that_claims(60_000, 60_000), 413, "at most 0.01 million"),
+        (png_that_claims(0, 5), 415, "cannot be decoded"),
+    ],
+)
+def test_any_other_upload_is_refused_with_a_reason(content, status, message):
+    with pytest.raises(RefusedError, match=message) as refused:
+        decoded(content)
+    assert refused.value.status == status
+    assert ("--max-megapixels" in str(refused.value)) is (status == 413)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    form=st.sampled_from(["PNG", "BMP", "TIFF", "WEBP", "JPEG"]),
+    spots=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
+    end=st.integers(0, 4000),
+)
+def test_damaged_bytes_decode_or_are_refused_and_nothing_else(form, spots, end):
+    content = bytearray(encoded_picture(picture(12, 16), form)[:end])
+    for place, value in spots:
+        if place < len(content):
+            content[place] = value
+    with contextlib.suppress(RefusedError):
+        assert decoded(bytes(content)).ndim == 3
+
+
+def test_an_image_above_the_limit_never_reaches_the_encoder(model):
+    with pytest.raises(RefusedError, match="90 x 60"):
+        embed_images([EmbedJob(io.BytesIO(PNG), model, 100)])
+
+
+def test_all_forms_hold_the_librarys_mask(model, image):
+    expected = model.predictor.predict_many([(image, image_prompt(box=BOX))])[0].masks[0]
+    rle = answer_prompts([job(model, image)])[0][0]
+    png = answer_prompts([job(model, image, form="png")])[0][0]
+    values = np.array(Image.open(io.BytesIO(base64.b64decode(png["png"]))))
+    assert np.array_equal(decode(rle["segmentation"]), expected)
+    assert np.array_equal(values, expected * np.uint8(255))
+    assert rle["area"] == expected.sum()
+
+
+def test_what_comes_out_as_low_res_goes_in_as_a_mask(model, image):
+    record = answer_prompts([job(model, image, low_res=True)])[0][0]
+    prompt = PromptRequest(mask=record["low_res"]).prompt()
+    direct = model.predictor.predict_many([(image, image_prompt(box=BOX))])[0].low_res[0]
+    assert np.array_equal(prompt.mask, direct)
+
+
+def test_mined_points_lie_in_the_image_and_sams_mask_is_there(model, image):
+    details = answer_prompts([job(model, image, details=True)])[0][0]["details"]
+    for x, y in details["positive"] + details["negative"]:
+        assert 0 <= x < 90
+        assert 0 <= y < 60
+    assert decode(details["sam"][0]["segmentation"]).shape == (60, 90)
+    assert Image.open(io.BytesIO(base64.b64decode(details["uncertainty"]))).size == (90, 60)
+
+
+def test_candidates_and_details_weigh_more(model, image):
+    plain = job(model, image).pixels
+    assert job(model, image, multimask=True).pixels == 3 * plain
+    assert job(model, image, details=True).pixels > 3 * plain
+
+
+@pytest.mark.parametrize("choice", ["multimask", "details"])
+def test_only_jobs_that_ask_for_the_same_share_a_pass(choice, model, image, shelf):
+    plain, other = job(model, image), job(model, image, **{choice: True})
+    assert plain.key != other.key
+    assert plain.key != job(shelf.offered().get("sam"), image).key
+    assert plain.key == job(model, image, low_res=True, form="png").key  # written one by one
+
+
+def test_everything_of_an_embedded_image_is_what_the_library_finds(shelf):
+    model = shelf.offered().get("sam")
+    options = AutomaticMaskOptions(
+        points_per_side=4, pred_iou_thresh=0, stability_score_thresh=0.01
+    )
+    image = objects(60, 90)
+    (embedded,) = embed_images([EmbedJob(io.BytesIO(encoded_picture(image)), model, MOST)])
+    (found,) = segment_images([EverythingJob(embedded, model, options, "rle", JobProgress())])
+    expected = segment_everything(model.predictor, image, options)
+    assert expected
+    assert [each["segmentation"]["counts"] for each in found] == [
+        each["segmentation"]["counts"] for each in expected
+    ]
+
+
+def test_progress_is_told_line_by_line_and_the_last_line_is_the_answer(client):
+    files = {"image": encoded_picture(objects(60, 90))}
+    plain = client.post("/everything", data=QUICK, files=files).json()
+    told = client.post("/everything", data=QUICK | {"progress": True}, files=files)
+    assert told.headers["content-type"].startswith("application/x-ndjson")
+    *fractions, last = [json.loads(line) for line in told.text.splitlines()]
+    assert all(0 <= each["progress"] <= 1 for each in fractions)
+    assert last["masks"] == plain["masks"]
+
+
+def test_a_search_ends_when_whoever_asked_has_gone():
+    progress, seen = JobProgress(), threading.Event()
+
+    async def visit():
+        answer = asyncio.get_running_loop().create_future()
+        with pytest.raises(RefusedError, match="nobody waits"):
+            await wait_for(answer, progress, gone)
+        return answer
+
+    async def gone():
+        progress.update(0.5)
+        seen.set()
+        return True
+
+    assert asyncio.run(visit()).cancelled()
+    assert seen.is_set()
+    with pytest.raises(RefusedError, match="nobody waits"):
+        progress.update(0.6)
+
+
+def test_a_reader_who_leaves_in_the_middle_ends_the_search():
+    progress = JobProgress()
+
+    async def visit():
+        answer = asyncio.get_running_loop().create_future()
+        lines = progress_lines(answer, progress, json.dumps)
+        first = await anext(lines)
+        await lines.aclose()
+        return first, answer
+
+    first, answer = asyncio.run(visit())
+    assert json.loads(first) == {"progress": 0.0}
+    assert answer.cancelled()
+    with pytest.raises(RefusedError):
+        progress.update(1.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(RefusedError("too much", status=429), "too much"), (ValueError("?"), "its log says why")],
+)
+def test_what_goes_wrong_is_the_last_line(fault, said):
+    async def visit():
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(fault)
+        lines = progress_lines(answer, JobProgress(), json.dumps)
+        return [json.loads(line) async for line in lines]
+
+    (last,) = asyncio.run(visit())
+    assert said in last["error"]
