@@ -1,10 +1,14 @@
-"""Take archives apart without trusting them, into folders that appear in one step."""
+"""Take zip and tar archives apart without trusting them, into folders that appear in one step.
+
+All members are judged before the first byte is written: names stay inside the folder and are ones
+that every file system tells apart, nothing is a link, a device or encrypted, and nothing grows out
+of proportion. The folder of a fetched set is marked with what it was made of.
+"""
 
 from __future__ import annotations
 
 import json
 import lzma
-import os
 import re
 import shutil
 import tarfile
@@ -20,15 +24,50 @@ from typing import IO, Any
 
 from pasam.data.catalogue import CatalogueEntry, expected_sha256
 from pasam.errors import DataError
+from pasam.files import draft_folder
 
-# --- member_names: Names of an archive's members: inside the folder, one spelling each, files
-# never folders.
+MARKER = ".complete.json"
+"""File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
+
+MOST_MEMBERS = 1_000_000
+LARGEST_RATIO = 200
+"""Bytes extracted per byte of the archive; images stay below 10, deflate can reach 1000."""
+HARMLESS = 10_000_000
+"""Bytes that may be extracted whatever the ratio."""
 
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
+_UNIX_TYPES = 0o170000
+_UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
+_ENCRYPTED = 0x1
+_ZIP = b"PK"  # how every zip begins, truncated or not
+_TAR_BLOCK = 512
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a zip's compression that Python lacks
+)
+# Python 3.11.0 to 3.11.3 have no extraction filters; there the checks of `MemberPaths`, which are
+# stricter but our own, stand alone.
+_tar_filter: Callable[[tarfile.TarInfo, str], object] | None = getattr(tarfile, "data_filter", None)
 
 
-class Places:
-    """The places that an archive's members claim, one after the other.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Member:
+    """One file or folder of an archive, not yet trusted."""
+
+    name: str
+    size: int
+    packed: int | None
+    """Bytes it takes in the archive; none where members are not packed one by one."""
+    is_folder: bool
+    open: Callable[[], IO[bytes]]
+
+
+class MemberPaths:
+    """The paths that an archive's members claim, one after the other.
 
     Args:
         archive: The file, for the messages.
@@ -36,8 +75,7 @@ class Places:
 
     def __init__(self, archive: Path) -> None:
         self._archive = archive
-        self._spellings: dict[str, str] = {}
-        self._is_folder: dict[str, bool] = {}
+        self._claimed: dict[str, tuple[str, bool]] = {}
 
     def claim(self, name: str, *, is_folder: bool) -> str:
         """Check one member's name against the rules and the names before it.
@@ -52,102 +90,32 @@ class Places:
         Raises:
             DataError: The name leads outside, is not portable, or collides with another.
         """
-        parts = self._parts(name)
-        if not parts and not is_folder:
-            raise self._refusal(name, "has no name")
-        for depth in range(1, len(parts) + 1):
-            path = "/".join(parts[:depth])
-            self._hold(path, name, is_folder=is_folder or depth < len(parts))
-        return "/".join(parts)
-
-    def _parts(self, name: str) -> list[str]:
-        if name.startswith("/"):
-            raise self._refusal(name, "is an absolute path")
-        if _NOT_PORTABLE.search(name):
-            raise self._refusal(name, "has a backslash, a colon, a control character or no UTF-8")
         parts = [part for part in name.split("/") if part not in ("", ".")]
+        if name.startswith("/"):
+            raise _refusal(self._archive, name, "is an absolute path")
+        if _NOT_PORTABLE.search(name):
+            reason = "has a backslash, a colon, a control character or no UTF-8"
+            raise _refusal(self._archive, name, reason)
         if ".." in parts:
-            raise self._refusal(name, "leads out of its folder")
-        return parts
+            raise _refusal(self._archive, name, "leads out of its folder")
+        if not parts and not is_folder:
+            raise _refusal(self._archive, name, "has no name")
+        for depth in range(1, len(parts) + 1):
+            self._hold("/".join(parts[:depth]), name, is_folder=is_folder or depth < len(parts))
+        return "/".join(parts)
 
     def _hold(self, path: str, name: str, *, is_folder: bool) -> None:
         """Note one path; only a folder may come twice, and in one spelling only."""
-        key = unicodedata.normalize("NFC", path).casefold()
-        spelling = self._spellings.setdefault(key, path)
+        key = unicodedata.normalize("NFC", path).casefold()  # what some file systems go by
+        if key not in self._claimed:
+            self._claimed[key] = (path, is_folder)
+            return
+        spelling, was_folder = self._claimed[key]
         if spelling != path:
-            raise self._refusal(name, f"differs from '{spelling}' in nothing but its letters' case")
-        if path in self._is_folder and not (is_folder and self._is_folder[path]):
-            raise self._refusal(name, "claims the place of another member")
-        self._is_folder[path] = is_folder
-
-    def _refusal(self, name: str, reason: str) -> DataError:
-        return DataError(f"{self._archive}: {name!r} {reason}. Nothing was extracted.")
-
-
-# --- archives: Take zip and tar files apart without trusting them: nothing lands outside,
-# nothing half.
-
-MOST_MEMBERS = 1_000_000
-LARGEST_RATIO = 200
-"""Bytes extracted per byte of the archive; pictures stay below 10, deflate can reach 1000."""
-HARMLESS = 10_000_000
-"""Bytes that may be extracted whatever the ratio."""
-
-_UNIX_TYPES = 0o170000
-_UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
-_ENCRYPTED = 0x1
-_ZIP = b"PK"  # how every zip begins, truncated or not
-_CHUNK = 1 << 20
-_BLOCK = 512  # of a tar file
-_FAULTS = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    NotImplementedError,  # a zip's compression that Python lacks
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Member:
-    """One file of an archive, not yet trusted."""
-
-    name: str
-    size: int
-    packed: int | None
-    """Bytes it takes in the archive; none where members are not packed one by one."""
-    is_folder: bool
-    open: Callable[[], IO[bytes]]
-
-
-def extract(archive: Path, target: Path) -> None:
-    """Extract a whole archive to a new folder, which appears when all is there.
-
-    Args:
-        archive: A zip or tar file.
-        target: The folder; it must not exist.
-
-    Raises:
-        DataError: As `unpack`, or the folder exists.
-    """
-    if target.exists():
-        raise DataError(f"{target} exists already. Remove it, or name another folder.")
-    with draft_of(target) as draft:
-        unpack(archive, draft)
-        draft.replace(target)
-
-
-@contextmanager
-def draft_of(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside the target, to be renamed to it; what is left of it goes."""
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            reason = f"differs from '{spelling}' in nothing but its letters' case or Unicode form"
+            raise _refusal(self._archive, name, reason)
+        if not (is_folder and was_folder):
+            raise _refusal(self._archive, name, "claims the place of another member")
 
 
 def unpack(
@@ -170,14 +138,14 @@ def unpack(
             not fit on the disk, or lacks what is wanted.
     """
     try:
-        with _opened(archive) as members:
+        with _opened(archive, into) as members:
             chosen = _chosen(archive, _judged(archive, members), only=only, folder=folder)
             needed, free = sum(member.size for _, member in chosen), shutil.disk_usage(into).free
             if needed > free:
                 raise DataError(f"{archive} needs {needed} bytes in {into}; {free} are free.")
             for path, member in chosen:
                 _write(member, into / path)
-    except _FAULTS as error:
+    except _DAMAGED as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise DataError(
             f"{archive} is damaged, or no zip or tar file ({reason}). Fetch it again."
@@ -187,25 +155,25 @@ def unpack(
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
+def _opened(archive: Path, into: Path) -> Iterator[Iterator[_Member]]:
     with archive.open("rb") as file:
         is_zip = file.read(len(_ZIP)) == _ZIP
     if is_zip:
         with zipfile.ZipFile(archive) as packed:
-            yield _of_zip(archive, packed)
+            yield _zip_members(archive, packed)
     else:
         with tarfile.open(archive, "r:*") as tape:
-            yield _of_tar(archive, tape)
+            yield _tar_members(archive, tape, into)
 
 
-def _of_zip(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
+def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
     for info in packed.infolist():
         if (info.external_attr >> 16) & _UNIX_TYPES not in _UNIX_PLAIN:
             raise _refusal(archive, info.filename, "is a link or a device")
         if info.flag_bits & _ENCRYPTED:
             raise _refusal(archive, info.filename, "is encrypted")
         yield _Member(
-            name=info.orig_filename,
+            name=info.orig_filename,  # `filename` has backslashes turned and is cut at a zero
             size=info.file_size,
             packed=info.compress_size,
             is_folder=info.is_dir(),
@@ -213,40 +181,35 @@ def _of_zip(archive: Path, packed: zipfile.ZipFile) -> Iterator[_Member]:
         )
 
 
-def _of_tar(archive: Path, tape: tarfile.TarFile) -> Iterator[_Member]:
+def _tar_members(archive: Path, tape: tarfile.TarFile, into: Path) -> Iterator[_Member]:
     for info in tape:
         if not (info.isdir() or info.isreg()) or info.issparse():
             raise _refusal(archive, info.name, "is a link, a device or a sparse file")
+        try:
+            if _tar_filter is not None:
+                _tar_filter(info, str(into))
+        except tarfile.FilterError:  # links are out already, so it is the name
+            raise _refusal(archive, info.name, "leads out of its folder") from None
         yield _Member(
             name=info.name,
             size=info.size,
             packed=None,
             is_folder=info.isdir(),
-            open=partial(_content, tape, info),
+            open=partial(tape.extractfile, info),  # type: ignore[arg-type]  # of a file, never None
         )
-    _check_end(archive, tape)
-
-
-def _content(tape: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    content = tape.extractfile(info)
-    assert content is not None  # only files are opened
-    return content
-
-
-def _check_end(archive: Path, tape: tarfile.TarFile) -> None:
-    """Demand the block of zeros that ends a tar file; without it the rest was lost."""
+    # Without the block of zeros that ends every tar file the rest was lost.
     assert tape.fileobj is not None
     tape.fileobj.seek(tape.offset)
-    if tape.fileobj.read(_BLOCK) != bytes(_BLOCK):
+    if tape.fileobj.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
         raise DataError(f"{archive} breaks off before its end. Fetch it again.")
 
 
 def _judged(archive: Path, members: Iterator[_Member]) -> list[tuple[str, _Member]]:
     """Refuse the archive for any member that is not harmless; else pair members with paths."""
     judged: list[tuple[str, _Member]] = []
-    places, total, packed_size = Places(archive), 0, archive.stat().st_size
+    paths, total, packed_size = MemberPaths(archive), 0, archive.stat().st_size
     for member in members:
-        path = places.claim(member.name, is_folder=member.is_folder)
+        path = paths.claim(member.name, is_folder=member.is_folder)
         total += member.size
         if len(judged) >= MOST_MEMBERS:
             raise DataError(f"{archive} has more than {MOST_MEMBERS} members. Refused.")
@@ -258,11 +221,8 @@ def _judged(archive: Path, members: Iterator[_Member]) -> list[tuple[str, _Membe
 
 def _check_growth(archive: Path, name: str, size: int, packed: int | None) -> None:
     if packed is not None and size > HARMLESS and size > LARGEST_RATIO * packed:
-        raise _refusal(
-            archive,
-            name,
-            f"grows from {packed} to {size} bytes, more than {LARGEST_RATIO} times: a bomb",
-        )
+        reason = f"grows from {packed} to {size} bytes, more than {LARGEST_RATIO} times: a bomb"
+        raise _refusal(archive, name, reason)
 
 
 def _chosen(
@@ -278,32 +238,26 @@ def _chosen(
         files = [(f"{folder}/{path}", member) for path, member in files]
     if not only:
         return files
-    leads = {wanted: f"{wanted}/" for wanted in only}
-    chosen = [item for item in files if f"{item[0]}/".startswith(tuple(leads.values()))]
-    for wanted, lead in leads.items():
-        if not any(f"{path}/".startswith(lead) for path, _ in chosen):
+    chosen = []
+    for wanted in only:
+        inside = [item for item in files if f"{item[0]}/".startswith(f"{wanted}/")]
+        if not inside:
             there = sorted({str(Path(path).parent) for path, _ in files})[:10]
             raise DataError(f"{archive} holds nothing in '{wanted}'; it holds {there}.")
-    return chosen
+        chosen += inside
+    return list(dict(chosen).items())  # each once, where one wanted folder lies in another
 
 
 def _write(member: _Member, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with member.open() as source, path.open("xb") as file:
-        shutil.copyfileobj(source, file, _CHUNK)
+        shutil.copyfileobj(source, file, 1 << 20)
     if path.stat().st_size != member.size:
         raise EOFError(f"{member.name} has {path.stat().st_size} of {member.size} bytes")
 
 
 def _refusal(archive: Path, name: str, reason: str) -> DataError:
-    return DataError(f"{archive}: '{name}' {reason}. Nothing was extracted; do not trust it.")
-
-
-# --- installed: The folders of fetched data sets: made in one step, and marked with what they
-# were made of.
-
-MARKER = ".complete.json"
-"""File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
+    return DataError(f"{archive}: {name!r} {reason}. Nothing was extracted; do not trust it.")
 
 
 def install(entry: CatalogueEntry, root: Path, archives: Path, digests: Mapping[str, str]) -> None:
@@ -318,20 +272,15 @@ def install(entry: CatalogueEntry, root: Path, archives: Path, digests: Mapping[
     Raises:
         DataError: An archive is damaged, not harmless, or lacks what the layout names.
     """
-    target = root / entry.name
-    with draft_of(target) as draft:
+    with draft_folder(root / entry.name, durable=True) as draft:
         for archive in entry.archives:
             file = archives / archive.name
             if archive.packed:
                 unpack(file, draft, only=entry.places_in(archive), folder=archive.folder)
             else:
-                _share(file, draft / archive.name)
+                link_or_copy(file, draft / archive.name)
         text = json.dumps(_made_of(entry, digests), indent=2, sort_keys=True)
         (draft / MARKER).write_text(text + "\n", encoding="utf-8")
-        os.sync()  # a power cut must not leave a marker whose files are empty
-        if target.exists():
-            shutil.rmtree(target)
-        draft.replace(target)
 
 
 def installed_digests(
@@ -380,16 +329,16 @@ def count_images(entry: CatalogueEntry, root: Path) -> int | None:
     )
 
 
-def _made_of(entry: CatalogueEntry, digests: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "archives": {archive.name: digests.get(archive.name) for archive in entry.archives},
-        "places": list(entry.places()),
-    }
-
-
-def _share(file: Path, place: Path) -> None:
+def link_or_copy(file: Path, place: Path) -> None:
     """Give a file a second name, or a copy where the file system has no second names."""
     try:
         place.hardlink_to(file)
     except OSError:
         shutil.copyfile(file, place)
+
+
+def _made_of(entry: CatalogueEntry, digests: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "archives": {archive.name: digests.get(archive.name) for archive in entry.archives},
+        "places": list(entry.places()),
+    }

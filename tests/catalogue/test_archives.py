@@ -10,10 +10,17 @@ import zipfile
 import pytest
 
 from pasam.data import archives
-from pasam.data.archives import draft_of, extract, unpack
+from pasam.data.archives import unpack
 from pasam.errors import DataError
+from pasam.files import draft_folder
 
 GOOD = {"set/im/0.jpg": b"image", "set/gt/0.png": b"mask"}
+
+
+def extract(archive, target):
+    """Extract to a folder as a fetched set is: all of it appears, or nothing."""
+    with draft_folder(target) as draft:
+        unpack(archive, draft)
 
 
 def write_zip(path, members, *, modes=None):
@@ -199,33 +206,6 @@ def test_a_flipped_bit_is_found_and_no_half_set_stays(tmp_path, refuses):
 def test_what_is_no_archive_is_refused(tmp_path, refuses):
     (tmp_path / "x.zip").write_text("<html>Log in first</html>")
     refuses(tmp_path / "x.zip", "is damaged, or no zip or tar file")
-
-
-def test_an_existing_folder_is_not_written_into(tmp_path, place):
-    place.mkdir(parents=True)
-    with pytest.raises(DataError, match="exists already"):
-        extract(write_zip(tmp_path / "x.zip", GOOD.items()), place)
-    assert list(place.iterdir()) == []
-
-
-def test_a_draft_that_was_left_behind_is_begun_anew(tmp_path, place, tree):
-    draft = place.with_name(".set.draft")
-    draft.mkdir(parents=True)
-    (draft / "half").write_text("of an extraction that was killed")
-    extract(write_zip(tmp_path / "x.zip", GOOD.items()), place)
-    assert "half" not in tree(place)
-    assert not draft.exists()
-
-
-def test_a_draft_goes_when_the_work_on_it_fails(place):
-    def work():
-        with draft_of(place) as draft:
-            (draft / "half").write_text("")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert list(place.parent.iterdir()) == []
 
 
 def test_only_the_wanted_folders_are_taken(tmp_path, tree):

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.archives import Places
+from pasam.data.archives import MemberPaths
 from pasam.errors import DataError
 
 
 @pytest.fixture
 def places():
-    return Places(Path("set.zip"))
+    return MemberPaths(Path("set.zip"))
 
 
 def test_dots_and_double_slashes_are_tidied(places):
@@ -44,7 +44,7 @@ def test_a_name_that_is_no_utf_8_is_refused(places):
 @given(st.lists(st.sampled_from(["a", "A", ".", "..", "", "b"]), min_size=1, max_size=6))
 def test_whatever_is_accepted_stays_inside(parts):
     try:
-        path = Places(Path("set.zip")).claim("/".join(parts), is_folder=False)
+        path = MemberPaths(Path("set.zip")).claim("/".join(parts), is_folder=False)
     except DataError:
         return
     inside = Path("/root/target")
