@@ -25,8 +25,9 @@ from pasam.data.catalogue import (
     read_lock,
     write_lock,
 )
-from pasam.data.download import download, file_sha256, is_on_the_web
+from pasam.data.download import download, is_on_the_web
 from pasam.errors import DataError, TransientError
+from pasam.files import file_sha256
 from pasam.workers import byte_progress, count_progress
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from pasam.data.download import download, file_sha256, is_on_the_web
+from pasam.data.download import download, is_on_the_web
 from pasam.errors import DataError, TransientError
 
 CONTENT = bytes(range(256)) * 1000
@@ -99,11 +99,6 @@ def test_a_place_that_cannot_be_written_is_named(address, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         download(address, tmp_path / "file" / "set.zip")
-
-
-def test_the_checksum_is_that_of_the_bytes(tmp_path):
-    (tmp_path / "file").write_bytes(CONTENT)
-    assert file_sha256(tmp_path / "file") == SHA256
 
 
 def test_the_web_is_told_from_the_machine():
