@@ -22,8 +22,8 @@ from pasam.data.fetch import SPLIT_OF_ROLE, Fetched, fetch
 from pasam.errors import DataError
 
 if TYPE_CHECKING:
-    from pasam.data.folder import Pair
     from pasam.data.inspection import Findings, SetFinding
+    from pasam.data.pairing import Pair
 
 # --- data_check: The command `pasam data check`: what is really in a set, and what is wrong with
 # it.
@@ -68,7 +68,7 @@ def _pairs_to_check(
 ) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
     """Find the pairs that an argument means, with what is wrong and what is odd about them."""
     from pasam.data.fetch import public_pairs
-    from pasam.data.folder import find_pairs
+    from pasam.data.pairing import find_pairs
 
     if what is not None and Path(what).is_dir():
         pairs, faults = find_pairs(Path(what))
@@ -259,7 +259,7 @@ def _counted(entry: CatalogueEntry) -> CatalogueEntry:
 
 def _own_entries() -> list[CatalogueEntry]:
     """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
-    from pasam.data.folder import count_pairs, find_pairs
+    from pasam.data.pairing import count_pairs, find_pairs
 
     if not DEFAULT_PATH.is_file():
         return []

@@ -124,7 +124,7 @@ def _source(
 
 def _told(added: Added) -> list[str]:
     """Say in words what is, or would be, registered."""
-    from pasam.data.plan import DRAWN
+    from pasam.data.own_sets import DRAWN
 
     plan = added.plan
     verb = {

@@ -306,7 +306,7 @@ def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:
 
 def _own(own: Path) -> tuple[dict[tuple[str, str], tuple[int, int]], Check]:
     """Count one's own pairs, without decoding any."""
-    from pasam.data.folder import count_pairs, find_pairs  # with pandas
+    from pasam.data.pairing import count_pairs, find_pairs  # with pandas
 
     try:
         pairs, faults = find_pairs(own)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -29,6 +29,9 @@ GENERATED = (TRAINING_SET, *GENERATED_BENCHMARKS)
 """The synthetic data sets, which say nothing of photographs."""
 PRETRAINING_SET = "generated_pretraining"
 """Scenes that only the small base sees; no row of the manifest is one."""
+
+SUMMARY_ROWS = ("mean", "(all)")
+"""Rows of tables and of the gate that stand beside the benchmarks: no set may be called that."""
 
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
 """What a data set is for."""
@@ -232,7 +235,7 @@ def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
         archives[name] = _named(Archive, name, node, where)
     for name, node in content["entries"].items():
         where = f"{file}: entries.{name}"
-        _check_name(name, {**entries, **groups, RESERVED: ()}, where)
+        _check_name(name, [*entries, *groups, RESERVED, *SUMMARY_ROWS], where)
         wanted = _validated(Names, _mapping(node, where).get("archives", ()), f"{where}.archives")
         missing = [one for one in wanted if one not in archives]
         if missing:
@@ -244,7 +247,7 @@ def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
         _check_sources(entries[name], where)
     for name, node in content["groups"].items():
         where = f"{file}: groups.{name}"
-        _check_name(name, {**entries, **groups}, where)
+        _check_name(name, [*entries, *groups], where)
         groups[name] = _validated(Names, node, where)
         strangers = [member for member in groups[name] if member not in entries]
         if strangers:
@@ -271,7 +274,7 @@ def _mapping(node: Any, where: str) -> dict[str, Any]:
     return node
 
 
-def _check_name(name: object, taken: Mapping[str, object], where: str) -> None:
+def _check_name(name: object, taken: Iterable[str], where: str) -> None:
     """Refuse a name that is no file's name, or that some file systems hold for another's."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DataError(f"{where}: a name has letters, digits, '.', '_' and '-' only.")

@@ -1,4 +1,7 @@
-"""Bring public data sets to a folder, and find their images and masks there."""
+"""Bring public data sets to a folder, and find their images and masks there.
+
+Each archive is downloaded once, proved right and extracted; what is there already is left alone.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pasam.data.catalogue import (
     RESERVED,
     Archive,
     CatalogueEntry,
+    Layout,
     expected_sha256,
     is_whole,
     read_catalogue,
@@ -31,13 +35,14 @@ from pasam.files import file_sha256
 from pasam.workers import byte_progress, count_progress
 
 if TYPE_CHECKING:
-    from pasam.data.folder import Pair
-
-# --- fetch: Bring data sets to a folder: downloaded once, proved right, extracted, and then left
-# alone.
+    from pasam.data.pairing import Pair
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+SPLIT_OF_ROLE = {"train": "train", "benchmark": "val"}
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +155,12 @@ class _Store:
 
                 return archive.name, self._bring_one(archive, progress)
 
-            return dict(_each(bring_one, archives, workers, stop=stop))
+            return dict(_in_threads(bring_one, archives, workers, stop))
 
     def install(
-        self,
-        entries: Sequence[CatalogueEntry],
-        root: Path,
-        digests: Mapping[str, str],
+        self, entries: Sequence[CatalogueEntry], root: Path, digests: Mapping[str, str],
         workers: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Extract what entries need; an archive that fails and that nothing vouches for goes."""
         with count_progress() as shown:
             task = shown.add_task("extract", total=len(entries), note="")
@@ -167,16 +169,14 @@ class _Store:
                 try:
                     install(entry, root, self.folder, digests)
                 except DataError:
-                    doubtful = [
-                        file.name
-                        for file in entry.archives
-                        if expected_sha256(file, self._known) is None
+                    files = [
+                        (file.name, expected_sha256(file, self._known)) for file in entry.archives
                     ]
-                    self.drop(doubtful)
+                    self.drop(name for name, expected in files if expected is None)
                     raise
                 shown.advance(task)
 
-            _each(install_one, entries, workers)
+            _in_threads(install_one, entries, workers, threading.Event())
 
     def drop(self, names: Iterable[str]) -> None:
         """Remove archives."""
@@ -241,22 +241,17 @@ def _alone_in(root: Path) -> Iterator[None]:
         raise TransientError(f"Another fetch is at work in {root}. Wait for its end.") from None
 
 
-def _each(
-    work: Callable[[T], R],
-    items: Sequence[T],
-    workers: int,
-    *,
-    stop: threading.Event | None = None,
+def _in_threads(
+    work: Callable[[T], R], items: Sequence[T], workers: int, stop: threading.Event
 ) -> list[R]:
-    """Do the work on all items in threads; the first failure ends it, and sets `stop`."""
+    """Do the work on all items in threads; a failure, or Ctrl-C, ends it and sets `stop`."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:
             futures = [pool.submit(work, item) for item in items]
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future.done()]
         except BaseException:
-            if stop is not None:
-                stop.set()
+            stop.set()  # the pool's end waits for what is under way, which asks for this
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -279,57 +274,6 @@ def _record(
     return set(new)
 
 
-# --- pictures: Where the pictures of fetched data sets lie, and on which side of the split they
-# belong.
-
-SPLIT_OF_ROLE = {"train": "train", "benchmark": "val"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageSet:
-    """One fetched set of images and mask pictures."""
-
-    name: str
-    split: str
-    """`train` or `val`, by its role."""
-    images: Path
-    masks: Path
-    """The same folder as `images` where only the suffix tells them apart."""
-    image_suffix: str
-    mask_suffix: str
-    expected: int | None
-    """How many images the catalogue says there are."""
-
-
-def fetched_image_sets(names: Sequence[str], root: Path, lock: Path) -> tuple[ImageSet, ...]:
-    """Find fetched sets, each made of exactly the archives that are expected today.
-
-    Args:
-        names: Names or groups of the catalogue, as `data.catalogue` lists them.
-        root: Folder of the fetched sets.
-        lock: File of the recorded checksums.
-
-    Raises:
-        DataError: A name is unknown, has no mask pictures, or was not fetched; names the command.
-    """
-    entries = read_catalogue().select(names)
-    for entry in entries:
-        if entry.role not in SPLIT_OF_ROLE or entry.layout is None or entry.layout.masks is None:
-            raise DataError(
-                f"params.yaml: data.catalogue names {entry.name}, which has the role "
-                f"'{entry.role}' and no mask pictures to train on or to measure with. Name sets "
-                "of the roles train and benchmark; `pasam data list` shows them."
-            )
-    missing = missing_sets(entries, root, lock)
-    if missing:
-        words = " ".join(entry.name for entry in missing)
-        raise DataError(
-            f"params.yaml: data.catalogue names {words}, not fetched to {root} yet. Run "
-            f"`pasam data fetch {words}`."
-        )
-    return tuple(_picture_set(entry, root) for entry in entries)
-
-
 def missing_sets(
     entries: Sequence[CatalogueEntry], root: Path, lock: Path
 ) -> tuple[CatalogueEntry, ...]:
@@ -338,31 +282,10 @@ def missing_sets(
     return tuple(entry for entry in entries if installed_digests(entry, root, known) is None)
 
 
-def _picture_set(entry: CatalogueEntry, root: Path) -> ImageSet:
-    layout = entry.layout
-    assert layout is not None  # just checked
-    assert layout.masks is not None
-    folder = root / entry.name
-    return ImageSet(
-        name=entry.name,
-        split=SPLIT_OF_ROLE[entry.role],
-        images=folder / layout.images,
-        masks=folder / layout.masks,
-        image_suffix=layout.image_suffix,
-        mask_suffix=layout.mask_suffix,
-        expected=entry.images,
-    )
-
-
-# --- public_pairs: The pairs of fetched data sets, and what is odd about them.
-
-_SHOWN = 5
-
-
 def public_pairs(
     names: Sequence[str], root: Path, lock: Path
 ) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """Pair the pictures of fetched sets; files without a partner are left out, and named.
+    """Pair the images of fetched sets; files without a partner are left out, and named.
 
     Args:
         names: Names or groups of the catalogue, as `data.catalogue` lists them.
@@ -370,35 +293,57 @@ def public_pairs(
         lock: File of the recorded checksums.
 
     Returns:
-        The pairs, and remarks: what was left out, and counts that differ from the catalogue's.
+        The pairs, their split given by the set's role; and remarks: what was left out, and counts
+        that differ from the catalogue's.
 
     Raises:
-        DataError: A set is unknown, not made of pictures, or was not fetched.
+        DataError: A set is unknown, has no mask images, or was not fetched, made of exactly the
+            archives that are expected today; names the command.
     """
-    from pasam.data.folder import pair_folders  # with pandas
+    from pasam.data.pairing import pair_folders  # with pandas
 
     pairs: list[Pair] = []
     remarks: list[str] = []
-    for found in fetched_image_sets(names, root, lock):
-        of_set, left_out = pair_folders(
-            found.images, found.masks, split=found.split, dataset=found.name,
-            image_suffix=found.image_suffix, mask_suffix=found.mask_suffix,
+    for entry, layout, masks in _fetched(names, root, lock):
+        folder = root / entry.name
+        found, left_out = pair_folders(
+            folder / layout.images, folder / masks,
+            split=SPLIT_OF_ROLE[entry.role], dataset=entry.name,
+            image_suffix=layout.image_suffix, mask_suffix=layout.mask_suffix,
         )  # fmt: skip
-        pairs += of_set
-        remarks += _remarks(found, len({pair.image for pair in of_set}), left_out)
+        pairs += found
+        if left_out:
+            shown = ", ".join(path.name for path in left_out[:_SHOWN])
+            more = ", ..." if len(left_out) > _SHOWN else ""
+            remarks.append(
+                f"{entry.name}: {len(left_out)} files have no partner and are left out "
+                f"({shown}{more})."
+            )
+        images = len({pair.image for pair in found})
+        if entry.images not in (None, images):
+            remarks.append(
+                f"{entry.name}: {images} images with a mask; the catalogue says {entry.images}."
+            )
     return tuple(pairs), tuple(remarks)
 
 
-def _remarks(found: ImageSet, images: int, left_out: Sequence[Path]) -> list[str]:
-    remarks = []
-    if left_out:
-        shown = ", ".join(path.name for path in left_out[:_SHOWN])
-        more = ", ..." if len(left_out) > _SHOWN else ""
-        remarks.append(
-            f"{found.name}: {len(left_out)} files have no partner and are left out ({shown}{more})."
+def _fetched(
+    names: Sequence[str], root: Path, lock: Path
+) -> list[tuple[CatalogueEntry, Layout, str]]:
+    """Find fetched sets with their layout and the folder of their masks."""
+    entries, found = read_catalogue().select(names), []
+    for entry in entries:
+        if entry.role not in SPLIT_OF_ROLE or entry.layout is None or entry.layout.masks is None:
+            raise DataError(
+                f"params.yaml: data.catalogue names {entry.name}, which has the role "
+                f"'{entry.role}' and no mask images to train on or to measure with. Name sets "
+                "of the roles train and benchmark; `pasam data list` shows them."
+            )
+        found.append((entry, entry.layout, entry.layout.masks))
+    missing = " ".join(entry.name for entry in missing_sets(entries, root, lock))
+    if missing:
+        raise DataError(
+            f"params.yaml: data.catalogue names {missing}, not fetched to {root} yet. Run "
+            f"`pasam data fetch {missing}`."
         )
-    if found.expected not in (None, images):
-        remarks.append(
-            f"{found.name}: {images} images with a mask; the catalogue says {found.expected}."
-        )
-    return remarks
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,29 +10,25 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pasam.data.coco import pixels
-from pasam.data.folder import Pair
-from pasam.data.manifest import file_sha256
 from pasam.data.mask_kinds import MaskKind, Reading, recognise
-from pasam.data.pairing import Candidate, EncodedMask
+from pasam.data.pairing import EncodedMask, Pair, PairCandidate
 from pasam.data.preparation import check_image, image_task
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
+from pasam.files import file_sha256, sha256_of
 from pasam.masks.images import read_image
+from pasam.masks.run_lengths import area
 from pasam.workers import parallel_map
-
-# --- inspection: Look at one image and its masks before anything is written: what they hold,
-# what is wrong.
 
 CODED = "coded in COCO"
 """How the masks of a COCO file are called beside the kinds of mask files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class InspectionTask:
     """One candidate to look at."""
 
-    candidate: Candidate
+    candidate: PairCandidate
     reading: Reading
 
 
@@ -55,7 +50,7 @@ class FoundObject:
 class Inspected:
     """What came of looking at one candidate."""
 
-    candidate: Candidate
+    candidate: PairCandidate
     sha256: str
     """Of the image file; empty if it cannot be read."""
     objects: tuple[FoundObject, ...]
@@ -64,7 +59,7 @@ class Inspected:
     faults: tuple[str, ...]
 
 
-def inspect(task: Task) -> Inspected:
+def inspect(task: InspectionTask) -> Inspected:
     """Decode an image and its masks and recognise what they hold; never raises for bad data."""
     candidate = task.candidate
     try:
@@ -106,9 +101,12 @@ def inspect(task: Task) -> Inspected:
 
 
 def _coded(mask: EncodedMask) -> FoundObject:
-    digest = hashlib.sha256(repr(mask.size).encode() + mask.counts).hexdigest()
     return FoundObject(
-        origin=mask, label=mask.label, kind=CODED, pixels=pixels(mask), sha256=digest
+        origin=mask,
+        label=mask.label,
+        kind=CODED,
+        pixels=area({"size": list(mask.size), "counts": mask.counts}),
+        sha256=sha256_of(repr(mask.size) + mask.counts),
     )
 
 
@@ -119,9 +117,6 @@ def _of_file(
     for label, count in objects:
         yield FoundObject(origin=file, label=label, kind=str(kind), pixels=count, sha256=digest)
 
-
-# --- findings: What is really in a folder of images and masks: counts, sizes, kinds of masks,
-# and faults.
 
 TINY = 64
 """Pixels below which a mask says little."""

@@ -1,4 +1,8 @@
-"""Register a set of one's own: look at everything, say what is wrong, then write it at once."""
+"""Register a set of one's own: look at everything, say what is wrong, then write it at once.
+
+A plan gives every image its split, by a hash, so that it keeps its side whatever else is added, and
+every file its name. A registered set is a folder with `im`, `gt`, a table and a description.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,350 @@ import csv
 import difflib
 import io
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from pasam.config.params_file import read_params
-from pasam.data.coco import decoded
-from pasam.data.folder import CSV_NAME, SET_FILE, find_pairs, registered_sets
-from pasam.data.inspection import Task, inspect
+from pasam.data.archives import link_or_copy
+from pasam.data.catalogue import SUMMARY_ROWS
+from pasam.data.inspection import CODED, FoundObject, Inspected, InspectionTask, inspect
 from pasam.data.manifest import SPLITS
-from pasam.data.mask_kinds import Reading, object_mask, read_labels
-from pasam.data.pairing import GROUP_COLUMN, EncodedMask, Source
-from pasam.data.plan import Plan, PlannedImage, make_plan
+from pasam.data.mask_kinds import MaskKind, Reading, object_mask, read_labels
+from pasam.data.pairing import (
+    CSV_COLUMNS,
+    CSV_NAME,
+    GROUP_COLUMN,
+    SET_FILE,
+    EncodedMask,
+    Source,
+    find_pairs,
+    registered_sets,
+)
 from pasam.errors import DataError, ParamsError
+from pasam.files import draft_folder, sha256_of, write_text
 from pasam.masks.images import write_png
+from pasam.masks.run_lengths import decode
 from pasam.workers import parallel_map
 
-# --- registration: Put a planned set into the folder of one's own data: all of it appears at
-# once, or nothing.
+FORMAT = 1
+DRAWN = (CODED, str(MaskKind.INDEX))
+"""Kinds of masks whose objects get a file each; files of the other kinds are copied."""
 
-COLUMNS = ("split", "dataset", "image", "mask", GROUP_COLUMN)
-
+_COLUMNS = (*CSV_COLUMNS, GROUP_COLUMN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Added:
+    """What became of a set."""
+
+    plan: Plan
+    folder: Path
+    state: str
+    """new, replaced, unchanged (it was there, the same), or planned (nothing was written)."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a set is registered."""
+
+    val_share: float
+    """Share of the images or groups that are held out, in [0, 1]."""
+    reading: Reading
+    """What the masks are taken for."""
+    skip_bad: bool
+    """Leave out what is bad, instead of refusing the set."""
+    replace: bool
+    """Put the new set in the place of one of this name."""
+    link: bool
+    """Second names instead of copies, where the disk can."""
+    dry_run: bool
+    """Say what would happen, and write nothing."""
+    workers: int
+    """Processes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedMask:
+    """One binary mask to be."""
+
+    target: PurePosixPath
+    """Place within the set's folder."""
+    found: FoundObject
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a new file is drawn, rather than the found one copied."""
+        return self.found.kind in DRAWN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedImage:
+    """One image to be, with its masks."""
+
+    target: PurePosixPath
+    inspected: Inspected
+    split: str
+    masks: tuple[PlannedMask, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A whole set."""
+
+    name: str
+    source: str
+    """folders, csv or coco."""
+    val_share: float
+    images: tuple[PlannedImage, ...]
+
+    def rows(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Give the rows of the set's table: split, dataset, image, mask, group."""
+        for image in self.images:
+            group = image.inspected.candidate.group or ""
+            for mask in image.masks:
+                yield image.split, self.name, str(image.target), str(mask.target), group
+
+    def count(self, split: str) -> tuple[int, int]:
+        """Count the images and the masks of a split."""
+        of_split = [image for image in self.images if image.split == split]
+        return len(of_split), sum(len(image.masks) for image in of_split)
+
+    def kinds(self) -> dict[str, tuple[int, int]]:
+        """Count, for every kind of mask, what it comes from and the objects in it."""
+        origins: Counter[str] = Counter()
+        objects: Counter[str] = Counter()
+        for image in self.images:
+            for kind, _ in {(mask.found.kind, mask.found.origin) for mask in image.masks}:
+                origins[kind] += 1
+            objects.update(mask.found.kind for mask in image.masks)
+        return {kind: (origins[kind], objects[kind]) for kind in sorted(origins)}
+
+    def description(self) -> dict[str, Any]:
+        """Describe the set; equal for equal files and options, on any machine."""
+        listed = [
+            [
+                image.split,
+                str(image.target),
+                image.inspected.sha256,
+                image.inspected.candidate.group,
+            ]
+            + [[str(mask.target), mask.found.kind, mask.found.sha256] for mask in image.masks]
+            for image in self.images
+        ]
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "source": self.source,
+            "val_share": self.val_share,
+            "train": dict(zip(("images", "masks"), self.count("train"), strict=True)),
+            "val": dict(zip(("images", "masks"), self.count("val"), strict=True)),
+            "mask_kinds": {kind: objects for kind, (_, objects) in self.kinds().items()},
+            "sha256": sha256_of(json.dumps(listed)),
+        }
+
+
+def add(
+    name: str, source: Source, own: Path, options: Options, *, taken: Iterable[str] = ()
+) -> Added:
+    """Register a set of images and masks in the folder of one's own data.
+
+    Args:
+        name: Name of the set.
+        source: Its pairs.
+        own: Folder that `data.own` names.
+        options: How.
+        taken: Names that are other sets'.
+
+    Raises:
+        DataError: The name is taken, a pair is bad, or the disk fails; nothing was written.
+    """
+    if not 0 <= options.val_share <= 1:
+        raise DataError(f"--val-share is {options.val_share}, expected 0 to 1.")
+    check_name(name, own, taken=taken)
+    tasks = [InspectionTask(candidate=item, reading=options.reading) for item in source.candidates]
+    found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
+    faults = [*source.faults, *(fault for item in found for fault in item.faults)]
+    if faults and not options.skip_bad:
+        raise DataError(_fault_list(name, faults))
+    fit = [item for item in found if item.sha256 and item.objects]
+    if not fit:
+        raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.")
+    plan = make_plan(name, source.kind, fit, val_share=options.val_share)
+    notes = (*source.notes, *_skipped(faults), *_remarks(plan))
+    state = _state(plan, own, replace=options.replace)
+    if state != "unchanged" and not options.dry_run:
+        register(plan, own, link=options.link, workers=options.workers)
+    elif options.dry_run:
+        state = "planned"
+    return Added(plan=plan, folder=own / name, state=state, notes=notes)
+
+
+def _state(plan: Plan, own: Path, *, replace: bool) -> str:
+    there = registered(own, plan.name)
+    if there is None:
+        return "new"
+    if there == plan.description():
+        return "unchanged"
+    if not replace:
+        raise DataError(
+            f"'{plan.name}' is registered already, with other files or another split "
+            f"({_size(there)}; now {_size(plan.description())}). Add --replace to put this one in "
+            "its place, or choose another name."
+        )
+    return "replaced"
+
+
+def _size(description: dict[str, object]) -> str:
+    parts = []
+    for split in ("train", "val"):
+        counted = description.get(split)
+        images = counted.get("images") if isinstance(counted, dict) else "?"
+        parts.append(f"{images} {split}")
+    return " and ".join(parts) + " images"
+
+
+def _fault_list(name: str, faults: list[str]) -> str:
+    shown = "\n".join(f"- {fault}" for fault in faults[:_SHOWN])
+    more = len(faults) - _SHOWN
+    tail = f"\n- and {more} more" if more > 0 else ""
+    return (
+        f"'{name}' was not registered: {len(faults)} faults. Mend them, or leave these out with "
+        f"--skip-bad.\n{shown}{tail}"
+    )
+
+
+def _skipped(faults: list[str]) -> list[str]:
+    shown = [f"left out: {fault}" for fault in faults[:_SHOWN]]
+    more = len(faults) - _SHOWN
+    return [*shown, f"left out: {more} more"] if more > 0 else shown
+
+
+def _remarks(plan: Plan) -> list[str]:
+    """Say what is allowed and yet worth knowing."""
+    remarks = []
+    voids = sum(image.inspected.voids for image in plan.images)
+    if voids:
+        remarks.append(f"255 stands for void in {voids} index masks, and belongs to no object")
+    splits: dict[str, list[str]] = {}
+    for image in plan.images:
+        splits.setdefault(image.inspected.sha256, []).append(image.split)
+    copies = sum(len(of_image) - 1 for of_image in splits.values())
+    if copies:
+        remarks.append(f"{copies} images are copies of others")
+    torn = sum(len(set(of_image)) > 1 for of_image in splits.values())
+    if torn:
+        remarks.append(
+            f"{torn} images are in train and in val, so the scores will flatter: put the copies "
+            "into one group, or one split"
+        )
+    return remarks
+
+
+def split_of(key: str, *, val_share: float) -> str:
+    """Choose the split of all pictures that share a key.
+
+    Args:
+        key: What must not be torn apart: the group, or the sha256 of the image.
+        val_share: Share of the keys that go to `val`, in [0, 1].
+
+    Returns:
+        `train` or `val`. Raising the share never moves a key from `val` to `train`.
+    """
+    number = int(sha256_of(key)[:16], 16)  # 64 bits
+    return "val" if number < val_share * 2**64 else "train"
+
+
+def make_plan(name: str, source: str, inspected: Sequence[Inspected], *, val_share: float) -> Plan:
+    """Choose splits and names; both depend on nothing but the pictures and how they are called.
+
+    Args:
+        name: Name of the set.
+        source: Kind of the source.
+        inspected: Images that are fit, each with one object or more.
+        val_share: Share of the images, or groups, that are held out; what the source decides
+            itself stays as it is.
+
+    Raises:
+        DataError: One split would be empty although it was not asked to be.
+    """
+    images = []
+    taken_images: set[str] = set()
+    taken_masks: set[str] = set()
+    for item in sorted(inspected, key=lambda item: (item.candidate.name, item.sha256)):
+        stem = _free(_plain(item.candidate.name), taken_images)
+        masks = tuple(
+            PlannedMask(
+                target=PurePosixPath("gt", _free(_mask_stem(stem, item, found), taken_masks) + end),
+                found=found,
+            )
+            for found, end in ((found, _ending(found)) for found in item.objects)
+        )
+        key = item.candidate.group or item.sha256
+        images.append(
+            PlannedImage(
+                target=PurePosixPath("im", stem + item.candidate.image.suffix.lower()),
+                inspected=item,
+                split=item.candidate.split or split_of(key, val_share=val_share),
+                masks=masks,
+            )
+        )
+    plan = Plan(name=name, source=source, val_share=val_share, images=tuple(images))
+    _check_splits(plan)
+    return plan
+
+
+def _check_splits(plan: Plan) -> None:
+    if any(image.inspected.candidate.split for image in plan.images):
+        return
+    for split, wanted in (("train", plan.val_share < 1), ("val", plan.val_share > 0)):
+        if wanted and not plan.count(split)[0]:
+            keys = {image.inspected.candidate.group or image.target for image in plan.images}
+            raise DataError(
+                f"With --val-share {plan.val_share} none of the {len(keys)} images or groups falls "
+                f"into '{split}'. Give another share (0: all is for training, 1: all is for "
+                "measuring), more images, or a column 'split' in a --csv."
+            )
+
+
+def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
+    """Name a mask after its image, and what tells it from the image's other masks."""
+    parts = [stem]
+    if len(item.candidate.masks) > 1:
+        own = found.origin.stem  # type: ignore[union-attr]  # there are files, so it is one
+        short = item.candidate.image.stem
+        parts.append(own.removeprefix(short).strip("_-. ") or own)
+    if found.label:
+        parts.append(found.label)
+    return "_".join(parts)
+
+
+def _ending(found: FoundObject) -> str:
+    drawn = found.kind in DRAWN
+    return ".png" if drawn else found.origin.suffix.lower()  # type: ignore[union-attr]
+
+
+def _plain(name: str) -> str:
+    """Make one part of a path, and not a hidden one, from a path."""
+    return "-".join(part for part in name.split("/") if part.strip(".")).lstrip(".")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Make a name that no file has yet, on file systems that ignore case too."""
+    free, number = name, 2
+    while free.casefold() in taken:
+        free, number = f"{name}_{number}", number + 1
+    taken.add(free.casefold())
+    return free
 
 
 def check_name(name: str, own: Path, *, taken: Iterable[str]) -> None:
@@ -48,10 +367,10 @@ def check_name(name: str, own: Path, *, taken: Iterable[str]) -> None:
     Raises:
         DataError: It is no name, or another set's.
     """
-    if not _NAME.fullmatch(name) or name in SPLITS:
+    if not _NAME.fullmatch(name) or name.casefold() in (*SPLITS, *SUMMARY_ROWS):
         raise DataError(
-            f"'{name}' cannot be a set's name: letters, digits, '_' and '-' only, and neither of "
-            f"{list(SPLITS)}. Choose another."
+            f"'{name}' cannot be a set's name: letters, digits, '_' and '-' only, and none of "
+            f"{[*SPLITS, *SUMMARY_ROWS]}. Choose another."
         )
     clash = [other for other in taken if other.casefold() == name.casefold()]
     if clash:
@@ -102,228 +421,41 @@ def register(plan: Plan, own: Path, *, link: bool, workers: int) -> Path:
         DataError: The disk is full, or a file went away in the meantime.
     """
     target = own / plan.name
-    own.mkdir(parents=True, exist_ok=True)
-    with _draft(target) as draft:
+    with draft_folder(target, durable=True) as draft:
         try:
             for folder in ("im", "gt"):
                 (draft / folder).mkdir()
             tasks = [(image, draft, link) for image in plan.images]
             for _ in parallel_map(_write, tasks, workers=workers, label="registering"):
                 pass
-            _write_table(plan, draft / CSV_NAME)
+            with (draft / CSV_NAME).open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(_COLUMNS)
+                writer.writerows(plan.rows())
             text = json.dumps(plan.description(), indent=2, sort_keys=True)
             (draft / SET_FILE).write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(f"{target} cannot be written ({error}). Nothing was changed.") from None
-        _exchange(draft, target)
     return target
 
 
 def _write(task: tuple[PlannedImage, Path, bool]) -> None:
     """Write one image and its masks into the draft."""
     image, draft, link = task
-    _bring(image.inspected.candidate.image, draft / image.target, link)
+    bring = link_or_copy if link else shutil.copyfile
+    bring(image.inspected.candidate.image, draft / image.target)
     labels: dict[Path, Any] = {}
     for mask in image.masks:
         origin = mask.found.origin
         if isinstance(origin, EncodedMask):
-            write_png(draft / mask.target, decoded(origin))
+            drawn = decode({"size": list(origin.size), "counts": origin.counts})
+            write_png(draft / mask.target, drawn.astype("uint8") * 255)
         elif mask.is_drawn:
             if origin not in labels:
                 labels[origin] = read_labels(origin)
             write_png(draft / mask.target, object_mask(labels[origin], mask.found.label))
         else:
-            _bring(origin, draft / mask.target, link)
-
-
-def _bring(file: Path, place: Path, link: bool) -> None:
-    if link:
-        try:
-            place.hardlink_to(file)
-            return
-        except OSError:
-            pass  # another disk, or one without second names
-    shutil.copyfile(file, place)
-
-
-def _write_table(plan: Plan, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(plan.rows())
-
-
-@contextmanager
-def _draft(target: Path) -> Iterator[Path]:
-    """Give an empty hidden folder beside the target; what is left of it goes."""
-    _recover(target)
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _exchange(draft: Path, target: Path) -> None:
-    """Put the draft in the target's place; the older one stays until the new one is there."""
-    old = _old(target)
-    os.sync()  # a power cut must not leave a description whose pictures are empty
-    if target.exists():
-        target.replace(old)
-    draft.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _recover(target: Path) -> None:
-    """Finish or undo an exchange that was killed half way."""
-    old = _old(target)
-    if old.exists() and not target.exists():
-        old.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _old(target: Path) -> Path:
-    return target.with_name(f".{target.name}.old")
-
-
-# --- add: Register a set of one's own: look at everything, say what is wrong, then write it at
-# once.
-
-SHOWN_FAULTS = 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Added:
-    """What became of a set."""
-
-    plan: Plan
-    folder: Path
-    state: str
-    """new, replaced, unchanged (it was there, the same), or planned (nothing was written)."""
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How a set is registered."""
-
-    val_share: float
-    """Share of the images or groups that are held out, in [0, 1]."""
-    reading: Reading
-    """What the masks are taken for."""
-    skip_bad: bool
-    """Leave out what is bad, instead of refusing the set."""
-    replace: bool
-    """Put the new set in the place of one of this name."""
-    link: bool
-    """Second names instead of copies, where the disk can."""
-    dry_run: bool
-    """Say what would happen, and write nothing."""
-    workers: int
-    """Processes."""
-
-
-def add(
-    name: str, source: Source, own: Path, options: Options, *, taken: Iterable[str] = ()
-) -> Added:
-    """Register a set of images and masks in the folder of one's own data.
-
-    Args:
-        name: Name of the set.
-        source: Its pairs.
-        own: Folder that `data.own` names.
-        options: How.
-        taken: Names that are other sets'.
-
-    Raises:
-        DataError: The name is taken, a pair is bad, or the disk fails; nothing was written.
-    """
-    if not 0 <= options.val_share <= 1:
-        raise DataError(f"--val-share is {options.val_share}, expected 0 to 1.")
-    check_name(name, own, taken=taken)
-    tasks = [Task(candidate=item, reading=options.reading) for item in source.candidates]
-    found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
-    faults = [*source.faults, *(fault for item in found for fault in item.faults)]
-    if faults and not options.skip_bad:
-        raise DataError(_fault_list(name, faults))
-    fit = [item for item in found if item.sha256 and item.objects]
-    if not fit:
-        raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.")
-    plan = make_plan(name, source.kind, fit, val_share=options.val_share)
-    notes = (*source.notes, *_skipped(faults), *_remarks(plan))
-    state = _state(plan, own, replace=options.replace)
-    if state != "unchanged" and not options.dry_run:
-        register(plan, own, link=options.link, workers=options.workers)
-    elif options.dry_run:
-        state = "planned"
-    return Added(plan=plan, folder=own / name, state=state, notes=notes)
-
-
-def _state(plan: Plan, own: Path, *, replace: bool) -> str:
-    there = registered(own, plan.name)
-    if there is None:
-        return "new"
-    if there == plan.description():
-        return "unchanged"
-    if not replace:
-        raise DataError(
-            f"'{plan.name}' is registered already, with other files or another split "
-            f"({_size(there)}; now {_size(plan.description())}). Add --replace to put this one in "
-            "its place, or choose another name."
-        )
-    return "replaced"
-
-
-def _size(description: dict[str, object]) -> str:
-    parts = []
-    for split in ("train", "val"):
-        counted = description.get(split)
-        images = counted.get("images") if isinstance(counted, dict) else "?"
-        parts.append(f"{images} {split}")
-    return " and ".join(parts) + " images"
-
-
-def _fault_list(name: str, faults: list[str]) -> str:
-    shown = "\n".join(f"- {fault}" for fault in faults[:SHOWN_FAULTS])
-    more = len(faults) - SHOWN_FAULTS
-    tail = f"\n- and {more} more" if more > 0 else ""
-    return (
-        f"'{name}' was not registered: {len(faults)} faults. Mend them, or leave these out with "
-        f"--skip-bad.\n{shown}{tail}"
-    )
-
-
-def _skipped(faults: list[str]) -> list[str]:
-    shown = [f"left out: {fault}" for fault in faults[:SHOWN_FAULTS]]
-    more = len(faults) - SHOWN_FAULTS
-    return [*shown, f"left out: {more} more"] if more > 0 else shown
-
-
-def _remarks(plan: Plan) -> list[str]:
-    """Say what is allowed and yet worth knowing."""
-    remarks = []
-    voids = sum(image.inspected.voids for image in plan.images)
-    if voids:
-        remarks.append(f"255 stands for void in {voids} index masks, and belongs to no object")
-    splits: dict[str, list[str]] = {}
-    for image in plan.images:
-        splits.setdefault(image.inspected.sha256, []).append(image.split)
-    copies = sum(len(of_image) - 1 for of_image in splits.values())
-    if copies:
-        remarks.append(f"{copies} images are copies of others")
-    torn = sum(len(set(of_image)) > 1 for of_image in splits.values())
-    if torn:
-        remarks.append(
-            f"{torn} images are in train and in val, so the scores will flatter: put the copies "
-            "into one group, or one split"
-        )
-    return remarks
-
-
-# --- benchmark_list: Name a set under `evaluate.benchmarks` in a params file, leaving every
-# other byte as it is.
+            bring(origin, draft / mask.target)
 
 
 def add_benchmark(name: str, params_file: Path) -> list[str]:
@@ -352,12 +484,7 @@ def add_benchmark(name: str, params_file: Path) -> list[str]:
     written = io.StringIO()
     editor.dump(content, written)
     new = written.getvalue()
-    draft = params_file.with_name(f".{params_file.name}.{os.getpid()}")
-    try:
-        draft.write_text(new, encoding="utf-8")
-        draft.replace(params_file)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(params_file, new)
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
     return [line for line in changes if not line.startswith(("---", "+++", "@@"))]
 

@@ -20,7 +20,6 @@ from pasam.data.catalogue import (
     PRETRAINING_SET,
     TRAINING_SET,
 )
-from pasam.data.folder import Pair, find_pairs
 from pasam.data.manifest import (
     QUARANTINED,
     Fault,
@@ -32,6 +31,7 @@ from pasam.data.manifest import (
     soft_fraction,
     stored_form,
 )
+from pasam.data.pairing import Pair, find_pairs
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import FOREGROUND, read_image, read_mask, write_png

@@ -69,7 +69,7 @@ def test_a_box_that_sticks_out_a_little_is_cut_off(tmp_path):
     ],
 )
 def test_what_is_wrong_with_an_entry_is_said(tmp_path, change, message):
-    with pytest.raises(DataError, match=f"holds 1 unfit of 2 detections:\n- entry 1: .*{message}"):
+    with pytest.raises(DataError, match=f"1 invalid of 2 detections:\n- entry 1: .*{message}"):
         read(tmp_path, ENTRY, {**ENTRY, **change})
 
 
@@ -80,7 +80,7 @@ def test_every_part_of_an_entry_is_needed(tmp_path, key):
 
 
 def test_many_faults_are_counted_and_the_first_shown(tmp_path):
-    with pytest.raises(DataError, match=r"holds 9 unfit of 9 detections(.|\n)*- and 4 more"):
+    with pytest.raises(DataError, match=r"holds 9 invalid of 9 detections(.|\n)*- and 4 more"):
         read(tmp_path, *[{**ENTRY, "image_id": 9}] * 9)
 
 

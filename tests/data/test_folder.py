@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.data.folder import Pair, count_pairs, find_pairs, pair_folders, registered_sets
+from pasam.data.pairing import Pair, count_pairs, find_pairs, pair_folders, registered_sets
 from pasam.errors import DataError
 
 HEADER = "split,dataset,image,mask,licence\n"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from pasam.data.coco import decoded, from_coco, pixels
-from pasam.data.pairing import EncodedMask
+from pasam.data.coco import from_coco
 from pasam.errors import DataError
+from pasam.masks.run_lengths import area, decode
 
 MASK = np.zeros((6, 8), np.uint8)
 MASK[1:4, 2:5] = 1
@@ -50,20 +50,9 @@ def test_each_form_is_drawn(tmp_path, drawn):
     source = from_coco(write(tmp_path, {"segmentation": drawn}), tmp_path)
     ((mask,),) = [item.encoded for item in source.candidates]
     assert source.faults == ()
-    assert (mask.label, mask.size, pixels(mask)) == ("1", (6, 8), 9)
-    assert np.array_equal(decoded(mask), MASK * 255)
-
-
-@given(
-    hnp.arrays(
-        np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 1)
-    )
-)
-def test_a_code_is_drawn_as_it_was_encoded(mask):
-    counts = coco_mask.encode(np.asfortranarray(mask))["counts"]
-    code = EncodedMask(label="1", size=mask.shape, counts=counts)
-    assert np.array_equal(decoded(code), mask * 255)
-    assert pixels(code) == mask.sum()
+    code = {"size": list(mask.size), "counts": mask.counts}
+    assert (mask.label, mask.size, area(code)) == ("1", (6, 8), 9)
+    assert np.array_equal(decode(code), MASK)
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.just(0)))
@@ -127,9 +116,9 @@ def test_strangers_and_missing_images_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON file"),
-        ("[]", "has no list 'images'"),
-        ('{"images": [], "annotations": {}}', "has no list 'annotations'"),
+        ("{", "is not readable JSON"),
+        ("[]", "lacks \\['images'"),
+        ('{"images": [], "annotations": {}}', "lacks \\['annotations'"),
         ('{"images": [{"id": 1}], "annotations": []}', "lacks 'id' or 'file_name'"),
     ],
 )
@@ -140,5 +129,5 @@ def test_another_file_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"c.json \(--coco\) does not exist"):
+    with pytest.raises(DataError, match=r"c\.json does not exist.* --coco"):
         from_coco(tmp_path / "c.json", tmp_path)

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pasam.data.folder import find_pairs
 from pasam.data.inspection import survey
+from pasam.data.pairing import find_pairs
 from pasam.masks.images import write_png
 
 

@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from pasam.data.inspection import CODED, Task, inspect
+from pasam.data.inspection import CODED, InspectionTask, inspect
 from pasam.data.mask_kinds import Reading
-from pasam.data.pairing import Candidate, EncodedMask
+from pasam.data.pairing import EncodedMask, PairCandidate
 from pasam.masks.images import write_png
 
 
@@ -21,8 +21,8 @@ def look(tmp_path):
         for number, mask in enumerate(masks):
             files.append(tmp_path / f"{number}.png")
             write_png(files[-1], np.array(mask, np.uint8))
-        candidate = Candidate(image=image, name="a", masks=tuple(files), encoded=encoded)
-        return inspect(Task(candidate=candidate, reading=reading))
+        candidate = PairCandidate(image=image, name="a", masks=tuple(files), encoded=encoded)
+        return inspect(InspectionTask(candidate=candidate, reading=reading))
 
     return run
 
@@ -56,7 +56,7 @@ def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):
 
 
 def test_a_code_of_another_size_is_named_by_its_annotation(look):
-    code = EncodedMask(label="5", size=(6, 4), counts=b"0" + b"h0")
+    code = EncodedMask(label="5", size=(6, 4), counts="0h0")
     (fault,) = look(encoded=(code,)).faults
     assert fault.startswith("mask annotation 5 is 6 x 4")
 
@@ -65,14 +65,14 @@ def test_a_code_is_an_object(look):
     from pycocotools import mask as coco_mask
 
     drawn = np.asfortranarray(np.eye(4, 6, dtype=np.uint8))
-    code = EncodedMask(label="5", size=(4, 6), counts=coco_mask.encode(drawn)["counts"])
+    code = EncodedMask(label="5", size=(4, 6), counts=coco_mask.encode(drawn)["counts"].decode())
     (item,) = look(encoded=(code,)).objects
     assert (item.label, item.kind, item.pixels) == ("5", CODED, 4)
 
 
 def test_an_image_that_cannot_be_read_has_no_objects(look, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
-    candidate = Candidate(image=tmp_path / "a.png", name="a")
-    found = inspect(Task(candidate=candidate, reading=Reading.AUTO))
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a")
+    found = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
     assert (found.sha256, found.objects) == ("", ())
     assert "a.png cannot be decoded" in found.faults[0]

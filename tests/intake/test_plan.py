@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pasam.data.inspection import FoundObject, Inspected
-from pasam.data.pairing import Candidate, EncodedMask
-from pasam.data.plan import make_plan
+from pasam.data.own_sets import make_plan
+from pasam.data.pairing import EncodedMask, PairCandidate
 from pasam.errors import DataError
 
 
@@ -16,7 +16,7 @@ def item(name, *objects, sha="", group=None, split=None, masks=("m.png",)):
     files = tuple(Path(mask) for mask in masks)
     objects = objects or ((files[0], "", "0/255"),)
     return Inspected(
-        candidate=Candidate(
+        candidate=PairCandidate(
             image=Path(f"{name}.JPG"), name=name, masks=files, group=group, split=split
         ),
         sha256=sha or name,
@@ -53,7 +53,7 @@ def test_objects_of_an_index_mask_are_called_by_their_number():
 
 
 def test_objects_of_a_coco_file_are_called_by_their_annotation():
-    code = EncodedMask(label="7", size=(1, 1), counts=b"")
+    code = EncodedMask(label="7", size=(1, 1), counts="")
     assert masks(item("a", (code, "7", "coded in COCO"), masks=("m.png",))) == ["gt/a_7.png"]
 
 

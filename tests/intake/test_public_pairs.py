@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.data.fetch import fetched_image_sets, public_pairs
+from pasam.data.fetch import public_pairs
 from pasam.errors import DataError
 
 COUNTS = {
@@ -128,4 +128,4 @@ def test_a_group_means_all_its_sets_in_order(own_world, archives, monkeypatch):
 
 def test_what_was_not_fetched_is_named_with_the_command(tmp_path):
     with pytest.raises(DataError, match=r"Run `pasam data fetch COIFT HRSOD`"):
-        fetched_image_sets(["COIFT", "HRSOD"], tmp_path, tmp_path / "catalogue.lock")
+        public_pairs(["COIFT", "HRSOD"], tmp_path, tmp_path / "catalogue.lock")

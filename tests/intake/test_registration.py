@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from pasam.data import own_sets as registration
-from pasam.data.folder import find_pairs
-from pasam.data.inspection import Task, inspect
+from pasam.data.inspection import InspectionTask, inspect
 from pasam.data.mask_kinds import Reading
-from pasam.data.own_sets import check_name, register, registered
-from pasam.data.pairing import Candidate, EncodedMask, from_folders
-from pasam.data.plan import make_plan
+from pasam.data.own_sets import check_name, make_plan, register, registered
+from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs, from_folders
 from pasam.errors import DataError
 from pasam.masks.images import read_mask, write_png
 
 
 def plan_of(source, *, val_share=0.3, name="cats"):
-    found = [inspect(Task(candidate=item, reading=Reading.AUTO)) for item in source.candidates]
+    found = [
+        inspect(InspectionTask(candidate=item, reading=Reading.AUTO)) for item in source.candidates
+    ]
     return make_plan(name, source.kind, found, val_share=val_share)
 
 
@@ -80,11 +80,11 @@ def test_objects_of_index_masks_and_codes_are_drawn(tmp_path, own):
     write_png(tmp_path / "a.png", np.zeros((6, 8, 3), np.uint8))
     write_png(tmp_path / "m.png", labels)
     drawn = np.asfortranarray((labels == 2).astype(np.uint8))
-    code = EncodedMask(label="9", size=(6, 8), counts=coco_mask.encode(drawn)["counts"])
-    candidate = Candidate(
+    code = EncodedMask(label="9", size=(6, 8), counts=coco_mask.encode(drawn)["counts"].decode())
+    candidate = PairCandidate(
         image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.png",), encoded=(code,)
     )
-    item = inspect(Task(candidate=candidate, reading=Reading.AUTO))
+    item = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
     folder = put(make_plan("x", "coco", [item], val_share=0), own)
     for name, value in (("a_1", 1), ("a_2", 2), ("a_9", 2)):
         assert np.array_equal(read_mask(folder / f"gt/{name}.png"), (labels == value) * 255)
@@ -120,7 +120,9 @@ def test_a_new_set_replaces_all_of_the_older_one(plan, own, two_folders):
     assert len(find_pairs(own)[0]) == 9
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../a", ".a", "train", "val", "a.b"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "../a", ".a", "train", "val", "a.b", "mean", "Mean", "(all)"]
+)
 def test_a_name_that_is_none_is_refused(own, name):
     with pytest.raises(DataError, match="cannot be a set's name"):
         check_name(name, own, taken=[])

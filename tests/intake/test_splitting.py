@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.data.plan import split_of
+from pasam.data.own_sets import split_of
 
 KEYS = [f"{number:064x}" for number in range(2000)]
 
