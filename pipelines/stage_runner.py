@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import inspect
 import logging
 import signal
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pasam.config.models import VariantParams
 from pasam.config.params_file import (
     DEFAULT_PATH,
     load_ablations,
@@ -23,7 +21,8 @@ from pasam.config.params_file import (
     load_section,
     load_variant,
 )
-from pasam.config.sections import AblationsParams, ModelsParams
+from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
+from pasam.config.section import Section
 from pasam.errors import PasamError
 
 INTERRUPTED = 130
@@ -37,7 +36,7 @@ class Terminated(KeyboardInterrupt):
 def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
     """Run a stage as a command, from the last line of its file (`if __name__ == "__main__"`).
 
-    A parameter whose type is a class of `pasam.config.sections` is the section of `params.yaml`
+    A parameter whose type is a class of `pasam.config.schema` is the section of `params.yaml`
     with the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
     `model: str` names, one of type `ModelsParams` is all of `models`, one of type
     `AblationsParams` all of `ablations` as they stand. All others are flags; see `add_flags`.
@@ -141,7 +140,9 @@ def _raise_terminated(number: int, frame: types.FrameType | None) -> None:
 
 
 def _is_section(hint: Any) -> bool:
-    return dataclasses.is_dataclass(hint) or hint in (VariantParams, ModelsParams, AblationsParams)
+    if hint in (VariantParams, ModelsParams, AblationsParams):
+        return True
+    return isinstance(hint, type) and issubclass(hint, Section)
 
 
 def _load(hint: Any, name: str, flags: dict[str, Any], params_file: Path) -> Any:

@@ -73,7 +73,7 @@ def change_scores(scores: pd.DataFrame, model: str, by) -> pd.DataFrame:
 @cache
 def _sections() -> dict[str, Any]:
     from pasam.config.params_file import load_section
-    from pasam.config.sections import (
+    from pasam.config.schema import (
         BaseParams,
         DataParams,
         EvaluateParams,
@@ -104,7 +104,7 @@ def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
     models = [m for m in dict.fromkeys(rows["model"]) if m in ("hq_sam", "pa_sam")]
     sections = dict(_sections())
     n_resamples = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
-    sections["report"] = dataclasses.replace(sections["report"], n_resamples=n_resamples, gallery=3)
+    sections["report"] = sections["report"].replaced(n_resamples=n_resamples, gallery=3)
     history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
     parts = {
         "setting": "A run that was never made.",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pasam.config.models import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
 from pasam.config.params_file import load_variant
+from pasam.config.schema import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
 
 DEFAULT = Path(__file__).resolve().parent.parent / "params" / "default.yaml"
 
@@ -20,7 +19,7 @@ def _default(name: str) -> VariantParams:
 
 def hq_sam(**changes: Any) -> HqSamParams:
     """HQ-SAM with one epoch, or what is given instead."""
-    return dataclasses.replace(_default("hq_sam"), **{"epochs": 1, **changes})
+    return _default("hq_sam").replaced(**{"epochs": 1, **changes})
 
 
 def pa_sam(**changes: Any) -> PaSamParams:
@@ -38,8 +37,8 @@ def pa_sam(**changes: Any) -> PaSamParams:
             nested[section][key] = value
         else:
             plain[name] = value
-    sections = {k: dataclasses.replace(getattr(params, k), **v) for k, v in nested.items()}
-    return dataclasses.replace(params, **sections, **plain)
+    sections = {k: getattr(params, k).replaced(**v) for k, v in nested.items()}
+    return params.replaced(**sections, **plain)
 
 
 def image_adapter(**changes: Any) -> ImageAdapterParams:

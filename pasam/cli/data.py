@@ -16,7 +16,7 @@ from rich.table import Table
 from pasam.cli.data_add import WORKERS, Own, ParamsFile, Workers, data_add
 from pasam.cli.data_add import AsJson as DataCheckAsJson
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.sections import DataParams
+from pasam.config.schema import DataParams
 from pasam.data.catalogue import CatalogueEntry, read_catalogue
 from pasam.data.fetch import SPLIT_OF_ROLE, Fetched, fetch
 from pasam.errors import DataError

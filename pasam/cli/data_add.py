@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.sections import DataParams
+from pasam.config.schema import DataParams
 from pasam.errors import DataError
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from pasam.cli.params import complete_size
 from pasam.cli.requirements import Check, Content, Memory, Places, fitting_batch, gigabytes
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.config.presets import FOLDER, known_sizes, validate
-from pasam.config.sections import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
+from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.data.catalogue import read_catalogue
 from pasam.errors import ParamsError
 

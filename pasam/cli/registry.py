@@ -189,7 +189,7 @@ def registry_simulate(
     Example: pasam registry simulate --images 100 --spread 8
     """
     from pasam.config.params_file import DEFAULT_PATH, load_section
-    from pasam.config.sections import EvaluateParams, GateParams
+    from pasam.config.schema import EvaluateParams, GateParams
     from pasam.registry.gate import simulate
 
     path = project / DEFAULT_PATH

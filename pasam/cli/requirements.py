@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pasam.config.sections import (
+from pasam.config.schema import (
     BaseParams,
     DataParams,
     EmbedParams,

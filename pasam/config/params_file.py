@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
-import types
 import typing
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import yaml
 
-from pasam.config.models import HqSamParams, ImageAdapterParams, PaSamParams, VariantParams
-from pasam.config.sections import AblationsParams, ModelsParams
 from pasam.errors import ParamsError
 
+if TYPE_CHECKING:  # pydantic takes a tenth of a second, which `pasam --help` need not
+    from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
+
 T = TypeVar("T")
-
-_KINDS: dict[str, type[VariantParams]] = {
-    "hq_sam": HqSamParams,
-    "pa_sam": PaSamParams,
-    "image_adapter": ImageAdapterParams,
-}
-"""Dataclass of an entry of `models`, by its `decoder`."""
-
-RENAMED = {
-    "lr_drop_every": "lr_step_size",
-    "average_decay": "ema_decay",
-    "quality_head": "iou_head",
-    "draws": "n_resamples",
-    "boundary_share": "boundary_fraction",
-    "unreviewed_share": "unreviewed_fraction",
-    "quarantined_share": "quarantined_fraction",
-}
-"""Today's names of the keys of earlier versions."""
 
 DEFAULT_PATH = Path("params.yaml")
 
@@ -62,7 +44,30 @@ def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
 @functools.lru_cache(maxsize=8)
 def _parsed(text: str) -> Any:
     """Parse once what every section of a file needs anew."""
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 it is a safe loader
+
+
+# libyaml, ten times as fast, is part of PyYAML's wheels, but not of every build of it.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """Refuse a key that stands twice, of which YAML would take the second in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`, which brings many keys
+                continue
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if isinstance(key, Hashable) and key in lines:
+                raise yaml.YAMLError(
+                    f"'{key}' stands twice, in lines {lines[key]} and {line}; remove one of them."
+                )
+            if isinstance(key, Hashable):
+                lines[key] = line
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
@@ -83,7 +88,7 @@ def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
             known = sorted(node) if isinstance(node, dict) else []
             raise ParamsError(f"{path} lacks section '{name}'; '{part}' is not among {known}.")
         node = node[part]
-    return typing.cast(T, _build(cls, node, name, path))
+    return typing.cast(T, _checked(cls, node, name, path))
 
 
 def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
@@ -110,7 +115,7 @@ def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
             f"ablations: {sorted(ablations)}."
         )
     variant = build_variant(entry, name=name, path=path)
-    if model in models and isinstance(variant, PaSamParams) and variant.trains == "everything":
+    if model in models and getattr(variant, "trains", None) == "everything":
         raise ParamsError(
             f"{path}: {name}.trains is 'everything', which leaves no base to put an adapter on. "
             "Expected adapter, mask_head or decoder here; everything can be an ablation."
@@ -124,6 +129,8 @@ def recorded_variant(entry: Any, *, path: Path) -> VariantParams:
     Raises:
         ParamsError: As `build_variant`.
     """
+    from pasam.config.section import RENAMED
+
     if isinstance(entry, dict):
         entry = {RENAMED.get(key, key): value for key, value in entry.items()}
     return build_variant(entry, name="variant", path=path)
@@ -141,10 +148,22 @@ def build_variant(entry: Any, *, name: str, path: Path) -> VariantParams:
         ParamsError: Its `decoder` is of no known kind, or a key is missing, unknown, of the wrong
             type or of an impossible value.
     """
-    decoder = entry.get("decoder") if isinstance(entry, dict) else None
-    if decoder not in _KINDS:
-        raise ParamsError(f"{path}: {name}.decoder is {decoder!r}, expected one of {[*_KINDS]}.")
-    return typing.cast(VariantParams, _build(_KINDS[decoder], entry, name, path))
+    from pydantic import Field
+
+    from pasam.config.schema import VariantParams
+
+    kinds = Annotated[VariantParams, Field(discriminator="decoder")]
+    return typing.cast("VariantParams", _checked(kinds, entry, name, path))
+
+
+def _checked(kind: Any, values: object, name: str, path: Path) -> Any:
+    """Make a section of plain data; the error says in which file the fault is."""
+    from pasam.config.section import checked
+
+    try:
+        return checked(kind, values, name)
+    except ParamsError as error:
+        raise ParamsError(f"{path}: {error}") from None
 
 
 def mapping(content: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
@@ -209,57 +228,3 @@ def load_ablations(path: Path = DEFAULT_PATH) -> AblationsParams:
     for name in found:
         load_variant(str(name), path)
     return {str(name): dict(entry) for name, entry in found.items()}
-
-
-def _build(cls: type[Any], node: Any, name: str, path: Path) -> Any:
-    if not isinstance(node, dict):
-        raise ParamsError(f"{path}: section '{name}' is {node!r}, expected a mapping.")
-    wanted = [field.name for field in dataclasses.fields(cls)]
-    missing = [key for key in wanted if key not in node]
-    unknown = [str(key) for key in node if key not in wanted]
-    for old in unknown:
-        if RENAMED.get(old) in missing:
-            raise ParamsError(
-                f"{path}: {name}.{old} is called '{RENAMED[old]}' now; write that, with the same "
-                "value."
-            )
-    if missing or unknown:
-        raise ParamsError(
-            f"{path}: section '{name}' lacks {missing} and has unknown {unknown}. "
-            f"It must have exactly {wanted}."
-        )
-    hints = typing.get_type_hints(cls)
-    values = {key: _convert(hints[key], node[key], f"{name}.{key}", path) for key in wanted}
-    try:
-        return cls(**values)
-    except ParamsError as error:  # it names the key within the section
-        raise ParamsError(f"{path}: {name}.{error}") from None
-
-
-def _convert(hint: Any, value: Any, name: str, path: Path) -> Any:
-    """Check `value` against the type `hint`; a whole number may stand for a float."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type[Any], hint), value, name, path)
-    if origin is Literal:
-        if value in args:
-            return value
-        raise ParamsError(f"{path}: {name} is {value!r}, expected one of {list(args)}.")
-    if origin is types.UnionType:
-        if value is None and types.NoneType in args:
-            return None
-        return _convert(next(a for a in args if a is not types.NoneType), value, name, path)
-    if origin is tuple:
-        if not isinstance(value, list) or (Ellipsis not in args and len(value) != len(args)):
-            size = "" if Ellipsis in args else f" of {len(args)}"
-            raise ParamsError(f"{path}: {name} is {value!r}, expected a list{size}.")
-        kinds = [args[0]] * len(value) if Ellipsis in args else list(args)
-        return tuple(
-            _convert(kind, item, f"{name}[{i}]", path)
-            for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-        )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ParamsError(f"{path}: {name} is {value!r}, expected {hint.__name__}.")
-    return value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, mapping, read_params
-from pasam.config.sections import (
+from pasam.config.schema import (
     BaseParams,
     DataParams,
     EmbedParams,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from pasam.config.sections import GeneratedInstancesParams
+from pasam.config.schema import GeneratedInstancesParams
 from pasam.data.coco import SEGINW_ANNOTATIONS
 from pasam.masks.images import FOREGROUND, write_png
 from pasam.synthetic.randomness import Draws

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.sections import DataParams, GeneratedParams
+from pasam.config.schema import DataParams, GeneratedParams
 from pasam.data.catalogue import (
     GENERATED,
     GENERATED_BENCHMARKS,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.sections import RobustnessParams
+from pasam.config.schema import RobustnessParams
 from pasam.errors import DataError
 from pasam.evaluation.model_set import Lineup
 from pasam.evaluation.protocol import (

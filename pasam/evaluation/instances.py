@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pasam.config.sections import InstancesParams
+from pasam.config.schema import InstancesParams
 from pasam.data.coco import (
     SEGINW_ANNOTATIONS,
     AnnotatedImage,

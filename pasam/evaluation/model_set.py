@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pasam.config.sections import BaseParams, ModelsParams
+from pasam.config.schema import BaseParams, ModelsParams
 from pasam.evaluation.protocol import encode
 from pasam.evaluation.scores import UNTRAINED
 from pasam.models.adapter_weights import load_adapter

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from pasam.config.models import VariantParams
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
-from pasam.config.sections import BaseParams
+from pasam.config.schema import BaseParams, VariantParams
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.image_transform import Resize
 from pasam.inference.predictor import PromptAdapterPredictor

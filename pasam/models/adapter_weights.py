@@ -7,7 +7,6 @@ official checkpoints need nothing of this file: `load_base` reads them as they a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pasam.config.models import VariantParams
 from pasam.config.params_file import recorded_variant
+from pasam.config.schema import VariantParams
 from pasam.errors import CheckpointError
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import (
@@ -53,7 +52,7 @@ def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, bas
     """
     weights = {name: p for name, p in decoder.named_parameters() if p.requires_grad}
     words = {"decoder": variant.decoder, "base": base}
-    words["variant"] = json.dumps(dataclasses.asdict(variant), sort_keys=True)
+    words["variant"] = json.dumps(variant.model_dump(), sort_keys=True)
     write_weights(path, weights, metadata=words)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
-from pasam.config.models import (
+from pasam.config.schema import (
     HqSamParams,
     ImageAdapterParams,
     MiningMethod,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pasam.config.models import AdapterParams
+from pasam.config.schema import AdapterParams
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
 from pasam.models.prompt_adapter import (
     WHOLE,

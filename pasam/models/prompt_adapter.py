@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
-from pasam.config.models import AdapterParams
+from pasam.config.schema import AdapterParams
 from pasam.errors import ShapeError
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP

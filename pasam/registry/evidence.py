@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import json
 import math
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.sections import EmbedParams, EvaluateParams
+from pasam.config.schema import EmbedParams, EvaluateParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
 from pasam.evaluation.scores import UNTRAINED
@@ -210,7 +209,7 @@ def _encode(segmenter: Segmenter, frame: pd.DataFrame, folder: Path, params: Emb
         jitter=params.jitter,
         batch_size=params.batch_size,
         workers=1,
-        origin={"split": "val", **dataclasses.asdict(params)},
+        origin={"split": "val", **params.model_dump()},
     )
     return open_store(folder)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.statistics import interval, lower_ends
 from pasam.registry.decision import PROMOTE, REEVALUATE, REJECT, Check, Gain, Verdict

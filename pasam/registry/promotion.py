@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pasam.config.params_file import load_section
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.candidate import Candidate, find_candidate

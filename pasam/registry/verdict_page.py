@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.registry.decision import Verdict
 from pasam.registry.model_files import evidence_folder
 from pasam.registry.transitions import Journal
@@ -194,6 +194,6 @@ def _words(
         "checks": [dataclasses.asdict(check) for check in verdict.checks],
         "scores": dict(verdict.scores),
         "gains": {name: dataclasses.asdict(gain) for name, gain in verdict.gains.items()},
-        "gate": dataclasses.asdict(gate),
+        "gate": gate.model_dump(),
         "lineage": dict(version.tags),
     }

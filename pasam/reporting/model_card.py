@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -184,7 +183,7 @@ def _hardest(results: Results, model: str) -> str:
 
 
 def _plain(section: Any) -> dict[str, Any]:
-    return dataclasses.asdict(section)
+    return dict(section.model_dump())
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.models import VariantParams
-from pasam.config.sections import (
+from pasam.config.schema import (
     BaseParams,
     DataParams,
     EvaluateParams,
     PretrainParams,
     ReportParams,
     TrainParams,
+    VariantParams,
 )
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import by_stratum, interval

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from pasam.config.models import HqSamParams
+from pasam.config.schema import HqSamParams
 from pasam.data.catalogue import GENERATED
 from pasam.reporting.analyses import (
     Measure,

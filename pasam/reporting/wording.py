@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pasam.config.sections import BaseParams, DataParams
+from pasam.config.schema import BaseParams, DataParams
 from pasam.data.catalogue import GENERATED
 from pasam.evaluation.statistics import GAIN, LOSS
 from pasam.reporting.blocks import MINUS

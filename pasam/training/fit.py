@@ -5,7 +5,6 @@ Frozen base, trained decoder parts, resumable at every epoch.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,14 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pasam.config.models import HqSamParams, PaSamParams, VariantParams
-from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.config.schema import (
+    BaseParams,
+    EmbedParams,
+    HqSamParams,
+    PaSamParams,
+    TrainParams,
+    VariantParams,
+)
 from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
@@ -359,7 +364,7 @@ def train_variant(
         echo: Hears these means too, as they come.
     """
     frame = read_manifest(manifest)
-    params = [dataclasses.asdict(part) for part in (embed, train, variant)]
+    params = [part.model_dump() for part in (embed, train, variant)]
     checkpoint = Path(base.checkpoint)
     origin = file_digest(checkpoint)
     key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)

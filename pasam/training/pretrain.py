@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from pasam.config.sections import PretrainParams, PretrainPhase
+from pasam.config.schema import PretrainParams, PretrainPhase
 from pasam.models.base_sam import BaseSam
 from pasam.models.encoder import at_side
 from pasam.models.losses import promptable_loss

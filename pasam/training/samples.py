@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pasam.config.sections import EmbedParams
+from pasam.config.schema import EmbedParams
 from pasam.errors import DataError
 from pasam.masks.prompts import Mix, collate_prompts, sample_prompt
 from pasam.masks.transforms import View

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.models import VariantParams
-from pasam.config.sections import BaseParams, EmbedParams, EvaluateParams, TrainParams
+from pasam.config.schema import BaseParams, EmbedParams, EvaluateParams, TrainParams, VariantParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.diagnostics import Witness, diagnose, write_diagnostics
 from pasam.evaluation.model_set import write_facts

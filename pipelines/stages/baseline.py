@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.sections import BaseParams, EvaluateParams
+from pasam.config.schema import BaseParams, EvaluateParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
 from pasam.evaluation.protocol import (

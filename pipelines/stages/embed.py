@@ -1,9 +1,8 @@
 """DVC stage `embed`: run the frozen encoder once over every view and pack what it says."""
 
-import dataclasses
 from pathlib import Path
 
-from pasam.config.sections import BaseParams, DataParams, EmbedParams
+from pasam.config.schema import BaseParams, DataParams, EmbedParams
 from pasam.data.manifest import read_manifest
 from pasam.models.build import load_base
 from pasam.models.checkpoint import file_digest
@@ -30,7 +29,7 @@ def embed(
         else benchmark_tasks(frame)
     )
     checkpoint = Path(base.checkpoint)
-    origin = {"base": file_digest(checkpoint), "split": split, **dataclasses.asdict(embed)}
+    origin = {"base": file_digest(checkpoint), "split": split, **embed.model_dump()}
     if split == "train" and embed.views == 0:
         write_empty_store(store, origin)
         return

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.models import VariantParams
-from pasam.config.sections import BaseParams, EvaluateParams
+from pasam.config.schema import BaseParams, EvaluateParams, VariantParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.diagnostics import InnerMaps, Witness, diagnose, write_diagnostics
 from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.sections import BaseParams, EvaluateParams, InstancesParams, ModelsParams
+from pasam.config.schema import BaseParams, EvaluateParams, InstancesParams, ModelsParams
 from pasam.evaluation.instances import (
     average_precisions,
     instance_sets,

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from pasam.config.sections import DataParams
+from pasam.config.schema import DataParams
 from pasam.data.fetch import public_pairs
 from pasam.data.manifest import manifest_frame, valid_rows, write_inventory, write_manifest
 from pasam.data.preparation import take_inventory

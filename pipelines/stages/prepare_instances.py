@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.sections import DataParams, InstancesParams
+from pasam.config.schema import DataParams, InstancesParams
 from pasam.data.instance_sets import draw_instance_sets
 from pipelines.stage_runner import run
 

@@ -1,11 +1,10 @@
 """DVC stage `pretrain`: train the small base on coarse masks; its weights are committed."""
 
-import dataclasses
 from pathlib import Path
 
 import torch
 
-from pasam.config.sections import DataParams, PretrainParams
+from pasam.config.schema import DataParams, PretrainParams
 from pasam.data.manifest import read_manifest
 from pasam.models.build import build_base
 from pasam.models.checkpoint import load_strictly, read_weights, write_weights
@@ -25,7 +24,7 @@ def pretrain(
 ) -> None:
     """Train `vit_tiny` and write its averaged weights in half precision."""
     frame = read_manifest(manifest)
-    key = state_key(manifest=manifest, params=dataclasses.asdict(pretrain))
+    key = state_key(manifest=manifest, params=pretrain.model_dump())
     checkpointer = Checkpointer(resume, key)
     pictures = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
         pretrain.generated_images,

@@ -1,15 +1,14 @@
 """DVC stage `repeat`: train one model again with further seeds and score it on every benchmark."""
 
-import dataclasses
 from pathlib import Path
 
-from pasam.config.models import VariantParams
-from pasam.config.sections import (
+from pasam.config.schema import (
     BaseParams,
     EmbedParams,
     EvaluateParams,
     RepeatsParams,
     TrainParams,
+    VariantParams,
 )
 from pasam.data.manifest import read_manifest
 from pasam.errors import ParamsError
@@ -40,7 +39,7 @@ def repeat(
     rows, epochs, done = [], [], []
     for seed in repeats.seeds:
         trained = train_variant(
-            base, embed, dataclasses.replace(train, seed=seed), variant, name=f"{model}-{seed}",
+            base, embed, train.replaced(seed=seed), variant, name=f"{model}-{seed}",
             manifest=manifest, store=store, resume=resume, history=None,
         )  # fmt: skip
         if not trained.writes:

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pasam.config.sections import (
+from pasam.config.schema import (
     AblationsParams,
     BaseParams,
     DataParams,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pasam.config.sections import BaseParams, EvaluateParams, ModelsParams, RobustnessParams
+from pasam.config.schema import BaseParams, EvaluateParams, ModelsParams, RobustnessParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.conditions import evaluate_robustness, evenly
 from pasam.evaluation.model_set import load_lineup

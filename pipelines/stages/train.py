@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.models import VariantParams
-from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.config.schema import BaseParams, EmbedParams, TrainParams, VariantParams
 from pasam.models.adapter_weights import reload_parity, write_adapter
 from pasam.registry.live_curves import live_curves
 from pasam.training.fit import train_variant

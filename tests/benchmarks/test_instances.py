@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.config.sections import (
+from pasam.config.schema import (
     CocoParams,
     GeneratedInstancesParams,
     InstancesParams,

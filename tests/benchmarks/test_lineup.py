@@ -7,7 +7,7 @@ from small_world import small_base
 
 import pasam.models.build
 from pasam.config.params_file import load_models
-from pasam.config.sections import BaseParams
+from pasam.config.schema import BaseParams
 from pasam.errors import CheckpointError
 from pasam.evaluation.model_set import load_lineup
 

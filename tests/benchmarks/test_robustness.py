@@ -1,12 +1,10 @@
 """Robustness rows: every model under every condition, and nothing depends on the batch."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from pasam.config.sections import RobustnessParams
+from pasam.config.schema import RobustnessParams
 from pasam.evaluation.conditions import evaluate_robustness, evenly
 from pasam.evaluation.protocol import evaluate_segmenter
 from pasam.evaluation.scores import ORDER, write_scores
@@ -64,7 +62,7 @@ def test_conditions_make_a_difference(rows):
 
 
 def test_a_corruption_that_changes_nothing_gives_the_clean_rows(evaluate, lineup, store, manifest):
-    harmless = dataclasses.replace(PARAMS, jitter=(), points=(), blur=(), noise=(1e-6,), jpeg=())
+    harmless = PARAMS.replaced(jitter=(), points=(), blur=(), noise=(1e-6,), jpeg=())
     found = evaluate(params=harmless)
     for contender in lineup.contenders:
         clean = evaluate_segmenter(
@@ -79,7 +77,7 @@ def test_a_corruption_that_changes_nothing_gives_the_clean_rows(evaluate, lineup
 
 
 def test_another_seed_draws_other_boxes_points_and_noise_and_leaves_the_rest(rows, evaluate):
-    other = evaluate(params=dataclasses.replace(PARAMS, seed=2))
+    other = evaluate(params=PARAMS.replaced(seed=2))
     same = (other["intersection"] == rows["intersection"]) & (other["union"] == rows["union"])
     agrees = same.groupby(rows["prompt"] + rows["corruption"]).all()
     assert agrees[["boxblur_1", "boxjpeg_1"]].all()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pasam.config.sections import GeneratedInstancesParams
+from pasam.config.schema import GeneratedInstancesParams
 from pasam.data.coco import read_annotations, read_detections
 from pasam.data.instance_sets import SMALL_SETS, draw_instance_sets
 from pasam.masks.images import read_image

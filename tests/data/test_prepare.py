@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pasam.config.sections import DataParams, GeneratedParams
+from pasam.config.schema import DataParams, GeneratedParams
 from pasam.data.catalogue import GENERATED, PRETRAINING_SET
 from pasam.data.manifest import (
     INVENTORY_COLUMNS,

@@ -1,7 +1,5 @@
 """Estimates follow the shapes of the models, and agree with what was measured."""
 
-import dataclasses
-
 import pytest
 import yaml
 
@@ -13,7 +11,7 @@ from pasam.cli.requirements import (
     store_bytes,
     training_memory,
 )
-from pasam.config.sections import EmbedParams, GeneratedParams, TrainParams
+from pasam.config.schema import EmbedParams, GeneratedParams, TrainParams
 
 
 @pytest.fixture
@@ -43,15 +41,15 @@ def test_the_official_sizes_differ_in_width_only():
 @pytest.mark.parametrize(("size", "measured"), [("vit_b", 2.47e9), ("vit_l", 3.29e9)])
 def test_the_encoders_memory_is_what_was_measured(paper, size, measured):
     train, embed = paper
-    one = dataclasses.replace(train, batch_size=1)
+    one = train.replaced(batch_size=1)
     assert training_memory(size, one, embed).encoder == pytest.approx(measured, rel=0.03)
 
 
 def test_packed_views_need_no_encoder_and_mixed_precision_half(paper):
     train, embed = paper
-    packed = dataclasses.replace(embed, views=2)
+    packed = embed.replaced(views=2)
     assert training_memory("vit_l", train, packed).encoder == 0
-    mixed = dataclasses.replace(train, precision="bf16-mixed")
+    mixed = train.replaced(precision="bf16-mixed")
     whole = training_memory("vit_l", train, embed)
     assert training_memory("vit_l", mixed, embed).encoder * 2 == whole.encoder
     assert whole.total == whole.weights + whole.encoder + whole.decoder + whole.context
@@ -61,7 +59,7 @@ def test_the_batch_that_fits_is_the_largest_one(paper):
     train, embed = paper
     memory = 24_000_000_000
     batch = fitting_batch("vit_l", train, embed, memory)
-    sizes = [dataclasses.replace(train, batch_size=size) for size in (batch, batch + 1)]
+    sizes = [train.replaced(batch_size=size) for size in (batch, batch + 1)]
     fits = [training_memory("vit_l", size, embed).total <= memory for size in sizes]
     assert (batch > 1, fits) == (True, [True, False])
     assert fitting_batch("vit_h", train, embed, 3_000_000_000) == 0

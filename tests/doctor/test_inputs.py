@@ -1,12 +1,10 @@
 """Missing weights and sets are named with their size, their origin and the command."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from pasam.cli.requirements import check_base, check_data, check_purpose
-from pasam.config.sections import BaseParams, DataParams, EvaluateParams, GeneratedParams
+from pasam.config.schema import BaseParams, DataParams, EvaluateParams, GeneratedParams
 from pasam.masks.images import write_png
 
 NONE = GeneratedParams(train_images=0, benchmark_images=0, side=64, seed=0)
@@ -120,6 +118,6 @@ def test_every_benchmark_needs_data(project, places, benchmarks, states):
 
 
 def test_something_to_learn_from_is_needed(project, places):
-    none = dataclasses.replace(SOME, train_images=0)
+    none = SOME.replaced(train_images=0)
     checks = purpose(check_data(data(generated=none), places), "dis_like")
     assert (checks[0].name, checks[0].state) == ("training data", "missing")

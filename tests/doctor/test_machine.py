@@ -1,6 +1,5 @@
 """What the machine lacks is said, with what would help."""
 
-import dataclasses
 import importlib.metadata
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pasam.cli.doctor import (
     gpu_memories,
 )
 from pasam.cli.requirements import training_memory
-from pasam.config.sections import EmbedParams, TrainParams
+from pasam.config.schema import EmbedParams, TrainParams
 
 GB = 1_000_000_000
 
@@ -32,7 +31,7 @@ def gpu(paper):
     train, embed = paper
 
     def look(*gpus, **changes):
-        changed = dataclasses.replace(train, **changes)
+        changed = train.replaced(**changes)
         memory = training_memory("vit_l", changed, embed)
         return check_gpu("vit_l", changed, embed, memory, probe=lambda: list(gpus))
 
@@ -113,7 +112,7 @@ def test_the_memory_is_explained_by_its_parts(paper):
     assert words == (
         "weights 1.2 GB, encoder 12.9 GB, decoder 1.7 GB, CUDA 1.0 GB, at train.batch_size 4"
     )
-    packed = dataclasses.replace(embed, views=1)
+    packed = embed.replaced(views=1)
     assert "encoder" not in explained(training_memory("vit_l", train, packed), train)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from variants import hq_sam, pa_sam
 
-from pasam.config.models import VariantParams
+from pasam.config.schema import VariantParams
 from pasam.errors import CheckpointError, ParamsError
 from pasam.models import build, hq_mask_decoder, pa_mask_decoder
 from pasam.models.base_sam import BaseSam

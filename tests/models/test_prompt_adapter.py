@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.config.models import AdapterParams
+from pasam.config.schema import AdapterParams
 from pasam.models.prompt_adapter import (
     MASK_ROW,
     AdapterOutput,

@@ -125,7 +125,7 @@ def test_there_is_a_stage_for_every_file_of_stages_and_the_reverse():
 
 def test_the_closure_follows_indirect_imports():
     assert Path("pasam/errors.py") in import_closure(Path("pasam/config/presets.py"))
-    assert Path("pasam/config/sections.py") in import_closure(Path("pasam/cli/app.py"))
+    assert Path("pasam/config/schema.py") in import_closure(Path("pasam/cli/app.py"))
 
 
 @each_stage

@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pasam.config.models import HqSamParams, PaSamParams, VariantParams
-from pasam.config.sections import AblationsParams, ModelsParams, TrainParams
+from pasam.config.schema import (
+    AblationsParams,
+    HqSamParams,
+    ModelsParams,
+    PaSamParams,
+    TrainParams,
+    VariantParams,
+)
 from pasam.errors import DataError, TransientError
 from pipelines.stage_runner import run
 

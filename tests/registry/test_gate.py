@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.statistics import paired_difference
 from pasam.registry.decision import PROMOTE, REEVALUATE, REJECT
@@ -134,7 +134,7 @@ def test_a_person_may_allow_a_local_trial_and_the_verdict_says_so(changes, param
 
 def test_generated_data_may_be_allowed_and_stays_labelled(params):
     facts = dataclasses.replace(FACTS, weights="generated data")
-    allowed = dataclasses.replace(params, allow_generated=True)
+    allowed = params.replaced(allow_generated=True)
     verdict = judge(side(scores()), None, facts, allowed)
     assert verdict.accepted
     assert "generated data, allowed by gate.allow_generated" in check(verdict, "weights").reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasam.config.params_file import load_section
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.registry import promotion as judgement
 from pasam.registry.candidate import find_candidate
 from pasam.registry.model_files import register

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.registry.decision import REJECT, Check, Gain, Verdict
 from pasam.registry.transitions import Journal
 from pasam.registry.verdict_page import record

@@ -45,9 +45,7 @@ def champion(tracked, root, tmp_path, monkeypatch):
     adapter = tmp_path / "adapter.safetensors"
     write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
     small = find_candidate(tracked.folder, "pa_sam")
-    real = dataclasses.replace(
-        small, adapter=adapter, base=base, variant=dataclasses.asdict(variant)
-    )
+    real = dataclasses.replace(small, adapter=adapter, base=base, variant=variant.model_dump())
     registry = open_registry(tracked.folder)
     run = registry.client.create_run(registry.store.experiment_id)
     version = register(registry, real, run_id=run.info.run_id)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pasam.config.sections import GateParams
+from pasam.config.schema import GateParams
 from pasam.registry.gate import draw_deltas, passes, simulate
 
 IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}

@@ -63,6 +63,6 @@ def test_the_small_base_has_a_card_too_and_a_foreign_one_has_none(results):
     assert "# Model card: vit_tiny" in card
     assert "| warmup_steps" in card
     assert "make pretrain" in card
-    official = dataclasses.replace(results.base, size="vit_l")
+    official = results.base.replaced(size="vit_l")
     assert base_card(dataclasses.replace(results, base=official)) is None
     assert base_card(dataclasses.replace(results, pretrain=None)) is None

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pasam.config.sections import BaseParams, DataParams, GeneratedParams
+from pasam.config.schema import BaseParams, DataParams, GeneratedParams
 from pasam.reporting.wording import setting
 
 DATA = DataParams(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pasam.config.sections import EmbedParams
+from pasam.config.schema import EmbedParams
 from pasam.errors import CheckpointError, DataError
 from pasam.training.samples import CachedBatches, FreshBatches, Sampling, batches_by_epoch
 

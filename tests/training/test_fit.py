@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 from variants import hq_sam, pa_sam
 
-from pasam.config.sections import TrainParams
+from pasam.config.schema import TrainParams
 from pasam.errors import CheckpointError
 from pasam.models.build import build_trainable, digest, frozen_tensors
 from pasam.training.fit import TrainingStep, fit, launch
@@ -61,7 +61,7 @@ def cached(store):
 @pytest.fixture
 def train(tmp_path):
     def run(segmenter, variant, batches, name="run", **changes):
-        params = dataclasses.replace(PARAMS, **changes)
+        params = PARAMS.replaced(**changes)
         fit(
             segmenter, variant, params, batches, fabric=launch(params),
             sink=JsonlSink(tmp_path / f"{name}.jsonl"), checkpointer=Checkpointer(tmp_path, name),
@@ -129,7 +129,7 @@ def test_a_frozen_tensor_that_moves_is_an_error(segmenter, cached, train):
 @each_variant
 def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     batch = cached(0)[0]
-    variant = dataclasses.replace(variant, epochs=16, lr_step_size=16)
+    variant = variant.replaced(epochs=16, lr_step_size=16)
     lines = train(
         segmenter(variant), variant, lambda _: OneBatch(batch), learning_rate=1e-2
     ).splitlines()
@@ -172,7 +172,7 @@ def test_only_pa_sam_mines(segmenter):
 def test_batches_that_are_not_encoded_train_the_same(segmenter, cached, train):
     batch = cached(0)[0]
     bare = dataclasses.replace(batch, embedding=None, early=None)
-    variant = dataclasses.replace(HQ, epochs=1)
+    variant = HQ.replaced(epochs=1)
     loss = [
         json.loads(train(segmenter(variant), variant, lambda _, b=b: OneBatch(b), name))["loss"]
         for name, b in (("cached", batch), ("bare", bare))

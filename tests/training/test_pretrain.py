@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pasam.config.sections import PretrainParams, PretrainPhase
+from pasam.config.schema import PretrainParams, PretrainPhase
 from pasam.models.checkpoint import load_strictly
 from pasam.training.pretrain import Promptable, _correction, _Training, pretrain
 from pasam.training.promptable_batches import PromptableBatches

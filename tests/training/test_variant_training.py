@@ -1,13 +1,11 @@
 """One function trains every variant; each switch moves exactly the parameters that it names."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
-from pasam.config.sections import BaseParams, EmbedParams, TrainParams
+from pasam.config.schema import BaseParams, EmbedParams, TrainParams
 from pasam.models import build
 from pasam.models.build import digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
@@ -49,7 +47,7 @@ def train_in(folder, project, manifest, variant, name, **changes):
         patch.setattr(build, "build_base", lambda size: small_base())
         patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)
         return train_variant(
-            base, EMBED, replace(TRAIN, **changes), variant, name=name,
+            base, EMBED, TRAIN.replaced(**changes), variant, name=name,
             manifest=project / "manifest.parquet", store=project / "store",
             resume=folder / "resume", history=folder / f"{name}.jsonl",
         )  # fmt: skip

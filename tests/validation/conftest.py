@@ -18,7 +18,7 @@ from planted_faults import (
 )
 from small_set import SmallSet
 
-from pasam.config.sections import ValidateParams
+from pasam.config.schema import ValidateParams
 from pasam.data.manifest import inventory_frame
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine

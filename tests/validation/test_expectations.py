@@ -136,7 +136,7 @@ def test_what_is_measured_wrong_is_listed_by_row(both):
 def test_a_limit_of_unfit_items_lets_a_few_pass(validate_params):
     few = next(one for one in suite(validate_params) if one.name == "few_items_are_unfit")
     assert few.check.max_value == 0
-    loose = dataclasses.replace(validate_params, unreviewed_fraction=0.1)
+    loose = validate_params.replaced(unreviewed_fraction=0.1)
     few = next(one for one in suite(loose) if one.name == "few_items_are_unfit")
     assert few.check.max_value == 0.1
 
@@ -147,13 +147,11 @@ def test_severities_are_those_of_the_params(validate_params):
         validate_params.warnings
     )
     assert {name for name, level in levels.items() if level == "item"} == set(ITEMS)
-    strict = {
-        one.name: one.level for one in suite(dataclasses.replace(validate_params, warnings=()))
-    }
+    strict = {one.name: one.level for one in suite(validate_params.replaced(warnings=()))}
     assert strict["areas_are_in_range"] == "error"
 
 
 @pytest.mark.parametrize("name", ["areas_in_range", "images_decode"])
 def test_a_name_that_cannot_be_a_warning_is_refused(name, validate_params):
     with pytest.raises(ParamsError, match=rf"validate.warnings names \['{name}'\]"):
-        suite(dataclasses.replace(validate_params, warnings=(name,)))
+        suite(validate_params.replaced(warnings=(name,)))

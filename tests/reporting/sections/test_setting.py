@@ -16,7 +16,7 @@ def test_a_run_without_these_limits_still_claims_nothing_more(make_scores, make_
     results = make_results(scores, comparable=True)
     large = dataclasses.replace(
         results,
-        base=dataclasses.replace(results.base, size="vit_l"),
+        base=results.base.replaced(size="vit_l"),
         manifest=results.manifest[results.manifest["split"] == "val"],
     )
     assert cannot_show(large) == ["what happens on data unlike these benchmarks"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasam.config.models import HqSamParams, PaSamParams
 from pasam.config.params_file import load_ablations, load_section, load_variant, read_params
 from pasam.config.presets import validate
-from pasam.config.sections import (
+from pasam.config.schema import (
     BaseParams,
     DataParams,
     EmbedParams,
     EvaluateParams,
+    HqSamParams,
+    PaSamParams,
     PretrainParams,
     ReportParams,
     TrainParams,
 )
+from pasam.config.section import Section
 from pasam.errors import ParamsError
 
 SECTIONS = {
@@ -36,8 +37,7 @@ SECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Fraction:
+class Fraction(Section):
     share: float
 
 
@@ -57,7 +57,7 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "cls"), SECTIONS.items())
-def test_a_section_becomes_its_dataclass(name, cls, root):
+def test_a_section_becomes_its_model(name, cls, root):
     assert isinstance(load_section(cls, name, root / "params" / "default.yaml"), cls)
 
 
@@ -171,11 +171,10 @@ def test_an_ablation_is_its_original_with_its_change(content, write):
     change = {"epochs": 9, "mining": {"points": 2}, "adapter": {"dense": False}}
     path = ablated(content, write, of="pa_sam", change=change)
     original, changed = load_variant("pa_sam", path), load_variant("some", path)
-    assert changed == replace(
-        original,
+    assert changed == original.replaced(
         epochs=9,
-        mining=replace(original.mining, points=2),
-        adapter=replace(original.adapter, dense=False),
+        mining=original.mining.replaced(points=2),
+        adapter=original.adapter.replaced(dense=False),
     )
 
 
@@ -267,7 +266,13 @@ def test_a_missing_file_says_what_to_do(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "is not valid YAML"), ("- 1\n", "holds list"), ("", "holds NoneType")],
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1\n", "holds list"),
+        ("", "holds NoneType"),
+        ("train:\n  seed: 1\n  seed: 2\n", "'seed' stands twice, in lines 2 and 3"),
+        ("train: 1\ntrain: 2\n", "'train' stands twice, in lines 1 and 2"),
+    ],
 )
 def test_a_file_that_is_no_mapping_is_refused(text, message, tmp_path):
     path = tmp_path / "params.yaml"
@@ -292,3 +297,9 @@ def test_an_old_name_of_a_key_is_refused_in_one_line_with_the_new_one(
     with pytest.raises(ParamsError, match=rf"{section}\.{old} is called '{new}' now") as caught:
         validate(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_yamls_aliases_and_merges_still_work(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
+    assert read_params(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}

@@ -1,0 +1,455 @@
+"""The sections of `params.yaml`: one frozen model each, with what its values mean and may be.
+
+No field has a default: every value stands in `params.yaml` and nowhere else. A value that could
+only fail much later is refused here. Every switch of PA-SAM has a name; the reference's values are
+those of `models.pa_sam`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from pasam.config.section import (
+    Count,
+    Fraction,
+    Level,
+    Listed,
+    Natural,
+    NotNegative,
+    Pair,
+    Positive,
+    Section,
+    require,
+    within,
+)
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
+
+
+Jitter = Annotated[
+    Pair[float],
+    within(lambda jitter: 0 < jitter[0] <= jitter[1], "two scales, 0 < low <= high"),
+]
+"""Range of the large-scale jitter."""
+TOTALS = frozenset({"mean", "(all)"})
+"""Names of rows that tables make of all benchmarks; no benchmark may have one."""
+BenchmarkName = Annotated[
+    str, within(lambda name: name not in TOTALS, f"a name that no total has ({sorted(TOTALS)})")
+]
+
+
+class GeneratedParams(Section):
+    """How much generated data there is."""
+
+    train_images: Natural
+    """Images in the mixed training set; 0 leaves it out."""
+    benchmark_images: Natural
+    """Images in each of the four generated benchmarks; 0 leaves them out."""
+    side: Annotated[int, within(lambda side: 64 <= side <= 4096, "64 to 4096 pixels")]
+    """Height and width of a training image in pixels; benchmarks vary round it."""
+    seed: Natural
+    """Seed of every generated image."""
+
+
+class DataParams(Section):
+    """Where images and masks come from."""
+
+    generated: GeneratedParams
+    catalogue: Listed[str]
+    """Public sets, or groups of them, that `pasam data fetch` has brought."""
+    own: str
+    """Folder of one's own images and masks (see `data/own/README.md`); may be empty."""
+    workers: Count
+    """Processes that draw and check images."""
+
+
+class BaseParams(Section):
+    """Which SAM the adapters are put into."""
+
+    size: Literal["vit_tiny", "vit_b", "vit_l", "vit_h"]
+    checkpoint: str
+    """SAM's weights: our safetensors or an official `.pth` file."""
+
+
+class PretrainPhase(Section):
+    """A part of the small base's training, at one size of the images."""
+
+    shrink: Count
+    """Factor by which the input side is smaller than the base's own; the last phase has 1."""
+    steps: Count
+    batch_size: Count
+    """Images per step."""
+    learning_rate: Positive
+
+
+class PretrainParams(Section):
+    """How `vit_tiny`, the small base, is trained on coarsened masks."""
+
+    seed: Natural
+    generated_images: Natural
+    """Generated images that are drawn for this stage besides the manifest's training split."""
+    initial: str | None
+    """Weights to start from, or null to start from scratch."""
+    phases: Annotated[Listed[PretrainPhase], within(bool, "one phase or more")]
+    """From small images to full size."""
+    prompts_per_image: Count
+    """Objects per image and step."""
+    warmup_steps: Count
+    """Steps at the start of each phase over which the learning rate rises."""
+    weight_decay: NotNegative
+    ema_decay: Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
+    """Decay of the moving average of the weights, in [0, 1)."""
+    coarseness: NotNegative
+    """Radius of the mask coarsening as a fraction of the image's side."""
+    detail_weight: NotNegative
+    """Weight of the detail head, which makes the features keep what coarse masks forget."""
+    jitter: Jitter
+    precision: Precision
+    checkpoint_every: Count
+    """Steps between two resumable checkpoints."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        last = self.phases[-1].shrink
+        require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
+        warmup, fewest = self.warmup_steps, min(phase.steps for phase in self.phases)
+        require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
+        return self
+
+
+class EmbedParams(Section):
+    """How the frozen encoder's outputs are computed ahead of training."""
+
+    views: Natural
+    """Augmented views per training image; 0 encodes on the fly instead."""
+    jitter: Jitter
+    """Range of the large-scale jitter (the reference: 0.1 to 2.0)."""
+    seed: Natural
+    batch_size: Count
+
+
+class TrainParams(Section):
+    """What all trained models share."""
+
+    seed: Natural
+    batch_size: Count
+    """Masks per optimiser step and process."""
+    learning_rate: Positive
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Count
+    """Processes; more than one trains with DDP."""
+    precision: Precision
+    workers: Natural
+    """Data-loading processes per training process."""
+
+
+class RepeatsParams(Section):
+    """Trainings of the main models with further seeds: what chance in training changes."""
+
+    models: Listed[str]
+    """Trained models that are repeated; none where `seeds` are none."""
+    seeds: Annotated[
+        Listed[int],
+        within(lambda seeds: len(set(seeds)) == len(seeds), "each seed once"),
+        within(lambda seeds: all(seed >= 0 for seed in seeds), "seeds of 0 or more"),
+    ]
+    """Seeds beside `train.seed`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = "as many or as few as seeds: some of both, or none of both"
+        require(bool(self.models) == bool(self.seeds), "models", self.models, both)
+        return self
+
+
+Prompts = Literal["effective", "intended", "thirds"]
+"""Prompt mix: what PA-SAM's code does, what it means to do, or HQ-SAM's equal thirds."""
+Gradient = Literal["reference", "image"]
+"""Canny of the normalised image cast to uint8 (as the reference), or of the image itself."""
+Trains = Literal["adapter", "mask_head", "decoder", "everything"]
+"""What learns: the adapter, SAM's mask head too (as the reference), all of the decoder, or all of
+SAM, which is possible in an ablation only."""
+MiningMethod = Literal["none", "random", "top", "gumbel"]
+
+
+class AdapterParams(Section):
+    """Which parts the prompt adapter has; the reference has all three, with maps on the grid."""
+
+    dense: bool
+    """Dense prompt compensation: the consistent representation is added to the image tokens."""
+    sparse: bool
+    """Sparse prompt optimisation: token-to-image attention is added to the tokens."""
+    tokens: bool
+    """The uncertain and the refined token, with their maps and those maps' losses."""
+    maps: Literal["grid", "double"]
+    """Side of these maps: the grid of the image tokens, or twice that."""
+    start: Literal["random", "sam"]
+    """Whether the new parts start at random (as the reference), or such that they add nothing and
+    training begins at SAM."""
+
+    def any(self) -> bool:
+        """Say whether there is any part at all."""
+        return self.dense or self.sparse or self.tokens
+
+
+class MiningParams(Section):
+    """How hard points are chosen; the reference samples 4 by Gumbel top-k at scale 1."""
+
+    method: MiningMethod
+    """How training chooses. Prediction takes the top scores; `random` stays random and `none`
+    adds no points there either."""
+    points: Count
+    """Hard points of each sign."""
+    from_epoch: Natural
+    """First epoch (from 0) that mines in training; prediction always does."""
+    score_scale: Positive
+    """Factor of the score before Gumbel noise is added; at 1 the noise drowns the score."""
+    temperature: Positive
+    """Temperature of the relaxation that carries the gradient."""
+
+
+class HqSamParams(Section):
+    """HQ-SAM, the baseline that refines by an extra token and early features."""
+
+    decoder: Literal["hq_sam"]
+    epochs: Count
+    lr_step_size: Count
+    """Epochs after which the learning rate falls tenfold, again and again."""
+    prompts: Prompts
+
+    prompts_per_mask: ClassVar[int] = 1
+    """As its reference trains it."""
+
+
+class PaSamParams(Section):
+    """PA-SAM: the prompt adapter, with each choice of the method by name."""
+
+    decoder: Literal["pa_sam"]
+    epochs: Count
+    lr_step_size: Count
+    """Epochs after which the learning rate falls tenfold, again and again."""
+    prompts: Prompts
+    prompts_per_mask: Count
+    """Prompts that are drawn for every mask of a step (the reference: 1)."""
+    gradient: Gradient
+    adapter: AdapterParams
+    mining: MiningParams
+    uncertainty_loss: Literal["plain", "balanced"]
+    """Plain cross entropy (as the reference), or one that weighs both classes alike."""
+    iou_head: Literal["frozen", "trained"]
+    """Whether the head that predicts a mask's IoU learns the new masks' (the reference: frozen)."""
+    trains: Trains
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parts, method = self.adapter, self.mining.method
+        if not parts.tokens:
+            why = "where adapter.tokens is false, since both tokens' maps are needed for it"
+            require(method == "none", "mining.method", method, f"'none' {why}")
+            maps, loss = parts.maps, self.uncertainty_loss
+            require(maps == "grid", "adapter.maps", maps, f"'grid' {why}")
+            require(loss == "plain", "uncertainty_loss", loss, f"'plain' {why}")
+        if self.trains == "adapter":
+            some = "one part of the adapter or more where trains is 'adapter'"
+            require(parts.any(), "adapter", "without any part", some)
+        return self
+
+
+class ImageAdapterParams(Section):
+    """The rival of the prompt adapter: as many numbers that adapt the image features instead."""
+
+    decoder: Literal["image_adapter"]
+    epochs: Count
+    lr_step_size: Count
+    """Epochs after which the learning rate falls tenfold, again and again."""
+    prompts: Prompts
+    prompts_per_mask: Count
+    """Prompts that are drawn for every mask of a step."""
+    gradient: Gradient
+    trains: Literal["adapter", "mask_head"]
+
+
+VariantParams = HqSamParams | PaSamParams | ImageAdapterParams
+"""An entry of `models`; its `decoder` says which."""
+
+ModelsParams = dict[str, VariantParams]
+"""Section `models`: every trained model by its name."""
+
+AblationsParams = dict[str, dict[str, Any]]
+"""Section `ablations`: by variant, the model that it is `of` and what it is to `change`."""
+
+
+class EvaluateParams(Section):
+    """What is measured."""
+
+    models: Annotated[Listed[str], within(bool, "at least one model")]
+    """Trained models, by their key in `models`."""
+    baselines: Listed[Literal["sam", "oracle"]]
+    """Rows without training: `sam`, and `oracle` (ground truth at mask resolution)."""
+    benchmarks: Annotated[Listed[BenchmarkName], within(bool, "at least one")]
+    """Data sets of the manifest's `val` split."""
+    batch_size: Count
+    """Prompts per decoder call; has no influence on the results."""
+    accelerator: Literal["auto", "cpu", "gpu"]
+    """Where models run; the last bits of a result are the CPU's or the GPU's own."""
+    boundary_fraction: Level
+    """Width of the boundary band as a fraction of the image diagonal."""
+
+
+class ReportParams(Section):
+    """How results are summarised."""
+
+    n_resamples: Count
+    """Bootstrap resamples."""
+    confidence: Level
+    """Level of the intervals, in (0, 1)."""
+    seed: Natural
+    figure_rows: Count
+    """Images per benchmark in the figure."""
+    gallery: Count
+    """Images in each gallery of the page: the worst, the most improved, the most harmed."""
+    picture_side: Annotated[int, within(lambda value: value >= 16, "16 or more")]
+    """Longest side of the page's images in pixels."""
+    bins: Count
+    """Equally large groups of images, from coarse to fine, in which the gain is measured."""
+
+
+class GeneratedInstancesParams(Section):
+    """How much is drawn of the generated sets with several objects per image."""
+
+    coco_images: Natural
+    """Images of the set in COCO's style; 0 leaves it out."""
+    seginw_images: Natural
+    """Images of each set in SegInW's style; 0 leaves them out."""
+
+
+class CocoParams(Section):
+    """One set of images with COCO annotations, and a detector's boxes."""
+
+    name: BenchmarkName
+    """The benchmark's name in the results."""
+    images: str
+    """Folder of the images."""
+    annotations: str
+    """COCO annotations with segmentations."""
+    detections: str
+    """COCO result file: boxes, categories and scores."""
+
+
+class SeginwParams(Section):
+    """Many small sets in SegInW's layout, and a detector's boxes by phrase."""
+
+    name: BenchmarkName
+    """The benchmark's name in the results."""
+    sets: Listed[str]
+    """Names of the sets; each counts alike in the mean."""
+    folder: str
+    """Holds `<set>/valid/` with the images and `_annotations_min1cat.coco.json`."""
+    detections: str
+    """Folder of `<set>.json`, one COCO result file each; `phrase` may stand for `category_id`."""
+
+
+class InstancesParams(Section):
+    """Instance segmentation from detectors' boxes."""
+
+    generated: GeneratedInstancesParams
+    coco: CocoParams
+    seginw: SeginwParams
+    resize: Literal["squash", "longest"]
+    """Squash images to the input as the other benchmarks do, or keep their aspect as SAM does."""
+    boxes_per_image: Count
+    """Boxes of highest score that are segmented in each image; COCO's metric looks at 100."""
+
+
+Strengths = Annotated[
+    Listed[float], within(lambda values: all(value > 0 for value in values), "values above 0")
+]
+
+
+def _are_qualities(values: tuple[int, ...]) -> bool:
+    return all(1 <= value <= 100 for value in values)
+
+
+class RobustnessParams(Section):
+    """How prompts and images are made worse, and on how many images that is measured."""
+
+    images: Count
+    """Images of each benchmark, evenly chosen."""
+    seed: Natural
+    """Seed of the jitter, the points and the noise."""
+    jitter: Strengths
+    """Noise scales of boxes, as fractions of their size; 0 is the tight box of `evaluate`."""
+    points: Annotated[Listed[int], within(lambda all_: min(all_, default=1) >= 1, "1 or more each")]
+    """Numbers of foreground points."""
+    blur: Strengths
+    """Deviations of the blur as fractions of the image's shorter side, strength 1 first."""
+    noise: Strengths
+    """Deviations of the noise in grey levels of 255, strength 1 first."""
+    jpeg: Annotated[Listed[int], within(_are_qualities, "qualities from 1 to 100")]
+    """JPEG qualities from 100 down to 1, strength 1 first."""
+
+
+Points = Annotated[NotNegative, within(lambda points: points <= 100, "points, 100 at most")]
+
+
+class GateParams(Section):
+    """When a candidate replaces the champion. Scores are mean boundary IoU in points, 0 to 100."""
+
+    mode: Literal["off", "dry-run", "on"]
+    """`on` judges and promotes, `dry-run` only judges, `off` promotes what a person asks for."""
+    model: str
+    """Trained model that is registered, by its key in `models`."""
+    minimum_gain: NotNegative
+    """The lower bound of the mean gain over the champion must be above this."""
+    margin: NotNegative
+    """No benchmark may be worse by this or more: the lower bound of its gain is above `-margin`."""
+    confidence: Annotated[float, within(lambda level: 0.5 < level < 1, "between 0.5 and 1")]
+    """Level of the intervals; wrong promotions are at most 1 - confidence of the judgements."""
+    n_resamples: Annotated[int, within(lambda value: value >= 100, "100 or more")]
+    """Bootstrap resamples."""
+    seed: Natural
+    floor_mean: Points
+    """Mean over benchmarks below which nothing is promoted, not even a first version."""
+    floor_benchmark: Points
+    """The same for every single benchmark."""
+    latency_ms: Positive
+    """Longest median time of one prediction of an embedded image, on the judging machine."""
+    latency_ratio: Annotated[float, within(lambda value: value >= 1, "1 or more")]
+    """How many times the champion's time, on the same machine, a candidate may take."""
+    allow_generated: bool
+    """Whether a model of generated data or of the small base may become champion."""
+
+
+def _is_area(area: tuple[float, float]) -> bool:
+    return 0 <= area[0] < area[1] <= 1
+
+
+def _is_range(sides: tuple[int, int]) -> bool:
+    return 1 <= sides[0] <= sides[1]
+
+
+class ValidateParams(Section):
+    """Limits of the expectations, and which of them only warn."""
+
+    unreviewed_fraction: Fraction
+    """Fraction of a data set's items that may be unfit without being in quarantine.
+    They are left out in any case; above the fraction the run stops."""
+    quarantined_fraction: Fraction
+    """Fraction of a data set's items that may be in quarantine; above it the run stops."""
+    area: Annotated[Pair[float], within(_is_area, "two fractions, 0 <= low < high <= 1")]
+    """Smallest and largest fraction of the image that a mask should cover."""
+    side: Annotated[Pair[int], within(_is_range, "two sides, 1 <= low <= high")]
+    """Shortest and longest side that an image should have, in pixels."""
+    contrast: NotNegative
+    """Least standard deviation of an image's grey values (0..255); below it nothing shows."""
+    near_bits: Annotated[int, within(lambda bits: 0 <= bits <= 16, "0 to 16 bits")]
+    """Bits, of 64, by which both perceptual hashes of two near duplicates differ at most."""
+    drift_p: Level
+    """Chance of a false alarm over all comparisons together when nothing drifted, in (0, 1)."""
+    drift_effect: Level
+    """Largest distance between two distribution functions that still counts as the same, (0, 1)."""
+    warnings: Listed[str]
+    """Expectations whose failure is only reported; every other failure stops the run."""
