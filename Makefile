@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help reproduce demo flows ui test check pretrain clean
+.PHONY: help reproduce demo images flows ui test check pretrain clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -23,6 +23,15 @@ reproduce: $(READY) ## Run the pipeline as far as anything changed; print Table 
 
 demo: $(READY) ## Open the page: click on a picture, see the masks
 	@pasam demo
+
+# A wheel in its box; README names the same command. demo.png is a screenshot of `make demo`.
+images: $(READY) ## Renew the images that README shows from the last run, in docs/images
+	@pasam report images
+	@for model in sam pa_sam pa_sam_plus; do \
+	  pasam predict data/generated/dis_like/im/00028.png --model $$model --box 23,4,251,224 \
+	    --format overlay --out docs/images; \
+	  mv docs/images/00028_overlay.png docs/images/wheel_$$model.png; \
+	done
 
 flows: $(READY) ## Serve the flows on schedule and say Prefect's address; Ctrl-C ends it
 	@python -m pipelines.flows deployments

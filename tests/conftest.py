@@ -60,10 +60,11 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
-    """A small project whose stages have all run; not to be changed."""
+    """A small project whose stages have all run, each alone; not to be changed."""
     made = make_world(tmp_path_factory.mktemp("world"), ROOT)
+    alone = tmp_path_factory.mktemp("alone")
     for name in made.stages:
-        made.run(name)
+        made.run_alone(name, alone / name)
     return made
 
 

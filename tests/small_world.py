@@ -6,11 +6,12 @@ The stages, their flags and their outputs are those of `dvc.yaml`; only `vit_tin
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ class Stage:
 
     module: str
     arguments: tuple[str, ...]
+    deps: tuple[str, ...]
+    """Files and folders; code and params left out."""
     outs: tuple[str, ...]
 
 
@@ -78,6 +81,8 @@ class SmallWorld:
 
     folder: Path
     stages: Mapping[str, Stage]
+    strays: dict[str, list[Path]] = field(default_factory=dict)
+    """Files that a stage has written besides its outputs, by its name."""
 
     def path(self, name: str) -> Path:
         """A file or folder of the project."""
@@ -101,6 +106,26 @@ class SmallWorld:
                 run(function, stage.arguments)
             finally:
                 signal.signal(signal.SIGTERM, handler)
+
+    def run_alone(self, name: str, folder: Path) -> None:
+        """Run a stage in a folder that has its dependencies and nothing else; keep what it wrote.
+
+        A stage that reads what `dvc.yaml` does not list fails here.
+        """
+        alone = SmallWorld(folder, self.stages)
+        given = ("params.yaml", *self.stages[name].deps)
+        for path in given:
+            _link(self.path(path), alone.path(path))
+        try:
+            alone.run(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it is, it is told)
+            raise RuntimeError(f"{name} needs more than its deps in dvc.yaml: {error!r}") from error
+        known = {Path(path) for path in (*given, *self.stages[name].outs)}
+        written = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+        self.strays[name] = [p for p in written if not known & {p, *p.parents}]
+        for path in (*self.stages[name].outs, *self.strays[name]):
+            _link(alone.path(str(path)), self.path(str(path)))
+        shutil.rmtree(folder)
 
     def remove_outs(self, name: str) -> None:
         """Remove what a stage has written."""
@@ -135,6 +160,14 @@ class SmallWorld:
         return SmallWorld(shutil.copytree(self.folder, folder), self.stages)
 
 
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+    elif source.is_file():
+        os.link(source, target)
+
+
 def make_world(folder: Path, root: Path) -> SmallWorld:
     """Lay out the project in an empty folder; nothing has run yet."""
     params = yaml.safe_load((root / "params" / "smoke.yaml").read_text())
@@ -149,6 +182,7 @@ def make_world(folder: Path, root: Path) -> SmallWorld:
 
 
 def _stages(folder: Path) -> dict[str, Stage]:
+    from dvc.dependency.param import ParamsDependency
     from dvc.repo import Repo
 
     Repo.init(str(folder), no_scm=True).close()
@@ -158,5 +192,11 @@ def _stages(folder: Path) -> dict[str, Stage]:
             words = shlex.split(stage.cmd if isinstance(stage.cmd, str) else stage.cmd[-1])
             assert words[:2] == ["python", "-m"]
             outs = tuple(out.def_path for out in stage.outs)
-            stages[stage.name] = Stage(words[2], tuple(words[3:]), outs)
+            deps = tuple(
+                dep.def_path
+                for dep in stage.deps
+                if not isinstance(dep, ParamsDependency)
+                and not dep.def_path.startswith(("pasam/", "pipelines/"))
+            )
+            stages[stage.name] = Stage(words[2], tuple(words[3:]), deps, outs)
     return stages

@@ -14,6 +14,10 @@ from pasam.errors import DataError
 report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
 
 PAGE = "index.html"
+FIGURE = "figure1.png"
+IMAGES = Path("docs/images")
+WIDEST = 1600
+"""Pixels of an image that is part of the repository."""
 
 
 @report_app.command("show")
@@ -53,3 +57,26 @@ def report_open(
         raise DataError(f"{page} does not exist: nothing was reported yet. Run `dvc repro` first.")
     typer.echo(f"Page: {page}")
     typer.launch(page.resolve().as_uri())
+
+
+@report_app.command("images")
+def report_images(
+    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
+    out: Annotated[Path, typer.Option(help="Where README and docs look for images.")] = IMAGES,
+) -> None:
+    """Renew the figure that README shows from the last run; `make images` does this and more.
+
+    Example: pasam report images
+    """
+    from PIL import Image
+
+    source, target = folder / FIGURE, out / FIGURE
+    if not source.is_file():
+        raise DataError(f"{source} does not exist: nothing was reported yet. Run `dvc repro` first.")
+    with Image.open(source) as figure:
+        shown = figure.convert("RGB")
+    shown.thumbnail((WIDEST, 10 * WIDEST))
+    out.mkdir(parents=True, exist_ok=True)
+    # 256 colours: a quarter of the bytes, and every new version stays in git for ever.
+    shown.quantize(256).save(target, optimize=True)
+    typer.echo(f"Image: {target}")

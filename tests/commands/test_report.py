@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PIL import Image
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -34,3 +35,17 @@ def test_without_a_page_nothing_is_opened_and_the_command_to_make_it_is_named(in
     assert result.exit_code == 2
     assert "reports/index.html does not exist" in result.output
     assert "dvc repro" in result.output
+
+
+def test_the_figure_of_the_last_run_becomes_the_one_that_the_readme_shows(in_empty_folder, root):
+    result = CliRunner().invoke(app, ("report", "images"))
+    assert result.exit_code == 2
+    assert "reports/figure1.png does not exist" in result.output
+    (in_empty_folder / "reports").mkdir()
+    Image.new("RGBA", (3200, 400), (10, 200, 10, 255)).save("reports/figure1.png")
+    result = CliRunner().invoke(app, ("report", "images"))
+    assert result.output == "Image: docs/images/figure1.png\n"
+    with Image.open("docs/images/figure1.png") as shown:
+        assert shown.size == (1600, 200)
+        assert shown.convert("RGB").getpixel((5, 5)) == (10, 200, 10)
+    assert "(docs/images/figure1.png)" in (root / "README.md").read_text()

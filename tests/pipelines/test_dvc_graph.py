@@ -1,4 +1,4 @@
-"""dvc.yaml agrees with the stages' code: dependencies, flags and params.
+"""dvc.yaml agrees with the stages' code: dependencies, outputs, flags and params.
 
 DVC does not follow imports: a module missing among the `deps` of a stage means results that stay
 stale after the module changed.
@@ -30,6 +30,7 @@ class Stage:
     name: str
     command: list[str]
     deps: frozenset[Path]
+    outs: frozenset[Path]
     params: frozenset[str]
 
     @property
@@ -50,6 +51,7 @@ def load_stages() -> list[Stage]:
                     for dep in stage.deps
                     if not isinstance(dep, ParamsDependency)
                 ),
+                outs=frozenset(Path(out.def_path) for out in stage.outs),
                 params=frozenset(
                     key
                     for dep in stage.deps
@@ -61,6 +63,14 @@ def load_stages() -> list[Stage]:
             if stage.cmd
         ]
 
+
+NEITHER_DEP_NOR_OUT = {
+    "--catalogue": "fetched sets; prepare takes those whose checksums catalogue.lock has",
+    "--docs": "Great Expectations' pages, which hold times",
+    "--resume": "the state of a training that was interrupted, gone once it has ended",
+    "--timing": "times, which never repeat",
+}
+"""Flags whose paths DVC does not know, and why."""
 
 STAGES = load_stages()
 each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
@@ -149,6 +159,58 @@ def test_a_stages_command_gives_exactly_the_flags_of_its_signature(stage):
     given = [word for word in stage.command if re.fullmatch(r"--[a-z][a-z0-9-]*", word)]
     assert len(given) == len(set(given))
     assert set(given) == sections_and_flags(stage)[1]
+
+
+def path_flags(stage: Stage) -> dict[str, Path]:
+    """The paths that a stage's command names, by their flags."""
+    arguments = stage_function(stage).args.args
+    flags = [
+        f"--{a.arg.replace('_', '-')}" for a in arguments if ast.unparse(a.annotation) == "Path"
+    ]
+    return {flag: Path(stage.command[stage.command.index(flag) + 1]) for flag in flags}
+
+
+@each_stage
+def test_every_path_that_a_command_names_is_a_dependency_or_an_output(stage):
+    known = stage.deps | stage.outs
+    lacking = {
+        f"{flag} {path}"
+        for flag, path in path_flags(stage).items()
+        if flag not in NEITHER_DEP_NOR_OUT
+        and not known & {path, *path.parents}
+        and not any(path in each.parents for each in stage.outs)  # `--out reports`
+    }
+    assert lacking == set(), f"add to the deps or outs of {stage.name} in dvc.yaml"
+
+
+def test_every_exception_is_still_one():
+    named = {flag for stage in STAGES for flag in path_flags(stage)}
+    assert named >= NEITHER_DEP_NOR_OUT.keys()
+
+
+@each_stage
+def test_who_needs_the_generated_images_needs_ones_own_too(stage):
+    own = Path(content_of(ROOT / "params.yaml")["data"]["own"])
+    if stage.module.stem != "prepare":  # makes the ones out of the others' manifest
+        assert (Path("data/generated") in stage.deps) == (own in stage.deps)
+
+
+def test_a_stage_writes_nothing_but_its_outputs(world):
+    """Nor does it read anything but its dependencies: in the small world it has no more."""
+    exceptions = {
+        path
+        for stage in STAGES
+        for flag, path in path_flags(stage).items()
+        if flag in NEITHER_DEP_NOR_OUT and flag != "--resume"  # it is gone once all is done
+    }
+    folders = {path.parent if path.suffix else path for path in exceptions}
+    strays = [
+        f"{name}: {stray}"
+        for name, found in world.strays.items()
+        for stray in found
+        if not folders & set(stray.parents)
+    ]
+    assert strays == []
 
 
 @each_stage
