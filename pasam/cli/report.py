@@ -72,7 +72,7 @@ def report_images(
 
     source, target = folder / FIGURE, out / FIGURE
     if not source.is_file():
-        raise DataError(f"{source} does not exist: nothing was reported yet. Run `dvc repro` first.")
+        raise DataError(f"{source} does not exist. Run `dvc repro report` first.")
     with Image.open(source) as figure:
         shown = figure.convert("RGB")
     shown.thumbnail((WIDEST, 10 * WIDEST))
