@@ -1,4 +1,12 @@
-"""All objects of an image: SAM proposes them from a grid of points, the adapter refines each."""
+"""All objects of an image: SAM proposes them from a grid of points, the adapter refines each.
+
+With SAM itself the result is that of its `SamAutomaticMaskGenerator`, whose parameters and records
+these are. With HQ-SAM and PA-SAM the frozen base still proposes and ranks, because its scores are
+those that its masks were trained with; each proposal that is left goes to the adapter as a box,
+the prompt it knows best. `predicted_iou` is then the proposal's; all else is the refined mask's.
+"""
+
+# Shapes: H, W of the image, K masks, m the side of low-resolution logits, p points.
 
 from __future__ import annotations
 
@@ -17,49 +25,6 @@ from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
 from pasam.models.segmenter import Prompts
 from segment_anything.utils import amg
-
-# --- small_regions: Removing the small holes and islands of masks that were found on a grid, as
-# SAM does.
-
-
-def without_small_regions(found: amg.MaskData, smallest: int, limit: float) -> None:
-    """Fill holes and drop islands below a size, then drop what has become a duplicate.
-
-    Args:
-        found: Masks (`rles`) with their `boxes` and more; changed in place.
-        smallest: Pixels that a region needs to stay.
-        limit: IoU of boxes above which two masks are the same object. Of those, one that was not
-            touched is preferred.
-    """
-    if not len(found["rles"]):
-        return
-    masks, untouched = [], []
-    for rle in found["rles"]:
-        filled, holes = amg.remove_small_regions(amg.rle_to_mask(rle), smallest, mode="holes")
-        cleared, islands = amg.remove_small_regions(filled, smallest, mode="islands")
-        masks.append(torch.as_tensor(cleared))
-        untouched.append(not (holes or islands))
-    boxes = torch.stack([amg.batched_mask_to_box(mask[None])[0] for mask in masks])
-    scores = torch.tensor(untouched, dtype=torch.float32)
-    kept = torch.ops.torchvision.nms(boxes.float(), scores, limit)
-    for number in kept.tolist():
-        if not untouched[number]:
-            found["rles"][number] = amg.mask_to_rle_pytorch(masks[number][None])[0]
-            found["boxes"][number] = boxes[number]
-    found.filter(kept)
-
-
-# --- everything: All objects of an image: SAM proposes them from a grid of points, the adapter
-# refines each.
-#
-# With SAM itself the result is that of its `SamAutomaticMaskGenerator`, whose parameters and
-# records
-# these are. With HQ-SAM and PA-SAM the frozen base still proposes and ranks, because its scores are
-# those that its masks were trained with; each proposal that is left goes to the adapter as a box,
-# the prompt it knows best. `predicted_iou` is then the proposal's; all else is the refined mask's.
-
-# Shapes: H, W of the image, K masks, m the side of low-resolution logits, p points.
-
 
 SAM_SIDE = 1024
 """Input side of the official SAMs, for which SAM's own values are made."""
@@ -128,7 +93,7 @@ def segment_everything(
     options: AutomaticMaskOptions | None = None,
     *,
     embedded: EmbeddedImage | None = None,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> list[dict[str, Any]]:
     """Find and refine all objects of an image.
 
@@ -137,7 +102,7 @@ def segment_everything(
         image: RGB, (H, W, 3).
         options: How they are looked for; `AutomaticMaskOptions.suited_to(model)` if None.
         embedded: The image as this model has embedded it before, to save the time.
-        on_progress: Told the share of the grid's points that were asked, in [0, 1], after every
+        on_progress: Told the fraction of the grid's points that were asked, in [0, 1], after every
             batch; what it raises ends the search.
 
     Returns:
@@ -168,12 +133,12 @@ def segment_everything(
         found.filter(_distinct(found["boxes"], 1 / extent.prod(dim=1), options.crop_nms_thresh))
     if options.min_mask_region_area > 0:
         limit = max(options.box_nms_thresh, options.crop_nms_thresh)
-        without_small_regions(found, options.min_mask_region_area, limit)
+        _remove_small_regions(found, options.min_mask_region_area, limit)
     return [_record(found, number) for number in range(len(found["rles"]))]
 
 
 def _counting(points: list[int], on_progress: Callable[[float], None]) -> Callable[[int], None]:
-    """Turn numbers of points, as they are asked, into the share of all."""
+    """Turn numbers of points, as they are asked, into the fraction of all."""
     done, total = 0, sum(points)
 
     def asked(count: int) -> None:
@@ -214,23 +179,19 @@ def _proposals(
 ) -> amg.MaskData:
     """Ask SAM for three candidates at each point, and keep what it trusts."""
     there = torch.as_tensor(crop.image.transform.into_input(points), device=proposer.device)
-    prompts = Prompts(
-        indices=torch.arange(len(points), device=proposer.device),
-        boxes=None,
-        points=there[:, None],
-        point_labels=torch.ones(len(points), 1, dtype=torch.int, device=proposer.device),
-        masks=None,
-    )
+    indices = torch.arange(len(points), device=proposer.device)
+    labels = torch.ones(len(points), 1, dtype=torch.int, device=proposer.device)
+    prompts = Prompts(indices, None, there[:, None], labels, None)
     decoded = proposer.decode([crop.image] * len(points), prompts, True, with_sam=False)
     scores = decoded.scores.flatten()
-    trusted = scores > options.pred_iou_thresh if options.pred_iou_thresh > 0 else scores == scores
+    # As in SAM, a threshold of 0 or less lets all pass.
+    trusted = scores > options.pred_iou_thresh if options.pred_iou_thresh > 0 else ~scores.isnan()
     data = _measured(decoded.masks.flatten(0, 1)[trusted], crop, options)
     data["iou_preds"] = scores[trusted].cpu()
     origin = torch.as_tensor(points).repeat_interleave(decoded.masks.shape[1], dim=0)
     data["points"] = origin[trusted.cpu()]
-    stable = data["stability_score"] >= options.stability_score_thresh
     if options.stability_score_thresh > 0.0:
-        data.filter(stable)
+        data.filter(data["stability_score"] >= options.stability_score_thresh)
     rim = [0, 0, crop.whole[1], crop.whole[0]]
     data.filter(~amg.is_box_near_crop_edge(data["boxes"], crop.box, rim))
     return data
@@ -246,13 +207,8 @@ def _refined(
     logits = []
     for first in range(0, len(boxes), options.points_per_batch):
         part = boxes[first : first + options.points_per_batch]
-        prompts = Prompts(
-            indices=torch.arange(len(part), device=model.device),
-            boxes=part,
-            points=None,
-            point_labels=None,
-            masks=None,
-        )
+        indices = torch.arange(len(part), device=model.device)
+        prompts = Prompts(indices, boxes=part, points=None, point_labels=None, masks=None)
         decoded = model.decode([crop.image] * len(part), prompts, False, with_sam=False)
         logits.append(decoded.masks[:, 0])
     data = _measured(torch.cat(logits), crop, options)
@@ -273,14 +229,9 @@ def _measured(logits: Tensor, crop: _Crop, options: AutomaticMaskOptions) -> amg
         stability = amg.calculate_stability_score(
             large, MASK_THRESHOLD, options.stability_score_offset
         )
-        whole = amg.uncrop_masks(masks, crop.box, *crop.whole)
-        data.cat(
-            amg.MaskData(
-                stability_score=stability.cpu(),
-                boxes=amg.batched_mask_to_box(masks).cpu(),
-                rles=amg.mask_to_rle_pytorch(whole),
-            )
-        )
+        boxes = amg.batched_mask_to_box(masks).cpu()
+        rles = amg.mask_to_rle_pytorch(amg.uncrop_masks(masks, crop.box, *crop.whole))
+        data.cat(amg.MaskData(stability_score=stability.cpu(), boxes=boxes, rles=rles))
     return data
 
 
@@ -288,6 +239,33 @@ def _distinct(boxes: Tensor, scores: Tensor, limit: float) -> Tensor:
     """Keep the best of boxes that overlap too much, in the order of their scores."""
     kept: Tensor = torch.ops.torchvision.nms(boxes.float(), scores.float(), limit)
     return kept
+
+
+def _remove_small_regions(found: amg.MaskData, smallest: int, limit: float) -> None:
+    """Fill holes and drop islands below a size, then drop what has become a duplicate.
+
+    Args:
+        found: Masks (`rles`) with their `boxes` and more; changed in place.
+        smallest: Pixels that a region needs to stay.
+        limit: IoU of boxes above which two masks are the same object. Of those, one that was not
+            touched is preferred.
+    """
+    if not len(found["rles"]):
+        return
+    masks, untouched = [], []
+    for rle in found["rles"]:
+        filled, holes = amg.remove_small_regions(amg.rle_to_mask(rle), smallest, mode="holes")
+        cleared, islands = amg.remove_small_regions(filled, smallest, mode="islands")
+        masks.append(torch.as_tensor(cleared))
+        untouched.append(not (holes or islands))
+    boxes = torch.stack([amg.batched_mask_to_box(mask[None])[0] for mask in masks])
+    scores = torch.tensor(untouched, dtype=torch.float32)
+    kept = torch.ops.torchvision.nms(boxes.float(), scores, limit)
+    for number in kept.tolist():
+        if not untouched[number]:
+            found["rles"][number] = amg.mask_to_rle_pytorch(masks[number][None])[0]
+            found["boxes"][number] = boxes[number]
+    found.filter(kept)
 
 
 def _record(found: amg.MaskData, number: int) -> dict[str, Any]:

@@ -37,6 +37,10 @@ from pasam.models.segmenter import Prompts
 
 PADDING = -1
 """Label of a point that says nothing; SAM's users pad unequal numbers of points with it."""
+LARGEST_IMAGE = 64_000_000
+"""Pixels of an image that a request to MLflow's server may bring."""
+SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,49 +244,32 @@ def read_prompts(text: str, *, most: int) -> list[ImagePrompt]:
         raise PromptError(f"{message}.") from None
 
 
-LARGEST_IMAGE = 64_000_000
-"""Pixels of an image that a request to MLflow's server may bring."""
-
-
 def read_request_image(image: str | None, path: str | None) -> NDArray[np.uint8]:
-    """Read the image of a request as the library reads a file.
+    """Read the image of a request as the library reads a file, (H, W, 3).
 
     Args:
         image: Bytes of an image file in base64, with or without a `data:` prefix.
         path: Path of an image file on the server, in place of the bytes.
-
-    Returns:
-        Pixels, (H, W, 3).
 
     Raises:
         DataError: Both or none are given, or it is no image that can be decoded.
     """
     if bool(image) == bool(path):
         raise DataError("give either 'image' (base64) or 'path', and not both.")
-    if path:
-        content = _read_bytes(Path(path))
-    else:
-        text = (image or "").strip()
-        encoded = text.partition(",")[2] if text.startswith("data:") else text
-        try:
-            content = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise DataError(f"'image' is not base64 ({error}); encode the file's bytes.") from None
+    text = (image or "").strip()
+    encoded = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        content = Path(path).read_bytes() if path else base64.b64decode(encoded, validate=True)
+    except (binascii.Error, OSError, ValueError) as error:
+        # One message for all: the server's files are not its clients'.
+        reason = f"'image' is not base64 ({error}); encode the file's bytes."
+        raise DataError(
+            "'path' names no file that the server can read." if path else reason
+        ) from None
     try:
         return read_image(content, most_pixels=LARGEST_IMAGE)
     except InvalidItemError as error:
         raise DataError(f"the {error}") from None
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError):  # one message for all: the server's files are not its clients'
-        raise DataError("'path' names no file that the server can read.") from None
-
-
-SHOWN = 60
-"""Characters of a wrong value that a message repeats."""
 
 
 def validation_message(errors: Sequence[Mapping[str, Any]], *, root: str = "") -> str:
@@ -351,14 +338,12 @@ def _group(
     chosen = [(prompts[place], transforms[place]) for place in places]
     boxes = [at.into_input(p.box.reshape(2, 2)).reshape(4) for p, at in chosen if p.box is not None]
     points = [at.into_input(p.points) for p, at in chosen if p.points is not None]
-    labels = [p.labels for p, _ in chosen if p.labels is not None]
-    masks = [p.mask[None] for p, _ in chosen if p.mask is not None]
     return Prompts(
         indices=torch.tensor(places, device=device),
         boxes=stacked(boxes, torch.float32),
         points=stacked(points, torch.float32),
-        point_labels=stacked(labels, torch.int32),
-        masks=stacked(masks, torch.float32),
+        point_labels=stacked([p.labels for p, _ in chosen if p.labels is not None], torch.int32),
+        masks=stacked([p.mask[None] for p, _ in chosen if p.mask is not None], torch.float32),
     )
 
 

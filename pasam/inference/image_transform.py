@@ -1,7 +1,11 @@
-"""Where an image lies in the encoder's square input.
+"""Where an image lies in the encoder's square input, and an image that the encoder has embedded.
 
-And the way back; an image that the encoder has seen.
+Embed once, prompt as often as one likes: an `EmbeddedImage` is all that a decoder needs.
 """
+
+# Shapes: H, W of the original image, h, w of its part of the input, S the input's side, m the
+# side of a mask's logits, N prompts, C masks of each or channels, E early channels, g grid cells
+# a side, k points.
 
 from __future__ import annotations
 
@@ -23,15 +27,12 @@ from pasam.masks.transforms import squash
 from pasam.models.base_sam import PIXEL_MEAN, BaseSam, Encoded
 from segment_anything.utils.transforms import ResizeLongestSide
 
-# --- transform: Where an image lies in the encoder's square input, and the way back to its own
-# pixels.
-
-# Shapes: H, W of the original image, h, w of its part of the input, S the input's side, m the
-# side of a mask's logits, N prompts, C masks of each, g grid cells a side, k points.
-
-
 Resize = Literal["longest", "squash"]
 """`longest` keeps the aspect as SAM does; `squash` fills the square as the reference evaluates."""
+
+
+TENSORS = ("pixels", "embedding", "early")
+NUMBERS = ("height", "width", "side")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +129,6 @@ class ImageTransform:
         return F.interpolate(whole[..., :h, :w], size, mode="bilinear", align_corners=False)
 
 
-# --- embedded_image: An image that the frozen encoder has seen: encode once, prompt as often as
-# one likes.
-
-# Shapes: H, W of the original image, h, w of its part of the input, S the input's side,
-# g grid cells a side, C and E channels.
-
-
-TENSORS = ("pixels", "embedding", "early")
-NUMBERS = ("height", "width", "side")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedImage:
     """All that a decoder needs of one image; nothing changes it."""
@@ -147,7 +137,7 @@ class EmbeddedImage:
     pixels: Tensor
     """The image in its part of the input, uint8 (3, h, w); PA-SAM looks at it again."""
     encoded: Encoded
-    """What the encoder said, (1, C, g, g) and (1, E, g, g)."""
+    """Embeddings, (1, C, g, g), and early features, (1, E, g, g)."""
     base: str
     """Digest of the base's checkpoint: adapters of the same base share embeddings."""
 
@@ -162,10 +152,10 @@ class EmbeddedImage:
 
     def to_bytes(self) -> bytes:
         """Write it as safetensors, to be kept or sent elsewhere."""
-        words = {name: str(getattr(self.transform, name)) for name in NUMBERS}
-        words |= {"resize": self.transform.resize, "base": self.base}
+        metadata = {name: str(getattr(self.transform, name)) for name in NUMBERS}
+        metadata |= {"resize": self.transform.resize, "base": self.base}
         plain = {name: part.cpu().contiguous() for name, part in self._tensors().items()}
-        return safetensors.torch.save(plain, metadata=words)
+        return safetensors.torch.save(plain, metadata=metadata)
 
     @staticmethod
     def from_bytes(content: bytes) -> EmbeddedImage:
@@ -176,23 +166,23 @@ class EmbeddedImage:
         """
         try:
             tensors = safetensors.torch.load(content)
-            words = _metadata(content)
-            height, width, side = (int(words[name]) for name in NUMBERS)
+            metadata = _metadata(content)
+            height, width, side = (int(metadata[name]) for name in NUMBERS)
             pixels, embedding, early = (tensors[name] for name in TENSORS)
         except (SafetensorError, KeyError, ValueError) as error:
             raise DataError(
                 f"this is no embedded image ({error}); embed the image again."
             ) from None
-        if words.get("resize") not in ("longest", "squash") or min(height, width, side) < 1:
-            raise DataError(f"this embedded image is damaged: it says {words}. Embed it again.")
-        transform = ImageTransform(height, width, side, cast(Resize, words["resize"]))
+        if metadata.get("resize") not in ("longest", "squash") or min(height, width, side) < 1:
+            raise DataError(f"this embedded image is damaged: it says {metadata}. Embed it again.")
+        transform = ImageTransform(height, width, side, cast(Resize, metadata["resize"]))
         if pixels.dtype != torch.uint8 or pixels.shape != (3, *transform.inner):
             raise DataError(
                 f"this embedded image is damaged: its pixels are {tuple(pixels.shape)}, expected "
                 f"{(3, *transform.inner)}. Embed the image again."
             )
         encoded = Encoded(embedding=embedding, early=early)
-        return EmbeddedImage(transform, pixels, encoded, words.get("base", ""))
+        return EmbeddedImage(transform, pixels, encoded, metadata.get("base", ""))
 
     def to(self, device: torch.device) -> EmbeddedImage:
         """Move it to a device."""
@@ -206,10 +196,7 @@ class EmbeddedImage:
             CheckpointError: It was, or its shapes say so.
         """
         shapes = (tuple(self.encoded.embedding.shape), tuple(self.encoded.early.shape))
-        wanted = (
-            (1, base.dim, base.grid, base.grid),
-            (1, base.early_dim, base.grid, base.grid),
-        )
+        wanted = tuple((1, dim, base.grid, base.grid) for dim in (base.dim, base.early_dim))
         if self.base != digest or shapes != wanted or self.transform.side != base.side:
             raise CheckpointError(
                 f"the image was embedded by base {self.base[:12] or 'unknown'} as {shapes[0]}, but "
@@ -217,15 +204,12 @@ class EmbeddedImage:
             )
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {
-            "pixels": self.pixels,
-            "embedding": self.encoded.embedding,
-            "early": self.encoded.early,
-        }
+        parts = (self.pixels, self.encoded.embedding, self.encoded.early)
+        return dict(zip(TENSORS, parts, strict=True))
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """Read the words of safetensors bytes, whose header the library has already checked."""
+    """Read the metadata of safetensors bytes, whose header the library has already checked."""
     size = int.from_bytes(content[:8], "little")
-    words: dict[str, str] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-    return words
+    metadata: dict[str, str] = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    return metadata

@@ -29,9 +29,6 @@ from pasam.models.build import build_base, build_decoder, freeze_decoder, load_b
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Segmenter
 
-# --- model_files: Which files make a model: found by the model's name, by a file, or by somebody
-# who is asked.
-
 SAM = "sam"
 """The name of the frozen base by itself."""
 
@@ -135,12 +132,7 @@ def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     merged = found.kind.endswith("_merged")
     checkpoint, size = (path, found.size or "") if merged else _base(params_file, base)
     return ModelFiles(
-        name=path.stem,
-        base=checkpoint,
-        size=size,
-        kind=found.kind,
-        weights=path,
-        variant=variant,
+        name=path.stem, base=checkpoint, size=size, kind=found.kind, weights=path, variant=variant
     )
 
 
@@ -172,9 +164,6 @@ def _variant_of(decoder: str, params_file: Path) -> VariantParams:
         f"{params_file}: no entry of models has the decoder '{decoder}', which says how the file "
         "is built. Add one, as in params/default.yaml."
     )
-
-
-# --- load: From a model's name or file to a predictor that answers prompts.
 
 
 def open_model(
@@ -217,10 +206,6 @@ def _segmenter(files: ModelFiles, digest: str) -> Segmenter:
     return Segmenter(base=base, decoder=decoder)
 
 
-# --- checkpoint_import: Taking over the references' files: a decoder becomes an adapter of ours,
-# on its own base.
-
-
 def import_checkpoint(
     source: Path,
     out: Path,
@@ -259,8 +244,7 @@ def import_checkpoint(
     files = find_model(str(source), params_file=params_file, base=base)
     assert files.variant is not None, "a trained decoder has its variant"
     segmenter = open_model(files).segmenter
-    on = _base_of(segmenter, merged=found.kind.endswith("_merged"), params_file=params_file,
-                  base=base, base_out=base_out)  # fmt: skip
+    on = _base_of(segmenter, found.kind.endswith("_merged"), params_file, base, base_out)
     _expect_frozen_as_base(segmenter, source, on)
     freeze_decoder(segmenter.decoder)
     digest = file_digest(on)
@@ -270,12 +254,7 @@ def import_checkpoint(
 
 
 def _base_of(
-    segmenter: Segmenter,
-    *,
-    merged: bool,
-    params_file: Path,
-    base: Path | None,
-    base_out: Path | None,
+    segmenter: Segmenter, merged: bool, params_file: Path, base: Path | None, base_out: Path | None
 ) -> Path:
     """Find the file of the base that an imported decoder belongs to, or write it."""
     if merged and base_out is not None:

@@ -1,11 +1,20 @@
-"""A model as two ONNX graphs, and the proof that they compute what the model does."""
+"""A model as two ONNX graphs, one per image and one per prompt, proved to do what the model does.
+
+The image's graph takes pixels and, for models that look at edges, the edges as an input: OpenCV's
+Canny is no operator of any graph, so the caller finds them (`graph_edges`). The prompts' graph
+takes what the image's gave, and prompts in the form of SAM's own ONNX export: points with labels,
+a box as two points labelled 2 and 3, and -1 for "no point", which SAM appends where there is no
+box.
+"""
+
+# Shapes: S the input's side, g grid cells a side, m = 4g mask pixels a side, C and E channels,
+# N prompts, k points of each, boxes' corners among them.
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,21 +32,15 @@ from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction, edge_channel, shrunk
 from pasam.models.segmenter import Segmenter
 
-# --- onnx_graphs: A model as two graphs that other runtimes can run: one per image, one per prompt.
-#
-# The image's graph takes pixels and, for models that look at edges, the edges as an input: OpenCV's
-# Canny is no operator of any graph, so the caller finds them (`graph_edges`). The prompts' graph
-# takes what the image's gave, and prompts in the form of SAM's own ONNX export: points with labels,
-# a box as two points labelled 2 and 3, and -1 for "no point", which SAM appends where there is no
-# box.
-
-# Shapes: S the input's side, g grid cells a side, m = 4g mask pixels a side, C and E channels,
-# N prompts, k points of each, boxes' corners among them.
-
-
 PIXELS, EDGES = "pixels", "edges"
 EMBEDDING = "image_embeddings"
 PROMPTS = ("point_coords", "point_labels", "mask_input", "has_mask_input")
+IMAGE_NAME, PROMPT_NAME = "image.onnx", "prompts.onnx"
+OPSET = 17
+CHECKED = ((1, 2), (1, 1), (3, 4), (8, 7))
+"""Numbers of prompts N and of points k with which a written file is checked."""
+TOLERANCE = 1e-3
+"""Largest difference of logits that counts as the same model."""
 
 
 class ImageGraph(nn.Module):
@@ -126,15 +129,8 @@ class PromptGraph(nn.Module):
             found = decoder.decode(
                 **inputs, point_embeddings=base.point_embeddings(), mining=decoder.predicts_by
             )
-            masks, scores = found.masks, found.iou[:, :1]
-            return (
-                (masks, scores, found.uncertainty)
-                if isinstance(found, PaPrediction)
-                else (
-                    masks,
-                    scores,
-                )
-            )
+            maps = (found.uncertainty,) if isinstance(found, PaPrediction) else ()
+            return (found.masks, found.iou[:, :1], *maps)
         if isinstance(decoder, HqMaskDecoder):
             fine = decoder.decode(**inputs)
             return fine.masks, fine.iou[:, :1]
@@ -176,20 +172,6 @@ def _dense(base: BaseSam, mask: Tensor, has_mask: Tensor) -> Tensor:
     return torch.where(has_mask.reshape(-1, 1, 1, 1) > 0, encoder.mask_downscaling(mask), nothing)
 
 
-# --- onnx_export: Writing a model as ONNX, and the proof that the file computes what the model
-# does.
-
-# Shapes: S the input's side, m the side of masks, N prompts, k points of each.
-
-
-IMAGE_NAME, PROMPT_NAME = "image.onnx", "prompts.onnx"
-OPSET = 17
-CHECKED = ((1, 2), (1, 1), (3, 4), (8, 7))
-"""Numbers of prompts N and of points k with which a written file is checked."""
-TOLERANCE = 1e-3
-"""Largest difference of logits that counts as the same model."""
-
-
 @dataclass(frozen=True, slots=True)
 class Parity:
     """How far the written graphs are from the model, over all that was tried."""
@@ -215,21 +197,17 @@ def export_onnx(model: PromptedModel, folder: Path) -> Parity:
     """
     _expect_packages()
     image_graph, prompt_graph = ImageGraph(model.segmenter), PromptGraph(model.segmenter)
-    base = model.segmenter.base
-    pixels = _noise(base)
-    seen = (pixels, graph_edges(model.segmenter, pixels)) if image_graph.sees_edges else (pixels,)
-    with torch.no_grad():
-        features = image_graph(*seen)
+    seen, features = _run_on_noise(image_graph)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as draft:
         image_file, prompt_file = Path(draft) / IMAGE_NAME, Path(draft) / PROMPT_NAME
-        words = _words(model)
-        _write(image_graph, seen, image_file, dynamic={}, words=words)
+        metadata = _metadata(model)
+        _write(image_graph, seen, image_file, dynamic={}, metadata=metadata)
         counts: dict[str, dict[int, str]] = {name: {0: "N"} for name in PROMPTS}
         counts |= {name: {0: "N"} for name in prompt_graph.outputs}
         counts["point_coords"][1] = counts["point_labels"][1] = "k"
-        given = (*features, *_prompts(base, 2, 3))
-        _write(prompt_graph, given, prompt_file, dynamic=counts, words=words)
+        given = (*features, *_prompts(model.segmenter.base, 2, 3))
+        _write(prompt_graph, given, prompt_file, dynamic=counts, metadata=metadata)
         parity = check_parity(model, Path(draft))
         if parity.difference > TOLERANCE:
             raise ExportError(
@@ -255,16 +233,12 @@ def check_parity(
     import onnxruntime
 
     image_graph, prompt_graph = ImageGraph(model.segmenter), PromptGraph(model.segmenter)
-    base = model.segmenter.base
-    pixels = _noise(base)
-    seen = (pixels, graph_edges(model.segmenter, pixels)) if image_graph.sees_edges else (pixels,)
-    with torch.no_grad():
-        features = image_graph(*seen)
+    seen, features = _run_on_noise(image_graph)
     sessions = [onnxruntime.InferenceSession(folder / n) for n in (IMAGE_NAME, PROMPT_NAME)]
     written = sessions[0].run(None, _named(image_graph.inputs, seen))
     difference, both, either = 0.0, 0, 0
     for prompts, points in tried:
-        given = _prompts(base, prompts, points)
+        given = _prompts(model.segmenter.base, prompts, points)
         with torch.no_grad():
             expected: NDArray[np.float32] = prompt_graph(*features, *given)[0].numpy()
         named = {**dict(zip(prompt_graph.features, written, strict=True)), **_named(PROMPTS, given)}
@@ -282,14 +256,17 @@ def _write(
     path: Path,
     *,
     dynamic: dict[str, dict[int, str]],
-    words: dict[str, str],
+    metadata: dict[str, str],
 ) -> None:
     import onnx
 
     assert isinstance(graph, ImageGraph | PromptGraph)
     # The tracer, not torch.export: the latter is ten times slower here and fixes the numbers of
     # prompts and points.
-    with _quiet():
+    with (
+        warnings.catch_warnings()
+    ):  # the tracer's notes: what it wrote is checked against the model
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
             given,
@@ -301,11 +278,11 @@ def _write(
             dynamo=False,
         )
     model = onnx.load(path, load_external_data=False)
-    onnx.helper.set_model_props(model, words)
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
 
 
-def _words(model: PromptedModel) -> dict[str, str]:
+def _metadata(model: PromptedModel) -> dict[str, str]:
     base, decoder = model.segmenter.base, model.segmenter.decoder
     return {
         "model": model.name,
@@ -317,11 +294,14 @@ def _words(model: PromptedModel) -> dict[str, str]:
     }
 
 
-def _noise(base: BaseSam) -> Tensor:
-    """Draw an image with edges: blocks of random colours, (1, 3, S, S) in [0, 255]."""
-    generator = torch.Generator().manual_seed(0)
-    blocks = torch.rand(1, 3, 8, 8, generator=generator) * 255
-    return blocks.repeat_interleave(base.side // 8, 2).repeat_interleave(base.side // 8, 3)
+def _run_on_noise(graph: ImageGraph) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Draw an image with edges, blocks of random colours; return the graph's inputs and outputs."""
+    side = graph.segmenter.base.side
+    blocks = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    pixels = blocks.repeat_interleave(side // 8, 2).repeat_interleave(side // 8, 3)
+    seen = (pixels, graph_edges(graph.segmenter, pixels)) if graph.sees_edges else (pixels,)
+    with torch.no_grad():
+        return seen, graph(*seen)
 
 
 def _prompts(base: BaseSam, prompts: int, points: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -335,14 +315,6 @@ def _prompts(base: BaseSam, prompts: int, points: int) -> tuple[Tensor, Tensor, 
 
 def _named(names: Sequence[str], tensors: Sequence[Tensor]) -> dict[str, Any]:
     return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the tracer's notes to itself; what it wrote is checked against the model."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _expect_packages() -> None:

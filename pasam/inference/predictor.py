@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -71,6 +71,23 @@ class PredictedMasks:
     low_res: NDArray[np.float32]
     """Logits over the encoder's input, (C, m, m); each can be the next prompt's mask."""
     details: PredictionDetails | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What n prompts gave, before it is brought to the images' own pixels."""
+
+    masks: Tensor
+    """Mask logits, (n, C, m, m): SAM's one or three; of an adapter always the one refined mask."""
+    scores: Tensor
+    """Predicted IoU of each, (n, C)."""
+    sam_masks: Tensor
+    """The frozen base's mask logits, (n, 1 or 3, m, m); of SAM itself, and where they were not
+    asked for, the same as `masks`."""
+    sam_scores: Tensor
+    """Predicted IoU of each, (n, 1 or 3)."""
+    maps: PaPrediction | None
+    """PA-SAM's own maps and points; None for other decoders."""
 
 
 class PromptedModel:
@@ -207,6 +224,7 @@ class PromptedModel:
                 )
         return [results[place] for place in range(len(requests))]
 
+    @torch.no_grad()
     def decode(
         self, images: Sequence[EmbeddedImage], prompts: Prompts, multimask: bool, *, with_sam: bool
     ) -> Decoded:
@@ -214,27 +232,35 @@ class PromptedModel:
 
         Args:
             images: The image of each prompt; the same one may come often.
-            prompts: The prompts.
-            multimask: SAM's three candidates in place of its one mask.
-            with_sam: Run the frozen base's decoder beside an adapter's.
+            prompts: The prompts; their `indices` do not matter here.
+            multimask: SAM's three candidates in place of its one mask. An adapter refines SAM's
+                one mask all the same.
+            with_sam: Run the frozen base's own decoder beside an adapter's.
         """
         single = list({id(image): image for image in images}.values())
         number = {id(image): i for i, image in enumerate(single)}
         there = [image.to(self.device) for image in single]
-        # Adapters may look at the pixels again; SAM's decoder never does.
-        looks = self.is_adapted
-        return decode(
-            self.segmenter,
-            images=torch.stack([image.padded() for image in there]) if looks else torch.empty(0),
-            encoded=Encoded(
-                torch.cat([image.encoded.embedding for image in there]),
-                torch.cat([image.encoded.early for image in there]),
-            ),
-            image_index=torch.tensor([number[id(image)] for image in images], device=self.device),
-            prompts=prompts,
-            multimask=multimask,
-            with_sam=with_sam,
+        index = torch.tensor([number[id(image)] for image in images], device=self.device)
+        encoded = Encoded(
+            torch.cat([image.encoded.embedding for image in there]),
+            torch.cat([image.encoded.early for image in there]),
         )
+        if not self.is_adapted:
+            masks, scores = _by_base(self.segmenter, encoded, index, prompts, multimask)
+            return Decoded(masks, scores, masks, scores, maps=None)
+        refined: Prediction = self.segmenter(
+            images=torch.stack([image.padded() for image in there]),  # adapters look again
+            encoded=encoded,
+            image_index=index,
+            prompts=[
+                dataclasses.replace(prompts, indices=torch.arange(len(index), device=self.device))
+            ],
+        )
+        masks, scores = refined.masks, refined.iou
+        if not with_sam:
+            return Decoded(masks, scores, masks, scores, refined.details)
+        sam = _by_base(self.segmenter, encoded, index, prompts, multimask)
+        return Decoded(masks, scores, *sam, refined.details)
 
 
 class PromptAdapterPredictor(PromptedModel):
@@ -242,19 +268,9 @@ class PromptAdapterPredictor(PromptedModel):
 
     `embed` and `predict_many` keep nothing; `set_image` and what builds on it remember one image,
     as `SamPredictor` does, so give each thread its own.
-
-    Args:
-        segmenter: The model.
-        name: What the model is called, for people.
-        base: Digest of the base's checkpoint file.
-        resize: How images are brought to the encoder's input.
     """
 
-    def __init__(
-        self, segmenter: Segmenter, *, name: str, base: str, resize: Resize = "longest"
-    ) -> None:
-        super().__init__(segmenter, name=name, base=base, resize=resize)
-        self._image: EmbeddedImage | None = None
+    _image: EmbeddedImage | None = None
 
     @property
     def is_image_set(self) -> bool:
@@ -399,63 +415,6 @@ class PromptAdapterPredictor(PromptedModel):
         return masks, decoded.scores, decoded.masks
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What n prompts gave, before it is brought to the images' own pixels."""
-
-    masks: Tensor
-    """Mask logits, (n, C, m, m): SAM's one or three; of an adapter always the one refined mask."""
-    scores: Tensor
-    """Predicted IoU of each, (n, C)."""
-    sam_masks: Tensor
-    """The frozen base's mask logits, (n, 1 or 3, m, m); of SAM itself, and where they were not
-    asked for, the same as `masks`."""
-    sam_scores: Tensor
-    """Predicted IoU of each, (n, 1 or 3)."""
-    maps: PaPrediction | None
-    """PA-SAM's own maps and points; None for other decoders."""
-
-
-@torch.no_grad()
-def decode(
-    segmenter: Segmenter,
-    *,
-    images: Tensor,
-    encoded: Encoded,
-    image_index: Tensor,
-    prompts: Prompts,
-    multimask: bool,
-    with_sam: bool,
-) -> Decoded:
-    """Predict the masks of n prompts of B images.
-
-    Args:
-        segmenter: The model.
-        images: Pixels, (B, 3, S, S) in [0, 255].
-        encoded: What the frozen encoder said of them.
-        image_index: Image of each prompt, int64 (n,).
-        prompts: Prompts of equal parts; their `indices` do not matter here.
-        multimask: SAM's three candidates in place of its one mask. An adapter refines SAM's one
-            mask all the same.
-        with_sam: Run the frozen base's own decoder beside an adapter's.
-    """
-    if segmenter.decoder is segmenter.base.sam.mask_decoder:
-        masks, scores = _by_base(segmenter, encoded, image_index, prompts, multimask)
-        return Decoded(masks, scores, masks, scores, maps=None)
-    here = torch.arange(len(image_index), device=image_index.device)
-    refined: Prediction = segmenter(
-        images=images,
-        encoded=encoded,
-        image_index=image_index,
-        prompts=[dataclasses.replace(prompts, indices=here)],
-    )
-    masks, scores = refined.masks, refined.iou
-    if not with_sam:
-        return Decoded(masks, scores, masks, scores, refined.details)
-    sam = _by_base(segmenter, encoded, image_index, prompts, multimask)
-    return Decoded(masks, scores, *sam, refined.details)
-
-
 def _by_base(
     segmenter: Segmenter, encoded: Encoded, image_index: Tensor, prompts: Prompts, multimask: bool
 ) -> tuple[Tensor, Tensor]:
@@ -540,22 +499,13 @@ def _numpy(part: Tensor) -> NDArray[Any]:
     return np.array(part.detach().cpu().numpy())
 
 
-def _parts(group: Prompts, size: int) -> list[Prompts]:
+def _parts(group: Prompts, size: int) -> Iterator[Prompts]:
     """Split prompts of equal parts into passes of at most `size`."""
-
-    def rows(part: Tensor | None, first: int) -> Tensor | None:
-        return None if part is None else part[first : first + size]
-
-    return [
-        Prompts(
-            indices=group.indices[first : first + size],
-            boxes=rows(group.boxes, first),
-            points=rows(group.points, first),
-            point_labels=rows(group.point_labels, first),
-            masks=rows(group.masks, first),
-        )
-        for first in range(0, len(group.indices), size)
-    ]
+    parts = {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}
+    for first in range(0, len(group.indices), size):
+        rows = slice(first, first + size)
+        some: dict[str, Any] = {k: None if p is None else p[rows] for k, p in parts.items()}
+        yield Prompts(**some)
 
 
 def _check_image(image: NDArray[np.uint8], image_format: str) -> None:

@@ -1,14 +1,32 @@
-"""What a prompt may be, and how prompts are put together."""
+"""What a prompt may be, how prompts are read from JSON, and how they are put together."""
 
 from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
 
-from pasam.errors import PromptError
-from pasam.inference.image_prompt import grouped, image_prompt
+from pasam.errors import DataError, PasamError, PromptError
+from pasam.inference.image_prompt import (
+    MaskLogits,
+    PromptRequest,
+    PromptRequests,
+    grouped,
+    image_prompt,
+    read_prompts,
+    read_request_image,
+)
 from pasam.inference.image_transform import ImageTransform
+from pasam.masks.images import read_image
 
 HERE = ImageTransform(60, 90, 64, "longest")
 
@@ -71,3 +89,159 @@ def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
     assert groups[0].points is None
     assert groups[1].point_labels.tolist() == [[1], [0]]
     assert groups[1].masks is None
+
+
+def read(text):
+    return read_prompts(text, most=1024)
+
+
+def test_whole_and_broken_numbers_are_taken():
+    prompt = PromptRequest.model_validate_json('{"box": [1, 2.5, 3, 4], "points": [[5, 6]]}')
+    assert prompt.box == (1, 2.5, 3, 4)
+    assert prompt.points == [(5, 6)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"box": [1, 2, 3]}', '{"box": ["1", 2, 3, 4]}', '{"box": [NaN, 2, 3, 4]}',
+        '{"box": [1e999, 2, 3, 4]}', '{"box": [true, 2, 3, 4]}', '{"points": [[1, 2, 3]]}',
+        '{"points": [[1, 2]], "labels": [2]}', '{"points": [[1, 2]], "labels": [0.5]}',
+        '{"boxes": [1, 2, 3, 4]}', '{"mask": {"side": 0, "float32": ""}}', '{"mask": 3}', "[]",
+        '{"mask": [["1"]]}', '{"mask": [[[1, 2]], [[1, 2]]]}',
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused(text):
+    with pytest.raises(ValidationError):
+        PromptRequest.model_validate_json(text)
+
+
+def test_labels_are_taken_as_other_languages_write_them():
+    (prompt,) = read('{"points": [[1, 2], [3, 4], [5, 6]], "labels": [1.0, 0, -1]}')
+    assert prompt.labels.tolist() == [1, 0]
+    assert prompt.points.tolist() == [[1, 2], [3, 4]]
+
+
+def test_prompts_may_be_one_many_or_boxes():
+    assert [p.box.tolist() for p in read('{"box": [1, 2, 3, 4]}')] == [[1, 2, 3, 4]]
+    two = read('{"boxes": [[1, 2, 3, 4], [2, 3, 4, 5]]}')
+    assert [prompt.box.tolist() for prompt in two] == [[1, 2, 3, 4], [2, 3, 4, 5]]
+    points = read('[{"points": [[1, 2], [3, 4]], "labels": [1, 0]}, {"box": [1, 2, 3, 4]}]')
+    assert points[0].labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "prompts: Invalid JSON"),
+        ("[]", "0 prompts, expected 1 to 1024"),
+        ("7", "prompts: Input should be a valid .*, found 7"),
+        ('{"bocks": []}', r"prompts\[0\].bocks: .*not permitted"),
+        ('[{"box": [1, 2, 3, 4]}, {"box": [3, 3, 1, 1]}]', "prompt 1: the box"),
+        ('{"boxes": 3}', "'boxes' is a list"),
+        ('{"boxes": [[1,2,3,4]], "points": []}', "stands alone"),
+        ('[{"box": [NaN, 1, 2, 3]}]', "finite number, found nan"),
+        ("[" * 100_000, "prompts: Invalid JSON"),
+    ],
+)
+def test_anything_else_is_refused_in_words(text, words):
+    with pytest.raises(PromptError, match=words):
+        read(text)
+
+
+def test_too_many_prompts_or_points_are_refused_and_the_limits_are_taken():
+    request = PromptRequests.model_validate([{"points": [(1, 1)] * 3}, {"points": [(1, 1)] * 4}])
+    assert len(request.prompts(most=2, most_points=4)) == 2
+    with pytest.raises(PromptError, match="prompt 1 has 4 points, at most 3"):
+        request.prompts(most=2, most_points=3)
+    with pytest.raises(PromptError, match="there are 2 prompts, expected 1 to 1"):
+        request.prompts(most=1)
+
+
+def test_mask_logits_come_back_bit_for_bit_as_numbers_or_as_base64():
+    logits = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    packed = MaskLogits.of(logits).model_dump()
+    for mask in (packed, logits.tolist(), [logits.tolist()]):
+        (prompt,) = read(json.dumps({"mask": mask}))
+        assert np.array_equal(prompt.mask, logits)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ({"side": 32, "float32": "?"}, "no base64"),
+        ({"side": 32, "float32": "AAAA"}, "3 bytes, expected 4096"),
+        (MaskLogits.of(np.full((2, 2), np.inf, np.float32)).model_dump(), "not finite"),
+    ],
+)
+def test_mask_logits_that_are_damaged_are_refused(mask, words):
+    with pytest.raises(PromptError, match=words):
+        read(json.dumps({"mask": mask}))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["box", "boxes", "points", "labels", "mask", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(json_values)
+def test_no_json_at_all_breaks_the_reading(value):
+    with contextlib.suppress(PasamError):  # any other error fails the test
+        assert read(json.dumps(value))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "photo.jpg"
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def encoded(content):
+    return base64.b64encode(content).decode()
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+def test_bytes_and_path_give_the_pixels_that_the_library_reads(prefix, file):
+    wanted = read_image(file)
+    assert (read_request_image(prefix + encoded(file.read_bytes()), None) == wanted).all()
+    assert (read_request_image(None, str(file)) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "path", "words"),
+    [
+        (None, None, "either 'image' .* or 'path'"),
+        ("aGVsbG8=", "x.png", "either 'image' .* or 'path'"),
+        ("no base 64!", None, "'image' is not base64"),
+        ("aGVsbG8=", None, "cannot be decoded"),
+        (None, "/nowhere.png", "names no file"),
+        (None, "/", "names no file"),
+        (None, "a\0b", "names no file"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_words(image, path, words):
+    with pytest.raises(DataError, match=words):
+        read_request_image(image, path)
+
+
+def test_a_picture_cut_short_is_refused_without_a_path_of_the_server(file):
+    with pytest.raises(DataError, match="cannot be decoded") as caught:
+        read_request_image(encoded(file.read_bytes()[:-200]), None)
+    assert "/" not in str(caught.value)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded():
+    buffer = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(buffer, format="PNG")
+    with pytest.raises(DataError, match="9000 x 9000 pixels, where at most 64 million"):
+        read_request_image(encoded(buffer.getvalue()), None)

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import sys
 
+import cv2
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from inference_models import BASE, KINDS, make_predictor
+from inference_models import BASE, KINDS, make_predictor, picture
 from small_world import small_base
+from variants import pa_sam
 
 from pasam.errors import ExportError
 from pasam.inference import onnx_export
-from pasam.inference.onnx_export import Parity, check_parity, export_onnx
-from pasam.models.build import build_tiny
+from pasam.inference.image_prompt import image_prompt
+from pasam.inference.onnx_export import (
+    ImageGraph,
+    Parity,
+    PromptGraph,
+    check_parity,
+    export_onnx,
+    graph_edges,
+)
+from pasam.models.build import build_decoder, build_tiny
+from pasam.models.segmenter import Segmenter
 
 SMALLER = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "dim": 16}
 
@@ -80,3 +92,79 @@ def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ExportError, match=r"pip install 'pasam\[export\]'"):
         export_onnx(make_predictor("sam"), tmp_path)
+
+
+BOX, POINT = [12.0, 8, 70, 50], [30.0, 20]
+
+
+@torch.no_grad()
+def by_graphs(predictor, image, coords, labels, mask=None):
+    """Ask the graphs as another runtime would."""
+    pixels = image.padded()[None]
+    graph, prompts = ImageGraph(predictor.segmenter), PromptGraph(predictor.segmenter)
+    edges = (graph_edges(predictor.segmenter, pixels),) if graph.sees_edges else ()
+    there = image.transform.into_input(np.array(coords))
+    side = predictor.mask_side
+    given = torch.zeros(1, 1, side, side) if mask is None else torch.tensor(mask)[None]
+    return prompts(
+        *graph(pixels, *edges),
+        torch.tensor(there, dtype=torch.float32)[None],
+        torch.tensor([labels], dtype=torch.float32),
+        given,
+        torch.tensor([0.0 if mask is None else 1.0]),
+    )
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_a_box_is_two_points_labelled_2_and_3(predictor, with_mask):
+    image = predictor.embed(picture(60, 90))
+    mask = np.random.default_rng(0).normal(size=(1, 32, 32)).astype(np.float32)
+    mask = mask if with_mask else None
+    expected = predictor.predict_many([(image, image_prompt(box=BOX, mask=mask))])[0]
+    found = by_graphs(predictor, image, [BOX[:2], BOX[2:]], [2, 3], mask)
+    np.testing.assert_allclose(found[0][0, 0], expected.low_res[0], atol=1e-4)
+    np.testing.assert_allclose(found[1][0, 0], expected.scores[0], atol=1e-5)
+
+
+def test_a_point_alone_is_followed_by_one_that_says_nothing(predictor):
+    image = predictor.embed(picture(60, 90))
+    expected = predictor.predict_many([(image, image_prompt(points=[POINT]))])[0]
+    found = by_graphs(predictor, image, [POINT, [0, 0]], [1, -1])
+    np.testing.assert_allclose(found[0][0, 0], expected.low_res[0], atol=1e-4)
+
+
+def test_pa_sams_graph_gives_the_uncertainty_too(predictors):
+    image = predictors["pa_sam"].embed(picture(64, 64))
+    masks, _, uncertainty = by_graphs(predictors["pa_sam"], image, [BOX[:2], BOX[2:]], [2, 3])
+    assert masks.shape == (1, 1, 32, 32)
+    assert uncertainty.shape == (1, 1, 8, 8)
+
+
+def test_sams_graph_gives_all_four_masks(predictors):
+    image = predictors["sam"].embed(picture(64, 64))
+    masks, scores = by_graphs(predictors["sam"], image, [BOX[:2], BOX[2:]], [2, 3])
+    assert masks.shape == (1, 4, 32, 32)
+    assert scores.shape == (1, 4)
+
+
+def test_the_edges_can_be_found_without_torch(predictors):
+    """The recipe of docs/predict.md, which other languages follow."""
+    predictor = predictors["pa_sam"]
+    image = predictor.embed(picture(64, 64))
+    pixels = image.padded().numpy()
+    mean = np.array([123.675, 116.28, 103.53], np.float32)[:, None, None]
+    deviation = np.array([58.395, 57.12, 57.375], np.float32)[:, None, None]
+    normalised = ((pixels - mean) / deviation).transpose(1, 2, 0)
+    small = cv2.resize(normalised, (32, 32), interpolation=cv2.INTER_LINEAR)
+    edges = cv2.Canny((np.trunc(small).astype(np.int64) % 256).astype(np.uint8), 10, 100) > 0
+    expected = graph_edges(predictor.segmenter, image.padded()[None])[0, 0].numpy()
+    assert expected.any()
+    assert (edges == expected).mean() > 0.99
+
+
+def test_a_model_that_mines_at_random_cannot_be_exported():
+    base = make_predictor("sam").segmenter.base
+    decoder = build_decoder(base, pa_sam())
+    decoder.predicts_by = "random"
+    with pytest.raises(ExportError, match="mines its points at random"):
+        PromptGraph(Segmenter(base=base, decoder=decoder))

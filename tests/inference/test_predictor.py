@@ -1,6 +1,9 @@
-"""SamPredictor's manners: exactly its numbers for SAM, and the same shape of answer for all."""
+"""`SamPredictor`: exactly its numbers for SAM, and the same shape of answer for all."""
 
 from __future__ import annotations
+
+import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +11,11 @@ import torch
 from inference_models import BASE, make_predictor, picture
 
 from pasam.errors import CheckpointError, DataError, PromptError
+from pasam.inference.image_prompt import image_prompt
+from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import Decoded, postprocess
+from pasam.models.pa_mask_decoder import PaPrediction
+from pasam.models.segmenter import Prompts
 from segment_anything import SamPredictor
 
 BOX = [12, 8, 70, 50]
@@ -198,3 +206,211 @@ def test_the_squash_fills_the_input_and_comes_back_in_one_step():
         torch.tensor(low_res)[None], (60, 90), mode="bilinear", align_corners=False
     )
     assert np.array_equal(masks, expected[0].numpy())
+
+
+LOGITS = np.random.default_rng(5).normal(0, 5, (32, 32))
+MIXED = [
+    image_prompt(box=[12, 8, 50, 30]),
+    image_prompt(points=[[20, 20]]),
+    image_prompt(points=[[20, 20], [30, 10], [5, 5]], labels=[1, 1, 0]),
+    image_prompt(box=[2, 3, 20, 38], points=[[9, 9]], labels=[1]),
+    image_prompt(mask=LOGITS),
+    image_prompt(box=[1, 1, 30, 30]),
+    image_prompt(box=[4, 4, 35, 20], mask=LOGITS),
+    image_prompt(points=[[11, 22]]),
+]
+
+
+@pytest.fixture(scope="module")
+def images(predictors):
+    """Pictures of three shapes, embedded by the base that all models share."""
+    shapes = [(40, 60), (64, 64), (90, 45)]
+    return predictors["sam"].embed_many([picture(*s, seed=i) for i, s in enumerate(shapes)])
+
+
+@pytest.fixture(scope="module")
+def requests(images):
+    return [(images[i % 3], prompt) for i, prompt in enumerate(MIXED)]
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found.masks, expected.masks, atol=1e-4)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(found.low_res, expected.low_res, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_a_batch_of_mixed_prompts_equals_each_alone(batch_size, predictor, requests):
+    options = {"return_logits": True, "return_details": True}
+    together = predictor.predict_many(requests, batch_size=batch_size, **options)
+    assert len(together) == len(requests)
+    for request, found in zip(requests, together, strict=True):
+        expected = predictor.predict_many([request], **options)[0]
+        assert_same(found, expected)
+        np.testing.assert_allclose(found.details.sam_masks, expected.details.sam_masks, atol=1e-4)
+        if expected.details.positive is not None:
+            assert np.array_equal(found.details.positive, expected.details.positive)
+            np.testing.assert_allclose(
+                found.details.uncertainty, expected.details.uncertainty, atol=1e-5
+            )
+
+
+def test_several_images_embedded_at_once_equal_each_alone(predictor, images):
+    for seed, image in enumerate(images):
+        size = (image.transform.height, image.transform.width)
+        alone = predictor.embed(picture(*size, seed=seed))
+        np.testing.assert_allclose(image.encoded.embedding, alone.encoded.embedding, atol=1e-5)
+        np.testing.assert_allclose(image.encoded.early, alone.encoded.early, atol=1e-5)
+        assert np.array_equal(image.pixels, alone.pixels)
+
+
+def test_no_image_and_no_prompt_are_no_error(predictor):
+    assert predictor.embed_many([]) == []
+    assert predictor.predict_many([]) == []
+
+
+def test_a_point_of_label_minus_one_says_nothing(predictor, images):
+    padded = image_prompt(points=[[20, 20], [0, 0], [0, 0]], labels=[1, -1, -1])
+    plain = image_prompt(points=[[20, 20]], labels=[1])
+    found = predictor.predict_many([(images[0], padded), (images[0], plain)], return_logits=True)
+    assert np.array_equal(found[0].masks, found[1].masks) or np.allclose(
+        found[0].masks, found[1].masks, atol=1e-5
+    )
+
+
+def test_details_come_only_when_asked_for(predictor, requests):
+    assert predictor.predict_many(requests[:1])[0].details is None
+
+
+def test_predicting_leaves_nothing_behind(predictor, requests):
+    predictor.predict_many(requests)
+    assert not predictor.is_image_set
+
+
+def test_threads_get_their_own_images(predictor):
+    """The encoder's early features are caught by a hook on a layer that all threads share."""
+    pictures = [picture(40, 60, seed=seed) for seed in range(6)]
+    expected = [predictor.embed(image).encoded.early for image in pictures]
+    found = [None] * len(pictures)
+
+    def work(place):
+        for _ in range(5):
+            found[place] = predictor.embed(pictures[place]).encoded.early
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(pictures))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, reference in zip(found, expected, strict=True):
+        assert np.array_equal(mine, reference)
+
+
+def test_a_request_on_an_image_of_another_base_is_refused(images):
+    other = make_predictor("sam")
+    other.base = "another"
+    with pytest.raises(CheckpointError, match="this model's base is another"):
+        other.predict_many([(images[0], MIXED[0])])
+
+
+def test_a_mask_prompt_of_another_side_is_refused(predictor, images):
+    prompt = image_prompt(mask=np.zeros((64, 64)))
+    with pytest.raises(PromptError, match=r"mask prompt is \(64, 64\), expected \(32, 32\)"):
+        predictor.predict_many([(images[0], prompt)])
+
+
+def test_only_sam_is_not_adapted(predictors):
+    assert {k: p.is_adapted for k, p in predictors.items()} == {
+        "sam": False,
+        "hq_sam": True,
+        "pa_sam": True,
+    }
+
+
+BOXES = Prompts(
+    indices=torch.tensor([5, 3]),
+    boxes=torch.tensor([[4.0, 4, 40, 40], [10, 20, 60, 50]]),
+    points=None,
+    point_labels=None,
+    masks=None,
+)
+
+
+@pytest.fixture
+def run(predictor):
+    image = predictor.embed(picture(60, 90))
+    return lambda **options: predictor.decode(
+        [image, image], BOXES, **{"multimask": False, "with_sam": True, **options}
+    )
+
+
+def test_the_places_of_the_prompts_do_not_matter(run):
+    assert run().masks.shape == (2, 1, 32, 32)
+
+
+def test_candidates_leave_an_adapters_mask_as_it_is(run, predictor):
+    one, three = run(), run(multimask=True)
+    assert three.sam_masks.shape == (2, 3, 32, 32)
+    assert three.sam_scores.shape == (2, 3)
+    if predictor.is_adapted:
+        assert torch.equal(one.masks, three.masks)
+        assert torch.equal(one.scores, three.scores)
+    else:
+        assert torch.equal(three.masks, three.sam_masks)
+
+
+def test_without_sam_the_base_is_not_asked(run, predictor, monkeypatch):
+    if predictor.is_adapted:
+        monkeypatch.setattr(predictor.segmenter.base.sam.mask_decoder, "decode", None)
+    found = run(with_sam=False)
+    assert torch.equal(found.masks, found.sam_masks)
+
+
+def test_nothing_carries_a_gradient(run):
+    assert not run().masks.requires_grad
+
+
+HERE = ImageTransform(30, 20, 64, "longest")
+
+
+def decoded() -> Decoded:
+    left = torch.full((2, 1, 16, 16), -1.0)
+    left[1, :, :, :4] = 1  # of the second prompt, the left quarter of the input
+    return Decoded(left, torch.tensor([[0.1], [0.9]]), left, torch.tensor([[0.1], [0.9]]), None)
+
+
+def test_a_mask_is_where_the_logits_are_above_zero():
+    found = postprocess(decoded(), 1, HERE, return_logits=False, return_details=False)
+    assert found.masks.shape == (1, 30, 20)
+    assert found.masks[0, :, :6].all()
+    assert not found.masks[0, :, 10:].any()
+    assert found.scores.tolist() == [np.float32(0.9)]
+    assert found.details is None
+
+
+def test_logits_are_cut_where_masks_are():
+    masks = postprocess(decoded(), 1, HERE, return_logits=False, return_details=True)
+    logits = postprocess(decoded(), 1, HERE, return_logits=True, return_details=True)
+    assert np.array_equal(logits.masks > 0, masks.masks)
+    assert np.array_equal(logits.details.sam_masks > 0, masks.details.sam_masks)
+
+
+def test_a_result_does_not_keep_its_batch_in_memory():
+    found = postprocess(decoded(), 1, HERE, return_logits=False, return_details=False)
+    assert found.low_res.base is None or found.low_res.base.nbytes == found.low_res.nbytes
+
+
+@pytest.mark.parametrize("side", [4, 8])
+def test_points_stay_in_their_cells_however_fine_the_maps_are(side):
+    whole, flat = decoded(), torch.zeros(2, 1, side, side)
+    cells = torch.tensor([[0, 5], [1, 4]])  # of a grid of 4 x 4 cells under 16 x 16 logits
+    maps = PaPrediction(
+        masks=whole.masks, iou=torch.zeros(2, 4), uncertainty=flat, final=flat, coarse=flat,
+        refined=flat, positive=cells, negative=None,
+    )  # fmt: skip
+    found = postprocess(
+        dataclasses.replace(whole, maps=maps), 0, HERE, return_logits=False, return_details=True
+    )
+    assert np.array_equal(found.details.positive, HERE.cell_centres(cells[0], 4))
+    assert found.details.negative is None
+    assert found.details.uncertainty.shape == (30, 20)

@@ -1,0 +1,245 @@
+"""From a name or a file to a model, and from a reference's file to one of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference_models import picture
+
+from pasam.config.params_file import load_variant
+from pasam.errors import CheckpointError, ParamsError
+from pasam.inference.model_files import find_model, import_checkpoint, open_model
+from pasam.models.adapter_weights import export_merged, write_adapter
+from pasam.models.build import build_decoder, build_trainable, load_base
+from pasam.models.checkpoint import (
+    file_digest,
+    read_metadata,
+    read_weights,
+    write_state_dict,
+    write_weights,
+)
+
+ADAPTERS = Path("data/adapters")
+
+
+def test_sam_is_the_base_of_the_params_file(project):
+    files = find_model("sam")
+    assert (files.name, files.size, files.kind, files.weights) == ("sam", "vit_tiny", "sam", None)
+    assert files.base == project / "base.safetensors"
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_an_entry_of_models_is_its_adapter_in_the_folder(kind, project):
+    files = find_model(kind, adapters=ADAPTERS)
+    assert files.weights == ADAPTERS / f"{kind}.safetensors"
+    assert files.variant == load_variant(kind)
+
+
+def test_an_adapter_says_itself_how_it_is_built(project, tmp_path):
+    other = tmp_path / "mine.safetensors"
+    shutil.copy(ADAPTERS / "pa_sam.safetensors", other)
+    files = find_model(str(other))
+    assert (files.name, files.kind) == ("mine", "adapter")
+    assert files.variant == load_variant("pa_sam")
+
+
+def test_an_adapter_of_before_is_looked_up_by_its_name(project, tmp_path):
+    words = read_metadata(ADAPTERS / "pa_sam.safetensors")
+    del words["variant"]
+    silent = tmp_path / "pa_sam.safetensors"
+    write_weights(silent, read_weights(ADAPTERS / "pa_sam.safetensors"), metadata=words)
+    assert find_model(str(silent)).variant == load_variant("pa_sam")
+    silent.rename(tmp_path / "other.safetensors")
+    with pytest.raises(ParamsError, match="models has no 'other'"):
+        find_model(str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_a_references_files_are_told_by_their_tensors(kind, project, tmp_path):
+    torch.manual_seed(0)
+    base = load_base("vit_tiny", project / "base.safetensors")
+    decoder = build_decoder(base, load_variant(kind))
+    write_state_dict(tmp_path / "decoder.pth", decoder.state_dict())
+    export_merged(base, decoder, tmp_path / "merged.pth")
+    alone = find_model(str(tmp_path / "decoder.pth"))
+    assert (alone.kind, alone.base) == (f"{kind}_decoder", project / "base.safetensors")
+    merged = find_model(str(tmp_path / "merged.pth"))
+    assert (merged.kind, merged.base) == (f"{kind}_merged", tmp_path / "merged.pth")
+    assert merged.variant == alone.variant == load_variant(kind)
+
+
+def test_another_base_can_be_named(project, tmp_path):
+    shutil.copy("base.safetensors", tmp_path / "other.safetensors")
+    files = find_model("sam", base=tmp_path / "other.safetensors")
+    assert (files.base, files.size) == (tmp_path / "other.safetensors", "vit_tiny")
+    assert find_model(str(tmp_path / "other.safetensors")).kind == "sam"
+    with pytest.raises(CheckpointError, match=r"pa_sam.safetensors is the trained tensors"):
+        find_model("sam", base=ADAPTERS / "pa_sam.safetensors")
+
+
+def test_a_name_that_is_nothing_here_goes_to_who_may_know_it(project):
+    champion = dataclasses.replace(find_model("pa_sam", adapters=ADAPTERS), name="champion")
+    asked = []
+
+    def resolve(name):
+        asked.append(name)
+        return champion if name == "champion" else None
+
+    assert find_model("champion", adapters=ADAPTERS, resolve=resolve) is champion
+    find_model("pa_sam", adapters=ADAPTERS, resolve=resolve)
+    assert asked == ["champion"]
+    with pytest.raises(ParamsError, match="there is no model 'challenger'"):
+        find_model("challenger", adapters=ADAPTERS, resolve=resolve)
+
+
+@pytest.mark.parametrize("name", ["pa-sam", "nowhere/pa_sam.safetensors", "gone.pth"])
+def test_an_unknown_name_is_refused_with_those_there_are(name, project):
+    with pytest.raises(ParamsError, match=r"entries of params.yaml are \['sam', 'hq_sam'"):
+        find_model(name, adapters=ADAPTERS)
+
+
+def test_a_model_that_is_not_trained_yet_says_what_to_do(project, tmp_path):
+    with pytest.raises(CheckpointError, match="pa_sam is not trained yet. Run `make reproduce`"):
+        find_model("pa_sam", adapters=tmp_path)
+
+
+def test_sams_decoder_alone_is_no_model(project, tmp_path):
+    base = load_base("vit_tiny", project / "base.safetensors")
+    weights = base.sam.mask_decoder.state_dict()
+    write_weights(tmp_path / "x.safetensors", weights, metadata={})
+    with pytest.raises(CheckpointError, match="SAM's mask decoder alone"):
+        find_model(str(tmp_path / "x.safetensors"))
+
+
+def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tmp_path):
+    base = load_base("vit_tiny", project / "base.safetensors")
+    write_state_dict(tmp_path / "d.pth", build_decoder(base, load_variant("hq_sam")).state_dict())
+    params = tmp_path / "params.yaml"
+    params.write_text("base: {size: vit_tiny, checkpoint: x}\nmodels: {}\n")
+    with pytest.raises(ParamsError, match="no entry of models has the decoder 'hq_sam'"):
+        find_model(str(tmp_path / "d.pth"), params_file=params)
+
+
+def logits(predictor) -> np.ndarray:
+    predictor.set_image(picture(60, 90))
+    return predictor.predict(box=[12, 8, 70, 50], return_logits=True, multimask_output=False)[0]
+
+
+@pytest.mark.parametrize("name", ["sam", "hq_sam", "pa_sam"])
+def test_a_model_opens_by_its_name(name, project):
+    predictor = open_model(find_model(name, adapters=ADAPTERS))
+    assert predictor.name == name
+    assert predictor.base == file_digest(project / "base.safetensors")
+    assert predictor.is_adapted is (name != "sam")
+    assert logits(predictor).shape == (1, 60, 90)
+    assert not any(p.requires_grad for p in predictor.segmenter.parameters())
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_the_references_files_give_the_same_masks_as_ours(kind, project, tmp_path):
+    ours = open_model(find_model(kind, adapters=ADAPTERS))
+    base, decoder = ours.segmenter.base, ours.segmenter.decoder
+    write_state_dict(tmp_path / "decoder.pth", decoder.state_dict())
+    export_merged(base, decoder, tmp_path / "merged.pth")
+    for name in ("decoder.pth", "merged.pth"):
+        assert np.array_equal(logits(open_model(find_model(str(tmp_path / name)))), logits(ours)), (
+            name
+        )
+
+
+def test_the_adapters_weights_are_really_used(project):
+    trained = open_model(find_model("pa_sam", adapters=ADAPTERS))
+    variant = load_variant("pa_sam")
+    torch.manual_seed(99)
+    fresh = build_trainable(load_base("vit_tiny", project / "base.safetensors"), variant)
+    names = set(fresh.decoder.state_dict()) - set(fresh.base.sam.mask_decoder.state_dict())
+    states = trained.segmenter.decoder.state_dict(), fresh.decoder.state_dict()
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in names)
+
+
+def test_an_adapter_of_another_base_is_refused(project, tmp_path):
+    variant = load_variant("pa_sam")
+    base = load_base("vit_tiny", project / "base.safetensors")
+    path = tmp_path / "pa_sam.safetensors"
+    write_adapter(path, build_trainable(base, variant).decoder, variant=variant, base="another")
+    with pytest.raises(CheckpointError, match="trained for base 'another'"):
+        open_model(find_model(str(path)))
+
+
+def test_a_missing_base_is_named(project, tmp_path):
+    with pytest.raises(CheckpointError, match=r"gone.safetensors does not exist"):
+        open_model(find_model("sam", base=tmp_path / "gone.safetensors"))
+
+
+def test_the_way_to_resize_reaches_the_model(project):
+    assert open_model(find_model("sam"), resize="squash").resize == "squash"
+
+
+BASE = Path("base.safetensors")
+each_kind = pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+
+
+def low_res(predictor) -> np.ndarray:
+    predictor.set_image(picture(60, 90))
+    return predictor.predict(box=[12, 8, 70, 50], multimask_output=False)[2]
+
+
+@each_kind
+def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_path):
+    ours = open_model(find_model(kind, adapters=ADAPTERS))
+    write_state_dict(tmp_path / "decoder.pth", ours.segmenter.decoder.state_dict())
+    out = tmp_path / f"{kind}.safetensors"
+    assert "mask decoder alone" in import_checkpoint(tmp_path / "decoder.pth", out)
+    assert out.read_bytes() == (ADAPTERS / f"{kind}.safetensors").read_bytes()
+
+
+@each_kind
+def test_a_merged_file_becomes_an_adapter_with_its_own_base(kind, project, tmp_path):
+    ours = open_model(find_model(kind, adapters=ADAPTERS))
+    merged, out, base = (tmp_path / n for n in ("m.pth", "a.safetensors", "b.safetensors"))
+    export_merged(ours.segmenter.base, ours.segmenter.decoder, merged)
+    import_checkpoint(merged, out, base_out=base)
+    again = open_model(find_model(str(out), base=base))
+    assert np.array_equal(low_res(again), low_res(ours))
+    import_checkpoint(merged, out)  # the params file's base is the same SAM
+    assert np.array_equal(low_res(open_model(find_model(str(out)))), low_res(ours))
+
+
+def test_a_whole_sam_becomes_safetensors(project, tmp_path):
+    write_state_dict(tmp_path / "sam.pth", read_weights(BASE))
+    import_checkpoint(tmp_path / "sam.pth", tmp_path / "sam.safetensors")
+    found, expected = read_weights(tmp_path / "sam.safetensors"), read_weights(BASE)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@each_kind
+def test_a_decoder_of_another_base_is_refused(kind, project, tmp_path):
+    decoder = open_model(find_model(kind, adapters=ADAPTERS)).segmenter.decoder
+    with torch.no_grad():
+        decoder.iou_token.weight.add_(1)
+    write_state_dict(tmp_path / "d.pth", decoder.state_dict())
+    with pytest.raises(CheckpointError, match=r"its frozen iou_token.weight differs"):
+        import_checkpoint(tmp_path / "d.pth", tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_merged_file_of_another_base_says_how_to_go_on(project, tmp_path):
+    ours = open_model(find_model("pa_sam", adapters=ADAPTERS)).segmenter
+    with torch.no_grad():
+        ours.base.sam.image_encoder.pos_embed.add_(1)
+    export_merged(ours.base, ours.decoder, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"image_encoder.pos_embed differs.*--base-out"):
+        import_checkpoint(tmp_path / "m.pth", tmp_path / "x.safetensors")
+
+
+def test_what_is_ours_already_is_left_alone(project, tmp_path):
+    with pytest.raises(CheckpointError, match="already; copy it"):
+        import_checkpoint(ADAPTERS / "pa_sam.safetensors", tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=r"ends in '.pth', expected .safetensors"):
+        import_checkpoint(ADAPTERS / "pa_sam.safetensors", tmp_path / "x.pth")
