@@ -12,7 +12,7 @@ import typer
 from pasam.errors import RegistryError
 
 if TYPE_CHECKING:
-    from pasam.registry.transitions import Outcome
+    from pasam.registry.transitions import PromotionResult
     from pasam.registry.versions import Version
 
 registry_app = typer.Typer(
@@ -114,7 +114,7 @@ def registry_promote(
 
         outcome = promote_version(project, which, why=_reason(why))
     typer.echo(json.dumps(_words(outcome), indent=2) if as_json else _told(outcome))
-    if outcome.verdict is not None and not outcome.verdict.accepted:
+    if outcome.gate is not None and not outcome.gate.accepted:
         raise typer.Exit(JUDGED_AND_REFUSED)
 
 
@@ -156,9 +156,10 @@ def registry_reproduce(
 
     Example: pasam registry reproduce 3 --into /var/tmp/version-3
     """
-    from pasam.registry.reproduction import carry_out_recipe, recipe
+    from pasam.registry.reproduction import plan_reproduction, reproduce
 
-    found = recipe(project, _version(project, which), folder="" if into is None else str(into))
+    folder = "" if into is None else str(into)
+    found = plan_reproduction(project, _version(project, which), folder=folder)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
     else:
@@ -166,7 +167,7 @@ def registry_reproduce(
         for path, sha256 in found.files:
             typer.echo(f"# {path}: sha256 {sha256}")
     if into is not None:
-        for line in carry_out_recipe(project, found, into):
+        for line in reproduce(project, found, into):
             typer.echo(line, err=as_json)
     elif found.problems:
         raise RegistryError(
@@ -195,7 +196,7 @@ def registry_simulate(
     path = project / DEFAULT_PATH
     gate = load_section(GateParams, "gate", path)
     names = load_section(EvaluateParams, "evaluate", path).benchmarks
-    rows = simulate(gate, dict.fromkeys(names, images), spread=spread, pairs=pairs)
+    rows = simulate(gate, dict.fromkeys(names, images), std=spread, pairs=pairs)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
         return
@@ -226,23 +227,23 @@ def _line(version: Version) -> str:
     return "  ".join(parts).rstrip()
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: PromotionResult) -> str:
     lines = [outcome.message]
-    if outcome.verdict is not None:
-        lines += [f"  {reason}" for reason in outcome.verdict.reasons]
+    if outcome.gate is not None:
+        lines += [f"  {reason}" for reason in outcome.gate.reasons]
     if outcome.page is not None:
         lines.append(f"Verdict: {outcome.page}")
     return "\n".join(lines)
 
 
-def _words(outcome: Outcome) -> dict[str, Any]:
-    verdict = outcome.verdict
+def _words(outcome: PromotionResult) -> dict[str, Any]:
+    gate = outcome.gate
     return {
         "version": outcome.version,
         "promoted": outcome.promoted,
         "message": outcome.message,
-        "decision": None if verdict is None else verdict.decision,
-        "reasons": [] if verdict is None else list(verdict.reasons),
+        "decision": None if gate is None else gate.decision,
+        "reasons": [] if gate is None else list(gate.reasons),
         "page": None if outcome.page is None else str(outcome.page),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +11,21 @@ from typing import Any
 import pandas as pd
 
 from pasam.data.catalogue import GENERATED
-from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
 from pasam.evaluation.scores import BOX, CLEAN, read_scores
-from pasam.registry.gate import Measured
-from pasam.registry.runs import is_score_file, unready
+from pasam.files import file_sha256
+from pasam.registry.gate import EvaluationKey
+from pasam.registry.runs import is_score_file
 from pasam.registry.snapshot import (
-    MANIFEST,
+    ADAPTER_SHA256,
+    BASE_SHA256,
+    EVALUATION_SET,
+    EVALUATOR_VERSION,
     WEIGHTS,
     DvcLock,
-    Entry,
+    LockEntry,
+    Snapshot,
     StageRecord,
-    git_state,
-    project_lineage,
-    read_lock,
-    section,
-    stage_lineage,
 )
 
 REAL = "real"
@@ -51,72 +49,70 @@ class Candidate:
     """Digest of adapter and base: the same key means the same predictions."""
     scores: pd.DataFrame
     """Its scores with the box prompt on clean images."""
-    measured: Measured
+    measured: EvaluationKey
     weights: str
     """`real`, or what the weights are of instead."""
-    manifest: Path
     lineage: Mapping[str, str]
 
 
-def find_candidate(project: Path, model: str, *, flow_run: str | None = None) -> Candidate:
+def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
     """Gather what the last reproduction says of a model.
 
     Args:
-        project: The project's root.
+        snapshot: The project.
         model: Its key in `models`.
-        flow_run: The Prefect run that this belongs to, if any.
 
     Raises:
         RegistryError: The model was not trained or not evaluated, or its files are not those
             that `dvc.lock` names.
         DataError: Nothing has run yet.
     """
-    lock = read_lock(project)
+    project, lock = snapshot.project, snapshot.lock
     stage, adapter = _trained(lock, model)
     users = [user for user in lock.users(adapter.path) if user.kind == "evaluate"]
     for each in (stage, *users):
-        reason = unready(project, each)
+        reason = snapshot.stale_output(each)
         if reason is not None:
             raise RegistryError(
                 f"{each.name} cannot vouch for {model}: {reason}. Run `dvc repro`, or `dvc "
                 "checkout` if it ran on another machine."
             )
-    base = section(stage, "base")
-    lineage = project_lineage(project, lock, git_state(project), flow_run=flow_run)
-    digest = hashlib.sha256((project / adapter.path).read_bytes()).hexdigest()
-    manifest = project / next(entry.path for _, entry in lock.makers(MANIFEST))
+    base = stage.section("base")
+    size = str(base["size"])
+    lineage = snapshot.lineage
+    digest = file_sha256(project / adapter.path)
     return Candidate(
         model=model,
         stage=stage.name,
         adapter=project / adapter.path,
         base=project / str(base["checkpoint"]),
-        size=str(base["size"]),
+        size=size,
         variant=_variant(stage, model),
-        key=f"{digest}-{lineage['base.sha256']}",
+        key=f"{digest}-{lineage[BASE_SHA256]}",
         scores=_scores(project, users, model),
-        measured=Measured(
-            evaluation_set=lineage["evaluation.set_md5"],
-            evaluator=lineage["evaluation.evaluator"],
+        measured=EvaluationKey(
+            evaluation_set=lineage[EVALUATION_SET], evaluator=lineage[EVALUATOR_VERSION]
         ),
-        weights=weights_label(project, stage, manifest, size=str(base["size"])),
-        manifest=manifest,
-        lineage={**lineage, **stage_lineage(stage), "adapter.sha256": digest},
+        weights=weights_label(snapshot, stage, size=size),
+        lineage={**lineage, **stage.lineage(), ADAPTER_SHA256: digest},
     )
 
 
-def weights_label(project: Path, stage: StageRecord, manifest: Path, *, size: str) -> str:
+def weights_label(snapshot: Snapshot, stage: StageRecord, *, size: str) -> str:
     """Say whether weights are real, or why not: untrained, of generated data, on the small base."""
     history = stage.out_with(".jsonl")
-    if history is not None and not (project / history.path).read_text(encoding="utf-8").strip():
-        return "an untrained model"
-    frame = read_manifest(manifest)
-    made = frame.loc[frame["split"] == "train", "dataset"].isin(GENERATED)
+    if history is not None:
+        text = (snapshot.project / history.path).read_text(encoding="utf-8")
+        if not text.strip():
+            return "an untrained model"
+    rows = snapshot.manifest
+    made = rows.loc[rows["split"] == "train", "dataset"].isin(GENERATED)
     parts = ["generated data"] if made.all() else ["partly generated data"] if made.any() else []
     parts += ["the small base"] if size == "vit_tiny" else []
     return " and ".join(parts) or REAL
 
 
-def _trained(lock: DvcLock, model: str) -> tuple[StageRecord, Entry]:
+def _trained(lock: DvcLock, model: str) -> tuple[StageRecord, LockEntry]:
     made = [
         (stage, entry)
         for stage, entry in lock.makers(WEIGHTS)
@@ -132,8 +128,7 @@ def _trained(lock: DvcLock, model: str) -> tuple[StageRecord, Entry]:
 
 
 def _variant(stage: StageRecord, model: str) -> Mapping[str, Any]:
-    found = stage.params.get(f"models.{model}")
-    return found if isinstance(found, Mapping) else {}
+    return stage.section(f"models.{model}")
 
 
 def _scores(project: Path, users: list[StageRecord], model: str) -> pd.DataFrame:
@@ -153,13 +148,13 @@ def comparable_rows(scores: pd.DataFrame) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
-def description(candidate: Candidate) -> str:
-    """The words about a model that its files carry, as JSON; equal models give equal bytes."""
-    words = {
+def metadata(candidate: Candidate) -> str:
+    """Describe a model in JSON, for its files; equal models give equal bytes."""
+    content = {
         "model": candidate.model,
         "size": candidate.size,
         "variant": dict(candidate.variant),
-        "base_sha256": candidate.lineage["base.sha256"],
+        "base_sha256": candidate.lineage[BASE_SHA256],
         "weights": candidate.weights,
     }
-    return json.dumps(words, indent=2, sort_keys=True) + "\n"
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"

@@ -1,9 +1,8 @@
-"""What is measured when a candidate is judged or watched: parity, latency, scores of today."""
+"""What is measured when a candidate is judged or the champion watched: parity, latency, scores."""
 
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 import statistics
@@ -16,34 +15,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
-from pasam.config.params_file import DEFAULT_PATH, load_section
+from pasam.config.params_file import load_section
 from pasam.config.schema import EmbedParams, EvaluateParams
-from pasam.data.manifest import read_manifest
 from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
 from pasam.evaluation.scores import UNTRAINED
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.masks.images import read_image, read_mask
+from pasam.masks.images import encode_png, read_image, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.candidate import comparable_rows
-from pasam.registry.model_files import fetched, predictor_of, scores_of
-from pasam.registry.snapshot import MANIFEST, read_lock
-from pasam.registry.store import quiet_pyfunc, translated
+from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, take_snapshot
+from pasam.registry.store import quiet_pyfunc, wrap_mlflow_errors
+from pasam.registry.version_files import fetched, predictor_of, scores_of
 from pasam.registry.versions import CHAMPION, open_registry
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
 
-# --- evidence: What is measured when a candidate is judged: reload parity, and the time of a
-# prediction.
-
-ROUNDS = 5
+TURNS = 5
+"""Times that every model predicts every image when it is timed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrialImage:
     """A benchmark image with the box of its object."""
 
     pixels: NDArray[np.uint8]
@@ -52,12 +47,12 @@ class Example:
     """Corners x0, y0, x1, y1 in pixels."""
 
 
-def examples(project: Path, manifest: Path, *, count: int) -> list[Example]:
+def trial_images(snapshot: Snapshot, *, count: int) -> list[TrialImage]:
     """Take the first image of each benchmark, of the first `count` benchmarks."""
-    frame = read_manifest(manifest)
+    frame, project = snapshot.manifest, snapshot.project
     rows = frame[frame["split"] == "val"].groupby("dataset", sort=True).head(1).head(count)
     return [
-        Example(
+        TrialImage(
             pixels=read_image(project / image),
             box=tuple(float(edge) for edge in tight_box(read_mask(project / mask))),
         )
@@ -65,7 +60,9 @@ def examples(project: Path, manifest: Path, *, count: int) -> list[Example]:
     ]
 
 
-def reload_parity(folder: Path, trained: PromptAdapterPredictor, seen: Sequence[Example]) -> bool:
+def reload_parity(
+    folder: Path, trained: PromptAdapterPredictor, seen: Sequence[TrialImage]
+) -> bool:
     """Say whether the folder that MLflow serves predicts, bit for bit, what the trained files do.
 
     Args:
@@ -73,10 +70,12 @@ def reload_parity(folder: Path, trained: PromptAdapterPredictor, seen: Sequence[
         trained: The predictor made of the project's own files.
         seen: Images to try.
     """
-    import pandas as pd
-
     rows = [
-        {"image": _encoded(each.pixels), "prompts": json.dumps({"box": each.box})} for each in seen
+        {
+            "image": base64.b64encode(encode_png(each.pixels)).decode("ascii"),
+            "prompts": json.dumps({"box": each.box}),
+        }
+        for each in seen
     ]
     with quiet_pyfunc() as pyfunc:
         served = pyfunc.load_model(str(folder))
@@ -84,7 +83,9 @@ def reload_parity(folder: Path, trained: PromptAdapterPredictor, seen: Sequence[
     return answers == [_direct(trained, each) for each in seen]
 
 
-def latencies(predictors: Sequence[PromptAdapterPredictor], seen: Sequence[Example]) -> list[float]:
+def latencies(
+    predictors: Sequence[PromptAdapterPredictor], seen: Sequence[TrialImage]
+) -> list[float]:
     """Time one prediction on an embedded image, the models taking turns on the same machine.
 
     Returns:
@@ -95,7 +96,7 @@ def latencies(predictors: Sequence[PromptAdapterPredictor], seen: Sequence[Examp
         for model in predictors
     ]
     times: list[list[float]] = [[] for _ in predictors]
-    for turn in range(ROUNDS + 1):
+    for turn in range(TURNS + 1):
         for model, asked, spent in zip(predictors, requests, times, strict=True):
             for request in asked:
                 start = time.perf_counter()
@@ -105,25 +106,16 @@ def latencies(predictors: Sequence[PromptAdapterPredictor], seen: Sequence[Examp
     return [statistics.median(spent) for spent in times]
 
 
-def _direct(model: PromptAdapterPredictor, example: Example) -> str:
+def _direct(model: PromptAdapterPredictor, example: TrialImage) -> str:
     request = (model.embed(example.pixels), image_prompt(box=example.box))
     return mlflow_answer(model.predict_many([request]), form="rle", uncertainty=False)
 
 
-def _encoded(pixels: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-# --- remeasure: Measuring an older version again, on today's images with today's evaluator.
-
-
-def todays_scores(project: Path, predictor: PromptAdapterPredictor) -> pd.DataFrame:
-    """Score a model on the project's data as it was prepared last.
+def reevaluate(snapshot: Snapshot, predictor: PromptAdapterPredictor) -> pd.DataFrame:
+    """Score a model on the project's data as it was prepared last, with today's evaluator.
 
     Args:
-        project: The project's root.
+        snapshot: The project.
         predictor: The model.
 
     Returns:
@@ -132,50 +124,16 @@ def todays_scores(project: Path, predictor: PromptAdapterPredictor) -> pd.DataFr
     Raises:
         DataError: Nothing was prepared yet.
     """
-    lock = read_lock(project)
-    manifest = next(entry.path for _, entry in lock.makers(MANIFEST))
-    stores = [
-        project / path
-        for stage in lock.stages.values()
-        if stage.kind == "embed" and stage.name.endswith("@val")
-        for path in stage.outs
-    ]
-    scores = remeasure(
-        predictor, project=project, manifest=project / manifest,
-        embeddings=stores[0] if stores else None,
-    )  # fmt: skip
-    return comparable_rows(scores)
-
-
-def remeasure(
-    predictor: PromptAdapterPredictor,
-    *,
-    project: Path,
-    manifest: Path,
-    embeddings: Path | None,
-) -> pd.DataFrame:
-    """Score a model on the benchmarks of the project.
-
-    Args:
-        predictor: The model.
-        project: The project's root, to which the manifest's paths are relative.
-        manifest: Today's data.
-        embeddings: The project's store of the `val` split, used if the model has the same base.
-
-    Returns:
-        Rows of `pasam.evaluation.scores`.
-    """
-    frame = read_manifest(manifest)
+    project, frame = snapshot.project, snapshot.manifest.copy()
     for column in ("image", "mask"):
         frame[column] = [str(project / path) for path in frame[column]]
-    params_file = project / DEFAULT_PATH
-    params = load_section(EvaluateParams, "evaluate", params_file)
+    params = load_section(EvaluateParams, "evaluate", project / PARAMS)
     with tempfile.TemporaryDirectory() as folder:
-        store = _fitting(embeddings, predictor.base) or _encode(
+        store = _embedded(snapshot, predictor.base) or _encode(
             predictor.segmenter,
             frame,
             Path(folder),
-            load_section(EmbedParams, "embed", params_file),
+            load_section(EmbedParams, "embed", project / PARAMS),
         )
         rows = [
             row
@@ -190,14 +148,22 @@ def remeasure(
                 boundary_fraction=params.boundary_fraction,
             ).scores
         ]
-    return pd.DataFrame(rows)
+    return comparable_rows(pd.DataFrame(rows))
 
 
-def _fitting(folder: Path | None, base: str) -> Store | None:
-    if folder is None or not folder.is_dir():
-        return None
-    store = open_store(folder)
-    return store if store.origin["base"] == base else None
+def _embedded(snapshot: Snapshot, base: str) -> Store | None:
+    """Open the project's own embeddings, if they are of this base and of today's data."""
+    manifest = snapshot.lock.output(MANIFEST)
+    for stage in snapshot.lock.stages.values():
+        if stage.kind != "embed" or not stage.name.endswith("@val"):
+            continue
+        known = manifest is not None and stage.deps.get(manifest.path) == manifest
+        for path in stage.outs:
+            if known and (snapshot.project / path).is_dir():
+                store = open_store(snapshot.project / path)
+                if store.origin["base"] == base:
+                    return store
+    return None
 
 
 def _encode(segmenter: Segmenter, frame: pd.DataFrame, folder: Path, params: EmbedParams) -> Store:
@@ -214,11 +180,8 @@ def _encode(segmenter: Segmenter, frame: pd.DataFrame, folder: Path, params: Emb
     return open_store(folder)
 
 
-# --- watch: How the champion does on today's data: on what it was judged on, and on what is new.
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watched:
+class WatchedBenchmark:
     """The champion on one benchmark; scores are mean boundary IoU in points, nan without images."""
 
     benchmark: str
@@ -247,7 +210,7 @@ class ChampionWatch:
     """All benchmarks, and a sentence."""
 
     version: int
-    rows: tuple[Watched, ...]
+    rows: tuple[WatchedBenchmark, ...]
     message: str
 
 
@@ -262,14 +225,14 @@ def watch_champion(project: Path) -> ChampionWatch | None:
         DataError: The data was never prepared.
     """
     registry = open_registry(project)
-    with translated(registry.store.registry_uri):
+    with wrap_mlflow_errors(registry.store.registry_uri):
         if CHAMPION not in registry.aliases():
             return None
         champion = registry.version(CHAMPION)
         before = scores_of(registry, champion)
         with fetched(registry, champion) as folder:
             predictor = predictor_of(folder)
-    return compare(champion.number, before, todays_scores(project, predictor))
+    return compare(champion.number, before, reevaluate(take_snapshot(project), predictor))
 
 
 def compare(version: int, before: pd.DataFrame, today: pd.DataFrame) -> ChampionWatch:
@@ -293,10 +256,10 @@ def compare(version: int, before: pd.DataFrame, today: pd.DataFrame) -> Champion
     return ChampionWatch(version=version, rows=rows, message=message)
 
 
-def _watched(benchmark: str, before: pd.DataFrame, today: pd.DataFrame) -> Watched:
+def _watched(benchmark: str, before: pd.DataFrame, today: pd.DataFrame) -> WatchedBenchmark:
     known = set(before["image_id"]) & set(today["image_id"])
     fresh = today[~today["image_id"].isin(known)]
-    return Watched(
+    return WatchedBenchmark(
         benchmark=benchmark,
         known=len(known),
         judged=_mean(before[before["image_id"].isin(known)]),

@@ -1,9 +1,12 @@
-"""From whatever a person calls a model to a predictor: champion, run, entry, or file."""
+"""From whatever a person calls a model to a predictor: champion, run, entry, or file.
+
+The registry's names are an alias, a version's number, and a run, whose weights are found by their
+digest; all others belong to `pasam.inference.model_files`, which is given a way to ask for these.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import tempfile
@@ -14,143 +17,22 @@ from typing import TYPE_CHECKING
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import RegistryError
+from pasam.files import file_md5
 from pasam.inference.image_transform import Resize
 from pasam.inference.model_files import ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.model_files import ADAPTER, BASE, WORDS, describe_files, fetch
-from pasam.registry.snapshot import COMMIT, LOCK, WEIGHTS, read_lock
-from pasam.registry.store import translated
+from pasam.registry.snapshot import COMMIT, LOCK, MODEL_MD5, STAGE, WEIGHTS, read_lock
+from pasam.registry.store import wrap_mlflow_errors
+from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files, fetch
 from pasam.registry.versions import ALIASES, Registry, Version, open_registry
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-# --- run_weights: The model that an MLflow run trained or measured: its weights, found by their
-# digest.
-
-CACHED = Path(".dvc/cache/files/md5")
-"""Where DVC keeps what the project's stages have made, by digest."""
-
-
-def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Path) -> ModelFiles:
-    """Find the files of a run's model; runs record results, and DVC keeps their weights.
-
-    Args:
-        registry: The registry, whose MLflow knows the run.
-        run_id: The run of a stage that trained a model, or measured one.
-        project: The project's root.
-        folder: Where weights go that only DVC's cache has.
-
-    Raises:
-        RegistryError: There is no such run, it has no model, or its weights are gone.
-        CheckpointError: The weights belong to another base than the project's.
-    """
-    run = _run(registry, run_id)
-    stage, digest = run.data.tags.get("dvc.stage", ""), run.data.tags.get("model.md5", "")
-    if not digest:
-        raise RegistryError(
-            f"run {run_id} ({stage or run.info.run_name}) has no model. Give the run of a stage "
-            "that trained one, such as train@pa_sam; `pasam track show` lists them."
-        )
-    name = stage.partition("@")[2].partition("-")[0] or "model"
-    path = _in_project(project, digest) or _in_cache(project, digest, folder / f"{name}{WEIGHTS}")
-    if path is None:
-        raise RegistryError(
-            f"the weights of run {run_id} (md5 {digest}) are neither in the project nor in DVC's "
-            f"cache. Bring them with `git checkout {run.data.tags.get(COMMIT, 'COMMIT')}` and `dvc "
-            f"pull {stage}`."
-        )
-    files = find_model(str(path), params_file=project / DEFAULT_PATH)
-    return dataclasses.replace(files, name=f"{path.stem} (run {run_id[:8]})")
-
-
-def _run(registry: Registry, run_id: str) -> Run:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return registry.client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise RegistryError(
-            f"there is no run {run_id!r:.60} in {registry.store.tracking_uri}. `pasam track show` "
-            "lists the runs with their ids."
-        ) from None
-
-
-def _in_project(project: Path, digest: str) -> Path | None:
-    if not (project / LOCK).is_file():
-        return None
-    made = (project / entry.path for _, entry in read_lock(project).makers(WEIGHTS))
-    return next((path for path in made if path.is_file() and _md5(path) == digest), None)
-
-
-def _in_cache(project: Path, digest: str, place: Path) -> Path | None:
-    kept = project / CACHED / digest[:2] / digest[2:]
-    if not kept.is_file():
-        return None
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(kept, place))  # a name by which it is known as weights
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-# --- resolve: Names that MLflow knows, for `pasam.inference.model_files`: a version's alias or
-# number, and a run.
-
 RUN = "runs:/"
 """What the name of a run begins with, as in MLflow's own addresses."""
-
-
-def is_registered_name(name: str) -> bool:
-    """Say whether a name can only be an alias or a version's number."""
-    return name in ALIASES or name.isdecimal()
-
-
-def registered_files(name: str, *, project: Path, folder: Path) -> ModelFiles | None:
-    """Bring the files of a version, or of a run's model, to this disk.
-
-    Args:
-        name: An alias such as `champion`, a version's number, or `runs:/ID`.
-        project: The project's root, which says where the registry is.
-        folder: Where the files go; they are needed until the model is open.
-
-    Returns:
-        The files, or None for a name of another kind.
-
-    Raises:
-        RegistryError: There is no such version or run, or its files are gone.
-    """
-    if not is_registered_name(name) and not name.startswith(RUN):
-        return None
-    registry = open_registry(project)
-    if not name.startswith(RUN):
-        return _of_version(registry, registry.version(name), folder)
-    run_id = name.removeprefix(RUN).strip("/")
-    with translated(registry.store.tracking_uri):
-        made = next((each for each in registry.versions() if each.run_id == run_id), None)
-        if made is not None:
-            return _of_version(registry, made, folder)
-        return weights_of_run(registry, run_id, project=project, folder=folder)
-
-
-def _of_version(registry: Registry, version: Version, folder: Path) -> ModelFiles:
-    here = fetch(registry, version, folder) / "artifacts"
-    files = describe_files(*(here / part for part in (ADAPTER, BASE, WORDS)))
-    name = f"{files.name} (version {version.number})"
-    return dataclasses.replace(files, name=name, scores=_scores(version))
-
-
-def _scores(version: Version) -> Mapping[str, Mapping[str, float]]:
-    """Mean boundary IoU by benchmark, in per cent, as the gate took it."""
-    means: dict[str, float] = json.loads(version.tags.get("scores.mbiou", "{}"))
-    return {name: {"mbiou": value} for name, value in means.items()}
-
-
-# --- load: From whatever a person calls a model to a predictor: champion, run, entry, or file.
+CACHED = Path(".dvc/cache/files/md5")
+"""Where DVC keeps what the project's stages have made, by digest."""
 
 
 def load_predictor(
@@ -190,3 +72,109 @@ def load_predictor(
             resolve=partial(registered_files, project=Path(), folder=Path(folder)),
         )
         return open_model(files, device=device, resize=resize)
+
+
+def is_registered_name(name: str) -> bool:
+    """Say whether a name can only be an alias or a version's number."""
+    return name in ALIASES or name.isdecimal()
+
+
+def registered_files(name: str, *, project: Path, folder: Path) -> ModelFiles | None:
+    """Bring the files of a version, or of a run's model, to this disk.
+
+    Args:
+        name: An alias such as `champion`, a version's number, or `runs:/ID`.
+        project: The project's root, which says where the registry is.
+        folder: Where the files go; they are needed until the model is open.
+
+    Returns:
+        The files, or None for a name of another kind.
+
+    Raises:
+        RegistryError: There is no such version or run, or its files are gone.
+    """
+    if not is_registered_name(name) and not name.startswith(RUN):
+        return None
+    registry = open_registry(project)
+    if not name.startswith(RUN):
+        return _of_version(registry, registry.version(name), folder)
+    run_id = name.removeprefix(RUN).strip("/")
+    with wrap_mlflow_errors(registry.store.tracking_uri):
+        made = next((each for each in registry.versions() if each.run_id == run_id), None)
+        if made is not None:
+            return _of_version(registry, made, folder)
+        return weights_of_run(registry, run_id, project=project, folder=folder)
+
+
+def _of_version(registry: Registry, version: Version, folder: Path) -> ModelFiles:
+    here = fetch(registry, version, folder) / "artifacts"
+    files = describe_files(*(here / part for part in (ADAPTER, BASE, METADATA)))
+    name = f"{files.name} (version {version.number})"
+    return dataclasses.replace(files, name=name, scores=_scores(version))
+
+
+def _scores(version: Version) -> Mapping[str, Mapping[str, float]]:
+    """Mean boundary IoU by benchmark, in per cent, as the gate took it."""
+    means: dict[str, float] = json.loads(version.tags.get("scores.mbiou", "{}"))
+    return {name: {"mbiou": value} for name, value in means.items()}
+
+
+def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Path) -> ModelFiles:
+    """Find the files of a run's model; runs record results, and DVC keeps their weights.
+
+    Args:
+        registry: The registry, whose MLflow knows the run.
+        run_id: The run of a stage that trained a model, or measured one.
+        project: The project's root.
+        folder: Where weights go that only DVC's cache has.
+
+    Raises:
+        RegistryError: There is no such run, it has no model, or its weights are gone.
+        CheckpointError: The weights belong to another base than the project's.
+    """
+    run = _run(registry, run_id)
+    stage, digest = run.data.tags.get(STAGE, ""), run.data.tags.get(MODEL_MD5, "")
+    if not digest:
+        raise RegistryError(
+            f"run {run_id} ({stage or run.info.run_name}) has no model. Give the run of a stage "
+            "that trained one, such as train@pa_sam; `pasam track show` lists them."
+        )
+    name = stage.partition("@")[2].partition("-")[0] or "model"
+    path = _in_project(project, digest) or _in_cache(project, digest, folder / f"{name}{WEIGHTS}")
+    if path is None:
+        raise RegistryError(
+            f"the weights of run {run_id} (md5 {digest}) are neither in the project nor in DVC's "
+            f"cache. Bring them with `git checkout {run.data.tags.get(COMMIT, 'COMMIT')}` and `dvc "
+            f"pull {stage}`."
+        )
+    files = find_model(str(path), params_file=project / DEFAULT_PATH)
+    return dataclasses.replace(files, name=f"{path.stem} (run {run_id[:8]})")
+
+
+def _run(registry: Registry, run_id: str) -> Run:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return registry.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise RegistryError(
+            f"there is no run {run_id!r:.60} in {registry.store.tracking_uri}. `pasam track show` "
+            "lists the runs with their ids."
+        ) from None
+
+
+def _in_project(project: Path, digest: str) -> Path | None:
+    if not (project / LOCK).is_file():
+        return None
+    made = (project / entry.path for _, entry in read_lock(project).makers(WEIGHTS))
+    return next((path for path in made if path.is_file() and file_md5(path) == digest), None)
+
+
+def _in_cache(project: Path, digest: str, place: Path) -> Path | None:
+    kept = project / CACHED / digest[:2] / digest[2:]
+    if not kept.is_file():
+        return None
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(kept, place))  # a name by which it is known as weights

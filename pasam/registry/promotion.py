@@ -1,23 +1,53 @@
-"""From the project's results to a champion: register, judge, promote."""
+"""From the project's results to a champion: register, judge, record, promote.
+
+The gate's decision is kept with the run, as tags of the version, in the audit log, and as a page:
+Markdown for a terminal or a review, HTML for a browser.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
+from pasam.files import write_json, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.candidate import Candidate, find_candidate
-from pasam.registry.decision import REEVALUATE, Verdict
-from pasam.registry.evidence import examples, latencies, reload_parity, todays_scores
-from pasam.registry.gate import Facts, Measured, Side, judge
-from pasam.registry.model_files import (
+from pasam.registry.evidence import latencies, reevaluate, reload_parity, trial_images
+from pasam.registry.gate import GateDecision, Preconditions, ScoredModel, judge
+from pasam.registry.runs import record_runs
+from pasam.registry.snapshot import (
+    ADAPTER_SHA256,
+    BASE_SHA256,
+    COMMIT,
+    DIRTY,
+    EVALUATION_SET,
+    EVALUATOR_VERSION,
+    LOCK,
+    LOCK_SHA256,
+    PARAMS,
+    VALIDATION,
+    GitState,
+    Snapshot,
+    take_snapshot,
+)
+from pasam.registry.transitions import (
+    AuditLog,
+    PromotionResult,
+    held,
+    make_champion,
+    mark_rejected,
+    result_of,
+)
+from pasam.registry.version_files import (
     ADAPTER,
     BASE,
-    WORDS,
+    METADATA,
+    evidence_folder,
     fetched,
     measured_of,
     open_files,
@@ -26,73 +56,85 @@ from pasam.registry.model_files import (
     scores_of,
     write_files,
 )
-from pasam.registry.runs import sync
-from pasam.registry.transitions import Journal, Outcome, held, move, outcome_of, turn_down
-from pasam.registry.verdict_page import record
-from pasam.registry.versions import CHAMPION, Registry, Version
+from pasam.registry.versions import (
+    CHAMPION,
+    DECISION,
+    PROMOTE,
+    REEVALUATE,
+    Registry,
+    Version,
+    open_registry,
+)
 
-# --- judgement: One judgement: the evidence gathered, the champion measured again if need be,
-# the gate asked.
+TRIALS = 4
+"""Benchmarks of which one image is predicted, to compare and to time the models."""
+PAGES = "verdicts"
+"""Folder of the decisions' pages, beside MLflow's records."""
 
-EXAMPLES = 4
+LINEAGE = (
+    COMMIT, DIRTY, LOCK_SHA256, "data.manifest_md5", VALIDATION, EVALUATION_SET,
+    EVALUATOR_VERSION, BASE_SHA256, ADAPTER_SHA256, "seed", "pasam.weights",
+)  # fmt: skip
+"""Tags of a version that its page shows."""
 
+_LONGEST_TAG = 4000
 
-def assess(
-    project: Path,
-    registry: Registry,
-    version: Version,
-    candidate: Candidate,
-    gate: GateParams,
-    *,
-    allow_local: bool,
-) -> Verdict:
-    """Gather the evidence for a version and judge it against the champion.
-
-    A champion that was measured with other images or another evaluator is measured again first.
-    """
-    champion = registry.version(CHAMPION) if CHAMPION in registry.aliases() else None
-    seen = examples(project, candidate.manifest, count=EXAMPLES)
-    with fetched(registry, version) as folder:
-        trained = _trained(folder.parent / "trained", candidate)
-        facts = Facts(
-            clean=candidate.lineage["git.dirty"] == "false",
-            pushed=candidate.lineage["git.pushed"] == "true",
-            local_allowed=allow_local,
-            validation=candidate.lineage["data.validation"],
-            weights=candidate.weights,
-            reload_parity=reload_parity(folder, trained, seen),
-        )
-    if champion is None:
-        ours = _side(candidate.scores, candidate.measured, latencies([trained], seen)[0])
-        return judge(ours, None, facts, gate)
-    with fetched(registry, champion) as folder:
-        reigning = predictor_of(folder)
-    our_time, their_time = latencies([trained, reigning], seen)
-    ours = _side(candidate.scores, candidate.measured, our_time)
-    theirs = _side(scores_of(registry, champion), measured_of(champion), their_time)
-    verdict = judge(ours, theirs, facts, gate)
-    if verdict.decision == REEVALUATE:
-        again = todays_scores(project, reigning)
-        return judge(ours, _side(again, candidate.measured, their_time), facts, gate)
-    return verdict
-
-
-def _side(scores: pd.DataFrame, measured: Measured, latency: float) -> Side:
-    return Side(scores=scores, measured=measured, latency_ms=latency)
-
-
-def _trained(folder: Path, candidate: Candidate) -> PromptAdapterPredictor:
-    """Make the predictor of the project's own files, past the registry."""
-    files = write_files(folder, candidate)
-    return open_files(*(Path(files[name]) for name in (ADAPTER, BASE, WORDS)))
-
-
-# --- promotion: From the project's results to a champion: register, judge, promote.
+_HTML = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+:root { color-scheme: light dark; --good: #18794e; --bad: #b42318; --line: #8884; }
+@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff9592; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+code { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+</style>
+</head>
+<body>
+<h1>{{ title }}: <span class="{{ 'good' if promote else 'bad' }}">{{ content.decision }}</span></h1>
+<p>{{ opponent }}</p>
+<h2>Checks</h2>
+<div class="wide"><table>
+<thead><tr><th>Check</th><th>Holds</th><th>Found and asked for</th></tr></thead>
+<tbody>
+{% for check in content.checks %}
+<tr><td>{{ check.name }}</td>
+<td class="{{ 'good' if check.passed else 'bad' }}">{{ "yes" if check.passed else "no" }}</td>
+<td>{{ check.reason }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+<h2>Boundary IoU, points</h2>
+<div class="wide"><table>
+<thead><tr><th>Benchmark</th><th class="number">Candidate</th><th class="number">Gain</th>
+<th class="number">Lower bound</th><th class="number">Std</th></tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><td>{{ row[0] }}</td>
+{% for cell in row[1:] %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+<h2>Where it comes from</h2>
+<div class="wide"><table><tbody>
+{% for name, value in lineage %}
+<tr><td>{{ name }}</td><td><code>{{ value }}</code></td></tr>
+{% endfor %}
+</tbody></table></div>
+</body>
+</html>
+"""
 
 
 def promote(
     project: Path, *, allow_local: bool = False, why: str = "", flow_run: str | None = None
-) -> Outcome:
+) -> PromotionResult:
     """Register what the last reproduction trained, judge it, and promote it if the gate says so.
 
     It may be called again at any time: what is recorded, registered or judged already is found,
@@ -109,47 +151,213 @@ def promote(
         BusyError: Another process is at it.
         TrackingError: MLflow cannot be reached; nothing is lost, and calling it again goes on.
     """
-    gate = load_section(GateParams, "gate", project / "params.yaml")
-    candidate = find_candidate(project, gate.model, flow_run=flow_run)
+    gate = load_section(GateParams, "gate", project / PARAMS)
+    snapshot = take_snapshot(project, flow_run=flow_run)
+    candidate = find_candidate(snapshot, gate.model)
     if not allow_local:
-        _require_shared(candidate)
-    synced = sync(project, flow_run=flow_run)
-    with held(project) as (registry, journal):
+        _require_shared(snapshot.git)
+    opened = open_registry(project)
+    synced = record_runs(snapshot, opened.store)
+    with held(opened) as (registry, log):
         version = register(registry, candidate, run_id=synced.runs[candidate.stage])
         if CHAMPION in version.aliases:
-            return outcome_of(version, True, "is the champion already; its files are the same")
+            return result_of(version, True, "is the champion already; its files are the same")
         if gate.mode == "off":
-            move(registry, journal, version, why or "the gate is off")
-            return outcome_of(version, True, "is champion now; the gate is off", moved=True)
-        verdict = assess(project, registry, version, candidate, gate, allow_local=allow_local)
-        page = record(registry, journal, version, verdict, gate)
-        return _decide(registry, journal, version, verdict, page, gate, why)
+            make_champion(registry, log, version, why or "the gate is off")
+            return result_of(version, True, "is champion now; the gate is off", moved=True)
+        decision = assess(snapshot, registry, version, candidate, gate, allow_local=allow_local)
+        page = record(registry, log, version, decision, gate)
+        return _follow(registry, log, version, decision, page, gate, why)
 
 
-def _decide(
+def _follow(
     registry: Registry,
-    journal: Journal,
+    log: AuditLog,
     version: Version,
-    verdict: Verdict,
+    decision: GateDecision,
     page: Path,
     gate: GateParams,
     why: str,
-) -> Outcome:
-    if not verdict.accepted:
-        turn_down(registry, version, "; ".join(verdict.reasons))
-        return outcome_of(version, False, "was rejected", verdict=verdict, page=page)
+) -> PromotionResult:
+    """Do what the gate decided, as far as its mode allows."""
+    if not decision.accepted:
+        mark_rejected(registry, version, "; ".join(decision.reasons))
+        return result_of(version, False, "was rejected", gate=decision, page=page)
     if gate.mode == "dry-run":
-        words = "was accepted; gate.mode is dry-run"
-        return outcome_of(version, False, words, verdict=verdict, page=page)
-    move(registry, journal, version, why or "accepted by the gate")
-    return outcome_of(version, True, "is champion now", moved=True, verdict=verdict, page=page)
+        message = "was accepted; gate.mode is dry-run"
+        return result_of(version, False, message, gate=decision, page=page)
+    make_champion(registry, log, version, why or "accepted by the gate")
+    return result_of(version, True, "is champion now", moved=True, gate=decision, page=page)
 
 
-def _require_shared(candidate: Candidate) -> None:
-    dirty = candidate.lineage["git.dirty"] == "true"
-    if dirty or candidate.lineage["git.pushed"] != "true":
-        state = "has uncommitted changes" if dirty else "is at a commit that no remote has"
+def _require_shared(git: GitState) -> None:
+    if git.changed == (LOCK,):
+        raise RegistryError(
+            f"only {LOCK} differs from the commit: the stages gave other bytes on this machine, as "
+            "trainings do on another processor. To register what was trained here, commit and push "
+            f"it (`git commit {LOCK}`, `git push`, `dvc push`), or add --allow-local; to go back "
+            f"to the committed results, run `git checkout {LOCK}` and `dvc checkout`."
+        )
+    if git.dirty or not git.pushed:
+        state = "has uncommitted changes" if git.dirty else "is at a commit that no remote has"
         raise RegistryError(
             f"the working tree {state}, so nobody else could make this version again. Commit and "
             "push (`git push`, `dvc push`), or try it on this machine alone with --allow-local."
         )
+
+
+def assess(
+    snapshot: Snapshot,
+    registry: Registry,
+    version: Version,
+    candidate: Candidate,
+    gate: GateParams,
+    *,
+    allow_local: bool,
+) -> GateDecision:
+    """Gather the evidence for a version and judge it against the champion.
+
+    A champion that was measured with other images or another evaluator is measured again first.
+    """
+    champion = registry.version(CHAMPION) if CHAMPION in registry.aliases() else None
+    seen = trial_images(snapshot, count=TRIALS)
+    with fetched(registry, version) as folder:
+        trained = _trained(folder.parent / "trained", candidate)
+        facts = Preconditions(
+            clean=not snapshot.git.dirty,
+            pushed=snapshot.git.pushed,
+            local_allowed=allow_local,
+            validation=snapshot.lineage[VALIDATION],
+            weights=candidate.weights,
+            reload_parity=reload_parity(folder, trained, seen),
+        )
+    ours = ScoredModel(
+        scores=candidate.scores, measured=candidate.measured, latency_ms=float("nan")
+    )
+    if champion is None:
+        (time,) = latencies([trained], seen)
+        return judge(dataclasses.replace(ours, latency_ms=time), None, facts, gate)
+    with fetched(registry, champion) as folder:
+        reigning = predictor_of(folder)
+    our_time, their_time = latencies([trained, reigning], seen)
+    ours = dataclasses.replace(ours, latency_ms=our_time)
+    theirs = ScoredModel(
+        scores=scores_of(registry, champion), measured=measured_of(champion), latency_ms=their_time
+    )
+    decision = judge(ours, theirs, facts, gate)
+    if decision.decision != REEVALUATE:
+        return decision
+    again = reevaluate(snapshot, reigning)
+    theirs = ScoredModel(scores=again, measured=candidate.measured, latency_ms=their_time)
+    return judge(ours, theirs, facts, gate)
+
+
+def _trained(folder: Path, candidate: Candidate) -> PromptAdapterPredictor:
+    """Make the predictor of the project's own files, past the registry."""
+    files = write_files(folder, candidate)
+    return open_files(*(Path(files[name]) for name in (ADAPTER, BASE, METADATA)))
+
+
+def record(
+    registry: Registry, log: AuditLog, version: Version, decision: GateDecision, gate: GateParams
+) -> Path:
+    """Keep a decision and return its page on this disk."""
+    champion = registry.aliases().get(CHAMPION)
+    content = {
+        "version": version.number,
+        "champion": champion,
+        **dataclasses.asdict(decision),
+        "reasons": list(decision.reasons),
+        "gate": gate.model_dump(),
+        "lineage": dict(version.tags),
+    }
+    folder = registry.store.folder / PAGES / f"v{version.number}"
+    write_json(folder / "verdict.json", content, indent=2)
+    write_text(folder / "verdict.md", markdown_page(content))
+    write_text(folder / "verdict.html", html_page(content))
+    for file in sorted(folder.glob("verdict.*")):
+        registry.client.log_artifact(version.run_id, str(file), evidence_folder(version.number))
+    tags = {
+        DECISION: decision.decision,
+        "gate.reasons": "; ".join(decision.reasons)[:_LONGEST_TAG],
+        "gate.champion": str(champion or ""),
+        "gate.mode": gate.mode,
+    }
+    registry.tag_version(version.number, tags)
+    event = {name: content[name] for name in ("version", "champion", "decision", "reasons")}
+    log.append({"event": "judge", **event})
+    return folder / "verdict.html"
+
+
+def markdown_page(content: Mapping[str, Any]) -> str:
+    """Write a decision as Markdown.
+
+    Args:
+        content: A decision as `record` keeps it.
+    """
+    lines = [f"# {_title(content)}: {content['decision']}", "", _opponent(content), ""]
+    lines += ["| Check | Holds | Found and asked for |", "|---|---|---|"]
+    lines += [
+        f"| {check['name']} | {'yes' if check['passed'] else '**no**'} | {check['reason']} |"
+        for check in content["checks"]
+    ]
+    lines += [
+        "",
+        "| Boundary IoU, points | Candidate | Gain | Lower bound | Std |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in _rows(content)]
+    lines += ["", "| Where it comes from | |", "|---|---|"]
+    lines += [f"| {name} | `{value}` |" for name, value in _lineage(content)]
+    return "\n".join(lines) + "\n"
+
+
+def html_page(content: Mapping[str, Any]) -> str:
+    """Write a decision as one HTML page that needs nothing else.
+
+    Args:
+        content: A decision as `record` keeps it.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_HTML).render(
+        title=_title(content),
+        promote=content["decision"] == PROMOTE,
+        content=content,
+        opponent=_opponent(content),
+        rows=_rows(content),
+        lineage=_lineage(content),
+    )
+
+
+def _title(content: Mapping[str, Any]) -> str:
+    return f"Version {content['version']}"
+
+
+def _opponent(content: Mapping[str, Any]) -> str:
+    champion = content["champion"]
+    if champion is None:
+        return "There is no champion yet, so that only the floors count."
+    return f"Compared with version {champion}, the champion, image by image."
+
+
+def _rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """Name, score, gain, lower bound and deviation: first the mean, then every benchmark."""
+    scores, gains = content["scores"], content["gains"]
+    found = [("mean", content["mean_score"], content["mean_gain"])]
+    found += [(name, score, gains.get(name)) for name, score in scores.items()]
+    return [
+        [name, f"{score:.2f}"]
+        + (
+            ["", "", ""]
+            if gain is None
+            else [f"{gain['mean']:+.2f}", f"{gain['low']:+.2f}", f"{gain['std']:.2f}"]
+        )
+        for name, score, gain in found
+    ]
+
+
+def _lineage(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tags = content["lineage"]
+    return [(name, tags[name]) for name in LINEAGE if name in tags]

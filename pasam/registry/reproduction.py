@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -12,14 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasam.errors import RegistryError
-from pasam.registry.snapshot import LOCK, DvcLock, committed_file, parse_lock, remote_address
+from pasam.files import file_sha256
+from pasam.registry.snapshot import (
+    ADAPTER_SHA256,
+    BASE_SHA256,
+    COMMIT,
+    DIRTY,
+    LOCK,
+    LOCK_SHA256,
+    MODEL_MD5,
+    STAGE,
+    DvcLock,
+    committed_file,
+    parse_lock,
+    remote_address,
+)
 from pasam.registry.versions import Version
 
 CACHE = Path(".dvc") / "cache"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class Reproduction:
     """What gives a version's bytes again."""
 
     version: int
@@ -37,7 +50,7 @@ class Recipe:
         return "\n".join([lines[0], f"cd {shlex.quote(folder)}", *lines[1:]])
 
 
-def recipe(project: Path, version: Version, *, folder: str = "") -> Recipe:
+def plan_reproduction(project: Path, version: Version, *, folder: str = "") -> Reproduction:
     """Say how a version is made again, and verify it against the repository.
 
     Verified are: the commit is known here, its `dvc.lock` is the one that the version was
@@ -48,12 +61,12 @@ def recipe(project: Path, version: Version, *, folder: str = "") -> Recipe:
         version: Which.
         folder: Folder of the new clone.
     """
-    commit = version.tags.get("git.commit", "")
-    stage = version.tags.get("dvc.stage", "")
+    commit = version.tags.get(COMMIT, "")
+    stage = version.tags.get(STAGE, "")
     place = folder or f"pasam-v{version.number}"
     content = committed_file(project, commit, LOCK) if commit else None
     lock = None if content is None else parse_lock(content, source=f"{LOCK} of {commit}")
-    return Recipe(
+    return Reproduction(
         version=version.number,
         commands=(
             ("git", "clone", remote_address(project) or str(project.resolve()), place),
@@ -66,12 +79,12 @@ def recipe(project: Path, version: Version, *, folder: str = "") -> Recipe:
     )
 
 
-def carry_out_recipe(project: Path, found: Recipe, folder: Path) -> Iterator[str]:
+def reproduce(project: Path, found: Reproduction, folder: Path) -> Iterator[str]:
     """Make a version again in a new folder, out of this clone and its DVC cache; then compare.
 
     Args:
         project: A clone of the project whose cache is used.
-        found: What to do.
+        found: What to do, from `plan_reproduction`.
         folder: The new folder; it must not exist.
 
     Yields:
@@ -95,7 +108,7 @@ def carry_out_recipe(project: Path, found: Recipe, folder: Path) -> Iterator[str
     _run(["dvc", "cache", "dir", "--local", cache], folder)
     _run(list(repro), folder)
     for path, wanted in found.files:
-        sha256 = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+        sha256 = file_sha256(folder / path)
         if sha256 != wanted:
             raise RegistryError(
                 f"{folder / path} is {sha256[:12]}, expected {wanted[:12]}: other hardware or "
@@ -105,30 +118,30 @@ def carry_out_recipe(project: Path, found: Recipe, folder: Path) -> Iterator[str
 
 
 def _files(version: Version, lock: DvcLock | None) -> Iterator[tuple[str, str]]:
-    stage = lock.stages.get(version.tags.get("dvc.stage", "")) if lock else None
+    stage = lock.stages.get(version.tags.get(STAGE, "")) if lock else None
     adapter = stage.out_with(".safetensors") if stage else None
     if stage is None or adapter is None:
         return
-    yield adapter.path, version.tags.get("adapter.sha256", "")
-    base = stage.params.get("base", {}).get("checkpoint")
+    yield adapter.path, version.tags.get(ADAPTER_SHA256, "")
+    base = stage.section("base").get("checkpoint")
     if base:
-        yield str(base), version.tags.get("base.sha256", "")
+        yield str(base), version.tags.get(BASE_SHA256, "")
 
 
 def _problems(version: Version, lock: DvcLock | None) -> Iterator[str]:
     tags = version.tags
-    commit = tags.get("git.commit", "unknown")
-    if tags.get("git.dirty") != "false":
+    commit = tags.get(COMMIT, "unknown")
+    if tags.get(DIRTY) != "false":
         yield "it was registered from a tree with uncommitted changes (--allow-local)"
     if lock is None:
         yield f"commit {commit[:12]} is not in this clone; run `git fetch --all`"
         return
-    if lock.sha256 != tags.get("dvc.lock_sha256"):
+    if lock.sha256 != tags.get(LOCK_SHA256):
         yield f"dvc.lock of commit {commit[:12]} is not the one it was registered with"
-    stage = lock.stages.get(tags.get("dvc.stage", ""))
+    stage = lock.stages.get(tags.get(STAGE, ""))
     if stage is None:
-        yield f"dvc.lock of commit {commit[:12]} has no stage {tags.get('dvc.stage')!r}"
-    elif tags.get("model.md5") not in {entry.md5 for entry in stage.outs.values()}:
+        yield f"dvc.lock of commit {commit[:12]} has no stage {tags.get(STAGE)!r}"
+    elif tags.get(MODEL_MD5) not in {entry.md5 for entry in stage.outs.values()}:
         yield f"{stage.name} of commit {commit[:12]} gives other weights"
 
 

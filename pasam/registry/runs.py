@@ -1,249 +1,82 @@
-"""MLflow runs made from what the stages left: one per stage and digest of its lock entry."""
+"""MLflow runs made from what the stages left: one per stage and digest of its lock entry.
+
+A stage that DVC restored from its cache is recorded like one that ran, and nothing is recorded
+twice: the digest is a tag that is looked up first. What an outage cut short is completed by the
+next call, since a run counts only once its last tag is there.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import platform
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
 
-from pasam.data.manifest import read_manifest
 from pasam.errors import BusyError
 from pasam.evaluation.scores import SCHEMA, read_scores
-from pasam.registry.live_curves import LIVE, STAGE
+from pasam.registry.live_curves import LIVE
 from pasam.registry.snapshot import (
     COMMIT,
     DIRTY,
     KEY,
     KIND,
     LOCK,
-    MANIFEST,
+    LOCK_SHA256,
+    PARAMS,
+    PUSHED,
     RECORDED,
-    DvcLock,
-    Entry,
+    STAGE,
+    Snapshot,
     StageRecord,
-    git_state,
-    hardware,
-    project_lineage,
     read_lock,
     rows_md5,
-    stage_lineage,
+    take_snapshot,
 )
-from pasam.registry.store import NOTE, TRAININGS, Store, open_store, translated
+from pasam.registry.store import (
+    NOTE,
+    TRAININGS,
+    TrackingStore,
+    open_store,
+    wrap_mlflow_errors,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-# --- contents: What the result files of one stage hold, in MLflow's words: params, metrics,
-# files, data sets.
-
-FILES = (".jsonl", ".json", ".parquet", ".png", ".svg", ".md", ".csv", ".tex", ".html")
-"""Results that people read; weights and predictions stay with DVC."""
-
-LARGEST = 64 * 2**20
-
-_UNKNOWN_LETTER = re.compile(r"[^\w\-. /:]")
-"""What MLflow does not take in the name of a metric."""
-
-_LONGEST_VALUE = 6000  # MLflow's limit for a param
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One value of one metric."""
-
-    name: str
-    value: float
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """A data set that a stage read."""
-
-    name: str
-    digest: str
-    context: str
-    masks: int
-    images: int
-
-
-def unready(project: Path, stage: StageRecord) -> str | None:
-    """Say why a stage's files are not the ones that its lock names; None if all are."""
-    for path, entry in stage.outs.items():
-        place = project / path
-        if not place.exists():
-            return f"{path} is not there"
-        if place.is_file() and _md5(place) != entry.md5:
-            return f"{path} has changed since"
-    return None
-
-
-def params_of(stage: StageRecord) -> dict[str, str]:
-    """Flatten the params that a stage reads: `train.seed`, `models.pa_sam.epochs`."""
-    return {
-        name: text[:_LONGEST_VALUE]
-        for name, value in _flat(stage.params, ".")
-        for text in [value if isinstance(value, str) else json.dumps(value)]
-    }
-
-
-def metrics_of(project: Path, stage: StageRecord) -> list[Point]:
-    """Read every number that a stage's files hold: histories, per-image scores, metrics."""
-    points: list[Point] = []
-    for path in sorted(stage.outs):
-        place = project / path
-        if path.endswith(".jsonl"):
-            points += _history(place)
-        elif path.endswith(".json"):
-            content = json.loads(place.read_text(encoding="utf-8"))
-            points += [Point(n, float(v), 0) for n, v in _flat(content, "/") if _is_number(v)]
-        elif is_score_file(place):
-            points += _scores(place)
-    return [Point(_UNKNOWN_LETTER.sub("_", p.name), p.value, p.step) for p in points]
-
-
-def files_of(project: Path, stage: StageRecord) -> list[Path]:
-    """List the files of a stage that people read."""
-    places = (project / path for path in sorted(stage.outs) if path.endswith(FILES))
-    return [place for place in places if place.is_file() and place.stat().st_size <= LARGEST]
-
-
-def data_sets_of(project: Path, lock: DvcLock, stage: StageRecord) -> list[DataSet]:
-    """List the data sets that a stage trained on or was measured on."""
-    manifest = _manifest(lock, stage)
-    if manifest is None or not (project / manifest.path).is_file():
-        return []
-    frame = read_manifest(project / manifest.path)
-    files = [project / path for path in stage.outs if is_score_file(project / path)]
-    benchmarks = set(read_scores(*files)["benchmark"]) if files else set()
-    measured = frame[(frame["split"] == "val") & frame["dataset"].isin(sorted(benchmarks))]
-    trains = stage.out_with(".jsonl") is not None  # a history
-    learned = frame[(frame["split"] == "train") & trains]
-    return [
-        DataSet(str(name), rows_md5(part), context, len(part), part["image"].nunique())
-        for context, rows in (("training", learned), ("evaluation", measured))
-        for name, part in rows.groupby("dataset")
-    ]
-
-
-def is_score_file(path: Path) -> bool:
-    """Say whether a file is a table of per-image scores."""
-    if path.suffix != ".parquet" or not path.is_file():
-        return False
-    import pyarrow.parquet as pq
-
-    names = set(pq.read_schema(path).names)
-    return {"benchmark", "image_id", "boundary_iou"} <= names and names <= set(SCHEMA.names)
-
-
-def mean_scores(frame: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
-    """Yield each benchmark with its mean IoU and mean boundary IoU, in per cent."""
-    means = frame.groupby("benchmark")[["iou", "boundary_iou"]].mean() * 100
-    for name, row in means.iterrows():
-        yield str(name), float(row["iou"]), float(row["boundary_iou"])
-
-
-def _history(path: Path) -> Iterator[Point]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        row: dict[str, float] = json.loads(line)
-        step = int(row.get("epoch", row.get("step", number)))
-        of_seed = f"seed_{row['seed']:.0f}/" if "seed" in row else ""  # of a repetition
-        for name, value in row.items():
-            if name not in {"epoch", "step", "seed"}:
-                yield Point(f"{of_seed}{name}", float(value), step)
-
-
-def _scores(path: Path) -> Iterator[Point]:
-    frame = read_scores(path)
-    several = frame["model"].nunique() > 1 or frame["prompt"].nunique() > 1
-    for (model, prompt), part in frame.groupby(["model", "prompt"]):
-        prefix = f"{model}/{prompt}/" if several else ""
-        for benchmark, miou, mbiou in mean_scores(part):
-            yield Point(f"{prefix}{benchmark}/miou", miou, 0)
-            yield Point(f"{prefix}{benchmark}/mbiou", mbiou, 0)
-
-
-def _manifest(lock: DvcLock, stage: StageRecord) -> Entry | None:
-    made = {entry.path: entry for _, entry in lock.makers(MANIFEST)}
-    return next((made[path] for path in stage.deps if path in made), None)
-
-
-def _flat(node: Any, separator: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _flat(value, separator, f"{prefix}{separator}{key}" if prefix else str(key))
-    else:
-        yield prefix, node
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-# --- summary: What a person meets first on MLflow's pages: where a run is from, and what came of
-# it.
-
+PARENT = "mlflow.parentRunId"
 SOURCE_COMMIT = "mlflow.source.git.commit"
+COMPLETE = "complete"
 
+DOCUMENTS = (LOCK, PARAMS, "requirements.lock")
 METRICS, TABLE = "metrics.json", "table1.md"
 """Ends of the outputs that sum up a reproduction."""
+FILES = (".jsonl", ".json", ".parquet", ".png", ".svg", ".md", ".csv", ".tex", ".html")
+"""Results that people read; weights and predictions stay with DVC."""
+LARGEST = 64 * 2**20
+"""Bytes of a file above which it stays with DVC."""
+HEADLINES = ("miou", "mbiou", "loss", "iou")
+"""Last parts of the names of metrics that are worth a glance."""
+PACKAGES = ("torch", "torchvision", "segment-anything", "numpy", "opencv-python-headless")
+"""Packages that decide the numbers."""
 
-_LONGEST_NOTE = 8000  # MLflow's limit for a tag
-
-
-def source_tags(stage: str = "") -> dict[str, str]:
-    """Name the command that makes a run's results again, where MLflow shows a run's source."""
-    return {"mlflow.source.name": f"dvc repro {stage}".strip(), "mlflow.source.type": "LOCAL"}
-
-
-def headline(project: Path, lock: DvcLock) -> list[Point]:
-    """Read the metrics that sum up a reproduction, so that reproductions can be compared."""
-    makers = (stage for stage, _ in lock.makers(METRICS))
-    return [
-        point for stage in makers if not unready(project, stage)
-        for point in metrics_of(project, stage)
-    ]  # fmt: skip
-
-
-def note(project: Path, lock: DvcLock) -> str | None:
-    """Read the table that sums up a reproduction, as Markdown."""
-    for stage, entry in lock.makers(TABLE):
-        if not unready(project, stage):
-            text = (project / entry.path).read_text(encoding="utf-8")
-            return text if len(text) <= _LONGEST_NOTE else _whole_paragraphs(text)
-    return None
-
-
-def _whole_paragraphs(text: str) -> str:
-    """Leave out what MLflow would not take, from a blank line on: half a table is none."""
-    return text[:_LONGEST_NOTE].rpartition("\n\n")[0]
-
-
-# --- runs: MLflow runs made from what the stages left: one per stage and digest of its lock entry.
-#
-# A stage that DVC restored from its cache is recorded like one that ran, and nothing is recorded
-# twice: the digest is a tag that is looked up first. What an outage cut short is completed by the
-# next call, since a run counts only once its last tag is there.
-
-DOCUMENTS = (LOCK, "params.yaml", "requirements.lock")
-COMPLETE = "complete"
-PARENT = "mlflow.parentRunId"
-
-_BATCH = 900  # MLflow takes at most 1,000 metrics and 100 params at a time.
 _PATIENCE = 600  # seconds that one recording waits for another
+_MOST_HEADLINES = 4
+
+# Limits of MLflow: 1,000 metrics and 100 params at a time; lengths of params and of tags.
+_MOST_METRICS, _MOST_PARAMS = 900, 100
+_LONGEST_VALUE, _LONGEST_NOTE = 6000, 8000
+_UNKNOWN_LETTER = re.compile(r"[^\w\-. /:]")
+"""What MLflow does not take in the name of a metric."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,16 +108,17 @@ def sync(project: Path, *, flow_run: str | None = None) -> Synced:
         DataError: Nothing has run yet.
         TrackingError: MLflow cannot be reached; a later call completes the record.
     """
-    lock = read_lock(project)
-    store = open_store(project)
-    tags = project_lineage(project, lock, git_state(project), flow_run=flow_run)
-    tags[SOURCE_COMMIT] = tags[COMMIT]
+    return record_runs(take_snapshot(project, flow_run=flow_run), open_store(project))
+
+
+def record_runs(snapshot: Snapshot, store: TrackingStore) -> Synced:
+    """Do as `sync` for a project that was looked at already, in a store that is open already."""
     try:
         with (
             FileLock(store.folder / "sync.lock", timeout=_PATIENCE),
-            translated(store.tracking_uri),
+            wrap_mlflow_errors(store.tracking_uri),
         ):
-            return _Recorder(project, lock, store, tags).record()
+            return _Recorder(snapshot, store).record()
     except Timeout:
         raise BusyError(
             f"another recording has held {store.folder / 'sync.lock'} for {_PATIENCE} s; end it, "
@@ -292,7 +126,7 @@ def sync(project: Path, *, flow_run: str | None = None) -> Synced:
         ) from None
 
 
-def find_run(store: Store, key: str) -> Run | None:
+def find_run(store: TrackingStore, key: str) -> Run | None:
     """Find the run that carries a key."""
     found = store.client.search_runs(
         [store.experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1
@@ -302,21 +136,20 @@ def find_run(store: Store, key: str) -> Run | None:
 
 @dataclass(frozen=True, slots=True)
 class _Recorder:
-    project: Path
-    lock: DvcLock
-    store: Store
-    tags: dict[str, str]
+    snapshot: Snapshot
+    store: TrackingStore
 
     def record(self) -> Synced:
-        key = f"reproduction-{self.lock.sha256}"
-        parent = self._start(key, "reproduction", self._title(), source_tags())
+        lock = self.snapshot.lock
+        key, name = f"reproduction-{lock.sha256}", f"reproduction {lock.sha256[:8]}"
+        parent = self._start(key, "reproduction", name, source_tags())
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}
-        for stage in self.lock.stages.values():
+        for stage in lock.stages.values():
             run = find_run(self.store, stage.digest)
             if run is not None and run.data.tags.get(RECORDED) == COMPLETE:
                 self._refresh(run)
-            elif (reason := unready(self.project, stage)) is not None:
+            elif (reason := self.snapshot.stale_output(stage)) is not None:
                 missing[stage.name] = reason
                 continue
             else:
@@ -336,35 +169,35 @@ class _Recorder:
             return None
         return f"{address}/#/experiments/{experiment}/runs/{run_id}?{TRAININGS}"
 
-    def _title(self) -> str:
-        return f"reproduction {self.lock.sha256[:8]}"
-
     def _start(self, key: str, kind: str, name: str, tags: Mapping[str, str]) -> Run:
         """Find the run of a key, or make it; one that was cut short is used again."""
         found = find_run(self.store, key)
         if found is not None:
             self._refresh(found)
             return found
-        every = {**self.tags, KEY: key, KIND: kind, **tags}
+        lineage = self.snapshot.lineage
+        every = {**lineage, SOURCE_COMMIT: lineage[COMMIT], KEY: key, KIND: kind, **tags}
         return self.store.client.create_run(self.store.experiment_id, tags=every, run_name=name)
 
     def _refresh(self, run: Run) -> None:
         """Take over the commit of results that were recorded before they were committed."""
         was_dirty = run.data.tags.get(DIRTY) != "false"
-        same = run.data.tags.get("dvc.lock_sha256") == self.lock.sha256
-        if same and was_dirty and self.tags[DIRTY] == "false":
-            for name in (COMMIT, SOURCE_COMMIT, DIRTY, "git.pushed"):
-                self.store.client.set_tag(run.info.run_id, name, self.tags[name])
+        same = run.data.tags.get(LOCK_SHA256) == self.snapshot.lock.sha256
+        if same and was_dirty and not self.snapshot.git.dirty:
+            lineage = self.snapshot.lineage
+            fresh = {name: lineage[name] for name in (COMMIT, DIRTY, PUSHED)}
+            for name, value in {**fresh, SOURCE_COMMIT: lineage[COMMIT]}.items():
+                self.store.client.set_tag(run.info.run_id, name, value)
 
     def _record_stage(self, stage: StageRecord, parent: str) -> Run:
-        client = self.store.client
-        tags = {PARENT: parent, **source_tags(stage.name), **stage_lineage(stage)}
+        client, project = self.store.client, self.snapshot.project
+        tags = {PARENT: parent, **source_tags(stage.name), **stage.lineage()}
         run = self._start(stage.digest, "stage", stage.name, tags)
         run_id, moment = run.info.run_id, run.info.start_time
-        self._log_metrics(run_id, moment, metrics_of(self.project, stage))
+        self._log_metrics(run_id, moment, metrics_of(project, stage))
         self._log_params(run_id, stage)
-        for path in files_of(self.project, stage):
-            client.log_artifact(run_id, str(path), str(path.relative_to(self.project).parent))
+        for path in files_of(project, stage):
+            client.log_artifact(run_id, str(path), str(path.relative_to(project).parent))
         self._log_data_sets(run_id, stage)
         client.set_terminated(run_id, "FINISHED")
         client.set_tag(run_id, RECORDED, COMPLETE)
@@ -377,20 +210,20 @@ class _Recorder:
         for run in self.store.client.search_runs([self.store.experiment_id], query):
             self.store.client.delete_run(run.info.run_id)
 
-    def _log_metrics(self, run_id: str, moment: int, points: Sequence[Point]) -> None:
+    def _log_metrics(self, run_id: str, moment: int, points: Sequence[MetricPoint]) -> None:
         from mlflow.entities import Metric
 
         # The run's own time for all: writing a value again then changes nothing.
         metrics = [Metric(p.name, p.value, moment, p.step) for p in points]
-        for first in range(0, len(metrics), _BATCH):
-            self.store.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
+        for first in range(0, len(metrics), _MOST_METRICS):
+            self.store.client.log_batch(run_id, metrics=metrics[first : first + _MOST_METRICS])
 
     def _log_params(self, run_id: str, stage: StageRecord) -> None:
         from mlflow.entities import Param
 
         params = [Param(name, value) for name, value in params_of(stage).items()]
-        for first in range(0, len(params), 100):
-            self.store.client.log_batch(run_id, params=params[first : first + 100])
+        for first in range(0, len(params), _MOST_PARAMS):
+            self.store.client.log_batch(run_id, params=params[first : first + _MOST_PARAMS])
 
     def _log_data_sets(self, run_id: str, stage: StageRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -404,7 +237,7 @@ class _Recorder:
                 ),
                 [InputTag("mlflow.data.context", found.context)],
             )
-            for found in data_sets_of(self.project, self.lock, stage)
+            for found in data_sets_of(self.snapshot, stage)
         ]  # fmt: skip
         if inputs:
             self.store.client.log_inputs(run_id, inputs)
@@ -415,13 +248,13 @@ class _Recorder:
         client, run_id = self.store.client, parent.info.run_id
         if parent.data.tags.get(RECORDED) == COMPLETE:
             return
-        self._log_metrics(run_id, parent.info.start_time, headline(self.project, self.lock))
-        table = note(self.project, self.lock)
+        self._log_metrics(run_id, parent.info.start_time, headline(self.snapshot))
+        table = summary_table(self.snapshot)
         if table is not None:
             client.set_tag(run_id, NOTE, table)
         for name in DOCUMENTS:
-            if (self.project / name).is_file():
-                client.log_artifact(run_id, str(self.project / name))
+            if (self.snapshot.project / name).is_file():
+                client.log_artifact(run_id, str(self.snapshot.project / name))
         client.log_dict(run_id, hardware(), "hardware.json")
         listed: dict[str, Any] = {"runs": dict(runs), "missing": dict(missing)}
         client.log_dict(run_id, listed, "stages.json")
@@ -430,17 +263,9 @@ class _Recorder:
             client.set_tag(run_id, RECORDED, COMPLETE)
 
 
-# --- overview: The stages of the lock with their runs, at a glance.
-
-HEADLINES = ("miou", "mbiou", "loss", "iou")
-"""Last parts of the names of metrics that are worth a glance."""
-
-_MOST = 4
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One stage."""
+class StageOverview:
+    """One stage of the lock, at a glance."""
 
     stage: str
     run: str | None
@@ -449,7 +274,7 @@ class Row:
     """A few of its metrics."""
 
 
-def overview(project: Path) -> list[Row]:
+def overview(project: Path) -> list[StageOverview]:
     """List the stages of `dvc.lock` in their order.
 
     Raises:
@@ -459,16 +284,201 @@ def overview(project: Path) -> list[Row]:
     lock = read_lock(project)
     store = open_store(project)
     rows = []
-    with translated(store.tracking_uri):
+    with wrap_mlflow_errors(store.tracking_uri):
         for stage in lock.stages.values():
             run = find_run(store, stage.digest)
             metrics = {} if run is None else run.data.metrics
-            names = [n for n in sorted(metrics) if n.rpartition("/")[2] in HEADLINES][:_MOST]
+            names = [n for n in sorted(metrics) if n.rpartition("/")[2] in HEADLINES][
+                :_MOST_HEADLINES
+            ]
             rows.append(
-                Row(
+                StageOverview(
                     stage=stage.name,
                     run=None if run is None else run.info.run_id,
                     headline={name: metrics[name] for name in names},
                 )
             )
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set that a stage read."""
+
+    name: str
+    digest: str
+    context: str
+    masks: int
+    images: int
+
+
+def params_of(stage: StageRecord) -> dict[str, str]:
+    """Flatten the params that a stage reads: `train.seed`, `models.pa_sam.epochs`."""
+    return {
+        name: text[:_LONGEST_VALUE]
+        for name, value in _flat(stage.params, ".")
+        for text in [value if isinstance(value, str) else json.dumps(value)]
+    }
+
+
+def metrics_of(project: Path, stage: StageRecord) -> list[MetricPoint]:
+    """Read every number that a stage's files hold: histories, per-image scores, metrics."""
+    points: list[MetricPoint] = []
+    for path in sorted(stage.outs):
+        place = project / path
+        if path.endswith(".jsonl"):
+            points += _history(place)
+        elif path.endswith(".json"):
+            content = json.loads(place.read_text(encoding="utf-8"))
+            points += [MetricPoint(n, float(v), 0) for n, v in _flat(content, "/") if _is_number(v)]
+        elif is_score_file(place):
+            points += _scores(place)
+    return [MetricPoint(_UNKNOWN_LETTER.sub("_", p.name), p.value, p.step) for p in points]
+
+
+def files_of(project: Path, stage: StageRecord) -> list[Path]:
+    """List the files of a stage that people read."""
+    places = (project / path for path in sorted(stage.outs) if path.endswith(FILES))
+    return [place for place in places if place.is_file() and place.stat().st_size <= LARGEST]
+
+
+def data_sets_of(snapshot: Snapshot, stage: StageRecord) -> list[DataSet]:
+    """List the data sets that a stage trained on or was measured on."""
+    if not snapshot.has_manifest:
+        return []
+    project, frame = snapshot.project, snapshot.manifest
+    if snapshot.manifest_path.relative_to(project).as_posix() not in stage.deps:
+        return []
+    files = [project / path for path in stage.outs if is_score_file(project / path)]
+    benchmarks = set(read_scores(*files)["benchmark"]) if files else set()
+    measured = frame[(frame["split"] == "val") & frame["dataset"].isin(sorted(benchmarks))]
+    trains = stage.out_with(".jsonl") is not None  # a history
+    learned = frame[(frame["split"] == "train") & trains]
+    return [
+        DataSet(str(name), rows_md5(part), context, len(part), part["image"].nunique())
+        for context, rows in (("training", learned), ("evaluation", measured))
+        for name, part in rows.groupby("dataset")
+    ]
+
+
+def is_score_file(path: Path) -> bool:
+    """Say whether a file is a table of per-image scores."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    import pyarrow.parquet as pq
+
+    names = set(pq.read_schema(path).names)
+    return {"benchmark", "image_id", "boundary_iou"} <= names and names <= set(SCHEMA.names)
+
+
+def _history(path: Path) -> Iterator[MetricPoint]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        row: dict[str, float] = json.loads(line)
+        step = int(row.get("epoch", row.get("step", number)))
+        of_seed = f"seed_{row['seed']:.0f}/" if "seed" in row else ""  # of a repetition
+        for name, value in row.items():
+            if name not in {"epoch", "step", "seed"}:
+                yield MetricPoint(f"{of_seed}{name}", float(value), step)
+
+
+def _scores(path: Path) -> Iterator[MetricPoint]:
+    frame = read_scores(path)
+    several = frame["model"].nunique() > 1 or frame["prompt"].nunique() > 1
+    for (model, prompt), part in frame.groupby(["model", "prompt"]):
+        prefix = f"{model}/{prompt}/" if several else ""
+        means = part.groupby("benchmark")[["iou", "boundary_iou"]].mean() * 100
+        for benchmark, row in means.iterrows():
+            yield MetricPoint(f"{prefix}{benchmark}/miou", float(row["iou"]), 0)
+            yield MetricPoint(f"{prefix}{benchmark}/mbiou", float(row["boundary_iou"]), 0)
+
+
+def _flat(node: Any, separator: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, separator, f"{prefix}{separator}{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def source_tags(stage: str = "") -> dict[str, str]:
+    """Name the command that makes a run's results again, where MLflow shows a run's source."""
+    return {"mlflow.source.name": f"dvc repro {stage}".strip(), "mlflow.source.type": "LOCAL"}
+
+
+def headline(snapshot: Snapshot) -> list[MetricPoint]:
+    """Read the metrics that sum up a reproduction, so that reproductions can be compared."""
+    return [
+        point
+        for stage, _ in snapshot.lock.makers(METRICS)
+        if snapshot.stale_output(stage) is None
+        for point in metrics_of(snapshot.project, stage)
+    ]
+
+
+def summary_table(snapshot: Snapshot) -> str | None:
+    """Read the table that sums up a reproduction, as Markdown."""
+    for stage, entry in snapshot.lock.makers(TABLE):
+        if snapshot.stale_output(stage) is None:
+            text = (snapshot.project / entry.path).read_text(encoding="utf-8")
+            return text if len(text) <= _LONGEST_NOTE else _whole_paragraphs(text)
+    return None
+
+
+def _whole_paragraphs(text: str) -> str:
+    """Leave out what MLflow would not take, from a blank line on: half a table is none."""
+    return text[:_LONGEST_NOTE].rpartition("\n\n")[0]
+
+
+def hardware() -> dict[str, str]:
+    """Describe processor, memory, graphics cards and the packages that decide the numbers."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "memory_gib": f"{pages * size / 2**30:.1f}",
+        "graphics": ", ".join(_graphics()) or "none",
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model n")]
+    except OSError:  # not Linux
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _graphics() -> list[str]:
+    """Names of the NVIDIA cards; asked of the driver, since importing torch takes seconds."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    done = subprocess.run(
+        [tool, "--query-gpu=name", "--format=csv,noheader"],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,90 +1,53 @@
-"""What the project stands at, read once.
+"""What the project stands at, read once: DVC's lock and stages, git, the manifest, the lineage.
 
-`dvc.lock`, `dvc.yaml`, git, the machine, and the lineage of a result.
+A command takes one `Snapshot` and hands it down. What `dvc.lock` says of a stage (which command
+made which bytes from which) counts only for stages that the project still has: DVC leaves in the
+lock what it once ran, such as the stages of another preset or of a benchmark no longer listed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from itertools import product
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pasam.errors import DataError
+from pasam.files import file_md5, file_sha256, md5_of, sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# --- dvc_yaml: The stages that `dvc.yaml` and `params.yaml` declare at present, by name.
-#
-# DVC leaves in `dvc.lock` what it once ran: the stages of another size, of a benchmark or a variant
-# that is no longer listed. They say nothing about the present run.
+LOCK, GRAPH, PARAMS = "dvc.lock", "dvc.yaml", "params.yaml"
+MANIFEST = "manifest.parquet"
+WEIGHTS = ".safetensors"
+VERDICT = "verdict.json"
+EVALUATOR = ("pasam/evaluation", "pasam/masks")
+"""Code that decides what a score means; a change of it makes scores incomparable."""
 
-GRAPH, PARAMS = "dvc.yaml", "params.yaml"
+KEY = "pasam.key"
+KIND = "pasam.kind"
+RECORDED = "pasam.recorded"
+DIRTY = "git.dirty"
+PUSHED = "git.pushed"
+COMMIT = "git.commit"
+LOCK_SHA256 = "dvc.lock_sha256"
+EVALUATION_SET, EVALUATOR_VERSION = "evaluation.set_md5", "evaluation.evaluator"
+BASE_SHA256, ADAPTER_SHA256 = "base.sha256", "adapter.sha256"
+VALIDATION = "data.validation"
+STAGE, MODEL_MD5 = "dvc.stage", "model.md5"
 
-
-def declared_stages(project: Path) -> frozenset[str]:
-    """Name the stages that `dvc repro` would look at.
-
-    Args:
-        project: The project's root.
-
-    Returns:
-        Names as DVC gives them: `report`, `train@pa_sam`, `evaluate@pa_sam-dis_like`.
-
-    Raises:
-        DataError: A file is absent or does not say what it should.
-    """
-    try:
-        graph = yaml.safe_load((project / GRAPH).read_bytes())["stages"]
-        params = yaml.safe_load((project / PARAMS).read_bytes())
-        return frozenset(n for name, entry in graph.items() for n in _names(name, entry, params))
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"the stages of {project / GRAPH} with {PARAMS} cannot be listed "
-            f"({type(error).__name__}: {error}). `dvc status` says what is wrong with them."
-        ) from None
-
-
-def _names(name: str, entry: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[str]:
-    if "foreach" in entry:
-        axes = [_resolved(entry["foreach"], params)]
-    elif "matrix" in entry:
-        axes = [_resolved(axis, params) for axis in entry["matrix"].values()]
-    else:
-        yield name
-        return
-    for values in product(*axes):
-        yield f"{name}@{'-'.join(map(str, values))}"
-
-
-def _resolved(axis: Any, params: Mapping[str, Any]) -> Any:
-    """What a `${section.key}` stands for; a mapping's keys name its stages."""
-    if isinstance(axis, str):
-        found: Any = params
-        for key in axis.removeprefix("${").removesuffix("}").split("."):
-            found = found[key]
-        return found
-    return axis
-
-
-# --- dvc_lock: What `dvc.lock` says of every stage: which command made which bytes from which.
-
-LOCK = "dvc.lock"
+UNKNOWN = "unknown"
+NOT_VALIDATED = "not validated"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class LockEntry:
     """A dependency or an output."""
 
     path: str
@@ -98,8 +61,8 @@ class StageRecord:
 
     name: str
     command: str
-    deps: Mapping[str, Entry]
-    outs: Mapping[str, Entry]
+    deps: Mapping[str, LockEntry]
+    outs: Mapping[str, LockEntry]
     params: Mapping[str, Any]
     """Sections of `params.yaml` that the stage reads, by key."""
     digest: str
@@ -110,9 +73,25 @@ class StageRecord:
         """The stage's name without what it was made for: `train` of `train@pa_sam`."""
         return self.name.partition("@")[0]
 
-    def out_with(self, suffix: str) -> Entry | None:
+    def out_with(self, suffix: str) -> LockEntry | None:
         """Find the first output whose path ends so, in the order of paths."""
         return next((e for path, e in sorted(self.outs.items()) if path.endswith(suffix)), None)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of its params, or nothing."""
+        found = self.params.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def lineage(self) -> dict[str, str]:
+        """Say what it was, and which weights it made or used, as tags."""
+        used = (entry for path, entry in sorted(self.deps.items()) if path.endswith(WEIGHTS))
+        weights = self.out_with(WEIGHTS) or next(used, None)
+        return {
+            STAGE: self.name,
+            "dvc.stage_digest": self.digest,
+            "dvc.command": self.command,
+            **({MODEL_MD5: weights.md5} if weights else {}),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +101,7 @@ class DvcLock:
     sha256: str
     stages: Mapping[str, StageRecord]
 
-    def makers(self, suffix: str) -> Iterator[tuple[StageRecord, Entry]]:
+    def makers(self, suffix: str) -> Iterator[tuple[StageRecord, LockEntry]]:
         """List the outputs whose path ends so, each with the stage that makes it."""
         for stage in self.stages.values():
             for path, entry in sorted(stage.outs.items()):
@@ -132,6 +111,147 @@ class DvcLock:
     def users(self, path: str) -> list[StageRecord]:
         """List the stages that depend on a path."""
         return [stage for stage in self.stages.values() if path in stage.deps]
+
+    def output(self, suffix: str) -> LockEntry | None:
+        """Find the first output whose path ends so."""
+        return next((entry for _, entry in self.makers(suffix)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitState:
+    """The working tree against git."""
+
+    commit: str
+    """Full id of HEAD; empty outside a repository or before its first commit."""
+    dirty: bool
+    """Something differs from the commit, or is there and neither committed nor ignored."""
+    pushed: bool
+    """A branch of a remote holds the commit."""
+    changed: tuple[str, ...] = ()
+    """Paths of what differs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A project as one command sees it; whatever is needed is read once, when it is needed."""
+
+    project: Path
+    lock: DvcLock
+    """Of the stages that `dvc.yaml` declares."""
+    flow_run: str | None = None
+    """The Prefect run that this belongs to, if any."""
+
+    @cached_property
+    def git(self) -> GitState:
+        """The working tree against git."""
+        return git_state(self.project)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest lies.
+
+        Raises:
+            DataError: No stage in the lock makes one.
+        """
+        entry = self.lock.output(MANIFEST)
+        if entry is None:
+            raise DataError(
+                f"no stage in {self.project / LOCK} makes a {MANIFEST}: the data was never "
+                "prepared. Run `dvc repro prepare`."
+            )
+        return self.project / entry.path
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """The rows of the manifest; not to be changed.
+
+        Raises:
+            DataError: There is none.
+        """
+        from pasam.data.manifest import read_manifest  # pandas takes half a second
+
+        return read_manifest(self.manifest_path)
+
+    @cached_property
+    def has_manifest(self) -> bool:
+        """Whether the lock names a manifest that is there."""
+        entry = self.lock.output(MANIFEST)
+        return entry is not None and (self.project / entry.path).is_file()
+
+    @cached_property
+    def lineage(self) -> Mapping[str, str]:
+        """Where everything of a reproduction comes from, as tags; what is not known says so."""
+        params = self.project / PARAMS
+        manifest = self.lock.output(MANIFEST)
+        return {
+            COMMIT: self.git.commit or UNKNOWN,
+            DIRTY: str(self.git.dirty).lower(),
+            PUSHED: str(self.git.pushed).lower(),
+            LOCK_SHA256: self.lock.sha256,
+            "params.sha256": file_sha256(params) if params.is_file() else UNKNOWN,
+            "data.manifest_md5": UNKNOWN if manifest is None else manifest.md5,
+            VALIDATION: self.validation(),
+            EVALUATION_SET: self.evaluation_set(),
+            EVALUATOR_VERSION: evaluator_version(self.lock),
+            BASE_SHA256: self.base_sha256(),
+            "seed": _seed(self.lock),
+            **({"prefect.flow_run": self.flow_run} if self.flow_run else {}),
+        }
+
+    def validation(self) -> str:
+        """Say what the validation of this very data said: passed, failed, or not validated."""
+        found = self.lock.output(VERDICT)
+        if found is None or not self.has_manifest or not (self.project / found.path).is_file():
+            return NOT_VALIDATED
+        from pasam.validation.verdict import read_verdict  # with pandas
+
+        verdict = read_verdict(self.project / found.path)
+        if file_sha256(self.manifest_path) != verdict.manifest_sha256:
+            return NOT_VALIDATED  # it is the verdict on other data
+        return "passed" if verdict.passed else "failed"
+
+    def evaluation_set(self) -> str:
+        """Digest the masks and images that are evaluated on, whatever their paths."""
+        if not self.has_manifest:
+            return UNKNOWN
+        rows = self.manifest
+        benchmarks = {
+            name
+            for stage in self.lock.stages.values()
+            for name in stage.section("evaluate").get("benchmarks", [])
+        }
+        return rows_md5(rows[(rows["split"] == "val") & rows["dataset"].isin(sorted(benchmarks))])
+
+    def base_sha256(self) -> str:
+        """Digest the frozen base's weights."""
+        for stage in self.lock.stages.values():
+            path = stage.section("base").get("checkpoint")
+            if path and (self.project / path).is_file():
+                return file_sha256(self.project / path)
+        return UNKNOWN
+
+    def stale_output(self, stage: StageRecord) -> str | None:
+        """Say why a stage's files are not the ones that its lock names; None if all are."""
+        for path, entry in stage.outs.items():
+            place = self.project / path
+            if not place.exists():
+                return f"{path} is not there"
+            if place.is_file() and file_md5(place) != entry.md5:
+                return f"{path} has changed since"
+        return None
+
+
+def take_snapshot(project: Path, *, flow_run: str | None = None) -> Snapshot:
+    """Look at a project.
+
+    Args:
+        project: The project's root.
+        flow_run: The Prefect run that this belongs to, if any.
+
+    Raises:
+        DataError: Nothing has run yet, or `dvc.yaml` or `dvc.lock` is damaged.
+    """
+    return Snapshot(project=project, lock=read_lock(project), flow_run=flow_run)
 
 
 def read_lock(project: Path) -> DvcLock:
@@ -148,8 +268,7 @@ def read_lock(project: Path) -> DvcLock:
             f"{path} does not exist: nothing has run yet. Run `dvc repro` in the project's root."
         ) from None
     declared = declared_stages(project)
-    present = {name: stage for name, stage in lock.stages.items() if name in declared}
-    return replace(lock, stages=present)
+    return replace(lock, stages={n: stage for n, stage in lock.stages.items() if n in declared})
 
 
 def parse_lock(content: bytes, *, source: str) -> DvcLock:
@@ -166,7 +285,7 @@ def parse_lock(content: bytes, *, source: str) -> DvcLock:
             f"{source} is not a lock of DVC ({type(error).__name__}: {error}). Restore it from "
             "git, or run `dvc repro`."
         ) from None
-    return DvcLock(sha256=hashlib.sha256(content).hexdigest(), stages=stages)
+    return DvcLock(sha256=sha256_of(content), stages=stages)
 
 
 def _stage(name: str, entry: dict[str, Any]) -> StageRecord:
@@ -180,37 +299,91 @@ def _stage(name: str, entry: dict[str, Any]) -> StageRecord:
         deps=_entries(entry.get("deps", [])),
         outs=_entries(entry.get("outs", [])),
         params=params,
-        digest=hashlib.sha256(f"{name}\n{text}".encode()).hexdigest(),
+        digest=sha256_of(f"{name}\n{text}"),
     )
 
 
-def _entries(found: list[dict[str, Any]]) -> dict[str, Entry]:
-    return {e["path"]: Entry(path=e["path"], md5=str(e.get("md5", ""))) for e in found}
+def _entries(found: list[dict[str, Any]]) -> dict[str, LockEntry]:
+    return {e["path"]: LockEntry(path=e["path"], md5=str(e.get("md5", ""))) for e in found}
 
 
-# --- git_state: Which commit the project stands at, and whether others could get the same.
+def declared_stages(project: Path) -> frozenset[str]:
+    """Name the stages that `dvc repro` would look at.
+
+    Args:
+        project: The project's root.
+
+    Returns:
+        Names as DVC gives them: `report`, `train@pa_sam`, `evaluate@pa_sam-dis_like`.
+
+    Raises:
+        DataError: A file is absent or does not say what it should.
+    """
+    graph = project.resolve() / GRAPH
+    try:
+        names = _declared(graph, graph.read_bytes(), (project / PARAMS).read_bytes())
+    except OSError as error:
+        raise _unlistable(graph, error) from None
+    if not names:
+        raise _unlistable(graph, "it declares none")
+    return names
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GitState:
-    """The working tree against git."""
+@cache
+def _declared(graph: Path, _graph_text: bytes, _params_text: bytes) -> frozenset[str]:
+    """Ask DVC itself, once per text of the two files: importing and asking it takes a second."""
+    from dvc.dvcfile import ProjectFile
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
-    commit: str
-    """Full id of HEAD; empty outside a repository or before its first commit."""
-    dirty: bool
-    """Something differs from the commit, or is there and neither committed nor ignored."""
-    pushed: bool
-    """A branch of a remote holds the commit."""
+    try:
+        with Repo(str(graph.parent), uninitialized=True) as repo:
+            return frozenset(ProjectFile(repo, str(graph)).resolver.get_keys())
+    except DvcException as error:
+        raise _unlistable(graph, error) from None
+
+
+def _unlistable(graph: Path, why: object) -> DataError:
+    return DataError(
+        f"the stages of {graph} with {PARAMS} cannot be listed: {why}. `dvc status` says what is "
+        "wrong with them."
+    )
+
+
+def rows_md5(rows: pd.DataFrame) -> str:
+    """Digest rows of a manifest: ids and contents, in any order."""
+    columns = ["dataset", "id", "image_sha256", "mask_sha256"]
+    lines = sorted("\t".join(row) for row in rows[columns].itertuples(index=False, name=None))
+    return md5_of("\n".join(lines))
+
+
+def evaluator_version(lock: DvcLock) -> str:
+    """Digest the code and the settings that turn masks into scores."""
+    parts: set[str] = set()
+    for stage in lock.stages.values():
+        if stage.kind == "evaluate":
+            code = [entry for path, entry in stage.deps.items() if path.startswith(EVALUATOR)]
+            parts.update(f"{entry.path} {entry.md5}" for entry in code)
+            parts.add(f"boundary_fraction {stage.section('evaluate').get('boundary_fraction')}")
+    return sha256_of("\n".join(sorted(parts)))[:16] if parts else UNKNOWN
+
+
+def _seed(lock: DvcLock) -> str:
+    trained = [stage.section("train") for stage in lock.stages.values() if stage.kind == "train"]
+    seeds = {str(part["seed"]) for part in trained if "seed" in part}
+    return ", ".join(sorted(seeds)) or UNKNOWN
 
 
 def git_state(project: Path) -> GitState:
     """Look at the repository that a project lies in."""
     if _git(project, "rev-parse", "--is-inside-work-tree").strip() != "true":
         return GitState(commit="", dirty=True, pushed=False)
+    changed = _git(project, "status", "--porcelain").splitlines()
     return GitState(
         commit=_git(project, "rev-parse", "--verify", "--quiet", "HEAD").strip(),
-        dirty=bool(_git(project, "status", "--porcelain").strip()),
+        dirty=bool(changed),
         pushed=bool(_git(project, "branch", "--remotes", "--contains", "HEAD").strip()),
+        changed=tuple(line[3:] for line in changed),
     )
 
 
@@ -240,195 +413,3 @@ def _call(project: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         raise DataError(
             f"git is not installed, or {project} is no folder; lineage needs both."
         ) from None
-
-
-# --- hardware: The machine and the versions that a result was made with.
-
-PACKAGES = ("torch", "torchvision", "segment-anything", "numpy", "opencv-python-headless")
-
-
-def hardware() -> dict[str, str]:
-    """Describe processor, memory, graphics cards and the packages that decide the numbers."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "memory_gib": f"{pages * size / 2**30:.1f}",
-        "graphics": ", ".join(_graphics()) or "none",
-        "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model n")]
-    except OSError:  # not Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _graphics() -> list[str]:
-    """Names of the NVIDIA cards; asked of the driver, since importing torch takes seconds."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    done = subprocess.run(
-        [tool, "--query-gpu=name", "--format=csv,noheader"],
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
-    return done.stdout.splitlines() if done.returncode == 0 else []
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-# --- lineage: Where a result comes from: the tags that every run and every version carries.
-
-MANIFEST = "manifest.parquet"
-WEIGHTS = ".safetensors"
-VERDICT = "verdict.json"
-EVALUATOR = ("pasam/evaluation", "pasam/masks")
-"""Code that decides what a score means; a change of it makes scores incomparable."""
-
-KEY = "pasam.key"
-KIND = "pasam.kind"
-RECORDED = "pasam.recorded"
-DIRTY = "git.dirty"
-COMMIT = "git.commit"
-
-UNKNOWN = "unknown"
-
-
-def project_lineage(
-    project: Path, lock: DvcLock, git: GitState, *, flow_run: str | None
-) -> dict[str, str]:
-    """Say where everything of a reproduction comes from.
-
-    Args:
-        project: The project's root.
-        lock: Its `dvc.lock`.
-        git: Its repository.
-        flow_run: The Prefect run that this belongs to, if any.
-
-    Returns:
-        Tags; what cannot be known is said to be unknown.
-    """
-    params = project / "params.yaml"
-    return {
-        COMMIT: git.commit or UNKNOWN,
-        DIRTY: str(git.dirty).lower(),
-        "git.pushed": str(git.pushed).lower(),
-        "dvc.lock_sha256": lock.sha256,
-        "params.sha256": _sha256(params) if params.is_file() else UNKNOWN,
-        "data.manifest_md5": _md5_of(lock, MANIFEST),
-        "data.validation": validation_verdict(project, lock),
-        "evaluation.set_md5": evaluation_set(project, lock),
-        "evaluation.evaluator": evaluator_version(lock),
-        "base.sha256": base_sha256(project, lock),
-        "seed": _seed(lock),
-        **({"prefect.flow_run": flow_run} if flow_run else {}),
-    }
-
-
-def stage_lineage(stage: StageRecord) -> dict[str, str]:
-    """Say what one stage was, and which weights it made or used."""
-    weights = stage.out_with(WEIGHTS) or next(
-        (dep for path, dep in sorted(stage.deps.items()) if path.endswith(WEIGHTS)), None
-    )
-    return {
-        "dvc.stage": stage.name,
-        "dvc.stage_digest": stage.digest,
-        "dvc.command": stage.command,
-        **({"model.md5": weights.md5} if weights else {}),
-    }
-
-
-def validation_verdict(project: Path, lock: DvcLock) -> str:
-    """What the validation of this very data said: `passed`, `failed`, or `not validated`."""
-    found = next((entry for _, entry in lock.makers(VERDICT)), None)
-    manifest = next((entry for _, entry in lock.makers(MANIFEST)), None)
-    if found is None or manifest is None or not (project / found.path).is_file():
-        return "not validated"
-    from pasam.validation.verdict import read_verdict  # with pandas
-
-    verdict = read_verdict(project / found.path)
-    place = project / manifest.path
-    if not place.is_file() or _sha256(place) != verdict.manifest_sha256:
-        return "not validated"  # it speaks of other data
-    return "passed" if verdict.passed else "failed"
-
-
-def evaluation_set(project: Path, lock: DvcLock) -> str:
-    """Digest of the masks and images that are evaluated on, whatever their paths."""
-    found = next((entry for _, entry in lock.makers(MANIFEST)), None)
-    if found is None or not (project / found.path).is_file():
-        return UNKNOWN
-    from pasam.data.manifest import read_manifest  # pandas takes half a second
-
-    frame = read_manifest(project / found.path)
-    return rows_md5(frame[(frame["split"] == "val") & frame["dataset"].isin(_benchmarks(lock))])
-
-
-def rows_md5(rows: pd.DataFrame) -> str:
-    """Digest of rows of a manifest: ids and contents, in any order."""
-    columns = ["dataset", "id", "image_sha256", "mask_sha256"]
-    lines = sorted("\t".join(row) for row in rows[columns].itertuples(index=False, name=None))
-    return hashlib.md5("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
-
-
-def evaluator_version(lock: DvcLock) -> str:
-    """Digest of the code and the settings that turn masks into scores."""
-    parts: set[str] = set()
-    for stage in lock.stages.values():
-        if stage.kind == "evaluate":
-            code = [entry for path, entry in stage.deps.items() if path.startswith(EVALUATOR)]
-            parts.update(f"{entry.path} {entry.md5}" for entry in code)
-            parts.add(
-                f"boundary_fraction {stage.params.get('evaluate', {}).get('boundary_fraction')}"
-            )
-    text = "\n".join(sorted(parts))
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if parts else UNKNOWN
-
-
-def base_sha256(project: Path, lock: DvcLock) -> str:
-    """Digest of the frozen base's weights."""
-    for stage in lock.stages.values():
-        path = section(stage, "base").get("checkpoint")
-        if path and (project / path).is_file():
-            return _sha256(project / path)
-    return UNKNOWN
-
-
-def section(stage: StageRecord, name: str) -> Mapping[str, Any]:
-    """A section of the stage's params, or nothing."""
-    found = stage.params.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _benchmarks(lock: DvcLock) -> list[str]:
-    names: set[str] = set()
-    for stage in lock.stages.values():
-        names.update(section(stage, "evaluate").get("benchmarks", []))
-    return sorted(names)
-
-
-def _md5_of(lock: DvcLock, suffix: str) -> str:
-    return next((entry.md5 for _, entry in lock.makers(suffix)), UNKNOWN)
-
-
-def _seed(lock: DvcLock) -> str:
-    trained = [section(s, "train") for s in lock.stages.values() if s.kind == "train"]
-    seeds = {str(part["seed"]) for part in trained if "seed" in part}
-    return ", ".join(sorted(seeds)) or UNKNOWN
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

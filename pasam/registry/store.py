@@ -1,4 +1,8 @@
-"""Where MLflow's records live, and what to do when they cannot be reached."""
+"""Where MLflow's records live, and what to do when they cannot be reached.
+
+Without a word from the environment they are a sqlite file and a folder of artifacts inside the
+project; `MLFLOW_TRACKING_URI` (and `MLFLOW_REGISTRY_URI`) name any other place, as everywhere.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +24,6 @@ from pasam.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-# --- mlflow_pyfunc: MLflow's pyfunc without the warnings that it gives about its own types and
-# advice.
-
-_NOISE = ("Any type hint is inferred as AnyType", "An input example was not provided")
-
-
-@contextmanager
-def quiet_pyfunc() -> Iterator[ModuleType]:
-    """Give `mlflow.pyfunc`; importing it takes a second and a half, so only where it is needed."""
-    with warnings.catch_warnings():
-        for words in _NOISE:
-            warnings.filterwarnings("ignore", f"(?s).*{words}")
-        import mlflow.pyfunc
-
-        yield mlflow.pyfunc
-
-
-# --- store: Where MLflow's records live, and what to do when they cannot be reached.
-#
-# Without a word from the environment they are a sqlite file and a folder of artifacts inside the
-# project; `MLFLOW_TRACKING_URI` (and `MLFLOW_REGISTRY_URI`) name any other place, as everywhere.
 
 FOLDER = "mlruns"
 EXPERIMENT = "pasam"
@@ -67,9 +49,12 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
+_NOISE = ("Any type hint is inferred as AnyType", "An input example was not provided")
+"""Warnings of MLflow about its own types and advice."""
+
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class TrackingStore:
     """An MLflow backend that answers."""
 
     client: MlflowClient
@@ -91,7 +76,7 @@ def addresses(project: Path) -> tuple[str, str]:
     return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
 
 
-def open_store(project: Path) -> Store:
+def open_store(project: Path) -> TrackingStore:
     """Connect to MLflow; make the tables and the experiment at the first use.
 
     Raises:
@@ -101,7 +86,7 @@ def open_store(project: Path) -> Store:
         os.environ.setdefault(name, value)
     tracking, registry = addresses(project)
     folder = (project / FOLDER).resolve()
-    with translated(tracking):
+    with wrap_mlflow_errors(tracking):
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow"):
@@ -114,7 +99,18 @@ def open_store(project: Path) -> Store:
             client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
             artifacts = (folder / "artifacts").as_uri() if is_local(tracking) else None
             experiment = _experiment(client, artifacts)
-    return Store(client, tracking, registry, experiment, folder)
+    return TrackingStore(client, tracking, registry, experiment, folder)
+
+
+@contextmanager
+def quiet_pyfunc() -> Iterator[ModuleType]:
+    """Give `mlflow.pyfunc`; importing it takes a second and a half, so only where it is needed."""
+    with warnings.catch_warnings():
+        for text in _NOISE:
+            warnings.filterwarnings("ignore", f"(?s).*{text}")
+        import mlflow.pyfunc
+
+        yield mlflow.pyfunc
 
 
 def is_local(address: str) -> bool:
@@ -123,7 +119,7 @@ def is_local(address: str) -> bool:
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
+def wrap_mlflow_errors(address: str) -> Iterator[None]:
     """Turn whatever MLflow, its database or the disk raise into one error that says what to do.
 
     Args:

@@ -1,4 +1,12 @@
-"""Moving the champion so that a crash at any point leaves one valid champion, each move logged."""
+"""Changes of the champion that survive a crash at any point, each in the audit log.
+
+What is about to be done is written into the registry first and removed last. Each step in between
+may be repeated, and whoever comes next finishes what is written there before anything else. The
+one step that changes the champion sets one alias, which MLflow does in one transaction: there is
+one valid champion at any time.
+
+Nothing here needs a model or its scores, so that the way back takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +17,39 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
 from pasam.errors import BusyError, RegistryError
-from pasam.registry.decision import PROMOTE, Verdict
-from pasam.registry.store import Store, is_local, translated
+from pasam.files import sha256_of
+from pasam.registry.store import TrackingStore, is_local, wrap_mlflow_errors
 from pasam.registry.versions import (
     ACCEPTED,
     CANDIDATE,
     CHAMPION,
+    DECISION,
     PREDECESSOR,
     PREVIOUS,
+    PROMOTE,
     REJECTED,
     ROLLED_BACK,
     STATUS,
+    WHY,
     Registry,
     Version,
     open_registry,
 )
 
-# --- journal: The append-only log of everything that was judged, promoted, rejected or taken back.
+if TYPE_CHECKING:
+    from pasam.registry.gate import GateDecision
 
-NAME = "registry-log.jsonl"
+LOG = "registry-log.jsonl"
+INTENT = "pasam.in_progress"
 
 
-class Journal:
+class AuditLog:
     """One JSON line per event, never changed afterwards.
 
     Args:
@@ -45,7 +57,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+        self.path = folder / LOG
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Add an event with its time; the line is on the disk when this returns."""
@@ -88,18 +100,8 @@ class Journal:
             return b"" if file.read(1) == b"\n" else b"\n"
 
 
-# --- moves: Moving the champion, so that a crash at any point leaves one valid champion and can
-# be finished.
-#
-# What is about to be done is written into the registry first and removed last. Each step in between
-# may be repeated, and whoever comes next finishes what is written there before anything else. The
-# one step that changes the champion sets one alias, which MLflow does in one transaction.
-
-INTENT = "pasam.in_progress"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
+class Transition:
     """A change of the champion, with all that is needed to finish it."""
 
     action: Literal["promote", "roll back"]
@@ -113,7 +115,7 @@ class Move:
 
 
 @contextmanager
-def exclusive(store: Store) -> Iterator[None]:
+def exclusive(store: TrackingStore) -> Iterator[None]:
     """Hold the registry for one process of this machine; the second is told at once.
 
     Raises:
@@ -130,22 +132,22 @@ def exclusive(store: Store) -> Iterator[None]:
         ) from None
 
 
-def lock_path(store: Store) -> Path:
+def lock_path(store: TrackingStore) -> Path:
     """Where the lock lies: beside a local database, else one per server for all of this machine."""
     if is_local(store.registry_uri):
         return store.folder / "registry.lock"
-    name = sha256(store.registry_uri.encode()).hexdigest()[:12]
+    name = sha256_of(store.registry_uri)[:12]
     return Path(tempfile.gettempdir()) / f"pasam-registry-{name}.lock"
 
 
-def start_promotion(registry: Registry, number: int, *, why: str) -> Move:
+def plan_promotion(registry: Registry, number: int, *, why: str) -> Transition:
     """Plan that a version takes over from the champion."""
     aliases = registry.aliases()
     champion = aliases.get(CHAMPION)
-    return Move(action="promote", to=number, champion=champion, previous=champion, why=why)
+    return Transition(action="promote", to=number, champion=champion, previous=champion, why=why)
 
 
-def start_rollback(registry: Registry, *, why: str) -> Move:
+def plan_rollback(registry: Registry, *, why: str) -> Transition:
     """Plan that the previous champion comes back.
 
     Raises:
@@ -161,52 +163,47 @@ def start_rollback(registry: Registry, *, why: str) -> Move:
         )
     before = registry.version(previous).tags.get(PREDECESSOR, "")
     earlier = int(before) if before.isdecimal() else None
-    return Move(action="roll back", to=previous, champion=champion, previous=earlier, why=why)
+    return Transition(action="roll back", to=previous, champion=champion, previous=earlier, why=why)
 
 
-def carry_out(registry: Registry, journal: Journal, move: Move) -> None:
-    """Do a move, the intention first; a crash in between is finished by `finish`."""
-    registry.note(INTENT, json.dumps(asdict(move)))
-    _steps(registry, journal, move)
+def apply(registry: Registry, log: AuditLog, transition: Transition) -> None:
+    """Make a transition, the intention first; a crash in between is finished by `finish`."""
+    registry.set_tag(INTENT, json.dumps(asdict(transition)))
+    _steps(registry, log, transition)
 
 
-def finish(registry: Registry, journal: Journal) -> Move | None:
-    """Finish a move that was cut short; return it, or None if there is none."""
-    found = registry.noted(INTENT)
+def finish(registry: Registry, log: AuditLog) -> Transition | None:
+    """Finish a transition that was cut short; return it, or None if there is none."""
+    found = registry.get_tag(INTENT)
     if found is None:
         return None
-    move = Move(**json.loads(found))
-    _steps(registry, journal, move)
-    return move
+    transition = Transition(**json.loads(found))
+    _steps(registry, log, transition)
+    return transition
 
 
-def _steps(registry: Registry, journal: Journal, move: Move) -> None:
+def _steps(registry: Registry, log: AuditLog, transition: Transition) -> None:
     """All steps but the first; each may be done twice."""
-    if move.action == "promote":
+    if transition.action == "promote":
         # `previous` goes first: from here on there is a way back.
-        registry.point(PREVIOUS, move.previous)
-        before = "" if move.champion is None else str(move.champion)
-        registry.tag(move.to, {PREDECESSOR: before})
-        registry.point(CHAMPION, move.to)
-        registry.tag(move.to, {STATUS: ACCEPTED, "pasam.why": move.why})
-        if registry.aliases().get(CANDIDATE) == move.to:
-            registry.point(CANDIDATE, None)
+        registry.set_alias(PREVIOUS, transition.previous)
+        before = "" if transition.champion is None else str(transition.champion)
+        registry.tag_version(transition.to, {PREDECESSOR: before})
+        registry.set_alias(CHAMPION, transition.to)
+        registry.tag_version(transition.to, {STATUS: ACCEPTED, WHY: transition.why})
+        if registry.aliases().get(CANDIDATE) == transition.to:
+            registry.set_alias(CANDIDATE, None)
     else:
-        registry.point(CHAMPION, move.to)
-        registry.point(PREVIOUS, move.previous)
-        if move.champion is not None:
-            registry.tag(move.champion, {STATUS: ROLLED_BACK, "pasam.why": move.why})
-    journal.append_once({"event": move.action, **asdict(move)})
-    registry.note(INTENT, None)
-
-
-# --- by_hand: What a person does to the registry: promote a judged version, reject one, go back.
-#
-# Nothing here needs a model or its scores, so that the way back takes seconds.
+        registry.set_alias(CHAMPION, transition.to)
+        registry.set_alias(PREVIOUS, transition.previous)
+        if transition.champion is not None:
+            registry.tag_version(transition.champion, {STATUS: ROLLED_BACK, WHY: transition.why})
+    log.append_once({"event": transition.action, **asdict(transition)})
+    registry.set_tag(INTENT, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class PromotionResult:
     """What a call of `promote` did."""
 
     version: int
@@ -214,31 +211,31 @@ class Outcome:
     """Whether this version is the champion now."""
     moved: bool
     """Whether this call made it so."""
-    verdict: Verdict | None
+    gate: GateDecision | None
     """What the gate said; None where it was not asked."""
     page: Path | None
     """The verdict as a page."""
     message: str
 
 
-def promote_version(project: Path, which: int | str, *, why: str) -> Outcome:
+def promote_version(project: Path, which: int | str, *, why: str) -> PromotionResult:
     """Promote a version that the gate has accepted before, such as one judged in a dry run.
 
     Raises:
         RegistryError: There is no such version, or the gate has not accepted it.
     """
-    with held(project) as (registry, journal):
+    with held(open_registry(project)) as (registry, log):
         version = registry.version(which)
         if CHAMPION in version.aliases:
-            return outcome_of(version, True, "is the champion already")
-        decision = version.tags.get("gate.decision", "nothing")
+            return result_of(version, True, "is the champion already")
+        decision = version.tags.get(DECISION, "nothing")
         if decision != PROMOTE:
             raise RegistryError(
                 f"version {version.number} cannot be promoted: the gate said {decision!r} of it, "
                 f"expected {PROMOTE!r}. Its reasons: `pasam registry show {version.number}`."
             )
-        move(registry, journal, version, why)
-        return outcome_of(version, True, "is champion now", moved=True)
+        make_champion(registry, log, version, why)
+        return result_of(version, True, "is champion now", moved=True)
 
 
 def reject(project: Path, which: int | str, *, why: str) -> Version:
@@ -247,62 +244,61 @@ def reject(project: Path, which: int | str, *, why: str) -> Version:
     Raises:
         RegistryError: It is the champion, or does not exist.
     """
-    with held(project) as (registry, journal):
+    with held(open_registry(project)) as (registry, log):
         version = registry.version(which)
         if CHAMPION in version.aliases:
             raise RegistryError(
                 f"version {version.number} is the champion and in use; go back to the one before "
                 'it with `pasam registry rollback --why "..."`.'
             )
-        turn_down(registry, version, why)
-        journal.append({"event": "reject", "version": version.number, "why": why})
+        mark_rejected(registry, version, why)
+        log.append({"event": "reject", "version": version.number, "why": why})
         return registry.version(version.number)
 
 
-def rollback(project: Path, *, why: str) -> Move:
+def rollback(project: Path, *, why: str) -> Transition:
     """Bring the previous champion back.
 
     Raises:
         RegistryError: There is none.
     """
-    with held(project) as (registry, journal):
-        back = start_rollback(registry, why=why)
-        carry_out(registry, journal, back)
+    with held(open_registry(project)) as (registry, log):
+        back = plan_rollback(registry, why=why)
+        apply(registry, log, back)
         return back
 
 
 @contextmanager
-def held(project: Path) -> Iterator[tuple[Registry, Journal]]:
+def held(registry: Registry) -> Iterator[tuple[Registry, AuditLog]]:
     """Hold the registry alone, with everything finished that was cut short before."""
-    registry = open_registry(project)
-    journal = Journal(registry.store.folder)
-    with exclusive(registry.store), translated(registry.store.registry_uri):
-        finish(registry, journal)
-        yield registry, journal
+    log = AuditLog(registry.store.folder)
+    with exclusive(registry.store), wrap_mlflow_errors(registry.store.registry_uri):
+        finish(registry, log)
+        yield registry, log
 
 
-def move(registry: Registry, journal: Journal, version: Version, why: str) -> None:
+def make_champion(registry: Registry, log: AuditLog, version: Version, why: str) -> None:
     """Make a version champion."""
-    carry_out(registry, journal, start_promotion(registry, version.number, why=why))
+    apply(registry, log, plan_promotion(registry, version.number, why=why))
 
 
-def turn_down(registry: Registry, version: Version, why: str) -> None:
+def mark_rejected(registry: Registry, version: Version, why: str) -> None:
     """Mark a version as rejected; it is no candidate any more."""
-    registry.tag(version.number, {STATUS: REJECTED, "pasam.why": why[:4000]})
+    registry.tag_version(version.number, {STATUS: REJECTED, WHY: why[:4000]})
     if registry.aliases().get(CANDIDATE) == version.number:
-        registry.point(CANDIDATE, None)
+        registry.set_alias(CANDIDATE, None)
 
 
-def outcome_of(
+def result_of(
     version: Version,
     promoted: bool,
     message: str,
     moved: bool = False,
-    verdict: Verdict | None = None,
+    gate: GateDecision | None = None,
     page: Path | None = None,
-) -> Outcome:
+) -> PromotionResult:
     """Say what became of a version."""
-    return Outcome(
-        version=version.number, promoted=promoted, moved=moved, verdict=verdict, page=page,
+    return PromotionResult(
+        version=version.number, promoted=promoted, moved=moved, gate=gate, page=page,
         message=f"version {version.number} {message}",
     )  # fmt: skip

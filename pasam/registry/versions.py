@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasam.errors import RegistryError
-from pasam.registry.store import Store, open_store, translated
+from pasam.registry.store import TrackingStore, open_store, wrap_mlflow_errors
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -24,6 +24,10 @@ STATUS = "pasam.status"
 REGISTERED, ACCEPTED, REJECTED, ROLLED_BACK = "registered", "accepted", "rejected", "rolled back"
 PREDECESSOR = "pasam.predecessor"
 """The champion that a version took over from; the way back follows these."""
+WHY = "pasam.why"
+PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
+"""The three ways in which the gate decides; the tag `DECISION` of a version keeps which."""
+DECISION = "gate.decision"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +54,7 @@ class Registry:
         store: The MLflow backend.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TrackingStore) -> None:
         self.store = store
         self.client = store.client
 
@@ -107,26 +111,26 @@ class Registry:
         """Find the version that was made of the same bytes."""
         return next((v for v in self.versions() if v.tags.get(KEY) == key), None)
 
-    def point(self, alias: str, number: int | None) -> None:
+    def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
         if number is not None:
             self.client.set_registered_model_alias(NAME, alias, str(number))
         elif alias in self.aliases():
             self.client.delete_registered_model_alias(NAME, alias)
 
-    def tag(self, number: int, tags: Mapping[str, str]) -> None:
+    def tag_version(self, number: int, tags: Mapping[str, str]) -> None:
         """Write tags of a version."""
         for name, value in tags.items():
             self.client.set_model_version_tag(NAME, str(number), name, value)
 
-    def note(self, name: str, value: str | None) -> None:
+    def set_tag(self, name: str, value: str | None) -> None:
         """Write or remove a tag of the registered model itself."""
         if value is not None:
             self.client.set_registered_model_tag(NAME, name, value)
-        elif self.noted(name) is not None:
+        elif self.get_tag(name) is not None:
             self.client.delete_registered_model_tag(NAME, name)
 
-    def noted(self, name: str) -> str | None:
+    def get_tag(self, name: str) -> str | None:
         """Read a tag of the registered model itself."""
         value = self.client.get_registered_model(NAME).tags.get(name)
         return None if value is None else str(value)
@@ -139,7 +143,7 @@ def open_registry(project: Path) -> Registry:
         TrackingError: MLflow cannot be reached.
     """
     registry = Registry(open_store(project))
-    with translated(registry.store.registry_uri):
+    with wrap_mlflow_errors(registry.store.registry_uri):
         registry.ensure()
     return registry
 

@@ -15,7 +15,7 @@ from pasam.inference.predictor import PromptedModel
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 from pasam.registry.load import RUN, is_registered_name, registered_files
-from pasam.registry.store import FOLDER, addresses, is_local, translated
+from pasam.registry.store import FOLDER, addresses, is_local, wrap_mlflow_errors
 from pasam.registry.versions import Registry, open_registry
 
 CHAMPION = "champion"
@@ -213,7 +213,7 @@ class RegisteredVersions:
             return None
         if self._registry is None:
             self._registry = open_registry(self.project)
-        with translated(self._registry.store.registry_uri):
+        with wrap_mlflow_errors(self._registry.store.registry_uri):
             number = int(name) if name.isdecimal() else self._registry.aliases().get(name)
         if number is None:
             return None

@@ -26,8 +26,8 @@ from pipelines.flows.engine import notify as send
 from pipelines.flows.reproduce import dvc, fetch, repro, reproduce, results
 
 if TYPE_CHECKING:
-    from pasam.registry.decision import Verdict
-    from pasam.registry.transitions import Outcome as Promotion
+    from pasam.registry.gate import GateDecision
+    from pasam.registry.transitions import PromotionResult
 
 UNFINISHED = "unfinished"
 MESSAGE = "Record what new data, code or params give"
@@ -212,35 +212,35 @@ def promote(
     return outcome
 
 
-def promotion_outcome(promotion: Promotion) -> Outcome:
+def promotion_outcome(promotion: PromotionResult) -> Outcome:
     """Put a verdict on the run's page, and log in a word how it ended."""
-    verdict = promotion.verdict
+    decision = promotion.gate
     reasons = ""
-    if verdict is not None:
+    if decision is not None:
         rows = [
             {"check": each.name, "passed": "yes" if each.passed else "no", "reason": each.reason}
-            for each in verdict.checks
+            for each in decision.checks
         ]
         show_table("verdict", rows, promotion.message)
-        reasons = f": {_in_short(verdict)}"
+        reasons = f": {_in_short(decision)}"
     if promotion.page is not None:
         log(f"The verdict as a page: {promotion.page}")
     return Outcome(_state(promotion), f"{promotion.message}{reasons}.")
 
 
-def _in_short(verdict: Verdict) -> str:
+def _in_short(decision: GateDecision) -> str:
     """Why not; or, of an accepted candidate, how good it is. All checks are in the table."""
-    if not verdict.accepted:
-        return "; ".join(verdict.reasons)
-    words = f"all {len(verdict.checks)} checks hold, boundary IoU {verdict.scores['mean']:.2f}"
-    gain = verdict.gains.get("mean")
+    if not decision.accepted:
+        return "; ".join(decision.reasons)
+    words = f"all {len(decision.checks)} checks hold, boundary IoU {decision.mean_score:.2f}"
+    gain = decision.mean_gain
     return words if gain is None else f"{words}, gain {gain.mean:+.2f} (at least {gain.low:+.2f})"
 
 
-def _state(promotion: Promotion) -> str:
+def _state(promotion: PromotionResult) -> str:
     if promotion.promoted:
         return "promoted" if promotion.moved else "champion"
-    accepted = promotion.verdict is not None and promotion.verdict.accepted
+    accepted = promotion.gate is not None and promotion.gate.accepted
     return "accepted" if accepted else "rejected"
 
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.registry import promotion
-from pasam.registry.decision import REJECT, Check, Verdict
-from pasam.registry.transitions import Outcome
+from pasam.registry.gate import REJECT, GateCheck, GateDecision
+from pasam.registry.transitions import PromotionResult
 from pasam.registry.versions import Version
 
 COMMANDS = (
@@ -70,11 +70,11 @@ def test_lineage_leaves_the_gate_out(pasam):
 
 
 def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch, tmp_path):
-    failed = Check(name="gain", passed=False, reason="mean: gain +0.10")
-    verdict = Verdict(decision=REJECT, checks=(failed,), scores={}, gains={})
+    failed = GateCheck(name="gain", passed=False, reason="mean: gain +0.10")
+    verdict = GateDecision(decision=REJECT, checks=(failed,), mean_score=50.0, scores={}, gains={})
     page = tmp_path / "v.html"
-    refused = Outcome(
-        version=3, promoted=False, moved=False, verdict=verdict, page=page, message="version 3 no"
+    refused = PromotionResult(
+        version=3, promoted=False, moved=False, gate=verdict, page=page, message="version 3 no"
     )
     monkeypatch.setattr(promotion, "promote", lambda project, **options: refused)
     result = pasam("promote")
@@ -82,7 +82,7 @@ def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch
     assert result.output == f"version 3 no\n  mean: gain +0.10\nVerdict: {page}\n"
     words = json.loads(pasam("promote", "--json").output)
     assert (words["decision"], words["promoted"]) == ("reject", False)
-    good = dataclasses.replace(refused, promoted=True, verdict=None, page=None)
+    good = dataclasses.replace(refused, promoted=True, gate=None, page=None)
     monkeypatch.setattr(promotion, "promote", lambda project, **options: good)
     assert pasam("promote").exit_code == 0
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from pasam.errors import StageError, TransientError
-from pasam.registry.decision import PROMOTE, REJECT, Check, Gain, Verdict
-from pasam.registry.transitions import Outcome as Promotion
+from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision
+from pasam.registry.transitions import PromotionResult
 from pipelines.flows import retrain as flow
 from pipelines.flows.engine import Outcome
 from pipelines.flows.retrain import (
@@ -114,23 +114,25 @@ def test_all_steps_can_be_asked_for(world):
     assert world.done == ["status", *WORK]
 
 
-def verdict(decision, gains=()):
+def decided(decision, gain=None):
     passed = decision == PROMOTE
     checks = (
-        Check(name="tree", passed=True, reason="the working tree is clean"),
-        Check(name="gain", passed=passed, reason="mean: gain -1.20"),
+        GateCheck(name="tree", passed=True, reason="the working tree is clean"),
+        GateCheck(name="gain", passed=passed, reason="mean: gain -1.20"),
     )
-    return Verdict(decision=decision, checks=checks, scores={"mean": 60}, gains=dict(gains))
+    return GateDecision(
+        decision=decision, checks=checks, mean_score=60.0, scores={}, mean_gain=gain, gains={}
+    )
 
 
-WINS = verdict(PROMOTE, {"mean": Gain(mean=1.5, low=0.25, spread=6.0, images=40)}.items())
-FIRST = verdict(PROMOTE)
-LOSES = verdict(REJECT)
+WINS = decided(PROMOTE, Gain(mean=1.5, low=0.25, std=6.0, images=40))
+FIRST = decided(PROMOTE)
+LOSES = decided(REJECT)
 
 
 def promotion(promoted, judged=None, moved=False):
-    return Promotion(
-        version=3, promoted=promoted, moved=moved, verdict=judged, page=Path("v.html"),
+    return PromotionResult(
+        version=3, promoted=promoted, moved=moved, gate=judged, page=Path("v.html"),
         message="version 3 x",
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def promoted(promoted_once, monkeypatch):
 @pytest.fixture
 def champion_folder(promoted, tmp_path):
     """The champion's files, fetched."""
-    from pasam.registry.model_files import fetch
+    from pasam.registry.version_files import fetch
 
     found = open_registry(promoted.folder)
     return fetch(found, found.version("champion"), tmp_path / "model")
@@ -76,7 +76,7 @@ def registry(tmp_path, mlflow_tables, monkeypatch):
     for number in (1, 2, 3):
         tags = {"pasam.predecessor": str(number - 1) if number == 2 else ""}
         found.client.create_model_version(NAME, f"file:///nowhere/{number}", tags=tags)
-    found.point("champion", 2)
-    found.point("previous", 1)
-    found.point("candidate", 3)
+    found.set_alias("champion", 2)
+    found.set_alias("previous", 1)
+    found.set_alias("candidate", 3)
     return found

@@ -7,26 +7,26 @@ import json
 import pandas as pd
 import pytest
 
-from pasam.data.manifest import read_manifest, write_manifest
+from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
-from pasam.registry.candidate import comparable_rows, description, find_candidate, weights_label
-from pasam.registry.snapshot import read_lock
+from pasam.registry.candidate import comparable_rows, find_candidate, metadata, weights_label
+from pasam.registry.snapshot import read_lock, take_snapshot
 
 
 def test_a_candidate_has_its_files_scores_and_lineage(promoted):
-    found = find_candidate(promoted.folder, "pa_sam")
+    found = find_candidate(take_snapshot(promoted.folder), "pa_sam")
     assert found.stage == "train@pa_sam"
     assert found.adapter == promoted.path("data/adapters/pa_sam.safetensors")
     assert set(found.scores["benchmark"]) == {"dis_like", "thin_like"}
     assert set(found.scores["model"]) == {"pa_sam"}
     assert len(found.measured.evaluation_set) == 32
     assert found.key == f"{found.lineage['adapter.sha256']}-{found.lineage['base.sha256']}"
-    assert json.loads(description(found))["variant"]["decoder"] == "pa_sam"
+    assert json.loads(metadata(found))["variant"]["decoder"] == "pa_sam"
 
 
 def test_an_unknown_model_is_told_with_those_there_are(promoted):
     with pytest.raises(RegistryError, match=r"no training of 'best' .*'train@hq_sam'"):
-        find_candidate(promoted.folder, "best")
+        find_candidate(take_snapshot(promoted.folder), "best")
 
 
 @pytest.mark.parametrize(
@@ -39,32 +39,44 @@ def test_an_unknown_model_is_told_with_those_there_are(promoted):
 def test_files_that_are_not_the_locks_are_refused(path, words, tracked):
     tracked.path(path).write_bytes(b"other")
     with pytest.raises(RegistryError, match=words):
-        find_candidate(tracked.folder, "pa_sam")
+        find_candidate(take_snapshot(tracked.folder), "pa_sam")
 
 
-def test_generated_data_the_small_base_and_real_weights_are_told_apart(promoted, tmp_path):
+def test_generated_data_the_small_base_and_real_weights_are_told_apart(promoted):
     stage = read_lock(promoted.folder).stages["train@pa_sam"]
-    manifest = promoted.path("data/manifest.parquet")
+    rows = read_manifest(promoted.path("data/manifest.parquet"))
 
-    def label(path, size):
-        return weights_label(promoted.folder, stage, path, size=size)
+    def label(dataset, size):
+        """Name the weights of a project whose images are of these data sets."""
+        snapshot = take_snapshot(promoted.folder)
+        frame = rows.assign(dataset=dataset)
+        vars(snapshot)["manifest"] = frame  # a cached property
+        return weights_label(snapshot, stage, size=size)
 
-    assert label(manifest, "vit_b") == "generated data"
-    assert label(manifest, "vit_tiny") == "generated data and the small base"
-    own = read_manifest(manifest).assign(dataset="photographs")
-    write_manifest(own, tmp_path / "manifest.parquet")
-    assert label(tmp_path / "manifest.parquet", "vit_b") == "real"
+    generated, own = rows["dataset"], "photographs"
+    assert label(generated, "vit_b") == "generated data"
+    assert label(generated, "vit_tiny") == "generated data and the small base"
+    assert label(own, "vit_b") == "real"
+    first = rows.index[rows["split"] == "train"][0]
+    for mixed in (
+        generated.where(rows.index != first, own),
+        pd.Series(own, rows.index).where(rows.index != first, "generated_train"),
+    ):
+        assert label(mixed, "vit_b") == "partly generated data"
+        assert label(mixed, "vit_tiny") == "partly generated data and the small base"
+    only_measured = pd.Series(own, rows.index).where(rows["split"] == "train", "dis_like")
+    assert label(only_measured, "vit_b") == "real"  # trained on photographs alone
 
 
 def test_a_model_that_was_never_trained_is_labelled(tracked):
     stage = read_lock(tracked.folder).stages["train@pa_sam"]
     tracked.path("reports/history/pa_sam.jsonl").write_text("")
-    manifest = tracked.path("data/manifest.parquet")
-    assert weights_label(tracked.folder, stage, manifest, size="vit_b") == "an untrained model"
+    snapshot = take_snapshot(tracked.folder)
+    assert weights_label(snapshot, stage, size="vit_b") == "an untrained model"
 
 
 def test_only_clean_images_with_the_box_prompt_are_compared(promoted):
-    scores = find_candidate(promoted.folder, "pa_sam").scores
+    scores = find_candidate(take_snapshot(promoted.folder), "pa_sam").scores
     others = [scores.assign(corruption="blur_1"), scores.assign(prompt="points_3")]
     kept = comparable_rows(pd.concat([scores, *others]))
     pd.testing.assert_frame_equal(kept, scores)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
+import pandas as pd
 import pytest
 import torch
 
-from pasam.registry.evidence import examples, latencies, reload_parity
-from pasam.registry.model_files import predictor_of
+from pasam.registry import evidence
+from pasam.registry.candidate import find_candidate
+from pasam.registry.evidence import compare, latencies, reevaluate, reload_parity, trial_images
+from pasam.registry.snapshot import MANIFEST, take_snapshot
+from pasam.registry.version_files import predictor_of
 
 
 @pytest.fixture
 def seen(promoted):
-    return examples(promoted.folder, promoted.path("data/manifest.parquet"), count=2)
+    return trial_images(take_snapshot(promoted.folder), count=2)
 
 
 def test_one_image_of_each_benchmark_is_tried(seen):
@@ -33,3 +40,73 @@ def test_every_model_gets_a_time(champion_folder, seen):
     times = latencies([model, model], seen)
     assert len(times) == 2
     assert all(0 < time < 60_000 for time in times)
+
+
+def of_other_data(snapshot):
+    """The project as if its embeddings had been made of another manifest."""
+    embed = snapshot.lock.stages["embed@val"]
+    deps = {
+        path: dataclasses.replace(entry, md5="0" * 32) if path.endswith(MANIFEST) else entry
+        for path, entry in embed.deps.items()
+    }
+    stages = {**snapshot.lock.stages, embed.name: dataclasses.replace(embed, deps=deps)}
+    return dataclasses.replace(snapshot, lock=dataclasses.replace(snapshot.lock, stages=stages))
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_measuring_again_gives_the_stages_scores(embedded, promoted, champion_folder, monkeypatch):
+    encoded = []
+    real = evidence._encode
+    monkeypatch.setattr(evidence, "_encode", lambda *a: encoded.append(a) or real(*a))
+    snapshot = take_snapshot(promoted.folder)
+    if not embedded:
+        snapshot = of_other_data(snapshot)
+    found = reevaluate(snapshot, predictor_of(champion_folder))
+    assert bool(encoded) is not embedded
+    wanted = find_candidate(take_snapshot(promoted.folder), "pa_sam").scores
+    order = ["benchmark", "image_id"]
+    both = [f.sort_values(order, ignore_index=True)["boundary_iou"] for f in (found, wanted)]
+    pd.testing.assert_series_equal(*both)
+
+
+def scores(rows):
+    return pd.DataFrame(rows, columns=["benchmark", "image_id", "boundary_iou"])
+
+
+BEFORE = scores([("dis", "a", 0.5), ("dis", "b", 0.7), ("dis", "gone", 0.1)])
+
+
+def test_known_images_are_compared_and_new_ones_stand_alone():
+    today = scores([("dis", "a", 0.5), ("dis", "b", 0.6), ("dis", "c", 0.2)])
+    watch = compare(4, BEFORE, today)
+    (row,) = watch.rows
+    assert (row.benchmark, row.known, row.new) == ("dis", 2, 1)
+    assert (row.judged, row.today, row.on_new) == pytest.approx((60, 55, 20))
+    assert watch.message == (
+        "Version 4 is champion; 1 image is new since it was judged. "
+        "On what is new it scores 20.00 points of boundary IoU."
+    )
+
+
+def test_an_images_masks_count_as_one_image():
+    today = scores([("dis", "c", 0.2), ("dis", "c", 0.4), ("dis", "d", 0.6)])
+    (row,) = compare(1, BEFORE, today).rows
+    assert row.new == 2
+    assert row.on_new == pytest.approx(45)
+
+
+def test_a_benchmark_without_new_images_shows_a_dash():
+    watch = compare(1, BEFORE, BEFORE)
+    (row,) = watch.rows
+    assert math.isnan(row.on_new)
+    assert row.shown() == {
+        "benchmark": "dis", "known": 3, "new": 0, "when judged": "43.33", "today": "43.33",
+        "on new": "-",
+    }  # fmt: skip
+    assert watch.message == "Version 1 is champion; no images are new since it was judged."
+
+
+def test_a_benchmark_that_is_wholly_new_has_no_past():
+    (row,) = compare(1, BEFORE, scores([("own", "x", 0.9)])).rows
+    assert (row.known, row.new) == (0, 1)
+    assert row.shown()["when judged"] == "-"

@@ -14,15 +14,29 @@ from hypothesis import strategies as st
 from pasam.config.schema import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.statistics import paired_difference
-from pasam.registry.decision import PROMOTE, REEVALUATE, REJECT
-from pasam.registry.gate import Facts, Measured, Side, gains_of, judge, per_image
+from pasam.registry.gate import (
+    PROMOTE,
+    REEVALUATE,
+    REJECT,
+    EvaluationKey,
+    GateCheck,
+    GateDecision,
+    Preconditions,
+    ScoredModel,
+    draw_deltas,
+    gains_of,
+    judge,
+    passes,
+    per_image,
+    simulate,
+)
 
 BENCHMARKS = ("dis", "coift", "hrsod", "thin")
-FACTS = Facts(
+FACTS = Preconditions(
     clean=True, pushed=True, local_allowed=False, validation="passed", weights="real",
     reload_parity=True,
 )  # fmt: skip
-HOW = Measured(evaluation_set="e1", evaluator="v1")
+HOW = EvaluationKey(evaluation_set="e1", evaluator="v1")
 
 
 @pytest.fixture(scope="module")
@@ -54,54 +68,55 @@ def scores(seed=0, n=30, shift=0.0, shifts=None):
 
 
 def side(values, *, measured=HOW, latency=50.0):
-    return Side(scores=table(values), measured=measured, latency_ms=latency)
+    return ScoredModel(scores=table(values), measured=measured, latency_ms=latency)
 
 
-def check(verdict, name):
-    return next(c for c in verdict.checks if c.name == name)
+def check(decision, name):
+    return next(c for c in decision.checks if c.name == name)
 
 
 def test_the_first_version_needs_only_the_floors(params):
-    verdict = judge(side(scores()), None, FACTS, params)
-    assert verdict.decision == PROMOTE
-    assert verdict.gains == {}
-    assert {c.name for c in verdict.checks} >= {"floor mean", "floor dis", "latency", "tree"}
+    decision = judge(side(scores()), None, FACTS, params)
+    assert decision.decision == PROMOTE
+    assert decision.gains == {}
+    assert decision.mean_gain is None
+    assert {c.name for c in decision.checks} >= {"floor mean", "floor dis", "latency", "tree"}
 
 
 def test_a_first_version_below_a_floor_is_rejected_with_both_numbers(params):
-    verdict = judge(side(scores(shifts={"thin": -0.55})), None, FACTS, params)
-    assert verdict.decision == REJECT
-    assert len(verdict.reasons) == 1
-    assert verdict.reasons[0].startswith("thin: boundary IoU ")
-    assert verdict.reasons[0].endswith("at least 20.00 is asked for")
+    decision = judge(side(scores(shifts={"thin": -0.55})), None, FACTS, params)
+    assert decision.decision == REJECT
+    assert len(decision.reasons) == 1
+    assert decision.reasons[0].startswith("thin: boundary IoU ")
+    assert decision.reasons[0].endswith("at least 20.00 is asked for")
 
 
 def test_a_clear_gain_everywhere_is_promoted(params):
-    verdict = judge(side(scores(shift=0.05)), side(scores()), FACTS, params)
-    assert verdict.accepted
-    assert verdict.gains["mean"].mean == pytest.approx(5.0)
-    assert verdict.gains["mean"].images == 120
-    assert verdict.gains["dis"].spread < 2  # a shift for all, but for what 1 cuts off
+    decision = judge(side(scores(shift=0.05)), side(scores()), FACTS, params)
+    assert decision.accepted
+    assert decision.mean_gain.mean == pytest.approx(5.0)
+    assert decision.mean_gain.images == 120
+    assert decision.gains["dis"].std < 2  # a shift for all, but for what 1 cuts off
 
 
 def test_the_same_scores_again_show_no_gain(params):
-    verdict = judge(side(scores()), side(scores()), FACTS, params)
-    assert not verdict.accepted
-    assert [c.name for c in verdict.checks if not c.passed] == ["gain"]
-    assert "gain +0.00 on 120 images, 95% lower bound +0.00, above +0.00" in verdict.reasons[0]
+    decision = judge(side(scores()), side(scores()), FACTS, params)
+    assert not decision.accepted
+    assert [c.name for c in decision.checks if not c.passed] == ["gain"]
+    assert "gain +0.00 on 120 images, 95% lower bound +0.00, above +0.00" in decision.reasons[0]
 
 
 def test_one_harmed_benchmark_blocks_a_better_mean(params):
     better = dict.fromkeys(BENCHMARKS, 0.08) | {"thin": -0.03}
-    verdict = judge(side(scores(shifts=better)), side(scores()), FACTS, params)
-    assert verdict.gains["mean"].low > 0
-    assert [c.name for c in verdict.checks if not c.passed] == ["no harm thin"]
+    decision = judge(side(scores(shifts=better)), side(scores()), FACTS, params)
+    assert decision.mean_gain.low > 0
+    assert [c.name for c in decision.checks if not c.passed] == ["no harm thin"]
 
 
 def test_a_loss_exactly_as_large_as_the_margin_is_harm(params):
     worse = dict.fromkeys(BENCHMARKS, 0.05) | {"coift": -params.margin / 100}
-    verdict = judge(side(scores(shifts=worse)), side(scores()), FACTS, params)
-    assert not verdict.accepted
+    decision = judge(side(scores(shifts=worse)), side(scores()), FACTS, params)
+    assert not decision.accepted
 
 
 @pytest.mark.parametrize(
@@ -118,57 +133,60 @@ def test_a_loss_exactly_as_large_as_the_margin_is_harm(params):
 )
 def test_a_missing_precondition_bars_even_the_best_scores(changes, name, word, params):
     facts = dataclasses.replace(FACTS, **changes)
-    verdict = judge(side(scores(shift=0.1)), side(scores()), facts, params)
-    assert verdict.decision == REJECT
-    assert [c.name for c in verdict.checks if not c.passed] == [name]
-    assert word in verdict.reasons[0]
+    decision = judge(side(scores(shift=0.1)), side(scores()), facts, params)
+    assert decision.decision == REJECT
+    assert [c.name for c in decision.checks if not c.passed] == [name]
+    assert word in decision.reasons[0]
 
 
 @pytest.mark.parametrize("changes", [{"clean": False}, {"validation": "not validated"}])
-def test_a_person_may_allow_a_local_trial_and_the_verdict_says_so(changes, params):
+def test_a_person_may_allow_a_local_trial_and_the_decision_says_so(changes, params):
     facts = dataclasses.replace(FACTS, local_allowed=True, **changes)
-    verdict = judge(side(scores()), None, facts, params)
-    assert verdict.accepted
-    assert sum("which --allow-local permits" in reason for reason in verdict.reasons) == 1
+    decision = judge(side(scores()), None, facts, params)
+    assert decision.accepted
+    assert sum("which --allow-local permits" in reason for reason in decision.reasons) == 1
 
 
 def test_generated_data_may_be_allowed_and_stays_labelled(params):
     facts = dataclasses.replace(FACTS, weights="generated data")
     allowed = params.replaced(allow_generated=True)
-    verdict = judge(side(scores()), None, facts, allowed)
-    assert verdict.accepted
-    assert "generated data, allowed by gate.allow_generated" in check(verdict, "weights").reason
+    decision = judge(side(scores()), None, facts, allowed)
+    assert decision.accepted
+    assert "generated data, allowed by gate.allow_generated" in check(decision, "weights").reason
 
 
 @pytest.mark.parametrize(
     ("champion", "word"),
     [
-        (side(scores(), measured=Measured(evaluation_set="e2", evaluator="v1")), "evaluation sets"),
-        (side(scores(), measured=Measured(evaluation_set="e1", evaluator="v2")), "evaluators"),
+        (
+            side(scores(), measured=EvaluationKey(evaluation_set="e2", evaluator="v1")),
+            "evaluation sets",
+        ),
+        (side(scores(), measured=EvaluationKey(evaluation_set="e1", evaluator="v2")), "evaluators"),
         (side({"dis": [0.5], "thin": [0.5]}), "images"),
     ],
 )
 def test_what_was_measured_differently_is_measured_again_before_anything_is_said(
     champion, word, params
 ):
-    verdict = judge(side(scores(shift=0.1)), champion, FACTS, params)
-    assert verdict.decision == REEVALUATE
-    assert word in verdict.reasons[0]
+    decision = judge(side(scores(shift=0.1)), champion, FACTS, params)
+    assert decision.decision == REEVALUATE
+    assert word in decision.reasons[0]
 
 
 @pytest.mark.parametrize(("ours", "passes"), [(74.0, True), (76.0, False), (float("nan"), False)])
 def test_a_candidate_may_not_be_much_slower_than_the_champion(ours, passes, params):
     candidate = side(scores(shift=0.1), latency=ours)
     assert params.latency_ratio == 1.5
-    verdict = judge(candidate, side(scores(), latency=50.0), FACTS, params)
-    assert verdict.accepted is passes
-    assert check(verdict, "latency").passed is passes
+    decision = judge(candidate, side(scores(), latency=50.0), FACTS, params)
+    assert decision.accepted is passes
+    assert check(decision, "latency").passed is passes
 
 
 def test_without_a_champions_time_the_limit_is_the_stated_one(params):
     candidate = side(scores(shift=0.1), latency=params.latency_ms + 1)
-    verdict = judge(candidate, side(scores(), latency=float("nan")), FACTS, params)
-    assert [c.name for c in verdict.checks if not c.passed] == ["latency"]
+    decision = judge(candidate, side(scores(), latency=float("nan")), FACTS, params)
+    assert [c.name for c in decision.checks if not c.passed] == ["latency"]
 
 
 def test_several_prompts_of_an_image_count_as_one_image():
@@ -179,7 +197,7 @@ def test_several_prompts_of_an_image_count_as_one_image():
 
 def test_two_models_in_one_table_are_refused_by_name(params):
     both = pd.concat([table(scores()), table(scores(), model="hq_sam")])
-    mixed = Side(scores=both, measured=HOW, latency_ms=1.0)
+    mixed = ScoredModel(scores=both, measured=HOW, latency_ms=1.0)
     with pytest.raises(DataError, match=r"those of \['hq_sam', 'pa_sam'\]"):
         judge(mixed, None, FACTS, params)
 
@@ -193,9 +211,66 @@ def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
         allow_generated=False,
     )  # fmt: skip
     ours, theirs = scores(seed), scores(seed + 1, shift=shift)
-    gains = gains_of(per_image(table(ours)), per_image(table(theirs)), params)
+    mean, _ = gains_of(per_image(table(ours)), per_image(table(theirs)), params)
     strata = [name for name in BENCHMARKS for _ in range(30)]
     a, b = (np.concatenate([v[name] for name in BENCHMARKS]) * 100 for v in (ours, theirs))
     report = paired_difference(a, b, strata, n_resamples=200, confidence=0.95, seed=0)
-    assert gains["mean"].low == pytest.approx(report.low)
-    assert gains["mean"].mean == pytest.approx(report.mean)
+    assert mean.low == pytest.approx(report.low)
+    assert mean.mean == pytest.approx(report.mean)
+
+
+GOOD = GateCheck(name="floor", passed=True, reason="high enough")
+BAD = GateCheck(name="gain", passed=False, reason="no gain")
+
+
+def test_a_rejection_gives_the_reasons_that_failed():
+    decision = GateDecision(
+        decision=REJECT, checks=(GOOD, BAD), mean_score=50.0, scores={}, gains={}
+    )
+    assert not decision.accepted
+    assert decision.reasons == ("no gain",)
+
+
+def test_an_acceptance_gives_every_reason():
+    decision = GateDecision(decision=PROMOTE, checks=(GOOD,), mean_score=50.0, scores={}, gains={})
+    assert decision.accepted
+    assert decision.reasons == ("high enough",)
+
+
+IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}
+
+
+@pytest.fixture(scope="module")
+def simulation_params(root):
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())["gate"]
+    return GateParams(**{**content, "n_resamples": 1000})
+
+
+def test_over_1000_pairs_errors_stay_within_the_stated_rate_and_gains_are_found(simulation_params):
+    equal, worse, harmful, better = simulate(simulation_params, IMAGES, std=6.0, pairs=1000)
+    stated = 1 - simulation_params.confidence
+    assert equal.promoted <= stated
+    assert worse.promoted <= stated
+    assert harmful.promoted <= stated
+    assert better.promoted >= 0.9
+    assert all(row.holds for row in (equal, worse, harmful, better))
+
+
+def test_few_images_do_not_raise_the_error_rate(simulation_params):
+    few = dict.fromkeys(IMAGES, 12)
+    equal, _, harmful, better = simulate(simulation_params, few, std=6.0, pairs=1000)
+    assert max(equal.promoted, harmful.promoted) <= 1 - simulation_params.confidence
+    assert not better.holds  # what is too little to be found is said
+
+
+def test_differences_have_the_stated_mean_and_spread():
+    deltas = draw_deltas({"dis": 1.5}, {"dis": 400}, std=6.0, pairs=200, seed=0)["dis"]
+    assert deltas.shape == (400, 200)
+    assert deltas.mean() == pytest.approx(1.5, abs=0.1)
+    assert deltas.std() == pytest.approx(6.0, rel=0.05)
+
+
+def test_all_bounds_have_to_hold_at_once(simulation_params):
+    good, bad = np.full((50, 1), 5.0), np.full((50, 1), -3.0)
+    assert passes({"a": good, "b": good}, simulation_params).all()
+    assert not passes({"a": good, "b": bad}, simulation_params).any()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from inference_models import picture
+from small_world import small_base
 
-from pasam.errors import ParamsError
-from pasam.registry.load import load_predictor
+from pasam.cli.model_option import named_model
+from pasam.errors import ParamsError, RegistryError
+from pasam.inference.model_files import find_model, open_model
+from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
+from pasam.registry.runs import sync
+from pasam.registry.versions import open_registry
 
 
 @pytest.mark.parametrize(
@@ -31,3 +40,104 @@ def test_an_entry_asks_for_the_folder_of_adapters(promoted):
 def test_a_name_that_nobody_knows_is_said(promoted):
     with pytest.raises(ParamsError, match="there is no model 'best'"):
         load_predictor("best")
+
+
+@pytest.fixture
+def champion(promoted_once, monkeypatch):
+    """The current folder: a project whose version 1 is champion."""
+    monkeypatch.chdir(promoted_once.folder)
+    monkeypatch.setattr("pasam.models.build.build_base", small_base)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return promoted_once.folder
+
+
+@pytest.mark.parametrize("name", ["champion", "1"])
+def test_a_version_opens_by_alias_or_number_and_is_the_model_that_was_registered(name, champion):
+    opened = named_model(name)
+    assert opened.name.endswith("(version 1)")
+    kind = opened.name.partition(" ")[0]
+    trained = open_model(find_model(str(champion / "data" / "adapters" / f"{kind}.safetensors")))
+    masks = []
+    for predictor in (opened, trained):
+        predictor.set_image(picture(60, 90))
+        masks.append(predictor.predict(box=[12, 8, 70, 50], return_logits=True)[0])
+    assert np.array_equal(*masks)
+
+
+def test_other_names_are_not_the_registrys(champion, tmp_path):
+    assert registered_files("pa-sam", project=champion, folder=tmp_path) is None
+
+
+def test_a_version_that_is_not_there_is_said(champion, tmp_path):
+    with pytest.raises(RegistryError, match="there is no version '9'"):
+        registered_files("9", project=champion, folder=tmp_path)
+
+
+def test_a_run_opens_as_the_version_that_was_registered_from_it(champion):
+    run = open_registry(champion).version("champion").run_id
+    assert named_model(f"runs:/{run}").name.endswith("(version 1)")
+
+
+def test_a_version_brings_the_scores_that_it_was_judged_by(champion, tmp_path):
+    files = registered_files("champion", project=champion, folder=tmp_path)
+    tag = open_registry(champion).version("champion").tags["scores.mbiou"]
+    assert {name: each["mbiou"] for name, each in files.scores.items()} == json.loads(tag)
+    assert "mean" in files.scores
+
+
+OTHER = "train@hq_sam"
+"""A stage whose model nobody has registered."""
+
+
+@pytest.fixture
+def run(promoted):
+    """The id of the run of that stage."""
+    return sync(promoted.folder).runs[OTHER]
+
+
+@pytest.fixture
+def found(promoted, tmp_path):
+    """Look for the weights of a run."""
+    registry = open_registry(promoted.folder)
+    return lambda run: weights_of_run(registry, run, project=promoted.folder, folder=tmp_path)
+
+
+def test_a_runs_weights_are_those_that_the_project_still_has(promoted, run, found):
+    files = found(run)
+    assert files.weights == promoted.folder / "data" / "adapters" / "hq_sam.safetensors"
+    assert files.name == f"hq_sam (run {run[:8]})"
+
+
+def test_a_run_opens_by_its_address_and_answers(run):
+    predictor = load_predictor(f"runs:/{run}")
+    predictor.set_image(picture(60, 90))
+    assert predictor.predict(box=[12, 8, 70, 50])[0].shape == (1, 60, 90)
+
+
+def test_weights_that_the_project_has_replaced_come_from_dvcs_cache(
+    promoted, run, found, tmp_path, monkeypatch
+):
+    tree = promoted.folder / "data" / "adapters" / "hq_sam.safetensors"
+    digest = open_registry(promoted.folder).client.get_run(run).data.tags["model.md5"]
+    cached = promoted.folder / CACHED / digest[:2] / digest[2:]
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    kept = shutil.copyfile(tree, tmp_path / "kept")
+    shutil.move(tree, cached)
+    try:
+        files = found(run)
+        assert files.weights == tmp_path / "hq_sam.safetensors"
+        assert files.weights.read_bytes() == kept.read_bytes()
+        cached.unlink()
+        with pytest.raises(RegistryError, match="neither in the project nor in DVC's cache"):
+            found(run)
+    finally:
+        shutil.copyfile(kept, tree)
+
+
+def test_a_run_without_a_model_and_one_that_is_not_there_are_said(promoted, run, found):
+    report = sync(promoted.folder).runs["prepare"]
+    with pytest.raises(RegistryError, match=r"\(prepare\) has no model"):
+        found(report)
+    with pytest.raises(RegistryError, match="there is no run 'nothing'"):
+        found("nothing")

@@ -11,8 +11,8 @@ import pytest
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import read_image
-from pasam.registry.model_files import predictor_of
 from pasam.registry.store import quiet_pyfunc
+from pasam.registry.version_files import predictor_of
 
 BOX = [5.0, 5.0, 50.0, 40.0]
 

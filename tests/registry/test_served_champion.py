@@ -14,21 +14,29 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from PIL import Image
+from serving_world import BOX as PROMPT_BOX
+from serving_world import encoded_picture, form
 from skimage import data
 
+from pasam.cli.serve import offered_models
 from pasam.config.params_file import load_variant
 from pasam.masks.run_lengths import decode
 from pasam.models.adapter_weights import write_adapter
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.registry.candidate import find_candidate
-from pasam.registry.model_files import fetch, predictor_of, register
-from pasam.registry.versions import open_registry
+from pasam.registry.snapshot import take_snapshot
+from pasam.registry.version_files import fetch, predictor_of, register
+from pasam.registry.versions import CHAMPION, NAME, open_registry
+from pasam.serving.app import create_app
+from pasam.serving.service import Settings
 
 BOX = [90.0, 20.0, 300.0, 400.0]
 
@@ -44,12 +52,12 @@ def champion(tracked, root, tmp_path, monkeypatch):
     segmenter = build_trainable(load_base("vit_tiny", base), variant)
     adapter = tmp_path / "adapter.safetensors"
     write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
-    small = find_candidate(tracked.folder, "pa_sam")
+    small = find_candidate(take_snapshot(tracked.folder), "pa_sam")
     real = dataclasses.replace(small, adapter=adapter, base=base, variant=variant.model_dump())
     registry = open_registry(tracked.folder)
     run = registry.client.create_run(registry.store.experiment_id)
     version = register(registry, real, run_id=run.info.run_id)
-    registry.point("champion", version.number)
+    registry.set_alias("champion", version.number)
     return registry
 
 
@@ -128,3 +136,35 @@ def test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence(
         assert words["message"]
         assert "Traceback" not in json.dumps(words)
     assert post(address, {"dataframe_records": [row]})[0] == 200
+
+
+@pytest.fixture
+def registry(promoted):
+    """A registry with a second version beside the champion, left as it was found."""
+    found = open_registry(promoted.folder)
+    first = found.client.get_model_version(NAME, "1")
+    made = found.client.create_model_version(NAME, first.source, run_id=first.run_id)
+    yield found
+    found.set_alias(CHAMPION, 1)
+    found.client.delete_model_version(NAME, made.version)
+
+
+def test_a_moved_alias_answers_without_a_restart_and_fails_nobody(registry, tmp_path):
+    offered = offered_models(
+        [CHAMPION], "cpu", None, Path("data/adapters"), Path("params.yaml"), tmp_path
+    )
+    app = create_app(offered, Settings(look_every=0.05))
+    with TestClient(app, base_url="http://localhost") as client:
+        name = client.post("/embed", files={"image": encoded_picture()}).json()["embedding"]
+
+        def kind():
+            answer = client.post("/predict", data=form({"box": PROMPT_BOX}, embedding=name))
+            assert answer.status_code == 200
+            return answer.json()["model"]["kind"]
+
+        assert kind().endswith("(version 1)")
+        for number in (2, 1):  # promoted, and rolled back
+            registry.set_alias(CHAMPION, number)
+            deadline = time.monotonic() + 30
+            while not (said := kind()).endswith(f"(version {number})"):
+                assert time.monotonic() < deadline, said

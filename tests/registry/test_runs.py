@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
-from pasam.registry.runs import _Recorder, sync
-from pasam.registry.snapshot import read_lock
-from pasam.registry.store import open_store
+from pasam.evaluation.scores import read_scores
+from pasam.registry.runs import (
+    _Recorder,
+    data_sets_of,
+    files_of,
+    hardware,
+    headline,
+    is_score_file,
+    metrics_of,
+    overview,
+    params_of,
+    source_tags,
+    summary_table,
+    sync,
+)
+from pasam.registry.snapshot import take_snapshot
+from pasam.registry.store import NOTE, open_store
 
 
 def run_of(project, stage):
@@ -69,7 +86,7 @@ def test_a_servers_page_of_the_reproduction_is_named(tracked):
     assert sync(tracked.folder).page is None  # a file has no page
     store = open_store(tracked.folder)
     at_server = dataclasses.replace(store, tracking_uri="https://mlflow.example.org/")
-    page = _Recorder(tracked.folder, read_lock(tracked.folder), at_server, {}).page("r7")
+    page = _Recorder(take_snapshot(tracked.folder), at_server).page("r7")
     runs = f"https://mlflow.example.org/#/experiments/{store.experiment_id}/runs"
     assert page == f"{runs}/r7?workflowType=machine_learning"
 
@@ -160,3 +177,141 @@ def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):
 def test_without_a_lock_the_message_says_what_to_run(in_empty_folder):
     with pytest.raises(DataError, match="nothing has run yet. Run `dvc repro`"):
         sync(in_empty_folder)
+
+
+@pytest.fixture
+def snapshot(tracked):
+    return take_snapshot(tracked.folder)
+
+
+def test_a_reproduction_carries_the_reports_metrics_and_its_table(tracked):
+    synced = sync(tracked.folder)
+    client = open_store(tracked.folder).client
+    parent = client.get_run(synced.parent)
+    assert parent.data.metrics == client.get_run(synced.runs["report"]).data.metrics
+    assert "pa_sam/mean/mbiou" in parent.data.metrics
+    assert parent.data.tags[NOTE] == tracked.path("reports/table1.md").read_text()
+
+
+def test_a_table_that_is_too_long_for_mlflow_ends_with_a_whole_paragraph(tracked):
+    path = tracked.path("reports/table1.md")
+    path.write_text("\n\n".join(f"{number} " + 990 * "x" for number in range(10)))
+    write_lock(tracked)
+    text = summary_table(take_snapshot(tracked.folder))
+    assert len(text) < 8000
+    assert text.split("\n\n")[-1] == "7 " + 990 * "x"
+
+
+def test_files_of_another_lock_sum_up_nothing(tracked, snapshot):
+    tracked.path("reports/table1.md").write_text("# Another table")
+    assert headline(snapshot) == []
+    assert summary_table(snapshot) is None
+
+
+def test_a_runs_source_is_the_command_that_makes_it_and_its_commit(tracked):
+    synced = sync(tracked.folder)
+    tags = open_store(tracked.folder).client.get_run(synced.runs["train@pa_sam"]).data.tags
+    assert tags["mlflow.source.name"] == "dvc repro train@pa_sam"
+    assert tags["mlflow.source.git.commit"] == tags["git.commit"]
+    assert source_tags()["mlflow.source.name"] == "dvc repro"
+
+
+def test_params_are_flat_and_values_are_json(snapshot):
+    params = params_of(snapshot.lock.stages["embed@val"])
+    assert params["embed.jitter"] == "[0.5, 2.0]"
+    assert params["base.size"] == "vit_tiny"
+
+
+def test_histories_give_points_and_scores_give_means_in_per_cent(tracked, snapshot):
+    points = metrics_of(tracked.folder, snapshot.lock.stages["train@hq_sam"])
+    assert {point.step for point in points if point.name == "loss"} == {0, 1}
+    assert "epoch" not in {point.name for point in points}
+    points = metrics_of(tracked.folder, snapshot.lock.stages["evaluate@pa_sam-thin_like"])
+    found = {point.name: point.value for point in points}
+    scores = read_scores(tracked.path("data/scores/pa_sam-thin_like.parquet"))
+    assert found.pop("parameters") > found.pop("trainable") > 0
+    assert found == {
+        "thin_like/miou": pytest.approx(100 * scores["iou"].mean()),
+        "thin_like/mbiou": pytest.approx(100 * scores["boundary_iou"].mean()),
+    }
+
+
+def test_peoples_files_are_taken_and_weights_and_predictions_left_to_dvc(tracked, snapshot):
+    report = {path.name for path in files_of(tracked.folder, snapshot.lock.stages["report"])}
+    assert {"table1.md", "table1.csv", "figure1.png", "metrics.json"} <= report
+    assert [path.suffix for path in files_of(tracked.folder, snapshot.lock.stages["pretrain"])] == [
+        ".jsonl"
+    ]
+    evaluated = files_of(tracked.folder, snapshot.lock.stages["evaluate@pa_sam-dis_like"])
+    assert {path.suffix for path in evaluated} == {".json", ".parquet"}  # no .npz
+
+
+def test_a_score_file_is_known_by_its_columns(tracked):
+    assert is_score_file(tracked.path("data/scores/pa_sam-dis_like.parquet"))
+    assert not is_score_file(tracked.path("data/manifest.parquet"))
+    assert not is_score_file(tracked.path("params.yaml"))
+
+
+def test_data_sets_carry_their_contents_digest_and_size(tracked, snapshot):
+    trained = data_sets_of(snapshot, snapshot.lock.stages["train@pa_sam"])
+    assert [(d.name, d.context, d.masks) for d in trained] == [("generated_train", "training", 12)]
+    assert len(trained[0].digest) == 32
+    measured = data_sets_of(snapshot, snapshot.lock.stages["evaluate@pa_sam-dis_like"])
+    assert [(d.name, d.context, d.masks) for d in measured] == [("dis_like", "evaluation", 2)]
+
+
+def test_a_stage_that_trains_and_measures_names_both_kinds_of_data(tracked, snapshot):
+    train, measure = (
+        snapshot.lock.stages["train@pa_sam"],
+        snapshot.lock.stages["evaluate@pa_sam-dis_like"],
+    )
+    both = dataclasses.replace(measure, name="repeat@pa_sam", outs={**measure.outs, **train.outs})
+    found = [(d.name, d.context) for d in data_sets_of(snapshot, both)]
+    assert found == [("generated_train", "training"), ("dis_like", "evaluation")]
+
+
+def test_letters_that_mlflow_refuses_are_left_out_of_names(tracked, snapshot):
+    stage = snapshot.lock.stages["report"]
+    path = next(path for path in stage.outs if path.endswith("metrics.json"))
+    tracked.path(path).write_text('{"at 95 % (mean)": {"miou": 1}, "note": "text"}')
+    found = {point.name: point.value for point in metrics_of(tracked.folder, stage)}
+    assert found["at 95 _ _mean_/miou"] == 1.0
+
+
+def test_a_changed_and_a_missing_file_are_told_apart(tracked, snapshot):
+    stage = snapshot.lock.stages["train@pa_sam"]
+    assert snapshot.stale_output(stage) is None
+    weights = tracked.path("data/adapters/pa_sam.safetensors")
+    weights.write_bytes(b"other")
+    assert snapshot.stale_output(stage) == "data/adapters/pa_sam.safetensors has changed since"
+    weights.unlink()
+    assert snapshot.stale_output(stage) == "data/adapters/pa_sam.safetensors is not there"
+
+
+def test_stages_are_listed_before_and_after_they_are_recorded(tracked):
+    before = overview(tracked.folder)
+    assert {row.stage for row in before} == set(KEPT)
+    assert all(row.run is None for row in before)
+    synced = sync(tracked.folder)
+    after = {row.stage: row for row in overview(tracked.folder)}
+    assert {name: row.run for name, row in after.items()} == synced.runs
+    assert set(after["evaluate@pa_sam-dis_like"].headline) == {"dis_like/mbiou", "dis_like/miou"}
+
+
+def test_processor_memory_and_deciding_packages_are_named():
+    found = hardware()
+    assert found["cores"] == str(os.cpu_count())
+    assert float(found["memory_gib"]) > 0
+    assert found["torch"].startswith("2.")
+    assert all(isinstance(value, str) and value for value in found.values())
+
+
+def test_torch_is_not_loaded_for_it(root):
+    code = (
+        "import sys; from pasam.registry.runs import hardware; hardware(); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout == "False\n"

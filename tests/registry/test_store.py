@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import warnings
 
 import pytest
 from tracked_world import place_store
 
 from pasam.errors import TrackingError
-from pasam.registry.store import NOTE, addresses, open_store, translated, without_password
+from pasam.registry.store import (
+    NOTE,
+    addresses,
+    open_store,
+    quiet_pyfunc,
+    without_password,
+    wrap_mlflow_errors,
+)
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def test_a_locked_database_is_said_to_be_locked(project):
     fault = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
     with (
         pytest.raises(TrackingError, match="used: database is locked. End the process"),
-        translated(store.tracking_uri),
+        wrap_mlflow_errors(store.tracking_uri),
     ):
         raise fault
 
@@ -72,7 +80,7 @@ def test_mlflow_prints_no_trace_beside_our_sentence(project, capfd):
     database.close()
     with (
         pytest.raises(TrackingError, match="no such table: tags"),
-        translated(store.tracking_uri),
+        wrap_mlflow_errors(store.tracking_uri),
     ):
         store.client.create_run(store.experiment_id)
     assert "Traceback" not in capfd.readouterr().err
@@ -86,7 +94,7 @@ def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
     rows = [(str(number), "x" * 1000) for number in range(10_000)]
     with (
         pytest.raises(TrackingError, match="disk is full. Free some space"),
-        translated(store.tracking_uri),
+        wrap_mlflow_errors(store.tracking_uri),
     ):
         database.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
     database.close()
@@ -96,9 +104,9 @@ def test_mistakes_of_the_program_are_not_called_faults_of_the_backend(project):
     from mlflow.exceptions import MlflowException
 
     store = open_store(project)
-    with pytest.raises(KeyError), translated(store.tracking_uri):
+    with pytest.raises(KeyError), wrap_mlflow_errors(store.tracking_uri):
         raise KeyError("x")
-    with pytest.raises(MlflowException, match="not found"), translated(store.tracking_uri):
+    with pytest.raises(MlflowException, match="not found"), wrap_mlflow_errors(store.tracking_uri):
         store.client.get_run("0" * 32)
 
 
@@ -116,3 +124,11 @@ def test_mlflow_opens_its_pages_of_trainings_also_where_live_curves_came_first(p
     tags = open_store(project).client.get_experiment(store.experiment_id).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     assert tags[NOTE] == "ours"
+
+
+def test_pyfunc_comes_without_its_noise_and_other_warnings_stay():
+    with quiet_pyfunc() as pyfunc:
+        assert callable(pyfunc.load_model)
+        warnings.warn("An input example was not provided when logging", UserWarning, stacklevel=1)
+        with pytest.warns(UserWarning, match="something else"):
+            warnings.warn("something else", UserWarning, stacklevel=1)

@@ -1,4 +1,4 @@
-"""A version's recipe is verified against git, and names what would not come out again."""
+"""How a version is made again is verified against git; what would not come out is named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pasam.errors import RegistryError
-from pasam.registry.reproduction import carry_out_recipe, recipe
+from pasam.registry.reproduction import plan_reproduction, reproduce
 from pasam.registry.versions import open_registry
 
 
@@ -17,7 +17,7 @@ def version(promoted):
 
 
 def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
-    found = recipe(promoted.folder, version)
+    found = plan_reproduction(promoted.folder, version)
     assert found.problems == ()
     lines = found.text().splitlines()
     assert lines[0].startswith("git clone ")
@@ -45,16 +45,16 @@ def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
 )
 def test_what_would_not_give_the_same_bytes_is_said(changes, words, promoted, version, tmp_path):
     other = dataclasses.replace(version, tags={**version.tags, **changes})
-    found = recipe(promoted.folder, other)
+    found = plan_reproduction(promoted.folder, other)
     assert len(found.problems) == 1
     assert words in found.problems[0]
     with pytest.raises(RegistryError, match=words):
-        list(carry_out_recipe(promoted.folder, found, tmp_path / "new"))
+        list(reproduce(promoted.folder, found, tmp_path / "new"))
 
 
 def test_a_folder_that_exists_is_left_alone(promoted, version, tmp_path):
     with pytest.raises(RegistryError, match="exists already"):
-        list(carry_out_recipe(promoted.folder, recipe(promoted.folder, version), tmp_path))
+        list(reproduce(promoted.folder, plan_reproduction(promoted.folder, version), tmp_path))
 
 
 def test_other_bytes_than_the_registered_ones_are_an_error(
@@ -62,8 +62,8 @@ def test_other_bytes_than_the_registered_ones_are_an_error(
 ):
     monkeypatch.setattr("pasam.registry.reproduction._run", lambda command, folder: None)
     folder = tmp_path / "new"
-    found = recipe(promoted.folder, version, folder=str(folder))
-    steps = carry_out_recipe(promoted.folder, found, folder)
+    found = plan_reproduction(promoted.folder, version, folder=str(folder))
+    steps = reproduce(promoted.folder, found, folder)
     assert "cloning" in next(steps)
     assert "dvc repro train@pa_sam" in next(steps)
     (folder / "data" / "adapters").mkdir(parents=True)

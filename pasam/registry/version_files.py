@@ -1,4 +1,8 @@
-"""A version's files: weights as safetensors, metadata as JSON, and MLflow's folder round them."""
+"""A version's files: written, registered with its evidence, fetched, and opened again.
+
+They are weights as safetensors and metadata as JSON, with MLflow's folder round them: no pickle.
+The evidence (scores, pages) lies beside the run of the training.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,9 @@ from pasam.evaluation.scores import read_scores, write_scores
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
-from pasam.registry.candidate import Candidate, description
-from pasam.registry.gate import Measured, per_image
-from pasam.registry.snapshot import DIRTY
+from pasam.registry.candidate import Candidate, metadata
+from pasam.registry.gate import EvaluationKey, per_image
+from pasam.registry.snapshot import BASE_SHA256, DIRTY, EVALUATION_SET, EVALUATOR_VERSION
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.versions import (
     CANDIDATE,
@@ -36,12 +40,12 @@ from pasam.registry.versions import (
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-# --- model_files: A version's files: weights as safetensors, words as JSON, and MLflow's folder
-# round them.
-
-ADAPTER, BASE, WORDS = "adapter.safetensors", "base.safetensors", "model.json"
+ADAPTER, BASE, METADATA = "adapter.safetensors", "base.safetensors", "model.json"
 ENTRY = "pyfunc_model.py"
 """File of this folder that MLflow runs to get the model: no pickle is involved."""
+
+SCORES = "scores.parquet"
+"""Per-image scores among the evidence."""
 
 PACKAGES = (
     "mlflow", "torch", "torchvision", "segment-anything", "safetensors", "numpy", "pandas",
@@ -52,7 +56,7 @@ PACKAGES = (
 
 
 def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
-    """Write a candidate's weights and words; equal candidates give equal bytes.
+    """Write a candidate's weights and metadata; equal candidates give equal bytes.
 
     SAM's official checkpoints are pickles: such a base is written as safetensors, and the adapter
     then names the new file as its base.
@@ -65,41 +69,41 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
     if candidate.base.suffix == ".safetensors":
         shutil.copyfile(candidate.base, folder / BASE)
     else:
-        words = {"sha256": candidate.lineage["base.sha256"]}
-        write_weights(folder / BASE, read_weights(candidate.base), metadata=words)
+        origin = {"sha256": candidate.lineage[BASE_SHA256]}
+        write_weights(folder / BASE, read_weights(candidate.base), metadata=origin)
         about = {**read_metadata(candidate.adapter), "base": file_digest(folder / BASE)}
         write_weights(folder / ADAPTER, read_weights(candidate.adapter), metadata=about)
-    (folder / WORDS).write_text(description(candidate), encoding="utf-8")
-    return {name: str(folder / name) for name in (ADAPTER, BASE, WORDS)}
+    (folder / METADATA).write_text(metadata(candidate), encoding="utf-8")
+    return {name: str(folder / name) for name in (ADAPTER, BASE, METADATA)}
 
 
-def describe_files(adapter: Path, base: Path, words: Path) -> ModelFiles:
+def describe_files(adapter: Path, base: Path, metadata_file: Path) -> ModelFiles:
     """Say how a version's model is opened, as `pasam.inference.model_files` wants to know it.
 
     Raises:
-        CheckpointError: The words do not describe a model.
+        CheckpointError: The metadata do not describe a model.
     """
     try:
-        about = json.loads(words.read_text(encoding="utf-8"))
+        about = json.loads(metadata_file.read_text(encoding="utf-8"))
         name, size = str(about["model"]), str(about["size"])
-        variant = recorded_variant(about["variant"], path=words)
+        variant = recorded_variant(about["variant"], path=metadata_file)
     except (OSError, KeyError, TypeError, json.JSONDecodeError, ParamsError) as error:
         raise CheckpointError(
-            f"{words} does not describe a model ({type(error).__name__}: {error}). Download the "
-            "version again, or register the model again."
+            f"{metadata_file} does not describe a model ({type(error).__name__}: {error}). "
+            "Download the version again, or register the model again."
         ) from None
     return ModelFiles(
         name=name, base=base, size=size, kind="adapter", weights=adapter, variant=variant
     )
 
 
-def open_files(adapter: Path, base: Path, words: Path) -> PromptAdapterPredictor:
+def open_files(adapter: Path, base: Path, metadata_file: Path) -> PromptAdapterPredictor:
     """Open a version's model.
 
     Raises:
         CheckpointError: The files do not belong together, or are damaged.
     """
-    return open_model(describe_files(adapter, base, words))
+    return open_model(describe_files(adapter, base, metadata_file))
 
 
 def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
@@ -162,9 +166,6 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES]
 
 
-# --- download: A version's files on this disk, and the model that they make.
-
-
 def fetch(registry: Registry, version: Version, folder: Path) -> Path:
     """Bring a version's model folder, as MLflow serves it, to this disk.
 
@@ -205,13 +206,7 @@ def fetched(registry: Registry, version: Version) -> Iterator[Path]:
 
 def predictor_of(folder: Path) -> PromptAdapterPredictor:
     """Make the predictor of a fetched model folder."""
-    return open_files(*(folder / "artifacts" / name for name in (ADAPTER, BASE, WORDS)))
-
-
-# --- register: Registering a candidate: its files as a model of MLflow, its evidence beside its
-# training run.
-
-SCORES = "scores.parquet"
+    return open_files(*(folder / "artifacts" / name for name in (ADAPTER, BASE, METADATA)))
 
 
 def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Version:
@@ -231,9 +226,11 @@ def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Versio
         registry.client.log_artifact(
             version.run_id, str(Path(folder) / SCORES), evidence_folder(version.number)
         )
-    registry.tag(version.number, _tags(candidate) if known is None else _news(known, candidate))
+    registry.tag_version(
+        version.number, _tags(candidate) if known is None else _tags_of_again(known, candidate)
+    )
     if CHAMPION not in version.aliases:
-        registry.point(CANDIDATE, version.number)
+        registry.set_alias(CANDIDATE, version.number)
     return registry.version(version.number)
 
 
@@ -262,11 +259,11 @@ def scores_of(registry: Registry, version: Version) -> pd.DataFrame:
         return read_scores(Path(file))
 
 
-def measured_of(version: Version) -> Measured:
+def measured_of(version: Version) -> EvaluationKey:
     """Say what a version was measured with."""
-    return Measured(
-        evaluation_set=version.tags.get("evaluation.set_md5", ""),
-        evaluator=version.tags.get("evaluation.evaluator", ""),
+    return EvaluationKey(
+        evaluation_set=version.tags.get(EVALUATION_SET, ""),
+        evaluator=version.tags.get(EVALUATOR_VERSION, ""),
     )
 
 
@@ -301,7 +298,7 @@ def _means(candidate: Candidate) -> pd.Series[float]:
     return means
 
 
-def _news(known: Version, candidate: Candidate) -> dict[str, str]:
+def _tags_of_again(known: Version, candidate: Candidate) -> dict[str, str]:
     """What to write anew of a version that is registered again.
 
     A commit from which it can be made again is not given up for a dirty tree.
@@ -315,9 +312,11 @@ def _news(known: Version, candidate: Candidate) -> dict[str, str]:
 def _tags(candidate: Candidate) -> dict[str, str]:
     means = _means(candidate)
     scores = {str(name): round(float(value), 4) for name, value in means.items()}
+    mean = {"mean": round(float(means.mean()), 4)}
     return {
         **candidate.lineage,
         "pasam.model": candidate.model,
         "pasam.weights": candidate.weights,
-        "scores.mbiou": json.dumps({"mean": round(float(means.mean()), 4), **scores}),
+        # First for those who read it, and last so that no benchmark of that name takes its place.
+        "scores.mbiou": json.dumps({**mean, **scores, **mean}),
     }

@@ -1,0 +1,267 @@
+"""A project is read as DVC, git and its files have it, and its lineage changes with just that."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from tracked_world import commit, git
+
+from pasam.data.manifest import read_manifest, write_manifest
+from pasam.errors import DataError
+from pasam.registry.snapshot import (
+    committed_file,
+    declared_stages,
+    evaluator_version,
+    git_state,
+    parse_lock,
+    read_lock,
+    remote_address,
+    rows_md5,
+    take_snapshot,
+)
+from pasam.validation.verdict import read_verdict, write_verdict
+
+TEXT = """\
+schema: '2.0'
+stages:
+  train@pa_sam:
+    cmd: python -m train
+    deps:
+    - {path: data/manifest.parquet, hash: md5, md5: aa, size: 1}
+    params:
+      params.yaml:
+        train: {seed: 42}
+    outs:
+    - {path: weights/b.jsonl, hash: md5, md5: dd}
+    - {path: weights/a.safetensors, hash: md5, md5: cc}
+  report:
+    cmd: [python one, python two]
+    outs:
+    - {path: weights, hash: md5, md5: ee.dir}
+"""
+
+
+def parse(text):
+    return parse_lock(text.encode(), source="dvc.lock")
+
+
+def test_a_stage_has_its_command_files_and_params():
+    stage = parse(TEXT).stages["train@pa_sam"]
+    assert stage.kind == "train"
+    assert stage.command == "python -m train"
+    assert stage.params == {"train": {"seed": 42}}
+    assert stage.deps["data/manifest.parquet"].md5 == "aa"
+    assert stage.out_with(".safetensors").md5 == "cc"
+    assert stage.out_with(".png") is None
+    assert parse(TEXT).stages["report"].command == "python one && python two"
+
+
+def test_makers_and_users_of_a_path_are_found():
+    lock = parse(TEXT)
+    assert [(s.name, e.path) for s, e in lock.makers(".jsonl")] == [
+        ("train@pa_sam", "weights/b.jsonl")
+    ]
+    assert [s.name for s in lock.users("data/manifest.parquet")] == ["train@pa_sam"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("aa", "ab"), ("cc", "cd"), ("42", "43"), ("-m", "-n")])
+def test_any_change_of_a_stage_changes_its_digest_and_no_other(old, new):
+    before, after = parse(TEXT), parse(TEXT.replace(old, new, 1))
+    assert before.sha256 != after.sha256
+    assert before.stages["train@pa_sam"].digest != after.stages["train@pa_sam"].digest
+    assert before.stages["report"].digest == after.stages["report"].digest
+
+
+@pytest.mark.parametrize("text", ["", "stages: 3", "a: [", "stages: {x: 1}", "schema: '2.0'"])
+def test_anything_else_is_refused_with_its_name(text):
+    with pytest.raises(DataError, match="dvc.lock is not a lock of DVC"):
+        parse(text)
+
+
+def test_the_projects_own_lock_can_be_read(root):
+    lock = read_lock(root)
+    assert {"prepare", "train@pa_sam", "report"} <= set(lock.stages)
+    assert len({stage.digest for stage in lock.stages.values()}) == len(lock.stages)
+
+
+def test_a_stage_that_the_project_no_longer_has_is_left_out(tmp_path):
+    (tmp_path / "dvc.lock").write_text(TEXT)
+    (tmp_path / "dvc.yaml").write_text("stages: {report: {cmd: one}}\n")
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    assert set(read_lock(tmp_path).stages) == {"report"}
+    assert read_lock(tmp_path).sha256 == parse(TEXT).sha256
+
+
+GRAPH = """\
+stages:
+  report: {cmd: one}
+  split:
+    foreach: [train, val]
+    do: {cmd: "two ${item}"}
+  ablate:
+    foreach: ${ablations}
+    do: {cmd: "three ${key}"}
+  repeat:
+    foreach: ${repeats.models}
+    do: {cmd: "four ${item}"}
+  score:
+    matrix: {model: "${models}", size: [1, 2]}
+    cmd: five ${item.model} ${item.size}
+"""
+PARAMS = "models: [sam]\nablations: {no_dense: {of: pa_sam}}\nrepeats: {models: []}\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(GRAPH)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return tmp_path
+
+
+def test_lists_and_mappings_of_the_params_name_stages(project):
+    assert declared_stages(project) == {
+        "report", "split@train", "split@val", "ablate@no_dense", "score@sam-1", "score@sam-2",
+    }  # fmt: skip
+
+
+def test_the_names_are_those_that_dvc_gives(root):
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
+        cwd=root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert declared_stages(root) == set(listed.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("graph", "params"), [("stages: [", PARAMS), ("", PARAMS), (GRAPH, "models: [sam]\n")]
+)
+def test_what_cannot_be_listed_is_one_error(project, graph, params):
+    (project / "dvc.yaml").write_text(graph)
+    (project / "params.yaml").write_text(params)
+    with pytest.raises(DataError, match="`dvc status` says what is wrong"):
+        declared_stages(project)
+
+
+def test_a_tree_is_dirty_then_committed_then_pushed(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.txt").write_text("one")
+    head = commit(project, push=False)
+    assert git_state(project).commit == head
+    assert (git_state(project).dirty, git_state(project).pushed) == (False, False)
+    commit(project)
+    assert git_state(project).pushed
+    (project / "b.txt").write_text("new")
+    assert git_state(project).dirty
+    assert git_state(project).changed == ("b.txt",)
+
+
+def test_ignored_files_do_not_make_a_tree_dirty(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    commit(project)
+    (project / "mlruns").mkdir()
+    (project / "mlruns" / "x").write_text("x")
+    assert not git_state(project).dirty
+
+
+def test_outside_a_repository_everything_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    state = git_state(tmp_path)
+    assert (state.commit, state.dirty, state.pushed) == ("", True, False)
+    assert remote_address(tmp_path) is None
+
+
+def test_a_file_is_read_as_of_a_commit(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "dvc.lock").write_text("old")
+    head = commit(project)
+    (project / "dvc.lock").write_text("new")
+    assert committed_file(project, head, "dvc.lock") == b"old"
+    assert committed_file(project, head, "none") is None
+    assert committed_file(project, "0" * 40, "dvc.lock") is None
+    assert remote_address(project) == git(project, "remote", "get-url", "origin").strip()
+
+
+EVALUATE = """\
+stages:
+  evaluate@m-b:
+    cmd: c
+    deps:
+    - {path: pasam/evaluation, md5: CODE.dir}
+    - {path: pasam/masks, md5: MASKS.dir}
+    - {path: pasam/data, md5: OTHER}
+    params: {params.yaml: {evaluate: {boundary_fraction: SHARE}}}
+"""
+
+
+def lock_of(text):
+    return parse_lock(text.encode(), source="dvc.lock")
+
+
+def evaluator(code="aa", share="0.02", other="x", masks="bb"):
+    text = (
+        EVALUATE.replace("CODE", code)
+        .replace("MASKS", masks)
+        .replace("SHARE", share)
+        .replace("OTHER", other)
+    )
+    return evaluator_version(lock_of(text))
+
+
+def test_the_evaluator_is_its_code_and_its_settings():
+    assert evaluator() == evaluator(other="y")
+    assert (
+        len({evaluator(), evaluator(code="b"), evaluator(masks="c"), evaluator(share="0.03")}) == 4
+    )
+
+
+def test_every_tag_is_a_filled_text(tracked):
+    tags = take_snapshot(tracked.folder).lineage
+    assert all(isinstance(value, str) and value for value in tags.values())
+    assert "unknown" not in tags.values()
+    assert (tags["git.dirty"], tags["git.pushed"]) == ("false", "true")
+    assert "prefect.flow_run" not in tags
+    flow = take_snapshot(tracked.folder, flow_run="flow-7").lineage
+    assert flow == {**tags, "prefect.flow_run": "flow-7"}
+
+
+def evaluation_set(tracked):
+    return take_snapshot(tracked.folder).evaluation_set()
+
+
+def test_the_evaluation_set_depends_on_contents_and_not_on_order_or_paths(tracked):
+    frame = read_manifest(tracked.path("data/manifest.parquet"))
+    assert rows_md5(frame) == rows_md5(frame[::-1].assign(image="elsewhere"))
+    assert rows_md5(frame) != rows_md5(frame.assign(mask_sha256="0"))
+    before = evaluation_set(tracked)
+    other_training = frame.copy()
+    other_training.loc[frame["split"] == "train", "mask_sha256"] = "0"
+    write_manifest(other_training, tracked.path("data/manifest.parquet"))
+    assert evaluation_set(tracked) == before
+    write_manifest(frame.assign(mask_sha256="0"), tracked.path("data/manifest.parquet"))
+    assert evaluation_set(tracked) != before
+
+
+def test_the_validation_is_believed_only_of_the_data_that_it_saw(tracked):
+    snapshot = take_snapshot(tracked.folder)
+    assert snapshot.validation() == "passed"
+    path = tracked.path("reports/validation/verdict.json")
+    verdict = read_verdict(path)
+    write_verdict(path, dataclasses.replace(verdict, passed=False))
+    assert snapshot.validation() == "failed"
+    write_verdict(path, dataclasses.replace(verdict, manifest_sha256="0" * 64))
+    assert snapshot.validation() == "not validated"
+    path.unlink()
+    assert snapshot.validation() == "not validated"
+
+
+def test_a_stage_names_the_weights_that_it_made_or_used(tracked):
+    stages = read_lock(tracked.folder).stages
+    made = stages["train@pa_sam"].lineage()["model.md5"]
+    assert stages["evaluate@pa_sam-dis_like"].lineage()["model.md5"] == made
+    assert "model.md5" not in stages["prepare"].lineage()

@@ -1,0 +1,158 @@
+"""A version's files are safetensors and words, complete in themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from pasam.errors import CheckpointError, RegistryError
+from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
+from pasam.registry.candidate import find_candidate
+from pasam.registry.snapshot import take_snapshot
+from pasam.registry.version_files import (
+    fetch,
+    fetched,
+    measured_of,
+    open_files,
+    predictor_of,
+    register,
+    scores_of,
+    write_files,
+)
+from pasam.registry.versions import open_registry
+
+
+@pytest.fixture
+def candidate(promoted):
+    return find_candidate(take_snapshot(promoted.folder), "pa_sam")
+
+
+def paths(folder):
+    return [folder / name for name in ("adapter.safetensors", "base.safetensors", "model.json")]
+
+
+def test_equal_candidates_give_equal_bytes(candidate, tmp_path):
+    write_files(tmp_path / "a", candidate)
+    write_files(tmp_path / "b", candidate)
+    for a, b in zip(paths(tmp_path / "a"), paths(tmp_path / "b"), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_files_alone_make_the_model(candidate, tmp_path):
+    write_files(tmp_path, candidate)
+    segmenter = open_files(*paths(tmp_path)).segmenter
+    state = segmenter.decoder.state_dict()
+    trained = read_weights(candidate.adapter)
+    assert trained
+    assert all((state[name] == tensor).all() for name, tensor in trained.items())
+    words = json.loads((tmp_path / "model.json").read_text())
+    assert words["weights"] == "generated data and the small base"
+
+
+def test_an_official_checkpoint_is_written_as_safetensors_and_still_fits(candidate, tmp_path):
+    weights = read_weights(candidate.base)
+    write_state_dict(tmp_path / "official.pth", weights)
+    official = dataclasses.replace(candidate, base=tmp_path / "official.pth")
+    write_files(tmp_path / "files", official)
+    written = read_weights(tmp_path / "files" / "base.safetensors")
+    assert all((written[name] == tensor).all() for name, tensor in weights.items())
+    assert open_files(*paths(tmp_path / "files")).name == "pa_sam"
+
+
+def test_weights_of_another_base_are_refused(candidate, tmp_path):
+    write_files(tmp_path, candidate)
+    weights = read_weights(tmp_path / "adapter.safetensors")
+    words = {**read_metadata(tmp_path / "adapter.safetensors"), "base": "0" * 64}
+    write_weights(tmp_path / "adapter.safetensors", weights, metadata=words)
+    with pytest.raises(CheckpointError, match="was trained for base '0000"):
+        open_files(*paths(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{}", "[", "[]", '{"variant": {"decoder": "x"}}'])
+def test_words_that_describe_no_model_are_refused(text, tmp_path):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(CheckpointError, match="does not describe a model"):
+        open_files(*paths(tmp_path))
+
+
+def test_the_fetched_weights_are_the_trained_bytes(promoted, champion_folder):
+    files = {path.name: path.read_bytes() for path in (champion_folder / "artifacts").iterdir()}
+    trained = promoted.path("data/adapters/pa_sam.safetensors").read_bytes()
+    assert files["adapter.safetensors"] == trained
+    assert files["base.safetensors"] == promoted.path("data/base/vit_tiny.safetensors").read_bytes()
+
+
+def test_nothing_that_is_fetched_is_a_pickle(champion_folder):
+    files = [path for path in champion_folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pth", ".pt", ".bin")]
+    assert not [path for path in files if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+
+
+def test_a_fetched_folder_makes_a_predictor_of_the_models_name(champion_folder):
+    assert predictor_of(champion_folder).name == "pa_sam"
+
+
+def test_a_temporary_copy_is_gone_afterwards(promoted):
+    registry = open_registry(promoted.folder)
+    with fetched(registry, registry.version("champion")) as folder:
+        assert (folder / "MLmodel").is_file()
+    assert not folder.exists()
+
+
+def test_files_that_are_gone_are_told_with_their_place(registry, tmp_path):
+    with pytest.raises(RegistryError, match="files of version 1 are gone from file:///nowhere/1"):
+        fetch(registry, registry.version(1), tmp_path / "x")
+
+
+def test_the_same_bytes_again_are_the_same_version_and_no_candidate(promoted):
+    registry = open_registry(promoted.folder)
+    champion = registry.version("champion")
+    candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
+    again = register(registry, candidate, run_id=champion.run_id)
+    assert again.number == champion.number
+    assert registry.aliases() == {"champion": 1}
+    assert len(registry.versions()) == 1
+
+
+def test_a_commit_that_gives_a_version_is_not_given_up_for_a_dirty_tree(promoted):
+    registry = open_registry(promoted.folder)
+    champion = registry.version("champion")
+    assert champion.tags["git.dirty"] == "false"
+    candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
+    lineage = {**candidate.lineage, "git.dirty": "true", "git.commit": "other"}
+    lineage["evaluation.evaluator"] = "newer"
+    dirty = dataclasses.replace(candidate, lineage=lineage)
+    again = register(registry, dirty, run_id=champion.run_id)
+    assert again.tags["git.dirty"] == "false"
+    assert again.tags["git.commit"] == champion.tags["git.commit"]
+    assert again.tags["evaluation.evaluator"] == "newer"
+    lineage["git.dirty"] = "false"
+    clean = register(registry, dirty, run_id=champion.run_id)
+    assert clean.tags["git.commit"] == "other"
+    register(registry, candidate, run_id=champion.run_id)
+
+
+def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promoted):
+    registry = open_registry(promoted.folder)
+    version = registry.version("champion")
+    candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
+    pd.testing.assert_frame_equal(scores_of(registry, version), candidate.scores)
+    assert measured_of(version) == candidate.measured
+    assert version.tags["adapter.sha256"] == candidate.key.partition("-")[0]
+    run = registry.client.get_run(version.run_id)
+    page = registry.client.get_model_version("pasam", "1")
+    assert page.description.startswith("pa_sam on vit_tiny, boundary IoU ")
+    assert "generated data" in page.description
+    (made,) = run.outputs.model_outputs
+    assert registry.client.get_logged_model(made.model_id).artifact_location == page.source
+    assert run.data.tags["dvc.stage"] == version.tags["dvc.stage"] == "train@pa_sam"
+
+
+def test_scores_that_are_gone_are_told(registry):
+    run = registry.client.create_run(registry.store.experiment_id)
+    version = dataclasses.replace(registry.version(1), run_id=run.info.run_id)
+    with pytest.raises(RegistryError, match="scores of version 1 are gone from run"):
+        scores_of(registry, version)
