@@ -100,9 +100,9 @@ class Layout(CatalogueNode):
     masks: str | None = None
     """Folder of the masks, named like their images; none where annotations hold the masks."""
     annotations: str | None = None
-    """COCO file with the masks; none where they are pictures."""
+    """COCO file with the masks; none where they are images."""
     mask_maximum: int | None = None
-    """Value of full foreground in a mask picture; 255 in 8 bits."""
+    """Value of full foreground in a mask image; 255 in 8 bits."""
     image_suffix: str = ".jpg"
     mask_suffix: str = ".png"
 
@@ -115,7 +115,7 @@ class CatalogueEntry(CatalogueNode):
     """One of `ROLES`."""
     archives: tuple[Archive, ...]
     layout: Layout | None
-    """None for what is not made of pictures, and for what is not fetched."""
+    """None for what is not made of images, and for what is not fetched."""
     images: int | None
     """How many images there should be; none where that could not be established."""
     licence: str | None

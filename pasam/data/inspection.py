@@ -271,4 +271,4 @@ def _leaks(rows: list[dict[str, Any]]) -> list[str]:
         for row in rows
         if row["split"] == "val" and row["image_sha256"] in train
     }
-    return [f"{val} (val) is the same picture as {other} (train)." for val, other in torn.items()]
+    return [f"{val} (val) is the same image as {other} (train)." for val, other in torn.items()]

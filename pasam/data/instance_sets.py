@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 
 from pasam.config.schema import GeneratedInstancesParams
 from pasam.data.coco import SEGINW_ANNOTATIONS
-from pasam.masks.images import FOREGROUND, write_png
+from pasam.files import write_text
+from pasam.masks.images import foreground, write_png
+from pasam.masks.run_lengths import area, bounding_box, encode
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import (
     KINDS,
@@ -50,7 +51,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class SetPlan:
     """What a set holds and where its files go."""
 
     name: str
@@ -59,7 +60,7 @@ class Plan:
     categories: tuple[str, ...]
     """A kind of object belongs to the category of its own name, or else of its family's."""
     objects: tuple[int, int]
-    """Fewest and most in a picture."""
+    """Fewest and most in an image."""
     look: str
     phrases: bool
     """Whether detections name their category instead of numbering it."""
@@ -69,10 +70,10 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureTask:
-    """One picture to draw."""
+class ImageToDraw:
+    """One image to draw."""
 
-    plan: Plan
+    plan: SetPlan
     entropy: tuple[int, ...]
     number: int
     side: int
@@ -80,7 +81,7 @@ class PictureTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """One picture's entries in the files of its set."""
+    """One image's entries in the files of its set."""
 
     image: Record
     annotations: list[Record]
@@ -98,18 +99,18 @@ def draw_instance_sets(
             `seginw_like/sets/<set>/valid/` with its annotations, and
             `seginw_like/detections/<set>.json`.
         seed: Seed of the generated data.
-        side: Nominal side of the pictures in pixels.
+        side: Nominal side of the images in pixels.
         workers: Processes.
     """
     plans = list(_plans(params, folder))
     tasks = [task for plan in plans for task in _tasks(plan, seed=seed, side=side)]
-    drawn = iter(list(parallel_map(draw_picture, tasks, workers=workers, label="drawing groups")))
+    drawn = iter(list(parallel_map(draw_image, tasks, workers=workers, label="drawing groups")))
     for plan in plans:
         _write_set(plan, [next(drawn) for _ in range(plan.count)])
 
 
-def draw_picture(task: PictureTask) -> Drawn:
-    """Draw one picture, write it, and describe its objects and what the detector makes of them."""
+def draw_image(task: ImageToDraw) -> Drawn:
+    """Draw one image, write it, and describe its objects and what the detector makes of them."""
     plan, image = task.plan, task.number + 1
     group = draw_group(
         entropy=(*task.entropy, _SCENE), side=task.side, kinds=plan.kinds, objects=plan.objects
@@ -137,7 +138,7 @@ def draw_picture(task: PictureTask) -> Drawn:
     )
 
 
-def _result(found: SimulatedDetection, image: int, plan: Plan) -> Record:
+def _result(found: SimulatedDetection, image: int, plan: SetPlan) -> Record:
     category: Record = {"category_id": found.category + 1}
     if plan.phrases:
         category = {"phrase": plan.categories[found.category].replace("_", " ")}
@@ -145,22 +146,19 @@ def _result(found: SimulatedDetection, image: int, plan: Plan) -> Record:
 
 
 def _annotation(mask: NDArray[np.uint8], category: int) -> Record:
-    code = rle.encode(np.asfortranarray((mask > FOREGROUND).astype(np.uint8)))
+    code = encode(foreground(mask))
     return {
         "category_id": category + 1,
-        "bbox": [float(value) for value in rle.toBbox(code)],
-        "area": int(rle.area(code)),
+        "bbox": [float(value) for value in bounding_box(code)],
+        "area": area(code),
         "iscrowd": 0,
-        "segmentation": {
-            "size": [int(length) for length in code["size"]],
-            "counts": code["counts"].decode("ascii"),
-        },
+        "segmentation": code,
     }
 
 
-def _plans(params: GeneratedInstancesParams, folder: Path) -> Iterator[Plan]:
+def _plans(params: GeneratedInstancesParams, folder: Path) -> Iterator[SetPlan]:
     coco = folder / COCO_LIKE
-    yield Plan(
+    yield SetPlan(
         name=COCO_LIKE, count=params.coco_images, kinds=tuple(KINDS), categories=tuple(SHAPES),
         objects=(2, 5),
         look="plain", phrases=False, images=coco / "images",
@@ -169,20 +167,20 @@ def _plans(params: GeneratedInstancesParams, folder: Path) -> Iterator[Plan]:
     small = folder / SEGINW_LIKE
     for name, (look, kinds) in SMALL_SETS.items():
         valid = small / "sets" / name / "valid"
-        yield Plan(
+        yield SetPlan(
             name=name, count=params.seginw_images, kinds=kinds, categories=kinds, objects=(2, 4),
             look=look, phrases=True, images=valid, annotations=valid / SEGINW_ANNOTATIONS,
             detections=small / "detections" / f"{name}.json",
         )  # fmt: skip
 
 
-def _tasks(plan: Plan, *, seed: int, side: int) -> Iterator[PictureTask]:
+def _tasks(plan: SetPlan, *, seed: int, side: int) -> Iterator[ImageToDraw]:
     named = zlib.crc32(plan.name.encode())
     for number in range(plan.count):
-        yield PictureTask(plan=plan, entropy=(named, seed, number), number=number, side=side)
+        yield ImageToDraw(plan=plan, entropy=(named, seed, number), number=number, side=side)
 
 
-def _write_set(plan: Plan, drawn: Sequence[Drawn]) -> None:
+def _write_set(plan: SetPlan, drawn: Sequence[Drawn]) -> None:
     objects = [entry for one in drawn for entry in one.annotations]
     names = enumerate(plan.categories, start=1)
     content = {
@@ -190,12 +188,6 @@ def _write_set(plan: Plan, drawn: Sequence[Drawn]) -> None:
         "annotations": [{"id": number, **entry} for number, entry in enumerate(objects, start=1)],
         "categories": [{"id": number, "name": name} for number, name in names],
     }
-    _write_json(plan.annotations, content)
-    _write_json(plan.detections, [entry for one in drawn for entry in one.detections])
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_text(plan.annotations, json.dumps(content) + "\n")
+    found = [entry for one in drawn for entry in one.detections]
+    write_text(plan.detections, json.dumps(found) + "\n")

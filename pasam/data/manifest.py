@@ -1,8 +1,13 @@
-"""The manifest of every mask, and the inventory of every item that was found, valid or not."""
+"""The manifest of every mask, and the inventory of every item that was found, valid or not.
+
+The inventory has the manifest's columns, a fault and a message for what is left out, and what was
+measured of what is not; its valid rows are the manifest.
+"""
+
+# Shapes: H, W of an image and its mask.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +19,12 @@ import imagehash
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from pasam.errors import DataError
-from pasam.files import write_parquet
-from pasam.masks.images import FOREGROUND
-
-# --- manifest: The manifest: one table that lists every mask with its image, size, difficulty
-# and hashes.
-
-# Shapes: H, W of a mask.
-
+from pasam.files import file_sha256, read_table, write_table
+from pasam.masks.images import foreground, open_image
 
 SPLITS = ("train", "val")
 
@@ -49,166 +47,26 @@ SCHEMA = pa.schema(
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
-_SORTING = ["split", "dataset", "id"]
-
-
-def describe_pair(
-    *,
-    split: str,
-    dataset: str,
-    image: Path,
-    mask: Path,
-    label: NDArray[np.uint8],
-    image_sha256: str,
-) -> dict[str, Any]:
-    """Describe one image-mask pair as a row of the manifest.
-
-    Args:
-        split: `train` or `val`.
-        dataset: Name of the data set.
-        image: File of the image.
-        mask: File of the mask.
-        label: The mask as read, (H, W), 0..255.
-        image_sha256: Hash of the image file, given because an image may have many masks.
-
-    Returns:
-        One value per column.
-    """
-    foreground = label > FOREGROUND
-    return {
-        "id": pair_id(dataset, image, mask),
-        "dataset": dataset,
-        "split": split,
-        "image": project_path(image),
-        "mask": project_path(mask),
-        "height": label.shape[0],
-        "width": label.shape[1],
-        "area": float(foreground.mean()),
-        "complexity": complexity(label),
-        "image_sha256": image_sha256,
-        "mask_sha256": file_sha256(mask),
-    }
-
-
-def pair_id(dataset: str, image: Path | None, mask: Path | None) -> str:
-    """Name a pair by its data set and mask, or by its image where there is no mask.
-
-    In a folder named like the image (`gt/cat/left.png`) the mask's name in the id is `cat_left`.
-    """
-    if mask is None:
-        return f"{dataset}/{image.stem if image else ''}"
-    nested = image is not None and mask.parent.name == image.stem
-    return f"{dataset}/{mask.parent.name}_{mask.stem}" if nested else f"{dataset}/{mask.stem}"
-
-
-def complexity(mask: NDArray[np.uint8]) -> float:
-    """Measure how intricate an outline is: perimeter^2 / (4 pi area), about 1 for a disk.
-
-    The perimeter, holes included, follows Crofton's formula: crossings of the outline along rows,
-    columns and both diagonals, which is unbiased where counting outline pixels is not.
-
-    Args:
-        mask: (H, W), foreground above 128.
-
-    Returns:
-        The ratio; 0 for an empty mask.
-    """
-    inside = np.pad(mask > FOREGROUND, 1)  # the rim of the image counts as outline
-    area = np.count_nonzero(inside)
-    if not area:
-        return 0.0
-    straight = np.count_nonzero(inside[1:] != inside[:-1])
-    straight += np.count_nonzero(inside[:, 1:] != inside[:, :-1])
-    diagonal = np.count_nonzero(inside[1:, 1:] != inside[:-1, :-1])
-    diagonal += np.count_nonzero(inside[1:, :-1] != inside[:-1, 1:])
-    perimeter = np.pi / 8 * (straight + diagonal / np.sqrt(2))
-    return float(perimeter**2 / (4 * np.pi * area))
-
-
-def file_sha256(path: Path) -> str:
-    """Hash the bytes of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def project_path(path: Path) -> str:
-    """Write a path relative to the project's root when it lies inside, else absolute (posix).
-
-    Stages run in the project's root, so that is the current folder. Links are not followed.
-    """
-    absolute, root = Path(os.path.normpath(path.absolute())), Path.cwd()
-    inside = absolute.is_relative_to(root)
-    return (absolute.relative_to(root) if inside else absolute).as_posix()
-
-
-def manifest_frame(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
-    """Make the manifest from its rows, sorted by split, data set and id.
-
-    Raises:
-        DataError: Two masks would have the same id.
-    """
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    frame = frame.sort_values(_SORTING, ignore_index=True)
-    for identity, same in frame[frame["id"].duplicated(keep=False)].groupby("id"):
-        first, second = same["mask"].tolist()[:2]
-        raise DataError(
-            f"{first} and {second} would both be '{identity}' in the manifest; ids are "
-            "'<dataset>/<name of the mask>'. Rename one file, or give its data set another name."
-        )
-    return frame
-
-
-def write_manifest(frame: pd.DataFrame, path: Path) -> None:
-    """Write the manifest as parquet, atomically; equal tables give equal bytes.
-
-    Raises:
-        DataError: The frame lacks columns or holds values of another type.
-    """
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise DataError(f"The manifest for {path} lacks {missing}; it needs {list(COLUMNS)}.")
-    try:
-        table = pa.Table.from_pandas(frame[list(COLUMNS)], schema=SCHEMA, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"The manifest for {path} does not fit its columns: {error}") from None
-    write_parquet(path, table)
-
-
-def read_manifest(path: Path) -> pd.DataFrame:
-    """Read a manifest and check its columns, their types, and the splits.
-
-    Returns:
-        The table, one row per mask, columns as in `COLUMNS`.
-
-    Raises:
-        DataError: The file is missing, is no parquet, or is not a manifest.
-    """
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Run `dvc repro prepare` to make it.") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path} is not a parquet file ({error}). Run `dvc repro prepare`."
-        ) from None
-    found = {field.name: str(field.type) for field in table.schema}
-    wanted = {field.name: str(field.type) for field in SCHEMA}
-    wrong = [
-        f"{name} is {found.get(name, 'missing')}, expected {kind}"
-        for name, kind in wanted.items()
-        if found.get(name) != kind
+INVENTORY_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        ("fault", pa.string()),
+        ("message", pa.string()),
+        ("depth", pa.int32()),
+        ("orientation", pa.int32()),
+        ("brightness", pa.float64()),
+        ("contrast", pa.float64()),
+        ("phash", pa.string()),
+        ("dhash", pa.string()),
+        ("soft", pa.float64()),
     ]
-    if wrong:
-        raise DataError(f"{path} is not a manifest: {'; '.join(wrong)}. Run `dvc repro prepare`.")
-    frame: pd.DataFrame = table.select(list(COLUMNS)).to_pandas()
-    unknown = sorted(set(frame["split"]) - set(SPLITS))
-    if unknown:
-        raise DataError(f"{path} has the splits {unknown}, expected only {list(SPLITS)}.")
-    return frame
+)
+"""The manifest's columns, then the fault (none for what is valid) and what was measured."""
 
+INVENTORY_COLUMNS: tuple[str, ...] = tuple(INVENTORY_SCHEMA.names)
 
-# --- faults: What can be wrong with one image, mask or pairing; it is left out, and the rest
-# goes on.
+_ADVICE = "Run `dvc repro prepare` to make it again."
+_UPRIGHT = 1
 
 KINDS: Mapping[str, str] = {
     "image_without_mask": "an image has no mask",
@@ -221,7 +79,7 @@ KINDS: Mapping[str, str] = {
     "undecodable_mask": "a mask cannot be decoded",
     "size_mismatch": "a mask has another size than its image",
     "label_map": "a mask numbers several objects, or is too faint to mark one",
-    "grey_mask": "a mask is mostly grey: a picture, not a mask",
+    "grey_mask": "a mask is mostly grey: a photograph, not a mask",
     "empty_mask": "a mask marks no pixel",
     "full_mask": "a mask marks every pixel",
     "id_taken": "another mask of the data set has the same id",
@@ -254,32 +112,128 @@ class Fault:
     """What was found, what was expected and what to do; names the file."""
 
 
-# --- inventory: The inventory: one row for every item that was found, fit or not, with what was
-# measured of it.
+def describe_pair(
+    *,
+    split: str,
+    dataset: str,
+    image: Path,
+    mask: Path,
+    label: NDArray[np.uint8],
+    image_sha256: str,
+) -> dict[str, Any]:
+    """Describe one image-mask pair as a row of the manifest.
 
-# Shapes: H, W of an image and its mask.
+    Args:
+        split: `train` or `val`.
+        dataset: Name of the data set.
+        image: File of the image.
+        mask: File of the mask.
+        label: The mask as read, (H, W), 0..255.
+        image_sha256: Hash of the image file, given because an image may have many masks.
+
+    Returns:
+        One value per column.
+    """
+    return {
+        "id": pair_id(dataset, image, mask),
+        "dataset": dataset,
+        "split": split,
+        "image": project_path(image),
+        "mask": project_path(mask),
+        "height": label.shape[0],
+        "width": label.shape[1],
+        "area": float(foreground(label).mean()),
+        "complexity": complexity(label),
+        "image_sha256": image_sha256,
+        "mask_sha256": file_sha256(mask),
+    }
 
 
-INVENTORY_SCHEMA = pa.schema(
-    [
-        *SCHEMA,
-        ("fault", pa.string()),
-        ("message", pa.string()),
-        ("depth", pa.int32()),
-        ("orientation", pa.int32()),
-        ("brightness", pa.float64()),
-        ("contrast", pa.float64()),
-        ("phash", pa.string()),
-        ("dhash", pa.string()),
-        ("soft", pa.float64()),
-    ]
-)
-"""The manifest's columns, then the fault (none for what is fit) and what was measured."""
+def pair_id(dataset: str, image: Path | None, mask: Path | None) -> str:
+    """Name a pair by its data set and mask, or by its image where there is no mask.
 
-INVENTORY_COLUMNS: tuple[str, ...] = tuple(INVENTORY_SCHEMA.names)
+    In a folder named like the image (`gt/cat/left.png`) the mask's name in the id is `cat_left`.
+    """
+    if mask is None:
+        return f"{dataset}/{image.stem if image else ''}"
+    nested = image is not None and mask.parent.name == image.stem
+    return f"{dataset}/{mask.parent.name}_{mask.stem}" if nested else f"{dataset}/{mask.stem}"
 
-_INVENTORY_SORTING = ["split", "dataset", "mask", "image", "fault"]
-_UPRIGHT = 1
+
+def complexity(mask: NDArray[np.uint8]) -> float:
+    """Measure how intricate an outline is: perimeter^2 / (4 pi area), about 1 for a disk.
+
+    The perimeter, holes included, follows Crofton's formula: crossings of the outline along rows,
+    columns and both diagonals, which is unbiased where counting outline pixels is not.
+
+    Args:
+        mask: (H, W), foreground above 128.
+
+    Returns:
+        The ratio; 0 for an empty mask.
+    """
+    inside = np.pad(foreground(mask), 1)  # the rim of the image counts as outline
+    area = np.count_nonzero(inside)
+    if not area:
+        return 0.0
+    straight = np.count_nonzero(inside[1:] != inside[:-1])
+    straight += np.count_nonzero(inside[:, 1:] != inside[:, :-1])
+    diagonal = np.count_nonzero(inside[1:, 1:] != inside[:-1, :-1])
+    diagonal += np.count_nonzero(inside[1:, :-1] != inside[:-1, 1:])
+    perimeter = np.pi / 8 * (straight + diagonal / np.sqrt(2))
+    return float(perimeter**2 / (4 * np.pi * area))
+
+
+def project_path(path: Path) -> str:
+    """Write a path relative to the project's root when it lies inside, else absolute (posix).
+
+    Stages run in the project's root, so that is the current folder. Links are not followed.
+    """
+    absolute, root = Path(os.path.normpath(path.absolute())), Path.cwd()
+    inside = absolute.is_relative_to(root)
+    return (absolute.relative_to(root) if inside else absolute).as_posix()
+
+
+def manifest_frame(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
+    """Make the manifest from its rows, sorted by split, data set and id.
+
+    Raises:
+        DataError: Two masks would have the same id.
+    """
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    frame = frame.sort_values(["split", "dataset", "id"], ignore_index=True)
+    for identity, same in frame[frame["id"].duplicated(keep=False)].groupby("id"):
+        first, second = same["mask"].tolist()[:2]
+        raise DataError(
+            f"{first} and {second} would both be '{identity}' in the manifest; ids are "
+            "'<dataset>/<name of the mask>'. Rename one file, or give its data set another name."
+        )
+    return frame
+
+
+def write_manifest(frame: pd.DataFrame, path: Path) -> None:
+    """Write the manifest as parquet, whole or not at all; equal tables give equal bytes.
+
+    Raises:
+        DataError: The frame lacks columns or holds values of another type.
+    """
+    _write(frame, path, SCHEMA)
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest and check its columns, their types, and the splits.
+
+    Returns:
+        The table, one row per mask, columns as in `COLUMNS`.
+
+    Raises:
+        DataError: The file is missing, is no parquet, or is not a manifest.
+    """
+    frame = read_table(path, SCHEMA, what="a manifest", advice=_ADVICE)
+    unknown = sorted(set(frame["split"]) - set(SPLITS))
+    if unknown:
+        raise DataError(f"{path} has the splits {unknown}, expected only {list(SPLITS)}.")
+    return frame
 
 
 def measure_image(image: NDArray[np.uint8]) -> dict[str, Any]:
@@ -291,16 +245,16 @@ def measure_image(image: NDArray[np.uint8]) -> dict[str, Any]:
     Returns:
         `brightness` and `contrast`, mean and standard deviation of the grey values in 0..255, and
         two perceptual hashes of 64 bits as 16 hexadecimal digits: `phash`, of the low
-        frequencies, and `dhash`, of the gradient along rows. They change little when the picture
+        frequencies, and `dhash`, of the gradient along rows. They change little when the image
         is scaled, recompressed or made lighter.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    picture = Image.fromarray(grey)
+    as_image = Image.fromarray(grey)
     return {
         "brightness": float(grey.mean(dtype=np.float64)),
         "contrast": float(grey.std(dtype=np.float64)),
-        "phash": str(imagehash.phash(picture)),
-        "dhash": str(imagehash.dhash(picture)),
+        "phash": str(imagehash.phash(as_image)),
+        "dhash": str(imagehash.dhash(as_image)),
     }
 
 
@@ -310,10 +264,10 @@ def stored_form(path: Path) -> dict[str, int]:
     Returns:
         `depth`, bits per channel, and `orientation`, the EXIF tag (1 means upright).
     """
-    with Image.open(path) as picture:
-        raw = [str(part) for tile in picture.tile for part in _flat(tile[3])]
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-        mode = picture.mode
+    with open_image(path) as image:
+        raw = [str(part) for tile in getattr(image, "tile", ()) for part in _flat(tile[3])]
+        orientation = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+        mode = image.mode
     if mode in ("I", "F"):
         depth = 32
     elif mode.startswith("I;16") or any("16" in part for part in raw):
@@ -324,7 +278,7 @@ def stored_form(path: Path) -> dict[str, int]:
 
 
 def soft_fraction(label: NDArray[np.uint8]) -> float:
-    """Give the share of a mask's pixels, (H, W), that are neither black nor white."""
+    """Give the fraction of a mask's pixels, (H, W), that are neither black nor white."""
     return float(np.mean((label > 0) & (label < 255)))
 
 
@@ -345,43 +299,39 @@ def invalid_row(fault: Fault) -> dict[str, Any]:
 def inventory_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the inventory from its rows, in an order that does not depend on theirs."""
     frame = pd.DataFrame([dict(row) for row in rows], columns=list(INVENTORY_COLUMNS))
-    return frame.sort_values(_INVENTORY_SORTING, ignore_index=True, kind="stable")
+    order = ["split", "dataset", "mask", "image", "fault"]
+    return frame.sort_values(order, ignore_index=True, kind="stable")
 
 
 def valid_rows(inventory: pd.DataFrame) -> pd.DataFrame:
-    """Select what is fit for use."""
+    """Select the valid items, which are the manifest's."""
     return inventory[inventory["fault"].isna()]
 
 
 def write_inventory(frame: pd.DataFrame, path: Path) -> None:
     """Write the inventory as parquet, whole or not at all; equal tables give equal bytes."""
-    table = pa.Table.from_pandas(
-        frame[list(INVENTORY_COLUMNS)], schema=INVENTORY_SCHEMA, preserve_index=False
-    )
-    write_parquet(path, table)
+    _write(frame, path, INVENTORY_SCHEMA)
 
 
 def read_inventory(path: Path) -> pd.DataFrame:
-    """Read a inventory.
+    """Read an inventory.
 
     Raises:
-        DataError: The file is missing or is not a inventory.
+        DataError: The file is missing or is not an inventory.
     """
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Run `dvc repro prepare` to make it.") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    return read_table(path, INVENTORY_SCHEMA, what="an inventory", advice=_ADVICE)
+
+
+def _write(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
+    whole = [field.name for field in schema if pa.types.is_integer(field.type)]
+    frame = frame.filter(items=schema.names)
+    try:  # pandas holds whole numbers beside missing ones as fractions
+        frame = frame.astype({name: "Int32" for name in whole if name in frame})
+    except (TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is not a parquet file ({error}). Run `dvc repro prepare`."
+            f"The rows for {path} do not fit {whole}, expected whole numbers: {error}."
         ) from None
-    if not table.schema.equals(INVENTORY_SCHEMA):
-        raise DataError(
-            f"{path} is not a inventory: it has the columns {table.schema.names}, expected "
-            f"{list(INVENTORY_COLUMNS)}. Run `dvc repro prepare`."
-        )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    write_table(path, frame, schema)
 
 
 def _flat(arguments: Any) -> tuple[Any, ...]:

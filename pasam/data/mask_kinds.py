@@ -12,23 +12,21 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pasam.errors import DataError
-from pasam.masks.images import FOREGROUND, read_mask
+from pasam.masks.images import FOREGROUND, foreground, open_image, read_mask
 
 VOID = 255
 """Value of pixels that belong to nothing certain, in index masks that use others too."""
 
 MOST_OBJECTS = 1000
-"""More values than that are no numbering of objects but a picture."""
+"""More values than that are no numbering of objects but a photograph."""
 
 _COLOUR = 1 << 24
 """Added to the number of a colour, so that none is taken for a value."""
 _WITHOUT_ALPHA = {"LA": "L", "PA": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
 _LOSSY = (".jpeg", ".jpg")
 _TRIMAPS = ({127, 255}, {128, 255})
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MaskKind(StrEnum):
@@ -107,12 +105,9 @@ def read_labels(path: Path) -> NDArray[np.uint32]:
     Raises:
         DataError: The file is missing or unreadable, or holds fractions or negative values.
     """
-    try:
-        with Image.open(path) as picture:
-            plain = _WITHOUT_ALPHA.get(picture.mode)
-            values: NDArray[Any] = np.array(picture.convert(plain) if plain else picture)
-    except _UNREADABLE as error:
-        raise DataError(f"mask {path} cannot be decoded ({error}). Export it again.") from None
+    with open_image(path, "mask") as image:
+        plain = _WITHOUT_ALPHA.get(image.mode)
+        values: NDArray[Any] = np.array(image.convert(plain) if plain else image)
     if values.ndim == 3:
         values = _colour_numbers(values)
     if values.dtype.kind == "f" or (values.dtype.kind == "i" and values.min() < 0):
@@ -152,7 +147,7 @@ def _colour_numbers(values: NDArray[np.uint8]) -> NDArray[np.uint32]:
 def _one_object(path: Path, kind: MaskKind) -> Recognised:
     mask = read_mask(path)  # it words what is wrong, as preparation would
     height, width = mask.shape
-    pixels = int(np.count_nonzero(mask > FOREGROUND))
+    pixels = int(np.count_nonzero(foreground(mask)))
     if not pixels:
         raise DataError(f"mask {path} has no pixel above 128. Draw it with 255.")
     return Recognised(kind=kind, size=(height, width), objects=(("", pixels),), has_void=False)
@@ -196,7 +191,7 @@ def _beside_others(labels: NDArray[np.uint32], top: int) -> bool:
     between = (labels > 0) & (labels < top)
     if between.any() and labels[between].max() <= top // 4:
         return False
-    picture = labels.astype(np.float32)
+    values = labels.astype(np.float32)
     square = np.ones((3, 3), np.uint8)
-    flat = cv2.erode(picture, square) == cv2.dilate(picture, square)
+    flat = cv2.erode(values, square) == cv2.dilate(values, square)
     return bool(2 * np.count_nonzero(between & flat) <= np.count_nonzero(between))

@@ -260,7 +260,7 @@ def _remarks(plan: Plan) -> list[str]:
 
 
 def split_of(key: str, *, val_share: float) -> str:
-    """Choose the split of all pictures that share a key.
+    """Choose the split of all images that share a key.
 
     Args:
         key: What must not be torn apart: the group, or the sha256 of the image.
@@ -274,7 +274,7 @@ def split_of(key: str, *, val_share: float) -> str:
 
 
 def make_plan(name: str, source: str, inspected: Sequence[Inspected], *, val_share: float) -> Plan:
-    """Choose splits and names; both depend on nothing but the pictures and how they are called.
+    """Choose splits and names; both depend on nothing but the images and how they are called.
 
     Args:
         name: Name of the set.
@@ -357,7 +357,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def check_name(name: str, own: Path, *, taken: Iterable[str]) -> None:
-    """Refuse a name that no set can have, before any picture is read.
+    """Refuse a name that no set can have, before any image is read.
 
     Args:
         name: Name of the new set.

@@ -97,7 +97,7 @@ def match_names(
 
 
 def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
-    """List the pictures of a folder, sorted; hidden ones are left out.
+    """List the images of a folder, sorted; hidden ones are left out.
 
     Args:
         folder: Where they lie.
@@ -259,7 +259,7 @@ def _pairs_of_layout(own: Path) -> Iterator[Pair | Fault]:
         if split.name not in SPLITS:
             raise DataError(
                 f"{own} holds the folder '{split.name}', expected {list(SPLITS)} or a {CSV_NAME}. "
-                "Rename or move it, or register its pictures with `pasam data add`."
+                "Rename or move it, or register its images with `pasam data add`."
             )
         for dataset in _folders(split):
             yield from _pairs_of_dataset(dataset)
@@ -310,7 +310,7 @@ def pair_folders(
     image_suffix: str,
     mask_suffix: str,
 ) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
-    """Pair two folders of pictures, which may be one, told apart by their suffix.
+    """Pair two folders of images and masks, which may be one, told apart by their suffix.
 
     Args:
         images: Folder of the images.
@@ -382,7 +382,7 @@ class Source:
 
 
 def from_folders(images: Path, masks: Path, *, group: str | None = None) -> Source:
-    """Pair the pictures of two folders by name, folders inside them included.
+    """Pair the images of two folders by name, folders inside them included.
 
     Args:
         images: Folder of the images.

@@ -1,4 +1,10 @@
-"""Preparation: check one's own pairs, draw the generated sets, and list all in one inventory."""
+"""Preparation: check all pairs, draw the synthetic sets, and list everything in one inventory.
+
+Valid items are measured, others are named and left out. Work is spread over processes; results come
+back in order, so their number changes nothing.
+"""
+
+# Shapes: H, W of an image and its mask.
 
 from __future__ import annotations
 
@@ -24,7 +30,6 @@ from pasam.data.manifest import (
     QUARANTINED,
     Fault,
     describe_pair,
-    file_sha256,
     invalid_row,
     inventory_frame,
     measure_image,
@@ -34,20 +39,21 @@ from pasam.data.manifest import (
 from pasam.data.pairing import Pair, find_pairs
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
-from pasam.masks.images import FOREGROUND, read_image, read_mask, write_png
+from pasam.files import file_sha256
+from pasam.masks.images import FOREGROUND, foreground, read_image, read_mask, write_png
 from pasam.synthetic.scene import draw_scene
 from pasam.workers import parallel_map
 
-# --- checking: Checking one's own pairs: what is fit is measured, what is not is named and left
-# out.
-
-# Shapes: H, W of an image and its mask.
-
-
 Row = dict[str, Any]
 
+_SEED_SETS = (*GENERATED, PRETRAINING_SET)
+_SCENES_PER_SET = 10_000_000
+AS_WRITTEN = {"depth": 8, "orientation": 1}
+"""How `write_png` stores an image, as `stored_form` would read it."""
+_OBJECTS = (1, 3)  # fewest and most objects of a training scene
+
 MOST_SOFT = 0.5
-"""Share of grey pixels beyond which a file is a picture rather than a mask with soft edges."""
+"""Fraction of grey pixels beyond which a file is a photograph, not a mask with soft edges."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +74,7 @@ def collect_own(own: Path, quarantine: Quarantine, *, workers: int) -> list[Row]
         workers: Processes.
 
     Returns:
-        Rows of the inventory, fit and unfit, in the order of the pairs.
+        Rows of the inventory, valid and invalid, in the order of the pairs.
 
     Raises:
         DataError: The folder, its table or its layout cannot be understood at all.
@@ -87,7 +93,7 @@ def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) 
         workers: Processes.
 
     Returns:
-        Rows of the inventory, fit and unfit, in the order of the pairs.
+        Rows of the inventory, valid and invalid, in the order of the pairs.
     """
     grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
     tasks = [image_task(tuple(same), quarantine) for _, same in grouped]
@@ -96,7 +102,7 @@ def check_pairs(pairs: Sequence[Pair], quarantine: Quarantine, *, workers: int) 
 
 
 def check_image(task: ImageTask) -> tuple[Row, ...]:
-    """Decode one image and all its masks; measure those that are fit and name the others."""
+    """Decode one image and all its masks; measure those that are valid and name the others."""
     rows: list[Row | None] = [
         None if reason is None else invalid_row(pair.fault(QUARANTINED, reason))
         for pair, reason in zip(task.pairs, task.reasons, strict=True)
@@ -117,20 +123,24 @@ def check_image(task: ImageTask) -> tuple[Row, ...]:
     )
 
 
-def _check_mask(pair: Pair, size: tuple[int, int], of_image: Row, image_sha256: str) -> Row:
+def _check_mask(pair: Pair, size: tuple[int, int], measured: Row, image_sha256: str) -> Row:
     try:
         label = read_mask(pair.mask)
-        _require_fit(pair, label, size)
+        _require_valid(pair, label, size)
     except InvalidItemError as error:
         return invalid_row(pair.fault(error.kind, str(error)))
+    return _valid_row(pair, label, measured, image_sha256)
+
+
+def _valid_row(pair: Pair, label: NDArray[np.uint8], measured: Row, image_sha256: str) -> Row:
     described = describe_pair(
         split=pair.split, dataset=pair.dataset, image=pair.image, mask=pair.mask,
         label=label, image_sha256=image_sha256,
     )  # fmt: skip
-    return {**described, "fault": None, "message": None, **of_image, "soft": soft_fraction(label)}
+    return {**described, "fault": None, "message": None, **measured, "soft": soft_fraction(label)}
 
 
-def _require_fit(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) -> None:
+def _require_valid(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) -> None:
     """Refuse a mask, (H, W), that does not belong to the image's size or marks no object."""
     if label.shape != size:
         raise InvalidItemError(
@@ -138,7 +148,7 @@ def _require_fit(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) ->
             f"image {pair.image} is {size[0]} x {size[1]}. Export both at one size.",
             kind="size_mismatch",
         )
-    inside = np.count_nonzero(label > FOREGROUND)
+    inside = np.count_nonzero(foreground(label))
     if inside == 0:
         raise InvalidItemError(
             f"mask {pair.mask} has no pixel above {FOREGROUND}. Draw it with 255.",
@@ -153,8 +163,8 @@ def _require_fit(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) ->
     soft = soft_fraction(label)
     if soft > MOST_SOFT:
         raise InvalidItemError(
-            f"mask {pair.mask} is a picture: {soft:.0%} of its pixels are grey, neither black nor "
-            "white. Was an image saved in its place? Export the mask again.",
+            f"mask {pair.mask} is a photograph: {soft:.0%} of its pixels are grey, neither black "
+            "nor white. Was an image saved in its place? Export the mask again.",
             kind="grey_mask",
         )
 
@@ -196,20 +206,6 @@ def _taken(row: Row, first: Row) -> Fault:
     )  # fmt: skip
 
 
-# --- prepare: Preparation: check one's own pairs, draw the generated sets, and list both in one
-# inventory.
-#
-# Work is spread over processes; results come back in order, so their number changes nothing.
-
-_SEED_SETS = (*GENERATED, PRETRAINING_SET)
-_SCENES_PER_SET = 10_000_000
-AS_WRITTEN = {"depth": 8, "orientation": 1}
-"""How `write_png` stores an image, as `stored_form` would read it."""
-_OBJECTS = (1, 3)  # fewest and most objects of a training scene
-
-PrepareRow = dict[str, Any]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SceneTask:
     """One scene to draw and where to put it."""
@@ -228,7 +224,7 @@ class SceneTask:
 def take_inventory(
     data: DataParams, quarantine: Quarantine, out_dir: Path, public: Sequence[Pair] = ()
 ) -> pd.DataFrame:
-    """Collect everything there is to train on and to measure, and what is unfit for either.
+    """Collect everything there is to train on and to measure, and what is invalid.
 
     Args:
         data: The section `data` of the params.
@@ -237,7 +233,7 @@ def take_inventory(
         public: Pairs of the public sets that `data.catalogue` names.
 
     Returns:
-        The inventory of own, public and generated pairs; its fit rows are the manifest.
+        The inventory of own, public and generated pairs; its valid rows are the manifest.
 
     Raises:
         DataError: The own folder cannot be understood, or there is no data at all.
@@ -254,7 +250,7 @@ def take_inventory(
     return inventory_frame(rows)
 
 
-def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[PrepareRow]:
+def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[Row]:
     """Draw the generated training set and benchmarks as PNG files and describe them.
 
     Args:
@@ -273,15 +269,12 @@ def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> l
     return [row for rows in drawn for row in rows]
 
 
-def write_scene(task: SceneTask) -> tuple[PrepareRow, ...]:
+def write_scene(task: SceneTask) -> tuple[Row, ...]:
     """Draw one scene, write its image and masks, and describe each pair."""
     scene = draw_scene(
-        family=task.family,
-        seed=task.seed,
-        side=task.side,
-        held_out=task.held_out,
+        family=task.family, seed=task.seed, side=task.side, held_out=task.held_out,
         objects=task.objects,
-    )
+    )  # fmt: skip
     image = task.folder / "im" / f"{task.stem}.png"
     write_png(image, scene.image)
     image_sha256 = file_sha256(image)
@@ -290,13 +283,8 @@ def write_scene(task: SceneTask) -> tuple[PrepareRow, ...]:
     for index, label in enumerate(scene.masks):
         mask = task.folder / "gt" / f"{task.stem}_{index}.png"
         write_png(mask, label)
-        row = describe_pair(
-            split=task.split, dataset=task.dataset, image=image, mask=mask,
-            label=label, image_sha256=image_sha256,
-        )  # fmt: skip
-        rows.append(
-            {**row, "fault": None, "message": None, **measured, "soft": soft_fraction(label)}
-        )
+        pair = Pair(split=task.split, dataset=task.dataset, image=image, mask=mask)
+        rows.append(_valid_row(pair, label, measured, image_sha256))
     return tuple(rows)
 
 

@@ -10,18 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from pasam.data.manifest import OF_IMAGE, OF_TABLE, QUARANTINED, file_sha256, project_path
+from pasam.data.manifest import OF_IMAGE, OF_TABLE, QUARANTINED, project_path
 from pasam.errors import DataError
-from pasam.files import write_text
-
-# --- quarantine: The quarantine: a small reviewed table of files that are left out, each with
-# the reason.
+from pasam.files import file_sha256, write_text
 
 COLUMNS = ("file", "sha256", "reason")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Entry:
+class QuarantineEntry:
     """One file in quarantine."""
 
     file: str
@@ -39,8 +36,10 @@ class Quarantine:
         entries: In any order; a file may stand here once.
     """
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.entries: Mapping[str, Entry] = {entry.file: entry for entry in sorted(entries)}
+    def __init__(self, entries: Iterable[QuarantineEntry] = ()) -> None:
+        self.entries: Mapping[str, QuarantineEntry] = {
+            entry.file: entry for entry in sorted(entries)
+        }
 
     def reason_for(self, path: Path | None) -> str | None:
         """Say why a file is left out; None when it is not, or has changed since it was listed."""
@@ -54,7 +53,9 @@ class Quarantine:
         entries = dict(self.entries)
         for file, reason in found:
             digest = content_digest(Path(file))
-            entries[file] = Entry(file=file, sha256=digest, reason=" ".join(reason.split()))
+            entries[file] = QuarantineEntry(
+                file=file, sha256=digest, reason=" ".join(reason.split())
+            )
         return Quarantine(entries.values())
 
 
@@ -84,9 +85,9 @@ def read_quarantine(path: Path) -> Quarantine:
         raise DataError(
             f"{path} has the columns {list(reader.fieldnames or [])}, expected {list(COLUMNS)}."
         )
-    entries: dict[str, Entry] = {}
+    entries: dict[str, QuarantineEntry] = {}
     for row in reader:
-        entry = Entry(**{name: (row[name] or "").strip() for name in COLUMNS})
+        entry = QuarantineEntry(**{name: (row[name] or "").strip() for name in COLUMNS})
         place = f"{path}, row {reader.line_num}"
         if not entry.file or not entry.reason:
             raise DataError(f"{place}: every row needs a file and a reason. Say why it is there.")
@@ -107,11 +108,8 @@ def write_quarantine(path: Path, quarantine: Quarantine) -> None:
     write_text(path, text.getvalue())
 
 
-# --- setting_aside: Putting what a run found unfit, or what a person names, into quarantine.
-
-
 def invalid_files(inventory: pd.DataFrame) -> dict[str, str]:
-    """Give the files that are to blame for what was found unfit and is not in quarantine yet.
+    """Give the files that are to blame for what was found invalid and is not in quarantine yet.
 
     Args:
         inventory: One row per item.
@@ -132,12 +130,12 @@ def invalid_files(inventory: pd.DataFrame) -> dict[str, str]:
 
 def quarantine_files(
     quarantine: Quarantine, files: Sequence[Path], reason: str, inventory: pd.DataFrame
-) -> tuple[Quarantine, tuple[Entry, ...]]:
+) -> tuple[Quarantine, tuple[QuarantineEntry, ...]]:
     """Put files into quarantine.
 
     Args:
         quarantine: What is in it now.
-        files: Files that a person names; with none, all that the inventory holds unfit.
+        files: Files that a person names; with none, all that the inventory holds as invalid.
         reason: Why the named files are left out.
         inventory: What the last run found.
 

@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pasam.data.manifest import file_sha256
 from pasam.errors import DataError
-from pasam.files import write_text
+from pasam.files import file_sha256, write_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pasam.config.schema import ValidateParams
 from pasam.data.catalogue import read_catalogue
-from pasam.data.manifest import file_sha256, read_inventory
+from pasam.data.manifest import read_inventory
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
+from pasam.files import file_sha256
 from pasam.validation.conclusion import collect, conclude, refusal, write_findings
 from pasam.validation.drift import read_accepted
 from pasam.validation.expectations import judge, make_tables, suite

@@ -111,7 +111,7 @@ def test_a_missing_inventory_says_how_to_make_it(tmp_path):
 
 def test_another_file_is_no_inventory(tmp_path):
     (tmp_path / "a").write_text("id")
-    with pytest.raises(DataError, match="a is not a parquet file"):
+    with pytest.raises(DataError, match="a is not a readable parquet file"):
         read_inventory(tmp_path / "a")
     inventory_frame([invalid_row(fault("empty_mask"))])[["id"]].to_parquet(tmp_path / "b")
     with pytest.raises(DataError, match=r"b is not a inventory: it has the columns \['id'\]"):

@@ -121,13 +121,13 @@ def test_two_masks_of_one_id_are_refused_by_name(tmp_path):
 
 def test_a_frame_without_a_column_is_not_written(tmp_path):
     frame = manifest_frame([row(tmp_path)]).drop(columns="area")
-    with pytest.raises(DataError, match=r"lacks \['area'\]"):
+    with pytest.raises(DataError, match=r"lack \['area'\]"):
         write_manifest(frame, tmp_path / "m.parquet")
 
 
 def test_a_value_of_another_type_is_not_written(tmp_path):
     frame = manifest_frame([{**row(tmp_path), "height": "tall"}])
-    with pytest.raises(DataError, match="does not fit its columns.*tall"):
+    with pytest.raises(DataError, match="do not fit .*height.*tall"):
         write_manifest(frame, tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
 

@@ -81,8 +81,8 @@ def test_a_picture_on_both_sides_is_warned_of(check, cats):
         (cats.parent.parent / "val/dogs" / kind).mkdir(parents=True)
         copy = cats.parent.parent / "val/dogs" / kind / "rex.png"
         copy.write_bytes((cats / kind / "01.png").read_bytes())
-    (warning,) = [warning for warning in check().warnings if "the same picture" in warning]
-    assert "rex.png (val) is the same picture as" in warning
+    (warning,) = [warning for warning in check().warnings if "the same image" in warning]
+    assert "rex.png (val) is the same image as" in warning
     assert "01.png (train)" in warning
 
 

@@ -11,10 +11,11 @@ import pytest
 from broken_data import KINDS, TABLE_KINDS
 from small_set import SmallSet, write_table
 
-from pasam.data.manifest import file_sha256, inventory_frame, valid_rows
+from pasam.data.manifest import inventory_frame, valid_rows
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
+from pasam.files import file_sha256
 from pasam.validation.conclusion import conclude
 from pasam.validation.drift import accepted_text, read_accepted
 from pasam.validation.duplicates import images_of

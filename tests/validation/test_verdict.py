@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from pasam.data.manifest import file_sha256
 from pasam.errors import DataError
+from pasam.files import file_sha256
 from pasam.validation.verdict import Verdict, read_verdict, require_passed, write_verdict
 
 
