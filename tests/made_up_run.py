@@ -96,32 +96,59 @@ def _variants() -> dict[str, Any]:
     return load_models(SMOKE)
 
 
+class MadeUpImages:
+    """The same image and ground truth for every id, and a prediction for every model."""
+
+    def __init__(self, predicted=None):
+        self.predicted = predicted or (lambda model, benchmark, image_id: _predicted(model))
+
+    def image(self, image_id: str) -> np.ndarray:
+        return _image()
+
+    def truth(self, image_id: str) -> np.ndarray:
+        return _truth()
+
+
 def made_up_results(scores: pd.DataFrame | None = None, **changes: Any):
-    """Build the inputs of a report; any field of `Results` can be changed."""
-    from pasam.reporting.results import Results
+    """Build the inputs of a report.
+
+    Any field of `Results`, `RunParams`, `PublishedNumbers` or `AblationResults` can be changed,
+    the last as `published`, `comparable`, `published_precisions`, `ablations`,
+    `ablation_changes` and `ablation_facts`.
+    """
+    from pasam.reporting.results import AblationResults, PublishedNumbers, Results, RunParams
 
     rows = made_up_scores() if scores is None else scores
     models = [m for m in dict.fromkeys(rows["model"]) if m in ("hq_sam", "pa_sam")]
-    sections = dict(_sections())
-    n_resamples = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
-    sections["report"] = sections["report"].replaced(n_resamples=n_resamples, gallery=3)
+    resamples = 1000 if "ablations" in changes else 300  # enough for Holm over so many rows
+    report = _sections()["report"].replaced(n_resamples=resamples, gallery=3)
+    variants = {m: v for m, v in _variants().items() if m in models}
+    params = {**_sections(), "report": report, "variants": variants}
     history = pd.DataFrame({"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "loss_dice": [1.0, 0.5]})
+    published = changes.pop("published", None)
+    if published is None:
+        columns = ["model", "benchmark", "published_benchmark", "miou", "mbiou", "tolerance"]
+        published = pd.DataFrame(columns=columns)
+    ablations, told, facts = (
+        changes.pop(name, None) for name in ("ablations", "ablation_changes", "ablation_facts")
+    )
     parts = {
         "setting": "A run that was never made.",
-        **sections,
-        "variants": {m: v for m, v in _variants().items() if m in models},
+        "params": RunParams(**{k: changes.pop(k, value) for k, value in params.items()}),
+        "images": MadeUpImages(),
         "manifest": made_up_manifest(rows),
         "scores": rows,
         "conditions": rows,
         "histories": dict.fromkeys(models, history),
-        "published": pd.DataFrame(
-            columns=["model", "benchmark", "published_benchmark", "miou", "mbiou", "tolerance"]
+        "published": PublishedNumbers(
+            scores=published,
+            comparable=changes.pop("comparable", False),
+            precisions=changes.pop("published_precisions", None),
         ),
-        "comparable": False,
-        "read_image": lambda name: _image(),
-        "read_truth": lambda name: _truth(),
-        "read_predicted": lambda model, benchmark, name: _predicted(model),
         "costs": dict.fromkeys(models, {"parameters": 5000, "trainable": 1234}),
+        "ablations": None
+        if ablations is None
+        else AblationResults(scores=ablations, changes=told or {}, facts=facts or {}),
     }
     return Results(**{**parts, **changes})
 
@@ -157,7 +184,7 @@ def made_up_ablations(seed: int = 1, **gains: float) -> dict[str, Any]:
     digests = {"frozen_before": "a", "frozen_after": "a"}
     return {
         "ablations": pd.concat(rows, ignore_index=True),
-        "ablation_params": ABLATIONS,
+        "ablation_changes": ABLATIONS,
         "ablation_facts": {name: {"trainable": 1000, **digests} for name in ABLATIONS},
     }
 

@@ -301,10 +301,10 @@ class PredictionOutputs:
 
 
 def _asked(masks: Sequence[MaskRecord]) -> Any:
-    from pasam.reporting.overlay import Asked
+    from pasam.reporting.overlay import DrawnPrompts
 
     prompts = [found.prompt for found in masks]
-    return Asked(
+    return DrawnPrompts(
         boxes=[prompt["box"] for prompt in prompts if "box" in prompt],
         points=[point for prompt in prompts for point in prompt.get("points", ())],
         labels=[label for prompt in prompts for label in prompt.get("labels", ())],

@@ -1,129 +1,197 @@
-"""What the sections share: gain by difficulty, what happened inside, and kept ability."""
+"""Analyses that several parts of a report share: ablations, fine structure, what stays of SAM."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from pasam.evaluation.statistics import (
-    GAIN,
-    LOSS,
-    Difference,
-    Interval,
-    Values,
-    by_stratum,
-    interval,
-    paired_difference,
-)
+from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
 from pasam.reporting.results import Results
-from pasam.reporting.style import MEAN, label, percent, points
-from pasam.reporting.summary import METRICS, Bootstrap, compare, paired_values, score_matrix
-from pasam.reporting.wording import listed, signed, span
+from pasam.reporting.style import (
+    MEAN,
+    METRIC_WORDS,
+    gain_in_brackets,
+    label,
+    listed,
+    points,
+    signed,
+    span,
+)
+from pasam.reporting.summary import QuantileGains, compare, gain_by_quantile
 
-# --- breakdown: How much a model gains on easy and on hard images: differences by quantile of a
-# measure.
+Group = Literal["component", "mining", "trained", "image", "correction", "repeat"]
 
-# Shapes: N images.
+GROUP_NAMES: Mapping[Group, str] = {
+    "component": "Components",
+    "mining": "Hard points",
+    "image": "Image features in place of prompt features",
+    "trained": "What is trained",
+    "correction": "The reference's choices, changed",
+    "repeat": "The same again",
+}
+"""Groups in report order."""
+
+_COMPONENTS = {"adapter.dense", "adapter.sparse", "adapter.tokens"}
+_SCHEDULE = {"epochs", "lr_step_size"}
+_WORDS: Mapping[tuple[str, Any], str] = {
+    ("adapter.dense", False): "no dense compensation",
+    ("adapter.sparse", False): "no sparse optimisation",
+    ("adapter.tokens", False): "no refined and uncertain token",
+    ("adapter.maps", "double"): "maps at twice the grid",
+    ("adapter.start", "sam"): "adapter starts at SAM",
+    ("mining.method", "none"): "no hard points",
+    ("mining.method", "random"): "random points",
+    ("mining.method", "top"): "top points without noise",
+    ("gradient", "image"): "edges of the image itself",
+    ("prompts", "intended"): "combined prompts and jittered boxes",
+    ("uncertainty_loss", "balanced"): "class-weighted uncertainty loss",
+    ("iou_head", "trained"): "trained IoU head",
+    ("trains", "adapter"): "adapter alone learns",
+    ("trains", "mask_head"): "adapter and mask head learn",
+    ("trains", "decoder"): "whole decoder learns",
+    ("trains", "everything"): "all of SAM learns",
+}
+_NUMBERS: Mapping[str, str] = {
+    "mining.points": "hard points of each sign: {}",
+    "mining.temperature": "temperature {}",
+    "mining.score_scale": "score scaled by {}",
+    "prompts_per_mask": "{} prompts per mask",
+    "epochs": "{} epochs",
+    "lr_step_size": "rate dropped every {} epochs",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """One variant: a model, and what it changes of it."""
+
+    name: str
+    of: str
+    change: Mapping[str, Any]
+    """Nested as in `params.yaml`."""
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is changed, by dotted name."""
+        return flat(self.change)
+
+    @property
+    def group(self) -> Group:
+        """The part of the table it belongs to."""
+        changed = {key: value for key, value in self.changes.items() if key not in _SCHEDULE}
+        if self.of != "pa_sam":
+            return "image"
+        if not changed:
+            return "repeat"
+        left_out = changed.get("mining.method") == "none"
+        others = {key for key in changed if not (key == "mining.method" and left_out)}
+        if others <= _COMPONENTS:
+            return "component"
+        if all(key.startswith("mining.") for key in changed):
+            return "mining"
+        return "trained" if set(changed) == {"trains"} else "correction"
+
+    @property
+    def words(self) -> str:
+        """What is changed, as a table says it."""
+        if self.of != "pa_sam":
+            return "adapter of the image features"
+        if not self.changes:
+            return "nothing changed"
+        shown = dict(self.changes)
+        words = []
+        if set(shown) >= _COMPONENTS:
+            words.append("no adapter: the mask head alone")
+            shown = {k: v for k, v in shown.items() if k not in {*_COMPONENTS, "mining.method"}}
+        return ", ".join([*words, *(_in_words(key, value) for key, value in shown.items())])
+
+
+def scored_variants(results: Results) -> list[Ablation]:
+    """List the variants that were scored, by group and in the order of `params.yaml`."""
+    if results.ablations is None:
+        return []
+    scored = set(results.ablations.scores["model"])
+    found = [
+        Ablation(name=name, of=str(entry["of"]), change=entry["change"])
+        for name, entry in results.ablations.changes.items()
+        if name in scored
+    ]
+    return sorted(found, key=lambda variant: list(GROUP_NAMES).index(variant.group))
+
+
+def of_group(results: Results, *groups: Group) -> list[Ablation]:
+    """List the scored variants of some groups."""
+    return [ablation for ablation in scored_variants(results) if ablation.group in groups]
+
+
+def row_of(table: pd.DataFrame, name: str) -> Mapping[str, Any]:
+    """Pick one variant's difference in boundary IoU, on the mean over benchmarks."""
+    chosen = table[
+        (table["model"] == name) & (table["metric"] == "mbiou") & (table["benchmark"] == MEAN)
+    ]
+    return {str(key): value for key, value in chosen.iloc[0].items()}
+
+
+def flat(change: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write nested changes under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in change.items():
+        nested = isinstance(value, Mapping)
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def _in_words(key: str, value: Any) -> str:
+    if key in _NUMBERS:
+        return _NUMBERS[key].format(f"{value:g}")
+    return _WORDS.get((key, value), f"{key} {value}")
+
+
+def by_verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Sort rows into "gain shown", "loss shown" and "no difference shown", largest first."""
+    ordered = sorted(rows, key=lambda row: -abs(row["difference"]))
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in ordered:
+        found.setdefault(str(row["verdict"]), []).append(row)
+    return found
+
+
+def effects_sentence(results: Results, variants: Sequence[Ablation]) -> str:
+    """Say how variants compare with the subject in boundary IoU.
+
+    Returns:
+        At most three clauses: what loses, what gains, and what shows no difference.
+    """
+    words = {variant.name: variant.words for variant in variants}
+    found = by_verdict([row_of(results.ablation_differences, name) for name in words])
+    clauses = []
+    for verdict, says in ((LOSS, "loses"), (GAIN, "gains")):
+        if verdict in found:
+            rows = found[verdict]
+            verb = says if len(rows) == 1 else says.removesuffix("s")
+            clauses.append(f"{listed([_quoted(row, words) for row in rows])} {verb}")
+    name = label(results.subject)
+    sentence = ""
+    if clauses:
+        sentence = f"Against {name}, in points of {METRIC_WORDS['mbiou']}: {'; '.join(clauses)}. "
+    if UNDECIDED in found:
+        open_ones = listed([_quoted(row, words) for row in found[UNDECIDED]])
+        sentence += f"No difference from {name} is shown for {open_ones}."
+    return f"{sentence.strip()} ({results.level} intervals, Holm-adjusted.)"
+
+
+def _quoted(row: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    name = words[str(row["model"])]
+    return (
+        f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK} "
+        f"{gain_in_brackets(row)}"
+    )
 
 
 ORDINALS = {1: "whole", 2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
-
-
-def gain_by_quantile(
-    scores: pd.DataFrame,
-    measure: Mapping[str, float],
-    *,
-    model: str,
-    against: str,
-    metric: str,
-    bins: int,
-    bootstrap: Bootstrap,
-) -> pd.DataFrame:
-    """Compare two models in each of several equally large groups of images.
-
-    Args:
-        scores: Score rows of one prompt.
-        measure: How hard each image is, by id; it orders the images.
-        model: The model that may gain.
-        against: The model it is held against.
-        metric: `miou` or `mbiou`.
-        bins: Groups, fewer where there are fewer images.
-        bootstrap: Settings of the intervals.
-
-    Returns:
-        One row per group, from the lowest measure to the highest: bin, from, to, n, score,
-        against_score (per cent), difference, low, high (points).
-    """
-    delta, first, second, values = _per_image(scores, measure, model, against, metric)
-    order = np.lexsort((np.arange(len(values)), values))
-    rows = []
-    for number, places in enumerate(np.array_split(order, min(bins, len(order)))):
-        group = delta[:, places]
-        found = interval(
-            {f"bin {number}": group},
-            n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
-        )  # fmt: skip
-        rows.append(
-            {
-                "bin": number,
-                "from": float(values[places].min()),
-                "to": float(values[places].max()),
-                "n": len(places),
-                "score": percent(float(first[places].mean())),
-                "against_score": percent(float(second[places].mean())),
-                "difference": points(found.mean),
-                "low": points(found.low),
-                "high": points(found.high),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def hardest_against_easiest(
-    scores: pd.DataFrame,
-    measure: Mapping[str, float],
-    *,
-    model: str,
-    against: str,
-    metric: str,
-    bins: int,
-    bootstrap: Bootstrap,
-) -> Difference | None:
-    """Ask whether the gain is larger in the last group than in the first.
-
-    Returns:
-        The difference of the two gains as shares, not points; None where there is one group only.
-    """
-    delta, _, _, values = _per_image(scores, measure, model, against, metric)
-    groups = np.array_split(np.lexsort((np.arange(len(values)), values)), min(bins, len(values)))
-    if len(groups) < 2:
-        return None
-    first, last = groups[0], groups[-1]
-    # The mean over two strata of (last, -first) is half the difference of their means.
-    doubled = np.concatenate([2 * delta[:, last], -2 * delta[:, first]], axis=1)
-    strata = ["last"] * len(last) + ["first"] * len(first)
-    return paired_difference(
-        doubled, np.zeros(doubled.shape[1]), strata,
-        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
-    )  # fmt: skip
-
-
-def _per_image(
-    scores: pd.DataFrame, measure: Mapping[str, float], model: str, against: str, metric: str
-) -> tuple[Values, Values, Values, Values]:
-    """Differences (S, N), both models' scores (N,) and the measure (N,)."""
-    a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
-    first, second = paired_values(a, b)
-    values = np.array([measure[image] for image in a.images], np.float64)
-    return np.atleast_2d(first - second), a.per_image, b.per_image, values
-
-
-# --- difficulty: Two measures of how fine an object is, and the gain of a model along them.
-
-METRIC = "mbiou"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,48 +232,39 @@ def thinness_measure(results: Results) -> Measure:
     )
 
 
-def gains(results: Results, measure: Measure, *, model: str | None = None) -> pd.DataFrame:
-    """Compute a model's gain over the reference by group, as `breakdown.gain_by_quantile`.
-
-    Args:
-        results: The run.
-        measure: What orders the images.
-        model: The subject by default.
-    """
+def gains(results: Results, measure: Measure, *, model: str | None = None) -> QuantileGains:
+    """Compute the gain in boundary IoU over the reference by group; the subject's by default."""
     return gain_by_quantile(
-        results.scores, measure.values, model=model or results.subject, against=results.reference,
-        metric=METRIC, bins=results.report.bins, bootstrap=results.bootstrap,
-    )  # fmt: skip
-
-
-def trend(results: Results, measure: Measure) -> Difference | None:
-    """Compare the gain in the last group with that in the first, as shares."""
-    return hardest_against_easiest(
-        results.scores, measure.values, model=results.subject, against=results.reference,
-        metric=METRIC, bins=results.report.bins, bootstrap=results.bootstrap,
-    )  # fmt: skip
+        results.scores,
+        measure.values,
+        model=model or results.subject,
+        against=results.reference,
+        metric="mbiou",
+        bins=results.params.report.bins,
+        bootstrap=results.bootstrap,
+    )
 
 
 def trend_sentence(results: Results, measure: Measure) -> str:
     """Say whether the gain is larger on fine objects."""
-    table, change = gains(results, measure), trend(results, measure)
+    found = gains(results, measure)
+    table, change = found.table, found.trend
     if change is None:
         return "There are too few images to split them by how fine their objects are."
     first, last = table.iloc[0], table.iloc[-1]
     group = ORDINALS.get(len(table), "group")
-    names = f"{label(results.subject)}'s gain over {label(results.reference)}"
     start = (
-        f"{names} is {signed(first['difference'])} points of boundary IoU on the {group} of images "
+        f"{label(results.subject)}'s gain over {label(results.reference)} is "
+        f"{signed(first['difference'])} points of boundary IoU on the {group} of images "
         f"with {measure.coarsest} and {signed(last['difference'])} on the {group} with "
         f"{measure.finest}"
     )
     ends = f"{results.level} interval {span(points(change.low), points(change.high))}"
     by = f"{signed(points(change.mean))} points, {ends}"
-    if change.low > 0:
-        return f"{start}: larger on the finer ones ({by})."
-    if change.high < 0:
-        return f"{start}: smaller on the finer ones ({by})."
-    return f"{start}; no difference between the two is shown ({by})."
+    if change.verdict == UNDECIDED:
+        return f"{start}; no difference between the two is shown ({by})."
+    side = "larger" if change.verdict == GAIN else "smaller"
+    return f"{start}: {side} on the finer ones ({by})."
 
 
 def group_names(table: pd.DataFrame, measure: Measure) -> list[str]:
@@ -217,53 +276,6 @@ def group_names(table: pd.DataFrame, measure: Measure) -> list[str]:
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
-# --- inside: Means over masks of what happened inside a model, with their intervals.
-
-
-def has(results: Results, model: str, *columns: str) -> bool:
-    """Whether diagnostics of a model hold numbers in all these columns."""
-    if results.diagnostics is None:
-        return False
-    rows = results.diagnostics[results.diagnostics["model"] == model]
-    return bool(len(rows)) and bool(rows[list(columns)].notna().any(axis=0).all())
-
-
-def mean_inside(results: Results, model: str, column: str) -> Interval:
-    """Average a column of the diagnostics over masks, benchmarks alike; empty rows are left out."""
-    values = _inside_per_image(results, model)[column].dropna()
-    return interval(
-        dict(by_stratum(values.to_numpy(float), list(values.index.get_level_values(0)))),
-        n_resamples=results.report.n_resamples,
-        confidence=results.report.confidence,
-        seed=results.report.seed,
-    )
-
-
-def difference_inside(results: Results, model: str, first: str, second: str) -> Difference:
-    """Compare two columns of the diagnostics on the same masks."""
-    both = _inside_per_image(results, model)[[first, second]].dropna()
-    return paired_difference(
-        both[first].to_numpy(float),
-        both[second].to_numpy(float),
-        list(both.index.get_level_values(0)),
-        n_resamples=results.report.n_resamples,
-        confidence=results.report.confidence,
-        seed=results.report.seed,
-    )
-
-
-def _inside_per_image(results: Results, model: str) -> pd.DataFrame:
-    """Mean over seeds, indexed by benchmark and image."""
-    assert results.diagnostics is not None
-    rows = results.diagnostics[results.diagnostics["model"] == model]
-    numbers = rows.select_dtypes("number").columns.drop("seed")
-    return rows.groupby(["benchmark", "image_id"])[list(numbers)].mean()
-
-
-# --- kept_ability: What of SAM's ability stays: the benchmark that SAM does best, before and
-# after training.
 
 
 def best_benchmark(results: Results, model: str) -> str:
@@ -283,8 +295,8 @@ def change_over_reference(results: Results, models: list[str]) -> pd.DataFrame:
         Rows of `summary.compare` in boundary IoU, benchmark "mean" being that of the others.
     """
     best = best_benchmark(results, results.reference)
-    rows = [results.scores] if results.ablations is None else [results.scores, results.ablations]
-    scores = pd.concat(rows, ignore_index=True)
+    ablations = [] if results.ablations is None else [results.ablations.scores]
+    scores = pd.concat([results.scores, *ablations], ignore_index=True)
     scores = scores[scores["model"].isin([*models, results.reference])]
     pairs = [(model, results.reference) for model in models]
     on_best = compare(scores[scores["benchmark"] == best], pairs, results.bootstrap)

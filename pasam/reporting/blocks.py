@@ -1,4 +1,4 @@
-"""What the page is made of: tables of texts, sections of blocks, and answers to questions."""
+"""What the page is made of: tables of texts, images, charts, and the sections that hold them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from typing import ClassVar
 from markupsafe import Markup
 
 from pasam.errors import ShapeError
-
-# --- grid: A table of texts, and its forms as Markdown, LaTeX (booktabs) and CSV.
-
-MINUS = "\N{MINUS SIGN}"
+from pasam.reporting.style import MINUS
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -48,14 +45,9 @@ class Grid:
         return column == 0 or column in self.texts
 
 
-def markdown(grid: Grid) -> str:
-    """Lay out a Markdown table that is also readable as plain text."""
-    return pipe_table(grid.head, grid.rows)
-
-
-def pipe_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Lay out rows of cells as a padded Markdown table."""
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in (header, *lines)]
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a padded Markdown table, which is also readable as plain text."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rule = ["-" * width for width in widths]
     padded = [
@@ -105,9 +97,6 @@ def comma_separated(grid: Grid) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([grid.head, *grid.rows])
     return file.getvalue()
-
-
-# --- blocks: What the page is made of: sections of blocks, which the templates turn into HTML.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,24 +167,24 @@ class Charts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StripRow:
-    """One line of a list of intervals."""
+class ForestRow:
+    """One line of a forest plot."""
 
     name: str
     note: str
     """Small words below the name."""
-    strip: Markup
+    interval: Markup
     value: str
     verdict: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Strips:
+class ForestPlot:
     """Intervals under each other on one scale."""
 
-    kind: ClassVar[str] = "strips"
+    kind: ClassVar[str] = "forest"
     heading: str
-    rows: tuple[StripRow, ...]
+    rows: tuple[ForestRow, ...]
     caption: str
 
 
@@ -216,25 +205,25 @@ class Tiles:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """One picture with the marks on it."""
+class ImageView:
+    """One image with the marks on it."""
 
     name: str
     source: str
-    """A data address."""
+    """A data URL."""
     alt: str
     width: int
     height: int
     marks: Markup = Markup("")
-    """SVG drawn over the picture: the prompt and mined points."""
+    """SVG drawn over the image: the prompt and mined points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pictures:
-    """Pictures side by side."""
+class ImageStrip:
+    """Images side by side."""
 
-    kind: ClassVar[str] = "pictures"
-    views: tuple[View, ...]
+    kind: ClassVar[str] = "images"
+    views: tuple[ImageView, ...]
     caption: str
 
 
@@ -244,7 +233,7 @@ class Card:
 
     title: str
     note: str
-    views: tuple[View, ...]
+    views: tuple[ImageView, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,19 +248,19 @@ class Gallery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slider:
-    """Two pictures of one image with a handle between them."""
+    """Two views of one image with a handle between them."""
 
     kind: ClassVar[str] = "slider"
-    before: View
-    after: View
+    before: ImageView
+    after: ImageView
     caption: str
 
 
-Block = Text | Code | Absent | Table | Charts | Strips | Tiles | Pictures | Gallery | Slider
+Block = Text | Code | Absent | Table | Charts | ForestPlot | Tiles | ImageStrip | Gallery | Slider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
+class PageSection:
     """A part of the page with an entry in the table of contents."""
 
     key: str
@@ -280,13 +269,6 @@ class Section:
     lead: str
     """One or two sentences that say what it shows."""
     blocks: tuple[Block, ...]
-
-
-# --- answer: What a question and its answer are: an experiment, one computed sentence, and
-# pictures.
-
-ABLATION_COMMAND = "pasam params use ablation && dvc repro"
-NOTHING = "This run does not answer it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -303,40 +285,9 @@ class Answer:
     """Computed from the numbers of the run."""
     blocks: tuple[Block, ...]
     answered: bool
+    """Whether the whole experiment was made."""
 
     @property
     def key(self) -> str:
         """Its anchor."""
         return f"question-{self.number}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What readers ask, and the experiment that answers it."""
-
-    number: int
-    short: str
-    title: str
-    experiment: str
-
-    def answer(self, sentence: str, *blocks: Block, answered: bool = True) -> Answer:
-        """Answer it from a run.
-
-        Args:
-            sentence: Computed from the numbers of the run.
-            blocks: What is shown below it.
-            answered: Whether the whole experiment was made.
-        """
-        return Answer(
-            number=self.number,
-            short=self.short,
-            title=self.title,
-            experiment=self.experiment,
-            sentence=sentence,
-            blocks=blocks,
-            answered=answered,
-        )
-
-    def unanswered(self, what: str, command: str) -> Answer:
-        """Say what this run lacks, and the command that makes it."""
-        return self.answer(NOTHING, Absent(what=what, command=command), answered=False)

@@ -1,13 +1,12 @@
-"""The comparison figure and the charts as files."""
+"""The comparison figure: chosen images, what every model makes of them, drawn as one PNG."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import matplotlib as mpl
@@ -21,46 +20,38 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pasam.errors import DataError, ShapeError
+from pasam.files import draft_file
 from pasam.reporting import style as palette
 from pasam.reporting.overlay import comparison, dimmed, paint
-from pasam.reporting.style import (
-    INK,
-    MEAN,
-    MUTED,
-    OTHERS,
-    PAPER,
-    RULE,
-    label,
-    mean_label,
-    model_colours,
-    ordered_benchmarks,
-    ordered_models,
-)
+from pasam.reporting.style import label, ordered_benchmarks, ordered_models
 
-# --- canvas: The drawing surface of all figures: one style, no global state, the same bytes
-# every time.
+if TYPE_CHECKING:
+    from pasam.evaluation.protocol import Predicted
+
+# Shapes: H and W of the original image, g of the uncertainty map, k hard points of one sign.
 
 DPI = 150
+
+_CELL = 2.05  # Inches: width of an image, and the greatest height of one.
+_GAP = 0.09
+_LABEL = 0.42  # Room left of a row for its benchmark and image.
+_SCORE = 0.2  # Room above a row for the scores.
+_TOP = 0.95
+_FOOT = 0.8
+_NAME = 22  # Letters of an image's name that fit beside its row.
+_PIXELS = 640  # Longest side of an image as drawn; larger ones are averaged down.
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": RULE,
-    "axes.titlesize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "grid.color": RULE,
-    "grid.linewidth": 0.7,
-    "figure.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
+    "text.color": palette.INK,
+    "axes.edgecolor": palette.RULE,
+    "xtick.color": palette.MUTED,
+    "figure.facecolor": palette.PAPER,
+    "savefig.facecolor": palette.PAPER,
     "legend.frameon": False,
 }
 
@@ -83,18 +74,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure as PNG; its bytes hold neither a date nor a version."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
-
-
-# --- examples: The images of the comparison figure: what is shown of each, and how they are chosen.
-
-# Shapes: H and W of the original image, g of the uncertainty map, k hard points of one sign.
+    with draft_file(path) as draft:
+        figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": None})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Example:
-    """One row of the comparison figure."""
+class ComparedImage:
+    """An image with its ground truth and what every model makes of it."""
 
     image_id: str
     benchmark: str
@@ -127,34 +113,6 @@ class Example:
                 f"Example '{self.image_id}' is {size} pixels, but these masks are not: {wrong}. "
                 "Bring predictions to the original size first."
             )
-
-
-class PredictedMask(Protocol):
-    """What an example needs of a prediction, in pixels of the original image."""
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """Predicted mask, (H, W)."""
-
-    @property
-    def box(self) -> NDArray[np.float32] | None:
-        """Box prompt, (4,) xyxy."""
-
-    @property
-    def uncertainty(self) -> NDArray[np.float16] | None:
-        """Uncertainty map, (g, g)."""
-
-    @property
-    def positive(self) -> NDArray[np.float32] | None:
-        """Mined points of the foreground, (k, 2) xy."""
-
-    @property
-    def negative(self) -> NDArray[np.float32] | None:
-        """Mined points of the background, (k, 2) xy."""
-
-    @property
-    def maps(self) -> Mapping[str, NDArray[np.float16]]:
-        """The adapter's maps by name, (g, g)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,15 +168,15 @@ def choice_caption(*, model: str, per_benchmark: int) -> str:
     )
 
 
-def build_example(
+def compared_image(
     choice: Choice,
     scores: pd.DataFrame,
     *,
     image: NDArray[np.uint8],
     truth: NDArray[np.bool_],
-    predicted: Mapping[str, PredictedMask],
-) -> Example:
-    """Put together one row of the figure.
+    predicted: Mapping[str, Predicted],
+) -> ComparedImage:
+    """Put together what is shown of one image.
 
     Args:
         choice: The image.
@@ -232,7 +190,7 @@ def build_example(
     first = next(iter(predicted.values()))
     iou, boundary_iou = (rows[name].to_dict() for name in ("iou", "boundary_iou"))
     uncertainty = None if mapped is None else mapped.uncertainty
-    return Example(
+    return ComparedImage(
         image_id=choice.image_id,
         benchmark=choice.benchmark,
         image=image,
@@ -247,175 +205,12 @@ def build_example(
     )
 
 
-# --- charts: Charts of the scores with their intervals, and of the training curves.
-
-_NOT_CURVES = {"epoch", "step", "lr", "learning_rate", "views", "seconds"}
-_METRICS = (("mbiou", "Boundary IoU (mBIoU, %)"), ("miou", "IoU (mIoU, %)"))
+_Draw = Callable[[Axes, ComparedImage], None]
 
 
-def score_chart(summary: pd.DataFrame, path: Path, *, title: str, confidence: float) -> None:
-    """Draw both means per benchmark and model, with their intervals, as PNG.
-
-    Args:
-        summary: As `pasam.reporting.summary.summarise` returns it, in per cent.
-        path: Where the PNG goes.
-        title: Says what was run: data and size.
-        confidence: Level of the intervals in the summary.
-    """
-    models = [str(model) for model in dict.fromkeys(summary["model"])]
-    benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"])]
-    with style():
-        figure = new_figure(_chart_width(len(models), len(benchmarks)), 5.2)
-        panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.06})
-        figure.subplots_adjust(left=0.07, right=0.985, top=0.8, bottom=0.13)
-        for axes, (metric, name) in zip(panels, _METRICS, strict=True):
-            _dots(axes, summary, metric, models, benchmarks)
-            axes.set_title(name, loc="left", size=10)
-        panels[0].set_ylabel("per cent")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.06, 0.92), ncols=6)
-        figure.text(0.07, 0.965, title, va="top", size=11.5, weight="bold")
-        note = (
-            f"Per-image means with {100 * confidence:g} % bootstrap intervals. Models are compared "
-            "by their paired differences, not by whether these bars overlap."
-        )
-        figure.text(0.07, 0.03, note, size=8, color=MUTED)
-        save_png(figure, path)
-
-
-def _chart_width(models: int, benchmarks: int) -> float:
-    """Inches that two panels of this many dots need."""
-    return max(8.0, 1.5 + 2 * benchmarks * max(0.95, 0.17 * models + 0.25))
-
-
-def _dots(
-    axes: Axes, summary: pd.DataFrame, metric: str, models: list[str], benchmarks: list[str]
+def comparison_figure(
+    examples: Sequence[ComparedImage], path: Path, *, title: str, caption: str
 ) -> None:
-    spread = 0.62
-    offsets = np.linspace(-spread / 2, spread / 2, len(models)) if len(models) > 1 else [0.0]
-    colours = model_colours(models)
-    for model, offset in zip(models, offsets, strict=True):
-        rows = summary[summary["model"] == model].set_index("benchmark").loc[benchmarks]
-        mean = rows[metric].to_numpy(float)
-        low, high = (rows[f"{metric}_{end}"].to_numpy(float) for end in ("low", "high"))
-        places = np.arange(len(benchmarks)) + offset
-        axes.errorbar(
-            places, mean, yerr=[mean - low, high - mean], fmt="o", ms=4.2, color=colours[model],
-            elinewidth=1.5, capsize=3.5, capthick=1.5, label=label(model), zorder=3,
-        )  # fmt: skip
-    if MEAN in benchmarks and len(benchmarks) > 1:
-        axes.axvspan(len(benchmarks) - 1.5, len(benchmarks) - 0.5, color=RULE, alpha=0.35, lw=0)
-    names = [mean_label(len(benchmarks) - 1) if b == MEAN else b for b in benchmarks]
-    axes.set_xticks(range(len(benchmarks)), names, color=INK)
-    axes.set_xlim(-0.5, len(benchmarks) - 0.5)
-    axes.tick_params(length=0)
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
-
-
-def read_history(path: Path) -> pd.DataFrame:
-    """Read a training history, one JSON object with an `epoch` per line.
-
-    Raises:
-        DataError: The file is missing, holds no line, or a line is not such an object.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; train the model that writes it.") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}; train again.") from None
-        if not isinstance(row, dict) or "epoch" not in row:
-            raise DataError(f"{path}, line {number} is {line!r}, expected an object with 'epoch'.")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path} holds no epoch; train the model that writes it.")
-    return pd.DataFrame(rows).sort_values("epoch", ignore_index=True)
-
-
-def training_chart(histories: Mapping[str, pd.DataFrame], path: Path, *, title: str) -> None:
-    """Draw every loss term over the epochs, one panel per model, as PNG.
-
-    Args:
-        histories: History by model, from `read_history`. Every numeric column but the epoch, the
-            learning rate and counters is a curve; `loss`, the total, is the heavy one.
-        path: Where the PNG goes.
-        title: Says what was run: data and size.
-
-    Raises:
-        DataError: There is no history.
-    """
-    if not histories:
-        raise DataError("Training curves need at least one history; got none.")
-    with style():
-        figure = new_figure(max(5.2, 4.7 * len(histories) + 0.6), 4.2)
-        panels = np.atleast_1d(figure.subplots(1, len(histories)))
-        figure.subplots_adjust(left=0.09, right=0.97, top=0.84, bottom=0.29, wspace=0.16)
-        for axes, (model, history) in zip(panels, histories.items(), strict=True):
-            _curves(axes, history)
-            axes.set_title(label(model), loc="left", size=10)
-            axes.set_xlabel("epoch")
-        panels[0].set_ylabel("loss, mean over the epoch")
-        figure.text(0.02, 0.965, title, va="top", size=11.5, weight="bold")
-        save_png(figure, path)
-
-
-def curve_columns(history: pd.DataFrame) -> list[str]:
-    """List the columns of a history that are curves, the total loss first."""
-    numeric = history.select_dtypes("number").columns
-    return sorted((str(c) for c in numeric if c not in _NOT_CURVES), key=lambda c: (c != "loss", c))
-
-
-def _curves(axes: Axes, history: pd.DataFrame) -> None:
-    names = curve_columns(history)
-    positive = True
-    for i, name in enumerate(names):
-        total = name == "loss"
-        axes.plot(
-            history["epoch"], history[name], marker="o", ms=4.5 if total else 3, label=name,
-            color=INK if total else _curve_colour(i, names), lw=2.2 if total else 1.3,
-        )  # fmt: skip
-        positive = positive and bool((history[name] > 0).all())
-    if positive and names:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", which="major")
-    axes.tick_params(length=0, which="both")
-    if names:
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
-
-
-def _curve_colour(index: int, names: Sequence[str]) -> str:
-    colours = [*OTHERS[:3], "#009E73", "#E69F00", "#0072B2"]
-    return colours[(index - ("loss" in names)) % len(colours)]
-
-
-# --- figures: The comparison figure: image, ground truth, every model, uncertainty map and mined
-# points.
-
-# Shapes: H and W of an example's image.
-
-
-_CELL = 2.05  # Inches: width of a picture, and the greatest height of one.
-_GAP = 0.09
-_LABEL = 0.42  # Room left of a row for its benchmark and image.
-_SCORE = 0.2  # Room above a row for the scores.
-_TOP = 0.95
-_FOOT = 0.8
-_NAME = 22  # Letters of an image's name that fit beside its row.
-_PIXELS = 640  # Longest side of a picture as drawn; larger ones are averaged down.
-
-_Draw = Callable[[Axes, Example], None]
-
-
-def comparison_figure(examples: Sequence[Example], path: Path, *, title: str, caption: str) -> None:
     """Draw one row per example and one column per view, as PNG.
 
     Args:
@@ -440,7 +235,7 @@ def comparison_figure(examples: Sequence[Example], path: Path, *, title: str, ca
             for column, (name, draw) in enumerate(columns):
                 left = _LABEL + column * (_CELL + _GAP)
                 axes = figure.add_axes((left / width, top / height, _CELL / width, tall / height))
-                _frame(axes)
+                _hide_axes(axes)
                 draw(axes, example)
                 if row == 0:
                     _head(figure, (left + _CELL / 2) / width, 1 - (_TOP - 0.1) / height, name)
@@ -451,13 +246,13 @@ def comparison_figure(examples: Sequence[Example], path: Path, *, title: str, ca
         save_png(figure, path)
 
 
-def _row_height(example: Example) -> float:
+def _row_height(example: ComparedImage) -> float:
     """Inches: a wide image makes a low row, though never lower than its label needs."""
     height, width = example.image.shape[:2]
     return float(_CELL * min(1.0, max(0.5, height / width)))
 
 
-def _models(examples: Sequence[Example]) -> list[str]:
+def _models(examples: Sequence[ComparedImage]) -> list[str]:
     if not examples:
         raise DataError("The comparison figure needs at least one example; got none.")
     models = ordered_models(examples[0].predictions)
@@ -481,7 +276,7 @@ def _columns(models: Sequence[str]) -> list[tuple[str, _Draw]]:
     ]
 
 
-def _draw_image(axes: Axes, example: Example) -> None:
+def _draw_image(axes: Axes, example: ComparedImage) -> None:
     _show(axes, example.image, example)
     if example.box is not None:
         left, upper, right, lower = (float(v) for v in example.box)
@@ -491,12 +286,12 @@ def _draw_image(axes: Axes, example: Example) -> None:
         axes.add_patch(outline)
 
 
-def _draw_truth(axes: Axes, example: Example) -> None:
+def _draw_truth(axes: Axes, example: ComparedImage) -> None:
     _show(axes, paint(dimmed(example.image), example.truth, palette.PAPER), example)
 
 
 def _prediction_drawer(model: str) -> _Draw:
-    def draw(axes: Axes, example: Example) -> None:
+    def draw(axes: Axes, example: ComparedImage) -> None:
         shown = comparison(example.image, example.truth, example.predictions[model])
         _show(axes, shown, example)
         if model in example.scores:
@@ -507,23 +302,18 @@ def _prediction_drawer(model: str) -> _Draw:
     return draw
 
 
-def _draw_uncertainty(axes: Axes, example: Example) -> None:
+def _draw_uncertainty(axes: Axes, example: ComparedImage) -> None:
     if example.uncertainty is None:
         _nothing(axes)
         return
     height, width = example.image.shape[:2]
     axes.imshow(
-        example.uncertainty,
-        cmap=palette.UNCERTAINTY_MAP,
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(0, width, height, 0),
-        aspect="equal",
-    )
+        example.uncertainty, cmap=palette.UNCERTAINTY_MAP, vmin=0, vmax=1,
+        interpolation="nearest", extent=(0, width, height, 0), aspect="equal",
+    )  # fmt: skip
 
 
-def _draw_points(axes: Axes, example: Example) -> None:
+def _draw_points(axes: Axes, example: ComparedImage) -> None:
     if example.positive is None and example.negative is None:
         _nothing(axes)
         return
@@ -540,16 +330,14 @@ def _draw_points(axes: Axes, example: Example) -> None:
             )  # fmt: skip
 
 
-def _show(
-    axes: Axes, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], example: Example
-) -> None:
-    """Draw a picture in the pixel coordinates of the example's image."""
+def _show(axes: Axes, shown: NDArray[np.uint8], example: ComparedImage) -> None:
+    """Draw something in the pixel coordinates of the example's image."""
     height, width = example.image.shape[:2]
     scale = min(1.0, _PIXELS / max(height, width))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    axes.imshow(picture, extent=(0, width, height, 0), aspect="equal", interpolation="antialiased")
+        shown = cv2.resize(shown, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    axes.imshow(shown, extent=(0, width, height, 0), aspect="equal", interpolation="antialiased")
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
 
@@ -560,7 +348,7 @@ def _nothing(axes: Axes) -> None:
     )
 
 
-def _frame(axes: Axes) -> None:
+def _hide_axes(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -571,7 +359,7 @@ def _head(figure: Figure, x: float, y: float, name: str) -> None:
     figure.text(x, y, name, ha="center", va="bottom", size=10.5, weight="bold")
 
 
-def _row_label(figure: Figure, example: Example, y: float, width: float) -> None:
+def _row_label(figure: Figure, example: ComparedImage, y: float, width: float) -> None:
     stem = example.image_id.split("/")[-1]
     stem = stem if len(stem) <= _NAME else f"{stem[: _NAME - 1]}…"
     figure.text(0.13 / width, y, example.benchmark, rotation=90, ha="center", va="center", size=9.5)
@@ -586,9 +374,9 @@ def _title(figure: Figure, title: str, width: float, height: float) -> None:
 
 def _foot(figure: Figure, caption: str, width: float, height: float) -> None:
     handles = [
-        Patch(facecolor=palette.TRUE_POSITIVE, label="found"),
-        Patch(facecolor=palette.FALSE_POSITIVE, label="false alarm"),
-        Patch(facecolor=palette.FALSE_NEGATIVE, label="missed"),
+        Patch(facecolor=palette.TRUE_POSITIVE, label="true positive"),
+        Patch(facecolor=palette.FALSE_POSITIVE, label="false positive"),
+        Patch(facecolor=palette.FALSE_NEGATIVE, label="false negative"),
         _mark("P", palette.POSITIVE_POINT, "mined foreground"),
         _mark("X", palette.NEGATIVE_POINT, "mined background"),
     ]

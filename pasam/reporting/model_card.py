@@ -8,12 +8,19 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pasam.reporting.analyses import complexity_measure, gains
-from pasam.reporting.blocks import pipe_table
+from pasam.reporting.analyses import complexity_measure, flat, gains
+from pasam.reporting.blocks import markdown
+from pasam.reporting.page_sections import limits
 from pasam.reporting.results import BASE_MODEL, Results
-from pasam.reporting.sections import cannot_show
-from pasam.reporting.style import MEAN, label, mean_label
-from pasam.reporting.wording import comparison, counted, listed
+from pasam.reporting.style import (
+    MEAN,
+    comparison_sentence,
+    counted,
+    label,
+    listed,
+    mean_label,
+    ranged,
+)
 
 _PAPERS = {
     "hq_sam": (
@@ -40,11 +47,11 @@ def model_card(results: Results, model: str) -> str:
 
     Args:
         results: The run.
-        model: Key of the model; one of `results.variants`.
+        model: Key of the model; one of `results.params.variants`.
     """
-    variant = results.variants[model]
+    variant = results.params.variants[model]
     paper, citation, architecture = _PAPERS.get(variant.decoder, _OTHER)
-    trained = results.trained(model)
+    trained = results.trainable(model)
     return render_card(
         results,
         model,
@@ -52,7 +59,7 @@ def model_card(results: Results, model: str) -> str:
             "name": label(model),
             "tags": ["segment-anything", "promptable-segmentation", variant.decoder],
             "description": architecture,
-            "base": results.base.size,
+            "base": results.params.base.size,
             "trained": "unknown" if trained is None else f"{trained:,}",
             "paper": paper,
             "citation": citation,
@@ -61,24 +68,24 @@ def model_card(results: Results, model: str) -> str:
             "training_data": results.setting,
             "procedure": (
                 f"{counted(variant.epochs, 'epoch')}, learning rate divided by ten every "
-                f"{counted(variant.lr_step_size, 'epoch')}; the encoder and all other weights of "
-                "SAM stay bit for bit what they were."
+                f"{counted(variant.lr_step_size, 'epoch')}; SAM's weights "
+                "stay unchanged, bit for bit."
             ),
-            "hyperparameters": sorted(_flat({**_plain(results.train), **_plain(variant)}).items()),
+            "hyperparameters": _values(results.params.train, variant),
         },
     )
 
 
 def base_card(results: Results) -> str | None:
     """Write the card of `vit_tiny`, the base that this repository trains; None for another base."""
-    if results.base.size != "vit_tiny" or results.pretrain is None:
+    if results.params.base.size != "vit_tiny" or results.params.pretrain is None:
         return None
     if BASE_MODEL not in results.models:
         return None
     cost = results.costs.get(BASE_MODEL, {}).get("parameters")
     phases = "; ".join(
         f"{phase.steps:,} steps of {phase.batch_size} images at 1/{phase.shrink} of the side"
-        for phase in results.pretrain.phases
+        for phase in results.params.pretrain.phases
     )
     return render_card(
         results,
@@ -87,7 +94,7 @@ def base_card(results: Results) -> str | None:
             "name": "vit_tiny",
             "tags": ["segment-anything", "promptable-segmentation"],
             "description": (
-                "SAM's prompt encoder, two-way transformer and mask decoder with smaller numbers, "
+                "SAM's prompt encoder, two-way transformer and mask decoder with smaller layers, "
                 "behind a convolutional encoder; it segments coarsely, as SAM does beside fine "
                 "masks, and is the frozen base of the other models."
             ),
@@ -101,10 +108,10 @@ def base_card(results: Results) -> str | None:
             "weights": "vit_tiny.safetensors",
             "command": "make pretrain",
             "training_data": (
-                "Generated scenes whose masks were coarsened, besides this run's training split."
+                "Synthetic scenes whose masks were coarsened, besides this run's training split."
             ),
             "procedure": f"{phases}. Its weights are part of the repository.",
-            "hyperparameters": sorted(_flat(_plain(results.pretrain)).items()),
+            "hyperparameters": _values(results.params.pretrain),
         },
     )
 
@@ -122,18 +129,19 @@ def render_card(results: Results, model: str, facts: Mapping[str, Any]) -> str:
 def _evaluation(results: Results, model: str) -> dict[str, Any]:
     rows = results.summary[results.summary["model"] == model]
     sizes = results.by_image["benchmark"].value_counts()
-    benchmarks = listed([f"{b} ({sizes.get(b, 0)} images)" for b in results.evaluate.benchmarks])
+    evaluate = results.params.evaluate
+    benchmarks = listed([f"{b} ({sizes.get(b, 0)} images)" for b in evaluate.benchmarks])
     return {
         "setting": results.setting,
         "results": rows.round(2).to_dict("records"),
-        "small": results.base.size == "vit_tiny",
-        "limits": cannot_show(results),
+        "small": results.params.base.size == "vit_tiny",
+        "limits": limits(results),
         "hardest": _hardest(results, model),
         "start": f"pasam predict photo.jpg --box 30,40,200,220 --model {model} --out masks",
         "testing": (
             f"{benchmarks}. One tight box of the ground truth as prompt, masks at original size. "
             "mIoU and mBIoU are per-image means in per cent; the boundary band is "
-            f"{100 * results.evaluate.boundary_fraction:g} % of the diagonal wide. Factors: the "
+            f"{100 * evaluate.boundary_fraction:g} % of the diagonal wide. Factors: the "
             "benchmark, boundary complexity, thinness; see the report."
         ),
         "table": _table(rows, results.level),
@@ -146,19 +154,15 @@ def _table(rows: pd.DataFrame, level: str) -> str:
     lines = []
     for row in rows.to_dict("records"):
         name = mean_label(len(rows) - 1) if row["benchmark"] == MEAN else str(row["benchmark"])
-        cells = [
-            f"{row[m]:.1f} [{row[f'{m}_low']:.1f}, {row[f'{m}_high']:.1f}]"
-            for m in ("miou", "mbiou")
-        ]
-        lines.append([name, str(row["n"]), *cells])
-    return pipe_table(["Benchmark", "n", f"mIoU ({level} interval)", "mBIoU"], lines)
+        lines.append([name, str(row["n"]), ranged(row, "miou"), ranged(row, "mbiou")])
+    return markdown(["Benchmark", "n", f"mIoU ({level} interval)", "mBIoU"], lines)
 
 
 def _comparisons(results: Results, model: str) -> list[str]:
     table = results.differences
     chosen = table[(table["model"] == model) & (table["benchmark"] == MEAN)]
     return [
-        comparison({str(k): v for k, v in row.items()}, level=results.level)
+        comparison_sentence({str(k): v for k, v in row.items()}, level=results.level)
         for row in chosen.to_dict("records")
     ]
 
@@ -172,7 +176,7 @@ def _summary(rows: pd.DataFrame, level: str) -> str:
 
 
 def _hardest(results: Results, model: str) -> str:
-    table = gains(results, complexity_measure(results), model=model)
+    table = gains(results, complexity_measure(results), model=model).table
     first, last = table.iloc[0], table.iloc[-1]
     side = "more" if last["score"] < first["score"] else "less"
     return (
@@ -182,14 +186,7 @@ def _hardest(results: Results, model: str) -> str:
     )
 
 
-def _plain(section: Any) -> dict[str, Any]:
-    return dict(section.model_dump())
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write nested values under dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, Mapping)
-        found |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
+def _values(*sections: Any) -> list[tuple[str, Any]]:
+    """List the values of sections of the params by dotted name; a later section wins."""
+    merged = {k: v for section in sections for k, v in section.model_dump().items()}
+    return sorted(flat(merged).items())

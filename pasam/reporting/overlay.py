@@ -14,24 +14,26 @@ from pasam.reporting.style import (
     BOX,
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
+    MASKS,
     NEGATIVE_POINT,
     POSITIVE_POINT,
     TRUE_POSITIVE,
     rgb,
 )
 
-# --- overlay: Paint masks over an image so that hits, false alarms and misses tell themselves
-# apart.
-
 # Shapes: H and W of the image.
-
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 _STRENGTH = 0.72
-"""Share of the colour in a painted pixel: enough to read it, and the texture still shows."""
+"""Fraction of the colour in a painted pixel: enough to read it, and the texture still shows."""
 _DIMMED = 0.55
+"""Brightness of the grey ground under a comparison."""
+_TINT = 0.45
+"""As `_STRENGTH`, for masks over an image in its own colours."""
+_UNCOVERED = 0.75
+"""Brightness of what no mask covers."""
 
 
 def dimmed(image: Image) -> Image:
@@ -73,23 +75,9 @@ def comparison(image: Image, truth: Mask, predicted: Mask) -> Image:
     return paint(shown, truth & ~predicted, FALSE_NEGATIVE)
 
 
-# --- prediction_overlay: A picture with predicted masks, their outlines and what was asked for,
-# to look at.
-
-# Shapes: H, W of the picture.
-
-
-COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
-"""Masks take these in turn (Okabe and Ito's set)."""
-
-_TINT = 0.45
-_QUIET = 0.75
-"""Brightness of what no mask covers."""
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked for, in pixels of the picture."""
+class DrawnPrompts:
+    """The prompts of a prediction, in pixels of the image."""
 
     boxes: Sequence[Sequence[float]]
     """Corners x0, y0, x1, y1."""
@@ -99,32 +87,32 @@ class Asked:
     """1 or 0 for each point."""
 
 
-def prediction_overlay(image: Image, masks: Sequence[Mask], asked: Asked) -> Image:
-    """Draw masks over a picture.
+def prediction_overlay(image: Image, masks: Sequence[Mask], prompts: DrawnPrompts) -> Image:
+    """Draw predicted masks and their prompts over an image.
 
     Larger masks lie below smaller ones, so that every mask is seen.
 
     Args:
         image: RGB, (H, W, 3).
         masks: Each (H, W).
-        asked: Boxes and points.
+        prompts: Boxes and points.
 
     Returns:
-        The picture, darker where no mask is, (H, W, 3).
+        The image, darker where no mask is, (H, W, 3).
     """
     covered = np.any(masks, axis=0) if len(masks) else np.zeros(image.shape[:2], bool)
     shown = image.astype(np.float32)
-    shown[~covered] *= _QUIET
+    shown[~covered] *= _UNCOVERED
     stroke = max(1, round(max(image.shape[:2]) / 500))
     order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
     for number in order:
-        colour = np.array(rgb(COLOURS[number % len(COLOURS)]), np.float32)
+        colour = np.array(rgb(MASKS[number % len(MASKS)]), np.float32)
         mask = masks[number]
         shown[mask] += _TINT * (colour - shown[mask])
     canvas = np.ascontiguousarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
     for number in order:
-        _outline(canvas, masks[number], rgb(COLOURS[number % len(COLOURS)]), stroke)
-    _draw_asked(canvas, asked, stroke)
+        _outline(canvas, masks[number], rgb(MASKS[number % len(MASKS)]), stroke)
+    _draw_prompts(canvas, prompts, stroke)
     return canvas
 
 
@@ -135,12 +123,12 @@ def _outline(canvas: Image, mask: Mask, colour: tuple[int, int, int], stroke: in
     cv2.drawContours(canvas, lines, -1, light, stroke, cv2.LINE_AA)
 
 
-def _draw_asked(canvas: NDArray[np.uint8], asked: Asked, stroke: int) -> None:
-    for box in asked.boxes:
+def _draw_prompts(canvas: NDArray[np.uint8], prompts: DrawnPrompts, stroke: int) -> None:
+    for box in prompts.boxes:
         x0, y0, x1, y1 = (round(value) for value in box)
         for colour, width in (((0, 0, 0), 3 * stroke), (rgb(BOX), stroke)):
             cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
-    for (x, y), label in zip(asked.points, asked.labels, strict=True):
+    for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
         centre = (round(x), round(y))
         cv2.circle(canvas, centre, 5 * stroke, (255, 255, 255), -1, cv2.LINE_AA)
         colour = rgb(POSITIVE_POINT if label else NEGATIVE_POINT)

@@ -1,4 +1,7 @@
-"""The page and every other file of the report, the same bytes for the same results."""
+"""Every file of the report: the page, tables, the figure, the charts' data, JSON and model cards.
+
+Equal results give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,107 +16,180 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pasam.reporting.analyses import complexity_measure, gains, thinness_measure
-from pasam.reporting.blocks import Answer, Grid, Section, comma_separated, latex, markdown
-from pasam.reporting.figures import (
-    choice_caption,
-    choose_examples,
-    comparison_figure,
-    score_chart,
-    training_chart,
-)
+from pasam.files import write_text
+from pasam.reporting.analyses import complexity_measure, gains, scored_variants, thinness_measure
+from pasam.reporting.blocks import Answer, Grid, PageSection, comma_separated, latex, markdown
+from pasam.reporting.figures import choice_caption, choose_examples, comparison_figure
 from pasam.reporting.model_card import base_card, model_card
-from pasam.reporting.pictures import most_harmed, most_improved, ranked, worst
+from pasam.reporting.page_images import GALLERIES, ranked
+from pasam.reporting.page_sections import MARK_KEYS, OUTCOME_KEYS, SECTIONS
 from pasam.reporting.questions import answers
 from pasam.reporting.results import Results
-from pasam.reporting.sections import (
-    MARK_KEYS,
-    OVERLAY_KEYS,
-    ablation_grid,
-    ablations_section,
-    coco_section,
-    fine_structure_section,
-    galleries_section,
-    glance_section,
-    high_quality_section,
-    open_set_section,
-    precision_grids,
-    repeat_section,
-    robustness_section,
-    setting_section,
-    training_section,
-)
 from pasam.reporting.style import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     MEAN,
-    PAGE_MODELS,
-    PAGE_OTHERS,
+    METRICS,
+    MODELS,
+    OTHERS,
     TRUE_POSITIVE,
     label,
+    listed,
 )
+from pasam.reporting.summary import Bootstrap
 from pasam.reporting.tables import (
+    READING,
+    ablation_grid,
     cost_grid,
-    csv_text,
+    details,
     overview,
     pairs,
+    precision_grids,
     table_notes,
-    write_tables,
-    write_text,
 )
-from pasam.reporting.variants import ablation_names
-from pasam.reporting.wording import listed
 
-# --- page: The page: one HTML file with everything in it, the same bytes for the same results.
+VERSION = 1
+"""Of `report.json`; raised when a key is renamed or means something else."""
 
 _TEMPLATES = "templates"
 
 
-def render_page(
-    *, title: str, setting: str, sections: Sequence[Section], answers: Sequence[Answer]
-) -> str:
-    """Write the page.
+def publish(results: Results, folder: Path) -> None:
+    """Write the page, tables, figures, plots' data, JSON and model cards.
 
     Args:
-        title: Its heading.
-        setting: What the run was made on, below the heading.
-        sections: In the order of the page; the one with the key "questions" holds the answers.
-        answers: The ten questions.
-
-    Returns:
-        HTML that needs no other file and no network.
+        results: The run.
+        folder: Gets `index.html`, `report.json`, `table1.md`, `table1.csv`, `differences.csv`,
+            `metrics.json`, `figure1.png`, and the folders `tables`, `plots`, `model_cards`.
     """
-    environment = Environment(
-        loader=PackageLoader("pasam.reporting", _TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_unbroken,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    write_tables(
+        results.summary, results.differences, folder,
+        setting=results.setting, bootstrap=results.bootstrap,
+    )  # fmt: skip
+    _write_figure(results, folder / "figure1.png")
+    for name, grid in _grids(results).items():
+        write_text(folder / "tables" / f"{name}.tex", latex(grid, name=name))
+        write_text(folder / "tables" / f"{name}.csv", comma_separated(grid))
+        notes = "".join(f"\n- {note}" for note in grid.notes)
+        text = (
+            f"# {grid.caption}\n\n{results.setting}\n\n{markdown(grid.head, grid.rows)}\n{notes}\n"
+        )
+        write_text(folder / "tables" / f"{name}.md", text)
+    for name, frame in plot_frames(results).items():
+        write_text(folder / "plots" / f"{name}.csv", csv_text(frame))
+    for model in results.params.variants:
+        write_text(folder / "model_cards" / f"{model}.md", model_card(results, model))
+    base = base_card(results)
+    if base is not None:
+        write_text(folder / "model_cards" / f"{results.params.base.size}.md", base)
+    found = answers(results)
+    write_text(folder / "report.json", report_json(results, found))
+    page = render_page(
+        title=_title(results), setting=results.setting, sections=page_sections(results, found),
+        answers=found,
+    )  # fmt: skip
+    write_text(folder / "index.html", page)
+
+
+def _title(results: Results) -> str:
+    others = [label(model) for model in results.shown if model != results.subject]
+    return " against ".join([label(results.subject), *([listed(others)] if others else [])])
+
+
+def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection]:
+    """Build the sections of the page in its order, the ten questions before the last two."""
+    questions = PageSection(
+        key="questions",
+        title="Ten questions",
+        lead=(
+            f"What readers of the paper ask. {sum(a.answered for a in found)} of {len(found)} are "
+            "answered by this run; every answer is computed from its numbers."
+        ),
+        blocks=(),
     )
-    environment.globals.update(overlay_keys=OVERLAY_KEYS, mark_keys=MARK_KEYS)
-    style = environment.get_template("style.css.j2").render(
-        models=PAGE_MODELS, others=PAGE_OTHERS,
-        hit=TRUE_POSITIVE, false_alarm=FALSE_POSITIVE, miss=FALSE_NEGATIVE,
+    sections = [row.section(results) for row in SECTIONS]
+    return [*sections[:-2], questions, *sections[-2:]]
+
+
+def _grids(results: Results) -> dict[str, Grid]:
+    notes = table_notes(results.summary, results.bootstrap)
+    first = overview(results.summary)
+    grids = {
+        "table1": Grid(caption=first.caption, head=first.head, rows=first.rows, notes=notes),
+        "differences": pairs(results.differences, level=results.level),
+    }
+    cost = cost_grid(results)
+    grids |= {} if cost is None else {"cost": cost}
+    grids |= precision_grids(results)
+    return grids | ({"table4": ablation_grid(results)} if scored_variants(results) else {})
+
+
+def _write_figure(results: Results, path: Path) -> None:
+    count, by = results.params.report.figure_rows, results.subject
+    choices = choose_examples(results.shown_scores, model=by, per_benchmark=count)
+    comparison_figure(
+        [results.example(choice.image_id) for choice in choices], path,
+        title="One box prompt each, and what the models make of it",
+        caption=f"{results.setting}\n{choice_caption(model=by, per_benchmark=count)}",
     )  # fmt: skip
-    script = files("pasam.reporting").joinpath(_TEMPLATES, "page.js").read_text(encoding="utf-8")
-    page = environment.get_template("index.html.j2").render(
-        title=title, setting=setting, description=setting, sections=sections, answers=answers,
-        style=Markup(style), script=Markup(script),
-    )  # fmt: skip
-    return page + "\n"
 
 
-def _unbroken(value: object) -> object:
-    """Keep a number and its per cent sign on one line."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return value.replace(" %", "\N{NO-BREAK SPACE}%")
-    return value
+def write_tables(
+    summary: pd.DataFrame,
+    differences: pd.DataFrame,
+    folder: Path,
+    *,
+    setting: str,
+    bootstrap: Bootstrap,
+) -> None:
+    """Write `table1.md`, `table1.csv`, `differences.csv` and `metrics.json` into a folder.
+
+    Args:
+        summary: From `summarise`.
+        differences: From `compare`.
+        folder: Where the four files go.
+        setting: What the run was made on: data, model size, seeds; stands above the table.
+        bootstrap: Settings of the intervals.
+    """
+    text = table1_text(summary, differences, setting=setting, bootstrap=bootstrap)
+    write_text(folder / "table1.md", text)
+    write_text(folder / "table1.csv", csv_text(summary))
+    write_text(folder / "differences.csv", csv_text(differences))
+    write_text(folder / "metrics.json", json.dumps(metrics(summary), indent=2) + "\n")
 
 
-# --- plot_data: The page's charts as plain data, for `dvc plots` and for whoever draws them anew.
-#
-# One column per curve, since that is what `dvc plots` can draw.
+def metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Nest a summary as model -> benchmark -> mIoU and mBIoU, per cent with four decimals."""
+    nested: dict[str, dict[str, dict[str, float]]] = {}
+    for row in summary.to_dict("records"):
+        scores = {name: round(float(row[name]), 4) for name in METRICS}
+        nested.setdefault(str(row["model"]), {})[str(row["benchmark"])] = scores
+    return nested
+
+
+def table1_text(
+    summary: pd.DataFrame, differences: pd.DataFrame, *, setting: str, bootstrap: Bootstrap
+) -> str:
+    """Compose the report's text.
+
+    Args:
+        summary: From `summarise`.
+        differences: From `compare`.
+        setting: What the run was made on.
+        bootstrap: Settings of the intervals.
+    """
+    first = overview(summary)
+    parts = ["# Table 1", f"{setting.strip()}\n\n{READING}", markdown(first.head, first.rows)]
+    grids = [pairs(differences, level=bootstrap.level)] if len(differences) else []
+    for grid in (*grids, details(summary, level=bootstrap.level)):
+        parts += [f"## {grid.caption}", markdown(grid.head, grid.rows)]
+    notes = table_notes(summary, bootstrap)
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Write a table as CSV with four decimals."""
+    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def plot_frames(results: Results) -> dict[str, pd.DataFrame]:
@@ -154,16 +230,9 @@ def _scores(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _fineness(results: Results) -> pd.DataFrame:
     measures = (complexity_measure(results), thinness_measure(results))
-    columns = {measure.key: gains(results, measure)["difference"] for measure in measures}
+    columns = {measure.key: gains(results, measure).table["difference"] for measure in measures}
     table = pd.DataFrame(columns)
     return table.assign(group=range(1, len(table) + 1))[["group", *columns]]
-
-
-# --- report_json: The report for programs: every number of the page as JSON, keys sorted, the
-# same every time.
-
-VERSION = 1
-"""Raised when a key is renamed or means something else."""
 
 
 def report_json(results: Results, answers: Sequence[Answer]) -> str:
@@ -178,21 +247,20 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
         `differences`, `ablations`, `precisions`, `plots`, `galleries` and `questions`; what was
         not measured is null or empty, and no number is NaN.
     """
-    images, count = ranked(results), results.report.gallery
-    picks = {"worst": worst, "most_improved": most_improved, "most_harmed": most_harmed}
+    images, count = ranked(results), results.params.report.gallery
     content = {
         "version": VERSION,
         "setting": results.setting,
         "seeds": results.seeds,
-        "confidence": results.report.confidence,
+        "confidence": results.params.report.confidence,
         "models": results.models,
         "table1": records(results.summary),
         "differences": records(results.differences),
         "ablations": records(results.ablation_differences),
-        "precisions": None if results.precisions is None else records(results.precisions),
+        "precisions": records(results.precisions) or None,
         "plots": {name: records(frame) for name, frame in plot_frames(results).items()},
         "galleries": {
-            name: [shown.image_id for shown in pick(images, count)] for name, pick in picks.items()
+            key: [image.image_id for image in pick(images, count)] for key, _, _, pick in GALLERIES
         },
         "questions": [
             {"number": a.number, "question": a.title, "answer": a.sentence} for a in answers
@@ -204,111 +272,55 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn a table into JSON's own types."""
     return [
-        {str(name): _plain(value) for name, value in row.items()}
+        {str(name): _json_value(value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     number = value.item() if hasattr(value, "item") else value
     if number is None or (isinstance(number, float) and not math.isfinite(number)):
         return None
     return number
 
 
-# --- publish: Every file of the report, written into its folder.
-
-
-def publish(results: Results, folder: Path) -> None:
-    """Write the page, tables, figures, plots' data, JSON and model cards.
+def render_page(
+    *, title: str, setting: str, sections: Sequence[PageSection], answers: Sequence[Answer]
+) -> str:
+    """Write the page.
 
     Args:
-        results: The run.
-        folder: Gets `index.html`, `report.json`, `table1.md`, `table1.csv`, `differences.csv`,
-            `metrics.json`, three PNG figures, and the folders `tables`, `plots`, `model_cards`.
+        title: Its heading.
+        setting: What the run was made on, below the heading.
+        sections: In the order of the page; the one with the key "questions" holds the answers.
+        answers: The ten questions.
+
+    Returns:
+        HTML that needs no other file and no network.
     """
-    write_tables(
-        results.summary, results.differences, folder,
-        setting=results.setting, bootstrap=results.bootstrap,
-    )  # fmt: skip
-    _write_figures(results, folder)
-    for name, grid in _grids(results).items():
-        write_text(folder / "tables" / f"{name}.tex", latex(grid, name=name))
-        write_text(folder / "tables" / f"{name}.csv", comma_separated(grid))
-        notes = "".join(f"\n- {note}" for note in grid.notes)
-        text = f"# {grid.caption}\n\n{results.setting}\n\n{markdown(grid)}\n{notes}\n"
-        write_text(folder / "tables" / f"{name}.md", text)
-    for name, frame in plot_frames(results).items():
-        write_text(folder / "plots" / f"{name}.csv", csv_text(frame))
-    for model in results.variants:
-        write_text(folder / "model_cards" / f"{model}.md", model_card(results, model))
-    base = base_card(results)
-    if base is not None:
-        write_text(folder / "model_cards" / f"{results.base.size}.md", base)
-    found = answers(results)
-    write_text(folder / "report.json", report_json(results, found))
-    page = render_page(
-        title=_title(results), setting=results.setting, sections=page_sections(results, found),
-        answers=found,
-    )  # fmt: skip
-    write_text(folder / "index.html", page)
-
-
-def _title(results: Results) -> str:
-    others = [label(model) for model in results.shown if model != results.subject]
-    return " against ".join([label(results.subject), *([listed(others)] if others else [])])
-
-
-def page_sections(results: Results, found: Sequence[Answer]) -> list[Section]:
-    """List the sections of the page in its order."""
-    questions = Section(
-        key="questions",
-        title="Ten questions",
-        lead=(
-            f"What readers of the paper ask. {sum(a.answered for a in found)} of {len(found)} are "
-            "answered by this run; every answer is computed from its numbers."
-        ),
-        blocks=(),
+    environment = Environment(
+        loader=PackageLoader("pasam.reporting", _TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_unbroken,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return [
-        glance_section(results),
-        setting_section(results),
-        high_quality_section(results),
-        galleries_section(results),
-        fine_structure_section(results),
-        robustness_section(results),
-        coco_section(results),
-        open_set_section(results),
-        ablations_section(results),
-        questions,
-        training_section(results),
-        repeat_section(results),
-    ]
-
-
-def _grids(results: Results) -> dict[str, Grid]:
-    notes = table_notes(results.summary, results.bootstrap)
-    first = overview(results.summary)
-    grids = {
-        "table1": Grid(caption=first.caption, head=first.head, rows=first.rows, notes=notes),
-        "differences": pairs(results.differences, level=results.level),
-    }
-    cost = cost_grid(results)
-    grids |= {} if cost is None else {"cost": cost}
-    grids |= precision_grids(results)
-    return grids | ({"table4": ablation_grid(results)} if ablation_names(results) else {})
-
-
-def _write_figures(results: Results, folder: Path) -> None:
-    score_chart(
-        results.summary, folder / "scores.png", title="Scores by benchmark",
-        confidence=results.report.confidence,
+    environment.globals.update(outcome_keys=OUTCOME_KEYS, mark_keys=MARK_KEYS)
+    style = environment.get_template("style.css.j2").render(
+        models=MODELS, others=OTHERS, true_positive=TRUE_POSITIVE,
+        false_positive=FALSE_POSITIVE, false_negative=FALSE_NEGATIVE,
     )  # fmt: skip
-    training_chart(results.histories, folder / "training.png", title="Training")
-    count, by = results.report.figure_rows, results.subject
-    choices = choose_examples(results.shown_scores, model=by, per_benchmark=count)
-    comparison_figure(
-        [results.example(choice.image_id) for choice in choices], folder / "figure1.png",
-        title="One box prompt each, and what the models make of it",
-        caption=f"{results.setting}\n{choice_caption(model=by, per_benchmark=count)}",
+    script = files("pasam.reporting").joinpath(_TEMPLATES, "page.js").read_text(encoding="utf-8")
+    page = environment.get_template("index.html.j2").render(
+        title=title, setting=setting, description=setting, sections=sections, answers=answers,
+        style=Markup(style), script=Markup(script),
     )  # fmt: skip
+    return page + "\n"
+
+
+def _unbroken(value: object) -> object:
+    """Keep a number and its per cent sign on one line."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return value.replace(" %", "\N{NO-BREAK SPACE}%")
+    return value

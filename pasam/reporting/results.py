@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,12 +22,14 @@ from pasam.config.schema import (
     TrainParams,
     VariantParams,
 )
+from pasam.data.catalogue import GENERATED
+from pasam.errors import DataError
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
-from pasam.evaluation.statistics import by_stratum, interval
-from pasam.reporting.figures import Choice, Example, PredictedMask, build_example
-from pasam.reporting.style import ordered_models, percent
+from pasam.evaluation.statistics import Difference, Interval
+from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.reporting.figures import Choice, ComparedImage, compared_image
+from pasam.reporting.style import METRICS, counted, listed, ordered_models, percent
 from pasam.reporting.summary import (
-    METRICS,
     Bootstrap,
     check_paired,
     compare,
@@ -35,19 +39,298 @@ from pasam.reporting.summary import (
     summarise,
 )
 
-# --- conditions: Curves over prompts and corruptions: what the score rows' names mean, and the
-# means on them.
+if TYPE_CHECKING:
+    from pasam.evaluation.protocol import Predicted
+
+BASE_MODEL, BASELINE, ORACLE = "sam", "hq_sam", "oracle"
 
 JITTER, POINTS = "box_jitter", "points"
 CURVES = {
-    JITTER: ("Boxes that are off", "jitter of the box, share of its sides"),
+    JITTER: ("Jittered boxes", "jitter of the box, fraction of its sides"),
     POINTS: ("Points in place of a box", "points inside the object"),
     "blur": ("Blur", "strength"),
     "noise": ("Noise", "strength"),
-    "jpeg": ("JPEG", "strength"),
+    "jpeg": ("JPEG-compressed images", "strength"),
 }
 """Family of conditions -> heading of its curve and name of its axis, in report order."""
-OTHER_AXIS = "strength"
+
+
+_SET_COLUMNS = ["benchmark", "set"]
+_NO_LOSS = {"epoch", "step", "lr", "learning_rate", "views", "seconds"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParams:
+    """What `params.yaml` said of the run."""
+
+    base: BaseParams
+    data: DataParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    report: ReportParams
+    variants: Mapping[str, VariantParams]
+    """What was trained, by model."""
+    pretrain: PretrainParams | None = None
+    """How `vit_tiny` is trained; only told where it is the base."""
+
+
+class ImageSource(Protocol):
+    """Where the images of a run come from, by their id."""
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """Read an image, (H, W, 3)."""
+
+    def truth(self, image_id: str) -> NDArray[np.bool_]:
+        """Read a ground truth, (H, W)."""
+
+    def predicted(self, model: str, benchmark: str, image_id: str) -> Predicted:
+        """Read a prediction of Table 1, in pixels of the original image."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The images of a run as files."""
+
+    manifest: pd.DataFrame
+    """Indexed by id."""
+    predictions: Path
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """Read an image, (H, W, 3)."""
+        return read_image(Path(str(self.manifest.at[image_id, "image"])))
+
+    def truth(self, image_id: str) -> NDArray[np.bool_]:
+        """Read a ground truth, (H, W)."""
+        return read_mask(Path(str(self.manifest.at[image_id, "mask"]))) > FOREGROUND
+
+    def predicted(self, model: str, benchmark: str, image_id: str) -> Predicted:
+        """Read a prediction of Table 1, in pixels of the original image."""
+        from pasam.evaluation.protocol import read_prediction  # loads torch
+
+        return read_prediction(self.predictions / f"{model}-{benchmark}.npz", image_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNumbers:
+    """What others published, lined up with this run's benchmarks."""
+
+    scores: pd.DataFrame
+    """Columns model, benchmark, published_benchmark, miou, mbiou (per cent), tolerance."""
+    comparable: bool = False
+    """Whether the run repeats the published protocol."""
+    precisions: pd.DataFrame | None = None
+    """Average precisions by benchmark, model and base, in per cent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationResults:
+    """The variants that were trained besides the models."""
+
+    scores: pd.DataFrame
+    """Score rows, their model being the variant's name."""
+    changes: Mapping[str, Mapping[str, Any]]
+    """Section `ablations` of the params: what each variant changes of which model."""
+    facts: Mapping[str, Mapping[str, Any]]
+    """By variant: parameters it has and trains, and digests of what stays frozen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The inputs of the report, read and checked."""
+
+    setting: str
+    """What the run was made on, in words."""
+    params: RunParams
+    images: ImageSource
+    manifest: pd.DataFrame
+    """Masks of the run's training and benchmarks."""
+    scores: pd.DataFrame
+    """Score rows of Table 1: tight boxes on clean images."""
+    conditions: pd.DataFrame
+    """Score rows of all prompts and corruptions, those of Table 1 included."""
+    histories: Mapping[str, pd.DataFrame]
+    """Training history by model."""
+    published: PublishedNumbers
+    costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By model: `parameters` that a prediction runs through, and `trainable`, those trained."""
+    ablations: AblationResults | None = None
+    diagnostics: pd.DataFrame | None = None
+    """What happened inside models, one row per model, seed and mask."""
+    precisions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_SET_COLUMNS))
+    """Average precisions from detectors' boxes: one row per model, seed, set and overlap."""
+    instances: pd.DataFrame | None = None
+    """One row per model and detection."""
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Settings of all intervals."""
+        report = self.params.report
+        return Bootstrap(
+            n_resamples=report.n_resamples, confidence=report.confidence, seed=report.seed
+        )
+
+    @property
+    def level(self) -> str:
+        """Level of all intervals, as words."""
+        return self.bootstrap.level
+
+    @property
+    def models(self) -> list[str]:
+        """All models of Table 1 in report order."""
+        return ordered_models(self.scores["model"])
+
+    @property
+    def shown(self) -> list[str]:
+        """The models whose masks are worth a look: all but the oracle."""
+        return [model for model in self.models if model != ORACLE]
+
+    @property
+    def subject(self) -> str:
+        """The model that the report is about: PA-SAM, or the last one trained."""
+        trained = self.params.evaluate.models
+        return "pa_sam" if "pa_sam" in trained else trained[-1]
+
+    @property
+    def reference(self) -> str:
+        """The model it is compared with: SAM, or whatever else was scored."""
+        others = [model for model in self.shown if model != self.subject]
+        return BASE_MODEL if BASE_MODEL in others else (others or [self.subject])[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds with which the subject was trained."""
+        rows = self.scores[self.scores["model"] == self.subject]
+        return sorted({int(seed) for seed in rows["seed"]})
+
+    def trainable(self, model: str) -> int | None:
+        """Count the parameters of a model or variant that were trained, if that is known."""
+        facts = {} if self.ablations is None else self.ablations.facts
+        known = self.costs.get(model) or facts.get(model) or {}
+        return known.get("trainable")
+
+    @cached_property
+    def shown_scores(self) -> pd.DataFrame:
+        """Score rows of the trainings whose masks are shown: those with `train.seed`."""
+        untrained = ~self.scores["model"].isin(self.params.variants)
+        return self.scores[untrained | (self.scores["seed"] == self.params.train.seed)]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row per model and benchmark."""
+        return summarise(self.scores, self.bootstrap, published=self.published.scores)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """One row per pair of models, benchmark and metric."""
+        return compare(self.scores, default_pairs(self.models), self.bootstrap)
+
+    @cached_property
+    def by_image(self) -> pd.DataFrame:
+        """Properties of the scored images by id: benchmark, area, complexity, height, width."""
+        columns = ["benchmark", "area", "complexity", "height", "width"]
+        first = self.scores.drop_duplicates("image_id").set_index("image_id")
+        return first[columns].sort_index()
+
+    @cached_property
+    def widths(self) -> Mapping[str, float]:
+        """Width of every scored object's parts in per cent of the diagonal, by id."""
+        ids = [str(image_id) for image_id in self.by_image.index]
+        return {image: 100 * mean_width(self.images.truth(image)) for image in ids}
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Means of boundary IoU over all prompts and corruptions, as `curve` gives them."""
+        found = [
+            curve(self.conditions, family, "mbiou", self.bootstrap)
+            for family in families(self.conditions)
+        ]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"family": []})
+
+    @cached_property
+    def ablation_scores(self) -> pd.DataFrame:
+        """Score rows of the subject and of all variants, all of one seed."""
+        subject = self.shown_scores[self.shown_scores["model"] == self.subject]
+        parts = [subject] if self.ablations is None else [subject, self.ablations.scores]
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def ablation_differences(self) -> pd.DataFrame:
+        """Every scored variant against the subject of the same seed, as `summary.compare`.
+
+        Holm's correction runs over all variants and both metrics.
+        """
+        names = [] if self.ablations is None else sorted(set(self.ablations.scores["model"]))
+        return compare(
+            self.ablation_scores, [(name, self.subject) for name in names], self.bootstrap
+        )
+
+    def example(self, image_id: str) -> ComparedImage:
+        """Read an image with what every model makes of it."""
+        benchmark = str(self.by_image.at[image_id, "benchmark"])
+        return compared_image(
+            Choice(benchmark=benchmark, image_id=image_id, quantile=0.5),
+            self.shown_scores,
+            image=self.images.image(image_id),
+            truth=self.images.truth(image_id),
+            predicted={m: self.images.predicted(m, benchmark, image_id) for m in self.shown},
+        )
+
+    def diagnosed(self, model: str, *columns: str) -> bool:
+        """Whether diagnostics of a model hold numbers in all these columns."""
+        if self.diagnostics is None:
+            return False
+        rows = self.diagnostics[self.diagnostics["model"] == model]
+        return bool(len(rows)) and bool(rows[list(columns)].notna().any(axis=0).all())
+
+    def mean_inside(self, model: str, column: str) -> Interval:
+        """Average a column of the diagnostics over masks, benchmarks alike, empty rows left out."""
+        values = self._inside(model)[column].dropna()
+        return self.bootstrap.interval(values.to_numpy(float), _benchmarks(values))
+
+    def difference_inside(self, model: str, first: str, second: str) -> Difference:
+        """Compare two columns of the diagnostics on the same masks."""
+        both = self._inside(model)[[first, second]].dropna()
+        a, b = (both[name].to_numpy(float) for name in (first, second))
+        return self.bootstrap.difference(a, b, _benchmarks(both))
+
+    def _inside(self, model: str) -> pd.DataFrame:
+        """Diagnostics averaged over seeds, indexed by benchmark and image."""
+        assert self.diagnostics is not None
+        rows = self.diagnostics[self.diagnostics["model"] == model]
+        numbers = rows.select_dtypes("number").columns.drop("seed")
+        return rows.groupby(["benchmark", "image_id"])[list(numbers)].mean()
+
+
+def _benchmarks(rows: pd.DataFrame | pd.Series) -> list[str]:
+    return list(rows.index.get_level_values(0))
+
+
+def describe_run(
+    manifest: pd.DataFrame, base: BaseParams, data: DataParams, *, seeds: list[int]
+) -> str:
+    """Say what a run was made on and what its numbers are not; stands above every table.
+
+    Args:
+        manifest: All data of the run.
+        base: The frozen SAM.
+        data: Where the data came from.
+        seeds: Seeds of training.
+    """
+    synthetic = manifest["dataset"].isin(GENERATED)
+    kind = "Synthetic" if synthetic.all() else "Mixed" if synthetic.any() else "Own"
+    parts = []
+    for split, verb in (("train", "trained on"), ("val", "measured on")):
+        rows = manifest[manifest["split"] == split]
+        images = counted(rows["image"].nunique(), "image")
+        parts.append(f"{verb} {images} ({counted(len(rows), 'mask')})")
+    small = base.size == "vit_tiny"
+    sam = "vit_tiny, our own small SAM" if small else f"SAM {base.size}"
+    words = f"{kind} data: {', '.join(parts)}. Base: {sam}. "
+    words += f"Seeds: training {listed([str(seed) for seed in seeds])}"
+    words += f", generator {data.generated.seed}. " if synthetic.any() else ". "
+    if small or synthetic.any():
+        words += "No number of this run is the paper's or comparable with it."
+    return words
 
 
 def families(conditions: pd.DataFrame) -> list[str]:
@@ -95,16 +378,8 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
         check_paired(part)
         for model in sorted(set(part["model"])):
             scored = score_matrix(part, str(model), METRICS[metric])
-            found = interval(
-                dict(by_stratum(scored.values, scored.strata)),
-                n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence,
-                seed=bootstrap.seed,
-            )  # fmt: skip
-            ends = {
-                "mean": percent(found.mean),
-                "low": percent(found.low),
-                "high": percent(found.high),
-            }
+            found = bootstrap.interval(scored.values, scored.strata)
+            ends = {name: percent(getattr(found, name)) for name in ("mean", "low", "high")}
             place = {"family": family, "amount": amount, "model": str(model)}
             rows.append({**place, "n": len(scored.images), **ends})
     columns = ["family", "amount", "model", "n", "mean", "low", "high"]
@@ -112,185 +387,41 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
 
 
 def difference_at(
-    conditions: pd.DataFrame,
-    family: str,
-    amount: float,
-    pair: tuple[str, str],
-    metric: str,
-    bootstrap: Bootstrap,
+    results: Results, family: str, amount: float, pair: tuple[str, str]
 ) -> Mapping[str, Any]:
-    """Compare two models at one place of a curve, as a row of `summary.compare`."""
-    part = rows_by_amount(conditions, family)[amount]
+    """Compare two models' boundary IoU at one place of a curve, as a row of `summary.compare`."""
+    part = rows_by_amount(results.conditions, family)[amount]
     model, against = pair
     check_paired(part[part["model"].isin(pair)])
-    found = difference(part, model, against, metric, bootstrap)
-    return {"model": model, "against": against, "metric": metric, **found}
+    found = difference(part, model, against, "mbiou", results.bootstrap)
+    return {"model": model, "against": against, "metric": "mbiou", **found}
 
 
-# --- results: Everything that a report is made from, and what is computed once for all its parts.
+def read_history(path: Path) -> pd.DataFrame:
+    """Read a training history, one JSON object with an `epoch` per line.
 
-BASE_MODEL, BASELINE = "sam", "hq_sam"
-ORACLE = "oracle"
+    Raises:
+        DataError: The file is missing, holds no line, or a line is not such an object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; train the model that writes it.") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}; train again.") from None
+        if not isinstance(row, dict) or "epoch" not in row:
+            raise DataError(f"{path}, line {number} is {line!r}, expected an object with 'epoch'.")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path} holds no epoch; train the model that writes it.")
+    return pd.DataFrame(rows).sort_values("epoch", ignore_index=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Results:
-    """The inputs of the report, read and checked."""
-
-    setting: str
-    """What was run on what, in words."""
-    base: BaseParams
-    data: DataParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    report: ReportParams
-    variants: Mapping[str, VariantParams]
-    """What was trained, by model."""
-    pretrain: PretrainParams | None
-    """How `vit_tiny` is trained; only said where it is the base."""
-    manifest: pd.DataFrame
-    """Masks of the run's training and benchmarks."""
-    scores: pd.DataFrame
-    """Score rows of Table 1: tight boxes on clean images."""
-    conditions: pd.DataFrame
-    """Score rows of all prompts and corruptions, those of Table 1 included."""
-    histories: Mapping[str, pd.DataFrame]
-    """Training history by model."""
-    published: pd.DataFrame
-    """Published numbers lined up with this run's benchmarks."""
-    comparable: bool
-    """Whether the run repeats the published protocol."""
-    read_image: Callable[[str], NDArray[np.uint8]]
-    """From a mask's id to its image, (H, W, 3)."""
-    read_truth: Callable[[str], NDArray[np.bool_]]
-    """From a mask's id to its ground truth, (H, W)."""
-    read_predicted: Callable[[str, str, str], PredictedMask]
-    """From model, benchmark and id to a prediction of Table 1."""
-    costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By model: `parameters` that a prediction runs through, and `trainable`, those trained."""
-    ablations: pd.DataFrame | None = None
-    """Score rows of the ablations, their model being the variant's name."""
-    ablation_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Section `ablations` of the params: what each variant changes of which model."""
-    ablation_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By variant: how many numbers it has and trains, and digests of what stays frozen."""
-    diagnostics: pd.DataFrame | None = None
-    """What happened inside models, one row per model, seed and mask."""
-    precisions: pd.DataFrame | None = None
-    """Average precisions from detectors' boxes: one row per model, seed, set and overlap."""
-    instances: pd.DataFrame | None = None
-    """One row per model and detection."""
-    published_instances: pd.DataFrame | None = None
-    """Published average precisions by benchmark, model and base, in per cent."""
-
-    @property
-    def bootstrap(self) -> Bootstrap:
-        """Settings of all intervals."""
-        return Bootstrap(
-            n_resamples=self.report.n_resamples,
-            confidence=self.report.confidence,
-            seed=self.report.seed,
-        )
-
-    def trained(self, model: str) -> int | None:
-        """How many numbers of a model or variant were trained, if that was counted."""
-        counted = self.costs.get(model) or self.ablation_facts.get(model) or {}
-        return counted.get("trainable")
-
-    @property
-    def level(self) -> str:
-        """Level of all intervals, as words."""
-        return f"{100 * self.report.confidence:g} %"
-
-    @property
-    def models(self) -> list[str]:
-        """All models of Table 1 in report order."""
-        return ordered_models(self.scores["model"])
-
-    @property
-    def shown(self) -> list[str]:
-        """The models whose masks are worth a look: all but the oracle."""
-        return [model for model in self.models if model != ORACLE]
-
-    @property
-    def subject(self) -> str:
-        """The model that the report is about: PA-SAM, or the last one trained."""
-        return "pa_sam" if "pa_sam" in self.evaluate.models else self.evaluate.models[-1]
-
-    @property
-    def reference(self) -> str:
-        """The model it is held against: SAM, or whatever else was scored."""
-        others = [model for model in self.shown if model != self.subject]
-        return BASE_MODEL if BASE_MODEL in others else (others or [self.subject])[0]
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds with which the subject was trained."""
-        rows = self.scores[self.scores["model"] == self.subject]
-        return sorted({int(seed) for seed in rows["seed"]})
-
-    @cached_property
-    def shown_scores(self) -> pd.DataFrame:
-        """Score rows of the trainings whose masks are shown: those with `train.seed`."""
-        untrained = ~self.scores["model"].isin(self.variants)
-        return self.scores[untrained | (self.scores["seed"] == self.train.seed)]
-
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """One row per model and benchmark."""
-        return summarise(self.scores, self.bootstrap, published=self.published)
-
-    @cached_property
-    def differences(self) -> pd.DataFrame:
-        """One row per pair of models, benchmark and metric."""
-        return compare(self.scores, default_pairs(self.models), self.bootstrap)
-
-    @cached_property
-    def by_image(self) -> pd.DataFrame:
-        """Properties of the scored images by id: benchmark, area, complexity, height, width."""
-        columns = ["benchmark", "area", "complexity", "height", "width"]
-        first = self.scores.drop_duplicates("image_id").set_index("image_id")
-        return first[columns].sort_index()
-
-    @cached_property
-    def widths(self) -> Mapping[str, float]:
-        """Width of every scored object's parts in per cent of the diagonal, by id."""
-        ids = [str(image_id) for image_id in self.by_image.index]
-        return {image: 100 * mean_width(self.read_truth(image)) for image in ids}
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """Means of boundary IoU over all prompts and corruptions, as `conditions.curve`."""
-        found = [
-            curve(self.conditions, family, "mbiou", self.bootstrap)
-            for family in families(self.conditions)
-        ]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"family": []})
-
-    @cached_property
-    def ablation_differences(self) -> pd.DataFrame:
-        """Every scored variant against the subject of the same seed, as `summary.compare`.
-
-        Holm's correction runs over all variants and both metrics.
-        """
-        names = [] if self.ablations is None else sorted(set(self.ablations["model"]))
-        pairs = [(name, self.subject) for name in names]
-        return compare(self.ablation_scores, pairs, self.bootstrap)
-
-    @cached_property
-    def ablation_scores(self) -> pd.DataFrame:
-        """Score rows of the subject and of all variants, all of one seed."""
-        subject = self.shown_scores[self.shown_scores["model"] == self.subject]
-        parts = [subject] if self.ablations is None else [subject, self.ablations]
-        return pd.concat(parts, ignore_index=True)
-
-    def example(self, image_id: str) -> Example:
-        """Read an image with what every model makes of it."""
-        benchmark = str(self.by_image.at[image_id, "benchmark"])
-        return build_example(
-            Choice(benchmark=benchmark, image_id=image_id, quantile=0.5),
-            self.shown_scores,
-            image=self.read_image(image_id),
-            truth=self.read_truth(image_id),
-            predicted={m: self.read_predicted(m, benchmark, image_id) for m in self.shown},
-        )
+def curve_columns(history: pd.DataFrame) -> list[str]:
+    """List the columns of a history that are losses, the total loss first."""
+    numeric = history.select_dtypes("number").columns
+    return sorted((str(c) for c in numeric if c not in _NO_LOSS), key=lambda c: (c != "loss", c))

@@ -1,35 +1,24 @@
-"""How models and benchmarks are called, units, colours, and sentences computed from numbers."""
+"""Units, words and colours of the reports, each in one place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-# --- units: From shares in [0, 1] to what people read: per cent, and points of difference.
-
-DECIMALS = 4
-
-
-def percent(share: float) -> float:
-    """Turn a share into per cent; the end of an interval stops at 0 and 100."""
-    return _within(share, 0.0)
-
-
-def points(difference: float) -> float:
-    """Turn a difference of shares into points; the end of an interval stops at -100 and 100."""
-    return _within(difference, -1.0)
-
-
-def _within(value: float, least: float) -> float:
-    if math.isnan(value):
-        return value
-    return round(100 * min(1.0, max(least, value)), DECIMALS) + 0.0  # turns -0.0 into 0.0
-
-
-# --- names: How models and benchmarks are called in reports, and the order of their rows.
+from pasam.evaluation.statistics import GAIN, LOSS
 
 MEAN = "mean"
 """Name of the row that averages over benchmarks."""
+DECIMALS = 4
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "-"
+"""A cell of a table without a number."""
+
+METRICS = {"miou": "iou", "mbiou": "boundary_iou"}
+"""Column of a summary -> column of the scores per image."""
+METRIC_LABELS = {"miou": "mIoU", "mbiou": "mBIoU"}
+METRIC_WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 
 LABELS = {
     "oracle": "Oracle",
@@ -40,8 +29,65 @@ LABELS = {
     "pa_sam_plus": "PA-SAM+",
 }
 ROW_LABELS = {"oracle": "Oracle (ceiling of the mask resolution)", "sam": "SAM (base)"}
+BENCHMARK_ORDER = ("dis_like", "coift_like", "hrsod_like", "thin_like")
 
-FAMILY_ORDER = ("dis_like", "coift_like", "hrsod_like", "thin_like")
+INK = "#1F2328"
+"""Text and outlines."""
+MUTED = "#6B7280"
+"""Secondary text, axes, grid labels."""
+RULE = "#D9DDE3"
+"""Grid lines and frames."""
+PAPER = "#FFFFFF"
+
+# All further colours can be told apart with any colour vision (Okabe and Ito's set).
+TRUE_POSITIVE = "#56B4E9"
+FALSE_POSITIVE = "#D55E00"
+FALSE_NEGATIVE = "#F0E442"
+
+BOX = "#F0E442"
+"""Drawn over a dark edge, so that it shows on any image."""
+POSITIVE_POINT = "#56B4E9"
+NEGATIVE_POINT = "#D55E00"
+MASKS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
+"""Several predicted masks on one image take these in turn."""
+
+UNCERTAINTY_MAP = "magma"
+"""Matplotlib colour map of the uncertainty; its lightness grows evenly."""
+
+MODELS = {
+    "oracle": ("#6B7280", "#A2A9B2"),
+    "sam": ("#B06F00", "#F0A93A"),
+    "hq_sam": ("#0067A3", "#5AB4EC"),
+    "pa_sam": ("#007A59", "#3ECFA0"),
+    "pa_sam_plus": ("#A8497F", "#E08FBF"),
+}
+"""A model's colour on light and on dark ground, each with a contrast of 3:1 or more."""
+OTHERS = (
+    ("#5B5FC7", "#A9ACF5"), ("#B34700", "#FF9257"), ("#2F7FB3", "#7CC4F0"), ("#6A5A00", "#D9C93A"),
+)  # fmt: skip
+"""Series that are no model of Table 1, on light and on dark ground."""
+
+
+def percent(fraction: float) -> float:
+    """Turn a fraction into per cent; the end of an interval stops at 0 and 100."""
+    return _within(fraction, 0.0)
+
+
+def points(difference: float) -> float:
+    """Turn a difference of fractions into points; an interval's end stops at -100 and 100."""
+    return _within(difference, -1.0)
+
+
+def _within(value: float, least: float) -> float:
+    if math.isnan(value):
+        return value
+    return round(100 * min(1.0, max(least, value)), DECIMALS) + 0.0  # turns -0.0 into 0.0
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Turn "#RRGGBB" into its three values in 0..255."""
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return red, green, blue
 
 
 def label(model: str) -> str:
@@ -54,6 +100,11 @@ def row_label(model: str) -> str:
     return ROW_LABELS.get(model, label(model))
 
 
+def mean_label(benchmarks: int) -> str:
+    """Head the column of the mean over benchmarks."""
+    return f"Mean of {benchmarks}"
+
+
 def ordered_models(models: Iterable[str]) -> list[str]:
     """Order models: ceiling, base and rivals first, PA-SAM and PA-SAM+, then all others by name."""
     return _ordered(models, tuple(LABELS))
@@ -61,7 +112,7 @@ def ordered_models(models: Iterable[str]) -> list[str]:
 
 def ordered_benchmarks(benchmarks: Iterable[str]) -> list[str]:
     """Order benchmarks as the published ones are usually listed, then all others by name."""
-    return _ordered(benchmarks, FAMILY_ORDER)
+    return _ordered(benchmarks, BENCHMARK_ORDER)
 
 
 def _ordered(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
@@ -69,65 +120,86 @@ def _ordered(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
     return [name for name in first if name in found] + sorted(found - set(first))
 
 
-def mean_label(benchmarks: int) -> str:
-    """Head the column of the mean over benchmarks."""
-    return f"Mean of {benchmarks}"
+def listed(words: Sequence[str]) -> str:
+    """Join words as a sentence does."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-# --- palette: Every colour of the reports; told apart with any colour vision (Okabe and Ito's set).
-
-INK = "#1F2328"
-"""Text and outlines."""
-MUTED = "#6B7280"
-"""Secondary text, axes, grid labels."""
-RULE = "#D9DDE3"
-"""Grid lines and frames."""
-PAPER = "#FFFFFF"
-
-TRUE_POSITIVE = "#56B4E9"
-FALSE_POSITIVE = "#D55E00"
-FALSE_NEGATIVE = "#F0E442"
-
-BOX = "#F0E442"
-"""The box prompt, drawn over a dark edge so that it shows on any image."""
-POSITIVE_POINT = "#56B4E9"
-NEGATIVE_POINT = "#D55E00"
-
-UNCERTAINTY_MAP = "magma"
-"""Matplotlib colour map of the uncertainty; its lightness grows evenly."""
-
-MODELS = {
-    "oracle": "#8C929B",
-    "sam": "#E69F00",
-    "hq_sam": "#0072B2",
-    "pa_sam": "#009E73",
-    "pa_sam_plus": "#CC79A7",
-}
-OTHERS = ("#56B4E9", "#D55E00", "#000000")
-"""Models without a colour of their own take these in turn."""
-
-PAGE_MODELS = {
-    "oracle": ("#6B7280", "#A2A9B2"),
-    "sam": ("#B06F00", "#F0A93A"),
-    "hq_sam": ("#0067A3", "#5AB4EC"),
-    "pa_sam": ("#007A59", "#3ECFA0"),
-    "pa_sam_plus": ("#A8497F", "#E08FBF"),
-}
-"""The same hues on the page, on light and on dark ground, each with a contrast of 3:1 or more."""
-PAGE_OTHERS = (
-    ("#5B5FC7", "#A9ACF5"), ("#B34700", "#FF9257"), ("#2F7FB3", "#7CC4F0"), ("#6A5A00", "#D9C93A"),
-)  # fmt: skip
-"""Series of the page that are no model of Table 1, on light and on dark ground."""
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Turn "#RRGGBB" into its three values in 0..255."""
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return red, green, blue
+def signed(value: float, *, digits: int = 1) -> str:
+    """Write a difference with its sign; what rounds to nothing has none."""
+    text = f"{value:+.{digits}f}".replace("-", MINUS)
+    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
 
 
-def model_colours(models: list[str]) -> dict[str, str]:
-    """Give every model its colour; what a known model gets does not depend on the others."""
-    unknown = [model for model in models if model not in MODELS]
-    spare = {model: OTHERS[i % len(OTHERS)] for i, model in enumerate(unknown)}
-    return {model: MODELS.get(model) or spare[model] for model in models}
+def span(low: float, high: float) -> str:
+    """Write the ends of an interval, for a sentence."""
+    return f"{signed(low)} to {signed(high)}"
+
+
+def ranged(row: Mapping[Any, Any], name: str = "") -> str:
+    """Write a value with its interval, for a cell: the columns `name`, `name_low`, `name_high`."""
+    return f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
+
+
+def gain_cell(row: Mapping[Any, Any]) -> str:
+    """Write a difference with its interval, for a cell."""
+    return f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
+
+
+def gain_words(row: Mapping[Any, Any]) -> str:
+    """Write a difference with its interval, for a line of a forest plot."""
+    return f"{signed(row['difference'])} ({span(row['low'], row['high'])})"
+
+
+def gain_in_brackets(row: Mapping[Any, Any]) -> str:
+    """Write a difference with its interval, for brackets in a sentence."""
+    return f"({signed(row['difference'])}, {span(row['low'], row['high'])})"
+
+
+def p_text(p: float) -> str:
+    """Write a p-value with the digits that mean something."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict_text(row: Mapping[Any, Any]) -> str:
+    """Write a comparison's verdict with the p-value behind it."""
+    p = p_text(row["p_holm"])
+    return f"{row['verdict']}, p {'' if p.startswith('<') else '= '}{p}"
+
+
+def comparison_sentence(
+    row: Mapping[Any, Any], *, level: str, first: str | None = None, second: str | None = None
+) -> str:
+    """Say what one row of `summary.compare` shows.
+
+    Args:
+        row: The row, in points and per cent.
+        level: Level of the interval, such as "95 %".
+        first: Words for the first model; its name by default.
+        second: Words for the second model; its name by default.
+
+    Returns:
+        A sentence. Where the interval (after Holm's correction, if the row has one) does not
+        exclude zero it says that no difference is shown, never that there is none.
+    """
+    a = label(str(row["model"])) if first is None else first
+    b = label(str(row["against"])) if second is None else second
+    metric = METRIC_WORDS[str(row["metric"])]
+    ends = f"{level} interval {span(row['low'], row['high'])}"
+    if row["verdict"] in (GAIN, LOSS):
+        side = "above" if row["verdict"] == GAIN else "below"
+        return (
+            f"{a} is {abs(row['difference']):.1f} points of {metric} {side} {b} ({ends}; better "
+            f"on {row['better']:.0f} % of the images, worse on {row['worse']:.0f} %)."
+        )
+    return (
+        f"No difference in {metric} is shown between {a} and {b}: "
+        f"{signed(row['difference'])} points ({ends})."
+    )

@@ -1,16 +1,22 @@
-"""Scores per image summed up: rows per model and benchmark, and per pair of models."""
+"""Scores per image summed up: by model and benchmark, by pair of models, by group of images.
+
+Scores come in as fractions in [0, 1] and leave as per cent; differences leave as points.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.evaluation.statistics import (
     UNDECIDED,
+    Difference,
+    Interval,
     Values,
     by_stratum,
     holm,
@@ -20,16 +26,41 @@ from pasam.evaluation.statistics import (
 from pasam.reporting.style import (
     DECIMALS,
     MEAN,
+    METRICS,
     ordered_benchmarks,
     ordered_models,
     percent,
     points,
 )
 
-# --- score_matrix: Score rows turned into arrays of seeds by images, with the check that models
-# can be compared.
-
 # Shapes: S seeds of training, N images of all benchmarks together.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bootstrap:
+    """Settings of the intervals, as in section `report` of `params.yaml`."""
+
+    n_resamples: int
+    confidence: float
+    seed: int
+
+    @property
+    def level(self) -> str:
+        """Level of the intervals, as words."""
+        return f"{100 * self.confidence:g} %"
+
+    def interval(self, values: Values, strata: Sequence[str]) -> Interval:
+        """Average values (N,) or (S, N) over images and benchmarks, which weigh alike."""
+        groups = dict(by_stratum(values, strata))
+        return interval(
+            groups, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
+        )
+
+    def difference(self, a: Values, b: Values, strata: Sequence[str]) -> Difference:
+        """Compare values (N,) or (S, N) on the same images: `a` minus `b`."""
+        return paired_difference(
+            a, b, strata, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,10 +135,15 @@ def check_paired(scores: pd.DataFrame) -> None:
     """Make sure that all models were scored on the same images with the same kind of prompt.
 
     Raises:
-        DataError: They were not, or there is no score at all.
+        DataError: They were not, there is no score at all, or a benchmark is called "mean".
     """
     if not len(scores):
         raise DataError("There are no scores to report; evaluate at least one model first.")
+    if MEAN in set(scores["benchmark"]):
+        raise DataError(
+            f"A benchmark is called '{MEAN}', which is what reports call the average over all "
+            "benchmarks; give the set another name."
+        )
     for kind in ("prompt", "corruption"):
         found = sorted(set(scores[kind]))
         if len(found) > 1:
@@ -126,25 +162,6 @@ def check_paired(scores: pd.DataFrame) -> None:
                 f"{len(everything)} images, the first is '{image}' of '{benchmark}'. Evaluate "
                 "every model on every benchmark."
             )
-
-
-# --- summary: Scores per image summed up: one row per model and benchmark, and one per pair of
-# models.
-
-# Scores come in as shares in [0, 1] and leave as per cent; differences leave as points.
-
-
-METRICS = {"miou": "iou", "mbiou": "boundary_iou"}
-"""Column of a summary -> column of the scores per image."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bootstrap:
-    """Settings of the intervals, as in section `report` of `params.yaml`."""
-
-    n_resamples: int
-    confidence: float
-    seed: int
 
 
 def summarise(
@@ -252,19 +269,14 @@ def difference(
 
 def _difference(a: ScoreMatrix, b: ScoreMatrix, bootstrap: Bootstrap) -> dict[str, object]:
     first, second = paired_values(a, b)
-    found = paired_difference(
-        first, second, a.strata,
-        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
-    )  # fmt: skip
+    found = bootstrap.difference(first, second, a.strata)
     return {
         "n": len(a.images),
         "seeds": found.seeds,
         "difference": points(found.mean),
         "low": points(found.low),
         "high": points(found.high),
-        "better": percent(found.better),
-        "worse": percent(found.worse),
-        "tied": percent(found.tied),
+        **{name: percent(getattr(found, name)) for name in ("better", "worse", "tied")},
         "p": round(found.p, DECIMALS),
         "verdict": found.verdict,
     }
@@ -278,10 +290,7 @@ def _row(
     found: dict[str, object] = {"n": len(rows) // seeds, "seeds": seeds}
     for metric, column in METRICS.items():
         scored = score_matrix(rows, model, column)
-        result = interval(
-            dict(by_stratum(scored.values, scored.strata)),
-            n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
-        )  # fmt: skip
+        result = bootstrap.interval(scored.values, scored.strata)
         found[metric] = percent(result.mean)
         found[f"{metric}_low"] = percent(result.low)
         found[f"{metric}_high"] = percent(result.high)
@@ -294,10 +303,10 @@ def _row(
 def _pooled(rows: pd.DataFrame) -> float:
     """Mean over benchmarks of all intersections over all unions; nothing against nothing is 1."""
     sums = rows.groupby("benchmark")[["intersection", "union"]].sum()
-    shares = [
+    pooled = [
         float(i / u) if u else 1.0 for i, u in zip(sums["intersection"], sums["union"], strict=True)
     ]
-    return float(np.mean(shares))
+    return float(np.mean(pooled))
 
 
 def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
@@ -309,3 +318,72 @@ def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd
     return summary.merge(
         named[["model", "benchmark", *columns]], on=["model", "benchmark"], how="left"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantileGains:
+    """How much a model gains on easy and on hard images."""
+
+    table: pd.DataFrame
+    """One row per group, from the lowest measure to the highest: bin, from, to, n, score,
+    against_score (per cent), difference, low, high (points)."""
+    trend: Difference | None
+    """The gain in the last group minus that in the first, as fractions and not points; None where
+    there is one group only."""
+
+
+def gain_by_quantile(
+    scores: pd.DataFrame,
+    measure: Mapping[str, float],
+    *,
+    model: str,
+    against: str,
+    metric: str,
+    bins: int,
+    bootstrap: Bootstrap,
+) -> QuantileGains:
+    """Compare two models in each of several equally large groups of images.
+
+    Args:
+        scores: Score rows of one prompt.
+        measure: How hard each image is, by id; it orders the images.
+        model: The model that may gain.
+        against: The model it is compared with.
+        metric: `miou` or `mbiou`.
+        bins: Groups, fewer where there are fewer images.
+        bootstrap: Settings of the intervals.
+    """
+    a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
+    first, second = paired_values(a, b)
+    delta = np.atleast_2d(first - second)
+    values = np.array([measure[image] for image in a.images], np.float64)
+    order = np.lexsort((np.arange(len(values)), values))  # equal values keep their order
+    groups = np.array_split(order, min(bins, len(order)))
+    rows = []
+    for number, places in enumerate(groups):
+        found = bootstrap.interval(delta[:, places], [f"bin {number}"] * len(places))
+        rows.append(
+            {
+                "bin": number,
+                "from": float(values[places].min()),
+                "to": float(values[places].max()),
+                "n": len(places),
+                "score": percent(float(a.per_image[places].mean())),
+                "against_score": percent(float(b.per_image[places].mean())),
+                "difference": points(found.mean),
+                "low": points(found.low),
+                "high": points(found.high),
+            }
+        )
+    trend = _last_against_first(delta, groups, bootstrap) if len(groups) > 1 else None
+    return QuantileGains(table=pd.DataFrame(rows), trend=trend)
+
+
+def _last_against_first(
+    delta: Values, groups: Sequence[NDArray[np.intp]], bootstrap: Bootstrap
+) -> Difference:
+    first, last = groups[0], groups[-1]
+    # The mean over two strata of (last, -first) is half the difference of their means.
+    doubled = np.concatenate([2 * delta[:, last], -2 * delta[:, first]], axis=1)
+    strata = ["last"] * len(last) + ["first"] * len(first)
+    return bootstrap.difference(doubled, np.zeros(doubled.shape[1]), strata)

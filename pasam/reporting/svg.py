@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup, escape
 
-from pasam.reporting.blocks import MINUS
-from pasam.reporting.style import MODELS, label
+from pasam.reporting.blocks import ForestPlot, ForestRow, Key
+from pasam.reporting.style import MINUS, OTHERS, gain_words, label, verdict_text
 
-# --- markup: SVG elements as text: escaped, short numbers, attributes in the order given.
+WIDTH, HEIGHT = 360.0, 236.0
+"""View box of a chart: a phone's width, so that its letters stay readable there."""
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 14.0, 44.0
+
+LABELLED_TICK = 34.0
+"""Least distance between two labels along an axis."""
+
+MODEL_SHAPES = {
+    "oracle": "triangle",
+    "sam": "square",
+    "hq_sam": "diamond",
+    "pa_sam": "circle",
+    "pa_sam_plus": "triangle",
+}
+_OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
+
+_DODGE = 0.56  # Room that the series of one category share, of the category's width.
+_LETTER = 6.2  # Width of a label's letter.
+_MOST_MARKED = 24  # Points; denser curves speak for themselves.
+
+_ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 260.0, 22.0, 8.0
 
 
 def element(name: str, *children: Markup, **attributes: object) -> Markup:
@@ -50,20 +71,6 @@ def number(value: float) -> str:
     return f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
 
 
-# --- series: One model's or variant's points in a chart: values, intervals, colour and shape.
-
-SHAPES = {
-    "oracle": "triangle",
-    "sam": "square",
-    "hq_sam": "diamond",
-    "pa_sam": "circle",
-    "pa_sam_plus": "triangle",
-}
-_OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
-OTHER_COLOURS = 4
-"""How many colours the page holds for series that are no model of Table 1."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
     """Points that belong together."""
@@ -92,7 +99,7 @@ def model_series(
     low: Sequence[float] = (),
     high: Sequence[float] = (),
     *,
-    others: Sequence[str] = (),
+    among: Sequence[str] = (),
     name: str | None = None,
 ) -> Series:
     """Make the series of a model; known models keep their colour and shape in every chart.
@@ -103,15 +110,15 @@ def model_series(
         y: Values.
         low: Lower ends of the intervals.
         high: Upper ends of the intervals.
-        others: All keys of the chart that are no known model, so that they differ from each other.
+        among: All models of the chart, so that unknown ones differ from each other.
         name: Words of the legend; by default the model's name.
     """
-    place = list(others).index(model) if model in others else 0
-    known = model in MODELS
+    unknown = [other for other in among if other not in MODEL_SHAPES]
+    place = unknown.index(model) if model in unknown else 0
     return Series(
         name=label(model) if name is None else name,
-        colour=model_colour(model) if known else f"var(--other-{place % OTHER_COLOURS})",
-        shape=SHAPES[model] if known else _OTHER_SHAPES[place % len(_OTHER_SHAPES)],
+        colour=model_colour(model, place),
+        shape=MODEL_SHAPES.get(model, _OTHER_SHAPES[place % len(_OTHER_SHAPES)]),
         x=tuple(map(float, x)),
         y=tuple(map(float, y)),
         low=tuple(map(float, low)),
@@ -119,9 +126,21 @@ def model_series(
     )
 
 
-def model_colour(model: str) -> str:
-    """Name the page's colour of a known model."""
-    return f"var(--model-{model.replace('_', '-')})"
+def model_colour(model: str, place: int = 0) -> str:
+    """Name the page's colour of a model; an unknown one's depends on its place among those."""
+    known = model in MODEL_SHAPES
+    return f"var(--model-{model.replace('_', '-')})" if known else other_colour(place)
+
+
+def other_colour(place: int) -> str:
+    """Name the page's colour of a series that is no model of Table 1."""
+    return f"var(--other-{place % len(OTHERS)})"
+
+
+def legend(models: Sequence[str]) -> tuple[Key, ...]:
+    """One entry per model."""
+    series = [model_series(model, [], [], among=models) for model in models]
+    return tuple(Key(name=one.name, colour=one.colour, shape=one.shape) for one in series)
 
 
 def marker(shape: str, x: float, y: float, words: str) -> Markup:
@@ -138,16 +157,6 @@ def marker(shape: str, x: float, y: float, words: str) -> Markup:
     return element("path", title, d=path(corners, close=True))
 
 
-# --- axes: Scales with round ticks, and the frame that charts share.
-
-WIDTH, HEIGHT = 360.0, 236.0
-"""View box of a chart: a phone's width, so that its letters stay readable there."""
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 14.0, 44.0
-
-LABELLED_TICK = 34.0
-"""Least distance between two labels along an axis."""
-
-
 @dataclass(frozen=True, slots=True)
 class Scale:
     """A linear map from values to coordinates."""
@@ -161,8 +170,8 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Place a value."""
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.stop - self.start)
+        fraction = (value - self.low) / (self.high - self.low)
+        return self.start + fraction * (self.stop - self.start)
 
 
 def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
@@ -213,18 +222,12 @@ def frame(scale: Scale, marks: Sequence[float], *, x_label: str, y_label: str) -
     return drawn
 
 
-def picture(drawn: Sequence[Markup], *, title: str, height: float = HEIGHT) -> Markup:
+def chart(drawn: Sequence[Markup], *, title: str, height: float = HEIGHT) -> Markup:
     """Put marks into an SVG that screen readers announce by its title."""
     return element(
         "svg", element("title", escape(title)), *drawn,
         viewBox=f"0 0 {WIDTH:g} {height:g}", role="img", class_="chart",
     )  # fmt: skip
-
-
-# --- dots: Dots with their intervals over categories.
-
-_SPREAD = 0.56
-_LETTER = 6.2  # Width of a label's letter.
 
 
 def dot_chart(
@@ -242,7 +245,7 @@ def dot_chart(
     Args:
         series: Their `x` are numbers of categories.
         categories: Names below the axis; long ones are set in two heights.
-        title: What the chart shows, for screen readers.
+        title: What it shows, for screen readers.
         y_label: Name and unit of the values.
         x_label: Name of the categories.
         zero: Whether zero has to be on the scale.
@@ -264,9 +267,9 @@ def dot_chart(
         y = HEIGHT - BOTTOM + (15 if not crowded or place % 2 == 0 else 27)
         drawn.append(text(name, LEFT + (place + 0.5) * step, y, anchor="middle"))
     for number, one in enumerate(series):
-        shift = 0.0 if len(series) == 1 else _SPREAD * (number / (len(series) - 1) - 0.5)
+        shift = 0.0 if len(series) == 1 else _DODGE * (number / (len(series) - 1) - 0.5)
         drawn.append(_dots(one, categories, scale, step, shift))
-    return picture(drawn, title=title)
+    return chart(drawn, title=title)
 
 
 def _dots(
@@ -284,9 +287,6 @@ def _dots(
     return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
 
 
-# --- lines: Curves with their intervals as bands.
-
-
 def line_chart(
     series: Sequence[Series],
     *,
@@ -300,7 +300,7 @@ def line_chart(
 
     Args:
         series: Curves; points are marked at the places where they were measured.
-        title: What the chart shows, for screen readers.
+        title: What it shows, for screen readers.
         x_label: Name and unit of the level axis.
         y_label: Name and unit of the values.
         zero: Whether zero has to be on the upright scale.
@@ -319,7 +319,7 @@ def line_chart(
             drawn.append(text(words, x, HEIGHT - BOTTOM + 15, anchor="middle"))
             last = x
     drawn += [_curve(one, across, scale) for one in series]
-    return picture(drawn, title=title)
+    return chart(drawn, title=title)
 
 
 def _curve(one: Series, across: Scale, scale: Scale) -> Markup:
@@ -330,34 +330,62 @@ def _curve(one: Series, across: Scale, scale: Scale) -> Markup:
         below = [(across(x), scale(y)) for x, y in zip(one.x, one.low, strict=True)]
         drawn.append(element("path", d=path(above + below[::-1], close=True), class_="band"))
     drawn.append(element("path", d=path(points), class_="curve"))
-    marked = points if len(points) <= 24 else []  # Dense curves speak for themselves.
+    marked = points if len(points) <= _MOST_MARKED else []
     for i, (x, y) in enumerate(marked):
         words = f"{one.name}, {tick_text(one.x[i])}: {one.y[i]:.3g}"
         drawn.append(marker(one.shape, x, y, words))
     return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
 
 
-# --- strips: One interval as a strip for the row of a list; strips of one list share their scale.
+def forest_plot(
+    lines: Iterable[tuple[str, str, Mapping[Any, Any], str]],
+    *,
+    heading: str,
+    caption: str,
+    scaled: Iterable[Mapping[Any, Any]] | None = None,
+) -> ForestPlot:
+    """Draw differences with their intervals under each other, on one scale that holds zero.
 
-STRIPS_WIDTH, STRIPS_HEIGHT = 260.0, 22.0
-_MARGIN = 8.0
+    Args:
+        lines: Name, note, row of `summary.compare`, and colour of each.
+        heading: Above them.
+        caption: Below them.
+        scaled: Rows that the scale has to hold, for several plots on one scale; the lines' own
+            by default.
+    """
+    drawn = list(lines)
+    held = [row for _, _, row, _ in drawn] if scaled is None else list(scaled)
+    scale = forest_scale([row[end] for row in held for end in ("low", "high")])
+    rows = [
+        ForestRow(
+            name=name,
+            note=note,
+            interval=interval_mark(
+                scale, row["difference"], row["low"], row["high"], colour=colour
+            ),
+            value=gain_words(row),
+            verdict=verdict_text(row),
+        )
+        for name, note, row, colour in drawn
+    ]
+    return ForestPlot(heading=heading, rows=tuple(rows), caption=caption)
 
 
-def strip_scale(values: Sequence[float]) -> Scale:
-    """Make the scale of a list of strips; zero is always on it."""
+def forest_scale(values: Sequence[float]) -> Scale:
+    """Make the level scale of a forest plot; zero is always on it."""
     marks = ticks(min([*values, 0.0]), max([*values, 0.0]))
-    return Scale(marks[0], marks[-1], _MARGIN, STRIPS_WIDTH - _MARGIN)
+    return Scale(marks[0], marks[-1], _ROW_MARGIN, _ROW_WIDTH - _ROW_MARGIN)
 
 
-def strip(scale: Scale, mean: float, low: float, high: float, *, colour: str) -> Markup:
+def interval_mark(scale: Scale, mean: float, low: float, high: float, *, colour: str) -> Markup:
     """Draw a mean with its interval against zero; the row's text says the same in numbers."""
-    middle, zero = STRIPS_HEIGHT / 2, scale(0.0)
+    middle, zero = _ROW_HEIGHT / 2, scale(0.0)
     bar = element("line", x1=scale(low), x2=scale(high), y1=middle, y2=middle, class_="bar")
     words = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
     dot = marker("circle", scale(mean), middle, words)
     return element(
         "svg",
-        element("line", x1=zero, x2=zero, y1=0.0, y2=STRIPS_HEIGHT, class_="zero"),
+        element("line", x1=zero, x2=zero, y1=0.0, y2=_ROW_HEIGHT, class_="zero"),
         element("g", bar, dot, class_="series", style=f"--c:{colour}"),
-        viewBox=f"0 0 {STRIPS_WIDTH:g} {STRIPS_HEIGHT:g}", class_="chart strip", aria_hidden="true",
+        viewBox=f"0 0 {_ROW_WIDTH:g} {_ROW_HEIGHT:g}", class_="chart interval", aria_hidden="true",
     )  # fmt: skip

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pasam.evaluation.statistics import paired_difference
+from pasam.reporting.analyses import row_of, scored_variants
 from pasam.reporting.blocks import Grid
-from pasam.reporting.blocks import markdown as grid_markdown
-from pasam.reporting.results import ORACLE, Results
-from pasam.reporting.style import MEAN, label, mean_label, ordered_models, points, row_label
-from pasam.reporting.summary import METRICS, Bootstrap
-from pasam.reporting.wording import signed
-
-# --- table1: Table 1: models by benchmarks, their paired differences, and every interval.
+from pasam.reporting.results import BASELINE, ORACLE, Results
+from pasam.reporting.style import (
+    MEAN,
+    METRIC_LABELS,
+    METRICS,
+    NOTHING,
+    comparison_sentence,
+    counted,
+    gain_cell,
+    label,
+    mean_label,
+    ordered_models,
+    p_text,
+    percent,
+    points,
+    ranged,
+    row_label,
+    signed,
+)
+from pasam.reporting.summary import Bootstrap, score_matrix
 
 PUBLISHED_HEAD = "published (ViT-L, HQSeg-44K): not comparable with this run"
-METRIC_LABELS = {"miou": "mIoU", "mbiou": "mBIoU"}
-NOTHING = "-"
-
+NONE_STATED = "none stated"
 READING = (
     "mIoU / mBIoU in per cent, per-image mean at original size; the mean weighs every benchmark "
     "alike. Pooled IoU: all intersections over all unions."
 )
+NO_INTERVAL = (
+    "Average precision is one number of a whole set, given without an interval; the paired "
+    "difference of the masks on the same boxes stands below."
+)
+
+PRECISIONS = {
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_small": "AP S", "ap_medium": "AP M",
+    "ap_large": "AP L",
+}  # fmt: skip
+"""Column of the average precisions -> what a table calls it."""
+COCO_STYLE, SEGINW_STYLE = "COCO-style", "SegInW-style"
+_PUBLISHED = {
+    COCO_STYLE: ("coco", "COCO val2017, boxes from FocalNet-DINO"),
+    SEGINW_STYLE: ("seginw", "SegInW, 25 sets, boxes from Grounding DINO"),
+}
+_PUBLISHED_PRECISIONS = {
+    "ap": "AP", "ap_small": "AP S", "ap_medium": "AP M", "ap_large": "AP L",
+    "ap_boundary": "Boundary AP",
+}  # fmt: skip
 
 
 def overview(summary: pd.DataFrame) -> Grid:
@@ -60,10 +88,7 @@ def details(summary: pd.DataFrame, *, level: str) -> Grid:
         for row in summary[summary["benchmark"] == benchmark].to_dict("records"):
             name = mean_label(len(benchmarks) - 1) if benchmark == MEAN else str(benchmark)
             line = [name, row_label(str(row["model"])), str(row["n"])]
-            line += [
-                _ranged(row[metric], row[f"{metric}_low"], row[f"{metric}_high"])
-                for metric in METRICS
-            ]
+            line += [ranged(row, metric) for metric in METRICS]
             line.append(f"{row['pooled_iou']:.1f}")
             if shows_published:
                 scores = _both(row["published_miou"], row["published_mbiou"])
@@ -82,32 +107,26 @@ def pairs(differences: pd.DataFrame, *, level: str) -> Grid:
     )  # fmt: skip
     lines = []
     for row in differences[differences["benchmark"] == MEAN].to_dict("records"):
-        shares = " / ".join(f"{row[name]:.0f}" for name in ("better", "worse", "tied"))
-        points = f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
+        outcomes = " / ".join(f"{row[name]:.0f}" for name in ("better", "worse", "tied"))
         names = f"{label(str(row['model']))} minus {label(str(row['against']))}"
-        metric = METRIC_LABELS[str(row["metric"])]
-        lines.append((names, metric, points, shares, p_text(row["p_holm"]), str(row["verdict"])))
+        cells = (METRIC_LABELS[str(row["metric"])], gain_cell(row), outcomes)
+        lines.append((names, *cells, p_text(row["p_holm"]), str(row["verdict"])))
     caption = f"Paired differences, mean over benchmarks, {level} interval"
     return Grid(caption=caption, head=head, rows=tuple(lines), texts=(1, 5))
 
 
 def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
     """Say what the intervals and verdicts of Table 1 mean, and where the metric has its limits."""
-    level = f"{100 * bootstrap.confidence:g} %"
-    covers = summary.drop_duplicates("benchmark").to_dict("records")
-    shares = ", ".join(
-        f"{row['benchmark']} {row['band_covers']:.0f} %"
-        for row in covers
-        if row["benchmark"] != MEAN
-    )
+    covers = summary[summary["benchmark"] != MEAN].drop_duplicates("benchmark").to_dict("records")
+    fractions = ", ".join(f"{row['benchmark']} {row['band_covers']:.0f} %" for row in covers)
     notes = [
-        f"Intervals: {level} paired bootstrap over images, stratified by benchmark, "
-        f"{bootstrap.n_resamples:,} draws, the same for all models. "
+        f"Intervals: {bootstrap.level} paired bootstrap over images, stratified by benchmark, "
+        f"{bootstrap.n_resamples:,} resamples, the same for all models. "
         + covered(int(summary["seeds"].max())),
         "A verdict says what the paired difference shows after Holm's correction over the table's "
         'rows; "no difference shown" does not mean equal.',
         "Images whose boundary band covers the whole ground truth, so that their boundary IoU "
-        f"measures the region: {shares}.",
+        f"measures the region: {fractions}.",
     ]
     if summary["published_miou"].notna().any():
         notes.append(
@@ -118,149 +137,41 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
 
 
 def covered(seeds: int) -> str:
-    """Say which chance an interval covers."""
+    """Say which variance an interval includes."""
     if seeds == 1:
-        return "They cover the choice of test images only, not the seed of training."
-    return f"They cover the choice of test images and of {seeds} seeds of training."
-
-
-def verdict_text(row: Mapping[Any, Any]) -> str:
-    """Write a comparison's verdict with the p-value behind it."""
-    p = p_text(row["p_holm"])
-    return f"{row['verdict']}, p {'' if p.startswith('<') else '= '}{p}"
-
-
-def p_text(p: float) -> str:
-    """Write a p-value with the digits that mean something."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+        return "They cover the choice of test images and do not include seed variance."
+    return f"They cover the choice of test images and include seed variance ({seeds} seeds)."
 
 
 def _both(miou: object, mbiou: object) -> str:
     return NOTHING if pd.isna(miou) else f"{miou:.1f} / {mbiou:.1f}"  # type: ignore[call-overload]
 
 
-def _ranged(mean: float, low: float, high: float) -> str:
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-
-
-# --- tables: Table 1 for people (Markdown), for programs (CSV) and for `dvc metrics` (JSON).
-
-
-def write_tables(
-    summary: pd.DataFrame,
-    differences: pd.DataFrame,
-    folder: Path,
-    *,
-    setting: str,
-    bootstrap: Bootstrap,
-) -> None:
-    """Write `table1.md`, `table1.csv`, `differences.csv` and `metrics.json` into a folder.
-
-    Args:
-        summary: From `summarise`.
-        differences: From `compare`.
-        folder: Where the four files go.
-        setting: What the run was made on: data, model size, seeds; stands above the table.
-        bootstrap: Settings of the intervals.
-    """
-    text = markdown(summary, differences, setting=setting, bootstrap=bootstrap)
-    write_text(folder / "table1.md", text)
-    write_text(folder / "table1.csv", csv_text(summary))
-    write_text(folder / "differences.csv", csv_text(differences))
-    write_text(folder / "metrics.json", json.dumps(metrics(summary), indent=2) + "\n")
-
-
-def metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Nest a summary as model -> benchmark -> mIoU and mBIoU, per cent with four decimals."""
-    nested: dict[str, dict[str, dict[str, float]]] = {}
-    for row in summary.to_dict("records"):
-        scores = {name: round(float(row[name]), 4) for name in METRICS}
-        nested.setdefault(str(row["model"]), {})[str(row["benchmark"])] = scores
-    return nested
-
-
-def markdown(
-    summary: pd.DataFrame, differences: pd.DataFrame, *, setting: str, bootstrap: Bootstrap
-) -> str:
-    """Compose the report's text.
-
-    Args:
-        summary: From `summarise`.
-        differences: From `compare`.
-        setting: What the run was made on.
-        bootstrap: Settings of the intervals.
-    """
-    level = f"{100 * bootstrap.confidence:g} %"
-    parts = ["# Table 1", f"{setting.strip()}\n\n{READING}"]
-    parts.append(grid_markdown(overview(summary)))
-    if len(differences):
-        parts += _titled(pairs(differences, level=level))
-    parts += _titled(details(summary, level=level))
-    notes = table_notes(summary, bootstrap)
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
-
-
-def _titled(grid: Grid) -> list[str]:
-    return [f"## {grid.caption}", grid_markdown(grid)]
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    """Write a table as CSV with four decimals."""
-    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically; its folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    draft.replace(path)
-
-
-# --- precision_tables: Tables 2 and 3: average precision of segmented detections, COCO-style and
-# SegInW-style.
-
-COLUMNS = {
-    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_small": "AP S", "ap_medium": "AP M",
-    "ap_large": "AP L",
-}  # fmt: skip
-NO_OBJECT = "-"
-COCO_STYLE, SEGINW_STYLE = "COCO-style", "SegInW-style"
-_PUBLISHED = {
-    COCO_STYLE: ("coco", "COCO val2017, boxes from FocalNet-DINO"),
-    SEGINW_STYLE: ("seginw", "SegInW, 25 sets, boxes from Grounding DINO"),
-}
-_PUBLISHED_COLUMNS = {
-    "ap": "AP", "ap_small": "AP S", "ap_medium": "AP M", "ap_large": "AP L",
-    "ap_boundary": "Boundary AP",
-}  # fmt: skip
-NO_INTERVAL = (
-    "Average precision is one number of a whole set, given without an interval; the paired "
-    "difference of the masks on the same boxes stands below."
-)
-
-
 def single_sets(precisions: pd.DataFrame) -> list[str]:
     """Benchmarks of one set: COCO-style."""
-    sets = precisions.groupby("benchmark")["set"].nunique()
-    return [str(name) for name in sets[sets == 1].index]
+    return [name for name, sets in _sets(precisions).items() if sets == 1]
 
 
 def set_collections(precisions: pd.DataFrame) -> list[str]:
     """Benchmarks of many small sets: SegInW-style."""
-    sets = precisions.groupby("benchmark")["set"].nunique()
-    return [str(name) for name in sets[sets > 1].index]
+    return [name for name, sets in _sets(precisions).items() if sets > 1]
+
+
+def _sets(precisions: pd.DataFrame) -> dict[str, int]:
+    """How many sets every benchmark has."""
+    counts = precisions.groupby("benchmark")["set"].nunique()
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 def single_set_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     """Lay out a COCO-style set: mask AP in all its forms, and boundary AP."""
     rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
-    head = ("Model", *COLUMNS.values(), "Boundary AP")
+    head = ("Model", *PRECISIONS.values(), "Boundary AP")
     lines = []
     for model in ordered_models(rows["model"]):
         mask, boundary = (_row(rows, model, overlap) for overlap in ("mask", "boundary"))
-        cells = [_percent(mask[column]) for column in COLUMNS]
-        lines.append((label(model), *cells, _percent(boundary["ap"])))
+        cells = [_precision(mask.get(column)) for column in PRECISIONS]
+        lines.append((label(model), *cells, _precision(boundary.get("ap"))))
     counts = rows.iloc[0]
     caption = (
         f"{benchmark}: {counts['images']} images, {counts['objects']} objects, "
@@ -276,17 +187,17 @@ def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     lines = []
     for model in ordered_models(rows["model"]):
         of_model = rows[rows["model"] == model]
-        cells = [_percent(_row(of_model[of_model["set"] == name], model, "mask")["ap"])
+        cells = [_precision(_row(of_model[of_model["set"] == name], model, "mask").get("ap"))
                  for name in [*sets, MEAN]]  # fmt: skip
-        boundary = _row(of_model[of_model["set"] == MEAN], model, "boundary")["ap"]
-        lines.append((label(model), *cells, _percent(boundary)))
+        boundary = _row(of_model[of_model["set"] == MEAN], model, "boundary").get("ap")
+        lines.append((label(model), *cells, _precision(boundary)))
     head = ("Model", *sets, f"Mean of {len(sets)}", "Mean boundary AP")
     caption = f"{benchmark}: mask AP by set, boxes by phrase"
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL,))
 
 
 def published_precision_grid(
-    published: pd.DataFrame | None, precisions: pd.DataFrame | None, kind: str, *, base: str
+    published: pd.DataFrame | None, precisions: pd.DataFrame, kind: str, *, base: str
 ) -> Grid | None:
     """Lay out what was published for a kind of set, beside this run's own on the same set.
 
@@ -304,18 +215,18 @@ def published_precision_grid(
         return None
     benchmark, name = _PUBLISHED[kind]
     rows = published[published["benchmark"] == benchmark]
-    scored = precisions is not None and benchmark in set(precisions["benchmark"])
-    comparable = scored and base in set(rows["base"])
+    comparable = benchmark in set(precisions["benchmark"]) and base in set(rows["base"])
     rows = rows[rows["base"] == base] if comparable else rows
-    columns = [column for column in _PUBLISHED_COLUMNS if rows[column].notna().any()]
+    columns = [column for column in _PUBLISHED_PRECISIONS if rows[column].notna().any()]
     lines = []
     for row in rows.to_dict("records"):
         cells = [f"{row[column]:.1f}" for column in columns]
-        if comparable and precisions is not None:
+        if comparable:
             own = _mean_precision(precisions, benchmark, str(row["model"]))
-            cells += ["-", "-"] if own is None else [f"{own:.1f}", f"{own - row['ap']:+.1f}"]
+            found = own is not None
+            cells += [f"{own:.1f}", f"{own - row['ap']:+.1f}"] if found else [NOTHING, NOTHING]
         lines.append((label(str(row["model"])), str(row["base"]), *cells))
-    head = ("Model", "Base", *(_PUBLISHED_COLUMNS[column] for column in columns))
+    head = ("Model", "Base", *(_PUBLISHED_PRECISIONS[column] for column in columns))
     return Grid(
         caption=f"Published: {name}" + ("" if comparable else " (not comparable with this run)"),
         head=(*head, "Our AP", "Difference") if comparable else head,
@@ -328,7 +239,7 @@ def published_precision_grid(
 def _mean_precision(precisions: pd.DataFrame, benchmark: str, model: str) -> float | None:
     rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
     rows = rows[rows["set"] == MEAN] if MEAN in set(rows["set"]) else rows
-    found = _row(rows, model, "mask")["ap"]
+    found = _row(rows, model, "mask").get("ap")
     return None if found is None else 100 * float(found)
 
 
@@ -344,32 +255,29 @@ def box_difference(
         A row of `summary.compare` by boundary IoU; None where the two share no such box.
     """
     keys = ["set", "image_id", "detection"]
-    hit = instances[(instances["benchmark"] == benchmark) & (instances["object_id"] >= 0)]
-    means = hit.groupby(["model", *keys])["boundary_iou"].mean()
-    found = set(hit["model"])
-    if not found.issuperset(pair):
+    matched = instances[(instances["benchmark"] == benchmark) & (instances["object_id"] >= 0)]
+    means = matched.groupby(["model", *keys])["boundary_iou"].mean()
+    if not set(matched["model"]).issuperset(pair):
         return None
     both = pd.concat([means[name] for name in pair], axis=1, keys=["a", "b"]).dropna()
     if both.empty:
         return None
     images = both.groupby(["set", "image_id"]).mean()
     strata = [str(name) for name in images.index.get_level_values("set")]
-    result = paired_difference(
-        images["a"].to_numpy(np.float64), images["b"].to_numpy(np.float64), strata,
-        n_resamples=bootstrap.n_resamples, confidence=bootstrap.confidence, seed=bootstrap.seed,
-    )  # fmt: skip
-    shares = {name: 100 * getattr(result, name) for name in ("better", "worse", "tied")}
+    first, second = (images[name].to_numpy(np.float64) for name in ("a", "b"))
+    result = bootstrap.difference(first, second, strata)
+    outcomes = {name: percent(getattr(result, name)) for name in ("better", "worse", "tied")}
     return {
         "model": pair[0], "against": pair[1], "metric": "mbiou", "n": len(images),
         "difference": points(result.mean), "low": points(result.low), "high": points(result.high),
-        **shares, "p": result.p, "verdict": result.verdict,
+        **outcomes, "p": result.p, "verdict": result.verdict,
     }  # fmt: skip
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of training."""
     names = ["model", "benchmark", "set", "overlap"]
-    numbers = [*COLUMNS, "images", "objects", "detections"]
+    numbers = [*PRECISIONS, "images", "objects", "detections"]
     means = rows.groupby(names, as_index=False)[numbers].mean()
     counts = {name: means[name].round().astype(int) for name in numbers[-3:]}
     return means.assign(**counts)
@@ -377,18 +285,72 @@ def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _row(rows: pd.DataFrame, model: str, overlap: str) -> Mapping[str, Any]:
     chosen = rows[(rows["model"] == model) & (rows["overlap"] == overlap)]
-    found: Sequence[dict[Any, Any]] = chosen.to_dict("records")
-    return {str(key): value for key, value in found[0].items()} if found else {"ap": None}
+    return {} if chosen.empty else {str(key): value for key, value in chosen.iloc[0].items()}
 
 
-def _percent(share: Any) -> str:
-    return NO_OBJECT if share is None or pd.isna(share) else f"{100 * share:.1f}"
+def _precision(value: Any) -> str:
+    return NOTHING if value is None or pd.isna(value) else f"{100 * value:.1f}"
 
 
-# --- published_table: Published numbers beside this run's, with the difference where the
-# protocol is the same.
+def precision_grids(results: Results) -> dict[str, Grid]:
+    """Give Tables 2 and 3 by the name of their file, as far as this run made them."""
+    grids = {}
+    for name, chosen, lay_out in (
+        ("table2", single_sets(results.precisions), single_set_grid),
+        ("table3", set_collections(results.precisions), collection_grid),
+    ):
+        for number, benchmark in enumerate(chosen, start=1):
+            key = name if len(chosen) == 1 else f"{name}_{number}"
+            grids[key] = lay_out(results.precisions, benchmark)
+    return grids
 
-NONE_STATED = "none stated"
+
+def box_sentences(results: Results, benchmark: str) -> list[str]:
+    """Say how the subject's masks compare with the others' on the same boxes."""
+    if results.instances is None:
+        return []
+    sentences = []
+    for against in dict.fromkeys((results.reference, BASELINE)):
+        pair = (results.subject, against)
+        row = box_difference(results.instances, benchmark, pair, results.bootstrap)
+        if row is not None and against != results.subject:
+            words = comparison_sentence(row, level=results.level)
+            sentences.append(f"On the same boxes of {benchmark}: {words}")
+    return sentences
+
+
+def ablation_grid(results: Results) -> Grid:
+    """Lay out all variants: means, difference, cost."""
+    subject, table = results.subject, results.ablation_differences
+    lines = [(label(subject), "", *_means(results, subject), "", "", _cost(results, subject))]
+    for variant in scored_variants(results):
+        row = row_of(table, variant.name)
+        cells = (gain_cell(row), p_text(row["p_holm"]), _cost(results, variant.name))
+        lines.append((variant.name, variant.words, *_means(results, variant.name), *cells))
+    head = (
+        "Variant", "Change", "mIoU", "mBIoU", "Points of mBIoU", "p (Holm)",
+        "Trainable parameters",
+    )  # fmt: skip
+    notes = (
+        f"Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics. Same data, "
+        f"views and seed ({results.params.train.seed}) for all; one seed, so that the intervals "
+        "cover test images only.",
+    )
+    return Grid(caption="Ablations", head=head, rows=tuple(lines), notes=notes, texts=(1,))
+
+
+def _means(results: Results, model: str) -> tuple[str, str]:
+    found = []
+    for column in ("iou", "boundary_iou"):
+        scored = score_matrix(results.ablation_scores, model, column)
+        by_benchmark = pd.Series(scored.per_image).groupby(scored.strata).mean()
+        found.append(f"{100 * by_benchmark.mean():.1f}")
+    return found[0], found[1]
+
+
+def _cost(results: Results, variant: str) -> str:
+    count = results.trainable(variant)
+    return "" if count is None else f"{count:,}"
 
 
 def published_grid(results: Results) -> Grid | None:
@@ -405,18 +367,14 @@ def published_grid(results: Results) -> Grid | None:
     if not rows:
         return None
     head: tuple[str, ...] = (
-        "Model",
-        "Published set",
-        "Published mIoU / mBIoU",
-        "Ours, on",
-        "Ours mIoU / mBIoU",
-    )
+        "Model", "Published set", "Published mIoU / mBIoU", "Ours, on", "Ours mIoU / mBIoU",
+    )  # fmt: skip
     lines: list[tuple[str, ...]] = [_pair(row) for row in rows]
     caption = "Published numbers (ViT-L, HQSeg-44K) beside this run: not comparable"
     note = (
         "Other weights, training data and images: this shows the size of the effect at full scale."
     )
-    if results.comparable:
+    if results.published.comparable:
         head = (*head, "Difference", "Tolerance")
         lines = [(*line, *_judged(row, results)) for line, row in zip(lines, rows, strict=True)]
         caption = "Published numbers beside this run, which repeats their protocol"
@@ -428,25 +386,21 @@ def _pair(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         label(str(row["model"])),
         str(row["published_benchmark"]),
-        f"{row['published_miou']:.1f} / {row['published_mbiou']:.1f}",
+        _both(row["published_miou"], row["published_mbiou"]),
         str(row["benchmark"]),
-        f"{row['miou']:.1f} / {row['mbiou']:.1f}",
+        _both(row["miou"], row["mbiou"]),
     )
 
 
 def _judged(row: Mapping[str, Any], results: Results) -> tuple[str, str]:
     gaps = [row[metric] - row[f"published_{metric}"] for metric in ("miou", "mbiou")]
-    known = results.published.set_index(["model", "benchmark"])
+    known = results.published.scores.set_index(["model", "benchmark"])
     agreed = known["tolerance"].astype(float)[[(row["model"], row["benchmark"])]].iloc[0]
     shown = " / ".join(signed(gap) for gap in gaps)
     if np.isnan(agreed):
         return shown, NONE_STATED
     kept = all(abs(gap) <= agreed for gap in gaps)
     return shown, f"{agreed:g} ({'kept' if kept else 'exceeded'})"
-
-
-# --- cost: What the models cost in numbers: all that a prediction runs through, and what was
-# trained.
 
 
 def cost_grid(results: Results) -> Grid | None:
@@ -468,7 +422,7 @@ def cost_grid(results: Results) -> Grid | None:
         return None
     return Grid(
         caption="Cost",
-        head=("Model", "Numbers", "Of them trained", "Trained, of the frozen base"),
+        head=("Model", "Parameters", "Trainable parameters", "Trainable, % of base"),
         rows=tuple(rows),
         notes=(
             "Encoder, prompt encoder and the model's own decoder. Time and memory differ from "

@@ -20,14 +20,18 @@ from pasam.config.schema import (
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.instances import read_instances, read_precisions
-from pasam.evaluation.protocol import read_prediction
 from pasam.evaluation.published import published_for, published_instances, repeats_protocol
 from pasam.evaluation.scores import clean_box_rows, read_scores
-from pasam.masks.images import FOREGROUND, read_image, read_mask
-from pasam.reporting.figures import read_history
 from pasam.reporting.publish import publish
-from pasam.reporting.results import Results
-from pasam.reporting.wording import setting
+from pasam.reporting.results import (
+    AblationResults,
+    PublishedNumbers,
+    Results,
+    RunFiles,
+    RunParams,
+    describe_run,
+    read_history,
+)
 from pipelines.stage_runner import run
 
 
@@ -41,33 +45,35 @@ def report(
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
-    files = frame.set_index("id")
     measured = (*evaluate.baselines, *evaluate.models)
     scored = [*_of_each(scores, measured, evaluate.benchmarks), scores / "robustness.parquet"]
     again = [repeated / f"{model}.parquet" for model in repeats.models]
+    named = [variants / name for name in ablations]
+    inside = [
+        *_of_each(diagnostics, evaluate.models, evaluate.benchmarks),
+        *(path.with_name(f"{path.name}-diagnostics.parquet") for path in named),
+    ]
     results = Results(
-        setting=setting(used, base, data, seeds=[train.seed, *repeats.seeds]),
-        base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
-        variants={model: models[model] for model in evaluate.models},
+        setting=describe_run(used, base, data, seeds=[train.seed, *repeats.seeds]),
+        params=RunParams(
+            base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
+            variants={model: models[model] for model in evaluate.models},
+        ),
+        images=RunFiles(frame.set_index("id"), predictions),
         manifest=used,
         scores=clean_box_rows(read_scores(*scored, *again)),
         conditions=read_scores(*scored),
         histories={m: read_history(histories / f"{m}.jsonl") for m in evaluate.models},
-        published=published_for(evaluate.benchmarks),
-        comparable=repeats_protocol(base.size, evaluate.benchmarks),
-        published_instances=published_instances(),
-        read_image=lambda name: read_image(Path(str(files.at[name, "image"]))),
-        read_truth=lambda name: read_mask(Path(str(files.at[name, "mask"]))) > FOREGROUND,
-        read_predicted=lambda model, benchmark, name: read_prediction(
-            predictions / f"{model}-{benchmark}.npz", name
+        published=PublishedNumbers(
+            scores=published_for(evaluate.benchmarks),
+            comparable=repeats_protocol(base.size, evaluate.benchmarks),
+            precisions=published_instances(),
         ),
-        costs={
-            model: json.loads((cost / f"{model}-{evaluate.benchmarks[0]}.json").read_text("utf-8"))
-            for model in measured
-        },
+        costs={m: _json(cost / f"{m}-{evaluate.benchmarks[0]}.json") for m in measured},
+        ablations=_ablations(named, ablations) if named else None,
+        diagnostics=read_diagnostics(*inside),
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),
-        **_inside(_of_each(diagnostics, evaluate.models, evaluate.benchmarks), variants, ablations),
     )  # fmt: skip
     publish(results, out)
 
@@ -77,23 +83,16 @@ def _of_each(folder: Path, models: Iterable[str], benchmarks: Iterable[str]) -> 
     return [folder / f"{model}-{name}.parquet" for model, name in product(models, benchmarks)]
 
 
-def _inside(
-    diagnostics: Sequence[Path], variants: Path, ablations: AblationsParams
-) -> dict[str, Any]:
-    """Read what happened inside the models, and the ablations of this run if it has any."""
-    named = [variants / name for name in ablations]
-    theirs = [path.with_name(f"{path.name}-diagnostics.parquet") for path in named]
-    return {
-        "diagnostics": read_diagnostics(*diagnostics, *theirs),
-        "ablations": read_scores(*(p.with_name(f"{p.name}.parquet") for p in named))
-        if named
-        else None,
-        "ablation_params": ablations,
-        "ablation_facts": {
-            path.name: json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
-            for path in named
-        },
-    }
+def _ablations(named: Sequence[Path], ablations: AblationsParams) -> AblationResults:
+    return AblationResults(
+        scores=read_scores(*(path.with_name(f"{path.name}.parquet") for path in named)),
+        changes=ablations,
+        facts={path.name: _json(path.with_name(f"{path.name}.json")) for path in named},
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 if __name__ == "__main__":

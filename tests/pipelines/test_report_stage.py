@@ -9,8 +9,6 @@ import yaml
 from pasam.evaluation.scores import read_scores
 from pasam.masks.images import read_image
 
-PICTURES = ("reports/figure1.png", "reports/scores.png", "reports/training.png")
-
 
 def world_ablations(world):
     return yaml.safe_load(world.path("params.yaml").read_text())["ablations"]
@@ -30,7 +28,7 @@ def test_a_second_run_gives_the_same_bytes(world, own_world):
 
 def test_the_report_says_what_it_was_made_on(world):
     text = world.path("reports/table1.md").read_text()
-    assert "Generated data: trained on 6 images" in text
+    assert "Synthetic data: trained on 6 images" in text
     assert "measured on 4 images (4 masks)" in text  # the benchmarks of the run, not all
     assert "vit_tiny, our own small SAM. Seeds: training 42 and 43, generator 7." in text
     assert "No number of this run is the paper's" in text
@@ -56,7 +54,7 @@ def test_the_metrics_are_the_means_of_the_scores(world):
 
 def test_the_page_says_what_it_was_made_on_and_holds_every_model(world):
     page = world.path("reports/index.html").read_text()
-    assert "Generated data: trained on 6 images" in page
+    assert "Synthetic data: trained on 6 images" in page
     assert "PA-SAM against SAM and HQ-SAM" in page
     assert "data:image/webp;base64," in page
 
@@ -64,7 +62,7 @@ def test_the_page_says_what_it_was_made_on_and_holds_every_model(world):
 def test_every_trained_model_has_a_card_that_counts_its_numbers(world):
     for model in ("hq_sam", "pa_sam", "vit_tiny"):
         card = world.path(f"reports/model_cards/{model}.md").read_text()
-        counted = int(card.split("**Trained numbers:** ")[1].split("\n")[0].replace(",", ""))
+        counted = int(card.split("**Trainable parameters:** ")[1].split("\n")[0].replace(",", ""))
         assert counted > 1000
 
 
@@ -89,9 +87,8 @@ def test_pictures_from_inside_the_adapter_are_on_the_page(world):
         assert f'<span class="name">{name}</span>' in page
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_shows_something(name, world):
-    assert read_image(world.path(name)).std() > 5
+def test_the_comparison_figure_shows_something(world):
+    assert read_image(world.path("reports/figure1.png")).std() > 5
 
 
 def test_repetitions_widen_the_intervals_and_leave_curves_alone(world, own_world):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_run import made_up_results, made_up_scores
 
-from pasam.reporting.figures import Example
+from pasam.reporting.figures import ComparedImage
 from pasam.reporting.summary import Bootstrap
 
 
@@ -51,6 +51,6 @@ def example():
             "positive": np.array([[12, 12], [14, 20]], np.float32),
             "negative": np.array([[50, 35]], np.float32),
         }
-        return Example(**{**parts, **changes})
+        return ComparedImage(**{**parts, **changes})
 
     return make

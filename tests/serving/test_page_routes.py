@@ -64,7 +64,7 @@ def test_every_control_has_a_name():
 
 def test_models_and_prompts_have_the_colours_of_the_reports():
     for model in ("sam", "hq_sam", "pa_sam"):
-        light, dark = palette.PAGE_MODELS[model]
+        light, dark = palette.MODELS[model]
         found = re.findall(rf"--model-{model.replace('_', '-')}:(#\w+)", CSS)
         assert found == [light, dark, dark]
     prompts = {"box": palette.BOX, "in": palette.POSITIVE_POINT, "out": palette.NEGATIVE_POINT}

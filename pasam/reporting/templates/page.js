@@ -39,7 +39,7 @@
   }, { rootMargin: "-15% 0px -70% 0px" });
   for (const key of links.keys()) watch.observe(document.getElementById(key));
 
-  // Two pictures with a handle between them.
+  // Two images with a handle between them.
   for (const pair of document.querySelectorAll(".pair")) {
     const range = pair.querySelector("input");
     const move = () => pair.style.setProperty("--cut", `${range.value}%`);

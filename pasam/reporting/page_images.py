@@ -1,0 +1,343 @@
+"""Images of the page: chosen by their scores, cut to the object, packed into the file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, replace
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pasam.reporting.blocks import Card, ImageStrip, ImageView
+from pasam.reporting.figures import ComparedImage
+from pasam.reporting.overlay import Image, comparison
+from pasam.reporting.results import Results
+from pasam.reporting.style import (
+    BOX,
+    INK,
+    NEGATIVE_POINT,
+    POSITIVE_POINT,
+    UNCERTAINTY_MAP,
+    label,
+    signed,
+)
+from pasam.reporting.summary import score_matrix
+from pasam.reporting.svg import element
+
+# Shapes: H and W of the image, h and w of the part that is shown, g of a map of the adapter.
+
+MAPS = {
+    "guiding": "Guiding embedding",
+    "dense_change": "Dense change",
+    "attention": "Attention of the mask token",
+}
+"""Map of the adapter -> what the page calls it."""
+
+UNSURE = 0.5
+"""Uncertainty from which the refined mask takes the coarse one's place."""
+
+_MARGIN = 0.12
+"""Room round the object, as a fraction of the longer side of what is shown of it."""
+_QUALITY = 80
+_OUTCOMES = "true positives, false positives and false negatives"
+_SHARPEST = 0.99
+"""Quantile that a heat map shows as its brightest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of an image that is shown, in pixels; ends are outside."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def cut(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take this part of an array (H, W, ...)."""
+        return array[self.top : self.bottom, self.left : self.right]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.right - self.left, self.bottom - self.top
+
+
+def window_round(image: ComparedImage) -> Window:
+    """Find the part of an image that holds the object, all predictions and the box."""
+    inside = np.logical_or.reduce([image.truth, *image.predictions.values()])
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    height, width = image.truth.shape
+    if not len(rows):
+        return Window(0, height, 0, width)
+    ends = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
+    margin = _MARGIN * max(ends[1] - ends[0], ends[3] - ends[2])
+    return Window(
+        max(0, int(ends[0] - margin)),
+        min(height, int(np.ceil(ends[1] + margin))),
+        max(0, int(ends[2] - margin)),
+        min(width, int(np.ceil(ends[3] + margin))),
+    )
+
+
+def data_url(image: Image, *, side: int) -> tuple[str, int, int]:
+    """Pack an image into a data URL as WebP, no larger than it is shown.
+
+    Args:
+        image: RGB, (H, W, 3).
+        side: Longest side in pixels; smaller images keep their size.
+
+    Returns:
+        The URL, and the packed image's width and height.
+    """
+    height, width = image.shape[:2]
+    factor = min(1.0, side / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
+    packed = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(small)).save(
+        packed, format="WEBP", quality=_QUALITY, method=4
+    )
+    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", *size
+
+
+@dataclass(frozen=True, slots=True)
+class CroppedImage:
+    """An image cut to its object, from which views for the page are made."""
+
+    shown: ComparedImage
+    window: Window
+    side: int
+    """Longest side of a view in pixels."""
+
+    def prompt(self, *, box: bool = True, points: bool = True) -> ImageView:
+        """Show the image with its box prompt and the mined points, or with one of them."""
+        marked = replace(
+            self.shown,
+            box=self.shown.box if box else None,
+            positive=self.shown.positive if points else None,
+            negative=self.shown.negative if points else None,
+        )
+        named = [("its box prompt", marked.box), ("the mined points", marked.positive)]
+        marks = " and ".join(name for name, there in named if there is not None)
+        alt = f"Image {self.shown.image_id}" + (f" with {marks}" if marks else "")
+        name = "Prompt" if box else "Mined points"
+        return self._view(name, self.shown.image, alt, _marks(marked, self.window))
+
+    def prediction(self, model: str) -> ImageView:
+        """Show a model's mask against the ground truth."""
+        score, name = 100 * self.shown.scores[model][1], label(model)
+        alt = f"{name} on {self.shown.image_id}, {_OUTCOMES}: boundary IoU {score:.1f} %"
+        return self._view(f"{name} {score:.1f}", self._painted(self.shown.predictions[model]), alt)
+
+    def adapter_mask(self, name: str, logits: NDArray[np.float32]) -> ImageView:
+        """Show mask logits of the adapter's own grid, (g, g), against the ground truth."""
+        alt = f"{name} mask of the adapter on {self.shown.image_id}: {_OUTCOMES}"
+        return self._view(name, self._painted(self._enlarged(logits) > 0), alt)
+
+    def uncertainty(self) -> list[ImageView]:
+        """Show the uncertainty map, where the image's model has one."""
+        if self.shown.uncertainty is None:
+            return []
+        values = np.clip(self._enlarged(self.shown.uncertainty), 0, 1)
+        alt = f"Uncertainty map of {self.shown.image_id}: bright where the coarse mask is doubted"
+        return [self._view("Uncertainty", _coloured(values), alt)]
+
+    def heat_map(self, name: str) -> ImageView:
+        """Show one of the adapter's maps, dark for its least and bright for its most."""
+        values = self._enlarged(self.shown.maps[name])
+        low, high = float(values.min()), float(np.quantile(values, _SHARPEST))
+        scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+        return self._view(MAPS[name], _coloured(scaled), f"{MAPS[name]} on {self.shown.image_id}")
+
+    def _view(self, name: str, image: Image, alt: str, marks: Markup | None = None) -> ImageView:
+        source, width, height = data_url(self.window.cut(image), side=self.side)
+        return ImageView(
+            name=name, source=source, alt=alt, width=width, height=height, marks=marks or Markup("")
+        )
+
+    def _painted(self, mask: NDArray[np.bool_]) -> Image:
+        return comparison(self.shown.image, self.shown.truth, mask)
+
+    def _enlarged(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Bring a map (g, g) to the image's size, (H, W)."""
+        height, width = self.shown.truth.shape
+        grid = np.asarray(values, np.float32)
+        enlarged = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged, np.float32)
+
+
+def cropped(shown: ComparedImage, *, side: int) -> CroppedImage:
+    """Cut an image to its object."""
+    return CroppedImage(shown, window_round(shown), side)
+
+
+def _coloured(values: NDArray[np.floating]) -> Image:
+    """Turn values in [0, 1], (H, W), into colours, (H, W, 3)."""
+    colours = mpl.colormaps[UNCERTAINTY_MAP](values)[..., :3]
+    return np.asarray(np.rint(255 * colours), np.uint8)
+
+
+def _marks(image: ComparedImage, window: Window) -> Markup:
+    """Draw box and points over the part that is shown, in its own pixels."""
+    width, height = window.size
+    unit = max(width, height) / 100
+    drawn = []
+    if image.box is not None:
+        x0, y0, x1, y1 = (float(v) for v in image.box)
+        place = {"x": x0 - window.left, "y": y0 - window.top}
+        size = {"width": x1 - x0 + 1, "height": y1 - y0 + 1}
+        for colour, thick in ((INK, 1.8 * unit), (BOX, 0.9 * unit)):
+            drawn.append(
+                element("rect", **place, **size, fill="none", stroke=colour, stroke_width=thick)
+            )
+    for points, colour in ((image.positive, POSITIVE_POINT), (image.negative, NEGATIVE_POINT)):
+        for x, y in [] if points is None else points:
+            drawn.append(
+                element(
+                    "circle", cx=float(x) - window.left + 0.5, cy=float(y) - window.top + 0.5,
+                    r=1.8 * unit, fill=colour, stroke=INK, stroke_width=0.5 * unit,
+                )
+            )  # fmt: skip
+    return element("svg", *drawn, viewBox=f"0 0 {width} {height}", class_="marks")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedImage:
+    """An image of a gallery, with the scores that brought it there, as fractions."""
+
+    image_id: str
+    score: float
+    against: float
+
+    @property
+    def gain(self) -> float:
+        """How much the subject is ahead on this image."""
+        return self.score - self.against
+
+
+def ranked(results: Results) -> list[RankedImage]:
+    """List every image with the subject's and the reference's boundary IoU, by id."""
+    model, against = (
+        score_matrix(results.shown_scores, name, "boundary_iou")
+        for name in (results.subject, results.reference)
+    )
+    found = [
+        RankedImage(image_id=image, score=float(a), against=float(b))
+        for image, a, b in zip(model.images, model.per_image, against.per_image, strict=True)
+    ]
+    return sorted(found, key=lambda shown: shown.image_id)
+
+
+def worst(images: list[RankedImage], count: int) -> list[RankedImage]:
+    """Pick the images with the lowest scores."""
+    return sorted(images, key=lambda shown: shown.score)[:count]
+
+
+def most_improved(images: list[RankedImage], count: int) -> list[RankedImage]:
+    """Pick the images with the largest gains; none that did not gain."""
+    better = [shown for shown in images if shown.gain > 0]
+    return sorted(better, key=lambda shown: -shown.gain)[:count]
+
+
+def most_harmed(images: list[RankedImage], count: int) -> list[RankedImage]:
+    """Pick the images with the largest losses; none that did not lose."""
+    worse = [shown for shown in images if shown.gain < 0]
+    return sorted(worse, key=lambda shown: shown.gain)[:count]
+
+
+GALLERIES = (
+    ("worst", "Worst", "where {subject}'s boundary IoU is lowest", worst),
+    (
+        "most_improved",
+        "Most improved",
+        "where {subject} gains most over {reference}",
+        most_improved,
+    ),
+    ("most_harmed", "Most harmed", "where {subject} loses most against {reference}", most_harmed),
+)
+"""Key, name and rule of every gallery, and what picks its images."""
+
+
+def median(images: list[RankedImage]) -> RankedImage:
+    """Pick the image in the middle by gain, so that it stands for the rest."""
+    gains = np.array([shown.gain for shown in images])
+    return images[int(np.argsort(gains, kind="stable")[len(images) // 2])]
+
+
+def card(results: Results, chosen: RankedImage) -> Card:
+    """Draw an image of a gallery: prompt and points, reference, subject, uncertainty."""
+    image = cropped(results.example(chosen.image_id), side=results.params.report.picture_side)
+    note = (
+        f"Boundary IoU {100 * chosen.against:.1f} with {label(results.reference)}, "
+        f"{100 * chosen.score:.1f} with {label(results.subject)}: "
+        f"{signed(100 * chosen.gain)} points"
+    )
+    models = [image.prediction(model) for model in (results.reference, results.subject)]
+    views = (image.prompt(), *models, *image.uncertainty())
+    return Card(title=chosen.image_id, note=note, views=views)
+
+
+def walk(results: Results) -> list[ImageStrip]:
+    """Show one forward pass from the prompt to the mask; nothing where no map was kept."""
+    image = best_example(results)
+    if not image.shown.maps:
+        return []
+    views = (
+        image.prompt(points=False),
+        *(image.heat_map(name) for name in MAPS),
+        *image.uncertainty(),
+        image.prompt(box=False),
+        image.prediction(results.subject),
+    )
+    caption = (
+        f"One pass of {label(results.subject)} over {image.shown.image_id}, which it improved "
+        "most: prompt; size of the guiding embedding; size of the dense change; where the mask "
+        "token looks; uncertainty; mined points; the mask."
+    )
+    return [ImageStrip(views=views, caption=caption)]
+
+
+def prompt_changes(results: Results) -> list[ImageStrip]:
+    """Show where the dense prompt changes and where the mask token looks."""
+    image = best_example(results)
+    if not image.shown.maps:
+        return []
+    heat_maps = [image.heat_map(name) for name in ("dense_change", "attention")]
+    caption = (
+        f"{image.shown.image_id}: bright is much, dark is little, each map on a scale of its own."
+    )
+    return [ImageStrip(views=(image.prompt(points=False), *heat_maps), caption=caption)]
+
+
+def token_maps(results: Results) -> list[ImageStrip]:
+    """Show the coarse, refined and final mask of the tokens, and the uncertainty between them."""
+    image = best_example(results)
+    maps, uncertainty = image.shown.maps, image.shown.uncertainty
+    if not {"coarse", "refined"} <= set(maps) or uncertainty is None:
+        return []
+    coarse, refined = (maps[name].astype(np.float32) for name in ("coarse", "refined"))
+    unsure = cv2.resize(uncertainty, coarse.shape[::-1], interpolation=cv2.INTER_LINEAR) >= UNSURE
+    views = (
+        image.adapter_mask("Coarse", coarse),
+        *image.uncertainty(),
+        image.adapter_mask("Refined", refined),
+        image.adapter_mask("Final", np.where(unsure, refined, coarse)),
+    )
+    caption = (
+        f"{image.shown.image_id}: masks of the adapter's own grid against the truth. The final one "
+        "takes the refined where the uncertainty is a half or more, the coarse elsewhere."
+    )
+    return [ImageStrip(views=views, caption=caption)]
+
+
+def best_example(results: Results) -> CroppedImage:
+    """Cut the image that the subject improved most, or else its worst."""
+    images = ranked(results)
+    chosen = (most_improved(images, 1) or worst(images, 1))[0]
+    return cropped(results.example(chosen.image_id), side=results.params.report.picture_side)

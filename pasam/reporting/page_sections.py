@@ -1,0 +1,595 @@
+"""The sections of the page: one table of what each shows, and the functions that build them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from pasam.config.schema import HqSamParams
+from pasam.data.catalogue import GENERATED
+from pasam.reporting import page_images, tables
+from pasam.reporting.analyses import (
+    GROUP_NAMES,
+    Ablation,
+    Measure,
+    complexity_measure,
+    effects_sentence,
+    gains,
+    group_names,
+    row_of,
+    scored_variants,
+    thinness_measure,
+    trend_sentence,
+)
+from pasam.reporting.blocks import (
+    Absent,
+    Block,
+    Charts,
+    Code,
+    ForestPlot,
+    Gallery,
+    Grid,
+    Key,
+    PageSection,
+    Panel,
+    Slider,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+)
+from pasam.reporting.results import CURVES, POINTS, Results, curve_columns, difference_at
+from pasam.reporting.style import (
+    MEAN,
+    METRIC_LABELS,
+    OTHERS,
+    comparison_sentence,
+    counted,
+    gain_cell,
+    label,
+    listed,
+    mean_label,
+    ordered_models,
+    signed,
+    span,
+)
+from pasam.reporting.svg import (
+    Series,
+    dot_chart,
+    forest_plot,
+    legend,
+    line_chart,
+    model_colour,
+    model_series,
+    other_colour,
+)
+
+OUTCOME_KEYS = (
+    Key(name="true positive", colour="var(--true-positive)", shape="square"),
+    Key(name="false positive", colour="var(--false-positive)", shape="square"),
+    Key(name="false negative", colour="var(--false-negative)", shape="square"),
+)
+MARK_KEYS = (
+    *OUTCOME_KEYS,
+    Key(name="mined foreground point", colour="var(--true-positive)"),
+    Key(name="mined background point", colour="var(--false-positive)"),
+)
+"""Legends of the images, which the templates set beside them."""
+
+_SLIDER_SIDE = 640
+_TERM_SHAPES = ("square", "diamond", "triangle")
+
+COMMANDS = (
+    "pasam params show              # what this run did: every value is there",
+    "dvc repro                      # run whatever changed; nothing changed, nothing runs",
+    "dvc metrics diff               # this run against the last commit",
+    "dvc plots diff                 # the same as charts",
+    "dvc exp run -S train.seed=43   # another seed",
+    "pasam report show              # Table 1 in the terminal",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What a section or a question is built from, besides Table 1's scores."""
+
+    met: Callable[[Results], bool]
+    absent: str
+    """What to say where a run has not made it."""
+    command: str
+    """What makes it."""
+
+    @property
+    def block(self) -> Absent:
+        """As the page says it."""
+        return Absent(what=self.absent, command=self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionRow:
+    """One section of the page: what it is called, what it needs, and how it is built."""
+
+    key: str
+    title: str
+    lead: str | Callable[[Results], str]
+    build: Callable[[Results], Iterable[Block]]
+    needs: Need | None = None
+
+    def section(self, results: Results) -> PageSection:
+        """Build it from a run, or say what the run lacks for it."""
+        lacking = self.needs is not None and not self.needs.met(results)
+        blocks = [self.needs.block] if lacking and self.needs else self.build(results)
+        lead = self.lead if isinstance(self.lead, str) else self.lead(results)
+        return PageSection(key=self.key, title=self.title, lead=lead, blocks=tuple(blocks))
+
+
+VARIANTS = Need(
+    met=lambda results: bool(scored_variants(results)),
+    absent="No variant was trained in this run.",
+    command="pasam params use ablation && dvc repro",
+)
+CONDITIONS = Need(
+    met=lambda results: bool(len(results.curves)),
+    absent="No score rows of other prompts or of corrupted images were made in this run.",
+    command="dvc repro robustness",
+)
+COCO_SETS = Need(
+    met=lambda results: bool(tables.single_sets(results.precisions)),
+    absent=f"No {tables.COCO_STYLE} set was evaluated.",
+    command="dvc repro instances",
+)
+OPEN_SETS = Need(
+    met=lambda results: bool(tables.set_collections(results.precisions)),
+    absent=f"No {tables.SEGINW_STYLE} set was evaluated.",
+    command="dvc repro instances",
+)
+
+
+def glance_lead(results: Results) -> str:
+    """Say how far the subject is ahead of each model it is compared with."""
+    rows = [*_mean_rows(results, "model"), *_mean_rows(results, "against")]
+    sentences = [comparison_sentence(row, level=results.level) for row in rows]
+    return " ".join(sentences) or f"One model was scored: {label(results.subject)}."
+
+
+def glance(results: Results) -> Iterator[Block]:
+    """Sum the run up in a few numbers and one image."""
+    yield Tiles(tiles=tuple(_tiles(results)))
+    if results.reference != results.subject:
+        yield _slider(results)
+    images = counted(len(results.by_image), "image")
+    benchmarks = counted(len(results.params.evaluate.benchmarks), "benchmark")
+    words = (
+        f"Measured on {images} of {benchmarks}, at original size, the mean weighing every "
+        f"benchmark alike. Intervals are of paired bootstraps. {tables.covered(len(results.seeds))}"
+    )
+    yield Text(words=words, quiet=True)
+
+
+def _mean_rows(results: Results, side: str) -> list[Mapping[str, Any]]:
+    """Differences in mean boundary IoU that have the subject on this side (model or against)."""
+    table = results.differences
+    chosen = table[
+        (table[side] == results.subject)
+        & (table["benchmark"] == MEAN)
+        & (table["metric"] == "mbiou")
+    ]
+    return [{str(k): v for k, v in row.items()} for row in chosen.to_dict("records")]
+
+
+def _tiles(results: Results) -> Iterator[Tile]:
+    means = results.summary.set_index(["model", "benchmark"])
+    score = float(means["mbiou"][[(results.subject, MEAN)]].iloc[0])
+    yield Tile(value=f"{score:.1f} %", words=f"mean boundary IoU of {label(results.subject)}")
+    rows = _mean_rows(results, "model")
+    for row in rows:
+        words = f"points against {label(row['against'])}, {results.level} interval "
+        words += span(row["low"], row["high"])
+        yield Tile(value=signed(row["difference"]), words=words)
+    if rows:
+        words = f"of the images are better than with {label(rows[0]['against'])}"
+        yield Tile(value=f"{rows[0]['better']:.0f} %", words=words)
+
+
+def _slider(results: Results) -> Slider:
+    images = page_images.ranked(results)
+    chosen = page_images.median(images)
+    image = page_images.cropped(results.example(chosen.image_id), side=_SLIDER_SIDE)
+    caption = (
+        f"Drag the handle: {label(results.reference)} on the left, {label(results.subject)} on the "
+        f"right. This is {chosen.image_id}, the image in the middle of all {len(images)} "
+        f"by gain ({signed(100 * chosen.gain)} points of boundary IoU)."
+    )
+    before, after = (image.prediction(model) for model in (results.reference, results.subject))
+    return Slider(before=before, after=after, caption=caption)
+
+
+def limits(results: Results) -> list[str]:
+    """List the claims that this run's data, size and seeds do not carry."""
+    found = []
+    if results.params.base.size == "vit_tiny":
+        found.append("how the models compare on a full-size SAM, since the base is the small one")
+    if results.manifest["dataset"].isin(GENERATED).any():
+        found.append("how they do on photographs where the data is synthetic")
+    if not results.published.comparable:
+        found.append("any number of the paper, whose weights, data and protocol are others")
+    if len(results.seeds) == 1:
+        found.append("whether another seed of training would say the same")
+    smallest = int(results.summary["n"].min())
+    if smallest < 30:
+        found.append(f"much about single benchmarks of {counted(smallest, 'image')}")
+    return found or ["what happens on data unlike these benchmarks"]
+
+
+def setup(results: Results) -> Iterator[Block]:
+    """Describe data, size and seeds."""
+    params, train = results.params, results.params.train
+    train_rows = results.manifest[results.manifest["split"] == "train"]
+    images = counted(train_rows["image"].nunique(), "image")
+    sizes = results.by_image["benchmark"].value_counts()
+    benchmarks = listed([f"{b} ({sizes.get(b, 0)})" for b in params.evaluate.benchmarks])
+    boundary = f"{100 * params.evaluate.boundary_fraction:g} % of the image's diagonal"
+    rows = (
+        ("Training set", f"{images}, {counted(len(train_rows), 'mask')}"),
+        ("Benchmarks (images)", benchmarks),
+        ("Frozen base", params.base.size),
+        *((f"Trained: {label(model)}", _recipe(results, model)) for model in params.variants),
+        ("Seeds of training", listed([str(seed) for seed in results.seeds])),
+        ("Optimiser", f"Adam, learning rate {train.learning_rate:g}, batch {train.batch_size}"),
+        ("Boundary band", boundary),
+        ("Intervals", f"{results.level}, {params.report.n_resamples:,} paired bootstrap resamples"),
+    )
+    yield Table(grid=Grid(caption="The run", head=("What", "Value"), rows=rows, texts=(1,)))
+
+
+def _recipe(results: Results, model: str) -> str:
+    variant = results.params.variants[model]
+    kind = "" if isinstance(variant, HqSamParams) else f", gradient '{variant.gradient}'"
+    words = f"{counted(variant.epochs, 'epoch')}, prompts '{variant.prompts}'{kind}"
+    trainable = results.trainable(model)
+    return words + (f", {trainable:,} trainable parameters" if trainable else "")
+
+
+def high_quality(results: Results) -> Iterator[Block]:
+    """Show Table 1, its chart, and the paired differences."""
+    # Published numbers have a table of their own.
+    own = results.summary.assign(published_miou=None, published_mbiou=None)
+    yield Table(grid=tables.overview(own))
+    yield _score_charts(results)
+    if len(results.differences):
+        yield _paired_differences(results)
+        yield Table(grid=tables.pairs(results.differences, level=results.level), folded=True)
+    published = tables.published_grid(results)
+    if published is not None:
+        yield Table(grid=published, folded=not results.published.comparable)
+    cost = tables.cost_grid(results)
+    if cost is not None:
+        yield Table(grid=cost)
+    yield Table(grid=tables.details(own, level=results.level), folded=True)
+    for note in tables.table_notes(results.summary, results.bootstrap):
+        yield Text(words=note, quiet=True)
+
+
+def _score_charts(results: Results) -> Charts:
+    summary = results.summary
+    benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"])]
+    names = [mean_label(len(benchmarks) - 1) if b == MEAN else b for b in benchmarks]
+    panels = []
+    for metric, heading in (("mbiou", "Boundary IoU"), ("miou", "IoU")):
+        series = []
+        for model in results.models:
+            rows = summary[summary["model"] == model]
+            values = [rows[f"{metric}{end}"].tolist() for end in ("", "_low", "_high")]
+            series.append(model_series(model, range(len(rows)), *values, among=results.models))
+        svg = dot_chart(
+            series, names, title=f"{heading} by benchmark and model", y_label="per cent",
+            shaded=len(names) - 1 if len(names) > 2 else None,
+        )  # fmt: skip
+        panels.append(Panel(heading=heading, svg=svg))
+    caption = (
+        f"Per-image means with {results.level} intervals. Whether two models differ is told by "
+        "their paired difference below, not by whether these bars overlap."
+    )
+    return Charts(panels=tuple(panels), caption=caption, legend=legend(results.models))
+
+
+def _paired_differences(results: Results) -> ForestPlot:
+    table = results.differences[results.differences["benchmark"] == MEAN]
+    lines = [
+        (
+            f"{label(str(row['model']))} minus {label(str(row['against']))}",
+            METRIC_LABELS[str(row["metric"])],
+            row,
+            model_colour(str(row["model"])),
+        )
+        for row in table.to_dict("records")
+    ]
+    caption = (
+        f"Paired differences in points, mean over benchmarks, {results.level} intervals; p after "
+        "Holm's correction over these rows."
+    )
+    return forest_plot(lines, heading="Paired differences", caption=caption)
+
+
+def galleries_lead(results: Results) -> str:
+    """Say how the images were chosen and what a card shows."""
+    return (
+        "Chosen by score alone from all images of all benchmarks. Each card: prompt and mined "
+        f"points, {label(results.reference)}, {label(results.subject)}, uncertainty map. Open one, "
+        "then walk with the arrow keys."
+    )
+
+
+def galleries(results: Results) -> Iterator[Block]:
+    """Show the images at both ends of the scores, not the ones that look best."""
+    images, count = page_images.ranked(results), results.params.report.gallery
+    subject, reference = label(results.subject), label(results.reference)
+    for _, name, words, pick in page_images.GALLERIES:
+        why = words.format(subject=subject, reference=reference)
+        chosen = pick(images, count)
+        if chosen:
+            caption = f"{counted(len(chosen), 'image')} {why}."
+            cards = tuple(page_images.card(results, image) for image in chosen)
+            yield Gallery(name=name, caption=caption, cards=cards)
+        else:
+            yield Text(words=f"{name}: there is no image {why}.")
+
+
+def fine_structure(results: Results) -> Iterator[Block]:
+    """Show the gain by boundary complexity and by thinness."""
+    measures = [complexity_measure(results), thinness_measure(results)]
+    yield _fineness_charts(results, measures)
+    for measure in measures:
+        yield Text(words=trend_sentence(results, measure))
+
+
+def _fineness_charts(results: Results, measures: Sequence[Measure]) -> Charts:
+    panels, rows = [], []
+    subject = results.subject
+    name = f"{label(subject)} minus {label(results.reference)}"
+    for measure in measures:
+        table = gains(results, measure).table
+        names = group_names(table, measure)
+        values = [table[column].tolist() for column in ("difference", "low", "high")]
+        one = model_series(subject, range(len(table)), *values, name=name)
+        svg = dot_chart(
+            [one], names, title=f"{measure.heading}: gain in boundary IoU", y_label="points",
+            x_label=measure.axis, zero=True,
+        )  # fmt: skip
+        panels.append(Panel(heading=measure.heading, svg=svg))
+        for group, row in zip(names, table.to_dict("records"), strict=True):
+            scores = f"{row['against_score']:.1f}", f"{row['score']:.1f}"
+            rows.append((measure.key, group, str(row["n"]), *scores, gain_cell(row)))
+    head = ("Measure", "Group", "n", label(results.reference), label(subject), "Gain")
+    return Charts(
+        panels=tuple(panels),
+        caption=f"Paired gain in points of boundary IoU, {results.level} intervals.",
+        legend=(Key(name=name, colour=one.colour, shape=one.shape),),
+        numbers=Grid(
+            caption="Gain in boundary IoU by group", head=head, rows=tuple(rows), texts=(1,)
+        ),
+    )
+
+
+def robustness(results: Results) -> Iterator[Block]:
+    """Show the curves over prompts and corruptions."""
+    found = [str(name) for name in dict.fromkeys(results.curves["family"])]
+    yield condition_charts(results, found)
+    for family in found:
+        yield Text(words=_worst_end(results, family))
+
+
+def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
+    """Draw one curve chart per family of conditions."""
+    panels, models, rows = [], set(), []
+    for family in chosen:
+        points = results.curves[results.curves["family"] == family]
+        names = ordered_models(points["model"])
+        series = []
+        for model in names:
+            of_model = points[points["model"] == model]
+            values = [of_model[name].tolist() for name in ("amount", "mean", "low", "high")]
+            series.append(model_series(model, *values, among=names))
+        heading, axis = CURVES.get(family, (family, "strength"))
+        svg = line_chart(
+            series, title=f"{heading}: mean boundary IoU by model", x_label=axis,
+            y_label="boundary IoU, %",
+        )  # fmt: skip
+        panels.append(Panel(heading=heading, svg=svg))
+        models |= set(names)
+        for row in points.to_dict("records"):
+            value = f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+            rows.append((family, f"{row['amount']:g}", label(str(row["model"])), value))
+    head = ("Condition", "Amount", "Model", "mBIoU")
+    return Charts(
+        panels=tuple(panels),
+        caption=f"Mean boundary IoU over the benchmarks; bands are {results.level} intervals.",
+        legend=legend(ordered_models(models)),
+        numbers=Grid(caption="Robustness", head=head, rows=tuple(rows), texts=(2,)),
+    )
+
+
+def _worst_end(results: Results, family: str) -> str:
+    """Compare subject and reference at the worst end of a curve."""
+    amounts = results.curves[results.curves["family"] == family]["amount"]
+    amount = float(amounts.min() if family == POINTS else amounts.max())
+    row = difference_at(results, family, amount, (results.subject, results.reference))
+    heading = CURVES.get(family, (family, ""))[0]
+    return f"{heading}, at {amount:g}: {comparison_sentence(row, level=results.level)}"
+
+
+def coco_tables(results: Results) -> Iterator[Block]:
+    """Show Table 2, a grid per set."""
+    for benchmark in tables.single_sets(results.precisions):
+        yield Table(grid=tables.single_set_grid(results.precisions, benchmark))
+        yield from (Text(words=words) for words in tables.box_sentences(results, benchmark))
+    yield from _published_precisions(results, tables.COCO_STYLE)
+
+
+def open_set_tables(results: Results) -> Iterator[Block]:
+    """Show Table 3, a grid per collection of sets."""
+    for benchmark in tables.set_collections(results.precisions):
+        yield Table(grid=tables.collection_grid(results.precisions, benchmark))
+        yield from (Text(words=words) for words in tables.box_sentences(results, benchmark))
+    yield from _published_precisions(results, tables.SEGINW_STYLE)
+
+
+def _published_precisions(results: Results, kind: str) -> Iterator[Table]:
+    published = results.published.precisions
+    base = results.params.base.size
+    grid = tables.published_precision_grid(published, results.precisions, kind, base=base)
+    if grid is not None:
+        yield Table(grid=grid, folded=True)
+
+
+def ablations(results: Results) -> Iterator[Block]:
+    """Show Table 4: every variant against the subject, with its cost."""
+    variants = scored_variants(results)
+    for group, heading in GROUP_NAMES.items():
+        members = [variant for variant in variants if variant.group == group]
+        if members:
+            yield variant_plot(results, members, heading)
+    yield Table(grid=tables.ablation_grid(results))
+    yield Text(words=effects_sentence(results, variants))
+
+
+def ablations_lead(results: Results) -> str:
+    """Say what a variant is and how it is compared."""
+    return (
+        f"Variants of {label(results.subject)}, trained from the same embeddings with the same "
+        "seed; each states only what it changes. Differences are paired, in points of boundary "
+        f"IoU over {label(results.subject)}."
+    )
+
+
+def variant_plot(results: Results, variants: Sequence[Ablation], heading: str) -> ForestPlot:
+    """Draw variants' differences in boundary IoU, on one scale for all of the table."""
+    table = results.ablation_differences
+    means = table[(table["benchmark"] == MEAN) & (table["metric"] == "mbiou")]
+    lines = [(v.words, v.name, row_of(table, v.name), other_colour(0)) for v in variants]
+    caption = (
+        f"Points of boundary IoU over {label(results.subject)}, {results.level} intervals, "
+        "Holm-adjusted p."
+    )
+    return forest_plot(lines, heading=heading, caption=caption, scaled=means.to_dict("records"))
+
+
+def training(results: Results) -> Iterator[Block]:
+    """Show how every term of every loss fell."""
+    columns = {name for h in results.histories.values() for name in curve_columns(h)}
+    terms = {
+        term: Key(
+            name=term,
+            colour=other_colour(place),
+            shape=_TERM_SHAPES[place // len(OTHERS) % len(_TERM_SHAPES)],
+        )
+        for place, term in enumerate(sorted(columns - {"loss"}))
+    }
+    keys = {"loss": Key(name="loss (total)", colour="var(--ink)"), **terms}
+    panels = [
+        Panel(heading=label(model), svg=_loss_chart(model, history, keys))
+        for model, history in results.histories.items()
+    ]
+    caption = (
+        "Mean over each epoch; models train on losses of their own, so heights do not compare."
+    )
+    yield Charts(panels=tuple(panels), caption=caption, legend=tuple(keys.values()))
+
+
+def _loss_chart(model: str, history: pd.DataFrame, keys: Mapping[str, Key]) -> Markup:
+    epochs = tuple(float(epoch) + 1 for epoch in history["epoch"])
+    series = [
+        Series(
+            name=term, colour=keys[term].colour, shape=keys[term].shape, x=epochs,
+            y=tuple(float(value) for value in history[term]),
+        )
+        for term in curve_columns(history)
+    ]  # fmt: skip
+    title = f"Losses of {label(model)} by epoch"
+    return line_chart(series, title=title, x_label="epoch", y_label="loss", zero=True)
+
+
+def repeat_lead(results: Results) -> str:
+    """Say what the run depends on."""
+    return (
+        f"Same commit, same params, same page. Seeds: training {results.params.train.seed}, "
+        f"resamples of the intervals {results.params.report.seed}, synthetic images "
+        f"{results.params.data.generated.seed}."
+    )
+
+
+def repeat(results: Results) -> Iterator[Block]:
+    """Tell how to make this page again."""
+    words = (
+        "Beside this page: tables as Markdown, LaTeX and CSV in the folder tables, all its numbers "
+        "in report.json, and a card for every trained model in model_cards."
+    )
+    yield Code(lines=COMMANDS)
+    yield Text(words=words, quiet=True)
+
+
+SECTIONS = (
+    SectionRow(key="glance", title="At a glance", lead=glance_lead, build=glance),
+    SectionRow(
+        key="setting",
+        title="Setup",
+        lead=lambda results: "This run cannot show " + "; ".join(limits(results)) + ".",
+        build=setup,
+    ),
+    SectionRow(
+        key="table-1",
+        title="Table 1: high-quality segmentation",
+        lead=tables.READING,
+        build=high_quality,
+    ),
+    SectionRow(key="galleries", title="Galleries", lead=galleries_lead, build=galleries),
+    SectionRow(
+        key="fine-structure",
+        title="Gain by fineness of structure",
+        lead="All images in equally large groups, from coarse to fine, whatever benchmark they "
+        "belong to.",
+        build=fine_structure,
+    ),
+    SectionRow(
+        key="robustness",
+        title="Robustness",
+        lead="The same models, unchanged, with prompts and images that are worse than Table 1's.",
+        needs=CONDITIONS,
+        build=robustness,
+    ),
+    SectionRow(
+        key="table-2",
+        title="Table 2: COCO-style instance segmentation",
+        lead="Every box of a detector becomes a mask; boxes may be off, missing or false, and "
+        "their scores decide the order.",
+        needs=COCO_SETS,
+        build=coco_tables,
+    ),
+    SectionRow(
+        key="table-3",
+        title="Table 3: SegInW-style open set",
+        lead="Many small sets, each with boxes found by phrase; every set counts alike.",
+        needs=OPEN_SETS,
+        build=open_set_tables,
+    ),
+    SectionRow(
+        key="table-4",
+        title="Table 4: ablations",
+        lead=ablations_lead,
+        needs=VARIANTS,
+        build=ablations,
+    ),
+    # The ten questions stand here (see `publish.page_sections`).
+    SectionRow(
+        key="training",
+        title="Training curves",
+        lead="Every term of every loss, epoch by epoch.",
+        build=training,
+    ),
+    SectionRow(key="repeat", title="How to repeat it", lead=repeat_lead, build=repeat),
+)
+"""The sections in the order of the page."""

@@ -1,0 +1,170 @@
+"""Tests of the ablations' names, groups and rows."""
+
+import pytest
+from made_up_run import ABLATIONS, change_scores, made_up_ablations
+
+from pasam.reporting.analyses import (
+    Ablation,
+    best_benchmark,
+    by_verdict,
+    change_over_reference,
+    complexity_measure,
+    effects_sentence,
+    flat,
+    gains,
+    group_names,
+    kept_sentence,
+    of_group,
+    row_of,
+    scored_variants,
+    thinness_measure,
+    trend_sentence,
+)
+from pasam.reporting.style import gain_in_brackets
+
+
+def variant(change, of="pa_sam"):
+    return Ablation(name="x", of=of, change=change)
+
+
+@pytest.mark.parametrize(
+    ("change", "group", "words"),
+    [
+        ({}, "repeat", "nothing changed"),
+        ({"adapter": {"dense": False}}, "component", "no dense compensation"),
+        ({"mining": {"method": "none"}}, "component", "no hard points"),
+        (ABLATIONS["head_only"]["change"], "component", "no adapter: the mask head alone"),
+        ({"mining": {"points": 8}}, "mining", "hard points of each sign: 8"),
+        ({"mining": {"score_scale": 5.0}}, "mining", "score scaled by 5"),
+        ({"trains": "decoder"}, "trained", "whole decoder learns"),
+        ({"gradient": "image"}, "correction", "edges of the image itself"),
+        ({"adapter": {"maps": "double"}}, "correction", "maps at twice the grid"),
+        ({"adapter": {"start": "sam"}}, "correction", "adapter starts at SAM"),
+        ({"something": 3}, "correction", "something 3"),
+        ({"epochs": 9, "trains": "adapter"}, "trained", "9 epochs, adapter alone learns"),
+    ],
+)
+def test_a_change_says_its_group_and_its_words(change, group, words):
+    assert variant(change).group == group
+    assert variant(change).words == words
+
+
+def test_another_model_is_the_adapter_of_image_features():
+    assert variant({}, of="image_adapter").group == "image"
+    assert "image features" in variant({}, of="image_adapter").words
+
+
+def test_variants_come_by_group_and_only_if_they_were_scored(make_results):
+    results = make_results(**made_up_ablations())
+    groups = [ablation.group for ablation in scored_variants(results)]
+    assert groups == sorted(groups, key=["component", "mining", "image", "trained",
+                                         "correction", "repeat"].index)  # fmt: skip
+    fewer = make_results(**{**made_up_ablations(), "ablations": None})
+    assert scored_variants(fewer) == []
+    assert [a.name for a in of_group(results, "image")] == ["image_features"]
+
+
+def test_a_variant_that_changes_nothing_differs_by_exactly_nothing(make_results):
+    row = row_of(make_results(**made_up_ablations()).ablation_differences, "nothing")
+    assert (row["difference"], row["low"], row["high"], row["p"]) == (0.0, 0.0, 0.0, 1.0)
+    assert row["verdict"] == "no difference shown"
+
+
+def test_rows_are_sorted_by_what_is_shown_the_largest_first(make_results):
+    results = make_results(**made_up_ablations(no_dense=-0.1, no_sparse=-0.2))
+    table = results.ablation_differences
+    found = by_verdict([row_of(table, name) for name in ("no_dense", "no_sparse", "nothing")])
+    assert [row["model"] for row in found["loss shown"]] == ["no_sparse", "no_dense"]
+    assert [row["model"] for row in found["no difference shown"]] == ["nothing"]
+
+
+def test_nested_changes_get_dotted_names():
+    assert flat({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
+
+
+def sentence(make_results, **gains):
+    results = make_results(**made_up_ablations(**gains))
+    return effects_sentence(results, of_group(results, "component"))
+
+
+def test_losses_gains_and_open_questions_are_told_apart(make_results):
+    said = sentence(make_results, no_dense=-0.1, no_sparse=0.1)
+    loss, rest = said.split(";", 1)
+    assert "no dense compensation" in loss
+    assert loss.endswith("loses")
+    assert "no sparse optimisation" in rest.split(".")[0] + rest.split("gains")[0]
+    assert "No difference from PA-SAM is shown for" in said
+    assert "equal" not in said
+
+
+def test_the_sentence_changes_with_the_numbers(make_results):
+    assert sentence(make_results, no_dense=-0.1) != sentence(make_results, no_dense=-0.2)
+    assert "loses" not in sentence(make_results)
+
+
+def test_several_losses_take_the_plural(make_results):
+    said = sentence(make_results, no_dense=-0.1, no_sparse=-0.1)
+    assert " lose. " in said
+
+
+def test_numbers_have_their_interval():
+    assert gain_in_brackets({"difference": 1.0, "low": 0.5, "high": 1.5}) == "(+1.0, +0.5 to +1.5)"
+
+
+def by_complexity(factor):
+    return lambda rows: factor * rows["complexity"].to_numpy()
+
+
+def test_the_sentence_follows_the_numbers(make_scores, make_results):
+    scores = make_scores(n=12)
+    sentences = [
+        trend_sentence(results, complexity_measure(results))
+        for results in (
+            make_results(change_scores(scores, "pa_sam", by_complexity(factor)))
+            for factor in (0.01, 0.0, -0.01)
+        )
+    ]
+    assert "larger on the finer ones" in sentences[0]
+    assert "no difference between the two is shown" in sentences[1]
+    assert "smaller on the finer ones" in sentences[2]
+
+
+def test_gains_can_be_asked_for_any_model(results):
+    measure = complexity_measure(results)
+    assert gains(results, measure).table["difference"].iloc[0] == pytest.approx(20.0)
+    assert gains(results, measure, model="hq_sam").table["difference"].iloc[0] == pytest.approx(
+        15.0
+    )
+
+
+def test_thinner_objects_come_last_and_groups_are_named_by_their_width(make_results):
+    results = make_results()
+    measure = thinness_measure(results)
+    assert set(measure.values.values()) == {-next(iter(results.widths.values()))}
+    names = group_names(gains(results, measure).table, measure)
+    width = next(iter(results.widths.values()))
+    assert names[0] == f"{width:.0f}\N{EN DASH}{width:.0f}"
+
+
+@pytest.fixture
+def harmed(make_scores, make_results):
+    scores = make_scores()
+    best = scores["benchmark"] == "dis_like"
+    scores.loc[best & (scores["model"] == "sam"), "boundary_iou"] += 0.4
+    return make_results(scores)
+
+
+def test_the_benchmark_that_sam_does_best_is_found(harmed):
+    assert best_benchmark(harmed, "sam") == "dis_like"
+
+
+def test_it_is_told_apart_from_all_others(harmed):
+    table = change_over_reference(harmed, ["pa_sam"]).set_index("benchmark")
+    assert table.at["dis_like", "difference"] == pytest.approx(-20)
+    assert table.at["mean", "difference"] == pytest.approx(20)
+    assert table.at["mean", "n"] == 18
+
+
+def test_the_sentence_names_gain_or_loss(harmed, results):
+    assert "a loss is shown" in kept_sentence(harmed, {"pa_sam": "PA-SAM"})
+    assert "a gain is shown" in kept_sentence(results, {"pa_sam": "PA-SAM"})

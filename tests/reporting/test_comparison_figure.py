@@ -1,0 +1,205 @@
+"""Tests of the drawing surface."""
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from pasam.errors import DataError, ShapeError
+from pasam.evaluation.protocol import Predicted
+from pasam.reporting.figures import (
+    Choice,
+    choice_caption,
+    choose_examples,
+    compared_image,
+    comparison_figure,
+    new_figure,
+    save_png,
+    style,
+)
+from pasam.reporting.style import FALSE_POSITIVE, UNCERTAINTY_MAP, rgb
+
+
+def test_the_users_own_settings_are_ignored_inside_and_untouched_outside():
+    with mpl.rc_context({"font.size": 33.0, "lines.linewidth": 9.0}):
+        with style():
+            assert mpl.rcParams["font.size"] == 9.0
+            assert mpl.rcParams["lines.linewidth"] == mpl.rcParamsDefault["lines.linewidth"]
+        assert mpl.rcParams["font.size"] == 33.0
+
+
+def test_a_figure_is_saved_without_traces_of_time_or_version(tmp_path):
+    for name in ("a.png", "b.png"):
+        with style():
+            figure = new_figure(1, 0.5)
+            figure.text(0.1, 0.5, "A")
+            save_png(figure, tmp_path / "deep" / name)
+    content = (tmp_path / "deep" / "a.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert content == (tmp_path / "deep" / "b.png").read_bytes()
+    assert b"atplotlib" not in content
+
+
+def ranks(scores, choices):
+    rows = scores[scores["model"] == "pa_sam"]
+    place = rows.groupby("benchmark")["boundary_iou"].rank()
+    by_image = dict(zip(rows["image_id"], place, strict=True))
+    return [int(by_image[choice.image_id]) for choice in choices]
+
+
+@pytest.mark.parametrize(
+    ("count", "places"), [(1, [6]), (2, [4, 8]), (3, [3, 6, 9]), (11, list(range(1, 12)))]
+)
+def test_images_stand_at_even_quantiles_of_the_models_boundary_iou(make_scores, count, places):
+    scores = make_scores(benchmarks=("dis_like",), n=11)
+    choices = choose_examples(scores, model="pa_sam", per_benchmark=count)
+    assert ranks(scores, choices) == places
+
+
+def test_every_benchmark_gets_its_images_in_report_order(scores):
+    found = choose_examples(scores, model="pa_sam", per_benchmark=2)
+    names = ["dis_like", "coift_like", "hrsod_like", "thin_like"]
+    assert [choice.benchmark for choice in found] == [name for name in names for _ in range(2)]
+    assert [choice.quantile for choice in found[:2]] == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_a_small_benchmark_gives_all_it_has_and_none_twice(make_scores):
+    found = choose_examples(make_scores(n=2), model="pa_sam", per_benchmark=5)
+    assert len({choice.image_id for choice in found}) == len(found) == 8
+
+
+def test_equal_scores_are_broken_by_name_not_by_the_order_of_rows(scores):
+    scores["boundary_iou"] = 0.5
+    shuffled = scores.sample(frac=1, random_state=2)
+    assert choose_examples(shuffled, model="sam", per_benchmark=2) == choose_examples(
+        scores, model="sam", per_benchmark=2
+    )
+
+
+def test_an_unscored_model_is_named_beside_the_scored_ones(scores):
+    with pytest.raises(DataError, match=r"'mine', but only \['hq_sam', 'oracle'"):
+        choose_examples(scores, model="mine", per_benchmark=1)
+
+
+def test_the_caption_tells_the_rule():
+    text = choice_caption(model="pa_sam", per_benchmark=3)
+    assert "25 %, 50 %, 75 % of PA-SAM's boundary IoU" in text
+
+
+def test_a_prediction_at_another_size_than_its_image_is_refused(example):
+    with pytest.raises(ShapeError, match=r"'dis_like/0001' is \(40, 60\).*'sam': \(4, 4\)"):
+        example(predictions={"sam": np.zeros((4, 4), np.bool_)})
+
+
+@pytest.fixture
+def build(scores):
+    image = np.zeros((20, 30, 3), np.uint8)
+    truth = np.ones((20, 30), np.bool_)
+
+    def make(**predicted):
+        choice = Choice(benchmark="dis_like", image_id="dis_like/3", quantile=0.5)
+        return compared_image(choice, scores, image=image, truth=truth, predicted=predicted)
+
+    return make
+
+
+def predicted(share, **extras):
+    mask = np.zeros((20, 30), np.bool_)
+    mask[: round(20 * share)] = True
+    return Predicted(mask=mask, box=np.array([0, 0, 29, 19], np.float32), **extras)
+
+
+def test_an_example_has_the_masks_and_the_scores_of_its_image(build, scores):
+    example = build(sam=predicted(0.3), pa_sam=predicted(0.6))
+    rows = scores[scores["image_id"] == "dis_like/3"].set_index("model")
+    assert list(example.predictions) == ["sam", "pa_sam"]
+    assert example.predictions["pa_sam"].sum() == 12 * 30
+    assert example.scores == {
+        model: (rows.at[model, "iou"], rows.at[model, "boundary_iou"])
+        for model in ("sam", "pa_sam")
+    }
+    assert example.box.tolist() == [0, 0, 29, 19]
+
+
+def test_the_map_and_the_points_are_those_of_the_model_that_has_them(build):
+    points = np.array([[4, 5]], np.float32)
+    mapped = predicted(
+        0.6, uncertainty=np.full((8, 8), 0.25, np.float16), positive=points, negative=points + 1
+    )
+    example = build(sam=predicted(0.3), pa_sam=mapped, hq_sam=predicted(0.5))
+    assert example.uncertainty.dtype == np.float32
+    assert np.unique(example.uncertainty) == [0.25]
+    assert example.positive.tolist() == [[4, 5]]
+    assert example.negative.tolist() == [[5, 6]]
+
+
+def test_without_such_a_model_an_example_has_neither_map_nor_points(build):
+    example = build(sam=predicted(0.3), hq_sam=predicted(0.5))
+    assert (example.uncertainty, example.positive, example.negative) == (None, None, None)
+
+
+TEXT = {"title": "Generated data, vit_tiny", "caption": "Chosen by rank."}
+
+
+def size(path):
+    return cv2.imread(str(path)).shape[:2]
+
+
+def has_colour(path, colour, tolerance=3):
+    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).astype(int)
+    return bool((np.abs(picture - rgb(colour)).max(axis=2) <= tolerance).any())
+
+
+def test_a_row_makes_the_figure_higher_and_a_model_wider(example, tmp_path):
+    comparison_figure([example()], tmp_path / "one.png", **TEXT)
+    comparison_figure([example(), example(70, 40)], tmp_path / "two.png", **TEXT)
+    comparison_figure([example(models=("sam", "hq_sam", "pa_sam"))], tmp_path / "w.png", **TEXT)
+    one, two, wide = (size(tmp_path / name) for name in ("one.png", "two.png", "w.png"))
+    assert two[0] > one[0] + 250
+    assert two[1] == one[1]
+    assert wide[1] > one[1] + 250
+
+
+def test_the_same_examples_give_the_same_bytes_without_date_or_version(example, tmp_path):
+    for name in ("a.png", "b.png"):
+        comparison_figure([example()], tmp_path / "deep" / name, **TEXT)
+    content = (tmp_path / "deep" / "a.png").read_bytes()
+    assert content == (tmp_path / "deep" / "b.png").read_bytes()
+    assert b"tEXt" not in content
+    assert b"tIME" not in content
+
+
+def test_missing_maps_and_points_leave_a_readable_figure(example, tmp_path):
+    bare = example(uncertainty=None, positive=None, negative=None, box=None, scores={})
+    comparison_figure([bare], tmp_path / "bare.png", **TEXT)
+    comparison_figure([example()], tmp_path / "full.png", **TEXT)
+    assert size(tmp_path / "bare.png") == size(tmp_path / "full.png")
+
+
+def test_the_mined_points_are_drawn(example, tmp_path):
+    quiet = {"image": np.zeros((40, 60, 3), np.uint8), "predictions": {}, "box": None}
+    with_points = example(**quiet)
+    without = example(**quiet, negative=np.zeros((0, 2), np.float32))
+    pixels = []
+    for item in (with_points, without):
+        comparison_figure([item], tmp_path / "p.png", **TEXT)
+        picture = cv2.cvtColor(cv2.imread(str(tmp_path / "p.png")), cv2.COLOR_BGR2RGB).astype(int)
+        pixels.append((np.abs(picture - rgb(FALSE_POSITIVE)).max(axis=2) <= 3).sum())
+    assert pixels[0] > pixels[1] + 30
+
+
+def test_no_example_is_refused(tmp_path):
+    with pytest.raises(DataError, match="at least one example"):
+        comparison_figure([], tmp_path / "none.png", **TEXT)
+
+
+def test_rows_with_different_models_are_refused(example, tmp_path):
+    rows = [example(), example(models=("sam",), image_id="other")]
+    with pytest.raises(DataError, match=r"'other' has predictions of \['sam'\]"):
+        comparison_figure(rows, tmp_path / "odd.png", **TEXT)
+
+
+def test_the_uncertainty_map_has_a_colour_scale(example, tmp_path):
+    comparison_figure([example(uncertainty=None)], tmp_path / "a.png", **TEXT)
+    assert UNCERTAINTY_MAP == "magma"
+    assert has_colour(tmp_path / "a.png", "#B73779", tolerance=6)  # The middle of magma.

@@ -1,0 +1,174 @@
+"""Tests of the images inside the page."""
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from made_up_run import MadeUpImages, change_scores
+from PIL import Image
+
+from pasam.reporting.page_images import (
+    CroppedImage,
+    RankedImage,
+    Window,
+    best_example,
+    card,
+    cropped,
+    data_url,
+    median,
+    most_harmed,
+    most_improved,
+    prompt_changes,
+    ranked,
+    token_maps,
+    walk,
+    window_round,
+    worst,
+)
+
+PREFIX = "data:image/webp;base64,"
+
+
+def decoded(source):
+    assert source.startswith(PREFIX)
+    return Image.open(io.BytesIO(base64.b64decode(source.removeprefix(PREFIX))))
+
+
+def test_a_picture_is_no_larger_than_it_is_shown_and_never_enlarged():
+    image = np.zeros((100, 200, 3), np.uint8)
+    source, width, height = data_url(image, side=50)
+    assert (width, height) == decoded(source).size == (50, 25)
+    assert data_url(image, side=1000)[1:] == (200, 100)
+
+
+def test_equal_pictures_have_equal_urls():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    assert data_url(image, side=32) == data_url(image.copy(), side=32)
+
+
+def test_the_window_holds_object_and_predictions_with_a_margin(example):
+    window = window_round(example())
+    assert (window.top, window.bottom) == (7, 33)
+    assert (window.left, window.right) == (7, 36)  # the prediction is 3 pixels to the right
+
+
+def test_without_any_object_the_whole_image_is_shown(example):
+    empty = np.zeros((40, 60), np.bool_)
+    shown = example(truth=empty, predictions={"sam": empty})
+    assert window_round(shown) == Window(0, 40, 0, 60)
+
+
+def test_box_and_points_are_drawn_in_pixels_of_the_window(example):
+    view = CroppedImage(example(), Window(5, 35, 5, 55), 100).prompt()
+    assert 'viewBox="0 0 50 30"' in view.marks
+    assert view.marks.count("<rect") == 2  # a dark edge below the bright line
+    assert view.marks.count("<circle") == 3
+    assert 'cx="7.5" cy="7.5"' in view.marks
+    assert "mined points" in view.alt
+
+
+def test_a_prediction_is_named_with_its_score(example):
+    view = CroppedImage(example(), Window(0, 40, 0, 60), 100).prediction("pa_sam")
+    assert view.name == "PA-SAM 40.0"
+    assert "boundary IoU 40.0 %" in view.alt
+
+
+def test_only_a_model_with_an_uncertainty_map_shows_one(example):
+    def shown(uncertainty):
+        image = example(uncertainty=uncertainty)
+        return CroppedImage(image, Window(0, 40, 0, 60), 50).uncertainty()
+
+    assert shown(None) == []
+    [certain] = shown(np.zeros((8, 8), np.float32))
+    [unsure] = shown(np.ones((8, 8), np.float32))
+    assert np.asarray(decoded(certain.source)).mean() < 20
+    assert np.asarray(decoded(unsure.source)).mean() > 150
+
+
+IMAGES = [
+    RankedImage(image_id="a", score=0.9, against=0.5),
+    RankedImage(image_id="b", score=0.2, against=0.6),
+    RankedImage(image_id="c", score=0.5, against=0.5),
+]
+
+
+def names(images):
+    return [shown.image_id for shown in images]
+
+
+def test_images_are_ranked_by_score_gain_and_loss():
+    assert names(worst(IMAGES, 2)) == ["b", "c"]
+    assert names(most_improved(IMAGES, 3)) == ["a"]
+    assert names(most_harmed(IMAGES, 3)) == ["b"]
+    assert median(IMAGES).image_id == "c"
+
+
+def test_ties_are_broken_by_id_so_that_two_runs_agree(results):
+    images = ranked(results)
+    assert names(images) == sorted(names(images))
+    tied = [RankedImage(image_id=name, score=0.5, against=0.4) for name in "abc"]
+    assert names(most_improved(tied, 2)) == ["a", "b"]
+
+
+def test_every_image_is_ranked_with_both_scores(results):
+    images = ranked(results)
+    assert len(images) == 24
+    assert images[0].gain == pytest.approx(0.2)
+
+
+def test_scores_decide_who_is_shown(make_scores, make_results):
+    scores = change_scores(
+        make_scores(), "pa_sam", lambda rows: -0.4 * (rows["image_id"] == "dis_like/3").to_numpy()
+    )
+    assert names(most_harmed(ranked(make_results(scores)), 3)) == ["dis_like/3"]
+
+
+def test_a_card_shows_prompt_both_models_and_the_uncertainty(results):
+    shown = card(results, ranked(results)[0])
+    assert [view.name.split()[0] for view in shown.views] == [
+        "Prompt", "SAM", "PA-SAM", "Uncertainty",
+    ]  # fmt: skip
+    assert "+20.0 points" in shown.note
+    assert all(view.alt for view in shown.views)
+
+
+def test_one_pass_goes_from_the_prompt_to_the_mask(results):
+    names = [view.name for view in walk(results)[0].views]
+    assert names[0] == "Prompt"
+    assert names[1:4] == ["Guiding embedding", "Dense change", "Attention of the mask token"]
+    assert names[-2] == "Mined points"
+    assert names[-1].startswith("PA-SAM")
+
+
+def test_the_tokens_masks_stand_side_by_side(results):
+    names = [view.name for view in token_maps(results)[0].views]
+    assert names == ["Coarse", "Uncertainty", "Refined", "Final"]
+
+
+def test_the_prompts_changes_are_mapped(results):
+    assert [v.name for v in prompt_changes(results)[0].views][1:] == [
+        "Dense change", "Attention of the mask token",
+    ]  # fmt: skip
+
+
+def test_without_maps_there_is_no_picture(results, make_results):
+    def without_maps(*which):
+        return dataclasses.replace(results.images.predicted(*which), maps={})
+
+    bare = make_results(images=MadeUpImages(without_maps))
+    assert walk(bare) == prompt_changes(bare) == token_maps(bare) == []
+
+
+def test_the_image_is_the_one_that_improved_most(make_scores, make_results):
+    scores = make_scores()
+    rows = (scores["model"] == "pa_sam") & (scores["image_id"] == "thin_like/4")
+    scores.loc[rows, "boundary_iou"] += 0.2
+    assert best_example(make_results(scores)).shown.image_id == "thin_like/4"
+
+
+def test_equal_maps_make_equal_pictures(results):
+    image = cropped(results.example("dis_like/0"), side=64)
+    a, b = (image.heat_map("attention") for _ in range(2))
+    assert a == b

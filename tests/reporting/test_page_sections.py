@@ -1,0 +1,304 @@
+"""Tests of the summary at the top of the page."""
+
+import pandas as pd
+import pytest
+from made_up_run import change_scores, made_up_ablations
+
+from pasam.config.schema import BaseParams, DataParams, GeneratedParams
+from pasam.reporting.page_sections import SECTIONS, limits
+from pasam.reporting.results import describe_run
+from pasam.reporting.svg import legend
+from pasam.reporting.tables import ablation_grid, box_sentences, precision_grids
+
+
+def section(key, results):
+    row = next(row for row in SECTIONS if row.key == key)
+    return row.section(results)
+
+
+def test_it_says_how_far_the_subject_is_ahead(results):
+    found = section("glance", results)
+    assert "PA-SAM is 20.0 points of boundary IoU above SAM" in found.lead
+    tiles = [tile.value for tile in found.blocks[0].tiles]
+    assert tiles[1:] == ["+20.0", "+5.0", "100 %"]
+
+
+def test_a_model_that_is_held_against_the_subject_is_told_of(make_scores, make_results):
+    models = ("sam", "pa_sam", "pa_sam_plus")
+    found = section("glance", make_results(make_scores(models=models)))
+    assert "PA-SAM is 20.0 points of boundary IoU above SAM" in found.lead
+    assert "PA-SAM+ is 10.0 points of boundary IoU below PA-SAM" in found.lead
+    assert len(found.blocks[0].tiles) == 3
+
+
+def test_the_picture_is_the_image_in_the_middle(results):
+    slider = section("glance", results).blocks[1]
+    assert "the image in the middle of all 24 by gain" in slider.caption
+    assert slider.before.name.startswith("SAM")
+
+
+def test_a_run_of_one_model_has_nothing_to_compare(make_scores, make_results):
+    found = section("glance", make_results(make_scores(models=("pa_sam",))))
+    assert found.lead == "One model was scored: PA-SAM."
+    assert [block.kind for block in found.blocks] == ["tiles", "text"]
+
+
+def test_one_seed_is_owned_up_to(results, make_scores, make_results):
+    assert "do not include seed variance" in section("glance", results).blocks[-1].words
+    three = make_results(make_scores(seeds=(41, 42, 43)))
+    assert "seed variance (3 seeds)" in section("glance", three).blocks[-1].words
+
+
+DATA = DataParams(
+    generated=GeneratedParams(train_images=2, benchmark_images=1, side=64, seed=9),
+    catalogue=(),
+    own="own",
+    workers=1,
+)
+TINY = BaseParams(size="vit_tiny", checkpoint="base")
+LARGE = BaseParams(size="vit_l", checkpoint="base")
+WARNING = "No number of this run is the paper's or comparable with it."
+
+
+def manifest(train, val):
+    """Two training images with three masks, and one measured image."""
+    rows = [
+        {"split": "train", "dataset": train, "image": "a"},
+        {"split": "train", "dataset": train, "image": "a"},
+        {"split": "train", "dataset": train, "image": "b"},
+        {"split": "val", "dataset": val, "image": "c"},
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_it_counts_images_and_masks_and_names_base_and_seeds():
+    words = describe_run(manifest("generated_train", "dis_like"), TINY, DATA, seeds=[42])
+    assert words == (
+        "Synthetic data: trained on 2 images (3 masks), measured on 1 image (1 mask). "
+        "Base: vit_tiny, our own small SAM. Seeds: training 42, generator 9. " + WARNING
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "kind"),
+    [
+        ("generated_train", "thin_like", "Synthetic data"),
+        ("generated_train", "mine", "Mixed data"),
+        ("mine", "dis_like", "Mixed data"),
+        ("mine", "mine", "Own data"),
+    ],
+)
+def test_it_says_whose_the_data_are(train, val, kind):
+    assert describe_run(manifest(train, val), TINY, DATA, seeds=[1]).startswith(f"{kind}: ")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "base", "warns"),
+    [("dis_like", LARGE, True), ("mine", TINY, True), ("mine", LARGE, False)],
+)
+def test_it_warns_unless_data_and_base_are_real(dataset, base, warns):
+    assert (WARNING in describe_run(manifest(dataset, dataset), base, DATA, seeds=[1])) == warns
+
+
+def test_own_data_need_no_generator_and_an_official_base_has_its_name():
+    words = describe_run(manifest("mine", "mine"), LARGE, DATA, seeds=[1])
+    assert "generator" not in words
+    assert "Base: SAM vit_l." in words
+
+
+def test_all_seeds_are_named():
+    words = describe_run(manifest("mine", "mine"), LARGE, DATA, seeds=[42, 43, 44])
+    assert "Seeds: training 42, 43 and 44." in words
+
+
+def test_a_small_base_synthetic_data_one_seed_and_few_images_are_limits(results):
+    text = "; ".join(limits(results))
+    for words in ("small one", "synthetic", "paper", "another seed", "6 images"):
+        assert words in text
+
+
+def test_a_run_without_these_limits_still_claims_nothing_more(make_scores, make_results):
+    scores = make_scores(benchmarks=("a", "b"), n=40, seeds=(1, 2, 3))
+    results = make_results(scores, comparable=True)
+    large = make_results(
+        scores,
+        comparable=True,
+        base=results.params.base.replaced(size="vit_l"),
+        manifest=results.manifest[results.manifest["split"] == "val"],
+    )
+    assert limits(large) == ["what happens on data unlike these benchmarks"]
+
+
+def test_the_facts_name_data_recipes_and_seeds(results):
+    rows = dict(section("setting", results).blocks[0].grid.rows)
+    assert rows["Training set"] == "1 image, 2 masks"
+    assert "1,234 trainable parameters" in rows["Trained: PA-SAM"]
+    assert rows["Seeds of training"] == "42"
+
+
+def kinds(found):
+    return [block.kind for block in found.blocks]
+
+
+def test_it_holds_table_charts_differences_and_notes(results):
+    found = section("table-1", results)
+    assert kinds(found)[:4] == ["table", "charts", "forest", "table"]
+    assert [panel.heading for panel in found.blocks[1].panels] == ["Boundary IoU", "IoU"]
+    first = found.blocks[2].rows[0]
+    assert first.name == "PA-SAM minus SAM"
+    assert first.verdict.startswith("gain shown, p ")
+
+
+def test_published_numbers_have_a_table_of_their_own(make_results):
+    published = pd.DataFrame(
+        [["pa_sam", "dis_like", "DIS", 81.5, 73.9, 1.0]],
+        columns=["model", "benchmark", "published_benchmark", "miou", "mbiou", "tolerance"],
+    )
+    found = section("table-1", make_results(published=published))
+    captions = [block.grid.caption for block in found.blocks if block.kind == "table"]
+    assert any("not comparable" in caption for caption in captions)
+    assert not any("published" in head for head in found.blocks[0].grid.head)
+
+
+def test_one_model_has_no_differences(make_scores, make_results):
+    found = section("table-1", make_results(make_scores(models=("pa_sam",))))
+    assert "forest" not in kinds(found)
+
+
+def test_the_legend_names_every_model_once():
+    keys = legend(["sam", "pa_sam", "mine"])
+    assert [key.name for key in keys] == ["SAM", "PA-SAM", "mine"]
+    assert len({key.colour for key in keys}) == 3
+
+
+def test_there_are_three_galleries_and_an_empty_one_says_so(results):
+    found = section("galleries", results)
+    worst, improved, harmed = found.blocks
+    assert (worst.name, len(worst.cards)) == ("Worst", 3)
+    assert improved.caption == "3 images where PA-SAM gains most over SAM."
+    assert harmed.words == "Most harmed: there is no image where PA-SAM loses most against SAM."
+
+
+def test_harmed_images_are_shown_when_there_are_some(make_scores, make_results):
+    scores = make_scores()
+    scores.loc[scores["model"] == "pa_sam", "boundary_iou"] -= 0.25
+    harmed = section("galleries", make_results(scores)).blocks[2]
+    assert len(harmed.cards) == 3
+
+
+def test_both_measures_are_drawn_told_and_given_in_numbers(results):
+    charts, *sentences = section("fine-structure", results).blocks
+    assert [panel.heading for panel in charts.panels] == [
+        "By boundary complexity", "By thinness",
+    ]  # fmt: skip
+    assert len(sentences) == 2
+    assert {row[0] for row in charts.numbers.rows} == {"complexity", "thinness"}
+    assert charts.legend[0].name == "PA-SAM minus SAM"
+
+
+def test_without_rows_it_names_the_command(results):
+    block = section("robustness", results).blocks[0]
+    assert (block.kind, block.command) == ("absent", "dvc repro robustness")
+
+
+def test_curves_numbers_and_a_sentence_per_condition(make_scores, make_results):
+    loose = make_scores(prompt="box_jitter_0.4")
+    rows = pd.concat([make_scores(), make_scores(prompt="box_jitter_0.2"), loose])
+    charts, sentence = section("robustness", make_results(conditions=rows)).blocks
+    assert charts.panels[0].heading == "Jittered boxes"
+    assert len(charts.numbers.rows) == 3 * 4
+    assert sentence.words.startswith("Jittered boxes, at 0.4: PA-SAM is 20.0 points")
+    worse = pd.concat([make_scores(), change_scores(loose, "pa_sam", -0.4)])
+    other = section("robustness", make_results(conditions=worse)).blocks[1]
+    assert "below SAM" in other.words
+
+
+def test_the_worst_end_of_points_is_the_fewest(make_scores, make_results):
+    rows = pd.concat([make_scores(), *(make_scores(prompt=f"points_{k}") for k in (1, 10))])
+    sentence = section("robustness", make_results(conditions=rows)).blocks[1]
+    assert "at 1:" in sentence.words
+
+
+def precisions():
+    rows = [
+        {
+            "model": model, "seed": 1, "benchmark": benchmark, "set": name, "overlap": overlap,
+            "ap": ap, "ap50": ap, "ap75": ap, "ap_small": ap, "ap_medium": ap, "ap_large": ap,
+            "images": 4, "objects": 9, "detections": 11,
+        }
+        for model, ap in (("sam", 0.4), ("pa_sam", 0.5))
+        for overlap in ("mask", "boundary")
+        for benchmark, name in (("coco_like", "coco_like"), ("wild", "ants"), ("wild", "mean"))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def instances(gain):
+    rows = [
+        {
+            "model": model, "benchmark": "coco_like", "set": "coco_like", "image_id": image,
+            "detection": image, "object_id": 1, "boundary_iou": 0.3 + add,
+        }
+        for model, add in (("sam", 0), ("pa_sam", gain))
+        for image in range(8)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_without_results_both_sections_name_the_command(results):
+    for key in ("table-2", "table-3"):
+        assert section(key, results).blocks[0].command == "dvc repro instances"
+    assert precision_grids(results) == {}
+
+
+def test_each_kind_of_set_goes_to_its_table(make_results):
+    results = make_results(precisions=precisions(), instances=instances(0.2))
+    table, sentence = section("table-2", results).blocks
+    assert "coco_like" in table.grid.caption
+    assert sentence.words.startswith("On the same boxes of coco_like: PA-SAM is 20.0 points")
+    assert section("table-3", results).blocks[0].grid.head[1] == "ants"
+    assert list(precision_grids(results)) == ["table2", "table3"]
+
+
+def test_the_sentence_follows_the_masks(make_results):
+    worse = make_results(precisions=precisions(), instances=instances(-0.1))
+    assert "below SAM" in box_sentences(worse, "coco_like")[0]
+
+
+def test_without_variants_it_names_the_command(results):
+    block = section("table-4", results).blocks[0]
+    assert (block.kind, block.command) == ("absent", "pasam params use ablation && dvc repro")
+
+
+def test_every_group_has_its_strips_then_comes_the_table(make_results):
+    found = section("table-4", make_results(**made_up_ablations(no_dense=-0.1)))
+    kinds = [block.kind for block in found.blocks]
+    assert kinds == ["forest"] * 6 + ["table", "text"]
+    first = found.blocks[0]
+    assert first.heading == "Components"
+    assert [row.verdict.split(",")[0] for row in first.rows].count("loss shown") == 1
+
+
+def test_the_table_begins_with_the_model_itself_and_tells_cost_and_difference(make_results):
+    grid = ablation_grid(make_results(**made_up_ablations(no_dense=-0.1)))
+    assert grid.rows[0][0] == "PA-SAM"
+    assert grid.rows[0][-1] == "1,234"
+    rows = {row[0]: row for row in grid.rows}
+    assert rows["no_dense"][4].startswith("-10")
+    assert rows["no_dense"][-1] == "1,000"
+    assert rows["nothing"][4:6] == ("+0.0 [+0.0, +0.0]", "1.000")
+    assert "10 variants" in grid.notes[0]
+
+
+def test_every_model_has_a_chart_and_every_term_an_entry_in_the_legend(results):
+    charts = section("training", results).blocks[0]
+    assert [panel.heading for panel in charts.panels] == ["HQ-SAM", "PA-SAM"]
+    assert [key.name for key in charts.legend] == ["loss (total)", "loss_dice"]
+    assert "loss_dice, 1: 1" in charts.panels[0].svg  # the first epoch is called 1
+
+
+def test_seeds_and_commands_are_told(results):
+    found = section("repeat", results)
+    assert "Seeds: training 42" in found.lead
+    assert any(line.startswith("dvc repro") for line in found.blocks[0].lines)
+    assert any(line.startswith("dvc metrics diff") for line in found.blocks[0].lines)

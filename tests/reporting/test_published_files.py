@@ -1,0 +1,170 @@
+"""Tests of the report's files."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pasam.reporting.model_card import base_card, model_card
+from pasam.reporting.publish import plot_frames, publish, records, report_json
+from pasam.reporting.questions import answers
+
+TABLES = ("cost", "differences", "table1")
+OTHER_FILES = (
+    "differences.csv",
+    "figure1.png",
+    "index.html",
+    "metrics.json",
+    "model_cards/hq_sam.md",
+    "model_cards/pa_sam.md",
+    "model_cards/vit_tiny.md",
+    "plots/fineness.csv",
+    "plots/scores.csv",
+    "plots/training.csv",
+    "report.json",
+    "table1.csv",
+    "table1.md",
+)
+
+
+def contents(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    from made_up_run import made_up_results
+
+    folder = tmp_path_factory.mktemp("report")
+    publish(made_up_results(), folder)
+    return contents(folder)
+
+
+def test_the_report_has_all_its_files_and_no_draft(files):
+    tables = [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")]
+    assert sorted(files) == sorted([*tables, *OTHER_FILES])
+
+
+def test_the_same_results_give_the_same_bytes(files, tmp_path, make_results):
+    publish(make_results(), tmp_path)
+    assert contents(tmp_path) == files
+
+
+def test_the_setting_stands_in_every_file_for_people(files):
+    for name in ("index.html", "table1.md", "tables/table1.md", "model_cards/pa_sam.md"):
+        assert b"A run that was never made." in files[name], name
+
+
+def test_it_stays_far_below_its_limit_of_15_megabytes(files):
+    assert len(files["index.html"]) < 2_000_000
+
+
+def test_every_chart_has_a_column_per_curve(results):
+    frames = plot_frames(results)
+    assert sorted(frames) == ["fineness", "scores", "training"]
+    assert frames["training"].columns.tolist() == ["epoch", "hq_sam", "pa_sam"]
+    assert frames["training"]["epoch"].tolist() == [1, 2]
+    assert frames["fineness"].columns.tolist() == ["group", "complexity", "thinness"]
+    assert frames["fineness"]["complexity"].tolist() == pytest.approx([20.0] * 4)
+    assert frames["scores"]["row"].iloc[-1] == "PA-SAM, mean"
+
+
+def test_curves_are_there_when_they_were_measured(make_scores, make_results):
+    rows = pd.concat([make_scores(), make_scores(prompt="points_1")])
+    frame = plot_frames(make_results(conditions=rows))["robustness_points"]
+    assert frame.columns.tolist() == ["amount", "hq_sam", "oracle", "pa_sam", "sam"]
+    assert frame["amount"].tolist() == [1.0]
+
+
+def test_models_that_trained_for_different_times_share_the_table(make_results):
+    long = pd.DataFrame({"epoch": [0.0, 1.0, 2.0], "loss": [3.0, 2.0, 1.0]})
+    histories = {"hq_sam": long, "pa_sam": long[:1]}
+    frame = plot_frames(make_results(histories=histories))["training"]
+    assert frame["hq_sam"].tolist() == [3.0, 2.0, 1.0]
+    assert frame["pa_sam"].isna().tolist() == [False, True, True]
+
+
+def test_it_holds_every_part_and_no_number_that_json_lacks(results):
+    text = report_json(results, answers(results))
+    content = json.loads(text)
+    assert "NaN" not in text
+    assert content["table1"][0]["model"] == "oracle"
+    assert content["precisions"] is None
+    assert content["seeds"] == [42]
+    assert len(content["galleries"]["worst"]) == 3
+    assert content["galleries"]["most_harmed"] == []
+    assert all(question["answer"] for question in content["questions"])
+
+
+def test_the_same_results_give_the_same_text(results, make_results):
+    assert report_json(results, ()) == report_json(make_results(), ())
+
+
+def test_numbers_of_numpy_become_plain_and_what_is_missing_null():
+    frame = pd.DataFrame({"a": [np.int64(1)], "b": [np.nan], "c": [None], "d": ["x"]})
+    assert records(frame) == [{"a": 1, "b": None, "c": None, "d": "x"}]
+
+
+HEADINGS = (
+    "Model details", "Uses", "Bias, risks and limitations",
+    "How to get started with the model", "Training details", "Evaluation",
+    "Environmental impact", "Technical specifications", "Citation", "Model card contact",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def card(request):
+    from made_up_run import made_up_results
+
+    return model_card(made_up_results(), "pa_sam")
+
+
+def test_the_headings_are_hugging_faces(card):
+    assert tuple(re.findall(r"^## (.*)$", card, re.MULTILINE)) == HEADINGS
+
+
+def test_the_front_matter_is_yaml_with_the_results(card):
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pipeline_tag"] == "mask-generation"
+    assert front["license"] == "apache-2.0"
+    measured = front["model-index"][0]["results"]
+    assert [row["dataset"]["name"] for row in measured][-1] == "mean"
+    assert {m["type"] for m in measured[0]["metrics"]} == {"mean_iou", "boundary_iou"}
+
+
+def test_numbers_limits_and_every_hyperparameter_are_in_it(card):
+    assert "1,234" in card
+    assert "cannot show" in card
+    assert "since the base is the small one" in card
+    assert "| learning_rate" in card
+    assert "| gradient" in card
+    assert "PA-SAM is 20.0 points of boundary IoU above SAM" in card
+
+
+def test_other_numbers_make_another_card(card, make_scores, make_results):
+    scores = make_scores()
+    scores.loc[scores["model"] == "pa_sam", "boundary_iou"] -= 0.3
+    other = model_card(make_results(scores), "pa_sam")
+    assert "PA-SAM is 10.0 points of boundary IoU below SAM" in other
+    assert other != card
+
+
+def test_every_trained_model_has_a_card_of_its_own(results):
+    hq = model_card(results, "hq_sam")
+    assert "# Model card: HQ-SAM" in hq
+    assert "2306.01567" in hq
+
+
+def test_the_small_base_has_a_card_too_and_a_foreign_one_has_none(results, make_results):
+    card = base_card(results)
+    assert "# Model card: vit_tiny" in card
+    assert "| warmup_steps" in card
+    assert "make pretrain" in card
+    official = results.params.base.replaced(size="vit_l")
+    assert base_card(make_results(base=official)) is None
+    assert base_card(make_results(pretrain=None)) is None

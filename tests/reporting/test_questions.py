@@ -1,0 +1,318 @@
+"""Tests of the ten questions together."""
+
+import pandas as pd
+import pytest
+from made_up_run import ABLATIONS, LEVELS, change_scores, made_up_ablations, made_up_diagnostics
+
+from pasam.reporting.blocks import Text
+from pasam.reporting.page_sections import Need
+from pasam.reporting.questions import (
+    QUESTIONS,
+    QuestionRow,
+    answers,
+    best_sentence,
+    frozen_sentence,
+    mining_curves,
+    refined_sentence,
+)
+
+
+def ask(number, results):
+    return QUESTIONS[number - 1].answer(number, results)
+
+
+def test_there_are_ten_in_their_order(results):
+    found = answers(results)
+    assert [answer.number for answer in found] == list(range(1, 11))
+    assert all(answer.title.endswith("?") and answer.experiment for answer in found)
+
+
+def test_no_sentence_is_a_constant(make_scores, make_results):
+    import pandas as pd
+
+    def run(shift):
+        jitter = make_scores(prompt="box_jitter_0.4")
+        scores = make_scores()
+        rows = scores["model"] == "pa_sam"
+        scores.loc[rows, "boundary_iou"] += shift * scores.loc[rows, "complexity"] / 10
+        gains = dict.fromkeys(
+            ("no_mining", "image_features", "adapter_only", "gradient_image"), shift
+        )
+        return make_results(
+            scores,
+            conditions=pd.concat([scores, jitter]),
+            diagnostics=made_up_diagnostics(dense_change=0.3 + shift, point_spread=0.3 + shift,
+                                            uncertainty_auroc=0.7 + shift),
+            **made_up_ablations(mining_random=shift, **gains),
+        )  # fmt: skip
+
+    one, other = answers(run(0.0)), answers(run(0.1))
+    same = [a.number for a, b in zip(one, other, strict=True) if a.sentence == b.sentence]
+    assert same == []
+    assert all(answer.answered for answer in other)
+
+
+def question(met, partial=False):
+    def build(results):
+        yield "So."
+        yield Text(words="x")
+        yield "And so."
+
+    need = Need(met=lambda results: met, absent="No maps.", command="dvc repro x")
+    return QuestionRow(
+        short="S", title="T?", experiment="E.", build=build, needs=need, partial=partial
+    )
+
+
+def test_a_question_without_its_experiment_says_so_and_how_to_make_it(results):
+    answer = question(met=False).answer(3, results)
+    assert answer.key == "question-3"
+    assert not answer.answered
+    assert [block.command for block in answer.blocks] == ["dvc repro x"]
+    assert answer.sentence == "This run does not answer it."
+
+
+def test_an_answer_keeps_its_question_and_joins_its_sentences(results):
+    answer = question(met=True).answer(3, results)
+    assert answer.answered
+    assert (answer.title, answer.experiment, answer.sentence) == ("T?", "E.", "So. And so.")
+    assert [block.words for block in answer.blocks] == ["x"]
+
+
+def test_a_part_of_an_answer_is_given_with_what_it_lacks(results):
+    answer = question(met=False, partial=True).answer(3, results)
+    assert not answer.answered
+    assert answer.sentence == "So. And so."
+    assert [block.kind for block in answer.blocks] == ["text", "absent"]
+
+
+def test_without_variants_the_pass_is_shown_and_the_rest_admitted(results):
+    found = ask(1, results)
+    assert not found.answered
+    assert [block.kind for block in found.blocks] == ["images", "absent"]
+
+
+def test_the_sentence_says_what_each_part_brings(make_results):
+    costly = ask(1, make_results(**made_up_ablations(no_mining=-0.1)))
+    idle = ask(1, make_results(**made_up_ablations()))
+    assert costly.answered
+    assert (
+        "\N{LEFT DOUBLE QUOTATION MARK}no hard points\N{RIGHT DOUBLE QUOTATION MARK}"
+        in (costly.sentence.split("loses")[0])
+    )
+    assert "loses" not in idle.sentence
+    assert [row.name for row in costly.blocks[1].rows][:2] == [
+        "no adapter: the mask head alone", "no hard points",
+    ]  # fmt: skip
+
+
+def test_it_needs_the_rival(results):
+    assert not ask(2, results).answered
+
+
+def test_the_sentence_follows_the_rival(make_results):
+    better, worse = (
+        ask(2, make_results(**made_up_ablations(image_features=gain))).sentence
+        for gain in (0.1, -0.1)
+    )
+    assert better.startswith("The adapter of image features is 10.2 points of boundary IoU above")
+    assert worse.startswith("The adapter of image features is 9.8 points of boundary IoU below")
+    assert "It trains 1,000 parameters, PA-SAM 1,234." in better
+
+
+def test_it_needs_diagnostics(results):
+    assert not ask(3, results).answered
+
+
+def test_the_sentence_follows_the_sizes(make_results):
+    dense = ask(3, make_results(diagnostics=made_up_diagnostics())).sentence
+    sparse = ask(3, make_results(diagnostics=made_up_diagnostics(sparse_change=0.9))).sentence
+    assert "dense change of 29.8 %" in dense
+    assert "the dense one is relatively larger" in dense
+    assert "the sparse one is relatively larger" in sparse
+
+
+def test_each_change_left_out_is_compared(make_results):
+    changes = made_up_ablations(no_dense=-0.2)
+    found = ask(3, make_results(diagnostics=made_up_diagnostics(), **changes))
+    assert "no dense compensation" in found.sentence.split("loses")[0]
+    assert found.blocks[-1].kind == "forest"
+
+
+def sentence(make_results, **means):
+    return ask(4, make_results(diagnostics=made_up_diagnostics(**means))).sentence
+
+
+def test_it_needs_diagnostics_of_tokens(results):
+    assert not ask(4, results).answered
+
+
+def test_it_says_whether_the_uncertainty_finds_errors(make_results):
+    assert "finds errors: the area under the ROC curve is 79.8 %" in sentence(make_results)
+    assert "It is not shown" in sentence(make_results, uncertainty_auroc=0.5)
+    assert "points away from errors" in sentence(make_results, uncertainty_auroc=0.4)
+
+
+def test_it_says_whether_the_final_mask_is_better_than_the_coarse_one(make_results):
+    assert "improves the coarse one" in sentence(make_results)
+    assert "worsens the coarse one" in sentence(make_results, final_iou=0.5)
+    assert "shows no difference" in sentence(make_results, final_iou=0.6)
+
+
+def test_the_maps_are_shown(make_results):
+    found = ask(4, make_results(diagnostics=made_up_diagnostics()))
+    assert [view.name for view in found.blocks[0].views][0] == "Coarse"
+
+
+def test_without_variants_the_spread_alone_is_told(results, make_results):
+    assert ask(5, results).sentence == "This run does not answer it."
+    found = ask(5, make_results(diagnostics=made_up_diagnostics(point_spread=0.33)))
+    assert "PA-SAM: 33.0 %" in found.sentence
+    assert not found.answered
+
+
+def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results):
+    changes = made_up_ablations(mining_random=-0.1)
+    found = ask(5, make_results(diagnostics=made_up_diagnostics(), **changes))
+    assert found.answered
+    assert "random points" in found.sentence.split("loses")[0]
+    assert "random points: 20." in found.sentence
+    assert "loses" not in ask(5, make_results(**made_up_ablations())).sentence
+
+
+def test_numbers_become_curves_through_pa_sams_own_choice(make_results):
+    [charts] = mining_curves(make_results(**made_up_ablations()))
+    assert [panel.heading for panel in charts.panels] == ["Number of points"]
+    svg = charts.panels[0].svg
+    assert ">4</text>" in svg
+    assert ">8</text>" in svg
+
+
+def test_it_needs_variants(results):
+    assert not ask(6, results).answered
+
+
+def test_the_sentence_follows_what_is_trained(make_results):
+    worse = ask(6, make_results(**made_up_ablations(adapter_only=-0.1)))
+    same = ask(6, make_results(**made_up_ablations()))
+    assert "loses" in worse.sentence
+    assert "loses" not in same.sentence
+    assert "SAM does best by itself" in same.sentence
+    rows = worse.blocks[0].grid.rows
+    assert rows[0][0] == "PA-SAM (adapter and mask head)"
+    assert rows[1][0] == "adapter alone learns"
+    assert rows[1][-1] == "1,000"
+
+
+def test_frozen_weights_are_counted_by_their_digests(make_results):
+    changes = made_up_ablations()
+    changes["ablation_facts"]["nothing"] = {"frozen_before": "a", "frozen_after": "b"}
+    assert frozen_sentence(make_results(**changes)).startswith("In 9 of 10 variants")
+
+
+def test_the_sentence_changes_with_the_gain_on_intricate_outlines(make_scores, make_results):
+    scores = make_scores(n=12)
+    rising = change_scores(scores, "pa_sam", lambda rows: 0.01 * rows["complexity"].to_numpy())
+    falling = change_scores(scores, "pa_sam", lambda rows: -0.01 * rows["complexity"].to_numpy())
+    flat, up, down = (ask(7, make_results(s)).sentence for s in (scores, rising, falling))
+    assert "no difference between the two is shown" in flat
+    assert "larger on the finer ones" in up
+    assert "smaller on the finer ones" in down
+
+
+def test_every_benchmark_is_shown_with_how_fine_it_is(results):
+    rows = ask(7, results).blocks[0].rows
+    assert [row.name for row in rows] == ["dis_like", "coift_like", "hrsod_like", "thin_like"]
+    assert rows[0].note.startswith("median complexity 4, width ")
+
+
+def test_one_model_has_no_gain_to_show(make_scores, make_results):
+    assert ask(7, make_results(make_scores(models=("pa_sam",)))).blocks == ()
+
+
+def test_it_needs_looser_prompts_or_a_detector(results):
+    found = ask(8, results)
+    assert not found.answered
+    assert found.blocks[0].command == "dvc repro robustness instances"
+
+
+def test_the_sentence_follows_the_gain_on_loose_boxes(make_scores, make_results):
+    loose = make_scores(prompt="box_jitter_0.4")
+    sentences = []
+    for by in (-0.3, -0.1, 0.1):
+        rows = pd.concat([make_scores(), change_scores(loose, "pa_sam", by)])
+        sentences.append(ask(8, make_results(conditions=rows)).sentence)
+    gone, smaller, larger = sentences
+    assert "shrinks from +20.0 points" in gone
+    assert "PA-SAM's gain over SAM shrinks" in gone
+    assert "where it is no longer shown" in gone
+    assert "and is still shown" in smaller
+    assert "PA-SAM's gain over SAM grows from +20.0" in larger
+    assert "HQ-SAM's gain over SAM" in larger
+
+
+def test_it_needs_variants_of_findings(results):
+    assert not ask(9, results).answered
+
+
+def test_it_counts_what_is_shown_and_says_what_follows(make_results):
+    found = ask(9, make_results(**made_up_ablations(gradient_image=0.1, no_dense=-0.1)))
+    assert found.sentence.startswith(
+        f"Of {len(ABLATIONS)} variants, 1 are shown to be better than PA-SAM in boundary IoU, 1 "
+        "worse, and for 8 no difference is shown."
+    )
+    assert "What to adopt, by these numbers: edges of the image itself" in found.sentence
+    assert "What costs most: no dense compensation" in found.sentence
+    assert "With fewer trainable parameters, and no difference shown:" in found.sentence
+    assert found.blocks[0].folded
+
+
+def test_other_numbers_give_another_sentence(make_results):
+    sentences = {
+        ask(9, make_results(**made_up_ablations(no_dense=by))).sentence for by in (0, -0.1, 0.1)
+    }
+    assert len(sentences) == 3
+
+
+def test_without_variants_the_ceiling_alone_is_told(results):
+    found = ask(10, results)
+    assert not found.answered
+    assert "25.0 points above PA-SAM: resolution is not what limits it." in found.sentence
+    assert found.blocks[-1].kind == "absent"
+
+
+def test_a_model_at_the_ceiling_is_limited_by_it(make_scores, make_results):
+    scores = change_scores(make_scores(), "pa_sam", 0.24)
+    assert "resolution is what limits it" in ask(10, make_results(scores)).sentence
+
+
+def test_the_best_combination_is_an_answer_without_variants_too(make_scores, make_results):
+    found = ask(10, make_results(make_scores(models=(*LEVELS, "pa_sam_plus"))))
+    assert found.answered
+    assert found.blocks[-1].kind == "absent"
+
+
+def test_choices_that_help_are_named(make_results):
+    better = ask(10, make_results(**made_up_ablations(gradient_image=0.1)))
+    assert better.answered
+    assert "edges of the image itself" in better.sentence.split(" gains.")[0]
+
+
+@pytest.mark.parametrize(
+    ("refined", "words"),
+    [(0.7, "is better than"), (0.5, "is worse than"), (0.6, "is not shown to differ")],
+)
+def test_the_refined_map_is_judged_against_the_coarse_one(refined, words, make_results):
+    results = make_results(diagnostics=made_up_diagnostics(refined_iou=refined))
+    assert words in refined_sentence(results)
+
+
+def test_the_best_combination_is_praised_only_if_the_interval_says_so(make_scores, make_results):
+    models = (*LEVELS, "pa_sam_plus")
+    scores = make_scores(models=models)
+    level = scores.loc[scores["model"] == "pa_sam", "boundary_iou"].to_numpy()
+    scores.loc[scores["model"] == "pa_sam_plus", "boundary_iou"] = level + 0.05
+    assert "PA-SAM+ is 5.0 points" in best_sentence(make_results(scores))
+    scores.loc[scores["model"] == "pa_sam_plus", "boundary_iou"] = level
+    assert best_sentence(make_results(scores)).startswith("No difference")
+    assert best_sentence(make_results()) == ""

@@ -1,0 +1,263 @@
+"""Tests of scores as arrays of seeds by images."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_run import change_scores
+
+from pasam.errors import DataError
+from pasam.reporting.summary import (
+    check_paired,
+    compare,
+    default_pairs,
+    gain_by_quantile,
+    paired_values,
+    score_matrix,
+    summarise,
+)
+
+
+def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
+    scores = make_scores(models=("sam",), seeds=(2, 1), n=3).sample(frac=1, random_state=0)
+    found = score_matrix(scores, "sam", "iou")
+    assert found.seeds == [1, 2]
+    assert found.images == sorted(found.images, key=lambda name: name)
+    assert found.values.shape == (2, 12)
+    assert found.strata[0] == "coift_like"
+
+
+def test_one_benchmark_can_be_taken_alone(make_scores):
+    found = score_matrix(make_scores(n=3), "sam", "iou").only("dis_like")
+    assert found.images == ["dis_like/0", "dis_like/1", "dis_like/2"]
+    assert found.per_image.shape == (3,)
+
+
+def test_models_are_paired_on_the_seeds_that_both_have(make_scores):
+    a = score_matrix(make_scores(models=("a",), seeds=(1, 2, 3)), "a", "iou")
+    b = score_matrix(make_scores(models=("b",), seeds=(2, 3, 4)), "b", "iou")
+    first, second = paired_values(a, b)
+    np.testing.assert_array_equal(first, a.values[1:])
+    np.testing.assert_array_equal(second, b.values[:2])
+
+
+def test_a_model_without_training_goes_with_every_seed(make_scores):
+    a = score_matrix(make_scores(models=("a",), seeds=(1, 2)), "a", "iou")
+    b = score_matrix(make_scores(models=("sam",), seeds=(0,)), "sam", "iou")
+    first, second = paired_values(a, b)
+    assert (len(first), len(second)) == (2, 1)
+
+
+def test_models_without_a_common_seed_are_not_compared(make_scores):
+    a = score_matrix(make_scores(models=("a",), seeds=(1, 2)), "a", "iou")
+    b = score_matrix(make_scores(models=("b",), seeds=(3, 4)), "b", "iou")
+    with pytest.raises(DataError, match=r"\[1, 2\] and \[3, 4\], none of them the same"):
+        paired_values(a, b)
+
+
+def test_a_seed_that_lacks_an_image_is_named(make_scores):
+    scores = make_scores(models=("a",), benchmarks=("x",), n=3, seeds=(1, 2))
+    lacking = scores[~((scores["seed"] == 2) & (scores["image_id"] == "x/1"))]
+    with pytest.raises(DataError, match=r"'a' \(seed 2\) lacks 1 of 3 images, the first is 'x/1'"):
+        check_paired(pd.DataFrame(lacking))
+
+
+BENCHMARKS = ["dis_like", "coift_like", "hrsod_like", "thin_like", "mean"]
+
+
+def test_rows_come_in_report_order(scores, bootstrap):
+    summary = summarise(scores, bootstrap)
+    assert list(dict.fromkeys(summary["model"])) == ["oracle", "sam", "hq_sam", "pa_sam"]
+    assert summary["benchmark"].tolist() == BENCHMARKS * 4
+    assert summary["n"].tolist() == [6, 6, 6, 6, 24] * 4
+
+
+def test_a_mean_is_the_per_image_mean_in_per_cent_inside_its_interval(scores, bootstrap):
+    row = summarise(scores, bootstrap).set_index(["model", "benchmark"]).loc[("sam", "dis_like")]
+    images = scores[(scores["model"] == "sam") & (scores["benchmark"] == "dis_like")]
+    assert row["miou"] == pytest.approx(100 * images["iou"].mean(), abs=1e-4)
+    assert row["mbiou"] == pytest.approx(100 * images["boundary_iou"].mean(), abs=1e-4)
+    assert row["mbiou_low"] < row["mbiou"] < row["mbiou_high"]
+
+
+def test_the_mean_row_weighs_a_small_benchmark_like_a_large_one(make_scores, bootstrap):
+    few, many = make_scores(benchmarks=("a",), n=2), make_scores(benchmarks=("b",), n=20)
+    few["iou"] -= 0.3
+    summary = summarise(pd.concat([few, many]), bootstrap).set_index(["model", "benchmark"])
+    alone = [summary.loc[("sam", name), "miou"] for name in ("a", "b")]
+    assert summary.loc[("sam", "mean"), "miou"] == pytest.approx(np.mean(alone), abs=1e-3)
+
+
+def test_pooled_iou_weighs_pixels_not_images(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("a",), n=2)
+    scores["intersection"], scores["union"] = [90, 1], [100, 900]
+    assert summarise(scores, bootstrap)["pooled_iou"].tolist() == [9.1, 9.1]
+
+
+def test_pooled_iou_of_nothing_against_nothing_is_whole(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("a",), n=2)
+    scores["intersection"], scores["union"] = 0, 0
+    assert summarise(scores, bootstrap)["pooled_iou"].tolist() == [100.0, 100.0]
+
+
+def test_the_share_of_images_that_the_band_covers_is_given(scores, bootstrap):
+    row = summarise(scores, bootstrap).set_index(["model", "benchmark"])["band_covers"]
+    assert (row[("sam", "thin_like")], row[("sam", "dis_like")]) == (50.0, 0.0)
+
+
+def test_published_numbers_stand_beside_their_model_and_benchmark_only(scores, bootstrap):
+    published = pd.DataFrame(
+        [["pa_sam", "dis_like", "DIS", 81.5, 73.9]],
+        columns=["model", "benchmark", "published_benchmark", "miou", "mbiou"],
+    )
+    summary = summarise(scores, bootstrap, published=published)
+    given = summary[summary["published_miou"].notna()]
+    assert given[["model", "benchmark", "published_mbiou"]].values.tolist() == [
+        ["pa_sam", "dis_like", 73.9]
+    ]
+    assert len(summary) == 20
+
+
+def test_a_paired_difference_cancels_what_makes_images_hard(scores, bootstrap):
+    table = compare(scores, [("pa_sam", "sam")], bootstrap)
+    assert table["benchmark"].tolist() == [name for name in BENCHMARKS for _ in range(2)]
+    assert table["difference"].tolist() == pytest.approx([20.0] * 10)
+    assert table["low"].tolist() == pytest.approx([20.0] * 10)
+    assert set(table["verdict"]) == {"gain shown"}
+    assert table["better"].tolist() == [100.0] * 10
+
+
+def test_holms_correction_withdraws_a_verdict_that_only_one_row_alone_would_give(
+    make_scores, bootstrap
+):
+    scores = make_scores(models=("sam", "a", "b", "c", "d"), benchmarks=("x",), n=40)
+    noise = np.random.default_rng(4).normal(0, 0.1, 40)
+    shift = 0.038 - noise.mean()
+    column = scores["model"] == "a"
+    scores.loc[column, "iou"] = (
+        scores.loc[scores["model"] == "sam", "iou"].to_numpy() + noise + shift
+    )
+    for other in "bcd":
+        same = scores.loc[scores["model"] == "sam", "iou"].to_numpy()
+        scores.loc[scores["model"] == other, "iou"] = same
+    scores["boundary_iou"] = scores["iou"]
+    alone = compare(scores, [("a", "sam")], bootstrap)
+    among = compare(scores, [(m, "sam") for m in "abcd"], bootstrap)
+    assert (alone["p"] < 0.05).all()
+    row = among[(among["model"] == "a") & (among["benchmark"] == "mean")].iloc[0]
+    assert row["low"] > 0
+    assert row["p_holm"] > 0.05
+    assert row["verdict"] == "no difference shown"
+
+
+def test_three_seeds_are_averaged_and_counted_once_per_image(make_scores, bootstrap):
+    scores = make_scores(models=("pa_sam",), benchmarks=("x",), n=4, seeds=(1, 2, 3))
+    scores.loc[scores["seed"] == 1, "iou"] += 0.03
+    row = summarise(scores, bootstrap).iloc[0]
+    assert (row["n"], row["seeds"]) == (4, 3)
+    one = scores[scores["seed"] == 2]["iou"].mean()
+    assert row["miou"] == pytest.approx(100 * (one + 0.01), abs=1e-3)
+
+
+def test_an_interval_of_scores_stays_between_nothing_and_everything(make_scores, bootstrap):
+    scores = make_scores(models=("sam",), benchmarks=("x",), n=3)
+    scores["iou"] = [0.0, 0.5, 1.0]
+    row = summarise(scores, bootstrap).iloc[0]
+    assert (row["miou_low"], row["miou_high"]) == (0.0, 100.0)
+
+
+def test_the_order_of_rows_in_the_files_does_not_matter(scores, bootstrap):
+    shuffled = scores.sample(frac=1, random_state=1)
+    pairs = [("pa_sam", "sam")]
+    pd.testing.assert_frame_equal(summarise(shuffled, bootstrap), summarise(scores, bootstrap))
+    pd.testing.assert_frame_equal(
+        compare(shuffled, pairs, bootstrap), compare(scores, pairs, bootstrap)
+    )
+
+
+def test_no_pair_makes_an_empty_table_with_its_columns(scores, bootstrap):
+    table = compare(scores, [], bootstrap)
+    assert len(table) == 0
+    assert "verdict" in table.columns
+
+
+def test_the_known_models_are_compared_and_any_other_with_sam():
+    assert default_pairs(["pa_sam", "oracle", "sam", "hq_sam", "mine"]) == [
+        ("pa_sam", "sam"),
+        ("hq_sam", "sam"),
+        ("pa_sam", "hq_sam"),
+        ("mine", "sam"),
+    ]
+    assert default_pairs(["pa_sam", "oracle"]) == []
+    assert default_pairs(["pa_sam", "pa_sam_plus"]) == [("pa_sam_plus", "pa_sam")]
+
+
+def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):
+    lacking = scores[~((scores["model"] == "hq_sam") & (scores["image_id"] == "dis_like/3"))]
+    with pytest.raises(DataError, match=r"'hq_sam' \(seed 42\) lacks 1 of 24 images.*'dis_like/3'"):
+        summarise(lacking, bootstrap)
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "both"),
+    [
+        ("prompt", "points_3", r"\['box', 'points_3'\]"),
+        ("corruption", "blur_1", r"\['blur_1', 'none'\]"),
+    ],
+)
+def test_two_kinds_of_prompt_or_corruption_are_not_mixed(kind, other, both, scores, bootstrap):
+    scores.loc[0, kind] = other
+    with pytest.raises(DataError, match=both):
+        compare(scores, [("pa_sam", "sam")], bootstrap)
+
+
+def test_no_scores_are_refused(scores, bootstrap):
+    with pytest.raises(DataError, match="no scores to report"):
+        summarise(scores[:0], bootstrap)
+
+
+PAIR = {"model": "pa_sam", "against": "sam", "metric": "mbiou"}
+
+
+@pytest.fixture
+def measured(make_scores):
+    scores = make_scores(benchmarks=("x",), n=20)
+    return scores, {f"x/{k}": float(k) for k in range(20)}
+
+
+def test_groups_are_equally_large_and_go_from_low_to_high(measured, bootstrap):
+    scores, measure = measured
+    table = gain_by_quantile(scores, measure, bins=4, bootstrap=bootstrap, **PAIR).table
+    assert table["n"].tolist() == [5, 5, 5, 5]
+    assert table["from"].tolist() == [0, 5, 10, 15]
+    assert table["difference"].tolist() == pytest.approx([20.0] * 4)
+    assert (table["score"] - table["against_score"]).tolist() == pytest.approx([20.0] * 4)
+
+
+def test_no_more_groups_than_images(measured, bootstrap):
+    scores, measure = measured
+    table = gain_by_quantile(scores, measure, bins=50, bootstrap=bootstrap, **PAIR).table
+    assert len(table) == 20
+
+
+def test_a_gain_that_grows_with_the_measure_is_found(measured, bootstrap):
+    scores, measure = measured
+    rising = change_scores(
+        scores, "pa_sam", lambda rows: rows["image_id"].map(measure).to_numpy() / 100
+    )
+    found = gain_by_quantile(rising, measure, bins=4, bootstrap=bootstrap, **PAIR).trend
+    assert found.mean == pytest.approx(0.15)
+    assert found.low > 0
+
+
+def test_a_gain_that_is_the_same_everywhere_shows_no_trend(measured, bootstrap):
+    scores, measure = measured
+    noise = np.random.default_rng(0).normal(0, 0.05, 20)
+    noisy = change_scores(scores, "pa_sam", lambda rows: noise)
+    found = gain_by_quantile(noisy, measure, bins=2, bootstrap=bootstrap, **PAIR).trend
+    assert found.low < 0 < found.high
+
+
+def test_a_single_group_has_no_trend(measured, bootstrap):
+    scores, measure = measured
+    found = gain_by_quantile(scores, measure, bins=1, bootstrap=bootstrap, **PAIR)
+    assert found.trend is None

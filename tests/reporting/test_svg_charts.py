@@ -1,0 +1,174 @@
+"""Tests of SVG as text."""
+
+import itertools
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pasam.reporting.svg import (
+    Scale,
+    dot_chart,
+    element,
+    forest_scale,
+    interval_mark,
+    line_chart,
+    marker,
+    model_series,
+    number,
+    path,
+    text,
+    tick_text,
+    ticks,
+    value_scale,
+)
+
+
+def test_elements_are_escaped_and_attributes_keep_their_order():
+    made = element("g", text("a < b", 1.0, 2.04), class_="x", data_name='"')
+    assert made == (
+        '<g class="x" data-name="&#34;"><text x="1" y="2" text-anchor="start">a &lt; b</text></g>'
+    )
+    assert element("line", x1=1.25) == '<line x1="1.2"/>'
+
+
+def test_a_path_goes_through_its_points_and_closes():
+    assert path([(0, 0), (1.5, 2)], close=True) == "M0 0L1.5 2Z"
+
+
+@pytest.mark.parametrize(("value", "words"), [(-0.01, "0"), (12.0, "12"), (0.25, "0.2")])
+def test_numbers_are_short_and_never_minus_nothing(value, words):
+    assert number(value) == words
+
+
+def test_a_known_model_keeps_its_colour_and_shape_in_every_chart():
+    a = model_series("pa_sam", [0], [1])
+    b = model_series("pa_sam", [0], [1], among=["x", "y"])
+    assert (a.colour, a.shape) == (b.colour, b.shape) == ("var(--model-pa-sam)", "circle")
+    assert a.name == "PA-SAM"
+
+
+def test_other_series_differ_from_each_other():
+    found = [model_series(name, [0], [1], among=["x", "y"]) for name in ("x", "y")]
+    assert found[0].colour != found[1].colour
+
+
+def test_the_extent_holds_intervals_too():
+    one = model_series("sam", [0], [5], [4], [7])
+    assert one.extent == [5.0, 4.0, 7.0]
+
+
+@pytest.mark.parametrize("shape", ["circle", "square", "diamond", "triangle"])
+def test_a_marker_tells_its_value(shape):
+    assert "<title>SAM: 5.0</title>" in marker(shape, 1, 2, "SAM: 5.0")
+
+
+values = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
+
+
+@given(values, values)
+def test_ticks_are_round_even_few_and_hold_both_ends(a, b):
+    low, high = min(a, b), max(a, b)
+    marks = ticks(low, high)
+    assert marks[0] <= low + 1e-6
+    assert high - 1e-6 <= marks[-1]
+    assert 2 <= len(marks) <= 12
+    steps = [y - x for x, y in itertools.pairwise(marks)]
+    assert max(steps) - min(steps) < 1e-6 * max(1, abs(high), abs(low))
+
+
+def test_ticks_are_ones_twos_and_fives():
+    assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert ticks(-3, 12) == [-5, 0, 5, 10, 15]
+
+
+def test_a_scale_is_linear_and_goes_both_ways():
+    scale = Scale(0, 10, 200, 100)
+    assert (scale(0), scale(5), scale(10)) == (200, 150, 100)
+
+
+def test_zero_is_on_the_scale_when_asked_for():
+    assert value_scale([40, 60])[1][0] > 0
+    assert value_scale([40, 60], zero=True)[1][0] == 0
+
+
+def test_ticks_have_a_real_minus_sign():
+    assert tick_text(-0.5) == "\N{MINUS SIGN}0.5"
+
+
+def chart(**changes):
+    series = [
+        model_series("sam", [0, 1], [40, 60], [35, 55], [45, 65]),
+        model_series("pa_sam", [0, 1], [50, 70]),
+    ]
+    parts = {"title": "Scores", "y_label": "per cent"}
+    return ElementTree.fromstring(dot_chart(series, ["a", "b"], **{**parts, **changes}))
+
+
+def test_every_value_has_a_dot_and_its_interval_a_bar():
+    drawn = chart()
+    assert len(drawn.findall(".//rect")) == 2  # squares of SAM
+    assert len(drawn.findall(".//circle")) == 2
+    assert len(drawn.findall(".//line[@class='bar']")) == 2
+    words = [title.text for title in drawn.iter("title")]
+    assert words[0] == "Scores"
+    assert "SAM, a: 40.0 [35.0, 45.0]" in words
+
+
+def test_a_higher_value_stands_higher():
+    circles = chart().findall(".//circle")
+    assert float(circles[1].get("cy")) < float(circles[0].get("cy"))
+
+
+def test_a_category_can_stand_apart_and_zero_be_shown():
+    assert len(chart(shaded=1).findall(".//rect[@class='shade']")) == 1
+    labels = [text.text for text in chart(zero=True).findall("text")]
+    assert "0" in labels
+
+
+def lines_chart(series, **changes):
+    parts = {"title": "Curves", "x_label": "x", "y_label": "y"}
+    return ElementTree.fromstring(line_chart(series, **{**parts, **changes}))
+
+
+def test_a_curve_has_a_line_its_points_and_a_band_only_with_intervals():
+    plain = lines_chart([model_series("pa_sam", [0, 1, 2], [1, 2, 3])])
+    assert len(plain.findall(".//path[@class='curve']")) == 1
+    assert len(plain.findall(".//circle")) == 3
+    assert plain.findall(".//path[@class='band']") == []
+    sure = lines_chart([model_series("pa_sam", [0, 1], [1, 2], [0, 1], [2, 3])])
+    assert len(sure.findall(".//path[@class='band']")) == 1
+
+
+def test_places_are_labelled_unless_they_would_overlap():
+    apart = lines_chart([model_series("sam", [1, 3, 5, 10], [1, 2, 3, 4])])
+    labels = [t.text for t in apart.findall("text") if float(t.get("y", 0)) > 200]
+    assert labels[-4:] == ["1", "3", "5", "10"]
+    crowded = lines_chart([model_series("sam", range(100), range(100))])
+    assert len([t for t in crowded.findall("text") if float(t.get("y", 0)) > 200]) < 12
+
+
+def test_places_can_have_words():
+    named = lines_chart([model_series("sam", [0, 1], [1, 2])], names=["none", "all"])
+    assert {"none", "all"} <= {t.text for t in named.findall("text")}
+
+
+def test_a_single_place_is_drawn_too():
+    assert lines_chart([model_series("sam", [3], [1])]).findall(".//path[@class='curve']")
+
+
+def test_lines_of_a_forest_plot_share_a_scale_that_holds_zero():
+    scale = forest_scale([3.0, 9.0])
+    assert scale.low <= 0
+    assert scale.high >= 9
+
+
+def test_a_line_of_a_forest_plot_shows_zero_the_interval_and_the_mean():
+    scale = forest_scale([-1.0, 2.0])
+    drawn = ElementTree.fromstring(interval_mark(scale, 1.0, 0.5, 2.0, colour="red"))
+    zero = drawn.find("line[@class='zero']")
+    bar = drawn.find(".//line[@class='bar']")
+    dot = drawn.find(".//circle")
+    assert float(zero.get("x1")) < float(bar.get("x1")) < float(dot.get("cx"))
+    assert drawn.get("aria-hidden") == "true"  # the row's text says the same
