@@ -23,30 +23,30 @@ class Kind:
         return self.plant.__name__
 
 
-UNFIT = ("few_items_are_unfit",)
+INVALID = ("few_items_are_invalid",)
 
 KINDS = (
-    Kind(planted.lost_mask, "images_have_masks", UNFIT),
-    Kind(planted.lost_image, "masks_have_images", UNFIT),
-    Kind(planted.second_image_of_a_name, "images_have_names_of_their_own", UNFIT),
-    Kind(planted.empty_file, "images_decode", UNFIT),
-    Kind(planted.text_file, "few_items_are_unfit", ("images_decode",)),
-    Kind(planted.cut_picture, "images_decode", UNFIT),
-    Kind(planted.bomb, "images_decode", UNFIT),
-    Kind(planted.cut_mask, "masks_decode", UNFIT),
-    Kind(planted.flipped_bit, "masks_decode", UNFIT),
-    Kind(planted.smaller_mask, "sizes_agree", UNFIT),
-    Kind(planted.turned_mask, "sizes_agree", UNFIT),
-    Kind(planted.label_map, "masks_show_one_object", UNFIT),
-    Kind(planted.class_colours, "masks_show_one_object", UNFIT),
-    Kind(planted.faint_mask, "masks_show_one_object", UNFIT),
-    Kind(planted.odd_16_bits, "masks_show_one_object", UNFIT),
-    Kind(planted.picture_as_mask, "masks_are_no_pictures", UNFIT),
-    Kind(planted.black_mask, "masks_are_not_empty", UNFIT),
-    Kind(planted.faint_share, "masks_are_not_empty", UNFIT),
-    Kind(planted.white_mask, "masks_are_not_full", UNFIT),
-    Kind(planted.second_mask_of_a_name, "ids_are_unique", UNFIT),
-    Kind(planted.all_masks_black, "sets_have_fit_items", ("masks_are_not_empty", *UNFIT)),
+    Kind(planted.lost_mask, "images_have_masks", INVALID),
+    Kind(planted.lost_image, "masks_have_images", INVALID),
+    Kind(planted.second_image_of_a_name, "images_have_names_of_their_own", INVALID),
+    Kind(planted.empty_file, "images_decode", INVALID),
+    Kind(planted.text_file, "few_items_are_invalid", ("images_decode",)),
+    Kind(planted.cut_picture, "images_decode", INVALID),
+    Kind(planted.bomb, "images_decode", INVALID),
+    Kind(planted.cut_mask, "masks_decode", INVALID),
+    Kind(planted.flipped_bit, "masks_decode", INVALID),
+    Kind(planted.smaller_mask, "sizes_agree", INVALID),
+    Kind(planted.turned_mask, "sizes_agree", INVALID),
+    Kind(planted.label_map, "masks_show_one_object", INVALID),
+    Kind(planted.class_colours, "masks_show_one_object", INVALID),
+    Kind(planted.faint_mask, "masks_show_one_object", INVALID),
+    Kind(planted.odd_16_bits, "masks_show_one_object", INVALID),
+    Kind(planted.picture_as_mask, "masks_are_no_pictures", INVALID),
+    Kind(planted.black_mask, "masks_are_not_empty", INVALID),
+    Kind(planted.faint_share, "masks_are_not_empty", INVALID),
+    Kind(planted.white_mask, "masks_are_not_full", INVALID),
+    Kind(planted.second_mask_of_a_name, "ids_are_unique", INVALID),
+    Kind(planted.all_masks_black, "sets_have_valid_items", ("masks_are_not_empty", *INVALID)),
     Kind(planted.many_in_quarantine, "few_items_are_quarantined"),
     Kind(planted.repaired_in_quarantine, "quarantine_is_current"),
     Kind(planted.gone_in_quarantine, "quarantine_is_current"),
@@ -74,11 +74,11 @@ KINDS = (
 
 
 TABLE_KINDS = (
-    Kind(planted.lost_image_of_a_row, "listed_files_exist", UNFIT),
-    Kind(planted.lost_mask_of_a_row, "listed_files_exist", UNFIT),
-    Kind(planted.row_without_a_mask, "rows_are_complete", UNFIT),
-    Kind(planted.row_of_another_split, "rows_are_complete", ("sets_have_fit_items", *UNFIT)),
-    Kind(planted.row_given_twice, "pairs_are_listed_once", UNFIT),
+    Kind(planted.lost_image_of_a_row, "listed_files_exist", INVALID),
+    Kind(planted.lost_mask_of_a_row, "listed_files_exist", INVALID),
+    Kind(planted.row_without_a_mask, "rows_are_complete", INVALID),
+    Kind(planted.row_of_another_split, "rows_are_complete", ("sets_have_valid_items", *INVALID)),
+    Kind(planted.row_given_twice, "pairs_are_listed_once", INVALID),
     Kind(planted.one_path_in_both_splits, "splits_are_disjoint"),
 )
 """Planted into sets that a table lists."""

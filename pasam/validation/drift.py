@@ -1,4 +1,4 @@
-"""The last accepted data version, and whether the data still looks like it."""
+"""The last accepted data version, in one small file, and whether the data still looks like it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scipy.stats import ks_2samp
 from pasam.errors import DataError
 from pasam.files import write_text
 
-# --- accepted: The last accepted data version: what its distributions looked like, in one small
-# file.
-
 QUANTITIES = ("area", "complexity", "resolution", "brightness")
 """What is compared: of every mask its area and complexity, of every image its size and light."""
 
 WHOLE = "(all)"
 """Stands for all data sets of a split together."""
+
+COLUMNS = ("split", "dataset", "quantity", "distance", "p", "limit_p", "drifted")
+"""Of a comparison's rows."""
 
 _KEPT = 200
 _DIGITS = 4
@@ -45,8 +45,8 @@ def group_values(pairs: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[Ke
     """Give the values of every data set and of every split as a whole, in order.
 
     Args:
-        pairs: Fit rows, one per mask.
-        images: Fit rows, one per image.
+        pairs: Valid rows, one per mask.
+        images: Valid rows, one per image.
     """
     for split in sorted(set(pairs["split"])):
         sets = sorted(set(pairs.loc[pairs["split"] == split, "dataset"]))
@@ -129,11 +129,6 @@ def _read(entry: Mapping[str, Any]) -> Sketch:
     return Sketch(masks=int(entry["masks"]), images=int(entry["images"]), values=values)
 
 
-# --- drift: Drift: whether the data still looks like the version that was accepted last.
-
-COLUMNS = ("split", "dataset", "quantity", "distance", "p", "limit_p", "drifted")
-
-
 def compare(
     present: Mapping[Key, Sketch], accepted: Mapping[Key, Sketch], *, p: float, effect: float
 ) -> pd.DataFrame:
@@ -155,7 +150,7 @@ def compare(
     Returns:
         One row per set and quantity, with the columns of `COLUMNS`.
     """
-    shared = [key for key in present if key in accepted and _worth_it(key, present, accepted)]
+    shared = [key for key in present if key in accepted and _is_comparable(key, present, accepted)]
     limit = p / max(1, len(shared) * len(QUANTITIES))
     rows = []
     for split, dataset in shared:
@@ -168,7 +163,7 @@ def compare(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _worth_it(key: Key, present: Mapping[Key, Sketch], accepted: Mapping[Key, Sketch]) -> bool:
+def _is_comparable(key: Key, present: Mapping[Key, Sketch], accepted: Mapping[Key, Sketch]) -> bool:
     """Leave a split as a whole out where it is one set anyway, or other data altogether."""
     split, dataset = key
     if dataset != WHOLE:

@@ -1,4 +1,4 @@
-"""Pictures that are there twice: the same bytes, or bytes that look the same."""
+"""Images that are there twice: the same bytes, or bytes that look the same."""
 
 # Shapes: N images.
 
@@ -16,7 +16,7 @@ _CELLS = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Twins:
+class Duplicate:
     """Two images that show the same thing."""
 
     first: str
@@ -30,16 +30,16 @@ class Twins:
 
 
 def images_of(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Reduce fit rows of the inventory to one row per image and split."""
+    """Reduce valid rows of the inventory to one row per image and split."""
     return pairs.drop_duplicates(["split", "image"]).reset_index(drop=True)
 
 
-def find_twins(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Twins, ...]:
-    """Find all pairs of different files that show the same picture.
+def find_duplicates(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Duplicate, ...]:
+    """Find all pairs of different files that show the same thing.
 
     A pair counts when both of its hashes, of frequencies and of gradients, differ by at most
-    `bits` of their 64 bits: either alone takes pictures of one kind (the fundus of two eyes) for
-    the same. Pictures in which nothing shows are compared by their bytes only.
+    `bits` of their 64 bits: either alone takes images of one kind (the fundus of two eyes) for
+    the same. Images in which nothing shows are compared by their bytes only.
 
     Args:
         images: One row per image and split, as `images_of` gives.
@@ -55,7 +55,7 @@ def find_twins(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Twi
     hashes = [_words(frame[name]) for name in ("phash", "dhash")]
     split, path = frame["split"].tolist(), frame["image"].tolist()
     found = [
-        Twins(
+        Duplicate(
             first=path[i], second=path[j], first_split=split[i], second_split=split[j],
             bits=distance, same_bytes=bool(content[i] == content[j]),
         )
@@ -65,23 +65,25 @@ def find_twins(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Twi
     return tuple(sorted(found))
 
 
-def partner_of(twins: tuple[Twins, ...], *, across: bool, same_bytes: bool) -> dict[str, str]:
-    """Say of which image each second one is the double.
+def originals(
+    duplicates: tuple[Duplicate, ...], *, across: bool, same_bytes: bool
+) -> dict[str, str]:
+    """Say of which image each second one is the duplicate.
 
     Args:
-        twins: Result of `find_twins`.
+        duplicates: Result of `find_duplicates`.
         across: Between training and benchmarks, or else within one split.
         same_bytes: Equal files, or else files that only look the same.
 
     Returns:
         Path of the second to path of the first; where there are several, to the first of them.
     """
-    partners: dict[str, str] = {}
-    for pair in twins:
+    found: dict[str, str] = {}
+    for pair in duplicates:
         crosses = pair.first_split != pair.second_split
         if crosses == across and pair.same_bytes == same_bytes:
-            partners.setdefault(pair.second, pair.first)
-    return partners
+            found.setdefault(pair.second, pair.first)
+    return found
 
 
 def mask_copies(pairs: pd.DataFrame) -> dict[str, str]:

@@ -1,16 +1,17 @@
-"""The suite of expectations in Great Expectations' terms, the tables they look at.
+"""What is expected of data: the tables that are judged, the suite of expectations, and its run.
 
-And how it is run.
+The suite is written in Great Expectations' terms; its results are in words that no library knows
+and no clock changes.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
@@ -24,45 +25,19 @@ from pasam.data.manifest import KINDS, QUARANTINED, valid_rows
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
 from pasam.validation.drift import QUANTITIES, Key, Sketch, compare, group_values
-from pasam.validation.duplicates import Twins, find_twins, images_of, mask_copies, partner_of
-
-# --- outcomes: What came of every expectation, in words that no library knows and no clock changes.
+from pasam.validation.duplicates import (
+    Duplicate,
+    find_duplicates,
+    images_of,
+    mask_copies,
+    originals,
+)
 
 Level = Literal["item", "error", "warning"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """One expectation after a look at the data."""
-
-    name: str
-    table: str
-    level: Level
-    """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
-    says: str
-    """What was expected."""
-    column: str
-    """Column of the table in which an offender's value stands."""
-    checked: int
-    """Rows that were looked at."""
-    offenders: tuple[Mapping[Any, Any], ...]
-    """Rows of the table that break the expectation, in the table's order."""
-
-    @property
-    def held(self) -> bool:
-        """Whether every row is as expected."""
-        return not self.offenders
-
-
-def failed(outcomes: tuple[Outcome, ...], level: Level) -> tuple[str, ...]:
-    """Name the expectations of one level that did not hold."""
-    return tuple(o.name for o in outcomes if o.level == level and not o.held)
-
-
-# --- tables: The tables that the expectations look at: pairs, images, data sets, drift and the
-# quarantine.
+"""What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
 
 PAIRS, IMAGES, SETS, DRIFT, LISTED = "pairs", "images", "sets", "drift", "quarantine"
+
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     PAIRS: ("dataset", "image", "mask"),
@@ -74,13 +49,32 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 """Tables by name, and the columns that say which row is meant."""
 
 
+ITEMS: dict[str, str] = {
+    "images_have_masks": "image_without_mask",
+    "masks_have_images": "mask_without_image",
+    "images_have_names_of_their_own": "name_taken",
+    "listed_files_exist": "missing_file",
+    "rows_are_complete": "bad_row",
+    "pairs_are_listed_once": "listed_twice",
+    "images_decode": "undecodable_image",
+    "masks_decode": "undecodable_mask",
+    "sizes_agree": "size_mismatch",
+    "masks_show_one_object": "label_map",
+    "masks_are_no_pictures": "grey_mask",
+    "masks_are_not_empty": "empty_mask",
+    "masks_are_not_full": "full_mask",
+    "ids_are_unique": "id_taken",
+}
+"""Expectations of single items, and the fault that breaks each."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tables:
     """Everything that is judged."""
 
     by_name: Mapping[str, pd.DataFrame]
     """One table per key of `KEYS`."""
-    twins: tuple[Twins, ...]
+    duplicates: tuple[Duplicate, ...]
     comparisons: pd.DataFrame
     """Every distribution with its distance from the accepted one."""
 
@@ -95,48 +89,57 @@ def make_tables(
     """Derive the tables from the inventory and what it is compared with.
 
     Args:
-        inventory: One row per item, fit or not.
+        inventory: One row per item, valid or not.
         quarantine: Files that are left out on purpose.
         accepted: The last accepted data version.
         expected_images: How many images a data set should have, for those where it is known.
         params: Limits.
     """
-    fit = valid_rows(inventory)
-    images = images_of(fit)
-    twins = find_twins(images, bits=params.near_bits, contrast=params.contrast)
-    present = dict(group_values(fit, images))
+    valid = valid_rows(inventory)
+    images = images_of(valid)
+    duplicates = find_duplicates(images, bits=params.near_bits, contrast=params.contrast)
+    present = dict(group_values(valid, images))
     comparisons = compare(present, accepted, p=params.drift_p, effect=params.drift_effect)
     return Tables(
         by_name={
-            PAIRS: _pairs(inventory, fit),
-            IMAGES: _images(images, twins),
+            PAIRS: _pairs(inventory, valid),
+            IMAGES: _images(images, duplicates),
             SETS: _sets(inventory, accepted, expected_images),
             DRIFT: _drift(comparisons),
             LISTED: _listed(inventory, quarantine),
         },
-        twins=twins,
+        duplicates=duplicates,
         comparisons=comparisons,
     )
 
 
-def _pairs(inventory: pd.DataFrame, fit: pd.DataFrame) -> pd.DataFrame:
-    copies = mask_copies(fit)
-    of_fit = inventory["fault"].isna()
-    return inventory.assign(mask_copy_of=inventory["mask"].map(copies).where(of_fit))
+def _pairs(inventory: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
+    copies = mask_copies(valid)
+    return inventory.assign(
+        mask_copy_of=inventory["mask"].map(copies).where(inventory["fault"].isna())
+    )
 
 
-def _images(images: pd.DataFrame, twins: tuple[Twins, ...]) -> pd.DataFrame:
+def _images(images: pd.DataFrame, duplicates: tuple[Duplicate, ...]) -> pd.DataFrame:
     trained = set(images.loc[images["split"] == "train", "image"])
     measured = images["split"] == "val"
     path = images["image"]
+
+    def partner(*, across: bool, same_bytes: bool) -> pd.Series[Any]:
+        return path.map(originals(duplicates, across=across, same_bytes=same_bytes))
+
     return images.assign(
         short_side=images[["height", "width"]].min(axis=1),
         long_side=images[["height", "width"]].max(axis=1),
         trained_on=path.where(measured & path.isin(trained)),
-        copy_of_trained=path.map(partner_of(twins, across=True, same_bytes=True)).where(measured),
-        looks_trained=path.map(partner_of(twins, across=True, same_bytes=False)).where(measured),
-        copy_of=path.map(partner_of(twins, across=False, same_bytes=True)),
-        looks_like=path.map(partner_of(twins, across=False, same_bytes=False)),
+        copy_of_trained=path.map(originals(duplicates, across=True, same_bytes=True)).where(
+            measured
+        ),
+        looks_trained=path.map(originals(duplicates, across=True, same_bytes=False)).where(
+            measured
+        ),
+        copy_of=path.map(originals(duplicates, across=False, same_bytes=True)),
+        looks_like=path.map(originals(duplicates, across=False, same_bytes=False)),
     )
 
 
@@ -148,17 +151,18 @@ def _sets(
     in_all_splits = inventory.groupby("dataset")["image"].nunique()
     for (split, dataset), items in inventory.groupby(["split", "dataset"], sort=True):
         quarantined = int((items["fault"] == QUARANTINED).sum())
-        fit = int(items["fault"].isna().sum())
+        valid = int(items["fault"].isna().sum())
+        invalid = len(items) - valid - quarantined
         rows.append(
             {
                 "split": split,
                 "dataset": dataset,
                 "images": items["image"].nunique(),
                 "all_images": int(in_all_splits[str(dataset)]),
-                "fit": fit,
-                "unfit": len(items) - fit - quarantined,
+                "valid": valid,
+                "invalid": invalid,
                 "quarantined": quarantined,
-                "unfit_fraction": (len(items) - fit - quarantined) / len(items),
+                "invalid_fraction": invalid / len(items),
                 "quarantined_fraction": quarantined / len(items),
                 "expected_images": expected_images.get(str(dataset)),
                 "gone": False,
@@ -195,39 +199,17 @@ def _listed(inventory: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
     )
 
 
-# --- expectations: The suite: every expectation of the data, by name, in Great Expectations' terms.
-
-ITEMS: dict[str, str] = {
-    "images_have_masks": "image_without_mask",
-    "masks_have_images": "mask_without_image",
-    "images_have_names_of_their_own": "name_taken",
-    "listed_files_exist": "missing_file",
-    "rows_are_complete": "bad_row",
-    "pairs_are_listed_once": "listed_twice",
-    "images_decode": "undecodable_image",
-    "masks_decode": "undecodable_mask",
-    "sizes_agree": "size_mismatch",
-    "masks_show_one_object": "label_map",
-    "masks_are_no_pictures": "grey_mask",
-    "masks_are_not_empty": "empty_mask",
-    "masks_are_not_full": "full_mask",
-    "ids_are_unique": "id_taken",
-}
-"""Expectations of single items, and the fault that breaks each."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Expected:
+class DataExpectation:
     """One expectation."""
 
     name: str
     table: str
-    """One of `pasam.validation.expectations.KEYS`."""
-    level: Level
-    """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
-    says: str
+    """One of `KEYS`."""
+    description: str
     """What is expected, in a sentence without its full stop."""
     check: Expectation
+    level: Level = "error"
 
     @property
     def column(self) -> str:
@@ -235,27 +217,26 @@ class Expected:
         kwargs = self.check.configuration.kwargs
         return str(kwargs.get("column", kwargs.get("column_A")))
 
+    def at(self, level: Level) -> DataExpectation:
+        """Set the level, and what Great Expectations' pages show."""
+        severe = level == "error"
+        noted = {
+            "severity": FailureSeverity.CRITICAL if severe else FailureSeverity.WARNING,
+            "meta": {"name": self.name},
+            "notes": f"**{self.name}** {self.description}.",
+        }
+        return replace(self, level=level, check=self.check.copy(update=noted))
 
-def suite(params: ValidateParams) -> tuple[Expected, ...]:
-    """List all expectations with the limits and the severities that the params give.
+
+def suite(params: ValidateParams) -> tuple[DataExpectation, ...]:
+    """List all expectations with the limits and the levels that the params give.
 
     Raises:
         ParamsError: `validate.warnings` names something that is no expectation, or one of single
             items, which never stop the run by themselves.
     """
-    items = [
-        _Draft(name, PAIRS, f"No case where {KINDS[kind]}",
-               gxe.ExpectColumnValuesToNotBeInSet(column="fault", value_set=[kind]))
-        for name, kind in ITEMS.items()
-    ]  # fmt: skip
-    others = [
-        *_expectations_images(params),
-        *_expectations_pairs(params),
-        *_expectations_sets(params),
-        *_expectations_drift(params),
-        *_quarantine(),
-    ]
-    known = [draft.name for draft in others]
+    others = [*_of_images(params), *_of_pairs(params), *_of_sets(params), *_of_the_rest(params)]
+    known = [one.name for one in others]
     strangers = [name for name in params.warnings if name not in known]
     if strangers:
         raise ParamsError(
@@ -263,136 +244,144 @@ def suite(params: ValidateParams) -> tuple[Expected, ...]:
             f"{sorted(known)}."
         )
     return (
-        *(draft.expected("item") for draft in items),
         *(
-            draft.expected("warning" if draft.name in params.warnings else "error")
-            for draft in others
+            _none_of(name, PAIRS, "fault", f"No case where {KINDS[kind]}", kind).at("item")
+            for name, kind in ITEMS.items()
         ),
+        *(one.at("warning" if one.name in params.warnings else "error") for one in others),
     )
 
 
-class _Draft(NamedTuple):
-    """An expectation whose severity is not settled yet."""
+def _of_images(params: ValidateParams) -> list[DataExpectation]:
+    low, high = params.side
+    grey = f"Grey values spread by {params.contrast:g} of 255 or more"
+    return [
+        _empty("splits_are_disjoint", IMAGES, "trained_on",
+               "No benchmark image is listed for training too"),
+        _empty("benchmarks_are_unseen", IMAGES, "copy_of_trained",
+               "No benchmark image is a copy of a training image"),
+        _empty("benchmarks_look_new", IMAGES, "looks_trained",
+               "No benchmark image looks like a training image"),
+        _empty("images_are_unique", IMAGES, "copy_of",
+               "No image is a copy of another one of its split"),
+        _empty("images_look_different", IMAGES, "looks_like",
+               "No image looks like another one of its split"),
+        _between("images_are_large_enough", IMAGES, "short_side",
+                 f"No side is below {low} pixels", (low, None)),
+        _between("images_are_not_huge", IMAGES, "long_side",
+                 f"No side is above {high} pixels", (None, high)),
+        _between("images_show_something", IMAGES, "contrast", grey, (params.contrast, None)),
+        _between("images_have_8_bits", IMAGES, "depth", "Images have 8 bits per channel", (8, 8)),
+        _between("images_are_upright", IMAGES, "orientation",
+                 "No EXIF tag turns an image", (1, 1)),
+    ]  # fmt: skip
+
+
+def _of_pairs(params: ValidateParams) -> list[DataExpectation]:
+    low, high = params.area
+    return [
+        _between("areas_are_in_range", PAIRS, "area",
+                 f"A mask covers {low:.2%} to {high:.2%} of its image", params.area),
+        _empty("masks_are_unique", PAIRS, "mask_copy_of",
+               "No mask is a copy of the mask of another object"),
+    ]  # fmt: skip
+
+
+def _of_sets(params: ValidateParams) -> list[DataExpectation]:
+    invalid, listed = params.unreviewed_fraction, params.quarantined_fraction
+    same_count = gxe.ExpectColumnPairValuesToBeEqual(
+        column_A="all_images", column_B="expected_images", ignore_row_if="either_value_is_missing"
+    )
+    return [
+        _between("few_items_are_invalid", SETS, "invalid_fraction",
+                 f"At most {invalid:.2%} of a set's items are invalid", (None, invalid)),
+        _between("few_items_are_quarantined", SETS, "quarantined_fraction",
+                 f"At most {listed:.2%} of a set's items are quarantined", (None, listed)),
+        _between("sets_have_valid_items", SETS, "valid",
+                 "Every data set has something fit for use", (1, None)),
+        DataExpectation(
+            name="counts_match_the_catalogue", table=SETS, check=same_count,
+            description="A public data set has as many images as published",
+        ),
+        _none_of("accepted_sets_are_there", SETS, "gone",
+                 "No data set of the accepted version is gone", True),
+    ]  # fmt: skip
+
+
+def _of_the_rest(params: ValidateParams) -> list[DataExpectation]:
+    words = {
+        "area": "The areas of masks are distributed",
+        "complexity": "The complexities of outlines are distributed",
+        "resolution": "The sizes of images are distributed",
+        "brightness": "The light of images is distributed",
+    }
+    return [
+        *(
+            _between(f"{quantity}_has_not_drifted", DRIFT, quantity,
+                     f"{words[quantity]} as in the accepted version", (None, params.drift_effect))
+            for quantity in QUANTITIES
+        ),
+        _none_of("quarantine_is_current", LISTED, "applies",
+                 "Every file in quarantine is there and unchanged", False),
+    ]  # fmt: skip
+
+
+def _empty(name: str, table: str, column: str, description: str) -> DataExpectation:
+    check = gxe.ExpectColumnValuesToBeNull(column=column)
+    return DataExpectation(name=name, table=table, description=description, check=check)
+
+
+def _none_of(name: str, table: str, column: str, description: str, bad: Any) -> DataExpectation:
+    check = gxe.ExpectColumnValuesToNotBeInSet(column=column, value_set=[bad])
+    return DataExpectation(name=name, table=table, description=description, check=check)
+
+
+def _between(
+    name: str, table: str, column: str, description: str, limits: tuple[float | None, float | None]
+) -> DataExpectation:
+    check = gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=limits[0], max_value=limits[1]
+    )
+    return DataExpectation(name=name, table=table, description=description, check=check)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectationResult:
+    """One expectation after a look at the data."""
 
     name: str
     table: str
-    says: str
-    check: Expectation
+    level: Level
+    """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
+    description: str
+    """What was expected."""
+    column: str
+    """Column of the table in which an offender's value stands."""
+    checked: int
+    """Rows that were looked at."""
+    offenders: tuple[Mapping[Any, Any], ...]
+    """Rows of the table that break the expectation, in the table's order."""
 
-    def expected(self, level: Level) -> Expected:
-        severity = FailureSeverity.CRITICAL if level == "error" else FailureSeverity.WARNING
-        check = self.check.copy(
-            update={
-                "severity": severity,
-                "meta": {"name": self.name},
-                "notes": f"**{self.name}** {self.says}.",
-            }
-        )
-        return Expected(name=self.name, table=self.table, level=level, says=self.says, check=check)
-
-
-def _expectations_images(params: ValidateParams) -> Iterator[_Draft]:
-    for name, column, says in (
-        ("splits_are_disjoint", "trained_on", "No benchmark image is listed for training too"),
-        (
-            "benchmarks_are_unseen",
-            "copy_of_trained",
-            "No benchmark image is a copy of a training image",
-        ),
-        ("benchmarks_look_new", "looks_trained", "No benchmark image looks like a training image"),
-        ("images_are_unique", "copy_of", "No image is a copy of another one of its split"),
-        ("images_look_different", "looks_like", "No image looks like another one of its split"),
-    ):
-        yield _Draft(name, IMAGES, says, gxe.ExpectColumnValuesToBeNull(column=column))
-    low, high = params.side
-    for name, column, says, limits in (
-        ("images_are_large_enough", "short_side", f"No side is below {low} pixels", (low, None)),
-        ("images_are_not_huge", "long_side", f"No side is above {high} pixels", (None, high)),
-        (
-            "images_show_something", "contrast",
-            f"Grey values spread by {params.contrast:g} of 255 or more", (params.contrast, None),
-        ),
-        ("images_have_8_bits", "depth", "Images have 8 bits per channel", (8, 8)),
-        ("images_are_upright", "orientation", "No EXIF tag turns an image", (1, 1)),
-    ):  # fmt: skip
-        yield _Draft(name, IMAGES, says, _between(column, limits))
+    @property
+    def passed(self) -> bool:
+        """Whether every row is as expected."""
+        return not self.offenders
 
 
-def _expectations_pairs(params: ValidateParams) -> Iterator[_Draft]:
-    low, high = params.area
-    yield _Draft(
-        "areas_are_in_range", PAIRS, f"A mask covers {low:.2%} to {high:.2%} of its image",
-        _between("area", params.area),
-    )  # fmt: skip
-    yield _Draft(
-        "masks_are_unique", PAIRS, "No mask is a copy of the mask of another object",
-        gxe.ExpectColumnValuesToBeNull(column="mask_copy_of"),
-    )  # fmt: skip
+def failed(results: Iterable[ExpectationResult], level: Level) -> tuple[str, ...]:
+    """Name the expectations of one level that did not hold."""
+    return tuple(o.name for o in results if o.level == level and not o.passed)
 
-
-def _expectations_sets(params: ValidateParams) -> Iterator[_Draft]:
-    unfit, listed = params.unreviewed_fraction, params.quarantined_fraction
-    yield _Draft(
-        "few_items_are_unfit", SETS, f"At most {unfit:.2%} of a set's items are unfit",
-        _between("unfit_fraction", (None, unfit)),
-    )  # fmt: skip
-    yield _Draft(
-        "few_items_are_quarantined", SETS, f"At most {listed:.2%} of a set's items are quarantined",
-        _between("quarantined_fraction", (None, listed)),
-    )  # fmt: skip
-    yield _Draft(
-        "sets_have_fit_items", SETS, "Every data set has something fit for use",
-        _between("fit", (1, None)),
-    )  # fmt: skip
-    yield _Draft(
-        "counts_match_the_catalogue", SETS, "A public data set has as many images as published",
-        gxe.ExpectColumnPairValuesToBeEqual(
-            column_A="all_images", column_B="expected_images",
-            ignore_row_if="either_value_is_missing",
-        ),
-    )  # fmt: skip
-    yield _Draft(
-        "accepted_sets_are_there", SETS, "No data set of the accepted version is gone",
-        gxe.ExpectColumnValuesToBeInSet(column="gone", value_set=[False]),
-    )  # fmt: skip
-
-
-def _expectations_drift(params: ValidateParams) -> Iterator[_Draft]:
-    for quantity, words in (
-        ("area", "The areas of masks are distributed"),
-        ("complexity", "The complexities of outlines are distributed"),
-        ("resolution", "The sizes of images are distributed"),
-        ("brightness", "The light of images is distributed"),
-    ):
-        yield _Draft(
-            f"{quantity}_has_not_drifted", DRIFT, f"{words} as in the accepted version",
-            _between(quantity, (None, params.drift_effect)),
-        )  # fmt: skip
-
-
-def _quarantine() -> Iterator[_Draft]:
-    yield _Draft(
-        "quarantine_is_current", LISTED, "Every file in quarantine is there and unchanged",
-        gxe.ExpectColumnValuesToBeInSet(column="applies", value_set=[True]),
-    )  # fmt: skip
-
-
-def _between(column: str, limits: tuple[float | None, float | None]) -> Expectation:
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=limits[0], max_value=limits[1]
-    )
-
-
-# --- judge: Running the suite with Great Expectations, and its pages for those who want every
-# number.
 
 _ROW = "row"
 _SITE = "pages"
 
 
 def judge(
-    expected: Sequence[Expected], tables: Mapping[str, pd.DataFrame], docs: Path | None = None
-) -> tuple[Outcome, ...]:
+    expected: Sequence[DataExpectation],
+    tables: Mapping[str, pd.DataFrame],
+    docs: Path | None = None,
+) -> tuple[ExpectationResult, ...]:
     """Check every expectation against its table.
 
     Args:
@@ -402,7 +391,7 @@ def judge(
             hold times and random ids, so they are no output to compare. None leaves them out.
 
     Returns:
-        One outcome per expectation, in the suite's order.
+        One result per expectation, in the suite's order.
 
     Raises:
         DataError: Great Expectations could not compute an expectation.
@@ -413,16 +402,16 @@ def judge(
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     if docs is not None:
         _add_site(context, docs)
-    outcomes: dict[str, Outcome] = {}
+    results: dict[str, ExpectationResult] = {}
     for name in KEYS:
         of_table = [one for one in expected if one.table == name]
         frame = tables[name].reset_index(drop=True)
-        results = _run(context, name, of_table, frame)
-        for one, result in zip(of_table, results, strict=True):
-            outcomes[one.name] = _outcome(one, result, frame)
+        checked = _run(context, name, of_table, frame)
+        for one, result in zip(of_table, checked, strict=True):
+            results[one.name] = _result(one, result, frame)
     if docs is not None:
         context.build_data_docs()
-    return tuple(outcomes[one.name] for one in expected)
+    return tuple(results[one.name] for one in expected)
 
 
 def _silence() -> None:
@@ -433,7 +422,9 @@ def _silence() -> None:
         logger.addHandler(logging.NullHandler())
 
 
-def _run(context: Any, name: str, expected: Sequence[Expected], frame: pd.DataFrame) -> list[Any]:
+def _run(
+    context: Any, name: str, expected: Iterable[DataExpectation], frame: pd.DataFrame
+) -> list[Any]:
     """Validate one table; results come in the order of the expectations."""
     asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     suite = context.suites.add(
@@ -455,7 +446,7 @@ def _run(context: Any, name: str, expected: Sequence[Expected], frame: pd.DataFr
     return [by_name[one.name] for one in expected]
 
 
-def _outcome(expected: Expected, result: Any, frame: pd.DataFrame) -> Outcome:
+def _result(expected: DataExpectation, result: Any, frame: pd.DataFrame) -> ExpectationResult:
     found = result.result
     if "element_count" not in found:
         raise DataError(
@@ -465,11 +456,11 @@ def _outcome(expected: Expected, result: Any, frame: pd.DataFrame) -> Outcome:
     offenders = tuple(frame.loc[rows].to_dict("records"))
     if bool(offenders) == bool(result.success):
         raise DataError(f"The expectation {expected.name} contradicts itself: {found}")
-    return Outcome(
+    return ExpectationResult(
         name=expected.name,
         table=expected.table,
         level=expected.level,
-        says=expected.says,
+        description=expected.description,
         column=expected.column,
         checked=int(found["element_count"]),
         offenders=offenders,

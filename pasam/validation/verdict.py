@@ -21,8 +21,8 @@ class Verdict:
     warnings: tuple[str, ...]
     """Expectations that failed and are reported."""
     masks: int
-    """Fit masks: rows of the manifest."""
-    unfit: int
+    """Valid masks: rows of the manifest."""
+    invalid: int
     """Items that were left out and that nobody has reviewed."""
     quarantined: int
     """Items that were left out because they are in quarantine."""

@@ -8,10 +8,15 @@ from pasam.data.manifest import read_inventory
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
 from pasam.files import file_sha256
-from pasam.validation.conclusion import collect, conclude, refusal, write_findings
 from pasam.validation.drift import read_accepted
 from pasam.validation.expectations import judge, make_tables, suite
-from pasam.validation.page import write_page
+from pasam.validation.findings import (
+    collect,
+    failure_message,
+    summarize,
+    write_findings,
+    write_page,
+)
 from pasam.validation.verdict import write_verdict
 from pipelines.stage_runner import run
 
@@ -30,14 +35,14 @@ def validate(
     tables = make_tables(
         found, read_quarantine(quarantine), read_accepted(accepted), expected_images, validate
     )
-    outcomes = judge(suite(validate), tables.by_name, docs)
-    concluded = conclude(found, outcomes, file_sha256(manifest))
-    write_verdict(verdict, concluded)
-    collected = collect(found, tables, outcomes)
+    results = judge(suite(validate), tables.by_name, docs)
+    summary = summarize(found, results, file_sha256(manifest))
+    write_verdict(verdict, summary)
+    collected = collect(found, tables, results)
     write_findings(findings, collected)
-    write_page(page, concluded, collected, tables, outcomes)
-    if not concluded.passed:
-        raise DataError(refusal(found, outcomes, page.as_posix()))
+    write_page(page, summary, collected, tables, results)
+    if not summary.passed:
+        raise DataError(failure_message(found, results, page.as_posix()))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_a_second_run_gives_the_same_bytes_of_validate(world, own_world):
 def test_sound_data_passes_and_the_docs_are_written(world):
     verdict = read_verdict(world.path(VERDICT))
     assert verdict.passed
-    assert verdict.unfit == verdict.quarantined == 0
+    assert verdict.invalid == verdict.quarantined == 0
     assert (world.path("reports/validation/data_docs") / "index.html").is_file()
 
 
@@ -103,12 +103,12 @@ def test_the_verdict_is_written_before_the_refusal_and_training_does_not_start(o
     write_png(own_world.path(MASK), np.zeros((70, 80), np.uint8))
     own_world.run("prepare")
     said = refused(own_world, "validate", capsys)
-    assert "few_items_are_unfit failed. Look at reports/validation/index.html" in said
+    assert "few_items_are_invalid failed. Look at reports/validation/index.html" in said
     assert f"- {MASK} is all black" in said
     assert not read_verdict(own_world.path(VERDICT)).passed
     own_world.contents("validate")
     for stage in ("embed@train", "train@pa_sam"):
-        assert "is not fit: few_items_are_unfit failed" in refused(own_world, stage, capsys)
+        assert "is not fit: few_items_are_invalid failed" in refused(own_world, stage, capsys)
 
 
 @pytest.mark.usefixtures("cups")
@@ -118,7 +118,7 @@ def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
     own_world.run("prepare")
     own_world.run("validate")
     verdict = read_verdict(own_world.path(VERDICT))
-    assert (verdict.passed, verdict.unfit) == (True, 1)
+    assert (verdict.passed, verdict.invalid) == (True, 1)
     own_world.run("embed@train")
 
 
@@ -136,7 +136,7 @@ def test_a_quarantined_file_is_left_out_and_counted(own_world, cups, monkeypatch
     own_world.run("prepare")
     own_world.run("validate")
     verdict = read_verdict(own_world.path(VERDICT))
-    assert (verdict.passed, verdict.unfit, verdict.quarantined) == (True, 0, 1)
+    assert (verdict.passed, verdict.invalid, verdict.quarantined) == (True, 0, 1)
     page = own_world.path("reports/validation/index.html").read_text()
     assert f"<code>{MASK}</code>" in page
 

@@ -62,7 +62,7 @@ def mixed(tmp_path_factory, validate_params) -> Mixed:
 
 
 @pytest.fixture(scope="session")
-def outcomes(mixed):
+def results(mixed):
     """What Great Expectations says of the project."""
     from pasam.validation.expectations import judge, suite
 

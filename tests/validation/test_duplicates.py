@@ -4,8 +4,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.validation import duplicates
-from pasam.validation.duplicates import find_twins, images_of, mask_copies, partner_of
+from pasam.validation import duplicates as duplicates_module
+from pasam.validation.duplicates import find_duplicates, images_of, mask_copies, originals
 
 
 def image(path: str, *, split: str = "train", sha: str | None = None, phash: int = 0,
@@ -16,8 +16,8 @@ def image(path: str, *, split: str = "train", sha: str | None = None, phash: int
     }  # fmt: skip
 
 
-def twins(*images: dict, bits: int = 4):
-    found = find_twins(pd.DataFrame(images), bits=bits, contrast=2)
+def found_among(*images: dict, bits: int = 4):
+    found = find_duplicates(pd.DataFrame(images), bits=bits, contrast=2)
     return [(pair.first, pair.second, pair.bits, pair.same_bytes) for pair in found]
 
 
@@ -26,31 +26,31 @@ FAR = 0xFFFF0000FFFF0000
 
 def test_both_hashes_must_be_close():
     close = image("b", phash=0b1111, dhash=0b1)
-    assert twins(image("a"), close, image("c", phash=FAR), image("d", dhash=FAR)) == [
+    assert found_among(image("a"), close, image("c", phash=FAR), image("d", dhash=FAR)) == [
         ("a", "b", 4, False)
     ]
-    assert twins(image("a"), close, bits=3) == []
+    assert found_among(image("a"), close, bits=3) == []
 
 
 def test_equal_bytes_are_doubles_whatever_shows():
     blank = {"contrast": 0.5}
-    assert twins(image("a", sha="x", **blank), image("b", sha="x", **blank)) == [
+    assert found_among(image("a", sha="x", **blank), image("b", sha="x", **blank)) == [
         ("a", "b", 0, True)
     ]
-    assert twins(image("a", **blank), image("b", **blank)) == []
+    assert found_among(image("a", **blank), image("b", **blank)) == []
 
 
 def test_the_training_image_comes_first():
-    found = twins(image("b", split="train"), image("a", split="val"))
+    found = found_among(image("b", split="train"), image("a", split="val"))
     assert found == [("b", "a", 0, False)]
 
 
 def test_one_path_in_two_splits_is_no_pair():
-    assert twins(image("a", split="train"), image("a", split="val")) == []
+    assert found_among(image("a", split="train"), image("a", split="val")) == []
 
 
 def test_partners_are_told_apart_by_split_and_by_bytes():
-    found = find_twins(
+    found = find_duplicates(
         pd.DataFrame(
             [
                 image("a", sha="x"), image("b", sha="x"), image("c", phash=1),
@@ -58,10 +58,10 @@ def test_partners_are_told_apart_by_split_and_by_bytes():
             ]
         ), bits=4, contrast=2,
     )  # fmt: skip
-    assert partner_of(found, across=False, same_bytes=True) == {"b": "a"}
-    assert partner_of(found, across=False, same_bytes=False) == {"c": "a", "w": "v"}
-    assert partner_of(found, across=True, same_bytes=True) == {"v": "a"}
-    assert partner_of(found, across=True, same_bytes=False) == {"v": "c", "w": "a"}
+    assert originals(found, across=False, same_bytes=True) == {"b": "a"}
+    assert originals(found, across=False, same_bytes=False) == {"c": "a", "w": "v"}
+    assert originals(found, across=True, same_bytes=True) == {"v": "a"}
+    assert originals(found, across=True, same_bytes=False) == {"v": "c", "w": "a"}
 
 
 @given(
@@ -77,11 +77,11 @@ def test_chunks_find_what_a_comparison_of_every_pair_finds(hashes, bits, chunk):
         for j in range(i + 1, len(hashes))
         if (hashes[i] ^ hashes[j]).bit_count() <= bits
     ]
-    before, duplicates._CELLS = duplicates._CELLS, chunk
+    before, duplicates_module._CELLS = duplicates_module._CELLS, chunk
     try:
-        found = [(int(a), int(b)) for a, b, _, _ in twins(*images, bits=bits)]
+        found = [(int(a), int(b)) for a, b, _, _ in found_among(*images, bits=bits)]
     finally:
-        duplicates._CELLS = before
+        duplicates_module._CELLS = before
     assert found == expected
 
 

@@ -16,10 +16,23 @@ from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
 from pasam.files import file_sha256
-from pasam.validation.conclusion import conclude
 from pasam.validation.drift import accepted_text, read_accepted
 from pasam.validation.duplicates import images_of
-from pasam.validation.expectations import ITEMS, KEYS, Outcome, judge, make_tables, suite
+from pasam.validation.expectations import (
+    DRIFT,
+    IMAGES,
+    ITEMS,
+    KEYS,
+    LISTED,
+    PAIRS,
+    SETS,
+    ExpectationResult,
+    failed,
+    judge,
+    make_tables,
+    suite,
+)
+from pasam.validation.findings import summarize
 from pasam.validation.verdict import require_passed, write_verdict
 
 EVERY = (*KINDS, *TABLE_KINDS)
@@ -33,21 +46,21 @@ class Judged:
     """What came of one project that holds a small set per kind."""
 
     inventory: pd.DataFrame
-    outcomes: tuple[Outcome, ...]
+    results: tuple[ExpectationResult, ...]
 
-    def of(self, name: str) -> tuple[Outcome, ...]:
-        """The outcomes as if the set of that name were all there is."""
+    def of(self, name: str) -> tuple[ExpectationResult, ...]:
+        """The results as if the set of that name were all there is."""
 
-        def belongs(outcome, row):
-            return any(name in Path(str(row[key])).parts for key in KEYS[outcome.table]) or any(
-                f"{name}_too" == row.get(key) for key in KEYS[outcome.table]
+        def belongs(result, row):
+            return any(name in Path(str(row[key])).parts for key in KEYS[result.table]) or any(
+                f"{name}_too" == row.get(key) for key in KEYS[result.table]
             )
 
         return tuple(
             dataclasses.replace(
-                outcome, offenders=tuple(row for row in outcome.offenders if belongs(outcome, row))
+                result, offenders=tuple(row for row in result.offenders if belongs(result, row))
             )
-            for outcome in self.outcomes
+            for result in self.results
         )
 
 
@@ -104,20 +117,20 @@ def test_there_are_thirty_kinds_and_more_and_each_expectation_has_one(validate_p
 
 
 def test_the_sets_are_sound_before_anything_is_planted(both):
-    assert [outcome.name for outcome in both[0].outcomes if not outcome.held] == []
+    assert [result.name for result in both[0].results if not result.passed] == []
 
 
 @each_kind
 def test_a_kind_breaks_the_expectation_meant_for_it_and_no_other(kind, both):
-    broken = {outcome.name for outcome in both[1].of(kind.name) if not outcome.held}
+    broken = {result.name for result in both[1].of(kind.name) if not result.passed}
     assert broken == {kind.expectation, *kind.also}
 
 
 @each_kind
 def test_training_starts_only_where_a_failure_is_no_error(kind, both, tmp_path, validate_params):
     (tmp_path / "manifest").touch()
-    outcomes = both[1].of(kind.name)
-    verdict = conclude(both[1].inventory, outcomes, file_sha256(tmp_path / "manifest"))
+    results = both[1].of(kind.name)
+    verdict = summarize(both[1].inventory, results, file_sha256(tmp_path / "manifest"))
     write_verdict(tmp_path / "verdict", verdict)
     if kind.expectation in validate_params.warnings:
         assert kind.expectation in verdict.warnings
@@ -128,17 +141,17 @@ def test_training_starts_only_where_a_failure_is_no_error(kind, both, tmp_path, 
 
 
 def test_what_is_measured_wrong_is_listed_by_row(both):
-    by_name = {outcome.name: outcome for outcome in both[1].outcomes}
+    by_name = {result.name: result for result in both[1].results}
     (tiny,) = both[1].of("tiny_mask")[list(by_name).index("areas_are_in_range")].offenders
     assert Path(tiny["mask"]).parts[-3:] == ("tiny_mask", "gt", "train0.png")
     assert tiny["area"] == pytest.approx(2 / (48 * 64))
 
 
 def test_a_limit_of_unfit_items_lets_a_few_pass(validate_params):
-    few = next(one for one in suite(validate_params) if one.name == "few_items_are_unfit")
+    few = next(one for one in suite(validate_params) if one.name == "few_items_are_invalid")
     assert few.check.max_value == 0
     loose = validate_params.replaced(unreviewed_fraction=0.1)
-    few = next(one for one in suite(loose) if one.name == "few_items_are_unfit")
+    few = next(one for one in suite(loose) if one.name == "few_items_are_invalid")
     assert few.check.max_value == 0.1
 
 
@@ -156,3 +169,130 @@ def test_severities_are_those_of_the_params(validate_params):
 def test_a_name_that_cannot_be_a_warning_is_refused(name, validate_params):
     with pytest.raises(ParamsError, match=rf"validate.warnings names \['{name}'\]"):
         suite(validate_params.replaced(warnings=(name,)))
+
+
+def test_outcomes_come_in_the_suites_order_with_the_offending_rows(mixed, results):
+    assert [result.name for result in results] == [one.name for one in suite(mixed.params)]
+    empty = next(result for result in results if result.name == "masks_are_not_empty")
+    assert empty.checked == len(mixed.inventory)
+    (row,) = empty.offenders
+    assert row["mask"].endswith("black_mask/gt/train0.png")
+    assert (row["fault"], row["dataset"]) == ("empty_mask", "black_mask")
+
+
+def test_the_same_tables_give_the_same_outcomes(mixed, results):
+    assert repr(judge(suite(mixed.params), mixed.tables.by_name)) == repr(results)
+
+
+def test_the_data_docs_replace_what_was_there(mixed, tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "old.html").touch()
+    judge(suite(mixed.params), mixed.tables.by_name, docs)
+    assert not (docs / "old.html").exists()
+    assert len(list(docs.glob("validations/**/*.html"))) == len(mixed.tables.by_name)
+    suites = [path.read_text() for path in docs.glob("expectations/*.html")]
+    assert any("masks_are_not_empty" in page for page in suites)
+
+
+def test_an_expectation_that_cannot_be_computed_is_an_error(mixed):
+    tables = dict(mixed.tables.by_name)
+    tables[PAIRS] = tables[PAIRS].drop(columns="area")
+    expected = [one for one in suite(mixed.params) if one.name == "areas_are_in_range"]
+    with pytest.raises(DataError, match="areas_are_in_range could not be computed"):
+        judge(expected, tables)
+
+
+def test_a_table_without_rows_holds_to_everything(mixed):
+    tables = {name: table[:0] for name, table in mixed.tables.by_name.items()}
+    assert all(result.passed for result in judge(suite(mixed.params), tables))
+
+
+def test_an_outcome_knows_what_was_expected(mixed, results):
+    for result, expected in zip(results, suite(mixed.params), strict=True):
+        fields = {field.name for field in dataclasses.fields(expected)} & {
+            "description",
+            "level",
+            "table",
+        }
+        assert all(getattr(result, name) == getattr(expected, name) for name in fields)
+        assert result.column in mixed.tables.by_name[result.table].columns
+
+
+def result(name: str, level: str, offenders: int) -> ExpectationResult:
+    return ExpectationResult(
+        name=name, table="sets", level=level, description="", column="valid", checked=3,
+        offenders=({"valid": 0},) * offenders,
+    )  # fmt: skip
+
+
+def test_the_failed_of_one_level_are_named_in_order():
+    results = (
+        result("b", "error", 1), result("a", "error", 2), result("c", "error", 0),
+        result("d", "warning", 1),
+    )  # fmt: skip
+    assert [one.passed for one in results] == [False, False, True, False]
+    assert failed(results, "error") == ("b", "a")
+    assert failed(results, "warning") == ("d",)
+    assert failed(results, "item") == ()
+
+
+def test_every_table_has_the_columns_that_name_its_rows(mixed):
+    assert set(mixed.tables.by_name) == set(KEYS)
+    for name, keys in KEYS.items():
+        assert set(keys) <= set(mixed.tables.by_name[name].columns)
+
+
+def test_items_are_counted_by_set(mixed):
+    sets = mixed.tables.by_name[SETS].set_index(["dataset", "split"])
+    assert sets.loc[("black_mask", "train"), ["valid", "invalid", "quarantined"]].tolist() == [
+        2,
+        1,
+        0,
+    ]
+    assert sets.loc[("deep_image", "train"), ["valid", "invalid", "quarantined"]].tolist() == [
+        2,
+        0,
+        1,
+    ]
+    assert sets.at[("black_mask", "train"), "invalid_fraction"] == 1 / 3
+    assert sets.at[("deep_image", "train"), "quarantined_fraction"] == 1 / 3
+    assert sets.at[("deep_image", "train"), "images"] == 3
+    assert sets.at[("deep_image", "val"), "all_images"] == 4
+
+
+def test_doubles_stand_in_the_column_of_their_kind(mixed):
+    images = mixed.tables.by_name[IMAGES].set_index("image")
+    base = mixed.folder.as_posix()
+    columns = ["trained_on", "copy_of_trained", "looks_trained", "copy_of", "looks_like"]
+    found = {
+        (path.removeprefix(f"{base}/"), column): images.at[path, column].removeprefix(f"{base}/")
+        for path in images.index
+        for column in columns
+        if pd.notna(images.at[path, column])
+    }
+    assert found == {
+        ("val/jpeg_in_the_benchmark/im/val0.png", "looks_trained"): (
+            "train/jpeg_in_the_benchmark/im/train0.png"
+        ),
+        ("train/copy_of_an_image/im/train1.png", "copy_of"): (
+            "train/copy_of_an_image/im/train0.png"
+        ),
+    }
+
+
+def test_unfit_items_are_among_the_pairs_and_not_among_the_images(mixed):
+    assert len(mixed.tables.by_name[PAIRS]) == len(mixed.inventory)
+    assert not mixed.tables.by_name[IMAGES]["image"].str.contains("lost_mask/im/train0").any()
+
+
+def test_a_line_of_the_quarantine_applies_while_something_is_left_out_for_it(mixed):
+    quarantine = Quarantine().including([("gone.png", "lost")])
+    tables = make_tables(mixed.inventory, quarantine, {}, {}, mixed.params)
+    assert tables.by_name[LISTED]["applies"].tolist() == [False]
+    assert mixed.tables.by_name[LISTED]["applies"].tolist() == [True]
+
+
+def test_without_an_accepted_version_nothing_is_compared(mixed):
+    assert len(mixed.tables.by_name[DRIFT]) == 0
+    assert len(mixed.tables.comparisons) == 0

@@ -1,29 +1,51 @@
 """The findings are plain data, complete in number and the same bytes for the same data."""
 
+import base64
+import dataclasses
+import io
 import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from pasam.validation import conclusion as module
-from pasam.validation.conclusion import collect, write_findings
+from pasam.data.manifest import INVENTORY_COLUMNS, Fault, invalid_row, inventory_frame
+from pasam.masks.images import write_png
+from pasam.validation import findings as module
+from pasam.validation import findings as page_module
+from pasam.validation.expectations import ExpectationResult
+from pasam.validation.findings import (
+    SIDE,
+    collect,
+    failure_message,
+    image_thumbnail,
+    mask_thumbnail,
+    outlined_thumbnail,
+    summarize,
+    write_findings,
+    write_page,
+)
 
 
 @pytest.fixture(scope="module")
-def found(mixed, outcomes):
-    return collect(mixed.inventory, mixed.tables, outcomes)
+def found(mixed, results):
+    return collect(mixed.inventory, mixed.tables, results)
 
 
-def test_the_file_is_strict_json_and_repeats(found, mixed, outcomes, tmp_path):
+def test_the_file_is_strict_json_and_repeats(found, mixed, results, tmp_path):
     write_findings(tmp_path / "a", found)
-    write_findings(tmp_path / "b", collect(mixed.inventory, mixed.tables, outcomes))
+    write_findings(tmp_path / "b", collect(mixed.inventory, mixed.tables, results))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert json.loads((tmp_path / "a").read_text(), parse_constant=pytest.fail) == found
 
 
-def test_every_expectation_is_there_with_its_offenders(found, outcomes):
-    assert [one["name"] for one in found["expectations"]] == [one.name for one in outcomes]
+def test_every_expectation_is_there_with_its_offenders(found, results):
+    assert [one["name"] for one in found["expectations"]] == [one.name for one in results]
     tiny = next(one for one in found["expectations"] if one["name"] == "areas_are_in_range")
-    assert (tiny["held"], tiny["offenders"]) == (False, 1)
+    assert (tiny["passed"], tiny["offenders"]) == (False, 1)
     assert tiny["listed"][0]["area"] == pytest.approx(2 / (48 * 64), rel=1e-4)
     assert tiny["listed"][0]["mask"].endswith("tiny_mask/gt/train0.png")
 
@@ -43,8 +65,257 @@ def test_sets_say_how_many_masks_an_image_has(found):
     assert row["expected_images"] is None
 
 
-def test_long_lists_are_cut_and_still_counted(mixed, outcomes, monkeypatch):
+def test_long_lists_are_cut_and_still_counted(mixed, results, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
-    found = collect(mixed.inventory, mixed.tables, outcomes)
-    assert (len(found["doubles"]), found["doubles_count"]) == (1, 2)
+    found = collect(mixed.inventory, mixed.tables, results)
+    assert (len(found["duplicates"]), found["duplicates_count"]) == (1, 2)
     assert all(len(one["listed"]) <= 1 for one in found["expectations"])
+
+
+def row(kind: str | None, index: int, message: str = "repair it") -> dict:
+    fault = Fault(
+        kind=kind or "", split="train", dataset="cats", image=Path("a.jpg"),
+        mask=Path(f"{index:02}.png"), message=message,
+    )  # fmt: skip
+    return invalid_row(fault) | ({} if kind else dict.fromkeys(["fault", "message"]))
+
+
+@pytest.fixture
+def inventory():
+    rows = [row(None, 0), row(None, 1), row("empty_mask", 2), row("quarantined", 3)]
+    assert set(rows[0]) == set(INVENTORY_COLUMNS)
+    return inventory_frame(rows)
+
+
+def result(name: str, level: str, **offender: object) -> ExpectationResult:
+    return ExpectationResult(
+        name=name, table="sets", level=level, description="Every set is large",
+        column="valid", checked=3,
+        offenders=({"split": "train", "dataset": "cats", **offender},) if offender else (),
+    )  # fmt: skip
+
+
+def test_a_failed_error_stops_and_all_is_counted(inventory):
+    results = (result("few", "error", valid=0), result("w", "warning", valid=1))
+    verdict = summarize(inventory, results, "abc")
+    assert (verdict.passed, verdict.errors, verdict.warnings) == (False, ("few",), ("w",))
+    assert (verdict.masks, verdict.invalid, verdict.quarantined) == (2, 1, 1)
+    assert verdict.manifest_sha256 == "abc"
+    assert summarize(inventory, results[1:], "abc").passed
+
+
+def test_a_failed_expectation_of_items_stops_nothing_by_itself(inventory):
+    verdict = summarize(inventory, (result("masks_are_not_empty", "item", valid=0),), "abc")
+    assert verdict.passed
+    assert verdict.warnings == ()
+
+
+def test_a_refusal_names_the_set_and_the_value(inventory):
+    said = failure_message(inventory, [result("sets_are_large", "error", valid=0.25)], "page.html")
+    assert said.splitlines() == [
+        "The data is not fit for use: sets_are_large failed. Look at page.html.",
+        "- sets_are_large: Every set is large, but: train/cats (valid: 0.25)",
+        "- Limits stand in params.yaml under `validate`; a name that is added to "
+        "validate.warnings is reported without a stop.",
+    ]
+
+
+def test_a_refusal_lists_unfit_files_once_each_and_says_how_to_leave_them_out():
+    same = [row("undecodable_image", index, "image a.jpg cannot be decoded") for index in range(3)]
+    others = [row("empty_mask", 10 + index, f"mask {index} is empty") for index in range(12)]
+    lines = failure_message(
+        inventory_frame([*same, *others]), [result("few_items_are_invalid", "error", valid=1)], "p"
+    ).splitlines()
+    assert lines[1] == "- image a.jpg cannot be decoded"
+    assert len([line for line in lines if "is empty" in line]) == 9
+    assert lines[-2] == "- and 3 more invalid items"
+    assert "pasam data quarantine" in lines[-1]
+
+
+@pytest.fixture(scope="module")
+def parts(mixed, results):
+    verdict = summarize(mixed.inventory, results, "abc")
+    return verdict, collect(mixed.inventory, mixed.tables, results), mixed.tables, results
+
+
+@pytest.fixture(scope="module")
+def text(parts, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    write_page(path, *parts)
+    return path.read_text()
+
+
+def test_the_page_repeats_byte_for_byte(parts, text, tmp_path):
+    write_page(tmp_path / "again.html", *parts)
+    assert (tmp_path / "again.html").read_text() == text
+
+
+def test_the_page_asks_nothing_of_the_network(text):
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
+    assert "<script" not in text
+    assert "url(" not in text
+
+
+def test_the_page_is_well_formed(text):
+    open_tags = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            if tag not in {"meta", "img", "br"}:
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Checker().feed(text)
+    assert open_tags == []
+
+
+def test_the_verdict_and_every_expectation_are_told(text, results):
+    assert "No: training does not start." in text
+    assert (
+        "in the manifest. Invalid and left out: 2. In quarantine and left out: 1. Failed: " in text
+    )
+    for result in results:
+        assert f">{result.name}</code>" in text
+    held = sum(result.passed for result in results)
+    assert f"{held} of {len(results)} hold" in text
+
+
+def test_what_was_left_out_is_shown_with_its_reason_and_harmless(text):
+    assert "wrong &lt;object&gt;" in text
+    assert "<object>" not in text
+    assert "black_mask/gt/train0.png is all black" in text
+    assert re.search(r"image without mask</b> <code>[^<]*lost_mask/im/train0.png</code>", text)
+
+
+def test_doubles_stand_side_by_side_with_leaks_first(text):
+    section = text.partition('id="duplicates"')[2].partition("<h2")[0]
+    captions = re.findall(r"<b>(.*?)</b>", section)
+    assert captions[0].startswith("training and benchmark: ")
+    assert captions[1] == "the same bytes"
+    assert section.count("<img") == 4
+
+
+def test_a_tiny_mask_is_shown(text):
+    section = text.partition("<h3><code>areas_are_in_range")[2].partition("<h3>")[0]
+    assert "covers 0.065%" in section
+    assert "tiny_mask/gt/train0.png" in section
+    assert section.count("<img") == 1
+
+
+def test_beside_a_copied_mask_stands_its_first_picture(parts, mixed, tmp_path):
+    verdict, findings, tables, results = parts
+    row = mixed.tables.by_name["pairs"].iloc[-1].to_dict()
+    first = mixed.inventory.dropna(subset=["mask"]).iloc[0]["mask"]
+    copied = ExpectationResult(
+        name="masks_are_unique", table="pairs", level="warning", description="No copies", checked=9,
+        column="mask_copy_of", offenders=({**row, "mask_copy_of": first},),
+    )  # fmt: skip
+    write_page(tmp_path / "a.html", verdict, findings, tables, (copied,))
+    section = (tmp_path / "a.html").read_text().partition("<code>masks_are_unique")[2]
+    assert section.count("<img") == 2
+    assert f"mask copy of {first}" in section
+
+
+def test_every_picture_says_what_it_is(text):
+    assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", text))
+
+
+def test_beyond_the_number_shown_the_rest_is_counted(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "SHOWN", 1)
+    write_page(tmp_path / "a.html", *parts)
+    text = (tmp_path / "a.html").read_text()
+    assert "And 2 more in <code>findings.json</code>" in text
+    assert "And 1 more in <code>findings.json</code>" in text
+
+
+def test_drift_is_told_with_its_distance(parts, mixed, tmp_path):
+    verdict, findings, tables, results = parts
+    assert "Look at this page, then run <code>pasam data accept</code>" in _drift(parts, tmp_path)
+    row = {"split": "train", "dataset": "cats", "quantity": "area", "distance": 0.4, "p": 1e-9}
+    moved = {**findings, "drift": [{**row, "drifted": True}, {**row, "drifted": False}]}
+    assert "1 of 2 distributions have moved" in _drift((verdict, moved, tables, results), tmp_path)
+    still = {**findings, "drift": [{**row, "drifted": False}]}
+    assert "None of 1 distributions has moved" in _drift(
+        (verdict, still, tables, results), tmp_path
+    )
+
+
+def test_sound_data_gets_a_yes(parts, tmp_path):
+    verdict, findings, tables, results = parts
+    sound = dataclasses.replace(verdict, passed=True, errors=(), warnings=(), invalid=0)
+    write_page(tmp_path / "a.html", sound, findings, tables, results)
+    assert "<strong>Yes.</strong>" in (tmp_path / "a.html").read_text()
+    remarks = dataclasses.replace(sound, warnings=("images_are_unique",))
+    write_page(tmp_path / "a.html", remarks, findings, tables, results)
+    assert "<strong>Yes, with remarks.</strong>" in (tmp_path / "a.html").read_text()
+
+
+def _drift(parts, tmp_path):
+    write_page(tmp_path / "a.html", *parts)
+    return (tmp_path / "a.html").read_text().partition('id="drift"')[2]
+
+
+def pixels(uri: str) -> np.ndarray:
+    head, _, content = uri.partition(",")
+    assert head == "data:image/jpeg;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))).astype(int)
+
+
+@pytest.fixture
+def grey(tmp_path):
+    write_png(tmp_path / "im.png", np.full((400, 600, 3), 90, np.uint8))
+    return str(tmp_path / "im.png")
+
+
+@pytest.fixture
+def dot(tmp_path):
+    label = np.zeros((400, 600), np.uint8)
+    label[200:204, 300:304] = 255
+    write_png(tmp_path / "gt.png", label)
+    return str(tmp_path / "gt.png")
+
+
+def test_a_picture_keeps_its_shape(grey):
+    assert pixels(image_thumbnail(grey)).shape == (SIDE * 2 // 3, SIDE, 3)
+
+
+def test_a_tiny_picture_is_enlarged(tmp_path):
+    write_png(tmp_path / "im.png", np.full((3, 6, 3), 90, np.uint8))
+    assert pixels(image_thumbnail(str(tmp_path / "im.png"))).shape == (SIDE // 2, SIDE, 3)
+
+
+def test_what_cannot_be_read_has_no_picture(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    assert image_thumbnail(None) is None
+    assert image_thumbnail(str(tmp_path / "a.png")) is None
+    assert mask_thumbnail(str(tmp_path / "b.png")) is None
+    assert outlined_thumbnail(str(tmp_path / "a.png"), str(tmp_path / "a.png")) is None
+
+
+def test_a_label_map_can_be_seen(tmp_path):
+    Image.fromarray(np.kron([[0, 3]], np.ones((9, 9))).astype(np.uint8)).save(tmp_path / "m.png")
+    assert pixels(mask_thumbnail(str(tmp_path / "m.png"))).max() > 240
+
+
+def test_a_small_mask_is_boxed_and_the_rest_stays(grey, dot):
+    changed = (
+        np.abs(pixels(outlined_thumbnail(grey, dot)) - pixels(image_thumbnail(grey))).max(axis=2)
+        > 60
+    )
+    rows, columns = np.nonzero(changed)
+    assert abs(rows.mean() - SIDE / 3) < 3
+    assert abs(columns.mean() - SIDE / 2) < 3
+    assert 10 < np.ptp(rows) < 20
+    assert not changed[:30].any()
+
+
+def test_an_unfit_mask_leaves_the_image_bare(grey, tmp_path):
+    (tmp_path / "m.png").write_bytes(b"")
+    assert outlined_thumbnail(grey, str(tmp_path / "m.png")) == image_thumbnail(grey)
+
+
+def test_the_same_files_give_the_same_text(grey, dot):
+    assert outlined_thumbnail(grey, dot) == outlined_thumbnail(grey, dot)
+    assert Path(grey).exists()

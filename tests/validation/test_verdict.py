@@ -18,7 +18,7 @@ def manifest(tmp_path):
 @pytest.fixture
 def passed(manifest):
     return Verdict(
-        passed=True, errors=(), warnings=("images_are_unique",), masks=3, unfit=1, quarantined=2,
+        passed=True, errors=(), warnings=("images_are_unique",), masks=3, invalid=1, quarantined=2,
         manifest_sha256=file_sha256(manifest),
     )  # fmt: skip
 
