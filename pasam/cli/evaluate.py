@@ -27,7 +27,7 @@ from pasam.errors import DataError
 from pasam.workers import progress_bar
 
 if TYPE_CHECKING:
-    from pasam.evaluation.any_set import ImageWithMasks, SetScores
+    from pasam.evaluation.protocol import ImageWithMasks, SetScores
 
 Models = Annotated[
     list[str],
@@ -72,7 +72,7 @@ def evaluate(
     Example: pasam evaluate --model pa_sam --model sam --data dis_like
     """
     sets = _chosen_sets(data, images, masks, manifest)
-    from pasam.evaluation.any_set import score_set
+    from pasam.evaluation.protocol import score_set
 
     found: list[tuple[str, str, SetScores]] = []
     for name in model:

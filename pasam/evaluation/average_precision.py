@@ -52,7 +52,7 @@ def average_precision(
         truth: Content of a COCO annotation file.
         results: `image_id`, `category_id`, `segmentation` (RLE) and `score` of each detection.
         overlap: Which IoU decides whether a detection matches.
-        boundary_fraction: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
         gt = COCO()
@@ -62,7 +62,7 @@ def average_precision(
         evaluation = (
             COCOeval(gt, found, "segm")
             if overlap == "mask"
-            else BoundaryEvaluation(gt, found, share=boundary_fraction)
+            else BoundaryEvaluation(gt, found, fraction=boundary_fraction)
         )
         evaluation.evaluate()
         evaluation.accumulate()
@@ -78,12 +78,12 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
     Args:
         gt: Annotated masks.
         found: Detected masks.
-        share: Width of the boundary band as a share of the image diagonal.
+        share: Width of the boundary band as a fraction of the image diagonal.
     """
 
-    def __init__(self, gt: COCO, found: COCO, *, share: float) -> None:
+    def __init__(self, gt: COCO, found: COCO, *, fraction: float) -> None:
         super().__init__(gt, found, "segm")
-        self._share = share
+        self._fraction = fraction
 
     def computeIoU(self, image: int, category: int) -> NDArray[np.float64] | list[Any]:  # noqa: N802
         """Compute the overlaps of an image's detections and objects of one category.
@@ -99,7 +99,7 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
         order = np.argsort([-one["score"] for one in found], kind="mergesort")
         best = [found[place] for place in order[: self.params.maxDets[-1]]]
         bands, object_bands = (
-            [boundary_rle(one["segmentation"], share=self._share) for one in ones]
+            [boundary_rle(one["segmentation"], fraction=self._fraction) for one in ones]
             for ones in (best, objects)
         )
         crowd = [int(one["iscrowd"]) for one in objects]
@@ -107,7 +107,7 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
         return smaller
 
 
-def boundary_rle(code: Rle, *, share: float) -> Rle:
+def boundary_rle(code: Rle, *, fraction: float) -> Rle:
     """Find the boundary band of a mask in run lengths.
 
     Only the mask's bounding box is looked at: what lies outside it is background, as what lies
@@ -115,7 +115,7 @@ def boundary_rle(code: Rle, *, share: float) -> Rle:
 
     Args:
         code: The mask.
-        share: Width of the band as a share of the image diagonal.
+        fraction: Width of the band as a fraction of the image diagonal.
     """
     height, width = (int(length) for length in code["size"])
     x, y, wide, tall = bounding_box(code)
@@ -123,7 +123,7 @@ def boundary_rle(code: Rle, *, share: float) -> Rle:
         return code
     part = decode(code)[y : y + tall, x : x + wide]
     band = np.zeros((height, width), np.bool_)
-    band[y : y + tall, x : x + wide] = boundary(part, band_width(height, width, share))
+    band[y : y + tall, x : x + wide] = boundary(part, band_width(height, width, fraction))
     return encode(band)
 
 

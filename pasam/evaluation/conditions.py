@@ -1,43 +1,47 @@
-"""Robustness: the same benchmarks with jittered boxes, few points, and worse images."""
+"""Robustness: the same benchmarks with jittered boxes, few points, and worse images.
+
+Prompts are those of a careless or a lazy user. Their draws depend on the seed and the object's name
+alone, and are shared by all strengths: a looser box errs the same way but further, and three points
+are the first three of ten. Images are out of focus, noisy, or JPEG-compressed, made worse at their
+original size, before they are brought to the input.
+"""
+
+# Shapes: n masks of a batch, S pixels a side of the input, H, W of an image, k points.
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from pasam.config.schema import RobustnessParams
 from pasam.errors import DataError
-from pasam.evaluation.model_set import Lineup
+from pasam.evaluation.model_set import ModelSet, encode
 from pasam.evaluation.protocol import (
-    at_original_size,
-    batches,
-    describe,
-    encode,
-    encoded_rows,
-    places_of,
-    point_prompts,
-    predict,
+    PromptBatch,
+    evaluate_batch,
+    labels_of,
+    parts_of,
+    store_batch,
+    truths_of,
 )
-from pasam.evaluation.scores import BOX, CLEAN, condition_name, score_mask
-from pasam.masks.images import FOREGROUND, read_image, read_mask
-from pasam.masks.prompts import tight_box
+from pasam.evaluation.scores import BOX, CLEAN, Row, condition_name
+from pasam.masks.images import foreground, read_image
 from pasam.masks.transforms import squash
-from pasam.models.base_sam import Encoded
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
 from pasam.workers import progress_bar
 
-# --- corruptions: Images made worse: out of focus, noisy, or squeezed by JPEG, each at a stated
-# strength.
+_BOX, _POINTS = 0, 1  # streams of draws
 
 Kind = Literal["blur", "noise", "jpeg"]
 
@@ -50,7 +54,7 @@ class Corruption:
     strength: int
     """1, 2, ...: its place among the amounts of its kind."""
     amount: float
-    """Blur: deviation as a share of the shorter side; noise: deviation in grey levels; JPEG:
+    """Blur: deviation as a fraction of the shorter side; noise: deviation in grey levels; JPEG:
     quality."""
 
     @property
@@ -98,17 +102,99 @@ def corrupt(
     return np.ascontiguousarray(unpacked[:, :, ::-1])
 
 
-# --- weak_prompts: Prompts of a careless or a lazy user: loose boxes, and few points.
-#
-# Draws depend on the seed and the object's name alone, and are shared by all strengths: a looser
-# box errs the same way but further, and three points are the first three of ten.
+def evenly(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Take `count` rows, evenly spaced in the order of their ids; all if there are fewer."""
+    ordered = rows.sort_values("id", ignore_index=True)
+    if len(ordered) <= count:
+        return ordered
+    places = np.arange(count) * len(ordered) // count
+    return ordered.iloc[places].reset_index(drop=True)
 
-# Shapes: S side of the label in input pixels, k points.
 
-_BOX, _POINTS = 0, 1  # streams of draws
+def evaluate_robustness(
+    models: ModelSet,
+    store: Store,
+    rows: pd.DataFrame,
+    params: RobustnessParams,
+    *,
+    batch_size: int,
+    boundary_fraction: float,
+) -> list[Row]:
+    """Score every model under every condition; tight boxes on clean images are left out.
+
+    Args:
+        models: The models.
+        store: Embeddings of the `val` split; weak prompts need no other encoding.
+        rows: Rows of the manifest to measure on.
+        params: The conditions.
+        batch_size: Masks per call; changes nothing but the time.
+        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+
+    Returns:
+        Rows of `pasam.evaluation.scores`.
+    """
+    parts = parts_of(rows, batch_size)
+    found: list[Row] = []
+    for items in progress_bar(parts, total=len(parts), label="robustness"):
+        clean, truths = store_batch(store, items), truths_of(items)
+        labels = labels_of(store, items)
+        for prompt, corruption, batch in _conditions(models, clean, items, labels, params):
+            for entry in models.entries:
+                found += evaluate_batch(
+                    entry, batch, items, truths,
+                    boundary_fraction=boundary_fraction, prompt=prompt, corruption=corruption,
+                ).scores  # fmt: skip
+    return found
 
 
-def loose_box(
+def _conditions(
+    models: ModelSet,
+    clean: PromptBatch,
+    items: Sequence[Row],
+    labels: Sequence[NDArray[np.uint8]],
+    params: RobustnessParams,
+) -> Iterator[tuple[str, str, PromptBatch]]:
+    """Make a batch worse in every way, each with its names in the columns of the scores."""
+    ids = [str(item["id"]) for item in items]
+    side = labels[0].shape[-1]
+    for scale in params.jitter:
+        boxes = [
+            jitter_box(box, scale, side=side, name=name, seed=params.seed)
+            for name, box in zip(ids, clean.boxes, strict=True)
+        ]
+        loose = replace(clean, prompts=box_prompts(boxes), boxes=boxes)
+        yield condition_name("box_jitter", scale), CLEAN, loose
+    most = max(params.points, default=0)
+    for count in params.points:
+        points = [
+            first_points(label, count, most=most, name=name, seed=params.seed)
+            for name, label in zip(ids, labels, strict=True)
+        ]
+        few = replace(clean, prompts=point_prompts(points), boxes=())
+        yield condition_name("points", count), CLEAN, few
+    amounts: dict[Kind, Sequence[float]] = {
+        "blur": params.blur, "noise": params.noise, "jpeg": params.jpeg
+    }  # fmt: skip
+    for corruption in corruptions(amounts):
+        images = _worse(items, corruption, side=side, seed=params.seed)
+        worse = replace(clean, images=images, encoded=encode(models.base, images))
+        yield BOX, corruption.name, worse
+
+
+def _worse(
+    items: Sequence[Row], corruption: Corruption, *, side: int, seed: int
+) -> NDArray[np.uint8]:
+    """Read images, make them worse at their own size, and squash them: (n, 3, S, S)."""
+    images = []
+    for item in items:
+        image = read_image(Path(item["image"]))
+        # Named by content: an image that is in a set twice meets the same noise.
+        worse = corrupt(image, corruption, name=str(item["image_sha256"]), seed=seed)
+        images.append(squash(worse, side))
+    return np.stack(images).transpose(0, 3, 1, 2)
+
+
+def jitter_box(
     box: NDArray[np.float32], scale: float, *, side: int, name: str, seed: int
 ) -> NDArray[np.float32]:
     """Move and stretch a box at random, as HQ-SAM tests robustness to boxes.
@@ -152,7 +238,7 @@ def first_points(
     Raises:
         DataError: The label has no foreground.
     """
-    inside = np.flatnonzero(label > FOREGROUND)
+    inside = np.flatnonzero(foreground(label))
     if not len(inside):
         raise DataError(f"{name} has no pixel at the input side, so no point can lie on it.")
     chosen = _rng(name, seed, _POINTS).choice(inside, size=most, replace=len(inside) < most)
@@ -160,158 +246,19 @@ def first_points(
     return np.stack([columns, rows], axis=1).astype(np.float32)
 
 
+def point_prompts(points: Sequence[NDArray[np.float32]]) -> list[Prompts]:
+    """Stack equally many foreground points of each object, x, y in input pixels, (k, 2) each."""
+    stacked = torch.from_numpy(np.stack(points))
+    return [
+        Prompts(
+            indices=torch.arange(len(points)),
+            boxes=None,
+            points=stacked,
+            point_labels=torch.ones(stacked.shape[:2]),
+            masks=None,
+        )
+    ]
+
+
 def _rng(name: str, seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode()), stream])
-
-
-# --- robustness: Robustness curves: the same benchmarks with looser boxes, few points, and worse
-# images.
-
-# Shapes: n masks of a batch, S pixels a side of the input.
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What is made worse. At most one of the prompt and the image is."""
-
-    prompt: str
-    """As in the column `prompt` of the scores."""
-    corruption: str
-    """As in the column `corruption` of the scores."""
-    images: NDArray[np.uint8]
-    """(n, 3, S, S)"""
-    encoded: Encoded
-    prompts: list[Prompts]
-
-
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """A batch of masks with their views in the store."""
-
-    items: list[Row]
-    """Rows of the manifest."""
-    labels: NDArray[np.uint8]
-    """(n, S, S)"""
-    boxes: list[NDArray[np.float32]]
-    images: NDArray[np.uint8]
-    """(n, 3, S, S)"""
-    encoded: Encoded
-
-
-def evenly(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Take `count` rows, evenly spaced in the order of their ids; all if there are fewer."""
-    ordered = rows.sort_values("id", ignore_index=True)
-    if len(ordered) <= count:
-        return ordered
-    places = np.arange(count) * len(ordered) // count
-    return ordered.iloc[places].reset_index(drop=True)
-
-
-def evaluate_robustness(
-    lineup: Lineup,
-    store: Store,
-    rows: pd.DataFrame,
-    params: RobustnessParams,
-    *,
-    batch_size: int,
-    boundary_fraction: float,
-) -> list[Row]:
-    """Score every model under every condition; tight boxes on clean images are left out.
-
-    Args:
-        lineup: The models.
-        store: Embeddings of the `val` split; worse prompts need no other encoding.
-        rows: Rows of the manifest to measure on.
-        params: The conditions.
-        batch_size: Masks per call; changes nothing but the time.
-        boundary_fraction: Width of the boundary band as a share of the diagonal.
-
-    Returns:
-        Rows of `pasam.evaluation.scores`.
-    """
-    records = [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
-    parts = list(batches(len(records), batch_size))
-    found: list[Row] = []
-    for part in progress_bar(parts, total=len(parts), label="robustness"):
-        objects = _objects(store, records[part])
-        truths = [read_mask(Path(item["mask"])) for item in objects.items]
-        for condition in _conditions(lineup, objects, params):
-            found += _scores(lineup, objects, truths, condition, boundary_fraction)
-    return found
-
-
-def _objects(store: Store, items: list[Row]) -> Objects:
-    places = places_of(store, items)
-    labels = np.stack([store.labels[label] for label, _ in places])
-    views = [view for _, view in places]
-    return Objects(
-        items=items,
-        labels=labels,
-        boxes=[tight_box(label) for label in labels],
-        images=store.images[views],
-        encoded=encoded_rows(store, views),
-    )
-
-
-def _conditions(lineup: Lineup, objects: Objects, params: RobustnessParams) -> Iterator[Condition]:
-    for name, prompts in _weak_prompts(objects, params):
-        yield Condition(name, CLEAN, objects.images, objects.encoded, prompts)
-    tight = box_prompts(objects.boxes)
-    amounts: dict[Kind, Sequence[float]] = {
-        "blur": params.blur,
-        "noise": params.noise,
-        "jpeg": params.jpeg,
-    }
-    for corruption in corruptions(amounts):
-        worse = [_worse(item, corruption, lineup, params) for item in objects.items]
-        images = np.stack(worse).transpose(0, 3, 1, 2)
-        yield Condition(BOX, corruption.name, images, encode(lineup.base, images), tight)
-
-
-def _weak_prompts(
-    objects: Objects, params: RobustnessParams
-) -> Iterator[tuple[str, list[Prompts]]]:
-    ids = [str(item["id"]) for item in objects.items]
-    side = objects.labels.shape[-1]
-    for scale in params.jitter:
-        boxes = [
-            loose_box(box, scale, side=side, name=name, seed=params.seed)
-            for name, box in zip(ids, objects.boxes, strict=True)
-        ]
-        yield condition_name("box_jitter", scale), box_prompts(boxes)
-    most = max(params.points, default=0)
-    for count in params.points:
-        points = [
-            first_points(label, count, most=most, name=name, seed=params.seed)
-            for name, label in zip(ids, objects.labels, strict=True)
-        ]
-        yield condition_name("points", count), point_prompts(points)
-
-
-def _worse(
-    item: Row, corruption: Corruption, lineup: Lineup, params: RobustnessParams
-) -> NDArray[np.uint8]:
-    image = read_image(Path(item["image"]))
-    worse = corrupt(image, corruption, name=str(item["image_sha256"]), seed=params.seed)
-    return squash(worse, lineup.base.side)
-
-
-def _scores(
-    lineup: Lineup,
-    objects: Objects,
-    truths: Sequence[NDArray[np.uint8]],
-    condition: Condition,
-    boundary_fraction: float,
-) -> Iterator[Row]:
-    for contender in lineup.contenders:
-        found = predict(contender.segmenter, condition.images, condition.encoded, condition.prompts)
-        for number, (item, truth) in enumerate(zip(objects.items, truths, strict=True)):
-            mask = at_original_size(found.masks[number], truth.shape)
-            yield {
-                **describe(item, contender.name, contender.seed),
-                "prompt": condition.prompt,
-                "corruption": condition.corruption,
-                **score_mask(truth, mask, boundary_fraction=boundary_fraction),
-            }

@@ -1,17 +1,22 @@
-"""Instance segmentation from a detector's boxes, and its average precision."""
+"""Instance segmentation from a detector's boxes: each box is a prompt, its score the mask's score.
+
+Each image is encoded once for all models. Images are squashed to the input side as in all
+benchmarks here, or keep their aspect as in the published numbers: `instances.resize`. There is no
+time in the files: the same weights, images and boxes give the same bytes.
+"""
+
+# Shapes: S pixels a side of the input, H, W of the image, n boxes of one image.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pasam.config.schema import InstancesParams
@@ -31,20 +36,25 @@ from pasam.evaluation.average_precision import (
     average_precision,
     boundary_rle,
 )
-from pasam.evaluation.model_set import Contender, Lineup
-from pasam.evaluation.protocol import batches, encode, predict
+from pasam.evaluation.model_set import ModelEntry, ModelSet
+from pasam.evaluation.protocol import (
+    PromptBatch,
+    image_batch,
+    masks_at_original_size,
+    predict,
+    slices,
+)
+from pasam.evaluation.scores import Row
+from pasam.files import read_table, write_table
 from pasam.inference.image_transform import ImageTransform, Resize
 from pasam.masks.images import read_image
-from pasam.masks.run_lengths import Rle, area, from_segmentation, overlaps
-from pasam.masks.run_lengths import encode as run_lengths
-from pasam.models.base_sam import Encoded
+from pasam.masks.run_lengths import Rle, area, encode, from_segmentation, overlaps
 from pasam.training.samples import box_prompts
 from pasam.workers import progress_bar
 
-# --- instance_rows: The files of instance segmentation: a row per detection, and a row per
-# average precision.
-#
-# There is no time in them: the same weights, images and boxes give the same bytes.
+OVERLAPS: tuple[Overlap, ...] = ("mask", "boundary")
+MEAN = "mean"
+"""Set of the row that averages a benchmark's sets."""
 
 
 def _schema(required: Mapping[str, pa.DataType], *optional: str) -> pa.Schema:
@@ -106,14 +116,17 @@ set has no object of that size."""
 
 PRECISIONS_ORDER = ["benchmark", "set", "overlap", "model", "seed"]
 
+_ADVICE = "Run `dvc repro instances` to make it."
+_NUMBERS = [field.name for field in fields(AveragePrecision)]
+
 
 def write_instances(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows of detections as parquet, sorted.
+    """Write the rows of detections atomically, sorted.
 
     Raises:
         DataError: A row lacks a column, holds a wrong type, or is there twice.
     """
-    _write(rows, path, INSTANCES, INSTANCES_ORDER)
+    write_table(path, rows, INSTANCES, order=INSTANCES_ORDER)
 
 
 def read_instances(path: Path) -> pd.DataFrame:
@@ -122,16 +135,16 @@ def read_instances(path: Path) -> pd.DataFrame:
     Raises:
         DataError: The file is missing or holds something else.
     """
-    return _read(path, INSTANCES)
+    return read_table(path, INSTANCES, what="a file of segmented detections", advice=_ADVICE)
 
 
 def write_precisions(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows of average precision as parquet, sorted.
+    """Write the rows of average precision atomically, sorted.
 
     Raises:
         DataError: A row lacks a column, holds a wrong type, or is there twice.
     """
-    _write(rows, path, PRECISIONS, PRECISIONS_ORDER)
+    write_table(path, rows, PRECISIONS, order=PRECISIONS_ORDER)
 
 
 def read_precisions(path: Path) -> pd.DataFrame:
@@ -140,55 +153,7 @@ def read_precisions(path: Path) -> pd.DataFrame:
     Raises:
         DataError: The file is missing or holds something else.
     """
-    return _read(path, PRECISIONS)
-
-
-def _write(
-    rows: Sequence[Mapping[str, Any]], path: Path, schema: pa.Schema, order: Sequence[str]
-) -> None:
-    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in order))
-    keys = [tuple(row[name] for name in order) for row in ordered]
-    if len(set(keys)) < len(keys):
-        twice = next(key for key, after in zip(keys, keys[1:], strict=False) if key == after)
-        raise DataError(f"The rows for {path} hold {twice} twice ({', '.join(order)}).")
-    wrong = [row for row in ordered if set(row) != set(schema.names)]
-    if wrong:
-        raise DataError(f"A row for {path} has {sorted(wrong[0])}, expected {schema.names}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        table = pa.Table.from_pylist([dict(row) for row in ordered], schema=schema)
-        pq.write_table(table, draft, compression="zstd")
-        draft.replace(path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"The rows for {path} do not fit their columns: {error}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _read(path: Path, schema: pa.Schema) -> pd.DataFrame:
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Run `dvc repro instances` to make it.") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is not a parquet file: {error}") from None
-    if table.column_names != schema.names:
-        raise DataError(f"{path} has {table.column_names}, expected {schema.names}.")
-    frame: pd.DataFrame = table.cast(schema).to_pandas()
-    return frame
-
-
-# --- instances: Instance segmentation from a detector's boxes: one row per detection and model,
-# with its mask.
-#
-# Each image is encoded once for all models; each box of the detector is a prompt, and its score is
-# the mask's score. Images are squashed to the input side as in all benchmarks here, or keep their
-# aspect as in the published numbers: `instances.resize`.
-
-# Shapes: S pixels a side of the input, H, W of the image, n boxes of one image.
-
-Row = dict[str, Any]
+    return read_table(path, PRECISIONS, what="a file of average precisions", advice=_ADVICE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,42 +203,42 @@ def _read_set(
 
 
 def segment_instances(
-    lineup: Lineup, data: InstanceSet, *, resize: Resize, batch_size: int, boundary_fraction: float
+    models: ModelSet,
+    data: InstanceSet,
+    *,
+    resize: Resize,
+    batch_size: int,
+    boundary_fraction: float,
 ) -> list[Row]:
     """Segment every detection with every model.
 
     Args:
-        lineup: The models.
+        models: The models.
         data: The set.
         resize: Whether images keep their aspect.
         batch_size: Boxes per decoder call; changes nothing but the time.
-        boundary_fraction: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
 
     Returns:
-        Rows of `pasam.evaluation.instances`.
+        Rows of `INSTANCES`.
 
     Raises:
         DataError: An image is missing or is not of the annotated size.
     """
     objects = _objects(data.annotations)
     rows = []
-    label = f"images of {data.name}"
-    for image_id, found in progress_bar(
-        data.detections.items(), total=len(data.detections), label=label
-    ):
+    count, label = len(data.detections), f"images of {data.name}"
+    for image_id, found in progress_bar(data.detections.items(), total=count, label=label):
         image = data.annotations.images[image_id]
-        transform = ImageTransform(image.height, image.width, lineup.base.side, resize)
-        inner = transform.resized(_instances_read(data.images / image.file, image))
-        pixels = transform.padded(inner)[None].numpy()
-        encoded = encode(lineup.base, pixels)
-        prompts = [input_box(one.box, transform) for one in found]
-        for contender in lineup.contenders:
-            masks = _masks(contender, pixels, encoded, prompts, transform, batch_size)
-            for detection, mask in zip(found, masks, strict=True):
+        transform = ImageTransform(image.height, image.width, models.base.side, resize)
+        boxes = [input_box(one.box, transform) for one in found]
+        batch = image_batch(models.base, _pixels(data.images / image.file, image), transform, boxes)
+        for entry in models.entries:
+            for detection, mask in zip(found, _masks(entry, batch, batch_size), strict=True):
                 match = _best(mask, objects.get((image_id, detection.category_id), []))
                 rows.append(
                     {
-                        **_about(contender, data, image, detection, mask),
+                        **_about(entry, data, image, detection, mask),
                         **_overlaps(mask, match, boundary_fraction),
                     }
                 )
@@ -287,7 +252,7 @@ def input_box(
 
     Args:
         box: Edges x0, y0, x1, y1 in pixels of the image.
-        transform: Where the image lies in the input.
+        transform: How the image is brought to the input.
 
     Returns:
         x0, y0, x1, y1 as the prompt encoder takes them, within the image, (4,).
@@ -298,25 +263,19 @@ def input_box(
     return np.asarray(inner.reshape(4), dtype=np.float32)
 
 
-def _masks(
-    contender: Contender,
-    pixels: NDArray[np.float32],
-    encoded: Encoded,
-    boxes: Sequence[NDArray[np.float32]],
-    transform: ImageTransform,
-    batch_size: int,
-) -> Iterator[Rle]:
-    for part in batches(len(boxes), batch_size):
-        chosen = boxes[part]
-        which = np.zeros(len(chosen), np.int64)
-        found = predict(
-            contender.segmenter, pixels, encoded, box_prompts(chosen), image_index=which
-        )
-        for mask in transform.at_original_size(found.masks)[:, 0] > 0:
-            yield run_lengths(mask.cpu().numpy())
+def _masks(entry: ModelEntry, batch: PromptBatch, size: int) -> Iterator[Rle]:
+    """Predict the masks of one image's boxes, at most `size` in a pass."""
+    for part in slices(len(batch.boxes), size):
+        boxes = batch.boxes[part]
+        some = replace(
+            batch, prompts=box_prompts(boxes), boxes=boxes, transforms=batch.transforms[part],
+            image_index=np.zeros(len(boxes), np.int64),
+        )  # fmt: skip
+        for mask in masks_at_original_size(predict(entry.segmenter, some), some):
+            yield encode(mask)
 
 
-def _instances_read(path: Path, image: AnnotatedImage) -> NDArray[np.uint8]:
+def _pixels(path: Path, image: AnnotatedImage) -> NDArray[np.uint8]:
     pixels = read_image(path)
     if pixels.shape[:2] != (image.height, image.width):
         raise DataError(
@@ -333,7 +292,10 @@ def _objects(annotations: Annotations) -> dict[tuple[int, int], list[tuple[int, 
         if entry.get("iscrowd"):
             continue
         image = annotations.images[entry["image_id"]]
-        code = from_segmentation(entry["segmentation"], image.height, image.width)
+        try:
+            code = from_segmentation(entry["segmentation"], image.height, image.width)
+        except DataError as error:
+            raise DataError(f"annotation {entry['id']} {error}. Correct the annotations.") from None
         place = (entry["image_id"], entry["category_id"])
         objects.setdefault(place, []).append((entry["id"], code))
     return objects
@@ -349,11 +311,11 @@ def _best(mask: Rle, objects: Sequence[tuple[int, Rle]]) -> tuple[int, Rle, floa
     return (identity, code, float(ious[place])) if ious[place] > 0 else None
 
 
-def _overlaps(mask: Rle, match: tuple[int, Rle, float] | None, share: float) -> Row:
+def _overlaps(mask: Rle, match: tuple[int, Rle, float] | None, fraction: float) -> Row:
     if match is None:
         return {"object_id": -1, "object_area": 0, "iou": 0.0, "boundary_iou": 0.0}
     identity, code, iou = match
-    band, object_band = (boundary_rle(one, share=share) for one in (mask, code))
+    band, object_band = (boundary_rle(one, fraction=fraction) for one in (mask, code))
     return {
         "object_id": identity,
         "object_area": area(code),
@@ -363,11 +325,11 @@ def _overlaps(mask: Rle, match: tuple[int, Rle, float] | None, share: float) -> 
 
 
 def _about(
-    contender: Contender, data: InstanceSet, image: AnnotatedImage, found: Detection, mask: Rle
+    entry: ModelEntry, data: InstanceSet, image: AnnotatedImage, found: Detection, mask: Rle
 ) -> Row:
     return {
-        "model": contender.name,
-        "seed": contender.seed,
+        "model": entry.name,
+        "seed": entry.seed,
         "benchmark": data.benchmark,
         "set": data.name,
         "image_id": found.image_id,
@@ -383,27 +345,15 @@ def _about(
     }
 
 
-# --- instance_precision: Average precision of segmented detections: one row per model, set and
-# overlap.
-
-OVERLAPS: tuple[Overlap, ...] = ("mask", "boundary")
-MEAN = "mean"
-"""Set of the row that averages a benchmark's sets."""
-
-_NUMBERS = [field.name for field in fields(AveragePrecision)]
-
-InstancePrecisionRow = dict[str, Any]
-
-
 def average_precisions(
     rows: pd.DataFrame, sets: Sequence[InstanceSet], *, boundary_fraction: float
-) -> list[InstancePrecisionRow]:
+) -> list[Row]:
     """Sum the rows of segmented detections up, as COCO does.
 
     Args:
         rows: All rows of `segment_instances`.
         sets: The sets that they are of.
-        boundary_fraction: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
 
     Returns:
         One row per model, set and overlap, and one per model, benchmark and overlap with set
@@ -435,7 +385,7 @@ def average_precisions(
     return found + _means(found)
 
 
-def results_of(rows: pd.DataFrame) -> Iterator[InstancePrecisionRow]:
+def results_of(rows: pd.DataFrame) -> Iterator[Row]:
     """Write rows as entries of a COCO result file."""
     for row in rows.to_dict("records"):
         yield {
@@ -458,13 +408,13 @@ def _by_model(
         yield (str(model), int(seed)), part[(part["model"] == model) & (part["seed"] == seed)]
 
 
-def _means(rows: Sequence[InstancePrecisionRow]) -> list[InstancePrecisionRow]:
+def _means(rows: Sequence[Row]) -> list[Row]:
     """Average each benchmark of several sets, each set alike; what a set lacks is left out."""
     if not rows:
         return []
     frame = pd.DataFrame(rows)
     keys = ["model", "seed", "benchmark", "overlap"]
-    means: list[InstancePrecisionRow] = []
+    means: list[Row] = []
     for key, part in frame.groupby(keys, sort=True):
         if len(part) < 2:
             continue

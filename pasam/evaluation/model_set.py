@@ -1,17 +1,14 @@
-"""The models that are compared.
+"""The models that are compared: one frozen base with a decoder for each, their cost and changes."""
 
-One frozen base and a decoder for each, what they cost and what training changed.
-"""
+# Shapes: B images, S pixels a side of the input.
 
 from __future__ import annotations
 
-import json
-import os
 import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +18,23 @@ import torch
 from numpy.typing import NDArray
 
 from pasam.config.schema import BaseParams, ModelsParams
-from pasam.evaluation.protocol import encode
 from pasam.evaluation.scores import UNTRAINED
+from pasam.files import write_json
 from pasam.models.adapter_weights import load_adapter
-from pasam.models.base_sam import BaseSam
+from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.build import build_trainable, count_parameters, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 
-# --- lineup: The models that are compared with each other: one frozen base, and a decoder for each.
-
 SAM = "sam"
+TIMED_IMAGES = 3
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+"""RGB in 0..255, (B, 3, S, S)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class ModelEntry:
     """One model of a comparison."""
 
     name: str
@@ -45,14 +44,14 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Lineup:
+class ModelSet:
     """Models on one base, so that an image is encoded once for all of them."""
 
     base: BaseSam
-    contenders: tuple[Contender, ...]
+    entries: tuple[ModelEntry, ...]
 
 
-def load_lineup(
+def load_model_set(
     base: BaseParams,
     models: ModelsParams,
     trained: Sequence[str],
@@ -60,7 +59,7 @@ def load_lineup(
     adapters: Path,
     seed: int,
     device: torch.device,
-) -> Lineup:
+) -> ModelSet:
     """Load SAM itself and the trained models.
 
     Args:
@@ -76,23 +75,44 @@ def load_lineup(
     """
     checkpoint = Path(base.checkpoint)
     frozen = load_base(base.size, checkpoint)
-    digest = file_digest(checkpoint)
+    made_for = file_digest(checkpoint)
     plain = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
-    contenders = [Contender(SAM, UNTRAINED, plain)]
+    entries = [ModelEntry(SAM, UNTRAINED, plain)]
     for name in trained:
         variant = models[name]
         segmenter = build_trainable(frozen, variant)
         weights = adapters / f"{name}.safetensors"
-        load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=digest)
-        contenders.append(Contender(name, seed, segmenter))
-    for contender in contenders:
-        contender.segmenter.eval().to(device)
-    return Lineup(frozen, tuple(contenders))
+        load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=made_for)
+        entries.append(ModelEntry(name, seed, segmenter))
+    for entry in entries:
+        entry.segmenter.eval().to(device)
+    return ModelSet(frozen, tuple(entries))
 
 
-# --- cost: What a model costs: its parameters, and the time and memory that a measurement took.
+def encode(base: BaseSam, images: Pixels) -> Encoded:
+    """Encode images (B, 3, S, S), rounded to half precision as cached embeddings are.
 
-TIMED_IMAGES = 3
+    A model thus sees the same numbers whether an image was encoded ahead or is encoded now.
+    """
+    pixels = torch.from_numpy(np.array(images))  # a copy: cached images cannot be written to
+    with torch.no_grad():
+        encoded = base.encode(pixels.to(next(base.parameters()).device))
+    return Encoded(embedding=encoded.embedding.half().float(), early=encoded.early.half().float())
+
+
+def encoder_milliseconds(base: BaseSam, images: NDArray[np.uint8]) -> float:
+    """Time the encoder on a few images one by one, after one that is not timed, in ms per image.
+
+    Args:
+        base: The frozen SAM.
+        images: Pixels at the input side, (B, 3, S, S).
+    """
+    few = images[:TIMED_IMAGES]
+    encode(base, few[:1])
+    start = time.perf_counter()
+    for image in few:
+        encode(base, image[None]).embedding.cpu()
+    return 1000 * (time.perf_counter() - start) / len(few)
 
 
 def parameters(segmenter: Segmenter) -> dict[str, int]:
@@ -112,25 +132,10 @@ def parameters(segmenter: Segmenter) -> dict[str, int]:
     return {"parameters": sum(n for n, _ in counts), "trainable": sum(n for _, n in counts)}
 
 
-def encoder_milliseconds(base: BaseSam, images: NDArray[np.uint8]) -> float:
-    """Time the encoder on a few images one by one, after one that is not timed, in ms per image.
-
-    Args:
-        base: The frozen SAM.
-        images: Pixels at the input side, (B, 3, S, S).
-    """
-    few = images[:TIMED_IMAGES]
-    encode(base, few[:1])
-    start = time.perf_counter()
-    for image in few:
-        encode(base, image[None]).embedding.cpu()
-    return 1000 * (time.perf_counter() - start) / len(few)
-
-
 def write_parameters(path: Path, model: str, segmenter: Segmenter | None) -> None:
     """Write how many parameters a model has; the oracle has none."""
     counts = {"parameters": 0, "trainable": 0} if segmenter is None else parameters(segmenter)
-    write_json(path, {"model": model, **counts})
+    write_json(path, {"model": model, **counts}, indent=None)
 
 
 def write_timing(
@@ -150,7 +155,7 @@ def write_timing(
         "encoder_ms_per_image": encoder_ms,
         "peak_memory_mib": peak_memory_mib(),
     }
-    write_json(path, content)
+    write_json(path, content, indent=None)
 
 
 def peak_memory_mib() -> float:
@@ -161,22 +166,10 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a small JSON file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(dict(content), sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-# --- training_facts: What a training changed and what it left: parameter counts, and digests of
-# the frozen weights.
-
-
 def training_facts(
     segmenter: Segmenter, *, model: str, frozen_before: str, base: str
 ) -> dict[str, Any]:
-    """Describe a trained model.
+    """Say what a training changed and what it left.
 
     Args:
         segmenter: The model after its training.
@@ -191,7 +184,8 @@ def training_facts(
     parts: Counter[str] = Counter()
     for name, parameter in segmenter.named_parameters():
         if parameter.requires_grad:
-            parts[_part(name)] += parameter.numel()
+            words = name.split(".")  # decoder.<part>... or base.sam.<part>...
+            parts[words[1] if words[0] == "decoder" else words[2]] += parameter.numel()
     total, _ = count_parameters(segmenter)
     replaced, _ = count_parameters(segmenter.base.sam.mask_decoder)
     return {
@@ -210,13 +204,4 @@ def write_facts(
 ) -> None:
     """Write `training_facts` as JSON, atomically."""
     facts = training_facts(segmenter, model=model, frozen_before=frozen_before, base=base)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def _part(name: str) -> str:
-    """Name the part of the model that a parameter belongs to: `prompt_adapter`, ..."""
-    words = name.split(".")
-    return words[1] if words[0] == "decoder" else words[2]  # base.sam.<part>
+    write_json(path, facts)

@@ -1,13 +1,21 @@
-"""From images and prompts to masks and score rows: one protocol for every benchmark."""
+"""The one way from images and prompts to scored masks: benchmarks, own sets, worse conditions.
+
+The protocol is the reference's (PA-SAM's code, section 7 of its evaluation): the image squashed to
+the input side, the tight box of the squashed label as prompt, points mined as the model mines in
+prediction, logits resized bilinearly straight to the original size, foreground above 0.
+
+Everything that is measured goes through `PromptBatch`, `predict` and `masks_at_original_size`.
+"""
+
+# Shapes: B images, N prompts, k points, S pixels a side of the input, g grid cells a side,
+# m mask pixels a side, H, W of an original image, n masks of one image.
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,121 +23,278 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
+from pasam.config.schema import EvaluateParams
 from pasam.errors import DataError, ShapeError
-from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, score_mask
-from pasam.masks.images import read_mask
+from pasam.evaluation.model_set import ModelEntry, Pixels, encode
+from pasam.evaluation.predictions import Predicted
+from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, score_mask
+from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
+from pasam.masks.images import foreground, read_image, read_mask
 from pasam.masks.prompts import tight_box
+from pasam.masks.transforms import squash_mask
 from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
 
-# --- predict: From images and prompts to masks, as every benchmark does it: one encoding, one
-# protocol.
-#
-# No gradient, points mined as the model mines in prediction, logits resized bilinearly straight to
-# the original size, foreground above 0.
-
-# Shapes: B images, N prompts, k points, S pixels a side of the input, g grid cells a side,
-# m mask pixels a side, H, W of the original image.
-
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
-"""RGB in 0..255, (B, 3, S, S)."""
+ImageWithMasks = tuple[Path, Sequence[Path]]
 
 
-def encode(base: BaseSam, images: Pixels) -> Encoded:
-    """Encode images (B, 3, S, S), rounded to half precision as packed embeddings are.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptBatch:
+    """N prompts on B images: all that a model is given, and where its masks belong."""
 
-    A model thus sees the same numbers whether an image was encoded ahead or is encoded now.
-    """
-    pixels = torch.from_numpy(np.array(images))  # a copy: packed images cannot be written to
-    with torch.no_grad():
-        encoded = base.encode(pixels.to(_device(base)))
-    return Encoded(embedding=encoded.embedding.half().float(), early=encoded.early.half().float())
+    images: Pixels
+    """(B, 3, S, S)"""
+    encoded: Encoded
+    """What the frozen encoder said of them."""
+    prompts: list[Prompts]
+    """The N prompts, by kind."""
+    transforms: Sequence[ImageTransform]
+    """How the image of each prompt was brought to the input, (N,)."""
+    image_index: NDArray[np.int64] | None = None
+    """Image of each prompt, (N,); None if there is one prompt for each image."""
+    boxes: Sequence[NDArray[np.float32]] = ()
+    """Where the prompts are boxes: these, in input pixels, (4,) each."""
 
 
-def encoded_rows(store: Store, rows: Sequence[int]) -> Encoded:
-    """Read what the encoder said of some views of a store."""
-    return Encoded(
-        embedding=torch.from_numpy(store.embedding[rows].astype(np.float32)),
-        early=torch.from_numpy(store.early[rows].astype(np.float32)),
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What came of one model; benchmarks are put together with `extend`."""
+
+    scores: list[Row] = field(default_factory=list)
+    """Rows of `pasam.evaluation.scores`."""
+    predictions: dict[str, Predicted] = field(default_factory=dict)
+    """What was predicted, by id."""
+    seconds: list[float] = field(default_factory=list)
+    """Time of each pass of the decoder; no part of any reproducible output."""
+
+    def extend(self, other: Evaluated) -> None:
+        """Put what was evaluated after it behind it."""
+        self.scores.extend(other.scores)
+        self.predictions.update(other.predictions)
+        self.seconds.extend(other.seconds)
+
+
+def predict(segmenter: Segmenter, batch: PromptBatch) -> Prediction:
+    """Predict the masks of a batch's prompts, without gradient; the model is to be in `eval`."""
+    device = next(segmenter.parameters()).device
+    index = np.arange(len(batch.images)) if batch.image_index is None else batch.image_index
+    encoded = Encoded(
+        embedding=batch.encoded.embedding.to(device), early=batch.encoded.early.to(device)
     )
-
-
-def predict(
-    segmenter: Segmenter,
-    images: Pixels,
-    encoded: Encoded,
-    prompts: Sequence[Prompts],
-    *,
-    image_index: NDArray[np.int64] | None = None,
-) -> Prediction:
-    """Predict the masks of N prompts.
-
-    Args:
-        segmenter: The model, in evaluation mode.
-        images: Pixels at the input side, (B, 3, S, S).
-        encoded: What the frozen encoder says of them.
-        prompts: The prompts.
-        image_index: Image of each prompt, (N,); None if there is one prompt for each image.
-    """
-    device = _device(segmenter)
-    index = np.arange(len(images)) if image_index is None else image_index
     with torch.no_grad():
         prediction: Prediction = segmenter(
-            images=torch.from_numpy(np.array(images)).to(device),
-            encoded=Encoded(embedding=encoded.embedding.to(device), early=encoded.early.to(device)),
+            # a copy: cached images cannot be written to, and torch warns of that
+            images=torch.from_numpy(np.array(batch.images)).to(device),
+            encoded=encoded,
             image_index=torch.from_numpy(index).to(device),
-            prompts=[_on(device, group) for group in prompts],
+            prompts=[_on(device, group) for group in batch.prompts],
         )
     return prediction
 
 
-def point_prompts(points: Sequence[NDArray[np.float32]]) -> list[Prompts]:
-    """Stack equally many foreground points of each object, x, y in input pixels, (k, 2) each."""
-    stacked = torch.from_numpy(np.stack(points))
-    return [
-        Prompts(
-            indices=torch.arange(len(points)),
-            boxes=None,
-            points=stacked,
-            point_labels=torch.ones(stacked.shape[:2]),
-            masks=None,
+def masks_at_original_size(
+    prediction: Prediction, batch: PromptBatch
+) -> Iterator[NDArray[np.bool_]]:
+    """Bring each mask to its image's own size, (H, W), one after the other to spare memory."""
+    for number, transform in enumerate(batch.transforms):
+        logits = transform.at_original_size(prediction.masks[number : number + 1].float())
+        mask: NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
+        yield mask
+
+
+def evaluate_batch(
+    entry: ModelEntry,
+    batch: PromptBatch,
+    items: Sequence[Row],
+    truths: Sequence[NDArray[np.uint8]],
+    *,
+    boundary_fraction: float,
+    prompt: str = BOX,
+    corruption: str = CLEAN,
+) -> Evaluated:
+    """Predict and score the masks of a batch.
+
+    Args:
+        entry: The model.
+        batch: One prompt for each mask.
+        items: The masks' rows of the manifest.
+        truths: The masks themselves, (H, W) in 0..255 each.
+        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+        prompt: Name of the prompts, as in the scores.
+        corruption: Name of what was done to the images, as in the scores.
+    """
+    found = Evaluated()
+    start = time.perf_counter()
+    prediction = predict(entry.segmenter, batch)
+    found.seconds.append(time.perf_counter() - start)
+    masks = masks_at_original_size(prediction, batch)
+    for number, (item, truth, mask) in enumerate(zip(items, truths, masks, strict=True)):
+        found.scores.append(
+            {
+                **_described(item, entry.name, entry.seed),
+                "prompt": prompt,
+                "corruption": corruption,
+                **score_mask(truth, mask, boundary_fraction=boundary_fraction),
+            }
         )
-    ]
+        found.predictions[item["id"]] = _predicted(mask, prediction, batch, number, entry.segmenter)
+    return found
 
 
-def at_original_size(logits: Tensor, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Resize mask logits (1, m, m) bilinearly to (H, W) and cut them at 0."""
-    height, width = size
-    resized = F.interpolate(
-        logits[None].float(), size=(height, width), mode="bilinear", align_corners=False
-    )
-    mask: NDArray[np.bool_] = (resized[0, 0] > 0).cpu().numpy()
-    return mask
+def evaluate_benchmark(
+    entry: ModelEntry,
+    store: Store,
+    rows: pd.DataFrame,
+    *,
+    batch_size: int,
+    boundary_fraction: float,
+) -> Evaluated:
+    """Predict and score every mask of a benchmark.
+
+    Args:
+        entry: The model.
+        store: Embeddings of the `val` split.
+        rows: The benchmark's rows of the manifest.
+        batch_size: Prompts per decoder call; changes nothing but the time.
+        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+    """
+    entry.segmenter.eval()
+    found = Evaluated()
+    for items in parts_of(rows, batch_size):
+        batch, truths = store_batch(store, items), truths_of(items)
+        found.extend(
+            evaluate_batch(entry, batch, items, truths, boundary_fraction=boundary_fraction)
+        )
+    return found
 
 
-def batches(count: int, size: int) -> Iterator[slice]:
+def evaluate_benchmarks(
+    entry: ModelEntry, store: Store, manifest: pd.DataFrame, params: EvaluateParams
+) -> Evaluated:
+    """Predict and score every mask of all benchmarks that the params name."""
+    found = Evaluated()
+    for name in params.benchmarks:
+        found.extend(
+            evaluate_benchmark(
+                entry, store, benchmark_rows(manifest, name), batch_size=params.batch_size,
+                boundary_fraction=params.boundary_fraction,
+            )
+        )  # fmt: skip
+    return found
+
+
+def benchmark_rows(manifest: pd.DataFrame, benchmark: str) -> pd.DataFrame:
+    """Return a benchmark's rows of the manifest.
+
+    Raises:
+        DataError: The manifest's `val` split has no such data set.
+    """
+    val = manifest[manifest["split"] == "val"]
+    rows = val[val["dataset"] == benchmark]
+    if rows.empty:
+        known = sorted(set(val["dataset"]))
+        raise DataError(
+            f"benchmark '{benchmark}' has no images; the manifest's val split holds {known}. "
+            "Correct evaluate.benchmarks in params.yaml, or add the data."
+        )
+    return rows
+
+
+def parts_of(rows: pd.DataFrame, size: int) -> list[list[Row]]:
+    """Cut rows of the manifest into lists of at most `size`."""
+    items = [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+    return [items[part] for part in slices(len(items), size)]
+
+
+def slices(count: int, size: int) -> Iterator[slice]:
     """Cut `count` places into slices of at most `size`."""
     for first in range(0, count, size):
         yield slice(first, min(first + size, count))
 
 
-def _device(module: torch.nn.Module) -> torch.device:
-    return next(module.parameters()).device
+def truths_of(items: Sequence[Row]) -> list[NDArray[np.uint8]]:
+    """Read the masks of some rows of the manifest, (H, W) in 0..255 each."""
+    return [read_mask(Path(item["mask"])) for item in items]
 
 
-def _on(device: torch.device, group: Prompts) -> Prompts:
-    parts = (group.boxes, group.points, group.point_labels, group.masks)
-    moved = (None if part is None else part.to(device) for part in parts)
-    return Prompts(group.indices.to(device), *moved)
+def store_batch(store: Store, items: Sequence[Row]) -> PromptBatch:
+    """Ask for some masks of the manifest, each by the tight box of its label in the store.
+
+    Raises:
+        DataError: The store lacks a mask.
+    """
+    places = _places(store, items)
+    views = [view for _, view in places]
+    boxes = [tight_box(store.labels[label]) for label, _ in places]
+    side = store.images.shape[-1]
+    return PromptBatch(
+        images=store.images[views],
+        encoded=Encoded(
+            embedding=torch.from_numpy(store.embedding[views].astype(np.float32)),
+            early=torch.from_numpy(store.early[views].astype(np.float32)),
+        ),
+        prompts=box_prompts(boxes),
+        transforms=[
+            ImageTransform(item["height"], item["width"], side, "squash") for item in items
+        ],
+        boxes=boxes,
+    )
 
 
-# --- oracle: The oracle: what is left of the ground truth at the resolution of the decoder's masks.
+def labels_of(store: Store, items: Sequence[Row]) -> list[NDArray[np.uint8]]:
+    """Find the labels of some masks of the manifest at the input side, (S, S) each."""
+    return [store.labels[label] for label, _ in _places(store, items)]
 
-# Shapes: H and W of the original image.
+
+def image_batch(
+    base: BaseSam,
+    image: NDArray[np.uint8],
+    transform: ImageTransform,
+    boxes: Sequence[NDArray[np.float32]],
+) -> PromptBatch:
+    """Encode an image now and ask for the objects of some boxes.
+
+    Args:
+        base: What encodes it.
+        image: RGB, (H, W, 3).
+        transform: How it is brought to the input.
+        boxes: In input pixels, (4,) each.
+    """
+    pixels = transform.padded(transform.resized(image))[None].numpy()
+    return PromptBatch(
+        images=pixels,
+        encoded=encode(base, pixels),
+        prompts=box_prompts(boxes),
+        transforms=[transform] * len(boxes),
+        image_index=np.zeros(len(boxes), np.int64),
+        boxes=boxes,
+    )
+
+
+def evaluate_oracle(
+    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_fraction: float
+) -> Evaluated:
+    """Score the ground truth brought down to the mask resolution and back.
+
+    Args:
+        rows: The benchmark's rows of the manifest.
+        model: Its name in the scores.
+        mask_side: Side of the decoder's masks.
+        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+    """
+    found = Evaluated()
+    for (item,) in parts_of(rows, 1):
+        (truth,) = truths_of([item])
+        mask = oracle_mask(truth, mask_side=mask_side)
+        scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
+        about = {**_described(item, model, UNTRAINED), "prompt": BOX, "corruption": CLEAN}
+        found.scores.append({**about, **scores})
+        found.predictions[item["id"]] = Predicted(mask=mask)
+    return found
 
 
 def oracle_mask(mask: NDArray[np.uint8], *, mask_side: int) -> NDArray[np.bool_]:
@@ -156,294 +321,165 @@ def oracle_mask(mask: NDArray[np.uint8], *, mask_side: int) -> NDArray[np.bool_]
             f"{mask.shape} and {mask_side}."
         )
     height, width = mask.shape
-    truth = (mask > 128).astype(np.float32)
+    truth = foreground(mask).astype(np.float32)
     # One axis at a time: OpenCV averages areas only while no axis is enlarged.
-    narrow = _resize(truth, (height, mask_side))
-    small = _resize(narrow, (mask_side, mask_side))
+    narrow = _averaged(truth, (height, mask_side))
+    small = _averaged(narrow, (mask_side, mask_side))
     back = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(back > 0.5)
 
 
-def _resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Average areas when shrinking to (height, width), interpolate when enlarging."""
-    shrinks = size[0] <= array.shape[0] and size[1] <= array.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(array, size[::-1], interpolation=method), dtype=np.float32)
-
-
-# --- predictions: Predicted masks on disk: bits, and what a report shows besides, in one file
-# per benchmark.
-
-# Shapes: H, W of the image, g grid cells a side, k mined points of each sign.
-
-
 @dataclass(frozen=True, slots=True)
-class Predicted:
-    """One predicted mask and how it came about. Coordinates are pixels of the original image."""
+class SetScores:
+    """What a model scores on a set of one's own, from 0 to 1."""
 
-    mask: NDArray[np.bool_]
-    """(H, W)"""
-    box: NDArray[np.float32] | None = None
-    """The box prompt, x0, y0, x1, y1, (4,)."""
-    uncertainty: NDArray[np.float16] | None = None
-    """PA-SAM's uncertainty map, (h, h) in [0, 1]: the grid's cells, or finer ones."""
-    positive: NDArray[np.float32] | None = None
-    """PA-SAM's positive points x, y, (k, 2)."""
-    negative: NDArray[np.float32] | None = None
-    """PA-SAM's negative points x, y, (k, 2)."""
-    maps: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
-    """PA-SAM's inner maps by name, each (g, g)."""
+    masks: int
+    iou: float
+    """Mean IoU over the masks: the headline."""
+    boundary_iou: float
+    """Mean boundary IoU over the masks."""
+    pooled_iou: float
+    """IoU of all pixels of the set together."""
+    covered: float
+    """Fraction of masks that their boundary band covers whole, where boundary IoU is IoU."""
 
 
-MAP = ":map:"
-EXTRAS = ("box", "uncertainty", "positive", "negative")
+def score_set(
+    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, boundary_fraction: float
+) -> SetScores:
+    """Predict and score every mask of a set, without manifest or cached embeddings.
 
-
-def with_maps(
-    predictions: Mapping[str, Predicted], maps: Sequence[Mapping[str, NDArray[np.float16]]]
-) -> dict[str, Predicted]:
-    """Put inner maps beside the predictions that they belong to.
+    With the resize `squash` the scores are those that the tables would show of this set.
 
     Args:
-        predictions: By id, in the order of prediction.
-        maps: One entry per prediction in the same order, or none at all.
+        model: The model; its resize is part of the protocol.
+        pairs: Images, each with its masks.
+        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
 
     Raises:
-        DataError: There are other predictions than maps.
+        DataError: A file is unreadable, a mask has another size than its image, or there is none.
     """
-    if not maps:
-        return dict(predictions)
-    if len(maps) != len(predictions):
-        raise DataError(
-            f"{len(maps)} sets of inner maps were taken of {len(predictions)} predictions; watch "
-            "exactly one evaluation."
-        )
+    entry = ModelEntry(model.name, UNTRAINED, model.segmenter)
+    rows = []
+    for path, masks in pairs:
+        image, truths = _image_with_masks(path, masks)
+        height, width, _ = image.shape
+        transform = ImageTransform(height, width, model.side, model.resize)
+        boxes = [box_in_input(truth, transform) for truth in truths]
+        batch = image_batch(model.segmenter.base, image, transform, boxes)
+        found = masks_at_original_size(predict(entry.segmenter, batch), batch)
+        rows += [
+            score_mask(truth, mask, boundary_fraction=boundary_fraction)
+            for truth, mask in zip(truths, found, strict=True)
+        ]
+    if not rows:
+        raise DataError("there is no mask to score; give a set that has some.")
+    table = {name: np.array([row[name] for row in rows], float) for name in rows[0]}
+    return SetScores(
+        masks=len(rows),
+        iou=float(table["iou"].mean()),
+        boundary_iou=float(table["boundary_iou"].mean()),
+        pooled_iou=float(table["intersection"].sum() / max(1.0, table["union"].sum())),
+        covered=float(table["boundary_covers"].mean()),
+    )
+
+
+def box_in_input(truth: NDArray[np.uint8], transform: ImageTransform) -> NDArray[np.float32]:
+    """Draw the box of a mask in pixels of the encoder's input.
+
+    Args:
+        truth: The mask, (H, W) in 0..255.
+        transform: How its image is brought to the input. Of `squash` it is the box of the squashed
+            label, as in the tables.
+
+    Returns:
+        Corners x0, y0, x1, y1, (4,).
+
+    Raises:
+        DataError: The object vanishes at the input's side.
+    """
+    if transform.resize == "squash":
+        return tight_box(squash_mask(truth, transform.side))
+    corners = tight_box(truth).astype(np.float64).reshape(2, 2)
+    return transform.into_input(corners).reshape(4).astype(np.float32)
+
+
+def _image_with_masks(
+    image: Path, masks: Sequence[Path]
+) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
+    pixels = read_image(image)
+    truths = [read_mask(mask) for mask in masks]
+    for mask, truth in zip(masks, truths, strict=True):
+        if truth.shape != pixels.shape[:2]:
+            raise DataError(
+                f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, but {image} is "
+                f"{pixels.shape[1]} x {pixels.shape[0]}. Export the mask at the image's size."
+            )
+    return pixels, truths
+
+
+def _described(item: Row, model: str, seed: int) -> Row:
+    """The part of a score row that says which model and which mask it is of."""
     return {
-        name: replace(item, maps=own)
-        for (name, item), own in zip(predictions.items(), maps, strict=True)
+        "model": model,
+        "seed": seed,
+        "benchmark": item["dataset"],
+        "image_id": item["id"],
+        **{name: item[name] for name in ("area", "complexity", "height", "width")},
     }
-
-
-def write_predictions(path: Path, predictions: Mapping[str, Predicted]) -> None:
-    """Write predictions atomically; equal predictions give equal bytes.
-
-    Args:
-        path: An `.npz` file; its folder is made if need be.
-        predictions: By id of the mask.
-    """
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for name in sorted(predictions):
-        item = predictions[name]
-        arrays[f"{name}:shape"] = np.array(item.mask.shape, np.int32)
-        arrays[f"{name}:mask"] = np.packbits(item.mask)
-        for extra in EXTRAS:
-            value = getattr(item, extra)
-            if value is not None:
-                arrays[f"{name}:{extra}"] = value
-        for key in sorted(item.maps):
-            arrays[f"{name}{MAP}{key}"] = item.maps[key]
-    packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_bytes(packed.getvalue())
-    draft.replace(path)
-
-
-def read_prediction(path: Path, name: str) -> Predicted:
-    """Read one prediction.
-
-    Args:
-        path: A file of `write_predictions`.
-        name: Id of the mask.
-
-    Raises:
-        DataError: The file is missing, or has no such mask.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; run `dvc repro evaluate` to make it.")
-    with np.load(path, allow_pickle=False) as pack:
-        if f"{name}:mask" not in pack:
-            raise DataError(f"{path} has no mask '{name}'; evaluate and report disagree. Repro.")
-        height, width = (int(length) for length in pack[f"{name}:shape"])
-        bits = np.unpackbits(pack[f"{name}:mask"], count=height * width)
-        extras = {e: pack[f"{name}:{e}"] for e in EXTRAS if f"{name}:{e}" in pack}
-        found = [entry for entry in pack.files if entry.startswith(f"{name}{MAP}")]
-        maps = {entry.removeprefix(f"{name}{MAP}"): pack[entry] for entry in found}
-    mask = bits.reshape(height, width).astype(np.bool_)
-    return Predicted(mask=mask, maps=maps, **extras)
-
-
-# --- run: Running a model over one benchmark: predictions at original size, one score row per
-# image.
-#
-# The protocol is the reference's (PA-SAM's code, section 7 of its evaluation): the image squashed
-# to the input side, the tight box of the squashed label as prompt, logits resized bilinearly
-# straight to the original size, foreground above 0.
-
-# Shapes: N masks in a call, S pixels a side of the input, g grid cells a side, H, W of the image.
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """What came of one model on one benchmark."""
-
-    scores: list[dict[str, Any]]
-    """Rows of `pasam.evaluation.scores`."""
-    predictions: dict[str, Predicted]
-    """What was predicted, by id."""
-    seconds: float
-    """Time spent in the decoder; no part of any reproducible output."""
-
-
-def benchmark_rows(manifest: pd.DataFrame, benchmark: str) -> pd.DataFrame:
-    """Return a benchmark's rows of the manifest.
-
-    Raises:
-        DataError: The manifest's `val` split has no such data set.
-    """
-    val = manifest[manifest["split"] == "val"]
-    rows = val[val["dataset"] == benchmark]
-    if rows.empty:
-        known = sorted(set(val["dataset"]))
-        raise DataError(
-            f"benchmark '{benchmark}' has no images; the manifest's val split holds {known}. "
-            "Correct evaluate.benchmarks in params.yaml, or add the data."
-        )
-    return rows
-
-
-def evaluate_segmenter(
-    segmenter: Segmenter,
-    store: Store,
-    rows: pd.DataFrame,
-    *,
-    model: str,
-    seed: int,
-    batch_size: int,
-    boundary_fraction: float,
-) -> Evaluated:
-    """Predict and score every mask of a benchmark.
-
-    Args:
-        segmenter: The model.
-        store: Embeddings of the `val` split.
-        rows: The benchmark's rows of the manifest.
-        model: Its name in the scores.
-        seed: Seed of its training, `UNTRAINED` if there was none.
-        batch_size: Prompts per decoder call; changes nothing but the time.
-        boundary_fraction: Width of the boundary band as a share of the diagonal.
-    """
-    segmenter.eval()
-    evaluated = Evaluated(scores=[], predictions={}, seconds=0.0)
-    seconds = 0.0
-    for part in _parts(rows, batch_size):
-        places = places_of(store, part)
-        boxes = [tight_box(store.labels[label]) for label, _ in places]
-        start = time.perf_counter()
-        views = [row for _, row in places]
-        encoded = encoded_rows(store, views)
-        prediction = predict(segmenter, store.images[views], encoded, box_prompts(boxes))
-        seconds += time.perf_counter() - start
-        for number, item in enumerate(part):
-            truth = read_mask(Path(item["mask"]))
-            mask = at_original_size(prediction.masks[number], truth.shape)
-            found = _predicted(mask, prediction, number, boxes[number], segmenter.base)
-            evaluated.predictions[item["id"]] = found
-            scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
-            evaluated.scores.append({**describe(item, model, seed), **scores})
-    return Evaluated(evaluated.scores, evaluated.predictions, seconds)
-
-
-def evaluate_oracle(
-    rows: pd.DataFrame, *, model: str, mask_side: int, boundary_fraction: float
-) -> Evaluated:
-    """Score the ground truth brought down to the mask resolution and back.
-
-    Args:
-        rows: The benchmark's rows of the manifest.
-        model: Its name in the scores.
-        mask_side: Side of the decoder's masks.
-        boundary_fraction: Width of the boundary band as a share of the diagonal.
-    """
-    evaluated = Evaluated(scores=[], predictions={}, seconds=0.0)
-    for item in _records(rows):
-        truth = read_mask(Path(item["mask"]))
-        mask = oracle_mask(truth, mask_side=mask_side)
-        scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
-        evaluated.scores.append({**describe(item, model, UNTRAINED), **scores})
-        evaluated.predictions[item["id"]] = Predicted(mask=mask)
-    return evaluated
 
 
 def _predicted(
     mask: NDArray[np.bool_],
     prediction: Prediction,
+    batch: PromptBatch,
     number: int,
-    box: NDArray[np.float32],
-    base: BaseSam,
+    segmenter: Segmenter,
 ) -> Predicted:
     """Keep what a report shows, with coordinates in pixels of the original image."""
-    scale = np.array(mask.shape[::-1], np.float32) / base.side  # x, y
-    corners = (box.reshape(2, 2) + 0.5) * scale - 0.5
-    box_there = np.asarray(corners.reshape(4), np.float32)
+    transform, box, base = batch.transforms[number], None, segmenter.base
+    if batch.boxes:
+        scale = np.array(mask.shape[::-1], np.float32) / base.side  # x, y
+        corners = (batch.boxes[number].reshape(2, 2) + 0.5) * scale - 0.5  # pixels' middles
+        box = np.asarray(corners.reshape(4), np.float32)
     details = prediction.details
     if details is None:
-        return Predicted(mask=mask, box=box_there)
-    cell = np.array(mask.shape[::-1], np.float32) / base.grid
+        return Predicted(mask=mask, box=box)
 
-    def centres(cells: Tensor | None) -> NDArray[np.float32] | None:
-        if cells is None:  # the model mines no points
-            return None
-        places = cells[number].cpu().numpy()
-        xy = np.stack([places % base.grid, places // base.grid], axis=1).astype(np.float32)
-        return np.asarray((xy + 0.5) * cell - 0.5, np.float32)
+    def centres(cells: Tensor | None) -> NDArray[np.float32] | None:  # None: no mined points
+        return None if cells is None else transform.cell_centres(cells[number], base.grid)
 
     return Predicted(
         mask=mask,
-        box=box_there,
+        box=box,
         uncertainty=details.uncertainty[number, 0].cpu().numpy().astype(np.float16),
         positive=centres(details.positive),
         negative=centres(details.negative),
     )
 
 
-def places_of(store: Store, part: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Find each mask's label and view in the store.
-
-    Raises:
-        DataError: The store lacks a mask.
-    """
+def _places(store: Store, items: Sequence[Row]) -> list[tuple[int, int]]:
+    """Find each mask's label and view in the store."""
     index = store.index
     rows = dict(zip(index["id"], zip(index.index, index["row"], strict=True), strict=True))
-    lost = [item["id"] for item in part if item["id"] not in rows]
+    lost = [item["id"] for item in items if item["id"] not in rows]
     if lost:
         raise DataError(
-            f"the embeddings lack {lost[:3]} of {len(part)} masks: their object vanishes at the "
+            f"the embeddings lack {lost[:3]} of {len(items)} masks: their object vanishes at the "
             "model's input side, or the embeddings are of other data. Run `dvc repro embed`, or "
             "leave masks out that are too small to be seen."
         )
-    return [(int(rows[item["id"]][0]), int(rows[item["id"]][1])) for item in part]
+    return [(int(rows[item["id"]][0]), int(rows[item["id"]][1])) for item in items]
 
 
-def describe(item: dict[str, Any], model: str, seed: int) -> dict[str, Any]:
-    """Say in a score row what was measured, and with a tight box on the clean image."""
-    return {
-        "model": model,
-        "seed": seed,
-        "benchmark": item["dataset"],
-        "image_id": item["id"],
-        "prompt": BOX,
-        "corruption": CLEAN,
-        **{name: item[name] for name in ("area", "complexity", "height", "width")},
-    }
+def _averaged(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Average areas when shrinking to (height, width), interpolate when enlarging."""
+    shrinks = size[0] <= array.shape[0] and size[1] <= array.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(array, size[::-1], interpolation=method), dtype=np.float32)
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
-
-
-def _parts(rows: pd.DataFrame, size: int) -> Iterator[list[dict[str, Any]]]:
-    records = _records(rows)
-    for first in range(0, len(records), size):
-        yield records[first : first + size]
+def _on(device: torch.device, group: Prompts) -> Prompts:
+    parts = (group.boxes, group.points, group.point_labels, group.masks)
+    moved = (None if part is None else part.to(device) for part in parts)
+    return Prompts(group.indices.to(device), *moved)

@@ -1,4 +1,11 @@
-"""Numbers that others published, each with the place it was read at."""
+"""Numbers that others published, each with the place it was read at; in per cent.
+
+Only numbers that were read at their source are here. On the four benchmarks all are for ViT-L with
+tight boxes of the ground truth as prompts, trained on HQSeg-44K where anything was trained. Masks
+from detectors' boxes: COCO val2017, zero-shot, boxes from FocalNet-DINO; and SegInW's 25 sets,
+boxes from Grounding DINO with a Swin-B, ViT-H. PA-SAM's rows are in its paper only and were not
+read, so they are not here.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
-
-# --- published: Numbers that others published on the four benchmarks, each with the place it was
-# read at.
-#
-# Only numbers that were read at their source are here. All are for ViT-L with tight boxes of the
-# ground truth as prompts, trained on HQSeg-44K where anything was trained; in per cent.
 
 BENCHMARKS = ("DIS", "COIFT", "HRSOD", "ThinObject")
 MEAN = "mean"
@@ -35,6 +36,25 @@ PROTOCOL_BASE = "vit_l"
 
 _PA_SAM_README = "README of the pa-sam repository"
 _SAM_HQ_FIGURE = "backbone figure of the sam-hq repository"
+
+COCO = "coco"
+SEGINW = "seginw"
+"""Names of the two benchmarks, as `params/paper.yaml` calls them."""
+
+_COCO_SOURCE = "backbone figure of the sam-hq repository"
+_SEGINW_SOURCE = "README and logs of the sam-hq repository"
+
+_COCO = {  # boundary AP, AP, AP large, AP medium, AP small
+    ("sam", "vit_b"): (28.2, 44.4, 57.7, 48.7, 32.1),
+    ("hq_sam", "vit_b"): (31.3, 46.7, 62.9, 50.5, 32.0),
+    ("sam", "vit_l"): (33.3, 48.5, 63.9, 53.1, 34.1),
+    ("hq_sam", "vit_l"): (34.4, 49.5, 66.2, 53.8, 33.9),
+    ("sam", "vit_h"): (34.0, 48.9, 64.5, 53.3, 34.4),
+    ("hq_sam", "vit_h"): (34.9, 49.9, 66.5, 54.0, 34.2),
+}
+_SEGINW = {("sam", "vit_h"): 48.7, ("hq_sam", "vit_h"): 49.6}
+
+COLUMNS = ("ap_boundary", "ap", "ap_large", "ap_medium", "ap_small")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,33 +146,6 @@ def repeats_protocol(base: str, benchmarks: Sequence[str]) -> bool:
     """
     names = sorted(PUBLIC_SETS.get(name, name) for name in benchmarks)
     return base == PROTOCOL_BASE and names == sorted(BENCHMARKS)
-
-
-# --- published_instances: Numbers that others published for masks from detectors' boxes, as far
-# as read at their source.
-#
-# COCO val2017, zero-shot, boxes from FocalNet-DINO; and SegInW's 25 sets, boxes from Grounding DINO
-# with a Swin-B, ViT-H. Average precisions in per cent. PA-SAM's rows are in its paper only and were
-# not read, so they are not here.
-
-COCO = "coco"
-SEGINW = "seginw"
-"""Names of the two benchmarks, as `params/paper.yaml` calls them."""
-
-_COCO_SOURCE = "backbone figure of the sam-hq repository"
-_SEGINW_SOURCE = "README and logs of the sam-hq repository"
-
-_COCO = {  # boundary AP, AP, AP large, AP medium, AP small
-    ("sam", "vit_b"): (28.2, 44.4, 57.7, 48.7, 32.1),
-    ("hq_sam", "vit_b"): (31.3, 46.7, 62.9, 50.5, 32.0),
-    ("sam", "vit_l"): (33.3, 48.5, 63.9, 53.1, 34.1),
-    ("hq_sam", "vit_l"): (34.4, 49.5, 66.2, 53.8, 33.9),
-    ("sam", "vit_h"): (34.0, 48.9, 64.5, 53.3, 34.4),
-    ("hq_sam", "vit_h"): (34.9, 49.9, 66.5, 54.0, 34.2),
-}
-_SEGINW = {("sam", "vit_h"): 48.7, ("hq_sam", "vit_h"): 49.6}
-
-COLUMNS = ("ap_boundary", "ap", "ap_large", "ap_medium", "ap_small")
 
 
 def published_instances() -> pd.DataFrame:

@@ -1,4 +1,10 @@
-"""Scores per image: what one row holds, how it is measured, and the file the rows live in."""
+"""Scores per image: what one row holds, how it is measured, and the file the rows live in.
+
+These rows are the primary result of an evaluation; every table and interval derives from them.
+There is no time in them: the same weights and images give the same bytes.
+"""
+
+# Shapes: H and W of the original image.
 
 from __future__ import annotations
 
@@ -11,49 +17,15 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pasam.errors import DataError, ShapeError
+from pasam.files import read_table, write_table
+from pasam.masks.images import foreground
 from pasam.masks.overlap import band_width, boundary, boundary_iou, mask_iou, overlap
 
-# --- thickness: How thick an object is: the width of its parts as a share of the image.
-
-# Shapes: H and W of the mask.
-
-
-_WIDTHS_PER_DISTANCE = 4.0
-"""In a strip of width w the distance to the edge is w / 4 on average."""
-
-
-def mean_width(mask: NDArray[np.bool_]) -> float:
-    """Measure the width of an object's parts, averaged over its pixels.
-
-    It is four times the mean distance from a pixel of the object to the background, which for a
-    long strip is its width; the rim of the image counts as background.
-
-    Args:
-        mask: The object, (H, W).
-
-    Returns:
-        The width as a share of the image's diagonal; 0 for an empty mask.
-    """
-    if not mask.any():
-        return 0.0
-    padded = np.pad(mask.astype(np.uint8), 1)
-    # The distance is to the centre of the nearest background pixel, half a pixel past the edge.
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[padded > 0] - 0.5
-    return float(_WIDTHS_PER_DISTANCE * distance.mean() / np.hypot(*mask.shape))
-
-
-# --- scores: Scores per image: what one row holds, how it is measured, and the file the rows
-# live in.
-#
-# These rows are the primary result of an evaluation; every table and interval derives from them.
-# There is no time in them: the same weights and images give the same bytes.
-
-# Shapes: H and W of the original image.
-
+Row = dict[str, Any]
+"""A row of scores, or one of the manifest."""
 
 SCHEMA = pa.schema(
     [
@@ -109,6 +81,26 @@ def read_condition(prompt: str, corruption: str) -> tuple[str, float] | None:
     return (found["family"], float(found["amount"])) if found else None
 
 
+def mean_width(mask: NDArray[np.bool_]) -> float:
+    """Measure how thick an object is: the width of its parts, averaged over its pixels.
+
+    For a long strip this is its width; the rim of the image counts as background.
+
+    Args:
+        mask: The object, (H, W).
+
+    Returns:
+        The width as a fraction of the image's diagonal; 0 for an empty mask.
+    """
+    if not mask.any():
+        return 0.0
+    padded = np.pad(mask.astype(np.uint8), 1)
+    # The distance is to the centre of the nearest background pixel, half a pixel past the edge.
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[padded > 0] - 0.5
+    # In a strip of width w the distance to the edge is w / 4 on average.
+    return float(4.0 * distance.mean() / np.hypot(*mask.shape))
+
+
 def score_mask(
     gt: NDArray[np.uint8], prediction: NDArray[np.bool_], *, boundary_fraction: float
 ) -> dict[str, float | int | bool]:
@@ -117,7 +109,7 @@ def score_mask(
     Args:
         gt: Ground truth, (H, W) in 0..255, foreground above 128.
         prediction: Predicted mask, (H, W).
-        boundary_fraction: Width of the boundary band as a share of the image diagonal.
+        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
 
     Returns:
         `iou` and `boundary_iou` in [0, 1], `intersection` and `union` in pixels, and
@@ -132,7 +124,7 @@ def score_mask(
             "A prediction is scored at the size of its ground truth (H, W); got "
             f"{prediction.shape} for {gt.shape}."
         )
-    truth, predicted = gt > 128, prediction.astype(np.bool_)
+    truth, predicted = foreground(gt), prediction.astype(np.bool_)
     height, width = gt.shape
     band = boundary(truth, band_width(height, width, boundary_fraction))
     intersection, union = overlap(truth, predicted)
@@ -146,22 +138,12 @@ def score_mask(
 
 
 def write_scores(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, path: Path) -> None:
-    """Write score rows as parquet, sorted, so that the order of evaluation leaves no trace.
+    """Write score rows atomically, sorted, so that the order of evaluation leaves no trace.
 
     Raises:
         DataError: A column is missing or unknown, holds a wrong type, or a row is there twice.
     """
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
-    _check_columns(list(frame.columns) if len(frame) else SCHEMA.names, f"The rows for {path}")
-    frame = frame.reindex(columns=SCHEMA.names).sort_values(ORDER, ignore_index=True)
-    _check_unique(frame, str(path))
-    columns = {name: frame[name].tolist() for name in SCHEMA.names}
-    try:
-        table = pa.Table.from_pydict(columns, schema=SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"The rows for {path} do not fit the score columns: {error}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
+    write_table(path, rows, SCHEMA, order=ORDER)
 
 
 def read_scores(*paths: Path) -> pd.DataFrame:
@@ -170,12 +152,19 @@ def read_scores(*paths: Path) -> pd.DataFrame:
     Raises:
         DataError: A file is missing, is no score file, or the files repeat a row.
     """
-    tables = [_read(path) for path in paths]
-    if not tables:
+    if not paths:
         raise DataError("No score file was given; evaluate at least one model first.")
-    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    frame = rows.sort_values(ORDER, ignore_index=True)
-    _check_unique(frame, ", ".join(map(str, paths)))
+    frame = pd.concat(
+        [read_table(path, SCHEMA, what="a file of scores") for path in paths], ignore_index=True
+    ).sort_values(ORDER, ignore_index=True)
+    repeated = frame[frame.duplicated(ORDER)]
+    if len(repeated):
+        first = ", ".join(str(repeated.iloc[0][name]) for name in ORDER)
+        raise DataError(
+            f"{', '.join(map(str, paths))}: {len(repeated)} rows are there twice, the first is "
+            f"({first}). One row per model, seed, benchmark, image, prompt and corruption is "
+            "expected."
+        )
     return frame
 
 
@@ -183,34 +172,3 @@ def clean_box_rows(scores: pd.DataFrame) -> pd.DataFrame:
     """Keep what a table of models holds: tight boxes on clean images."""
     kept = (scores["prompt"] == BOX) & (scores["corruption"] == CLEAN)
     return scores[kept].reset_index(drop=True)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; run the evaluation that writes it.") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path} is not a parquet file of scores: {error}") from None
-    _check_columns(table.column_names, str(path))
-    return table.select(SCHEMA.names).cast(SCHEMA)
-
-
-def _check_columns(found: Sequence[str], what: str) -> None:
-    missing = [name for name in SCHEMA.names if name not in found]
-    unknown = [name for name in found if name not in SCHEMA.names]
-    if missing or unknown:
-        raise DataError(
-            f"{what}: scores lack {missing} and have unknown {unknown}. "
-            f"Expected exactly {SCHEMA.names}; evaluate again."
-        )
-
-
-def _check_unique(frame: pd.DataFrame, what: str) -> None:
-    repeated = frame[frame.duplicated(ORDER)]
-    if len(repeated):
-        first = ", ".join(str(repeated.iloc[0][name]) for name in ORDER)
-        raise DataError(
-            f"{what}: {len(repeated)} rows are there twice, the first is ({first}). "
-            "One row per model, seed, benchmark, image, prompt and corruption is expected."
-        )

@@ -1,4 +1,19 @@
-"""Bootstrap intervals over seeds and images, and Holm's correction."""
+"""Bootstrap intervals over seeds and images, stratified by benchmark and paired between models.
+
+The statistic is always the mean over benchmarks of each benchmark's per-image mean, averaged over
+seeds of training where there are several. Seeds are drawn first, then images within their
+benchmark. How they are drawn depends on the seed of the draws, the benchmark's name and its number
+of images and on nothing else, so that every model and every metric of a report meets the same
+draws. With one seed of training an interval covers the sampling of test images only.
+
+Two corrections make the intervals hold for few images and few seeds: each draw takes one less
+than there are (Rao and Wu 1988: without it the variance comes out too small), and the deviations
+from the mean are stretched from the normal to Student's distribution (Hesterberg 2015), with
+Satterthwaite's degrees of freedom. `docs/statistics.md` has the simulated coverage.
+"""
+
+# Shapes: S seeds of training, n images of one benchmark, N images of all benchmarks together,
+# P comparisons that are made at once, R resamples.
 
 from __future__ import annotations
 
@@ -11,24 +26,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from pasam.errors import DataError, ParamsError, ShapeError
-
-# --- bootstrap: Bootstrap intervals over seeds and images, stratified by benchmark and paired
-# between models.
-#
-# The statistic is always the mean over benchmarks of each benchmark's per-image mean, averaged over
-# seeds of training where there are several. Seeds are drawn first, then images within their
-# benchmark. How they are drawn depends on the seed of the draws, the benchmark's name and its
-# number
-# of images and on nothing else, so that every model and every metric of a report meets the same
-# draws. With one seed of training an interval covers the sampling of test images only.
-#
-# Two corrections make the intervals hold for few images and few seeds: each draw takes one less
-# than there are (Rao and Wu 1988: without it the variance comes out too small), and the deviations
-# from the mean are stretched from the normal to Student's distribution (Hesterberg 2015), with
-# Satterthwaite's degrees of freedom. `docs/statistics.md` has the simulated coverage.
-
-# Shapes: S seeds of training, n images of one benchmark, N images of all benchmarks together.
-
 
 Values = NDArray[np.float64]
 
@@ -56,7 +53,7 @@ class Difference:
     low: float
     high: float
     better: float
-    """Share of all images on which the first model scores higher, in [0, 1]."""
+    """Fraction of all images on which the first model scores higher, in [0, 1]."""
     worse: float
     tied: float
     p: float
@@ -93,11 +90,41 @@ def interval(
         ShapeError: Scores have more than two dimensions, or benchmarks differ in their seeds.
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
-    mean, resampled = _resample(
-        values_by_stratum, n_resamples=n_resamples, confidence=confidence, seed=seed
-    )
+    groups = _groups(values_by_stratum, n_resamples, confidence)
+    mean, resampled = _resample(groups, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
-    return Interval(mean=mean, low=low, high=high)
+    return Interval(mean=float(mean[0]), low=float(low[0]), high=float(high[0]))
+
+
+def lower_ends(
+    values_by_benchmark: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
+) -> tuple[Values, dict[str, Values]]:
+    """Lower ends of `interval` for P comparisons of one seed each, at once, for simulations.
+
+    Args:
+        values_by_benchmark: One column per comparison, (n, P) for every benchmark.
+        n_resamples: Bootstrap resamples.
+        confidence: Level of the intervals, in (0, 1).
+        seed: Seed of the draws.
+
+    Returns:
+        For the mean over benchmarks, (P,), and for every benchmark, (P,) each.
+
+    Raises:
+        DataError: There is no benchmark.
+    """
+    if not values_by_benchmark:
+        raise DataError("There is no benchmark to compare on; score at least one.")
+    groups = {
+        name: np.ascontiguousarray(values.T)[:, None, :]  # (P, 1, n)
+        for name, values in values_by_benchmark.items()
+    }
+
+    def lows(chosen: Mapping[str, Values]) -> Values:
+        _, resampled = _resample(chosen, n_resamples=n_resamples, confidence=confidence, seed=seed)
+        return _ends(resampled, confidence)[0]
+
+    return lows(groups), {name: lows({name: group}) for name, group in groups.items()}
 
 
 def paired_difference(
@@ -123,18 +150,18 @@ def paired_difference(
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
     delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
-    groups = dict(by_stratum(delta, strata))
+    groups = _groups(dict(by_stratum(delta, strata)), n_resamples, confidence)
     mean, resampled = _resample(groups, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
     per_image = delta.mean(axis=0)
     return Difference(
-        mean=mean,
-        low=low,
-        high=high,
+        mean=float(mean[0]),
+        low=float(low[0]),
+        high=float(high[0]),
         better=float((per_image > 0).mean()),
         worse=float((per_image < 0).mean()),
         tied=float((per_image == 0).mean()),
-        p=_two_sided(resampled),
+        p=_two_sided(resampled[0]),
         seeds=len(delta),
     )
 
@@ -158,88 +185,21 @@ def _differences(a: Values, b: Values, images: int) -> Values:
     return np.asarray(first - second, np.float64)
 
 
-def _resample(
-    values_by_stratum: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
-) -> tuple[float, Values | None]:
-    """The mean, and the resampled means (n_resamples,), stretched for few images and seeds.
-
-    There are no resampled means where there is nothing to draw from.
-    """
-    _check_settings(n_resamples, confidence)
+def _groups(
+    values_by_stratum: Mapping[str, Values], n_resamples: int, confidence: float
+) -> dict[str, Values]:
+    """Check the scores of every benchmark and give them one form, (1, S, n)."""
+    if n_resamples < 1:
+        raise ParamsError(f"report.n_resamples is {n_resamples}, expected at least 1.")
+    if not 0 < confidence < 1:
+        raise ParamsError(f"report.confidence is {confidence}, expected a level in (0, 1).")
     if not values_by_stratum:
         raise DataError("There is no benchmark to average over; score at least one.")
-    names = sorted(values_by_stratum)  # The order of a float sum must not depend on the caller.
-    groups = [_checked(values_by_stratum[name], name) for name in names]
-    seeds = {len(group) for group in groups}
+    groups = {name: _checked(values, name) for name, values in values_by_stratum.items()}
+    seeds = {len(group) for group in groups.values()}
     if len(seeds) > 1:
         raise ShapeError(f"Benchmarks were scored with {sorted(seeds)} seeds; expected one number.")
-    mean = sum(float(group.mean()) for group in groups) / len(groups)
-    if all(group.size == 1 for group in groups):
-        return mean, None
-    weights = _seed_weights(seeds.pop(), n_resamples=n_resamples, seed=seed)
-    resampled = np.zeros(n_resamples)
-    for name, group in zip(names, groups, strict=True):
-        means = _resampled_means(group, name, n_resamples=n_resamples, seed=seed)
-        resampled += (weights * means).sum(axis=0) / len(names)
-    return mean, mean + _stretch(groups, confidence) * (resampled - mean)
-
-
-def _seed_weights(seeds: int, *, n_resamples: int, seed: int) -> Values:
-    """Weight of every seed of training in every draw, (S, n_resamples); they sum to one."""
-    if seeds == 1:
-        return np.ones((1, n_resamples))
-    generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
-    picked = generator.integers(seeds, size=(n_resamples, seeds - 1))
-    counts = [(picked == which).mean(axis=1) for which in range(seeds)]
-    return np.array(counts)
-
-
-def _resampled_means(values: Values, name: str, *, n_resamples: int, seed: int) -> Values:
-    """Means of resamples of one benchmark's images, by seed of training, (S, n_resamples)."""
-    seeds, n = values.shape
-    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    rows = max(1, _CHUNK // (n * seeds))
-    means = np.empty((seeds, n_resamples))
-    for start in range(0, n_resamples, rows):
-        stop = min(start + rows, n_resamples)
-        picked = generator.integers(n, size=(stop - start, max(1, n - 1)))
-        means[:, start:stop] = values[:, picked].mean(axis=2)
-    return means
-
-
-def _stretch(groups: Sequence[Values], confidence: float) -> float:
-    """How much wider Student's interval is than the normal one, at least 1."""
-    parts = [  # Variance of the mean that each source brings, and its degrees of freedom.
-        (float(group.mean(axis=0).var(ddof=1)) / group.shape[1] / len(groups) ** 2, n - 1)
-        for group in groups
-        if (n := group.shape[1]) > 1
-    ]
-    seeds = len(groups[0])
-    if seeds > 1:
-        runs = np.mean([group.mean(axis=1) for group in groups], axis=0)
-        parts.append((float(runs.var(ddof=1)) / seeds, seeds - 1))
-    uncertainty = sum(variance**2 / freedom for variance, freedom in parts)
-    if not uncertainty:
-        return 1.0
-    freedom = sum(variance for variance, _ in parts) ** 2 / uncertainty
-    upper = (1 + confidence) / 2
-    return float(stdtrit(freedom, upper) / ndtri(upper))
-
-
-def _ends(resampled: Values | None, confidence: float) -> tuple[float, float]:
-    if resampled is None:
-        return -np.inf, np.inf
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _two_sided(resampled: Values | None) -> float:
-    """Share of draws on the other side of zero, twice; never zero, since draws are finite."""
-    if resampled is None:
-        return 1.0
-    below, above = int((resampled <= 0).sum()), int((resampled >= 0).sum())
-    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(resampled)))
+    return {name: group[None] for name, group in groups.items()}
 
 
 def _checked(values: Values, name: str) -> Values:
@@ -260,21 +220,99 @@ def _checked(values: Values, name: str) -> Values:
     return array
 
 
-def _check_settings(n_resamples: int, confidence: float) -> None:
-    if n_resamples < 1:
-        raise ParamsError(f"report.n_resamples is {n_resamples}, expected at least 1.")
-    if not 0 < confidence < 1:
-        raise ParamsError(f"report.confidence is {confidence}, expected a level in (0, 1).")
+def _resample(
+    groups: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
+) -> tuple[Values, Values]:
+    """Resample P comparisons of groups (P, S, n).
+
+    Returns:
+        The means, (P,), and the resampled means, (P, R), stretched for few images and seeds;
+        R is 0 where there is nothing to draw from.
+    """
+    names = sorted(groups)  # The order of a float sum must not depend on the caller.
+    pairs, seeds, _ = groups[names[0]].shape
+    mean = np.zeros(pairs)
+    for name in names:
+        mean += [of_pair.mean() for of_pair in groups[name]]
+    mean /= len(names)
+    if all(groups[name][0].size == 1 for name in names):
+        return mean, np.empty((pairs, 0))
+    weights = _seed_weights(seeds, n_resamples=n_resamples, seed=seed)
+    resampled = np.zeros((pairs, n_resamples))
+    for name in names:
+        means = _resampled_means(groups[name], name, n_resamples=n_resamples, seed=seed)
+        resampled += (weights * means).sum(axis=1) / len(names)
+    stretch = _stretch([groups[name] for name in names], confidence)
+    return mean, mean[:, None] + stretch[:, None] * (resampled - mean[:, None])
 
 
-# --- holm: Holm's correction: what the smallest p-values of a table are worth, given how many
-# there are.
+def _seed_weights(seeds: int, *, n_resamples: int, seed: int) -> Values:
+    """Weight of every seed of training in every draw, (S, R); they sum to one."""
+    if seeds == 1:
+        return np.ones((1, n_resamples))
+    generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
+    picked = generator.integers(seeds, size=(n_resamples, seeds - 1))
+    counts = [(picked == which).mean(axis=1) for which in range(seeds)]
+    return np.array(counts)
 
-# Shapes: m comparisons of one table.
+
+def _resampled_means(values: Values, name: str, *, n_resamples: int, seed: int) -> Values:
+    """Means of resamples of one benchmark's images, (P, S, n), by seed of training, (P, S, R)."""
+    pairs, seeds, n = values.shape
+    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    rows = max(1, _CHUNK // (n * seeds))
+    means = np.empty((pairs, seeds, n_resamples))
+    for start in range(0, n_resamples, rows):
+        stop = min(start + rows, n_resamples)
+        picked = generator.integers(n, size=(stop - start, max(1, n - 1)))
+        if pairs == 1:  # a report's numbers depend on no BLAS
+            means[0, :, start:stop] = values[0][:, picked].mean(axis=2)
+        else:  # the same means, but for rounding, at a tenth of the time for hundreds of pairs
+            places = picked + n * np.arange(len(picked))[:, None]
+            counts = np.bincount(places.ravel(), minlength=len(picked) * n).reshape(-1, n)
+            means[:, :, start:stop] = values @ (counts / picked.shape[1]).T
+    return means
+
+
+def _stretch(groups: Sequence[Values], confidence: float) -> Values:
+    """How much wider Student's interval is than the normal one, (P,), at least 1."""
+    parts = [  # Variance of the mean that each source brings, and its degrees of freedom.
+        (group.mean(axis=1).var(axis=1, ddof=1) / n / len(groups) ** 2, n - 1)
+        for group in groups
+        if (n := group.shape[2]) > 1
+    ]
+    seeds = groups[0].shape[1]
+    if seeds > 1:
+        runs = np.mean([group.mean(axis=2) for group in groups], axis=0)  # (P, S)
+        parts.append((runs.var(axis=1, ddof=1) / seeds, seeds - 1))
+    uncertainty = sum((variance**2 / freedom for variance, freedom in parts), np.zeros(1))
+    total = sum((variance for variance, _ in parts), np.zeros(1))
+    known = uncertainty > 0
+    freedom = np.where(known, total**2 / np.where(known, uncertainty, 1.0), np.inf)
+    upper = (1 + confidence) / 2
+    wider = stdtrit(np.where(known, freedom, 1.0), upper) / ndtri(upper)
+    return np.asarray(np.where(known, wider, 1.0), np.float64)
+
+
+def _ends(resampled: Values, confidence: float) -> tuple[Values, Values]:
+    """The ends of P intervals, (P,) each; infinite where there are no resamples."""
+    if not resampled.shape[1]:
+        return np.full(len(resampled), -np.inf), np.full(len(resampled), np.inf)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=1)
+    return low, high
+
+
+def _two_sided(resampled: Values) -> float:
+    """Fraction of draws (R,) beyond zero, twice; never zero, since draws are finite."""
+    if not len(resampled):
+        return 1.0
+    below, above = int((resampled <= 0).sum()), int((resampled >= 0).sum())
+    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(resampled)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the chance of one false alarm in the table keeps its level.
+    """Adjust p-values so that the chance of one false positive in the table keeps its level.
 
     The smallest is multiplied by m, the next by m - 1, and so on, each at least as large as the
     one before (Holm 1979). It assumes nothing about how the comparisons depend on each other.
@@ -297,102 +335,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))
     return [float(p) for p in adjusted]
-
-
-# --- many_intervals: The intervals of `pasam.evaluation.statistics` for many comparisons at
-# once, for simulations.
-
-# Shapes: n images of a benchmark, P comparisons, each with one seed of training.
-
-
-ManyIntervalsValues = NDArray[np.float64]
-
-_MANY_INTERVALS_CHUNK = 2_000_000
-
-
-def lower_ends(
-    values_by_benchmark: Mapping[str, ManyIntervalsValues],
-    *,
-    n_resamples: int,
-    confidence: float,
-    seed: int,
-) -> tuple[ManyIntervalsValues, dict[str, ManyIntervalsValues]]:
-    """Lower ends of the intervals of P comparisons, those of `bootstrap.interval` for each.
-
-    Args:
-        values_by_benchmark: One column per comparison, (n, P) for every benchmark.
-        n_resamples: Bootstrap resamples.
-        confidence: Level of the intervals, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        For the mean over benchmarks, (P,), and for every benchmark, (P,) each.
-
-    Raises:
-        DataError: There is no benchmark.
-    """
-    if not values_by_benchmark:
-        raise DataError("There is no benchmark to compare on; score at least one.")
-    names = sorted(values_by_benchmark)
-    total: ManyIntervalsValues = np.zeros(1)
-    lows: dict[str, ManyIntervalsValues] = {}
-    for name in names:
-        values = values_by_benchmark[name]
-        resampled = _many_intervals_resampled_means(
-            values, name, n_resamples=n_resamples, seed=seed
-        )
-        lows[name] = _low(resampled, [values], confidence)
-        total = total + resampled / len(names)
-    return _low(total, [values_by_benchmark[name] for name in names], confidence), lows
-
-
-def _low(
-    resampled: ManyIntervalsValues, groups: list[ManyIntervalsValues], confidence: float
-) -> ManyIntervalsValues:
-    if all(len(group) == 1 for group in groups):
-        return np.full(groups[0].shape[1], -np.inf)  # one image says nothing about the next
-    mean = np.mean([group.mean(axis=0) for group in groups], axis=0)
-    low = np.quantile(resampled, (1 - confidence) / 2, axis=0)
-    return np.asarray(mean + _many_intervals_stretch(groups, confidence) * (low - mean), np.float64)
-
-
-def _many_intervals_stretch(
-    groups: list[ManyIntervalsValues], confidence: float
-) -> ManyIntervalsValues:
-    """How much wider Student's interval is than the normal one, (P,), at least 1."""
-    parts = [
-        (group.var(axis=0, ddof=1) / len(group) / len(groups) ** 2, len(group) - 1)
-        for group in groups
-        if len(group) > 1
-    ]
-    upper = (1 + confidence) / 2
-    uncertainty = sum((variance**2 / freedom for variance, freedom in parts), np.zeros(1))
-    spread = sum((variance for variance, _ in parts), np.zeros(1))
-    known = uncertainty > 0
-    freedom = np.where(known, spread**2 / np.where(known, uncertainty, 1.0), np.inf)
-    return np.where(known, stdtrit(np.where(known, freedom, 1.0), upper) / ndtri(upper), 1.0)
-
-
-def _many_intervals_resampled_means(
-    values: ManyIntervalsValues, name: str, *, n_resamples: int, seed: int
-) -> ManyIntervalsValues:
-    """Means of every resample, (n_resamples, P): a matrix product of counts and values."""
-    n = len(values)
-    means = np.empty((n_resamples, values.shape[1]))
-    for span, picked in _picks(n, name, n_resamples=n_resamples, seed=seed):
-        rows = len(picked)
-        places = picked + n * np.arange(rows)[:, None]
-        counts = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
-        means[span] = counts @ values / picked.shape[1]
-    return means
-
-
-def _picks(
-    n: int, name: str, *, n_resamples: int, seed: int
-) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Yield spans of draws with the images that each of them takes, (rows, n - 1)."""
-    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    rows = max(1, _MANY_INTERVALS_CHUNK // n)
-    for start in range(0, n_resamples, rows):
-        stop = min(start + rows, n_resamples)
-        yield slice(start, stop), generator.integers(n, size=(stop - start, max(1, n - 1)))

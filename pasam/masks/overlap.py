@@ -100,8 +100,8 @@ def band_width(height: int, width: int, fraction: float = 0.02) -> int:
     """
     if not fraction > 0:
         raise ParamsError(
-            f"evaluate.boundary_fraction is {fraction}, but a band needs a positive fraction of "
-            "the image diagonal, e.g. 0.02."
+            f"evaluate.boundary_fraction is {fraction}, but a band needs a positive "
+            "fraction of the image diagonal, e.g. 0.02."
         )
     return max(1, round(fraction * math.sqrt(height**2 + width**2)))
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import EmbedParams, EvaluateParams
-from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
+from pasam.evaluation.model_set import ModelEntry
+from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
@@ -135,19 +136,8 @@ def reevaluate(snapshot: Snapshot, predictor: PromptAdapterPredictor) -> pd.Data
             Path(folder),
             load_section(EmbedParams, "embed", project / PARAMS),
         )
-        rows = [
-            row
-            for benchmark in params.benchmarks
-            for row in evaluate_segmenter(
-                predictor.segmenter,
-                store,
-                benchmark_rows(frame, benchmark),
-                model=predictor.name,
-                seed=UNTRAINED,
-                batch_size=params.batch_size,
-                boundary_fraction=params.boundary_fraction,
-            ).scores
-        ]
+        entry = ModelEntry(predictor.name, UNTRAINED, predictor.segmenter)
+        rows = evaluate_benchmarks(entry, store, frame, params).scores
     return comparable_rows(pd.DataFrame(rows))
 
 

@@ -29,7 +29,7 @@ from pasam.reporting.overlay import comparison, dimmed, paint
 from pasam.reporting.style import label, ordered_benchmarks, ordered_models
 
 if TYPE_CHECKING:
-    from pasam.evaluation.protocol import Predicted
+    from pasam.evaluation.predictions import Predicted
 
 # Shapes: H and W of the original image, g of the uncertainty map, k hard points of one sign.
 

@@ -40,7 +40,7 @@ from pasam.reporting.summary import (
 )
 
 if TYPE_CHECKING:
-    from pasam.evaluation.protocol import Predicted
+    from pasam.evaluation.predictions import Predicted
 
 BASE_MODEL, BASELINE, ORACLE = "sam", "hq_sam", "oracle"
 
@@ -105,7 +105,7 @@ class RunFiles:
 
     def predicted(self, model: str, benchmark: str, image_id: str) -> Predicted:
         """Read a prediction of Table 1, in pixels of the original image."""
-        from pasam.evaluation.protocol import read_prediction  # loads torch
+        from pasam.evaluation.predictions import read_prediction
 
         return read_prediction(self.predictions / f"{model}-{benchmark}.npz", image_id)
 

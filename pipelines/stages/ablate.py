@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pasam.config.schema import BaseParams, EmbedParams, EvaluateParams, TrainParams, VariantParams
 from pasam.data.manifest import read_manifest
-from pasam.evaluation.diagnostics import Witness, diagnose, write_diagnostics
-from pasam.evaluation.model_set import write_facts
-from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
+from pasam.evaluation.diagnostics import AdapterProbe, diagnose, write_diagnostics
+from pasam.evaluation.model_set import ModelEntry, write_facts
+from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import write_scores
 from pasam.training.embeddings import open_store
 from pasam.training.fit import train_variant
@@ -30,17 +30,12 @@ def ablate(
     )  # fmt: skip
     if not trained.writes:
         return
-    frame, segmenter = read_manifest(manifest), trained.segmenter
-    rows, inside = [], []
-    for benchmark in evaluate.benchmarks:
-        with Witness(segmenter) as witness:
-            evaluated = evaluate_segmenter(
-                segmenter, opened, benchmark_rows(frame, benchmark), model=model, seed=train.seed,
-                batch_size=evaluate.batch_size, boundary_fraction=evaluate.boundary_fraction,
-            )  # fmt: skip
-        rows += evaluated.scores
-        inside += diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)
-    write_scores(rows, scores)
+    segmenter = trained.segmenter
+    entry = ModelEntry(model, train.seed, segmenter)
+    with AdapterProbe(segmenter) as probe:
+        found = evaluate_benchmarks(entry, opened, read_manifest(manifest), evaluate)
+    inside = diagnose(found.scores, probe.seen, opened, grid=segmenter.base.grid)
+    write_scores(found.scores, scores)
     write_diagnostics(inside, diagnostics)
     write_facts(facts, segmenter, model=model, frozen_before=trained.frozen, base=trained.base)
     trained.checkpointer.clear()

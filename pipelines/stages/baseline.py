@@ -4,13 +4,14 @@ from pathlib import Path
 
 from pasam.config.schema import BaseParams, EvaluateParams
 from pasam.data.manifest import read_manifest
-from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
-from pasam.evaluation.protocol import (
-    benchmark_rows,
-    evaluate_oracle,
-    evaluate_segmenter,
-    write_predictions,
+from pasam.evaluation.model_set import (
+    ModelEntry,
+    encoder_milliseconds,
+    write_parameters,
+    write_timing,
 )
+from pasam.evaluation.predictions import write_predictions
+from pasam.evaluation.protocol import benchmark_rows, evaluate_benchmark, evaluate_oracle
 from pasam.evaluation.scores import UNTRAINED, write_scores
 from pasam.models.base_sam import choose_device
 from pasam.models.build import load_base
@@ -39,14 +40,16 @@ def baseline(
         segmenter = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
         segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
         encoder_ms = encoder_milliseconds(frozen, opened.images)
-        evaluated = evaluate_segmenter(
-            segmenter, opened, rows, model=model, seed=UNTRAINED,
+        evaluated = evaluate_benchmark(
+            ModelEntry(model, UNTRAINED, segmenter), opened, rows,
             batch_size=evaluate.batch_size, boundary_fraction=share,
         )  # fmt: skip
     write_scores(evaluated.scores, scores)
     write_predictions(predictions, evaluated.predictions)
     write_parameters(cost, model, segmenter)
-    write_timing(timing, masks=len(rows), decoder_seconds=evaluated.seconds, encoder_ms=encoder_ms)
+    write_timing(
+        timing, masks=len(rows), decoder_seconds=sum(evaluated.seconds), encoder_ms=encoder_ms
+    )
 
 
 if __name__ == "__main__":

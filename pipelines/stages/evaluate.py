@@ -4,14 +4,15 @@ from pathlib import Path
 
 from pasam.config.schema import BaseParams, EvaluateParams, VariantParams
 from pasam.data.manifest import read_manifest
-from pasam.evaluation.diagnostics import InnerMaps, Witness, diagnose, write_diagnostics
-from pasam.evaluation.model_set import encoder_milliseconds, write_parameters, write_timing
-from pasam.evaluation.protocol import (
-    benchmark_rows,
-    evaluate_segmenter,
-    with_maps,
-    write_predictions,
+from pasam.evaluation.diagnostics import AdapterProbe, diagnose, write_diagnostics
+from pasam.evaluation.model_set import (
+    ModelEntry,
+    encoder_milliseconds,
+    write_parameters,
+    write_timing,
 )
+from pasam.evaluation.predictions import with_maps, write_predictions
+from pasam.evaluation.protocol import benchmark_rows, evaluate_benchmark
 from pasam.evaluation.scores import write_scores
 from pasam.models.adapter_weights import load_adapter
 from pasam.models.base_sam import choose_device
@@ -35,17 +36,19 @@ def evaluate(
     segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
     encoder_ms = encoder_milliseconds(segmenter.base, opened.images)
     rows = benchmark_rows(read_manifest(manifest), benchmark)
-    with Witness(segmenter) as witness, InnerMaps(segmenter) as inner:
-        evaluated = evaluate_segmenter(
-            segmenter, opened, rows, model=model, seed=seed, batch_size=evaluate.batch_size,
-            boundary_fraction=evaluate.boundary_fraction,
+    with AdapterProbe(segmenter, inner_maps=True) as probe:
+        evaluated = evaluate_benchmark(
+            ModelEntry(model, seed, segmenter), opened, rows,
+            batch_size=evaluate.batch_size, boundary_fraction=evaluate.boundary_fraction,
         )  # fmt: skip
-    inside = diagnose(evaluated.scores, witness.seen, opened, grid=segmenter.base.grid)
+    inside = diagnose(evaluated.scores, probe.seen, opened, grid=segmenter.base.grid)
     write_scores(evaluated.scores, scores)
-    write_predictions(predictions, with_maps(evaluated.predictions, inner.seen))
+    write_predictions(predictions, with_maps(evaluated.predictions, probe.maps))
     write_diagnostics(inside, diagnostics)
     write_parameters(cost, model, segmenter)
-    write_timing(timing, masks=len(rows), decoder_seconds=evaluated.seconds, encoder_ms=encoder_ms)
+    write_timing(
+        timing, masks=len(rows), decoder_seconds=sum(evaluated.seconds), encoder_ms=encoder_ms
+    )
 
 
 if __name__ == "__main__":

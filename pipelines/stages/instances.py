@@ -11,7 +11,7 @@ from pasam.evaluation.instances import (
     write_instances,
     write_precisions,
 )
-from pasam.evaluation.model_set import load_lineup
+from pasam.evaluation.model_set import load_model_set
 from pasam.models.base_sam import choose_device
 from pipelines.stage_runner import run
 
@@ -22,7 +22,7 @@ def instances(
 ) -> None:  # fmt: skip
     """Write one row per detection and model, and the average precisions."""
     sets = instance_sets(instances)  # wrong detections are refused before a model is loaded
-    lineup = load_lineup(
+    model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,
         device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
     )  # fmt: skip
@@ -31,7 +31,7 @@ def instances(
         row
         for data in sets
         for row in segment_instances(
-            lineup,
+            model_set,
             data,
             resize=instances.resize,
             batch_size=evaluate.batch_size,

@@ -12,7 +12,8 @@ from pasam.config.schema import (
 )
 from pasam.data.manifest import read_manifest
 from pasam.errors import ParamsError
-from pasam.evaluation.protocol import benchmark_rows, evaluate_segmenter
+from pasam.evaluation.model_set import ModelEntry
+from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import write_scores
 from pasam.training.embeddings import open_store
 from pasam.training.fit import train_variant
@@ -44,12 +45,8 @@ def repeat(
         )  # fmt: skip
         if not trained.writes:
             continue
-        for benchmark in evaluate.benchmarks:
-            rows += evaluate_segmenter(
-                trained.segmenter, opened, benchmark_rows(frame, benchmark), model=model,
-                seed=seed, batch_size=evaluate.batch_size,
-                boundary_fraction=evaluate.boundary_fraction,
-            ).scores  # fmt: skip
+        entry = ModelEntry(model, seed, trained.segmenter)
+        rows += evaluate_benchmarks(entry, opened, frame, evaluate).scores
         epochs += [{"seed": seed, **row} for row in trained.history]
         done.append(trained.checkpointer)
     if done:

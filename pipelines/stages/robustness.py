@@ -7,7 +7,7 @@ import pandas as pd
 from pasam.config.schema import BaseParams, EvaluateParams, ModelsParams, RobustnessParams
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.conditions import evaluate_robustness, evenly
-from pasam.evaluation.model_set import load_lineup
+from pasam.evaluation.model_set import load_model_set
 from pasam.evaluation.protocol import benchmark_rows
 from pasam.evaluation.scores import write_scores
 from pasam.models.base_sam import choose_device
@@ -26,12 +26,12 @@ def robustness(
     rows = pd.concat(
         evenly(benchmark_rows(frame, name), robustness.images) for name in evaluate.benchmarks
     )
-    lineup = load_lineup(
+    model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,
         device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
     )  # fmt: skip
     found = evaluate_robustness(
-        lineup, opened, rows, robustness, batch_size=evaluate.batch_size,
+        model_set, opened, rows, robustness, batch_size=evaluate.batch_size,
         boundary_fraction=evaluate.boundary_fraction,
     )  # fmt: skip
     write_scores(found, scores)

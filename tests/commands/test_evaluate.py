@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.cli.model_option import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
-from pasam.evaluation.any_set import score_set
+from pasam.evaluation.protocol import score_set
 from pasam.masks.images import write_png
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.instances import read_instances, read_precisions
-from pasam.evaluation.protocol import read_prediction
+from pasam.evaluation.predictions import read_prediction
 from pasam.evaluation.scores import clean_box_rows, read_scores
 from pasam.masks.images import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError, ShapeError
-from pasam.evaluation.protocol import Predicted
+from pasam.evaluation.predictions import Predicted
 from pasam.reporting.figures import (
     Choice,
     choice_caption,

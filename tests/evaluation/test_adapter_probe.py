@@ -1,4 +1,4 @@
-"""A witness sees what the model does, in order, and leaves it as it is."""
+"""A probe sees what the model does, in order, and leaves it as it is."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
-from pasam.evaluation.diagnostics import Witness, judge_maps
+from pasam.evaluation.diagnostics import AdapterProbe, judge_maps
 from pasam.models.build import build_decoder
 from pasam.models.segmenter import Prompts, Segmenter
 
@@ -30,32 +30,32 @@ def predict(segmenter, boxes=BOXES):
     )
 
 
-def watched(variant):
+def probed(variant):
     segmenter = segmenter_of(variant)
-    with Witness(segmenter) as witness:
+    with AdapterProbe(segmenter) as probe:
         prediction = predict(segmenter)
         predict(segmenter, 1)
-    return witness.seen, prediction
+    return probe.seen, prediction
 
 
-def test_every_prompt_is_seen_in_order_and_nothing_after_the_watch():
+def test_every_prompt_is_seen_in_order_and_nothing_after_the_probe():
     segmenter = segmenter_of(pa_sam())
-    with Witness(segmenter) as witness:
+    with AdapterProbe(segmenter) as probe:
         prediction = predict(segmenter)
         predict(segmenter, 1)
     predict(segmenter)
-    assert len(witness.seen) == BOXES + 1
+    assert len(probe.seen) == BOXES + 1
     for number in range(BOXES):
-        one = witness.seen[number]
+        one = probe.seen[number]
         assert one["predicted_iou"] == prediction.iou[number, 0]
         assert torch.equal(one["maps"]["coarse"], prediction.details.coarse[number, 0])
         assert torch.equal(one["maps"]["positive"], prediction.details.positive[number])
 
 
-def test_watching_changes_no_prediction():
+def test_probing_changes_no_prediction():
     segmenter = segmenter_of(pa_sam())
     alone = predict(segmenter)
-    with Witness(segmenter):
+    with AdapterProbe(segmenter):
         assert torch.equal(predict(segmenter).masks, alone.masks)
 
 
@@ -75,14 +75,14 @@ def test_watching_changes_no_prediction():
     ids=["whole", "no_dense", "dense_only", "image", "hq"],
 )
 def test_a_change_is_there_where_its_part_is(variant, changed, still):
-    seen, _ = watched(variant)
+    seen, _ = probed(variant)
     found = {name: value for name, value in seen[0].items() if name.endswith("_change")}
     assert {name for name, value in found.items() if value > 0} == changed
     assert {name for name, value in found.items() if value == 0} == still
 
 
 def test_a_model_without_maps_leaves_none():
-    seen, _ = watched(pa_sam(adapter_tokens=False, mining_method="none"))
+    seen, _ = probed(pa_sam(adapter_tokens=False, mining_method="none"))
     assert [one["maps"] for one in seen] == [None] * (BOXES + 1)
 
 
@@ -133,3 +133,90 @@ def test_one_point_of_each_sign_has_no_spread():
     found = judge_maps(maps_of(flat, flat, flat, positive=one, negative=one), label, grid=4)
     assert found["point_spread"] is None
     assert found["points_right"] == 0.5
+
+
+INNER_MAPS_SIDE, INNER_MAPS_GRID, INNER_MAPS_BOXES = 64, 8, 2
+
+
+@torch.no_grad()
+def inner_maps_predict(segmenter):
+    noise = torch.Generator().manual_seed(1)
+    images = torch.randint(
+        0,
+        256,
+        (INNER_MAPS_BOXES, 3, INNER_MAPS_SIDE, INNER_MAPS_SIDE),
+        dtype=torch.uint8,
+        generator=noise,
+    )
+    corners = torch.tensor([[4.0, 6.0, 40.0, 50.0], [0.0, 0.0, 30.0, 30.0]])
+    prompts = Prompts(
+        torch.arange(INNER_MAPS_BOXES), corners, points=None, point_labels=None, masks=None
+    )
+    return segmenter(
+        images=images, encoded=None, image_index=torch.arange(INNER_MAPS_BOXES), prompts=[prompts]
+    )
+
+
+@pytest.fixture(scope="module")
+def seen_and_prediction():
+    segmenter = segmenter_of(pa_sam())
+    with AdapterProbe(segmenter, inner_maps=True) as probe:
+        prediction = inner_maps_predict(segmenter)
+    inner_maps_predict(segmenter)  # after the probe: not seen
+    return probe.maps, prediction
+
+
+def test_every_prompt_has_its_maps_on_the_grid(seen_and_prediction):
+    seen, _ = seen_and_prediction
+    assert len(seen) == INNER_MAPS_BOXES
+    assert sorted(seen[0]) == ["attention", "coarse", "dense_change", "guiding", "refined"]
+    assert all(values.shape == (INNER_MAPS_GRID, INNER_MAPS_GRID) for values in seen[0].values())
+
+
+def test_masks_of_the_tokens_are_the_predictions_own(seen_and_prediction):
+    seen, prediction = seen_and_prediction
+    for number in range(INNER_MAPS_BOXES):
+        for name in ("coarse", "refined"):
+            own = getattr(prediction.details, name)[number, 0].half().numpy()
+            np.testing.assert_array_equal(seen[number][name], own)
+
+
+def test_attention_is_a_distribution_over_the_cells(seen_and_prediction):
+    seen, _ = seen_and_prediction
+    assert all((maps["attention"] >= 0).all() for maps in seen)
+    assert [float(maps["attention"].sum()) for maps in seen] == pytest.approx([1, 1], abs=0.01)
+
+
+def test_attention_reproduces_what_the_token_received():
+    segmenter = segmenter_of(pa_sam())
+    attention = segmenter.decoder.prompt_adapter.cross_attn_token_to_image
+    received = {}
+    attention.v_proj.register_forward_hook(lambda m, i, out: received.update(values=out))
+    attention.out_proj.register_forward_hook(lambda m, i, out: received.update(mixed=i[0]))
+    heads = attention.num_heads
+    with torch.no_grad():
+        for head in range(1, heads):  # with one head that differs, the mean tells it apart
+            width = attention.q_proj.out_features // heads
+            rows = slice(head * width, (head + 1) * width)
+            for layer in (attention.q_proj, attention.k_proj):
+                layer.weight[rows] = layer.weight[:width]
+                layer.bias[rows] = layer.bias[:width]
+    with AdapterProbe(segmenter, inner_maps=True) as probe:
+        inner_maps_predict(segmenter)
+    weights = torch.from_numpy(np.stack([m["attention"].ravel() for m in probe.maps])).float()
+    expected = (weights[:, None] @ received["values"])[:, 0]
+    torch.testing.assert_close(received["mixed"][:, 1], expected, atol=2e-3, rtol=1e-2)
+
+
+def test_taking_maps_changes_no_prediction():
+    segmenter = segmenter_of(pa_sam())
+    alone = inner_maps_predict(segmenter)
+    with AdapterProbe(segmenter, inner_maps=True):
+        assert torch.equal(inner_maps_predict(segmenter).masks, alone.masks)
+
+
+def test_a_model_without_the_adapter_leaves_none():
+    segmenter = segmenter_of(hq_sam())
+    with AdapterProbe(segmenter, inner_maps=True) as probe:
+        inner_maps_predict(segmenter)
+    assert probe.maps == []

@@ -82,10 +82,10 @@ def sets(params):
 
 
 @pytest.fixture(scope="module")
-def segment(lineup, sets):
+def segment(model_set, sets):
     def run(batch_size=8, resize="squash"):
         rows = segment_instances(
-            lineup, sets[0], resize=resize, batch_size=batch_size, boundary_fraction=0.02
+            model_set, sets[0], resize=resize, batch_size=batch_size, boundary_fraction=0.02
         )
         keys = ["image_id", "detection", "model"]
         return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
@@ -107,7 +107,7 @@ def test_every_kept_box_has_one_row_for_each_model(rows):
     assert len(rows) == 2 * 2 * 3
     assert set(rows["detection"]) == {0, 1, 3, 4}
     assert set(zip(rows["model"], rows["seed"], strict=True)) == {
-        ("sam", 0), ("hq_sam", 5), ("pa_sam", 5),
+        ("sam", 0), ("hq_sam", 5), ("pa_sam", 8),
     }  # fmt: skip
     assert set(zip(rows["image_id"], rows["category"], strict=True)) == {(1, "cat"), (2, "dog")}
 
@@ -162,7 +162,7 @@ def test_at_the_inputs_own_size_a_box_keeps_its_pixels():
     assert input_box((3, 5, 10, 20), transform).tolist() == [3, 5, 9, 19]
 
 
-def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_path):
+def test_an_image_of_another_size_than_annotated_is_refused(model_set, params, tmp_path):
     written(tmp_path, tmp_path / "annotations.json", tmp_path / "detections.json")
     write_png(tmp_path / "2.png", np.zeros((9, 9, 3), np.uint8))
     coco = CocoParams(
@@ -178,7 +178,11 @@ def test_an_image_of_another_size_than_annotated_is_refused(lineup, params, tmp_
     )
     with pytest.raises(DataError, match=r"2\.png is 9 x 9 .* annotations say 90 x 50"):
         segment_instances(
-            lineup, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_fraction=0.02
+            model_set,
+            instance_sets(changed)[0],
+            resize="squash",
+            batch_size=4,
+            boundary_fraction=0.02,
         )
 
 

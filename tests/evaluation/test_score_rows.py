@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.scores import (
     SCHEMA,
     clean_box_rows,
     condition_name,
+    mean_width,
     read_condition,
     read_scores,
     score_mask,
@@ -131,12 +134,12 @@ def test_a_missing_and_an_unknown_column_are_named(tmp_path):
 
 
 def test_a_row_that_is_there_twice_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"1 rows are there twice, the first is \(dis, dis/0001"):
+    with pytest.raises(DataError, match=r"hold \('dis', 'dis/0001"):
         write_scores([ROW, ROW], tmp_path / "a.parquet")
 
 
 def test_a_value_of_the_wrong_kind_is_refused(tmp_path):
-    with pytest.raises(DataError, match="do not fit the score columns"):
+    with pytest.raises(DataError, match="do not fit column 'iou'"):
         write_scores([{**ROW, "iou": "high"}], tmp_path / "a.parquet")
 
 
@@ -147,7 +150,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_text("scores", encoding="utf-8")
-    with pytest.raises(DataError, match="is not a parquet file of scores"):
+    with pytest.raises(DataError, match="is not a readable parquet file"):
         read_scores(tmp_path / "a.parquet")
 
 
@@ -174,3 +177,30 @@ def test_a_row_says_its_condition_and_its_amount(prompt, corruption, condition):
 @pytest.mark.parametrize("amount", [0.05, 0.2, 1, 30])
 def test_the_name_of_a_condition_is_read_as_it_was_written(amount):
     assert read_condition(condition_name("box_jitter", amount), "none") == ("box_jitter", amount)
+
+
+@pytest.mark.parametrize("width", [6, 12, 24])
+def test_a_long_strip_has_its_own_width(width):
+    mask = np.zeros((300, 400), np.bool_)
+    mask[20:280, 100 : 100 + width] = True
+    assert mean_width(mask) * 500 == pytest.approx(width, rel=0.12)
+
+
+def test_a_wire_is_thinner_than_a_disk():
+    rows, columns = np.mgrid[:100, :100]
+    disk = (rows - 50) ** 2 + (columns - 50) ** 2 < 30**2
+    wire = np.zeros((100, 100), np.bool_)
+    wire[50:53, 10:90] = True
+    assert mean_width(wire) < mean_width(disk) / 5
+
+
+def test_nothing_has_no_width_and_a_full_image_is_bounded_by_its_rim():
+    assert mean_width(np.zeros((8, 8), np.bool_)) == 0.0
+    assert mean_width(np.ones((100, 100), np.bool_)) < 1.0
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_turning_an_object_leaves_its_width(height, width):
+    mask = np.zeros((40, 40), np.bool_)
+    mask[10 : 10 + height, 12 : 12 + width] = True
+    assert mean_width(mask.T) == pytest.approx(mean_width(mask))

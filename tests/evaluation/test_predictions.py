@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pasam.errors import DataError
-from pasam.evaluation.protocol import (
+from pasam.evaluation.predictions import (
     EXTRAS,
     Predicted,
     read_prediction,

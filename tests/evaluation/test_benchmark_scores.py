@@ -1,0 +1,372 @@
+"""A benchmark's scores depend on the model and the images, and on nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference_models import make_predictor
+from torch.nn import functional as F
+from variants import pa_sam
+
+from pasam.config.schema import EvaluateParams
+from pasam.errors import DataError, ShapeError
+from pasam.evaluation.model_set import ModelEntry, encode
+from pasam.evaluation.protocol import (
+    PromptBatch,
+    benchmark_rows,
+    box_in_input,
+    evaluate_benchmark,
+    evaluate_benchmarks,
+    evaluate_oracle,
+    image_batch,
+    masks_at_original_size,
+    oracle_mask,
+    predict,
+    score_set,
+    slices,
+    store_batch,
+)
+from pasam.inference.image_transform import ImageTransform
+from pasam.masks.images import read_image, read_mask, write_png
+from pasam.masks.prompts import tight_box
+from pasam.masks.transforms import squash_mask
+from pasam.models.build import build_decoder
+from pasam.models.segmenter import Prediction, Segmenter
+from pasam.training.embeddings import benchmark_tasks, open_store, write_store
+from pasam.training.samples import box_prompts
+
+SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
+BOXES = [np.array(box, np.float32) for box in ([4, 4, 40, 50], [10, 20, 60, 60], [0, 0, 9, 9])]
+FRACTION = 0.02
+
+
+@pytest.fixture(scope="module")
+def evaluate(segmenter, store, manifest):
+    def run(rows=manifest, *, batch_size=4, store=store):
+        entry = ModelEntry("pa_sam", 5, segmenter)
+        return evaluate_benchmark(
+            entry, store, rows, batch_size=batch_size, boundary_fraction=FRACTION
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluated(evaluate):
+    return evaluate()
+
+
+def agree(found, expected):
+    assert sorted(found.predictions) == sorted(expected.predictions)
+    by_id = {row["image_id"]: row for row in found.scores}
+    assert by_id == {row["image_id"]: row for row in expected.scores}
+    for name, one in found.predictions.items():
+        other = expected.predictions[name]
+        assert np.array_equal(one.mask, other.mask)
+        assert np.array_equal(one.positive, other.positive)
+        assert np.array_equal(one.negative, other.negative)
+        np.testing.assert_allclose(one.uncertainty, other.uncertainty, atol=2e-3)
+
+
+def test_the_model_of_these_tests_predicts_neither_nothing_nor_everything(evaluated):
+    shares = [found.mask.mean() for found in evaluated.predictions.values()]
+    assert all(0.05 < share < 0.95 for share in shares)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_batch_size_changes_nothing(batch_size, evaluate, evaluated):
+    agree(evaluate(batch_size=batch_size), evaluated)
+
+
+def test_the_order_of_the_rows_changes_nothing(manifest, evaluate, evaluated):
+    agree(evaluate(manifest.iloc[[2, 0, 3, 1]], batch_size=3), evaluated)
+
+
+def test_every_mask_has_a_score_that_says_what_it_is(manifest, evaluated):
+    rows = pd.DataFrame(evaluated.scores)
+    assert rows["image_id"].tolist() == manifest["id"].tolist()
+    assert set(rows["prompt"]) == {"box"}
+    assert set(rows["corruption"]) == {"none"}
+    assert set(rows["seed"]) == {5}
+    assert set(rows["benchmark"]) == {"mine"}
+    assert list(zip(rows["height"], rows["width"], strict=True)) == SIZES
+
+
+def test_a_box_covers_the_same_pixels_of_the_original_image_as_of_the_input(manifest, evaluated):
+    square, wide = (manifest[manifest["width"] == width].iloc[0] for width in (64, 90))
+    found = evaluated.predictions[square["id"]].box
+    assert found.dtype == np.float32
+    assert found.tolist() == tight_box(read_mask(square["mask"])).tolist()  # 64 x 64 as the input
+    # 50 x 90: rows 10..31 and columns 8..39 become 13..40 and 6..28 of 64; each edge goes back.
+    label = tight_box(squash_mask(read_mask(wide["mask"]), 64))
+    back = [(x + 0.5) * scale - 0.5 for x, scale in zip(label, [90 / 64, 50 / 64] * 2, strict=True)]
+    assert evaluated.predictions[wide["id"]].box.tolist() == pytest.approx(back, abs=1e-4)
+
+
+def test_points_are_the_centres_of_the_decoders_cells_x_before_y(
+    manifest, evaluated, segmenter, store
+):
+    grid = segmenter.base.grid
+    rows = manifest.to_dict("records")
+    details = predict(segmenter, store_batch(store, rows)).details
+    for number, item in enumerate(rows):
+        for sign in ("positive", "negative"):
+            cells = getattr(details, sign)[number].numpy()
+            x = (cells % grid + 0.5) * item["width"] / grid - 0.5
+            y = (cells // grid + 0.5) * item["height"] / grid - 0.5
+            found = getattr(evaluated.predictions[item["id"]], sign)
+            np.testing.assert_allclose(found, np.stack([x, y], axis=1), atol=1e-4)
+    cells = torch.cat([details.positive, details.negative])
+    assert (cells % grid != cells // grid).any()  # x and y are told apart
+
+
+@pytest.mark.parametrize("maps", ["grid", "double"])
+def test_a_model_that_mines_nothing_still_says_where_it_is_unsure(maps, base, store, manifest):
+    torch.manual_seed(1)
+    decoder = build_decoder(base, pa_sam(mining_method="none", adapter_maps=maps))
+    entry = ModelEntry("some", 5, Segmenter(base=base, decoder=decoder))
+    evaluated = evaluate_benchmark(entry, store, manifest, batch_size=4, boundary_fraction=FRACTION)
+    side = base.grid * (2 if maps == "double" else 1)
+    for predicted in evaluated.predictions.values():
+        assert predicted.uncertainty.shape == (side, side)
+        assert predicted.positive is None
+        assert predicted.negative is None
+
+
+def test_a_mask_without_embeddings_is_an_error_that_names_it(store, evaluate, manifest):
+    lost = manifest["id"][0]
+    index = store.index[store.index["id"] != lost]
+    with pytest.raises(DataError, match=f"the embeddings lack \\['{lost}'\\]"):
+        evaluate(store=dataclasses.replace(store, index=index))
+
+
+def test_the_oracle_is_perfect_on_a_mask_at_mask_resolution(manifest):
+    rows = manifest[manifest["height"] == manifest["width"]]
+    assert len(rows) == 1
+    found = evaluate_oracle(rows, model="oracle", mask_side=64, boundary_fraction=FRACTION)
+    score = found.scores[0]
+    assert (score["iou"], score["boundary_iou"], score["model"]) == (1.0, 1.0, "oracle")
+    assert score["seed"] == 0
+    coarse = evaluate_oracle(rows, model="oracle", mask_side=4, boundary_fraction=FRACTION)
+    assert coarse.scores[0]["iou"] < 0.95
+
+
+def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
+    training = manifest.assign(split="train", dataset="seen")
+    both = pd.concat([manifest, training])
+    assert benchmark_rows(both, "mine")["id"].tolist() == manifest["id"].tolist()
+    for name in ("nope", "seen"):  # what was trained on is no benchmark
+        with pytest.raises(DataError, match=rf"'{name}' has no images; .* holds \['mine'\]"):
+            benchmark_rows(both, name)
+
+
+def test_all_benchmarks_are_scored_in_their_order(segmenter, store, benchmarks):
+    params = EvaluateParams(
+        models=("pa_sam",), baselines=(), benchmarks=("other", "mine"), batch_size=3,
+        accelerator="cpu",
+        boundary_fraction=FRACTION,
+    )  # fmt: skip
+    found = evaluate_benchmarks(ModelEntry("pa_sam", 5, segmenter), store, benchmarks, params)
+    expected = [
+        name for part in ("other", "mine") for name in benchmark_rows(benchmarks, part)["id"]
+    ]
+    assert [row["image_id"] for row in found.scores] == expected == list(found.predictions)
+    assert [row["benchmark"] for row in found.scores] == ["other"] * 4 + ["mine"] * 4
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8)
+
+
+def prompted(base, images, boxes, index=None):
+    here = [ImageTransform(64, 64, 64, "squash")] * len(boxes)
+    return PromptBatch(
+        images=images, encoded=encode(base, images), prompts=box_prompts(boxes), transforms=here,
+        image_index=index,
+    )  # fmt: skip
+
+
+def test_an_image_encoded_now_is_what_the_store_keeps_of_it(base, store, manifest):
+    cached = store_batch(store, manifest.to_dict("records"))
+    now = encode(base, cached.images)
+    torch.testing.assert_close(now.embedding, cached.encoded.embedding, rtol=0, atol=2e-3)
+    torch.testing.assert_close(now.early, cached.encoded.early, rtol=0, atol=2e-3)
+    assert torch.equal(now.embedding, now.embedding.half().float())
+
+
+def test_several_prompts_of_an_image_are_predicted_as_each_alone(base, model_set, images):
+    index = np.array([0, 1, 1])
+    for entry in model_set.entries:
+        together = predict(entry.segmenter, prompted(base, images, BOXES, index)).masks
+        for place, (image, box) in enumerate(zip(index, BOXES, strict=True)):
+            alone = predict(entry.segmenter, prompted(base, images[[image]], [box])).masks
+            torch.testing.assert_close(together[place], alone[0], rtol=1e-4, atol=1e-4)
+
+
+def test_without_an_index_there_is_a_prompt_for_each_image(base, model_set, images):
+    sam = model_set.entries[0].segmenter
+    found = predict(sam, prompted(base, images, BOXES[:2])).masks
+    stated = predict(sam, prompted(base, images, BOXES[:2], np.array([0, 1]))).masks
+    assert torch.equal(found, stated)
+
+
+@pytest.mark.parametrize("size", [(13, 21), (64, 40), (8, 8)])
+def test_logits_are_resized_straight_to_the_original_size_and_cut_at_zero(size, base, images):
+    logits = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    batch = dataclasses.replace(
+        prompted(base, images[:1], BOXES[:1]), transforms=[ImageTransform(*size, 64, "squash")]
+    )
+    (found,) = masks_at_original_size(Prediction(logits, torch.zeros(1, 1), None), batch)
+    expected = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    assert np.array_equal(found, expected[0, 0].numpy() > 0)
+
+
+def test_batches_cover_every_place_once():
+    assert [range(10)[part] for part in slices(10, 4)] == [range(4), range(4, 8), range(8, 10)]
+    assert list(slices(0, 4)) == []
+
+
+@pytest.fixture(scope="module")
+def pairs(benchmarks):
+    """Images of unequal sizes, with one mask each or two."""
+    groups = benchmarks.groupby("image", sort=True)
+    return [(Path(image), [Path(mask) for mask in rows["mask"]]) for image, rows in groups]
+
+
+@pytest.mark.parametrize("kind", ["sam", "pa_sam"])
+def test_a_set_without_manifest_scores_as_the_tables_do_to_the_last_bit(
+    kind, benchmarks, pairs, tmp_path
+):
+    model = make_predictor(kind, resize="squash")
+    ids = dict(zip(benchmarks["mask"], benchmarks["id"], strict=True))
+    write_store(
+        tmp_path / "store", benchmark_tasks(benchmarks), ids, model.segmenter.base,
+        jitter=(1.0, 1.0), batch_size=1, workers=1, origin={},
+    )  # fmt: skip
+    rows = benchmarks.sort_values("image", kind="stable")
+    expected = pd.DataFrame(
+        evaluate_benchmark(
+            ModelEntry(kind, 0, model.segmenter), open_store(tmp_path / "store"), rows,
+            batch_size=1, boundary_fraction=FRACTION,
+        ).scores
+    )  # fmt: skip
+    found = score_set(model, pairs, boundary_fraction=FRACTION)
+    assert found.masks == len(benchmarks) == 8
+    assert found.iou == expected["iou"].mean()
+    assert found.boundary_iou == expected["boundary_iou"].mean()
+    assert found.pooled_iou == expected["intersection"].sum() / expected["union"].sum()
+    assert found.covered == expected["boundary_covers"].mean()
+
+
+def test_an_image_encoded_now_has_the_masks_of_the_store(base, model_set, store, benchmarks):
+    items = benchmarks[benchmarks["dataset"] == "other"].to_dict("records")[:2]  # of one image
+    for entry in model_set.entries:
+        cached = store_batch(store, items)
+        transform = cached.transforms[0]
+        now = image_batch(base, read_image(Path(items[0]["image"])), transform, cached.boxes)
+        for one, other in zip(
+            masks_at_original_size(predict(entry.segmenter, cached), cached),
+            masks_at_original_size(predict(entry.segmenter, now), now),
+            strict=True,
+        ):
+            assert one.shape == (items[0]["height"], items[0]["width"])
+            assert (one == other).mean() > 0.999
+
+
+def test_keeping_the_aspect_is_another_protocol(pairs):
+    scores = {
+        resize: score_set(
+            make_predictor("pa_sam", resize=resize), pairs, boundary_fraction=FRACTION
+        )
+        for resize in ("squash", "longest")
+    }
+    assert scores["squash"].iou != scores["longest"].iou
+
+
+def test_the_box_is_the_squashed_labels_or_the_masks_own():
+    mask = np.zeros((32, 64), np.uint8)
+    mask[8:16, 10:20] = 255
+    squashed = box_in_input(mask, ImageTransform(32, 64, 64, "squash"))
+    kept = box_in_input(mask, ImageTransform(32, 64, 64, "longest"))
+    assert squashed.tolist() == [10, 16, 19, 31]
+    assert kept.tolist() == [10, 8, 19, 15]
+
+
+def test_a_mask_of_another_size_is_refused(pairs, tmp_path):
+    write_png(tmp_path / "m.png", np.full((5, 5), 255, np.uint8))
+    with pytest.raises(DataError, match=r"m.png is 5 x 5 pixels, but .* is 64 x 64"):
+        score_set(
+            make_predictor("sam"), [(pairs[0][0], [tmp_path / "m.png"])], boundary_fraction=0.1
+        )
+
+
+def test_no_mask_is_refused():
+    with pytest.raises(DataError, match="there is no mask to score"):
+        score_set(make_predictor("sam"), [], boundary_fraction=0.1)
+
+
+def disk(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    inside = ((y / height - 0.5) ** 2 + (x / width - 0.5) ** 2) < 0.1
+    return (255 * inside).astype(np.uint8)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_a_mask_of_the_mask_resolution_comes_back_unchanged():
+    mask = disk(32, 32)
+    assert np.array_equal(oracle_mask(mask, mask_side=32), mask > 128)
+
+
+@pytest.mark.parametrize("size", [(96, 96), (90, 130), (20, 130), (130, 20)])
+def test_a_smooth_object_survives_the_mask_resolution(size):
+    mask = disk(*size)
+    found = oracle_mask(mask, mask_side=32)
+    assert found.shape == size
+    assert found.dtype == np.bool_
+    assert iou(found, mask > 128) > 0.94
+
+
+def test_a_line_thinner_than_a_cell_is_lost_at_a_coarse_grid_and_kept_at_a_fine_one():
+    mask = np.zeros((128, 128), np.uint8)
+    mask[:, 64:66] = 255
+    assert not oracle_mask(mask, mask_side=16).any()
+    assert iou(oracle_mask(mask, mask_side=128), mask > 128) == 1.0
+
+
+def test_a_finer_grid_holds_more_of_a_comb():
+    mask = np.zeros((120, 120), np.uint8)
+    mask[10:110, 10:110:10] = 255
+    mask[10:110, 11:110:10] = 255
+    mask[10:110, 12:110:10] = 255
+    scores = [iou(oracle_mask(mask, mask_side=side), mask > 128) for side in (12, 60, 120)]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.5 < 0.9 < scores[-1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24), st.sampled_from([0, 255]))
+def test_empty_and_full_masks_stay_what_they_are_at_any_size(height, width, side, value):
+    mask = np.full((height, width), value, np.uint8)
+    assert (oracle_mask(mask, mask_side=side) == (value == 255)).all()
+
+
+def test_the_ground_truth_is_what_lies_above_128():
+    assert not oracle_mask(np.full((8, 8), 128, np.uint8), mask_side=8).any()
+    assert oracle_mask(np.full((8, 8), 129, np.uint8), mask_side=8).all()
+
+
+@pytest.mark.parametrize(("shape", "side"), [((4, 4, 1), 8), ((4, 4), 0)])
+def test_what_is_no_mask_or_no_size_is_refused(shape, side):
+    with pytest.raises(ShapeError, match=str(side)):
+        oracle_mask(np.zeros(shape, np.uint8), mask_side=side)
