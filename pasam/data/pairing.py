@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pasam.data.catalogue import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
 from pasam.errors import DataError
 from pasam.masks.images import IMAGE_SUFFIXES
@@ -165,6 +166,10 @@ def find_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
             faults.append(pair.fault("listed_twice", message))
         else:
             pairs.append(pair)
+    for dataset in sorted({pair.dataset for pair in pairs} & set(SUMMARY_ROWS)):
+        raise DataError(
+            f"{own} has a data set '{dataset}', a name that only summaries have. Rename it."
+        )
     return tuple(pairs), tuple(faults)
 
 

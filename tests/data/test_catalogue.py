@@ -1,4 +1,4 @@
-"""The catalogue is complete, and a file of one's own is read as strictly."""
+"""The catalogue is complete, read strictly, and what was recorded once binds every later fetch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,95 @@ import copy
 import pytest
 import yaml
 
-from pasam.data.catalogue import GENERATED, read_catalogue
+from pasam.data.catalogue import (
+    GENERATED,
+    Archive,
+    Catalogue,
+    CatalogueEntry,
+    Layout,
+    expected_sha256,
+    is_whole,
+    read_catalogue,
+    read_lock,
+    write_lock,
+)
 from pasam.errors import DataError
+
+IMAGES = Archive(name="images.zip", address="http://a/b", sha256=None, size=5, folder="val")
+MASKS = Archive(
+    name="masks.tar.gz", address=None, sha256=None, size=None, rough_size=70, folder="marks"
+)
+
+
+def entry(name="set", *, role="train", archives=(IMAGES, MASKS), layout=None, members=()):
+    return CatalogueEntry(
+        name=name, role=role, archives=archives, layout=layout, images=None, licence=None,
+        citation=None, members=members,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def catalogue():
+    entries = [entry("one"), entry("two", role="benchmark"), entry("three")]
+    return Catalogue(entries={e.name: e for e in entries}, groups={"both": ("one", "two")})
+
+
+def test_a_group_stands_for_its_entries_and_none_comes_twice(catalogue):
+    names = [entry.name for entry in catalogue.select(["two", "both", "three"])]
+    assert names == ["two", "one", "three"]
+
+
+def test_an_unknown_name_is_told_with_the_known_ones(catalogue):
+    with pytest.raises(DataError, match=r"'four' is not in .*\['both'\].*\['one', 'three', 'two'"):
+        catalogue.select(["four"])
+
+
+def test_entries_are_found_by_role(catalogue):
+    assert [entry.name for entry in catalogue.of_role("benchmark")] == ["two"]
+    assert len(catalogue.of_role(None)) == 3
+
+
+def test_an_unknown_role_is_told_with_the_known_ones(catalogue):
+    with pytest.raises(DataError, match="There is no role 'test'. Known roles: .*open-set"):
+        catalogue.of_role("test")
+
+
+def test_the_download_is_as_large_as_its_archives_exact_or_rounded():
+    assert entry().expected_size == 75
+
+
+def test_one_archive_of_unknown_size_makes_the_sum_unknown():
+    unknown = Archive(name="x.zip", address=None, sha256=None, size=None)
+    assert entry(archives=(IMAGES, unknown)).expected_size is None
+
+
+def test_each_place_is_looked_for_in_the_archive_whose_folder_it_lies_in():
+    both = entry(layout=Layout(images="val", annotations="marks/val.json"))
+    assert both.places() == ("marks/val.json", "val")
+    assert both.places_in(IMAGES) == ("val",)
+    assert both.places_in(MASKS) == ("marks/val.json",)
+    assert both.image_folders() == ("val",)
+
+
+def test_images_and_masks_of_one_folder_are_one_place():
+    assert entry(layout=Layout(images="val", masks="val")).places() == ("val",)
+
+
+def test_a_collection_has_its_places_once_per_member():
+    both = entry(layout=Layout(images="val/{member}/im"), members=("Cows", "Hand"))
+    assert both.places() == both.image_folders() == ("val/Cows/im", "val/Hand/im")
+
+
+def test_what_has_no_layout_has_no_places():
+    assert entry().places() == entry().image_folders() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"), [("a.zip", True), ("a.tar.gz", True), ("a.tar", True), ("a.pth", False)]
+)
+def test_weights_are_not_taken_for_archives(name, packed):
+    assert Archive(name=name, address=None, sha256=None, size=None).packed is packed
+
 
 CATALOGUE = read_catalogue()
 
@@ -151,6 +238,7 @@ def renamed(section, old, new):
         (renamed("entries", "own", "dis5k-tr"), "the name 'DIS5K-TR' is taken"),
         (renamed("entries", "own", "hqseg44k"), "the name 'hqseg44k' is taken"),
         (renamed("entries", "own", "archives"), "the name 'archives' is taken"),
+        (renamed("entries", "own", "mean"), "the name 'mean' is taken"),
         (renamed("entries", "own", "../own"), "a name has letters, digits"),
         (renamed("entries", "own", ".own"), "a name has letters, digits"),
         (lambda c: c["groups"].update(sam=["own"]), "the name 'sam' is taken"),
@@ -183,3 +271,48 @@ def test_a_missing_file_is_named(tmp_path):
 def test_an_empty_file_adds_nothing(tmp_path):
     (tmp_path / "own.yaml").write_text("")
     assert read_catalogue(tmp_path / "own.yaml") == CATALOGUE
+
+
+def archive(sha256):
+    return Archive(name="set.zip", address=None, sha256=sha256, size=None)
+
+
+def test_what_is_written_is_read_back_sorted_and_with_an_explanation(tmp_path):
+    lock = tmp_path / "catalogue.lock"
+    write_lock(lock, {"b.zip": "b" * 64, "a.zip": "1" * 64})
+    assert read_lock(lock) == {"a.zip": "1" * 64, "b.zip": "b" * 64}
+    text = lock.read_text()
+    assert text.index("a.zip") < text.index("b.zip")
+    assert "Commit this file" in text
+
+
+def test_without_a_file_nothing_is_recorded(tmp_path):
+    assert read_lock(tmp_path / "catalogue.lock") == {}
+
+
+@pytest.mark.parametrize("text", ["a.zip: 12", "- a.zip", "a.zip: [", "a.zip: abcdef"])
+def test_a_damaged_lock_is_not_taken_for_an_empty_one(tmp_path, text):
+    (tmp_path / "catalogue.lock").write_text(text)
+    with pytest.raises(DataError, match="Restore it from git"):
+        read_lock(tmp_path / "catalogue.lock")
+
+
+@pytest.mark.parametrize(
+    ("published", "recorded", "expected"),
+    [
+        ("a" * 64, "b" * 64, "a" * 64),
+        ("abcdef", "abcdef" + "0" * 58, "abcdef" + "0" * 58),
+        ("abcdef", None, "abcdef"),
+        (None, "b" * 64, "b" * 64),
+        (None, None, None),
+    ],
+)
+def test_a_published_checksum_goes_before_the_recorded_one(published, recorded, expected):
+    known = {} if recorded is None else {"set.zip": recorded}
+    assert expected_sha256(archive(published), known) == expected
+
+
+def test_first_digits_are_no_whole_checksum():
+    assert is_whole("a" * 64)
+    assert not is_whole("abcdef")
+    assert not is_whole(None)

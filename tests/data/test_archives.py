@@ -1,16 +1,28 @@
-"""Archives that mean harm, or are damaged, write nothing anywhere."""
+"""Archives that mean harm or are damaged write nothing; an installed set is whole."""
 
 from __future__ import annotations
 
 import io
+import json
 import stat
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pasam.data import archives
-from pasam.data.archives import unpack
+from pasam.data.archives import (
+    MARKER,
+    MemberPaths,
+    count_images,
+    install,
+    installed_digests,
+    unpack,
+)
+from pasam.data.catalogue import Archive, CatalogueEntry, Layout
 from pasam.errors import DataError
 from pasam.files import draft_folder
 
@@ -234,3 +246,160 @@ def test_an_archive_packed_without_its_folder_is_put_into_it(tmp_path, tree):
     (tmp_path / "into").mkdir()
     unpack(archive, tmp_path / "into", only=["set/im"], folder="set")
     assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
+
+
+@pytest.fixture
+def places():
+    return MemberPaths(Path("set.zip"))
+
+
+def test_dots_and_double_slashes_are_tidied(places):
+    assert places.claim("./set//im/./0.jpg", is_folder=False) == "set/im/0.jpg"
+
+
+def test_a_folder_may_be_listed_again_and_after_its_files(places):
+    for name, is_folder in [("a/b/c", False), ("a/b/", True), ("a/", True), ("a/", True)]:
+        places.claim(name, is_folder=is_folder)
+
+
+def test_a_file_named_like_the_archive_itself_is_refused(places):
+    with pytest.raises(DataError, match="has no name"):
+        places.claim("./", is_folder=False)
+
+
+def test_the_message_names_archive_and_member(places):
+    with pytest.raises(DataError, match=r"^set\.zip: '/evil' is an absolute path\. Nothing was"):
+        places.claim("/evil", is_folder=False)
+
+
+def test_a_name_that_is_no_utf_8_is_refused(places):
+    with pytest.raises(DataError, match="no UTF-8"):
+        places.claim("set/\udcff.png", is_folder=False)
+
+
+@given(st.lists(st.sampled_from(["a", "A", ".", "..", "", "b"]), min_size=1, max_size=6))
+def test_whatever_is_accepted_stays_inside(parts):
+    try:
+        path = MemberPaths(Path("set.zip")).claim("/".join(parts), is_folder=False)
+    except DataError:
+        return
+    inside = Path("/root/target")
+    assert (inside / path).resolve().is_relative_to(inside)
+    assert (inside / path).resolve() != inside
+
+
+DIGESTS = {"set.zip": "a" * 64, "weights.pth": "b" * 64}
+
+
+def make_entry(*names, sha256=None, layout=None):
+    files = tuple(Archive(name=name, address=None, sha256=sha256, size=None) for name in names)
+    return CatalogueEntry(
+        name="set", role="train", archives=files, layout=layout, images=None, licence=None,
+        citation=None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def packed(tmp_path, zipped, pairs):
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    (folder / "set.zip").write_bytes(zipped({**pairs("im", "gt", 3), "other/1.jpg": b""}))
+    (folder / "weights.pth").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "root"
+
+
+PHOTOGRAPHS = make_entry("set.zip", layout=Layout(images="im", masks="gt"))
+
+
+def test_the_folder_holds_what_the_layout_names_and_the_marker(root, packed, tree):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    there = [path for path in tree(root / "set") if "/" not in path]
+    assert there == [MARKER, "gt", "im"]
+    assert count_images(PHOTOGRAPHS, root) == 3
+    assert installed_digests(PHOTOGRAPHS, root, {}) == {"set.zip": "a" * 64}
+
+
+def test_weights_are_not_extracted(root, packed):
+    weights = make_entry("weights.pth")
+    install(weights, root, packed, DIGESTS)
+    assert (root / "set" / "weights.pth").read_bytes() == b"weights"
+    assert count_images(weights, root) is None
+
+
+def test_nothing_is_there_before(root):
+    assert installed_digests(PHOTOGRAPHS, root, {}) is None
+
+
+def test_another_checksum_means_that_it_has_to_be_fetched(root, packed):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    assert installed_digests(PHOTOGRAPHS, root, {"set.zip": "a" * 64}) is not None
+    assert installed_digests(PHOTOGRAPHS, root, {"set.zip": "c" * 64}) is None
+    published = make_entry("set.zip", sha256="cccccc", layout=PHOTOGRAPHS.layout)
+    assert installed_digests(published, root, {}) is None
+
+
+def test_another_layout_means_that_it_has_to_be_fetched(root, packed):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    assert installed_digests(make_entry("set.zip"), root, {}) is None
+
+
+def test_an_older_folder_is_replaced_as_a_whole(root, packed, tree):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    other = make_entry("set.zip", layout=Layout(images="other"))
+    install(other, root, packed, DIGESTS)
+    assert tree(root / "set") == [MARKER, "other", "other/1.jpg"]
+
+
+def test_a_failed_extraction_leaves_the_older_folder(root, packed, tree):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    before = tree(root)
+    (packed / "set.zip").write_bytes(b"PK damaged")
+    with pytest.raises(DataError, match="is damaged"):
+        install(make_entry("set.zip"), root, packed, DIGESTS)
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_kill_while_folders_are_exchanged_leaves_one_whole_set(
+    root, packed, tree, monkeypatch, moved
+):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    before = tree(root / "set")
+    other = make_entry("set.zip", layout=Layout(images="other"))
+    replace, calls = Path.replace, []
+
+    def killed(path, target):
+        calls.append(path)
+        if len(calls) > moved:
+            raise SystemExit("killed")
+        return replace(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(SystemExit):
+            install(other, root, packed, DIGESTS)
+    whole = [path for path in (root / "set", root / ".set.old") if path.exists()]
+    assert [tree(path) for path in whole] == [before]
+    install(other, root, packed, DIGESTS)
+    assert [path for path in tree(root) if "/" not in path] == ["set"]
+    assert tree(root / "set") == [MARKER, "other", "other/1.jpg"]
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"archives": []}'])
+def test_a_folder_that_nobody_marked_is_not_touched(root, text):
+    (root / "set").mkdir(parents=True)
+    if text is not None:
+        (root / "set" / MARKER).write_text(text)
+    with pytest.raises(DataError, match="was not made by `pasam data fetch`.*Move it away"):
+        installed_digests(PHOTOGRAPHS, root, {})
+
+
+def test_the_marker_is_the_same_every_time(root, packed):
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    marker = json.loads((root / "set" / MARKER).read_text())
+    assert marker == {"archives": {"set.zip": "a" * 64}, "places": ["gt", "im"]}

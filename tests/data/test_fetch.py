@@ -100,6 +100,18 @@ def test_a_published_checksum_is_not_recorded_but_checked(bring, place, lock, se
     assert result.recorded == ("sam_vit_b_01ec64.pth",)  # six digits are not the whole checksum
 
 
+def test_a_whole_published_checksum_stays_out_of_the_lock(bring, lock, server):
+    (weights,) = CATALOGUE.select(["sam_vit_b"])
+    server.files["sam_vit_b_01ec64.pth"] = b"the weights"
+    whole = {"size": 11, "sha256": hashlib.sha256(b"the weights").hexdigest()}
+    archive = weights.archives[0].model_copy(update=whole)
+    (result,) = bring([weights.model_copy(update={"archives": (archive,)})])
+    assert (result.is_new, result.recorded) == (True, ())
+    assert not lock.exists()
+    bring([DIS_VD])
+    assert list(yaml.safe_load(lock.read_text())) == ["DIS5K.zip"]
+
+
 def test_a_deleted_lock_is_written_again_from_what_is_there(bring, lock, server):
     bring([DIS_VD])
     text = lock.read_text()
@@ -144,6 +156,14 @@ def test_a_missing_archive_is_one_error_and_no_half_set(bring, place, server):
     with pytest.raises(DataError, match=r"cascade_psp\.zip answers 404"):
         bring()
     assert visible(place) == ["archives"]
+
+
+def test_the_first_failure_stops_the_other_transfers(bring, place, server):
+    del server.files["cascade_psp.zip"]
+    server.pause = 0.1  # the others take most of a second
+    with pytest.raises(DataError, match=r"cascade_psp\.zip answers 404"):
+        bring()
+    assert list((place / "archives").glob("*.zip")) == []
 
 
 def test_a_hostile_archive_is_thrown_away_and_recorded_nowhere(

@@ -1,0 +1,304 @@
+"""A set appears at once or not at all, and never in another's place unasked."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from pasam.data import own_sets as registration
+from pasam.data.inspection import InspectionTask, inspect
+from pasam.data.mask_kinds import Reading
+from pasam.data.own_sets import (
+    Options,
+    add,
+    add_benchmark,
+    check_name,
+    make_plan,
+    register,
+    registered,
+)
+from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs, from_folders
+from pasam.errors import DataError, ParamsError
+from pasam.masks.images import read_mask, write_png
+
+
+def plan_of(source, *, val_share=0.3, name="cats"):
+    found = [
+        inspect(InspectionTask(candidate=item, reading=Reading.AUTO)) for item in source.candidates
+    ]
+    return make_plan(name, source.kind, found, val_share=val_share)
+
+
+@pytest.fixture
+def plan(two_folders):
+    return plan_of(from_folders(*two_folders))
+
+
+@pytest.fixture
+def own(tmp_path):
+    return tmp_path / "own"
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def put(plan, own, **options):
+    return register(plan, own, **{"link": False, "workers": 1, **options})
+
+
+def test_the_folder_holds_copies_a_table_and_a_description(plan, own, two_folders):
+    folder = put(plan, own)
+    assert tree(folder).keys() == {
+        "manifest.csv",
+        "set.json",
+        *(f"{kind}/{number:02d}.png" for kind in ("im", "gt") for number in range(10)),
+    }
+    assert (folder / "im/03.png").read_bytes() == (two_folders[0] / "03.png").read_bytes()
+    with (folder / "manifest.csv").open(newline="") as file:
+        first = next(csv.reader(file))
+    assert first == ["split", "dataset", "image", "mask", "group"]
+    assert len(find_pairs(own)[0]) == len(find_pairs(folder)[0]) == 10
+    assert json.loads((folder / "set.json").read_text()) == plan.description()
+    assert registered(own, "cats") == plan.description()
+
+
+def test_twice_the_same_gives_the_same_bytes_with_any_number_of_processes(plan, own):
+    first = tree(put(plan, own))
+    assert tree(put(plan, own, workers=2)) == first
+    assert [path.name for path in own.iterdir()] == ["cats"]
+
+
+def test_a_link_shares_the_file(plan, own, two_folders):
+    folder = put(plan, own, link=True)
+    assert (folder / "im/03.png").samefile(two_folders[0] / "03.png")
+
+
+def test_objects_of_index_masks_and_codes_are_drawn(tmp_path, own):
+    from pycocotools import mask as coco_mask
+
+    labels = np.zeros((6, 8), np.uint8)
+    labels[1:4, :4], labels[1:4, 4:] = 1, 2
+    write_png(tmp_path / "a.png", np.zeros((6, 8, 3), np.uint8))
+    write_png(tmp_path / "m.png", labels)
+    drawn = np.asfortranarray((labels == 2).astype(np.uint8))
+    code = EncodedMask(label="9", size=(6, 8), counts=coco_mask.encode(drawn)["counts"].decode())
+    candidate = PairCandidate(
+        image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.png",), encoded=(code,)
+    )
+    item = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
+    folder = put(make_plan("x", "coco", [item], val_share=0), own)
+    for name, value in (("a_1", 1), ("a_2", 2), ("a_9", 2)):
+        assert np.array_equal(read_mask(folder / f"gt/{name}.png"), (labels == value) * 255)
+
+
+def test_a_failure_leaves_the_older_set_whole(plan, own, two_folders):
+    folder = put(plan, own)
+    before = tree(folder)
+    (two_folders[0] / "09.png").unlink()
+    with pytest.raises(DataError, match="cats cannot be written .* Nothing was changed"):
+        put(plan, own)
+    assert tree(folder) == before
+    assert [path.name for path in own.iterdir()] == ["cats"]
+
+
+def test_an_exchange_that_was_killed_half_way_is_undone(plan, own, two_folders):
+    before = tree(put(plan, own))
+    (own / "cats").replace(own / ".cats.old")
+    (own / ".cats.draft").mkdir()
+    (two_folders[0] / "09.png").unlink()
+    with pytest.raises(DataError):
+        put(plan, own)
+    assert tree(own / "cats") == before
+    assert [path.name for path in own.iterdir()] == ["cats"]
+
+
+def test_a_new_set_replaces_all_of_the_older_one(plan, own, two_folders):
+    put(plan, own)
+    (two_folders[0] / "09.png").unlink()
+    (two_folders[1] / "09.png").unlink()
+    folder = put(plan_of(from_folders(*two_folders)), own)
+    assert not (folder / "im/09.png").exists()
+    assert len(find_pairs(own)[0]) == 9
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "../a", ".a", "train", "val", "a.b", "mean", "Mean", "(all)"]
+)
+def test_a_name_that_is_none_is_refused(own, name):
+    with pytest.raises(DataError, match="cannot be a set's name"):
+        check_name(name, own, taken=[])
+
+
+def test_names_of_others_are_refused(plan, own):
+    with pytest.raises(DataError, match="'HRSOD' is a set of the catalogue"):
+        check_name("hrsod", own, taken=["HRSOD"])
+    put(plan, own)
+    check_name("cats", own, taken=[])
+    with pytest.raises(DataError, match="differs in case only"):
+        check_name("Cats", own, taken=[])
+    (own / "stuff").mkdir()
+    with pytest.raises(DataError, match="stuff is there, and no registered set"):
+        check_name("stuff", own, taken=[])
+
+
+def test_a_data_set_of_the_layout_keeps_its_name_and_its_place(plan, own, two_folders):
+    shutil.copytree(two_folders[0], own / "val/dogs/im")
+    shutil.copytree(two_folders[1], own / "val/dogs/gt")
+    with pytest.raises(DataError, match="has a data set 'dogs' already"):
+        check_name("dogs", own, taken=[])
+    put(plan, own)
+    assert {pair.dataset for pair in find_pairs(own)[0]} == {"cats", "dogs"}
+
+
+def test_a_damaged_description_is_named(plan, own):
+    (put(plan, own) / registration.SET_FILE).write_text("{")
+    with pytest.raises(DataError, match=r"set.json cannot be read .* Restore it"):
+        registered(own, "cats")
+
+
+OPTIONS = {
+    "val_share": 0.3, "reading": Reading.AUTO, "skip_bad": False, "replace": False, "link": False,
+    "dry_run": False, "workers": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def add_set(two_folders, own):
+    def run(name="cats", **options):
+        source = from_folders(*two_folders)
+        return add(name, source, own, Options(**{**OPTIONS, **options}), taken=["HRSOD"])
+
+    return run
+
+
+def test_a_new_set_is_written_and_again_nothing_happens(add_set, own):
+    assert add_set().state == "new"
+    times = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    assert add_set().state == "unchanged"
+    assert {path: path.stat().st_mtime_ns for path in own.rglob("*")} == times
+
+
+def test_another_set_of_the_name_needs_to_be_asked_for(add_set, two_folders, own):
+    add_set()
+    write_png(two_folders[0] / "03.png", np.zeros((12, 12, 3), np.uint8))
+    with pytest.raises(DataError, match=r"'cats' is registered already.* Add --replace"):
+        add_set()
+    assert add_set(replace=True).state == "replaced"
+    assert (own / "cats/im/03.png").read_bytes() == (two_folders[0] / "03.png").read_bytes()
+
+
+def test_another_split_is_another_set(add_set):
+    add_set()
+    with pytest.raises(DataError, match="or another split"):
+        add_set(val_share=0.6)
+
+
+def test_a_dry_run_writes_nothing(add_set, own):
+    added = add_set(dry_run=True)
+    assert added.state == "planned"
+    assert added.plan.count("train")[0] + added.plan.count("val")[0] == 10
+    assert not own.exists()
+
+
+def test_every_bad_pair_is_named_before_anything_is_written(add_set, own, two_folders):
+    photos, masks = two_folders
+    (photos / "00.png").write_bytes(b"no picture")
+    write_png(masks / "01.png", np.zeros((12, 12), np.uint8))
+    write_png(masks / "02.png", np.full((9, 12), 255, np.uint8))
+    (masks / "03.png").unlink()
+    with pytest.raises(DataError, match="'cats' was not registered: 4 faults") as caught:
+        add_set()
+    said = str(caught.value).splitlines()
+    assert all(line.startswith("- ") for line in said[1:])
+    for words in ("03.png has no mask", "00.png cannot", "01.png is all black", "02.png is 9 x 12"):
+        assert sum(words in line for line in said) == 1
+    assert not own.exists()
+
+
+def test_bad_pairs_are_left_out_and_told_when_asked_for(add_set, two_folders):
+    (two_folders[0] / "00.png").write_bytes(b"no picture")
+    added = add_set(skip_bad=True)
+    assert len(added.plan.images) == 9
+    assert "left out: image" in added.notes[0]
+
+
+def test_nothing_but_bad_pairs_is_refused(add_set, two_folders):
+    for path in two_folders[1].iterdir():
+        write_png(path, np.zeros((12, 12), np.uint8))
+    with pytest.raises(DataError, match="No image with a mask is left for 'cats'"):
+        add_set(skip_bad=True)
+
+
+def test_copies_are_told(add_set, two_folders):
+    (two_folders[0] / "00.png").write_bytes((two_folders[0] / "01.png").read_bytes())
+    assert add_set().notes == ("1 images are copies of others",)
+
+
+def test_copies_that_groups_tear_apart_are_told(two_folders, own):
+    for number in range(1, 10):
+        (two_folders[0] / f"0{number}.png").write_bytes((two_folders[0] / "00.png").read_bytes())
+    source = from_folders(*two_folders, group="..")
+    notes = add("cats", source, own, Options(**{**OPTIONS, "val_share": 0.5})).notes
+    assert any("1 images are in train and in val" in note for note in notes)
+
+
+def test_a_name_of_the_catalogue_and_an_impossible_share_are_refused(add_set):
+    with pytest.raises(DataError, match="is a set of the catalogue"):
+        add_set("hrsod")
+    with pytest.raises(DataError, match=r"--val-share is 1.2, expected 0 to 1"):
+        add_set(val_share=1.2)
+
+
+def test_many_faults_are_cut_short(draw, tmp_path, own):
+    images, masks = draw(tmp_path / "many", 30)
+    for path in masks.iterdir():
+        write_png(path, np.zeros((12, 12), np.uint8))
+    with pytest.raises(DataError, match=r"30 faults(.|\n)*- and 10 more"):
+        add("cats", from_folders(images, masks), own, Options(**OPTIONS))
+
+
+@pytest.mark.parametrize("size", ["default", "smoke", "paper"])
+def test_one_line_changes_in_every_size(root, tmp_path, size):
+    old = (root / "params" / f"{size}.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(old)
+    changed = add_benchmark("cats", path)
+    assert [line[0] for line in changed] == ["-", "+"]
+    new = path.read_text().splitlines()
+    assert [line for line in new if line not in old.splitlines()] == [changed[1][1:]]
+    assert len(new) == len(old.splitlines())
+    expected = yaml.safe_load(old)
+    expected["evaluate"]["benchmarks"].append("cats")
+    assert yaml.safe_load(path.read_text()) == expected
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_there_changes_nothing(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("evaluate:\n    benchmarks:   [cats]   # mine\n")
+    before = path.read_bytes()
+    assert add_benchmark("cats", path) == []
+    assert path.read_bytes() == before
+
+
+def test_a_list_written_below_each_other_stays_so(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("evaluate:\n  benchmarks:\n  - dogs  # old\n  batch_size: null\n")
+    add_benchmark("cats", path)
+    text = "evaluate:\n  benchmarks:\n  - dogs  # old\n  - cats\n  batch_size: null\n"
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["evaluate:\n  benchmarks: cats\n", "data: {}\n"])
+def test_a_file_without_the_list_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"evaluate.benchmarks is .*, expected a list"):
+        add_benchmark("cats", tmp_path / "params.yaml")
