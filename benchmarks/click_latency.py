@@ -1,4 +1,4 @@
-"""How long a click takes after the picture is embedded: over HTTP, and on the page in a browser.
+"""How long a click takes after the image is embedded: over HTTP, and on the page in a browser.
 
     python benchmarks/click_latency.py                  # prints a table; seconds
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PAINTED = """(place) => new Promise((done) => {
-  const [canvas, frame] = [document.getElementById('picture'), document.getElementById('frame')];
+  const [canvas, frame] = [document.getElementById('image'), document.getElementById('frame')];
   const start = performance.now();
   new MutationObserver((_, seen) => {
     if (frame.getAttribute('aria-busy') !== 'false') return;
@@ -62,13 +62,13 @@ def main() -> None:
 
 
 def places(count: int) -> list[tuple[float, float]]:
-    """Draw places to click at, in shares of the picture; always the same."""
+    """Draw places to click at, in fractions of the image; always the same."""
     drawn = np.random.default_rng(0).uniform(0.25, 0.75, (count, 2)).tolist()
     return [(x, y) for x, y in drawn]
 
 
 def over_http(address: str, clicks: int) -> list[float]:
-    """Time prompts on an embedded picture, in milliseconds."""
+    """Time prompts on an embedded image, in milliseconds."""
     shown, spent = example(0), []
     with httpx.Client(base_url=address, timeout=60) as client:
         embedded = client.post("embed", files={"image": shown.png}).json()
@@ -89,7 +89,7 @@ def on_page(page: Page, clicks: int) -> list[float]:
     for x, y in [(0.5, 0.5), *places(clicks)]:
         page.click("#clear")
         page.locator("#frame[aria-busy=false]").wait_for()
-        edge = page.locator("#picture").bounding_box()
+        edge = page.locator("#image").bounding_box()
         place = [edge["x"] + x * edge["width"], edge["y"] + y * edge["height"]]
         spent.append(page.evaluate(PAINTED, place))
     return spent[1:]
@@ -111,7 +111,7 @@ def page_of(address: str) -> Iterator[Page | None]:
         browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
-        page.locator("#facts", has_text="Picture encoded").wait_for()
+        page.locator("#facts", has_text="Image embedding").wait_for()
         yield page
         browser.close()
 

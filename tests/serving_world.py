@@ -83,10 +83,10 @@ def form(*prompts: dict, **fields) -> dict:
     return {"prompts": json.dumps(prompts)} | fields
 
 
-def small_embedding() -> EmbeddedImage:
-    """An embedded picture of 3 KB that no model has made."""
+def small_embedding(side: int = 8, base: str = BASE) -> EmbeddedImage:
+    """An embedded image of a few KB that no model has made; it grows with its side."""
     import torch
 
-    encoded = Encoded(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
-    pixels = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    return EmbeddedImage(ImageTransform(8, 8, 8, "longest"), pixels, encoded, BASE)
+    encoded = Encoded(torch.zeros(1, 1, side, side), torch.zeros(1, 1, side, side))
+    pixels = torch.zeros(3, side, side, dtype=torch.uint8)
+    return EmbeddedImage(ImageTransform(side, side, side, "longest"), pixels, encoded, base)

@@ -1,15 +1,21 @@
-"""The application as a whole: a full queue, and a new champion under load."""
+"""The application as a whole: a full queue, a new champion under load, start and stop."""
 
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+import pytest
 from fastapi.testclient import TestClient
 from serving_world import BOX, Shelf, encoded_picture, form
 
-from pasam.serving.app import create_app
+from pasam.errors import ParamsError
+from pasam.serving.app import address_of, create_app, is_loopback, listen
 from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
@@ -52,8 +58,9 @@ def test_a_new_champion_under_load_fails_nobody(tmp_path):
         swapped, answers = threading.Event(), []
 
         def ask():
-            late = 0
+            late, deadline = 0, time.monotonic() + 60
             while late < 3:
+                assert time.monotonic() < deadline, "the new champion never came"
                 late += app.state.service.models.swaps > 0
                 answers.append(client.post("/predict", data=form({"box": BOX}, embedding=name)))
                 if len(answers) > 6 and not swapped.is_set():
@@ -62,9 +69,64 @@ def test_a_new_champion_under_load_fails_nobody(tmp_path):
 
         with ThreadPoolExecutor(4) as pool:
             for each in [pool.submit(ask) for _ in range(4)]:
-                each.result(60)
+                each.result(70)
     assert {answer.status_code for answer in answers} == {200}
     assert answers[0].json()["model"]["kind"] == "hq_sam"
     assert answers[-1].json()["model"]["kind"] == "pa_sam"
     masks = {a.json()["model"]["version"]: a.json()["masks"][0]["area"] for a in answers}
     assert all(a.json()["masks"][0]["area"] == masks[a.json()["model"]["version"]] for a in answers)
+
+
+SERVER = """
+import asyncio
+from fastapi import FastAPI
+from pasam.serving.app import listen, run_server, address_of
+app = FastAPI()
+@app.get("/slow")
+async def slow():
+    print("begun", flush=True)
+    await asyncio.sleep(0.5)
+    return "done"
+taken = listen("127.0.0.1", 0)
+run_server(app, taken, log_level="warning", when_ready=lambda: print(address_of(taken), flush=True))
+"""
+
+
+def test_a_taken_port_is_an_error_that_says_so():
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert address_of(taken) == f"http://127.0.0.1:{port}/"
+        with pytest.raises(ParamsError, match="something else listens there"):
+            listen("127.0.0.1", port)
+    with pytest.raises(ParamsError, match="cannot listen on no such host"):
+        listen("no such host", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("box", False),
+    ],
+)  # fmt: skip
+def test_loopback_is_told_from_the_rest(host, inside):
+    assert is_loopback(host) is inside
+
+
+def test_told_to_stop_it_finishes_what_is_in_flight():
+    from concurrent.futures import ThreadPoolExecutor
+    from urllib.request import urlopen
+
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout, ThreadPoolExecutor(1) as pool:
+        address = process.stdout.readline().strip()
+        answer = pool.submit(lambda: urlopen(f"{address}slow", timeout=20).read())
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert answer.result() == b'"done"'
+    assert process.wait(20) == -signal.SIGTERM

@@ -69,7 +69,7 @@ class Visitor:
         self.page.on("console", self._note)
         self.page.on("response", self._keep)
         self.page.goto(address)
-        self.settle("Picture encoded")
+        self.settle("Image embedding")
 
     def _note(self, message):
         if message.type == "error":
@@ -85,8 +85,8 @@ class Visitor:
         self.page.locator("#facts", has_text=text).wait_for(timeout=20_000)
 
     def at(self, x, y):
-        """A place of the picture's frame, in shares of it."""
-        edge = self.page.locator("#picture").bounding_box()
+        """A place of the image's frame, in fractions of it."""
+        edge = self.page.locator("#image").bounding_box()
         return edge["x"] + x * edge["width"], edge["y"] + y * edge["height"]
 
     def facts(self):
@@ -112,7 +112,7 @@ def visitor(browser, address):
     made.page.close()
 
 
-def test_a_picture_is_opened_prompted_and_its_mask_saved_as_the_service_gave_it(visitor, tmp_path):
+def test_an_image_is_opened_prompted_and_its_mask_saved_as_the_service_gave_it(visitor, tmp_path):
     page, path = visitor.page, tmp_path / "four_things.png"
     path.write_bytes(encoded_picture(objects(120, 160)))
     page.set_input_files("#file", path)
@@ -149,19 +149,19 @@ def test_a_picture_is_opened_prompted_and_its_mask_saved_as_the_service_gave_it(
     page.locator("#hint", has_text="Click the object").wait_for()
 
 
-def test_models_are_switched_and_split_and_their_maps_shown(visitor):
+def test_models_are_switched_and_compared_and_their_maps_shown(visitor):
     page = visitor.page
     assert page.inner_text("#tag-left") == "SAM"
     assert page.inner_text("#tag-right") == "PA-SAM"
-    assert "generated pictures only" in page.inner_text("#note")
+    assert "synthetic images only" in page.inner_text("#note")
     page.check("#show-unsure")
     page.check("#show-mined")
     visitor.settle("PA-SAM")
     assert visitor.answer("pa_sam")["masks"][0]["details"]["uncertainty"]
-    before = page.locator("#picture").screenshot()
+    before = page.locator("#image").screenshot()
     page.fill("#split", "80")
     page.wait_for_timeout(200)
-    assert page.locator("#picture").screenshot() != before
+    assert page.locator("#image").screenshot() != before
     page.check("#models input[value=hq_sam]")
     visitor.settle("HQ-SAM")
     page.select_option("#compare", "")
@@ -198,12 +198,12 @@ def test_a_search_tells_how_far_it_is_and_can_be_stopped(visitor, monkeypatch):
     searching(monkeypatch, points_per_side=32, points_per_batch=1)
     page = visitor.page
     page.click("#everything")
-    page.locator("#hint", has_text="Looking for everything").wait_for()
+    page.locator("#hint", has_text="Segmenting everything").wait_for()
     assert page.inner_text("#everything") == "Stop"
     assert page.is_visible("#searched")
     page.click("#everything")
     visitor.settle("PA-SAM")
-    assert page.inner_text("#everything") == "Find everything"
+    assert page.inner_text("#everything") == "Segment everything"
     assert page.is_hidden("#searched")
     assert "Found" not in visitor.facts()
 
@@ -226,7 +226,7 @@ def test_objects_that_were_found_are_saved_without_another_search(visitor, monke
 
 def test_keys_alone_are_enough(visitor):
     page = visitor.page
-    page.locator("#picture").focus()
+    page.locator("#image").focus()
     page.keyboard.press("Delete")
     page.locator("#hint", has_text="Click the object").wait_for()
     for key in ("b", "Shift+ArrowRight", "Shift+ArrowDown", "b"):
@@ -235,11 +235,11 @@ def test_keys_alone_are_enough(visitor):
     page.keyboard.press("Shift+Enter")
     visitor.settle("PA-SAM")
     assert page.is_enabled("#undo")
-    before = page.locator("#picture").screenshot()
+    before = page.locator("#image").screenshot()
     for key in ("+", "+", "ArrowLeft"):
         page.keyboard.press(key)
     page.wait_for_timeout(200)
-    assert page.locator("#picture").screenshot() != before
+    assert page.locator("#image").screenshot() != before
 
 
 def test_at_phone_width_a_finger_is_enough_and_nothing_sticks_out(browser, address):
@@ -248,7 +248,7 @@ def test_at_phone_width_a_finger_is_enough_and_nothing_sticks_out(browser, addre
     page = visitor.page
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.click("#clear")
-    page.locator("#tools label", has_text="Out").click()
+    page.locator("#tools label", has_text="Remove").click()
     page.touchscreen.tap(*visitor.at(0.5, 0.5))
     visitor.settle("PA-SAM")
     assert page.is_enabled("#get-png")
@@ -256,7 +256,7 @@ def test_at_phone_width_a_finger_is_enough_and_nothing_sticks_out(browser, addre
     page.close()
 
 
-def test_what_is_no_picture_is_said_so(visitor, tmp_path):
+def test_what_is_no_image_is_said_so(visitor, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     visitor.page.set_input_files("#file", tmp_path / "notes.txt")
-    visitor.page.locator("#fault", has_text="notes.txt is no picture").wait_for()
+    visitor.page.locator("#fault", has_text="notes.txt is not an image").wait_for()

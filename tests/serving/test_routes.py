@@ -1,13 +1,20 @@
-"""The addresses of the service."""
+"""The endpoints of the service, and what their answers are put together from."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from inference_models import objects, picture
-from serving_world import BOX, encoded_picture, form
+from serving_world import BOX, encoded_picture, form, small_embedding
 
 from pasam.masks.run_lengths import decode
+from pasam.serving.routes import models_answer, read_scores
 
 
 def test_embedding_once_and_prompting_by_name_equals_sending_the_picture(client, shelf, embedding):
@@ -116,3 +123,87 @@ def test_models_say_which_version_answers(client):
 def test_health_and_readiness(client):
     assert client.get("/health").json() == {"status": "running"}
     assert client.get("/ready").json() == {"status": "ready"}
+
+
+def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_so(shelf, tmp_path):
+    scores = {"pa_sam": {"mean": {"miou": 67.2, "mbiou": 52.3}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(scores))
+    answer = models_answer(shelf.offered().all(), tmp_path / "metrics.json")
+    assert [each.name for each in answer.models] == ["pa_sam", "hq_sam", "sam"]
+    assert [each.scores for each in answer.models] == [scores["pa_sam"], None, None]
+    assert [each.details for each in answer.models] == [True, False, False]
+    assert all(each.small for each in answer.models)
+    assert "synthetic images only" in answer.note
+
+
+def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"pa_sam": {"mean": {"mbiou": 52.3}}}')
+    own = {"mean": {"mbiou": 40.0}}
+    champion = dataclasses.replace(shelf.offered().get("pa_sam"), scores=own)
+    (answer,) = models_answer([champion], tmp_path / "metrics.json").models
+    assert answer.scores == own
+
+
+GOOD = {"sam": {"mean": {"miou": 60.2, "mbiou": 39.4}}}
+
+
+def test_the_reports_numbers_are_read(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(GOOD | {"odd": {"mean": 3}, "odder": 4}))
+    assert read_scores(path) == GOOD
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", "\xff"])
+def test_without_a_report_there_are_none(content, tmp_path):
+    path = tmp_path / "metrics.json"
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+    assert read_scores(path) == {}
+    assert read_scores(None) == {}
+
+
+@pytest.mark.parametrize("path", ["/predict", "/everything"])
+def test_an_embedding_of_another_base_is_refused(path, client):
+    name = client.app.state.service.cache.put(small_embedding(base="another"))
+    answer = client.post(path, data=form({"box": [1, 1, 5, 5]}, embedding=name))
+    assert answer.status_code == 409
+    assert "embedded by base another" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("count", "status"), [(8, 200), (9, 422)])
+def test_as_many_points_as_the_limit_says_are_taken(count, status, client, embedding):
+    data = form({"points": [[30, 30]] * count}, embedding=embedding)
+    assert client.post("/predict", data=data).status_code == status
+
+
+def test_requests_with_and_without_details_at_the_same_time_get_what_they_asked_for(
+    client, embedding
+):
+    decoder = client.app.state.service.decoder
+    work, begun, go = decoder._work, threading.Event(), threading.Event()
+
+    def held(jobs):
+        begun.set()
+        assert go.wait(20)
+        return work(jobs)
+
+    def ask(details):
+        data = form({"box": BOX}, embedding=embedding, details=details)
+        return client.post("/predict", data=data).json()["masks"][0]
+
+    asked = [False, True, False, True, True, False]
+    decoder._work = held
+    try:
+        with ThreadPoolExecutor(7) as pool:
+            first = pool.submit(ask, False)
+            assert begun.wait(20)
+            rest = [pool.submit(ask, details) for details in asked]
+            deadline = time.monotonic() + 20
+            while decoder.waiting < len(asked) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            go.set()
+            found = [each.result(20) for each in (first, *rest)]
+    finally:
+        decoder._work = work
+    assert ["details" in mask for mask in found] == [False, *asked]
+    assert len({mask["area"] for mask in found}) == 1

@@ -53,20 +53,20 @@ async function lastLine(response, onProgress) {
   return last;
 }
 
-let asking = null;
+let client = null;
 
 function askForToken() {
   const door = document.getElementById("door");
   const field = document.getElementById("token");
-  asking ??= new Promise((done) => {
+  client ??= new Promise((done) => {
     door.addEventListener("close", () => {
       sessionStorage.setItem(KEY, field.value.trim());
-      asking = null;
+      client = null;
       done();
     }, { once: true });
     door.showModal();
   });
-  return asking;
+  return client;
 }
 
 function formOf(fields) {

@@ -1,8 +1,8 @@
-// The controls beside the picture: models, examples, results and messages.
+// The controls beside the image: models, examples, results and messages.
 
 import {
   aboutOf, benchmarksOf, milliseconds, scoresNote, titleOf, variableOf, whole,
-} from "./words.js";
+} from "./format.js";
 
 export const byId = (id) => document.getElementById(id);
 
@@ -73,17 +73,17 @@ export function showFacts(rows) {
       ...values.map((value) => element("dd", { textContent: value })))));
 }
 
-// What an answer says, and how long each step took.
+// The measures of an answer, and how long each step took.
 export function factsOf(answers, embedded) {
   const rows = [];
   for (const { model, answer, took } of answers) {
     const [mask] = answer.masks;
-    const share = (100 * mask.area) / (answer.width * answer.height);
+    const percent = (100 * mask.area) / (answer.width * answer.height);
     const spent = milliseconds(answer.milliseconds.predict);
-    rows.push([titleOf(model), `${whole(mask.area)} px, ${share.toFixed(1)} %`,
+    rows.push([titleOf(model), `${whole(mask.area)} px, ${percent.toFixed(1)} %`,
       `${spent}, shown after ${milliseconds(took)}`]);
   }
-  if (embedded) rows.push(["Picture encoded", milliseconds(embedded)]);
+  if (embedded) rows.push(["Image embedding", milliseconds(embedded)]);
   return rows;
 }
 
@@ -101,14 +101,14 @@ export function busy(isBusy) {
 }
 
 // How far the search for everything is; null when there is none, and the button begins one.
-export function showSearch(share) {
+export function showSearch(fraction) {
   const [button, bar] = [byId("everything"), byId("searched")];
-  const searches = share !== null;
-  button.textContent = searches ? "Stop" : "Find everything";
+  const searches = fraction !== null;
+  button.textContent = searches ? "Stop" : "Segment everything";
   button.classList.toggle("stops", searches);
   bar.hidden = !searches;
-  bar.value = share ?? 0;
-  if (searches) hint(share < 1 ? `Looking for everything: ${Math.round(100 * share)} %` : "Refining what was found");
+  bar.value = fraction ?? 0;
+  if (searches) hint(fraction < 1 ? `Segmenting everything: ${Math.round(100 * fraction)} %` : "Refining what was found");
 }
 
 export function hint(text) {

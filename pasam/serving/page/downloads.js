@@ -10,7 +10,7 @@ function save(content, name, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "") || "picture";
+const stem = (name) => name.replace(/\.[^.]*$/, "") || "image";
 
 // The service's own bytes, untouched.
 export function savePng(answer, name) {
@@ -25,7 +25,7 @@ export function saveRle(answer, name) {
   save(`${JSON.stringify(records)}\n`, `${stem(name)}_rle.json`, "application/json");
 }
 
-// A whole COCO set of one picture, as the service's format `coco` writes it.
+// A whole COCO set of one image, as the service's format `coco` writes it.
 export function saveCoco({ masks, width, height }, name) {
   const annotations = masks.map(({ score, area, bbox, segmentation }, i) => (
     { id: i + 1, image_id: 1, category_id: 1, iscrowd: 0, segmentation, area, bbox, score }));

@@ -1,4 +1,4 @@
-// Masks and maps from the service as pictures that can be laid over the photograph.
+// Masks and maps from the service as images that can be laid over the photograph.
 
 // Matplotlib's magma at nine equal steps; its lightness grows evenly.
 const MAGMA = [
@@ -56,7 +56,7 @@ export function tinted(shape, colour, width = 1) {
   return edge;
 }
 
-// Silhouettes in one picture, each in the next colour; a later one covers what it lies on.
+// Silhouettes in one image, each in the next colour; a later one covers what it lies on.
 export function stacked(shapes, colours, width) {
   const whole = blank(shapes[0]?.width ?? 1, shapes[0]?.height ?? 1);
   const context = whole.getContext("2d");

@@ -1,7 +1,7 @@
 // The page: holds what is shown, and asks the service whenever that changes.
 
 import * as api from "./api.js";
-import { Asking } from "./asking.js";
+import { Client } from "./client.js";
 import {
   busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels,
   showSearch, showTags,
@@ -11,19 +11,19 @@ import { heated, silhouette, stacked, tinted } from "./layers.js";
 import { Painter } from "./painter.js";
 import { listen } from "./pointing.js";
 import { PromptHistory } from "./prompt_history.js";
-import { takeFiles } from "./taking.js";
+import { listenForFiles } from "./file_input.js";
 import { followTheme } from "./theme.js";
 import { Viewport } from "./viewport.js";
-import { colourOf, milliseconds, promptColours, titleOf } from "./words.js";
+import { colourOf, milliseconds, promptColours, titleOf } from "./format.js";
 
 const OBJECTS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"];
 
-const canvas = byId("picture");
+const canvas = byId("image");
 const viewport = new Viewport();
 const painter = new Painter(canvas, viewport);
-const asking = new Asking();
+const client = new Client();
 const state = {
-  models: [], chosen: null, compared: null, picture: null, name: "picture", history: new PromptHistory(),
+  models: [], chosen: null, compared: null, image: null, name: "image", history: new PromptHistory(),
   found: new Map(), everything: null, objects: null, searching: false, split: 0.4, draft: null, cross: null, embedded: 0,
 };
 
@@ -41,7 +41,7 @@ function sideOf(model) {
 }
 
 function draw() {
-  const { history, draft, cross, split, picture } = state;
+  const { history, draft, cross, split, image } = state;
   const colours = promptColours();
   const mined = { positive: [], negative: [], colours };
   if (ticked("show-mined") && !state.everything) {
@@ -52,7 +52,7 @@ function draw() {
     }
   }
   painter.draw({
-    picture, split, draft, cross, mined, colours,
+    image, split, draft, cross, mined, colours,
     left: splits() ? sideOf(state.compared) ?? {} : null, right: sideOf(state.chosen),
     objects: ticked("show-mask") ? state.objects : null,
     box: state.everything ? null : history.now.box,
@@ -67,7 +67,7 @@ function refreshControls() {
   byId("clear").disabled = history.isEmpty && !state.everything;
   const result = state.everything ?? state.found.get(chosen?.name);
   for (const id of ["get-png", "get-rle", "get-coco"]) byId(id).disabled = !result;
-  byId("everything").disabled = !state.picture;
+  byId("everything").disabled = !state.image;
   const hasMap = shownModels().some((model) => model.details);
   for (const id of ["show-unsure", "show-mined"]) byId(id).disabled = !hasMap;
   byId("map-note").hidden = !models.some((model) => model.details);
@@ -77,7 +77,7 @@ function refreshControls() {
 async function ask() {
   state.everything = null;
   state.objects = null;
-  const signal = asking.begin(); // a search ends by this, too
+  const signal = client.begin(); // a search ends by this, too
   searches(false);
   refreshControls();
   busy(true);
@@ -86,7 +86,7 @@ async function ask() {
     state.found.clear();
     showFacts([]);
     say("");
-    hint(state.picture && "Click the object, or drag a box round it");
+    hint(state.image && "Click the object, or drag a box round it");
   } else {
     hint(null);
     await Promise.all(shownModels().map((model) => askModel(model, signal))).catch(failed);
@@ -100,7 +100,7 @@ async function ask() {
 async function askModel(model, signal) {
   const start = performance.now();
   const details = wantsDetails() && model.details;
-  const answer = await asking.predict(model, state.history.asked(), { details, signal });
+  const answer = await client.predict(model, state.history.asked(), { details, signal });
   const [mask] = answer.masks;
   const shape = await silhouette(mask.png);
   const map = mask.details?.uncertainty ? await heated(mask.details.uncertainty) : null;
@@ -112,8 +112,8 @@ async function askModel(model, signal) {
   const known = shownModels().map((each) => state.found.get(each.name)).filter(Boolean);
   showFacts(factsOf(known, state.embedded));
   say(known.map(({ model: each, answer: one }) => {
-    const share = (100 * one.masks[0].area) / (one.width * one.height);
-    return `${titleOf(each)}: ${share.toFixed(1)} % of the picture, ${milliseconds(one.milliseconds.predict)}`;
+    const percent = (100 * one.masks[0].area) / (one.width * one.height);
+    return `${titleOf(each)}: ${percent.toFixed(1)} % of the image, ${milliseconds(one.milliseconds.predict)}`;
   }).join(" · "));
   draw();
 }
@@ -135,14 +135,14 @@ async function findEverything() {
     await ask();
     return;
   }
-  const signal = asking.begin();
+  const signal = client.begin();
   const model = state.chosen;
   searches(true);
   busy(true);
   complain(null);
-  const onProgress = (share) => { if (!signal.aborted) showSearch(share); };
+  const onProgress = (fraction) => { if (!signal.aborted) showSearch(fraction); };
   try {
-    const answer = await asking.everything(model, { signal, onProgress });
+    const answer = await client.everything(model, { signal, onProgress });
     const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
     const largestFirst = answer.masks.toSorted((a, b) => b.area - a.area);
     const shapes = await Promise.all(largestFirst.map((mask) => silhouette(mask.png)));
@@ -169,29 +169,29 @@ async function open(blob, name, box = null) {
   busy(true);
   complain(null);
   say("");
-  let picture;
+  let image;
   try {
-    picture = await createImageBitmap(blob);
+    image = await createImageBitmap(blob);
   } catch {
     busy(false);
-    complain(`${name} is no picture that this browser can show. Take a PNG, JPEG or WebP.`);
+    complain(`${name} is not an image that this browser can show. Take a PNG, JPEG or WebP.`);
     return;
   }
-  asking.take(blob);
+  client.take(blob);
   searches(false);
-  Object.assign(state, { picture, name, history: new PromptHistory(), everything: null, objects: null });
+  Object.assign(state, { image, name, history: new PromptHistory(), everything: null, objects: null });
   state.found.clear();
-  viewport.show(picture.width, picture.height);
+  viewport.show(image.width, image.height);
   if (box) state.history.setBox(...box);
-  hint("Encoding the picture");
+  hint("Embedding the image");
   showFacts([]);
   refreshControls();
   draw();
   try {
-    const embedded = await asking.embed(state.chosen);
-    if (asking.blob !== blob) return;
+    const embedded = await client.embed(state.chosen);
+    if (client.blob !== blob) return;
     state.embedded = embedded.milliseconds.embed;
-    say(`Picture encoded in ${milliseconds(state.embedded)}`);
+    say(`Image embedded in ${milliseconds(state.embedded)}`);
     await ask();
   } catch (error) {
     busy(false);
@@ -208,7 +208,7 @@ async function openExample(example, button) {
 
 function openFile(file) {
   pressExample(null);
-  open(file, file.name || "picture.png");
+  open(file, file.name || "image.png");
 }
 
 function choose(model) {
@@ -240,8 +240,8 @@ function wire() {
   const tool = () => document.querySelector("input[name=tool]:checked").value;
   byId("tools").addEventListener("change", () => canvas.classList.toggle("moving", tool() === "move"));
   listen(canvas, viewport, tool, {
-    point: (x, y, label) => { if (state.picture) { state.history.addPoint(x, y, label); ask(); } },
-    box: (...corners) => { if (state.picture) { state.history.setBox(...corners); ask(); } },
+    point: (x, y, label) => { if (state.image) { state.history.addPoint(x, y, label); ask(); } },
+    box: (...corners) => { if (state.image) { state.history.setBox(...corners); ask(); } },
     draft: (box) => { state.draft = box; draw(); },
     cross: (place) => { state.cross = place; draw(); },
     moved: draw,
@@ -254,7 +254,7 @@ function wire() {
   });
   byId("show-mask").addEventListener("change", draw);
   for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
-  takeFiles(byId("file"), openFile);
+  listenForFiles(byId("file"), openFile);
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey)) return;
     const key = event.key.toLowerCase();

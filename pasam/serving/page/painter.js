@@ -1,4 +1,4 @@
-// Draws the picture and everything that lies on it.
+// Draws the image and everything that lies on it.
 
 const INK = "rgba(0,0,0,.75)";
 
@@ -30,10 +30,10 @@ export class Painter {
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
-    if (!scene.picture) return;
+    if (!scene.image) return;
     const border = this.#border(scene);
     context.imageSmoothingEnabled = viewport.scale < 3;
-    this.#lay(scene.picture);
+    this.#lay(scene.image);
     this.#within(0, border, () => this.#side(scene.left));
     this.#within(border, width, () => this.#side(scene.right));
     if (scene.objects) this.#lay(scene.objects);
@@ -58,9 +58,9 @@ export class Painter {
     if (side.mask) this.#lay(side.mask);
   }
 
-  #lay(image) {
-    const { scale, left, top, picture } = this.viewport;
-    this.context.drawImage(image, left, top, picture.width * scale, picture.height * scale);
+  #lay(bitmap) {
+    const { scale, left, top, image } = this.viewport;
+    this.context.drawImage(bitmap, left, top, image.width * scale, image.height * scale);
   }
 
   #within(from, to, paint) {

@@ -1,4 +1,4 @@
-// Mouse, pen, touch and keys on the picture, turned into points, boxes and moves.
+// Mouse, pen, touch and keys on the image, turned into points, boxes and moves.
 
 const A_DRAG = 5;
 
@@ -71,8 +71,8 @@ export function listen(canvas, viewport, tool, on) {
       finishBox(boxOf(ended.start, here));
       return;
     }
-    const there = viewport.toPicture(here.x, here.y);
-    const { width, height } = viewport.picture;
+    const there = viewport.toImage(here.x, here.y);
+    const { width, height } = viewport.image;
     if (there.x < 0 || there.y < 0 || there.x > width || there.y > height) return;
     const { x, y } = viewport.inside(here.x, here.y);
     on.point(x, y, ended.label);
@@ -106,7 +106,7 @@ export function listen(canvas, viewport, tool, on) {
 
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { width, height } = viewport.picture;
+    const { width, height } = viewport.image;
     const step = STEPS[event.key];
     cross ??= { x: Math.round(width / 2), y: Math.round(height / 2) };
     if (step) {

@@ -48,6 +48,6 @@ export function scoresNote(models) {
   const scored = models.find((model) => model.scores?.mean);
   if (!scored) return "";
   const count = Object.keys(scored.scores).length - 1;
-  const which = scored.small ? "generated benchmarks" : "benchmarks";
+  const which = scored.small ? "synthetic benchmarks" : "benchmarks";
   return `On the right: mean boundary IoU on ${count} ${which}, in per cent.`;
 }

@@ -1,24 +1,24 @@
-// Asks the service about one picture: embeds it once, and again should it have been forgotten.
+// Asks the service about one image: embeds it once, and again should it have been forgotten.
 
 import * as api from "./api.js";
 
 const GONE = [404, 409];
 
-export class Asking {
+export class Client {
   constructor() {
     this.blob = null;
     this.embeddings = new Map();
     this.turn = null;
   }
 
-  // Take another picture; whatever is still under way for the old one is dropped.
+  // Take another image; whatever is still under way for the old one is dropped.
   take(blob) {
     this.turn?.abort();
     this.blob = blob;
     this.embeddings = new Map();
   }
 
-  // Embed the picture for a model; models of one base share the embedding.
+  // Embed the image for a model; models of one base share the embedding.
   embed(model) {
     const known = this.embeddings.get(model.base);
     if (known) return known;

@@ -1,6 +1,6 @@
 // The ways in for a file: chosen, dropped anywhere, or pasted.
 
-export function takeFiles(input, onFile) {
+export function listenForFiles(input, onFile) {
   const take = (files) => { if (files[0]) onFile(files[0]); };
   const { classList } = document.body;
   input.addEventListener("change", () => take(input.files));

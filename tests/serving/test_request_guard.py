@@ -1,0 +1,218 @@
+"""What every request passes: who asks, how much is sent, how many are in hand; and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from serving_world import BOX, encoded_picture, form
+
+from pasam.errors import CheckpointError, ParamsError, PromptError, RefusedError
+from pasam.serving.app import create_app
+from pasam.serving.payloads import Limits
+from pasam.serving.request_guard import (
+    add_error_handlers,
+    check_origin,
+    check_token,
+    error_response,
+    read_token,
+)
+from pasam.serving.service import Settings
+
+TOKEN = "0123456789abcdef"
+
+
+def test_the_token_is_the_first_line_of_its_file(tmp_path):
+    (tmp_path / "token").write_text(f"{TOKEN}\nnotes\n")
+    assert read_token(tmp_path / "token") == TOKEN
+
+
+@pytest.mark.parametrize("content", ["", "short", "with spaces in the token", "ümläuteümläute1234"])
+def test_a_weak_token_is_refused(content, tmp_path):
+    (tmp_path / "token").write_text(content, encoding="utf-8")
+    with pytest.raises(ParamsError, match="expected 16 or more"):
+        read_token(tmp_path / "token")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParamsError, match="does not exist"):
+        read_token(tmp_path / "token")
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xff"]
+)
+def test_only_the_token_opens(given):
+    check_token({"authorization": f"Bearer {TOKEN}"}, TOKEN)
+    check_token({"authorization": given}, None)
+    with pytest.raises(RefusedError, match="needs a token") as refused:
+        check_token({"authorization": given}, TOKEN)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example:8000"}, 421),
+        ({"host": ""}, 421),
+        ({"host": "[broken"}, 421),
+        ({"host": "localhost:8000", "origin": "https://evil.example"}, 403),
+        ({"host": "localhost:8000", "origin": "null"}, 403),
+        ({"host": "localhost:8000", "origin": "http://evil-localhost:8000"}, 403),
+        ({"host": "localhost:8000", "origin": "http://localhost:8000.evil.example"}, 403),
+        ({"host": "localhost:8000", "origin": "http://localhost:80001"}, 403),
+        ({"host": "localhost:8000", "origin": "http://localhost"}, 403),
+    ],
+)
+def test_another_sites_page_is_refused_on_loopback(headers, status):
+    with pytest.raises(RefusedError) as refused:
+        check_origin(headers, loopback_only=True)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"])
+def test_the_services_own_page_is_let_in(host):
+    check_origin({"host": host}, loopback_only=True)
+    check_origin({"host": host, "origin": f"http://{host}"}, loopback_only=True)
+    check_origin({"host": "models.example"}, loopback_only=False)
+
+
+@pytest.fixture(scope="module")
+def guarded(shelf):
+    app = create_app(shelf.offered(), Settings(token=TOKEN, limits=Limits(upload_bytes=50_000)))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as made:
+        yield made
+
+
+def test_without_the_token_only_its_state_is_told(guarded):
+    assert guarded.get("/health").status_code == 200
+    assert guarded.get("/ready").status_code == 200
+    for path in ("/models", "/metrics", "/predict"):
+        answer = guarded.get(path)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    wrong = guarded.get("/models", headers={"Authorization": "Bearer wrong"})
+    assert wrong.status_code == 401
+    right = guarded.get("/models", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert right.status_code == 200
+
+
+def test_an_announced_body_that_is_too_large_is_refused(guarded):
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = guarded.post("/embed", files={"image": bytes(60_000)}, headers=headers)
+    assert answer.status_code == 413
+    assert "at most 50000" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("sizes", "status"), [([30_000] * 2, 413), ([20_000] * 2, 415)])
+def test_an_unannounced_body_is_counted_over_all_its_parts(sizes, status, shelf):
+    app = create_app(shelf.offered(), Settings(limits=Limits(upload_bytes=50_000)))
+    head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    parts = [head, *map(bytes, sizes), b"\r\n--x--\r\n"]
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/embed", "raw_path": b"/embed",
+        "headers": headers, "query_string": b"", "root_path": "", "scheme": "http",
+        "http_version": "1.1", "server": ("localhost", 80), "client": ("127.0.0.1", 1),
+        "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    app.state.service.encoder.start()
+    asyncio.run(app(scope, receive, send))
+    app.state.service.encoder.close()
+    assert sent[0]["status"] == status
+    body = b"".join(message.get("body", b"") for message in sent)
+    assert ("at most 50000" in json.loads(body)["error"]) is (status == 413)
+
+
+@pytest.mark.parametrize("length", ["-5", "x", "99999999999999999999999999", "²"])
+def test_a_strange_length_is_refused(length, guarded):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Length": length.encode()}
+    assert guarded.post("/embed", content=b"", headers=headers).status_code == 413
+
+
+def test_another_sites_page_is_refused_and_the_page_may_load_only_its_own(client):
+    answer = client.get("/models", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "default-src 'self'" in client.get("/models").headers["content-security-policy"]
+
+
+def test_one_more_than_may_be_in_hand_is_refused_and_the_next_one_is_served(shelf):
+    app = create_app(shelf.offered(), Settings(limits=Limits(requests=1)))
+    decoder = app.state.service.decoder
+    work, begun, go = decoder._work, threading.Event(), threading.Event()
+
+    def held(jobs):
+        begun.set()
+        assert go.wait(20)
+        return work(jobs)
+
+    decoder._work = held
+    with TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(1) as pool:
+
+        def ask(**fields):
+            files = {"image": encoded_picture()}
+            return client.post("/predict", data=form({"box": BOX}, **fields), files=files)
+
+        first = pool.submit(ask)
+        assert begun.wait(20)
+        refused = ask()
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert client.get("/health").status_code == 200
+        go.set()
+        assert first.result(20).status_code == 200
+        assert ask(model="best").status_code == 404
+        assert [ask().status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (PromptError("p"), 422),
+        (CheckpointError("c"), 409),
+        (RefusedError("r", status=429, retry_after=3), 429),
+    ],
+)
+def test_a_deliberate_error_has_its_status(error, status):
+    answer = error_response(error)
+    assert answer.status_code == status
+    assert json.loads(answer.body) == {"error": str(error)}
+    assert answer.headers.get("retry-after") == ("3" if status == 429 else None)
+
+
+def test_an_unforeseen_fault_shows_nothing_of_the_inside():
+    app = FastAPI()
+    add_error_handlers(app)
+
+    @app.get("/fault")
+    def fault() -> None:
+        raise ZeroDivisionError("secret")
+
+    answer = TestClient(app, raise_server_exceptions=False).get("/fault")
+    assert answer.status_code == 500
+    assert list(answer.json()) == ["error"]
+    assert "secret" not in answer.text
+
+
+def test_unknown_addresses_and_methods_are_said_to_be_so(client):
+    assert client.get("/nowhere").json() == {
+        "error": "there is nothing at '/nowhere'; /openapi.json lists all."
+    }
+    assert client.get("/predict").status_code == 405
+
+
+def test_a_value_that_is_no_unicode_is_answered_all_the_same():
+    answer = error_response(PromptError("found \ud800"))
+    assert json.loads(answer.body) == {"error": "found \\ud800"}
