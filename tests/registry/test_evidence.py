@@ -35,6 +35,28 @@ def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(champi
     assert not reload_parity(champion_folder, model, seen)
 
 
+class Slow:
+    """A model whose predictions take the given times, by a clock of their own."""
+
+    def __init__(self, clock, times):
+        self.clock, self.times = clock, iter(times)
+
+    def embed(self, pixels):
+        return pixels
+
+    def predict_many(self, requests):
+        self.clock[0] += next(self.times)
+
+
+def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
+    slow = [9.0] * len(seen) + [0.001, 0.002] * evidence.TURNS
+    even = [0.004] * len(seen) * (evidence.TURNS + 1)
+    found = latencies([Slow(clock, slow), Slow(clock, even)], seen)
+    assert found == pytest.approx([1.5, 4.0])
+
+
 def test_every_model_gets_a_time(champion_folder, seen):
     model = predictor_of(champion_folder)
     times = latencies([model, model], seen)

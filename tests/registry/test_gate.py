@@ -67,6 +67,11 @@ def scores(seed=0, n=30, shift=0.0, shifts=None):
     }
 
 
+def with_another_image():
+    """As many rows as `scores` makes, one of them of another image."""
+    return table(scores()).replace({"image_id": {"dis/007": "dis/new"}})
+
+
 def side(values, *, measured=HOW, latency=50.0):
     return ScoredModel(scores=table(values), measured=measured, latency_ms=latency)
 
@@ -91,6 +96,13 @@ def test_a_first_version_below_a_floor_is_rejected_with_both_numbers(params):
     assert decision.reasons[0].endswith("at least 20.00 is asked for")
 
 
+def test_a_mean_below_its_floor_is_rejected_though_every_benchmark_is_above_its_own(params):
+    thirty = {name: np.full(30, 0.3) for name in BENCHMARKS}
+    decision = judge(side(thirty), None, FACTS, params)
+    assert [c.name for c in decision.checks if not c.passed] == ["floor mean"]
+    assert "mean: boundary IoU 30.00, at least 40.00" in decision.reasons[0]
+
+
 def test_a_clear_gain_everywhere_is_promoted(params):
     decision = judge(side(scores(shift=0.05)), side(scores()), FACTS, params)
     assert decision.accepted
@@ -111,6 +123,49 @@ def test_one_harmed_benchmark_blocks_a_better_mean(params):
     decision = judge(side(scores(shifts=better)), side(scores()), FACTS, params)
     assert decision.mean_gain.low > 0
     assert [c.name for c in decision.checks if not c.passed] == ["no harm thin"]
+
+
+def noisy(mean, std=0.06, n=30):
+    """Scores of a champion and of a candidate that is ahead by `mean`, give or take `std`."""
+    champion, generator = scores(n=n), np.random.default_rng(7)
+    noise = {name: generator.normal(0, std, n) for name in BENCHMARKS}
+    candidate = {
+        name: champion[name] + mean + noise[name] - noise[name].mean() for name in BENCHMARKS
+    }
+    return candidate, champion
+
+
+def test_a_gain_that_the_images_do_not_show_is_no_gain(params):
+    candidate, champion = noisy(0.003)
+    decision = judge(side(candidate), side(champion), FACTS, params)
+    assert decision.mean_gain.mean == pytest.approx(0.3)
+    assert decision.mean_gain.low < 0
+    assert not check(decision, "gain").passed
+
+
+def test_a_benchmark_that_may_be_harmed_counts_as_harmed(params):
+    champion = scores()
+    unsure = np.random.default_rng(3).normal(0, 0.12, 30)
+    candidate = {name: champion[name] + 0.05 for name in BENCHMARKS}
+    candidate["thin"] = champion["thin"] + unsure - unsure.mean()
+    decision = judge(side(candidate), side(champion), FACTS, params)
+    assert decision.gains["thin"].mean == pytest.approx(0.0, abs=1e-9)
+    assert decision.gains["thin"].low < -params.margin
+    assert [c.name for c in decision.checks if not c.passed] == ["no harm thin"]
+
+
+def test_a_benchmark_called_mean_stands_beside_the_mean(params):
+    names = {"mean": 0.05, "dis": 0.09}
+    champion = {name: np.full(20, 0.5) for name in names}
+    candidate = {name: champion[name] + gain for name, gain in names.items()}
+    decision = judge(side(candidate), side(champion), FACTS, params)
+    assert decision.scores == pytest.approx({"dis": 59.0, "mean": 55.0})
+    assert decision.mean_score == pytest.approx(57.0)
+    assert {name: gain.mean for name, gain in decision.gains.items()} == pytest.approx(
+        {"dis": 9.0, "mean": 5.0}
+    )
+    assert decision.mean_gain.mean == pytest.approx(7.0)
+    assert decision.mean_gain.images == 40
 
 
 def test_a_loss_exactly_as_large_as_the_margin_is_harm(params):
@@ -164,6 +219,7 @@ def test_generated_data_may_be_allowed_and_stays_labelled(params):
         ),
         (side(scores(), measured=EvaluationKey(evaluation_set="e1", evaluator="v2")), "evaluators"),
         (side({"dis": [0.5], "thin": [0.5]}), "images"),
+        (ScoredModel(scores=with_another_image(), measured=HOW, latency_ms=50.0), "images"),
     ],
 )
 def test_what_was_measured_differently_is_measured_again_before_anything_is_said(

@@ -12,7 +12,8 @@ from tracked_world import commit
 from pasam.config.params_file import load_section
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
-from pasam.registry import promotion
+from pasam.registry import promotion, versions
+from pasam.registry import snapshot as snapshots
 from pasam.registry.candidate import find_candidate
 from pasam.registry.gate import REJECT, Gain, GateCheck, GateDecision
 from pasam.registry.promotion import assess, html_page, markdown_page, promote, record
@@ -60,14 +61,40 @@ def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(project
     commit(project.folder, push=False)
     with pytest.raises(RegistryError, match="at a commit that no remote has.*--allow-local"):
         promote(project.folder)
+    lock = project.path("dvc.lock")
+    lock.write_text(lock.read_text() + "\n")
+    with pytest.raises(RegistryError, match="only dvc.lock differs .*git checkout dvc.lock"):
+        promote(project.folder)
     (project.folder / "new.py").write_text("")
     with pytest.raises(RegistryError, match="has uncommitted changes"):
         promote(project.folder)
     assert not list((project.folder / "mlruns").glob("artifacts/**/*.parquet"))
 
 
+def count_calls(monkeypatch, *functions):
+    """Count how often each function of a module is called."""
+    counts = {}
+    for module, name in functions:
+        real, counts[name] = getattr(module, name), 0
+
+        def counted(*arguments, real=real, name=name, **options):
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+    return counts
+
+
 def test_a_champion_of_another_evaluator_is_measured_again(project, monkeypatch):
+    read = count_calls(
+        monkeypatch,
+        (snapshots, "parse_lock"),
+        (snapshots, "git_state"),
+        (snapshots, "_declared"),
+        (versions, "open_store"),
+    )
     promote(project.folder, allow_local=True)
+    assert read == {"parse_lock": 1, "git_state": 1, "_declared": 1, "open_store": 1}
     registry = open_registry(project.folder)
     registry.tag_version(1, {"evaluation.evaluator": "an older one"})
     calls = []

@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from tracked_world import commit, git
 
@@ -243,6 +244,9 @@ def test_the_evaluation_set_depends_on_contents_and_not_on_order_or_paths(tracke
     other_training.loc[frame["split"] == "train", "mask_sha256"] = "0"
     write_manifest(other_training, tracked.path("data/manifest.parquet"))
     assert evaluation_set(tracked) == before
+    unmeasured = frame[frame["split"] == "val"].head(1).assign(dataset="own_val", id="own_val/x")
+    write_manifest(pd.concat([frame, unmeasured]), tracked.path("data/manifest.parquet"))
+    assert evaluation_set(tracked) == before
     write_manifest(frame.assign(mask_sha256="0"), tracked.path("data/manifest.parquet"))
     assert evaluation_set(tracked) != before
 
@@ -265,3 +269,13 @@ def test_a_stage_names_the_weights_that_it_made_or_used(tracked):
     made = stages["train@pa_sam"].lineage()["model.md5"]
     assert stages["evaluate@pa_sam-dis_like"].lineage()["model.md5"] == made
     assert "model.md5" not in stages["prepare"].lineage()
+
+
+def test_a_lock_without_a_manifest_is_one_error_that_says_what_to_run(tracked):
+    snapshot = take_snapshot(tracked.folder)
+    stages = {name: s for name, s in snapshot.lock.stages.items() if name != "prepare"}
+    bare = dataclasses.replace(snapshot, lock=dataclasses.replace(snapshot.lock, stages=stages))
+    with pytest.raises(DataError, match=r"no stage in .*makes a manifest.parquet.*dvc repro prep"):
+        _ = bare.manifest
+    assert bare.validation() == "not validated"
+    assert bare.evaluation_set() == "unknown"

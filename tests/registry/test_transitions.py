@@ -64,7 +64,7 @@ def raise_crash():
     raise Crash
 
 
-def walk(registry, log, plan, *, old, new):
+def walk(registry, log, plan, *, old, new, way_back=False):
     """Die at every step in both ways, from a fresh start each time; return the number of steps."""
     steps = 0
     while True:
@@ -83,6 +83,8 @@ def walk(registry, log, plan, *, old, new):
             champion = registry.aliases()["champion"]
             assert champion in (old, new)
             assert registry.version(champion).number == champion
+            if way_back and champion == new:
+                assert registry.aliases()["previous"] == old
             again = finish(registry, log)
             if again is None and registry.aliases()["champion"] == old:
                 apply(registry, log, plan())  # it died before anything was done
@@ -103,7 +105,7 @@ def start(registry):
 def test_a_promotion_that_dies_at_any_step_is_finished_by_the_next_call(registry, log):
     seen = 0
     plan = lambda: plan_promotion(registry, 3, why="better")  # noqa: E731
-    for _ in walk(registry, log, plan, old=2, new=3):
+    for _ in walk(registry, log, plan, old=2, new=3, way_back=True):
         assert registry.aliases() == {"champion": 3, "previous": 2}
         assert registry.version(3).tags["pasam.predecessor"] == "2"
         assert registry.version(3).status == "accepted"

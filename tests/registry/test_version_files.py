@@ -7,6 +7,7 @@ import json
 
 import pandas as pd
 import pytest
+import yaml
 
 from pasam.errors import CheckpointError, RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
@@ -83,6 +84,11 @@ def test_the_fetched_weights_are_the_trained_bytes(promoted, champion_folder):
     trained = promoted.path("data/adapters/pa_sam.safetensors").read_bytes()
     assert files["adapter.safetensors"] == trained
     assert files["base.safetensors"] == promoted.path("data/base/vit_tiny.safetensors").read_bytes()
+
+
+def test_mlflow_knows_that_the_weights_are_not_of_real_data(champion_folder):
+    content = yaml.safe_load((champion_folder / "MLmodel").read_text())
+    assert content["metadata"] == {"weights": "generated data and the small base"}
 
 
 def test_nothing_that_is_fetched_is_a_pickle(champion_folder):

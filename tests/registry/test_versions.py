@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import RegistryError
+from pasam.registry.versions import NAME
 
 
 def test_versions_come_newest_first_with_their_aliases(registry):
     found = [(version.number, version.aliases) for version in registry.versions()]
     assert found == [(3, ("candidate",)), (2, ("champion",)), (1, ("previous",))]
+
+
+def test_versions_are_ordered_as_numbers(registry):
+    for number in range(4, 11):
+        registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
+    assert [version.number for version in registry.versions()] == list(range(10, 0, -1))
 
 
 @pytest.mark.parametrize(("which", "number"), [(2, 2), ("2", 2), ("champion", 2), ("previous", 1)])
