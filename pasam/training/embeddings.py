@@ -1,4 +1,4 @@
-"""The frozen encoder's outputs, computed once per image view and packed into few files.
+"""The embedding store: the frozen encoder's outputs, computed once per image view.
 
 A store is a folder: `embedding.npy` (V, C, g, g) and `early.npy` (V, E, g, g) in half precision,
 `images.npy` (V, 3, S, S) and `labels.npy` (M, S, S) in uint8, `index.parquet` with one row per
@@ -7,7 +7,6 @@ label, and `origin.json`, which says what it was made from. Arrays are mapped, n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from pasam.errors import CheckpointError, DataError
-from pasam.masks.images import read_image, read_mask
+from pasam.files import read_json, read_table, write_json, write_table
+from pasam.masks.images import foreground, read_image, read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.checkpoint import file_digest
@@ -31,6 +32,10 @@ from pasam.workers import parallel_map
 ARRAYS = ("embedding", "early", "images", "labels")
 SMALLEST_LABEL = 16
 """Labels with fewer foreground pixels after the crop are left out: no prompt could say them."""
+
+INDEX = pa.schema(
+    [pa.field("id", pa.string()), pa.field("view", pa.int64()), pa.field("row", pa.int64())]
+)
 
 Pack = np.memmap[Any, np.dtype[Any]]
 """A file's array, mapped into memory."""
@@ -101,7 +106,7 @@ def write_store(
     workers: int,
     origin: dict[str, Any],
 ) -> None:
-    """Make the views, encode them and pack all into a folder.
+    """Make the views, encode them and write all into a folder.
 
     Args:
         folder: The store; made if need be.
@@ -135,14 +140,14 @@ def write_store(
         for row, view in enumerate(batch, start=first):
             for path, label in zip(tasks[row].masks, view.masks, strict=True):
                 # A benchmark's object is kept however small: it has to be found all the same.
-                if (label > 128).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
+                if foreground(label).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
                     labels.append(label)
     for pack in packs.values():
         pack.flush()
     np.save(folder / "labels.npy", _stacked(labels))
-    pd.DataFrame(rows).to_parquet(folder / "index.parquet", index=False)
-    _write_origin(folder, origin)
+    write_table(folder / "index.parquet", rows, INDEX)
+    write_json(folder / "origin.json", origin)  # last: it says that the rest is whole
 
 
 def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, Pack]:
@@ -159,9 +164,9 @@ def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, Pack]:
 
 
 def write_empty_store(folder: Path, origin: dict[str, Any]) -> None:
-    """Say that nothing is packed: training encodes every view as it comes."""
+    """Say that nothing is cached: training encodes every view as it comes."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_origin(folder, origin)
+    write_json(folder / "origin.json", origin)
 
 
 def make_view(task: ViewTask, *, side: int, jitter: tuple[float, float]) -> View:
@@ -191,8 +196,8 @@ def open_store(folder: Path) -> Store:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     return Store(
         **arrays,
-        index=pd.read_parquet(folder / "index.parquet"),
-        origin=json.loads((folder / "origin.json").read_text()),
+        index=read_table(folder / "index.parquet", INDEX, what="an index of embeddings"),
+        origin=read_json(folder / "origin.json"),
     )
 
 
@@ -203,10 +208,6 @@ def _stacked(labels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
             "on. Use larger objects, or raise the lower end of embed.jitter."
         )
     return np.stack(labels)
-
-
-def _write_origin(folder: Path, origin: dict[str, Any]) -> None:
-    (folder / "origin.json").write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
 
 
 def _images(manifest: pd.DataFrame, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:

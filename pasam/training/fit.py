@@ -1,6 +1,8 @@
-"""The training loop of the adapters.
+"""The training loop of the adapters: frozen base, trained decoder parts, resumable at every epoch.
 
-Frozen base, trained decoder parts, resumable at every epoch.
+Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
+references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise). What a model learns from
+is chosen by its params.
 """
 
 from __future__ import annotations
@@ -43,9 +45,6 @@ from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
 from pasam.workers import count_progress
 
-# --- objective: What a model is trained on: the loss terms of a prediction, chosen by the
-# model's params.
-
 Objective = Callable[[Prediction, Tensor, torch.Generator], dict[str, Tensor]]
 """From a prediction, its labels and a source of noise to scalar terms; `loss` is minimised."""
 
@@ -60,7 +59,7 @@ def objective_of(variant: VariantParams) -> Objective:
 
     Args:
         variant: The model: HQ-SAM learns at sampled points; PA-SAM learns its masks and, if it
-            has them, its adapter's maps and its quality head; the image adapter its masks.
+            has them, its adapter's maps and its IoU head; the image adapter its masks.
     """
     if isinstance(variant, HqSamParams):
         return _sampled
@@ -110,13 +109,6 @@ def _with_quality(objective: Objective) -> Objective:
         return {**terms, "loss_quality": quality, "loss": terms["loss"] + quality}
 
     return with_quality
-
-
-# --- fit: The training loop of the adapters: frozen base, trained decoder parts, resumable at
-# every epoch.
-#
-# Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
-# references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise).
 
 
 class TrainingStep(nn.Module):
@@ -315,10 +307,6 @@ def _start(
     )
 
 
-# --- variant_training: From a model's params and packed embeddings to the trained model, for
-# every stage that trains.
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
     """A trained model, and what its stage needs to write results."""
@@ -358,7 +346,7 @@ def train_variant(
         variant: The model's own choices.
         name: Its name among the interrupted trainings.
         manifest: The data.
-        store: Packed embeddings of the `train` split.
+        store: Cached embeddings of the `train` split.
         resume: Folder of interrupted trainings.
         history: JSON lines that receive the means of every epoch; None for no file.
         echo: Hears these means too, as they come.

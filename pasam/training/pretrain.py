@@ -26,7 +26,7 @@ from pasam.models.encoder import at_side
 from pasam.models.losses import promptable_loss
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.training.optimizer import MuonWithAdamW
-from pasam.training.promptable_batches import Picture, PromptableBatch, PromptableBatches
+from pasam.training.promptable_batches import PoolImage, PromptableBatch, PromptableBatches
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.workers import count_progress
 
@@ -117,7 +117,7 @@ def _correction(
 
 def pretrain(
     base: BaseSam,
-    pictures: Sequence[Picture],
+    pool: Sequence[PoolImage],
     params: PretrainParams,
     *,
     sink: JsonlSink,
@@ -128,7 +128,7 @@ def pretrain(
 
     Args:
         base: The SAM to train.
-        pictures: What it sees.
+        pool: What it sees.
         params: How.
         sink: Receives the mean loss terms of every `checkpoint_every` steps.
         checkpointer: Keeps the state; cleared by the caller when the weights are written.
@@ -150,7 +150,7 @@ def pretrain(
         if state is not None and done > start:
             training.load_state_dict(state)
         steps = range(max(start, done), end)
-        loader = _loader(training.model.base, pictures, params, phase, steps=steps, workers=workers)
+        loader = _loader(training.model.base, pool, params, phase, steps=steps, workers=workers)
         _train(training, loader, steps, params, sink=sink, checkpointer=checkpointer)
         model = training.averaged_model()
     return dict(model.base.sam.state_dict())
@@ -233,7 +233,7 @@ def _train(
 
 def _loader(
     base: BaseSam,
-    pictures: Sequence[Picture],
+    pool: Sequence[PoolImage],
     params: PretrainParams,
     phase: PretrainPhase,
     *,
@@ -242,7 +242,7 @@ def _loader(
 ) -> DataLoader[PromptableBatch]:
     """Load the batches of the given steps."""
     batches = PromptableBatches(
-        pictures, side=base.side, batch_size=phase.batch_size, jitter=params.jitter,
+        pool, side=base.side, batch_size=phase.batch_size, jitter=params.jitter,
         prompts_per_image=params.prompts_per_image, seed=params.seed, steps=steps.stop,
     )  # fmt: skip
     return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers)
@@ -254,9 +254,9 @@ def _schedule(
     """Warm up linearly, then fall along a cosine to a hundredth."""
     rest = phase.steps - params.warmup_steps
 
-    def share(step: int) -> float:
+    def factor(step: int) -> float:
         if step < params.warmup_steps:
             return (step + 1) / params.warmup_steps
         return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - params.warmup_steps) / rest)) / 2
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

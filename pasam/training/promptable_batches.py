@@ -1,4 +1,13 @@
-"""Batches of promptable segmentation: images, coarse masks, and one kind of prompt per step."""
+"""What `vit_tiny` is pretrained on: a pool of images with coarse masks, and batches of prompts.
+
+SAM learnt from masks without fine detail, drawn by hurried annotators; so does the small base, that
+the adapters have the same detail to put back. The coarse mask of an object is drawn once, like an
+annotation, and does not change from view to view. A batch is a function of the seed and the step
+alone, so that neither the number of workers nor an interruption changes what is seen.
+"""
+
+# Shapes: H, W of an image; K annotated objects; B images, N prompts of a batch, S pixels a side,
+# m = S / 2 mask pixels a side, k points. Radii are in pixels.
 
 from __future__ import annotations
 
@@ -18,20 +27,23 @@ from torch.utils.data import Dataset
 from pasam.data.catalogue import PRETRAINING_SET, TRAINING_SET
 from pasam.data.preparation import scene_seed, training_objects
 from pasam.errors import DataError
-from pasam.masks.images import FOREGROUND as FOREGROUND_8BIT
-from pasam.masks.images import read_image, read_mask
+from pasam.masks.images import foreground, read_image, read_mask
 from pasam.masks.prompts import foreground_points, jittered_box, tight_box
 from pasam.masks.transforms import augment
 from pasam.synthetic.scene import MIXED, draw_scene
 from pasam.workers import parallel_map
 
-# --- coarsening: Coarse masks from fine ones: what a hurried annotator would have drawn.
-#
-# SAM learnt from masks without fine detail; the small base is trained on coarsened masks so that
-# the adapters have the same detail to put back.
-
-# Shapes: H, W of the mask. Radii are in pixels.
-
+LONGEST_SIDE = 384
+"""Larger photographs are brought down to this many pixels: the base sees 256."""
+SMALLEST_OBJECT = 64
+"""Objects that a crop leaves with fewer pixels are not prompted for."""
+BOX_FRACTION = 0.85
+"""Steps that prompt with boxes; the others prompt with points."""
+TIGHT_FRACTION = 0.5
+"""Boxes that are tight, as benchmarks draw them; the others are jittered, as SAM was trained."""
+ITERATED_FRACTION = 0.15
+"""Steps that correct a first answer instead of giving one."""
+MOST_POINTS = 8
 
 _VARIATION = (0.6, 1.4)  # no two annotators are equally hurried
 _POOR_OVERLAP = 0.6  # opening that keeps less of the closed mask has lost the object's character
@@ -42,7 +54,7 @@ _SIMPLIFICATION = 0.15  # distance a polygon may leave the outline, in radii
 
 
 def coarsen(
-    mask: NDArray[np.uint8], *, radius_share: float, rng: np.random.Generator
+    mask: NDArray[np.uint8], *, radius_fraction: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Fill what is hollow, drop what is thin, and round the outline off.
 
@@ -53,15 +65,15 @@ def coarsen(
 
     Args:
         mask: Fine mask, (H, W), 0..255, foreground above 128.
-        radius_share: Radius of the disk as a share of the longer side, varied by a random factor
-            in [0.6, 1.4]; 0 returns the mask thresholded.
+        radius_fraction: Radius of the disk as a fraction of the longer side, varied by a random
+            factor in [0.6, 1.4]; 0 returns the mask thresholded.
         rng: Source of that one factor.
 
     Returns:
         Coarse mask, (H, W), 0 or 255; it has foreground whenever `mask` has some.
     """
-    radius = radius_share * max(mask.shape) * rng.uniform(*_VARIATION)
-    fine = mask > FOREGROUND_8BIT
+    radius = radius_fraction * max(mask.shape) * rng.uniform(*_VARIATION)
+    fine = foreground(mask)
     if radius <= 0 or not fine.any():
         return fine.astype(np.uint8) * 255
     closed = _without_holes(_eroded(_dilated(fine, radius), radius), _FILLED_HOLE * radius)
@@ -128,20 +140,8 @@ def _simplified(mask: NDArray[np.uint8], tolerance: float) -> NDArray[np.uint8]:
     return drawn
 
 
-# --- pool: The pictures that `vit_tiny` is pretrained on, in memory, each with fine and coarse
-# masks.
-#
-# SAM's masks come from hurried annotation; the coarse mask of an object is therefore drawn once,
-# like an annotation, and does not change from view to view.
-
-# Shapes: H, W of the picture; K annotated objects.
-
-LONGEST_SIDE = 384
-"""Larger photographs are brought down to this many pixels: the base sees 256."""
-
-
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PoolImage:
     """An image with its annotated objects."""
 
     image: NDArray[np.uint8]
@@ -152,42 +152,42 @@ class Picture:
     """The objects as a hurried annotator would draw them, (K, H, W), 0..255."""
 
 
-def read_pool(manifest: pd.DataFrame, *, coarseness: float, workers: int) -> list[Picture]:
+def read_pool(manifest: pd.DataFrame, *, coarseness: float, workers: int) -> list[PoolImage]:
     """Read one's own training images with all their masks.
 
-    The generated training set is the adapters'; the base sees further scenes, from `draw_pool`.
+    The synthetic training set is the adapters'; the base sees further scenes, from `draw_pool`.
 
     Args:
         manifest: The data.
-        coarseness: Radius of the coarsening as a share of the longer side.
+        coarseness: Radius of the coarsening as a fraction of the longer side.
         workers: Processes.
     """
     train = manifest[(manifest["split"] == "train") & (manifest["dataset"] != TRAINING_SET)]
     images = [(str(image), tuple(rows["mask"])) for image, rows in train.groupby("image")]
     read = partial(_read, coarseness=coarseness)
     return list(
-        parallel_map(read, list(enumerate(images)), workers=workers, label="reading pictures")
+        parallel_map(read, list(enumerate(images)), workers=workers, label="reading images")
     )
 
 
 def draw_pool(
     count: int, *, seed: int, side: int, coarseness: float, workers: int
-) -> list[Picture]:
-    """Draw scenes that no other generated set holds.
+) -> list[PoolImage]:
+    """Draw scenes that no other synthetic set holds.
 
     Args:
         count: How many.
-        seed: Seed of all generated data (`data.generated.seed`).
+        seed: Seed of all synthetic data (`data.generated.seed`).
         side: Side of a scene in pixels.
-        coarseness: Radius of the coarsening as a share of the side.
+        coarseness: Radius of the coarsening as a fraction of the side.
         workers: Processes.
     """
     draw = partial(_draw, side=side, coarseness=coarseness)
     seeds = [scene_seed(seed, dataset=PRETRAINING_SET, index=i) for i in range(count)]
-    return list(parallel_map(draw, seeds, workers=workers, label="drawing pictures"))
+    return list(parallel_map(draw, seeds, workers=workers, label="drawing images"))
 
 
-def _read(item: tuple[int, tuple[str, tuple[str, ...]]], *, coarseness: float) -> Picture:
+def _read(item: tuple[int, tuple[str, tuple[str, ...]]], *, coarseness: float) -> PoolImage:
     index, (image_path, mask_paths) = item
     image = read_image(Path(image_path))
     masks = [read_mask(Path(path)) for path in mask_paths]
@@ -202,7 +202,7 @@ def _read(item: tuple[int, tuple[str, tuple[str, ...]]], *, coarseness: float) -
     return _annotate(image, masks, coarseness, np.random.default_rng([0, index]))
 
 
-def _draw(seed: int, *, side: int, coarseness: float) -> Picture:
+def _draw(seed: int, *, side: int, coarseness: float) -> PoolImage:
     scene = draw_scene(
         family=MIXED, seed=seed, side=side, held_out=False, objects=training_objects(seed)
     )
@@ -214,37 +214,15 @@ def _annotate(
     masks: list[NDArray[np.uint8]],
     coarseness: float,
     rng: np.random.Generator,
-) -> Picture:
-    visible = [mask for mask in masks if (mask > 128).any()]
-    coarse = [coarsen(mask, radius_share=coarseness, rng=rng) for mask in visible]
+) -> PoolImage:
+    visible = [mask for mask in masks if foreground(mask).any()]
+    coarse = [coarsen(mask, radius_fraction=coarseness, rng=rng) for mask in visible]
     shape = (len(visible), *image.shape[:2])
-    return Picture(
+    return PoolImage(
         image=image,
         fine=np.asarray(visible, np.uint8).reshape(shape),
         coarse=np.asarray(coarse, np.uint8).reshape(shape),
     )
-
-
-# --- promptable_batches: Batches of promptable segmentation: pictures, coarse masks, and one
-# kind of prompt per step.
-#
-# A batch is a function of the seed and the step alone, so that neither the number of workers nor an
-# interruption changes what is seen.
-
-# Shapes: B images, N prompts, S pixels a side, m = S / 2 mask pixels a side, k points.
-
-FOREGROUND = 128
-"""Mask values above this belong to the object."""
-HALF = 0.5
-SMALLEST_OBJECT = 64
-"""Objects that a crop leaves with fewer pixels are not prompted for."""
-BOX_SHARE = 0.85
-"""Steps that prompt with boxes; the others prompt with points."""
-TIGHT_SHARE = 0.5
-"""Boxes that are tight, as benchmarks draw them; the others are jittered, as SAM was trained."""
-ITERATED_SHARE = 0.15
-"""Steps that correct a first answer instead of giving one."""
-MOST_POINTS = 8
 
 
 @dataclass  # Fabric moves and casts the fields in place, so it cannot be frozen
@@ -271,7 +249,7 @@ class PromptableBatches(Dataset[PromptableBatch]):
     """Batch number t of pretraining.
 
     Args:
-        pictures: The pool.
+        pool: The images.
         side: Input side S.
         batch_size: Images per step.
         prompts_per_image: Most objects per image and step.
@@ -282,7 +260,7 @@ class PromptableBatches(Dataset[PromptableBatch]):
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pool: Sequence[PoolImage],
         *,
         side: int,
         batch_size: int,
@@ -291,7 +269,7 @@ class PromptableBatches(Dataset[PromptableBatch]):
         seed: int,
         steps: int,
     ) -> None:
-        self.pictures = pictures
+        self.pool = pool
         self.side = side
         self.batch_size = batch_size
         self.prompts_per_image = prompts_per_image
@@ -306,16 +284,16 @@ class PromptableBatches(Dataset[PromptableBatch]):
     def __getitem__(self, step: int) -> PromptableBatch:
         """Make the batch of one step."""
         rng = np.random.default_rng([self.seed, 2, step])
-        with_box = rng.random() < BOX_SHARE
-        iterate = bool(rng.random() < ITERATED_SHARE)
+        with_box = rng.random() < BOX_FRACTION
+        iterate = bool(rng.random() < ITERATED_FRACTION)
         points_each = int(rng.integers(1, MOST_POINTS + 1))
-        views = [self._view(self.pictures[number], rng) for number in self._numbers(step)]
+        views = [self._view(self.pool[number], rng) for number in self._numbers(step)]
         targets, prompts = [], []
         chosen = self._objects([coarse for _, coarse, _ in views], rng)
         for row, k in chosen:
             _, coarse, fine = views[row]
-            exact = fine[k] if (fine[k] > FOREGROUND).sum() >= MOST_POINTS else coarse[k]
-            targets.append(_halve(coarse[k]) > HALF)
+            exact = fine[k] if foreground(fine[k]).sum() >= MOST_POINTS else coarse[k]
+            targets.append(_halve(coarse[k]) > 0.5)
             prompts.append(
                 _box(exact, rng)
                 if with_box
@@ -348,7 +326,7 @@ class PromptableBatches(Dataset[PromptableBatch]):
             (row, int(k))
             for row, masks in enumerate(coarse)
             for k in rng.permutation(
-                np.flatnonzero((masks > FOREGROUND).sum(axis=(1, 2)) >= SMALLEST_OBJECT)
+                np.flatnonzero(foreground(masks).sum(axis=(1, 2)) >= SMALLEST_OBJECT)
             )[: self.prompts_per_image]
         ]
         if not shown:
@@ -361,8 +339,8 @@ class PromptableBatches(Dataset[PromptableBatch]):
         return sorted(shown + again)
 
     def _numbers(self, step: int) -> list[int]:
-        """Which pictures a step sees: the pool, shuffled anew each time it is used up."""
-        total, first = len(self.pictures), step * self.batch_size
+        """Which images a step sees: the pool, shuffled anew each time it is used up."""
+        total, first = len(self.pool), step * self.batch_size
         wanted = range(first, first + self.batch_size)
         orders = {
             turn: np.random.default_rng([self.seed, 3, turn]).permutation(total)
@@ -371,11 +349,11 @@ class PromptableBatches(Dataset[PromptableBatch]):
         return [int(orders[position // total][position % total]) for position in wanted]
 
     def _view(
-        self, picture: Picture, rng: np.random.Generator
+        self, image: PoolImage, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        both = np.concatenate([picture.coarse, picture.fine])
-        view = augment(picture.image, both, side=self.side, jitter=self.jitter, rng=rng)
-        count = len(picture.coarse)
+        both = np.concatenate([image.coarse, image.fine])
+        view = augment(image.image, both, side=self.side, jitter=self.jitter, rng=rng)
+        count = len(image.coarse)
         return _recolour(view.image, rng), view.masks[:count], view.masks[count:]
 
 
@@ -405,4 +383,4 @@ def _detail(image: NDArray[np.uint8], fine: NDArray[np.uint8]) -> NDArray[np.flo
 def _box(label: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     box = tight_box(label)
     moved = jittered_box(box, shape=label.shape, rng=rng)
-    return box if rng.random() < TIGHT_SHARE else moved
+    return box if rng.random() < TIGHT_FRACTION else moved

@@ -1,23 +1,24 @@
-"""The way back after an interruption, and the history that a training writes."""
+"""The state that a training goes on from after an interruption, and the history that it writes.
+
+A state lives outside the stage's outputs (DVC removes those before it runs a stage) under a name
+made from everything the training depends on, so that a changed parameter starts anew.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pasam.errors import DataError
+from pasam.files import draft_file, file_sha256, sha256_of, write_json_lines
 
-# --- resume: The way back after an interruption: a training state that is only ever whole.
-#
-# A state lives outside the stage's outputs (DVC removes those before it runs a stage) under a name
-# made from everything the training depends on, so that a changed parameter starts anew.
+Echo = Callable[[Mapping[str, float]], None]
+"""Somebody who wants to hear every row too, and returns at once."""
 
 
 def state_key(**inputs: object) -> str:
@@ -37,11 +38,10 @@ def state_key(**inputs: object) -> str:
         if isinstance(value, Path):
             if not value.is_file():
                 raise DataError(f"{value} does not exist; make it with `dvc repro` first.")
-            with value.open("rb") as file:
-                plain[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            plain[name] = file_sha256(value)
         else:
             plain[name] = value
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    return sha256_of(json.dumps(plain, sort_keys=True))[:16]
 
 
 class Checkpointer:
@@ -58,13 +58,8 @@ class Checkpointer:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the saved state; a crash leaves the old one or the new one, never half of it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".part")
-        with draft.open("wb") as file:
+        with draft_file(self.path, durable=True) as draft, draft.open("wb") as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state on the CPU, or None where there is none."""
@@ -76,12 +71,6 @@ class Checkpointer:
     def clear(self) -> None:
         """Forget the state: the training is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-# --- sink: Where training says how it goes: one JSON line per epoch, written whole and atomically.
-
-Echo = Callable[[Mapping[str, float]], None]
-"""Somebody who wants to hear every row too, and returns at once."""
 
 
 class JsonlSink:
@@ -115,19 +104,9 @@ class JsonlSink:
 
     def write(self) -> None:
         """Replace the file by the rows so far."""
-        if self.path is None:
-            return
-        write_rows(self.path, self.rows)
+        if self.path is not None:
+            write_json_lines(self.path, self.rows)
 
     def _tell(self, row: Mapping[str, float]) -> None:
         if self.echo is not None:
             self.echo(row)
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Replace a JSON-lines file, or leave it as it was if anything goes wrong."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(dict(row), sort_keys=True) + "\n" for row in rows)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(lines, encoding="utf-8")
-    draft.replace(path)

@@ -1,4 +1,10 @@
-"""Training batches of masks and prompts, from cached embeddings or from fresh views."""
+"""Training batches of masks and prompts, from cached embeddings or from fresh views.
+
+Batch t is a function of the seed and t alone: neither workers nor interruptions change it.
+"""
+
+# Shapes: B views, N masks with a prompt each, one or more of every view; S pixels a side, g grid
+# cells a side.
 
 from __future__ import annotations
 
@@ -15,21 +21,18 @@ from torch.utils.data import Dataset
 
 from pasam.config.schema import EmbedParams
 from pasam.errors import DataError
+from pasam.masks.images import foreground
 from pasam.masks.prompts import Mix, collate_prompts, sample_prompt
 from pasam.masks.transforms import View
 from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view, open_store
 
-# --- samples: Training batches of masks and prompts, from packed embeddings or from fresh views.
-#
-# Batch t is a function of the seed and t alone: neither workers nor interruptions change it.
-
 CROPS = 10
 """How often a crop without the object is drawn anew."""
 
-# Shapes: B views, N masks with a prompt each, one or more of every view; S pixels a side, g grid
-# cells a side.
+MakeBatches = Callable[[int], "Dataset[Batch]"]
+"""From an epoch's number to its batches."""
 
 
 @dataclass
@@ -73,8 +76,8 @@ class Sampling:
     prompts_per_mask: int = 1
     """How many prompts are drawn for each mask, so that N is this many times B."""
 
-    def mine(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """Return this process's share of step `step` of an epoch in this order."""
+    def own_part(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """Return this process's part of step `step` of an epoch in this order."""
         first = (step * self.world + self.rank) * self.batch_size
         return order[first : first + self.batch_size]
 
@@ -88,12 +91,12 @@ class Sampling:
 
 
 class CachedBatches(Dataset[Batch]):
-    """The batches of one epoch, from packed embeddings.
+    """The batches of one epoch, from cached embeddings.
 
     Epoch e shows view e (modulo the number of views) of every mask that is visible in it.
 
     Args:
-        store: The packed embeddings.
+        store: The cached embeddings.
         sampling: How to draw.
         epoch: Number of the epoch, from 0.
     """
@@ -112,7 +115,7 @@ class CachedBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of one step."""
-        labels = self.sampling.mine(self.order, step)
+        labels = self.sampling.own_part(self.order, step)
         rows = self.store.index["row"].to_numpy()[labels]
         rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
         index = self.sampling.image_index(len(labels))
@@ -163,7 +166,7 @@ class FreshBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of one step."""
         images, labels = [], []
-        for number in self.sampling.mine(self.order, step):
+        for number in self.sampling.own_part(self.order, step):
             view = self._view(int(number))
             images.append(view.image)
             labels.append(view.masks[0])
@@ -189,7 +192,7 @@ class FreshBatches(Dataset[Batch]):
             seed = (self.sampling.seed, self.epoch, number, attempt)
             task = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=seed)
             view = make_view(task, side=self.side, jitter=self.jitter)
-            if (view.masks[0] > 128).sum() >= SMALLEST_LABEL:
+            if foreground(view.masks[0]).sum() >= SMALLEST_LABEL:
                 return view
         whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)
         return make_view(whole, side=self.side, jitter=self.jitter)
@@ -232,13 +235,6 @@ def _tensor(array: NDArray[np.float32] | None) -> Tensor | None:
     return None if array is None else torch.from_numpy(array)
 
 
-# --- epochs: Where an epoch's batches come from: packed embeddings, or fresh views where there
-# are none.
-
-MakeBatches = Callable[[int], Dataset[Batch]]
-"""From an epoch's number to its batches."""
-
-
 def batches_by_epoch(
     embed: EmbedParams,
     sampling: Sampling,
@@ -255,7 +251,7 @@ def batches_by_epoch(
         sampling: How batches are drawn.
         base: The frozen SAM.
         checkpoint: Its weights' file, which the store must come from.
-        store: Folder of the packed embeddings.
+        store: Folder of the cached embeddings.
         manifest: The data.
 
     Raises:

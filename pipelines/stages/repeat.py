@@ -15,9 +15,9 @@ from pasam.errors import ParamsError
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import write_scores
+from pasam.files import write_json_lines
 from pasam.training.embeddings import open_store
 from pasam.training.fit import train_variant
-from pasam.training.resume import write_rows
 from pasam.validation.verdict import require_passed
 from pipelines.stage_runner import run
 
@@ -51,7 +51,7 @@ def repeat(
         done.append(trained.checkpointer)
     if done:
         write_scores(rows, scores)
-        write_rows(history, epochs)
+        write_json_lines(history, epochs)
     for checkpointer in done:
         checkpointer.clear()
 

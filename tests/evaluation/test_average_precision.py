@@ -222,6 +222,34 @@ def test_an_empty_mask_has_an_empty_band():
     assert not decode(boundary_rle(empty, fraction=FRACTION)).any()
 
 
+@pytest.mark.parametrize("overlap", ["mask", "boundary"])
+def test_a_detection_inside_a_crowd_is_excused(overlap):
+    """It lies in the crowd's band and scores highest: charged, it would halve the precision."""
+    thing, crowd, inside = (np.zeros(SIZE, np.uint8) for _ in range(3))
+    thing[10:50, 10:50] = crowd[60:115, 40:150] = inside[60:64, 40:150] = 1
+    truth = {
+        "images": [{"id": 1, "file_name": "1.png", "height": SIZE[0], "width": SIZE[1]}],
+        "annotations": [
+            {
+                "id": number, "image_id": 1, "category_id": 1, "iscrowd": number - 1,
+                "segmentation": encode(mask), "area": int(mask.sum()),
+                "bbox": [float(v) for v in bounding_box(encode(mask))],
+            }
+            for number, mask in ((1, thing), (2, crowd))
+        ],
+        "categories": [{"id": 1, "name": "a"}],
+    }  # fmt: skip
+    results = [
+        {"image_id": 1, "category_id": 1, "segmentation": encode(mask), "score": score}
+        for mask, score in ((inside, 0.9), (thing, 0.5))
+    ]
+    found = average_precision(truth, results, overlap=overlap, boundary_fraction=FRACTION)
+    assert found.ap == pytest.approx(1.0)
+    alone = {**truth, "annotations": truth["annotations"][:1]}
+    charged = average_precision(alone, results, overlap=overlap, boundary_fraction=FRACTION)
+    assert charged.ap == pytest.approx(0.5, abs=0.01)
+
+
 PLANE = (60, 80)
 
 

@@ -21,7 +21,7 @@ from pasam.masks.run_lengths import area, decode, encode
 SIZES = [(60, 80), (90, 50)]
 
 
-def written(folder, annotations, detections):
+def written(folder, annotations, detections, crowd=0):
     """Write two noisy images with a bright object each, and a detector's file."""
     rng = np.random.default_rng(0)
     images, objects, found = [], [], []
@@ -35,7 +35,7 @@ def written(folder, annotations, detections):
         )
         objects.append(
             {
-                "id": number, "image_id": number, "category_id": number, "iscrowd": 0,
+                "id": number, "image_id": number, "category_id": number, "iscrowd": crowd,
                 "area": int(mask.sum()), "bbox": [12, 10, 24, 30], "segmentation": encode(mask),
             }
         )  # fmt: skip
@@ -200,3 +200,20 @@ def test_missing_detections_are_named_before_any_model_runs(params, tmp_path):
     )
     with pytest.raises(DataError, match=r"none\.json does not exist"):
         instance_sets(changed)
+
+
+def test_a_crowd_is_no_object_that_a_mask_could_match(model_set, params, tmp_path):
+    written(tmp_path, tmp_path / "annotations.json", tmp_path / "detections.json", crowd=1)
+    coco = CocoParams(
+        name="coco", images=str(tmp_path), annotations=str(tmp_path / "annotations.json"),
+        detections=str(tmp_path / "detections.json"),
+    )  # fmt: skip
+    changed = InstancesParams(
+        generated=params.generated, coco=coco, seginw=params.seginw, resize="squash",
+        boxes_per_image=2,
+    )  # fmt: skip
+    rows = segment_instances(
+        model_set, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_fraction=0.02
+    )
+    assert {row["object_id"] for row in rows} == {-1}
+    assert {row["iou"] for row in rows} == {row["boundary_iou"] for row in rows} == {0.0}

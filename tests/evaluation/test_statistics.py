@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks.bootstrap_coverage import SCENARIOS, coverage, false_alarms
 from pasam.errors import DataError, ParamsError, ShapeError
@@ -185,7 +187,7 @@ def test_impossible_settings_are_refused(change, message):
         interval({"dis": np.ones(3)}, **{**SETTINGS, **change})
 
 
-MANY_INTERVALS_SETTINGS = {"n_resamples": 150, "confidence": 0.95, "seed": 3}
+MANY = {"n_resamples": 150, "confidence": 0.95, "seed": 3}
 
 
 @settings(max_examples=25, deadline=None)
@@ -193,24 +195,22 @@ MANY_INTERVALS_SETTINGS = {"n_resamples": 150, "confidence": 0.95, "seed": 3}
 def test_each_column_has_the_lower_ends_of_the_reports_bootstrap(seed, n, m, pairs):
     generator = np.random.default_rng(seed)
     values = {"dis": generator.normal(0, 5, (n, pairs)), "thin": generator.normal(1, 2, (m, pairs))}
-    mean, lows = lower_ends(values, **MANY_INTERVALS_SETTINGS)
+    mean, lows = lower_ends(values, **MANY)
     for column in range(pairs):
         alone = {name: part[:, column] for name, part in values.items()}
-        assert mean[column] == pytest.approx(interval(alone, **MANY_INTERVALS_SETTINGS).low)
+        assert mean[column] == pytest.approx(interval(alone, **MANY).low)
         for name, part in alone.items():
-            assert lows[name][column] == pytest.approx(
-                interval({name: part}, **MANY_INTERVALS_SETTINGS).low
-            )
+            assert lows[name][column] == pytest.approx(interval({name: part}, **MANY).low)
 
 
 def test_no_difference_at_all_has_an_interval_of_no_width():
-    mean, lows = lower_ends({"dis": np.zeros((5, 2))}, **MANY_INTERVALS_SETTINGS)
+    mean, lows = lower_ends({"dis": np.zeros((5, 2))}, **MANY)
     assert mean.tolist() == lows["dis"].tolist() == [0.0, 0.0]
 
 
 def test_no_benchmark_is_an_error():
     with pytest.raises(DataError, match="no benchmark"):
-        lower_ends({}, **MANY_INTERVALS_SETTINGS)
+        lower_ends({}, **MANY)
 
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
@@ -267,3 +267,37 @@ def test_identical_models_differ_no_more_often_than_the_level_says():
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if "seeds" not in name])
 def test_every_population_of_images_is_covered(name):
     assert 0.92 <= coverage(SCENARIOS[name], **FULL) <= 0.97
+
+
+def test_three_seeds_that_alone_differ_have_the_interval_of_two_draws_and_two_degrees_of_freedom():
+    """Of seeds 0, 1, 2 a draw of two is 0 or 2 in 1 of 9 cases each; of three, in 1 of 27."""
+    values = np.repeat([[0.0], [1.0], [2.0]], 50, axis=1)
+    found = interval({"dis": values}, n_resamples=4000, confidence=0.9, seed=0)
+    student, normal = 2.919986, 1.644854  # of two degrees of freedom, at 95 %
+    assert found.low == pytest.approx(1 - student / normal, rel=1e-5)
+    assert found.high == pytest.approx(1 + student / normal, rel=1e-5)
+
+
+def test_very_unequal_benchmarks_have_welch_and_satterthwaites_degrees_of_freedom():
+    """The whole computation once more, for three benchmarks of 3, 10 and 80 images."""
+    generator = np.random.default_rng(5)
+    groups = {
+        name: generator.normal(0, sigma, n)
+        for name, n, sigma in (("a", 3, 9.0), ("b", 10, 1.0), ("c", 80, 4.0))
+    }
+    variances = {name: v.var(ddof=1) / len(v) / 9 for name, v in groups.items()}
+    freedom = sum(variances.values()) ** 2 / sum(
+        variance**2 / (len(groups[name]) - 1) for name, variance in variances.items()
+    )
+    means = []
+    for name, values in groups.items():
+        draws = np.random.default_rng([3, zlib.crc32(name.encode())])
+        picked = draws.integers(len(values), size=(500, len(values) - 1))
+        means.append(values[picked].mean(axis=1))
+    mean = np.mean([v.mean() for v in groups.values()])
+    low = np.quantile(np.mean(means, axis=0), 0.025)
+    expected = mean + (stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)) * (low - mean)
+    settings = {"n_resamples": 500, "confidence": 0.95, "seed": 3}
+    assert interval(groups, **settings).low == pytest.approx(expected)
+    several, _ = lower_ends({k: np.stack([v, -v, v], 1) for k, v in groups.items()}, **settings)
+    assert several[[0, 2]] == pytest.approx(expected)

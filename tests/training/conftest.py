@@ -10,7 +10,7 @@ import torch
 
 from pasam.masks.images import write_png
 from pasam.training.embeddings import open_store, training_tasks, write_store
-from pasam.training.promptable_batches import Picture
+from pasam.training.promptable_batches import PoolImage
 
 SIDE = 64
 
@@ -43,9 +43,9 @@ def make_base():
 
 @pytest.fixture(scope="session")
 def make_picture():
-    def make(*masks, seed: int = 0) -> Picture:
+    def make(*masks, seed: int = 0) -> PoolImage:
         stacked = np.stack(masks)
-        return Picture(image=image_of(masks, seed=seed), fine=stacked, coarse=stacked)
+        return PoolImage(image=image_of(masks, seed=seed), fine=stacked, coarse=stacked)
 
     return make
 

@@ -41,14 +41,14 @@ def project(manifest, ids, tmp_path_factory):
     return folder
 
 
-def train_in(folder, project, manifest, variant, name, **changes):
+def train_in(folder, project, manifest, variant, name, file="manifest.parquet", **changes):
     base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "build_base", lambda size: small_base())
         patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)
         return train_variant(
             base, EMBED, TRAIN.replaced(**changes), variant, name=name,
-            manifest=project / "manifest.parquet", store=project / "store",
+            manifest=project / file, store=project / "store",
             resume=folder / "resume", history=folder / f"{name}.jsonl",
         )  # fmt: skip
 
@@ -144,3 +144,11 @@ def test_an_interrupted_variant_goes_on_and_the_state_is_the_callers_to_clear(tr
     assert digest(again.segmenter.state_dict()) == digest(trained.segmenter.state_dict())
     trained.checkpointer.clear()
     assert trained.checkpointer.load() is None
+
+
+def test_other_data_begin_anew_though_all_params_are_the_same(train, project, manifest):
+    manifest.iloc[1:].to_parquet(project / "other.parquet")
+    first = train(hq_sam())
+    other = train(hq_sam(), file="other.parquet")
+    assert other.checkpointer.path != first.checkpointer.path
+    assert first.checkpointer.path.is_file()  # the other training has left it alone

@@ -6,12 +6,14 @@ import json
 import pytest
 import torch
 from torch.utils.data import Dataset
-from variants import hq_sam, pa_sam
+from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import TrainParams
 from pasam.errors import CheckpointError
 from pasam.models.build import build_trainable, digest, frozen_tensors
-from pasam.training.fit import TrainingStep, fit, launch
+from pasam.models.pa_mask_decoder import PaPrediction
+from pasam.models.segmenter import Prediction
+from pasam.training.fit import TrainingStep, _generator, fit, launch, objective_of
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling
 
@@ -178,3 +180,93 @@ def test_batches_that_are_not_encoded_train_the_same(segmenter, cached, train):
         for name, b in (("cached", batch), ("bare", bare))
     ]
     assert loss[0] == pytest.approx(loss[1], rel=1e-2)  # the cache holds half precision
+
+
+MASK = {"loss_mask", "loss_dice"}
+MAPS = {"loss_mask_final", "loss_dice_final", "loss_uncertain_map"}
+IMAGE = image_adapter()
+NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
+
+
+@pytest.fixture
+def labels():
+    labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    labels[:, 10:40, 20:50] = 255
+    return labels
+
+
+@pytest.fixture
+def prediction():
+    noise = torch.Generator().manual_seed(0)
+    masks, *maps = (torch.randn(2, 1, side, side, generator=noise) for side in (32, 8, 8, 8))
+    details = PaPrediction(
+        masks=masks, iou=torch.rand(2, 4), uncertainty=maps[0].sigmoid(), final=maps[1],
+        coarse=maps[1], refined=maps[2], positive=None, negative=None,
+    )  # fmt: skip
+    return Prediction(masks=masks, iou=torch.rand(2, 1, generator=noise), details=details)
+
+
+def terms(variant, prediction, labels):
+    return objective_of(variant)(prediction, labels, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        (pa_sam(), MASK | MAPS),
+        (hq_sam(), MASK),
+        (IMAGE, MASK),
+        (pa_sam(**NO_TOKENS), MASK),
+        (pa_sam(iou_head="trained"), MASK | MAPS | {"loss_quality"}),
+        (pa_sam(**NO_TOKENS, iou_head="trained"), MASK | {"loss_quality"}),
+    ],
+    ids=["pa_sam", "hq_sam", "image", "no_tokens", "quality", "no_tokens_quality"],
+)
+def test_a_model_has_the_terms_of_what_it_has(variant, expected, prediction, labels):
+    found = terms(variant, prediction, labels)
+    assert set(found) == expected | {"loss"}
+    assert found["loss"].item() == pytest.approx(sum(found[name].item() for name in expected))
+
+
+def test_hq_sam_learns_at_points_and_the_others_on_all_pixels(prediction, labels):
+    points = terms(hq_sam(), prediction, labels)
+    assert torch.equal(
+        terms(IMAGE, prediction, labels)["loss_mask"],
+        terms(pa_sam(), prediction, labels)["loss_mask"],
+    )
+    assert not torch.equal(points["loss_mask"], terms(IMAGE, prediction, labels)["loss_mask"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({"uncertainty_loss": "balanced"}, {"loss_uncertain_map", "loss"}),
+        ({"mining_score_scale": 9.0, "gradient": "image", "prompts": "intended"}, set()),
+    ],
+)
+def test_a_switch_changes_the_terms_that_it_names(changes, changed, prediction, labels):
+    before, after = (
+        terms(variant, prediction, labels) for variant in (pa_sam(), pa_sam(**changes))
+    )
+    assert {name for name in before if not torch.equal(before[name], after[name])} == changed
+
+
+def test_every_epoch_rank_and_seed_has_noise_of_its_own():
+    places = [(seed, epoch, rank) for seed in (0, 1, 4) for epoch in (0, 1, 2) for rank in (0, 1)]
+    draws = {tuple(torch.rand(3, generator=_generator(*place)).tolist()) for place in places}
+    assert len(draws) == len(places)
+
+
+def test_the_epochs_of_a_training_draw_their_noise_from_their_own_place(
+    segmenter, cached, train, monkeypatch
+):
+    seen = []
+    forward = TrainingStep.forward
+
+    def recorded(self, batch, *, mining, generator):
+        seen.append(generator.initial_seed())
+        return forward(self, batch, mining=mining, generator=generator)
+
+    monkeypatch.setattr(TrainingStep, "forward", recorded)
+    train(segmenter(HQ), HQ, lambda epoch: OneBatch(cached(0)[0]))
+    assert seen == [_generator(PARAMS.seed, epoch, 0).initial_seed() for epoch in range(3)]

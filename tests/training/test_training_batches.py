@@ -1,6 +1,10 @@
 """Batches depend on the seed, the epoch and the step, and on nothing else."""
 
 import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from pasam.config.schema import EmbedParams
+from pasam.errors import CheckpointError, DataError
 from pasam.masks.images import write_png
 from pasam.masks.transforms import squash_mask
 from pasam.training.embeddings import SMALLEST_LABEL
@@ -17,6 +23,7 @@ from pasam.training.samples import (
     CachedBatches,
     FreshBatches,
     Sampling,
+    batches_by_epoch,
     box_prompts,
     prompt_tensors,
 )
@@ -56,7 +63,7 @@ def test_processes_share_an_epoch_without_overlap(samples, batch_size, world):
     ranks = [dataclasses.replace(SAMPLING, batch_size=batch_size, world=world, rank=rank)
              for rank in range(world)]  # fmt: skip
     steps = ranks[0].steps(samples)
-    seen = [sampling.mine(order, step) for sampling in ranks for step in range(steps)]
+    seen = [sampling.own_part(order, step) for sampling in ranks for step in range(steps)]
     assert all(len(part) == batch_size for part in seen)
     together = np.concatenate([np.empty(0, int), *seen])
     assert len(set(together.tolist())) == len(together)
@@ -152,3 +159,67 @@ def test_evaluation_prompts_with_boxes_in_their_order():
     assert group.indices.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(group.boxes, np.stack(boxes))
     assert group.points is group.point_labels is group.masks is None
+
+
+PACKED = EmbedParams(views=2, jitter=(0.9, 1.0), seed=3, batch_size=4)
+FRESH = EmbedParams(views=0, jitter=(0.9, 1.0), seed=3, batch_size=4)
+
+
+def sampling(batch_size=4, world=1):
+    return Sampling(batch_size=batch_size, mix="effective", mask_side=32, seed=4, world=world)
+
+
+@pytest.fixture
+def choose(store, manifest, make_base, tmp_path):
+    """Choose the batches of a training whose base is a file that the store names."""
+    checkpoint = tmp_path / "base.safetensors"
+    checkpoint.write_bytes(b"weights")
+    folder = shutil.copytree(Path(store.embedding.filename).parent, tmp_path / "store")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    (folder / "origin.json").write_text(json.dumps({"base": digest}))
+
+    def make(embed, how, *, checkpoint=checkpoint, store=folder):
+        return batches_by_epoch(
+            embed, how, base=make_base(), checkpoint=checkpoint, store=store, manifest=manifest
+        )
+
+    return make
+
+
+def test_packed_views_are_used_where_there_are_some(choose, store):
+    make = choose(PACKED, sampling())
+    for epoch in (0, 1, 2):
+        batches, expected = make(epoch), CachedBatches(store, sampling(), epoch=epoch)
+        assert isinstance(batches, CachedBatches)
+        assert len(batches) == len(expected) == 2
+        assert torch.equal(batches[1].labels, expected[1].labels)
+        assert batches[1].embedding is not None
+
+
+def test_without_packed_views_every_epoch_looks_anew(choose, tmp_path):
+    make = choose(FRESH, sampling(), store=tmp_path / "no store")
+    first, second = make(0), make(1)
+    assert isinstance(first, FreshBatches)
+    assert len(first) == 3  # of four images with three masks each
+    assert first[0].embedding is None
+    assert first[0].images.shape == (4, 3, 64, 64)
+    assert not torch.equal(first[0].images, second[0].images)
+
+
+@pytest.mark.parametrize("embed", [PACKED, FRESH], ids=["packed", "fresh"])
+def test_too_few_masks_for_one_step_are_an_error(embed, choose):
+    with pytest.raises(DataError, match="fewer than 26 training masks"):
+        choose(embed, sampling(batch_size=13, world=2))
+
+
+def test_embeddings_of_another_base_are_refused(choose, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    found = hashlib.sha256(b"other weights").hexdigest()[:12]
+    with pytest.raises(CheckpointError, match=rf"other\.safetensors is {found}"):
+        choose(PACKED, sampling(), checkpoint=other)
+
+
+def test_missing_embeddings_are_an_error_that_names_the_stage(choose, tmp_path):
+    with pytest.raises(DataError, match=r"nothing lacks \[.*run `dvc repro embed`"):
+        choose(PACKED, sampling(), store=tmp_path / "nothing")

@@ -1,0 +1,209 @@
+"""A saved state is whole or absent, and belongs to exactly one training."""
+
+import io
+import json
+import os
+
+import pytest
+import torch
+
+from pasam.errors import DataError
+from pasam.training.resume import Checkpointer, JsonlSink, state_key
+
+
+class Dying:
+    """A value during whose writing the process is killed."""
+
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "manifest"
+    path.write_bytes(b"one")
+    return path
+
+
+def test_equal_inputs_give_equal_keys(file, tmp_path):
+    other = tmp_path / "elsewhere"
+    other.write_bytes(b"one")
+    key = state_key(data=file, params={"a": 1, "b": [2.5, None]})
+    assert key == state_key(params={"b": [2.5, None], "a": 1}, data=other)
+    assert len(key) == 16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"params": {"steps": 2}}, {"params": {"step": 1}}, {"seed": 1}, {"base": "b"}, {"more": None}],
+)
+def test_every_input_changes_the_key(change, file):
+    inputs = {"data": file, "params": {"steps": 1}, "seed": 0, "base": "a"}
+    assert state_key(**inputs) != state_key(**{**inputs, **change})
+
+
+def test_the_bytes_of_a_file_change_the_key(file):
+    before = state_key(data=file)
+    file.write_bytes(b"two")
+    assert state_key(data=file) != before
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    state = {"weights": {"w": torch.randn(3)}, "rows": [{"loss": 0.5}], "step": 7}
+    Checkpointer(tmp_path, "key").save(state)
+    found = Checkpointer(tmp_path, "key").load()
+    assert torch.equal(found.pop("weights")["w"], state.pop("weights")["w"])
+    assert found == state
+
+
+def test_the_latest_state_counts(tmp_path):
+    checkpointer = Checkpointer(tmp_path, "key")
+    for step in (1, 2):
+        checkpointer.save({"step": step})
+    assert checkpointer.load() == {"step": 2}
+
+
+def test_another_training_finds_nothing(tmp_path):
+    Checkpointer(tmp_path, "key").save({"step": 1})
+    assert Checkpointer(tmp_path, "other").load() is None
+
+
+def test_a_save_that_dies_while_writing_leaves_the_old_state(tmp_path):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1})
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save({"step": 2, "weights": Dying()})
+    assert checkpointer.load() == {"step": 1}
+    checkpointer.save({"step": 3})
+    assert checkpointer.load() == {"step": 3}
+
+
+def test_a_save_that_dies_before_the_bytes_are_on_the_disk_leaves_the_old_state(
+    tmp_path, monkeypatch
+):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1})
+
+    def die(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save({"step": 2})
+    assert checkpointer.load() == {"step": 1}
+
+
+def test_clearing_forgets_the_state_and_may_be_repeated(tmp_path):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1})
+    for _ in range(2):
+        checkpointer.clear()
+        assert checkpointer.load() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_input_is_named(tmp_path):
+    with pytest.raises(DataError, match="origin.json does not exist"):
+        state_key(origin=tmp_path / "origin.json")
+
+
+def test_every_row_is_a_line_with_sorted_keys(tmp_path):
+    sink = JsonlSink(tmp_path / "made" / "history.jsonl")
+    sink.append({"loss": 0.5, "epoch": 0})
+    sink.append({"loss": 0.25, "epoch": 1})
+    lines = sink.path.read_text().splitlines()
+    assert lines == ['{"epoch": 0.0, "loss": 0.5}', '{"epoch": 1.0, "loss": 0.25}']
+
+
+def test_every_row_is_echoed_as_it_is_written_restored_ones_too(tmp_path):
+    heard = []
+    sink = JsonlSink(tmp_path / "history.jsonl", echo=heard.append)
+    sink.restore([{"epoch": 0}])
+    sink.append({"epoch": 1, "loss": 1 / 3})
+    assert heard == [{"epoch": 0}, {"epoch": 1, "loss": 0.3333333}]
+
+
+def test_values_are_rounded_to_seven_digits(tmp_path):
+    sink = JsonlSink(tmp_path / "history.jsonl")
+    sink.append({"loss": 1 / 3, "rate": 1.23456789e-8})
+    assert json.loads(sink.path.read_text()) == {"loss": 0.3333333, "rate": 1.234568e-08}
+
+
+def test_a_run_that_goes_on_continues_the_old_rows(tmp_path):
+    whole, half, rest = (JsonlSink(tmp_path / name) for name in ("whole", "half", "rest"))
+    rows = [{"epoch": e, "loss": 1 / (e + 3)} for e in range(4)]
+    for row in rows:
+        whole.append(row)
+    for row in rows[:2]:
+        half.append(row)
+    rest.restore(half.rows)
+    for row in rows[2:]:
+        rest.append(row)
+    assert rest.path.read_bytes() == whole.path.read_bytes()
+    assert len(half.rows) == 2
+
+
+def test_a_crash_while_writing_leaves_the_old_rows(tmp_path, monkeypatch):
+    sink = JsonlSink(tmp_path / "history.jsonl")
+    sink.append({"epoch": 0})
+    before = sink.path.read_bytes()
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(sink.path), "replace", die)
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        sink.append({"epoch": 1})
+    assert sink.path.read_bytes() == before
+
+
+def test_nothing_but_the_history_is_left(tmp_path):
+    JsonlSink(tmp_path / "history.jsonl").append({"epoch": 0})
+    assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]
+
+
+def test_a_sink_without_a_file_only_collects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sink = JsonlSink(None)
+    sink.append({"epoch": 0, "loss": 0.5})
+    assert sink.rows == [{"epoch": 0, "loss": 0.5}]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_a_save_that_breaks_off_anywhere_leaves_the_old_state_and_no_draft(
+    part, tmp_path, monkeypatch
+):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1, "weights": {"w": torch.zeros(500)}})
+    whole = torch.save
+
+    def broken_off(state, file):
+        buffer = io.BytesIO()
+        whole(state, buffer)
+        content = buffer.getvalue()
+        file.write(content[: round(part * len(content))])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save({"step": 2, "weights": {"w": torch.ones(500)}})
+    assert checkpointer.load()["step"] == 1
+    assert [file.name for file in checkpointer.folder.iterdir()] == [checkpointer.path.name]
+
+
+def test_a_save_that_breaks_off_before_the_rename_leaves_the_old_state(tmp_path, monkeypatch):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1})
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", die)
+        patch.setattr(type(checkpointer.path), "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            checkpointer.save({"step": 2})
+    assert checkpointer.load() == {"step": 1}
+    assert [file.name for file in checkpointer.folder.iterdir()] == [checkpointer.path.name]
