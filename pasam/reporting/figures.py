@@ -372,14 +372,19 @@ def _title(figure: Figure, title: str, width: float, height: float) -> None:
     figure.text(_LABEL / width, 1 - 0.18 / height, title, va="top", size=12.5, weight="bold")
 
 
-def _foot(figure: Figure, caption: str, width: float, height: float) -> None:
-    handles = [
+def legend_handles() -> list[Patch | Line2D]:
+    """List the entries of the figure's legend."""
+    return [
         Patch(facecolor=palette.TRUE_POSITIVE, label="true positive"),
         Patch(facecolor=palette.FALSE_POSITIVE, label="false positive"),
         Patch(facecolor=palette.FALSE_NEGATIVE, label="false negative"),
         _mark("P", palette.POSITIVE_POINT, "mined foreground"),
         _mark("X", palette.NEGATIVE_POINT, "mined background"),
     ]
+
+
+def _foot(figure: Figure, caption: str, width: float, height: float) -> None:
+    handles = legend_handles()
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(_LABEL / width, (_FOOT - 0.08) / height),
         ncols=len(handles), borderaxespad=0, borderpad=0, handlelength=1.2, columnspacing=1.6,

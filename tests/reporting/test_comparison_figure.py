@@ -13,10 +13,12 @@ from pasam.reporting.figures import (
     choose_examples,
     compared_image,
     comparison_figure,
+    legend_handles,
     new_figure,
     save_png,
     style,
 )
+from pasam.reporting.overlay import comparison
 from pasam.reporting.style import FALSE_POSITIVE, UNCERTAINTY_MAP, rgb
 
 
@@ -197,6 +199,22 @@ def test_rows_with_different_models_are_refused(example, tmp_path):
     rows = [example(), example(models=("sam",), image_id="other")]
     with pytest.raises(DataError, match=r"'other' has predictions of \['sam'\]"):
         comparison_figure(rows, tmp_path / "odd.png", **TEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "predicted"),
+    [
+        ("true positive", True, True),
+        ("false positive", False, True),
+        ("false negative", True, False),
+    ],
+)
+def test_the_legend_names_the_colours_that_masks_are_painted_in(name, truth, predicted):
+    handles = {handle.get_label(): handle for handle in legend_handles()}
+    named = [round(255 * channel) for channel in handles[name].get_facecolor()[:3]]
+    black = np.zeros((1, 1, 3), np.uint8)
+    painted = comparison(black, np.full((1, 1), truth), np.full((1, 1), predicted))[0, 0]
+    assert painted.tolist() == [round(0.72 * channel) for channel in named]
 
 
 def test_the_uncertainty_map_has_a_colour_scale(example, tmp_path):

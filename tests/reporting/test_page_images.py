@@ -5,7 +5,6 @@ import dataclasses
 import io
 
 import numpy as np
-import pytest
 from made_up_run import MadeUpImages, change_scores
 from PIL import Image
 
@@ -114,8 +113,12 @@ def test_ties_are_broken_by_id_so_that_two_runs_agree(results):
 
 def test_every_image_is_ranked_with_both_scores(results):
     images = ranked(results)
+    scores = results.scores.set_index(["model", "image_id"])["boundary_iou"]
     assert len(images) == 24
-    assert images[0].gain == pytest.approx(0.2)
+    for image in images:
+        assert image.score == scores["pa_sam", image.image_id]
+        assert image.against == scores["sam", image.image_id]
+        assert image.gain == image.score - image.against
 
 
 def test_scores_decide_who_is_shown(make_scores, make_results):
@@ -130,7 +133,7 @@ def test_a_card_shows_prompt_both_models_and_the_uncertainty(results):
     assert [view.name.split()[0] for view in shown.views] == [
         "Prompt", "SAM", "PA-SAM", "Uncertainty",
     ]  # fmt: skip
-    assert "+20.0 points" in shown.note
+    assert f"{100 * ranked(results)[0].gain:+.1f} points" in shown.note
     assert all(view.alt for view in shown.views)
 
 

@@ -27,7 +27,9 @@ def test_an_image_is_read_with_what_every_model_makes_of_it(results):
     example = results.example("dis_like/2")
     assert list(example.predictions) == ["sam", "hq_sam", "pa_sam"]
     assert example.benchmark == "dis_like"
-    assert example.scores["pa_sam"][1] - example.scores["sam"][1] == pytest.approx(0.2)
+    rows = results.scores[results.scores["image_id"] == "dis_like/2"].set_index("model")
+    for model, (iou, boundary_iou) in example.scores.items():
+        assert (iou, boundary_iou) == (rows.at[model, "iou"], rows.at[model, "boundary_iou"])
     assert example.uncertainty is not None
 
 

@@ -6,6 +6,7 @@ import pytest
 from made_up_run import change_scores
 
 from pasam.errors import DataError
+from pasam.evaluation.statistics import holm
 from pasam.reporting.summary import (
     check_paired,
     compare,
@@ -36,6 +37,7 @@ def test_models_are_paired_on_the_seeds_that_both_have(make_scores):
     a = score_matrix(make_scores(models=("a",), seeds=(1, 2, 3)), "a", "iou")
     b = score_matrix(make_scores(models=("b",), seeds=(2, 3, 4)), "b", "iou")
     first, second = paired_values(a, b)
+    assert not np.isin(a.values[0], a.values[1:]).any()  # or any seed would do
     np.testing.assert_array_equal(first, a.values[1:])
     np.testing.assert_array_equal(second, b.values[:2])
 
@@ -121,9 +123,28 @@ def test_a_paired_difference_cancels_what_makes_images_hard(scores, bootstrap):
     table = compare(scores, [("pa_sam", "sam")], bootstrap)
     assert table["benchmark"].tolist() == [name for name in BENCHMARKS for _ in range(2)]
     assert table["difference"].tolist() == pytest.approx([20.0] * 10)
-    assert table["low"].tolist() == pytest.approx([20.0] * 10)
     assert set(table["verdict"]) == {"gain shown"}
     assert table["better"].tolist() == [100.0] * 10
+    harder = scores.copy()
+    place = harder["image_id"].str[-1].astype(int)
+    harder[["iou", "boundary_iou"]] -= 0.05 * place.to_numpy()[:, None]
+    pd.testing.assert_frame_equal(compare(harder, [("pa_sam", "sam")], bootstrap), table)
+
+
+def test_holms_correction_runs_over_all_benchmarks_and_pairs_of_the_table(make_scores, bootstrap):
+    scores = make_scores(models=("a", "b", "c"), n=20)
+    for model, by in (("a", 0.006), ("c", -0.01)):
+        scores.loc[scores["model"] == model, ["iou", "boundary_iou"]] += by
+    table = compare(scores, [("a", "b"), ("c", "b")], bootstrap)
+    for of_mean in (True, False):
+        family = table[(table["benchmark"] == "mean") == of_mean]
+        assert len(set(family["p"])) > 2  # neither all certain nor all by chance
+        assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()), abs=1e-4)
+
+
+def test_a_benchmark_may_not_be_called_as_the_mean(make_scores, bootstrap):
+    with pytest.raises(DataError, match="'mean'"):
+        summarise(make_scores(benchmarks=("mean", "x")), bootstrap)
 
 
 def test_holms_correction_withdraws_a_verdict_that_only_one_row_alone_would_give(
@@ -229,8 +250,9 @@ def test_groups_are_equally_large_and_go_from_low_to_high(measured, bootstrap):
     table = gain_by_quantile(scores, measure, bins=4, bootstrap=bootstrap, **PAIR).table
     assert table["n"].tolist() == [5, 5, 5, 5]
     assert table["from"].tolist() == [0, 5, 10, 15]
-    assert table["difference"].tolist() == pytest.approx([20.0] * 4)
-    assert (table["score"] - table["against_score"]).tolist() == pytest.approx([20.0] * 4)
+    assert table["difference"].mean() == pytest.approx(20.0, abs=1e-3)
+    gaps = (table["score"] - table["against_score"]).tolist()
+    assert table["difference"].tolist() == pytest.approx(gaps, abs=1e-3)
 
 
 def test_no_more_groups_than_images(measured, bootstrap):
@@ -245,7 +267,9 @@ def test_a_gain_that_grows_with_the_measure_is_found(measured, bootstrap):
         scores, "pa_sam", lambda rows: rows["image_id"].map(measure).to_numpy() / 100
     )
     found = gain_by_quantile(rising, measure, bins=4, bootstrap=bootstrap, **PAIR).trend
-    assert found.mean == pytest.approx(0.15)
+    values = rising.pivot(index="image_id", columns="model", values="boundary_iou")
+    gain = (values["pa_sam"] - values["sam"])[[f"x/{k}" for k in range(20)]].to_numpy()
+    assert found.mean == pytest.approx(gain[15:].mean() - gain[:5].mean())
     assert found.low > 0
 
 
