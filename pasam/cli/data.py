@@ -321,7 +321,7 @@ Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")
 def data_quarantine(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Images or masks; none takes all that the last run found unfit."),
+        typer.Argument(help="Images or masks; none takes all that the last run found invalid."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why the named files are left out.")] = "",
     table: Annotated[Path, typer.Option("--quarantine", help="The table to add to.")] = Path(

@@ -32,7 +32,7 @@ Coco = Annotated[
     Path | None,
     typer.Option(help="COCO annotations; --images says where the images are, if not beside it."),
 ]
-ValShare = Annotated[float, typer.Option(help="Share that is only measured, 0 to 1.")]
+ValFraction = Annotated[float, typer.Option(help="Fraction that is only measured, 0 to 1.")]
 Group = Annotated[
     str | None,
     typer.Option(
@@ -60,7 +60,7 @@ def data_add(
     masks: Masks = None,
     table: TableFile = None,
     coco: Coco = None,
-    val_share: ValShare = 0.2,
+    val_fraction: ValFraction = 0.2,
     group: Group = None,
     masks_are: MasksAre = "auto",
     measure: Measure = True,
@@ -81,7 +81,7 @@ def data_add(
     from pasam.data.own_sets import Options, add
 
     options = Options(
-        val_share=val_share, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
+        val_fraction=val_fraction, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
         link=link, dry_run=dry_run, workers=workers,
     )  # fmt: skip
     source = _source(images, masks, table, coco, group)

@@ -226,11 +226,7 @@ def _check_growth(archive: Path, name: str, size: int, packed: int | None) -> No
 
 
 def _chosen(
-    archive: Path,
-    judged: list[tuple[str, _Member]],
-    *,
-    only: Collection[str],
-    folder: str | None,
+    archive: Path, judged: list[tuple[str, _Member]], *, only: Collection[str], folder: str | None
 ) -> list[tuple[str, _Member]]:
     """Leave the wanted files, their paths led by the archive's folder."""
     files = [(path, member) for path, member in judged if not member.is_folder]

@@ -298,7 +298,7 @@ def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]
     if not inside or x + wide > width + slack_x or y + tall > height + slack_y:
         raise DataError(
             f"bbox {box} leaves its image of {width} x {height} (width x height); x, y, width, "
-            "height in pixels of the original image expected, not corners or shares"
+            "height in pixels of the original image expected, not corners or fractions"
         )
     clipped = (max(x, 0.0), max(y, 0.0), min(x + wide, width), min(y + tall, height))
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:

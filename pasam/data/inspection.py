@@ -121,12 +121,12 @@ def _of_file(
 TINY = 64
 """Pixels below which a mask says little."""
 FULL = 0.99
-"""Share of the image above which a mask leaves nothing to find."""
+"""Fraction of the image above which a mask leaves nothing to find."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetFinding:
-    """What one split of one data set holds; only pairs that are fit count."""
+    """What one split of one data set holds; only valid pairs count."""
 
     dataset: str
     split: str
@@ -136,7 +136,7 @@ class SetFinding:
     """Width and height of the image with the fewest pixels."""
     largest: tuple[int, int]
     area: tuple[float, float, float]
-    """Least, median and greatest share of its image that a mask covers."""
+    """Least, median and greatest fraction of its image that a mask covers."""
     kinds: dict[str, int]
     """Masks of every kind."""
 
@@ -200,9 +200,9 @@ def survey(
 
 def _look(pairs: Sequence[Pair]) -> _Looked:
     checked = check_image(image_task(tuple(pairs), Quarantine()))
-    fit = tuple(row for row in checked if row["fault"] is None)
+    valid = tuple(row for row in checked if row["fault"] is None)
     kinds, warnings = [], []
-    for row in fit:
+    for row in valid:
         kind, doubt = _kind_of(row)
         kinds.append(kind)
         warnings += doubt
@@ -212,7 +212,7 @@ def _look(pairs: Sequence[Pair]) -> _Looked:
         if row["area"] > FULL:
             warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
     return _Looked(
-        rows=fit,
+        rows=valid,
         kinds=tuple(kinds),
         faults=tuple(dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)),
         warnings=tuple(warnings),

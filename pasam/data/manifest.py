@@ -329,7 +329,7 @@ def _write(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
         frame = frame.astype({name: "Int32" for name in whole if name in frame})
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"The rows for {path} do not fit {whole}, expected whole numbers: {error}."
+            f"The rows for {path} hold something else in {whole}, expected whole numbers: {error}."
         ) from None
     write_table(path, frame, schema)
 

@@ -66,8 +66,8 @@ class Added:
 class Options:
     """How a set is registered."""
 
-    val_share: float
-    """Share of the images or groups that are held out, in [0, 1]."""
+    val_fraction: float
+    """Fraction of the images or groups that are held out, in [0, 1]."""
     reading: Reading
     """What the masks are taken for."""
     skip_bad: bool
@@ -113,7 +113,7 @@ class Plan:
     name: str
     source: str
     """folders, csv or coco."""
-    val_share: float
+    val_fraction: float
     images: tuple[PlannedImage, ...]
 
     def rows(self) -> Iterator[tuple[str, str, str, str, str]]:
@@ -154,7 +154,7 @@ class Plan:
             "format": FORMAT,
             "name": self.name,
             "source": self.source,
-            "val_share": self.val_share,
+            "val_share": self.val_fraction,  # as in sets that were registered before
             "train": dict(zip(("images", "masks"), self.count("train"), strict=True)),
             "val": dict(zip(("images", "masks"), self.count("val"), strict=True)),
             "mask_kinds": {kind: objects for kind, (_, objects) in self.kinds().items()},
@@ -177,19 +177,22 @@ def add(
     Raises:
         DataError: The name is taken, a pair is bad, or the disk fails; nothing was written.
     """
-    if not 0 <= options.val_share <= 1:
-        raise DataError(f"--val-share is {options.val_share}, expected 0 to 1.")
+    if not 0 <= options.val_fraction <= 1:
+        raise DataError(f"--val-fraction is {options.val_fraction}, expected 0 to 1.")
     check_name(name, own, taken=taken)
     tasks = [InspectionTask(candidate=item, reading=options.reading) for item in source.candidates]
     found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
     faults = [*source.faults, *(fault for item in found for fault in item.faults)]
     if faults and not options.skip_bad:
-        raise DataError(_fault_list(name, faults))
-    fit = [item for item in found if item.sha256 and item.objects]
-    if not fit:
+        raise DataError(
+            f"'{name}' was not registered: {len(faults)} faults. Mend them, or leave these out "
+            f"with --skip-bad.\n" + "\n".join(f"- {fault}" for fault in _first(faults))
+        )
+    valid = [item for item in found if item.sha256 and item.objects]
+    if not valid:
         raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.")
-    plan = make_plan(name, source.kind, fit, val_share=options.val_share)
-    notes = (*source.notes, *_skipped(faults), *_remarks(plan))
+    plan = make_plan(name, source.kind, valid, val_fraction=options.val_fraction)
+    notes = (*source.notes, *(f"left out: {fault}" for fault in _first(faults)), *_remarks(plan))
     state = _state(plan, own, replace=options.replace)
     if state != "unchanged" and not options.dry_run:
         register(plan, own, link=options.link, workers=options.workers)
@@ -222,20 +225,9 @@ def _size(description: dict[str, object]) -> str:
     return " and ".join(parts) + " images"
 
 
-def _fault_list(name: str, faults: list[str]) -> str:
-    shown = "\n".join(f"- {fault}" for fault in faults[:_SHOWN])
+def _first(faults: list[str]) -> list[str]:
     more = len(faults) - _SHOWN
-    tail = f"\n- and {more} more" if more > 0 else ""
-    return (
-        f"'{name}' was not registered: {len(faults)} faults. Mend them, or leave these out with "
-        f"--skip-bad.\n{shown}{tail}"
-    )
-
-
-def _skipped(faults: list[str]) -> list[str]:
-    shown = [f"left out: {fault}" for fault in faults[:_SHOWN]]
-    more = len(faults) - _SHOWN
-    return [*shown, f"left out: {more} more"] if more > 0 else shown
+    return [*faults[:_SHOWN], f"and {more} more"] if more > 0 else faults
 
 
 def _remarks(plan: Plan) -> list[str]:
@@ -259,28 +251,30 @@ def _remarks(plan: Plan) -> list[str]:
     return remarks
 
 
-def split_of(key: str, *, val_share: float) -> str:
+def split_of(key: str, *, val_fraction: float) -> str:
     """Choose the split of all images that share a key.
 
     Args:
         key: What must not be torn apart: the group, or the sha256 of the image.
-        val_share: Share of the keys that go to `val`, in [0, 1].
+        val_fraction: Fraction of the keys that go to `val`, in [0, 1].
 
     Returns:
-        `train` or `val`. Raising the share never moves a key from `val` to `train`.
+        `train` or `val`. Raising it never moves a key from `val` to `train`.
     """
     number = int(sha256_of(key)[:16], 16)  # 64 bits
-    return "val" if number < val_share * 2**64 else "train"
+    return "val" if number < val_fraction * 2**64 else "train"
 
 
-def make_plan(name: str, source: str, inspected: Sequence[Inspected], *, val_share: float) -> Plan:
+def make_plan(
+    name: str, source: str, inspected: Sequence[Inspected], *, val_fraction: float
+) -> Plan:
     """Choose splits and names; both depend on nothing but the images and how they are called.
 
     Args:
         name: Name of the set.
         source: Kind of the source.
-        inspected: Images that are fit, each with one object or more.
-        val_share: Share of the images, or groups, that are held out; what the source decides
+        inspected: Images that are valid, each with one object or more.
+        val_fraction: Fraction of the images, or groups, that are held out; what the source decides
             itself stays as it is.
 
     Raises:
@@ -303,11 +297,11 @@ def make_plan(name: str, source: str, inspected: Sequence[Inspected], *, val_sha
             PlannedImage(
                 target=PurePosixPath("im", stem + item.candidate.image.suffix.lower()),
                 inspected=item,
-                split=item.candidate.split or split_of(key, val_share=val_share),
+                split=item.candidate.split or split_of(key, val_fraction=val_fraction),
                 masks=masks,
             )
         )
-    plan = Plan(name=name, source=source, val_share=val_share, images=tuple(images))
+    plan = Plan(name=name, source=source, val_fraction=val_fraction, images=tuple(images))
     _check_splits(plan)
     return plan
 
@@ -315,12 +309,12 @@ def make_plan(name: str, source: str, inspected: Sequence[Inspected], *, val_sha
 def _check_splits(plan: Plan) -> None:
     if any(image.inspected.candidate.split for image in plan.images):
         return
-    for split, wanted in (("train", plan.val_share < 1), ("val", plan.val_share > 0)):
+    for split, wanted in (("train", plan.val_fraction < 1), ("val", plan.val_fraction > 0)):
         if wanted and not plan.count(split)[0]:
             keys = {image.inspected.candidate.group or image.target for image in plan.images}
             raise DataError(
-                f"With --val-share {plan.val_share} none of the {len(keys)} images or groups falls "
-                f"into '{split}'. Give another share (0: all is for training, 1: all is for "
+                f"With --val-fraction {plan.val_fraction} none of the {len(keys)} images or groups "
+                f"falls into '{split}'. Give another one (0: all is for training, 1: all is for "
                 "measuring), more images, or a column 'split' in a --csv."
             )
 

@@ -307,13 +307,7 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
 
 
 def pair_folders(
-    images: Path,
-    masks: Path,
-    *,
-    split: str,
-    dataset: str,
-    image_suffix: str,
-    mask_suffix: str,
+    images: Path, masks: Path, *, split: str, dataset: str, image_suffix: str, mask_suffix: str
 ) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
     """Pair two folders of images and masks, which may be one, told apart by their suffix.
 

@@ -20,12 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pasam.config.schema import DataParams, GeneratedParams
-from pasam.data.catalogue import (
-    GENERATED,
-    GENERATED_BENCHMARKS,
-    PRETRAINING_SET,
-    TRAINING_SET,
-)
+from pasam.data.catalogue import GENERATED, GENERATED_BENCHMARKS, PRETRAINING_SET, TRAINING_SET
 from pasam.data.manifest import (
     QUARANTINED,
     Fault,

@@ -172,7 +172,7 @@ def instance_sets(params: InstancesParams) -> list[InstanceSet]:
     """Read the annotations and detections of all sets.
 
     Raises:
-        DataError: A file is missing or unfit.
+        DataError: A file is missing or invalid.
     """
     coco, seginw, most = params.coco, params.seginw, params.boxes_per_image
     sets = [

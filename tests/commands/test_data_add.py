@@ -70,7 +70,7 @@ def test_not_to_be_measured_tells_the_line_to_put(photos):
 
 
 def test_a_set_without_a_val_split_is_not_measured(photos):
-    output = add("cats", *photos, "--val-share", "0").output
+    output = add("cats", *photos, "--val-fraction", "0").output
     assert "val: 0 images" in output
     assert "evaluate.benchmarks" not in output
     assert "cats" not in benchmarks()

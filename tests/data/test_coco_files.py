@@ -130,7 +130,7 @@ def test_a_box_that_sticks_out_a_little_is_cut_off(tmp_path):
         ({"bbox": [0, 0, math.inf, 1]}, "is not four finite numbers"),
         ({"bbox": [5, 5, 0, 4]}, r"bbox \[5, 5, 0, 4\] is empty"),
         ({"bbox": [300, 20, 10, 10]}, r"leaves its image of 200 x 100 \(width x height\)"),
-        ({"bbox": [150, 20, 190, 60]}, "not corners or shares"),
+        ({"bbox": [150, 20, 190, 60]}, "not corners or fractions"),
         ({"bbox": [-5, 0, 4, 4]}, "lies outside its image"),
     ],
 )

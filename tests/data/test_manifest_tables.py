@@ -142,7 +142,7 @@ def test_a_frame_without_a_column_is_not_written(tmp_path):
 
 def test_a_value_of_another_type_is_not_written(tmp_path):
     frame = manifest_frame([{**row(tmp_path), "height": "tall"}])
-    with pytest.raises(DataError, match="do not fit .*height.*tall"):
+    with pytest.raises(DataError, match="in .*height.*expected whole numbers.*tall"):
         write_manifest(frame, tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
 

@@ -63,7 +63,7 @@ def test_one_process_and_two_find_the_same_rows(own):
     assert rows[0]["image_sha256"] == rows[1]["image_sha256"] != rows[2]["image_sha256"]
 
 
-def test_unfit_masks_are_named_and_the_others_stay(own):
+def test_invalid_masks_are_named_and_the_others_stay(own):
     base = own / "train/cats"
     write_png(base / "gt/0_1.png", np.full((8, 9), 255, np.uint8))
     write_png(base / "gt/1_0.png", np.zeros((8, 8), np.uint8))
@@ -233,7 +233,7 @@ def test_what_is_drawn_is_measured_as_its_files_would_be(tmp_path):
     assert set(row) == set(INVENTORY_COLUMNS)
 
 
-def test_the_inventory_joins_own_and_generated_pairs_fit_and_unfit(tmp_path):
+def test_the_inventory_joins_own_and_generated_pairs_valid_and_invalid(tmp_path):
     inventory = take_inventory(
         data(own_data(tmp_path / "own"), train=1), Quarantine(), tmp_path / "made"
     )

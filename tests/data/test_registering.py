@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
 from pasam.data.inspection import InspectionTask, inspect
 from pasam.data.mask_kinds import Reading
@@ -26,11 +25,11 @@ from pasam.errors import DataError, ParamsError
 from pasam.masks.images import read_mask, write_png
 
 
-def plan_of(source, *, val_share=0.3, name="cats"):
+def plan_of(source, *, val_fraction=0.3, name="cats"):
     found = [
         inspect(InspectionTask(candidate=item, reading=Reading.AUTO)) for item in source.candidates
     ]
-    return make_plan(name, source.kind, found, val_share=val_share)
+    return make_plan(name, source.kind, found, val_fraction=val_fraction)
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def test_objects_of_index_masks_and_codes_are_drawn(tmp_path, own):
         image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.png",), encoded=(code,)
     )
     item = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
-    folder = put(make_plan("x", "coco", [item], val_share=0), own)
+    folder = put(make_plan("x", "coco", [item], val_fraction=0), own)
     for name, value in (("a_1", 1), ("a_2", 2), ("a_9", 2)):
         assert np.array_equal(read_mask(folder / f"gt/{name}.png"), (labels == value) * 255)
 
@@ -166,8 +165,8 @@ def test_a_damaged_description_is_named(plan, own):
 
 
 OPTIONS = {
-    "val_share": 0.3, "reading": Reading.AUTO, "skip_bad": False, "replace": False, "link": False,
-    "dry_run": False, "workers": 1,
+    "val_fraction": 0.3, "reading": Reading.AUTO, "skip_bad": False, "replace": False,
+    "link": False, "dry_run": False, "workers": 1,
 }  # fmt: skip
 
 
@@ -199,7 +198,7 @@ def test_another_set_of_the_name_needs_to_be_asked_for(add_set, two_folders, own
 def test_another_split_is_another_set(add_set):
     add_set()
     with pytest.raises(DataError, match="or another split"):
-        add_set(val_share=0.6)
+        add_set(val_fraction=0.6)
 
 
 def test_a_dry_run_writes_nothing(add_set, own):
@@ -247,15 +246,15 @@ def test_copies_that_groups_tear_apart_are_told(two_folders, own):
     for number in range(1, 10):
         (two_folders[0] / f"0{number}.png").write_bytes((two_folders[0] / "00.png").read_bytes())
     source = from_folders(*two_folders, group="..")
-    notes = add("cats", source, own, Options(**{**OPTIONS, "val_share": 0.5})).notes
+    notes = add("cats", source, own, Options(**{**OPTIONS, "val_fraction": 0.5})).notes
     assert any("1 images are in train and in val" in note for note in notes)
 
 
 def test_a_name_of_the_catalogue_and_an_impossible_share_are_refused(add_set):
     with pytest.raises(DataError, match="is a set of the catalogue"):
         add_set("hrsod")
-    with pytest.raises(DataError, match=r"--val-share is 1.2, expected 0 to 1"):
-        add_set(val_share=1.2)
+    with pytest.raises(DataError, match=r"--val-fraction is 1.2, expected 0 to 1"):
+        add_set(val_fraction=1.2)
 
 
 def test_many_faults_are_cut_short(draw, tmp_path, own):
@@ -268,7 +267,7 @@ def test_many_faults_are_cut_short(draw, tmp_path, own):
 
 @pytest.mark.parametrize("size", ["default", "smoke", "paper"])
 def test_one_line_changes_in_every_size(root, tmp_path, size):
-    old = compose_text(size, root / "params")
+    old = (root / "params" / f"{size}.yaml").read_text()
     path = tmp_path / "params.yaml"
     path.write_text(old)
     changed = add_benchmark("cats", path)

@@ -29,8 +29,8 @@ def item(name, *objects, sha="", group=None, split=None, masks=("m.png",)):
     )
 
 
-def plan(*items, val_share=0.0):
-    return make_plan("cats", "folders", items, val_share=val_share)
+def plan(*items, val_fraction=0.0):
+    return make_plan("cats", "folders", items, val_fraction=val_fraction)
 
 
 def masks(*items):
@@ -77,13 +77,13 @@ def test_every_file_has_its_own_name_inside_the_set(names):
 @given(st.permutations([item(f"{n}") for n in range(6)]))
 def test_the_order_of_the_source_changes_nothing(items):
     share = 0.5
-    in_order = plan(*(item(f"{n}") for n in range(6)), val_share=share)
-    assert plan(*items, val_share=share).description() == in_order.description()
+    in_order = plan(*(item(f"{n}") for n in range(6)), val_fraction=share)
+    assert plan(*items, val_fraction=share).description() == in_order.description()
 
 
 def test_other_images_do_not_move_a_picture_to_the_other_split():
-    few = plan(*(item(f"{n}") for n in range(10)), val_share=0.4)
-    more = plan(*(item(f"{n}") for n in range(30)), val_share=0.4)
+    few = plan(*(item(f"{n}") for n in range(10)), val_fraction=0.4)
+    more = plan(*(item(f"{n}") for n in range(30)), val_fraction=0.4)
     splits = {image.target: image.split for image in more.images}
     assert all(splits[image.target] == image.split for image in few.images)
 
@@ -91,23 +91,23 @@ def test_other_images_do_not_move_a_picture_to_the_other_split():
 def test_a_group_is_not_torn_apart_and_copies_stay_together():
     grouped = [item(f"{n}", group=f"g{n // 5}") for n in range(40)]
     sides = {}
-    for image in plan(*grouped, val_share=0.5).images:
+    for image in plan(*grouped, val_fraction=0.5).images:
         sides.setdefault(image.inspected.candidate.group, set()).add(image.split)
     assert {len(found) for found in sides.values()} == {1}
     assert len({side for found in sides.values() for side in found}) == 2
-    copies = plan(*(item(f"{n}", sha="same") for n in range(9)), val_share=0.0)
+    copies = plan(*(item(f"{n}", sha="same") for n in range(9)), val_fraction=0.0)
     assert {image.split for image in copies.images} == {"train"}
 
 
 def test_a_split_that_the_source_gives_stays():
-    made = plan(item("a", split="val"), item("b", split="train"), val_share=0.0)
+    made = plan(item("a", split="val"), item("b", split="train"), val_fraction=0.0)
     assert [image.split for image in made.images] == ["val", "train"]
 
 
 def test_an_empty_split_is_refused_unless_it_was_asked_for():
     with pytest.raises(DataError, match="none of the 1 images or groups falls into"):
-        plan(item("a"), val_share=0.5)
-    assert plan(item("a"), val_share=1.0).count("val") == (1, 1)
+        plan(item("a"), val_fraction=0.5)
+    assert plan(item("a"), val_fraction=1.0).count("val") == (1, 1)
 
 
 def test_the_description_counts_and_tells_contents_apart():
@@ -123,22 +123,22 @@ KEYS = [f"{number:064x}" for number in range(2000)]
 
 @given(st.text(), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_takes_nothing_back_from_val(key, one, other):
-    if split_of(key, val_share=min(one, other)) == "val":
-        assert split_of(key, val_share=max(one, other)) == "val"
+    if split_of(key, val_fraction=min(one, other)) == "val":
+        assert split_of(key, val_fraction=max(one, other)) == "val"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_about_the_share_is_held_out(share):
-    held_out = sum(split_of(key, val_share=share) == "val" for key in KEYS)
+    held_out = sum(split_of(key, val_fraction=share) == "val" for key in KEYS)
     assert held_out / len(KEYS) == pytest.approx(share, abs=0.03)
 
 
 def test_no_share_and_the_whole_share_are_exact():
-    assert {split_of(key, val_share=0) for key in KEYS} == {"train"}
-    assert {split_of(key, val_share=1) for key in KEYS} == {"val"}
+    assert {split_of(key, val_fraction=0) for key in KEYS} == {"train"}
+    assert {split_of(key, val_fraction=1) for key in KEYS} == {"val"}
 
 
 def test_the_split_is_the_same_on_every_machine_and_day():
-    assert [split_of(key, val_share=0.5) for key in "abcdef"] == [
+    assert [split_of(key, val_fraction=0.5) for key in "abcdef"] == [
         "train", "val", "val", "val", "val", "val",
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Estimates follow the shapes of the models, and agree with what was measured."""
 
 import pytest
+import yaml
 
 from pasam.cli.requirements import (
     SHAPES,
@@ -10,13 +11,12 @@ from pasam.cli.requirements import (
     store_bytes,
     training_memory,
 )
-from pasam.config.presets import compose
 from pasam.config.schema import EmbedParams, GeneratedParams, TrainParams
 
 
 @pytest.fixture
 def paper(root):
-    content = compose("paper", root / "params")
+    content = yaml.safe_load((root / "params" / "paper.yaml").read_text())
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 
