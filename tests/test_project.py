@@ -80,3 +80,14 @@ def test_pre_commit_runs_the_commands_of_make_check(root):
 @pytest.mark.parametrize("path", ["requirements.lock", "Makefile", ".ci/run", "dvc.yaml"])
 def test_nothing_depends_on_one_machine(path, root):
     assert not re.search(r"(?<![\w.])/(?:home|root|tmp|work|opt)/", (root / path).read_text())
+
+
+def test_trainings_start_where_slurms_client_is_installed_and_warnings_are_errors(
+    tmp_path, monkeypatch
+):
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not SLURMEnvironment.detect()

@@ -9,6 +9,7 @@ functions.
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import logging
 import re
@@ -36,6 +37,9 @@ WIDEST = 1000
 """Pixels; images that a run's page shows are part of Prefect's database."""
 
 NOTIFY_SECONDS = 15.0
+LATEST = datetime.timedelta(hours=1)
+"""A run that could not start within this time of its schedule is skipped: the next one does all
+that it would have done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,11 @@ def task(
 def worth_another_try(task: PrefectTask[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Tell Prefect to retry after a transient error, exit code 75, and after nothing else."""
     return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Say whether a run starts so long after its schedule that it had better not."""
+    return scheduled is not None and now - scheduled > LATEST
 
 
 def in_flow_run() -> bool:

@@ -16,22 +16,13 @@ from prefect.states import Completed
 
 from pipelines.flows import reproduce as reproduce_flows
 from pipelines.flows import retrain as retrain_flows
-from pipelines.flows.engine import Outcome, notify
-
-LATEST = datetime.timedelta(hours=1)
-"""A run that could not start within this time of its schedule is skipped: the next one does all
-that it would have done."""
+from pipelines.flows.engine import Outcome, is_too_late, notify
 
 
 def notify_of_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Notify whom the run's parameters name."""
     address = flow_run.parameters.get("notify")
     notify(address, f"{flow.name} failed", state.message or "It says no more.")
-
-
-def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> bool:
-    """Say whether a run starts so long after its schedule that it had better not."""
-    return scheduled is not None and now - scheduled > LATEST
 
 
 def run_name() -> str:

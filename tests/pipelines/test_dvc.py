@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pasam.errors import StageError, TransientError
 from pipelines.dvc import Dvc, failure
@@ -156,14 +157,27 @@ def test_who_holds_the_lock_may_take_it_again(dvc):
         pass
 
 
-def test_old_logs_make_room(dvc, monkeypatch):
+def test_the_oldest_logs_make_room(dvc, monkeypatch):
     monkeypatch.setattr("pipelines.dvc.KEPT_LOGS", 3)
     (dvc.state / "logs").mkdir(parents=True)
-    for _ in range(5):
-        dvc._new_log(("repro", "data/x y")).touch()
-    names = [path.name for path in (dvc.state / "logs").iterdir()]
-    assert len(names) == 3
-    assert all(name.endswith("-repro-data-x-y.log") for name in names)
+    made = []
+    for number in range(5):
+        made.append(dvc._new_log(("repro", f"data/x {number}")))
+        made[-1].touch()
+    assert sorted((dvc.state / "logs").iterdir()) == made[-3:]
+    assert made[-1].name.endswith("-repro-data-x-4.log")
+
+
+def test_the_lock_is_free_for_others_while_an_error_is_still_looked_at(dvc):
+    def fail():
+        with dvc.alone():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        fail()
+    assert caught.traceback  # holds the frames, and the lock object in them
+    with FileLock(dvc.state / "repro.lock", timeout=0):
+        pass
 
 
 def test_a_project_runs_says_what_changed_and_maps_its_stages_code(project):

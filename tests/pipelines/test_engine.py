@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import json
 import logging
@@ -18,10 +19,12 @@ from PIL import Image
 from pasam.errors import DataError, TransientError
 from pipelines.flows import engine
 from pipelines.flows.engine import (
+    LATEST,
     WIDEST,
     flow_run_id,
     image_address,
     in_flow_run,
+    is_too_late,
     log,
     notify,
     show_image,
@@ -30,6 +33,7 @@ from pipelines.flows.engine import (
     show_text,
     slug,
     task,
+    worth_another_try,
 )
 
 
@@ -84,6 +88,36 @@ def test_nothing_else_is_tried_again(error, slept):
     with pytest.raises(type(error)):
         failing(1, error)("x")
     assert slept == []
+
+
+class State:
+    """What Prefect knows of a try that has failed."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self, *, raise_on_failure):
+        assert not raise_on_failure
+        return self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [(TransientError("away"), True), (DataError("bad"), False), (ValueError("a bug"), False)],
+)
+def test_prefect_too_tries_nothing_but_a_transient_error_again(error, again):
+    made = failing(0, None)._of_prefect()
+    assert made.retry_condition_fn is worth_another_try
+    assert (made.retries, made.retry_delay_seconds) == (2, [1, 10])
+    assert made.retry_condition_fn(made, None, State(error)) is again
+
+
+def test_a_run_that_comes_too_late_is_skipped():
+    now = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+    assert is_too_late(now - LATEST - datetime.timedelta(seconds=1), now)
+    assert not is_too_late(now - LATEST, now)
+    assert not is_too_late(now - datetime.timedelta(minutes=5), now)
+    assert not is_too_late(None, now)
 
 
 def test_without_prefect_there_is_no_flow_run():

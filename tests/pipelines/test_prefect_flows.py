@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
@@ -160,13 +159,6 @@ def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
 
     state = served.prefect_flow(weekly)(return_state=True)
     assert re.fullmatch(r"weekly \d{4}-\d\d-\d\d \d\d:\d\d UTC", state.message)
-
-
-def test_a_run_that_comes_too_late_is_skipped(served):
-    now = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
-    assert served.is_too_late(now - served.LATEST - datetime.timedelta(seconds=1), now)
-    assert not served.is_too_late(now - datetime.timedelta(minutes=5), now)
-    assert not served.is_too_late(None, now)
 
 
 def test_every_flow_keeps_its_parameters_and_words(served):
