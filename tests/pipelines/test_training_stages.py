@@ -291,11 +291,19 @@ def test_a_finished_stage_leaves_no_state(world):
     assert not any(world.path("data/resume").iterdir())
 
 
-def test_it_waits_for_data_that_passed(own_world):
-    verdict = own_world.path("reports/validation/verdict.json")
-    verdict.write_text(verdict.read_text().replace('"passed"', '"failed"'))
-    with pytest.raises(SystemExit):
-        own_world.run("repeat@pa_sam")
+def test_every_stage_with_a_verdict_waits_for_data_that_passed(own_world, capsys):
+    path = own_world.path("reports/validation/verdict.json")
+    verdict = json.loads(path.read_text())
+    path.write_text(json.dumps({**verdict, "passed": False, "errors": ["masks_are_unique"]}))
+    waiting = [name for name, each in own_world.stages.items() if "--verdict" in each.arguments]
+    waiting.remove("validate")
+    kinds = {name.partition("@")[0] for name in waiting}
+    assert kinds == {"embed", "train", "repeat", "ablate"}
+    for name in waiting:
+        with pytest.raises(SystemExit) as stopped:
+            own_world.run(name)
+        said = capsys.readouterr().err
+        assert (stopped.value.code, "masks_are_unique failed" in said) == (2, True), name
 
 
 def test_the_main_seed_is_no_further_seed(own_world, capsys):
