@@ -17,7 +17,7 @@ from pasam.inference.image_transform import EmbeddedImage, ImageTransform
 from pasam.inference.model_files import ModelFiles
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.base_sam import Encoded
-from pasam.serving.model_pool import ModelPool
+from pasam.serving.service import ModelPool
 
 BOX = [12, 8, 70, 50]
 

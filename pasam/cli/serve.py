@@ -12,8 +12,7 @@ from pasam.cli.model_option import ADAPTERS, Adapters, Base, Device, ParamsFile,
 from pasam.config.params_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
-    from pasam.serving.model_pool import ModelPool
-    from pasam.serving.service import Settings
+    from pasam.serving.service import ModelPool, Settings
 
 SCORES = Path("reports/metrics.json")
 """Where the pipeline leaves the report's numbers."""
@@ -132,7 +131,7 @@ def offered_models(
         PasamError: One cannot be opened.
     """
     from pasam.inference.model_files import find_model, open_model
-    from pasam.serving.model_pool import ModelPool, RegisteredVersions, available
+    from pasam.serving.service import ModelPool, RegisteredVersions, available
 
     resolve = RegisteredVersions(Path(), versions)
     offered = ModelPool(

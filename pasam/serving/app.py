@@ -18,11 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from pasam import __version__
 from pasam.errors import ParamsError
 from pasam.serving.examples import COUNT, example
-from pasam.serving.model_pool import ModelPool
 from pasam.serving.payloads import ExampleAnswer
 from pasam.serving.request_guard import RequestGuard, add_error_handlers
 from pasam.serving.routes import router
-from pasam.serving.service import Service, Settings
+from pasam.serving.service import ModelPool, Service, Settings
 
 FOLDER = Path(__file__).parent / "page"
 

@@ -1,4 +1,7 @@
-"""The slow work of the service: embedding images, answering prompts, segmenting everything."""
+"""The slow work of the service: bounded queues with one worker each, and the jobs that they do.
+
+Images are embedded, prompts answered and everything segmented in worker threads, one of each kind.
+"""
 
 # Shapes: H, W of the image, m the side of low-resolution logits.
 
@@ -8,9 +11,11 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +25,8 @@ from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everyt
 from pasam.inference.image_prompt import ImagePrompt, MaskLogits
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
-from pasam.inference.predictor import PredictedMasks, PredictionDetails
+from pasam.inference.predictor import PredictedMasks, PredictionDetails, PromptedModel
 from pasam.masks.images import IMAGE_FORMATS, read_image
-from pasam.serving.model_pool import PooledModel
 from pasam.serving.payloads import MaskFormat
 
 Records = list[dict[str, Any]]
@@ -30,7 +34,135 @@ Records = list[dict[str, Any]]
 LOOK = 0.25
 """Seconds between looks how far a search is, and whether anybody waits."""
 
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[Job, Answer]):
+    job: Job
+    answer: Future[Answer]
+
+
+class Batcher(Generic[Job, Answer]):
+    """Do jobs in batches: whatever came in while the last batch was done makes the next one.
+
+    Nothing waits for company: an idle worker starts at once, and under load batches grow.
+
+    Args:
+        name: What the queue is called, in messages.
+        work: Does a batch, one answer each, in their order.
+        most_waiting: Jobs that may wait.
+        most: Jobs of one batch.
+        most_weight: Sum of weights of one batch; a heavier job goes alone.
+        alike: Jobs of one batch have equal keys.
+        weigh: The weight of a job.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[Job]], Sequence[Answer]],
+        *,
+        most_waiting: int,
+        most: int = 1,
+        most_weight: int = 1,
+        alike: Callable[[Job], Hashable] = lambda job: None,
+        weigh: Callable[[Job], int] = lambda job: 0,
+    ) -> None:
+        self.name = name
+        self._work = work
+        self._most_waiting, self._most, self._most_weight = most_waiting, most, most_weight
+        self._alike, self._weigh = alike, weigh
+        self._queue: deque[_Waiting[Job, Answer]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._worker = threading.Thread(target=self._run, name=f"pasam {name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._worker.start()
+
+    def close(self) -> None:
+        """Take nothing more, finish what waits, and stop the worker."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._worker.ident is not None:
+            self._worker.join()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return len(self._queue)
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[Answer]]:
+        """Queue jobs, all of them or none.
+
+        Raises:
+            RefusedError: 429, there is no room now; 413, there never is; 503, it is stopping.
+        """
+        entries: list[_Waiting[Job, Answer]] = [_Waiting(job, Future()) for job in jobs]
+        with self._changed:
+            if self._closing:
+                raise RefusedError("the service is stopping.", status=503, retry_after=5)
+            if len(entries) > self._most_waiting:
+                raise RefusedError(
+                    f"{len(entries)} {self.name} come at once, where {self._most_waiting} may "
+                    "wait. Send fewer together.",
+                    status=413,
+                )
+            if len(self._queue) + len(entries) > self._most_waiting:
+                raise RefusedError(
+                    f"{len(self._queue)} {self.name} are waiting already, at most "
+                    f"{self._most_waiting} may. Try again in a second.",
+                    status=429,
+                    retry_after=1,
+                )
+            self._queue.extend(entries)
+            self._changed.notify()
+        return [entry.answer for entry in entries]
+
+    def _run(self) -> None:
+        while batch := self._next():
+            self._do([each for each in batch if each.answer.set_running_or_notify_cancel()])
+
+    def _do(self, batch: Sequence[_Waiting[Job, Answer]]) -> None:
+        """Do a batch; when it fails, do its jobs one by one, so that each fails for itself."""
+        try:
+            answers = self._work([each.job for each in batch]) if batch else []
+            pairs = list(zip(batch, answers, strict=True))
+        except Exception as error:  # noqa: BLE001  (it belongs to the one who waits for it)
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            for each in batch:
+                self._do([each])
+            return
+        for each, answer in pairs:
+            each.answer.set_result(answer)
+
+    def _next(self) -> list[_Waiting[Job, Answer]]:
+        """Wait for jobs and take those that go with the oldest; nothing once all is done."""
+        with self._changed:
+            while not self._queue and not self._closing:
+                self._changed.wait()
+            batch: list[_Waiting[Job, Answer]] = []
+            left: deque[_Waiting[Job, Answer]] = deque()
+            weight = 0
+            for each in self._queue:
+                more = self._weigh(each.job)
+                fits = not batch or (
+                    len(batch) < self._most
+                    and weight + more <= self._most_weight
+                    and self._alike(each.job) == self._alike(batch[0].job)
+                )
+                (batch if fits else left).append(each)
+                weight += more if fits else 0
+            self._queue = left
+            return batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +170,7 @@ class EmbedJob:
     """An uploaded image that the encoder shall see."""
 
     file: BinaryIO
-    model: PooledModel
+    model: PromptedModel
     most_pixels: int
 
 
@@ -46,7 +178,7 @@ class EmbedJob:
 class PromptJob:
     """One prompt, all that it needs, and the version that answers it."""
 
-    model: PooledModel
+    model: PromptedModel
     image: EmbeddedImage
     prompt: ImagePrompt
     multimask: bool
@@ -94,7 +226,7 @@ class EverythingJob:
     """An embedded image of which all objects shall be segmented."""
 
     image: EmbeddedImage
-    model: PooledModel
+    model: PromptedModel
     options: AutomaticMaskOptions
     form: MaskFormat
     progress: JobProgress
@@ -102,10 +234,7 @@ class EverythingJob:
 
 def embed_images(jobs: Sequence[EmbedJob]) -> list[EmbeddedImage]:
     """Decode and embed images; one by one, for a decoded image may be large."""
-    return [
-        job.model.predictor.embed(decode_upload(job.file, most_pixels=job.most_pixels))
-        for job in jobs
-    ]
+    return [job.model.embed(decode_upload(job.file, most_pixels=job.most_pixels)) for job in jobs]
 
 
 def decode_upload(file: BinaryIO, *, most_pixels: int) -> NDArray[np.uint8]:
@@ -135,7 +264,7 @@ def decode_upload(file: BinaryIO, *, most_pixels: int) -> NDArray[np.uint8]:
 def answer_prompts(jobs: Sequence[PromptJob]) -> list[Records]:
     """Answer prompts of one key together; of each the records of its masks."""
     first = jobs[0]
-    answers = first.model.predictor.predict_many(
+    answers = first.model.predict_many(
         [(job.image, job.prompt) for job in jobs],
         multimask_output=first.multimask,
         return_details=first.details,
@@ -218,7 +347,7 @@ def _object_records(job: EverythingJob) -> Records:
     # Without crops only the image's size is looked at; this one takes no memory.
     blank = np.broadcast_to(np.uint8(0), (transform.height, transform.width, 3))
     found = segment_everything(
-        job.model.predictor,
+        job.model,
         blank,
         job.options,
         embedded=job.image,

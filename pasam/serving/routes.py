@@ -30,7 +30,6 @@ from pasam.serving.jobs import (
     progress_lines,
     wait_for,
 )
-from pasam.serving.model_pool import PooledModel
 from pasam.serving.payloads import (
     EmbedAnswer,
     ErrorAnswer,
@@ -41,7 +40,7 @@ from pasam.serving.payloads import (
     PredictAnswer,
     StateAnswer,
 )
-from pasam.serving.service import Service
+from pasam.serving.service import PooledModel, Service
 
 NOTE = (
     "This is the small model that comes with the project, trained on synthetic images only. It "
@@ -116,7 +115,7 @@ async def predict(
         prompt.check_inside(embedded.image.transform.height, embedded.image.transform.width)
         jobs.append(
             PromptJob(
-                model=chosen, image=embedded.image, prompt=prompt, multimask=multimask,
+                model=chosen.predictor, image=embedded.image, prompt=prompt, multimask=multimask,
                 details=details, low_res=low_res, form=form,
             )
         )  # fmt: skip
@@ -183,7 +182,7 @@ async def everything(
         )
     waited, watched = perf_counter(), JobProgress()
     options = dataclasses.replace(AutomaticMaskOptions.suited_to(chosen.predictor), **grid)
-    job = EverythingJob(embedded.image, chosen, options, form, watched)
+    job = EverythingJob(embedded.image, chosen.predictor, options, form, watched)
     found = asyncio.wrap_future(service.searcher.submit([job])[0])
 
     def answer(records: Records) -> PredictAnswer:
@@ -301,7 +300,7 @@ async def _embedded(
 
 async def _embed(service: Service, image: UploadFile, model: PooledModel) -> _Embedded:
     start = perf_counter()
-    job = EmbedJob(image.file, model, service.settings.limits.pixels)
+    job = EmbedJob(image.file, model.predictor, service.settings.limits.pixels)
     embedded = await asyncio.wrap_future(service.encoder.submit([job])[0])
     return _Embedded(service.cache.put(embedded), embedded, _since(start))
 

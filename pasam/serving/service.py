@@ -1,32 +1,268 @@
-"""All parts of a running service, started and stopped together."""
+"""A running service: its models, its memory, its counters and its queues.
+
+The models follow an alias or a changed file while the service runs: a new version takes the place
+of the old one as a whole, and a request keeps the version that it began with.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pasam.errors import RefusedError
+from pasam.config.params_file import read_params
+from pasam.errors import PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
-from pasam.serving.batcher import Batcher
+from pasam.inference.model_files import SAM, ModelFiles, Resolve
+from pasam.inference.predictor import PromptedModel
+from pasam.models.checkpoint import file_digest
+from pasam.models.segmenter import Segmenter
+from pasam.registry.load import RUN, is_registered_name, registered_files
+from pasam.registry.store import FOLDER, addresses, is_local, wrap_mlflow_errors
+from pasam.registry.versions import Registry, open_registry
 from pasam.serving.jobs import (
+    Answer,
+    Batcher,
     EmbedJob,
     EverythingJob,
+    Job,
     PromptJob,
     Records,
     answer_prompts,
     embed_images,
     segment_images,
 )
-from pasam.serving.model_pool import ModelPool
 from pasam.serving.payloads import Limits
+
+CHAMPION = "champion"
+SMALL = "vit_tiny"
+"""The size of the base that comes with the project and has seen synthetic images only."""
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Upper bounds of the buckets in which Prometheus counts times."""
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""The same, of prompts that shared a pass."""
+
+Scores = Mapping[str, Mapping[str, float]]
+"""In per cent, by benchmark and measure."""
+
+_LOG = logging.getLogger(__name__)
+_Signature = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PooledModel:
+    """One version of a model; a request keeps the one it began with."""
+
+    name: str
+    """The name it is asked for by, perhaps an alias."""
+    kind: str
+    """What it is: `sam`, `hq_sam`, `pa_sam`, ..., or the name of its file."""
+    version: str
+    """The first digits of its weights' sha256."""
+    size: str
+    """The base's size, such as `vit_l`."""
+    predictor: PromptedModel
+    scores: Scores
+    """What it reached, by benchmark, where a registry says so."""
+    signature: _Signature
+    """Changes with its files."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it stands on the project's own small base."""
+        return self.size == SMALL
+
+
+class ModelPool:
+    """Models by name, exchanged as a whole: a reader sees all of the old or all of the new.
+
+    Args:
+        names: Says which names are offered, the default first; asked at every look.
+        find: Finds the files of a name.
+        open_files: Opens files.
+    """
+
+    def __init__(
+        self,
+        names: Callable[[], Sequence[str]],
+        *,
+        find: Callable[[str], ModelFiles],
+        open_files: Callable[[ModelFiles], PromptedModel],
+    ) -> None:
+        self._names, self._find, self._open = names, find, open_files
+        self._offered: Mapping[str, PooledModel] = {}
+        self.swaps = 0
+        """Versions that took the place of an older one."""
+        self._stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def all(self) -> list[PooledModel]:
+        """Return what is offered now, the default first."""
+        return list(self._offered.values())
+
+    def get(self, name: str | None = None) -> PooledModel:
+        """Return the version of a model that answers now, or of the default.
+
+        Raises:
+            RefusedError: 404, there is no such model; 503, there is none at all.
+        """
+        offered = self._offered
+        if not offered:
+            raise RefusedError("no model is loaded yet.", status=503, retry_after=5)
+        found = next(iter(offered.values())) if name is None else offered.get(name)
+        if found is None:
+            raise RefusedError(
+                f"there is no model {name!r:.60} here; there are {list(offered)}.", status=404
+            )
+        return found
+
+    def refresh(self) -> None:
+        """Look whether a name stands for other files now, and open those.
+
+        A version that cannot be opened leaves the old one in place.
+
+        Raises:
+            PasamError: One could not be opened; all others were.
+        """
+        fresh: dict[str, PooledModel] = {}
+        fault: PasamError | None = None
+        for name in self._names():
+            old = self._offered.get(name)
+            found: PooledModel | None
+            try:
+                found = self._current(name, old, [*fresh.values(), *self._offered.values()])
+            except PasamError as error:
+                fault, found = error, old
+            if found is not None:
+                fresh[name] = found
+            if old is not None and found is not old:
+                self.swaps += 1
+        self._offered = fresh
+        if fault is not None:
+            raise fault
+
+    def watch(self, seconds: float) -> None:
+        """Look again and again, in a thread of its own, until `close`."""
+
+        def look() -> None:
+            said = ""
+            while not self._stopped.wait(seconds):
+                try:
+                    self.refresh()
+                    said = ""
+                except (PasamError, OSError) as error:
+                    if str(error) != said:
+                        _LOG.warning("the older version goes on answering: %s", error)
+                    said = str(error)
+
+        self._watcher = threading.Thread(target=look, name="pasam models", daemon=True)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stopped.set()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def _current(
+        self, name: str, old: PooledModel | None, others: Sequence[PooledModel]
+    ) -> PooledModel:
+        files = self._find(name)
+        signature = _signature(files)
+        if old is not None and old.signature == signature:
+            return old
+        model = _sharing_base(self._open(files), [each.predictor for each in others])
+        version = file_digest(files.weights or files.base)[:12]
+        return PooledModel(name, files.name, version, files.size, model, files.scores, signature)
+
+
+def available(params_file: Path, adapters: Path, resolve: Resolve) -> list[str]:
+    """Name what can be offered: the champion, the trained models from the best down, and SAM."""
+    entries = read_params(params_file).get("models", {}) if params_file.is_file() else {}
+    trained = [name for name in entries if (adapters / f"{name}.safetensors").is_file()]
+    champion = [CHAMPION] if resolve(CHAMPION) is not None else []
+    return [*champion, *sorted(trained, key=lambda name: name != "pa_sam"), SAM]
+
+
+def _signature(files: ModelFiles) -> _Signature:
+    stats = [path.stat() for path in (files.base, files.weights) if path is not None]
+    kept = [(stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats]
+    return (str(files.base), str(files.weights), repr(files.variant), *kept)
+
+
+def _sharing_base(model: PromptedModel, others: Sequence[PromptedModel]) -> PromptedModel:
+    """Let models of one base share its weights, of which an official SAM has gigabytes.
+
+    Their encoder then catches features for all of them; the service embeds in one thread only.
+    """
+    shared = next((each for each in others if each.base == model.base), None)
+    if shared is None:
+        return model
+    base = shared.segmenter.base
+    decoder = model.segmenter.decoder if model.is_adapted else base.sam.mask_decoder
+    segmenter = Segmenter(base=base, decoder=decoder)
+    return PromptedModel(segmenter, name=model.name, base=model.base, resize=model.resize)
+
+
+class RegisteredVersions:
+    """Finds the files of an alias, a number or a run, as `ModelPool` wants them.
+
+    Args:
+        project: The project's root, which says where the registry is.
+        folder: Where fetched versions lie as long as the service runs.
+    """
+
+    def __init__(self, project: Path, folder: Path) -> None:
+        self.project, self.folder = project, folder
+        self._registry: Registry | None = None
+        self._fetched: dict[int, ModelFiles] = {}
+        self._runs: dict[str, ModelFiles] = {}
+
+    def __call__(self, name: str) -> ModelFiles | None:
+        """Find the files that a name stands for now; None where it is neither version nor run.
+
+        A project that never registered a model has no version, and gets no registry by this.
+
+        Raises:
+            RegistryError: The files are gone.
+            TrackingError: MLflow cannot be reached.
+        """
+        if name.startswith(RUN):
+            return self._of_run(name)
+        if not is_registered_name(name) or not self._is_used():
+            return None
+        if self._registry is None:
+            self._registry = open_registry(self.project)
+        with wrap_mlflow_errors(self._registry.store.registry_uri):
+            number = int(name) if name.isdecimal() else self._registry.aliases().get(name)
+        if number is None:
+            return None
+        if number not in self._fetched:
+            self._fetched[number] = self._fetch(str(number), str(number))
+        return self._fetched[number]
+
+    def _of_run(self, name: str) -> ModelFiles:
+        """A run's model never changes: it is looked for once."""
+        if name not in self._runs:
+            self._runs[name] = self._fetch(name, name.removeprefix(RUN).replace("/", ""))
+        return self._runs[name]
+
+    def _fetch(self, name: str, folder: str) -> ModelFiles:
+        found = registered_files(name, project=self.project, folder=self.folder / folder)
+        assert found is not None, "such a name is known or an error"
+        return found
+
+    def _is_used(self) -> bool:
+        _, registry = addresses(self.project)
+        return not is_local(registry) or any((self.project / FOLDER).glob("*.db"))
 
 
 class EmbeddingCache:
@@ -87,10 +323,6 @@ class EmbeddingCache:
         )
 
 
-SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
-
-
 class Metrics:
     """Counters, gauges and histograms, all named `pasam_...`."""
 
@@ -127,10 +359,6 @@ class Metrics:
     def text(self) -> bytes:
         """Write all of it in Prometheus's text format."""
         return generate_latest(self.registry)
-
-
-Job = TypeVar("Job")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

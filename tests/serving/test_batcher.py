@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pasam.errors import RefusedError
-from pasam.serving.batcher import Batcher
+from pasam.serving.jobs import Batcher
 
 
 class Bench:

@@ -42,12 +42,12 @@ QUICK = {"points_per_side": 3, "pred_iou_thresh": 0, "stability_score_thresh": 0
 
 @pytest.fixture(scope="module")
 def model(shelf):
-    return shelf.offered().get("pa_sam")
+    return shelf.offered().get("pa_sam").predictor
 
 
 @pytest.fixture(scope="module")
 def image(model):
-    return model.predictor.embed(picture(60, 90))
+    return model.embed(picture(60, 90))
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_an_image_above_the_limit_never_reaches_the_encoder(model):
 
 
 def test_all_forms_hold_the_librarys_mask(model, image):
-    expected = model.predictor.predict_many([(image, image_prompt(box=BOX))])[0].masks[0]
+    expected = model.predict_many([(image, image_prompt(box=BOX))])[0].masks[0]
     rle = answer_prompts([job(model, image)])[0][0]
     png = answer_prompts([job(model, image, form="png")])[0][0]
     values = np.array(Image.open(io.BytesIO(base64.b64decode(png["png"]))))
@@ -135,7 +135,7 @@ def test_all_forms_hold_the_librarys_mask(model, image):
 def test_what_comes_out_as_low_res_goes_in_as_a_mask(model, image):
     record = answer_prompts([job(model, image, low_res=True)])[0][0]
     prompt = PromptRequest(mask=record["low_res"]).prompt()
-    direct = model.predictor.predict_many([(image, image_prompt(box=BOX))])[0].low_res[0]
+    direct = model.predict_many([(image, image_prompt(box=BOX))])[0].low_res[0]
     assert np.array_equal(prompt.mask, direct)
 
 
@@ -158,19 +158,19 @@ def test_candidates_and_details_weigh_more(model, image):
 def test_only_jobs_that_ask_for_the_same_share_a_pass(choice, model, image, shelf):
     plain, other = job(model, image), job(model, image, **{choice: True})
     assert plain.key != other.key
-    assert plain.key != job(shelf.offered().get("sam"), image).key
+    assert plain.key != job(shelf.offered().get("sam").predictor, image).key
     assert plain.key == job(model, image, low_res=True, form="png").key  # written one by one
 
 
 def test_everything_of_an_embedded_image_is_what_the_library_finds(shelf):
-    model = shelf.offered().get("sam")
+    model = shelf.offered().get("sam").predictor
     options = AutomaticMaskOptions(
         points_per_side=4, pred_iou_thresh=0, stability_score_thresh=0.01
     )
     image = objects(60, 90)
     (embedded,) = embed_images([EmbedJob(io.BytesIO(encoded_picture(image)), model, MOST)])
     (found,) = segment_images([EverythingJob(embedded, model, options, "rle", JobProgress())])
-    expected = segment_everything(model.predictor, image, options)
+    expected = segment_everything(model, image, options)
     assert expected
     assert [each["segmentation"]["counts"] for each in found] == [
         each["segmentation"]["counts"] for each in expected

@@ -11,8 +11,8 @@ from serving_world import Shelf
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.model_files import ModelFiles
-from pasam.serving import model_pool as registered_versions
-from pasam.serving.model_pool import ModelPool, RegisteredVersions, available
+from pasam.serving import service as registered_versions
+from pasam.serving.service import ModelPool, RegisteredVersions, available
 
 
 @pytest.fixture
