@@ -273,7 +273,7 @@ class PageSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """One of the ten questions with what this run says about it."""
+    """One of the ten questions with what this run found."""
 
     number: int
     short: str

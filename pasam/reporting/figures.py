@@ -216,8 +216,8 @@ def comparison_figure(
     Args:
         examples: Rows from top to bottom; all with the same models.
         path: Where the PNG goes.
-        title: Says what was run: data and size.
-        caption: Says how the images were chosen.
+        title: Above the figure.
+        caption: Below the figure: setting, and how the images were chosen.
 
     Raises:
         DataError: There is no example, or examples differ in their models.
@@ -238,10 +238,11 @@ def comparison_figure(
                 _hide_axes(axes)
                 draw(axes, example)
                 if row == 0:
-                    _head(figure, (left + _CELL / 2) / width, 1 - (_TOP - 0.1) / height, name)
+                    x, y = (left + _CELL / 2) / width, 1 - (_TOP - 0.1) / height
+                    figure.text(x, y, name, ha="center", va="bottom", size=10.5, weight="bold")
             _row_label(figure, example, (top + tall / 2) / height, width)
             top -= _GAP
-        _title(figure, title, width, height)
+        figure.text(_LABEL / width, 1 - 0.18 / height, title, va="top", size=12.5, weight="bold")
         _foot(figure, caption, width, height)
         save_png(figure, path)
 
@@ -355,10 +356,6 @@ def _hide_axes(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def _head(figure: Figure, x: float, y: float, name: str) -> None:
-    figure.text(x, y, name, ha="center", va="bottom", size=10.5, weight="bold")
-
-
 def _row_label(figure: Figure, example: ComparedImage, y: float, width: float) -> None:
     stem = example.image_id.split("/")[-1]
     stem = stem if len(stem) <= _NAME else f"{stem[: _NAME - 1]}…"
@@ -366,10 +363,6 @@ def _row_label(figure: Figure, example: ComparedImage, y: float, width: float) -
     figure.text(
         0.31 / width, y, stem, rotation=90, ha="center", va="center", size=7, color=palette.MUTED
     )
-
-
-def _title(figure: Figure, title: str, width: float, height: float) -> None:
-    figure.text(_LABEL / width, 1 - 0.18 / height, title, va="top", size=12.5, weight="bold")
 
 
 def legend_handles() -> list[Patch | Line2D]:

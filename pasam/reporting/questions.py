@@ -461,8 +461,7 @@ def best_sentence(results: Results) -> str:
     if BEST not in results.models:
         return ""
     row = difference(results.scores, BEST, results.subject, "mbiou", results.bootstrap)
-    named = {"model": BEST, "against": results.subject, "metric": "mbiou", **row}
-    return comparison_sentence(named, level=results.level)
+    return comparison_sentence(row, level=results.level)
 
 
 def _percent(found: Interval) -> str:

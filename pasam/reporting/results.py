@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -74,19 +74,6 @@ class RunParams:
     """How `vit_tiny` is trained; only told where it is the base."""
 
 
-class ImageSource(Protocol):
-    """Where the images of a run come from, by their id."""
-
-    def image(self, image_id: str) -> NDArray[np.uint8]:
-        """Read an image, (H, W, 3)."""
-
-    def truth(self, image_id: str) -> NDArray[np.bool_]:
-        """Read a ground truth, (H, W)."""
-
-    def predicted(self, model: str, benchmark: str, image_id: str) -> Predicted:
-        """Read a prediction of Table 1, in pixels of the original image."""
-
-
 @dataclass(frozen=True)
 class RunFiles:
     """The images of a run as files."""
@@ -141,7 +128,7 @@ class Results:
     setting: str
     """What the run was made on, in words."""
     params: RunParams
-    images: ImageSource
+    images: RunFiles
     manifest: pd.DataFrame
     """Masks of the run's training and benchmarks."""
     scores: pd.DataFrame
@@ -393,8 +380,7 @@ def difference_at(
     part = rows_by_amount(results.conditions, family)[amount]
     model, against = pair
     check_paired(part[part["model"].isin(pair)])
-    found = difference(part, model, against, "mbiou", results.bootstrap)
-    return {"model": model, "against": against, "metric": "mbiou", **found}
+    return difference(part, model, against, "mbiou", results.bootstrap)
 
 
 def read_history(path: Path) -> pd.DataFrame:

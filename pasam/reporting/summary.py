@@ -262,9 +262,10 @@ def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
 def difference(
     scores: pd.DataFrame, model: str, against: str, metric: str, bootstrap: Bootstrap
 ) -> dict[str, object]:
-    """Compare two models by one metric: the columns of `compare` from `n` to `verdict`."""
+    """Compare two models by one metric on all benchmarks: a row of `compare` by itself."""
     a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
-    return _difference(a, b, bootstrap)
+    named = {"model": model, "against": against, "metric": metric}
+    return named | _difference(a, b, bootstrap)
 
 
 def _difference(a: ScoreMatrix, b: ScoreMatrix, bootstrap: Bootstrap) -> dict[str, object]:

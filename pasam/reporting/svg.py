@@ -28,7 +28,7 @@ MODEL_SHAPES = {
 }
 _OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
 
-_DODGE = 0.56  # Room that the series of one category share, of the category's width.
+_DODGE = 0.56  # Fraction of a category's width over which its series are spread.
 _LETTER = 6.2  # Width of a label's letter.
 _MOST_MARKED = 24  # Points; denser curves speak for themselves.
 
