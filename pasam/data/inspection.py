@@ -1,4 +1,4 @@
-"""What is really in a set of one's own, looked at before anything is written."""
+"""What is really in a set of one's own: of a candidate to register, or in a whole folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from pasam.data.mask_kinds import MaskKind, Reading, recognise
 from pasam.data.pairing import EncodedMask, Pair, PairCandidate
-from pasam.data.preparation import check_image, image_task
+from pasam.data.preparation import Row, check_image, image_task
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.files import file_sha256, sha256_of
@@ -152,16 +151,6 @@ class Findings:
     """What it would take, and should perhaps not."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Looked:
-    """One image with its masks."""
-
-    rows: tuple[dict[str, Any], ...]
-    kinds: tuple[str, ...]
-    faults: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
 def survey(
     pairs: Sequence[Pair], *, workers: int, faults: Sequence[str] = (), warnings: Sequence[str] = ()
 ) -> Findings:
@@ -175,51 +164,42 @@ def survey(
     """
     grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
     tasks = [tuple(same) for _, same in grouped]
-    looked = list(parallel_map(_look, tasks, workers=workers, label="checking images"))
-    rows = [
-        {**row, "kind": kind}
-        for item in looked
-        for row, kind in zip(item.rows, item.kinds, strict=True)
-    ]
-    rows.sort(key=lambda row: (row["dataset"], row["split"]))
+    rows: list[Row] = []
+    faults, warnings = list(faults), list(warnings)
+    for looked in parallel_map(_look, tasks, workers=workers, label="checking images"):
+        rows += looked[0]
+        faults += looked[1]
+        warnings += looked[2]
+    rows.sort(key=_set_of)
     return Findings(
-        sets=tuple(
-            _sum_up(dataset, split, list(of_set))
-            for (dataset, split), of_set in groupby(
-                rows, key=lambda row: (row["dataset"], row["split"])
-            )
-        ),
-        faults=(*faults, *(fault for item in looked for fault in item.faults), *_id_faults(rows)),
-        warnings=(
-            *warnings,
-            *(warning for item in looked for warning in item.warnings),
-            *_leaks(rows),
-        ),
+        sets=tuple(_sum_up(*key, list(of_set)) for key, of_set in groupby(rows, key=_set_of)),
+        faults=(*faults, *_id_faults(rows)),
+        warnings=(*warnings, *_leakage(rows)),
     )
 
 
-def _look(pairs: Sequence[Pair]) -> _Looked:
+def _set_of(row: Row) -> tuple[str, str]:
+    return row["dataset"], row["split"]
+
+
+def _look(pairs: Sequence[Pair]) -> tuple[list[Row], list[str], list[str]]:
+    """Check one image with its masks: the valid rows with their kinds, faults and warnings."""
     checked = check_image(image_task(tuple(pairs), Quarantine()))
-    valid = tuple(row for row in checked if row["fault"] is None)
-    kinds, warnings = [], []
-    for row in valid:
+    valid, warnings = [], []
+    for row in (row for row in checked if row["fault"] is None):
         kind, doubt = _kind_of(row)
-        kinds.append(kind)
+        valid.append({**row, "kind": kind})
         warnings += doubt
         mask, pixels = row["mask"], round(row["area"] * row["height"] * row["width"])
         if pixels < TINY:
             warnings.append(f"{mask} marks only {pixels} pixels.")
         if row["area"] > FULL:
             warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
-    return _Looked(
-        rows=valid,
-        kinds=tuple(kinds),
-        faults=tuple(dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)),
-        warnings=tuple(warnings),
-    )
+    faults = dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)
+    return valid, list(faults), warnings
 
 
-def _kind_of(row: dict[str, Any]) -> tuple[str, list[str]]:
+def _kind_of(row: Row) -> tuple[str, list[str]]:
     """Name the kind of a mask that preparation takes, and say if it is taken for something else."""
     path = row["mask"]
     try:
@@ -234,7 +214,7 @@ def _kind_of(row: dict[str, Any]) -> tuple[str, list[str]]:
     ]
 
 
-def _sum_up(dataset: str, split: str, rows: list[dict[str, Any]]) -> SetFinding:
+def _sum_up(dataset: str, split: str, rows: list[Row]) -> SetFinding:
     sizes = sorted({(row["width"], row["height"]) for row in rows}, key=math.prod)
     areas = sorted(row["area"] for row in rows)
     return SetFinding(
@@ -249,7 +229,7 @@ def _sum_up(dataset: str, split: str, rows: list[dict[str, Any]]) -> SetFinding:
     )
 
 
-def _id_faults(rows: list[dict[str, Any]]) -> list[str]:
+def _id_faults(rows: list[Row]) -> list[str]:
     """Name masks that the manifest could not tell apart."""
     seen: dict[str, str] = {}
     faults = []
@@ -263,7 +243,7 @@ def _id_faults(rows: list[dict[str, Any]]) -> list[str]:
     return faults
 
 
-def _leaks(rows: list[dict[str, Any]]) -> list[str]:
+def _leakage(rows: list[Row]) -> list[str]:
     """Name images that are to be learnt from and measured, by their content."""
     train = {row["image_sha256"]: row["image"] for row in rows if row["split"] == "train"}
     torn = {

@@ -201,8 +201,15 @@ def _pairs_of_set(folder: Path) -> Iterator[Pair | Fault]:
 
 
 def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
+    root = table.parent
     for line, row in _read_rows(table, CSV_COLUMNS):
-        yield _pair_of_row(row, place=f"{table}, row {line}", own=table.parent)
+        image, mask = root / row["image"], root / row["mask"]
+        pair = Pair(split=row["split"], dataset=row["dataset"], image=image, mask=mask)
+        faults = _row_faults(
+            row, CSV_COLUMNS, place=f"{table}, row {line}", root=root, splits=SPLITS
+        )
+        first = next(faults, None)
+        yield pair if first is None else pair.fault(*first)
 
 
 def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -229,32 +236,27 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}). Save it as one.") from None
 
 
-def _pair_of_row(row: Mapping[str, str], *, place: str, own: Path) -> Pair | Fault:
-    values = {name: row[name] for name in CSV_COLUMNS}
-    pair = Pair(
-        split=values["split"],
-        dataset=values["dataset"],
-        image=own / values["image"],
-        mask=own / values["mask"],
-    )
-    for name, value in values.items():
-        if not value:
-            message = f"{place}: '{name}' is empty. Fill it in, or remove the row."
-            return pair.fault("bad_row", message)
-    if pair.split not in SPLITS:
-        return pair.fault(
+def _row_faults(
+    row: Mapping[str, str], columns: Sequence[str], *, place: str, root: Path, splits: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with a table's row: the fault's kind and its message."""
+    for name in columns:
+        if not row[name]:
+            yield "bad_row", f"{place}: '{name}' is empty. Fill it in, or remove the row."
+    if row.get("split", "") not in splits:
+        yield (
             "bad_row",
-            f"{place}: split is '{pair.split}', expected one of {list(SPLITS)}. Use 'val' "
-            "for everything that is only measured.",
+            f"{place}: split is '{row['split']}', expected one of {list(SPLITS)}"
+            f"{' or nothing' if '' in splits else ''}. Use 'val' for everything that is only "
+            "measured.",
         )
-    for name, path in (("image", pair.image), ("mask", pair.mask)):
-        if not path.is_file():
-            return pair.fault(
+    for name in ("image", "mask"):
+        if row[name] and not (root / row[name]).is_file():
+            yield (
                 "missing_file",
-                f"{place}: {name} {path} does not exist. Paths are relative to {own}; restore the "
-                "file, or correct or remove the row.",
+                f"{place}: {name} {root / row[name]} does not exist. Paths are relative to {root}; "
+                "restore the file, or correct or remove the row.",
             )
-    return pair
 
 
 def _pairs_of_layout(own: Path) -> Iterator[Pair | Fault]:
@@ -439,9 +441,15 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
     """
     faults: list[str] = []
     rows: dict[Path, list[Mapping[str, str]]] = {}
-    for number, row in _read_rows(table, ("image", "mask", *([group] if group else ()))):
-        place = f"{table}, row {number}"
-        found = list(_row_faults(row, place, table.parent, group))
+    columns, splits = ("image", "mask", *([group] if group else ())), ("", *SPLITS)
+    for line, row in _read_rows(table, columns):
+        place = f"{table}, row {line}"
+        found = [
+            message
+            for _, message in _row_faults(
+                row, columns, place=place, root=table.parent, splits=splits
+            )
+        ]
         if found:
             faults += found
         else:
@@ -488,15 +496,3 @@ def _group_of(name: str, expression: str) -> str | None:
     if found is None:
         return None
     return found[1] if found.re.groups else found[0]
-
-
-def _row_faults(row: Mapping[str, str], place: str, root: Path, group: str | None) -> Iterator[str]:
-    for name in ("image", "mask"):
-        if not row[name]:
-            yield f"{place}: '{name}' is empty. Fill it in, or remove the row."
-        elif not (root / row[name]).is_file():
-            yield f"{place}: {name} {root / row[name]} does not exist."
-    if group is not None and not row[group]:
-        yield f"{place}: '{group}' is empty, but --group names it."
-    if row.get("split", "") not in ("", *SPLITS):
-        yield f"{place}: split is '{row['split']}', expected one of {list(SPLITS)} or nothing."

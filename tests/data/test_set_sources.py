@@ -104,7 +104,11 @@ def test_a_table_gives_masks_splits_and_groups(tmp_path):
     first, second = from_csv(path).candidates
     assert [mask.name for mask in first.masks] == ["a0.png", "a1.png"]
     assert (first.split, first.group, second.split, second.group) == ("val", "g1", None, None)
-    assert from_csv(path, group="who").faults[0].endswith("'who' is empty, but --group names it.")
+    assert (
+        from_csv(path, group="who")
+        .faults[0]
+        .endswith("'who' is empty. Fill it in, or remove the row.")
+    )
 
 
 def test_every_bad_row_is_named_with_its_number(tmp_path):
