@@ -27,7 +27,7 @@ from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.config.presets import FOLDER, known_sizes, validate
 from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.data.catalogue import read_catalogue
-from pasam.errors import ParamsError
+from pasam.errors import DataError, ParamsError
 
 # --- project: The project's folder: git, and what DVC needs.
 
@@ -46,10 +46,23 @@ def check_git(root: Path) -> Check:
         )  # fmt: skip
     if not changes:
         return Check(name="git", state="ok", found=f"at {head}, everything committed")
+    note = _results_note(root)
+    if note is not None:
+        found, _, remedy = note.partition(". ")
+        return Check(name="git", state="note", found=f"at {head}, {found}", remedy=remedy)
     return Check(
         name="git", state="note", found=f"at {head}, {len(changes)} files changed or new",
         remedy="git status; commit, so that results can be traced to their code",
     )  # fmt: skip
+
+
+def _results_note(root: Path) -> str | None:
+    from pasam.registry.snapshot import results_note
+
+    try:
+        return results_note(root)
+    except DataError:  # no lock, or none that can be read: DVC says so itself
+        return None
 
 
 def check_dvc(root: Path) -> list[Check]:

@@ -27,12 +27,11 @@ from pasam.registry.snapshot import (
     DIRTY,
     EVALUATION_SET,
     EVALUATOR_VERSION,
-    LOCK,
     LOCK_SHA256,
     PARAMS,
     VALIDATION,
-    GitState,
     Snapshot,
+    results_note,
     take_snapshot,
 )
 from pasam.registry.transitions import (
@@ -155,7 +154,7 @@ def promote(
     snapshot = take_snapshot(project, flow_run=flow_run)
     candidate = find_candidate(snapshot, gate.model)
     if not allow_local:
-        _require_shared(snapshot.git)
+        _require_shared(snapshot)
     opened = open_registry(project)
     synced = record_runs(snapshot, opened.store)
     with held(opened) as (registry, log):
@@ -190,14 +189,10 @@ def _follow(
     return result_of(version, True, "is champion now", moved=True, gate=decision, page=page)
 
 
-def _require_shared(git: GitState) -> None:
-    if git.changed == (LOCK,):
-        raise RegistryError(
-            f"only {LOCK} differs from the commit: the stages gave other bytes on this machine, as "
-            "trainings do on another processor. To register what was trained here, commit and push "
-            f"it (`git commit {LOCK}`, `git push`, `dvc push`), or add --allow-local; to go back "
-            f"to the committed results, run `git checkout {LOCK}` and `dvc checkout`."
-        )
+def _require_shared(snapshot: Snapshot) -> None:
+    git, note = snapshot.git, results_note(snapshot.project)
+    if note is not None:
+        raise RegistryError(f"{note} To judge it on this machine alone, add --allow-local.")
     if git.dirty or not git.pushed:
         state = "has uncommitted changes" if git.dirty else "is at a commit that no remote has"
         raise RegistryError(

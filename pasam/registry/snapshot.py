@@ -288,6 +288,53 @@ def parse_lock(content: bytes, *, source: str) -> DvcLock:
     return DvcLock(sha256=sha256_of(content), stages=stages)
 
 
+def only_results_differ(lock: DvcLock, committed: DvcLock) -> bool:
+    """Say whether two locks tell of the same commands on the same inputs with other outputs.
+
+    So it is after a reproduction on another processor: trainings, and what follows from them,
+    differ in the last digits.
+
+    Args:
+        lock: The present one.
+        committed: That of the commit; it may know of further stages.
+    """
+    made = {Path(path) for stage in lock.stages.values() for path in stage.outs}
+    folders = {parent for path in made for parent in path.parents}
+
+    def is_made(path: str) -> bool:
+        return Path(path) in folders or bool(made & {Path(path), *Path(path).parents})
+
+    def inputs(stage: StageRecord) -> object:
+        given = {path: entry.md5 for path, entry in stage.deps.items() if not is_made(path)}
+        return stage.command, stage.params, given, stage.deps.keys(), stage.outs.keys()
+
+    return all(
+        name in committed.stages and inputs(stage) == inputs(committed.stages[name])
+        for name, stage in lock.stages.items()
+    )
+
+
+def results_note(project: Path) -> str | None:
+    """Say what to do where the working tree differs from its commit in nothing but results.
+
+    Returns:
+        Sentences for people; None where all is committed, or where anything else differs, too.
+    """
+    if git_state(project).changed != (LOCK,):
+        return None
+    committed = committed_file(project, "HEAD", LOCK)
+    if committed is None or not only_results_differ(
+        read_lock(project), parse_lock(committed, source=f"{LOCK} of HEAD")
+    ):
+        return None
+    return (
+        f"only {LOCK} differs from the commit, and only in results: the same commands on the same "
+        "inputs gave other bytes on this machine, as trainings do on another processor. To keep "
+        f"what was made here, commit and push it (`git commit {LOCK}`, `git push`, `dvc push`); to "
+        f"go back to the committed results, run `git checkout {LOCK}` and `dvc checkout`."
+    )
+
+
 def _stage(name: str, entry: dict[str, Any]) -> StageRecord:
     text = json.dumps(entry, sort_keys=True)
     params = {

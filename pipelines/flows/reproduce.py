@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.config.presets import use_size
-from pasam.registry.snapshot import LOCK, read_lock
+from pasam.registry.snapshot import LOCK, read_lock, results_note
 from pipelines.dvc import STATE, Dvc
 from pipelines.flows.engine import Outcome, log, show_image, show_text, task
 
@@ -82,6 +82,9 @@ def reproduce(*, pull: bool = False, hours: float = 24.0) -> Outcome:
         for group in GROUPS:
             repro(group, hours)
         show_results()
+    note = results_note(Path())
+    if note is not None:
+        log(f"Note: {note}")
     return Outcome("reproduced", "Every stage is as dvc.yaml, the code and the data log.")
 
 

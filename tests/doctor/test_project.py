@@ -35,6 +35,16 @@ def test_changes_are_counted(checkout):
     assert check.found.endswith("2 files changed or new")
 
 
+def test_results_of_another_processor_are_told_from_changes(checkout, monkeypatch):
+    (checkout / "file").write_text("changed")
+    note = "only dvc.lock differs from the commit. To keep it, commit it."
+    monkeypatch.setattr("pasam.registry.snapshot.results_note", lambda root: note)
+    check = check_git(checkout)
+    assert check.state == "note"
+    assert check.found.endswith(", only dvc.lock differs from the commit")
+    assert check.remedy == "To keep it, commit it."
+
+
 def test_no_checkout_is_a_note(tmp_path):
     assert check_git(tmp_path).state == "note"
 

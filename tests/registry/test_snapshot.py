@@ -17,6 +17,7 @@ from pasam.registry.snapshot import (
     declared_stages,
     evaluator_version,
     git_state,
+    only_results_differ,
     parse_lock,
     read_lock,
     remote_address,
@@ -279,3 +280,52 @@ def test_a_lock_without_a_manifest_is_one_error_that_says_what_to_run(tracked):
         _ = bare.manifest
     assert bare.validation() == "not validated"
     assert bare.evaluation_set() == "unknown"
+
+
+CHAIN = """\
+schema: '2.0'
+stages:
+  train:
+    cmd: python -m train
+    deps:
+    - {path: data/manifest.parquet, md5: aa}
+    - {path: pasam/models, md5: bb.dir}
+    params: {params.yaml: {train: {seed: 42}}}
+    outs:
+    - {path: data/adapters/a.safetensors, md5: cc}
+  evaluate:
+    cmd: python -m evaluate
+    deps:
+    - {path: data/adapters, md5: dd.dir}
+    - {path: data/adapters/a.safetensors, md5: cc}
+    outs:
+    - {path: data/scores/a.parquet, md5: ee}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "same_inputs"),
+    [
+        ({}, True),
+        ({"cc": "c2", "dd": "d2", "md5: ee": "md5: e2"}, True),
+        ({"cc": "c2"}, True),
+        ({"aa": "a2"}, False),
+        ({"bb": "b2"}, False),
+        ({"seed: 42": "seed: 43"}, False),
+        ({"-m train": "-m train --fast"}, False),
+        ({"scores/a.parquet": "scores/b.parquet"}, False),
+        ({"  evaluate:": "  evaluate@a:"}, False),
+    ],
+)
+def test_locks_differ_in_results_alone_where_commands_and_inputs_are_the_same(changes, same_inputs):
+    text = CHAIN
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    assert only_results_differ(parse(text), parse(CHAIN)) is same_inputs
+
+
+def test_a_commit_may_know_of_stages_that_are_no_more():
+    rest, _, _ = CHAIN.partition("  evaluate:")
+    assert only_results_differ(parse(rest), parse(CHAIN))
+    assert not only_results_differ(parse(CHAIN), parse(rest))
