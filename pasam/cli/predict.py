@@ -147,7 +147,7 @@ def _numbers(text: str, option: str, counts: tuple[int, ...], form: str) -> list
 MOST_DETECTIONS = 100
 """Boxes per picture, as COCO counts them."""
 
-All = Annotated[bool, typer.Option("--everything", help="Find all objects, from a grid of points.")]
+All = Annotated[bool, typer.Option("--everything", help="Segment everything from a point grid.")]
 Detections = Annotated[
     Path | None,
     typer.Option(help="A detector's COCO results: its boxes are the prompts.", dir_okay=False),
@@ -202,7 +202,7 @@ def chosen_prompting(
     prompts = typed_prompts(box, point)
     if [bool(prompts), everything, detections is not None].count(True) != 1:
         raise PromptError(
-            "say what to cut out: a --box or a --point, or else --everything, or --detections."
+            "say what to segment: a --box or a --point, or else --everything, or --detections."
         )
     from pasam.inference.prompting import AutomaticMasks, FixedPrompts, detected_boxes
 
@@ -323,7 +323,7 @@ def _of_mask(written: dict[str, list[Path]], number: int) -> dict[str, str]:
 # --- predict: The command `pasam predict`: masks for one's own pictures.
 
 Pictures = Annotated[
-    list[str], typer.Argument(metavar="IMAGE...", help="Pictures, folders, or quoted patterns.")
+    list[str], typer.Argument(metavar="IMAGE...", help="Images, folders, or quoted patterns.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the results.", file_okay=False)]
 Formats = Annotated[
@@ -331,10 +331,10 @@ Formats = Annotated[
     typer.Option(
         "--format",
         autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
-        help=f"Again for each: {', '.join(FORMATS)}.",
+        help=f"Repeatable: {', '.join(FORMATS)}.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="A JSON line per mask, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line per mask.")]
 
 
 def predict(
@@ -347,10 +347,10 @@ def predict(
     resize: ResizeOption = "longest", device: Device = "cpu", base: Base = None,
     adapters: Adapters = ADAPTERS, params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:  # fmt: skip
-    """Cut objects out of pictures: in boxes, at points, a detector's, or all there are.
+    """Segment objects in images: in boxes, at points, a detector's, or everything.
 
-    The same boxes and points are used on every picture; coordinates count from the upper left
-    corner of the picture as viewers show it. Scores are SAM's predicted IoU, stale for PA-SAM.
+    The same boxes and points are used on every image; coordinates count from the upper left
+    corner of the image as viewers show it. Scores are SAM's predicted IoU, stale for PA-SAM.
 
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """

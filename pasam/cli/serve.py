@@ -23,7 +23,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         autocompletion=complete_model,
-        help="Again for each, the default first; as for `pasam predict`. Without it: the champion, "
+        help="Repeatable, the default first; as for `pasam predict`. Without it: the champion, "
         "all trained models, and sam.",
     ),
 ]
@@ -35,10 +35,10 @@ Token = Annotated[
 ]
 Report = Annotated[Path, typer.Option(help="The report's numbers, shown beside the models.")]
 Upload = Annotated[int, typer.Option(min=1, help="Megabytes of a request.")]
-Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of a picture.")]
+Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of an image.")]
 Prompts = Annotated[int, typer.Option(min=1, help="Prompts of a request.")]
 Waiting = Annotated[int, typer.Option(min=1, help="Prompts that may wait; more get 429.")]
-Cache = Annotated[int, typer.Option(min=1, help="Megabytes of embedded pictures that are kept.")]
+Cache = Annotated[int, typer.Option(min=1, help="Megabytes of embedded images that are kept.")]
 
 
 def serve(
@@ -98,7 +98,7 @@ def demo(
     adapters: Adapters = ADAPTERS,
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
-    """Open the page: click on a picture and see what SAM, HQ-SAM and PA-SAM make of it.
+    """Open the page: click on an image and see what SAM, HQ-SAM and PA-SAM make of it.
 
     Example: pasam demo
     """

@@ -1,1 +1,1 @@
-"""Using a model: prompts on any image, in the manners of SAM's predictor."""
+"""Using a model: prompts on any image, with the API of SAM's predictor."""

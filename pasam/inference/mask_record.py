@@ -26,7 +26,7 @@ from pasam.masks.images import encode_png, write_png
 from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
 
 OF_ANNOTATION = ("score", "area", "bbox", "segmentation", "category_id", "detection_score")
-"""Parts of a record that go into a COCO annotation; its prompt and pictures do not."""
+"""Parts of a record that go into a COCO annotation; its prompt and PNGs do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

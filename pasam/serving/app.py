@@ -34,7 +34,7 @@ async def index() -> FileResponse:
     return FileResponse(FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-@page_router.get("/examples", summary="Generated pictures to try")
+@page_router.get("/examples", summary="Synthetic images to try")
 async def examples() -> list[ExampleAnswer]:
     """List the examples with the boxes of their objects."""
     drawn = [await run_in_threadpool(example, number) for number in range(COUNT)]
@@ -45,7 +45,7 @@ async def examples() -> list[ExampleAnswer]:
 
 
 @page_router.get("/examples/{number}", summary="One of them, as PNG", response_class=Response)
-async def example_picture(number: int) -> Response:
+async def example_image(number: int) -> Response:
     """Send an example."""
     drawn = await run_in_threadpool(example, number)
     return Response(drawn.png, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
@@ -68,7 +68,7 @@ class _Files(StaticFiles):
 
 
 ABOUT = """\
-Masks of objects from boxes, points and masks: SAM, HQ-SAM and PA-SAM. Embed a picture once, prompt
+Masks of objects from boxes, points and masks: SAM, HQ-SAM and PA-SAM. Embed an image once, prompt
 it many times. Every refusal is `{"error": "..."}` and says what was found, expected, and to do."""
 
 
@@ -125,7 +125,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except PermissionError:
-        raise ParamsError(f"port {port} is not for everybody; choose one above 1023.") from None
+        raise ParamsError(f"port {port} needs root; choose one above 1023.") from None
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "something else listens there" if taken else error.strerror or str(error)

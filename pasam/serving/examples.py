@@ -1,15 +1,12 @@
-"""Generated pictures to try the page on, drawn when they are asked for and then kept."""
+"""Synthetic images to try the page on, drawn when they are asked for and then kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from pasam.errors import RefusedError
+from pasam.masks.images import encode_png, foreground
 from pasam.masks.run_lengths import bounding_box, encode
 from pasam.synthetic.scene import draw_scene
 
@@ -34,7 +31,7 @@ COUNT = len(_RECIPES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A picture that nobody trained on, and the box of its object."""
+    """An image that nobody trained on, and the box of its object."""
 
     title: str
     png: bytes
@@ -56,10 +53,5 @@ def example(number: int) -> Example:
         raise RefusedError(f"there is no example {number}; there are 0 to {COUNT - 1}.", status=404)
     recipe = _RECIPES[number]
     scene = draw_scene(family=recipe.family, seed=recipe.seed, side=SIDE, held_out=True)
-    x, y, wide, tall = bounding_box(encode(scene.masks[0] > 128))
-    return Example(recipe.title, _png(scene.image), (x, y, x + wide, y + tall))
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return content.tobytes()
+    x, y, wide, tall = bounding_box(encode(foreground(scene.masks[0])))
+    return Example(recipe.title, encode_png(scene.image), (x, y, x + wide, y + tall))

@@ -62,7 +62,7 @@ def check_token(headers: Mapping[str, str], token: str | None) -> None:
 
 
 def check_origin(headers: Mapping[str, str], *, loopback_only: bool) -> None:
-    """Refuse what another site's page sends through a visitor's browser.
+    """Refuse what another site's page sends through a client's browser.
 
     Args:
         headers: The request's.
@@ -223,6 +223,6 @@ class RequestGuard:
     def _too_much(self, found: str) -> str:
         most = self.service.settings.limits.upload_bytes
         return (
-            f"the request has {found} bytes, at most {most} are taken. Send a smaller picture, or "
+            f"the request has {found} bytes, at most {most} are taken. Send a smaller image, or "
             "start the service with a larger --max-upload-mb."
         )

@@ -367,7 +367,7 @@ class Settings:
 
     limits: Limits = field(default_factory=Limits)
     token: str | None = None
-    """Who has it may use the service; None lets everybody."""
+    """Who has it may use the service; None lets anybody."""
     loopback_only: bool = True
     """Whether it listens on loopback, where foreign host names are refused."""
     scores: Path | None = None

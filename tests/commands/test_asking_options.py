@@ -48,7 +48,7 @@ def test_everything_keeps_what_was_typed():
     ids=str,
 )
 def test_exactly_one_thing_is_asked_for(typed):
-    with pytest.raises(PromptError, match="say what to cut out"):
+    with pytest.raises(PromptError, match="say what to segment"):
         chosen(**typed)
 
 

@@ -105,8 +105,8 @@ def test_a_turned_photograph_is_answered_as_viewers_show_it(pasam, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "say what to cut out"),
-        (("--everything", "--box", BOX), "say what to cut out"),
+        ((), "say what to segment"),
+        (("--everything", "--box", BOX), "say what to segment"),
         (("--box", "1,2,3"), "--box is '1,2,3'"),
         (("--box", "1,2,300,40"), "outside the image of 90 x 60"),
         (("--box", BOX, "--model", "nobody"), "there is no model 'nobody'"),
