@@ -269,11 +269,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write a table as parquet; to be replaced by `write_table` in `pasam.data`."""
-    import pyarrow.parquet as pq
-
-    with draft_file(path) as draft:
-        pq.write_table(table.replace_schema_metadata(None), draft, compression="zstd")
