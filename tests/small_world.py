@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pasam.config.presets import compose
+
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "data": {
         "generated": {"train_images": 6, "benchmark_images": 2, "side": 64, "seed": 7},
@@ -53,7 +55,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     },
     "report": {"n_resamples": 50, "figure_rows": 1},
 }  # fmt: skip
-"""What differs from the smoke size."""
+"""What differs from the preset `smoke`."""
 
 
 def small_base(size: str = "vit_tiny"):
@@ -170,7 +172,7 @@ def _link(source: Path, target: Path) -> None:
 
 def make_world(folder: Path, root: Path) -> SmallWorld:
     """Lay out the project in an empty folder; nothing has run yet."""
-    params = yaml.safe_load((root / "params" / "smoke.yaml").read_text())
+    params = compose("smoke", root / "params")
     for section, values in CHANGES.items():
         params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

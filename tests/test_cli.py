@@ -55,7 +55,7 @@ def test_the_command_line_loads_without_torch():
     [
         (
             ("params", "use", "huge"),
-            "error: there is no size 'huge' in params/. Known sizes: [",
+            "error: there is no preset 'huge' in params/. Known presets: [",
         ),
         (("params", "show", "--params-file", "no.yaml"), "error: no.yaml does not exist."),
         (("report", "show"), "error: reports/table1.md does not exist"),

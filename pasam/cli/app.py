@@ -35,7 +35,7 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
 
   pasam data add cats --images DIR --masks DIR    your own images
 
-  pasam doctor --profile paper    what is missing for a size, and where it comes from
+  pasam doctor --preset paper    what is missing for a preset, and where it comes from
 
   dvc repro                    run whatever the change touches
 

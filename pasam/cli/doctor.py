@@ -21,13 +21,13 @@ from rich.text import Text
 
 from pasam.cli import requirements as estimate
 from pasam.cli import requirements as inputs
-from pasam.cli.params import complete_size
+from pasam.cli.params import complete_preset
 from pasam.cli.requirements import Check, Content, Memory, Places, fitting_batch, gigabytes
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.presets import FOLDER, known_sizes, validate
+from pasam.config.presets import preset_path, validate
 from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.data.catalogue import read_catalogue
-from pasam.errors import DataError, ParamsError
+from pasam.errors import DataError
 
 # --- project: The project's folder: git, and what DVC needs.
 
@@ -248,7 +248,7 @@ def _some(words: list[str]) -> str:
     return ", ".join(words[:_SHOWN]) + more
 
 
-# --- examine: Look at everything that a run of one size needs.
+# --- examine: Look at everything that a run of one preset needs.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,7 +276,7 @@ def examine(
     """Look at the machine, the project and the data; changes nothing and downloads nothing.
 
     Args:
-        params_file: The size in question.
+        params_file: The preset in question.
         root: The project's folder.
         places: Where data sets lie.
         embeddings: Folder of the packed embeddings, which need room unless they are there.
@@ -339,7 +339,7 @@ def _disk(
     return sum(parts.values()), ", ".join(shown) or "all is there"
 
 
-# --- doctor: The command `pasam doctor`: what a run of a given size needs, and what is missing.
+# --- doctor: The command `pasam doctor`: what a run of a given preset needs, and what is missing.
 
 CATALOGUE = Path("data/catalogue")
 ARCHIVES = Path("data/archives")
@@ -351,24 +351,26 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
 def doctor(
-    profile: Annotated[
+    preset: Annotated[
         str | None,
         typer.Option(
-            help="A size: a file in params/. By default, params.yaml as it is.",
-            autocompletion=complete_size,
+            "--preset",
+            "--profile",
+            help="A preset: a file in params/. By default, params.yaml as it is.",
+            autocompletion=complete_preset,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run needs and what is missing: environment, hardware, weights and data.
 
-    Example: pasam doctor --profile paper
+    Example: pasam doctor --preset paper
     """
     from pasam.cli.requirements import Places
 
     places = Places(catalogue=CATALOGUE, archives=ARCHIVES, lock=CHECKSUMS)
     diagnosis = examine(
-        _params_file(profile), root=Path(), places=places, embeddings=EMBEDDINGS, lock=LOCK
+        _params_file(preset), root=Path(), places=places, embeddings=EMBEDDINGS, lock=LOCK
     )
     if as_json:
         content = {"ready": diagnosis.is_ready, **dataclasses.asdict(diagnosis)}
@@ -379,14 +381,10 @@ def doctor(
         raise typer.Exit(2)
 
 
-def _params_file(profile: str | None) -> Path:
-    if profile is None:
+def _params_file(preset: str | None) -> Path:
+    if preset is None:
         return DEFAULT_PATH
-    if profile not in known_sizes():
-        raise ParamsError(
-            f"there is no size '{profile}' in {FOLDER}/. Known sizes: {known_sizes()}."
-        )
-    return FOLDER / f"{profile}.yaml"
+    return preset_path(preset)
 
 
 def _print(diagnosis: Diagnosis) -> None:

@@ -1,4 +1,4 @@
-"""The commands `pasam params`: which size the next run has."""
+"""The commands `pasam params`: what the next run will do, and which preset it is made of."""
 
 from __future__ import annotations
 
@@ -12,47 +12,59 @@ from rich.console import Console
 from rich.text import Text
 
 from pasam.config.params_file import DEFAULT_PATH, read_params
-from pasam.config.presets import known_sizes, use_size, validate
 
-params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its size.")
+PRESETS = Path("params")
+
+params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its preset.")
 
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 
 
-def complete_size(incomplete: str) -> list[str]:
-    """Name the sizes that begin with what was typed, for the shell's completion."""
-    return [name for name in known_sizes() if name.startswith(incomplete)]
+def complete_preset(incomplete: str) -> list[str]:
+    """Name the presets that begin with what was typed, for the shell's completion."""
+    return sorted(path.stem for path in PRESETS.glob(f"{incomplete}*.yaml"))
 
 
 @params_app.command("use")
 def params_use(
     name: Annotated[
         str,
-        typer.Argument(help="A size: the name of a file in params/.", autocompletion=complete_size),
+        typer.Argument(
+            help="A preset: the name of a file in params/.", autocompletion=complete_preset
+        ),
     ],
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
-    """Put a size in place as params.yaml and show what that changes.
+    """Change params.yaml to a preset, keep what you changed in it, and show the difference.
+
+    Refused where both you and the preset changed one key.
 
     Example: pasam params use paper
     """
+    from pasam.config.presets import use_preset
+
     console = Console(soft_wrap=True, highlight=False)
-    difference = use_size(name, target=params_file)
-    for line in difference:
+    used = use_preset(name, folder=PRESETS, target=params_file)
+    for line in used.difference:
         console.print(Text(line, style=_diff_style(line)))
-    verdict = "is now" if difference else "already is"
-    console.print(f"{params_file} {verdict} the size '{name}'.", markup=False)
+    for line in used.kept:
+        console.print(f"kept your {line}", markup=False)
+    verdict = "is now" if used.difference else "already is"
+    changes = ", with your changes" if used.kept else ""
+    console.print(f"{params_file} {verdict} the preset '{name}'{changes}.", markup=False)
 
 
 @params_app.command("show")
 def params_show(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Check params.yaml and print it without its comments.
 
     Example: pasam params show --json | python -m json.tool
     """
+    from pasam.config.presets import validate
+
     validate(params_file)
     content = read_params(params_file)
     text = json.dumps(content, indent=2) if as_json else yaml.safe_dump(content, sort_keys=False)

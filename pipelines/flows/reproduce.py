@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pasam.config.params_file import DEFAULT_PATH
-from pasam.config.presets import use_size
+from pasam.config.presets import write_preset
 from pasam.registry.snapshot import LOCK, read_lock, results_note
 from pipelines.dvc import STATE, Dvc
 from pipelines.flows.engine import Outcome, log, show_image, show_text, task
@@ -113,7 +113,7 @@ def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
     """
     stages = set(read_lock(Path()).stages)
     former, lock = params.read_bytes(), Path(LOCK).read_bytes()
-    use_size(size, target=params)
+    write_preset(size, target=params)
     try:
         yield
     finally:

@@ -56,4 +56,4 @@ def test_a_program_gets_every_check(doctor):
 def test_an_unknown_size_is_one_line(doctor):
     result = doctor("--profile", "huge")
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: there is no size 'huge' in params/. Known sizes: [")
+    assert result.stderr.startswith("error: there is no preset 'huge' in params/. Known presets: [")

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.cli.params import complete_size
-from pasam.config.presets import known_sizes
+from pasam.cli.params import complete_preset
+from pasam.config.presets import compose_text, known_presets
 
 
 @pytest.fixture
@@ -30,21 +30,21 @@ def project(root, in_empty_folder):
 
 
 def test_the_shell_completes_names_of_sizes(project):
-    assert complete_size("") == known_sizes()
-    assert complete_size("sm") == ["smoke"]
+    assert complete_preset("") == known_presets()
+    assert complete_preset("sm") == ["smoke"]
 
 
 def test_use_puts_a_size_in_place_and_shows_the_difference(pasam, project):
     result = pasam("params", "use", "smoke")
     assert result.exit_code == 0
     assert "-  n_resamples: 10000\n+  n_resamples: 500\n" in result.output
-    assert "params.yaml is now the size 'smoke'." in result.output
-    assert (project / "params.yaml").read_text() == (project / "params/smoke.yaml").read_text()
+    assert "params.yaml is now the preset 'smoke'." in result.output
+    assert (project / "params.yaml").read_text() == compose_text("smoke")
 
 
 def test_use_says_when_nothing_changes(pasam, project):
     assert (
-        pasam("params", "use", "default").output == "params.yaml already is the size 'default'.\n"
+        pasam("params", "use", "default").output == "params.yaml already is the preset 'default'.\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_the_difference_is_plain_text_outside_a_terminal(pasam, project):
 def test_show_prints_what_a_program_can_read(pasam, project):
     content = json.loads(pasam("params", "show", "--json").output)
     assert content["train"]["seed"] == 42
-    assert list(content)[0] == "data"
+    assert list(content)[:2] == ["preset", "data"]
 
 
 def test_show_prints_yaml_without_comments(pasam, project):

@@ -1,81 +1,244 @@
-"""Putting a size in place as params.yaml."""
+"""Presets are laid over the default, and using one keeps what a person changed."""
 
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 import yaml
 
-from pasam.config.presets import known_sizes, use_size, validate
+from pasam.config.params_file import changes_between, read_params
+from pasam.config.presets import (
+    compose,
+    compose_text,
+    known_presets,
+    preset_in_use,
+    use_preset,
+    validate,
+    write_preset,
+)
 from pasam.errors import ParamsError
+
+NAMES = ["ablation", "default", "paper", "smoke"]
 
 
 @pytest.fixture
-def sizes(root, tmp_path):
-    """A folder with two sizes and a third that is not valid."""
-    folder = tmp_path / "params"
-    folder.mkdir()
-    for name in ("default", "smoke"):
-        (folder / f"{name}.yaml").write_text((root / "params" / f"{name}.yaml").read_text())
-    (folder / "broken.yaml").write_text("data: {}\n")
+def folder(root, tmp_path):
+    """The repository's presets, and one that is not valid."""
+    folder = shutil.copytree(root / "params", tmp_path / "params")
+    (folder / "broken.yaml").write_text("extends: default\ndata: {workers: 0}\n")
     return folder
 
 
-def test_the_repository_offers_four_sizes(root):
-    assert known_sizes(root / "params") == ["ablation", "default", "paper", "smoke"]
-
-
-@pytest.mark.parametrize("name", ["ablation", "default", "paper", "smoke"])
-def test_every_size_of_the_repository_is_valid(name, root):
-    validate(root / "params" / f"{name}.yaml")
-
-
-def test_the_ablation_size_is_the_default_with_more_images_and_ablations(root):
-    default, ablation = (
-        yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
-        for name in ("default", "ablation")
-    )
-    few, all_of_them = default.pop("ablations"), ablation.pop("ablations")
-    assert few.items() < all_of_them.items()
-    images = [size["data"]["generated"].pop("train_images") for size in (default, ablation)]
-    assert images[0] < images[1]
-    batches = [size["train"].pop("batch_size") for size in (default, ablation)]
-    assert batches[0] < batches[1]
-    assert ablation == default
-
-
-def test_using_a_size_gives_its_text_and_a_way_back(sizes, tmp_path):
+@pytest.fixture
+def params(folder, tmp_path):
     target = tmp_path / "params.yaml"
-    for name in ("default", "smoke", "default"):
-        use_size(name, folder=sizes, target=target)
-        assert target.read_text() == (sizes / f"{name}.yaml").read_text()
+    write_preset("default", folder=folder, target=target)
+    return target
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_the_repository_offers_four_presets(root):
+    assert known_presets(root / "params") == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_of_the_repository_is_valid_and_names_itself(name, root):
+    validate(root / "params" / f"{name}.yaml")
+    assert compose(name, root / "params")["preset"] == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_written_out_has_the_values_of_the_preset(name, root):
+    assert yaml.safe_load(compose_text(name, root / "params")) == compose(name, root / "params")
+
+
+def test_the_params_file_of_the_repository_is_the_default_byte_for_byte(root):
+    assert compose_text("default", root / "params") == (root / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["ablation", "paper", "smoke"])
+def test_a_preset_states_nothing_that_the_default_has_already(name, root):
+    stated = yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
+    assert stated.pop("extends") == "default"
+
+    def leaves(node, path=()):
+        for key, value in node.items():
+            if isinstance(value, dict) and path != ("ablations",):
+                yield from leaves(value, (*path, key))
+            else:
+                yield (*path, key)
+
+    changed = changes_between(compose("default", root / "params"), compose(name, root / "params"))
+    assert set(leaves(stated)) == set(changed)
+
+
+def test_the_ablation_preset_is_the_default_with_more_images_and_ablations(root):
+    default, ablation = (compose(name, root / "params") for name in ("default", "ablation"))
+    changed = changes_between(default, ablation)
+    assert default["ablations"].items() < ablation["ablations"].items()
+    more = {path for path in changed if path[0] != "ablations"}
+    assert more == {("preset",), ("data", "generated", "train_images"), ("train", "batch_size")}
+
+
+def test_comments_of_the_default_and_of_the_preset_both_stay(root):
+    text = compose_text("paper", root / "params")
+    assert text.startswith("# The published protocol")
+    assert "  workers: 8            # has no influence on the results\n" in text
+    assert "# Variants that state only what they change of a model" in text
+    assert "this preset is a demonstration" not in text  # it was said of another value
+
+
+def test_using_presets_in_turn_gives_their_texts_and_a_way_back(folder, tmp_path):
+    target = tmp_path / "params.yaml"
+    for name in ("default", "smoke", "paper", "ablation", "default"):
+        assert use_preset(name, folder=folder, target=target).kept == ()
+        assert target.read_text() == compose_text(name, folder)
+        assert preset_in_use(target, folder) == name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params", "params.yaml"]
 
 
-def test_the_difference_shows_old_and_new_lines(sizes, tmp_path):
-    target = tmp_path / "params.yaml"
-    use_size("default", folder=sizes, target=target)
-    difference = use_size("smoke", folder=sizes, target=target)
+def test_the_difference_shows_old_and_new_lines(folder, params):
+    difference = use_preset("smoke", folder=folder, target=params).difference
     assert "-  n_resamples: 10000" in difference
     assert "+  n_resamples: 500" in difference
-    assert use_size("smoke", folder=sizes, target=target) == []
+    assert use_preset("smoke", folder=folder, target=params).difference == ()
 
 
-def test_an_unknown_size_lists_the_known_ones(sizes, tmp_path):
-    message = "no size 'huge'"
-    with pytest.raises(ParamsError, match=message) as caught:
-        use_size("huge", folder=sizes, target=tmp_path / "params.yaml")
-    assert "['broken', 'default', 'smoke']" in str(caught.value)
+def test_what_a_person_changed_stays_there_and_back(folder, params):
+    edit(params, "benchmarks: [dis_like, coift_like,", "benchmarks: [cats, dis_like, coift_like,")
+    edit(params, "  margin: 2.0\n", "  margin: 1.5          # stricter for the clinic\n")
+    edit(
+        params,
+        "gradient: reference\n    trains: mask_head\n\n",
+        "gradient: image\n    trains: mask_head\n\n",
+    )
+    edit(params, "report:\n", "# Agreed with the reviewers.\nreport:\n")
+    mine = params.read_text()
+    used = use_preset("smoke", folder=folder, target=params)
+    assert used.kept == (
+        "models.image_adapter.gradient: 'image'",
+        "evaluate.benchmarks: ['cats', 'dis_like', 'coift_like', 'hrsod_like', 'thin_like']",
+        "gate.margin: 1.5",
+    )
+    text, content = params.read_text(), read_params(params)
+    validate(params)
+    assert content["report"] == compose("smoke", folder)["report"]
+    assert content["gate"]["margin"] == 1.5
+    assert content["evaluate"]["benchmarks"][0] == "cats"
+    assert "# stricter for the clinic" in text
+    assert "# Agreed with the reviewers." in text
+    use_preset("default", folder=folder, target=params)
+    assert read_params(params) == yaml.safe_load(mine)
+    assert params.read_text() == mine
 
 
+def test_a_registered_set_stays_beside_the_benchmarks_of_another_preset(folder, params):
+    edit(params, "thin_like]\n  batch", "thin_like, cats]\n  batch")
+    use_preset("paper", folder=folder, target=params)
+    papers = compose("paper", folder)["evaluate"]["benchmarks"]
+    assert read_params(params)["evaluate"]["benchmarks"] == [*papers, "cats"]
+    use_preset("default", folder=folder, target=params)
+    names = compose("default", folder)["evaluate"]["benchmarks"]
+    assert read_params(params)["evaluate"]["benchmarks"] == [*names, "cats"]
+
+
+def test_what_was_taken_out_stays_out(folder, params):
+    edit(params, "  baselines: [sam, oracle]", "  baselines: [sam]")
+    edit(params, "    of: image_adapter\n    change: {}\n", "")
+    edit(
+        params,
+        "  image_features:       # the same budget of numbers spent on the image's features\n",
+        "",
+    )
+    use_preset("ablation", folder=folder, target=params)
+    content = read_params(params)
+    assert content["evaluate"]["baselines"] == ["sam"]
+    assert "image_features" not in content["ablations"]
+    assert "points_8" in content["ablations"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  train_images: 160", "  train_images: 200", "data.generated.train_images is 200"),
+        ("  jitter: [0.1, 0.2, 0.3, 0.4]", "  jitter: [0.5]", r"robustness.jitter is \[0.5\]"),
+        ("    change: {trains: adapter}", "    change: {trains: decoder}", "adapter_only"),
+    ],
+)
+def test_only_a_key_that_both_changed_is_refused_with_both_values(old, new, said, folder, params):
+    edit(params, old, new)
+    before = params.read_text()
+    with pytest.raises(ParamsError, match=f"{said}.* by your own change.*'smoke' wants.*Put") as it:
+        use_preset("smoke", folder=folder, target=params)
+    assert "\n" not in str(it.value)
+    assert params.read_text() == before
+    edit(params, new, old)
+    use_preset("smoke", folder=folder, target=params)
+    assert params.read_text() == compose_text("smoke", folder)
+
+
+def test_both_changing_a_key_to_the_same_value_is_no_conflict(folder, params):
+    edit(params, "  train_images: 160", "  train_images: 24")
+    use_preset("smoke", folder=folder, target=params)
+    assert read_params(params) == compose("smoke", folder)
+
+
+def test_a_file_of_an_earlier_version_is_taken_for_the_nearest_preset(folder, params):
+    for name in NAMES:
+        write_preset(name, folder=folder, target=params)
+        edit(params, f"preset: {name}\n", "")
+        edit(params, "  margin: 2.0\n", "  margin: 3.0\n")
+        assert preset_in_use(params, folder) == name
+    use_preset("default", folder=folder, target=params)
+    content = read_params(params)
+    assert content["gate"].pop("margin") == 3.0
+    assert content["preset"] == "default"
+
+
+def test_a_key_within_braces_is_changed_in_its_place(folder, params):
+    edit(
+        params, "sparse: true, tokens: true, maps: grid", "sparse: false, tokens: true, maps: grid"
+    )
+    assert use_preset("paper", folder=folder, target=params).kept == (
+        "models.pa_sam.adapter.sparse: False",
+    )
+    model = read_params(params)["models"]["pa_sam"]
+    assert (model["adapter"]["sparse"], model["mining"]["from_epoch"]) == (False, 5)
+
+
+def test_an_unknown_preset_lists_the_known_ones(folder, params):
+    with pytest.raises(ParamsError, match="no preset 'huge'") as caught:
+        use_preset("huge", folder=folder, target=params)
+    assert "['ablation', 'broken', 'default', 'paper', 'smoke']" in str(caught.value)
+
+
+@pytest.mark.parametrize("use", [use_preset, write_preset])
 @pytest.mark.parametrize("name", ["broken", "../outside"])
-def test_a_size_that_cannot_be_used_leaves_the_params_file_alone(name, sizes, tmp_path):
+def test_a_preset_that_cannot_be_used_leaves_the_params_file_alone(use, name, folder, tmp_path):
     target = tmp_path / "params.yaml"
     target.write_text("mine: 1\n")
     with pytest.raises(ParamsError):
-        use_size(name, folder=sizes, target=target)
+        use(name, folder=folder, target=target)
     assert target.read_text() == "mine: 1\n"
+
+
+def test_a_result_that_would_not_be_valid_is_not_written(folder, params):
+    edit(
+        params,
+        "  epochs: 3\n    lr_step_size: 2\n    prompts: thirds",
+        "  epochs: 0\n    lr_step_size: 2\n    prompts: thirds",
+    )
+    before = params.read_text()
+    with pytest.raises(ParamsError, match=re.escape("models.hq_sam.epochs is 0")):
+        use_preset("ablation", folder=folder, target=params)
+    assert params.read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -89,37 +252,28 @@ def test_a_size_that_cannot_be_used_leaves_the_params_file_alone(name, sizes, tm
             {"ablations": {"some": {"of": "pa_sam", "change": {"epoch": 1}}}},
             "ablations.some.change has unknown ['epoch']",
         ),
+        ({"models": None}, "models is None, expected a mapping"),
     ],
 )
 def test_validation_names_what_is_wrong(change, message, root, tmp_path):
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text()) | change
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(compose("default", root / "params") | change))
     with pytest.raises(ParamsError, match=re.escape(message)):
         validate(path)
 
 
-def test_validation_wants_every_evaluated_model_to_be_described(root, tmp_path):
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
-    del content["models"]["hq_sam"]
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ParamsError, match=r"evaluate\.models names \['hq_sam'\]"):
-        validate(path)
-
-
 @pytest.mark.parametrize(
-    ("repeats", "message"),
+    ("section", "change", "message"),
     [
-        ({"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], but only"),
-        ({"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.seed, 42."),
+        ("evaluate", {"models": ["pa_sam", "sam2"]}, "evaluate.models names ['sam2']"),
+        ("gate", {"model": "image_adapter"}, "gate.model is 'image_adapter', expected one that is"),
+        ("repeats", {"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], but"),
+        ("repeats", {"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.s"),
     ],
 )
-def test_validation_wants_repeats_of_evaluated_models_with_other_seeds(
-    repeats, message, root, tmp_path
-):
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
-    content["repeats"] |= repeats
+def test_validation_wants_sections_to_agree(section, change, message, root, tmp_path):
+    content = compose("default", root / "params")
+    content[section] |= change
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError, match=re.escape(message)):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
 from pasam.data.inspection import InspectionTask, inspect
 from pasam.data.mask_kinds import Reading
@@ -267,7 +268,7 @@ def test_many_faults_are_cut_short(draw, tmp_path, own):
 
 @pytest.mark.parametrize("size", ["default", "smoke", "paper"])
 def test_one_line_changes_in_every_size(root, tmp_path, size):
-    old = (root / "params" / f"{size}.yaml").read_text()
+    old = compose_text(size, root / "params")
     path = tmp_path / "params.yaml"
     path.write_text(old)
     changed = add_benchmark("cats", path)

@@ -1,7 +1,6 @@
 """Estimates follow the shapes of the models, and agree with what was measured."""
 
 import pytest
-import yaml
 
 from pasam.cli.requirements import (
     SHAPES,
@@ -11,12 +10,13 @@ from pasam.cli.requirements import (
     store_bytes,
     training_memory,
 )
+from pasam.config.presets import compose
 from pasam.config.schema import EmbedParams, GeneratedParams, TrainParams
 
 
 @pytest.fixture
 def paper(root):
-    content = yaml.safe_load((root / "params" / "paper.yaml").read_text())
+    content = compose("paper", root / "params")
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 

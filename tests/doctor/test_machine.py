@@ -4,7 +4,6 @@ import importlib.metadata
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pasam.cli.doctor import (
     check_disk,
@@ -15,6 +14,7 @@ from pasam.cli.doctor import (
     gpu_memories,
 )
 from pasam.cli.requirements import training_memory
+from pasam.config.presets import compose
 from pasam.config.schema import EmbedParams, TrainParams
 
 GB = 1_000_000_000
@@ -22,7 +22,7 @@ GB = 1_000_000_000
 
 @pytest.fixture
 def paper(root):
-    content = yaml.safe_load((root / "params" / "paper.yaml").read_text())
+    content = compose("paper", root / "params")
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 

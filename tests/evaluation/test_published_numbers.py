@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import yaml
 
+from pasam.config.presets import compose
 from pasam.evaluation.published import (
     BENCHMARKS,
     COCO,
@@ -104,6 +104,6 @@ def test_hq_sam_is_published_above_sam_on_every_base():
 
 
 def test_the_names_are_those_of_the_papers_size(root):
-    params = yaml.safe_load((root / "params" / "paper.yaml").read_text())
+    params = compose("paper", root / "params")
     instances = params["instances"]
     assert (instances["coco"]["name"], instances["seginw"]["name"]) == (COCO, SEGINW)

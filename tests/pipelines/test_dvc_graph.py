@@ -19,6 +19,8 @@ import yaml
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
+from pasam.config.params_file import read_params
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = sorted((ROOT / "params").glob("*.yaml"))
 
@@ -108,7 +110,7 @@ def import_closure(path: Path) -> set[Path]:
 
 @cache
 def content_of(size: Path) -> dict[str, Any]:
-    return yaml.safe_load(size.read_text())
+    return read_params(size)
 
 
 def stage_function(stage: Stage) -> ast.FunctionDef:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pasam.config.presets import compose_text
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import STATE
 from pipelines.flows import reproduce as flow
@@ -86,7 +87,7 @@ def lock_of(*stages):
 
 
 def smoke():
-    return Path("params/smoke.yaml").read_text()
+    return compose_text("smoke")
 
 
 def test_the_present_params_come_back_whatever_happens(project):
@@ -119,7 +120,7 @@ def test_without_a_run_to_come_back_to_nothing_changes(project):
 
 
 def test_an_unknown_size_changes_nothing(project):
-    with pytest.raises(ParamsError, match="there is no size 'huge'"), size_in_place("huge"):
+    with pytest.raises(ParamsError, match="there is no preset 'huge'"), size_in_place("huge"):
         pass
     assert Path("params.yaml").read_text() == OWN
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pasam.config.presets import compose
 from pasam.config.schema import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.statistics import paired_difference
@@ -41,7 +41,7 @@ HOW = EvaluationKey(evaluation_set="e1", evaluator="v1")
 
 @pytest.fixture(scope="module")
 def params(root):
-    content = yaml.safe_load((root / "params" / "paper.yaml").read_text())["gate"]
+    content = compose("paper", root / "params")["gate"]
     return GateParams(
         **{**content, "n_resamples": 400, "floor_mean": 40.0, "floor_benchmark": 20.0}
     )
@@ -298,7 +298,7 @@ IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}
 
 @pytest.fixture(scope="module")
 def simulation_params(root):
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text())["gate"]
+    content = compose("default", root / "params")["gate"]
     return GateParams(**{**content, "n_resamples": 1000})
 
 
