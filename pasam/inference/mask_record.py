@@ -161,23 +161,14 @@ class CocoSet:
         number = len(self.images) + 1
         self.images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
         for record in masks:
-            annotation = {
-                "id": len(self.annotations) + 1,
-                "image_id": number,
-                "category_id": 1,
-                "iscrowd": 0,
-            }
-            annotation |= {part: record[part] for part in OF_ANNOTATION if part in record}
-            self.annotations.append(annotation)
+            ids = {"id": len(self.annotations) + 1, "image_id": number, "category_id": 1}
+            parts = {part: record[part] for part in OF_ANNOTATION if part in record}
+            self.annotations.append({**ids, "iscrowd": 0, **parts})
 
     def as_json(self, names: Mapping[int, str]) -> dict[str, Any]:
         """Return the set, with the names of its categories by id."""
         categories = [{"id": identity, "name": name} for identity, name in names.items()]
-        return {
-            "images": self.images,
-            "annotations": self.annotations,
-            "categories": categories,
-        }
+        return {"images": self.images, "annotations": self.annotations, "categories": categories}
 
     def write(self, path: Path, names: Mapping[int, str]) -> None:
         """Write the set as JSON, with the names of its categories by id."""

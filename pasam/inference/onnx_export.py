@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pasam.errors import ExportError
+from pasam.files import put_in_place
 from pasam.inference.predictor import PromptedModel
 from pasam.models.base_sam import BaseSam
 from pasam.models.hq_mask_decoder import HqMaskDecoder
@@ -216,7 +217,7 @@ def export_onnx(model: PromptedModel, folder: Path) -> Parity:
                 "onnx and onnxruntime."
             )
         for file in sorted(Path(draft).iterdir()):
-            file.replace(folder / file.name)
+            put_in_place(file, folder / file.name)
     return parity
 
 

@@ -216,12 +216,9 @@ class PromptedModel:
             decoded = self.decode(images, group, multimask_output, with_sam=return_details)
             for row, place in enumerate(group.indices.tolist()):
                 results[place] = postprocess(
-                    decoded,
-                    row,
-                    images[row].transform,
-                    return_logits=return_logits,
-                    return_details=return_details,
-                )
+                    decoded, row, images[row].transform,
+                    return_logits=return_logits, return_details=return_details,
+                )  # fmt: skip
         return [results[place] for place in range(len(requests))]
 
     @torch.no_grad()
@@ -459,14 +456,11 @@ def postprocess(
         whole = transform.at_original_size(logits[row : row + 1])[0]
         return _numpy(whole if return_logits else whole > MASK_THRESHOLD)
 
-    return PredictedMasks(
-        masks=masks(decoded.masks),
-        scores=_numpy(decoded.scores[row]),
-        low_res=_numpy(decoded.masks[row]),
-        details=_details(decoded, row, transform, masks(decoded.sam_masks))
-        if return_details
-        else None,
-    )
+    details = None
+    if return_details:
+        details = _details(decoded, row, transform, masks(decoded.sam_masks))
+    low_res, scores = _numpy(decoded.masks[row]), _numpy(decoded.scores[row])
+    return PredictedMasks(masks(decoded.masks), scores, low_res, details)
 
 
 def _details(
@@ -484,14 +478,10 @@ def _details(
         return None if cells is None else transform.cell_centres(cells[row], grid)
 
     return PredictionDetails(
-        sam_masks=sam_masks,
-        sam_scores=sam_scores,
-        uncertainty=whole(maps.uncertainty),
-        coarse=whole(maps.coarse),
-        refined=whole(maps.refined),
-        positive=points(maps.positive),
-        negative=points(maps.negative),
-    )
+        sam_masks, sam_scores,
+        uncertainty=whole(maps.uncertainty), coarse=whole(maps.coarse), refined=whole(maps.refined),
+        positive=points(maps.positive), negative=points(maps.negative),
+    )  # fmt: skip
 
 
 def _numpy(part: Tensor) -> NDArray[Any]:
