@@ -36,7 +36,6 @@ from pasam.reporting.style import (
     label,
     listed,
 )
-from pasam.reporting.summary import Bootstrap
 from pasam.reporting.tables import (
     READING,
     ablation_grid,
@@ -62,10 +61,7 @@ def publish(results: Results, folder: Path) -> None:
         folder: Gets `index.html`, `report.json`, `table1.md`, `table1.csv`, `differences.csv`,
             `metrics.json`, `figure1.png`, and the folders `tables`, `plots`, `model_cards`.
     """
-    write_tables(
-        results.summary, results.differences, folder,
-        setting=results.setting, bootstrap=results.bootstrap,
-    )  # fmt: skip
+    write_tables(results, folder)
     _write_figure(results, folder / "figure1.png")
     for name, grid in _grids(results).items():
         write_text(folder / "tables" / f"{name}.tex", latex(grid, name=name))
@@ -97,7 +93,7 @@ def _title(results: Results) -> str:
 
 
 def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection]:
-    """Build the sections of the page in its order, the ten questions before the last two."""
+    """Build the sections of the page in its order, the ten questions before the training."""
     questions = PageSection(
         key="questions",
         title="Ten questions",
@@ -108,7 +104,8 @@ def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection
         blocks=(),
     )
     sections = [row.section(results) for row in SECTIONS]
-    return [*sections[:-2], questions, *sections[-2:]]
+    place = [section.key for section in sections].index("training")
+    return [*sections[:place], questions, *sections[place:]]
 
 
 def _grids(results: Results) -> dict[str, Grid]:
@@ -134,25 +131,10 @@ def _write_figure(results: Results, path: Path) -> None:
     )  # fmt: skip
 
 
-def write_tables(
-    summary: pd.DataFrame,
-    differences: pd.DataFrame,
-    folder: Path,
-    *,
-    setting: str,
-    bootstrap: Bootstrap,
-) -> None:
-    """Write `table1.md`, `table1.csv`, `differences.csv` and `metrics.json` into a folder.
-
-    Args:
-        summary: From `summarise`.
-        differences: From `compare`.
-        folder: Where the four files go.
-        setting: What the run was made on: data, model size, seeds; stands above the table.
-        bootstrap: Settings of the intervals.
-    """
-    text = table1_text(summary, differences, setting=setting, bootstrap=bootstrap)
-    write_text(folder / "table1.md", text)
+def write_tables(results: Results, folder: Path) -> None:
+    """Write `table1.md`, `table1.csv`, `differences.csv` and `metrics.json` into a folder."""
+    summary, differences = results.summary, results.differences
+    write_text(folder / "table1.md", table1_text(results))
     write_text(folder / "table1.csv", csv_text(summary))
     write_text(folder / "differences.csv", csv_text(differences))
     write_text(folder / "metrics.json", json.dumps(metrics(summary), indent=2) + "\n")
@@ -167,23 +149,15 @@ def metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     return nested
 
 
-def table1_text(
-    summary: pd.DataFrame, differences: pd.DataFrame, *, setting: str, bootstrap: Bootstrap
-) -> str:
-    """Compose the report's text.
-
-    Args:
-        summary: From `summarise`.
-        differences: From `compare`.
-        setting: What the run was made on.
-        bootstrap: Settings of the intervals.
-    """
+def table1_text(results: Results) -> str:
+    """Compose Table 1, its paired differences and all its intervals as Markdown."""
+    summary, level = results.summary, results.level
     first = overview(summary)
-    parts = ["# Table 1", f"{setting.strip()}\n\n{READING}", markdown(first.head, first.rows)]
-    grids = [pairs(differences, level=bootstrap.level)] if len(differences) else []
-    for grid in (*grids, details(summary, level=bootstrap.level)):
+    parts = ["# Table 1", f"{results.setting}\n\n{READING}", markdown(first.head, first.rows)]
+    grids = [pairs(results.differences, level=level)] if len(results.differences) else []
+    for grid in (*grids, details(summary, level=level)):
         parts += [f"## {grid.caption}", markdown(grid.head, grid.rows)]
-    notes = table_notes(summary, bootstrap)
+    notes = table_notes(summary, results.bootstrap)
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
 

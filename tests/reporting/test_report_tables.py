@@ -16,7 +16,7 @@ from pasam.reporting import blocks
 from pasam.reporting.blocks import Grid, comma_separated, escape_latex, latex, markdown
 from pasam.reporting.publish import write_tables
 from pasam.reporting.style import p_text, verdict_text
-from pasam.reporting.summary import compare, default_pairs, summarise
+from pasam.reporting.summary import compare, summarise
 from pasam.reporting.tables import (
     COCO_STYLE,
     NONE_STATED,
@@ -91,12 +91,10 @@ SETTING = "Run on generated data, vit_tiny, seed 42."
 
 
 @pytest.fixture
-def write(tmp_path, bootstrap):
+def write(tmp_path, make_results):
     def call(scores, folder="report", published=None):
         target = tmp_path / folder
-        summary = summarise(scores, bootstrap, published=published)
-        differences = compare(scores, default_pairs(list(summary["model"])), bootstrap)
-        write_tables(summary, differences, target, setting=SETTING, bootstrap=bootstrap)
+        write_tables(make_results(scores, published=published, setting=SETTING), target)
         return {path.name: path.read_text(encoding="utf-8") for path in target.iterdir()}
 
     return call
