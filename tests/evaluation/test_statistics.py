@@ -301,3 +301,26 @@ def test_very_unequal_benchmarks_have_welch_and_satterthwaites_degrees_of_freedo
     assert interval(groups, **settings).low == pytest.approx(expected)
     several, _ = lower_ends({k: np.stack([v, -v, v], 1) for k, v in groups.items()}, **settings)
     assert several[[0, 2]] == pytest.approx(expected)
+
+
+def test_seeds_and_unequal_benchmarks_weigh_as_the_variance_they_bring():
+    generator = np.random.default_rng(6)
+    groups = {
+        name: generator.normal(0, sigma, (2, n)) + [[-0.4], [0.4]]
+        for name, n, sigma in (("a", 4, 2.0), ("b", 10, 1.0), ("c", 80, 4.0))
+    }
+    parts = [(v.mean(axis=0).var(ddof=1) / v.shape[1] / 9, v.shape[1] - 1) for v in groups.values()]
+    runs = np.mean([v.mean(axis=1) for v in groups.values()], axis=0)
+    parts.append((runs.var(ddof=1) / 2, 1))
+    freedom = sum(v for v, _ in parts) ** 2 / sum(v**2 / f for v, f in parts)
+    which = np.random.default_rng([3, zlib.crc32(b"seeds of training")]).integers(2, size=500)
+    means = []
+    for name, values in groups.items():
+        draws = np.random.default_rng([3, zlib.crc32(name.encode())])
+        picked = draws.integers(values.shape[1], size=(500, values.shape[1] - 1))
+        means.append(values[which[:, None], picked].mean(axis=1))
+    low = np.quantile(np.mean(means, axis=0), 0.025)
+    mean = runs.mean()
+    expected = mean + (stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)) * (low - mean)
+    found = interval(groups, n_resamples=500, confidence=0.95, seed=3)
+    assert found.low == pytest.approx(expected)
