@@ -11,7 +11,7 @@ from inference_models import picture
 from PIL import Image
 
 from pasam.cli.app import app
-from pasam.cli.model_option import named_model
+from pasam.cli.options import named_model
 from pasam.inference.onnx_export import export_onnx
 
 

@@ -7,17 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from pasam import __version__
-from pasam.cli.checkpoint import checkpoint_app
-from pasam.cli.data import data_app, review_app
+from pasam.cli.checkpoint import checkpoint_app, export
+from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
-from pasam.cli.export import export
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
-from pasam.cli.registry import registry_app
+from pasam.cli.registry import registry_app, track_app
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
-from pasam.cli.track import track_app
 from pasam.errors import PasamError
 
 EXAMPLES = """\
@@ -41,13 +39,13 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
 
   pasam report show            Table 1, and where the figures are
 
-  pasam predict photo.jpg --box 80,40,420,380     a mask of your own picture
+  pasam predict photo.jpg --box 80,40,420,380     a mask in your own image
 
   pasam track sync             record the last run in MLflow
 
   pasam registry promote       judge the last run's model, and put it to use if it is better
 
-  pasam demo                   click on a picture in the browser
+  pasam demo                   click on an image in the browser
 """
 
 
@@ -70,7 +68,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-data_app.add_typer(review_app)
 app.add_typer(params_app, name="params")
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")

@@ -1,4 +1,4 @@
-"""The commands `pasam checkpoint`: weights of SAM and of the references, in and out."""
+"""The commands `pasam checkpoint` and `pasam export`: weights in and out, and ONNX."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from typing import Annotated
 
 import typer
 
-from pasam.cli.model_option import ADAPTERS, Adapters, Base, ParamsFile, complete_model, named_model
+from pasam.cli.options import (
+    ADAPTERS,
+    Adapters,
+    AsJson,
+    Base,
+    Model,
+    ParamsFile,
+    complete_model,
+    named_model,
+)
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import CheckpointError
 
 checkpoint_app = typer.Typer(
-    no_args_is_help=True, help="Look into files of weights; take the references' over, and back."
+    no_args_is_help=True, help="Inspect, import, export and merge checkpoints."
 )
 
 Name = Annotated[
@@ -29,7 +38,7 @@ OutPth = Annotated[Path, typer.Option(help="The .pth file.", dir_okay=False)]
 @checkpoint_app.command("inspect")
 def checkpoint_inspect(
     file: Annotated[Path, typer.Argument(help="A .safetensors, .pth or .pt file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a file of weights is; nothing in it is executed.
 
@@ -129,3 +138,34 @@ def checkpoint_merge(
         )
     export_merged(predictor.segmenter.base, decoder, out)
     typer.echo(f"{predictor.name}, merged into its SAM -> {out}")
+
+
+def export(
+    model: Model = "pa_sam",
+    out: Annotated[Path, typer.Option(help="Folder of the graphs.")] = Path("onnx"),
+    as_json: AsJson = False,
+    base: Base = None,
+    adapters: Adapters = ADAPTERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Write a model as ONNX: image.onnx, run once per image, and prompts.onnx, once per prompt.
+
+    Both are run with onnxruntime before they are kept, and compared with the model. The edges
+    that guide an adapter are an input of image.onnx: docs/predict.md says how to find them.
+
+    Example: pasam export --model pa_sam --out onnx
+    """
+    predictor = named_model(model, params_file=params_file, adapters=adapters, base=base)
+    from pasam.inference.onnx_export import IMAGE_NAME, PROMPT_NAME, export_onnx
+
+    parity = export_onnx(predictor, out)
+    if as_json:
+        files = [str(out / name) for name in (IMAGE_NAME, PROMPT_NAME)]
+        found = {"difference": parity.difference, "iou": parity.iou, "prompts": parity.prompts}
+        typer.echo(json.dumps({"model": predictor.name, "files": files, **found}))
+        return
+    typer.echo(f"{out / IMAGE_NAME}, {out / PROMPT_NAME}")
+    typer.echo(
+        f"Against {predictor.name} on {parity.prompts} prompts: logits differ by at most "
+        f"{parity.difference:.1e}, masks agree with IoU {parity.iou:.5f}."
+    )

@@ -1,143 +1,82 @@
-"""The commands `pasam data`: public data, and what a person decides about one's own."""
+"""The commands `pasam data`: public sets, one's own, and what a person decides about them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pasam.cli.data_add import WORKERS, Own, ParamsFile, Workers, data_add
-from pasam.cli.data_add import AsJson as DataCheckAsJson
+from pasam.cli.options import AsJson, ParamsFile
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.schema import DataParams
 from pasam.data.catalogue import CatalogueEntry, read_catalogue
 from pasam.data.fetch import SPLIT_OF_ROLE, Fetched, fetch
 from pasam.errors import DataError
 
 if TYPE_CHECKING:
+    from pasam.config.schema import DataParams
     from pasam.data.inspection import Findings, SetFinding
-    from pasam.data.pairing import Pair
-
-# --- data_check: The command `pasam data check`: what is really in a set, and what is wrong with
-# it.
-
-SHOWN = 20
-
-
-def data_check(
-    what: Annotated[
-        str | None,
-        typer.Argument(help="A folder, a set of your own, or a fetched set; all of them if none."),
-    ] = None,
-    as_json: DataCheckAsJson = False,
-    own: Own = None,
-    root: Annotated[Path, typer.Option(help="Folder of the fetched sets.")] = Path(
-        "data/catalogue"
-    ),
-    lock: Annotated[Path, typer.Option(help="Checksums that nobody publishes.")] = Path(
-        "catalogue.lock"
-    ),
-    workers: Workers = WORKERS,
-    params_file: ParamsFile = DEFAULT_PATH,
-) -> None:
-    """Read images and masks as the pipeline would, and say what is there and what is wrong.
-
-    Example: pasam data check cats
-    """
-    from pasam.data.inspection import survey
-
-    pairs, faults, warnings = _pairs_to_check(what, own, root, lock, params_file)
-    findings = survey(pairs, workers=workers, faults=faults, warnings=warnings)
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(findings), indent=2))
-    else:
-        _print(findings)
-    if findings.faults:
-        raise typer.Exit(2)
-
-
-def _pairs_to_check(
-    what: str | None, own: Path | None, root: Path, lock: Path, params_file: Path
-) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
-    """Find the pairs that an argument means, with what is wrong and what is odd about them."""
-    from pasam.data.fetch import public_pairs
-    from pasam.data.pairing import find_pairs
-
-    if what is not None and Path(what).is_dir():
-        pairs, faults = find_pairs(Path(what))
-        return pairs, tuple(fault.message for fault in faults), ()
-    catalogue = read_catalogue()
-    if what is not None and (what in catalogue.entries or what in catalogue.groups):
-        pairs, odd = public_pairs([what], root, lock)
-        return pairs, (), odd
-    data = load_section(DataParams, "data", params_file)
-    folder = own or Path(data.own)
-    pairs, faults = find_pairs(folder)
-    if what is None:
-        public, odd = public_pairs(data.catalogue, root, lock)
-        return (*pairs, *public), tuple(fault.message for fault in faults), odd
-    chosen = tuple(pair for pair in pairs if pair.dataset == what)
-    if not chosen:
-        known = sorted({pair.dataset for pair in pairs})
-        raise DataError(
-            f"'{what}' is no folder, no set of the catalogue, and none of {folder}, which holds "
-            f"{known}."
-        )
-    return chosen, (), ()
-
-
-def _print(findings: Findings) -> None:
-    """Show what was found, as a table and two lists."""
-    table = Table("Set", "Split", "Images", "Masks", "Pixels", "Area", "Masks are", box=None)
-    for found in findings.sets:
-        table.add_row(
-            found.dataset,
-            found.split,
-            f"{found.images:,}",
-            f"{found.masks:,}",
-            " to ".join(f"{width} x {height}" for width, height in _apart(found)),
-            " / ".join(f"{share:.1%}" for share in found.area),
-            ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()),
-        )
-    console = Console(highlight=False)
-    console.print(table)
-    for title, lines in (("warnings", findings.warnings), ("faults", findings.faults)):
-        if lines:
-            typer.echo(f"\n{len(lines)} {title}")
-            for line in lines[:SHOWN]:
-                typer.echo(f"- {line}")
-            if len(lines) > SHOWN:
-                typer.echo(f"- and {len(lines) - SHOWN} more (all of them: --json)")
-    if not findings.faults:
-        typer.echo("\nNothing is wrong: `dvc repro` can use it.")
-
-
-def _apart(found: SetFinding) -> list[tuple[int, int]]:
-    return list(dict.fromkeys((found.smallest, found.largest)))
-
-
-# --- data: The commands `pasam data`: what public data there is, and bringing it.
+    from pasam.data.own_sets import Added
+    from pasam.data.pairing import Pair, Source
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Data sets, public and your own: see, fetch, add and check."
 )
-data_app.command("add")(data_add)
-data_app.command("check")(data_check)
 
 OWN = "own"
 """Role of one's own sets, which no catalogue lists."""
+SHOWN = 20
+WORKERS = min(4, os.cpu_count() or 1)
 
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Extra = Annotated[
     Path | None, typer.Option(help="A catalogue of your own, in the form of catalogue.yaml.")
 ]
+Fetches = Annotated[Path, typer.Option(help="Folder of the fetched sets.")]
+Checksums = Annotated[Path, typer.Option(help="Checksums that nobody publishes; commit it.")]
+Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
+CATALOGUE, CHECKSUMS = Path("data/catalogue"), Path("catalogue.lock")
+INVENTORY = Path("data/inventory.parquet")
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Own = Annotated[Path | None, typer.Option(help="Folder of your own data; by default data.own.")]
+
+Name = Annotated[str, typer.Argument(help="What the set is called from now on.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the images.")]
+Masks = Annotated[Path | None, typer.Option(help="Folder of the masks, named like their images.")]
+TableFile = Annotated[
+    Path | None,
+    typer.Option("--csv", help="Table with the columns image and mask; also split and group."),
+]
+Coco = Annotated[
+    Path | None,
+    typer.Option(help="COCO annotations; --images says where the images are, if not beside it."),
+]
+ValFraction = Annotated[
+    float,
+    typer.Option("--val-fraction", "--val-share", help="Fraction that is only measured, 0 to 1."),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps images in one split: a column of the table, a key of the COCO images, or "
+        "a regular expression that finds the group in an image's name."
+    ),
+]
+MasksAre = Annotated[
+    Literal["auto", "binary", "index"],
+    typer.Option(help="One object per mask, or a number per object; found out by default."),
+]
+Measure = Annotated[bool, typer.Option(help="Name the set under evaluate.benchmarks.")]
+Replace = Annotated[bool, typer.Option(help="Put it in the place of a set so called.")]
+SkipBad = Annotated[bool, typer.Option(help="Leave bad pairs out, and say which.")]
+Link = Annotated[bool, typer.Option(help="Give files a second name instead of copying them.")]
+DryRun = Annotated[bool, typer.Option(help="Look at everything and write nothing.")]
 
 
 @data_app.command("list")
@@ -198,12 +137,8 @@ def data_fetch(
         str | None,
         typer.Option("--from", help="A mirror's address, or a folder, with the archives in it."),
     ] = None,
-    root: Annotated[Path, typer.Option(help="Receives a folder per data set.")] = Path(
-        "data/catalogue"
-    ),
-    lock: Annotated[Path, typer.Option(help="Checksums that nobody publishes; commit it.")] = Path(
-        "catalogue.lock"
-    ),
+    root: Fetches = CATALOGUE,
+    lock: Checksums = CHECKSUMS,
     archives: Annotated[
         Path, typer.Option(help="Receives the archives; `dvc add` it, and the team has them.")
     ] = Path("data/archives"),
@@ -251,7 +186,7 @@ def _counted(entry: CatalogueEntry) -> CatalogueEntry:
     """Put the number of images of params.yaml into the entry of a generated set."""
     if entry.role != "generated" or not DEFAULT_PATH.is_file():
         return entry
-    generated = load_section(DataParams, "data").generated
+    generated = _data_params(DEFAULT_PATH).generated
     is_training = entry.name.endswith("_train")
     images = generated.train_images if is_training else generated.benchmark_images
     return entry.model_copy(update={"images": images})
@@ -263,7 +198,7 @@ def _own_entries() -> list[CatalogueEntry]:
 
     if not DEFAULT_PATH.is_file():
         return []
-    own = Path(load_section(DataParams, "data").own)
+    own = Path(_data_params(DEFAULT_PATH).own)
     if not own.is_dir():
         return []
     counts = count_pairs(find_pairs(own)[0])
@@ -309,15 +244,212 @@ def _origin(entry: CatalogueEntry) -> str:
     return ", ".join(archive.name for archive in entry.archives)
 
 
-# --- data_review: The commands `pasam data quarantine` and `accept`: what a person decides about
-# the data.
+@data_app.command("add")
+def data_add(
+    name: Name,
+    images: Images = None,
+    masks: Masks = None,
+    table: TableFile = None,
+    coco: Coco = None,
+    val_fraction: ValFraction = 0.2,
+    group: Group = None,
+    masks_are: MasksAre = "auto",
+    measure: Measure = True,
+    replace: Replace = False,
+    skip_bad: SkipBad = False,
+    link: Link = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    own: Own = None,
+    workers: Workers = WORKERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Register images and masks of your own; then `dvc repro` trains on them and measures them.
 
-review_app = typer.Typer()
+    Example: pasam data add cats --images ~/cats/photos --masks ~/cats/masks
+    """
+    from pasam.data.mask_kinds import Reading
+    from pasam.data.own_sets import Options, add
 
-Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
+    options = Options(
+        val_fraction=val_fraction, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
+        link=link, dry_run=dry_run, workers=workers,
+    )  # fmt: skip
+    source = _source(images, masks, table, coco, group)
+    folder = own or Path(_data_params(params_file).own)
+    added = add(name, source, folder, options, taken=_names_of_other_sets())
+    lines = [*_description(added), *_next(added, params_file, wanted=measure)]
+    if as_json:
+        content = {"state": added.state, "notes": added.notes, **added.plan.description()}
+        lines = [json.dumps(content, indent=2)]
+    typer.echo("\n".join(lines))
 
 
-@review_app.command("quarantine")
+def _data_params(params_file: Path) -> DataParams:
+    from pasam.config.schema import DataParams
+
+    return load_section(DataParams, "data", params_file)
+
+
+def _source(
+    images: Path | None,
+    masks: Path | None,
+    table: Path | None,
+    coco: Path | None,
+    group: str | None,
+) -> Source:
+    """Read the one source that the options name."""
+    from pasam.data.coco import from_coco
+    from pasam.data.pairing import from_csv, from_folders
+
+    if coco and not masks and not table:
+        return from_coco(coco, images or coco.parent, group=group)
+    if table and not coco and not images and not masks:
+        return from_csv(table, group=group)
+    if images and masks and not table and not coco:
+        return from_folders(images, masks, group=group)
+    raise DataError(
+        "Say where the set is, in one of three ways: --images DIR --masks DIR, --csv FILE, or "
+        "--coco FILE (with --images DIR if they are not beside it)."
+    )
+
+
+def _description(added: Added) -> list[str]:
+    """Say in words what is, or would be, registered."""
+    from pasam.data.own_sets import DRAWN
+
+    plan = added.plan
+    verb = {
+        "new": "registered in",
+        "replaced": "registered anew in",
+        "unchanged": "is registered already, exactly so, in",
+        "planned": "would be registered in",
+    }[added.state]
+    lines = [f"{plan.name} {verb} {added.folder}"]
+    for split, what in (("train", "to learn from"), ("val", "to measure")):
+        images, objects = plan.count(split)
+        lines.append(f"  {split}: {images} images, {objects} masks {what}")
+    for kind, (files, objects) in plan.kinds().items():
+        several = f", {objects} objects: one 0/255 mask each" if kind in DRAWN else ""
+        lines.append(f"  masks: {files} {kind}{several}")
+    return [*lines, *(f"  note: {note}" for note in added.notes)]
+
+
+def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
+    """Have the set measured, if it was asked for, and say so; and say what comes next."""
+    from pasam.data.own_sets import add_benchmark
+
+    name, is_dry = added.plan.name, added.state == "planned"
+    lines = []
+    if added.plan.count("val")[0] and wanted and not is_dry:
+        verb = "now has" if add_benchmark(name, params_file) else "has"
+        lines.append(f"  {params_file}: evaluate.benchmarks {verb} {name}")
+    elif added.plan.count("val")[0]:
+        lines.append(f"  to measure it, add {name} to evaluate.benchmarks in {params_file}")
+    if is_dry:
+        return [*lines, "Nothing was written (--dry-run)."]
+    share = f"dvc add {added.folder}, git add what that names, and dvc push"
+    return [*lines, "Next: dvc repro", f"To share it: {share}"]
+
+
+def _names_of_other_sets() -> list[str]:
+    """Names that one's own set cannot have: the catalogue's, the generated sets among them."""
+    from pasam.data.catalogue import read_catalogue
+
+    catalogue = read_catalogue()
+    return [*catalogue.entries, *catalogue.groups]
+
+
+@data_app.command("check")
+def data_check(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A folder, a set of your own, or a fetched set; all of them if none."),
+    ] = None,
+    as_json: AsJson = False,
+    own: Own = None,
+    root: Fetches = CATALOGUE,
+    lock: Checksums = CHECKSUMS,
+    workers: Workers = WORKERS,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Read images and masks as the pipeline would, and say what is there and what is wrong.
+
+    Example: pasam data check cats
+    """
+    from pasam.data.inspection import survey
+
+    pairs, faults, warnings = _pairs_to_check(what, own, root, lock, params_file)
+    findings = survey(pairs, workers=workers, faults=faults, warnings=warnings)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(findings), indent=2))
+    else:
+        _print(findings)
+    if findings.faults:
+        raise typer.Exit(2)
+
+
+def _pairs_to_check(
+    what: str | None, own: Path | None, root: Path, lock: Path, params_file: Path
+) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
+    """Find the pairs that an argument means, with what is wrong and what is odd about them."""
+    from pasam.data.fetch import public_pairs
+    from pasam.data.pairing import find_pairs
+
+    if what is not None and Path(what).is_dir():
+        pairs, faults = find_pairs(Path(what))
+        return pairs, tuple(fault.message for fault in faults), ()
+    catalogue = read_catalogue()
+    if what is not None and (what in catalogue.entries or what in catalogue.groups):
+        pairs, odd = public_pairs([what], root, lock)
+        return pairs, (), odd
+    data = _data_params(params_file)
+    folder = own or Path(data.own)
+    pairs, faults = find_pairs(folder)
+    if what is None:
+        public, odd = public_pairs(data.catalogue, root, lock)
+        return (*pairs, *public), tuple(fault.message for fault in faults), odd
+    chosen = tuple(pair for pair in pairs if pair.dataset == what)
+    if not chosen:
+        known = sorted({pair.dataset for pair in pairs})
+        raise DataError(
+            f"'{what}' is no folder, no set of the catalogue, and none of {folder}, which holds "
+            f"{known}."
+        )
+    return chosen, (), ()
+
+
+def _print(findings: Findings) -> None:
+    """Show what was found, as a table and two lists."""
+    table = Table("Set", "Split", "Images", "Masks", "Pixels", "Area", "Masks are", box=None)
+    for found in findings.sets:
+        table.add_row(
+            found.dataset,
+            found.split,
+            f"{found.images:,}",
+            f"{found.masks:,}",
+            " to ".join(f"{width} x {height}" for width, height in _apart(found)),
+            " / ".join(f"{fraction:.1%}" for fraction in found.area),
+            ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for title, lines in (("warnings", findings.warnings), ("faults", findings.faults)):
+        if lines:
+            typer.echo(f"\n{len(lines)} {title}")
+            for line in lines[:SHOWN]:
+                typer.echo(f"- {line}")
+            if len(lines) > SHOWN:
+                typer.echo(f"- and {len(lines) - SHOWN} more (all of them: --json)")
+    if not findings.faults:
+        typer.echo("\nNothing is wrong: `dvc repro` can use it.")
+
+
+def _apart(found: SetFinding) -> list[tuple[int, int]]:
+    return list(dict.fromkeys((found.smallest, found.largest)))
+
+
+@data_app.command("quarantine")
 def data_quarantine(
     files: Annotated[
         list[Path] | None,
@@ -327,7 +459,7 @@ def data_quarantine(
     table: Annotated[Path, typer.Option("--quarantine", help="The table to add to.")] = Path(
         "data/quarantine.csv"
     ),
-    inventory: Inventory = Path("data/inventory.parquet"),
+    inventory: Inventory = INVENTORY,
 ) -> None:
     """Leave files out of training and benchmarks, with the reason; review and commit the table.
 
@@ -352,12 +484,12 @@ def data_quarantine(
     )
 
 
-@review_app.command("accept")
+@data_app.command("accept")
 def data_accept(
     accepted: Annotated[Path, typer.Option(help="The accepted data version.")] = Path(
         "data/accepted.json"
     ),
-    inventory: Inventory = Path("data/inventory.parquet"),
+    inventory: Inventory = INVENTORY,
 ) -> None:
     """Accept the present data: later versions are compared with it for drift. Commit the file.
 

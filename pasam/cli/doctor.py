@@ -19,17 +19,27 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pasam.cli import requirements as estimate
-from pasam.cli import requirements as inputs
+from pasam.cli.options import AsJson
 from pasam.cli.params import complete_preset
-from pasam.cli.requirements import Check, Content, Memory, Places, fitting_batch, gigabytes
+from pasam.cli.requirements import (
+    Check,
+    Content,
+    Memory,
+    Places,
+    check_base,
+    check_data,
+    check_purpose,
+    fitting_batch,
+    generated_bytes,
+    gigabytes,
+    store_bytes,
+    training_memory,
+)
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.config.presets import preset_path, validate
 from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.data.catalogue import read_catalogue
 from pasam.errors import DataError
-
-# --- project: The project's folder: git, and what DVC needs.
 
 _REMOTE = "remote "  # how a section of DVC's settings begins, the name in quotes after it
 
@@ -106,8 +116,6 @@ def _remotes(root: Path) -> list[str]:
     sections = [name.strip("'") for name in settings.sections()]
     return [name[len(_REMOTE) :].strip('"') for name in sections if name.startswith(_REMOTE)]
 
-
-# --- machine: The machine: Python, packages, disk and GPUs.
 
 OLDEST_PYTHON = (3, 11)
 _SHOWN = 4
@@ -248,9 +256,6 @@ def _some(words: list[str]) -> str:
     return ", ".join(words[:_SHOWN]) + more
 
 
-# --- examine: Look at everything that a run of one preset needs.
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
     """All that was found for one params file."""
@@ -291,10 +296,10 @@ def examine(
     embed = load_section(EmbedParams, "embed", params_file)
     train = load_section(TrainParams, "train", params_file)
     evaluate = load_section(EvaluateParams, "evaluate", params_file)
-    content = inputs.check_data(data, places)
-    weights = inputs.check_base(base, places)
+    content = check_data(data, places)
+    weights = check_base(base, places)
     needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
-    memory = estimate.training_memory(base.size, train, embed)
+    memory = training_memory(base.size, train, embed)
     return Diagnosis(
         params_file=str(params_file),
         checks=(
@@ -306,7 +311,7 @@ def examine(
             *check_dvc(root),
             weights,
             *content.checks,
-            *inputs.check_purpose(evaluate, content),
+            *check_purpose(evaluate, content),
         ),
     )
 
@@ -323,23 +328,21 @@ def _disk(
     """Sum up what is still to be written, and say of what."""
     parts = {
         "downloads": content.download + (weights.size or 0),
-        "extracted": content.download,  # pictures are packed already: about the same again
+        "extracted": content.download,  # images are packed already: about the same again
     }
     if not is_packed:
         benchmarks = len(read_catalogue().of_role("generated")) - 1
         train_images, train_masks = content.count("train")
         images, masks = content.count("val")
-        stores = estimate.store_bytes(
+        stores = store_bytes(
             base.size, images=train_images, masks=train_masks, views=embed.views
-        ) + estimate.store_bytes(base.size, images=images, masks=masks, views=1)
-        pictures = estimate.generated_bytes(data.generated, benchmarks)
+        ) + store_bytes(base.size, images=images, masks=masks, views=1)
+        pictures = generated_bytes(data.generated, benchmarks)
         # DVC keeps a copy of every output in its cache.
         parts |= {"embeddings": stores, "generated": pictures, "DVC's cache": stores + pictures}
     shown = [f"{name} {gigabytes(size)}" for name, size in parts.items() if size]
     return sum(parts.values()), ", ".join(shown) or "all is there"
 
-
-# --- doctor: The command `pasam doctor`: what a run of a given preset needs, and what is missing.
 
 CATALOGUE = Path("data/catalogue")
 ARCHIVES = Path("data/archives")
@@ -360,14 +363,12 @@ def doctor(
             autocompletion=complete_preset,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run needs and what is missing: environment, hardware, weights and data.
 
     Example: pasam doctor --preset paper
     """
-    from pasam.cli.requirements import Places
-
     places = Places(catalogue=CATALOGUE, archives=ARCHIVES, lock=CHECKSUMS)
     diagnosis = examine(
         _params_file(preset), root=Path(), places=places, embeddings=EMBEDDINGS, lock=LOCK
@@ -403,8 +404,6 @@ def _print(diagnosis: Diagnosis) -> None:
 
 def _found(check: Check) -> Text:
     """Write what was found, its size and where to get it; of a note, what could be done too."""
-    from pasam.cli.requirements import gigabytes
-
     lines = [check.found + (f", {gigabytes(check.size)}" if check.size else "")]
     if check.origin:
         lines.append(f"from {check.origin}")

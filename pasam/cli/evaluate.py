@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pasam.cli.model_option import (
+from pasam.cli.options import (
     ADAPTERS,
     Adapters,
+    AsJson,
     Base,
     Device,
     ParamsFile,
@@ -33,22 +34,21 @@ Models = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="A name, file or alias; again for each model.",
+        help="A name, file or alias; repeatable.",
         autocompletion=complete_model,
     ),
 ]
 Sets = Annotated[
-    list[str] | None, typer.Option("--data", help="A set of the manifest; again for each set.")
+    list[str] | None, typer.Option("--data", help="A set of the manifest; repeatable.")
 ]
 Images = Annotated[Path | None, typer.Option(help="Or a folder of images ...", file_okay=False)]
 Masks = Annotated[
     Path | None, typer.Option(help="... and one of masks, named like them.", file_okay=False)
 ]
 Manifest = Annotated[Path, typer.Option(help="The manifest of `dvc repro prepare`.")]
-Share = Annotated[
-    float, typer.Option(min=0.0001, max=0.5, help="Boundary band, as a share of the diagonal.")
+BoundaryFraction = Annotated[
+    float, typer.Option(min=0.0001, max=0.5, help="Boundary band, as a fraction of the diagonal.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
     images: Images = None,
     masks: Masks = None,
     manifest: Manifest = Path("data/manifest.parquet"),
-    boundary_fraction: Share = 0.02,
+    boundary_fraction: BoundaryFraction = 0.02,
     as_json: AsJson = False,
     resize: ResizeOption = "squash",
     device: Device = "cpu",
@@ -65,7 +65,7 @@ def evaluate(
     adapters: Adapters = ADAPTERS,
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
-    """Measure models on sets of images with masks: every mask is asked for by its box.
+    """Measure models on sets of images with masks: every mask is prompted by its box.
 
     mIoU and mBIoU are means over the masks, at the images' own size, in percent.
 
@@ -160,6 +160,6 @@ def _table(found: list[tuple[str, str, SetScores]]) -> Table:
     for title in ("Masks", "mIoU", "mBIoU", "Pooled IoU", "Band covers mask"):
         table.add_column(title, justify="right")
     for model, title, scores in found:
-        shares = (scores.iou, scores.boundary_iou, scores.pooled_iou, scores.covered)
-        table.add_row(model, title, f"{scores.masks:,}", *(f"{100 * s:.2f}" for s in shares))
+        fractions = (scores.iou, scores.boundary_iou, scores.pooled_iou, scores.covered)
+        table.add_row(model, title, f"{scores.masks:,}", *(f"{100 * s:.2f}" for s in fractions))
     return table

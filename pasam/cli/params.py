@@ -11,13 +11,12 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from pasam.cli.options import AsJson, ParamsFile
 from pasam.config.params_file import DEFAULT_PATH, read_params
 
 PRESETS = Path("params")
 
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its preset.")
-
-ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 
 
 def complete_preset(incomplete: str) -> list[str]:
@@ -56,7 +55,7 @@ def params_use(
 
 @params_app.command("show")
 def params_show(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Check params.yaml and print it without its comments.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pasam.cli.model_option import (
+from pasam.cli.options import (
     ADAPTERS,
     Adapters,
     Base,
@@ -34,24 +34,19 @@ if TYPE_CHECKING:
     from pasam.inference.predictor import PromptedModel
     from pasam.inference.prompting import Prompting
 
-# --- picture_files: Which pictures a person means, and what the files about them are called.
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What is taken from a folder; a file that is named itself may have any name."""
-
-
-def find_pictures(named: Sequence[str]) -> list[Path]:
-    """Find the pictures that files, folders and patterns name.
+def find_images(named: Sequence[str]) -> list[Path]:
+    """Find the images that files, folders and patterns name.
 
     Args:
-        named: A file, a folder (its pictures, not those of folders in it), or a pattern such as
+        named: A file, a folder (its images, not those of folders in it), or a pattern such as
             `photos/**/*.jpg` that the shell left as it is.
 
     Returns:
-        Each picture once, in the order of naming; those of a folder or pattern by name.
+        Each image once, in the order of naming; those of a folder or pattern by name.
 
     Raises:
-        DataError: Something is not there, or a folder or pattern has no picture.
+        DataError: Something is not there, or a folder or pattern has no image.
     """
     found: dict[Path, None] = {}
     for name in named:
@@ -59,14 +54,14 @@ def find_pictures(named: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def output_names(pictures: Sequence[Path]) -> list[str]:
-    """Name the files about each picture: like the picture, made longer where two would clash."""
-    stems = [picture.stem for picture in pictures]
+def output_names(images: Sequence[Path]) -> list[str]:
+    """Name the files about each image: like the image, made longer where two would clash."""
+    stems = [image.stem for image in images]
     names: list[str] = []
-    for picture in pictures:
-        plain = picture.stem
+    for image in images:
+        plain = image.stem
         if stems.count(plain) > 1:
-            plain = f"{picture.parent.name}_{plain}".lstrip("_")
+            plain = f"{image.parent.name}_{plain}".lstrip("_")
         longer = (f"{plain}_{count}" for count in itertools.count(2))
         name = next(name for name in itertools.chain([plain], longer) if name not in names)
         names.append(name)
@@ -74,25 +69,26 @@ def output_names(pictures: Sequence[Path]) -> list[str]:
 
 
 def _meant(name: str) -> list[Path]:
+    from pasam.masks.images import IMAGE_SUFFIXES
+
     path = Path(name)
     if path.is_file():
         return [path]
     if path.is_dir():
-        pictures = [p for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES]
-        if not pictures:
-            raise DataError(f"the folder {path} holds no picture; expected {', '.join(SUFFIXES)}.")
-        return pictures
+        images = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            raise DataError(
+                f"the folder {path} holds no image; expected {', '.join(IMAGE_SUFFIXES)}."
+            )
+        return images
     if not glob.has_magic(name):
-        raise DataError(f"{path} does not exist. Give a picture, a folder or a pattern.")
+        raise DataError(f"{path} does not exist. Give an image, a folder or a pattern.")
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-    pictures = [match for match in matches if match.is_file()]
-    if not pictures:
+    images = [match for match in matches if match.is_file()]
+    if not images:
         raise DataError(f"no file matches {name!r}.")
-    return pictures
+    return images
 
-
-# --- prompt_options: Prompts as they are typed: `--box 10,20,200,180 --point 50,60 --point
-# 10,10,0`.
 
 Boxes = Annotated[
     list[str] | None,
@@ -138,14 +134,12 @@ def _numbers(text: str, option: str, counts: tuple[int, ...], form: str) -> list
     except ValueError:
         numbers = []
     if len(numbers) not in counts:
-        raise PromptError(f"{option} is {text!r}, expected {form} in pixels of the picture.")
+        raise PromptError(f"{option} is {text!r}, expected {form} in pixels of the image.")
     return numbers
 
 
-# --- asking_options: The options of `pasam predict` that say which objects are meant.
-
 MOST_DETECTIONS = 100
-"""Boxes per picture, as COCO counts them."""
+"""Boxes per image, as COCO counts them."""
 
 All = Annotated[bool, typer.Option("--everything", help="Segment everything from a point grid.")]
 Detections = Annotated[
@@ -173,7 +167,7 @@ Smallest = Annotated[
 
 
 def chosen_prompting(
-    pictures: Sequence[Path],
+    images: Sequence[Path],
     *,
     box: Sequence[str] | None,
     point: Sequence[str] | None,
@@ -186,7 +180,7 @@ def chosen_prompting(
     """Make of what was typed the way to prompt.
 
     Args:
-        pictures: The pictures' files.
+        images: The images' files.
         box: Typed boxes.
         point: Typed points.
         everything: Whether all objects are meant.
@@ -196,7 +190,7 @@ def chosen_prompting(
         min_score: Boxes of a lower score are left out.
 
     Raises:
-        PromptError: Nothing was asked for, or more than one thing.
+        PromptError: No prompt was given, or prompts of more than one kind.
         DataError: The detections or their set are unfit.
     """
     prompts = typed_prompts(box, point)
@@ -212,10 +206,8 @@ def chosen_prompting(
         return AutomaticMasks({name: v for name, v in grid.items() if v is not None})
     if annotations is None:
         raise PromptError("--detections needs --annotations, the COCO set whose images they name.")
-    return detected_boxes(pictures, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
+    return detected_boxes(images, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
 
-
-# --- prediction_outputs: What `pasam predict` leaves behind for each picture, and what it says.
 
 FORMATS = ("png", "overlay", "rle", "coco", "uncertainty")
 COCO_NAME = "coco.json"
@@ -247,21 +239,21 @@ class PredictionOutputs:
         self.coco = CocoSet()
 
     def add(
-        self, picture: Path, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
+        self, path: Path, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
     ) -> None:
-        """Write what belongs to one picture.
+        """Write what belongs to one image.
 
         Args:
-            picture: Its file.
+            path: Its file.
             name: What the files about it are called.
             image: Its pixels, (H, W, 3).
             masks: What was found.
         """
         written = self._write(name, image, masks)
-        self.coco.add(picture.name, image.shape[:2], [found.with_prompt() for found in masks])
+        self.coco.add(path.name, image.shape[:2], [found.with_prompt() for found in masks])
         if self.as_json:
             for number, found in enumerate(masks):
-                line = {"image": str(picture), "model": self.model, **found.with_prompt()}
+                line = {"image": str(path), "model": self.model, **found.with_prompt()}
                 typer.echo(json.dumps({**line, "files": _of_mask(written, number)}))
             return
         shown = ", ".join(str(path) for paths in written.values() for path in paths[:1])
@@ -269,10 +261,10 @@ class PredictionOutputs:
         best = f", score {masks[0].score:.2f}" if len(masks) == 1 else ""
         objects = "1 mask" if len(masks) == 1 else f"{len(masks)} masks"
         files = f" -> {shown}" + (f" and {more} more" if more else "") if shown else ""
-        typer.echo(f"{picture}: {objects}{best}{files}")
+        typer.echo(f"{path}: {objects}{best}{files}")
 
     def finish(self, categories: Mapping[int, str]) -> None:
-        """Write what belongs to all pictures together; categories are those of the masks."""
+        """Write what belongs to all images together; categories are those of the masks."""
         if "coco" in self.formats:
             path = self.folder / COCO_NAME
             self.coco.write(path, categories)
@@ -295,12 +287,14 @@ class PredictionOutputs:
             written["rle"] = [write_records(self.folder, name, masks)]
         if "overlay" in self.formats:
             path = self.folder / f"{name}_overlay.png"
-            write_png(path, prediction_overlay(image, [m.mask for m in masks], _asked(masks)))
+            write_png(
+                path, prediction_overlay(image, [m.mask for m in masks], _drawn_prompts(masks))
+            )
             written["overlay"] = [path]
         return written
 
 
-def _asked(masks: Sequence[MaskRecord]) -> Any:
+def _drawn_prompts(masks: Sequence[MaskRecord]) -> Any:
     from pasam.reporting.overlay import DrawnPrompts
 
     prompts = [found.prompt for found in masks]
@@ -312,7 +306,7 @@ def _asked(masks: Sequence[MaskRecord]) -> Any:
 
 
 def _of_mask(written: dict[str, list[Path]], number: int) -> dict[str, str]:
-    """Pick the files of one mask: its own, or those that all masks of the picture share."""
+    """Pick the files of one mask: its own, or those that all masks of the image share."""
     return {
         kind: str(paths[number] if number < len(paths) else paths[0])
         for kind, paths in written.items()
@@ -320,9 +314,7 @@ def _of_mask(written: dict[str, list[Path]], number: int) -> dict[str, str]:
     }
 
 
-# --- predict: The command `pasam predict`: masks for one's own pictures.
-
-Pictures = Annotated[
+Images = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Images, folders, or quoted patterns.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the results.", file_okay=False)]
@@ -338,7 +330,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line per mas
 
 
 def predict(
-    images: Pictures, box: Boxes = None, point: Points = None, everything: All = False,
+    images: Images, box: Boxes = None, point: Points = None, everything: All = False,
     detections: Detections = None, annotations: Annotations = None, min_score: Lowest = 0.3,
     model: Model = "pa_sam", out: Out = Path("predictions"),
     formats: Formats = ["png", "overlay"], as_json: AsJson = False,  # noqa: B006  (typer copies it)
@@ -355,9 +347,9 @@ def predict(
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """
     outputs = PredictionOutputs(out, formats, model=model, as_json=as_json)
-    pictures = _named_pictures(images)
+    paths = find_images(images)
     prompting = chosen_prompting(
-        [picture for picture, _ in pictures],
+        paths,
         box=box, point=point, everything=everything, detections=detections,
         annotations=annotations, min_score=min_score,
         grid={
@@ -369,18 +361,12 @@ def predict(
     predictor = named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
-    _predict_all(predictor, pictures, prompting, outputs)
-
-
-def _named_pictures(images: list[str]) -> list[tuple[Path, str]]:
-    """Find the pictures, each with the name of what is written about it."""
-    pictures = find_pictures(images)
-    return list(zip(pictures, output_names(pictures), strict=True))
+    _predict_all(predictor, paths, prompting, outputs)
 
 
 def _predict_all(
     predictor: PromptedModel,
-    pictures: list[tuple[Path, str]],
+    paths: Sequence[Path],
     prompting: Prompting,
     outputs: PredictionOutputs,
 ) -> None:
@@ -388,7 +374,8 @@ def _predict_all(
     from pasam.masks.images import read_image
 
     wants_map = "uncertainty" in outputs.formats
-    for path, name in progress_bar(pictures, total=len(pictures), label="pictures"):
+    named = list(zip(paths, output_names(paths), strict=True))
+    for path, name in progress_bar(named, total=len(named), label="images"):
         pixels = read_image(path, upright=prompting.upright)
         image = ReadImage(path, pixels, predictor.embed(pixels))
         masks = prompting.masks(predictor, image, uncertainty=wants_map)

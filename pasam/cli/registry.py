@@ -1,4 +1,4 @@
-"""The commands `pasam registry`: versions of the model, the gate, promotion and the way back."""
+"""The commands `pasam registry` and `pasam track`: versions of the model, and MLflow's record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pasam.cli.options import AsJson, Project
 from pasam.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
     from pasam.registry.versions import Version
 
 registry_app = typer.Typer(
-    no_args_is_help=True, help="Versions of the model: judge, promote, go back, make again."
+    no_args_is_help=True, help="Registry: evaluate, promote, roll back, reproduce."
 )
+track_app = typer.Typer(no_args_is_help=True, help="Record results in MLflow, or look at them.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Root = Annotated[Path, typer.Option("--project", help="The project's root.")]
 Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the log.")]
 
@@ -28,7 +28,7 @@ JUDGED_AND_REFUSED = 1
 
 
 @registry_app.command("list")
-def registry_list(as_json: AsJson = False, project: Root = Path()) -> None:
+def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     """List all versions, the newest first, with their aliases and scores.
 
     Example: pasam registry list
@@ -47,7 +47,7 @@ def registry_list(as_json: AsJson = False, project: Root = Path()) -> None:
 
 @registry_app.command("show")
 def registry_show(
-    which: Which = "champion", as_json: AsJson = False, project: Root = Path()
+    which: Which = "champion", as_json: AsJson = False, project: Project = Path()
 ) -> None:
     """Show one version: what the gate said of it, its scores, and what is odd about it.
 
@@ -67,7 +67,7 @@ def registry_show(
 
 @registry_app.command("lineage")
 def registry_lineage(
-    which: Which = "champion", as_json: AsJson = False, project: Root = Path()
+    which: Which = "champion", as_json: AsJson = False, project: Project = Path()
 ) -> None:
     """Show where a version comes from: code, data, params, base, evaluation, run.
 
@@ -75,12 +75,12 @@ def registry_lineage(
     """
     version = _version(project, which)
     tags = {**version.tags, "mlflow.run_id": version.run_id}
-    words = {k: v for k, v in sorted(tags.items()) if not k.startswith(("gate.", "pasam.key"))}
+    shown = {k: v for k, v in sorted(tags.items()) if not k.startswith(("gate.", "pasam.key"))}
     if as_json:
-        typer.echo(json.dumps(words, indent=2))
+        typer.echo(json.dumps(shown, indent=2))
         return
-    width = max(map(len, words))
-    for name, value in words.items():
+    width = max(map(len, shown))
+    for name, value in shown.items():
         typer.echo(f"{name:<{width}}  {value}")
 
 
@@ -96,12 +96,12 @@ def registry_promote(
         typer.Option("--allow-local", help="Judge though uncommitted, unpushed or not validated."),
     ] = False,
     as_json: AsJson = False,
-    project: Root = Path(),
+    project: Project = Path(),
 ) -> None:
     """Register what the last run trained, judge it, and make it champion if the gate says so.
 
     Exit codes: 0 it is champion (or gate.mode is dry-run and it was accepted), 1 it was judged and
-    refused, 2 it cannot be judged, 75 a passing fault.
+    refused, 2 it cannot be judged, 75 a transient error.
 
     Example: pasam registry promote --allow-local
     """
@@ -113,14 +113,14 @@ def registry_promote(
         from pasam.registry.transitions import promote_version
 
         outcome = promote_version(project, which, why=_reason(why))
-    typer.echo(json.dumps(_words(outcome), indent=2) if as_json else _told(outcome))
+    typer.echo(json.dumps(_content(outcome), indent=2) if as_json else _description(outcome))
     if outcome.gate is not None and not outcome.gate.accepted:
         raise typer.Exit(JUDGED_AND_REFUSED)
 
 
 @registry_app.command("reject")
-def registry_reject(which: Which, why: Why, project: Root = Path()) -> None:
-    """Mark a version as unfit, whatever the gate says.
+def registry_reject(which: Which, why: Why, project: Project = Path()) -> None:
+    """Mark a version as rejected, whatever the gate says.
 
     Example: pasam registry reject 3 --why "halos round hair"
     """
@@ -131,7 +131,7 @@ def registry_reject(which: Which, why: Why, project: Root = Path()) -> None:
 
 
 @registry_app.command("rollback")
-def registry_rollback(why: Why, as_json: AsJson = False, project: Root = Path()) -> None:
+def registry_rollback(why: Why, as_json: AsJson = False, project: Project = Path()) -> None:
     """Bring the champion before this one back, at once.
 
     Example: pasam registry rollback --why "worse on last week's photographs"
@@ -150,7 +150,7 @@ def registry_reproduce(
         Path | None, typer.Option(help="Do it, in this new folder, and compare the bytes.")
     ] = None,
     as_json: AsJson = False,
-    project: Root = Path(),
+    project: Project = Path(),
 ) -> None:
     """Print the commands that give a version's bytes again, verified against git.
 
@@ -183,7 +183,7 @@ def registry_simulate(
     ] = 6.0,
     pairs: Annotated[int, typer.Option(help="Simulated pairs of models.")] = 1000,
     as_json: AsJson = False,
-    project: Root = Path(),
+    project: Project = Path(),
 ) -> None:
     """Show how often the gate of params.yaml would promote models of a known difference.
 
@@ -227,7 +227,7 @@ def _line(version: Version) -> str:
     return "  ".join(parts).rstrip()
 
 
-def _told(outcome: PromotionResult) -> str:
+def _description(outcome: PromotionResult) -> str:
     lines = [outcome.message]
     if outcome.gate is not None:
         lines += [f"  {reason}" for reason in outcome.gate.reasons]
@@ -236,7 +236,7 @@ def _told(outcome: PromotionResult) -> str:
     return "\n".join(lines)
 
 
-def _words(outcome: PromotionResult) -> dict[str, Any]:
+def _content(outcome: PromotionResult) -> dict[str, Any]:
     gate = outcome.gate
     return {
         "version": outcome.version,
@@ -252,3 +252,52 @@ def _reason(why: str) -> str:
     if not why.strip():
         raise RegistryError('a reason is needed for the log: add --why "...".')
     return why
+
+
+@track_app.command("sync")
+def track_sync(
+    flow_run: Annotated[str | None, typer.Option(help="Prefect run to name.")] = None,
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Record the stages of dvc.lock that are not recorded yet; run it as often as you like.
+
+    After an outage it completes what is missing.
+
+    Example: pasam track sync
+    """
+    from pasam.registry.runs import sync
+
+    synced = sync(project, flow_run=flow_run)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(synced), indent=2))
+        return
+    new, all_ = len(synced.new), len(synced.runs)
+    typer.echo(f"{new} recorded now, {all_ - new} before, in {synced.address}")
+    for stage in synced.new:
+        typer.echo(f"  new      {stage}")
+    for stage, reason in synced.missing.items():
+        typer.echo(f"  missing  {stage}: {reason}; run `dvc repro` or `dvc checkout`")
+
+
+@track_app.command("show")
+def track_show(
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Show the runs of the stages in dvc.lock, and where the pages are.
+
+    Example: pasam track show --json
+    """
+    from pasam.registry.runs import overview
+
+    rows = overview(project)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        return
+    width = max((len(row.stage) for row in rows), default=0)
+    for row in rows:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in row.headline.items())
+        typer.echo(f"{row.stage:<{width}}  {row.run or 'not recorded':<32}  {numbers}".rstrip())
+    if any(row.run is None for row in rows):
+        typer.echo("Record what is missing with `pasam track sync`.")

@@ -19,8 +19,6 @@ from pasam.data.catalogue import TRAINING_SET, Archive, CatalogueEntry, read_cat
 from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
 from pasam.errors import DataError
 
-# --- check: One thing that was looked at, and how it stands.
-
 State = Literal["ok", "note", "missing"]
 
 
@@ -44,9 +42,6 @@ def gigabytes(size: float) -> str:
     """Write a number of bytes for people."""
     return f"{size / 1e9:.1f} GB" if size >= 0.95e8 else f"{size / 1e6:.0f} MB"
 
-
-# --- estimate: Memory and disk that a size needs: simple sums over the shapes of its largest
-# arrays.
 
 # Shapes: S pixels a side of the encoder's input, g grid cells a side, C channels of an embedding,
 # E channels of the early features.
@@ -157,7 +152,7 @@ def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:
 
 
 def generated_bytes(generated: GeneratedParams, benchmarks: int) -> int:
-    """Estimate the generated pictures on disk.
+    """Estimate the synthetic images on disk.
 
     Args:
         generated: How many, and how large.
@@ -170,10 +165,6 @@ def generated_bytes(generated: GeneratedParams, benchmarks: int) -> int:
 def generated_masks(generated: GeneratedParams) -> int:
     """Estimate the masks of the generated training set."""
     return _MASKS_PER_SCENE * generated.train_images
-
-
-# --- inputs: What a run reads: the base's weights, public sets, one's own, and data for every
-# benchmark.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pasam.cli.model_option import ADAPTERS, Adapters, Base, Device, ParamsFile, complete_model
+from pasam.cli.options import ADAPTERS, Adapters, Base, Device, ParamsFile, complete_model
 from pasam.config.params_file import DEFAULT_PATH
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from inference_models import picture
 from small_world import small_base
 
-from pasam.cli.model_option import named_model
+from pasam.cli.options import named_model
 from pasam.errors import ParamsError, RegistryError
 from pasam.inference.model_files import find_model, open_model
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run

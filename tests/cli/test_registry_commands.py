@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import pytest
+from tracked_world import KEPT
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -106,3 +107,31 @@ def test_the_simulation_reads_the_gate_in_place(pasam, root, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(command, pasam):
     assert f"Example: pasam registry {command}" in pasam(command, "--help").output
+
+
+def track_pasam(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+def test_results_are_recorded_once_and_shown(tracked):
+    first = track_pasam("track", "sync")
+    assert first.exit_code == 0, first.output
+    assert first.output.startswith(f"{len(KEPT)} recorded now, 0 before, in sqlite:///")
+    again = json.loads(track_pasam("track", "sync", "--json").output)
+    assert again["new"] == []
+    assert "not recorded" not in track_pasam("track", "show").output
+    rows = json.loads(track_pasam("track", "show", "--json").output)
+    assert {row["stage"]: row["run"] for row in rows} == again["runs"]
+
+
+def test_a_missing_file_is_named_with_what_to_run(tracked):
+    tracked.path("data/adapters/pa_sam.safetensors").unlink()
+    output = track_pasam("track", "sync").output
+    assert "missing  train@pa_sam: data/adapters/pa_sam.safetensors is not there" in output
+    assert "Record what is missing with `pasam track sync`" in track_pasam("track", "show").output
+
+
+def test_without_a_lock_it_is_one_line_and_exit_code_2(in_empty_folder):
+    result = track_pasam("track", "sync")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: dvc.lock does not exist: nothing has run yet.")

@@ -6,7 +6,9 @@ import hashlib
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
@@ -14,6 +16,11 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.config.params_file import read_params
+from pasam.data.manifest import inventory_frame, write_inventory
+from pasam.data.preparation import collect_own
+from pasam.data.quarantine import Quarantine, read_quarantine
+from pasam.masks.images import write_png
+from pasam.validation.drift import read_accepted
 
 WEIGHTS = b"weights"
 
@@ -141,3 +148,141 @@ def test_fetch_leaves_the_archives_in_a_folder_of_their_own(pasam, own, in_empty
     pasam("fetch", *own)
     assert (in_empty_folder / "data/archives/own.pth").is_file()
     assert not (in_empty_folder / "data/catalogue/archives").exists()
+
+
+MASK = "data/own/train/cats/gt/b.png"
+
+
+@pytest.fixture
+def project(in_empty_folder):
+    """Two pairs, the mask of one of them black, and an empty quarantine."""
+    label = np.zeros((8, 8), np.uint8)
+    label[2:4] = 255
+    for name, mask in (("a", label), ("b", label * 0)):
+        write_png(Path(f"data/own/train/cats/im/{name}.png"), np.full((8, 8, 3), 90, np.uint8))
+        write_png(Path(f"data/own/train/cats/gt/{name}.png"), mask)
+    Path("data/quarantine.csv").write_text("file,sha256,reason\n")
+    rows = collect_own(Path("data/own"), Quarantine(), workers=1)
+    write_inventory(inventory_frame(rows), Path("data/inventory.parquet"))
+
+
+@pytest.mark.usefixtures("project")
+def test_all_that_was_found_unfit_goes_into_the_table(pasam):
+    result = pasam("quarantine")
+    assert result.exit_code == 0
+    assert f"{MASK}: {MASK} is all black" in result.output
+    assert "1 file is in data/quarantine.csv now. Look at them, commit it" in result.output
+    assert list(read_quarantine(Path("data/quarantine.csv")).entries) == [MASK]
+    before = Path("data/quarantine.csv").read_bytes()
+    assert "Nothing to add" in pasam("quarantine").output
+    assert Path("data/quarantine.csv").read_bytes() == before
+
+
+@pytest.mark.usefixtures("project")
+def test_a_person_names_a_file_and_the_reason(pasam):
+    image = "data/own/train/cats/im/a.png"
+    assert pasam("quarantine", image, "--reason", "not a cat").exit_code == 0
+    (entry,) = read_quarantine(Path("data/quarantine.csv")).entries.values()
+    assert (entry.file, entry.reason) == (image, "not a cat")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_file_without_a_reason_is_refused_in_one_line(pasam):
+    result = pasam("quarantine", MASK)
+    assert result.exit_code == 2
+    assert "needs a reason" in result.output
+
+
+@pytest.mark.usefixtures("project")
+def test_the_present_version_is_accepted_without_what_is_unfit(pasam):
+    result = pasam("accept")
+    assert result.exit_code == 0
+    assert "train cats: 1 masks" in result.output
+    assert read_accepted(Path("data/accepted.json"))["train", "cats"].masks == 1
+
+
+def test_before_a_first_run_there_is_nothing_to_review(pasam):
+    for command in ("quarantine", "accept"):
+        Path("data").mkdir(exist_ok=True)
+        Path("data/quarantine.csv").write_text("file,sha256,reason\n")
+        result = pasam(command)
+        assert result.exit_code == 2
+        assert "data/inventory.parquet does not exist. Run `dvc repro prepare`" in result.output
+
+
+@pytest.mark.parametrize("command", ["quarantine", "accept"])
+def test_help_shows_an_example(pasam, command):
+    assert "Example: pasam data" in pasam(command, "--help").output
+
+
+@pytest.fixture
+def cats(in_empty_folder, root):
+    """Two pairs in the folder of one's own data."""
+    shutil.copy(root / "params" / "default.yaml", "params.yaml")
+    folder = in_empty_folder / "data/own/train/cats"
+    for number in range(2):
+        mask = np.zeros((16, 20), np.uint8)
+        mask[2 : 12 + number, 3:15] = 255
+        write_png(folder / f"im/{number}.png", np.full((16, 20, 3), number, np.uint8))
+        write_png(folder / f"gt/{number}.png", mask)
+    return folder
+
+
+def check(*arguments):
+    return CliRunner().invoke(app, ("data", "check", *arguments, "--workers", "1"))
+
+
+def test_help_has_an_example():
+    assert "Example: pasam data check " in check("--help").output
+
+
+@pytest.mark.parametrize("what", [[], ["cats"], ["data/own"]])
+def test_a_sound_set_is_summed_up(cats, what):
+    result = check(*what)
+    assert result.exit_code == 0
+    assert "2 0/255" in result.output
+    assert result.output.endswith("Nothing is wrong: `dvc repro` can use it.\n")
+
+
+def test_faults_of_pairing_and_of_content_end_with_code_2(cats):
+    (cats / "im/0.png").write_bytes(b"no picture")
+    (cats / "gt/lost.png").write_bytes(b"")
+    result = check()
+    assert result.exit_code == 2
+    assert "2 faults" in result.output
+    assert "lost.png belongs to no image" in result.output
+    assert "0.png cannot be decoded" in result.output
+    assert "Nothing is wrong" not in result.output
+
+
+def test_a_program_gets_everything(cats):
+    write_png(cats / "gt/0.png", np.zeros((16, 20), np.uint8))
+    result = check("--json")
+    content = json.loads(result.output)
+    assert result.exit_code == 2
+    assert content["sets"][0]["masks"] == 1
+    assert content["sets"][0]["smallest"] == [20, 16]
+    assert "is all black" in content["faults"][0]
+
+
+def test_many_warnings_are_cut_short(cats):
+    for number in range(30):
+        mask = np.zeros((16, 20), np.uint8)
+        mask[3, 3:9] = 255
+        write_png(cats / f"gt/0_{number}.png", mask)
+    output = check().output
+    assert "30 warnings" in output
+    assert "- and 10 more (all of them: --json)" in output
+
+
+def test_an_unknown_set_is_one_line(cats):
+    result = check("dogs")
+    assert result.exit_code == 2
+    assert "'dogs' is no folder, no set of the catalogue, and none of data/own" in result.stderr
+    assert "['cats']" in result.stderr
+
+
+def test_a_public_set_that_is_not_there_names_the_command(cats):
+    result = check("HRSOD")
+    assert result.exit_code == 2
+    assert "Run `pasam data fetch HRSOD`" in result.stderr

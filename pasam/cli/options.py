@@ -1,4 +1,4 @@
-"""The options that say which model a command uses, and the way from its name to the model."""
+"""Options that several commands share, and the way from a model's name to the model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def complete_model(incomplete: str) -> list[str]:
     return [name for name in ("sam", *models, *REGISTERED) if name.startswith(incomplete)]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Project = Annotated[Path, typer.Option("--project", help="The project's root.")]
 Model = Annotated[
     str,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from inference_models import picture
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.cli.model_option import named_model
+from pasam.cli.options import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
 from pasam.evaluation.protocol import score_set
 from pasam.masks.images import write_png
@@ -99,3 +100,20 @@ def test_folders_that_share_no_name_are_refused(pasam, folders, tmp_path):
 
 def test_its_help_has_an_example(pasam):
     assert "Example: pasam evaluate --model pa_sam" in pasam("--help").output
+
+
+def test_the_table_has_the_numbers_of_the_json_each_under_its_title(pasam, folders):
+    images, masks = folders
+    label = np.zeros((60, 90), np.uint8)
+    label[5:20, 5:30] = 255
+    write_png(masks / "a.png", label)  # of another size, so that pooling makes a difference
+    arguments = ("--images", images, "--masks", masks, "--model", "sam")
+    (row,) = json.loads(pasam(*arguments, "--json").stdout)
+    lines = pasam(*arguments).stdout.splitlines()[:2]
+    titles, values = (re.split(r"\s{2,}", line.strip()) for line in lines)
+    shown = dict(zip(titles, values, strict=True))
+    wanted = {"mIoU": "iou", "mBIoU": "boundary_iou", "Pooled IoU": "pooled_iou"}
+    assert {title: shown[title] for title in wanted} == {
+        title: f"{100 * row[key]:.2f}" for title, key in wanted.items()
+    }
+    assert len({row[key] for key in wanted.values()}) == 3  # or a swap would not show

@@ -1,0 +1,321 @@
+"""`pasam doctor`, as a person types it and as a program reads it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli import doctor as machine
+from pasam.cli.app import app
+from pasam.cli.doctor import (
+    Diagnosis,
+    check_disk,
+    check_dvc,
+    check_git,
+    check_gpu,
+    check_packages,
+    check_python,
+    examine,
+    explained,
+    gpu_memories,
+)
+from pasam.cli.requirements import Check, gigabytes, training_memory
+from pasam.config.presets import compose
+from pasam.config.schema import EmbedParams, TrainParams
+from pasam.errors import ParamsError
+
+
+@pytest.fixture
+def doctor(in_empty_folder, root):
+    shutil.copytree(root / "params", "params")
+    shutil.copy(root / "params/default.yaml", "params.yaml")
+    shutil.copy(root / "requirements.lock", "requirements.lock")
+    for folder in ("data/own", "data/base", ".dvc"):
+        Path(folder).mkdir(parents=True)
+    shutil.copy(root / "data/base/vit_tiny.safetensors", "data/base")
+    return lambda *arguments: CliRunner().invoke(app, ("doctor", *arguments))
+
+
+def test_help_has_an_example(doctor):
+    assert "Example: pasam doctor " in doctor("--help").output
+
+
+def test_the_default_is_ready(doctor):
+    result = doctor()
+    assert result.exit_code == 0
+    assert result.output.endswith("Ready for params.yaml: dvc repro\n")
+
+
+def test_the_paper_says_what_is_missing_and_the_commands_that_fetch_it(doctor):
+    result = doctor("--profile", "paper")
+    assert result.exit_code == 2
+    said, todo = result.output.split("Not ready for params/paper.yaml. To do:\n")
+    assert "  pasam data fetch sam_vit_l\n  pasam data fetch hqseg44k\n" in todo
+    words = "".join(said.split())
+    assert "HRSOD" in words
+    assert "sam_vit_l_0b3195.pth" in words
+    assert "weights1.2GB,encoder12.9GB" in words
+
+
+def test_a_program_gets_every_check(doctor):
+    result = doctor("--profile", "paper", "--json")
+    content = json.loads(result.output)
+    assert (result.exit_code, content["ready"]) == (2, False)
+    sizes = {c["found"].partition(" ")[0]: c["size"] for c in content["checks"] if c["size"]}
+    assert sizes["DIS5K.zip"] == 3_530_000_000
+    assert sizes["data/catalogue/sam_vit_l/sam_vit_l_0b3195.pth"] == 1_249_524_607
+
+
+def test_an_unknown_size_is_one_line(doctor):
+    result = doctor("--profile", "huge")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: there is no preset 'huge' in params/. Known presets: [")
+
+
+@pytest.fixture
+def look(project, places, root, monkeypatch):
+    monkeypatch.setattr(machine, "gpu_memories", list)
+
+    def run(size):
+        return examine(
+            Path("params") / f"{size}.yaml",
+            root=Path(),
+            places=places,
+            embeddings=Path("data/embeddings"),
+            lock=root / "requirements.lock",
+        )
+
+    return run
+
+
+def test_the_default_lacks_nothing_but_what_dvc_init_makes(look, project):
+    assert look("default").remedies == ("dvc init (with --no-scm outside git)",)
+    (project / ".dvc").mkdir()
+    assert look("default").is_ready
+    assert look("smoke").is_ready
+
+
+def test_the_paper_lacks_weights_sets_and_gpus(look):
+    diagnosis = look("paper")
+    assert not diagnosis.is_ready
+    assert "pasam data fetch sam_vit_l" in diagnosis.remedies
+    assert diagnosis.remedies.count("pasam data fetch hqseg44k") == 1
+    assert {check.name for check in diagnosis.checks if check.state == "missing"} >= {
+        "GPU",
+        "base",
+        "public sets",
+    }
+
+
+def test_room_is_needed_only_for_what_is_still_to_come(look, project):
+    def needed():
+        (found,) = [check.found for check in look("default").checks if check.name == "disk"]
+        return found
+
+    assert "embeddings" in needed()
+    (project / "data/embeddings").mkdir()
+    assert needed().startswith("0 MB needed (all is there)")
+
+
+def test_nothing_is_written(look, project):
+    before = sorted(project.rglob("*"))
+    look("paper")
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_params_file_that_is_wrong_is_an_error(look, project):
+    (project / "params/default.yaml").write_text("data: {}\n")
+    with pytest.raises(ParamsError):
+        look("default")
+
+
+def test_a_note_keeps_nobody_from_running():
+    checks = (Check(name="a", state="note", found="", remedy="later"),)
+    diagnosis = Diagnosis(params_file="p", checks=checks)
+    assert (diagnosis.is_ready, diagnosis.remedies) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(1_249_524_607, "1.2 GB"), (11_053_264, "11 MB"), (0, "0 MB")]
+)
+def test_bytes_are_written_in_the_unit_that_fits(size, text):
+    assert gigabytes(size) == text
+
+
+GB = 1_000_000_000
+
+
+@pytest.fixture
+def paper(root):
+    content = compose("paper", root / "params")
+    return TrainParams(**content["train"]), EmbedParams(**content["embed"])
+
+
+@pytest.fixture
+def gpu(paper):
+    train, embed = paper
+
+    def look(*gpus, **changes):
+        changed = train.replaced(**changes)
+        memory = training_memory("vit_l", changed, embed)
+        return check_gpu("vit_l", changed, embed, memory, probe=lambda: list(gpus))
+
+    return look
+
+
+@pytest.fixture
+def packages(tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# comment\none==1.0\ntwo==2.0\n")
+
+    def look(**there):
+        def installed(name):
+            if name not in there:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return there[name]
+
+        return check_packages(lock, installed)
+
+    return look
+
+
+def test_an_old_python_is_missing():
+    assert check_python((3, 10, 4)).state == "missing"
+    assert check_python((3, 11, 0)).state == "ok"
+
+
+def test_packages_are_compared_with_the_lock_whatever_their_build(packages):
+    assert packages(one="1.0", two="2.0+cpu").state == "ok"
+    assert packages(one="1.0", two="2.1").found == "two 2.1 instead of 2.0"
+    assert packages(one="1.0", two="2.1").state == "note"
+    absent = packages(one="1.0")
+    assert (absent.state, absent.found) == ("missing", "1 of 2 are not installed: two")
+    assert "pip install -r" in absent.remedy
+
+
+def test_without_a_lock_nothing_is_compared(tmp_path):
+    assert check_packages(tmp_path / "none").state == "note"
+
+
+def test_this_environment_is_the_locks(root):
+    assert check_packages(root / "requirements.lock").state != "missing"
+
+
+def test_a_disk_too_small_says_how_much_to_free(tmp_path):
+    assert check_disk(tmp_path, 1, "pictures").state == "ok"
+    full = check_disk(tmp_path, 10**18, "pictures 10 GB")
+    assert full.state == "missing"
+    assert "(pictures 10 GB)" in full.found
+    assert full.remedy.startswith("free ")
+
+
+def test_enough_large_gpus_are_fine(gpu):
+    assert gpu(*[80 * GB] * 8).state == "ok"
+
+
+def test_too_few_gpus_name_the_settings_for_those_there(gpu):
+    few = gpu(80 * GB, 80 * GB)
+    assert few.state == "missing"
+    assert "train.devices: 2 with train.batch_size: 16 for the same steps" in few.remedy
+    assert "train.accelerator: cpu" in gpu().remedy
+
+
+def test_a_gpu_too_small_names_the_batch_that_fits(gpu):
+    small = gpu(*[12 * GB] * 8)
+    assert (small.state, small.remedy) == ("missing", "train.batch_size: 2")
+    assert "a smaller base" in gpu(*[3 * GB] * 8).remedy
+
+
+def test_no_gpu_is_asked_for_on_the_cpu(gpu):
+    assert gpu(accelerator="cpu").state == "ok"
+    assert gpu(accelerator="auto").state == "note"
+
+
+def test_the_memory_is_explained_by_its_parts(paper):
+    train, embed = paper
+    words = explained(training_memory("vit_l", train, embed), train)
+    assert words == (
+        "weights 1.2 GB, encoder 12.9 GB, decoder 1.7 GB, CUDA 1.0 GB, at train.batch_size 4"
+    )
+    packed = embed.replaced(views=1)
+    assert "encoder" not in explained(training_memory("vit_l", train, packed), train)
+
+
+def test_gpus_are_listed_by_their_memory():
+    assert all(memory > 0 for memory in gpu_memories())
+
+
+def test_the_disk_of_a_relative_folder_is_found():
+    assert check_disk(Path(), 1, "").state == "ok"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A git checkout with one commit."""
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, timeout=30)
+
+    git("init", "--quiet")
+    (tmp_path / "file").touch()
+    git("add", "file")
+    git("commit", "--quiet", "--message", "first")
+    return tmp_path
+
+
+def test_a_clean_checkout_is_fine(checkout):
+    assert check_git(checkout).found.endswith("everything committed")
+
+
+def test_changes_are_counted(checkout):
+    (checkout / "file").write_text("changed")
+    (checkout / "new").touch()
+    check = check_git(checkout)
+    assert check.state == "note"
+    assert check.found.endswith("2 files changed or new")
+
+
+def test_no_checkout_is_a_note(tmp_path):
+    assert check_git(tmp_path).state == "note"
+
+
+def test_dvc_needs_its_folder(tmp_path):
+    assert [check.remedy[:8] for check in check_dvc(tmp_path)] == ["dvc init"]
+
+
+def test_dvc_needs_its_command(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    (check,) = check_dvc(tmp_path)
+    assert (check.state, "PATH" in check.found) == ("missing", True)
+
+
+def test_remotes_are_named_wherever_they_are_set(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    assert check_dvc(tmp_path)[0].state == "note"
+    (tmp_path / ".dvc/config").write_text("['remote \"team\"']\n    url = s3://bucket/%d\n")
+    (tmp_path / ".dvc/config.local").write_text("['remote \"mine\"']\n    url = /disk\n")
+    assert check_dvc(tmp_path)[0].found == "ready, remotes: team, mine"
+
+
+def test_damaged_settings_name_no_remote(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("no section\n")
+    assert check_dvc(tmp_path)[0].state == "note"
+
+
+def test_results_of_another_processor_are_told_from_changes(checkout, monkeypatch):
+    (checkout / "file").write_text("changed")
+    note = "only dvc.lock differs from the commit. To keep it, commit it."
+    monkeypatch.setattr("pasam.registry.snapshot.results_note", lambda root: note)
+    check = check_git(checkout)
+    assert check.state == "note"
+    assert check.found.endswith(", only dvc.lock differs from the commit")
+    assert check.remedy == "To keep it, commit it."

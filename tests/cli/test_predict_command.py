@@ -1,0 +1,344 @@
+"""The command `pasam predict`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inference_models import picture
+from PIL import Image
+from typer.testing import CliRunner
+
+from pasam.cli.app import app
+from pasam.cli.options import named_model
+from pasam.cli.predict import (
+    FORMATS,
+    PredictionOutputs,
+    chosen_prompting,
+    find_images,
+    output_names,
+    typed_prompts,
+)
+from pasam.errors import DataError, ParamsError, PromptError
+from pasam.inference.mask_record import MaskRecord
+from pasam.inference.prompting import AutomaticMasks, FixedPrompts
+from pasam.masks.run_lengths import decode
+
+BOX = "12,8,70,50"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two pictures in a folder of their own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed, name in enumerate(("one", "two")):
+        Image.fromarray(picture(60, 90, seed)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def pasam(model_project):
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_box_gives_the_librarys_own_mask_and_an_overlay(pasam, photos, tmp_path):
+    out = tmp_path / "out"
+    result = pasam("predict", photos / "one.png", "--box", BOX, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == ["one_mask.png", "one_overlay.png"]
+    predictor = named_model("pa_sam")
+    predictor.set_image(picture(60, 90, 0))
+    expected = predictor.predict(box=[12, 8, 70, 50], multimask_output=False)[0][0]
+    assert np.array_equal(np.array(Image.open(out / "one_mask.png")) > 0, expected)
+
+
+def test_a_folder_and_points_and_another_model(pasam, photos, tmp_path):
+    arguments = ("--point", "20,20", "--point", "5,5,0", "--model", "sam", "--json")
+    result = pasam("predict", photos, *arguments, "--out", tmp_path / "out", "--format", "rle")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["image"].rpartition("/")[2] for line in lines] == ["one.png", "two.png"]
+    assert {line["model"] for line in lines} == {"sam"}
+    assert lines[0]["prompt"] == {"points": [[20, 20], [5, 5]], "labels": [1, 0]}
+    kept = json.loads((tmp_path / "out" / "two.json").read_text())
+    assert kept[0]["segmentation"] == lines[1]["segmentation"]
+    assert decode(kept[0]["segmentation"]).shape == (60, 90)
+
+
+def test_everything_obeys_its_options(pasam, photos, tmp_path):
+    loose = ("--everything", "--pred-iou-thresh", "-9", "--stability-score-thresh", "0.01")
+    arguments = (photos / "one.png", *loose, "--points-per-side", "3", "--json")
+    result = pasam("predict", *arguments, "--format", "coco", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert found
+    points = {tuple(point) for line in found for point in line["prompt"]["points"]}
+    assert points <= {(x, y) for x in (15, 45, 75) for y in (10, 30, 50)}
+    written = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert len(written["annotations"]) == len(found)
+
+
+def test_a_detectors_boxes_give_masks_with_its_categories(pasam, photos, tmp_path):
+    images = [
+        {"id": 5, "file_name": "one.png", "height": 60, "width": 90},
+        {"id": 6, "file_name": "two.png", "height": 60, "width": 90},
+    ]
+    known = {"images": images, "annotations": [], "categories": [{"id": 3, "name": "dog"}]}
+    (tmp_path / "set.json").write_text(json.dumps(known))
+    found = [{"image_id": 6, "category_id": 3, "bbox": [12, 8, 58, 42], "score": 0.9}]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    arguments = ("--detections", tmp_path / "found.json", "--annotations", tmp_path / "set.json")
+    result = pasam("predict", photos, *arguments, "--format", "coco", "--out", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = [json.loads(line) for line in result.stdout.splitlines()]
+    assert line["image"].endswith("two.png")
+    assert (line["category"], line["detection_score"]) == ("dog", 0.9)
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert written["categories"] == [{"id": 3, "name": "dog"}]
+    assert [a["category_id"] for a in written["annotations"]] == [3]
+
+
+def test_a_turned_photograph_is_answered_as_viewers_show_it(pasam, tmp_path):
+    upright = picture(60, 90)
+    turned = Image.fromarray(np.rot90(upright))  # stored lying; the tag says turn it clockwise
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    result = pasam(
+        "predict", tmp_path / "turned.png", "--box", BOX, "--format", "png", "--out", tmp_path
+    )
+    assert result.exit_code == 0, result.output
+    assert np.array(Image.open(tmp_path / "turned_mask.png")).shape == (60, 90)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "say what to segment"),
+        (("--everything", "--box", BOX), "say what to segment"),
+        (("--box", "1,2,3"), "--box is '1,2,3'"),
+        (("--box", "1,2,300,40"), "outside the image of 90 x 60"),
+        (("--box", BOX, "--model", "nobody"), "there is no model 'nobody'"),
+        (("--box", BOX, "--format", "gif"), "there is no format 'gif'"),
+        (("--box", BOX, "--device", "tpu"), "the device is 'tpu'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, pasam, photos, tmp_path):
+    result = pasam("predict", photos / "one.png", *arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_its_help_has_an_example(pasam):
+    assert "Example: pasam predict photo.jpg --box" in pasam("predict", "--help").output
+
+
+NOTHING = {
+    "box": None,
+    "point": None,
+    "everything": False,
+    "grid": {},
+    "detections": None,
+    "annotations": None,
+    "min_score": 0.3,
+}
+
+
+def chosen(**typed):
+    return chosen_prompting([Path("a.png")], **{**NOTHING, **typed})
+
+
+def test_boxes_and_points_are_prompts():
+    asking = chosen(box=["1,2,3,4", "5,6,7,8"])
+    assert isinstance(asking, FixedPrompts)
+    assert len(asking.prompts) == 2
+
+
+def test_everything_keeps_what_was_typed():
+    asking = chosen(everything=True, grid={"points_per_side": 4, "pred_iou_thresh": None})
+    assert isinstance(asking, AutomaticMasks)
+    assert asking.typed == {"points_per_side": 4}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {},
+        {"everything": True, "box": ["1,2,3,4"]},
+        {"detections": Path("x"), "box": ["1,2,3,4"]},
+        {"detections": Path("x"), "everything": True},
+    ],
+    ids=str,
+)
+def test_exactly_one_thing_is_asked_for(typed):
+    with pytest.raises(PromptError, match="say what to segment"):
+        chosen(**typed)
+
+
+def test_detections_need_their_set():
+    with pytest.raises(PromptError, match="--detections needs --annotations"):
+        chosen(detections=Path("x.json"))
+
+
+@pytest.fixture
+def pictures(in_empty_folder):
+    for name in ("b.png", "a.JPG", "notes.txt", "more/c.png", "more/deep/d.webp"):
+        path = in_empty_folder / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return in_empty_folder
+
+
+def found(*named):
+    return [path.as_posix() for path in find_images(named)]
+
+
+def test_a_folder_means_its_pictures_by_name(pictures):
+    assert found("p") == ["p/a.JPG", "p/b.png"]
+
+
+def test_a_pattern_means_what_it_matches(pictures):
+    assert found("p/**/*.png") == ["p/b.png", "p/more/c.png"]
+
+
+def test_a_file_that_is_named_is_taken_whatever_it_is_called(pictures):
+    assert found("p/notes.txt") == ["p/notes.txt"]
+
+
+def test_each_picture_comes_once_in_the_order_of_naming(pictures):
+    assert found("p/b.png", "p", "p/*.png") == ["p/b.png", "p/a.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gone.png", "gone.png does not exist"),
+        ("p/*.gif", r"no file matches 'p/\*.gif'"),
+        ("empty", "the folder empty holds no image"),
+    ],
+)
+def test_what_is_not_there_is_said(name, words, pictures):
+    (pictures / "empty").mkdir()
+    with pytest.raises(DataError, match=words):
+        find_images([name])
+
+
+def test_files_are_named_like_the_picture():
+    assert output_names([Path("x/a.png"), Path("y/b.jpg")]) == ["a", "b"]
+
+
+def test_where_names_clash_the_folder_comes_before_them():
+    assert output_names([Path("x/a.png"), Path("y/a.png"), Path("b.png")]) == ["x_a", "y_a", "b"]
+
+
+SOME = st.sampled_from(
+    ["a.png", "a.jpg", "x/a.png", "x_a.png", "y/x_a.png", "x/a_2.png", "a_2.png"]
+)
+
+
+@given(st.lists(SOME, unique=True))
+def test_no_two_pictures_ever_share_a_name(names):
+    given_names = output_names([Path(name) for name in names])
+    assert len(set(given_names)) == len(names)
+
+
+IMAGE = np.full((8, 10, 3), 90, np.uint8)
+MASK = np.zeros((8, 10), bool)
+MASK[2:6, 3:7] = True
+FOUND = MaskRecord(MASK, 0.5, {"box": [3, 2, 6, 5]}, MASK.astype(np.float32))
+
+
+def written(folder: Path, formats, masks, **choices) -> list[str]:
+    outputs = PredictionOutputs(folder, formats, model="m", **{"as_json": False, **choices})
+    outputs.add(Path("x/photo.jpg"), "photo", IMAGE, masks)
+    outputs.finish({1: "object"})
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("formats", "names"),
+    [
+        (["png"], ["photo_mask.png"]),
+        (["overlay"], ["photo_overlay.png"]),
+        (["rle"], ["photo.json"]),
+        (["coco"], ["coco.json"]),
+        (["uncertainty"], ["photo_uncertainty.png"]),
+        (["png", "overlay"], ["photo_mask.png", "photo_overlay.png"]),
+        ([], []),
+    ],
+)
+def test_what_was_asked_for_is_written_and_nothing_else(formats, names, tmp_path, capsys):
+    assert written(tmp_path / "out", formats, [FOUND]) == names
+
+
+def test_every_format_is_tried(tmp_path):
+    assert len(written(tmp_path / "out", FORMATS, [FOUND])) == len(FORMATS)
+
+
+def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ParamsError, match="there is no format 'gif'"):
+        written(tmp_path / "out", ["png", "gif"], [FOUND])
+    assert not (tmp_path / "out").exists()
+
+
+def test_people_read_a_line_per_picture(tmp_path, capsys):
+    written(tmp_path, ["png"], [FOUND])
+    written(tmp_path, ["png"], [FOUND, FOUND])
+    written(tmp_path, [], [])
+    mask = tmp_path / "photo_mask.png"
+    assert capsys.readouterr().out.splitlines() == [
+        f"x/photo.jpg: 1 mask, score 0.50 -> {mask}",
+        f"x/photo.jpg: 2 masks -> {tmp_path / 'photo_mask_1.png'} and 1 more",
+        "x/photo.jpg: 0 masks",
+    ]
+
+
+def test_programs_read_a_json_line_per_mask(tmp_path, capsys):
+    written(tmp_path, ["png", "overlay", "coco"], [FOUND, FOUND], as_json=True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == ["x/photo.jpg"] * 2
+    assert lines[1]["files"] == {
+        "png": str(tmp_path / "photo_mask_2.png"),
+        "overlay": str(tmp_path / "photo_overlay.png"),
+    }
+    assert lines[0]["area"] == 16
+    assert lines[0]["segmentation"]["size"] == [8, 10]
+
+
+def test_every_box_is_a_prompt_of_its_own():
+    prompts = typed_prompts(["1,2,3,4", "5.5,6,7,8"], [])
+    assert [prompt.box.tolist() for prompt in prompts] == [[1, 2, 3, 4], [5.5, 6, 7, 8]]
+
+
+def test_points_describe_one_object_with_the_box():
+    (prompt,) = typed_prompts(["1,2,30,40"], ["5,6", "7,8,0", "9,9,1"])
+    assert prompt.box.tolist() == [1, 2, 30, 40]
+    assert prompt.points.tolist() == [[5, 6], [7, 8], [9, 9]]
+    assert prompt.labels.tolist() == [1, 0, 1]
+
+
+def test_nothing_typed_is_nothing_asked():
+    assert typed_prompts(None, None) == []
+
+
+@pytest.mark.parametrize(
+    ("boxes", "points", "words"),
+    [
+        (["1,2,3"], None, "--box is '1,2,3', expected x0,y0,x1,y1 in pixels"),
+        (["1,2,3,x"], None, "--box is '1,2,3,x'"),
+        (None, ["5"], "--point is '5', expected x,y or x,y,0 or x,y,1"),
+        (None, ["5,6,2"], "the labels hold 2"),
+        (["9,9,1,1"], None, "the box 9,9,1,1 is empty"),
+        (["1,1,2,2", "3,3,4,4"], ["1,1"], "1 points come with 2 boxes"),
+    ],
+)
+def test_a_slip_is_said_with_what_was_typed(boxes, points, words):
+    with pytest.raises(PromptError, match=words):
+        typed_prompts(boxes, points)
