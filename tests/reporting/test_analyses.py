@@ -1,4 +1,4 @@
-"""Tests of the ablations' names, groups and rows."""
+"""Analyses that parts of a report share: ablations, fine structure, what stays of SAM."""
 
 import pytest
 from made_up_run import ABLATIONS, change_scores, made_up_ablations

@@ -1,4 +1,4 @@
-"""Tests of the drawing surface."""
+"""The comparison figure: its surface, its images, and what is drawn of them."""
 
 import cv2
 import matplotlib as mpl

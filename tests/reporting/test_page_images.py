@@ -1,4 +1,4 @@
-"""Tests of the images inside the page."""
+"""Images of the page: cut, packed, chosen by score, with maps from inside the adapter."""
 
 import base64
 import dataclasses

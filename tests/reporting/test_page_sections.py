@@ -1,4 +1,4 @@
-"""Tests of the summary at the top of the page."""
+"""The sections of the page, and what a run is said to be made on."""
 
 import pandas as pd
 import pytest

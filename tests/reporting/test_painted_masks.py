@@ -1,4 +1,4 @@
-"""Tests of the painted masks."""
+"""Masks painted over images, against the truth and with their prompts."""
 
 from __future__ import annotations
 

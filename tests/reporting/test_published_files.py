@@ -1,4 +1,4 @@
-"""Tests of the report's files."""
+"""The report's files: all there, the same bytes, charts' data, JSON and model cards."""
 
 import json
 import re

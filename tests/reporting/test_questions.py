@@ -1,4 +1,4 @@
-"""Tests of the ten questions together."""
+"""The ten questions: each sentence follows the numbers."""
 
 import pandas as pd
 import pytest

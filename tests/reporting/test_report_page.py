@@ -1,4 +1,4 @@
-"""Tests of the page: what it holds, what it never holds, and that it is well made."""
+"""The page: what it holds, what it never holds, and that it is well made."""
 
 import re
 from html.parser import HTMLParser

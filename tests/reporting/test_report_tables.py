@@ -1,4 +1,4 @@
-"""Tests of Table 1 as grids."""
+"""Tables 1 to 3, published numbers, costs, and tables as text."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Tests of a report's inputs."""
+"""What a report is made from: results, conditions, diagnostics and histories."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tests of the colours."""
+"""Units, words and colours of the reports."""
 
 import math
 

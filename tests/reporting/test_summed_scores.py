@@ -1,4 +1,4 @@
-"""Tests of scores as arrays of seeds by images."""
+"""Scores summed up: matrices, means, paired differences, groups of images."""
 
 import numpy as np
 import pandas as pd

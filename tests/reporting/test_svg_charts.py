@@ -1,4 +1,4 @@
-"""Tests of SVG as text."""
+"""Charts as SVG: elements, scales, dots, curves and forest plots."""
 
 import itertools
 from xml.etree import ElementTree
