@@ -49,7 +49,7 @@ def test_the_example_of_onnx_gives_the_predictors_mask(blocks, project):
     names: dict = {}
     for block in blocks:
         exec(block, names)
-    names["predictor"].set_image(names["picture"])
+    names["predictor"].set_image(names["photo"])
     expected = names["predictor"].predict(box=[20, 10, 70, 50])[0][0]
     assert np.mean(names["mask"] == expected) > 0.97  # but for the way a picture is shrunk
 
