@@ -457,14 +457,9 @@ def _result(expected: DataExpectation, result: Any, frame: pd.DataFrame) -> Expe
     if bool(offenders) == bool(result.success):
         raise DataError(f"The expectation {expected.name} contradicts itself: {found}")
     return ExpectationResult(
-        name=expected.name,
-        table=expected.table,
-        level=expected.level,
-        description=expected.description,
-        column=expected.column,
-        checked=int(found["element_count"]),
-        offenders=offenders,
-    )
+        name=expected.name, table=expected.table, level=expected.level, column=expected.column,
+        description=expected.description, checked=int(found["element_count"]), offenders=offenders,
+    )  # fmt: skip
 
 
 def _add_site(context: Any, docs: Path) -> None:
@@ -472,14 +467,12 @@ def _add_site(context: Any, docs: Path) -> None:
     shutil.rmtree(docs, ignore_errors=True)
     for name in list(context.variables.data_docs_sites):
         context.delete_data_docs_site(name)
-    context.add_data_docs_site(
-        _SITE,
-        {
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(docs.resolve()),
-            },
+    folder = str(docs.resolve())
+    site = {
+        "class_name": "SiteBuilder",
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend", "base_directory": folder,
         },
-    )
+    }  # fmt: skip
+    context.add_data_docs_site(_SITE, site)

@@ -1,4 +1,4 @@
-"""DVC stage `embed`: run the frozen encoder once over every view and pack what it says."""
+"""DVC stage `embed`: run the frozen encoder once over every view and cache its embeddings."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ def pretrain(
     frame = read_manifest(manifest)
     key = state_key(manifest=manifest, params=pretrain.model_dump())
     checkpointer = Checkpointer(resume, key)
-    pictures = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
+    images = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
         pretrain.generated_images,
         seed=data.generated.seed,
         side=data.generated.side,
@@ -38,7 +38,7 @@ def pretrain(
     if pretrain.initial is not None:
         load_strictly(base.sam, read_weights(Path(pretrain.initial)), source=pretrain.initial)
     sink = JsonlSink(history)
-    weights = fit(base, pictures, pretrain, sink=sink, checkpointer=checkpointer, workers=1)
+    weights = fit(base, images, pretrain, sink=sink, checkpointer=checkpointer, workers=1)
     halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     write_weights(checkpoint, halves, metadata={"size": "vit_tiny"})
     checkpointer.clear()
