@@ -68,12 +68,12 @@ def report_images(
 
     Example: pasam report images
     """
-    from PIL import Image
+    from pasam.masks.images import open_image
 
     source, target = folder / FIGURE, out / FIGURE
     if not source.is_file():
         raise DataError(f"{source} does not exist. Run `dvc repro report` first.")
-    with Image.open(source) as figure:
+    with open_image(source) as figure:
         shown = figure.convert("RGB")
     shown.thumbnail((WIDEST, 10 * WIDEST))
     out.mkdir(parents=True, exist_ok=True)

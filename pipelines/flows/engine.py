@@ -191,9 +191,9 @@ def slug(key: str) -> str:
 
 def image_address(path: Path) -> str:
     """Turn an image into an address that holds it (`data:`), at most `WIDEST` pixels wide."""
-    from PIL import Image
+    from pasam.masks.images import open_image
 
-    with Image.open(path) as image:
+    with open_image(path) as image:
         small = image.convert("RGB")
     small.thumbnail((WIDEST, 4 * WIDEST))
     buffer = io.BytesIO()
