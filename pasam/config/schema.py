@@ -34,10 +34,13 @@ Jitter = Annotated[
     within(lambda jitter: 0 < jitter[0] <= jitter[1], "two scales, 0 < low <= high"),
 ]
 """Range of the large-scale jitter."""
-TOTALS = frozenset({"mean", "(all)"})
+SUMMARY_ROWS = ("(all)", "mean")
 """Names of rows that tables make of all benchmarks; no benchmark may have one."""
 BenchmarkName = Annotated[
-    str, within(lambda name: name not in TOTALS, f"a name that no total has ({sorted(TOTALS)})")
+    str,
+    within(
+        lambda name: name not in SUMMARY_ROWS, f"a name that no total has ({list(SUMMARY_ROWS)})"
+    ),
 ]
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from pasam.config.schema import SUMMARY_ROWS
 from pasam.errors import DataError
 from pasam.files import write_text
 
@@ -30,8 +31,6 @@ GENERATED = (TRAINING_SET, *GENERATED_BENCHMARKS)
 PRETRAINING_SET = "generated_pretraining"
 """Scenes that only the small base sees; no row of the manifest is one."""
 
-SUMMARY_ROWS = ("mean", "(all)")
-"""Rows of tables and of the gate that stand beside the benchmarks: no set may be called that."""
 
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
 """What a data set is for."""

@@ -21,8 +21,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pasam.config.params_file import read_params
+from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
-from pasam.data.catalogue import SUMMARY_ROWS
 from pasam.data.inspection import CODED, FoundObject, Inspected, InspectionTask, inspect
 from pasam.data.manifest import SPLITS
 from pasam.data.mask_kinds import MaskKind, Reading, object_mask, read_labels

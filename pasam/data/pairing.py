@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pasam.data.catalogue import SUMMARY_ROWS
+from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
 from pasam.errors import DataError
 from pasam.masks.images import IMAGE_SUFFIXES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.config.presets import write_preset
+from pasam.files import write_bytes
 from pasam.registry.snapshot import LOCK, read_lock, results_note
 from pipelines.dvc import STATE, Dvc
 from pipelines.flows.engine import Outcome, log, show_image, show_text, task
@@ -122,14 +122,8 @@ def size_in_place(size: str, params: Path = DEFAULT_PATH) -> Iterator[None]:
                 for path in outputs(name):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         finally:
-            _put_back(params, former)
-            _put_back(Path(LOCK), lock)
-
-
-def _put_back(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+            write_bytes(params, former)
+            write_bytes(Path(LOCK), lock)
 
 
 def ablate(*, size: str = "ablation", hours: float = 48.0, notify: str | None = None) -> Outcome:
