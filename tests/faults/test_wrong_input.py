@@ -166,5 +166,5 @@ def test_an_input_that_another_stage_should_have_made(stage, lost, own_world, er
 
 def test_scores_that_are_gone_are_named_by_their_file(own_world, error_of):
     own_world.path("data/scores/sam-dis_like.parquet").unlink()
-    gone = "data/scores/sam-dis_like.parquet does not exist; run the evaluation that writes it"
+    gone = "data/scores/sam-dis_like.parquet does not exist. Run `dvc repro` to make it again."
     assert gone in error_of("report")

@@ -1,6 +1,5 @@
 """PA-SAM's decoder: its parameters, its batching, its mining and what it trains."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +200,7 @@ def test_random_points_repeat_in_prediction_whatever_the_batch(decoder):
 @torch.no_grad()
 def test_finer_maps_have_twice_the_grids_side_and_points_stay_on_the_grid():
     torch.manual_seed(0)
-    finer = build(parts=dataclasses.replace(WHOLE, maps="double"))
+    finer = build(parts=WHOLE.replaced(maps="double"))
     prediction = decode(finer, inputs_for(), mining="top")
     for name in ("uncertainty", "final", "coarse", "refined"):
         assert getattr(prediction, name).shape == (PROMPTS, 1, 2 * GRID, 2 * GRID)
@@ -221,7 +220,7 @@ def by_sam(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor]) -> tuple[tor
 @torch.no_grad()
 def test_without_any_part_it_is_sams_decoder():
     torch.manual_seed(0)
-    bare = build(parts=dataclasses.replace(WHOLE, dense=False, sparse=False, tokens=False))
+    bare = build(parts=WHOLE.replaced(dense=False, sparse=False, tokens=False))
     prediction, (masks, iou) = decode(bare, inputs_for(), mining="none"), by_sam(bare, inputs_for())
     assert type(prediction) is MaskPrediction
     torch.testing.assert_close(prediction.masks, masks[:, :1])
@@ -231,7 +230,7 @@ def test_without_any_part_it_is_sams_decoder():
 @pytest.mark.parametrize("parts", [{}, {"dense": False}, {"sparse": False}, {"tokens": False}])
 def test_an_adapter_can_start_at_sam_and_all_of_it_learns_all_the_same(parts):
     torch.manual_seed(0)
-    fresh = build(parts=dataclasses.replace(WHOLE, start="sam", **parts))
+    fresh = build(parts=WHOLE.replaced(start="sam", **parts))
     with torch.no_grad():
         prediction = decode(fresh, inputs_for(), mining="none")
         masks, _ = by_sam(fresh, inputs_for())

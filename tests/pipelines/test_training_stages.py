@@ -39,8 +39,9 @@ def test_the_history_has_a_row_per_saved_state(world):
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
-def test_a_finished_training_leaves_no_state(world):
-    assert not any(world.path("data/resume").iterdir())
+def test_a_finished_training_leaves_no_state(own_world):
+    own_world.run("pretrain")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_it_can_start_from_given_weights(world, own_world):
@@ -234,8 +235,9 @@ def test_the_frozen_weights_are_the_same_before_and_after(name, world):
     assert ("prompt_adapter" in facts["trained"]) == (name == "unchanged")
 
 
-def test_a_finished_ablation_leaves_no_state(world):
-    assert not any(world.path("data/resume").iterdir())
+def test_a_finished_ablation_leaves_no_state(own_world):
+    own_world.run("ablate@unchanged")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
@@ -287,8 +289,9 @@ def test_every_seed_scores_every_image_of_every_benchmark(own_world):
     assert {json.loads(line)["seed"] for line in lines} == {43, 44}
 
 
-def test_a_finished_stage_leaves_no_state(world):
-    assert not any(world.path("data/resume").iterdir())
+def test_a_finished_stage_leaves_no_state(own_world):
+    own_world.run("repeat@pa_sam")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_every_stage_with_a_verdict_waits_for_data_that_passed(own_world, capsys):
