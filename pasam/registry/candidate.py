@@ -16,17 +16,8 @@ from pasam.evaluation.scores import BOX, CLEAN, read_scores
 from pasam.files import file_sha256
 from pasam.registry.gate import EvaluationKey
 from pasam.registry.runs import is_score_file
-from pasam.registry.snapshot import (
-    ADAPTER_SHA256,
-    BASE_SHA256,
-    EVALUATION_SET,
-    EVALUATOR_VERSION,
-    WEIGHTS,
-    DvcLock,
-    LockEntry,
-    Snapshot,
-    StageRecord,
-)
+from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
+from pasam.registry.store import Tag
 
 REAL = "real"
 
@@ -88,13 +79,13 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         base=project / str(base["checkpoint"]),
         size=size,
         variant=_variant(stage, model),
-        key=f"{digest}-{lineage[BASE_SHA256]}",
+        key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
         scores=_scores(project, users, model),
         measured=EvaluationKey(
-            evaluation_set=lineage[EVALUATION_SET], evaluator=lineage[EVALUATOR_VERSION]
+            evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
         ),
         weights=weights_label(snapshot, stage, size=size),
-        lineage={**lineage, **stage.lineage(), ADAPTER_SHA256: digest},
+        lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
     )
 
 
@@ -154,7 +145,7 @@ def metadata(candidate: Candidate) -> str:
         "model": candidate.model,
         "size": candidate.size,
         "variant": dict(candidate.variant),
-        "base_sha256": candidate.lineage[BASE_SHA256],
+        "base_sha256": candidate.lineage[Tag.BASE_SHA256],
         "weights": candidate.weights,
     }
     return json.dumps(content, indent=2, sort_keys=True) + "\n"

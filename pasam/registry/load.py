@@ -21,9 +21,9 @@ from pasam.files import file_md5
 from pasam.inference.image_transform import Resize
 from pasam.inference.model_files import ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.snapshot import COMMIT, LOCK, MODEL_MD5, STAGE, WEIGHTS, read_lock
-from pasam.registry.store import wrap_mlflow_errors
-from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files, fetch
+from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
+from pasam.registry.store import Tag, wrap_mlflow_errors
+from pasam.registry.version_files import ARTIFACTS, describe_files, fetch
 from pasam.registry.versions import ALIASES, Registry, Version, open_registry
 
 if TYPE_CHECKING:
@@ -107,15 +107,14 @@ def registered_files(name: str, *, project: Path, folder: Path) -> ModelFiles | 
 
 
 def _of_version(registry: Registry, version: Version, folder: Path) -> ModelFiles:
-    here = fetch(registry, version, folder) / "artifacts"
-    files = describe_files(*(here / part for part in (ADAPTER, BASE, METADATA)))
+    files = describe_files(fetch(registry, version, folder) / ARTIFACTS)
     name = f"{files.name} (version {version.number})"
     return dataclasses.replace(files, name=name, scores=_scores(version))
 
 
 def _scores(version: Version) -> Mapping[str, Mapping[str, float]]:
     """Mean boundary IoU by benchmark, in per cent, as the gate took it."""
-    means: dict[str, float] = json.loads(version.tags.get("scores.mbiou", "{}"))
+    means: dict[str, float] = json.loads(version.tags.get(Tag.SCORES, "{}"))
     return {name: {"mbiou": value} for name, value in means.items()}
 
 
@@ -133,7 +132,7 @@ def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Pa
         CheckpointError: The weights belong to another base than the project's.
     """
     run = _run(registry, run_id)
-    stage, digest = run.data.tags.get(STAGE, ""), run.data.tags.get(MODEL_MD5, "")
+    stage, digest = run.data.tags.get(Tag.STAGE, ""), run.data.tags.get(Tag.MODEL_MD5, "")
     if not digest:
         raise RegistryError(
             f"run {run_id} ({stage or run.info.run_name}) has no model. Give the run of a stage "
@@ -144,8 +143,8 @@ def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Pa
     if path is None:
         raise RegistryError(
             f"the weights of run {run_id} (md5 {digest}) are neither in the project nor in DVC's "
-            f"cache. Bring them with `git checkout {run.data.tags.get(COMMIT, 'COMMIT')}` and `dvc "
-            f"pull {stage}`."
+            f"cache. Bring them with `git checkout {run.data.tags.get(Tag.COMMIT, 'COMMIT')}` and "
+            f"`dvc pull {stage}`."
         )
     files = find_model(str(path), params_file=project / DEFAULT_PATH)
     return dataclasses.replace(files, name=f"{path.stem} (run {run_id[:8]})")

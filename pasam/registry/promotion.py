@@ -7,7 +7,7 @@ Markdown for a terminal or a review, HTML for a browser.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,8 @@ from pasam.registry.candidate import Candidate, find_candidate
 from pasam.registry.evidence import latencies, reevaluate, reload_parity, trial_images
 from pasam.registry.gate import GateDecision, Preconditions, ScoredModel, judge
 from pasam.registry.runs import record_runs
-from pasam.registry.snapshot import (
-    ADAPTER_SHA256,
-    BASE_SHA256,
-    COMMIT,
-    DIRTY,
-    EVALUATION_SET,
-    EVALUATOR_VERSION,
-    LOCK_SHA256,
-    PARAMS,
-    VALIDATION,
-    Snapshot,
-    results_note,
-    take_snapshot,
-)
+from pasam.registry.snapshot import PARAMS, Snapshot, take_snapshot
+from pasam.registry.store import Tag
 from pasam.registry.transitions import (
     AuditLog,
     PromotionResult,
@@ -43,9 +31,6 @@ from pasam.registry.transitions import (
     result_of,
 )
 from pasam.registry.version_files import (
-    ADAPTER,
-    BASE,
-    METADATA,
     evidence_folder,
     fetched,
     measured_of,
@@ -55,15 +40,7 @@ from pasam.registry.version_files import (
     scores_of,
     write_files,
 )
-from pasam.registry.versions import (
-    CHAMPION,
-    DECISION,
-    PROMOTE,
-    REEVALUATE,
-    Registry,
-    Version,
-    open_registry,
-)
+from pasam.registry.versions import CHAMPION, PROMOTE, REEVALUATE, Registry, Version, open_registry
 
 TRIALS = 4
 """Benchmarks of which one image is predicted, to compare and to time the models."""
@@ -71,8 +48,8 @@ PAGES = "verdicts"
 """Folder of the decisions' pages, beside MLflow's records."""
 
 LINEAGE = (
-    COMMIT, DIRTY, LOCK_SHA256, "data.manifest_md5", VALIDATION, EVALUATION_SET,
-    EVALUATOR_VERSION, BASE_SHA256, ADAPTER_SHA256, "seed", "pasam.weights",
+    Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.MANIFEST_MD5, Tag.VALIDATION, Tag.EVALUATION_SET,
+    Tag.EVALUATOR_VERSION, Tag.BASE_SHA256, Tag.ADAPTER_SHA256, Tag.SEED, Tag.WEIGHTS,
 )  # fmt: skip
 """Tags of a version that its page shows."""
 
@@ -91,41 +68,24 @@ _HTML = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); }
-code { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 </style>
 </head>
 <body>
-<h1>{{ title }}: <span class="{{ 'good' if promote else 'bad' }}">{{ content.decision }}</span></h1>
+<h1>{{ title }}: <span class="{{ 'good' if accepted else 'bad' }}">{{ decision }}</span></h1>
 <p>{{ opponent }}</p>
-<h2>Checks</h2>
+{% for heading, names, rows in tables %}
+<h2>{{ heading }}</h2>
 <div class="wide"><table>
-<thead><tr><th>Check</th><th>Holds</th><th>Found and asked for</th></tr></thead>
-<tbody>
-{% for check in content.checks %}
-<tr><td>{{ check.name }}</td>
-<td class="{{ 'good' if check.passed else 'bad' }}">{{ "yes" if check.passed else "no" }}</td>
-<td>{{ check.reason }}</td></tr>
-{% endfor %}
-</tbody></table></div>
-<h2>Boundary IoU, points</h2>
-<div class="wide"><table>
-<thead><tr><th>Benchmark</th><th class="number">Candidate</th><th class="number">Gain</th>
-<th class="number">Lower bound</th><th class="number">Std</th></tr></thead>
+<thead><tr>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
-<tr><td>{{ row[0] }}</td>
-{% for cell in row[1:] %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td class="{{ colours[cell] }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
-<h2>Where it comes from</h2>
-<div class="wide"><table><tbody>
-{% for name, value in lineage %}
-<tr><td>{{ name }}</td><td><code>{{ value }}</code></td></tr>
 {% endfor %}
-</tbody></table></div>
 </body>
 </html>
 """
@@ -190,7 +150,7 @@ def _follow(
 
 
 def _require_shared(snapshot: Snapshot) -> None:
-    git, note = snapshot.git, results_note(snapshot.project)
+    git, note = snapshot.git, snapshot.results_note()
     if note is not None:
         raise RegistryError(f"{note} To judge it on this machine alone, add --allow-local.")
     if git.dirty or not git.pushed:
@@ -222,7 +182,7 @@ def assess(
             clean=not snapshot.git.dirty,
             pushed=snapshot.git.pushed,
             local_allowed=allow_local,
-            validation=snapshot.lineage[VALIDATION],
+            validation=snapshot.lineage[Tag.VALIDATION],
             weights=candidate.weights,
             reload_parity=reload_parity(folder, trained, seen),
         )
@@ -249,8 +209,8 @@ def assess(
 
 def _trained(folder: Path, candidate: Candidate) -> PromptAdapterPredictor:
     """Make the predictor of the project's own files, past the registry."""
-    files = write_files(folder, candidate)
-    return open_files(*(Path(files[name]) for name in (ADAPTER, BASE, METADATA)))
+    write_files(folder, candidate)
+    return open_files(folder)
 
 
 def record(
@@ -273,10 +233,10 @@ def record(
     for file in sorted(folder.glob("verdict.*")):
         registry.client.log_artifact(version.run_id, str(file), evidence_folder(version.number))
     tags = {
-        DECISION: decision.decision,
-        "gate.reasons": "; ".join(decision.reasons)[:_LONGEST_TAG],
-        "gate.champion": str(champion or ""),
-        "gate.mode": gate.mode,
+        Tag.DECISION: decision.decision,
+        Tag.REASONS: "; ".join(decision.reasons)[:_LONGEST_TAG],
+        Tag.OPPONENT: str(champion or ""),
+        Tag.MODE: gate.mode,
     }
     registry.tag_version(version.number, tags)
     event = {name: content[name] for name in ("version", "champion", "decision", "reasons")}
@@ -290,21 +250,15 @@ def markdown_page(content: Mapping[str, Any]) -> str:
     Args:
         content: A decision as `record` keeps it.
     """
-    lines = [f"# {_title(content)}: {content['decision']}", "", _opponent(content), ""]
-    lines += ["| Check | Holds | Found and asked for |", "|---|---|---|"]
-    lines += [
-        f"| {check['name']} | {'yes' if check['passed'] else '**no**'} | {check['reason']} |"
-        for check in content["checks"]
-    ]
-    lines += [
-        "",
-        "| Boundary IoU, points | Candidate | Gain | Lower bound | Std |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in _rows(content)]
-    lines += ["", "| Where it comes from | |", "|---|---|"]
-    lines += [f"| {name} | `{value}` |" for name, value in _lineage(content)]
+    lines = [f"# Version {content['version']}: {content['decision']}", "", _opponent(content)]
+    for heading, names, rows in _tables(content):
+        lines += ["", f"## {heading}", "", _line(names), _line(["---"] * len(names))]
+        lines += [_line(["**no**" if cell == "no" else cell for cell in row]) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def html_page(content: Mapping[str, Any]) -> str:
@@ -313,21 +267,17 @@ def html_page(content: Mapping[str, Any]) -> str:
     Args:
         content: A decision as `record` keeps it.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, trim_blocks=True)
     return environment.from_string(_HTML).render(
-        title=_title(content),
-        promote=content["decision"] == PROMOTE,
-        content=content,
+        title=f"Version {content['version']}",
+        decision=content["decision"],
+        accepted=content["decision"] == PROMOTE,
         opponent=_opponent(content),
-        rows=_rows(content),
-        lineage=_lineage(content),
+        tables=_tables(content),
+        colours={"yes": "good", "no": "bad"},
     )
-
-
-def _title(content: Mapping[str, Any]) -> str:
-    return f"Version {content['version']}"
 
 
 def _opponent(content: Mapping[str, Any]) -> str:
@@ -337,22 +287,26 @@ def _opponent(content: Mapping[str, Any]) -> str:
     return f"Compared with version {champion}, the champion, image by image."
 
 
-def _rows(content: Mapping[str, Any]) -> list[list[str]]:
-    """Name, score, gain, lower bound and deviation: first the mean, then every benchmark."""
-    scores, gains = content["scores"], content["gains"]
-    found = [("mean", content["mean_score"], content["mean_gain"])]
-    found += [(name, score, gains.get(name)) for name, score in scores.items()]
+def _tables(content: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
+    """Return the heading, the columns and the rows of every table of a page."""
+    checks = [
+        [check["name"], "yes" if check["passed"] else "no", check["reason"]]
+        for check in content["checks"]
+    ]
+    measured = [("mean", content["mean_score"], content["mean_gain"])]
+    measured += [(n, score, content["gains"].get(n)) for n, score in content["scores"].items()]
+    scores = [[name, f"{score:.2f}", *_gain_cells(gain)] for name, score, gain in measured]
+    tags = content["lineage"]
+    origin = [[name, tags[name]] for name in LINEAGE if name in tags]
+    gain_columns = ("Benchmark", "Candidate", "Gain", "Lower bound", "Std")
     return [
-        [name, f"{score:.2f}"]
-        + (
-            ["", "", ""]
-            if gain is None
-            else [f"{gain['mean']:+.2f}", f"{gain['low']:+.2f}", f"{gain['std']:.2f}"]
-        )
-        for name, score, gain in found
+        ("Checks", ("Check", "Holds", "Found and asked for"), checks),
+        ("Boundary IoU, points", gain_columns, scores),
+        ("Where it comes from", ("Tag", "Value"), origin),
     ]
 
 
-def _lineage(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    tags = content["lineage"]
-    return [(name, tags[name]) for name in LINEAGE if name in tags]
+def _gain_cells(gain: Mapping[str, float] | None) -> list[str]:
+    if gain is None:
+        return ["", "", ""]
+    return [f"{gain['mean']:+.2f}", f"{gain['low']:+.2f}", f"{gain['std']:.2f}"]

@@ -14,7 +14,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pasam.errors import PasamError
 from pasam.inference.image_prompt import read_prompts, read_request_image
 from pasam.inference.mask_record import mlflow_answer
-from pasam.registry.version_files import ADAPTER, BASE, METADATA, open_files
+from pasam.registry.version_files import METADATA, open_files
 
 MOST_PROMPTS = 1024
 """Prompts of one image that are answered at once."""
@@ -25,8 +25,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights."""
-        files = [Path(context.artifacts[name]) for name in (ADAPTER, BASE, METADATA)]
-        self.predictor = open_files(*files)
+        self.predictor = open_files(Path(context.artifacts[METADATA]).parent)
 
     def predict(
         self,

@@ -12,20 +12,8 @@ from pathlib import Path
 
 from pasam.errors import RegistryError
 from pasam.files import file_sha256
-from pasam.registry.snapshot import (
-    ADAPTER_SHA256,
-    BASE_SHA256,
-    COMMIT,
-    DIRTY,
-    LOCK,
-    LOCK_SHA256,
-    MODEL_MD5,
-    STAGE,
-    DvcLock,
-    committed_file,
-    parse_lock,
-    remote_address,
-)
+from pasam.registry.snapshot import LOCK, DvcLock, committed_file, parse_lock, remote_address
+from pasam.registry.store import Tag
 from pasam.registry.versions import Version
 
 CACHE = Path(".dvc") / "cache"
@@ -61,8 +49,8 @@ def plan_reproduction(project: Path, version: Version, *, folder: str = "") -> R
         version: Which.
         folder: Folder of the new clone.
     """
-    commit = version.tags.get(COMMIT, "")
-    stage = version.tags.get(STAGE, "")
+    commit = version.tags.get(Tag.COMMIT, "")
+    stage = version.tags.get(Tag.STAGE, "")
     place = folder or f"pasam-v{version.number}"
     content = committed_file(project, commit, LOCK) if commit else None
     lock = None if content is None else parse_lock(content, source=f"{LOCK} of {commit}")
@@ -118,30 +106,30 @@ def reproduce(project: Path, found: Reproduction, folder: Path) -> Iterator[str]
 
 
 def _files(version: Version, lock: DvcLock | None) -> Iterator[tuple[str, str]]:
-    stage = lock.stages.get(version.tags.get(STAGE, "")) if lock else None
+    stage = lock.stages.get(version.tags.get(Tag.STAGE, "")) if lock else None
     adapter = stage.out_with(".safetensors") if stage else None
     if stage is None or adapter is None:
         return
-    yield adapter.path, version.tags.get(ADAPTER_SHA256, "")
+    yield adapter.path, version.tags.get(Tag.ADAPTER_SHA256, "")
     base = stage.section("base").get("checkpoint")
     if base:
-        yield str(base), version.tags.get(BASE_SHA256, "")
+        yield str(base), version.tags.get(Tag.BASE_SHA256, "")
 
 
 def _problems(version: Version, lock: DvcLock | None) -> Iterator[str]:
     tags = version.tags
-    commit = tags.get(COMMIT, "unknown")
-    if tags.get(DIRTY) != "false":
+    commit = tags.get(Tag.COMMIT, "unknown")
+    if tags.get(Tag.DIRTY) != "false":
         yield "it was registered from a tree with uncommitted changes (--allow-local)"
     if lock is None:
         yield f"commit {commit[:12]} is not in this clone; run `git fetch --all`"
         return
-    if lock.sha256 != tags.get(LOCK_SHA256):
+    if lock.sha256 != tags.get(Tag.LOCK_SHA256):
         yield f"dvc.lock of commit {commit[:12]} is not the one it was registered with"
-    stage = lock.stages.get(tags.get(STAGE, ""))
+    stage = lock.stages.get(tags.get(Tag.STAGE, ""))
     if stage is None:
-        yield f"dvc.lock of commit {commit[:12]} has no stage {tags.get(STAGE)!r}"
-    elif tags.get(MODEL_MD5) not in {entry.md5 for entry in stage.outs.values()}:
+        yield f"dvc.lock of commit {commit[:12]} has no stage {tags.get(Tag.STAGE)!r}"
+    elif tags.get(Tag.MODEL_MD5) not in {entry.md5 for entry in stage.outs.values()}:
         yield f"{stage.name} of commit {commit[:12]} gives other weights"
 
 

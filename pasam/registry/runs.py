@@ -26,29 +26,15 @@ from pasam.errors import BusyError
 from pasam.evaluation.scores import SCHEMA, read_scores
 from pasam.registry.live_curves import LIVE
 from pasam.registry.snapshot import (
-    COMMIT,
-    DIRTY,
-    KEY,
-    KIND,
     LOCK,
-    LOCK_SHA256,
     PARAMS,
-    PUSHED,
-    RECORDED,
-    STAGE,
     Snapshot,
     StageRecord,
     read_lock,
     rows_md5,
     take_snapshot,
 )
-from pasam.registry.store import (
-    NOTE,
-    TRAININGS,
-    TrackingStore,
-    open_store,
-    wrap_mlflow_errors,
-)
+from pasam.registry.store import NOTE, TRAININGS, Tag, TrackingStore, open_store, wrap_mlflow_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -129,7 +115,7 @@ def record_runs(snapshot: Snapshot, store: TrackingStore) -> Synced:
 def find_run(store: TrackingStore, key: str) -> Run | None:
     """Find the run that carries a key."""
     found = store.client.search_runs(
-        [store.experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1
+        [store.experiment_id], f"tags.`{Tag.KEY}` = '{key}'", max_results=1
     )
     return found[0] if found else None
 
@@ -147,7 +133,7 @@ class _Recorder:
         runs, new, missing = {}, [], {}
         for stage in lock.stages.values():
             run = find_run(self.store, stage.digest)
-            if run is not None and run.data.tags.get(RECORDED) == COMPLETE:
+            if run is not None and run.data.tags.get(Tag.RECORDED) == COMPLETE:
                 self._refresh(run)
             elif (reason := self.snapshot.stale_output(stage)) is not None:
                 missing[stage.name] = reason
@@ -176,17 +162,18 @@ class _Recorder:
             self._refresh(found)
             return found
         lineage = self.snapshot.lineage
-        every = {**lineage, SOURCE_COMMIT: lineage[COMMIT], KEY: key, KIND: kind, **tags}
+        own = {SOURCE_COMMIT: lineage[Tag.COMMIT], Tag.KEY: key, Tag.KIND: kind}
+        every = {**lineage, **own, **tags}
         return self.store.client.create_run(self.store.experiment_id, tags=every, run_name=name)
 
     def _refresh(self, run: Run) -> None:
         """Take over the commit of results that were recorded before they were committed."""
-        was_dirty = run.data.tags.get(DIRTY) != "false"
-        same = run.data.tags.get(LOCK_SHA256) == self.snapshot.lock.sha256
+        was_dirty = run.data.tags.get(Tag.DIRTY) != "false"
+        same = run.data.tags.get(Tag.LOCK_SHA256) == self.snapshot.lock.sha256
         if same and was_dirty and not self.snapshot.git.dirty:
             lineage = self.snapshot.lineage
-            fresh = {name: lineage[name] for name in (COMMIT, DIRTY, PUSHED)}
-            for name, value in {**fresh, SOURCE_COMMIT: lineage[COMMIT]}.items():
+            fresh = {name: lineage[name] for name in (Tag.COMMIT, Tag.DIRTY, Tag.PUSHED)}
+            for name, value in {**fresh, SOURCE_COMMIT: lineage[Tag.COMMIT]}.items():
                 self.store.client.set_tag(run.info.run_id, name, value)
 
     def _record_stage(self, stage: StageRecord, parent: str) -> Run:
@@ -200,13 +187,13 @@ class _Recorder:
             client.log_artifact(run_id, str(path), str(path.relative_to(project).parent))
         self._log_data_sets(run_id, stage)
         client.set_terminated(run_id, "FINISHED")
-        client.set_tag(run_id, RECORDED, COMPLETE)
+        client.set_tag(run_id, Tag.RECORDED, COMPLETE)
         self._remove_live(stage)
         return run
 
     def _remove_live(self, stage: StageRecord) -> None:
         """Remove the runs that showed this stage while it trained: the record holds it all."""
-        query = f"tags.`{KIND}` = '{LIVE}' AND tags.`{STAGE}` = '{stage.name}'"
+        query = f"tags.`{Tag.KIND}` = '{LIVE}' AND tags.`{Tag.STAGE}` = '{stage.name}'"
         for run in self.store.client.search_runs([self.store.experiment_id], query):
             self.store.client.delete_run(run.info.run_id)
 
@@ -214,7 +201,7 @@ class _Recorder:
         from mlflow.entities import Metric
 
         # The run's own time for all: writing a value again then changes nothing.
-        metrics = [Metric(p.name, p.value, moment, p.step) for p in points]
+        metrics = [Metric(point.name, point.value, moment, point.step) for point in points]
         for first in range(0, len(metrics), _MOST_METRICS):
             self.store.client.log_batch(run_id, metrics=metrics[first : first + _MOST_METRICS])
 
@@ -246,7 +233,7 @@ class _Recorder:
         self, parent: Run, runs: Mapping[str, str], missing: Mapping[str, str]
     ) -> None:
         client, run_id = self.store.client, parent.info.run_id
-        if parent.data.tags.get(RECORDED) == COMPLETE:
+        if parent.data.tags.get(Tag.RECORDED) == COMPLETE:
             return
         self._log_metrics(run_id, parent.info.start_time, headline(self.snapshot))
         table = summary_table(self.snapshot)
@@ -260,7 +247,7 @@ class _Recorder:
         client.log_dict(run_id, listed, "stages.json")
         client.set_terminated(run_id, "FINISHED", end_time=int(time.time() * 1000))
         if not missing:
-            client.set_tag(run_id, RECORDED, COMPLETE)
+            client.set_tag(run_id, Tag.RECORDED, COMPLETE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

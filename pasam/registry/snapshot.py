@@ -19,6 +19,7 @@ import yaml
 
 from pasam.errors import DataError
 from pasam.files import file_md5, file_sha256, md5_of, sha256_of
+from pasam.registry.store import Tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,18 +30,6 @@ WEIGHTS = ".safetensors"
 VERDICT = "verdict.json"
 EVALUATOR = ("pasam/evaluation", "pasam/masks")
 """Code that decides what a score means; a change of it makes scores incomparable."""
-
-KEY = "pasam.key"
-KIND = "pasam.kind"
-RECORDED = "pasam.recorded"
-DIRTY = "git.dirty"
-PUSHED = "git.pushed"
-COMMIT = "git.commit"
-LOCK_SHA256 = "dvc.lock_sha256"
-EVALUATION_SET, EVALUATOR_VERSION = "evaluation.set_md5", "evaluation.evaluator"
-BASE_SHA256, ADAPTER_SHA256 = "base.sha256", "adapter.sha256"
-VALIDATION = "data.validation"
-STAGE, MODEL_MD5 = "dvc.stage", "model.md5"
 
 UNKNOWN = "unknown"
 NOT_VALIDATED = "not validated"
@@ -87,10 +76,10 @@ class StageRecord:
         used = (entry for path, entry in sorted(self.deps.items()) if path.endswith(WEIGHTS))
         weights = self.out_with(WEIGHTS) or next(used, None)
         return {
-            STAGE: self.name,
-            "dvc.stage_digest": self.digest,
-            "dvc.command": self.command,
-            **({MODEL_MD5: weights.md5} if weights else {}),
+            Tag.STAGE: self.name,
+            Tag.STAGE_DIGEST: self.digest,
+            Tag.COMMAND: self.command,
+            **({Tag.MODEL_MD5: weights.md5} if weights else {}),
         }
 
 
@@ -184,18 +173,18 @@ class Snapshot:
         params = self.project / PARAMS
         manifest = self.lock.output(MANIFEST)
         return {
-            COMMIT: self.git.commit or UNKNOWN,
-            DIRTY: str(self.git.dirty).lower(),
-            PUSHED: str(self.git.pushed).lower(),
-            LOCK_SHA256: self.lock.sha256,
-            "params.sha256": file_sha256(params) if params.is_file() else UNKNOWN,
-            "data.manifest_md5": UNKNOWN if manifest is None else manifest.md5,
-            VALIDATION: self.validation(),
-            EVALUATION_SET: self.evaluation_set(),
-            EVALUATOR_VERSION: evaluator_version(self.lock),
-            BASE_SHA256: self.base_sha256(),
-            "seed": _seed(self.lock),
-            **({"prefect.flow_run": self.flow_run} if self.flow_run else {}),
+            Tag.COMMIT: self.git.commit or UNKNOWN,
+            Tag.DIRTY: str(self.git.dirty).lower(),
+            Tag.PUSHED: str(self.git.pushed).lower(),
+            Tag.LOCK_SHA256: self.lock.sha256,
+            Tag.PARAMS_SHA256: file_sha256(params) if params.is_file() else UNKNOWN,
+            Tag.MANIFEST_MD5: UNKNOWN if manifest is None else manifest.md5,
+            Tag.VALIDATION: self.validation(),
+            Tag.EVALUATION_SET: self.evaluation_set(),
+            Tag.EVALUATOR_VERSION: evaluator_version(self.lock),
+            Tag.BASE_SHA256: self.base_sha256(),
+            Tag.SEED: _seed(self.lock),
+            **({Tag.FLOW_RUN: self.flow_run} if self.flow_run else {}),
         }
 
     def validation(self) -> str:
@@ -239,6 +228,28 @@ class Snapshot:
             if place.is_file() and file_md5(place) != entry.md5:
                 return f"{path} has changed since"
         return None
+
+    def results_note(self) -> str | None:
+        """Say what to do where the working tree differs from its commit in nothing but results.
+
+        Returns:
+            Sentences for people; None where all is committed, or where anything else differs, too.
+        """
+        if self.git.changed != (LOCK,):
+            return None
+        committed = committed_file(self.project, "HEAD", LOCK)
+        source = f"{LOCK} of HEAD"
+        if committed is None or not only_results_differ(
+            self.lock, parse_lock(committed, source=source)
+        ):
+            return None
+        return (
+            f"only {LOCK} differs from the commit, and only in results: the same commands on the "
+            "same inputs gave other bytes on this machine, as trainings do on another processor. "
+            f"To keep what was made here, commit and push it (`git commit {LOCK}`, `git push`, "
+            f"`dvc push`); to go back to the committed results, run `git checkout {LOCK}` and `dvc "
+            "checkout`."
+        )
 
 
 def take_snapshot(project: Path, *, flow_run: str | None = None) -> Snapshot:
@@ -315,24 +326,10 @@ def only_results_differ(lock: DvcLock, committed: DvcLock) -> bool:
 
 
 def results_note(project: Path) -> str | None:
-    """Say what to do where the working tree differs from its commit in nothing but results.
-
-    Returns:
-        Sentences for people; None where all is committed, or where anything else differs, too.
-    """
+    """Do as `Snapshot.results_note` for a project that nobody has looked at yet."""
     if git_state(project).changed != (LOCK,):
         return None
-    committed = committed_file(project, "HEAD", LOCK)
-    if committed is None or not only_results_differ(
-        read_lock(project), parse_lock(committed, source=f"{LOCK} of HEAD")
-    ):
-        return None
-    return (
-        f"only {LOCK} differs from the commit, and only in results: the same commands on the same "
-        "inputs gave other bytes on this machine, as trainings do on another processor. To keep "
-        f"what was made here, commit and push it (`git commit {LOCK}`, `git push`, `dvc push`); to "
-        f"go back to the committed results, run `git checkout {LOCK}` and `dvc checkout`."
-    )
+    return take_snapshot(project).results_note()
 
 
 def _stage(name: str, entry: dict[str, Any]) -> StageRecord:

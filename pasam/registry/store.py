@@ -53,6 +53,32 @@ _NOISE = ("Any type hint is inferred as AnyType", "An input example was not prov
 """Warnings of MLflow about its own types and advice."""
 
 
+class Tag:
+    """Names of the tags of runs and of versions; those of lineage stand in both."""
+
+    COMMIT, DIRTY, PUSHED = "git.commit", "git.dirty", "git.pushed"
+    LOCK_SHA256, PARAMS_SHA256 = "dvc.lock_sha256", "params.sha256"
+    STAGE, STAGE_DIGEST, COMMAND = "dvc.stage", "dvc.stage_digest", "dvc.command"
+    MANIFEST_MD5, VALIDATION = "data.manifest_md5", "data.validation"
+    EVALUATION_SET, EVALUATOR_VERSION = "evaluation.set_md5", "evaluation.evaluator"
+    BASE_SHA256, ADAPTER_SHA256, MODEL_MD5 = "base.sha256", "adapter.sha256", "model.md5"
+    SEED, FLOW_RUN = "seed", "prefect.flow_run"
+
+    KEY = "pasam.key"
+    """The same key means the same stage with the same inputs; of a version, the same bytes."""
+    KIND, RECORDED = "pasam.kind", "pasam.recorded"
+
+    STATUS, WHY = "pasam.status", "pasam.why"
+    MODEL, WEIGHTS = "pasam.model", "pasam.weights"
+    PREDECESSOR = "pasam.predecessor"
+    """The champion that a version took over from; the way back follows these."""
+    INTENT = "pasam.in_progress"
+    """Of the registered model: the transition that has begun and is not finished."""
+    SCORES = "scores.mbiou"
+    DECISION, REASONS = "gate.decision", "gate.reasons"
+    OPPONENT, MODE = "gate.champion", "gate.mode"
+
+
 @dataclass(frozen=True, slots=True)
 class TrackingStore:
     """An MLflow backend that answers."""

@@ -24,19 +24,15 @@ from filelock import FileLock, Timeout
 
 from pasam.errors import BusyError, RegistryError
 from pasam.files import sha256_of
-from pasam.registry.store import TrackingStore, is_local, wrap_mlflow_errors
+from pasam.registry.store import Tag, TrackingStore, is_local, wrap_mlflow_errors
 from pasam.registry.versions import (
     ACCEPTED,
     CANDIDATE,
     CHAMPION,
-    DECISION,
-    PREDECESSOR,
     PREVIOUS,
     PROMOTE,
     REJECTED,
     ROLLED_BACK,
-    STATUS,
-    WHY,
     Registry,
     Version,
     open_registry,
@@ -46,7 +42,6 @@ if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
 
 LOG = "registry-log.jsonl"
-INTENT = "pasam.in_progress"
 
 
 class AuditLog:
@@ -161,20 +156,20 @@ def plan_rollback(registry: Registry, *, why: str) -> Transition:
             f"there is no {lacking} to go back from or to; the aliases are {aliases or 'none'}. "
             "Promote a version by number with `pasam registry promote VERSION`."
         )
-    before = registry.version(previous).tags.get(PREDECESSOR, "")
+    before = registry.version(previous).tags.get(Tag.PREDECESSOR, "")
     earlier = int(before) if before.isdecimal() else None
     return Transition(action="roll back", to=previous, champion=champion, previous=earlier, why=why)
 
 
 def apply(registry: Registry, log: AuditLog, transition: Transition) -> None:
     """Make a transition, the intention first; a crash in between is finished by `finish`."""
-    registry.set_tag(INTENT, json.dumps(asdict(transition)))
+    registry.set_tag(Tag.INTENT, json.dumps(asdict(transition)))
     _steps(registry, log, transition)
 
 
 def finish(registry: Registry, log: AuditLog) -> Transition | None:
     """Finish a transition that was cut short; return it, or None if there is none."""
-    found = registry.get_tag(INTENT)
+    found = registry.get_tag(Tag.INTENT)
     if found is None:
         return None
     transition = Transition(**json.loads(found))
@@ -188,18 +183,20 @@ def _steps(registry: Registry, log: AuditLog, transition: Transition) -> None:
         # `previous` goes first: from here on there is a way back.
         registry.set_alias(PREVIOUS, transition.previous)
         before = "" if transition.champion is None else str(transition.champion)
-        registry.tag_version(transition.to, {PREDECESSOR: before})
+        registry.tag_version(transition.to, {Tag.PREDECESSOR: before})
         registry.set_alias(CHAMPION, transition.to)
-        registry.tag_version(transition.to, {STATUS: ACCEPTED, WHY: transition.why})
+        registry.tag_version(transition.to, {Tag.STATUS: ACCEPTED, Tag.WHY: transition.why})
         if registry.aliases().get(CANDIDATE) == transition.to:
             registry.set_alias(CANDIDATE, None)
     else:
         registry.set_alias(CHAMPION, transition.to)
         registry.set_alias(PREVIOUS, transition.previous)
         if transition.champion is not None:
-            registry.tag_version(transition.champion, {STATUS: ROLLED_BACK, WHY: transition.why})
+            registry.tag_version(
+                transition.champion, {Tag.STATUS: ROLLED_BACK, Tag.WHY: transition.why}
+            )
     log.append_once({"event": transition.action, **asdict(transition)})
-    registry.set_tag(INTENT, None)
+    registry.set_tag(Tag.INTENT, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,7 +225,7 @@ def promote_version(project: Path, which: int | str, *, why: str) -> PromotionRe
         version = registry.version(which)
         if CHAMPION in version.aliases:
             return result_of(version, True, "is the champion already")
-        decision = version.tags.get(DECISION, "nothing")
+        decision = version.tags.get(Tag.DECISION, "nothing")
         if decision != PROMOTE:
             raise RegistryError(
                 f"version {version.number} cannot be promoted: the gate said {decision!r} of it, "
@@ -284,7 +281,7 @@ def make_champion(registry: Registry, log: AuditLog, version: Version, why: str)
 
 def mark_rejected(registry: Registry, version: Version, why: str) -> None:
     """Mark a version as rejected; it is no candidate any more."""
-    registry.tag_version(version.number, {STATUS: REJECTED, WHY: why[:4000]})
+    registry.tag_version(version.number, {Tag.STATUS: REJECTED, Tag.WHY: why[:4000]})
     if registry.aliases().get(CANDIDATE) == version.number:
         registry.set_alias(CANDIDATE, None)
 

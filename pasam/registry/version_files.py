@@ -24,28 +24,23 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
 from pasam.registry.candidate import Candidate, metadata
 from pasam.registry.gate import EvaluationKey, per_image
-from pasam.registry.snapshot import BASE_SHA256, DIRTY, EVALUATION_SET, EVALUATOR_VERSION
-from pasam.registry.store import quiet_pyfunc
-from pasam.registry.versions import (
-    CANDIDATE,
-    CHAMPION,
-    KEY,
-    NAME,
-    REGISTERED,
-    STATUS,
-    Registry,
-    Version,
-)
+from pasam.registry.store import Tag, quiet_pyfunc
+from pasam.registry.versions import CANDIDATE, CHAMPION, NAME, REGISTERED, Registry, Version
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ADAPTER, BASE, METADATA = "adapter.safetensors", "base.safetensors", "model.json"
+ARTIFACTS = "artifacts"
+"""Folder of these files in the folder that MLflow serves."""
 ENTRY = "pyfunc_model.py"
 """File of this folder that MLflow runs to get the model: no pickle is involved."""
 
 SCORES = "scores.parquet"
 """Per-image scores among the evidence."""
+
+COLUMNS = ("image", "path", "prompts")
+"""What a row of a request may hold; only the prompts are always there."""
 
 PACKAGES = (
     "mlflow", "torch", "torchvision", "segment-anything", "safetensors", "numpy", "pandas",
@@ -62,14 +57,14 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
     then names the new file as its base.
 
     Returns:
-        Path of each file by the name that `open_files` expects.
+        Path of each file by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(candidate.adapter, folder / ADAPTER)
     if candidate.base.suffix == ".safetensors":
         shutil.copyfile(candidate.base, folder / BASE)
     else:
-        origin = {"sha256": candidate.lineage[BASE_SHA256]}
+        origin = {"sha256": candidate.lineage[Tag.BASE_SHA256]}
         write_weights(folder / BASE, read_weights(candidate.base), metadata=origin)
         about = {**read_metadata(candidate.adapter), "base": file_digest(folder / BASE)}
         write_weights(folder / ADAPTER, read_weights(candidate.adapter), metadata=about)
@@ -77,12 +72,13 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
     return {name: str(folder / name) for name in (ADAPTER, BASE, METADATA)}
 
 
-def describe_files(adapter: Path, base: Path, metadata_file: Path) -> ModelFiles:
-    """Say how a version's model is opened, as `pasam.inference.model_files` wants to know it.
+def describe_files(folder: Path) -> ModelFiles:
+    """Say how the model of a version's files is opened, for `pasam.inference.model_files`.
 
     Raises:
         CheckpointError: The metadata do not describe a model.
     """
+    metadata_file = folder / METADATA
     try:
         about = json.loads(metadata_file.read_text(encoding="utf-8"))
         name, size = str(about["model"]), str(about["size"])
@@ -93,17 +89,18 @@ def describe_files(adapter: Path, base: Path, metadata_file: Path) -> ModelFiles
             "Download the version again, or register the model again."
         ) from None
     return ModelFiles(
-        name=name, base=base, size=size, kind="adapter", weights=adapter, variant=variant
-    )
+        name=name, base=folder / BASE, size=size, kind="adapter", weights=folder / ADAPTER,
+        variant=variant,
+    )  # fmt: skip
 
 
-def open_files(adapter: Path, base: Path, metadata_file: Path) -> PromptAdapterPredictor:
-    """Open a version's model.
+def open_files(folder: Path) -> PromptAdapterPredictor:
+    """Open the model of a version's files.
 
     Raises:
         CheckpointError: The files do not belong together, or are damaged.
     """
-    return open_model(describe_files(adapter, base, metadata_file))
+    return open_model(describe_files(folder))
 
 
 def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
@@ -141,22 +138,12 @@ def signature() -> ModelSignature:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     text = DataType.string
+    params = [ParamSpec("format", text, "rle")]
+    params += [ParamSpec(name, DataType.boolean, False) for name in ("uncertainty", "multimask")]
     return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(text, "image", required=False),
-                ColSpec(text, "path", required=False),
-                ColSpec(text, "prompts"),
-            ]
-        ),
+        inputs=Schema([ColSpec(text, name, required=name == "prompts") for name in COLUMNS]),
         outputs=Schema([ColSpec(text, "result")]),
-        params=ParamSchema(
-            [
-                ParamSpec("format", text, "rle"),
-                ParamSpec("uncertainty", DataType.boolean, False),
-                ParamSpec("multimask", DataType.boolean, False),
-            ]
-        ),
+        params=ParamSchema(params),
     )
 
 
@@ -206,7 +193,7 @@ def fetched(registry: Registry, version: Version) -> Iterator[Path]:
 
 def predictor_of(folder: Path) -> PromptAdapterPredictor:
     """Make the predictor of a fetched model folder."""
-    return open_files(*(folder / "artifacts" / name for name in (ADAPTER, BASE, METADATA)))
+    return open_files(folder / ARTIFACTS)
 
 
 def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Version:
@@ -226,9 +213,7 @@ def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Versio
         registry.client.log_artifact(
             version.run_id, str(Path(folder) / SCORES), evidence_folder(version.number)
         )
-    registry.tag_version(
-        version.number, _tags(candidate) if known is None else _tags_of_again(known, candidate)
-    )
+    registry.tag_version(version.number, _tags(candidate, known))
     if CHAMPION not in version.aliases:
         registry.set_alias(CANDIDATE, version.number)
     return registry.version(version.number)
@@ -262,8 +247,8 @@ def scores_of(registry: Registry, version: Version) -> pd.DataFrame:
 def measured_of(version: Version) -> EvaluationKey:
     """Say what a version was measured with."""
     return EvaluationKey(
-        evaluation_set=version.tags.get(EVALUATION_SET, ""),
-        evaluator=version.tags.get(EVALUATOR_VERSION, ""),
+        evaluation_set=version.tags.get(Tag.EVALUATION_SET, ""),
+        evaluator=version.tags.get(Tag.EVALUATOR_VERSION, ""),
     )
 
 
@@ -279,7 +264,7 @@ def _make(registry: Registry, candidate: Candidate, run_id: str) -> Version:
         client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    tags = {KEY: candidate.key, STATUS: REGISTERED, **_tags(candidate)}
+    tags = {Tag.KEY: candidate.key, Tag.STATUS: REGISTERED, **_tags(candidate)}
     made = client.create_model_version(
         NAME, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id,
         description=_description(candidate),
@@ -298,25 +283,19 @@ def _means(candidate: Candidate) -> pd.Series[float]:
     return means
 
 
-def _tags_of_again(known: Version, candidate: Candidate) -> dict[str, str]:
-    """What to write anew of a version that is registered again.
-
-    A commit from which it can be made again is not given up for a dirty tree.
-    """
-    tags = _tags(candidate)
-    if known.tags.get(DIRTY) != "false" or tags[DIRTY] == "false":
-        return tags
-    return {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}
-
-
-def _tags(candidate: Candidate) -> dict[str, str]:
+def _tags(candidate: Candidate, known: Version | None = None) -> dict[str, str]:
+    """What to write of a version, or anew of one that is registered again."""
     means = _means(candidate)
     scores = {str(name): round(float(value), 4) for name, value in means.items()}
     mean = {"mean": round(float(means.mean()), 4)}
-    return {
+    tags = {
         **candidate.lineage,
-        "pasam.model": candidate.model,
-        "pasam.weights": candidate.weights,
+        Tag.MODEL: candidate.model,
+        Tag.WEIGHTS: candidate.weights,
         # First for those who read it, and last so that no benchmark of that name takes its place.
-        "scores.mbiou": json.dumps({**mean, **scores, **mean}),
+        Tag.SCORES: json.dumps({**mean, **scores, **mean}),
     }
+    if known is None or known.tags.get(Tag.DIRTY) != "false" or tags[Tag.DIRTY] == "false":
+        return tags
+    # A commit from which it can be made again is not given up for a dirty tree.
+    return {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasam.errors import RegistryError
-from pasam.registry.store import TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.store import Tag, TrackingStore, open_store, wrap_mlflow_errors
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -19,15 +19,9 @@ NAME = "pasam"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
 
-KEY = "pasam.key"
-STATUS = "pasam.status"
 REGISTERED, ACCEPTED, REJECTED, ROLLED_BACK = "registered", "accepted", "rejected", "rolled back"
-PREDECESSOR = "pasam.predecessor"
-"""The champion that a version took over from; the way back follows these."""
-WHY = "pasam.why"
 PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
-"""The three ways in which the gate decides; the tag `DECISION` of a version keeps which."""
-DECISION = "gate.decision"
+"""The three ways in which the gate decides; the tag `gate.decision` of a version says which."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +38,7 @@ class Version:
     @property
     def status(self) -> str:
         """What became of it: registered, accepted, rejected or rolled back."""
-        return self.tags.get(STATUS, REGISTERED)
+        return self.tags.get(Tag.STATUS, REGISTERED)
 
 
 class Registry:
@@ -109,7 +103,7 @@ class Registry:
 
     def by_key(self, key: str) -> Version | None:
         """Find the version that was made of the same bytes."""
-        return next((v for v in self.versions() if v.tags.get(KEY) == key), None)
+        return next((v for v in self.versions() if v.tags.get(Tag.KEY) == key), None)
 
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""

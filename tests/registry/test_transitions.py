@@ -13,7 +13,6 @@ from filelock import FileLock
 
 from pasam.errors import BusyError, RegistryError
 from pasam.registry.transitions import (
-    INTENT,
     AuditLog,
     apply,
     exclusive,
@@ -228,7 +227,6 @@ def test_the_way_back_restores_the_champion_before(registry, project):
 
 def test_whatever_was_cut_short_is_finished_first(registry, project):
     registry.set_tag(
-        INTENT,
         '{"action": "promote", "to": 3, "champion": 2, "previous": 2, "why": "better"}',
     )
     reject(project, 1, why="old")

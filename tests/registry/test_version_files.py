@@ -44,7 +44,7 @@ def test_equal_candidates_give_equal_bytes(candidate, tmp_path):
 
 def test_the_files_alone_make_the_model(candidate, tmp_path):
     write_files(tmp_path, candidate)
-    segmenter = open_files(*paths(tmp_path)).segmenter
+    segmenter = open_files(tmp_path).segmenter
     state = segmenter.decoder.state_dict()
     trained = read_weights(candidate.adapter)
     assert trained
@@ -60,7 +60,7 @@ def test_an_official_checkpoint_is_written_as_safetensors_and_still_fits(candida
     write_files(tmp_path / "files", official)
     written = read_weights(tmp_path / "files" / "base.safetensors")
     assert all((written[name] == tensor).all() for name, tensor in weights.items())
-    assert open_files(*paths(tmp_path / "files")).name == "pa_sam"
+    assert open_files(tmp_path / "files").name == "pa_sam"
 
 
 def test_weights_of_another_base_are_refused(candidate, tmp_path):
@@ -69,14 +69,14 @@ def test_weights_of_another_base_are_refused(candidate, tmp_path):
     words = {**read_metadata(tmp_path / "adapter.safetensors"), "base": "0" * 64}
     write_weights(tmp_path / "adapter.safetensors", weights, metadata=words)
     with pytest.raises(CheckpointError, match="was trained for base '0000"):
-        open_files(*paths(tmp_path))
+        open_files(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{}", "[", "[]", '{"variant": {"decoder": "x"}}'])
 def test_words_that_describe_no_model_are_refused(text, tmp_path):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(CheckpointError, match="does not describe a model"):
-        open_files(*paths(tmp_path))
+        open_files(tmp_path)
 
 
 def test_the_fetched_weights_are_the_trained_bytes(promoted, champion_folder):
