@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from pasam.errors import BusyError, RegistryError
+from pasam.registry.store import Tag
 from pasam.registry.transitions import (
     AuditLog,
     apply,
@@ -227,6 +228,7 @@ def test_the_way_back_restores_the_champion_before(registry, project):
 
 def test_whatever_was_cut_short_is_finished_first(registry, project):
     registry.set_tag(
+        Tag.INTENT,
         '{"action": "promote", "to": 3, "champion": 2, "previous": 2, "why": "better"}',
     )
     reject(project, 1, why="old")
