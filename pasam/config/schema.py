@@ -72,7 +72,7 @@ class DataParams(Section):
 class BaseParams(Section):
     """Which SAM the adapters are put into."""
 
-    size: Literal["vit_tiny", "vit_b", "vit_l", "vit_h"]
+    size: Literal["tiny", "vit_tiny", "vit_b", "vit_l", "vit_h"]
     checkpoint: str
     """SAM's weights: our safetensors or an official `.pth` file."""
 
