@@ -15,6 +15,7 @@ from pasam.modeling.checkpoint import load_strictly, read_weights
 from pasam.modeling.hierarchical_encoder import HierarchicalEncoder
 from pasam.modeling.hq_mask_decoder import HqMaskDecoder
 from pasam.modeling.image_adapter import ImageAdaptedMaskDecoder
+from pasam.modeling.lite_encoder import LiteEncoder
 from pasam.modeling.pa_mask_decoder import PaMaskDecoder
 from pasam.modeling.point_sampler import MiningMode
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
@@ -25,7 +26,7 @@ from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
 OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
-SIZES = ("vit_tiny", *OFFICIAL_WIDTHS)
+SIZES = ("tiny", "vit_tiny", *OFFICIAL_WIDTHS)
 
 TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
 
@@ -42,11 +43,14 @@ def build_base(size: str) -> BaseSam:
     """Build a SAM with random weights.
 
     Args:
-        size: `vit_tiny` (ours: 256 px, grid 32, 128 channels) or an official size (1024 px).
+        size: `tiny` or `vit_tiny` (ours: 256 px, grid 32, 128 channels) or an official size
+            (1024 px).
 
     Raises:
         ParamsError: There is no such size.
     """
+    if size == "tiny":
+        return build_lite()
     if size == "vit_tiny":
         return build_tiny()
     if size not in OFFICIAL_WIDTHS:
@@ -74,12 +78,30 @@ def build_tiny(
         widths: Channels of the encoder's four stages.
         depths: Residual blocks of the four stages.
     """
+    encoder = HierarchicalEncoder(img_size=side, widths=widths, depths=depths, out_chans=dim)
+    return _small_base(encoder, HierarchicalEncoder.EARLY_LAYER, widths[1], side=side, dim=dim)
+
+
+def build_lite(side: int = 256, dim: int = 128) -> BaseSam:
+    """Build `tiny`, the base on EfficientNet-Lite0, with random weights, or a smaller one.
+
+    Args:
+        side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
+        dim: Channels C of the embedding, a multiple of 16.
+    """
+    encoder = LiteEncoder(img_size=side, out_chans=dim)
+    early = LiteEncoder.EARLY_LAYER, LiteEncoder.EARLY_DIM
+    return _small_base(encoder, *early, side=side, dim=dim)
+
+
+def _small_base(
+    encoder: nn.Module, early_layer: str, early_dim: int, *, side: int, dim: int
+) -> BaseSam:
+    """Put SAM's prompt encoder and mask decoder behind an encoder of stride 8."""
     grid = side // 8
     transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
     sam = Sam(
-        image_encoder=HierarchicalEncoder(
-            img_size=side, widths=widths, depths=depths, out_chans=dim
-        ),
+        image_encoder=encoder,
         prompt_encoder=PromptEncoder(
             embed_dim=dim,
             image_embedding_size=(grid, grid),
@@ -92,7 +114,7 @@ def build_tiny(
         pixel_mean=list(PIXEL_MEAN),
         pixel_std=list(PIXEL_STD),
     )
-    return BaseSam(sam=sam, early_layer=HierarchicalEncoder.EARLY_LAYER, early_dim=widths[1])
+    return BaseSam(sam=sam, early_layer=early_layer, early_dim=early_dim)
 
 
 def load_base(size: str, checkpoint: Path) -> BaseSam:

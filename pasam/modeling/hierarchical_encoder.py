@@ -51,7 +51,7 @@ class HierarchicalEncoder(nn.Module):
         self.pyramid = FeaturePyramidNetwork(list(widths[1:]), out_chans)
         # Convolutions know no place; SAM's ViT adds a learned code of it to its tokens, and the
         # mask decoder, whose masks are products with the image tokens, relies on that.
-        self.pos_embed = nn.Parameter(_place_code(out_chans, img_size // 8))
+        self.pos_embed = nn.Parameter(place_code(out_chans, img_size // 8))
         self.neck = nn.Conv2d(out_chans, out_chans, kernel_size=1)
 
     EARLY_LAYER = "stages.1"
@@ -77,7 +77,7 @@ class HierarchicalEncoder(nn.Module):
         return embedding
 
 
-def _place_code(channels: int, grid: int) -> Tensor:
+def place_code(channels: int, grid: int) -> Tensor:
     """Sines and cosines of x and y at octaves of half a turn per image, (1, channels, g, g)."""
     octaves = 2.0 ** torch.arange(channels // 4).fmod(4) * math.pi / 2
     line = (torch.arange(grid) + 0.5) / grid * 2 - 1
