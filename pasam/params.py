@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pasam.param_checks import above_zero, at_least, require, share
+from pasam.photograph_params import PhotographParams
 from pasam.variant_params import AdapterParams as AdapterParams
 from pasam.variant_params import HqSamParams as HqSamParams
 from pasam.variant_params import ImageAdapterParams as ImageAdapterParams
@@ -58,7 +59,7 @@ class DataParams:
 class BaseParams:
     """Which SAM the adapters are put into."""
 
-    size: Literal["vit_tiny", "vit_b", "vit_l", "vit_h"]
+    size: Literal["tiny", "vit_tiny", "vit_b", "vit_l", "vit_h"]
     checkpoint: str
     """SAM's weights: our safetensors or an official `.pth` file."""
 
@@ -106,6 +107,9 @@ class PretrainParams:
     precision: Precision
     checkpoint_every: int
     """Steps between two resumable checkpoints."""
+    photographs: PhotographParams | None
+    """How `tiny` is trained in place of `vit_tiny`, of which this section then gives the seed, the
+    number of generated images and the initial weights; or null."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "prompts_per_image", "warmup_steps", "checkpoint_every")
