@@ -153,7 +153,7 @@ class _SamePadded(nn.Sequential):
         """Return (B, outputs, side / stride, side / stride)."""
         if self.uneven:
             features = F.pad(features, (self.before, self.after, self.before, self.after))
-        result: Tensor = super().forward(features)
+        result: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -63,8 +63,8 @@ class Annotated:
     def extents(self) -> NDArray[np.float32]:
         """Square root of each box's share of the image, in (0, 1], (K,)."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2] + 1
-        share = sides.prod(axis=1) / (self.shape[0] * self.shape[1])
-        return np.sqrt(share).astype(np.float32)
+        share = sides[:, 0] * sides[:, 1] / (self.shape[0] * self.shape[1])
+        return np.sqrt(share, dtype=np.float32)
 
 
 def unpack(packed: NDArray[np.uint8], window: tuple[int, int, int, int]) -> NDArray[np.uint8]:

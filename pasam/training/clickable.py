@@ -110,7 +110,8 @@ def worst_click(logits: Tensor, targets: Tensor, *, side: int) -> tuple[Tensor, 
         F.avg_pool2d((wrong * kind)[:, None], kernel, stride=1, padding=radius)[:, 0]
         for kind in (wanted.float(), (~wanted).float())
     ]
-    thick = torch.where(wanted, *around) + 1e-3
+    missed, surplus = around
+    thick = torch.where(wanted, missed, surplus) + 1e-3
     worst = (wrong * thick).flatten(1).argmax(dim=1)
     place = torch.stack([worst % cells, worst // cells], dim=1).float()
     click = ((place + 0.5) * (side / cells) - 0.5).unsqueeze(1)
