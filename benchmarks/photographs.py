@@ -2,7 +2,8 @@
 
     python benchmarks/photographs.py FOLDER --base tiny --weights data/base/tiny.safetensors
 
-FOLDER has the pool's form (`manifest.csv` with split, dataset, image, mask). Prints a table of
+FOLDER has the pool's form (`manifest.csv` with split, dataset, image, mask), or is the word
+`packages` for the photographs of the benchmark `photos`. Prints a table of
 mIoU and mBIoU (the mean over masks) with 95 % intervals by photograph: the filled box, box prompts,
 and one and three clicks. The first click lies where the object is thickest, the next ones where the
 largest error is. Images are squashed to the input's square, masks are judged at the photograph's
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.data.images import FOREGROUND, read_image, read_mask
+from pasam.data.package_photographs import PackagePhotograph, package_photographs
 from pasam.data.prompts import tight_box
 from pasam.data.transforms import squash
 from pasam.metrics.boundary_iou import boundary_iou
@@ -59,6 +62,18 @@ class Row:
     clicks_boundary: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Photograph:
+    """What is measured on."""
+
+    dataset: str
+    image: str
+    pixels: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    truths: dict[str, NDArray[np.bool_]]
+    """Masks by name, (H, W) each."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -76,16 +91,20 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     base = load_base(chosen.base, chosen.weights)
-    photographs = list(_photographs(chosen.folder, chosen.split, chosen.sets, chosen.images))
     rows: list[Row] = []
-    for dataset, image, masks in track(photographs, total=len(photographs), label="measuring"):
-        rows += measure(base, chosen.folder, dataset, image, masks, clicks=chosen.clicks)
+    if chosen.folder == Path("packages"):
+        photographs = [_of_package(photograph) for photograph in package_photographs()]
+    else:
+        listed = _listed(chosen.folder, chosen.split, chosen.sets, chosen.images)
+        photographs = [partial(_of_folder, chosen.folder, *entry) for entry in listed]
+    for read in track(photographs, total=len(photographs), label="measuring"):
+        rows += measure(base, read(), clicks=chosen.clicks)
     if chosen.rows:
         chosen.rows.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     print(table(rows))  # noqa: T201
 
 
-def _photographs(
+def _listed(
     folder: Path, split: str, sets: Sequence[str] | None, most: int | None
 ) -> Iterator[tuple[str, str, list[str]]]:
     """Yield set, image and masks; of large sets, images spread evenly over the list."""
@@ -100,22 +119,31 @@ def _photographs(
             yield str(dataset), *groups[number]
 
 
+def _of_folder(folder: Path, dataset: str, image: str, masks: Sequence[str]) -> Photograph:
+    truths = {path: read_mask(folder / path) > FOREGROUND for path in masks}
+    return Photograph(dataset, image, read_image(folder / image), truths)
+
+
+def _of_package(photograph: PackagePhotograph) -> Callable[[], Photograph]:
+    def read() -> Photograph:
+        pixels = photograph.read()
+        shape = pixels.shape[0], pixels.shape[1]
+        truths = {drawn.name: drawn.mask(shape) > FOREGROUND for drawn in photograph.objects}
+        return Photograph(photograph.name, photograph.name, pixels, truths)
+
+    return read
+
+
 @torch.inference_mode()
-def measure(
-    base: BaseSam, folder: Path, dataset: str, image: str, masks: Sequence[str], *, clicks: int
-) -> list[Row]:
+def measure(base: BaseSam, photograph: Photograph, *, clicks: int) -> list[Row]:
     """Score all masks of a photograph.
 
     Args:
         base: The SAM.
-        folder: Where the paths begin.
-        dataset: Set the photograph belongs to.
-        image: Its path.
-        masks: Paths of its masks.
+        photograph: What is shown and what is true.
         clicks: How many clicks are given in all; 0 leaves their scores at 0.
     """
-    pixels = read_image(folder / image)
-    truths = [read_mask(folder / path) > FOREGROUND for path in masks]
+    pixels, truths = photograph.pixels, list(photograph.truths.values())
     square = torch.from_numpy(squash(pixels, base.side)).permute(2, 0, 1)[None]
     embedding = base.encode(square).embedding
     boxes = np.stack([tight_box(truth.astype(np.uint8) * 255) for truth in truths])
@@ -123,16 +151,16 @@ def measure(
     found = _at(by_box, pixels.shape)
     clicked = _click(base, embedding, pixels, truths, clicks) if clicks else []
     rows = []
-    for n, truth in enumerate(truths):
+    for n, (name, truth) in enumerate(photograph.truths.items()):
         filled = np.zeros_like(truth)
         x0, y0, x1, y1 = boxes[n].astype(int)
         filled[y0 : y1 + 1, x0 : x1 + 1] = True
         first, last = (clicked[0][n], clicked[-1][n]) if clicked else (None, None)
         rows.append(
             Row(
-                dataset=dataset,
-                image=image,
-                mask=masks[n],
+                dataset=photograph.dataset,
+                image=photograph.image,
+                mask=name,
                 filled=100 * mask_iou(truth, filled),
                 box=100 * mask_iou(truth, found[n]),
                 box_boundary=100 * boundary_iou(truth, found[n]),

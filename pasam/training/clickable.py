@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pasam.losses.promptable import promptable_loss
+from pasam.losses.promptable import localised_cross_entropy, promptable_loss
 from pasam.modeling.base_sam import BaseSam
 from pasam.modeling.input_side import at_side
 from pasam.modeling.sam_mask_decoder import SamMaskDecoder
@@ -53,7 +53,13 @@ class Clickable(nn.Module):
             masks = answer.unsqueeze(1) if batch.feedback else None
         logits, quality = self._masks(embedding, batch.image_index, points, labels, boxes, masks)
         ambiguous = boxes is None and batch.rounds == 0
-        terms = promptable_loss(logits.float(), quality.float(), batch.targets, ambiguous=ambiguous)
+        terms = promptable_loss(
+            logits.float(),
+            quality.float(),
+            batch.targets,
+            ambiguous=ambiguous,
+            cross_entropy=localised_cross_entropy,
+        )
         detail = F.pixel_shuffle(self.detail_head(embedding), 4).float()  # (B, 4, m, m)
         colour = F.l1_loss(detail[:, :3], batch.detail[:, :3])
         outline = F.binary_cross_entropy_with_logits(detail[:, 3], batch.detail[:, 3])

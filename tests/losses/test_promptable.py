@@ -5,7 +5,12 @@ from math import log
 import pytest
 import torch
 
-from pasam.losses.promptable import balanced_cross_entropy, promptable_loss, soft_dice_loss
+from pasam.losses.promptable import (
+    balanced_cross_entropy,
+    localised_cross_entropy,
+    promptable_loss,
+    soft_dice_loss,
+)
 
 SURE = 40.0  # a logit whose probability is 1 in float32
 
@@ -90,3 +95,33 @@ def test_the_quality_head_does_not_pull_at_the_masks():
     terms = promptable_loss(logits, quality, TARGET, ambiguous=True)
     (gradient,) = torch.autograd.grad(terms["loss_quality"], logits, allow_unused=True)
     assert gradient is None
+
+
+def square(side, start, size):
+    mask = torch.zeros(1, 1, side, side)
+    mask[..., start : start + size, start : start + size] = 1
+    return mask
+
+
+def test_a_small_object_gains_nothing_by_a_leaking_mask():
+    target = square(64, 20, 6)
+    tight, leaking = (4 * square(64, start, size) - 2 for start, size in ((21, 4), (14, 18)))
+    assert balanced_cross_entropy(leaking, target) < balanced_cross_entropy(tight, target)
+    assert localised_cross_entropy(leaking, target) > localised_cross_entropy(tight, target)
+
+
+def test_the_localised_cross_entropy_is_a_mean_where_the_object_fills_the_image():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 3, 16, 16), square(16, 1, 14).expand(2, -1, -1, -1)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, target.expand_as(logits), reduction="none"
+    ).mean(dim=(2, 3))
+    torch.testing.assert_close(localised_cross_entropy(logits, target), expected)
+
+
+def test_small_objects_keep_their_weight():
+    errors = []
+    for size in (8, 16):
+        target = square(64, 20, size)
+        errors.append(localised_cross_entropy(-20.0 * torch.ones_like(target), target))
+    torch.testing.assert_close(errors[0], errors[1])
