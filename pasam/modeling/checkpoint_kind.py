@@ -79,6 +79,8 @@ def _kind(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Kind | 
 def _size(weights: Mapping[str, Tensor]) -> str | None:
     """Tell the size of a SAM by its code of place: a ViT keeps its channels last."""
     code = weights.get("image_encoder.pos_embed")
+    if "image_encoder.trunk.stem.conv.weight" in weights:
+        return "tiny"
     if code is None:
         return None
     sizes = {width: size for size, width in OFFICIAL_WIDTHS.items()}

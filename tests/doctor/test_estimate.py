@@ -22,7 +22,7 @@ def paper(root):
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 
-@pytest.mark.parametrize("size", ["vit_tiny", "vit_b"])
+@pytest.mark.parametrize("size", ["tiny", "vit_tiny", "vit_b"])
 def test_the_shapes_are_those_of_the_models(size):
     from pasam.modeling.build import build_base, count_parameters
 
@@ -36,7 +36,7 @@ def test_the_shapes_are_those_of_the_models(size):
 def test_the_official_sizes_differ_in_width_only():
     from pasam.modeling.build import OFFICIAL_WIDTHS
 
-    widths = {size: shape.early_dim for size, shape in SHAPES.items() if size != "vit_tiny"}
+    widths = {size: shape.early_dim for size, shape in SHAPES.items() if shape.side == 1024}
     assert widths == OFFICIAL_WIDTHS
 
 

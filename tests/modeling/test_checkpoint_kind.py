@@ -55,6 +55,13 @@ def test_the_size_of_a_sam_is_told_by_its_shapes(size, tmp_path):
     assert recognise(tmp_path / "x.safetensors").size == size
 
 
+def test_tiny_is_told_from_vit_tiny_by_its_trunk(tmp_path):
+    names = [*SAM, "image_encoder.pos_embed", "image_encoder.trunk.stem.conv.weight"]
+    weights = {name: torch.zeros(1, 128, 32, 32) for name in names}
+    write_weights(tmp_path / "x.safetensors", weights, metadata={})
+    assert recognise(tmp_path / "x.safetensors").size == "tiny"
+
+
 def test_a_decoder_has_no_size(tmp_path):
     write_weights(tmp_path / "x.safetensors", {"iou_token.weight": torch.zeros(1)}, metadata={})
     assert recognise(tmp_path / "x.safetensors").size is None
