@@ -1,46 +1,30 @@
 """`benchmarks/photographs.py`: where it clicks, what it scores, and how it counts photographs."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 from photograph_pool import rectangle, write_pool
 
+from benchmarks import photographs as script
 from pasam.modeling.build import build_lite
-
-PATH = Path(__file__).parents[1] / "benchmarks" / "photographs.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("photographs_benchmark", PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def truth(*box):
     return rectangle(40, 60, *box) > 128
 
 
-def test_the_first_click_lies_where_the_object_is_thickest(script):
+def test_the_first_click_lies_where_the_object_is_thickest():
     mask = truth(4, 10, 20, 20) | truth(24, 18, 30, 3)
     assert script.thickest(mask, np.zeros_like(mask)) == ((13, 19), 1)
 
 
-def test_later_clicks_go_to_the_larger_error(script):
+def test_later_clicks_go_to_the_larger_error():
     mask = truth(4, 4, 10, 10)
     place, sign = script.thickest(mask, truth(4, 4, 10, 8) | truth(30, 10, 20, 20))
     assert sign == 0
     assert 30 <= place[0] < 50
 
 
-def test_a_photograph_of_the_pool_is_scored_mask_by_mask(script, tmp_path):
+def test_a_photograph_of_the_pool_is_scored_mask_by_mask(tmp_path):
     pool = write_pool(tmp_path)
     torch.manual_seed(0)
     base = build_lite(side=64, dim=32).eval()
@@ -52,7 +36,7 @@ def test_a_photograph_of_the_pool_is_scored_mask_by_mask(script, tmp_path):
     assert "| cats | 1 | 2 | 100.0 |" in script.table(rows)
 
 
-def test_intervals_draw_photographs_with_all_their_masks(script):
+def test_intervals_draw_photographs_with_all_their_masks():
     def row(image, value):
         return script.Row("s", image, "m", *[value] * len(script.SCORES))
 
