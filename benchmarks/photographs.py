@@ -30,6 +30,7 @@ from pasam.data.images import FOREGROUND, read_image, read_mask
 from pasam.data.package_photographs import PackagePhotograph, package_photographs
 from pasam.data.prompts import tight_box
 from pasam.data.transforms import squash
+from pasam.inference.zoomed_boxes import zoom_window
 from pasam.metrics.boundary_iou import boundary_iou
 from pasam.metrics.iou import mask_iou
 from pasam.modeling.base_sam import BaseSam
@@ -86,6 +87,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="Photographs per set; all if left out.")
     parser.add_argument("--sets", nargs="*", help="Only these sets.")
     parser.add_argument("--clicks", type=int, default=3, help="Clicks; 0 leaves them out.")
+    parser.add_argument(
+        "--zoom", type=float, default=0.0, help="Window of a box, in its sides; 0: no zoom."
+    )
     parser.add_argument("--rows", type=Path, help="Also write every mask's scores, as JSON lines.")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
@@ -98,7 +102,7 @@ def main() -> None:
         listed = _listed(chosen.folder, chosen.split, chosen.sets, chosen.images)
         photographs = [partial(_of_folder, chosen.folder, *entry) for entry in listed]
     for read in track(photographs, total=len(photographs), label="measuring"):
-        rows += measure(base, read(), clicks=chosen.clicks)
+        rows += measure(base, read(), clicks=chosen.clicks, zoom=chosen.zoom)
     if chosen.rows:
         chosen.rows.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     print(table(rows))  # noqa: T201
@@ -135,13 +139,15 @@ def _of_package(photograph: PackagePhotograph) -> Callable[[], Photograph]:
 
 
 @torch.inference_mode()
-def measure(base: BaseSam, photograph: Photograph, *, clicks: int) -> list[Row]:
+def measure(base: BaseSam, photograph: Photograph, *, clicks: int, zoom: float = 0.0) -> list[Row]:
     """Score all masks of a photograph.
 
     Args:
         base: The SAM.
         photograph: What is shown and what is true.
         clicks: How many clicks are given in all; 0 leaves their scores at 0.
+        zoom: Boxes are looked at anew in a window of so many times their sides, where that is
+            smaller than the photograph; 0 looks at the whole photograph only.
     """
     pixels, truths = photograph.pixels, list(photograph.truths.values())
     square = torch.from_numpy(squash(pixels, base.side)).permute(2, 0, 1)[None]
@@ -149,6 +155,8 @@ def measure(base: BaseSam, photograph: Photograph, *, clicks: int) -> list[Row]:
     boxes = np.stack([tight_box(truth.astype(np.uint8) * 255) for truth in truths])
     by_box = _decode(base, embedding, boxes=_to_input(boxes.reshape(-1, 2), pixels, base))
     found = _at(by_box, pixels.shape)
+    if zoom:
+        found = _zoomed(base, pixels, boxes, found, zoom)
     clicked = _click(base, embedding, pixels, truths, clicks) if clicks else []
     rows = []
     for n, (name, truth) in enumerate(photograph.truths.items()):
@@ -170,6 +178,29 @@ def measure(base: BaseSam, photograph: Photograph, *, clicks: int) -> list[Row]:
             )
         )
     return rows
+
+
+def _zoomed(
+    base: BaseSam,
+    pixels: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    found: NDArray[np.bool_],
+    zoom: float,
+) -> NDArray[np.bool_]:
+    """Look at every small box in a window of its own, and leave the others as they were found."""
+    looked = found.copy()
+    for n, box in enumerate(boxes):
+        place = zoom_window(box, pixels.shape, zoom=zoom)
+        if place is None:
+            continue
+        x0, y0, x1, y1 = place
+        window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+        square = torch.from_numpy(squash(window, base.side)).permute(2, 0, 1)[None]
+        inside = box.reshape(2, 2) - np.array([x0, y0], np.float32)
+        logits = _decode(base, base.encode(square).embedding, boxes=_to_input(inside, window, base))
+        looked[n] = False
+        looked[n, y0:y1, x0:x1] = _at(logits, window.shape)[0]
+    return looked
 
 
 def _click(

@@ -33,7 +33,7 @@ LEAST_PIXELS = 24
 """Objects of which a view shows fewer pixels are not prompted for."""
 LEAST_VISIBLE = 0.35
 """Objects of which a view shows a smaller part are not prompted for, the sampled one apart."""
-LEAST_EXTENT = 16
+LEAST_EXTENT = 8
 """Zoomed views show the sampled object at this extent in pixels, or more ..."""
 MOST_EXTENT_SHARE = 0.85
 """... up to this share of the view's side ..."""
