@@ -7,6 +7,8 @@ from typing import Literal
 
 from pasam.param_checks import above_zero, at_least, require, share
 
+TRUNK_STAGES = 8
+"""The stem and the seven stages of EfficientNet-Lite0."""
 COARSEST = 32
 """Pixels per cell of the encoder's last stage, of which an input side is a multiple."""
 
@@ -20,9 +22,14 @@ class SidePhase:
     steps: int
     batch_size: int
     """Images per step."""
+    frozen_stages: int
+    """Stages of the trunk, from the stem on, that keep their weights and statistics: the finest
+    are the dearest to train. 0 trains everything, 1 holds the stem, 8 the whole trunk."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps", "batch_size")
+        held = 0 <= self.frozen_stages <= TRUNK_STAGES
+        require(held, "frozen_stages", self.frozen_stages, f"0 to {TRUNK_STAGES}")
         fits = self.side >= COARSEST and self.side % COARSEST == 0
         require(fits, "side", self.side, f"a multiple of {COARSEST} pixels")
 

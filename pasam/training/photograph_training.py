@@ -116,6 +116,11 @@ class _Training:
         self.phase = phase
         moved = model.at_side(self.current.side).to(self.fabric.device)
         self.model = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        held = frozen_part(self.model, self.current.frozen_stages)
+        for part in self.model.base.sam.image_encoder.trunk.modules():
+            part.requires_grad_(True)
+        for part in held:
+            part.requires_grad_(False)
         decayed = get_ema_multi_avg_fn(self.params.average_decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=decayed, use_buffers=True)
         self.optimizer = AdamW(
@@ -126,17 +131,30 @@ class _Training:
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.runner, self.driver = self.fabric.setup(self.model, self.optimizer)
         self.runner.train()
+        for part in held:
+            part.eval()
 
     def enter(self, phase: int) -> None:
         """Bring model, average and optimiser to a phase's input side; moments are kept."""
         if phase == self.phase:
             return
-        average, moments = self.average, self.optimizer.state_dict()
+        average, moments = self.average, self._moments()
         self._set_up(self.model, phase)
         resized = cast(Clickable, average.module).at_side(self.current.side)
         self.average.module.load_state_dict(resized.state_dict())
         self.average.n_averaged.copy_(average.n_averaged)
-        _carry_over(moments, self.optimizer)
+        for name, parameter in self.model.named_parameters():
+            kept = moments.get(name)
+            if kept is None or not parameter.requires_grad:
+                continue
+            # The code of place has another shape at another side, and begins anew.
+            if kept["exp_avg"].shape == parameter.shape:
+                self.optimizer.state[parameter] = kept
+
+    def _moments(self) -> dict[str, dict[str, Any]]:
+        """Return the optimiser's state of every parameter, by name."""
+        state = self.optimizer.state
+        return {name: state[p] for name, p in self.model.named_parameters() if p in state}
 
     @property
     def current(self) -> SidePhase:
@@ -225,15 +243,10 @@ def _groups(model: Clickable, params: PhotographParams) -> list[dict[str, Any]]:
     ]
 
 
-def _carry_over(state: dict[str, Any], optimizer: AdamW) -> None:
-    """Load another phase's moments, but for tensors whose shape follows the input side."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    fitting = {
-        index: moments
-        for index, moments in state["state"].items()
-        if moments["exp_avg"].shape == parameters[index].shape
-    }
-    optimizer.load_state_dict({**state, "state": fitting})
+def frozen_part(model: Clickable, stages: int) -> list[torch.nn.Module]:
+    """Return the stem and the first stages of the trunk, as many as are held still."""
+    trunk = model.base.sam.image_encoder.trunk
+    return [trunk.stem, *trunk.stages][:stages]
 
 
 def _loader(

@@ -19,7 +19,10 @@ from pasam.training.sink import JsonlSink
 PARAMS = PhotographParams(
     folder=None, trunk=None, decoder=None, generated_share=0.35, emphasis=(), whole=0.4, crop=0.2,
     box_share=0.5, prompts_per_image=1,
-    phases=(SidePhase(side=32, steps=4, batch_size=2), SidePhase(side=64, steps=3, batch_size=2)),
+    phases=(
+        SidePhase(side=32, steps=4, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=3, batch_size=2, frozen_stages=0),
+    ),
     learning_rate=1e-3, trunk_rate=0.4, warmup_steps=2, weight_decay=0.01, average_decay=0.5,
     coarseness=0.0, detail_weight=0.5, precision="32-true", accelerator="cpu", workers=0,
     row_every=3, save_minutes=0.0,
@@ -136,6 +139,30 @@ def _model():
     return Clickable(make_base(), detail_weight=0.5)
 
 
+def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):
+    held = dataclasses.replace(
+        PARAMS, average_decay=0.0, phases=tuple(
+            dataclasses.replace(phase, frozen_stages=count)
+            for phase, count in zip(PARAMS.phases, (0, 3), strict=True)
+        )
+    )  # fmt: skip
+    training = _Training(_model(), held, 0)
+    training.enter(1)
+    before = {k: v.clone() for k, v in training.model.state_dict().items()}
+    batches = ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_share=0.5),
+        views=ViewShares(whole=1.0, crop=0.0), side=64, full_side=64, batch_size=2,
+        prompts_per_image=1, box_share=0.5, seed=1, steps=2,
+    )  # fmt: skip
+    training.step(batches[0])
+    moved = {k for k, v in training.model.state_dict().items() if not torch.equal(v, before[k])}
+    trunk = "base.sam.image_encoder.trunk."
+    still = (f"{trunk}stem.", f"{trunk}stages.0.", f"{trunk}stages.1.")
+    assert not [name for name in moved if name.startswith(still)]
+    assert f"{trunk}stages.2.0.expand.conv.weight" in moved
+    assert f"{trunk}stages.2.0.expand.norm.running_mean" in moved
+
+
 def test_the_trunk_learns_more_slowly_and_norms_do_not_decay():
     training = _Training(_model(), PARAMS, 0)
     found = {(g["lr"], g["weight_decay"]) for g in training.optimizer.param_groups}
@@ -154,8 +181,9 @@ def test_it_learns(pictures, tmp_path):
     train_on_photographs(
         make_base(), pictures,
         dataclasses.replace(
-            PARAMS, phases=(SidePhase(side=64, steps=45, batch_size=4),), row_every=15, whole=1.0,
-            crop=0.0, box_share=0.99, learning_rate=3e-3, save_minutes=60.0,
+            PARAMS, phases=(SidePhase(side=64, steps=45, batch_size=4, frozen_stages=0),),
+            row_every=15, whole=1.0, crop=0.0, box_share=0.99, learning_rate=3e-3,
+            save_minutes=60.0,
         ),
         seed=1, sink=sink, checkpointer=Checkpointer(tmp_path, "run"),
     )  # fmt: skip

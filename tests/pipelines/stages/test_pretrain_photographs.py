@@ -20,7 +20,10 @@ from pasam.training.photograph_training import _Training
 PHOTOGRAPHS = PhotographParams(
     folder=None, trunk=None, decoder=None, generated_share=0.35, emphasis=(), whole=0.4, crop=0.2,
     box_share=0.5, prompts_per_image=1,
-    phases=(SidePhase(side=32, steps=2, batch_size=2), SidePhase(side=64, steps=2, batch_size=2)),
+    phases=(
+        SidePhase(side=32, steps=2, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=2, batch_size=2, frozen_stages=0),
+    ),
     learning_rate=1e-3, trunk_rate=0.4, warmup_steps=1, weight_decay=0.01, average_decay=0.5,
     coarseness=0.01, detail_weight=0.5, precision="32-true", accelerator="cpu", workers=0,
     row_every=2, save_minutes=0.0,
@@ -130,7 +133,7 @@ def test_the_recipe_is_read_from_a_params_file(tmp_path):
     content = yaml.safe_load(Path("params/default.yaml").read_text())
     recipe = dataclasses.asdict(PHOTOGRAPHS) | {
         "emphasis": [{"dataset": "cats", "factor": 2.5}],
-        "phases": [{"side": 128, "steps": 5, "batch_size": 2}],
+        "phases": [{"side": 128, "steps": 5, "batch_size": 2, "frozen_stages": 3}],
     }
     content["pretrain"]["photographs"] = recipe
     path = tmp_path / "params.yaml"
@@ -157,4 +160,4 @@ def test_impossible_recipes_are_refused(change, message):
 
 def test_an_input_side_must_fit_the_encoder():
     with pytest.raises(ParamsError, match="side is 100, expected a multiple of 32"):
-        SidePhase(side=100, steps=1, batch_size=1)
+        SidePhase(side=100, steps=1, batch_size=1, frozen_stages=0)
