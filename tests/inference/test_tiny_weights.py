@@ -1,0 +1,65 @@
+"""The committed weights of `tiny`: they load, they are small, and they segment photographs."""
+
+import importlib.util
+
+import pytest
+
+from pasam.data.images import FOREGROUND
+from pasam.data.package_photographs import package_photographs
+from pasam.data.prompts import tight_box
+from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.inference.zoomed_boxes import predict_zoomed
+from pasam.metrics.iou import mask_iou
+from pasam.modeling.build import load_base
+from pasam.modeling.checkpoint import file_digest, read_metadata
+from pasam.modeling.segmenter import Segmenter
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def weights(root):
+    return root / "data" / "base" / "tiny.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model(weights):
+    base = load_base("tiny", weights)
+    segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
+    return PromptAdapterPredictor(segmenter, name="sam", base=file_digest(weights))
+
+
+def test_the_weights_are_small_and_say_what_they_are(weights):
+    assert weights.stat().st_size < 20 * MEGABYTE
+    assert read_metadata(weights) == {"size": "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("photograph", "name", "least"),
+    [("chelsea", "cat", 0.85), ("coffee", "cup", 0.85), ("flower", "flower", 0.9)],
+)
+def test_a_box_gives_the_object(model, photograph, name, least):
+    image, box, truth = drawn(photograph, name)
+    model.set_image(image)
+    masks, _, _ = model.predict(box=box, multimask_output=False)
+    assert mask_iou(truth, masks[0]) > least
+
+
+def test_a_small_box_is_answered_better_from_near(model):
+    image, box, truth = drawn("rocket", "payload fairing")
+    model.set_image(image)
+    plain, _, _ = model.predict(box=box, multimask_output=False)
+    (zoomed,) = predict_zoomed(model, image, [box])
+    assert mask_iou(truth, zoomed.masks[0]) > 0.8
+    assert mask_iou(truth, zoomed.masks[0]) > mask_iou(truth, plain[0])
+
+
+def drawn(photograph, name):
+    """A photograph of a package, an object's box, and its mask."""
+    (found,) = (each for each in package_photographs() if each.name == photograph)
+    if importlib.util.find_spec("sklearn") is None:
+        pytest.skip("scikit-learn is not installed")
+    image = found.read()
+    (thing,) = (each for each in found.objects if each.name == name)
+    label = thing.mask(image.shape[:2])
+    return image, tight_box(label), label > FOREGROUND
