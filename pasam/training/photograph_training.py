@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from pasam.modeling.base_sam import BaseSam
-from pasam.photograph_params import PhotographParams, SidePhase
+from pasam.params import PhotographParams, SidePhase
 from pasam.progress import track
 from pasam.training.annotated import Annotated
 from pasam.training.clickable import Clickable

@@ -14,8 +14,7 @@ from pasam.modeling.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.modeling.build import build_base
 from pasam.modeling.checkpoint import load_strictly, read_weights, write_weights
 from pasam.modeling.lite_encoder import from_original
-from pasam.params import DataParams, PretrainParams
-from pasam.photograph_params import PhotographParams
+from pasam.params import DataParams, PhotographParams, PretrainParams
 from pasam.training.annotated import MANIFEST, draw_scenes, read_photographs
 from pasam.training.photograph_training import train_on_photographs
 from pasam.training.pool import draw_pool, read_pool

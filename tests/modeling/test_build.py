@@ -91,7 +91,7 @@ def test_the_early_feature_is_that_of_the_first_global_block(size):
 
 
 def test_an_unknown_size_is_refused():
-    with pytest.raises(ParamsError, match=r"base\.size is 'vit_x', expected one of \['vit_tiny'"):
+    with pytest.raises(ParamsError, match=r"base\.size is 'vit_x', expected one of \['tiny'"):
         build_base("vit_x")
 
 

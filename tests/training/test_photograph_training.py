@@ -9,7 +9,7 @@ from photograph_pool import picture, rectangle
 
 from pasam.modeling.build import build_lite
 from pasam.modeling.checkpoint import load_strictly
-from pasam.photograph_params import PhotographParams, SidePhase
+from pasam.params import PhotographParams, SidePhase
 from pasam.training.clickable import Clickable
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewShares
 from pasam.training.photograph_training import _Training, rate_share, train_on_photographs

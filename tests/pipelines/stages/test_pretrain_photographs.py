@@ -12,9 +12,15 @@ import pipelines.stages.pretrain as stage
 from pasam.errors import CheckpointError, ParamsError
 from pasam.modeling.build import build_lite, build_tiny
 from pasam.modeling.checkpoint import load_strictly, read_metadata, read_weights, write_weights
-from pasam.params import DataParams, GeneratedParams, PretrainParams, PretrainPhase
+from pasam.params import (
+    DataParams,
+    GeneratedParams,
+    PhotographParams,
+    PretrainParams,
+    PretrainPhase,
+    SidePhase,
+)
 from pasam.params_file import load_section
-from pasam.photograph_params import PhotographParams, SidePhase
 from pasam.training.photograph_training import _Training
 
 PHOTOGRAPHS = PhotographParams(
@@ -129,8 +135,8 @@ def test_a_decoder_of_another_width_is_refused(run, tmp_path):
         run(decoder=str(tmp_path / "old.safetensors"))
 
 
-def test_the_recipe_is_read_from_a_params_file(tmp_path):
-    content = yaml.safe_load(Path("params/default.yaml").read_text())
+def test_the_recipe_is_read_from_a_params_file(root, tmp_path):
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
     recipe = dataclasses.asdict(PHOTOGRAPHS) | {
         "emphasis": [{"dataset": "cats", "factor": 2.5}],
         "phases": [{"side": 128, "steps": 5, "batch_size": 2, "frozen_stages": 3}],
@@ -141,6 +147,18 @@ def test_the_recipe_is_read_from_a_params_file(tmp_path):
     found = load_section(PretrainParams, "pretrain", path).photographs
     assert found is not None
     assert (found.emphasis[0].dataset, found.phases[0].side) == ("cats", 128)
+
+
+def test_the_documented_recipe_can_be_used(root, tmp_path):
+    text = (root / "docs" / "tiny.md").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    content["pretrain"] |= recipe
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    found = load_section(PretrainParams, "pretrain", path).photographs
+    assert found is not None
+    assert [phase.side for phase in found.phases] == [128, 256]
 
 
 @pytest.mark.parametrize(
