@@ -6,7 +6,8 @@ did not move.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -90,7 +91,9 @@ def build_tiny(
         widths: Channels of the encoder's four stages.
         depths: Residual blocks of the four stages.
     """
-    encoder = HierarchicalEncoder(img_size=side, widths=widths, depths=depths, out_chans=dim)
+    encoder = partial(
+        HierarchicalEncoder, img_size=side, widths=widths, depths=depths, out_chans=dim
+    )
     return _small_base(encoder, HierarchicalEncoder.EARLY_LAYER, widths[1], side=side, dim=dim)
 
 
@@ -101,19 +104,19 @@ def build_lite(side: int = 256, dim: int = 128) -> BaseSam:
         side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
         dim: Channels C of the embedding, a multiple of 16.
     """
-    encoder = LiteEncoder(img_size=side, out_chans=dim)
+    encoder = partial(LiteEncoder, img_size=side, out_chans=dim)
     early = LiteEncoder.EARLY_LAYER, LiteEncoder.EARLY_DIM
     return _small_base(encoder, *early, side=side, dim=dim)
 
 
 def _small_base(
-    encoder: nn.Module, early_layer: str, early_dim: int, *, side: int, dim: int
+    encoder: Callable[[], nn.Module], early_layer: str, early_dim: int, *, side: int, dim: int
 ) -> BaseSam:
     """Put SAM's prompt encoder and mask decoder behind an encoder of stride 8."""
     grid = side // 8
     transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
     sam = Sam(
-        image_encoder=encoder,
+        image_encoder=encoder(),  # after the transformer: the order of the random draws
         prompt_encoder=PromptEncoder(
             embed_dim=dim,
             image_embedding_size=(grid, grid),
