@@ -16,12 +16,12 @@ from rich.table import Table
 
 from pasam.cli.options import AsJson, ParamsFile
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.data.catalogue import CatalogueEntry, read_catalogue
-from pasam.data.fetch import SPLIT_OF_ROLE, Fetched, fetch
 from pasam.errors import DataError
 
 if TYPE_CHECKING:
     from pasam.config.schema import DataParams
+    from pasam.data.catalogue import CatalogueEntry
+    from pasam.data.fetch import Fetched
     from pasam.data.inspection import Findings, SetFinding
     from pasam.data.own_sets import Added
     from pasam.data.pairing import Pair, Source
@@ -94,6 +94,8 @@ def data_list(
 
     Example: pasam data list --role benchmark
     """
+    from pasam.data.catalogue import read_catalogue
+
     catalogue = read_catalogue(extra)
     entries = _own_entries() if role in (None, OWN) else []
     if role != OWN:
@@ -121,6 +123,8 @@ def data_show(
 
     Example: pasam data show HRSOD
     """
+    from pasam.data.catalogue import read_catalogue
+
     content = [entry.model_dump() for entry in read_catalogue(extra).select([name])]
     plain = json.loads(json.dumps(content))  # tuples as lists
     if as_json:
@@ -152,6 +156,9 @@ def data_fetch(
 
     Example: pasam data fetch hqseg44k sam_vit_l --from /mnt/archives
     """
+    from pasam.data.catalogue import read_catalogue
+    from pasam.data.fetch import fetch
+
     results = fetch(
         read_catalogue(extra).select(names),
         root,
@@ -167,6 +174,8 @@ def data_fetch(
 
 def _advice(results: Sequence[Fetched], lock: Path) -> list[str]:
     """Say what can be done with fetched sets, and what to commit."""
+    from pasam.data.fetch import SPLIT_OF_ROLE
+
     lines = []
     if any(result.entry.role in SPLIT_OF_ROLE for result in results):
         lines.append(
@@ -194,6 +203,7 @@ def _counted(entry: CatalogueEntry) -> CatalogueEntry:
 
 def _own_entries() -> list[CatalogueEntry]:
     """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
+    from pasam.data.catalogue import CatalogueEntry
     from pasam.data.pairing import count_pairs, find_pairs
 
     if not DEFAULT_PATH.is_file():
@@ -393,6 +403,7 @@ def _pairs_to_check(
     what: str | None, own: Path | None, root: Path, lock: Path, params_file: Path
 ) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
     """Find the pairs that an argument means, with what is wrong and what is odd about them."""
+    from pasam.data.catalogue import read_catalogue
     from pasam.data.fetch import public_pairs
     from pasam.data.pairing import find_pairs
 

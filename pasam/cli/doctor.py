@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -36,10 +36,10 @@ from pasam.cli.requirements import (
     training_memory,
 )
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.config.presets import preset_path, validate
-from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
-from pasam.data.catalogue import read_catalogue
 from pasam.errors import DataError
+
+if TYPE_CHECKING:
+    from pasam.config.schema import BaseParams, DataParams, EmbedParams, TrainParams
 
 _REMOTE = "remote "  # how a section of DVC's settings begins, the name in quotes after it
 
@@ -290,6 +290,15 @@ def examine(
     Raises:
         ParamsError: The params file is not valid.
     """
+    from pasam.config.presets import validate
+    from pasam.config.schema import (
+        BaseParams,
+        DataParams,
+        EmbedParams,
+        EvaluateParams,
+        TrainParams,
+    )
+
     validate(params_file)
     data = load_section(DataParams, "data", params_file)
     base = load_section(BaseParams, "base", params_file)
@@ -331,6 +340,8 @@ def _disk(
         "extracted": content.download,  # images are packed already: about the same again
     }
     if not is_packed:
+        from pasam.data.catalogue import read_catalogue
+
         benchmarks = len(read_catalogue().of_role("generated")) - 1
         train_images, train_masks = content.count("train")
         images, masks = content.count("val")
@@ -385,6 +396,8 @@ def doctor(
 def _params_file(preset: str | None) -> Path:
     if preset is None:
         return DEFAULT_PATH
+    from pasam.config.presets import preset_path
+
     return preset_path(preset)
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pasam.config.schema import (
-    BaseParams,
-    DataParams,
-    EmbedParams,
-    EvaluateParams,
-    GeneratedParams,
-    TrainParams,
-)
-from pasam.data.catalogue import TRAINING_SET, Archive, CatalogueEntry, read_catalogue
-from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
 from pasam.errors import DataError
+
+if TYPE_CHECKING:  # pydantic and what downloads take a quarter of a second, which --help need not
+    from pasam.config.schema import (
+        BaseParams,
+        DataParams,
+        EmbedParams,
+        EvaluateParams,
+        GeneratedParams,
+        TrainParams,
+    )
+    from pasam.data.catalogue import Archive, CatalogueEntry
 
 State = Literal["ok", "note", "missing"]
 
@@ -227,6 +228,9 @@ def check_base(base: BaseParams, places: Places) -> Check:
 
 def check_data(data: DataParams, places: Places) -> Content:
     """See which of the named public sets are missing, and what one's own folder holds."""
+    from pasam.data.catalogue import read_catalogue
+    from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
+
     counts = _generated(data)
     checks: list[Check] = []
     download = 0
@@ -285,6 +289,8 @@ def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
 
 
 def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:
+    from pasam.data.catalogue import TRAINING_SET, read_catalogue
+
     generated = data.generated
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for entry in read_catalogue().of_role("generated"):
@@ -340,6 +346,8 @@ def _missing_archives(
 
 def _published(name: str) -> tuple[CatalogueEntry | None, Archive | None]:
     """Find the checkpoint of the catalogue that has a file's name."""
+    from pasam.data.catalogue import read_catalogue
+
     for entry in read_catalogue().of_role("checkpoint"):
         for archive in entry.archives:
             if archive.name == name:
