@@ -15,7 +15,7 @@ TOO_LONG = 180  # seconds
 TRAINING = """
 import sys, time
 from small_world import small_base
-import pasam.modeling.build
+import pasam.models.build
 from pasam.training.resume import Checkpointer
 from pipelines.stage_runner import run
 from pipelines.stages.train import train
