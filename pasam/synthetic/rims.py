@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pasam.synthetic.randomness import Draws
-from pasam.synthetic.strokes import Drawing, Points, ellipse, limb, points, polar, smooth
+from pasam.synthetic.strokes import Drawing, Points, ellipse, points, polar, smooth
 
 # Every function draws an object centred on the origin whose longer extent is about `span` units.
 
@@ -30,20 +30,16 @@ def blob(draws: Draws, span: float) -> Drawing:
 def _add_head(drawing: Drawing, draws: Draws, head: Points, deep: float) -> None:
     """Add an animal's skull, snout and ears to its body, which is `deep` units deep."""
     snout = head + np.array([deep * draws.shape(0.8, 1.5), deep * draws.shape(0.1, 0.6)])
-    drawing.fill(
-        limb(
-            np.stack([head - [deep * 0.3, 0], head, snout]),
-            (deep * 0.7, deep * 1.05, max(deep * 0.45, 4)),
-        )
+    drawing.limb(
+        np.stack([head - [deep * 0.3, 0], head, snout]),
+        (deep * 0.7, deep * 1.05, max(deep * 0.45, 4)),
     )
     ear = max(deep * draws.shape(0.5, 1.3), 6)
     for shift in (-0.35, 0.1):
         root = head + np.array([deep * shift, -deep * 0.3])
-        drawing.fill(
-            limb(
-                np.stack([root, root + [-0.1 * ear, -ear * 0.6], root + [-0.35 * ear, -ear]]),
-                (deep * 0.5, deep * 0.4, 2.5),
-            )
+        drawing.limb(
+            np.stack([root, root + [-0.1 * ear, -ear * 0.6], root + [-0.35 * ear, -ear]]),
+            (deep * 0.5, deep * 0.4, 2.5),
         )
 
 
@@ -59,13 +55,11 @@ def animal(draws: Draws, span: float) -> Drawing:
         (long * 0.4, 0),
         (long, -deep * 0.3),
     )
-    drawing.fill(limb(back, (deep * 1.1, deep * 1.9, deep * 1.7, deep * 1.9, deep)))
+    drawing.limb(back, (deep * 1.1, deep * 1.9, deep * 1.7, deep * 1.9, deep))
     head = np.array([long + neck * draws.shape(0.2, 0.7) + deep * 0.3, -deep * 0.3 - neck])
-    drawing.fill(
-        limb(
-            points((long * 0.75, 0), ((long + head[0]) / 2, head[1] / 2), tuple(head)),
-            (deep * 1.5, deep, deep * 0.8),
-        )
+    drawing.limb(
+        points((long * 0.75, 0), ((long + head[0]) / 2, head[1] / 2), tuple(head)),
+        (deep * 1.5, deep, deep * 0.8),
     )
     _add_head(drawing, draws, head, deep)
     for x in (-0.9, -0.62, 0.5, 0.82):
@@ -76,14 +70,14 @@ def animal(draws: Draws, span: float) -> Drawing:
             (long * x + swing * 0.2, deep * 0.6 + leg * 0.5),
             (long * x + swing, foot),
         )
-        drawing.fill(limb(knee, (thick * 2.2, thick * 1.1, max(thick * 0.8, 3.2))))
+        drawing.limb(knee, (thick * 2.2, thick * 1.1, max(thick * 0.8, 3.2)))
     curl = draws.shape(-0.7, 0.9)
     tail = points(
         (-long, -deep * 0.2),
         (-long - s * 0.2, deep * curl),
         (-long - s * draws.shape(0.2, 0.5), -deep * curl),
     )
-    drawing.fill(limb(tail, (thick * 1.1, thick, max(thick * draws.shape(0.5, 1.5), 3))), part=1)
+    drawing.limb(tail, (thick * 1.1, thick, max(thick * draws.shape(0.5, 1.5), 3)), part=1)
     return drawing
 
 
@@ -91,11 +85,9 @@ def bird(draws: Draws, span: float) -> Drawing:
     """Draw a bird in flight or at rest: body, wings with notched edges, tail, beak."""
     drawing, s = Drawing(), span / 2
     fat = s * draws.shape(0.14, 0.3)
-    drawing.fill(
-        limb(
-            points((-s * 0.6, fat * 0.2), (0, 0), (s * 0.6, -fat * 0.4)),
-            (fat * 0.5, fat * 2, fat * 1.1),
-        )
+    drawing.limb(
+        points((-s * 0.6, fat * 0.2), (0, 0), (s * 0.6, -fat * 0.4)),
+        (fat * 0.5, fat * 2, fat * 1.1),
     )
     drawing.fill(ellipse(s * 0.66, -fat * 0.5, fat * 0.75, fat * 0.65))
     drawing.fill(
@@ -113,7 +105,7 @@ def bird(draws: Draws, span: float) -> Drawing:
             (-s * 0.5 - reach * 0.6, reach * angle * 0.7),
             (-s * 0.5 - reach, reach * angle * 1.4),
         )
-        drawing.fill(limb(tip, (fat * 0.5, fat * 0.5, 3.2)))
+        drawing.limb(tip, (fat * 0.5, fat * 0.5, 3.2))
     for side in (-1.0, draws.shape(0.2, 1.0)):
         count, high = draws.whole(5, 9), s * draws.shape(0.5, 1.0) * side
         lean = draws.shape(-0.6, 0.3) * s
@@ -121,7 +113,7 @@ def bird(draws: Draws, span: float) -> Drawing:
             share = i / (count - 1)
             tip = np.array([lean * (1 - share * 0.5) - s * 0.55 * share, high * (1 - 0.75 * share)])
             feather = np.stack([[s * (0.2 - 0.4 * share), 0.0], tip * 0.6 + [s * 0.12, 0], tip])
-            drawing.fill(limb(feather, (fat, s * 0.16, 3.4)), part=1)
+            drawing.limb(feather, (fat, s * 0.16, 3.4), part=1)
     return drawing
 
 
@@ -153,7 +145,7 @@ def fish(draws: Draws, span: float) -> Drawing:
     drawing, s = Drawing(), span / 2
     deep, bend = s * draws.shape(0.25, 0.6), s * draws.shape(-0.2, 0.2)
     spine = points((s, 0), (s * 0.4, bend * 0.4), (-s * 0.2, bend), (-s * 0.65, bend * 0.4))
-    drawing.fill(limb(spine, (3, deep, deep * 1.4, deep * 0.9, deep * 0.3)))
+    drawing.limb(spine, (3, deep, deep * 1.4, deep * 0.9, deep * 0.3))
     fork, notch = s * draws.shape(0.2, 0.5), s * draws.shape(0.05, 0.25)
     root = (-s * 0.55, bend * 0.45)
     tail = points(root, (-s, -fork), (-s + notch, bend * 0.3), (-s * 0.95, fork), root)
@@ -201,7 +193,7 @@ def star(draws: Draws, span: float) -> Drawing:
     for angle in np.arange(count) * 2 * np.pi / count:
         length = s * draws.free(0.85, 1.0)
         arm = polar(angle + np.array([0.0, bend * 0.4, bend]), length * np.array([0.0, 0.55, 1.0]))
-        drawing.fill(limb(arm, (broad * 1.4, broad * swell * 1.2, max(broad * 0.4, 3))))
+        drawing.limb(arm, (broad * 1.4, broad * swell * 1.2, max(broad * 0.4, 3)))
     drawing.fill(ellipse(0, 0, s * 0.25, s * 0.25), part=draws.index(2))
     return drawing
 
@@ -211,25 +203,19 @@ def person(draws: Draws, span: float) -> Drawing:
     drawing, s = Drawing(), span / 2
     build = s * draws.shape(0.17, 0.26)
     drawing.fill(ellipse(0, -s * 0.8, s * 0.14, s * 0.18), part=1)
-    drawing.fill(
-        limb(
-            points((0, -s * 0.7), (0, -s * 0.3), (s * 0.02, s * 0.15)),
-            (build, build * 2.6, build * 1.8),
-        )
+    drawing.limb(
+        points((0, -s * 0.7), (0, -s * 0.3), (s * 0.02, s * 0.15)),
+        (build, build * 2.6, build * 1.8),
     )
     for side in (-1.0, 1.0):
         hip, knee = np.array([side * build * 0.5, s * 0.1]), draws.shape(-0.1, 0.4)
         foot = np.array([side * s * draws.shape(0.05, 0.45), s * draws.shape(0.8, 1.0)])
         bent = (hip + foot) / 2 + np.array([s * knee * 0.3, 0])
-        drawing.fill(
-            limb(np.stack([hip, bent, foot]), (build * 1.5, build, max(build * 0.6, 4))), part=2
-        )
+        drawing.limb(np.stack([hip, bent, foot]), (build * 1.5, build, max(build * 0.6, 4)), part=2)
         shoulder = np.array([side * build * 1.1, -s * 0.52])
         elbow = shoulder + s * np.array([side * draws.shape(0.1, 0.35), draws.shape(-0.25, 0.3)])
         hand = elbow + s * np.array([side * draws.shape(-0.1, 0.3), draws.shape(-0.3, 0.3)])
-        drawing.fill(
-            limb(np.stack([shoulder, elbow, hand]), (build, build * 0.7, max(build * 0.5, 3.6)))
-        )
+        drawing.limb(np.stack([shoulder, elbow, hand]), (build, build * 0.7, max(build * 0.5, 3.6)))
     return drawing
 
 
@@ -288,8 +274,7 @@ def furry(draws: Draws, span: float) -> Drawing:
         shape = np.stack(
             [root, root + [side * ear * 0.2, -ear * 0.7], root + [side * ear * 0.35, -ear * 1.2]]
         )
-        outline = limb(shape, (ear * 1.3, ear, 5))
-        drawing.fill(outline)
+        drawing.limb(shape, (ear * 1.3, ear, 5))
     drawing.fill(body)
     pitch, comb = draws.shape(4.5, 8.0), draws.shape(-0.7, 0.7)
     drawing.hair(
@@ -328,9 +313,8 @@ def portrait(draws: Draws, span: float) -> Drawing:
         (face * 0.4, y + face),
     )
     drawing.fill(cloth, part=2)
-    drawing.fill(
-        limb(points((0, y), (0, y + face), (0, y + face * 1.7)), (face, face * 0.9, face * 1.1)),
-        part=3,
+    drawing.limb(
+        points((0, y), (0, y + face), (0, y + face * 1.7)), (face, face * 0.9, face * 1.1), part=3
     )
     drawing.fill(ellipse(0, y + face * 0.1, face, face * long), part=3)
     return drawing
@@ -348,8 +332,8 @@ def bush(draws: Draws, span: float) -> Drawing:
     )
     crown = crown + [0.0, -s * 0.2]
     trunk = points((0, 0), (s * draws.shape(-0.1, 0.1), s * 0.5), (0, s))
-    drawing.fill(
-        limb(trunk, (s * 0.12, s * draws.shape(0.12, 0.25), s * draws.shape(0.16, 0.35))), part=1
+    drawing.limb(
+        trunk, (s * 0.12, s * draws.shape(0.12, 0.25), s * draws.shape(0.16, 0.35)), part=1
     )
     drawing.fill(crown)
     slim = draws.shape(0.3, 0.6)
@@ -360,10 +344,8 @@ def bush(draws: Draws, span: float) -> Drawing:
         length=size * 2.4,
         comb=draws.shape(-0.8, 0.8),
     ):
-        outline = limb(
-            np.stack([strand[0], strand[2], strand[3]]), (3.0, max(2 * size * slim, 4.5), 2.6)
-        )
-        drawing.fill(outline)
+        leaf_line = np.stack([strand[0], strand[2], strand[3]])
+        drawing.limb(leaf_line, (3.0, max(2 * size * slim, 4.5), 2.6))
     for angle, depth in zip(draws.many(0, 6.28, 6), draws.many(0.45, 0.8, 6), strict=True):
         hole = crown[int(angle / 6.29 * 96)] * depth
         drawing.cut(ellipse(hole[0], hole[1], size * 0.9, size * 0.6, turn=float(angle)))
@@ -382,7 +364,7 @@ def plumage(draws: Draws, span: float) -> Drawing:
             s * 0.4,
         ]
         vane = max(1.5 * s * spread / count * draws.free(0.5, 0.8), 5.0)
-        drawing.fill(limb(quill, (3.0, vane * 0.5, vane * 0.8, vane * 1.3, 3.2)))
+        drawing.limb(quill, (3.0, vane * 0.5, vane * 0.8, vane * 1.3, 3.2))
         barbs = [
             np.stack([root, root + polar(np.array([angle + turn]), np.array([vane * 1.25]))[0]])
             for root in (
@@ -394,9 +376,7 @@ def plumage(draws: Draws, span: float) -> Drawing:
         eye = quill[1] * 0.4 + quill[2] * 0.6
         drawing.fill(ellipse(eye[0], eye[1], vane * 0.3, vane * 0.3), part=1)
     deep = s * draws.shape(0.16, 0.3)
-    drawing.fill(
-        limb(points((0, -s * 0.1), (0, s * 0.4), (0, s)), (deep, deep * 2, deep * 1.2)), part=2
-    )
+    drawing.limb(points((0, -s * 0.1), (0, s * 0.4), (0, s)), (deep, deep * 2, deep * 1.2), part=2)
     drawing.fill(ellipse(0, -s * 0.15, deep * 0.8, deep * 0.7), part=2)
     return drawing
 
@@ -427,7 +407,7 @@ def thistle(draws: Draws, span: float) -> Drawing:
             (tip[0] * 0.55, tip[1] * 0.6 - sag * 6),
             (tip[0], tip[1] + sag * abs(tip[0]) * 0.7),
         )
-        drawing.fill(limb(bend, (blade * 1.2, blade, 2.8)))
+        drawing.limb(bend, (blade * 1.2, blade, 2.8))
     core = s * draws.shape(0.3, 0.6)
     drawing.fill(_wavy(draws, core, core * draws.shape(0.7, 1.0), 0.2))
     stalk = points((0, 0), (s * draws.shape(-0.15, 0.15), s * 0.5), (0, s))

@@ -44,22 +44,11 @@ _LEAST_WINDOW = 8
 """Pixels below which a distractor that juts into the picture is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """How much else there is in a picture.
-
-    Attributes:
-        fewest: Least number of distractors behind the targets; there are up to two more.
-        occluded: Chance of a distractor in front.
-    """
-
-    fewest: int
-    occluded: float
-
-
-_CROWDED = Crowd(fewest=1, occluded=0.55)
-_QUIET = Crowd(fewest=0, occluded=0.15)
-"""COIFT's pictures show one animal or thing each, with little round it."""
+_CROWDED = (1, 0.55)
+"""Least number of distractors behind the targets (there are up to two more), and the chance of one
+in front."""
+_QUIET = (0, 0.15)
+"""The same of COIFT's pictures, which show one animal or thing each, with little round it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +107,18 @@ def compose(
         if a target came out too small, too large, in pieces or too much hidden.
     """
     families = tuple(target.family for target in targets)
-    placed = []
-    for target in targets:
-        extent = draws.free(*target.extent)
-        placed.append(
-            _placed(canvas, draws, family=target.family, extent=extent, shape=target.shape)
+    placed = [
+        _placed(
+            canvas, draws, family=target.family, extent=draws.free(*target.extent),
+            shape=target.shape,
         )
+        for target in targets
+    ]  # fmt: skip
     layers = [(layer, True) for layer in placed]
-    crowd = _QUIET if set(families) == {"coift"} else _CROWDED
-    for _ in range(crowd.fewest + draws.index(3)):
+    fewest, occluded = _QUIET if set(families) == {"coift"} else _CROWDED
+    for _ in range(fewest + draws.index(3)):
         layers.insert(0, (_distractor(canvas, draws, families, placed), False))
-    if draws.chance(crowd.occluded):
+    if draws.chance(occluded):
         layers.append((_distractor(canvas, draws, families, placed), False))
     layers = [pair for pair in layers if pair[1] or min(pair[0].coverage.shape) >= _LEAST_WINDOW]
     masks = _visible(canvas, layers, least_area=least_area)
@@ -240,10 +230,12 @@ class Scene:
         image: RGB picture, (H, W, 3) uint8.
         masks: Visible part of each target, (H, W) uint8 each, 0..255 with soft edges; the target
             is where the value exceeds 128.
+        kinds: Kind of each target, where kinds were asked for.
     """
 
     image: NDArray[np.uint8]
     masks: tuple[NDArray[np.uint8], ...]
+    kinds: tuple[str, ...] = ()
 
 
 def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: int = 1) -> Scene:
@@ -265,19 +257,40 @@ def draw_scene(*, family: str, seed: int, side: int, held_out: bool, objects: in
     """
     _check(family, side, objects)
     code = (*FAMILIES, MIXED).index(family)
-    for attempt in range(_SCENE_ATTEMPTS):
-        entropy = (seed, code, side, int(held_out), objects, attempt)
-        draws = Draws(*entropy, held_out=held_out)
-        canvas = draw_canvas(draws, side=side)
-        chosen = tuple(draws.pick(FAMILIES) if family == MIXED else family for _ in range(objects))
-        composed = compose(canvas, draws, targets=usual_targets(chosen))
-        if composed is not None:
-            picture, masks = composed
-            return Scene(image=expose(picture, draws), masks=masks)
+
+    def targets(draws: Draws) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+        chosen = [draws.pick(FAMILIES) if family == MIXED else family for _ in range(objects)]
+        return usual_targets(chosen), ()
+
+    entropy = (seed, code, side, int(held_out), objects)
+    scene = _first_fit(entropy, targets, side=side, held_out=held_out, attempts=_SCENE_ATTEMPTS)
+    if scene is not None:
+        return scene
     raise DataError(
         f"No fit scene of family {family!r} came out of seed {seed} in {_SCENE_ATTEMPTS} attempts "
         f"at side {side} with {objects} objects. Choose another seed."
     )
+
+
+def _first_fit(
+    entropy: tuple[int, ...],
+    targets: Callable[[Draws], tuple[tuple[Target, ...], tuple[str, ...]]],
+    *,
+    side: int,
+    held_out: bool,
+    attempts: int,
+    least_area: float = LEAST_AREA,
+) -> Scene | None:
+    """Draw targets and their kinds, attempt after attempt, until a picture of them is fit."""
+    for attempt in range(attempts):
+        draws = Draws(*entropy, attempt, held_out=held_out)
+        canvas = draw_canvas(draws, side=side)
+        chosen, kinds = targets(draws)
+        composed = compose(canvas, draws, targets=chosen, least_area=least_area)
+        if composed is not None:
+            picture, masks = composed
+            return Scene(image=expose(picture, draws), masks=masks, kinds=kinds)
+    return None
 
 
 def draw_canvas(draws: Draws, *, side: int) -> Canvas:
@@ -306,24 +319,9 @@ _LEAST_AREA = 0.002
 _GROUP_ATTEMPTS = 200
 
 
-@dataclass(frozen=True)
-class Group:
-    """A picture and the objects in it.
-
-    Attributes:
-        image: RGB picture, (H, W, 3) uint8.
-        masks: Visible part of each object, (H, W) uint8 each, 0..255 with soft edges.
-        kinds: Kind of each object.
-    """
-
-    image: NDArray[np.uint8]
-    masks: tuple[NDArray[np.uint8], ...]
-    kinds: tuple[str, ...]
-
-
 def draw_group(
     *, entropy: tuple[int, ...], side: int, kinds: Sequence[str], objects: tuple[int, int]
-) -> Group:
+) -> Scene:
     """Draw several held-out objects; the same arguments give the same bytes everywhere.
 
     Args:
@@ -338,17 +336,19 @@ def draw_group(
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown or not kinds:
         raise DataError(f"Unknown kinds of objects {unknown}. Choose among {sorted(KINDS)}.")
-    for attempt in range(_GROUP_ATTEMPTS):
-        draws = Draws(*entropy, side, attempt, held_out=True)
-        canvas = draw_canvas(draws, side=side)
+
+    def targets(draws: Draws) -> tuple[tuple[Target, ...], tuple[str, ...]]:
         count = objects[0] + draws.index(objects[1] - objects[0] + 1)
         low, high = (share / math.sqrt(count) for share in _EXTENT)
         chosen = tuple(draws.pick(kinds) for _ in range(count))
-        targets = tuple(Target(KINDS[kind], (low, high), _SHAPES[kind]) for kind in chosen)
-        composed = compose(canvas, draws, targets=targets, least_area=_LEAST_AREA)
-        if composed is not None:
-            picture, masks = composed
-            return Group(image=expose(picture, draws), masks=masks, kinds=chosen)
+        return tuple(Target(KINDS[kind], (low, high), _SHAPES[kind]) for kind in chosen), chosen
+
+    scene = _first_fit(
+        (*entropy, side), targets, side=side, held_out=True, attempts=_GROUP_ATTEMPTS,
+        least_area=_LEAST_AREA,
+    )  # fmt: skip
+    if scene is not None:
+        return scene
     raise DataError(
         f"No fit picture of {list(kinds)} came out of {entropy} in {_GROUP_ATTEMPTS} attempts at "
         f"side {side}. Choose another seed."
@@ -357,6 +357,7 @@ def draw_group(
 
 LOOKS = ("plain", "grey", "night", "faded", "negative", "warm")
 _LUMINANCE = (77, 150, 29)  # of 256
+_TINTS = {"night": (70, 80, 110), "warm": (255, 215, 150)}  # of 255
 
 
 def with_look(image: NDArray[np.uint8], look: str) -> NDArray[np.uint8]:
@@ -370,20 +371,18 @@ def with_look(image: NDArray[np.uint8], look: str) -> NDArray[np.uint8]:
     Raises:
         DataError: There is no such look.
     """
-    wide = image.astype(np.uint16)
     if look == "plain":
         return image
+    if look == "negative":
+        return 255 - image
+    wide = image.astype(np.uint16)
+    if look == "faded":
+        return (wide // 2 + 100).astype(np.uint8)
     if look == "grey":
         grey = (wide @ np.array(_LUMINANCE, np.uint16)) >> 8
         return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
-    if look == "night":
-        return (wide * np.array([70, 80, 110], np.uint16) // 255).astype(np.uint8)
-    if look == "faded":
-        return (wide // 2 + 100).astype(np.uint8)
-    if look == "negative":
-        return 255 - image
-    if look == "warm":
-        return (wide * np.array([255, 215, 150], np.uint16) // 255).astype(np.uint8)
+    if look in _TINTS:
+        return (wide * np.array(_TINTS[look], np.uint16) // 255).astype(np.uint8)
     raise DataError(f"Unknown look {look!r}. Choose one of {list(LOOKS)}.")
 
 

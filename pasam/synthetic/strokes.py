@@ -52,6 +52,10 @@ class Drawing:
         """Trace lines with round ends, at least `THINNEST` wide."""
         self.marks.append(Mark(lines, max(width, THINNEST), part, True))
 
+    def limb(self, spine: Points, widths: Iterable[float], *, part: int = 0) -> None:
+        """Fill the outline round a smooth spine whose width varies along it."""
+        self.fill(limb(spine, widths), part=part)
+
     def hair(self, lines: Sequence[Points], *, width: float, part: int = 0) -> None:
         """Trace strands that are thick at the root and thin out towards the tip."""
         roots = tuple(line[: len(line) // 2 + 1] for line in lines)

@@ -13,7 +13,6 @@ from pasam.synthetic.strokes import (
     arc,
     circle,
     ellipse,
-    limb,
     points,
     polar,
     rectangle,
@@ -75,11 +74,9 @@ def cable(draws: Draws, span: float) -> Drawing:
     heading = line[-1] - line[-4]
     heading = heading / max(float(np.hypot(*heading)), 1e-6)
     plug = s * draws.shape(0.1, 0.24)
-    drawing.fill(
-        limb(
-            np.stack([line[-1] - heading * 2, line[-1] + heading * plug]),
-            (width * 1.4, width * 2.4, width * 2.2),
-        ),
+    drawing.limb(
+        np.stack([line[-1] - heading * 2, line[-1] + heading * plug]),
+        (width * 1.4, width * 2.4, width * 2.2),
         part=1,
     )
     normal = np.array([-heading[1], heading[0]]) * width * 0.7
@@ -153,9 +150,7 @@ def fork(draws: Draws, span: float) -> Drawing:
         arc(0, tine, half, neck, 0, np.pi), points((-half, tine), (half, tine)), width=width + 1
     )
     thick = draws.shape(4.0, 10.0)
-    drawing.fill(
-        limb(points((0, tine), (0, 0), (0, s)), (thick * 0.7, thick * 0.7, thick, thick * 1.2))
-    )
+    drawing.limb(points((0, tine), (0, 0), (0, s)), (thick * 0.7, thick * 0.7, thick, thick * 1.2))
     return drawing
 
 
@@ -169,7 +164,7 @@ def scissors(draws: Draws, span: float) -> Drawing:
         tip = np.array([side * np.sin(gap) * (pivot + s), pivot - np.cos(gap) * (pivot + s)])
         end = np.array([-side * np.sin(gap) * (s - pivot), pivot + np.cos(gap) * (s - pivot)])
         middle = np.array([0.0, pivot])
-        drawing.fill(limb(np.stack([tip, (tip + middle) / 2, middle]), (2.8, blade, blade * 1.2)))
+        drawing.limb(np.stack([tip, (tip + middle) / 2, middle]), (2.8, blade, blade * 1.2))
         drawing.line(np.stack([middle, end - (end - middle) * 0.35]), width=width + 1, part=1)
         centre = end - (end - middle) * 0.2 + np.array([-side * ring * 0.7, 0.0])
         drawing.line(
