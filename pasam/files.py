@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
 
 from pasam.errors import DataError, PasamError
 
@@ -23,6 +27,12 @@ if TYPE_CHECKING:  # pyarrow takes a quarter of a second, which a command withou
     import pandas as pd
     import pyarrow as pa
 
+MOST_TEXT, MOST_JSON = 10**7, 2 * 10**9
+"""Bytes of a text file, and of a JSON file, that are read."""
+MOST_NODES, MOST_DEPTH = 100_000, 100
+"""Values in a YAML file, aliases written out, and how deep they are nested."""
+_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
+_LONGEST_NAME = 255  # bytes
 REPEAT = "Run `dvc repro` to make it again."
 
 
@@ -87,12 +97,114 @@ def read_json(path: Path, *, advice: str = REPEAT, error: type[PasamError] = Dat
     Raises:
         PasamError: The file is missing or no JSON; of the type `error`.
     """
+    text = read_text(path, advice=advice, error=error, most_bytes=MOST_JSON)
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path} is not readable JSON: {fault}. {advice}") from None
+
+
+def read_text(
+    path: Path, *, advice: str, error: type[PasamError] = DataError, most_bytes: int = MOST_TEXT
+) -> str:
+    """Read text in UTF-8, a byte order mark left out; the arguments are those of `read_json`.
+
+    Raises:
+        PasamError: The file is missing, no regular file, too large or no text; of the type `error`.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device would never end
+            raise error(f"{path} is no regular file. {advice}")
+        if found.st_size > most_bytes:
+            raise error(
+                f"{path} has {found.st_size} bytes, {most_bytes} at most are read. {advice}"
+            )
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise error(f"{path} does not exist. {advice}") from None
-    except (OSError, ValueError, RecursionError) as fault:
-        raise error(f"{path} is not readable JSON: {fault}. {advice}") from None
+    except (OSError, ValueError) as fault:  # a name with a zero byte is a ValueError
+        raise error(f"{path} cannot be read as text in UTF-8: {fault}. {advice}") from None
+
+
+# libyaml, ten times as fast, is part of PyYAML's wheels, but not of every build of it.
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(SafeLoader):  # type: ignore[misc]
+    """Refuse a key that stands twice, of which YAML would take the second in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`, which brings many keys
+                continue
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if isinstance(key, Hashable) and lines.setdefault(key, line) != line:
+                raise yaml.YAMLError(
+                    f"'{key}' stands twice, in lines {lines[key]} and {line}; remove one of them."
+                )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def parse_yaml(text: str, path: Path, *, error: type[PasamError] = DataError) -> Any:
+    """Parse YAML; `path` names it in errors.
+
+    Raises:
+        PasamError: It is not YAML, has a key twice, or its aliases make it endless or huge.
+    """
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=SafeLoader):  # building goes as deep as the text
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                raise yaml.YAMLError(f"it is nested more than {MOST_DEPTH} deep.")
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        _count_nodes(node, {})
+        return None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # a date that is none
+        raise error(f"{path} is not valid YAML: {fault}") from None
+
+
+def _count_nodes(node: Any, counted: dict[int, int]) -> int:
+    """Count what a document holds with all its aliases written out."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = MOST_NODES  # while it is counted: an alias of it within it is endless
+        pairs = node.value if isinstance(node, yaml.SequenceNode) else sum(node.value, ())
+        counted[id(node)] = 1 + sum(_count_nodes(inner, counted) for inner in pairs)
+        if counted[id(node)] > MOST_NODES:
+            raise yaml.YAMLError(f"its aliases stand for more than {MOST_NODES} values.")
+    return counted[id(node)]
+
+
+def portable_path(name: str) -> str:
+    """Check a name that comes from outside: of an archive's member, or of a file in a table.
+
+    Args:
+        name: A path with `/`, relative to the folder that it is to stay in.
+
+    Returns:
+        The same path without `.` and empty parts; none of its parts leads out of the folder.
+
+    Raises:
+        DataError: It could lead outside, or some file system cannot have it; the message lacks the
+            name at its front, and a full stop.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/"):
+        raise DataError("is an absolute path")
+    if _NOT_PORTABLE.search(name):
+        raise DataError("has a backslash, a colon, a control character or no UTF-8")
+    if ".." in parts:
+        raise DataError("leads out of its folder")
+    if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise DataError(f"has a part of more than {_LONGEST_NAME} bytes")
+    return "/".join(parts)
 
 
 @contextmanager
@@ -170,17 +282,24 @@ def write_table(
     Raises:
         DataError: A column is missing, unknown or of another type, or a row is there twice.
     """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    by_column = _columns(path, rows, schema.names)
+    is_frame, given = isinstance(rows, pd.DataFrame), cast(Any, rows)
+    for found in [given] if is_frame else given:
+        if set(found) != set(schema.names):
+            missing = [name for name in schema.names if name not in found]
+            unknown = [name for name in found if name not in schema.names]
+            raise DataError(
+                f"The rows for {path} lack {missing} and have unknown {unknown}, expected exactly "
+                f"{schema.names}."
+            )
     arrays = []
     for field in schema:
-        values = by_column[field.name]
+        values = given[field.name] if is_frame else [row[field.name] for row in given]
         try:
-            if pa.types.is_integer(field.type) and any(
-                isinstance(value, float) for value in values
-            ):
+            if pa.types.is_integer(field.type) and any(isinstance(one, float) for one in values):
                 raise pa.ArrowTypeError("a fraction is among its values")  # arrow would cut it off
             arrays.append(pa.array(values, type=field.type))
         except (pa.ArrowException, OverflowError) as fault:
@@ -237,30 +356,6 @@ def read_table(
         raise DataError(f"{path} is not {what}: {'; '.join(wrong)}. {advice}")
     frame: pd.DataFrame = table.select(schema.names).to_pandas()
     return frame
-
-
-def _columns(
-    path: Path, rows: pd.DataFrame | Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> Mapping[str, Any]:
-    """Take a table's columns apart, once they are exactly those expected."""
-    import pandas as pd
-
-    by_column: dict[str, Any] = {}
-    given: Sequence[Mapping[str, Any]]
-    if isinstance(rows, pd.DataFrame):
-        by_column = {str(name): rows[name] for name in rows.columns}
-        given = [by_column]
-    else:
-        given = rows
-    for found in given:
-        if set(found) != set(names):
-            missing = [name for name in names if name not in found]
-            unknown = [name for name in found if name not in names]
-            raise DataError(
-                f"The rows for {path} lack {missing} and have unknown {unknown}, expected exactly "
-                f"{list(names)}."
-            )
-    return by_column or {name: [row[name] for row in given] for name in names}
 
 
 def _sync(path: Path) -> None:

@@ -1,18 +1,16 @@
-"""From a params file to its sections, and changes of its text that leave its comments alone."""
+"""From a params file to its sections, every fault told with the file, the key and the value."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import textwrap
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import yaml
-
 from pasam.errors import ParamsError
+from pasam.files import parse_yaml, read_text
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which `pasam --help` need not
     from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
@@ -20,6 +18,7 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second, which `pasam --help` ne
 T = TypeVar("T")
 
 DEFAULT_PATH = Path("params.yaml")
+_ADVICE = "Run from the project's root, or put a preset in place with `pasam params use NAME`."
 
 
 def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
@@ -28,23 +27,12 @@ def read_params(path: Path = DEFAULT_PATH) -> dict[str, Any]:
     Raises:
         ParamsError: The file is missing, is not YAML, or holds no mapping.
     """
-    content = copy.deepcopy(parse_params(_text_of(path), path))
+    text = read_text(path, advice=_ADVICE, error=ParamsError)
+    content = copy.deepcopy(parse_params(text, path))
     if "extends" not in content:
         return content
     original = path.with_name(f"{content.pop('extends')}.yaml")
     return laid_over(read_params(original), content)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ParamsError(
-            f"{path} does not exist. Run from the project's root, or put a preset in place with "
-            "`pasam params use NAME`."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read as text: {error}.") from None
 
 
 @functools.lru_cache(maxsize=8)
@@ -54,10 +42,7 @@ def parse_params(text: str, path: Path) -> dict[str, Any]:
     Raises:
         ParamsError: It is not YAML, has a key twice, or holds no mapping; `path` names it.
     """
-    try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 it is a safe loader
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    content = parse_yaml(text, path, error=ParamsError)
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds {type(content).__name__}, expected a mapping of sections.")
     return content
@@ -75,29 +60,6 @@ def laid_over(original: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
         else:
             result[key] = value
     return result
-
-
-# libyaml, ten times as fast, is part of PyYAML's wheels, but not of every build of it.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Refuse a key that stands twice, of which YAML would take the second in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`, which brings many keys
-                continue
-            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if isinstance(key, Hashable) and key in lines:
-                raise yaml.YAMLError(
-                    f"'{key}' stands twice, in lines {lines[key]} and {line}; remove one of them."
-                )
-            if isinstance(key, Hashable):
-                lines[key] = line
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
 
 
 def load_section(cls: type[T], name: str, path: Path = DEFAULT_PATH) -> T:
@@ -141,23 +103,22 @@ def load_variant(model: str, path: Path = DEFAULT_PATH) -> VariantParams:
 
 def variant_in(content: Mapping[str, Any], model: str, path: Path) -> VariantParams:
     """Do as `load_variant` with what a file holds."""
-    models, ablations = mapping(content, "models", path), mapping(content, "ablations", path)
+    models, ablations = (mapping(content, section, path) for section in ("models", "ablations"))
     if model in models and model in ablations:
         raise ParamsError(f"{path}: '{model}' is in models and in ablations; rename one of them.")
-    if model in models:
-        name, entry = f"models.{model}", models[model]
-    elif model in ablations:
-        name, entry = f"ablations.{model}", _changed(ablations[model], model, models, path)
-    else:
+    if model in ablations:
+        changed = _changed(ablations[model], model, models, path)
+        return build_variant(changed, name=f"ablations.{model}", path=path)
+    if model not in models:
         raise ParamsError(
             f"{path}: models has no '{model}'. Known models: {sorted(models)}; "
             f"ablations: {sorted(ablations)}."
         )
-    variant = build_variant(entry, name=name, path=path)
-    if model in models and getattr(variant, "trains", None) == "everything":
+    variant = build_variant(models[model], name=f"models.{model}", path=path)
+    if getattr(variant, "trains", None) == "everything":
         raise ParamsError(
-            f"{path}: {name}.trains is 'everything', which leaves no base to put an adapter on. "
-            "Expected adapter, mask_head or decoder here; everything can be an ablation."
+            f"{path}: models.{model}.trains is 'everything', which leaves no base to put an "
+            "adapter on. Expected adapter, mask_head or decoder here; an ablation can."
         )
     return variant
 
@@ -219,33 +180,21 @@ def mapping(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]
 
 def _changed(ablation: Any, name: str, models: dict[str, Any], path: Path) -> dict[str, Any]:
     """Resolve an ablation: the entry that it is of, with its changes made."""
+    place = f"{path}: ablations"
     if not str(name).isidentifier():
         raise ParamsError(
-            f"{path}: ablations has the name {name!r}, which is to name files and stages. Expected "
+            f"{place} has the name {name!r}, which is to name files and stages. Expected "
             "letters, digits and '_', a letter first."
         )
-    known = set(ablation) if isinstance(ablation, dict) else None
-    if known != {"of", "change"}:
-        raise ParamsError(f"{path}: ablations.{name} is {ablation!r}, expected 'of' and 'change'.")
-    original = ablation["of"]
-    if original not in models:
-        raise ParamsError(
-            f"{path}: ablations.{name}.of is {original!r}, expected one of {sorted(models)}."
-        )
-    return _merged(models[original], ablation["change"], f"ablations.{name}.change", path)
-
-
-def _merged(original: Any, change: Any, name: str, path: Path) -> dict[str, Any]:
-    if not isinstance(original, dict) or not isinstance(change, dict):
-        raise ParamsError(f"{path}: {name} is {change!r}, but it changes {original!r}.")
-    unknown = [key for key in change if key not in original]
-    if unknown:
-        raise ParamsError(
-            f"{path}: {name} has unknown {unknown}; what can be changed is {sorted(original)}."
-        )
-    inner = {k: v for k, v in change.items() if isinstance(original[k], dict)}
-    nested = {k: _merged(original[k], v, f"{name}.{k}", path) for k, v in inner.items()}
-    return {**original, **change, **nested}
+    if not isinstance(ablation, dict) or set(ablation) != {"of", "change"}:
+        raise ParamsError(f"{place}.{name} is {ablation!r}, expected 'of' and 'change'.")
+    original, change = models.get(ablation["of"]), ablation["change"]
+    if not isinstance(original, dict):
+        known = sorted(models)
+        raise ParamsError(f"{place}.{name}.of is {ablation['of']!r}, expected one of {known}.")
+    if not isinstance(change, dict):
+        raise ParamsError(f"{place}.{name}.change is {change!r}, expected a mapping of changes.")
+    return laid_over(original, change)
 
 
 def load_models(path: Path = DEFAULT_PATH) -> ModelsParams:
@@ -255,9 +204,7 @@ def load_models(path: Path = DEFAULT_PATH) -> ModelsParams:
         ParamsError: One of them is wrong.
     """
     content = read_params(path)
-    return {
-        str(name): variant_in(content, str(name), path) for name in mapping(content, "models", path)
-    }
+    return {name: variant_in(content, name, path) for name in mapping(content, "models", path)}
 
 
 def load_ablations(path: Path = DEFAULT_PATH) -> AblationsParams:
@@ -269,130 +216,5 @@ def load_ablations(path: Path = DEFAULT_PATH) -> AblationsParams:
     content = read_params(path)
     found = mapping(content, "ablations", path)
     for name in found:
-        variant_in(content, str(name), path)
-    return {str(name): dict(entry) for name, entry in found.items()}
-
-
-REMOVED = object()
-"""Stands for the value of a key that is no longer there."""
-
-
-_END = "...\n"  # what YAML writes after a bare value
-
-
-class Changes(dict[tuple[str, ...], Any]):
-    """New values by key, the key of a nested mapping as its parts; `REMOVED` for none."""
-
-
-def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
-    """List what differs between nested mappings, as deep as both have mappings."""
-    changes = Changes()
-    for key in (*old, *(key for key in new if key not in old)):
-        before, after = old.get(key, REMOVED), new.get(key, REMOVED)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            inner = changes_between(before, after)
-            changes.update({(str(key), *path): value for path, value in inner.items()})
-        elif before is REMOVED or after is REMOVED or before != after or _kind(before, after):
-            changes[(str(key),)] = after
-    return changes
-
-
-def patched(text: str, changes: Changes, source: str) -> str:
-    """Change values in the text of a YAML file.
-
-    Args:
-        text: The file.
-        changes: What is to be changed. Values within `{...}` are changed in their place.
-        source: Another file, whose way to write an entry, comment included, is taken over where it
-            has the value that is wanted.
-
-    Returns:
-        The new text; whatever is not changed is as it was.
-    """
-    for path, value in changes.items():
-        text = _patch(text, path, value, source)
-    return text
-
-
-def _kind(before: Any, after: Any) -> bool:
-    """Tell true from 1, which Python holds for equal."""
-    return isinstance(before, bool) != isinstance(after, bool)
-
-
-def _patch(text: str, path: tuple[str, ...], value: Any, source: str) -> str:
-    lines, parent, found, depth = text.splitlines(), _root(text), None, 0
-    for depth, part in enumerate(path):
-        found = _entry(parent, part)
-        if parent.flow_style:
-            # An entry within braces: write the whole mapping anew.
-            outer = yaml.load(text, Loader=_SafeLoader)  # noqa: S506 it is
-            for key in path[:depth]:
-                outer = outer[key]
-            _set(outer, path[depth:], value)
-            if not depth:
-                return yaml.safe_dump(outer, sort_keys=False)
-            return _patch(text, path[:depth], outer, source)
-        if found is None or depth == len(path) - 1:
-            break
-        if not isinstance(found[1], yaml.MappingNode):
-            break
-        parent = found[1]
-    entry = _written(path, value, source, depth)
-    column = parent.value[0][0].start_mark.column
-    new = textwrap.indent(entry, " " * column).splitlines() if value is not REMOVED else []
-    if found is not None:
-        first, last = found[0].start_mark.line, _last_line(found[1], lines)
-    else:
-        first = _last_line(parent, lines) + 1
-        last = first - 1
-    lines[first : last + 1] = new
-    return "\n".join(lines) + "\n"
-
-
-def _written(path: tuple[str, ...], value: Any, source: str, depth: int) -> str:
-    """Write `key: value` as the source does, or in one line."""
-    if value is REMOVED:
-        return ""
-    for key in reversed(path[depth + 1 :]):
-        value = {key: value}
-    node = _root(source)
-    for part in path[: depth + 1]:
-        found = _entry(node, part) if isinstance(node, yaml.MappingNode) else None
-        if found is None or node.flow_style:
-            break
-        first, node = found[0].start_mark.line, found[1]
-    else:
-        lines = source.splitlines()
-        taken = lines[first : _last_line(node, lines) + 1]
-        entry = textwrap.dedent("\n".join(taken)) + "\n"
-        if yaml.load(entry, Loader=_SafeLoader) == {path[depth]: value}:
-            return entry
-    one = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
-    return f"{path[depth]}: {one.removesuffix(_END).rstrip()}\n"
-
-
-def _set(outer: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for key in path[:-1]:
-        outer = outer.setdefault(key, {})
-    if value is REMOVED:
-        outer.pop(path[-1], None)
-    else:
-        outer[path[-1]] = value
-
-
-def _root(text: str) -> Any:
-    return yaml.compose(text, Loader=_SafeLoader)
-
-
-def _entry(mapping: Any, key: str) -> tuple[Any, Any] | None:
-    return next(((k, v) for k, v in mapping.value if k.value == key), None)
-
-
-def _last_line(node: Any, lines: list[str]) -> int:
-    """Find a node's last line; a block's mark stands behind the comments that follow it."""
-    last: int = node.end_mark.line
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style:
-        last -= 1
-        while last > node.start_mark.line and lines[last].strip()[:1] in ("", "#"):
-            last -= 1
-    return last
+        variant_in(content, name, path)
+    return {name: dict(entry) for name, entry in found.items()}

@@ -9,36 +9,20 @@ the former preset.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pasam.config import schema
+from pasam.config.params_edit import edited, same
 from pasam.config.params_file import (
     DEFAULT_PATH,
-    REMOVED,
-    Changes,
-    changes_between,
     mapping,
     parse_params,
-    patched,
     read_params,
     section_in,
     variant_in,
-)
-from pasam.config.schema import (
-    BaseParams,
-    DataParams,
-    EmbedParams,
-    EvaluateParams,
-    GateParams,
-    InstancesParams,
-    PretrainParams,
-    RepeatsParams,
-    ReportParams,
-    RobustnessParams,
-    TrainParams,
-    ValidateParams,
 )
 from pasam.config.section import Section
 from pasam.errors import ParamsError
@@ -48,24 +32,28 @@ FOLDER = Path("params")
 DEFAULT = "default"
 
 SECTIONS: dict[str, type[Section]] = {
-    "data": DataParams,
-    "validate": ValidateParams,
-    "base": BaseParams,
-    "pretrain": PretrainParams,
-    "embed": EmbedParams,
-    "train": TrainParams,
-    "repeats": RepeatsParams,
-    "evaluate": EvaluateParams,
-    "instances": InstancesParams,
-    "robustness": RobustnessParams,
-    "report": ReportParams,
-    "gate": GateParams,
+    "data": schema.DataParams,
+    "validate": schema.ValidateParams,
+    "base": schema.BaseParams,
+    "pretrain": schema.PretrainParams,
+    "embed": schema.EmbedParams,
+    "train": schema.TrainParams,
+    "repeats": schema.RepeatsParams,
+    "evaluate": schema.EvaluateParams,
+    "instances": schema.InstancesParams,
+    "robustness": schema.RobustnessParams,
+    "report": schema.ReportParams,
+    "gate": schema.GateParams,
 }
 """Model of every section but `VARIANTS`, whose entries are told apart by their decoder."""
 
 VARIANTS = ("models", "ablations")
 PRESET = "preset"
 """Key that says of which preset a params file was made."""
+
+_GONE = object()  # stands for the value of a key that is not there
+Leaves = dict[tuple[str, ...], Any]
+"""Values of nested mappings by key, that of a nested one as its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,9 +99,8 @@ def compose_text(name: str, folder: Path = FOLDER) -> str:
     original = parse_params(own, path).get("extends")
     if original is None:
         return own
-    text, values = compose_text(original, folder), compose(original, folder)
-    text = _with_head(text, _head(own))
-    return patched(text, changes_between(values, compose(name, folder)), own)
+    text = _with_head(compose_text(original, folder), own)
+    return edited(text, compose(name, folder), own)
 
 
 def validate(path: Path = DEFAULT_PATH) -> None:
@@ -133,41 +120,27 @@ def validate_content(content: Mapping[str, Any], path: Path) -> None:
     unknown = sorted(str(key) for key in content if key not in known)
     if unknown:
         raise ParamsError(f"{path} has unknown sections {unknown}. It must have exactly {known}.")
-    for name, section in SECTIONS.items():
-        section_in(content, section, name, path)
-    models = content.get("models")
-    if not isinstance(models, dict) or not models:
-        raise ParamsError(
-            f"{path}: models is {models!r}, expected a mapping with one model or more."
-        )
+    parts: dict[str, Any] = {
+        name: section_in(content, section, name, path) for name, section in SECTIONS.items()
+    }
+    models = mapping(content, "models", path)
     for model in (*models, *mapping(content, "ablations", path)):
         variant_in(content, model, path)
-    evaluated = section_in(content, EvaluateParams, "evaluate", path).models
-    strangers = sorted(set(evaluated) - set(models))
-    if strangers:
+    evaluated, seed = parts["evaluate"].models, parts["train"].seed
+    for key, named, expected in (
+        ("evaluate.models", evaluated, models),
+        ("repeats.models", parts["repeats"].models, evaluated),
+        ("gate.model", [parts["gate"].model], evaluated),
+    ):
+        if strangers := sorted(set(named) - set(expected)):
+            what = "in models" if expected is models else "evaluated"
+            raise ParamsError(
+                f"{path}: {key} names {strangers}, expected what is {what}: {list(expected)}."
+            )
+    if seed in parts["repeats"].seeds:
         raise ParamsError(
-            f"{path}: evaluate.models names {strangers}, but models has only {sorted(models)}."
-        )
-    _validate_repeats(content, path, evaluated)
-    gated = section_in(content, GateParams, "gate", path).model
-    if gated not in evaluated:
-        raise ParamsError(
-            f"{path}: gate.model is '{gated}', expected one that is evaluated: {list(evaluated)}."
-        )
-
-
-def _validate_repeats(content: Mapping[str, Any], path: Path, evaluated: Sequence[str]) -> None:
-    repeats = section_in(content, RepeatsParams, "repeats", path)
-    strangers = sorted(set(repeats.models) - set(evaluated))
-    if strangers:
-        raise ParamsError(
-            f"{path}: repeats.models names {strangers}, but only {list(evaluated)} are evaluated."
-        )
-    seed = section_in(content, TrainParams, "train", path).seed
-    if seed in repeats.seeds:
-        raise ParamsError(
-            f"{path}: repeats.seeds is {list(repeats.seeds)}, expected others than train.seed, "
-            f"{seed}."
+            f"{path}: repeats.seeds is {list(parts['repeats'].seeds)}, expected others than "
+            f"train.seed, {seed}."
         )
 
 
@@ -196,17 +169,18 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
             changed one key, to different values.
     """
     validate(preset_path(name, folder))
-    new, kept = compose_text(name, folder), Changes()
+    new, kept = compose_text(name, folder), Leaves()
     old = target.read_text(encoding="utf-8") if target.exists() else ""
     if old:
         former = preset_in_use(target, folder)
-        mine, theirs = read_params(target), compose(name, folder)
-        kept = _mine(compose(former, folder), mine, theirs, path=target, name=name)
+        base, mine, theirs = (
+            _leaves(values)
+            for values in (compose(former, folder), read_params(target), compose(name, folder))
+        )
+        kept = _mine(base, mine, theirs, path=target, name=name)
         if old != compose_text(former, folder):
-            merged = _applied(theirs, kept)
-            old_head, new_head = _head(compose_text(former, folder)), _head(new)
-            text = _with_head(old, new_head) if _head(old) == old_head else old
-            new = patched(text, changes_between(mine, merged), new)
+            is_untouched = _head(old) == _head(compose_text(former, folder))
+            new = edited(_with_head(old, new) if is_untouched else old, _nested(theirs | kept), new)
             validate_content(parse_params(new, target), target)
     if new != old:
         write_text(target, new)
@@ -227,71 +201,67 @@ def preset_in_use(target: Path = DEFAULT_PATH, folder: Path = FOLDER) -> str:
     known = known_presets(folder)
     if content.get(PRESET) in known:
         return str(content[PRESET])
-    distances = {name: len(changes_between(compose(name, folder), content)) for name in known}
+    distances = {name: len(changes(compose(name, folder), content)) for name in known}
     return min(distances, key=lambda name: (distances[name], name != DEFAULT))
 
 
-def _mine(
-    base: Mapping[str, Any],
-    mine: Mapping[str, Any],
-    theirs: Mapping[str, Any],
-    *,
-    path: Path,
-    name: str,
-) -> Changes:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Leaves:
+    """List what differs between nested mappings: the new values by key."""
+    return _differing(_leaves(old), _leaves(new))
+
+
+def _differing(old: Leaves, new: Leaves) -> Leaves:
+    pairs = {key: (old.get(key, _GONE), new.get(key, _GONE)) for key in {**old, **new}}
+    return {key: after for key, (before, after) in pairs.items() if not same(before, after)}
+
+
+def _mine(base: Leaves, mine: Leaves, theirs: Leaves, *, path: Path, name: str) -> Leaves:
     """Find what a person changed, and what that is to be after the change to another preset."""
-    kept = Changes()
-    others = changes_between(base, theirs)
-    for key, value in changes_between(base, mine).items():
+    kept, others = Leaves(), _differing(base, theirs)
+    for key, value in _differing(base, mine).items():
+        former: Any = base.get(key, _GONE)
+        other: Any = others.get(key, value)
         if key == (PRESET,):
             continue
-        clash = next((k for k in others if k[: len(key)] == key or key[: len(k)] == k), None)
-        if clash is None:
+        if key not in others:
             kept[key] = value
-        elif clash == key and (both := _both_lists(_at(base, key), value, others[key])):
-            kept[key] = both
-        elif others[clash] != value:
+        elif all(map(_are_names, (former, value, other))):  # a set that was registered stays
+            added = [one for one in value if one not in former and one not in other]
+            kept[key] = [one for one in other if one in value or one not in former] + added
+        elif not same(other, value):
             raise ParamsError(
-                f"{path}: {'.'.join(key)} is {_shown(value)} by your own change, and "
-                f"'{name}' wants {'.'.join(clash)} to be {_shown(others[clash])}; it was "
-                f"{_shown(_at(base, key))}. Put {_shown(_at(base, key))} back to take the preset's "
-                "value, and write yours again afterwards if you want it."
+                f"{path}: {'.'.join(key)} is {_shown(value)} by your own change, and '{name}' "
+                f"wants it to be {_shown(other)}; it was {_shown(former)}. Put {_shown(former)} "
+                "back to take the preset's value, and write yours again afterwards if you want it."
             )
     return kept
 
 
-def _both_lists(base: Any, mine: Any, theirs: Any) -> list[str] | None:
-    """Merge two changes of one list of names: a set that was registered stays in the list."""
-    if not all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-        for names in (base, mine, theirs)
-    ):
-        return None
-    added = [name for name in mine if name not in base and name not in theirs]
-    return [name for name in theirs if name in mine or name not in base] + added
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _applied(values: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
-    result = dict(values)
-    for (first, *rest), value in changes.items():
-        if rest:
-            inner = result.get(first) or {}
-            result[first] = _applied(inner, Changes({tuple(rest): value}))
-        elif value is REMOVED:
-            result.pop(first, None)
-        else:
-            result[first] = value
+def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Leaves:
+    found = Leaves()
+    for key, value in values.items():
+        is_inner = isinstance(value, Mapping) and value
+        found |= _leaves(value, (*above, key)) if is_inner else {(*above, key): value}
+    return found
+
+
+def _nested(leaves: Leaves) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for (*above, last), value in leaves.items():
+        if value is not _GONE:
+            inner = result
+            for part in above:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
     return result
 
 
-def _at(values: Any, key: Sequence[str]) -> Any:
-    for part in key:
-        values = values.get(part, REMOVED) if isinstance(values, Mapping) else REMOVED
-    return values
-
-
 def _shown(value: Any) -> str:
-    return "not there" if value is REMOVED else repr(value)
+    return "not there" if value is _GONE else repr(value)
 
 
 def _head(text: str) -> str:
@@ -301,5 +271,6 @@ def _head(text: str) -> str:
     return "".join(lines[:count])
 
 
-def _with_head(text: str, head: str) -> str:
-    return head + text[len(_head(text)) :]
+def _with_head(text: str, other: str) -> str:
+    """Put another file's comment at the top of a file."""
+    return _head(other) + text[len(_head(text)) :]

@@ -214,27 +214,28 @@ class MiningParams(Section):
     """Temperature of the relaxation that carries the gradient."""
 
 
-class HqSamParams(Section):
-    """HQ-SAM, the baseline that refines by an extra token and early features."""
+class TrainedParams(Section):
+    """What every entry of `models` has."""
 
-    decoder: Literal["hq_sam"]
+    decoder: str
     epochs: Count
     lr_step_size: Count
     """Epochs after which the learning rate falls tenfold, again and again."""
     prompts: Prompts
 
+
+class HqSamParams(TrainedParams):
+    """HQ-SAM, the baseline that refines by an extra token and early features."""
+
+    decoder: Literal["hq_sam"]
     prompts_per_mask: ClassVar[int] = 1
     """As its reference trains it."""
 
 
-class PaSamParams(Section):
+class PaSamParams(TrainedParams):
     """PA-SAM: the prompt adapter, with each choice of the method by name."""
 
     decoder: Literal["pa_sam"]
-    epochs: Count
-    lr_step_size: Count
-    """Epochs after which the learning rate falls tenfold, again and again."""
-    prompts: Prompts
     prompts_per_mask: Count
     """Prompts that are drawn for every mask of a step (the reference: 1)."""
     gradient: Gradient
@@ -261,14 +262,10 @@ class PaSamParams(Section):
         return self
 
 
-class ImageAdapterParams(Section):
+class ImageAdapterParams(TrainedParams):
     """The rival of the prompt adapter: as many numbers that adapt the image features instead."""
 
     decoder: Literal["image_adapter"]
-    epochs: Count
-    lr_step_size: Count
-    """Epochs after which the learning rate falls tenfold, again and again."""
-    prompts: Prompts
     prompts_per_mask: Count
     """Prompts that are drawn for every mask of a step."""
     gradient: Gradient
@@ -368,12 +365,9 @@ class InstancesParams(Section):
 
 
 Strengths = Annotated[
-    Listed[float], within(lambda values: all(value > 0 for value in values), "values above 0")
+    Listed[float], within(lambda all_: min(all_, default=1) > 0, "values above 0")
 ]
-
-
-def _are_qualities(values: tuple[int, ...]) -> bool:
-    return all(1 <= value <= 100 for value in values)
+Quality = Annotated[int, within(lambda value: 1 <= value <= 100, "a quality from 1 to 100")]
 
 
 class RobustnessParams(Section):
@@ -391,7 +385,7 @@ class RobustnessParams(Section):
     """Deviations of the blur as fractions of the image's shorter side, strength 1 first."""
     noise: Strengths
     """Deviations of the noise in grey levels of 255, strength 1 first."""
-    jpeg: Annotated[Listed[int], within(_are_qualities, "qualities from 1 to 100")]
+    jpeg: Listed[Quality]
     """JPEG qualities from 100 down to 1, strength 1 first."""
 
 
@@ -426,12 +420,13 @@ class GateParams(Section):
     """Whether a model of generated data or of the small base may become champion."""
 
 
-def _is_area(area: tuple[float, float]) -> bool:
-    return 0 <= area[0] < area[1] <= 1
-
-
-def _is_range(sides: tuple[int, int]) -> bool:
-    return 1 <= sides[0] <= sides[1]
+Area = Annotated[
+    Pair[float],
+    within(lambda area: 0 <= area[0] < area[1] <= 1, "two fractions, 0 <= low < high <= 1"),
+]
+Sides = Annotated[
+    Pair[int], within(lambda sides: 1 <= sides[0] <= sides[1], "two sides, 1 <= low <= high")
+]
 
 
 class ValidateParams(Section):
@@ -442,9 +437,9 @@ class ValidateParams(Section):
     They are left out in any case; above the fraction the run stops."""
     quarantined_fraction: Fraction
     """Fraction of a data set's items that may be in quarantine; above it the run stops."""
-    area: Annotated[Pair[float], within(_is_area, "two fractions, 0 <= low < high <= 1")]
+    area: Area
     """Smallest and largest fraction of the image that a mask should cover."""
-    side: Annotated[Pair[int], within(_is_range, "two sides, 1 <= low <= high")]
+    side: Sides
     """Shortest and longest side that an image should have, in pixels."""
     contrast: NotNegative
     """Least standard deviation of an image's grey values (0..255); below it nothing shows."""

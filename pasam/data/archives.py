@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import re
 import shutil
 import tarfile
 import unicodedata
@@ -24,7 +23,7 @@ from typing import IO, Any
 
 from pasam.data.catalogue import CatalogueEntry, expected_sha256
 from pasam.errors import DataError
-from pasam.files import draft_folder
+from pasam.files import draft_folder, portable_path
 
 MARKER = ".complete.json"
 """File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
@@ -35,7 +34,6 @@ LARGEST_RATIO = 200
 HARMLESS = 10_000_000
 """Bytes that may be extracted whatever the ratio."""
 
-_NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 _UNIX_TYPES = 0o170000
 _UNIX_PLAIN = (0, 0o100000, 0o040000)  # not recorded, a file, a folder
 _ENCRYPTED = 0x1
@@ -85,32 +83,30 @@ class MemberPaths:
             is_folder: Whether the member is a folder, which may be listed again.
 
         Returns:
-            The path inside the target, posix, without `.` and empty parts.
+            The path inside the target, as `portable_path` gives it.
 
         Raises:
             DataError: The name leads outside, is not portable, or collides with another.
         """
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if name.startswith("/"):
-            raise _refusal(self._archive, name, "is an absolute path")
-        if _NOT_PORTABLE.search(name):
-            reason = "has a backslash, a colon, a control character or no UTF-8"
-            raise _refusal(self._archive, name, reason)
-        if ".." in parts:
-            raise _refusal(self._archive, name, "leads out of its folder")
-        if not parts and not is_folder:
+        try:
+            path = portable_path(name)
+        except DataError as error:
+            raise _refusal(self._archive, name, str(error)) from None
+        if not path and not is_folder:
             raise _refusal(self._archive, name, "has no name")
+        parts = path.split("/") if path else []
         for depth in range(1, len(parts) + 1):
             self._hold("/".join(parts[:depth]), name, is_folder=is_folder or depth < len(parts))
-        return "/".join(parts)
+        return path
 
     def _hold(self, path: str, name: str, *, is_folder: bool) -> None:
         """Note one path; only a folder may come twice, and in one spelling only."""
         key = unicodedata.normalize("NFC", path).casefold()  # what some file systems go by
-        if key not in self._claimed:
-            self._claimed[key] = (path, is_folder)
+        mine = (path, is_folder)
+        theirs = self._claimed.setdefault(key, mine)
+        if theirs is mine:
             return
-        spelling, was_folder = self._claimed[key]
+        spelling, was_folder = theirs
         if spelling != path:
             reason = f"differs from '{spelling}' in nothing but its letters' case or Unicode form"
             raise _refusal(self._archive, name, reason)

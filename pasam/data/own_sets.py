@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import json
 import re
 import shutil
@@ -18,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from pasam.config.params_edit import edited
 from pasam.config.params_file import read_params
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
@@ -465,32 +463,16 @@ def add_benchmark(name: str, params_file: Path) -> list[str]:
     Raises:
         ParamsError: The file has no list `evaluate.benchmarks`.
     """
-    section = read_params(params_file).get("evaluate")
+    content = read_params(params_file)
+    section = content.get("evaluate") or {}
     listed = section.get("benchmarks") if isinstance(section, dict) else None
     if not isinstance(listed, list):
         raise ParamsError(f"{params_file}: evaluate.benchmarks is {listed!r}, expected a list.")
     if name in listed:
         return []
     old = params_file.read_text(encoding="utf-8")
-    editor = _editor()
-    content = editor.load(old)
-    content["evaluate"]["benchmarks"].append(name)
-    written = io.StringIO()
-    editor.dump(content, written)
-    new = written.getvalue()
+    section["benchmarks"] = [*listed, name]
+    new = edited(old, content)
     write_text(params_file, new)
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
     return [line for line in changes if not line.startswith(("---", "+++", "@@"))]
-
-
-def _editor() -> YAML:
-    """Make a reader and writer that keeps comments, order and the style of lists."""
-    editor = YAML()
-    editor.width = 4096
-    editor.preserve_quotes = True
-    editor.representer.add_representer(type(None), _null)
-    return editor
-
-
-def _null(representer: Any, _: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")

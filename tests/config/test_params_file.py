@@ -188,18 +188,18 @@ def test_an_ablation_that_changes_nothing_is_its_original(content, write):
     [
         ({"of": "pa_sam"}, "ablations.some is {'of': 'pa_sam'}, expected 'of' and 'change'."),
         ({"of": "pa", "change": {}}, "ablations.some.of is 'pa', expected one of ['hq_sam', "),
-        ({"of": "pa_sam", "change": None}, "ablations.some.change is None, but it changes {"),
+        ({"of": "pa_sam", "change": None}, "ablations.some.change is None, expected a mapping"),
         (
             {"of": "pa_sam", "change": {"minning": {}}},
-            "ablations.some.change has unknown ['minning']; what can be changed is ['adapter', ",
+            "section 'ablations.some' lacks [] and has unknown ['minning']. It must have exa",
         ),
         (
             {"of": "pa_sam", "change": {"mining": {"point": 3}}},
-            "ablations.some.change.mining has unknown ['point']; what can be changed is ['from_",
+            "section 'ablations.some.mining' lacks [] and has unknown ['point']. It must have exa",
         ),
         (
             {"of": "pa_sam", "change": {"mining": 3}},
-            "ablations.some.change.mining is 3, but it changes {'from_epoch': 1, 'method'",
+            "section 'ablations.some.mining' is 3, expected a mapping.",
         ),
         (
             {"of": "pa_sam", "change": {"adapter": {"tokens": False}}},

@@ -8,8 +8,9 @@ import shutil
 import pytest
 import yaml
 
-from pasam.config.params_file import changes_between, read_params
+from pasam.config.params_file import read_params
 from pasam.config.presets import (
+    changes,
     compose,
     compose_text,
     known_presets,
@@ -75,13 +76,17 @@ def test_a_preset_states_nothing_that_the_default_has_already(name, root):
             else:
                 yield (*path, key)
 
-    changed = changes_between(compose("default", root / "params"), compose(name, root / "params"))
-    assert set(leaves(stated)) == set(changed)
+    changed = changes(compose("default", root / "params"), compose(name, root / "params"))
+    reasons = {
+        key: [path for path in leaves(stated) if key[: len(path)] == path] for key in changed
+    }
+    assert all(reasons.values())
+    assert set(leaves(stated)) == {path for paths in reasons.values() for path in paths}
 
 
 def test_the_ablation_preset_is_the_default_with_more_images_and_ablations(root):
     default, ablation = (compose(name, root / "params") for name in ("default", "ablation"))
-    changed = changes_between(default, ablation)
+    changed = changes(default, ablation)
     assert default["ablations"].items() < ablation["ablations"].items()
     more = {path for path in changed if path[0] != "ablations"}
     assert more == {("preset",), ("data", "generated", "train_images"), ("train", "batch_size")}
@@ -245,14 +250,14 @@ def test_a_result_that_would_not_be_valid_is_not_written(folder, params):
     ("change", "message"),
     [
         ({"trian": {}}, "unknown sections ['trian']"),
-        ({"models": {}}, "models is {}, expected a mapping"),
+        ({"models": {}, "ablations": {}}, "pa_sam_plus'], expected what is in models: []"),
         ({"report": None}, "section 'report' is None"),
         ({"ablations": None}, "section 'ablations' is None"),
         (
             {"ablations": {"some": {"of": "pa_sam", "change": {"epoch": 1}}}},
-            "ablations.some.change has unknown ['epoch']",
+            "section 'ablations.some' lacks [] and has unknown ['epoch']",
         ),
-        ({"models": None}, "models is None, expected a mapping"),
+        ({"models": None}, "section 'models' is None, expected a mapping"),
     ],
 )
 def test_validation_names_what_is_wrong(change, message, root, tmp_path):
@@ -266,8 +271,12 @@ def test_validation_names_what_is_wrong(change, message, root, tmp_path):
     ("section", "change", "message"),
     [
         ("evaluate", {"models": ["pa_sam", "sam2"]}, "evaluate.models names ['sam2']"),
-        ("gate", {"model": "image_adapter"}, "gate.model is 'image_adapter', expected one that is"),
-        ("repeats", {"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], but"),
+        (
+            "gate",
+            {"model": "image_adapter"},
+            "gate.model names ['image_adapter'], expected what is evalu",
+        ),
+        ("repeats", {"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], exp"),
         ("repeats", {"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.s"),
     ],
 )

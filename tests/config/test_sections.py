@@ -166,7 +166,7 @@ def test_a_level_lies_between_zero_and_one(key, value, refused):
         ("robustness.blur", [-0.1], "values above 0"),
         ("robustness.noise", [0.0], "values above 0"),
         ("robustness.points", [3, 0], "1 or more each"),
-        ("robustness.jpeg", [101], "qualities from 1 to 100"),
+        ("robustness.jpeg.0", 101, "a quality from 1 to 100"),
         ("gate.n_resamples", 99, "100 or more"),
         ("gate.floor_mean", 101.0, "points, 100 at most"),
         ("gate.floor_benchmark", 100.5, "points, 100 at most"),
@@ -181,7 +181,9 @@ def test_a_level_lies_between_zero_and_one(key, value, refused):
     ],
 )
 def test_a_value_out_of_its_range_is_quoted(key, value, expected, refused):
-    written_key = "pretrain.phases[-1].shrink" if key == "pretrain.phases.1.shrink" else key
+    written_key = (
+        "pretrain.phases[-1].shrink" if key == "pretrain.phases.1.shrink" else written(key)
+    )
     assert refused(key, value) == f"{written_key} is {value}, expected {expected}."
 
 

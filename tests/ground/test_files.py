@@ -18,8 +18,10 @@ from pasam.files import (
     file_md5,
     file_sha256,
     md5_of,
+    parse_yaml,
     read_json,
     read_table,
+    read_text,
     sha256_of,
     write_bytes,
     write_json,
@@ -229,3 +231,49 @@ def test_a_file_that_is_no_table_is_named_with_what_to_do(tmp_path, there):
         read_table(tmp_path / "t", SCHEMA, advice="Prepare again.")
     with pytest.raises(DataError, match="parquet"):
         read_table(tmp_path, SCHEMA)
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n"
+    for former, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "aliases stand for more than"),
+        ("a: &a [*a]\n", "aliases stand for more than"),
+        ("a: 1\na: 2\n", "'a' stands twice, in lines 1 and 2"),
+        ("a: 2020-99-99\n", "is not valid YAML"),
+        ("[" * 50_000, "nested more than 100 deep"),
+        ("- " * 50_000 + "x", "nested more than 100 deep"),
+    ],
+)  # fmt: skip
+def test_yaml_that_means_harm_is_refused_in_our_words(text, message):
+    with pytest.raises(DataError, match=message):
+        parse_yaml(text, Path("some.yaml"))
+
+
+def test_yaml_with_a_few_aliases_is_read():
+    assert parse_yaml("a: &a [1]\nb: [*a, *a]\n", Path("some.yaml"))["b"] == [[1], [1]]
+    assert parse_yaml("", Path("some.yaml")) is None
+
+
+def test_text_is_read_of_regular_files_of_a_sane_size_only(tmp_path):
+    pipe, large, marked = tmp_path / "pipe", tmp_path / "large", tmp_path / "marked"
+    os.mkfifo(pipe)
+    large.write_bytes(b"x" * 11)
+    marked.write_bytes(b"\xef\xbb\xbfx")
+    for path, said in ((pipe, "no regular file"), (large, "has 11 bytes, 10 at most")):
+        with pytest.raises(DataError, match=said):
+            read_text(path, advice="Mend it.", most_bytes=10)
+    assert read_text(marked, advice="Mend it.") == "x"
+    with pytest.raises(DataError, match="cannot be read as text"):
+        read_text(tmp_path / "a\0b", advice="Mend it.")
+
+
+def test_json_of_any_depth_ends_in_our_words(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="is not readable JSON"):
+        read_json(tmp_path / "deep.json")

@@ -1,0 +1,116 @@
+"""Change values in the text of a YAML file, and leave all its other lines as they are."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import yaml
+
+from pasam.files import SafeLoader
+
+_END = "...\n"  # what YAML writes after a bare value
+_Edit = tuple[int, int, list[str]]  # from this line up to that one, the lines in their place
+
+
+def edited(text: str, wanted: Mapping[str, Any], source: str = "{}") -> str:
+    """Make a YAML file hold other values; lines that need no change stay, comments too.
+
+    Args:
+        text: The file, a mapping that is not written in braces.
+        wanted: All that it is to hold.
+        source: Another file, whose way to write an entry, comment included, is taken over where it
+            has the value that is wanted.
+
+    Returns:
+        The new text. Mappings within `{...}` and lists are written anew as a whole; only a list
+        with one item a line is continued.
+    """
+    lines, result, done = text.splitlines(), list[str](), 0
+    edits = _edits(_TextMapping(text), wanted, _TextMapping(source))
+    for first, end, new in sorted(edits, key=lambda edit: edit[:2]):
+        result += [*lines[done:first], *new]
+        done = end
+    return "\n".join([*result, *lines[done:]]) + "\n"
+
+
+class _TextMapping:
+    """A mapping within a text: its entries' nodes, values and lines."""
+
+    def __init__(self, text: str, node: Any = None, values: Any = None) -> None:
+        self.text, self.lines = text, text.splitlines()
+        self.node = cast(Any, yaml.compose(text, Loader=SafeLoader) if node is None else node)
+        self.values = yaml.load(text, Loader=SafeLoader) if values is None else values  # noqa: S506
+        is_block = isinstance(self.node, yaml.MappingNode) and not self.node.flow_style
+        self.entries = {key.value: (key, value) for key, value in self.node.value if is_block}
+
+    def inner(self, key: str) -> _TextMapping | None:
+        """Give the mapping under a key, if there is one that is not written in braces."""
+        node, value = self.entries[key][1] if key in self.entries else None, self.values.get(key)
+        is_block = isinstance(node, yaml.MappingNode) and not node.flow_style
+        return _TextMapping(self.text, node, value) if is_block else None
+
+    def place(self, key: str) -> tuple[int, int]:
+        """Find an entry's first line, and the one behind its last."""
+        name, value = self.entries[key]
+        return name.start_mark.line, self.end(value)
+
+    def end(self, node: Any) -> int:
+        """Find the line behind a node; YAML counts the comments that follow a block to it."""
+        end: int = node.end_mark.line + 1
+        if isinstance(node, yaml.CollectionNode) and not node.flow_style:
+            end -= 1
+            while end > node.start_mark.line and self.lines[end - 1].strip()[:1] in ("", "#"):
+                end -= 1
+        return end
+
+
+def _edits(
+    block: _TextMapping, wanted: Mapping[str, Any], source: _TextMapping | None
+) -> Iterator[_Edit]:
+    column = block.node.value[0][0].start_mark.column
+    for key in block.entries:
+        if key not in wanted:
+            yield *block.place(key), []
+    for key, value in wanted.items():
+        inner = block.inner(key)
+        if isinstance(value, Mapping) and value and inner is not None:
+            yield from _edits(inner, value, source.inner(key) if source else None)
+        elif key not in block.entries:
+            end = block.end(block.node)
+            yield end, end, _written(key, value, column, source)
+        elif not same(block.values[key], value):
+            yield _changed(block, key, value, column, source)
+
+
+def same(before: Any, after: Any) -> bool:
+    """Compare two values, and tell true from 1, which Python holds for equal."""
+    return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
+
+
+def _changed(
+    block: _TextMapping, key: str, value: Any, column: int, source: _TextMapping | None
+) -> _Edit:
+    node, before = block.entries[key][1], block.values[key]
+    is_list = (
+        isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list)
+    )
+    if is_list and value[: len(before)] == before:
+        end, lead = block.end(node), " " * node.start_mark.column
+        return end, end, [f"{lead}- {_in_one_line(item)}" for item in value[len(before) :]]
+    return *block.place(key), _written(key, value, column, source)
+
+
+def _written(key: str, value: Any, column: int, source: _TextMapping | None) -> list[str]:
+    """Write `key: value` as the source does where it has this value, or in one line."""
+    entry = f"{key}: {_in_one_line(value)}"
+    if source is not None and key in source.entries and same(source.values[key], value):
+        first, end = source.place(key)
+        entry = textwrap.dedent("\n".join(source.lines[first:end]))
+    return textwrap.indent(entry, " " * column).splitlines()
+
+
+def _in_one_line(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+    return text.removesuffix(_END).rstrip()
