@@ -31,6 +31,9 @@ from pasam.models.segmenter import Segmenter
 
 SAM = "sam"
 """The name of the frozen base by itself."""
+PACKAGED = Path(__file__).parents[1] / "packaged"
+"""The models that come with the package: adapters, and the base `PACKAGED_BASE` they stand on."""
+PACKAGED_BASE = "tiny"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +55,9 @@ class ModelFiles:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """What it reached, by benchmark and measure in per cent, where its finder knows that."""
 
+    packaged: bool = False
+    """Whether it came with the package, trained on photographs too, not in this project."""
+
 
 Resolve = Callable[[str], ModelFiles | None]
 """Somebody who may know a name, such as a registry's aliases; None when it does not."""
@@ -71,8 +77,10 @@ def find_model(
         name: `sam` for the base; a file of weights, ours or a reference's; an entry of `models`
             in the params file; or a name that `resolve` knows.
         params_file: Says which base there is and how an entry of `models` is built.
-        adapters: Folder of trained adapters, `<entry>.safetensors` each.
-        base: Another checkpoint of the frozen SAM than the params file's.
+        adapters: Folder of trained adapters, `<entry>.safetensors` each. Where it lacks an entry,
+            the model of this name that comes with the package takes its place.
+        base: Another checkpoint of the frozen SAM than the params file's; packaged models have
+            their own.
         resolve: Asked for names that are neither files nor entries.
 
     Raises:
@@ -87,6 +95,10 @@ def find_model(
     looks_like_file = path.suffix in (".safetensors", ".pth", ".pt")
     models = read_params(params_file).get("models", {}) if params_file.is_file() else {}
     weights = None if adapters is None else adapters / f"{name}.safetensors"
+    if base is None and (weights is None or not weights.is_file()):
+        packaged = packaged_model(name)
+        if packaged is not None:
+            return packaged
     if weights is not None and not looks_like_file and (name in models or weights.is_file()):
         return _of_entry(name, weights, params_file, base)
     found = resolve(name) if resolve and not looks_like_file else None
@@ -101,6 +113,24 @@ def find_model(
             f"{[SAM, *models]}. Give a file of weights, or one of these."
         )
     return found
+
+
+def packaged_models() -> list[str]:
+    """Name the adapters that come with the package."""
+    found = sorted(path.stem for path in PACKAGED.glob("*.safetensors"))
+    return [name for name in found if name != PACKAGED_BASE]
+
+
+def packaged_model(name: str) -> ModelFiles | None:
+    """Find an adapter that comes with the package, with its base; None for any other name."""
+    if name not in packaged_models():
+        return None
+    weights = PACKAGED / f"{name}.safetensors"
+    return ModelFiles(
+        name=f"{name} (packaged)", base=PACKAGED / f"{PACKAGED_BASE}.safetensors",
+        size=PACKAGED_BASE, kind="adapter", weights=weights, variant=read_variant(weights),
+        packaged=True,
+    )  # fmt: skip
 
 
 def _of_entry(name: str, weights: Path, params_file: Path, base: Path | None) -> ModelFiles:

@@ -13,7 +13,13 @@ from inference_models import picture
 
 from pasam.config.params_file import load_variant
 from pasam.errors import CheckpointError, ParamsError
-from pasam.inference.model_files import find_model, import_checkpoint, open_model
+from pasam.inference import model_files
+from pasam.inference.model_files import (
+    find_model,
+    import_checkpoint,
+    open_model,
+    packaged_models,
+)
 from pasam.models.adapter_weights import export_merged, write_adapter
 from pasam.models.build import build_decoder, build_trainable, load_base
 from pasam.models.checkpoint import (
@@ -103,9 +109,44 @@ def test_an_unknown_name_is_refused_with_those_there_are(name, project):
         find_model(name, adapters=ADAPTERS)
 
 
-def test_a_model_that_is_not_trained_yet_says_what_to_do(project, tmp_path):
+def test_a_model_that_is_not_trained_yet_says_what_to_do(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_files, "PACKAGED", tmp_path)
     with pytest.raises(CheckpointError, match="pa_sam is not trained yet. Run `make reproduce`"):
         find_model("pa_sam", adapters=tmp_path)
+
+
+@pytest.fixture
+def packaged(project, tmp_path, monkeypatch):
+    """A package that comes with `pa_sam` alone."""
+    folder = tmp_path / "packaged"
+    folder.mkdir()
+    shutil.copy(ADAPTERS / "pa_sam.safetensors", folder)
+    shutil.copy(project / "base.safetensors", folder / "tiny.safetensors")
+    monkeypatch.setattr(model_files, "PACKAGED", folder)
+    return folder
+
+
+@pytest.mark.parametrize("adapters", [None, Path("nowhere")])
+def test_a_model_that_is_not_trained_is_taken_from_the_package(packaged, adapters):
+    files = find_model("pa_sam", adapters=adapters)
+    assert (files.name, files.size, files.packaged) == ("pa_sam (packaged)", "tiny", True)
+    assert (files.weights, files.base) == (
+        packaged / "pa_sam.safetensors", packaged / "tiny.safetensors"
+    )  # fmt: skip
+    assert files.variant == load_variant("pa_sam")
+    assert packaged_models() == ["pa_sam"]
+
+
+def test_a_trained_model_takes_the_packaged_ones_place(packaged):
+    files = find_model("pa_sam", adapters=ADAPTERS)
+    assert (files.name, files.packaged) == ("pa_sam", False)
+    with pytest.raises(CheckpointError, match="hq_sam is not trained yet"):
+        find_model("hq_sam", adapters=Path("nowhere"))
+
+
+def test_another_base_is_never_put_under_a_packaged_model(packaged, project):
+    with pytest.raises(CheckpointError, match="pa_sam is not trained yet"):
+        find_model("pa_sam", adapters=Path("nowhere"), base=project / "base.safetensors")
 
 
 def test_sams_decoder_alone_is_no_model(project, tmp_path):

@@ -19,7 +19,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def weights(root):
-    return root / "data" / "base" / "tiny.safetensors"
+    return root / "pasam" / "packaged" / "tiny.safetensors"
 
 
 @pytest.fixture(scope="module")
