@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pasam import __version__
 from pasam.cli.app import app
-from pasam.cli.options import REGISTERED, chosen_resize, complete_model, named_model
+from pasam.cli.options import REGISTERED, complete_model, named_model
 from pasam.config.params_file import read_params
 from pasam.errors import ParamsError
 
@@ -124,7 +124,7 @@ def test_the_shells_completion_knows_what_may_stand_there(typed, completed, mode
     assert result.output.split() == [completed]
 
 
-def test_the_two_ways_to_resize_are_known():
-    assert [chosen_resize(name) for name in ("longest", "squash")] == ["longest", "squash"]
-    with pytest.raises(typer.BadParameter, match="'stretch' is neither longest nor squash"):
-        chosen_resize("stretch")
+def test_only_the_two_ways_to_resize_are_taken(pasam):
+    result = pasam("predict", "photo.jpg", "--resize", "stretch")
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in ("stretch", "longest", "squash"))

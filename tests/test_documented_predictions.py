@@ -39,7 +39,7 @@ def test_the_predictors_examples_run(blocks, project):
     for block in blocks[:2]:
         exec(block, names)
     assert names["masks"].shape == (1, 60, 90)
-    assert names["details"].uncertainty.shape == (60, 90)
+    assert names["answer"].details.uncertainty.shape == (60, 90)
     assert len(names["answers"]) == 2
 
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pasam.cli.options import (
-    ADAPTERS,
-    Adapters,
-    AsJson,
-    Base,
-    Model,
-    ParamsFile,
-    complete_model,
-    named_model,
-)
+from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import CheckpointError
 
@@ -29,7 +20,7 @@ Name = Annotated[
     str,
     typer.Argument(
         help="A model of params.yaml, a file of weights, or an alias.",
-        autocompletion=complete_model,
+        autocompletion=options.complete_model,
     ),
 ]
 OutPth = Annotated[Path, typer.Option(help="The .pth file.", dir_okay=False)]
@@ -38,7 +29,7 @@ OutPth = Annotated[Path, typer.Option(help="The .pth file.", dir_okay=False)]
 @checkpoint_app.command("inspect")
 def checkpoint_inspect(
     file: Annotated[Path, typer.Argument(help="A .safetensors, .pth or .pt file.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what a file of weights is; nothing in it is executed.
 
@@ -48,38 +39,32 @@ def checkpoint_inspect(
     from pasam.models.checkpoint import file_digest
 
     found = recognise(file)
+    title, digest = TITLES[found.kind], file_digest(file)
     kinds = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.weights.values()})
+    tensors, numbers = len(found.weights), sum(t.numel() for t in found.weights.values())
     about = {
-        "file": str(file),
-        "kind": found.kind,
-        "title": TITLES[found.kind],
-        "size": found.size,
-        "tensors": len(found.weights),
-        "numbers": sum(tensor.numel() for tensor in found.weights.values()),
-        "types": kinds,
-        "sha256": file_digest(file),
+        "file": str(file), "kind": found.kind, "title": title, "size": found.size,
+        "tensors": tensors, "numbers": numbers, "types": kinds, "sha256": digest,
         "metadata": dict(found.metadata),
-    }
-    if as_json:
-        typer.echo(json.dumps(about, indent=2))
-        return
-    size = f", {found.size}" if found.size else ""
-    typer.echo(f"{file}: {about['title']}{size}")
-    typer.echo(f"  {about['tensors']} tensors, {about['numbers']:,} numbers, {', '.join(kinds)}")
-    typer.echo(f"  sha256 {about['sha256']}")
-    for name, value in found.metadata.items():
-        typer.echo(f"  {name}: {value}")
+    }  # fmt: skip
+    lines = [
+        f"{file}: {title}" + (f", {found.size}" if found.size else ""),
+        f"  {tensors} tensors, {numbers:,} numbers, {', '.join(kinds)}",
+        f"  sha256 {digest}",
+        *(f"  {name}: {value}" for name, value in found.metadata.items()),
+    ]
+    options.print_result(about, lines, as_json=as_json)
 
 
 @checkpoint_app.command("import")
 def checkpoint_import(
     file: Annotated[Path, typer.Argument(help="A SAM, or a decoder or merged file.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file.", dir_okay=False)],
-    base: Base = None,
+    base: options.Base = None,
     base_out: Annotated[
         Path | None, typer.Option(help="Where the SAM of a merged file goes.", dir_okay=False)
     ] = None,
-    params_file: ParamsFile = DEFAULT_PATH,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Take a reference's file over: a SAM as safetensors, HQ-SAM's or PA-SAM's as an adapter.
 
@@ -98,9 +83,9 @@ def checkpoint_import(
 def checkpoint_export(
     name: Name,
     out: OutPth,
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Write a model's mask decoder as its reference does; SAM's own is what their training needs.
 
@@ -108,19 +93,19 @@ def checkpoint_export(
     """
     from pasam.models.checkpoint import write_state_dict
 
-    predictor = named_model(name, params_file=params_file, adapters=adapters, base=base)
-    weights = predictor.segmenter.decoder.state_dict()
+    model = options.named_model(name, params_file=params_file, adapters=adapters, base=base)
+    weights = model.segmenter.decoder.state_dict()
     write_state_dict(out, weights)
-    typer.echo(f"the mask decoder of {predictor.name}, {len(weights)} tensors -> {out}")
+    typer.echo(f"the mask decoder of {model.name}, {len(weights)} tensors -> {out}")
 
 
 @checkpoint_app.command("merge")
 def checkpoint_merge(
     name: Name,
     out: OutPth,
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Write a whole SAM with a model's decoder merged in, as its reference does.
 
@@ -130,23 +115,23 @@ def checkpoint_merge(
     from pasam.models.hq_mask_decoder import HqMaskDecoder
     from pasam.models.pa_mask_decoder import PaMaskDecoder
 
-    predictor = named_model(name, params_file=params_file, adapters=adapters, base=base)
-    decoder = predictor.segmenter.decoder
+    model = options.named_model(name, params_file=params_file, adapters=adapters, base=base)
+    decoder = model.segmenter.decoder
     if not isinstance(decoder, HqMaskDecoder | PaMaskDecoder):
         raise CheckpointError(
-            f"{predictor.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
+            f"{model.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
         )
-    export_merged(predictor.segmenter.base, decoder, out)
-    typer.echo(f"{predictor.name}, merged into its SAM -> {out}")
+    export_merged(model.segmenter.base, decoder, out)
+    typer.echo(f"{model.name}, merged into its SAM -> {out}")
 
 
 def export(
-    model: Model = "pa_sam",
+    model: options.Model = "pa_sam",
     out: Annotated[Path, typer.Option(help="Folder of the graphs.")] = Path("onnx"),
-    as_json: AsJson = False,
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    as_json: options.AsJson = False,
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Write a model as ONNX: image.onnx, run once per image, and prompts.onnx, once per prompt.
 
@@ -155,17 +140,15 @@ def export(
 
     Example: pasam export --model pa_sam --out onnx
     """
-    predictor = named_model(model, params_file=params_file, adapters=adapters, base=base)
+    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
     from pasam.inference.onnx_export import IMAGE_NAME, PROMPT_NAME, export_onnx
 
-    parity = export_onnx(predictor, out)
-    if as_json:
-        files = [str(out / name) for name in (IMAGE_NAME, PROMPT_NAME)]
-        found = {"difference": parity.difference, "iou": parity.iou, "prompts": parity.prompts}
-        typer.echo(json.dumps({"model": predictor.name, "files": files, **found}))
-        return
-    typer.echo(f"{out / IMAGE_NAME}, {out / PROMPT_NAME}")
-    typer.echo(
-        f"Against {predictor.name} on {parity.prompts} prompts: logits differ by at most "
-        f"{parity.difference:.1e}, masks agree with IoU {parity.iou:.5f}."
-    )
+    parity = export_onnx(opened, out)
+    files = [str(out / name) for name in (IMAGE_NAME, PROMPT_NAME)]
+    lines = [
+        ", ".join(files),
+        f"Against {opened.name} on {parity.prompts} prompts: logits differ by at most "
+        f"{parity.difference:.1e}, masks agree with IoU {parity.iou:.5f}.",
+    ]
+    content = {"model": opened.name, "files": files, **dataclasses.asdict(parity)}
+    options.print_result(content, lines, as_json=as_json)

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pasam.cli.options import AsJson, ParamsFile
+from pasam.cli.options import AsJson, ParamsFile, print_result
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.errors import DataError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pasam.config.schema import DataParams
     from pasam.data.catalogue import CatalogueEntry
     from pasam.data.fetch import Fetched
-    from pasam.data.inspection import Findings, SetFinding
+    from pasam.data.inspection import Findings
     from pasam.data.own_sets import Added
     from pasam.data.pairing import Pair, Source
 
@@ -101,11 +101,12 @@ def data_list(
     if role != OWN:
         entries = [*map(_counted, catalogue.of_role(role)), *entries]
     if as_json:
-        typer.echo(json.dumps([entry.model_dump() for entry in entries], indent=2))
+        print_result([entry.model_dump() for entry in entries], (), as_json=True)
         return
     table = Table("Name", "Role", "Images", "Download", "From", box=None, pad_edge=False)
     for entry in entries:
-        table.add_row(entry.name, entry.role, _count(entry), _size(entry), _origin(entry))
+        images = "" if entry.images is None else f"{entry.images:,}"
+        table.add_row(entry.name, entry.role, images, *_download(entry))
     console = Console()
     console.print(table)
     console.print("\nAn archive that holds several sets is fetched once. Groups:", highlight=False)
@@ -127,11 +128,8 @@ def data_show(
 
     content = [entry.model_dump() for entry in read_catalogue(extra).select([name])]
     plain = json.loads(json.dumps(content))  # tuples as lists
-    if as_json:
-        typer.echo(json.dumps(plain, indent=2))
-    else:
-        text = yaml.safe_dump_all(plain, sort_keys=False, allow_unicode=True, width=100)
-        typer.echo(text.rstrip())
+    text = yaml.safe_dump_all(plain, sort_keys=False, allow_unicode=True, width=100)
+    print_result(plain, [text.rstrip()], as_json=as_json)
 
 
 @data_app.command("fetch")
@@ -160,14 +158,9 @@ def data_fetch(
     from pasam.data.fetch import fetch
 
     results = fetch(
-        read_catalogue(extra).select(names),
-        root,
-        source=source,
-        lock=lock,
-        archives=archives,
-        workers=workers,
-        keep_archives=keep_archives,
-    )
+        read_catalogue(extra).select(names), root, source=source, lock=lock, archives=archives,
+        workers=workers, keep_archives=keep_archives,
+    )  # fmt: skip
     for line in (*map(_report, results), *_advice(results, lock)):
         typer.echo(line)
 
@@ -211,17 +204,16 @@ def _own_entries() -> list[CatalogueEntry]:
     own = Path(_data_params(DEFAULT_PATH).own)
     if not own.is_dir():
         return []
-    counts = count_pairs(find_pairs(own)[0])
+    images: dict[str, dict[str, int]] = {}
+    for (split, name), (count, _) in sorted(count_pairs(find_pairs(own)[0]).items()):
+        images.setdefault(name, {})[split] = count
     return [
         CatalogueEntry(
             name=name, role=OWN, archives=(), layout=None, licence=None, citation=None,
-            images=sum(counts.get((split, name), (0, 0))[0] for split in ("train", "val")),
-            hint=f"{own}: " + ", ".join(
-                f"{counts[split, name][0]} {split}" for split in ("train", "val")
-                if (split, name) in counts
-            ),
+            images=sum(of_split.values()),
+            hint=f"{own}: " + ", ".join(f"{count} {split}" for split, count in of_split.items()),
         )
-        for name in sorted({name for _, name in counts})
+        for name, of_split in sorted(images.items())
     ]  # fmt: skip
 
 
@@ -231,27 +223,17 @@ def _report(result: Fetched) -> str:
     line = f"{result.entry.name} {there} {result.folder}"
     if result.images is None:
         return line
-    line += f", {result.images} images"
     expected = result.entry.images
-    if expected in (None, result.images):
-        return line
-    return f"{line}; warning: the catalogue says {expected}"
+    odd = "" if expected in (None, result.images) else f"; warning: the catalogue says {expected}"
+    return f"{line}, {result.images} images{odd}"
 
 
-def _count(entry: CatalogueEntry) -> str:
-    return "" if entry.images is None else f"{entry.images:,}"
-
-
-def _size(entry: CatalogueEntry) -> str:
+def _download(entry: CatalogueEntry) -> tuple[str, str]:
+    """Write how much a set's download is, and what of; or why there is none."""
     if not entry.archives:
-        return ""
-    return "?" if entry.expected_size is None else f"{entry.expected_size / 1e9:.2f} GB"
-
-
-def _origin(entry: CatalogueEntry) -> str:
-    if not entry.archives:
-        return entry.hint or ""
-    return ", ".join(archive.name for archive in entry.archives)
+        return "", entry.hint or ""
+    size = "?" if entry.expected_size is None else f"{entry.expected_size / 1e9:.2f} GB"
+    return size, ", ".join(archive.name for archive in entry.archives)
 
 
 @data_app.command("add")
@@ -278,6 +260,7 @@ def data_add(
 
     Example: pasam data add cats --images ~/cats/photos --masks ~/cats/masks
     """
+    from pasam.data.catalogue import read_catalogue
     from pasam.data.mask_kinds import Reading
     from pasam.data.own_sets import Options, add
 
@@ -287,12 +270,12 @@ def data_add(
     )  # fmt: skip
     source = _source(images, masks, table, coco, group)
     folder = own or Path(_data_params(params_file).own)
-    added = add(name, source, folder, options, taken=_names_of_other_sets())
+    catalogue = read_catalogue()
+    taken = [*catalogue.entries, *catalogue.groups]
+    added = add(name, source, folder, options, taken=taken)
     lines = [*_description(added), *_next(added, params_file, wanted=measure)]
-    if as_json:
-        content = {"state": added.state, "notes": added.notes, **added.plan.description()}
-        lines = [json.dumps(content, indent=2)]
-    typer.echo("\n".join(lines))
+    content = {"state": added.state, "notes": added.notes, **added.plan.description()}
+    print_result(content, lines, as_json=as_json)
 
 
 def _data_params(params_file: Path) -> DataParams:
@@ -302,12 +285,9 @@ def _data_params(params_file: Path) -> DataParams:
 
 
 def _source(
-    images: Path | None,
-    masks: Path | None,
-    table: Path | None,
-    coco: Path | None,
+    images: Path | None, masks: Path | None, table: Path | None, coco: Path | None,
     group: str | None,
-) -> Source:
+) -> Source:  # fmt: skip
     """Read the one source that the options name."""
     from pasam.data.coco import from_coco
     from pasam.data.pairing import from_csv, from_folders
@@ -362,14 +342,6 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     return [*lines, "Next: dvc repro", f"To share it: {share}"]
 
 
-def _names_of_other_sets() -> list[str]:
-    """Names that one's own set cannot have: the catalogue's, the generated sets among them."""
-    from pasam.data.catalogue import read_catalogue
-
-    catalogue = read_catalogue()
-    return [*catalogue.entries, *catalogue.groups]
-
-
 @data_app.command("check")
 def data_check(
     what: Annotated[
@@ -392,7 +364,7 @@ def data_check(
     pairs, faults, warnings = _pairs_to_check(what, own, root, lock, params_file)
     findings = survey(pairs, workers=workers, faults=faults, warnings=warnings)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(findings), indent=2))
+        print_result(dataclasses.asdict(findings), (), as_json=True)
     else:
         _print(findings)
     if findings.faults:
@@ -407,19 +379,22 @@ def _pairs_to_check(
     from pasam.data.fetch import public_pairs
     from pasam.data.pairing import find_pairs
 
+    def below(folder: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+        pairs, faults = find_pairs(folder)
+        return pairs, tuple(fault.message for fault in faults)
+
     if what is not None and Path(what).is_dir():
-        pairs, faults = find_pairs(Path(what))
-        return pairs, tuple(fault.message for fault in faults), ()
+        return (*below(Path(what)), ())
     catalogue = read_catalogue()
     if what is not None and (what in catalogue.entries or what in catalogue.groups):
         pairs, odd = public_pairs([what], root, lock)
         return pairs, (), odd
     data = _data_params(params_file)
     folder = own or Path(data.own)
-    pairs, faults = find_pairs(folder)
+    pairs, faults = below(folder)
     if what is None:
         public, odd = public_pairs(data.catalogue, root, lock)
-        return (*pairs, *public), tuple(fault.message for fault in faults), odd
+        return (*pairs, *public), faults, odd
     chosen = tuple(pair for pair in pairs if pair.dataset == what)
     if not chosen:
         known = sorted({pair.dataset for pair in pairs})
@@ -434,15 +409,12 @@ def _print(findings: Findings) -> None:
     """Show what was found, as a table and two lists."""
     table = Table("Set", "Split", "Images", "Masks", "Pixels", "Area", "Masks are", box=None)
     for found in findings.sets:
-        table.add_row(
-            found.dataset,
-            found.split,
-            f"{found.images:,}",
-            f"{found.masks:,}",
-            " to ".join(f"{width} x {height}" for width, height in _apart(found)),
-            " / ".join(f"{fraction:.1%}" for fraction in found.area),
-            ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()),
-        )
+        sizes = dict.fromkeys((found.smallest, found.largest))
+        pixels = " to ".join(f"{width} x {height}" for width, height in sizes)
+        area = " / ".join(f"{fraction:.1%}" for fraction in found.area)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.items())
+        counts = (f"{found.images:,}", f"{found.masks:,}")
+        table.add_row(found.dataset, found.split, *counts, pixels, area, kinds)
     console = Console(highlight=False)
     console.print(table)
     for title, lines in (("warnings", findings.warnings), ("faults", findings.faults)):
@@ -454,10 +426,6 @@ def _print(findings: Findings) -> None:
                 typer.echo(f"- and {len(lines) - SHOWN} more (all of them: --json)")
     if not findings.faults:
         typer.echo("\nNothing is wrong: `dvc repro` can use it.")
-
-
-def _apart(found: SetFinding) -> list[tuple[int, int]]:
-    return list(dict.fromkeys((found.smallest, found.largest)))
 
 
 @data_app.command("quarantine")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import importlib.metadata
-import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pasam.cli.options import AsJson
+from pasam.cli.options import AsJson, print_result
 from pasam.cli.params import complete_preset
 from pasam.cli.requirements import (
     Check,
@@ -32,6 +31,9 @@ from pasam.cli.requirements import (
     fitting_batch,
     generated_bytes,
     gigabytes,
+    missing,
+    noted,
+    passed,
     store_bytes,
     training_memory,
 )
@@ -50,20 +52,16 @@ def check_git(root: Path) -> Check:
         head = _git(root, "rev-parse", "--short", "HEAD").strip()
         changes = _git(root, "status", "--porcelain").splitlines()
     except (OSError, subprocess.SubprocessError):
-        return Check(
-            name="git", state="note", found="no checkout with a commit here: results cannot name "
-            "the code they come from", remedy="clone the repository, or git init and commit",
-        )  # fmt: skip
+        found = "no checkout with a commit here: results cannot name the code they come from"
+        return noted("git", found, "clone the repository, or git init and commit")
     if not changes:
-        return Check(name="git", state="ok", found=f"at {head}, everything committed")
-    note = _results_note(root)
-    if note is not None:
-        found, _, remedy = note.partition(". ")
-        return Check(name="git", state="note", found=f"at {head}, {found}", remedy=remedy)
-    return Check(
-        name="git", state="note", found=f"at {head}, {len(changes)} files changed or new",
-        remedy="git status; commit, so that results can be traced to their code",
-    )  # fmt: skip
+        return passed("git", f"at {head}, everything committed")
+    note = _results_note(root) or (
+        f"{len(changes)} files changed or new. "
+        "git status; commit, so that results can be traced to their code"
+    )
+    found, _, remedy = note.partition(". ")
+    return noted("git", f"at {head}, {found}", remedy)
 
 
 def _results_note(root: Path) -> str | None:
@@ -79,24 +77,18 @@ def check_dvc(root: Path) -> list[Check]:
     """See whether DVC can run here, and whether it has a remote to share through."""
     checks = []
     if shutil.which("dvc") is None:
-        checks.append(
-            Check(name="DVC", state="missing", found="the command dvc is not on the PATH",
-                  remedy="activate the environment: . .venv/bin/activate")
-        )  # fmt: skip
+        remedy = "activate the environment: . .venv/bin/activate"
+        checks.append(missing("DVC", "the command dvc is not on the PATH", remedy))
     if not (root / ".dvc").is_dir():
-        checks.append(
-            Check(name="DVC", state="missing", found=f"{root / '.dvc'} does not exist",
-                  remedy="dvc init (with --no-scm outside git)")
-        )  # fmt: skip
+        found = f"{root / '.dvc'} does not exist"
+        checks.append(missing("DVC", found, "dvc init (with --no-scm outside git)"))
     if checks:
         return checks
     remotes = _remotes(root)
     if remotes:
-        return [Check(name="DVC", state="ok", found=f"ready, remotes: {', '.join(remotes)}")]
-    return [
-        Check(name="DVC", state="note", found="ready, but without a remote to share data through",
-              remedy="dvc remote add -d NAME ADDRESS")
-    ]  # fmt: skip
+        return [passed("DVC", f"ready, remotes: {', '.join(remotes)}")]
+    found = "ready, but without a remote to share data through"
+    return [noted("DVC", found, "dvc remote add -d NAME ADDRESS")]
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -125,12 +117,10 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Chec
     """See whether Python is new enough."""
     found = ".".join(map(str, version))
     if version >= OLDEST_PYTHON:
-        return Check(name="Python", state="ok", found=found)
+        return passed("Python", found)
     wanted = ".".join(map(str, OLDEST_PYTHON))
-    return Check(
-        name="Python", state="missing", found=f"{found}, expected {wanted} or newer",
-        remedy="make PYTHON=/path/to/python3.11",
-    )  # fmt: skip
+    remedy = "make PYTHON=/path/to/python3.11"
+    return missing("Python", f"{found}, expected {wanted} or newer", remedy)
 
 
 def check_packages(
@@ -144,12 +134,9 @@ def check_packages(
     """
     remedy = f"pip install -r {lock}, or `make` for an environment of its own"
     if not lock.is_file():
-        return Check(name="packages", state="note", found=f"there is no {lock} to compare with")
-    pins = [
-        line.split("==", 1)
-        for line in lock.read_text(encoding="utf-8").splitlines()
-        if "==" in line
-    ]
+        return noted("packages", f"there is no {lock} to compare with")
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==", 1) for line in lines if "==" in line]
     absent, other = [], []
     for name, version in pins:
         try:
@@ -161,10 +148,10 @@ def check_packages(
             other.append(f"{name} {there} instead of {version}")
     if absent:
         found = f"{len(absent)} of {len(pins)} are not installed: {_some(absent)}"
-        return Check(name="packages", state="missing", found=found, remedy=remedy)
+        return missing("packages", found, remedy)
     if other:
-        return Check(name="packages", state="note", found=_some(other), remedy=remedy)
-    return Check(name="packages", state="ok", found=f"{len(pins)}, as {lock} has them")
+        return noted("packages", _some(other), remedy)
+    return passed("packages", f"{len(pins)}, as {lock} has them")
 
 
 def check_disk(folder: Path, needed: int, parts: str) -> Check:
@@ -178,11 +165,9 @@ def check_disk(folder: Path, needed: int, parts: str) -> Check:
     free = shutil.disk_usage(folder).free
     found = f"{gigabytes(needed)} needed ({parts}), {gigabytes(free)} free"
     if free >= needed:
-        return Check(name="disk", state="ok", found=found)
-    return Check(
-        name="disk", state="missing", found=found,
-        remedy=f"free {gigabytes(needed - free)}, or move the project to a larger disk",
-    )  # fmt: skip
+        return passed("disk", found)
+    remedy = f"free {gigabytes(needed - free)}, or move the project to a larger disk"
+    return missing("disk", found, remedy)
 
 
 def gpu_memories() -> list[int]:
@@ -210,25 +195,20 @@ def check_gpu(
         probe: Gives the memory of every GPU.
     """
     if train.accelerator == "cpu":
-        return Check(name="GPU", state="ok", found="not needed (train.accelerator: cpu)")
+        return passed("GPU", "not needed (train.accelerator: cpu)")
     needed = f"about {gigabytes(memory.total)} each: {explained(memory, train)}"
     gpus = probe()
     if train.accelerator == "auto" and not gpus:
-        return Check(name="GPU", state="note", found="none; training runs on the CPU")
+        return noted("GPU", "none; training runs on the CPU")
     wanted = f"{train.devices} wanted (train.devices), {needed}"
     if len(gpus) < train.devices:
-        return Check(
-            name="GPU", state="missing", found=f"{len(gpus)} there, {wanted}",
-            remedy=_fewer_gpus(train, len(gpus)),
-        )  # fmt: skip
+        return missing("GPU", f"{len(gpus)} there, {wanted}", _fewer_gpus(train, len(gpus)))
     least = min(gpus[: train.devices])
     if least >= memory.total:
-        return Check(name="GPU", state="ok", found=f"{gigabytes(least)} there, {wanted}")
+        return passed("GPU", f"{gigabytes(least)} there, {wanted}")
     fits = fitting_batch(size, train, embed, least)
     remedy = f"train.batch_size: {fits}" if fits else "a smaller base (base.size), or packed views"
-    return Check(
-        name="GPU", state="missing", found=f"{gigabytes(least)} there, {wanted}", remedy=remedy
-    )
+    return missing("GPU", f"{gigabytes(least)} there, {wanted}", remedy)
 
 
 def _fewer_gpus(train: TrainParams, count: int) -> str:
@@ -242,11 +222,9 @@ def _fewer_gpus(train: TrainParams, count: int) -> str:
 def explained(memory: Memory, train: TrainParams) -> str:
     """Write out what a process's memory is made of."""
     parts = {
-        "weights": memory.weights,
-        "encoder": memory.encoder,
-        "decoder": memory.decoder,
+        "weights": memory.weights, "encoder": memory.encoder, "decoder": memory.decoder,
         "CUDA": memory.context,
-    }
+    }  # fmt: skip
     shown = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
     return f"{shown}, at train.batch_size {train.batch_size}"
 
@@ -290,21 +268,15 @@ def examine(
     Raises:
         ParamsError: The params file is not valid.
     """
+    from pasam.config import schema
     from pasam.config.presets import validate
-    from pasam.config.schema import (
-        BaseParams,
-        DataParams,
-        EmbedParams,
-        EvaluateParams,
-        TrainParams,
-    )
 
     validate(params_file)
-    data = load_section(DataParams, "data", params_file)
-    base = load_section(BaseParams, "base", params_file)
-    embed = load_section(EmbedParams, "embed", params_file)
-    train = load_section(TrainParams, "train", params_file)
-    evaluate = load_section(EvaluateParams, "evaluate", params_file)
+    data = load_section(schema.DataParams, "data", params_file)
+    base = load_section(schema.BaseParams, "base", params_file)
+    embed = load_section(schema.EmbedParams, "embed", params_file)
+    train = load_section(schema.TrainParams, "train", params_file)
+    evaluate = load_section(schema.EvaluateParams, "evaluate", params_file)
     content = check_data(data, places)
     weights = check_base(base, places)
     needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
@@ -312,28 +284,17 @@ def examine(
     return Diagnosis(
         params_file=str(params_file),
         checks=(
-            check_python(),
-            check_packages(lock),
-            check_gpu(base.size, train, embed, memory),
-            check_disk(root, needed, parts),
-            check_git(root),
-            *check_dvc(root),
-            weights,
-            *content.checks,
-            *check_purpose(evaluate, content),
+            check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
+            check_disk(root, needed, parts), check_git(root), *check_dvc(root),
+            weights, *content.checks, *check_purpose(evaluate, content),
         ),
-    )
+    )  # fmt: skip
 
 
 def _disk(
-    data: DataParams,
-    base: BaseParams,
-    embed: EmbedParams,
-    content: Content,
-    weights: Check,
-    *,
-    is_packed: bool,
-) -> tuple[int, str]:
+    data: DataParams, base: BaseParams, embed: EmbedParams, content: Content, weights: Check,
+    *, is_packed: bool,
+) -> tuple[int, str]:  # fmt: skip
     """Sum up what is still to be written, and say of what."""
     parts = {
         "downloads": content.download + (weights.size or 0),
@@ -345,9 +306,8 @@ def _disk(
         benchmarks = len(read_catalogue().of_role("generated")) - 1
         train_images, train_masks = content.count("train")
         images, masks = content.count("val")
-        stores = store_bytes(
-            base.size, images=train_images, masks=train_masks, views=embed.views
-        ) + store_bytes(base.size, images=images, masks=masks, views=1)
+        stores = store_bytes(base.size, images=images, masks=masks, views=1)
+        stores += store_bytes(base.size, images=train_images, masks=train_masks, views=embed.views)
         pictures = generated_bytes(data.generated, benchmarks)
         # DVC keeps a copy of every output in its cache.
         parts |= {"embeddings": stores, "generated": pictures, "DVC's cache": stores + pictures}
@@ -355,9 +315,7 @@ def _disk(
     return sum(parts.values()), ", ".join(shown) or "all is there"
 
 
-CATALOGUE = Path("data/catalogue")
-ARCHIVES = Path("data/archives")
-CHECKSUMS = Path("catalogue.lock")
+PLACES = Places(Path("data/catalogue"), Path("data/archives"), Path("catalogue.lock"))
 EMBEDDINGS = Path("data/embeddings")
 LOCK = Path("requirements.lock")
 
@@ -380,13 +338,12 @@ def doctor(
 
     Example: pasam doctor --preset paper
     """
-    places = Places(catalogue=CATALOGUE, archives=ARCHIVES, lock=CHECKSUMS)
     diagnosis = examine(
-        _params_file(preset), root=Path(), places=places, embeddings=EMBEDDINGS, lock=LOCK
+        _params_file(preset), root=Path(), places=PLACES, embeddings=EMBEDDINGS, lock=LOCK
     )
     if as_json:
         content = {"ready": diagnosis.is_ready, **dataclasses.asdict(diagnosis)}
-        typer.echo(json.dumps(content, indent=2))
+        print_result(content, (), as_json=True)
     else:
         _print(diagnosis)
     if not diagnosis.is_ready:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,17 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pasam.cli.options import (
-    ADAPTERS,
-    Adapters,
-    AsJson,
-    Base,
-    Device,
-    ParamsFile,
-    ResizeOption,
-    complete_model,
-    named_model,
-)
+from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError
 from pasam.workers import progress_bar
@@ -33,9 +22,7 @@ if TYPE_CHECKING:
 Models = Annotated[
     list[str],
     typer.Option(
-        "--model",
-        help="A name, file or alias; repeatable.",
-        autocompletion=complete_model,
+        "--model", help="A name, file or alias; repeatable.", autocompletion=options.complete_model
     ),
 ]
 Sets = Annotated[
@@ -58,12 +45,12 @@ def evaluate(
     masks: Masks = None,
     manifest: Manifest = Path("data/manifest.parquet"),
     boundary_fraction: BoundaryFraction = 0.02,
-    as_json: AsJson = False,
-    resize: ResizeOption = "squash",
-    device: Device = "cpu",
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    as_json: options.AsJson = False,
+    resize: options.Resize = "squash",
+    device: options.Device = "cpu",
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Measure models on sets of images with masks: every mask is prompted by its box.
 
@@ -76,21 +63,17 @@ def evaluate(
 
     found: list[tuple[str, str, SetScores]] = []
     for name in model:
-        predictor = named_model(
-            name,
-            params_file=params_file,
-            adapters=adapters,
-            base=base,
-            device=device,
+        predictor = options.named_model(
+            name, params_file=params_file, adapters=adapters, base=base, device=device,
             resize=resize,
-        )
+        )  # fmt: skip
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
             scores = score_set(predictor, shown, boundary_fraction=boundary_fraction)
             found.append((predictor.name, title, scores))
     if as_json:
         rows = [{"model": m, "data": d, **dataclasses.asdict(s)} for m, d, s in found]
-        typer.echo(json.dumps(rows, indent=2))
+        options.print_result(rows, (), as_json=True)
     else:
         Console(soft_wrap=True).print(_table(found))
 
@@ -131,12 +114,8 @@ def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
     for folder in (images, masks):
         if not folder.is_dir():
             raise DataError(f"the folder {folder} does not exist.")
-    matching = match_names(
-        list_images(images, deep=True),
-        list_images(masks, deep=True),
-        image_root=images,
-        mask_root=masks,
-    )
+    found, drawn = list_images(images, deep=True), list_images(masks, deep=True)
+    matching = match_names(found, drawn, image_root=images, mask_root=masks)
     if not matching.masks_of:
         raise DataError(
             f"no mask of {masks} is named like an image of {images}: the masks of cat.jpg are "

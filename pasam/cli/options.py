@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -44,8 +46,8 @@ Base = Annotated[
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 Adapters = Annotated[Path, typer.Option(help="Folder of the trained adapters.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-ResizeOption = Annotated[
-    str,
+Resize = Annotated[
+    Literal["longest", "squash"],
     typer.Option(help="longest keeps the aspect as SAM does; squash is what the tables use."),
 ]
 
@@ -57,29 +59,16 @@ def named_model(
     adapters: Path = ADAPTERS,
     base: Path | None = None,
     device: str = "cpu",
-    resize: str = "longest",
+    resize: Literal["longest", "squash"] = "longest",
 ) -> PromptAdapterPredictor:
     """Open the model that a person has named."""
     from pasam.registry.load import load_predictor
 
     return load_predictor(
-        name,
-        params_file=params_file,
-        adapters=adapters,
-        base=base,
-        device=device,
-        resize=chosen_resize(resize),
+        name, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
 
 
-def chosen_resize(name: str) -> Literal["longest", "squash"]:
-    """Check the name of a way to resize.
-
-    Raises:
-        BadParameter: There is no such way.
-    """
-    if name == "longest":
-        return "longest"
-    if name == "squash":
-        return "squash"
-    raise typer.BadParameter(f"{name!r} is neither longest nor squash.", param_hint="--resize")
+def print_result(content: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print what a command found: as JSON for programs, or as lines for people."""
+    typer.echo(json.dumps(content, indent=2) if as_json else "\n".join(lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from pasam.cli.options import AsJson, ParamsFile
+from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH, read_params
 
 PRESETS = Path("params")
@@ -32,7 +31,7 @@ def params_use(
             help="A preset: the name of a file in params/.", autocompletion=complete_preset
         ),
     ],
-    params_file: ParamsFile = DEFAULT_PATH,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Change params.yaml to a preset, keep what you changed in it, and show the difference.
 
@@ -55,8 +54,7 @@ def params_use(
 
 @params_app.command("show")
 def params_show(
-    as_json: AsJson = False,
-    params_file: ParamsFile = DEFAULT_PATH,
+    as_json: options.AsJson = False, params_file: options.ParamsFile = DEFAULT_PATH
 ) -> None:
     """Check params.yaml and print it without its comments.
 
@@ -66,8 +64,8 @@ def params_show(
 
     validate(params_file)
     content = read_params(params_file)
-    text = json.dumps(content, indent=2) if as_json else yaml.safe_dump(content, sort_keys=False)
-    typer.echo(text.rstrip())
+    text = yaml.safe_dump(content, sort_keys=False)
+    options.print_result(content, [text.rstrip()], as_json=as_json)
 
 
 def _diff_style(line: str) -> str:

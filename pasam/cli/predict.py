@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pasam.cli.options import (
-    ADAPTERS,
-    Adapters,
-    Base,
-    Device,
-    Model,
-    ParamsFile,
-    ResizeOption,
-    named_model,
-)
+from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError, PromptError
 from pasam.workers import progress_bar
@@ -332,12 +323,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line per mas
 def predict(
     images: Images, box: Boxes = None, point: Points = None, everything: All = False,
     detections: Detections = None, annotations: Annotations = None, min_score: Lowest = 0.3,
-    model: Model = "pa_sam", out: Out = Path("predictions"),
+    model: options.Model = "pa_sam", out: Out = Path("predictions"),
     formats: Formats = ["png", "overlay"], as_json: AsJson = False,  # noqa: B006  (typer copies it)
     points_per_side: Side = None, pred_iou_thresh: LowestIou = None,
     stability_score_thresh: LowestStability = None, min_mask_region_area: Smallest = 0,
-    resize: ResizeOption = "longest", device: Device = "cpu", base: Base = None,
-    adapters: Adapters = ADAPTERS, params_file: ParamsFile = DEFAULT_PATH,
+    resize: options.Resize = "longest", device: options.Device = "cpu", base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS, params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:  # fmt: skip
     """Segment objects in images: in boxes, at points, a detector's, or everything.
 
@@ -358,7 +349,7 @@ def predict(
             "min_mask_region_area": min_mask_region_area,
         },
     )  # fmt: skip
-    predictor = named_model(
+    predictor = options.named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
     _predict_all(predictor, paths, prompting, outputs)

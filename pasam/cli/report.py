@@ -13,6 +13,9 @@ from pasam.errors import DataError
 
 report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
 
+Folder = Annotated[Path, typer.Argument(help="Where the report lies.")]
+REPORTS = Path("reports")
+
 PAGE = "index.html"
 FIGURE = "figure1.png"
 IMAGES = Path("docs/images")
@@ -21,17 +24,12 @@ WIDEST = 1600
 
 
 @report_app.command("show")
-def report_show(
-    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
-) -> None:
+def report_show(folder: Folder = REPORTS) -> None:
     """Print Table 1 and the paths of the figures.
 
     Example: pasam report show
     """
-    table = folder / "table1.md"
-    if not table.is_file():
-        raise DataError(f"{table} does not exist: nothing was reported yet. Run `dvc repro` first.")
-    text = table.read_text(encoding="utf-8")
+    text = _reported(folder / "table1.md").read_text(encoding="utf-8")
     console = Console(soft_wrap=True)
     if console.is_terminal:
         console.print(Markdown(text))
@@ -45,23 +43,19 @@ def report_show(
 
 
 @report_app.command("open")
-def report_open(
-    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
-) -> None:
+def report_open(folder: Folder = REPORTS) -> None:
     """Open the page in the browser.
 
     Example: pasam report open
     """
-    page = folder / PAGE
-    if not page.is_file():
-        raise DataError(f"{page} does not exist: nothing was reported yet. Run `dvc repro` first.")
+    page = _reported(folder / PAGE)
     typer.echo(f"Page: {page}")
     typer.launch(page.resolve().as_uri())
 
 
 @report_app.command("images")
 def report_images(
-    folder: Annotated[Path, typer.Argument(help="Where the report lies.")] = Path("reports"),
+    folder: Folder = REPORTS,
     out: Annotated[Path, typer.Option(help="Where README and docs look for images.")] = IMAGES,
 ) -> None:
     """Renew the figure that README shows from the last run; `make images` does this and more.
@@ -70,13 +64,17 @@ def report_images(
     """
     from pasam.masks.images import open_image
 
-    source, target = folder / FIGURE, out / FIGURE
-    if not source.is_file():
-        raise DataError(f"{source} does not exist. Run `dvc repro report` first.")
-    with open_image(source) as figure:
+    target = out / FIGURE
+    with open_image(_reported(folder / FIGURE)) as figure:
         shown = figure.convert("RGB")
     shown.thumbnail((WIDEST, 10 * WIDEST))
     out.mkdir(parents=True, exist_ok=True)
     # 256 colours: a quarter of the bytes, and every new version stays in git for ever.
     shown.quantize(256).save(target, optimize=True)
     typer.echo(f"Image: {target}")
+
+
+def _reported(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: nothing was reported yet. Run `dvc repro` first.")
+    return path

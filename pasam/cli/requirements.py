@@ -39,6 +39,23 @@ class Check:
     """Address that it comes from."""
 
 
+def passed(name: str, found: str) -> Check:
+    """Make a check that nothing keeps from passing."""
+    return Check(name=name, state="ok", found=found)
+
+
+def noted(name: str, found: str, remedy: str = "") -> Check:
+    """Make a check of what is worth knowing."""
+    return Check(name=name, state="note", found=found, remedy=remedy)
+
+
+def missing(
+    name: str, found: str, remedy: str = "", *, size: int | None = None, origin: str = ""
+) -> Check:
+    """Make a check of what keeps the run from working."""
+    return Check(name=name, state="missing", found=found, remedy=remedy, size=size, origin=origin)
+
+
 def gigabytes(size: float) -> str:
     """Write a number of bytes for people."""
     return f"{size / 1e9:.1f} GB" if size >= 0.95e8 else f"{size / 1e6:.0f} MB"
@@ -169,7 +186,7 @@ def generated_masks(generated: GeneratedParams) -> int:
     return _MASKS_PER_SCENE * generated.train_images
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Places:
     """Where things lie; paths are the caller's."""
 
@@ -204,26 +221,20 @@ def check_base(base: BaseParams, places: Places) -> Check:
     if path.is_file():
         size = path.stat().st_size
         if archive is None or archive.size in (None, size):
-            return Check(name="base", state="ok", found=f"{base.size}: {path} ({gigabytes(size)})")
-        return Check(
-            name="base", state="missing",
-            found=f"{path} has {size:,} bytes, expected {archive.size:,}",
-            remedy=f"remove it, then pasam data fetch {entry.name if entry else ''}",
-        )  # fmt: skip
+            return passed("base", f"{base.size}: {path} ({gigabytes(size)})")
+        found = f"{path} has {size:,} bytes, expected {archive.size:,}"
+        again = entry.name if entry else ""
+        return missing("base", found, f"remove it, then pasam data fetch {again}")
+    found = f"{path} (base.checkpoint) does not exist"
     if entry is None or archive is None:
-        return Check(
-            name="base", state="missing", found=f"{path} (base.checkpoint) does not exist",
-            remedy=f"git checkout {path}, or make pretrain" if base.size == "vit_tiny"
-            else "correct base.checkpoint in params.yaml, or put the file there",
-        )  # fmt: skip
+        ours = f"git checkout {path}, or make pretrain"
+        other = "correct base.checkpoint in params.yaml, or put the file there"
+        return missing("base", found, ours if base.size == "vit_tiny" else other)
     remedy = f"pasam data fetch {entry.name}"
     fetched = places.catalogue / entry.name / archive.name
     if path != fetched:
         remedy += f", and base.checkpoint: {fetched}"
-    return Check(
-        name="base", state="missing", found=f"{path} (base.checkpoint) does not exist",
-        remedy=remedy, size=archive.expected_size, origin=archive.address or "",
-    )  # fmt: skip
+    return missing("base", found, remedy, size=archive.expected_size, origin=archive.address or "")
 
 
 def check_data(data: DataParams, places: Places) -> Content:
@@ -236,55 +247,41 @@ def check_data(data: DataParams, places: Places) -> Content:
     download = 0
     entries = read_catalogue().select(data.catalogue)
     try:
-        missing = missing_sets(entries, places.catalogue, places.lock)
+        absent = missing_sets(entries, places.catalogue, places.lock)
     except DataError as error:
-        missing = ()
-        checks.append(Check(name="public sets", state="missing", found=str(error)))
+        absent = ()
+        checks.append(missing("public sets", str(error)))
     for entry in entries:
         split = SPLIT_OF_ROLE.get(entry.role, entry.role)
         counts[split, entry.name] = (entry.images or 0, entry.images or 0)
-    if missing:
-        found, download = _missing_archives(missing, data.catalogue, places)
+    if absent:
+        found, download = _missing_archives(absent, data.catalogue, places)
         checks += found
     elif entries and not checks:
-        checks.append(
-            Check(name="public sets", state="ok", found=f"all {len(entries)} are fetched")
-        )
+        checks.append(passed("public sets", f"all {len(entries)} are fetched"))
     own, check = _own(Path(data.own))
     return Content(counts={**counts, **own}, checks=(*checks, check), download=download)
 
 
 def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
     """See whether there is something to learn from, and data for every benchmark."""
-    checks = []
     images, masks = content.count("train")
-    if not masks:
-        checks.append(
-            Check(name="training data", state="missing", found="there is none",
-                  remedy="pasam data add, data.catalogue, or data.generated.train_images")
-        )  # fmt: skip
-    else:
-        checks.append(
-            Check(name="training data", state="ok",
-                  found=f"{images:,} images, about {masks:,} masks")
-        )  # fmt: skip
+    source = "pasam data add, data.catalogue, or data.generated.train_images"
+    checks = [missing("training data", "there is none", source)]
+    if masks:
+        checks = [passed("training data", f"{images:,} images, about {masks:,} masks")]
     known = {name for split, name in content.counts if split == "val"}
     strangers = [name for name in evaluate.benchmarks if name not in known]
     if strangers:
-        checks.append(
-            Check(name="benchmarks", state="missing",
-                  found=f"no data for {', '.join(strangers)} (evaluate.benchmarks)",
-                  remedy=f"name some of {sorted(known)}, or register the set: pasam data add")
-        )  # fmt: skip
+        found = f"no data for {', '.join(strangers)} (evaluate.benchmarks)"
+        remedy = f"name some of {sorted(known)}, or register the set: pasam data add"
+        checks.append(missing("benchmarks", found, remedy))
     else:
-        checks.append(Check(name="benchmarks", state="ok", found=", ".join(evaluate.benchmarks)))
-    unused = sorted(known - set(evaluate.benchmarks))
+        checks.append(passed("benchmarks", ", ".join(evaluate.benchmarks)))
+    unused = ", ".join(sorted(known - set(evaluate.benchmarks)))
     if unused:
-        checks.append(
-            Check(name="benchmarks", state="note",
-                  found=f"{', '.join(unused)} will not be measured",
-                  remedy="add them to evaluate.benchmarks, if they should")
-        )  # fmt: skip
+        remedy = "add them to evaluate.benchmarks, if they should"
+        checks.append(noted("benchmarks", f"{unused} will not be measured", remedy))
     return checks
 
 
@@ -309,38 +306,34 @@ def _own(own: Path) -> tuple[dict[tuple[str, str], tuple[int, int]], Check]:
     try:
         pairs, faults = find_pairs(own)
     except DataError as error:
-        return {}, Check(name="own data", state="missing", found=str(error))
+        return {}, missing("own data", str(error))
     counts = count_pairs(pairs)
     if faults:
         found = f"{len(faults)} faults in {own}; the first: {faults[0].message}"
-        check = Check(name="own data", state="missing", found=found, remedy="pasam data check")
+        check = missing("own data", found, "pasam data check")
     elif counts:
         sets = ", ".join(f"{name} ({split}: {counts[split, name][0]})" for split, name in counts)
-        check = Check(name="own data", state="ok", found=sets, remedy="")
+        check = passed("own data", sets)
     else:
-        check = Check(name="own data", state="ok", found=f"none in {own}, and none is needed")
+        check = passed("own data", f"none in {own}, and none is needed")
     return counts, check
 
 
 def _missing_archives(
-    missing: Sequence[CatalogueEntry], names: Sequence[str], places: Places
+    absent: Sequence[CatalogueEntry], names: Sequence[str], places: Places
 ) -> tuple[list[Check], int]:
     """Say for every archive that is to be brought what is in it, and where it comes from."""
-    archives = {archive.name: archive for entry in missing for archive in entry.archives}
+    archives = {archive.name: archive for entry in absent for archive in entry.archives}
     command = f"pasam data fetch {' '.join(names)}"
     checks, download = [], 0
     for archive in archives.values():
-        inside = ", ".join(entry.name for entry in missing if archive in entry.archives)
+        inside = ", ".join(entry.name for entry in absent if archive in entry.archives)
         there = (places.archives / archive.name).is_file()
         size = 0 if there else archive.expected_size
         download += size or 0
         where = f"is in {places.archives}, not extracted" if there else "is not here"
-        checks.append(
-            Check(
-                name="public sets", state="missing", found=f"{archive.name} {where}: {inside}",
-                remedy=command, size=size, origin="" if there else archive.address or "",
-            )
-        )  # fmt: skip
+        found, origin = f"{archive.name} {where}: {inside}", "" if there else archive.address or ""
+        checks.append(missing("public sets", found, command, size=size, origin=origin))
     return checks, download
 
 

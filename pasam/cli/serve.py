@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pasam.cli.options import ADAPTERS, Adapters, Base, Device, ParamsFile, complete_model
+from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        autocompletion=complete_model,
+        autocompletion=options.complete_model,
         help="Repeatable, the default first; as for `pasam predict`. Without it: the champion, "
         "all trained models, and sam.",
     ),
@@ -52,10 +52,10 @@ def serve(
     max_waiting: Waiting = 256,
     max_cache_mb: Cache = 512,
     scores: Report = SCORES,
-    device: Device = "cpu",
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    device: options.Device = "cpu",
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Answer prompts over HTTP, and serve the page that shows them.
 
@@ -70,18 +70,11 @@ def serve(
     from pasam.serving.service import Settings
 
     limits = Limits(
-        upload_bytes=max_upload_mb * MEGA,
-        pixels=max_megapixels * MEGA,
-        prompts=max_prompts,
-        waiting_prompts=max_waiting,
-        cache_bytes=max_cache_mb * MEGA,
-    )
-    settings = Settings(
-        limits=limits,
-        token=None if token_file is None else read_token(token_file),
-        loopback_only=is_loopback(host),
-        scores=scores,
-    )
+        upload_bytes=max_upload_mb * MEGA, pixels=max_megapixels * MEGA, prompts=max_prompts,
+        waiting_prompts=max_waiting, cache_bytes=max_cache_mb * MEGA,
+    )  # fmt: skip
+    token = None if token_file is None else read_token(token_file)
+    settings = Settings(limits=limits, token=token, loopback_only=is_loopback(host), scores=scores)
     if not settings.loopback_only and settings.token is None:
         typer.echo(f"warning: whoever reaches {host} may use this; see --token-file.", err=True)
     with tempfile.TemporaryDirectory() as versions:
@@ -93,10 +86,10 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     port: Port = 0,
     model: Models = None,
-    device: Device = "cpu",
-    base: Base = None,
-    adapters: Adapters = ADAPTERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    device: options.Device = "cpu",
+    base: options.Base = None,
+    adapters: options.Adapters = options.ADAPTERS,
+    params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Open the page: click on an image and see what SAM, HQ-SAM and PA-SAM make of it.
 

@@ -61,19 +61,16 @@ class AutomaticMaskOptions:
         if model.side >= SAM_SIDE:
             return AutomaticMaskOptions()
         return AutomaticMaskOptions(
-            points_per_side=12,
-            points_per_batch=24,
-            pred_iou_thresh=0.55,
+            points_per_side=12, points_per_batch=24, pred_iou_thresh=0.55,
             stability_score_thresh=0.7,
-        )
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
-            if getattr(self, name) < 1:
-                raise PromptError(f"{name} is {getattr(self, name)}, expected 1 or more.")
-        for name in ("crop_n_layers", "min_mask_region_area"):
-            if getattr(self, name) < 0:
-                raise PromptError(f"{name} is {getattr(self, name)}, expected 0 or more.")
+        counts = ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor")
+        for name in (*counts, "crop_n_layers", "min_mask_region_area"):
+            least = 1 if name in counts else 0
+            if getattr(self, name) < least:
+                raise PromptError(f"{name} is {getattr(self, name)}, expected {least} or more.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +147,9 @@ def _counting(points: list[int], on_progress: Callable[[float], None]) -> Callab
 
 
 def _in_crop(
-    model: PromptedModel,
-    crop: _Crop,
-    grid: NDArray[np.float64],
-    options: AutomaticMaskOptions,
+    model: PromptedModel, crop: _Crop, grid: NDArray[np.float64], options: AutomaticMaskOptions,
     asked: Callable[[int], None],
-) -> amg.MaskData:
+) -> amg.MaskData:  # fmt: skip
     transform = crop.image.transform
     places = grid * np.array([[transform.width, transform.height]])
     data = _measured(torch.empty(0, model.mask_side, model.mask_side), crop, options)
@@ -226,9 +220,8 @@ def _measured(logits: Tensor, crop: _Crop, options: AutomaticMaskOptions) -> amg
         part = logits[first : first + _AT_ONCE]
         large = crop.image.transform.at_original_size(part[:, None])[:, 0]
         masks = large > MASK_THRESHOLD
-        stability = amg.calculate_stability_score(
-            large, MASK_THRESHOLD, options.stability_score_offset
-        )
+        offset = options.stability_score_offset
+        stability = amg.calculate_stability_score(large, MASK_THRESHOLD, offset)
         boxes = amg.batched_mask_to_box(masks).cpu()
         rles = amg.mask_to_rle_pytorch(amg.uncrop_masks(masks, crop.box, *crop.whole))
         data.cat(amg.MaskData(stability_score=stability.cpu(), boxes=boxes, rles=rles))

@@ -297,11 +297,7 @@ def _shortened(value: Any) -> str:
 
 
 def grouped(
-    prompts: Sequence[ImagePrompt],
-    transforms: Sequence[ImageTransform],
-    *,
-    mask_side: int,
-    device: torch.device,
+    placed: Sequence[tuple[ImagePrompt, ImageTransform]], *, mask_side: int, device: torch.device
 ) -> list[Prompts]:
     """Put prompts of equal parts together, so that they share a pass of the decoder.
 
@@ -309,37 +305,31 @@ def grouped(
     result would then depend on what else is in the batch.
 
     Args:
-        prompts: N prompts.
-        transforms: The transform of each one's image.
+        placed: N prompts, each with the transform of its image.
         mask_side: Side m that a mask prompt must have.
         device: Where the tensors are needed.
 
     Raises:
         PromptError: A mask prompt is of another side.
     """
-    members: dict[tuple[bool, int, bool], list[int]] = {}
-    for place, prompt in enumerate(prompts):
+    members: dict[tuple[bool, int, bool], dict[int, tuple[ImagePrompt, ImageTransform]]] = {}
+    for place, (prompt, transform) in enumerate(placed):
         prompt.check_mask(mask_side)
         count = 0 if prompt.points is None else len(prompt.points)
         key = (prompt.box is not None, count, prompt.mask is not None)
-        members.setdefault(key, []).append(place)
-    return [_group(prompts, transforms, places, device) for places in members.values()]
+        members.setdefault(key, {})[place] = prompt, transform
+    return [_group(group, device) for group in members.values()]
 
 
-def _group(
-    prompts: Sequence[ImagePrompt],
-    transforms: Sequence[ImageTransform],
-    places: list[int],
-    device: torch.device,
-) -> Prompts:
+def _group(members: dict[int, tuple[ImagePrompt, ImageTransform]], device: torch.device) -> Prompts:
     def stacked(parts: list[NDArray[Any]], kind: torch.dtype) -> Tensor | None:
         return torch.as_tensor(np.stack(parts), dtype=kind, device=device) if parts else None
 
-    chosen = [(prompts[place], transforms[place]) for place in places]
+    chosen = members.values()
     boxes = [at.into_input(p.box.reshape(2, 2)).reshape(4) for p, at in chosen if p.box is not None]
     points = [at.into_input(p.points) for p, at in chosen if p.points is not None]
     return Prompts(
-        indices=torch.tensor(places, device=device),
+        indices=torch.tensor(list(members), device=device),
         boxes=stacked(boxes, torch.float32),
         points=stacked(points, torch.float32),
         point_labels=stacked([p.labels for p, _ in chosen if p.labels is not None], torch.int32),

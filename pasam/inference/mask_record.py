@@ -122,21 +122,24 @@ def mlflow_answer(found: Sequence[PredictedMasks], *, form: str, uncertainty: bo
 
 def write_masks(folder: Path, name: str, masks: Sequence[MaskRecord]) -> list[Path]:
     """Write each mask as a PNG of 0 and 255, of the image's size."""
-    paths = [folder / f"{_numbered(name, i, len(masks), 'mask')}.png" for i in range(len(masks))]
-    for path, record in zip(paths, masks, strict=True):
-        write_png(path, _grey(record.mask))
-    return paths
+    return _write_each(folder, name, "mask", [record.mask for record in masks])
 
 
 def write_uncertainty(folder: Path, name: str, masks: Sequence[MaskRecord]) -> list[Path]:
     """Write each uncertainty map as a grey PNG: black is sure, white is not."""
-    paths = []
-    for number, record in enumerate(masks):
-        if record.uncertainty is not None:
-            path = folder / f"{_numbered(name, number, len(masks), 'uncertainty')}.png"
-            write_png(path, _grey(record.uncertainty))
-            paths.append(path)
-    return paths
+    return _write_each(folder, name, "uncertainty", [record.uncertainty for record in masks])
+
+
+def _write_each(
+    folder: Path, name: str, what: str, parts: Sequence[NDArray[Any] | None]
+) -> list[Path]:
+    """Write `photo_mask_1.png`, `photo_mask_2.png`, ..., or `photo_mask.png` where it is alone."""
+    numbers = [f"_{number + 1}" if len(parts) > 1 else "" for number in range(len(parts))]
+    named = zip((folder / f"{name}_{what}{number}.png" for number in numbers), parts, strict=True)
+    written = [(path, part) for path, part in named if part is not None]
+    for path, part in written:
+        write_png(path, _grey(part))
+    return [path for path, _ in written]
 
 
 def write_records(folder: Path, name: str, masks: Sequence[MaskRecord]) -> Path:
@@ -178,11 +181,6 @@ class CocoSet:
 def _json_prompt(prompt: ImagePrompt) -> dict[str, Any]:
     parts = {"box": prompt.box, "points": prompt.points, "labels": prompt.labels}
     return {name: part.tolist() for name, part in parts.items() if part is not None}
-
-
-def _numbered(name: str, number: int, count: int, ending: str) -> str:
-    """Name one of several files: `photo_mask_2`, or `photo_mask` when it is alone."""
-    return f"{name}_{ending}" if count == 1 else f"{name}_{ending}_{number + 1}"
 
 
 def _grey(values: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -305,11 +305,9 @@ def _base_of(
 def _expect_frozen_as_base(segmenter: Segmenter, source: Path, base: Path) -> None:
     learning = set(freeze_decoder(segmenter.decoder))
     own = segmenter.base.sam.mask_decoder.state_dict()
-    changed = [
-        name
-        for name, tensor in segmenter.decoder.state_dict().items()
-        if name in own and name not in learning and not torch.equal(tensor, own[name])
-    ]
+    decoder = segmenter.decoder.state_dict().items()
+    frozen = [(name, part) for name, part in decoder if name in own and name not in learning]
+    changed = [name for name, part in frozen if not torch.equal(part, own[name])]
     if changed:
         raise CheckpointError(
             f"{source} was not trained on {base}: its frozen {changed[0]} differs from the base's "

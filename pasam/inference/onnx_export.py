@@ -252,32 +252,20 @@ def check_parity(
 
 
 def _write(
-    graph: nn.Module,
-    given: tuple[Tensor, ...],
-    path: Path,
-    *,
-    dynamic: dict[str, dict[int, str]],
-    metadata: dict[str, str],
-) -> None:
+    graph: ImageGraph | PromptGraph, given: tuple[Tensor, ...], path: Path,
+    *, dynamic: dict[str, dict[int, str]], metadata: dict[str, str],
+) -> None:  # fmt: skip
     import onnx
 
-    assert isinstance(graph, ImageGraph | PromptGraph)
     # The tracer, not torch.export: the latter is ten times slower here and fixes the numbers of
     # prompts and points.
-    with (
-        warnings.catch_warnings()
-    ):  # the tracer's notes: what it wrote is checked against the model
+    with warnings.catch_warnings():
+        # The tracer's notes: what it wrote is checked against the model.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            graph.eval(),
-            given,
-            path,
-            input_names=graph.inputs,
-            output_names=graph.outputs,
-            dynamic_axes=dynamic,
-            opset_version=OPSET,
-            dynamo=False,
-        )
+            graph.eval(), given, path, input_names=graph.inputs, output_names=graph.outputs,
+            dynamic_axes=dynamic, opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
     model = onnx.load(path, load_external_data=False)
     onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
@@ -286,13 +274,9 @@ def _write(
 def _metadata(model: PromptedModel) -> dict[str, str]:
     base, decoder = model.segmenter.base, model.segmenter.decoder
     return {
-        "model": model.name,
-        "base": model.base,
-        "side": str(base.side),
-        "mask_side": str(base.mask_side),
-        "resize": model.resize,
-        "gradient": str(getattr(decoder, "gradient", "none")),
-    }
+        "model": model.name, "base": model.base, "resize": model.resize, "side": str(base.side),
+        "mask_side": str(base.mask_side), "gradient": str(getattr(decoder, "gradient", "none")),
+    }  # fmt: skip
 
 
 def _run_on_noise(graph: ImageGraph) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -19,7 +19,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ from pasam.models.segmenter import Prediction, Prompts, Segmenter
 MASK_THRESHOLD = 0.0
 """Logit above which a pixel belongs to the mask, as in SAM."""
 
-Plain = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 Request = tuple[EmbeddedImage, ImagePrompt]
 
 
@@ -168,13 +167,10 @@ class PromptedModel:
         with self._encoding, torch.no_grad():
             encoded = self.segmenter.base.encode(torch.stack([each.padded() for each in inputs]))
         # Copies, for a part of the batch would keep the whole of it in memory.
-        parts = [
-            Encoded(encoded.embedding[i : i + 1].clone(), encoded.early[i : i + 1].clone())
-            for i in range(len(inputs))
-        ]
+        parts = torch.split(encoded.embedding, 1), torch.split(encoded.early, 1)
         return [
-            EmbeddedImage(each.transform, each.pixels, part, self.base)
-            for each, part in zip(inputs, parts, strict=True)
+            dataclasses.replace(each, encoded=Encoded(embedding.clone(), early.clone()))
+            for each, embedding, early in zip(inputs, *parts, strict=True)
         ]
 
     def predict_many(
@@ -204,12 +200,8 @@ class PromptedModel:
         """
         for image in {id(image): image for image, _ in requests}.values():
             image.check_fits(self.segmenter.base, self.base)
-        groups = grouped(
-            [prompt for _, prompt in requests],
-            [image.transform for image, _ in requests],
-            mask_side=self.mask_side,
-            device=self.device,
-        )
+        placed = [(prompt, image.transform) for image, prompt in requests]
+        groups = grouped(placed, mask_side=self.mask_side, device=self.device)
         results: dict[int, PredictedMasks] = {}
         for group in itertools.chain.from_iterable(_parts(each, batch_size) for each in groups):
             images = [requests[place][0] for place in group.indices.tolist()]
@@ -249,9 +241,7 @@ class PromptedModel:
             images=torch.stack([image.padded() for image in there]),  # adapters look again
             encoded=encoded,
             image_index=index,
-            prompts=[
-                dataclasses.replace(prompts, indices=torch.arange(len(index), device=self.device))
-            ],
+            prompts=[dataclasses.replace(prompts, indices=torch.arange(len(index)).to(index))],
         )
         masks, scores = refined.masks, refined.iou
         if not with_sam:
@@ -314,31 +304,6 @@ class PromptAdapterPredictor(PromptedModel):
         """Return the embedding of the image that is set, (1, C, g, g)."""
         return self.image.encoded.embedding
 
-    @overload
-    def predict(
-        self,
-        point_coords: ArrayLike | None = ...,
-        point_labels: ArrayLike | None = ...,
-        box: ArrayLike | None = ...,
-        mask_input: ArrayLike | None = ...,
-        multimask_output: bool = ...,
-        return_logits: bool = ...,
-        return_details: Literal[False] = ...,
-    ) -> Plain: ...
-
-    @overload
-    def predict(
-        self,
-        point_coords: ArrayLike | None = ...,
-        point_labels: ArrayLike | None = ...,
-        box: ArrayLike | None = ...,
-        mask_input: ArrayLike | None = ...,
-        multimask_output: bool = ...,
-        return_logits: bool = ...,
-        *,
-        return_details: Literal[True],
-    ) -> tuple[*Plain, PredictionDetails]: ...
-
     def predict(
         self,
         point_coords: ArrayLike | None = None,
@@ -347,8 +312,7 @@ class PromptAdapterPredictor(PromptedModel):
         mask_input: ArrayLike | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
-        return_details: bool = False,
-    ) -> Plain | tuple[*Plain, PredictionDetails]:
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
         """Predict the masks of one object of the image that is set.
 
         Args:
@@ -358,7 +322,6 @@ class PromptAdapterPredictor(PromptedModel):
             mask_input: Low-resolution logits of an earlier prediction, (1, m, m).
             multimask_output: SAM's three candidates; see the module's text for adapters.
             return_logits: Mask logits in place of masks.
-            return_details: Return the details as a fourth value.
 
         Returns:
             Masks, bool (or float logits) (C, H, W); scores (C,); low-resolution logits (C, m, m).
@@ -368,13 +331,9 @@ class PromptAdapterPredictor(PromptedModel):
         """
         prompt = image_prompt(box=box, points=point_coords, labels=point_labels, mask=mask_input)
         found = self.predict_many(
-            [(self.image, prompt)],
-            multimask_output=multimask_output,
-            return_logits=return_logits,
-            return_details=return_details,
+            [(self.image, prompt)], multimask_output=multimask_output, return_logits=return_logits
         )[0]
-        plain = (found.masks, found.scores, found.low_res)
-        return plain if found.details is None else (*plain, found.details)
+        return found.masks, found.scores, found.low_res
 
     def predict_torch(
         self,
@@ -418,30 +377,21 @@ def _by_base(
     """Ask the frozen base itself; for one image this is bit for bit what SAM computes."""
     base = segmenter.base
     sparse, dense = base.embed_prompts(
-        points=prompts.points,
-        point_labels=prompts.point_labels,
-        boxes=prompts.boxes,
+        points=prompts.points, point_labels=prompts.point_labels, boxes=prompts.boxes,
         masks=prompts.masks,
-    )
+    )  # fmt: skip
     masks, scores = base.sam.mask_decoder.decode(
-        image_embeddings=encoded.embedding,
-        image_pe=base.image_pe(),
-        sparse=sparse,
-        dense=dense,
+        image_embeddings=encoded.embedding, image_pe=base.image_pe(), sparse=sparse, dense=dense,
         image_index=image_index,
-    )
+    )  # fmt: skip
     chosen = slice(1, None) if multimask else slice(0, 1)
     return masks[:, chosen], scores[:, chosen]
 
 
 def postprocess(
-    decoded: Decoded,
-    row: int,
-    transform: ImageTransform,
-    *,
-    return_logits: bool,
+    decoded: Decoded, row: int, transform: ImageTransform, *, return_logits: bool,
     return_details: bool,
-) -> PredictedMasks:
+) -> PredictedMasks:  # fmt: skip
     """Bring one prompt's part of a pass to its image.
 
     Args:

@@ -156,17 +156,13 @@ def detected_boxes(
                 "that set."
             )
         by_image[path] = [
-            DetectedBox(
-                image_prompt(box=found.box),
-                {
-                    "category_id": found.category_id,
-                    "category": known.categories[found.category_id],
-                    "detection_score": found.score,
-                },
-            )
-            for found in best.get(ids[path.name], [])
-            if found.score >= lowest
-        ]
+            DetectedBox(image_prompt(box=found.box), {
+                "category_id": found.category_id,
+                "category": known.categories[found.category_id],
+                "detection_score": found.score,
+            })
+            for found in best.get(ids[path.name], []) if found.score >= lowest
+        ]  # fmt: skip
     return DetectedBoxes(known.categories, by_image)
 
 

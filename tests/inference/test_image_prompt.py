@@ -83,7 +83,7 @@ def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
         image_prompt(points=[[1, 1], [2, 2]]),
         image_prompt(points=[[3, 3]], labels=[0]),
     ]
-    groups = grouped(prompts, [HERE] * 5, mask_side=32, device=torch.device("cpu"))
+    groups = grouped([(each, HERE) for each in prompts], mask_side=32, device=torch.device("cpu"))
     assert [group.indices.tolist() for group in groups] == [[0, 2], [1, 4], [3]]
     assert groups[0].boxes[1].tolist() == [0, 0, 64, 43]
     assert groups[0].points is None

@@ -46,6 +46,12 @@ def given(name: str, side: int = 32) -> dict:
     }
 
 
+def details(model, *, point_coords=None, point_labels=None, mask_input=None, box=None, **options):
+    """What is known beside the masks of a prompt on the image that is set."""
+    prompt = image_prompt(box=box, points=point_coords, labels=point_labels, mask=mask_input)
+    return model.predict_many([(model.image, prompt)], return_details=True, **options)[0].details
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", PROMPTS)
 def test_sams_masks_are_exactly_those_of_sams_own_predictor(name, shape, predictors):
@@ -73,9 +79,9 @@ def test_an_adapters_details_hold_exactly_the_bases_masks(kind, predictors):
     base.set_image(image)
     for multimask in (True, False):
         expected = base.predict(**given("all"), multimask_output=multimask)
-        found = adapted.predict(**given("all"), multimask_output=multimask, return_details=True)
-        assert np.array_equal(found[3].sam_masks, expected[0])
-        assert np.array_equal(found[3].sam_scores, expected[1])
+        found = details(adapted, multimask_output=multimask, **given("all"))
+        assert np.array_equal(found.sam_masks, expected[0])
+        assert np.array_equal(found.sam_scores, expected[1])
 
 
 def test_the_channels_may_come_in_opencvs_order(predictor):
@@ -100,25 +106,24 @@ def test_masks_have_the_images_size_and_an_adapter_refines_one(predictor, multim
 
 def test_an_adapters_mask_is_not_sams(predictors):
     predictors["pa_sam"].set_image(picture(60, 90))
-    masks, _, _, details = predictors["pa_sam"].predict(
-        box=BOX, return_logits=True, return_details=True, multimask_output=False
-    )
-    assert np.abs(masks - details.sam_masks).max() > 1e-2
+    masks, _, _ = predictors["pa_sam"].predict(box=BOX, return_logits=True)
+    found = details(predictors["pa_sam"], box=BOX, return_logits=True)
+    assert np.abs(masks - found.sam_masks).max() > 1e-2
 
 
 def test_pa_sams_details_are_maps_and_points_in_the_images_pixels(predictors):
     predictors["pa_sam"].set_image(picture(60, 90))
-    details = predictors["pa_sam"].predict(box=BOX, return_details=True)[3]
-    assert details.uncertainty.shape == details.coarse.shape == details.refined.shape == (60, 90)
-    assert 0 <= details.uncertainty.min() <= details.uncertainty.max() <= 1
-    assert details.positive.shape == details.negative.shape == (4, 2)
+    found = details(predictors["pa_sam"], box=BOX)
+    assert found.uncertainty.shape == found.coarse.shape == found.refined.shape == (60, 90)
+    assert 0 <= found.uncertainty.min() <= found.uncertainty.max() <= 1
+    assert found.positive.shape == found.negative.shape == (4, 2)
 
 
 def test_hq_sam_has_no_maps(predictors):
     predictors["hq_sam"].set_image(picture(60, 90))
-    details = predictors["hq_sam"].predict(box=BOX, return_details=True)[3]
-    assert details.uncertainty is None
-    assert details.positive is None
+    found = details(predictors["hq_sam"], box=BOX)
+    assert found.uncertainty is None
+    assert found.positive is None
 
 
 def test_a_masks_logits_can_be_the_next_prompt(predictor):
