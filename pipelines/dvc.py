@@ -1,4 +1,4 @@
-"""DVC's commands as child processes: repro, status, pull, push, commit.
+"""DVC's commands as child processes: repro, status, pull, push.
 
 One at a time per project; a stage's own exit code decides what a failure means.
 """
@@ -80,10 +80,6 @@ class Dvc:
     def push(self, *targets: str) -> None:
         """Bring to the remote what `dvc.lock` names."""
         self._command("push", *targets)
-
-    def commit(self, *targets: str) -> None:
-        """Take the files as they are for the stages' outputs."""
-        self._command("commit", "--force", *targets)
 
     def has_remote(self) -> bool:
         """Say whether there is any place to push to."""

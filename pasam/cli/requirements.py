@@ -104,7 +104,6 @@ CONTEXT = 1_000_000_000
 """Bytes that CUDA and its libraries take."""
 
 _PNG_BYTES = 2.1  # per pixel of a generated image, its masks included
-_MASKS_PER_SCENE = 2  # generated training images hold one to three objects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,11 +178,6 @@ def generated_bytes(generated: GeneratedParams, benchmarks: int) -> int:
     """
     images = generated.train_images + benchmarks * generated.benchmark_images
     return round(images * generated.side**2 * _PNG_BYTES)
-
-
-def generated_masks(generated: GeneratedParams) -> int:
-    """Estimate the masks of the generated training set."""
-    return _MASKS_PER_SCENE * generated.train_images
 
 
 @dataclass(frozen=True, slots=True)

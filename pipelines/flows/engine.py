@@ -63,13 +63,9 @@ class Task(Generic[P, R]):
     """
 
     def __init__(
-        self,
-        function: Callable[P, R],
-        *,
-        name: str,
-        delays: Sequence[float],
+        self, function: Callable[P, R], *, name: str, delays: Sequence[float],
         timeout: float | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.function = function
         self.name = name
         self.delays = tuple(delays)
@@ -93,15 +89,11 @@ class Task(Generic[P, R]):
         from prefect.cache_policies import NO_CACHE
 
         return prefect_task(
-            name=self.function.__name__.replace("_", " "),
-            task_run_name=self.name,
-            retries=len(self.delays),
-            retry_delay_seconds=list(self.delays),
-            retry_condition_fn=worth_another_try,
-            timeout_seconds=self.timeout,
-            cache_policy=NO_CACHE,  # DVC is the only cache
-            persist_result=False,
-        )(self.function)
+            name=self.function.__name__.replace("_", " "), task_run_name=self.name,
+            retries=len(self.delays), retry_delay_seconds=list(self.delays),
+            retry_condition_fn=worth_another_try, timeout_seconds=self.timeout,
+            cache_policy=NO_CACHE, persist_result=False,  # DVC is the only cache
+        )(self.function)  # fmt: skip
 
 
 def task(

@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pasam.errors import StageError, TransientError
 from pasam.registry.snapshot import LOCK, read_lock
 from pipelines.dvc import STATE, Dvc
-from pipelines.flows.engine import (
-    Outcome,
-    flow_run_id,
-    log,
-    show_link,
-    show_table,
-    task,
-)
+from pipelines.flows.engine import Outcome, flow_run_id, log, show_link, show_table, task
 from pipelines.flows.engine import notify as send
 from pipelines.flows.reproduce import dvc, fetch, repro, reproduce, results
 

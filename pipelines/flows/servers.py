@@ -113,12 +113,11 @@ def service(command: Sequence[str], name: str, health: str) -> Iterator[None]:
 def _wait_until_ready(process: subprocess.Popen[bytes], name: str, health: str, log: Path) -> None:
     deadline = time.monotonic() + START_LIMIT
     while not answers(health):
-        if process.poll() is not None or time.monotonic() > deadline:
-            ended = (
-                "ended" if process.poll() is not None else f"did not answer in {START_LIMIT:g} s"
-            )
+        has_ended = process.poll() is not None
+        if has_ended or time.monotonic() > deadline:
+            what = "ended" if has_ended else f"did not answer in {START_LIMIT:g} s"
             raise StageError(
-                f"the server of {name} {ended}; it was expected to answer at {health}. Another "
+                f"the server of {name} {what}; it was expected to answer at {health}. Another "
                 f"program may use its port. Its log: {log}"
             )
         time.sleep(0.5)
@@ -141,24 +140,16 @@ def end_stale_runs() -> int:
         How many there were.
     """
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
+    from prefect.client.schemas import filters
     from prefect.client.schemas.objects import StateType
     from prefect.states import Cancelled, Crashed
 
-    kinds = FlowRunFilterStateType(
-        any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-    )
+    kinds = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=kinds))
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds))
-        )
+        runs = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(state=state))
         for run in runs:
-            cancelling = run.state_type == StateType.CANCELLING
-            ended = Cancelled if cancelling else Crashed
+            ended = Cancelled if run.state_type == StateType.CANCELLING else Crashed
             client.set_flow_run_state(run.id, ended(message=ENDED))
     return len(runs)
 
@@ -193,15 +184,13 @@ def deployment(entry: dict[str, Any], cron: dict[str, str]) -> RunnerDeployment:
         Cron(cron.get(flow, each["cron"]), timezone=each.get("timezone"))
         for each in entry.get("schedules", [{"cron": cron[flow]}] if flow in cron else [])
     ]
+    given: dict[str, Any] = {
+        key: entry.get(key) for key in ("name", "description", "tags", "parameters")
+    }
     return RunnerDeployment.from_entrypoint(
-        entry["entrypoint"],
-        name=entry["name"],
-        description=entry.get("description"),
-        tags=entry.get("tags"),
-        parameters=entry.get("parameters"),
-        schedules=schedules,
+        entry["entrypoint"], **given, schedules=schedules,
         concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
-    )
+    )  # fmt: skip
 
 
 def flow_name(entry: dict[str, Any]) -> str:

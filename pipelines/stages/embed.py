@@ -33,16 +33,11 @@ def embed(
     if split == "train" and embed.views == 0:
         write_empty_store(store, origin)
         return
+    ids = dict(zip(frame["mask"], frame["id"], strict=True))
     write_store(
-        store,
-        tasks,
-        dict(zip(frame["mask"], frame["id"], strict=True)),
-        load_base(base.size, checkpoint),
-        jitter=embed.jitter,
-        batch_size=embed.batch_size,
-        workers=data.workers,
-        origin=origin,
-    )
+        store, tasks, ids, load_base(base.size, checkpoint), jitter=embed.jitter,
+        batch_size=embed.batch_size, workers=data.workers, origin=origin,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

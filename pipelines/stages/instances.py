@@ -31,13 +31,10 @@ def instances(
         row
         for data in sets
         for row in segment_instances(
-            model_set,
-            data,
-            resize=instances.resize,
-            batch_size=evaluate.batch_size,
+            model_set, data, resize=instances.resize, batch_size=evaluate.batch_size,
             boundary_fraction=share,
         )
-    ]
+    ]  # fmt: skip
     write_instances(found, rows)
     precisions = average_precisions(read_instances(rows), sets, boundary_fraction=share)
     write_precisions(precisions, precision)

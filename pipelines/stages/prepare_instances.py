@@ -11,12 +11,9 @@ def prepare_instances(data: DataParams, instances: InstancesParams, out: Path) -
     """Write images, annotations and simulated detections."""
     out.mkdir(parents=True, exist_ok=True)
     draw_instance_sets(
-        instances.generated,
-        out,
-        seed=data.generated.seed,
-        side=data.generated.side,
+        instances.generated, out, seed=data.generated.seed, side=data.generated.side,
         workers=data.workers,
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -15,24 +15,17 @@ from pipelines.stage_runner import run
 
 
 def pretrain(
-    data: DataParams,
-    pretrain: PretrainParams,
-    manifest: Path,
-    resume: Path,
-    checkpoint: Path,
+    data: DataParams, pretrain: PretrainParams, manifest: Path, resume: Path, checkpoint: Path,
     history: Path,
-) -> None:
+) -> None:  # fmt: skip
     """Train `vit_tiny` and write its averaged weights in half precision."""
     frame = read_manifest(manifest)
     key = state_key(manifest=manifest, params=pretrain.model_dump())
     checkpointer = Checkpointer(resume, key)
     images = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
-        pretrain.generated_images,
-        seed=data.generated.seed,
-        side=data.generated.side,
-        coarseness=pretrain.coarseness,
-        workers=data.workers,
-    )
+        pretrain.generated_images, seed=data.generated.seed, side=data.generated.side,
+        coarseness=pretrain.coarseness, workers=data.workers,
+    )  # fmt: skip
     torch.manual_seed(pretrain.seed)
     base = build_base("vit_tiny")
     if pretrain.initial is not None:

@@ -10,7 +10,6 @@ from pasam.cli.requirements import (
     check_purpose,
     fitting_batch,
     generated_bytes,
-    generated_masks,
     store_bytes,
     training_memory,
 )
@@ -203,4 +202,3 @@ def test_the_store_is_as_large_as_the_files_it_is_written_to():
 def test_generated_pictures_count_all_sets():
     size = GeneratedParams(train_images=500, benchmark_images=60, side=256, seed=0)
     assert generated_bytes(size, 4) == pytest.approx(100e6, rel=0.1)
-    assert generated_masks(size) == 1000
