@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import PromptError
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel

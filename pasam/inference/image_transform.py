@@ -17,15 +17,14 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
 from pasam.errors import CheckpointError, DataError
 from pasam.masks.transforms import squash
 from pasam.models.base_sam import PIXEL_MEAN, BaseSam, Encoded
-from segment_anything.utils.transforms import ResizeLongestSide
 
 Resize = Literal["longest", "squash"]
 """`longest` keeps the aspect as SAM does; `squash` fills the square as the reference evaluates."""
@@ -52,8 +51,8 @@ class ImageTransform:
         """The part of the input that the image fills, (h, w); padding is right and below."""
         if self.resize == "squash":
             return self.side, self.side
-        shape = ResizeLongestSide.get_preprocess_shape(self.height, self.width, self.side)
-        return int(shape[0]), int(shape[1])
+        scale = self.side / max(self.height, self.width)
+        return int(self.height * scale + 0.5), int(self.width * scale + 0.5)
 
     def resized(self, image: NDArray[np.uint8]) -> Tensor:
         """Resize an RGB image (H, W, 3) to its part of the input, uint8 (3, h, w).
@@ -69,7 +68,9 @@ class ImageTransform:
         if self.resize == "squash":
             pixels = squash(image, self.side)
         else:
-            pixels = ResizeLongestSide(self.side).apply_image(np.ascontiguousarray(image))
+            h, w = self.inner
+            # What SAM's `ResizeLongestSide` does, by torchvision's detour over Pillow.
+            pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
 
     def padded(self, pixels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ParamsError, ShapeError
 from segment_anything.modeling import Sam
 

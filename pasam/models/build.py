@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.schema import (
     HqSamParams,
     ImageAdapterParams,
@@ -34,7 +34,7 @@ from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
 from pasam.models.segmenter import Segmenter
-from segment_anything import sam_model_registry
+from segment_anything.build_sam import sam_model_registry
 from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
 OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}

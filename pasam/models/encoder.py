@@ -1,25 +1,22 @@
 """The image encoder of `vit_tiny`, and its weights for images of another side.
 
 Plain vision transformers learn slowly from scratch; residual stages with a feature pyramid reach a
-useful coarse segmenter within an hour on two cores. Blocks and pyramid are torchvision's.
+useful coarse segmenter within an hour on two cores. Blocks and pyramid are those of torchvision, to
+the last key and bit: importing that package for them would cost every command three seconds.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
 from pasam.errors import ShapeError
 from pasam.models.base_sam import BaseSam
-from torchvision.models.resnet import BasicBlock
-from torchvision.ops import FeaturePyramidNetwork
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
@@ -52,7 +49,7 @@ class HierarchicalEncoder(nn.Module):
             for k in range(4)
         )
         self.fine = nn.Conv2d(widths[0], out_chans, kernel_size=2, stride=2)
-        self.pyramid = FeaturePyramidNetwork(list(widths[1:]), out_chans)
+        self.pyramid = FeaturePyramid(list(widths[1:]), out_chans)
         # Convolutions know no place; SAM's ViT adds a learned code of it to its tokens, and the
         # mask decoder, whose masks are products with the image tokens, relies on that.
         self.pos_embed = nn.Parameter(place_code(out_chans, img_size // 8))
@@ -71,14 +68,83 @@ class HierarchicalEncoder(nn.Module):
             Image embeddings, (B, C, S/8, S/8).
         """
         fine = self.stages[0](self.stem(images))  # (B, widths[0], S/4, S/4)
-        levels: OrderedDict[str, Tensor] = OrderedDict()
-        features = fine
-        for k, stage in enumerate(list(self.stages)[1:]):
+        levels, features = [], fine
+        for stage in list(self.stages)[1:]:
             features = stage(features)
-            levels[str(k)] = features
-        merged = self.pyramid(levels)["0"] + self.fine(fine) + self.pos_embed
+            levels.append(features)
+        merged = self.pyramid(levels) + self.fine(fine) + self.pos_embed
         embedding: Tensor = self.neck(merged)
         return embedding
+
+
+class FeaturePyramid(nn.Module):
+    """Merge levels of features, coarse to fine, into the finest one (Lin et al., 2017, figure 3).
+
+    Keys and first weights are those of torchvision's `FeaturePyramidNetwork`, whose coarser
+    outputs nobody here reads: their convolutions are kept for the keys and never run.
+
+    Args:
+        widths: Channels of the levels, finest first.
+        out_chans: Channels C of the result.
+    """
+
+    def __init__(self, widths: Sequence[int], out_chans: int) -> None:
+        super().__init__()
+        self.inner_blocks, self.layer_blocks = nn.ModuleList(), nn.ModuleList()
+        for width in widths:
+            self.inner_blocks.append(nn.Sequential(nn.Conv2d(width, out_chans, 1)))
+            self.layer_blocks.append(nn.Sequential(nn.Conv2d(out_chans, out_chans, 3, padding=1)))
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d) and part.bias is not None:
+                nn.init.kaiming_uniform_(part.weight, a=1)
+                nn.init.zeros_(part.bias)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Merge the levels.
+
+        Args:
+            levels: Features, finest first, (B, widths[k], S_k, S_k).
+
+        Returns:
+            (B, C, S_0, S_0)
+        """
+        merged: Tensor | None = None
+        for lateral, features in reversed(list(zip(self.inner_blocks, levels, strict=True))):
+            finer: Tensor = lateral(features)
+            if merged is not None:
+                finer = finer + F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
+            merged = finer
+        finest: Tensor = self.layer_blocks[0](merged)
+        return finest
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions round which the input is carried (He et al., 2016), as torchvision's.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the result.
+        stride: Step of the first convolution.
+        downsample: Brings the input to the result's shape where that differs.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, downsample: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = downsample
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Transform features (B, inputs, S, S) to (B, outputs, S / stride, S / stride)."""
+        carried = features if self.downsample is None else self.downsample(features)
+        changed = self.relu(self.bn1(self.conv1(features)))
+        result: Tensor = self.relu(self.bn2(self.conv2(changed)) + carried)
+        return result
 
 
 def place_code(channels: int, grid: int) -> Tensor:
@@ -108,8 +174,8 @@ def _stage(inputs: int, outputs: int, depth: int, *, stride: int) -> nn.Sequenti
             nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False),
             nn.BatchNorm2d(outputs),
         )
-    first = BasicBlock(inputs, outputs, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(depth - 1)))
+    first = ResidualBlock(inputs, outputs, stride, shortcut)
+    return nn.Sequential(first, *(ResidualBlock(outputs, outputs) for _ in range(depth - 1)))
 
 
 STRIDE = 8

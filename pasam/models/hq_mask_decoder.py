@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.prompt_adapter import ChannelNorm
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer

@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401  (repairs torchvision first)
 from pasam.errors import CheckpointError
-from pasam.models.encoder import place_code
-from torchvision.ops import FeaturePyramidNetwork
+from pasam.models.encoder import FeaturePyramid, place_code
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
@@ -63,7 +61,7 @@ class LiteEncoder(nn.Module):
         self.img_size = img_size
         self.trunk = LiteTrunk()
         self.fine = nn.Conv2d(LEVEL_WIDTHS[0], out_chans, kernel_size=2, stride=2)
-        self.pyramid = FeaturePyramidNetwork(list(LEVEL_WIDTHS[1:]), out_chans)
+        self.pyramid = FeaturePyramid(list(LEVEL_WIDTHS[1:]), out_chans)
         # Convolutions know no place, and SAM's mask decoder relies on it: see HierarchicalEncoder.
         self.pos_embed = nn.Parameter(place_code(out_chans, img_size // 8))
         self.neck = nn.Conv2d(out_chans, out_chans, kernel_size=1)
@@ -78,8 +76,7 @@ class LiteEncoder(nn.Module):
             Image embeddings, (B, C, S/8, S/8).
         """
         fine, *coarser = self.trunk(images)  # (B, 24, S/4, S/4); (B, 40, S/8, S/8) and coarser
-        levels = OrderedDict((str(k), features) for k, features in enumerate(coarser))
-        merged = self.pyramid(levels)["0"] + self.fine(fine) + self.pos_embed
+        merged = self.pyramid(coarser) + self.fine(fine) + self.pos_embed
         embedding: Tensor = self.neck(merged)
         return embedding
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.schema import AdapterParams
 from pasam.errors import ShapeError
 from segment_anything.modeling.common import LayerNorm2d

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401  (must come before segment_anything)
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.models.prompt_adapter import AdapterOutput
 from segment_anything.modeling import MaskDecoder

@@ -7,7 +7,7 @@ import pytest
 import torch
 from inference_models import KINDS, make_predictor, objects
 
-import pasam.models.torchvision_operators
+import pasam.models.before_segment_anything
 from pasam.errors import PromptError
 from pasam.inference.automatic_masks import (
     AutomaticMaskOptions,
@@ -40,7 +40,7 @@ def generator(predictors, monkeypatch):
     """SAM's own generator; beside a CPU torch the wrapper it calls does not work."""
 
     def suppress(boxes, scores, _categories, iou_threshold):
-        return pasam.models.torchvision_operators.non_maximum_suppression(
+        return pasam.models.before_segment_anything.non_maximum_suppression(
             boxes, scores, iou_threshold
         )
 

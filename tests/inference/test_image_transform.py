@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inference_models import BASE, make_predictor, picture
 
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import DataError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform
+from segment_anything.utils.transforms import ResizeLongestSide
 
 SIZES = st.integers(8, 3000)
 
@@ -30,6 +32,15 @@ def test_keeping_the_aspect_fills_one_side_and_distorts_by_less_than_a_pixel(hei
 @given(SIZES, SIZES)
 def test_the_squash_fills_the_input(height, width):
     assert ImageTransform(height, width, 64, "squash").inner == (64, 64)
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 61), (61, 37), (40, 40), (7, 300), (255, 33)])
+@pytest.mark.parametrize("side", [32, 64, 1024])
+def test_keeping_the_aspect_is_sams_own_resize_to_the_bit(height, width, side):
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    theirs = ResizeLongestSide(side).apply_image(image)
+    ours = ImageTransform(height, width, side, "longest").resized(image)
+    assert np.array_equal(ours.permute(1, 2, 0).numpy(), theirs)
 
 
 @pytest.mark.parametrize("resize", ["longest", "squash"])

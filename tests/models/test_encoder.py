@@ -4,9 +4,12 @@ import pytest
 import torch
 from small_world import small_base
 
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.models.build import build_tiny
-from pasam.models.encoder import HierarchicalEncoder, at_side
+from pasam.models.encoder import FeaturePyramid, HierarchicalEncoder, ResidualBlock, at_side
+from torchvision.models.resnet import BasicBlock
+from torchvision.ops import FeaturePyramidNetwork
 
 
 def build(side: int = 64) -> HierarchicalEncoder:
@@ -110,3 +113,32 @@ def test_at_its_own_side_it_is_a_copy(base):
 def test_a_side_that_the_encoder_cannot_halve_is_refused(base, side):
     with pytest.raises(ShapeError, match=f"input side is {side} pixels, expected a multiple of 32"):
         at_side(base, side)
+
+
+def test_the_pyramid_is_torchvisions_to_the_last_key_and_bit():
+    torch.manual_seed(3)
+    theirs = FeaturePyramidNetwork([6, 10, 14], 8)
+    torch.manual_seed(3)
+    ours = FeaturePyramid([6, 10, 14], 8)
+    same_weights(ours, theirs)
+    levels = [torch.randn(2, width, side, side) for width, side in ((6, 12), (10, 6), (14, 3))]
+    finest = theirs({str(k): level for k, level in enumerate(levels)})["0"]
+    assert torch.equal(ours(levels), finest)
+
+
+@pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (5, 2)])
+def test_the_residual_block_is_torchvisions_to_the_last_key_and_bit(inputs, stride):
+    shortcut = None if stride == 1 else torch.nn.Conv2d(inputs, 8, 1, stride=stride, bias=False)
+    torch.manual_seed(3)
+    theirs = BasicBlock(inputs, 8, stride, shortcut)
+    torch.manual_seed(3)
+    ours = ResidualBlock(inputs, 8, stride, shortcut)
+    same_weights(ours, theirs)
+    features = torch.randn(3, inputs, 6, 6)
+    assert torch.equal(ours(features), theirs(features))
+
+
+def same_weights(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert list(mine) == list(other)
+    assert all(torch.equal(mine[key], other[key]) for key in mine)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import pasam.models.torchvision_operators  # noqa: F401
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
 from segment_anything.modeling import TwoWayTransformer
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import pasam.models.torchvision_operators  # noqa: F401
+import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.models.prompt_adapter import AdapterOutput
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-import pasam.models.torchvision_operators  # noqa: F401
+import pasam.models.before_segment_anything  # noqa: F401
 from segment_anything.modeling import PromptEncoder
 
 BATCH, DIM, GRID, SIDE = 2, 256, 64, 1024

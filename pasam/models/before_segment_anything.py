@@ -1,19 +1,28 @@
-"""Importing this module before `segment_anything` lets torchvision load beside a CPU-only torch.
+"""What has to happen before `segment_anything` is imported: import this module first.
 
-torchvision's compiled library is built against CUDA; beside a CPU build of torch it cannot be
-loaded, its operators stay undefined, and `import torchvision` (which segment_anything does) ends
-in "operator torchvision::nms does not exist". Where that happens the operators that the import
-looks up are defined here in plain torch; where the library loads nothing is done. This is the
-one module of the project that acts on import, because that is its whole purpose.
+Two things. The package imports torchvision's models for the sake of one resize, and those import
+torch's compiler: three of the four seconds that a command takes to start. Only its parts are used
+here (`segment_anything.modeling` and the like), so the package's own `__init__` waits until
+somebody asks for one of its names (`from segment_anything import SamPredictor` works as ever).
 
-`torch.ops.torchvision.nms` then works; the wrappers in `torchvision.ops` and the readers in
-`torchvision.io` still say that the compiled library is missing, which the project never calls.
+And torchvision's compiled library is built against CUDA; beside a CPU build of torch it cannot be
+loaded, its operators stay undefined, and `import torchvision` ends in "operator torchvision::nms
+does not exist". Where that happens the operators that the import looks up are defined here in
+plain torch; where the library loads nothing is done. `torch.ops.torchvision.nms` then works; the
+wrappers in `torchvision.ops` and the readers in `torchvision.io` still say that the compiled
+library is missing, which the project never calls.
+
+This is the one module of the project that acts on import, because that is its whole purpose.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
+import threading
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,3 +100,35 @@ def _define_missing() -> torch.library.Library | None:
 
 
 _LIBRARY = _define_missing()
+
+
+class _WaitingPackage(ModuleType):
+    """A package whose parts can be imported before its own `__init__` has run."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Python, pytest and doctest ask every module for names like `__wrapped__`.
+        spec = self.__spec__
+        if name.startswith("__") or spec is None or spec.loader is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        with _LOCK:
+            if self.__class__ is _WaitingPackage:
+                self.__class__ = ModuleType  # type: ignore[assignment]  # it waits no longer
+                spec.loader.exec_module(self)
+        return getattr(self, name)
+
+
+_LOCK = threading.RLock()
+
+
+def _let_wait(name: str) -> None:
+    """Put a package in place whose `__init__` runs when one of its names is first wanted."""
+    spec = importlib.util.find_spec(name)
+    if name in sys.modules or spec is None:
+        return
+    package = _WaitingPackage(name)
+    package.__spec__, package.__file__, package.__loader__ = spec, spec.origin, spec.loader
+    package.__package__, package.__path__ = name, list(spec.submodule_search_locations or ())
+    sys.modules[name] = package
+
+
+_let_wait("segment_anything")
