@@ -29,6 +29,9 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
 
 
+Accelerator = Literal["auto", "cpu", "gpu"]
+Decay = Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
+"""Decay of a moving average of weights."""
 Jitter = Annotated[
     Pair[float],
     within(lambda jitter: 0 < jitter[0] <= jitter[1], "two scales, 0 < low <= high"),
@@ -88,9 +91,89 @@ class PretrainPhase(Section):
     learning_rate: Positive
 
 
-class PretrainParams(Section):
-    """How `vit_tiny`, the small base, is trained on coarsened masks."""
+class SidePhase(Section):
+    """A part of `tiny`'s training on photographs, at one input side."""
 
+    side: Annotated[
+        int, within(lambda side: side >= 32 and side % 32 == 0, "a multiple of 32 pixels")
+    ]
+    """Input side in pixels."""
+    steps: Count
+    batch_size: Count
+    """Images per step and process."""
+    frozen_stages: Annotated[int, within(lambda count: 0 <= count <= 8, "0 to 8")]
+    """How many of the trunk's stem and 7 stages, from the finest on, are held still."""
+
+
+class Emphasis(Section):
+    """How often one set of photographs is drawn."""
+
+    dataset: str
+    factor: Positive
+    """Times as often as its number of photographs says."""
+
+
+class PhotographParams(Section):
+    """How `tiny` is trained on photographs and generated scenes."""
+
+    folder: str | None
+    """Folder with `manifest.csv` (split, dataset, image, mask), or null for scenes alone."""
+    trunk: str | None
+    """The file of EfficientNet-Lite0's weights that its package ships, or null to start at random;
+    read where `pretrain.initial` is null."""
+    decoder: str | None
+    """Weights of a `vit_tiny`, of which every tensor of the same name and shape is taken over, or
+    null; read where `pretrain.initial` is null."""
+    generated_fraction: Level
+    """Fraction of the views that show generated scenes."""
+    emphasis: Listed[Emphasis]
+    """Sets that are drawn more or less often."""
+    whole: Fraction
+    """Fraction of the views that show the whole image."""
+    crop: Fraction
+    """Fraction of the views that show a random part; the rest zooms on an object."""
+    box_fraction: Level
+    """Steps that prompt with boxes; the others prompt with points and correct by clicks."""
+    prompts_per_image: Count
+    phases: Annotated[Listed[SidePhase], within(bool, "one phase or more")]
+    """From small images to full size; the learning rate falls over all of them together."""
+    learning_rate: Positive
+    trunk_rate: Positive
+    """Learning rate of the pretrained trunk as a fraction of the others'."""
+    warmup_steps: Count
+    """Steps at the start over which the learning rate rises."""
+    weight_decay: NotNegative
+    ema_decay: Decay
+    coarseness: NotNegative
+    """Radius of the mask coarsening as a fraction of the image's longer side."""
+    detail_weight: NotNegative
+    """Weight of the detail head, which makes the features keep what coarse masks forget."""
+    precision: Precision
+    accelerator: Accelerator
+    devices: Count
+    """Processes; more than one trains with DDP."""
+    workers: Natural
+    """Data-loading processes per training process; 0 loads in the training's own."""
+    row_every: Count
+    """Steps between two rows of the history."""
+    save_minutes: NotNegative
+    """Minutes between two saved states, from which an interrupted training goes on."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        together = self.whole + self.crop
+        require(together <= 1, "whole + crop", together, "1 or less; the rest are zooms")
+        total = sum(phase.steps for phase in self.phases)
+        fewer = f"fewer than all phases' steps together ({total})"
+        require(self.warmup_steps < total, "warmup_steps", self.warmup_steps, fewer)
+        return self
+
+
+class PretrainParams(Section):
+    """How a small base is trained on coarsened masks."""
+
+    size: Literal["vit_tiny", "tiny"]
+    """Which one, and the name of its files in `data/base`."""
     seed: Natural
     generated_images: Natural
     """Generated images that are drawn for this stage besides the manifest's training split."""
@@ -103,8 +186,7 @@ class PretrainParams(Section):
     warmup_steps: Count
     """Steps at the start of each phase over which the learning rate rises."""
     weight_decay: NotNegative
-    ema_decay: Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
-    """Decay of the moving average of the weights, in [0, 1)."""
+    ema_decay: Decay
     coarseness: NotNegative
     """Radius of the mask coarsening as a fraction of the image's side."""
     detail_weight: NotNegative
@@ -113,9 +195,15 @@ class PretrainParams(Section):
     precision: Precision
     checkpoint_every: Count
     """Steps between two resumable checkpoints."""
+    photographs: PhotographParams | None
+    """How `tiny` is trained, for which this section then gives the seed, the number of generated
+    images and the initial weights; null for `vit_tiny`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if (self.size == "tiny") != (self.photographs is not None):
+            fitting = "'tiny' with a section photographs, 'vit_tiny' with photographs: null"
+            require(False, "size", self.size, fitting)
         last = self.phases[-1].shrink
         require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
         warmup, fewest = self.warmup_steps, min(phase.steps for phase in self.phases)
@@ -141,7 +229,7 @@ class TrainParams(Section):
     batch_size: Count
     """Masks per optimiser step and process."""
     learning_rate: Positive
-    accelerator: Literal["auto", "cpu", "gpu"]
+    accelerator: Accelerator
     devices: Count
     """Processes; more than one trains with DDP."""
     precision: Precision
@@ -293,7 +381,7 @@ class EvaluateParams(Section):
     """Data sets of the manifest's `val` split."""
     batch_size: Count
     """Prompts per decoder call; has no influence on the results."""
-    accelerator: Literal["auto", "cpu", "gpu"]
+    accelerator: Accelerator
     """Where models run; the last bits of a result are the CPU's or the GPU's own."""
     boundary_fraction: Level
     """Width of the boundary band as a fraction of the image diagonal."""

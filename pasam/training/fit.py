@@ -23,6 +23,7 @@ from pasam.config.schema import (
     EmbedParams,
     HqSamParams,
     PaSamParams,
+    PhotographParams,
     TrainParams,
     VariantParams,
 )
@@ -147,12 +148,17 @@ class TrainingStep(nn.Module):
         return mining.method if epoch >= mining.from_epoch else "none"
 
 
-def launch(params: TrainParams) -> Fabric:
-    """Start the training's processes on the devices that the params name."""
+def launch(params: TrainParams | PhotographParams, *, ddp: str = "ddp") -> Fabric:
+    """Start the training's processes on the devices that the params name.
+
+    Args:
+        params: Device, number of processes, precision.
+        ddp: Fabric's name of the strategy of several processes.
+    """
     fabric = Fabric(
         accelerator=params.accelerator,
         devices=params.devices,
-        strategy="ddp" if params.devices > 1 else "auto",
+        strategy=ddp if params.devices > 1 else "auto",
         precision=params.precision,
     )
     fabric.launch()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -33,8 +33,8 @@ from pasam.workers import count_progress
 # Shapes: B images, N prompts, C channels, g grid cells, m = 4g mask pixels a side.
 
 
-class Promptable(nn.Module):
-    """The base and its detail head, from a batch to losses.
+class WithDetailHead(nn.Module):
+    """A base and its detail head, thrown away afterwards, as they are trained.
 
     Args:
         base: The SAM to train.
@@ -47,37 +47,32 @@ class Promptable(nn.Module):
         self.detail_weight = detail_weight
         self.detail_head = nn.Conv2d(base.dim, 4 * 16, kernel_size=1)
 
-    def forward(self, batch: PromptableBatch) -> dict[str, Tensor]:
-        """Return the scalar loss terms of a batch; `loss` is what is minimised."""
-        embedding = self.base.encode(batch.images).embedding
-        labels = None if batch.points is None else batch.points.new_ones(batch.points.shape[:2])
-        prompt: dict[str, Tensor | None] = {
-            "points": batch.points, "point_labels": labels, "boxes": batch.boxes
-        }  # fmt: skip
-        if batch.iterate:
-            with torch.no_grad():
-                first, _ = self._masks(embedding, batch.image_index, prompt)
-            prompt |= _correction(first[:, 0].float(), batch.targets, prompt, self.base.side)
-        masks, quality = self._masks(embedding, batch.image_index, prompt)
-        terms = promptable_loss(
-            masks.float(), quality.float(), batch.targets, ambiguous=batch.boxes is None
-        )
-        detail = F.pixel_shuffle(self.detail_head(embedding), 4).float()  # (B, 4, m, m)
-        colour = F.l1_loss(detail[:, :3], batch.detail[:, :3])
-        outline = F.binary_cross_entropy_with_logits(detail[:, 3], batch.detail[:, 3])
-        terms["loss_detail"] = colour + outline
-        terms["loss"] = terms["loss"] + self.detail_weight * terms["loss_detail"]
-        return terms
-
-    def at_side(self, side: int) -> Promptable:
+    def at_side(self, side: int) -> Self:
         """Copy the model for another input side in pixels."""
         other = copy.deepcopy(self)
         other.base = at_side(self.base, side)
         return other
 
-    def _masks(
+    def with_detail(
+        self, terms: dict[str, Tensor], embedding: Tensor, wanted: Tensor
+    ) -> dict[str, Tensor]:
+        """Add the detail head's loss to a batch's terms.
+
+        Args:
+            terms: Scalar terms, with their sum `loss`.
+            embedding: Image embeddings, (B, C, g, g).
+            wanted: RGB and the union of the fine masks in [0, 1], (B, 4, m, m).
+        """
+        detail = F.pixel_shuffle(self.detail_head(embedding), 4).float()  # (B, 4, m, m)
+        colour = F.l1_loss(detail[:, :3], wanted[:, :3])
+        outline = F.binary_cross_entropy_with_logits(detail[:, 3], wanted[:, 3])
+        loss = colour + outline
+        return {**terms, "loss_detail": loss, "loss": terms["loss"] + self.detail_weight * loss}
+
+    def predict(
         self, embedding: Tensor, image_index: Tensor, prompt: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, Tensor]:
+        """Predict SAM's four masks, (N, 4, m, m) logits, and their qualities, (N, 4)."""
         sparse, dense = self.base.embed_prompts(**prompt)
         decoder: SamMaskDecoder = self.base.sam.mask_decoder
         return decoder.decode(
@@ -87,6 +82,27 @@ class Promptable(nn.Module):
             dense=dense,
             image_index=image_index,
         )
+
+
+class Promptable(WithDetailHead):
+    """`vit_tiny` as it is trained, from a batch to losses."""
+
+    def forward(self, batch: PromptableBatch) -> dict[str, Tensor]:
+        """Return the scalar loss terms of a batch; `loss` is what is minimised."""
+        embedding = self.base.encode(batch.images).embedding
+        labels = None if batch.points is None else batch.points.new_ones(batch.points.shape[:2])
+        prompt: dict[str, Tensor | None] = {
+            "points": batch.points, "point_labels": labels, "boxes": batch.boxes
+        }  # fmt: skip
+        if batch.iterate:
+            with torch.no_grad():
+                first, _ = self.predict(embedding, batch.image_index, prompt)
+            prompt |= _correction(first[:, 0].float(), batch.targets, prompt, self.base.side)
+        masks, quality = self.predict(embedding, batch.image_index, prompt)
+        terms = promptable_loss(
+            masks.float(), quality.float(), batch.targets, ambiguous=batch.boxes is None
+        )
+        return self.with_detail(terms, embedding, batch.detail)
 
 
 def _correction(

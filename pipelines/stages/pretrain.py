@@ -1,26 +1,40 @@
-"""DVC stage `pretrain`: train the small base on coarse masks; its weights are committed."""
+"""DVC stage `pretrain`: train a small base on coarse masks; its weights are committed."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from pasam.config.schema import DataParams, PretrainParams
+from pasam.config.schema import DataParams, PhotographParams, PretrainParams
 from pasam.data.manifest import read_manifest
+from pasam.errors import CheckpointError
+from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.build import build_base
 from pasam.models.checkpoint import load_strictly, read_weights, write_weights
+from pasam.models.lite_encoder import from_original
+from pasam.training.annotated import MANIFEST, draw_scenes, read_photographs
+from pasam.training.photograph_training import train_on_photographs
 from pasam.training.pretrain import pretrain as fit
 from pasam.training.promptable_batches import draw_pool, read_pool
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 from pipelines.stage_runner import run
+
+AVERAGE = "average.safetensors"
+"""The averaged weights so far, beside the state of a training on photographs."""
 
 
 def pretrain(
     data: DataParams, pretrain: PretrainParams, manifest: Path, resume: Path, checkpoint: Path,
     history: Path,
 ) -> None:  # fmt: skip
-    """Train `vit_tiny` and write its averaged weights in half precision."""
+    """Train the small base and write its averaged weights in half precision."""
+    if pretrain.photographs is not None:
+        _pretrain_tiny(data, pretrain, pretrain.photographs, resume, checkpoint, history)
+        return
     frame = read_manifest(manifest)
-    key = state_key(manifest=manifest, params=pretrain.model_dump())
+    key = state_key(manifest=manifest, params=pretrain.model_dump(exclude={"photographs"}))
     checkpointer = Checkpointer(resume, key)
     images = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
         pretrain.generated_images, seed=data.generated.seed, side=data.generated.side,
@@ -32,9 +46,91 @@ def pretrain(
         load_strictly(base.sam, read_weights(Path(pretrain.initial)), source=pretrain.initial)
     sink = JsonlSink(history)
     weights = fit(base, images, pretrain, sink=sink, checkpointer=checkpointer, workers=1)
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    write_weights(checkpoint, halves, metadata={"size": "vit_tiny"})
+    _write_halves(checkpoint, weights, size="vit_tiny")
     checkpointer.clear()
+
+
+def _pretrain_tiny(
+    data: DataParams,
+    pretrain: PretrainParams,
+    params: PhotographParams,
+    resume: Path,
+    checkpoint: Path,
+    history: Path,
+) -> None:
+    """Train `tiny` on a folder of photographs and on generated scenes."""
+    folder = None if params.folder is None else Path(params.folder)
+    sources = {"initial": pretrain.initial, "trunk": params.trunk, "decoder": params.decoder}
+    key = state_key(
+        params=params.model_dump(),
+        seed=pretrain.seed,
+        scenes=[pretrain.generated_images, data.generated.seed, data.generated.side],
+        photographs=None if folder is None else folder / MANIFEST,
+        **{name: None if path is None else Path(path) for name, path in sources.items()},
+    )
+    checkpointer = Checkpointer(resume, key)
+    drawn = draw_scenes(
+        pretrain.generated_images,
+        seed=data.generated.seed,
+        side=data.generated.side,
+        coarseness=params.coarseness,
+        workers=data.workers,
+    )
+    read = partial(read_photographs, coarseness=params.coarseness, workers=data.workers)
+    pictures = ([] if folder is None else read(folder)) + drawn
+    torch.manual_seed(pretrain.seed)
+    base = build_base("tiny")
+    _initialise(base, params, pretrain.initial)
+    weights = train_on_photographs(
+        base,
+        pictures,
+        params,
+        seed=pretrain.seed,
+        sink=JsonlSink(history),
+        checkpointer=checkpointer,
+        report=partial(_write_halves, checkpointer.folder / AVERAGE, size="tiny"),
+    )
+    if weights is not None:
+        _write_halves(checkpoint, weights, size="tiny")
+        checkpointer.clear()
+
+
+def _initialise(base: BaseSam, params: PhotographParams, initial: str | None) -> None:
+    """Give `tiny` its first weights: a whole earlier training's, or its parts' own.
+
+    Raises:
+        CheckpointError: A file is missing or of another architecture.
+    """
+    if initial is not None:
+        load_strictly(base.sam, read_weights(Path(initial)), source=initial)
+        return
+    if params.decoder is not None:
+        own = base.sam.state_dict()
+        given = read_weights(Path(params.decoder))
+        fitting = {
+            name: tensor.to(own[name].dtype)
+            for name, tensor in given.items()
+            if name in own and own[name].shape == tensor.shape
+        }
+        if not any(name.startswith("mask_decoder.") for name in fitting):
+            raise CheckpointError(
+                f"{params.decoder} holds no mask decoder that fits `tiny`; expected the weights of "
+                "a base with an embedding of as many channels. Set pretrain.photographs.decoder to "
+                "such a file, or to null."
+            )
+        base.sam.load_state_dict({**own, **fitting})
+    if params.trunk is not None:
+        trunk = base.sam.image_encoder.trunk
+        renamed = from_original(
+            read_weights(Path(params.trunk)), pixel_mean=PIXEL_MEAN, pixel_std=PIXEL_STD
+        )
+        advice = "Set pretrain.photographs.trunk to the file that the package ships."
+        load_strictly(trunk, renamed, source=params.trunk, advice=advice)
+
+
+def _write_halves(path: Path, weights: Mapping[str, Tensor], *, size: str) -> None:
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    write_weights(path, halves, metadata={"size": size})
 
 
 if __name__ == "__main__":

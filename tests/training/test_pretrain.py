@@ -30,9 +30,11 @@ SMALL_THEN_FULL = ((2, 4), (1, 3))
 
 def params(*phases, learning_rate=1e-3, **changes):
     values = {
-        "seed": 1, "generated_images": 0, "initial": None, "prompts_per_image": 1,
+        "size": "vit_tiny", "seed": 1, "generated_images": 0, "initial": None,
+        "prompts_per_image": 1,
         "warmup_steps": 1, "weight_decay": 0.01, "ema_decay": 0.5, "coarseness": 0.0,
         "detail_weight": 1.0, "jitter": (0.9, 1.1), "precision": "32-true", "checkpoint_every": 2,
+        "photographs": None,
     }  # fmt: skip
     steps = tuple(
         PretrainPhase(shrink=shrink, steps=steps, batch_size=2, learning_rate=learning_rate)

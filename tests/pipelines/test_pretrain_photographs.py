@@ -1,0 +1,189 @@
+"""The stage `pretrain` on a folder of photographs: what it writes, begins with and goes on from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from photograph_pool import write_pool
+
+import pipelines.stages.pretrain as stage
+from pasam.config.params_file import load_section
+from pasam.config.schema import (
+    DataParams,
+    GeneratedParams,
+    PhotographParams,
+    PretrainParams,
+    PretrainPhase,
+    SidePhase,
+)
+from pasam.errors import CheckpointError, ParamsError
+from pasam.models.build import build_lite, build_tiny
+from pasam.models.checkpoint import load_strictly, read_metadata, read_weights, write_weights
+from pasam.training.photograph_training import _PhotographTraining
+
+PHOTOGRAPHS = PhotographParams(
+    folder=None, trunk=None, decoder=None, generated_fraction=0.35, emphasis=(), whole=0.4,
+    crop=0.2, box_fraction=0.5, prompts_per_image=1,
+    phases=(
+        SidePhase(side=32, steps=2, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=2, batch_size=2, frozen_stages=0),
+    ),
+    learning_rate=1e-3, trunk_rate=0.4, warmup_steps=1, weight_decay=0.01, ema_decay=0.5,
+    coarseness=0.01, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1,
+    workers=0, row_every=2, save_minutes=0.0,
+)  # fmt: skip
+DATA = DataParams(
+    generated=GeneratedParams(train_images=0, benchmark_images=0, side=64, seed=7),
+    catalogue=(), own="own", workers=1,
+)  # fmt: skip
+
+
+def base(size):
+    assert size == "tiny"
+    return build_lite(side=64, dim=32)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return write_pool(tmp_path_factory.mktemp("pool"))
+
+
+@pytest.fixture
+def run(tmp_path, pool, monkeypatch):
+    """Run the stage in a folder of its own; returns the weights that it writes."""
+    monkeypatch.setattr(stage, "build_base", base)
+
+    def call(name="tiny", *, initial=None, **changes) -> Path:
+        params = PretrainParams(
+            size="tiny", seed=1, generated_images=2,
+            initial=None if initial is None else str(initial),
+            phases=(PretrainPhase(shrink=1, steps=2, batch_size=1, learning_rate=1e-3),),
+            prompts_per_image=1, warmup_steps=1, weight_decay=0.0, ema_decay=0.0,
+            coarseness=0.0, detail_weight=0.0, jitter=(1.0, 1.0), precision="32-true",
+            checkpoint_every=1,
+            photographs=PHOTOGRAPHS.replaced(**{"folder": str(pool), **changes}),
+        )  # fmt: skip
+        checkpoint = tmp_path / f"{name}.safetensors"
+        stage.pretrain(
+            data=DATA, pretrain=params, manifest=tmp_path / "none", resume=tmp_path / "resume",
+            checkpoint=checkpoint, history=tmp_path / f"{name}.jsonl",
+        )  # fmt: skip
+        return checkpoint
+
+    return call
+
+
+def test_it_writes_half_precision_weights_that_load_and_forgets_its_state(run, tmp_path):
+    weights = run()
+    assert read_metadata(weights)["size"] == "tiny"
+    found = read_weights(weights)
+    assert {t.dtype for t in found.values() if t.is_floating_point()} == {torch.float16}
+    load_strictly(base("tiny").sam, found, source="stage")
+    assert not list((tmp_path / "resume").glob("*/state.pt"))
+
+
+def test_scenes_alone_will_do(run):
+    assert run(folder=None).is_file()
+
+
+def test_an_interrupted_stage_ends_with_the_same_bytes(run, tmp_path, monkeypatch):
+    whole = run("whole").read_bytes()
+    step, left = _PhotographTraining.step, [3]
+
+    def interrupted(training, batch):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return step(training, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pasam.training.photograph_training._PhotographTraining.step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run("resumed")
+    (average,) = (tmp_path / "resume").glob("*/average.safetensors")
+    load_strictly(base("tiny").sam, read_weights(average), source="average")
+    assert run("resumed").read_bytes() == whole
+    assert (tmp_path / "resumed.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_it_goes_on_from_weights_alone(run):
+    first = run("first")
+    still = {"learning_rate": 1e-12, "ema_decay": 0.0}
+    second = run("second", initial=first, **still)
+    name = "mask_decoder.output_upscaling.0.weight"
+    torch.testing.assert_close(read_weights(second)[name], read_weights(first)[name])
+
+
+def test_the_decoder_of_a_vit_tiny_is_taken_over(run, tmp_path):
+    torch.manual_seed(5)
+    old = build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    write_weights(tmp_path / "old.safetensors", old.sam.state_dict(), metadata={})
+    still = {"learning_rate": 1e-12, "ema_decay": 0.0}
+    found = read_weights(run(decoder=str(tmp_path / "old.safetensors"), **still))
+    name = "mask_decoder.output_hypernetworks_mlps.0.layers.0.weight"
+    torch.testing.assert_close(
+        found[name].float(), old.sam.state_dict()[name], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_decoder_of_another_width_is_refused(run, tmp_path):
+    old = build_tiny(side=64, dim=16, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    weights = {k: v for k, v in old.sam.state_dict().items() if k.startswith("image_encoder.")}
+    write_weights(tmp_path / "old.safetensors", weights, metadata={})
+    with pytest.raises(CheckpointError, match=r"old\.safetensors holds no mask decoder that fits"):
+        run(decoder=str(tmp_path / "old.safetensors"))
+
+
+def test_the_recipe_is_read_from_a_params_file(root, tmp_path):
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    recipe = PHOTOGRAPHS.model_dump() | {
+        "emphasis": [{"dataset": "cats", "factor": 2.5}],
+        "phases": [{"side": 128, "steps": 5, "batch_size": 2, "frozen_stages": 3}],
+    }
+    content["pretrain"] |= {"size": "tiny", "photographs": recipe}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    found = load_section(PretrainParams, "pretrain", path).photographs
+    assert found is not None
+    assert (found.emphasis[0].dataset, found.phases[0].side) == ("cats", 128)
+
+
+def test_the_documented_recipe_can_be_used(root, tmp_path):
+    text = (root / "docs" / "tiny.md").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    content["pretrain"] |= {"size": "tiny", **recipe}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    found = load_section(PretrainParams, "pretrain", path).photographs
+    assert found is not None
+    assert [phase.side for phase in found.phases] == [128, 256]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"whole": 0.8, "crop": 0.4}, r"whole \+ crop is 1\.2"),
+        ({"generated_fraction": 1.0}, "generated_fraction is 1.0"),
+        ({"warmup_steps": 9}, r"warmup_steps is 9, expected fewer than .* \(4\)"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+        ({"phases": ()}, "phases is"),
+    ],
+)
+def test_impossible_recipes_are_refused(change, message):
+    with pytest.raises(ParamsError, match=message):
+        PHOTOGRAPHS.replaced(**change)
+
+
+def test_an_input_side_must_fit_the_encoder():
+    with pytest.raises(ParamsError, match="side is 100, expected a multiple of 32"):
+        PHOTOGRAPHS.phases[0].replaced(side=100)
+
+
+def test_photographs_are_for_tiny_alone(root):
+    params = load_section(PretrainParams, "pretrain", root / "params" / "default.yaml")
+    with pytest.raises(ParamsError, match="size is 'tiny', expected 'tiny' with a section"):
+        params.replaced(size="tiny")
+    with pytest.raises(ParamsError, match="size is 'vit_tiny', expected .* photographs: null"):
+        params.replaced(photographs=PHOTOGRAPHS)

@@ -1,0 +1,166 @@
+"""What a training on photographs sees: sets, sizes, zooms, and the prompts of each step."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from photograph_pool import picture, rectangle
+
+from pasam.errors import DataError
+from pasam.training.object_batches import LEAST_EXTENT, ObjectBatches, ObjectSampler, ViewMix
+
+WHOLE = ViewMix(whole=1.0, crop=0.0)
+CROP = ViewMix(whole=0.0, crop=1.0)
+ZOOM = ViewMix(whole=0.0, crop=0.0)
+
+
+def large_and_small(dataset, *, larges, smalls, seed=0):
+    """A picture of so many objects of 64 and of 8 pixels, 512 x 128."""
+    masks = [rectangle(128, 512, 66 * k, 2, 64, 64) for k in range(larges)]
+    masks += [rectangle(128, 512, 12 * k, 100, 8, 8) for k in range(smalls)]
+    return picture(dataset, *masks, seed=seed)
+
+
+def batches(pictures, *, views=WHOLE, **changes):
+    values = {
+        "side": 64, "full_side": 64, "batch_size": 4, "prompts_per_image": 2, "box_fraction": 0.5,
+        "seed": 1,
+    }  # fmt: skip
+    sampler = ObjectSampler(pictures, generated_fraction=0.35)
+    return ObjectBatches(pictures, sampler=sampler, views=views, **{**values, **changes})
+
+
+def drawn(pictures, count=4000, **changes):
+    sampler = ObjectSampler(pictures, **{"generated_fraction": 0.35, **changes})
+    rng = np.random.default_rng(0)
+    return Counter(sampler.draw(rng) for _ in range(count))
+
+
+def test_sets_are_drawn_by_the_root_of_their_size():
+    pictures = [picture("many", rectangle(64, 64, 8, 8, 30, 30), seed=k) for k in range(16)]
+    pictures += [picture("few", rectangle(64, 64, 8, 8, 30, 30), seed=99)]
+    counts = drawn(pictures)
+    assert counts[16, 0] / 4000 == pytest.approx(1 / 5, abs=0.03)  # by image it would be 1 / 17
+
+
+def test_an_emphasis_draws_a_set_more_often():
+    pictures = [picture(name, rectangle(64, 64, 8, 8, 30, 30)) for name in ("plain", "stressed")]
+    counts = drawn(pictures, emphasis={"stressed": 3.0})
+    assert counts[1, 0] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_generated_scenes_have_their_share():
+    pictures = [picture("generated", rectangle(64, 64, 8, 8, 30, 30), seed=k) for k in range(9)]
+    pictures += [picture("cats", rectangle(64, 64, 8, 8, 30, 30))]
+    assert drawn(pictures)[9, 0] / 4000 == pytest.approx(0.65, abs=0.03)
+    assert drawn(pictures[:9])[0, 0] > 0  # alone, they are all there is
+
+
+def test_within_a_set_sizes_are_drawn_before_objects():
+    pictures = [large_and_small("things", larges=1, smalls=25)]
+    counts = drawn(pictures)
+    small = sum(n for (_, k), n in counts.items() if k > 0)
+    assert small / 4000 == pytest.approx(5 / 6, abs=0.03)  # by object it would be 25 / 26
+
+
+def test_nothing_to_train_on_is_an_error():
+    with pytest.raises(DataError, match="nothing to train on"):
+        ObjectSampler([], generated_fraction=0.5)
+
+
+def test_zoomed_views_make_small_objects_large():
+    made = batches([large_and_small("things", larges=0, smalls=1)], views=ZOOM, side=128)
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(200):
+        mask = made.view(0, 0, rng).fine[0] >= 128
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        shares.append(max(np.ptp(rows), np.ptp(columns)) + 1)
+    whole = 8  # rows of the object in a view of everything
+    assert min(shares) >= LEAST_EXTENT / 2
+    assert np.median(shares) > 2 * whole
+    assert max(shares) > 4 * whole
+
+
+def test_a_zoom_never_enlarges_without_end():
+    made = batches([picture("s", rectangle(400, 400, 200, 200, 2, 2))], views=ZOOM, side=64)
+    rng = np.random.default_rng(0)
+    views = [made.view(0, 0, rng) for _ in range(50)]
+    assert all((view.fine[0] >= 128).sum() < 64**2 / 4 for view in views)
+
+
+@pytest.mark.parametrize("views", [WHOLE, CROP, ZOOM])
+def test_every_view_shows_the_sampled_object(views):
+    pictures = [large_and_small("things", larges=2, smalls=3)]
+    made = batches(pictures, views=views, side=96, full_side=192)
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        for _ in range(30):
+            view = made.view(0, index, rng)
+            assert next(iter(view.fine)) == index
+            assert view.fine[index].max() >= 64
+            assert set(view.fine) == set(view.coarse)
+
+
+def test_at_a_smaller_side_half_of_the_whole_views_come_as_near_as_at_full_side():
+    made = batches([large_and_small("things", larges=1, smalls=0)], side=64, full_side=128)
+    rng = np.random.default_rng(0)
+    areas = [(made.view(0, 0, rng).fine[0] >= 128).sum() for _ in range(200)]
+    far = 64 * 64 / (512 * 128) * 64**2
+    near = np.mean([area > 2 * far for area in areas])
+    assert near == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    pictures = [large_and_small("things", larges=2, smalls=3)]
+    first, again = (batches(pictures, views=ZOOM)[7] for _ in range(2))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.targets, again.targets)
+    other = batches(pictures, views=ZOOM, seed=2)[7]
+    assert not torch.equal(first.images, other.images)
+
+
+def test_every_step_has_the_same_number_of_prompts():
+    pictures = [
+        large_and_small("many", larges=2, smalls=9),
+        picture("one", rectangle(80, 80, 10, 10, 40, 40)),
+    ]
+    made = batches(pictures)
+    for step in range(12):
+        batch = made[step]
+        assert len(batch.targets) == len(batch.image_index) == 8
+        assert set(batch.image_index.tolist()) == {0, 1, 2, 3}
+        given = batch.boxes if batch.points is None else batch.points
+        assert given is not None
+        assert len(given) == 8
+
+
+def test_prompts_are_boxes_or_points_by_their_share():
+    pictures = [large_and_small("things", larges=2, smalls=0)]
+    steps = [batches(pictures, box_fraction=0.75)[k] for k in range(60)]
+    boxes = sum(batch.boxes is not None for batch in steps)
+    assert 35 <= boxes <= 55
+    assert any(batch.rounds == 2 for batch in steps if batch.boxes is None)
+    assert all(batch.rounds == 0 for batch in steps
+               if batch.points is not None and batch.points.shape[1] > 1)  # fmt: skip
+
+
+def test_single_points_lie_on_the_object():
+    pictures = [picture("s", rectangle(64, 64, 10, 20, 20, 12))]
+    made = batches(pictures, views=WHOLE, box_fraction=0.01)
+    for step in range(10):
+        batch = made[step]
+        assert batch.points is not None
+        for place, target in zip(batch.points[:, 0], batch.targets, strict=True):
+            x, y = (place / 2).long().tolist()
+            around = target[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+            assert around.any()
+
+
+def test_whole_views_are_squashed_or_padded():
+    mask = rectangle(60, 120, 0, 0, 120, 60)
+    made = batches([picture("wide", mask)], side=64)
+    rng = np.random.default_rng(0)
+    shares = {round(float((made.view(0, 0, rng).fine[0] >= 128).mean()), 1) for _ in range(60)}
+    assert shares == {1.0, 0.5}

@@ -1,0 +1,193 @@
+"""Training on photographs learns, goes on after an interruption, and ends at the base's side."""
+
+import math
+
+import pytest
+import torch
+from photograph_pool import picture, rectangle
+
+from pasam.config.schema import PhotographParams, SidePhase
+from pasam.models.build import build_lite
+from pasam.models.checkpoint import load_strictly
+from pasam.training.clickable import Clickable
+from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
+from pasam.training.photograph_training import (
+    _PhotographTraining,
+    rate_factor,
+    train_on_photographs,
+)
+from pasam.training.resume import Checkpointer, JsonlSink
+
+PARAMS = PhotographParams(
+    folder=None, trunk=None, decoder=None, generated_fraction=0.35, emphasis=(), whole=0.4,
+    crop=0.2, box_fraction=0.5, prompts_per_image=1,
+    phases=(
+        SidePhase(side=32, steps=4, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=3, batch_size=2, frozen_stages=0),
+    ),
+    learning_rate=1e-3, trunk_rate=0.4, warmup_steps=2, weight_decay=0.01, ema_decay=0.5,
+    coarseness=0.0, detail_weight=0.5, precision="32-true", accelerator="cpu", devices=1, workers=0,
+    row_every=3, save_minutes=0.0,
+)  # fmt: skip
+
+
+def make_base(seed=0):
+    torch.manual_seed(seed)
+    return build_lite(side=64, dim=32)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [
+        picture("cats", rectangle(64, 64, 4 + k, 6, 20, 20), rectangle(64, 64, 34, 30, 24, 24),
+                seed=k)
+        for k in range(3)
+    ]  # fmt: skip
+
+
+class Interrupting(list):
+    """Pictures that interrupt the process when one is looked at once too often."""
+
+    def __init__(self, items, *, after):
+        super().__init__(items)
+        self.left = after
+
+    def __getitem__(self, number):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().__getitem__(number)
+
+
+def train(base, pictures, folder, name, **changes):
+    return train_on_photographs(
+        base, pictures, PARAMS.replaced(**changes), seed=1,
+        sink=JsonlSink(folder / f"{name}.jsonl"), checkpointer=Checkpointer(folder, name),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(make_base(), pictures, folder, "run")
+
+
+# 3 pictures are looked at when the sampler is made, then 2 at every step.
+@pytest.mark.parametrize("steps", [1, 3, 4, 6])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(pictures, tmp_path, whole, steps):
+    folder, weights = whole
+    seen = Interrupting(pictures, after=len(pictures) + 2 * steps)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_base(), seen, tmp_path, "resumed")
+    assert Checkpointer(tmp_path, "resumed").load()["done"] == steps
+    resumed = train(make_base(seed=9), pictures, tmp_path, "resumed")
+    assert weights.keys() == resumed.keys()
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    assert (tmp_path / "resumed.jsonl").read_bytes() == (folder / "run.jsonl").read_bytes()
+
+
+def test_a_finished_run_is_not_trained_again(pictures, whole):
+    folder, first = whole
+    again = train(make_base(seed=9), pictures, folder, "run")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_small_images_come_first_and_the_base_leaves_at_its_own_side(
+    pictures, tmp_path, monkeypatch
+):
+    sides, step = [], _PhotographTraining.step
+
+    def note(training, batch):
+        sides.append(batch.images.shape[-1])
+        return step(training, batch)
+
+    monkeypatch.setattr(_PhotographTraining, "step", note)
+    weights = train(make_base(), pictures, tmp_path, "run")
+    assert sides == [32] * 4 + [64] * 3
+    load_strictly(make_base().sam, weights, source="run")
+
+
+def test_a_state_is_saved_by_the_clock_and_brings_the_average(pictures, tmp_path):
+    ticks = iter(range(0, 10_000, 60))  # a minute passes at every look at the clock
+    reports = []
+    train_on_photographs(
+        make_base(), pictures, PARAMS.replaced(save_minutes=3.0), seed=1,
+        sink=JsonlSink(None), checkpointer=Checkpointer(tmp_path, "run"), report=reports.append,
+        clock=lambda: float(next(ticks)),
+    )  # fmt: skip
+    assert 2 <= len(reports) <= 4  # 7 steps, and the end
+    load_strictly(make_base().sam, reports[0], source="report")
+
+
+def test_moments_and_average_outlive_a_change_of_side(pictures):
+    training = _PhotographTraining(_model(), PARAMS, 0)
+    batches = ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+        views=ViewMix(whole=1.0, crop=0.0), side=32, full_side=64, batch_size=2,
+        prompts_per_image=1, box_fraction=0.5, seed=1,
+    )  # fmt: skip
+    for k in range(2):
+        training.step(batches[k])
+    name = "base.sam.image_encoder.neck.weight"
+    before = training.average.module.state_dict()[name].clone()
+    moments = len(training.optimizer.state)
+    training.enter(1)
+    assert torch.equal(training.average.module.state_dict()[name], before)
+    assert int(training.average.n_averaged) == 2
+    assert len(training.optimizer.state) == moments - 1  # the code of place has another shape
+
+
+def _model():
+    return Clickable(make_base(), detail_weight=0.5)
+
+
+def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):
+    held = PARAMS.replaced(
+        ema_decay=0.0, phases=tuple(
+            phase.replaced(frozen_stages=count)
+            for phase, count in zip(PARAMS.phases, (0, 3), strict=True)
+        )
+    )  # fmt: skip
+    training = _PhotographTraining(_model(), held, 0)
+    training.enter(1)
+    before = {k: v.clone() for k, v in training.model.state_dict().items()}
+    batches = ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+        views=ViewMix(whole=1.0, crop=0.0), side=64, full_side=64, batch_size=2,
+        prompts_per_image=1, box_fraction=0.5, seed=1,
+    )  # fmt: skip
+    training.step(batches[0])
+    moved = {k for k, v in training.model.state_dict().items() if not torch.equal(v, before[k])}
+    trunk = "base.sam.image_encoder.trunk."
+    still = (f"{trunk}stem.", f"{trunk}stages.0.", f"{trunk}stages.1.")
+    assert not [name for name in moved if name.startswith(still)]
+    assert f"{trunk}stages.2.0.expand.conv.weight" in moved
+    assert f"{trunk}stages.2.0.expand.norm.running_mean" in moved
+
+
+def test_the_trunk_learns_more_slowly_and_norms_do_not_decay():
+    training = _PhotographTraining(_model(), PARAMS, 0)
+    found = {(g["lr"], g["weight_decay"]) for g in training.optimizer.param_groups}
+    assert found == {(4e-4, 0.01), (4e-4, 0.0), (1e-3, 0.01), (1e-3, 0.0)}
+
+
+def test_the_rate_rises_then_falls_along_a_cosine():
+    rates = [rate_factor(step, warmup=2, total=10) for step in range(10)]
+    assert rates[:2] == [0.5, 1.0]
+    assert rates[6] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 2)) / 2)
+    assert all(late < early for early, late in zip(rates[2:], rates[3:], strict=False))
+
+
+def test_it_learns(pictures, tmp_path):
+    sink = JsonlSink(tmp_path / "history.jsonl")
+    train_on_photographs(
+        make_base(), pictures,
+        PARAMS.replaced(
+            phases=(SidePhase(side=64, steps=45, batch_size=4, frozen_stages=0),),
+            row_every=15, whole=1.0, crop=0.0, box_fraction=0.99, learning_rate=3e-3,
+            save_minutes=60.0,
+        ),
+        seed=1, sink=sink, checkpointer=Checkpointer(tmp_path, "run"),
+    )  # fmt: skip
+    assert [row["step"] for row in sink.rows] == [15, 30, 45]
+    assert sink.rows[-1]["loss"] < 0.8 * sink.rows[0]["loss"]
