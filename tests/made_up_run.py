@@ -52,6 +52,7 @@ def made_up_scores(
                     "model": model,
                     "benchmark": benchmark,
                     "image_id": f"{benchmark}/{k}",
+                    "group": f"image {k}",
                     "prompt": prompt,
                     "corruption": corruption,
                     "seed": seed,

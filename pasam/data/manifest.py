@@ -41,9 +41,12 @@ SCHEMA = pa.schema(
         ("complexity", pa.float64()),
         ("image_sha256", pa.string()),
         ("mask_sha256", pa.string()),
+        ("group", pa.string()),
     ]
 )
-"""Columns of the manifest; `id` is unique, paths are posix paths."""
+"""Columns of the manifest; `id` is unique, paths are posix paths. `group` is what the set's table
+says must stay together (a film, a patient, a scene), else the image: masks of one group are no
+independent evidence, so intervals resample groups."""
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
@@ -120,6 +123,7 @@ def describe_pair(
     mask: Path,
     label: NDArray[np.uint8],
     image_sha256: str,
+    group: str = "",
 ) -> dict[str, Any]:
     """Describe one image-mask pair as a row of the manifest.
 
@@ -130,6 +134,7 @@ def describe_pair(
         mask: File of the mask.
         label: The mask as read, (H, W), 0..255.
         image_sha256: Hash of the image file, given because an image may have many masks.
+        group: What the image belongs to; nothing makes it a group of its own.
 
     Returns:
         One value per column.
@@ -146,6 +151,7 @@ def describe_pair(
         "complexity": complexity(label),
         "image_sha256": image_sha256,
         "mask_sha256": file_sha256(mask),
+        "group": group or image_sha256,
     }
 
 

@@ -35,6 +35,8 @@ class Pair:
     dataset: str
     image: Path
     mask: Path
+    group: str = ""
+    """What must stay together with the image: a film, a patient, a scene; empty if it is alone."""
 
     def fault(self, kind: str, message: str) -> Fault:
         """Say what is wrong with this pair; `kind` is one of `pasam.data.manifest.KINDS`."""
@@ -204,7 +206,10 @@ def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
     root = table.parent
     for line, row in _read_rows(table, CSV_COLUMNS):
         image, mask = root / row["image"], root / row["mask"]
-        pair = Pair(split=row["split"], dataset=row["dataset"], image=image, mask=mask)
+        pair = Pair(
+            split=row["split"], dataset=row["dataset"], image=image, mask=mask,
+            group=row.get(GROUP_COLUMN, ""),
+        )  # fmt: skip
         faults = _row_faults(
             row, CSV_COLUMNS, place=f"{table}, row {line}", root=root, splits=SPLITS
         )

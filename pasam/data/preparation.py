@@ -130,7 +130,7 @@ def _check_mask(pair: Pair, size: tuple[int, int], measured: Row, image_sha256: 
 def _valid_row(pair: Pair, label: NDArray[np.uint8], measured: Row, image_sha256: str) -> Row:
     described = describe_pair(
         split=pair.split, dataset=pair.dataset, image=pair.image, mask=pair.mask,
-        label=label, image_sha256=image_sha256,
+        label=label, image_sha256=image_sha256, group=pair.group,
     )  # fmt: skip
     return {**described, "fault": None, "message": None, **measured, "soft": soft_fraction(label)}
 

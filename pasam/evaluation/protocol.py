@@ -425,7 +425,7 @@ def _described(item: Row, model: str, seed: int) -> Row:
         "seed": seed,
         "benchmark": item["dataset"],
         "image_id": item["id"],
-        **{name: item[name] for name in ("area", "complexity", "height", "width")},
+        **{name: item[name] for name in ("group", "area", "complexity", "height", "width")},
     }
 
 

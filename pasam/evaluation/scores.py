@@ -8,6 +8,7 @@ There is no time in them: the same weights and images give the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         pa.field("seed", pa.int32(), nullable=False),
         pa.field("benchmark", pa.string(), nullable=False),
         pa.field("image_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("corruption", pa.string(), nullable=False),
         pa.field("iou", pa.float64(), nullable=False),
@@ -46,10 +48,14 @@ SCHEMA = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
     ]
 )
-"""One row per model, seed of training, benchmark, image, prompt and corruption.
+"""One row per model, seed of training, benchmark, mask, prompt and corruption.
 
-Scores are in [0, 1], counts in pixels. `seed` is 0 for models without training.
+Scores are in [0, 1], counts in pixels. `image_id` is the mask's id in the manifest, `group` the
+image or group of images that it belongs to, the unit of all intervals. `seed` is 0 for models
+without training.
 """
+
+_UNGROUPED = pa.schema([field for field in SCHEMA if field.name != "group"])
 
 ORDER = ["benchmark", "image_id", "prompt", "corruption", "model", "seed"]
 
@@ -154,9 +160,8 @@ def read_scores(*paths: Path) -> pd.DataFrame:
     """
     if not paths:
         raise DataError("No score file was given; evaluate at least one model first.")
-    frame = pd.concat(
-        [read_table(path, SCHEMA, what="a file of scores") for path in paths], ignore_index=True
-    ).sort_values(ORDER, ignore_index=True)
+    frame = pd.concat([_read(path) for path in paths], ignore_index=True)
+    frame = frame.sort_values(ORDER, ignore_index=True)
     repeated = frame[frame.duplicated(ORDER)]
     if len(repeated):
         first = ", ".join(str(repeated.iloc[0][name]) for name in ORDER)
@@ -166,6 +171,18 @@ def read_scores(*paths: Path) -> pd.DataFrame:
             "expected."
         )
     return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return read_table(path, SCHEMA, what="a file of scores")
+    except DataError:
+        # A registered version keeps the scores that it was measured with before rows had a group.
+        with contextlib.suppress(DataError):
+            frame = read_table(path, _UNGROUPED)
+            frame.insert(SCHEMA.get_field_index("group"), "group", frame["image_id"])
+            return frame
+        raise
 
 
 def clean_box_rows(scores: pd.DataFrame) -> pd.DataFrame:

@@ -1,25 +1,34 @@
-"""Bootstrap intervals over seeds and images, stratified by benchmark and paired between models.
+"""Intervals and p-values for means over benchmarks: of one model, and of two on the same images.
 
-The statistic is always the mean over benchmarks of each benchmark's per-image mean, averaged over
-seeds of training where there are several. Seeds are drawn first, then images within their
-benchmark. How they are drawn depends on the seed of the draws, the benchmark's name and its number
-of images and on nothing else, so that every model and every metric of a report meets the same
-draws. With one seed of training an interval covers the sampling of test images only.
+The statistic is always the mean over benchmarks of each benchmark's per-mask mean, averaged over
+seeds of training where there are several. Two things in it are left to chance, and each is treated
+as what it is:
 
-Two corrections make the intervals hold for few images and few seeds: each draw takes one less
-than there are (Rao and Wu 1988: without it the variance comes out too small), and the deviations
-from the mean are stretched from the normal to Student's distribution (Hesterberg 2015), with
-Satterthwaite's degrees of freedom. `docs/statistics.md` has the simulated coverage.
+- The images. The unit that is resampled is the image, or the group of images that belong together
+  (a film, a patient, a scene), with all its masks: masks of one image are no independent evidence.
+  Units are drawn within their benchmark, one less than there are (Rao and Wu 1988: without it the
+  variance comes out too small), and the deviations are stretched from the normal to Student's
+  distribution (Hesterberg 2015), with Satterthwaite's degrees of freedom over benchmarks.
+- The seeds of training. Three seeds cannot be resampled: their draws have ten different means. So
+  what the seeds' means deviate is drawn from Student's distribution with S - 1 degrees of freedom
+  and their standard error, and added to the deviation of the images: the two-variance problem of
+  Behrens and Fisher, whose solution keeps its level whichever of the two variances is the larger.
+
+How units are drawn depends on the seed of the draws, the benchmark's name and its number of units
+and on nothing else, so that every model and every metric of a report meets the same draws. With
+one seed of training an interval covers the sampling of test images only: it speaks of these
+weights, not of the method. `docs/statistics.md` has the simulated coverage and false alarms.
 """
 
-# Shapes: S seeds of training, n images of one benchmark, N images of all benchmarks together,
-# P comparisons that are made at once, R resamples.
+# Shapes: S seeds of training, n masks of one benchmark, N masks of all benchmarks together, G units
+# (images or groups) of one benchmark, P comparisons that are made at once, R resamples.
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +40,16 @@ Values = NDArray[np.float64]
 
 GAIN, LOSS, UNDECIDED = "gain shown", "loss shown", "no difference shown"
 
+SEEDS_FOR_P = 3
+"""Fewer seeds of training cannot carry a p-value: their spread is not known."""
+
 _CHUNK = 2_000_000  # Indices drawn at a time: 16 MB, whatever the size of the benchmark.
 _SEEDS = "seeds of training"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A mean and its bootstrap percentile interval, in the unit of the values."""
+    """A mean and its interval, in the unit of the values."""
 
     mean: float
     low: float
@@ -49,17 +61,18 @@ class Difference:
     """How much one model is ahead of another on the same images."""
 
     mean: float
-    """Mean over benchmarks of the mean difference per image."""
+    """Mean over benchmarks of the mean difference per mask."""
     low: float
     high: float
     better: float
-    """Fraction of all images on which the first model scores higher, in [0, 1]."""
+    """Fraction of all masks on which the first model scores higher, in [0, 1]."""
     worse: float
     tied: float
     p: float
-    """Two-sided p-value of the same draws: below 1 - confidence where the interval leaves zero."""
+    """Two-sided p-value of the same draws: below 1 - confidence where the interval leaves zero.
+    What Holm's correction runs over; it is printed only where `prints_p`."""
     seeds: int
-    """Seeds of training that were resampled; 1 says that the interval covers test images only."""
+    """Seeds of training that it covers; 1 says that it speaks of these weights only."""
 
     @property
     def verdict(self) -> str:
@@ -69,66 +82,102 @@ class Difference:
         return LOSS if self.high < 0 else UNDECIDED
 
 
+def prints_p(seeds: int) -> bool:
+    """Say whether so many seeds of training carry a p-value that may be printed."""
+    return seeds >= SEEDS_FOR_P
+
+
+def worded(verdict: str, seeds: int) -> str:
+    """Write a verdict with what it speaks of: with one seed, of these weights and no method."""
+    return f"{verdict} for these weights" if seeds == 1 and verdict != UNDECIDED else verdict
+
+
 def interval(
-    values_by_stratum: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
+    values_by_stratum: Mapping[str, Values],
+    *,
+    units_by_stratum: Mapping[str, Sequence[str]] | None = None,
+    n_resamples: int,
+    confidence: float,
+    seed: int,
 ) -> Interval:
     """Estimate the mean over benchmarks of per-benchmark means, with its interval.
 
     Args:
-        values_by_stratum: Scores per image, (n,) or (S, n), of every benchmark, by its name; one
+        values_by_stratum: Scores per mask, (n,) or (S, n), of every benchmark, by its name; one
             entry gives the interval of a single benchmark.
+        units_by_stratum: Image or group of every mask, (n,), by benchmark: the column `group` of
+            score rows. None takes every mask for a unit of its own, which is right only where
+            every image has one mask.
         n_resamples: Bootstrap resamples, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
     Returns:
         The mean of the values themselves and the interval of the resampled means; it is without
-        ends where one image per benchmark and one seed leave nothing to estimate it from.
+        ends where a benchmark of one single unit leaves nothing to estimate it from.
 
     Raises:
         DataError: There is no benchmark, one is empty, or a score is not finite.
-        ShapeError: Scores have more than two dimensions, or benchmarks differ in their seeds.
+        ShapeError: Scores have more than two dimensions, benchmarks differ in their seeds, or
+            there are other units than masks.
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
-    groups = _groups(values_by_stratum, n_resamples, confidence)
-    mean, resampled = _resample(groups, n_resamples=n_resamples, confidence=confidence, seed=seed)
+    strata = _strata(values_by_stratum, units_by_stratum, n_resamples, confidence)
+    mean, resampled = _resample(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
     return Interval(mean=float(mean[0]), low=float(low[0]), high=float(high[0]))
 
 
-def lower_ends(
-    values_by_benchmark: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
-) -> tuple[Values, dict[str, Values]]:
-    """Lower ends of `interval` for P comparisons of one seed each, at once, for simulations.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimates:
+    """P comparisons at once; all (P,)."""
+
+    mean: Values
+    low: Values
+    high: Values
+    p: Values
+
+
+def estimate_many(
+    values_by_stratum: Mapping[str, Values],
+    *,
+    units_by_stratum: Mapping[str, Sequence[str]] | None = None,
+    n_resamples: int,
+    confidence: float,
+    seed: int,
+) -> Estimates:
+    """Estimate P means as `interval` does each, with their p-values, at once: for simulations.
 
     Args:
-        values_by_benchmark: One column per comparison, (n, P) for every benchmark.
+        values_by_stratum: Differences per mask, (P, S, n) for every benchmark.
+        units_by_stratum: Image or group of every mask, (n,), by benchmark.
         n_resamples: Bootstrap resamples.
         confidence: Level of the intervals, in (0, 1).
         seed: Seed of the draws.
 
-    Returns:
-        For the mean over benchmarks, (P,), and for every benchmark, (P,) each.
-
     Raises:
         DataError: There is no benchmark.
     """
-    if not values_by_benchmark:
+    if not values_by_stratum:
         raise DataError("There is no benchmark to compare on; score at least one.")
-    groups = {
-        name: np.ascontiguousarray(values.T)[:, None, :]  # (P, 1, n)
-        for name, values in values_by_benchmark.items()
-    }
-
-    def lows(chosen: Mapping[str, Values]) -> Values:
-        _, resampled = _resample(chosen, n_resamples=n_resamples, confidence=confidence, seed=seed)
-        return _ends(resampled, confidence)[0]
-
-    return lows(groups), {name: lows({name: group}) for name, group in groups.items()}
+    strata = [
+        _stratum(name, values_by_stratum[name], (units_by_stratum or {}).get(name))
+        for name in sorted(values_by_stratum)
+    ]
+    mean, resampled = _resample(strata, n_resamples=n_resamples, confidence=confidence, seed=seed)
+    low, high = _ends(resampled, confidence)
+    return Estimates(mean=mean, low=low, high=high, p=_two_sided(resampled))
 
 
 def paired_difference(
-    a: Values, b: Values, strata: Sequence[str], *, n_resamples: int, confidence: float, seed: int
+    a: Values,
+    b: Values,
+    strata: Sequence[str],
+    *,
+    units: Sequence[str] | None = None,
+    n_resamples: int,
+    confidence: float,
+    seed: int,
 ) -> Difference:
     """Compare two models on the same images: `a` minus `b`.
 
@@ -137,69 +186,114 @@ def paired_difference(
 
     Args:
         a: Scores of the first model, (N,) or (S, N).
-        b: Scores of the second model on the same images in the same order, (N,) or (S, N); one
+        b: Scores of the second model on the same masks in the same order, (N,) or (S, N); one
             row is held against every seed of the other.
-        strata: Benchmark of every image, (N,).
+        strata: Benchmark of every mask, (N,).
+        units: Image or group of every mask, (N,); None takes every mask for a unit of its own.
         n_resamples: Bootstrap resamples, at least 1.
         confidence: Level of the interval, in (0, 1).
         seed: Seed of the draws.
 
     Raises:
-        ShapeError: The inputs differ in images, or both have several seeds but not as many.
-        DataError: There is no image, or a score is not finite.
+        ShapeError: The inputs differ in masks, or both have several seeds but not as many.
+        DataError: There is no mask, or a score is not finite.
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
     delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
-    groups = _groups(dict(by_stratum(delta, strata)), n_resamples, confidence)
-    mean, resampled = _resample(groups, n_resamples=n_resamples, confidence=confidence, seed=seed)
+    places = dict(by_stratum(np.arange(len(strata)), strata))
+    found = _strata(
+        {name: delta[:, where] for name, where in places.items()},
+        None if units is None else {k: [units[i] for i in where] for k, where in places.items()},
+        n_resamples,
+        confidence,
+    )
+    mean, resampled = _resample(found, n_resamples=n_resamples, confidence=confidence, seed=seed)
     low, high = _ends(resampled, confidence)
-    per_image = delta.mean(axis=0)
+    per_mask = delta.mean(axis=0)
     return Difference(
         mean=float(mean[0]),
         low=float(low[0]),
         high=float(high[0]),
-        better=float((per_image > 0).mean()),
-        worse=float((per_image < 0).mean()),
-        tied=float((per_image == 0).mean()),
-        p=_two_sided(resampled[0]),
+        better=float((per_mask > 0).mean()),
+        worse=float((per_mask < 0).mean()),
+        tied=float((per_mask == 0).mean()),
+        p=float(_two_sided(resampled)[0]),
         seeds=len(delta),
     )
 
 
-def by_stratum(values: Values, strata: Sequence[str]) -> Iterator[tuple[str, Values]]:
+def by_stratum(values: NDArray[Any], strata: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Split scores (..., N) by benchmark, keeping their order; names come out sorted."""
     labels = np.asarray(strata, dtype=np.str_)
     for name in np.unique(labels):
         yield str(name), values[..., labels == name]
 
 
-def _differences(a: Values, b: Values, images: int) -> Values:
-    """Differences per seed and image, (S, N)."""
+def _differences(a: Values, b: Values, masks: int) -> Values:
+    """Differences per seed and mask, (S, N)."""
     first, second = np.atleast_2d(a), np.atleast_2d(b)
-    fitting = first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1] == images
+    fitting = first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1] == masks
     if not fitting or (len(first) != len(second) and 1 not in (len(first), len(second))):
         raise ShapeError(
             "A paired comparison needs both scores and the benchmark of each image, and equally "
-            f"many seeds or one; got {a.shape} and {b.shape} scores for {images} images."
+            f"many seeds or one; got {a.shape} and {b.shape} scores for {masks} images."
         )
     return np.asarray(first - second, np.float64)
 
 
-def _groups(
-    values_by_stratum: Mapping[str, Values], n_resamples: int, confidence: float
-) -> dict[str, Values]:
-    """Check the scores of every benchmark and give them one form, (1, S, n)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stratum:
+    """One benchmark of P comparisons, summed up by what is drawn at random."""
+
+    name: str
+    means: Values
+    """(P,)"""
+    runs: Values
+    """Mean of every seed of training, (P, S)."""
+    sums: Values
+    """Sum over the masks of every unit, of the means over seeds, (P, G)."""
+    sizes: Values
+    """Masks of every unit, (G,)."""
+
+
+def _stratum(name: str, values: Values, units: Sequence[str] | None) -> _Stratum:
+    masks = values.shape[2]
+    if units is not None and len(units) != masks:
+        raise ShapeError(f"'{name}' has {masks} scores, but {len(units)} images of them are named.")
+    over_seeds, sizes = values.mean(axis=1), np.ones(masks)
+    if units is not None:
+        names, codes = np.unique(np.asarray(units, np.str_), return_inverse=True)
+        sizes = np.bincount(codes, minlength=len(names)).astype(np.float64)
+        if len(names) < masks:
+            over_seeds = over_seeds @ np.eye(len(names))[codes]
+    return _Stratum(
+        name=name,
+        means=np.array([of_pair.mean() for of_pair in values]),
+        runs=values.mean(axis=2),
+        sums=np.ascontiguousarray(over_seeds),
+        sizes=sizes,
+    )
+
+
+def _strata(
+    values_by_stratum: Mapping[str, Values],
+    units_by_stratum: Mapping[str, Sequence[str]] | None,
+    n_resamples: int,
+    confidence: float,
+) -> list[_Stratum]:
+    """Check one comparison, P = 1; sorted, for the order of a sum must not depend on the caller."""
     if n_resamples < 1:
         raise ParamsError(f"report.n_resamples is {n_resamples}, expected at least 1.")
     if not 0 < confidence < 1:
         raise ParamsError(f"report.confidence is {confidence}, expected a level in (0, 1).")
     if not values_by_stratum:
         raise DataError("There is no benchmark to average over; score at least one.")
-    groups = {name: _checked(values, name) for name, values in values_by_stratum.items()}
+    groups = {name: _checked(values_by_stratum[name], name) for name in sorted(values_by_stratum)}
     seeds = {len(group) for group in groups.values()}
     if len(seeds) > 1:
         raise ShapeError(f"Benchmarks were scored with {sorted(seeds)} seeds; expected one number.")
-    return {name: group[None] for name, group in groups.items()}
+    units = units_by_stratum or {}
+    return [_stratum(name, group[None], units.get(name)) for name, group in groups.items()]
 
 
 def _checked(values: Values, name: str) -> Values:
@@ -221,72 +315,65 @@ def _checked(values: Values, name: str) -> Values:
 
 
 def _resample(
-    groups: Mapping[str, Values], *, n_resamples: int, confidence: float, seed: int
+    strata: Sequence[_Stratum], *, n_resamples: int, confidence: float, seed: int
 ) -> tuple[Values, Values]:
-    """Resample P comparisons of groups (P, S, n).
+    """Draw what the mean might have been with other images and other seeds of training.
 
     Returns:
-        The means, (P,), and the resampled means, (P, R), stretched for few images and seeds;
-        R is 0 where there is nothing to draw from.
+        The means, (P,), and the resampled means, (P, R); R is 0 where a benchmark has one unit.
     """
-    names = sorted(groups)  # The order of a float sum must not depend on the caller.
-    pairs, seeds, _ = groups[names[0]].shape
-    mean = np.zeros(pairs)
-    for name in names:
-        mean += [of_pair.mean() for of_pair in groups[name]]
-    mean /= len(names)
-    if all(groups[name][0].size == 1 for name in names):
-        return mean, np.empty((pairs, 0))
-    weights = _seed_weights(seeds, n_resamples=n_resamples, seed=seed)
-    resampled = np.zeros((pairs, n_resamples))
-    for name in names:
-        means = _resampled_means(groups[name], name, n_resamples=n_resamples, seed=seed)
-        resampled += (weights * means).sum(axis=1) / len(names)
-    stretch = _stretch([groups[name] for name in names], confidence)
-    return mean, mean[:, None] + stretch[:, None] * (resampled - mean[:, None])
+    mean = np.sum([part.means for part in strata], axis=0) / len(strata)
+    if min(len(part.sizes) for part in strata) < 2:
+        return mean, np.empty((len(mean), 0))
+    over_images = np.zeros((len(mean), n_resamples))
+    for part in strata:
+        over_images += _resampled_means(part, n_resamples=n_resamples, seed=seed) / len(strata)
+    deviations = _stretch(strata, confidence)[:, None] * (over_images - mean[:, None])
+    runs = np.mean([part.runs for part in strata], axis=0)  # (P, S)
+    seeds = runs.shape[1]
+    if seeds > 1:
+        error = np.sqrt(runs.var(axis=1, ddof=1) / seeds)
+        deviations += error[:, None] * _student(seeds - 1, n_resamples=n_resamples, seed=seed)
+    return mean, mean[:, None] + deviations
 
 
-def _seed_weights(seeds: int, *, n_resamples: int, seed: int) -> Values:
-    """Weight of every seed of training in every draw, (S, R); they sum to one."""
-    if seeds == 1:
-        return np.ones((1, n_resamples))
+def _student(freedom: int, *, n_resamples: int, seed: int) -> Values:
+    """Student's distribution in R equally likely values, in a random order, (R,)."""
     generator = np.random.default_rng([seed, zlib.crc32(_SEEDS.encode())])
-    picked = generator.integers(seeds, size=(n_resamples, seeds - 1))
-    counts = [(picked == which).mean(axis=1) for which in range(seeds)]
-    return np.array(counts)
+    places = (generator.permutation(n_resamples) + 0.5) / n_resamples
+    return np.asarray(stdtrit(freedom, places), np.float64)
 
 
-def _resampled_means(values: Values, name: str, *, n_resamples: int, seed: int) -> Values:
-    """Means of resamples of one benchmark's images, (P, S, n), by seed of training, (P, S, R)."""
-    pairs, seeds, n = values.shape
-    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    rows = max(1, _CHUNK // (n * seeds))
-    means = np.empty((pairs, seeds, n_resamples))
+def _resampled_means(part: _Stratum, *, n_resamples: int, seed: int) -> Values:
+    """Means of resamples of one benchmark's units, (P, R)."""
+    pairs, units = part.sums.shape
+    generator = np.random.default_rng([seed, zlib.crc32(part.name.encode())])
+    rows = max(1, _CHUNK // units)
+    means = np.empty((pairs, n_resamples))
     for start in range(0, n_resamples, rows):
         stop = min(start + rows, n_resamples)
-        picked = generator.integers(n, size=(stop - start, max(1, n - 1)))
+        picked = generator.integers(units, size=(stop - start, units - 1))
+        sizes = part.sizes[picked].sum(axis=1)
         if pairs == 1:  # a report's numbers depend on no BLAS
-            means[0, :, start:stop] = values[0][:, picked].mean(axis=2)
+            means[0, start:stop] = part.sums[0][picked].sum(axis=1) / sizes
         else:  # the same means, but for rounding, at a tenth of the time for hundreds of pairs
-            places = picked + n * np.arange(len(picked))[:, None]
-            counts = np.bincount(places.ravel(), minlength=len(picked) * n).reshape(-1, n)
-            means[:, :, start:stop] = values @ (counts / picked.shape[1]).T
+            places = picked + units * np.arange(len(picked))[:, None]
+            counts = np.bincount(places.ravel(), minlength=len(picked) * units).reshape(-1, units)
+            means[:, start:stop] = part.sums @ (counts / sizes[:, None]).T
     return means
 
 
-def _stretch(groups: Sequence[Values], confidence: float) -> Values:
-    """How much wider Student's interval is than the normal one, (P,), at least 1."""
-    parts = [  # Variance of the mean that each source brings, and its degrees of freedom.
-        (group.mean(axis=1).var(axis=1, ddof=1) / n / len(groups) ** 2, n - 1)
-        for group in groups
-        if (n := group.shape[2]) > 1
-    ]
-    seeds = groups[0].shape[1]
-    if seeds > 1:
-        runs = np.mean([group.mean(axis=2) for group in groups], axis=0)  # (P, S)
-        parts.append((runs.var(axis=1, ddof=1) / seeds, seeds - 1))
-    uncertainty = sum((variance**2 / freedom for variance, freedom in parts), np.zeros(1))
-    total = sum((variance for variance, _ in parts), np.zeros(1))
+def _stretch(strata: Sequence[_Stratum], confidence: float) -> Values:
+    """How much wider Student's interval over images is than the normal one, (P,), at least 1."""
+    uncertainty = total = np.zeros(1)
+    for part in strata:
+        masks, units = part.sizes.sum(), len(part.sizes)
+        deviations = part.sums - part.means[:, None] * part.sizes
+        variance = (deviations**2).sum(axis=1) * units / (units - 1) / masks**2 / len(strata) ** 2
+        # As many units as, all of one size, would tell as much as these of different sizes.
+        alike = (part.sizes**2).sum() ** 2 / (part.sizes**4).sum()
+        uncertainty = uncertainty + variance**2 / max(1.0, alike - 1)
+        total = total + variance
     known = uncertainty > 0
     freedom = np.where(known, total**2 / np.where(known, uncertainty, 1.0), np.inf)
     upper = (1 + confidence) / 2
@@ -303,12 +390,11 @@ def _ends(resampled: Values, confidence: float) -> tuple[Values, Values]:
     return low, high
 
 
-def _two_sided(resampled: Values) -> float:
-    """Fraction of draws (R,) beyond zero, twice; never zero, since draws are finite."""
-    if not len(resampled):
-        return 1.0
-    below, above = int((resampled <= 0).sum()), int((resampled >= 0).sum())
-    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(resampled)))
+def _two_sided(resampled: Values) -> Values:
+    """Fraction of draws (P, R) beyond zero, twice, (P,); never zero, since draws are finite."""
+    draws = resampled.shape[1]
+    least = np.minimum((resampled <= 0).sum(axis=1), (resampled >= 0).sum(axis=1))
+    return np.asarray(np.minimum(1.0, 2 * (1 + least) / (1 + draws)), np.float64)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pasam.config.schema import GateParams
 from pasam.errors import DataError
-from pasam.evaluation.statistics import interval, lower_ends
+from pasam.evaluation.statistics import estimate_many, interval
 from pasam.registry.versions import PROMOTE, REEVALUATE, REJECT
 
 # Shapes: n images of a benchmark, P simulated pairs of models.
@@ -53,8 +53,9 @@ class Gain:
     low: float
     """Lower end of the interval."""
     std: float
-    """Standard deviation of the difference per image, within a benchmark."""
+    """Standard deviation of the difference per mask, within a benchmark."""
     images: int
+    """Images, or groups of images, that the interval resampled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +171,10 @@ def _decision(
 
 
 def per_image(scores: pd.DataFrame) -> pd.Series[float]:
-    """Mean boundary IoU in points by benchmark and image, over the prompts of an image.
+    """Mean boundary IoU in points by benchmark, group and mask, over the prompts of a mask.
+
+    The group (column `group` of the scores: the image, or what it belongs to) is what intervals
+    resample.
 
     Raises:
         DataError: The table is empty or holds several models.
@@ -181,30 +185,34 @@ def per_image(scores: pd.DataFrame) -> pd.Series[float]:
             f"a judgement needs the scores of one model on each side, got those of {models}. "
             "Evaluate the model first, or give its rows alone."
         )
-    means = scores.groupby(["benchmark", "image_id"], sort=True)["boundary_iou"].mean() * 100
+    keys = ["benchmark", "group", "image_id"]
+    means = scores.groupby(keys, sort=True)["boundary_iou"].mean() * 100
     return means.astype(float)
 
 
 def gains_of(
     ours: pd.Series[float], theirs: pd.Series[float], params: GateParams
 ) -> tuple[Gain, dict[str, Gain]]:
-    """Compare two models image by image; both have the same images in the same order.
+    """Compare two models mask by mask; both have the same masks in the same order.
 
     Returns:
         The gain in the mean over benchmarks, and that of every benchmark.
     """
     by_benchmark = (ours - theirs).groupby(level="benchmark", sort=True)
-    deltas = {str(name): np.asarray(part, dtype=np.float64) for name, part in by_benchmark}
+    deltas = {str(name): part for name, part in by_benchmark}
     each = {name: _gain({name: delta}, params) for name, delta in deltas.items()}
     return _gain(deltas, params), each
 
 
-def _gain(deltas: Mapping[str, Values], params: GateParams) -> Gain:
+def _gain(deltas: Mapping[str, pd.Series[float]], params: GateParams) -> Gain:
+    groups = {name: delta.index.get_level_values("group") for name, delta in deltas.items()}
     found = interval(
-        deltas, n_resamples=params.n_resamples, confidence=params.confidence, seed=params.seed
-    )
-    images = sum(len(delta) for delta in deltas.values())
-    std = float(np.mean([delta.std() for delta in deltas.values()]))
+        {name: np.asarray(delta, np.float64) for name, delta in deltas.items()},
+        units_by_stratum={name: [str(one) for one in of] for name, of in groups.items()},
+        n_resamples=params.n_resamples, confidence=params.confidence, seed=params.seed,
+    )  # fmt: skip
+    images = sum(of.nunique() for of in groups.values())
+    std = float(np.mean([delta.std(ddof=0) for delta in deltas.values()]))
     return Gain(mean=found.mean, low=found.low, std=std, images=images)
 
 
@@ -373,10 +381,15 @@ def draw_deltas(
 
 def passes(deltas: Mapping[str, NDArray[np.float64]], params: GateParams) -> NDArray[np.bool_]:
     """Say which of P comparisons pass the gate's two kinds of bounds, (P,)."""
-    mean_low, lows = lower_ends(
-        deltas, n_resamples=params.n_resamples, confidence=params.confidence, seed=params.seed
-    )
-    found = mean_low > params.minimum_gain
-    for low in lows.values():
-        found = found & (low > -params.margin)
+
+    def lows(*names: str) -> Values:
+        one_seed = {name: deltas[name].T[:, None, :] for name in names}  # (P, 1, n)
+        return estimate_many(
+            one_seed, n_resamples=params.n_resamples, confidence=params.confidence,
+            seed=params.seed,
+        ).low  # fmt: skip
+
+    found = lows(*deltas) > params.minimum_gain
+    for name in deltas:
+        found = found & (lows(name) > -params.margin)
     return np.asarray(found, dtype=np.bool_)

@@ -46,12 +46,15 @@ LABEL[:2] = 255
 LABEL[2] = 128
 
 
-def row(folder: Path, *, split: str = "train", dataset: str = "cats", mask: str = "gt/a_0.png"):
+def row(
+    folder: Path, *, split: str = "train", dataset: str = "cats", mask: str = "gt/a_0.png",
+    group: str = "",
+):  # fmt: skip
     write_png(folder / "im/a.png", np.zeros((4, 5, 3), np.uint8))
     write_png(folder / mask, LABEL)
     return describe_pair(
         split=split, dataset=dataset, image=folder / "im/a.png", mask=folder / mask,
-        label=LABEL, image_sha256=file_sha256(folder / "im/a.png"),
+        label=LABEL, image_sha256=file_sha256(folder / "im/a.png"), group=group,
     )  # fmt: skip
 
 
@@ -91,6 +94,11 @@ def test_a_row_has_every_column_and_the_true_figures(tmp_path, monkeypatch):
     assert (values["image"], values["mask"]) == ("own/im/a.png", "own/gt/a_0.png")
     content = (tmp_path / "own/gt/a_0.png").read_bytes()
     assert values["mask_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_image_is_a_group_of_its_own_unless_it_belongs_to_one(tmp_path):
+    assert row(tmp_path)["group"] == row(tmp_path)["image_sha256"]
+    assert row(tmp_path, group="film 3")["group"] == "film 3"
 
 
 def test_a_mask_in_its_images_folder_carries_the_images_name(tmp_path):
@@ -259,7 +267,7 @@ def test_the_inventory_survives_its_file_whatever_the_order_of_its_rows(tmp_path
     rows.append(invalid_row(fault("image_without_mask", None)))
     fit = dict.fromkeys(INVENTORY_COLUMNS, 1) | {"fault": None, "message": None, "split": "val"}
     fit |= dict.fromkeys(("id", "dataset", "image", "mask", "image_sha256"), "x")
-    fit |= dict.fromkeys(("mask_sha256", "phash", "dhash"), "0")
+    fit |= dict.fromkeys(("mask_sha256", "phash", "dhash", "group"), "0")
     rows.append(fit)
     for name, order in (("a", rows), ("b", rows[::-1])):
         write_inventory(inventory_frame(order), tmp_path / name)

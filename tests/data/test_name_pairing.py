@@ -118,6 +118,14 @@ def test_a_csv_pairs_relative_to_itself_and_sorted(tmp_path):
     )
 
 
+def test_a_column_group_says_what_an_image_belongs_to(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg", "a.png", "b.png")
+    (tmp_path / "manifest.csv").write_text(
+        "split,dataset,image,mask,group\nval,dogs,a.jpg,a.png,film 1\nval,dogs,b.jpg,b.png,\n"
+    )
+    assert [pair.group for pair in find_pairs(tmp_path)[0]] == ["film 1", ""]
+
+
 def test_a_byte_order_mark_before_the_header_is_ignored(tmp_path):
     touch(tmp_path, "a.jpg", "a.png")
     text = HEADER + "train,cats,a.jpg,a.png,\n"

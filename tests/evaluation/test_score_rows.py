@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +18,14 @@ from pasam.evaluation.scores import (
     score_mask,
     write_scores,
 )
+from pasam.files import write_table
 
 ROW = {
     "model": "sam",
     "seed": 0,
     "benchmark": "dis",
     "image_id": "dis/0001",
+    "group": "0001",
     "prompt": "box",
     "corruption": "none",
     "iou": 0.5,
@@ -93,6 +96,15 @@ def test_scores_come_back_as_they_were_written_sorted_by_benchmark_and_image(tmp
     assert places == [("dis", "b"), ("dis", "c"), ("thin", "a"), ("thin", "b")]
     assert frame.columns.tolist() == SCHEMA.names
     assert frame.iloc[0].to_dict() == {**ROW, "benchmark": "dis", "image_id": "b"}
+
+
+def test_scores_of_before_groups_are_read_with_each_mask_a_group_of_its_own(tmp_path):
+    old = pa.schema([field for field in SCHEMA if field.name != "group"])
+    rows = [{name: row[name] for name in old.names} for row in ROWS]
+    write_table(tmp_path / "old.parquet", rows, old)
+    frame = read_scores(tmp_path / "old.parquet")
+    assert frame["group"].tolist() == frame["image_id"].tolist()
+    assert frame.columns.tolist() == SCHEMA.names
 
 
 def test_the_order_of_evaluation_leaves_no_trace_in_the_bytes(tmp_path):

@@ -51,8 +51,8 @@ def table(values, model="pa_sam", prompt="box"):
     """Scores of one model; `values` are boundary IoU in [0, 1] by benchmark."""
     return pd.DataFrame(
         [
-            {"model": model, "benchmark": name, "image_id": f"{name}/{i:03d}", "prompt": prompt,
-             "boundary_iou": float(value)}
+            {"model": model, "benchmark": name, "image_id": f"{name}/{i:03d}",
+             "group": f"{name}/{i:03d}", "prompt": prompt, "boundary_iou": float(value)}
             for name, row in values.items()
             for i, value in enumerate(row)
         ]
@@ -273,6 +273,19 @@ def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
     report = paired_difference(a, b, strata, n_resamples=200, confidence=0.95, seed=0)
     assert mean.low == pytest.approx(report.low)
     assert mean.mean == pytest.approx(report.mean)
+
+
+def test_masks_of_one_image_or_group_are_one_piece_of_evidence(params):
+    ours, theirs = table(scores(0, shift=0.01)), table(scores(1))
+    alone, _ = gains_of(per_image(ours), per_image(theirs), params)
+    together = [
+        t.assign(group=t["image_id"].str[:-1])
+        for t in (ours, theirs)  # ten masks a film
+    ]
+    shared, by_benchmark = gains_of(*(per_image(t) for t in together), params)
+    assert (alone.images, shared.images, by_benchmark["dis"].images) == (120, 12, 3)
+    assert shared.mean == pytest.approx(alone.mean)
+    assert shared.low != pytest.approx(alone.low, abs=0.01)
 
 
 GOOD = GateCheck(name="floor", passed=True, reason="high enough")
