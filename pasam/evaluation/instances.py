@@ -168,38 +168,40 @@ class InstanceSet:
     """By image."""
 
 
-def instance_sets(params: InstancesParams) -> list[InstanceSet]:
-    """Read the annotations and detections of all sets.
+def instance_sets(params: InstancesParams) -> tuple[list[InstanceSet], list[str]]:
+    """Read the annotations and detections of all sets that can be measured.
+
+    Detections come from detectors that the project does not run, and whoever only wants the other
+    tables has none: such a set is left out and named, while everything that is there has to be
+    right.
+
+    Returns:
+        The sets, and a line about each that is not measured.
 
     Raises:
-        DataError: A file is missing or invalid.
+        DataError: There are detections, but the annotations are missing, or a file is invalid.
     """
-    coco, seginw, most = params.coco, params.seginw, params.boxes_per_image
-    sets = [
-        _read_set(
-            coco.name, coco.name, Path(coco.images), Path(coco.annotations),
-            Path(coco.detections), most,
-        )
-    ]  # fmt: skip
+    coco, seginw = params.coco, params.seginw
+    images, annotated, detected = map(Path, (coco.images, coco.annotations, coco.detections))
+    places = [(coco.name, coco.name, images, annotated, detected)]
     for name in seginw.sets:
         valid = Path(seginw.folder) / name / "valid"
         found = Path(seginw.detections) / f"{name}.json"
-        sets.append(_read_set(seginw.name, name, valid, valid / SEGINW_ANNOTATIONS, found, most))
-    return sets
-
-
-def _read_set(
-    benchmark: str, name: str, images: Path, annotated: Path, detected: Path, most: int
-) -> InstanceSet:
-    annotations = read_annotations(annotated)
-    detections = best_of_each_image(read_detections(detected, annotations), most)
-    return InstanceSet(
-        benchmark=benchmark,
-        name=name,
-        images=images,
-        annotations=annotations,
-        detections=detections,
-    )
+        places.append((seginw.name, name, valid, valid / SEGINW_ANNOTATIONS, found))
+    sets, absent = [], []
+    for benchmark, name, images, annotated, detected in places:
+        if not detected.exists():
+            absent.append(f"{name} is not measured: there are no detections at {detected}.")
+            continue
+        annotations = read_annotations(annotated)
+        detections = read_detections(detected, annotations)
+        sets.append(
+            InstanceSet(
+                benchmark=benchmark, name=name, images=images, annotations=annotations,
+                detections=best_of_each_image(detections, params.boxes_per_image),
+            )
+        )  # fmt: skip
+    return sets, absent
 
 
 def segment_instances(

@@ -139,12 +139,14 @@ CONDITIONS = Need(
 )
 COCO_SETS = Need(
     met=lambda results: bool(tables.single_sets(results.precisions)),
-    absent=f"No {tables.COCO_STYLE} set was evaluated.",
+    absent=f"Not measured: there were no detections of a {tables.COCO_STYLE} set where "
+    "instances.coco.detections of params.yaml says. Put them there first.",
     command="dvc repro instances",
 )
 OPEN_SETS = Need(
     met=lambda results: bool(tables.set_collections(results.precisions)),
-    absent=f"No {tables.SEGINW_STYLE} set was evaluated.",
+    absent=f"Not measured: there were no detections of {tables.SEGINW_STYLE} sets where "
+    "instances.seginw.detections of params.yaml says. Put them there first.",
     command="dvc repro instances",
 )
 

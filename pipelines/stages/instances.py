@@ -1,5 +1,6 @@
 """DVC stage `instances`: all models on instance segmentation from detectors' boxes."""
 
+import sys
 from pathlib import Path
 
 from pasam.config.schema import BaseParams, EvaluateParams, InstancesParams, ModelsParams
@@ -20,8 +21,10 @@ def instances(
     base: BaseParams, evaluate: EvaluateParams, instances: InstancesParams, models: ModelsParams,
     seed: int, adapters: Path, rows: Path, precision: Path,
 ) -> None:  # fmt: skip
-    """Write one row per detection and model, and the average precisions."""
-    sets = instance_sets(instances)  # wrong detections are refused before a model is loaded
+    """Write one row per detection and model, and the average precisions of what was measured."""
+    sets, absent = instance_sets(instances)  # wrong ones are refused before a model is loaded
+    for line in absent:
+        sys.stderr.write(f"{line}\n")
     model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,
         device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),

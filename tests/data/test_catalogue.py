@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
 
+from pasam.config.params_file import load_section
+from pasam.config.schema import BaseParams, InstancesParams
 from pasam.data.catalogue import (
     GENERATED,
     Archive,
@@ -19,8 +22,10 @@ from pasam.data.catalogue import (
     read_lock,
     write_lock,
 )
+from pasam.data.coco import SEGINW_ANNOTATIONS
 from pasam.errors import DataError
 
+ROOT = Path(__file__).parents[2]
 IMAGES = Archive(name="images.zip", address="http://a/b", sha256=None, size=5, folder="val")
 MASKS = Archive(
     name="masks.tar.gz", address=None, sha256=None, size=None, rough_size=70, folder="marks"
@@ -316,3 +321,23 @@ def test_first_digits_are_no_whole_checksum():
     assert is_whole("a" * 64)
     assert not is_whole("abcdef")
     assert not is_whole(None)
+
+
+def test_the_papers_preset_names_its_files_where_fetch_puts_them():
+    paper = {
+        name: load_section(section, name, ROOT / "params" / "paper.yaml")
+        for name, section in (("base", BaseParams), ("instances", InstancesParams))
+    }
+    fetched, catalogue = Path("data/catalogue"), read_catalogue().entries
+    coco = catalogue["coco_val2017"]
+    assert {paper["instances"].coco.images, paper["instances"].coco.annotations} == {
+        str(fetched / coco.name / place) for place in coco.places()
+    }
+    seginw, params = catalogue["seginw"], paper["instances"].seginw
+    assert {
+        str(Path(params.folder) / name / "valid" / end)
+        for name in params.sets
+        for end in (".", SEGINW_ANNOTATIONS)
+    } == {str(fetched / seginw.name / place) for place in seginw.places()}
+    weights = catalogue[f"sam_{paper['base'].size}"]
+    assert paper["base"].checkpoint == str(fetched / weights.name / weights.archives[0].name)

@@ -78,7 +78,7 @@ def params(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sets(params):
-    return instance_sets(params)
+    return instance_sets(params)[0]
 
 
 @pytest.fixture(scope="module")
@@ -179,27 +179,24 @@ def test_an_image_of_another_size_than_annotated_is_refused(model_set, params, t
     with pytest.raises(DataError, match=r"2\.png is 9 x 9 .* annotations say 90 x 50"):
         segment_instances(
             model_set,
-            instance_sets(changed)[0],
+            instance_sets(changed)[0][0],
             resize="squash",
             batch_size=4,
             boundary_fraction=0.02,
         )
 
 
-def test_missing_detections_are_named_before_any_model_runs(params, tmp_path):
-    coco = CocoParams(
-        name="coco", images=params.coco.images, annotations=params.coco.annotations,
-        detections=str(tmp_path / "none.json"),
-    )  # fmt: skip
-    changed = InstancesParams(
-        generated=params.generated,
-        coco=coco,
-        seginw=params.seginw,
-        resize="squash",
-        boxes_per_image=1,
-    )
+def test_a_set_without_detections_is_left_out_and_named(params, tmp_path):
+    coco = params.coco.model_copy(update={"detections": str(tmp_path / "none.json")})
+    sets, absent = instance_sets(params.model_copy(update={"coco": coco}))
+    assert [one.name for one in sets] == ["zoo"]
+    assert absent == [f"coco is not measured: there are no detections at {tmp_path}/none.json."]
+
+
+def test_detections_of_a_set_whose_annotations_are_missing_are_an_error(params, tmp_path):
+    coco = params.coco.model_copy(update={"annotations": str(tmp_path / "none.json")})
     with pytest.raises(DataError, match=r"none\.json does not exist"):
-        instance_sets(changed)
+        instance_sets(params.model_copy(update={"coco": coco}))
 
 
 def test_a_crowd_is_no_object_that_a_mask_could_match(model_set, params, tmp_path):
@@ -213,7 +210,11 @@ def test_a_crowd_is_no_object_that_a_mask_could_match(model_set, params, tmp_pat
         boxes_per_image=2,
     )  # fmt: skip
     rows = segment_instances(
-        model_set, instance_sets(changed)[0], resize="squash", batch_size=4, boundary_fraction=0.02
+        model_set,
+        instance_sets(changed)[0][0],
+        resize="squash",
+        batch_size=4,
+        boundary_fraction=0.02,
     )
     assert {row["object_id"] for row in rows} == {-1}
     assert {row["iou"] for row in rows} == {row["boundary_iou"] for row in rows} == {0.0}

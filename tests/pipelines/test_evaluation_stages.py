@@ -1,6 +1,7 @@
 """The stage `evaluate`: scores and masks of one trained model on one benchmark."""
 
 import json
+import shutil
 
 import pytest
 
@@ -152,6 +153,19 @@ def test_detections_of_other_images_stop_the_stage_in_one_line(own_world, capsys
         own_world.run("instances")
     assert stopped.value.code == 2
     assert "image_id 999 is none of the set's 3 images" in capsys.readouterr().err
+
+
+def test_without_any_detections_the_stage_ends_well_and_says_what_was_not_measured(
+    own_world, capsys
+):
+    own_world.path("data/instances/coco_like/detections.json").unlink()
+    shutil.rmtree(own_world.path("data/instances/seginw_like/detections"))
+    own_world.run("instances")
+    said = capsys.readouterr().err
+    assert "coco_like is not measured: there are no detections at data/instances" in said
+    assert "x_ray is not measured" in said
+    assert len(read_instances(own_world.path(ROWS))) == 0
+    assert len(read_precisions(own_world.path(PRECISION))) == 0
 
 
 SCORES = "data/scores/robustness.parquet"
