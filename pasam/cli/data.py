@@ -475,11 +475,12 @@ def data_accept(
     Example: pasam data accept
     """
     from pasam.data.manifest import read_inventory, valid_rows
-    from pasam.validation.drift import accepted_text, write_accepted
+    from pasam.files import write_text
+    from pasam.validation.drift import accepted_text
     from pasam.validation.duplicates import images_of
 
     fit = valid_rows(read_inventory(inventory))
-    write_accepted(accepted, accepted_text(fit, images_of(fit)))
+    write_text(accepted, accepted_text(fit, images_of(fit)))
     for row in fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records"):
         typer.echo(f"{row['split']} {row['dataset']}: {row['count']} masks")
     typer.echo(f"{accepted} holds this version now. Commit it.")

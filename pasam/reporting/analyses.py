@@ -12,7 +12,6 @@ from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
 from pasam.reporting.results import Results
 from pasam.reporting.style import (
     MEAN,
-    METRIC_WORDS,
     gain_in_brackets,
     label,
     listed,
@@ -20,7 +19,7 @@ from pasam.reporting.style import (
     signed,
     span,
 )
-from pasam.reporting.summary import QuantileGains, compare, gain_by_quantile
+from pasam.reporting.summary import QuantileGains, compare, gain_by_quantile, rows_where
 
 Group = Literal["component", "mining", "trained", "image", "correction", "repeat"]
 
@@ -129,10 +128,7 @@ def of_group(results: Results, *groups: Group) -> list[Ablation]:
 
 def row_of(table: pd.DataFrame, name: str) -> Mapping[str, Any]:
     """Pick one variant's difference in boundary IoU, on the mean over benchmarks."""
-    chosen = table[
-        (table["model"] == name) & (table["metric"] == "mbiou") & (table["benchmark"] == MEAN)
-    ]
-    return {str(key): value for key, value in chosen.iloc[0].items()}
+    return rows_where(table, model=name, metric="mbiou", benchmark=MEAN)[0]
 
 
 def flat(change: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -153,10 +149,7 @@ def _in_words(key: str, value: Any) -> str:
 def by_verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     """Sort rows into "gain shown", "loss shown" and "no difference shown", largest first."""
     ordered = sorted(rows, key=lambda row: -abs(row["difference"]))
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in ordered:
-        found.setdefault(str(row["verdict"]), []).append(row)
-    return found
+    return {v: [row for row in ordered if row["verdict"] == v] for v in (LOSS, GAIN, UNDECIDED)}
 
 
 def effects_sentence(results: Results, variants: Sequence[Ablation]) -> str:
@@ -167,28 +160,21 @@ def effects_sentence(results: Results, variants: Sequence[Ablation]) -> str:
     """
     words = {variant.name: variant.words for variant in variants}
     found = by_verdict([row_of(results.ablation_differences, name) for name in words])
-    clauses = []
-    for verdict, says in ((LOSS, "loses"), (GAIN, "gains")):
-        if verdict in found:
-            rows = found[verdict]
-            verb = says if len(rows) == 1 else says.removesuffix("s")
-            clauses.append(f"{listed([_quoted(row, words) for row in rows])} {verb}")
-    name = label(results.subject)
-    sentence = ""
+    told = {
+        verdict: listed([f"“{words[row['model']]}” {gain_in_brackets(row)}" for row in rows])
+        for verdict, rows in found.items()
+    }
+    clauses = [
+        f"{told[verdict]} {verb}{'s' if len(found[verdict]) == 1 else ''}"
+        for verdict, verb in ((LOSS, "lose"), (GAIN, "gain"))
+        if found[verdict]
+    ]
+    name, sentences = label(results.subject), []
     if clauses:
-        sentence = f"Against {name}, in points of {METRIC_WORDS['mbiou']}: {'; '.join(clauses)}. "
-    if UNDECIDED in found:
-        open_ones = listed([_quoted(row, words) for row in found[UNDECIDED]])
-        sentence += f"No difference from {name} is shown for {open_ones}."
-    return f"{sentence.strip()} ({results.level} intervals, Holm-adjusted.)"
-
-
-def _quoted(row: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    name = words[str(row["model"])]
-    return (
-        f"\N{LEFT DOUBLE QUOTATION MARK}{name}\N{RIGHT DOUBLE QUOTATION MARK} "
-        f"{gain_in_brackets(row)}"
-    )
+        sentences.append(f"Against {name}, in points of boundary IoU: {'; '.join(clauses)}.")
+    if found[UNDECIDED]:
+        sentences.append(f"No difference from {name} is shown for {told[UNDECIDED]}.")
+    return " ".join([*sentences, f"({results.level} intervals, Holm-adjusted.)"])
 
 
 ORDINALS = {1: "whole", 2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
@@ -208,9 +194,9 @@ class Measure:
     """What the first and the last group of images are."""
 
 
-def complexity_measure(results: Results) -> Measure:
-    """Order images by how intricate the outline is."""
-    return Measure(
+def measures(results: Results) -> tuple[Measure, Measure]:
+    """Order images by how intricate the outline is, and by how thin the object is."""
+    complexity = Measure(
         key="complexity",
         heading="By boundary complexity",
         axis="complexity (a disk has 1)",
@@ -218,11 +204,7 @@ def complexity_measure(results: Results) -> Measure:
         coarsest="the smoothest outlines",
         finest="the most intricate outlines",
     )
-
-
-def thinness_measure(results: Results) -> Measure:
-    """Order images by how thin the object is: minus its width in per cent of the diagonal."""
-    return Measure(
+    thinness = Measure(
         key="thinness",
         heading="By thinness",
         axis="width, % of the diagonal",
@@ -230,6 +212,7 @@ def thinness_measure(results: Results) -> Measure:
         coarsest="the thickest objects",
         finest="the thinnest objects",
     )
+    return complexity, thinness
 
 
 def gains(results: Results, measure: Measure, *, model: str | None = None) -> QuantileGains:
@@ -270,22 +253,15 @@ def trend_sentence(results: Results, measure: Measure) -> str:
 def group_names(table: pd.DataFrame, measure: Measure) -> list[str]:
     """Name the groups of `gains` by the range of their measure."""
     sign = -1 if measure.key == "thinness" else 1
-    pairs = [sorted((sign * row["from"], sign * row["to"])) for row in table.to_dict("records")]
-    return [f"{_short(low)}-{_short(high)}".replace("-", "\N{EN DASH}") for low, high in pairs]
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    ends = [sorted((sign * row["from"], sign * row["to"])) for row in table.to_dict("records")]
+    texts = [[f"{v:.0f}" if v >= 10 else f"{v:.1f}" for v in pair] for pair in ends]
+    return ["\N{EN DASH}".join(pair) for pair in texts]
 
 
 def best_benchmark(results: Results, model: str) -> str:
     """Name the benchmark on which a model's mean boundary IoU is highest."""
-    rows = results.summary[
-        (results.summary["model"] == model) & (results.summary["benchmark"] != MEAN)
-    ]
-    return str(
-        rows.sort_values(["mbiou", "benchmark"], ascending=[False, True])["benchmark"].iloc[0]
-    )
+    rows = [r for r in rows_where(results.summary, model=model) if r["benchmark"] != MEAN]
+    return str(min(rows, key=lambda row: (-row["mbiou"], row["benchmark"]))["benchmark"])
 
 
 def change_over_reference(results: Results, models: list[str]) -> pd.DataFrame:
@@ -311,15 +287,10 @@ def change_over_reference(results: Results, models: list[str]) -> pd.DataFrame:
 
 
 def kept_sentence(results: Results, words: Mapping[str, str]) -> str:
-    """Say what each of several models does to the benchmark that the reference does best.
-
-    Args:
-        results: The run.
-        words: Names for the sentence by model or variant.
-    """
+    """Say what models and variants, named in `words`, do to the reference's best benchmark."""
     best = best_benchmark(results, results.reference)
     table = change_over_reference(results, list(words))
-    rows = table[table["benchmark"] == best].to_dict("records")
+    rows = rows_where(table, benchmark=best)
     says = {GAIN: "a gain is shown", LOSS: "a loss is shown"}
     clauses = [
         f"{words[str(row['model'])]} {signed(row['difference'])} ({span(row['low'], row['high'])}; "

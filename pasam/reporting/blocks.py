@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from markupsafe import Markup
@@ -24,12 +24,15 @@ _LATEX = {
 class Grid:
     """A table as people read it; the first column names the row."""
 
+    kind: ClassVar[str] = "table"
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     texts: tuple[int, ...] = ()
     """Columns, besides the first, that hold words and not numbers."""
+    folded: bool = False
+    """Whether the reader has to open it on the page."""
 
     def __post_init__(self) -> None:
         """Check that every row has a cell per column."""
@@ -39,6 +42,10 @@ class Grid:
                 f"The table '{self.caption}' has {len(self.head)} columns, but a row with "
                 f"{len(wrong[0])} cells: {wrong[0]}."
             )
+
+    def fold(self) -> Grid:
+        """The same table, closed until the reader opens it."""
+        return replace(self, folded=True)
 
     def is_text(self, column: int) -> bool:
         """Whether a column is set flush left."""
@@ -58,33 +65,20 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def latex(grid: Grid, *, name: str) -> str:
-    r"""Write a LaTeX table with booktabs' rules; `\usepackage{booktabs}` is all it needs.
-
-    Args:
-        grid: The table.
-        name: What `\ref{tab:...}` calls it.
-    """
+    r"""Write a LaTeX table, `tab:name`; `\usepackage{booktabs}` is all it needs."""
     columns = "".join("l" if grid.is_text(i) else "r" for i in range(len(grid.head)))
     lines = [" & ".join(map(escape_latex, row)) + r" \\" for row in (grid.head, *grid.rows)]
-    notes = [rf"\par\footnotesize {escape_latex(note)}" for note in grid.notes]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{escape_latex(grid.caption)}}}",
-            rf"  \label{{tab:{name}}}",
-            rf"  \begin{{tabular}}{{{columns}}}",
-            r"    \toprule",
-            f"    {lines[0]}",
-            r"    \midrule",
-            *(f"    {line}" for line in lines[1:]),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            *(f"  {note}" for note in notes),
-            r"\end{table}",
-            "",
-        ]
-    )
+    body = "\n    ".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+    notes = "".join(rf"  \par\footnotesize {escape_latex(note)}" + "\n" for note in grid.notes)
+    return rf"""\begin{{table}}
+  \centering
+  \caption{{{escape_latex(grid.caption)}}}
+  \label{{tab:{name}}}
+  \begin{{tabular}}{{{columns}}}
+    {body}
+  \end{{tabular}}
+{notes}\end{{table}}
+"""
 
 
 def escape_latex(text: str) -> str:
@@ -124,16 +118,6 @@ class Absent:
     kind: ClassVar[str] = "absent"
     what: str
     command: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
-    """A grid, wide ones in a box that scrolls."""
-
-    kind: ClassVar[str] = "table"
-    grid: Grid
-    folded: bool = False
-    """Whether the reader has to open it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,19 +173,12 @@ class ForestPlot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tile:
-    """One number that a reader should take away."""
-
-    value: str
-    words: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Tiles:
     """A few numbers in large letters."""
 
     kind: ClassVar[str] = "tiles"
-    tiles: tuple[Tile, ...]
+    tiles: tuple[tuple[str, str], ...]
+    """Each with its words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +233,7 @@ class Slider:
     caption: str
 
 
-Block = Text | Code | Absent | Table | Charts | ForestPlot | Tiles | ImageStrip | Gallery | Slider
+Block = Text | Code | Absent | Grid | Charts | ForestPlot | Tiles | ImageStrip | Gallery | Slider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

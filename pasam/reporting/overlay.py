@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ImageColor import getrgb
 
 from pasam.errors import ShapeError
 from pasam.reporting.style import (
@@ -18,7 +19,6 @@ from pasam.reporting.style import (
     NEGATIVE_POINT,
     POSITIVE_POINT,
     TRUE_POSITIVE,
-    rgb,
 )
 
 # Shapes: H and W of the image.
@@ -51,21 +51,14 @@ def paint(image: Image, mask: Mask, colour: str) -> Image:
             "masks are shown at the size of their image."
         )
     painted = image.astype(np.float32)
-    painted[mask] += _STRENGTH * (np.array(rgb(colour), dtype=np.float32) - painted[mask])
+    painted[mask] += _STRENGTH * (np.array(getrgb(colour), dtype=np.float32) - painted[mask])
     return np.clip(np.rint(painted), 0, 255).astype(np.uint8)
 
 
 def comparison(image: Image, truth: Mask, predicted: Mask) -> Image:
-    """Show a prediction against the ground truth.
+    """Show a predicted mask (H, W) against the ground truth, on the dimmed image (H, W, 3).
 
-    Args:
-        image: RGB, (H, W, 3).
-        truth: Ground truth, (H, W).
-        predicted: Predicted mask, (H, W).
-
-    Returns:
-        The dimmed image with true positives, false positives and false negatives in the
-        palette's three colours, (H, W, 3).
+    True positives, false positives and false negatives have the palette's three colours.
 
     Raises:
         ShapeError: A mask has another size than the image.
@@ -88,17 +81,9 @@ class DrawnPrompts:
 
 
 def prediction_overlay(image: Image, masks: Sequence[Mask], prompts: DrawnPrompts) -> Image:
-    """Draw predicted masks and their prompts over an image.
+    """Draw predicted masks (H, W) and their prompts over an image (H, W, 3), darker outside them.
 
     Larger masks lie below smaller ones, so that every mask is seen.
-
-    Args:
-        image: RGB, (H, W, 3).
-        masks: Each (H, W).
-        prompts: Boxes and points.
-
-    Returns:
-        The image, darker where no mask is, (H, W, 3).
     """
     covered = np.any(masks, axis=0) if len(masks) else np.zeros(image.shape[:2], bool)
     shown = image.astype(np.float32)
@@ -106,17 +91,17 @@ def prediction_overlay(image: Image, masks: Sequence[Mask], prompts: DrawnPrompt
     stroke = max(1, round(max(image.shape[:2]) / 500))
     order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
     for number in order:
-        colour = np.array(rgb(MASKS[number % len(MASKS)]), np.float32)
+        colour = np.array(getrgb(MASKS[number % len(MASKS)]), np.float32)
         mask = masks[number]
         shown[mask] += _TINT * (colour - shown[mask])
     canvas = np.ascontiguousarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
     for number in order:
-        _outline(canvas, masks[number], rgb(MASKS[number % len(MASKS)]), stroke)
+        _outline(canvas, masks[number], getrgb(MASKS[number % len(MASKS)]), stroke)
     _draw_prompts(canvas, prompts, stroke)
     return canvas
 
 
-def _outline(canvas: Image, mask: Mask, colour: tuple[int, int, int], stroke: int) -> None:
+def _outline(canvas: Image, mask: Mask, colour: tuple[int, ...], stroke: int) -> None:
     """Draw a light line in a dark one round a mask, which shows on any ground."""
     lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     light = tuple(int(128 + channel / 2) for channel in colour)
@@ -126,10 +111,10 @@ def _outline(canvas: Image, mask: Mask, colour: tuple[int, int, int], stroke: in
 def _draw_prompts(canvas: NDArray[np.uint8], prompts: DrawnPrompts, stroke: int) -> None:
     for box in prompts.boxes:
         x0, y0, x1, y1 = (round(value) for value in box)
-        for colour, width in (((0, 0, 0), 3 * stroke), (rgb(BOX), stroke)):
+        for colour, width in (((0, 0, 0), 3 * stroke), (getrgb(BOX), stroke)):
             cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
     for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
         centre = (round(x), round(y))
         cv2.circle(canvas, centre, 5 * stroke, (255, 255, 255), -1, cv2.LINE_AA)
-        colour = rgb(POSITIVE_POINT if label else NEGATIVE_POINT)
+        colour = getrgb(POSITIVE_POINT if label else NEGATIVE_POINT)
         cv2.circle(canvas, centre, 4 * stroke, colour, -1, cv2.LINE_AA)

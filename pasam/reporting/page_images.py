@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 import cv2
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from pasam.evaluation.predictions import Predicted
 from pasam.reporting.blocks import Card, ImageStrip, ImageView
 from pasam.reporting.figures import ComparedImage
 from pasam.reporting.overlay import Image, comparison
@@ -49,48 +51,26 @@ _SHARPEST = 0.99
 """Quantile that a heat map shows as its brightest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The part of an image that is shown, in pixels; ends are outside."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def cut(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Take this part of an array (H, W, ...)."""
-        return array[self.top : self.bottom, self.left : self.right]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.right - self.left, self.bottom - self.top
+Window = tuple[slice, slice]
+"""The rows and the columns of an image that are shown."""
 
 
 def window_round(image: ComparedImage) -> Window:
     """Find the part of an image that holds the object, all predictions and the box."""
     inside = np.logical_or.reduce([image.truth, *image.predictions.values()])
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    height, width = image.truth.shape
-    if not len(rows):
-        return Window(0, height, 0, width)
-    ends = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1]
-    margin = _MARGIN * max(ends[1] - ends[0], ends[3] - ends[2])
-    return Window(
-        max(0, int(ends[0] - margin)),
-        min(height, int(np.ceil(ends[1] + margin))),
-        max(0, int(ends[2] - margin)),
-        min(width, int(np.ceil(ends[3] + margin))),
+    if not inside.any():
+        return slice(0, inside.shape[0]), slice(0, inside.shape[1])
+    filled = [np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0)]
+    margin = _MARGIN * max(ends[-1] + 1 - ends[0] for ends in filled)
+    rows, columns = (
+        slice(max(0, int(ends[0] - margin)), min(size, int(np.ceil(ends[-1] + 1 + margin))))
+        for ends, size in zip(filled, inside.shape, strict=True)
     )
+    return rows, columns
 
 
 def data_url(image: Image, *, side: int) -> tuple[str, int, int]:
-    """Pack an image into a data URL as WebP, no larger than it is shown.
-
-    Args:
-        image: RGB, (H, W, 3).
-        side: Longest side in pixels; smaller images keep their size.
+    """Pack an image (H, W, 3) into a data URL as WebP, its longest side at most `side` pixels.
 
     Returns:
         The URL, and the packed image's width and height.
@@ -117,12 +97,9 @@ class CroppedImage:
 
     def prompt(self, *, box: bool = True, points: bool = True) -> ImageView:
         """Show the image with its box prompt and the mined points, or with one of them."""
-        marked = replace(
-            self.shown,
-            box=self.shown.box if box else None,
-            positive=self.shown.positive if points else None,
-            negative=self.shown.negative if points else None,
-        )
+        marked = self.shown.details
+        marked = marked if box else replace(marked, box=None)
+        marked = marked if points else replace(marked, positive=None, negative=None)
         named = [("its box prompt", marked.box), ("the mined points", marked.positive)]
         marks = " and ".join(name for name, there in named if there is not None)
         alt = f"Image {self.shown.image_id}" + (f" with {marks}" if marks else "")
@@ -142,21 +119,21 @@ class CroppedImage:
 
     def uncertainty(self) -> list[ImageView]:
         """Show the uncertainty map, where the image's model has one."""
-        if self.shown.uncertainty is None:
+        if self.shown.details.uncertainty is None:
             return []
-        values = np.clip(self._enlarged(self.shown.uncertainty), 0, 1)
+        values = np.clip(self._enlarged(self.shown.details.uncertainty), 0, 1)
         alt = f"Uncertainty map of {self.shown.image_id}: bright where the coarse mask is doubted"
         return [self._view("Uncertainty", _coloured(values), alt)]
 
     def heat_map(self, name: str) -> ImageView:
         """Show one of the adapter's maps, dark for its least and bright for its most."""
-        values = self._enlarged(self.shown.maps[name])
+        values = self._enlarged(self.shown.details.maps[name])
         low, high = float(values.min()), float(np.quantile(values, _SHARPEST))
         scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
         return self._view(MAPS[name], _coloured(scaled), f"{MAPS[name]} on {self.shown.image_id}")
 
     def _view(self, name: str, image: Image, alt: str, marks: Markup | None = None) -> ImageView:
-        source, width, height = data_url(self.window.cut(image), side=self.side)
+        source, width, height = data_url(image[self.window], side=self.side)
         return ImageView(
             name=name, source=source, alt=alt, width=width, height=height, marks=marks or Markup("")
         )
@@ -172,9 +149,10 @@ class CroppedImage:
         return np.asarray(enlarged, np.float32)
 
 
-def cropped(shown: ComparedImage, *, side: int) -> CroppedImage:
-    """Cut an image to its object."""
-    return CroppedImage(shown, window_round(shown), side)
+def cropped(results: Results, image_id: str, *, side: int | None = None) -> CroppedImage:
+    """Cut an image of a run to its object, by default at the size of a card."""
+    shown = results.example(image_id)
+    return CroppedImage(shown, window_round(shown), side or results.params.report.picture_side)
 
 
 def _coloured(values: NDArray[np.floating]) -> Image:
@@ -183,110 +161,86 @@ def _coloured(values: NDArray[np.floating]) -> Image:
     return np.asarray(np.rint(255 * colours), np.uint8)
 
 
-def _marks(image: ComparedImage, window: Window) -> Markup:
+def _marks(details: Predicted, window: Window) -> Markup:
     """Draw box and points over the part that is shown, in its own pixels."""
-    width, height = window.size
+    (top, left), (bottom, right) = ((w.start for w in window), (w.stop for w in window))
+    width, height = right - left, bottom - top
     unit = max(width, height) / 100
     drawn = []
-    if image.box is not None:
-        x0, y0, x1, y1 = (float(v) for v in image.box)
-        place = {"x": x0 - window.left, "y": y0 - window.top}
-        size = {"width": x1 - x0 + 1, "height": y1 - y0 + 1}
+    if details.box is not None:
+        x0, y0, x1, y1 = (float(v) for v in details.box)
+        place = {"x": x0 - left, "y": y0 - top, "width": x1 - x0 + 1, "height": y1 - y0 + 1}
         for colour, thick in ((INK, 1.8 * unit), (BOX, 0.9 * unit)):
-            drawn.append(
-                element("rect", **place, **size, fill="none", stroke=colour, stroke_width=thick)
-            )
-    for points, colour in ((image.positive, POSITIVE_POINT), (image.negative, NEGATIVE_POINT)):
+            drawn.append(element("rect", **place, fill="none", stroke=colour, stroke_width=thick))
+    for points, colour in ((details.positive, POSITIVE_POINT), (details.negative, NEGATIVE_POINT)):
         for x, y in [] if points is None else points:
             drawn.append(
                 element(
-                    "circle", cx=float(x) - window.left + 0.5, cy=float(y) - window.top + 0.5,
+                    "circle", cx=float(x) - left + 0.5, cy=float(y) - top + 0.5,
                     r=1.8 * unit, fill=colour, stroke=INK, stroke_width=0.5 * unit,
                 )
             )  # fmt: skip
     return element("svg", *drawn, viewBox=f"0 0 {width} {height}", class_="marks")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RankedImage:
-    """An image of a gallery, with the scores that brought it there, as fractions."""
+def ranked(results: Results) -> pd.DataFrame:
+    """List the subject's and the reference's boundary IoU as fractions, and the gain, by image.
 
-    image_id: str
-    score: float
-    against: float
-
-    @property
-    def gain(self) -> float:
-        """How much the subject is ahead on this image."""
-        return self.score - self.against
-
-
-def ranked(results: Results) -> list[RankedImage]:
-    """List every image with the subject's and the reference's boundary IoU, by id."""
+    Returns:
+        Columns score, against and gain; indexed and sorted by id, so that ties fall alike.
+    """
     model, against = (
-        score_matrix(results.shown_scores, name, "boundary_iou")
+        score_matrix(results.shown_scores, name, "boundary_iou").mean()
         for name in (results.subject, results.reference)
     )
-    found = [
-        RankedImage(image_id=image, score=float(a), against=float(b))
-        for image, a, b in zip(model.images, model.per_image, against.per_image, strict=True)
-    ]
-    return sorted(found, key=lambda shown: shown.image_id)
+    table = pd.DataFrame({"score": model, "against": against, "gain": model - against})
+    return table.droplevel("benchmark").sort_index()
 
 
-def worst(images: list[RankedImage], count: int) -> list[RankedImage]:
+def worst(images: pd.DataFrame, count: int) -> pd.DataFrame:
     """Pick the images with the lowest scores."""
-    return sorted(images, key=lambda shown: shown.score)[:count]
+    return images.nsmallest(count, "score")
 
 
-def most_improved(images: list[RankedImage], count: int) -> list[RankedImage]:
+def most_improved(images: pd.DataFrame, count: int) -> pd.DataFrame:
     """Pick the images with the largest gains; none that did not gain."""
-    better = [shown for shown in images if shown.gain > 0]
-    return sorted(better, key=lambda shown: -shown.gain)[:count]
+    return images[images["gain"] > 0].nlargest(count, "gain")
 
 
-def most_harmed(images: list[RankedImage], count: int) -> list[RankedImage]:
+def most_harmed(images: pd.DataFrame, count: int) -> pd.DataFrame:
     """Pick the images with the largest losses; none that did not lose."""
-    worse = [shown for shown in images if shown.gain < 0]
-    return sorted(worse, key=lambda shown: shown.gain)[:count]
+    return images[images["gain"] < 0].nsmallest(count, "gain")
 
 
 GALLERIES = (
-    ("worst", "Worst", "where {subject}'s boundary IoU is lowest", worst),
-    (
-        "most_improved",
-        "Most improved",
-        "where {subject} gains most over {reference}",
-        most_improved,
-    ),
-    ("most_harmed", "Most harmed", "where {subject} loses most against {reference}", most_harmed),
+    ("worst", "Worst", "where {}'s boundary IoU is lowest", worst),
+    ("most_improved", "Most improved", "where {} gains most over {}", most_improved),
+    ("most_harmed", "Most harmed", "where {} loses most against {}", most_harmed),
 )
 """Key, name and rule of every gallery, and what picks its images."""
 
 
-def median(images: list[RankedImage]) -> RankedImage:
-    """Pick the image in the middle by gain, so that it stands for the rest."""
-    gains = np.array([shown.gain for shown in images])
-    return images[int(np.argsort(gains, kind="stable")[len(images) // 2])]
+def median(images: pd.DataFrame) -> str:
+    """Name the image in the middle by gain, so that it stands for the rest."""
+    return str(images["gain"].sort_values(kind="stable").index[len(images) // 2])
 
 
-def card(results: Results, chosen: RankedImage) -> Card:
-    """Draw an image of a gallery: prompt and points, reference, subject, uncertainty."""
-    image = cropped(results.example(chosen.image_id), side=results.params.report.picture_side)
+def card(results: Results, image_id: str, scores: pd.Series[float]) -> Card:
+    """Draw an image of a gallery, one row of `ranked`: prompt, both models, uncertainty."""
+    image = cropped(results, image_id)
+    against, score, gain = (100 * scores[name] for name in ("against", "score", "gain"))
     note = (
-        f"Boundary IoU {100 * chosen.against:.1f} with {label(results.reference)}, "
-        f"{100 * chosen.score:.1f} with {label(results.subject)}: "
-        f"{signed(100 * chosen.gain)} points"
+        f"Boundary IoU {against:.1f} with {label(results.reference)}, "
+        f"{score:.1f} with {label(results.subject)}: {signed(gain)} points"
     )
     models = [image.prediction(model) for model in (results.reference, results.subject)]
-    views = (image.prompt(), *models, *image.uncertainty())
-    return Card(title=chosen.image_id, note=note, views=views)
+    return Card(title=image_id, note=note, views=(image.prompt(), *models, *image.uncertainty()))
 
 
 def walk(results: Results) -> list[ImageStrip]:
     """Show one forward pass from the prompt to the mask; nothing where no map was kept."""
     image = best_example(results)
-    if not image.shown.maps:
+    if not image.shown.details.maps:
         return []
     views = (
         image.prompt(points=False),
@@ -306,7 +260,7 @@ def walk(results: Results) -> list[ImageStrip]:
 def prompt_changes(results: Results) -> list[ImageStrip]:
     """Show where the dense prompt changes and where the mask token looks."""
     image = best_example(results)
-    if not image.shown.maps:
+    if not image.shown.details.maps:
         return []
     heat_maps = [image.heat_map(name) for name in ("dense_change", "attention")]
     caption = (
@@ -318,7 +272,7 @@ def prompt_changes(results: Results) -> list[ImageStrip]:
 def token_maps(results: Results) -> list[ImageStrip]:
     """Show the coarse, refined and final mask of the tokens, and the uncertainty between them."""
     image = best_example(results)
-    maps, uncertainty = image.shown.maps, image.shown.uncertainty
+    maps, uncertainty = image.shown.details.maps, image.shown.details.uncertainty
     if not {"coarse", "refined"} <= set(maps) or uncertainty is None:
         return []
     coarse, refined = (maps[name].astype(np.float32) for name in ("coarse", "refined"))
@@ -339,5 +293,5 @@ def token_maps(results: Results) -> list[ImageStrip]:
 def best_example(results: Results) -> CroppedImage:
     """Cut the image that the subject improved most, or else its worst."""
     images = ranked(results)
-    chosen = (most_improved(images, 1) or worst(images, 1))[0]
-    return cropped(results.example(chosen.image_id), side=results.params.report.picture_side)
+    chosen = pd.concat([most_improved(images, 1), worst(images, 1)])
+    return cropped(results, str(chosen.index[0]))

@@ -11,18 +11,16 @@ from markupsafe import Markup
 
 from pasam.config.schema import HqSamParams
 from pasam.data.catalogue import GENERATED
-from pasam.reporting import page_images, tables
+from pasam.reporting import page_images, svg, tables
 from pasam.reporting.analyses import (
     GROUP_NAMES,
     Ablation,
-    Measure,
-    complexity_measure,
     effects_sentence,
     gains,
     group_names,
+    measures,
     row_of,
     scored_variants,
-    thinness_measure,
     trend_sentence,
 )
 from pasam.reporting.blocks import (
@@ -37,9 +35,7 @@ from pasam.reporting.blocks import (
     PageSection,
     Panel,
     Slider,
-    Table,
     Text,
-    Tile,
     Tiles,
 )
 from pasam.reporting.results import CURVES, POINTS, Results, curve_columns, difference_at
@@ -57,16 +53,8 @@ from pasam.reporting.style import (
     signed,
     span,
 )
-from pasam.reporting.svg import (
-    Series,
-    dot_chart,
-    forest_plot,
-    legend,
-    line_chart,
-    model_colour,
-    model_series,
-    other_colour,
-)
+from pasam.reporting.summary import rows_where
+from pasam.reporting.svg import Series, forest_plot, legend, model_key, other_colour
 
 OUTCOME_KEYS = (
     Key(name="true positive", colour="var(--true-positive)", shape="square"),
@@ -137,18 +125,16 @@ CONDITIONS = Need(
     absent="No score rows of other prompts or of corrupted images were made in this run.",
     command="dvc repro robustness",
 )
-COCO_SETS = Need(
-    met=lambda results: bool(tables.single_sets(results.precisions)),
-    absent=f"Not measured: there were no detections of a {tables.COCO_STYLE} set where "
-    "instances.coco.detections of params.yaml says. Put them there first.",
-    command="dvc repro instances",
-)
-OPEN_SETS = Need(
-    met=lambda results: bool(tables.set_collections(results.precisions)),
-    absent=f"Not measured: there were no detections of {tables.SEGINW_STYLE} sets where "
-    "instances.seginw.detections of params.yaml says. Put them there first.",
-    command="dvc repro instances",
-)
+
+
+def _sets_of(kind: str, name: str) -> Need:
+    return Need(
+        met=lambda results: bool(tables.benchmarks_of(results.precisions, kind)),
+        absent=f"Not measured: there were no detections of {name} where "
+        f"instances.{'coco' if kind == tables.COCO_STYLE else 'seginw'}.detections of params.yaml "
+        "says. Put them there first.",
+        command="dvc repro instances",
+    )
 
 
 def glance_lead(results: Results) -> str:
@@ -172,39 +158,33 @@ def glance(results: Results) -> Iterator[Block]:
     yield Text(words=words, quiet=True)
 
 
-def _mean_rows(results: Results, side: str) -> list[Mapping[str, Any]]:
+def _mean_rows(results: Results, side: str) -> list[dict[str, Any]]:
     """Differences in mean boundary IoU that have the subject on this side (model or against)."""
-    table = results.differences
-    chosen = table[
-        (table[side] == results.subject)
-        & (table["benchmark"] == MEAN)
-        & (table["metric"] == "mbiou")
-    ]
-    return [{str(k): v for k, v in row.items()} for row in chosen.to_dict("records")]
+    chosen = {side: results.subject, "benchmark": MEAN, "metric": "mbiou"}
+    return rows_where(results.differences, **chosen)
 
 
-def _tiles(results: Results) -> Iterator[Tile]:
-    means = results.summary.set_index(["model", "benchmark"])
-    score = float(means["mbiou"][[(results.subject, MEAN)]].iloc[0])
-    yield Tile(value=f"{score:.1f} %", words=f"mean boundary IoU of {label(results.subject)}")
+def _tiles(results: Results) -> Iterator[tuple[str, str]]:
+    [own] = rows_where(results.summary, model=results.subject, benchmark=MEAN)
+    yield f"{own['mbiou']:.1f} %", f"mean boundary IoU of {label(results.subject)}"
     rows = _mean_rows(results, "model")
     for row in rows:
         words = f"points against {label(row['against'])}, {results.level} interval "
         words += span(row["low"], row["high"])
-        yield Tile(value=signed(row["difference"]), words=words)
+        yield signed(row["difference"]), words
     if rows:
         words = f"of the images are better than with {label(rows[0]['against'])}"
-        yield Tile(value=f"{rows[0]['better']:.0f} %", words=words)
+        yield f"{rows[0]['better']:.0f} %", words
 
 
 def _slider(results: Results) -> Slider:
     images = page_images.ranked(results)
     chosen = page_images.median(images)
-    image = page_images.cropped(results.example(chosen.image_id), side=_SLIDER_SIDE)
+    image = page_images.cropped(results, chosen, side=_SLIDER_SIDE)
     caption = (
         f"Drag the handle: {label(results.reference)} on the left, {label(results.subject)} on the "
-        f"right. This is {chosen.image_id}, the image in the middle of all {len(images)} "
-        f"by gain ({signed(100 * chosen.gain)} points of boundary IoU)."
+        f"right. This is {chosen}, the image in the middle of all {len(images)} "
+        f"by gain ({signed(100 * images['gain'][chosen])} points of boundary IoU)."
     )
     before, after = (image.prediction(model) for model in (results.reference, results.subject))
     return Slider(before=before, after=after, caption=caption)
@@ -245,7 +225,7 @@ def setup(results: Results) -> Iterator[Block]:
         ("Boundary band", boundary),
         ("Intervals", f"{results.level}, {params.report.n_resamples:,} paired bootstrap resamples"),
     )
-    yield Table(grid=Grid(caption="The run", head=("What", "Value"), rows=rows, texts=(1,)))
+    yield Grid(caption="The run", head=("What", "Value"), rows=rows, texts=(1,))
 
 
 def _recipe(results: Results, model: str) -> str:
@@ -260,18 +240,18 @@ def high_quality(results: Results) -> Iterator[Block]:
     """Show Table 1, its chart, and the paired differences."""
     # Published numbers have a table of their own.
     own = results.summary.assign(published_miou=None, published_mbiou=None)
-    yield Table(grid=tables.overview(own))
+    yield tables.overview(own)
     yield _score_charts(results)
     if len(results.differences):
         yield _paired_differences(results)
-        yield Table(grid=tables.pairs(results.differences, level=results.level), folded=True)
+        yield tables.pairs(results.differences, level=results.level).fold()
     published = tables.published_grid(results)
     if published is not None:
-        yield Table(grid=published, folded=not results.published.comparable)
+        yield published if results.published.comparable else published.fold()
     cost = tables.cost_grid(results)
     if cost is not None:
-        yield Table(grid=cost)
-    yield Table(grid=tables.details(own, level=results.level), folded=True)
+        yield cost
+    yield tables.details(own, level=results.level).fold()
     for note in tables.table_notes(results.summary, results.bootstrap):
         yield Text(words=note, quiet=True)
 
@@ -285,13 +265,14 @@ def _score_charts(results: Results) -> Charts:
         series = []
         for model in results.models:
             rows = summary[summary["model"] == model]
-            values = [rows[f"{metric}{end}"].tolist() for end in ("", "_low", "_high")]
-            series.append(model_series(model, range(len(rows)), *values, among=results.models))
-        svg = dot_chart(
+            y, low, high = (rows[f"{metric}{end}"].tolist() for end in ("", "_low", "_high"))
+            key = model_key(model, among=results.models)
+            series.append(Series(key=key, x=range(len(rows)), y=y, low=low, high=high))
+        chart = svg.dot_chart(
             series, names, title=f"{heading} by benchmark and model", y_label="per cent",
             shaded=len(names) - 1 if len(names) > 2 else None,
         )  # fmt: skip
-        panels.append(Panel(heading=heading, svg=svg))
+        panels.append(Panel(heading=heading, svg=chart))
     caption = (
         f"Per-image means with {results.level} intervals. Whether two models differ is told by "
         "their paired difference below, not by whether these bars overlap."
@@ -300,16 +281,13 @@ def _score_charts(results: Results) -> Charts:
 
 
 def _paired_differences(results: Results) -> ForestPlot:
-    table = results.differences[results.differences["benchmark"] == MEAN]
     lines = [
         (
-            f"{label(str(row['model']))} minus {label(str(row['against']))}",
-            METRIC_LABELS[str(row["metric"])],
-            row,
-            model_colour(str(row["model"])),
+            f"{label(row['model'])} minus {label(row['against'])}", METRIC_LABELS[row["metric"]],
+            row, model_key(row["model"]).colour,
         )
-        for row in table.to_dict("records")
-    ]
+        for row in rows_where(results.differences, benchmark=MEAN)
+    ]  # fmt: skip
     caption = (
         f"Paired differences in points, mean over benchmarks, {results.level} intervals; p after "
         "Holm's correction over these rows."
@@ -331,11 +309,11 @@ def galleries(results: Results) -> Iterator[Block]:
     images, count = page_images.ranked(results), results.params.report.gallery
     subject, reference = label(results.subject), label(results.reference)
     for _, name, words, pick in page_images.GALLERIES:
-        why = words.format(subject=subject, reference=reference)
+        why = words.format(subject, reference)
         chosen = pick(images, count)
-        if chosen:
+        if len(chosen):
             caption = f"{counted(len(chosen), 'image')} {why}."
-            cards = tuple(page_images.card(results, image) for image in chosen)
+            cards = tuple(page_images.card(results, str(i), row) for i, row in chosen.iterrows())
             yield Gallery(name=name, caption=caption, cards=cards)
         else:
             yield Text(words=f"{name}: there is no image {why}.")
@@ -343,26 +321,25 @@ def galleries(results: Results) -> Iterator[Block]:
 
 def fine_structure(results: Results) -> Iterator[Block]:
     """Show the gain by boundary complexity and by thinness."""
-    measures = [complexity_measure(results), thinness_measure(results)]
-    yield _fineness_charts(results, measures)
-    for measure in measures:
+    yield _fineness_charts(results)
+    for measure in measures(results):
         yield Text(words=trend_sentence(results, measure))
 
 
-def _fineness_charts(results: Results, measures: Sequence[Measure]) -> Charts:
+def _fineness_charts(results: Results) -> Charts:
     panels, rows = [], []
     subject = results.subject
-    name = f"{label(subject)} minus {label(results.reference)}"
-    for measure in measures:
+    key = model_key(subject, name=f"{label(subject)} minus {label(results.reference)}")
+    for measure in measures(results):
         table = gains(results, measure).table
         names = group_names(table, measure)
-        values = [table[column].tolist() for column in ("difference", "low", "high")]
-        one = model_series(subject, range(len(table)), *values, name=name)
-        svg = dot_chart(
-            [one], names, title=f"{measure.heading}: gain in boundary IoU", y_label="points",
+        y, low, high = (table[column].tolist() for column in ("difference", "low", "high"))
+        chart = svg.dot_chart(
+            [Series(key=key, x=range(len(table)), y=y, low=low, high=high)], names,
+            title=f"{measure.heading}: gain in boundary IoU", y_label="points",
             x_label=measure.axis, zero=True,
         )  # fmt: skip
-        panels.append(Panel(heading=measure.heading, svg=svg))
+        panels.append(Panel(heading=measure.heading, svg=chart))
         for group, row in zip(names, table.to_dict("records"), strict=True):
             scores = f"{row['against_score']:.1f}", f"{row['score']:.1f}"
             rows.append((measure.key, group, str(row["n"]), *scores, gain_cell(row)))
@@ -370,7 +347,7 @@ def _fineness_charts(results: Results, measures: Sequence[Measure]) -> Charts:
     return Charts(
         panels=tuple(panels),
         caption=f"Paired gain in points of boundary IoU, {results.level} intervals.",
-        legend=(Key(name=name, colour=one.colour, shape=one.shape),),
+        legend=(key,),
         numbers=Grid(
             caption="Gain in boundary IoU by group", head=head, rows=tuple(rows), texts=(1,)
         ),
@@ -394,14 +371,14 @@ def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
         series = []
         for model in names:
             of_model = points[points["model"] == model]
-            values = [of_model[name].tolist() for name in ("amount", "mean", "low", "high")]
-            series.append(model_series(model, *values, among=names))
+            x, y, low, high = (of_model[c].tolist() for c in ("amount", "mean", "low", "high"))
+            series.append(Series(key=model_key(model, among=names), x=x, y=y, low=low, high=high))
         heading, axis = CURVES.get(family, (family, "strength"))
-        svg = line_chart(
+        chart = svg.line_chart(
             series, title=f"{heading}: mean boundary IoU by model", x_label=axis,
             y_label="boundary IoU, %",
         )  # fmt: skip
-        panels.append(Panel(heading=heading, svg=svg))
+        panels.append(Panel(heading=heading, svg=chart))
         models |= set(names)
         for row in points.to_dict("records"):
             value = f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
@@ -424,28 +401,17 @@ def _worst_end(results: Results, family: str) -> str:
     return f"{heading}, at {amount:g}: {comparison_sentence(row, level=results.level)}"
 
 
-def coco_tables(results: Results) -> Iterator[Block]:
-    """Show Table 2, a grid per set."""
-    for benchmark in tables.single_sets(results.precisions):
-        yield Table(grid=tables.single_set_grid(results.precisions, benchmark))
+def _precision_tables(results: Results, kind: str) -> Iterator[Block]:
+    coco = kind == tables.COCO_STYLE
+    lay_out = tables.single_set_grid if coco else tables.collection_grid
+    for benchmark in tables.benchmarks_of(results.precisions, kind):
+        yield lay_out(results.precisions, benchmark)
         yield from (Text(words=words) for words in tables.box_sentences(results, benchmark))
-    yield from _published_precisions(results, tables.COCO_STYLE)
-
-
-def open_set_tables(results: Results) -> Iterator[Block]:
-    """Show Table 3, a grid per collection of sets."""
-    for benchmark in tables.set_collections(results.precisions):
-        yield Table(grid=tables.collection_grid(results.precisions, benchmark))
-        yield from (Text(words=words) for words in tables.box_sentences(results, benchmark))
-    yield from _published_precisions(results, tables.SEGINW_STYLE)
-
-
-def _published_precisions(results: Results, kind: str) -> Iterator[Table]:
     published = results.published.precisions
     base = results.params.base.size
     grid = tables.published_precision_grid(published, results.precisions, kind, base=base)
     if grid is not None:
-        yield Table(grid=grid, folded=True)
+        yield grid.fold()
 
 
 def ablations(results: Results) -> Iterator[Block]:
@@ -455,7 +421,7 @@ def ablations(results: Results) -> Iterator[Block]:
         members = [variant for variant in variants if variant.group == group]
         if members:
             yield variant_plot(results, members, heading)
-    yield Table(grid=tables.ablation_grid(results))
+    yield tables.ablation_grid(results)
     yield Text(words=effects_sentence(results, variants))
 
 
@@ -471,27 +437,22 @@ def ablations_lead(results: Results) -> str:
 def variant_plot(results: Results, variants: Sequence[Ablation], heading: str) -> ForestPlot:
     """Draw variants' differences in boundary IoU, on one scale for all of the table."""
     table = results.ablation_differences
-    means = table[(table["benchmark"] == MEAN) & (table["metric"] == "mbiou")]
+    means = rows_where(table, benchmark=MEAN, metric="mbiou")
     lines = [(v.words, v.name, row_of(table, v.name), other_colour(0)) for v in variants]
     caption = (
         f"Points of boundary IoU over {label(results.subject)}, {results.level} intervals, "
         "Holm-adjusted p."
     )
-    return forest_plot(lines, heading=heading, caption=caption, scaled=means.to_dict("records"))
+    return forest_plot(lines, heading=heading, caption=caption, scaled=means)
 
 
 def training(results: Results) -> Iterator[Block]:
     """Show how every term of every loss fell."""
     columns = {name for h in results.histories.values() for name in curve_columns(h)}
-    terms = {
-        term: Key(
-            name=term,
-            colour=other_colour(place),
-            shape=_TERM_SHAPES[place // len(OTHERS) % len(_TERM_SHAPES)],
-        )
-        for place, term in enumerate(sorted(columns - {"loss"}))
-    }
-    keys = {"loss": Key(name="loss (total)", colour="var(--ink)"), **terms}
+    keys = {"loss": Key(name="loss (total)", colour="var(--ink)")}
+    for place, term in enumerate(sorted(columns - {"loss"})):
+        shape = _TERM_SHAPES[place // len(OTHERS) % len(_TERM_SHAPES)]
+        keys[term] = Key(name=term, colour=other_colour(place), shape=shape)
     panels = [
         Panel(heading=label(model), svg=_loss_chart(model, history, keys))
         for model, history in results.histories.items()
@@ -503,16 +464,13 @@ def training(results: Results) -> Iterator[Block]:
 
 
 def _loss_chart(model: str, history: pd.DataFrame, keys: Mapping[str, Key]) -> Markup:
-    epochs = tuple(float(epoch) + 1 for epoch in history["epoch"])
+    epochs = [float(epoch) + 1 for epoch in history["epoch"]]
     series = [
-        Series(
-            name=term, colour=keys[term].colour, shape=keys[term].shape, x=epochs,
-            y=tuple(float(value) for value in history[term]),
-        )
+        Series(key=keys[term], x=epochs, y=history[term].tolist())
         for term in curve_columns(history)
-    ]  # fmt: skip
+    ]
     title = f"Losses of {label(model)} by epoch"
-    return line_chart(series, title=title, x_label="epoch", y_label="loss", zero=True)
+    return svg.line_chart(series, title=title, x_label="epoch", y_label="loss", zero=True)
 
 
 def repeat_lead(results: Results) -> str:
@@ -571,15 +529,15 @@ SECTIONS = (
         title="Table 2: COCO-style instance segmentation",
         lead="Every box of a detector becomes a mask; boxes may be off, missing or false, and "
         "their scores decide the order.",
-        needs=COCO_SETS,
-        build=coco_tables,
+        needs=_sets_of(tables.COCO_STYLE, f"a {tables.COCO_STYLE} set"),
+        build=lambda results: _precision_tables(results, tables.COCO_STYLE),
     ),
     SectionRow(
         key="table-3",
         title="Table 3: SegInW-style open set",
         lead="Many small sets, each with boxes found by phrase; every set counts alike.",
-        needs=OPEN_SETS,
-        build=open_set_tables,
+        needs=_sets_of(tables.SEGINW_STYLE, f"{tables.SEGINW_STYLE} sets"),
+        build=lambda results: _precision_tables(results, tables.SEGINW_STYLE),
     ),
     SectionRow(
         key="table-4",

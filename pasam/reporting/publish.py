@@ -6,8 +6,8 @@ Equal results give equal bytes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pasam.files import write_text
-from pasam.reporting.analyses import complexity_measure, gains, scored_variants, thinness_measure
+from pasam.reporting import style as palette
+from pasam.reporting import tables
+from pasam.reporting.analyses import gains, measures, scored_variants
 from pasam.reporting.blocks import Answer, Grid, PageSection, comma_separated, latex, markdown
 from pasam.reporting.figures import choice_caption, choose_examples, comparison_figure
 from pasam.reporting.model_card import base_card, model_card
@@ -25,27 +27,8 @@ from pasam.reporting.page_images import GALLERIES, ranked
 from pasam.reporting.page_sections import MARK_KEYS, OUTCOME_KEYS, SECTIONS
 from pasam.reporting.questions import answers
 from pasam.reporting.results import Results
-from pasam.reporting.style import (
-    FALSE_NEGATIVE,
-    FALSE_POSITIVE,
-    MEAN,
-    METRICS,
-    MODELS,
-    OTHERS,
-    TRUE_POSITIVE,
-    label,
-    listed,
-)
-from pasam.reporting.tables import (
-    READING,
-    ablation_grid,
-    cost_grid,
-    details,
-    overview,
-    pairs,
-    precision_grids,
-    table_notes,
-)
+from pasam.reporting.style import METRICS, label, listed
+from pasam.reporting.summary import rows_where
 
 VERSION = 1
 """Of `report.json`; raised when a key is renamed or means something else."""
@@ -54,13 +37,7 @@ _TEMPLATES = "templates"
 
 
 def publish(results: Results, folder: Path) -> None:
-    """Write the page, tables, figures, plots' data, JSON and model cards.
-
-    Args:
-        results: The run.
-        folder: Gets `index.html`, `report.json`, `table1.md`, `table1.csv`, `differences.csv`,
-            `metrics.json`, `figure1.png`, and the folders `tables`, `plots`, `model_cards`.
-    """
+    """Write the page, tables, figures, plots' data, JSON and model cards into a folder."""
     write_tables(results, folder)
     _write_figure(results, folder / "figure1.png")
     for name, grid in _grids(results).items():
@@ -80,16 +57,12 @@ def publish(results: Results, folder: Path) -> None:
         write_text(folder / "model_cards" / f"{results.params.base.size}.md", base)
     found = answers(results)
     write_text(folder / "report.json", report_json(results, found))
+    others = listed([label(model) for model in results.shown if model != results.subject])
     page = render_page(
-        title=_title(results), setting=results.setting, sections=page_sections(results, found),
-        answers=found,
+        title=label(results.subject) + (f" against {others}" if others else ""),
+        setting=results.setting, sections=page_sections(results, found), answers=found,
     )  # fmt: skip
     write_text(folder / "index.html", page)
-
-
-def _title(results: Results) -> str:
-    others = [label(model) for model in results.shown if model != results.subject]
-    return " against ".join([label(results.subject), *([listed(others)] if others else [])])
 
 
 def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection]:
@@ -109,23 +82,22 @@ def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection
 
 
 def _grids(results: Results) -> dict[str, Grid]:
-    notes = table_notes(results.summary, results.bootstrap)
-    first = overview(results.summary)
+    notes = tables.table_notes(results.summary, results.bootstrap)
     grids = {
-        "table1": Grid(caption=first.caption, head=first.head, rows=first.rows, notes=notes),
-        "differences": pairs(results.differences, level=results.level),
+        "table1": replace(tables.overview(results.summary), notes=notes),
+        "differences": tables.pairs(results.differences, level=results.level),
     }
-    cost = cost_grid(results)
+    cost = tables.cost_grid(results)
     grids |= {} if cost is None else {"cost": cost}
-    grids |= precision_grids(results)
-    return grids | ({"table4": ablation_grid(results)} if scored_variants(results) else {})
+    grids |= tables.precision_grids(results)
+    return grids | ({"table4": tables.ablation_grid(results)} if scored_variants(results) else {})
 
 
 def _write_figure(results: Results, path: Path) -> None:
     count, by = results.params.report.figure_rows, results.subject
-    choices = choose_examples(results.shown_scores, model=by, per_benchmark=count)
+    chosen = choose_examples(results.shown_scores, model=by, per_benchmark=count)
     comparison_figure(
-        [results.example(choice.image_id) for choice in choices], path,
+        [results.example(image_id) for image_id in chosen], path,
         title="One box prompt each, and what the models make of it",
         caption=f"{results.setting}\n{choice_caption(model=by, per_benchmark=count)}",
     )  # fmt: skip
@@ -143,21 +115,21 @@ def write_tables(results: Results, folder: Path) -> None:
 def metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """Nest a summary as model -> benchmark -> mIoU and mBIoU, per cent with four decimals."""
     nested: dict[str, dict[str, dict[str, float]]] = {}
-    for row in summary.to_dict("records"):
-        scores = {name: round(float(row[name]), 4) for name in METRICS}
-        nested.setdefault(str(row["model"]), {})[str(row["benchmark"])] = scores
+    for row in rows_where(summary):
+        scores = {name: round(row[name], 4) for name in METRICS}
+        nested.setdefault(row["model"], {})[row["benchmark"]] = scores
     return nested
 
 
 def table1_text(results: Results) -> str:
     """Compose Table 1, its paired differences and all its intervals as Markdown."""
     summary, level = results.summary, results.level
-    first = overview(summary)
-    parts = ["# Table 1", f"{results.setting}\n\n{READING}", markdown(first.head, first.rows)]
-    grids = [pairs(results.differences, level=level)] if len(results.differences) else []
-    for grid in (*grids, details(summary, level=level)):
+    first = tables.overview(summary)
+    parts = ["# Table 1", results.setting, tables.READING, markdown(first.head, first.rows)]
+    grids = [tables.pairs(results.differences, level=level)] if len(results.differences) else []
+    for grid in (*grids, tables.details(summary, level=level)):
         parts += [f"## {grid.caption}", markdown(grid.head, grid.rows)]
-    notes = table_notes(summary, results.bootstrap)
+    notes = tables.table_notes(summary, results.bootstrap)
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
 
@@ -175,10 +147,25 @@ def plot_frames(results: Results) -> dict[str, pd.DataFrame]:
         thinness) and, for every curve that was measured, `robustness_<condition>` (amount,
         boundary IoU by model).
     """
+    curves = {m: h.set_index("epoch")["loss"] for m, h in results.histories.items()}
+    training = pd.DataFrame(curves).sort_index().rename_axis("epoch").reset_index()
+    names = [
+        f"{label(str(model))}, {benchmark}"
+        for model, benchmark in zip(
+            results.summary["model"], results.summary["benchmark"], strict=True
+        )
+    ]
+    scores = [f"{metric}{end}" for metric in ("mbiou", "miou") for end in ("", "_low", "_high")]
+    table = results.summary[["model", "benchmark", *scores]].copy()
+    table.insert(0, "row", names)
+    fineness = pd.DataFrame(
+        {measure.key: gains(results, measure).table["difference"] for measure in measures(results)}
+    )
+    fineness.insert(0, "group", range(1, len(fineness) + 1))
     frames = {
-        "training": _training(results),
-        "scores": _scores(results.summary),
-        "fineness": _fineness(results),
+        "training": training.assign(epoch=training["epoch"].astype(int) + 1),
+        "scores": table,
+        "fineness": fineness,
     }
     for family, points in results.curves.groupby("family", sort=True):
         table = points.pivot(index="amount", columns="model", values="mean").reset_index()
@@ -186,35 +173,8 @@ def plot_frames(results: Results) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def _training(results: Results) -> pd.DataFrame:
-    curves = {m: h.set_index("epoch")["loss"] for m, h in results.histories.items()}
-    table = pd.DataFrame(curves).sort_index().rename_axis("epoch").reset_index()
-    return table.assign(epoch=table["epoch"].astype(int) + 1)
-
-
-def _scores(summary: pd.DataFrame) -> pd.DataFrame:
-    names = [
-        f"{label(str(model))}, {'mean' if benchmark == MEAN else benchmark}"
-        for model, benchmark in zip(summary["model"], summary["benchmark"], strict=True)
-    ]
-    scores = [f"{metric}{end}" for metric in ("mbiou", "miou") for end in ("", "_low", "_high")]
-    table = summary[["model", "benchmark", *scores]].assign(row=names)
-    return table[["row", "model", "benchmark", *scores]]
-
-
-def _fineness(results: Results) -> pd.DataFrame:
-    measures = (complexity_measure(results), thinness_measure(results))
-    columns = {measure.key: gains(results, measure).table["difference"] for measure in measures}
-    table = pd.DataFrame(columns)
-    return table.assign(group=range(1, len(table) + 1))[["group", *columns]]
-
-
 def report_json(results: Results, answers: Sequence[Answer]) -> str:
-    """Write the report as JSON.
-
-    Args:
-        results: The run.
-        answers: The ten questions.
+    """Write the run and the answers to the ten questions as JSON.
 
     Returns:
         An object with `version`, `setting`, `seeds`, `confidence`, `models`, `table1`,
@@ -233,9 +193,7 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
         "ablations": records(results.ablation_differences),
         "precisions": records(results.precisions) or None,
         "plots": {name: records(frame) for name, frame in plot_frames(results).items()},
-        "galleries": {
-            key: [image.image_id for image in pick(images, count)] for key, _, _, pick in GALLERIES
-        },
+        "galleries": {key: list(pick(images, count).index) for key, _, _, pick in GALLERIES},
         "questions": [
             {"number": a.number, "question": a.title, "answer": a.sentence} for a in answers
         ],
@@ -245,32 +203,16 @@ def report_json(results: Results, answers: Sequence[Answer]) -> str:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn a table into JSON's own types."""
-    return [
-        {str(name): _json_value(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def _json_value(value: Any) -> Any:
-    number = value.item() if hasattr(value, "item") else value
-    if number is None or (isinstance(number, float) and not math.isfinite(number)):
-        return None
-    return number
+    found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return found
 
 
 def render_page(
     *, title: str, setting: str, sections: Sequence[PageSection], answers: Sequence[Answer]
 ) -> str:
-    """Write the page.
+    """Write the page as HTML that needs no other file and no network.
 
-    Args:
-        title: Its heading.
-        setting: What the run was made on, below the heading.
-        sections: In the order of the page; the one with the key "questions" holds the answers.
-        answers: The ten questions.
-
-    Returns:
-        HTML that needs no other file and no network.
+    The section with the key "questions" holds the answers; the setting stands below the title.
     """
     environment = Environment(
         loader=PackageLoader("pasam.reporting", _TEMPLATES),
@@ -281,10 +223,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.globals.update(outcome_keys=OUTCOME_KEYS, mark_keys=MARK_KEYS)
-    style = environment.get_template("style.css.j2").render(
-        models=MODELS, others=OTHERS, true_positive=TRUE_POSITIVE,
-        false_positive=FALSE_POSITIVE, false_negative=FALSE_NEGATIVE,
-    )  # fmt: skip
+    style = environment.get_template("style.css.j2").render(palette=palette)
     script = files("pasam.reporting").joinpath(_TEMPLATES, "page.js").read_text(encoding="utf-8")
     page = environment.get_template("index.html.j2").render(
         title=title, setting=setting, description=setting, sections=sections, answers=answers,

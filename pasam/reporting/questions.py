@@ -19,16 +19,16 @@ from pasam.reporting.analyses import (
     best_benchmark,
     by_verdict,
     change_over_reference,
-    complexity_measure,
     effects_sentence,
+    flat,
     kept_sentence,
+    measures,
     of_group,
     row_of,
     scored_variants,
-    thinness_measure,
     trend_sentence,
 )
-from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Panel, Table
+from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Key, Panel
 from pasam.reporting.page_sections import CONDITIONS, VARIANTS, Need, condition_charts, variant_plot
 from pasam.reporting.results import BASELINE, JITTER, ORACLE, POINTS, Results, difference_at
 from pasam.reporting.style import (
@@ -46,9 +46,15 @@ from pasam.reporting.style import (
     signed,
     span,
 )
-from pasam.reporting.summary import difference
-from pasam.reporting.svg import Series, forest_plot, line_chart, model_colour, other_colour
-from pasam.reporting.tables import ablation_grid, box_sentences, single_sets
+from pasam.reporting.summary import difference, rows_where
+from pasam.reporting.svg import Series, forest_plot, line_chart, model_key, other_colour
+from pasam.reporting.tables import (
+    COCO_STYLE,
+    ablation_grid,
+    benchmarks_of,
+    box_sentences,
+    trainable_cell,
+)
 
 BEST = "pa_sam_plus"
 """The best combination of changes, as a model of its own."""
@@ -248,10 +254,10 @@ def _compared_mining(results: Results) -> list[Ablation]:
 def mining_curves(results: Results) -> Iterator[Charts]:
     """Draw the difference from the subject over numbers that a variant changes."""
     panels = []
-    for key, (heading, axis) in MINING_CURVES.items():
-        members = [v for v in of_group(results, "mining") if set(v.changes) == {key}]
+    for name, (heading, _) in MINING_CURVES.items():
+        members = [v for v in of_group(results, "mining") if set(v.changes) == {name}]
         if members:
-            panels.append(Panel(heading=heading, svg=_curve(results, members, key, heading, axis)))
+            panels.append(Panel(heading=heading, svg=_curve(results, members, name)))
     if panels:
         caption = (
             f"Points of boundary IoU over {label(results.subject)}, {results.level} intervals; the "
@@ -260,26 +266,19 @@ def mining_curves(results: Results) -> Iterator[Charts]:
         yield Charts(panels=tuple(panels), caption=caption)
 
 
-def _curve(
-    results: Results, members: Sequence[Ablation], key: str, heading: str, axis: str
-) -> Markup:
-    own: object = results.params.variants[results.subject]
-    for part in key.split("."):
-        own = getattr(own, part)
-    assert isinstance(own, int | float)
+def _curve(results: Results, members: Sequence[Ablation], name: str) -> Markup:
+    heading, axis = MINING_CURVES[name]
+    own = flat(results.params.variants[results.subject].model_dump())[name]
     places = {float(own): (0.0, 0.0, 0.0)}
     for variant in members:
         row = row_of(results.ablation_differences, variant.name)
-        places[float(variant.changes[key])] = (row["difference"], row["low"], row["high"])
-    xs = sorted(places)
-    means, lows, highs = (tuple(places[x][i] for x in xs) for i in range(3))
-    series = Series(
-        name="difference", colour=other_colour(0), shape="circle",
-        x=tuple(map(float, range(len(xs)))), y=means, low=lows, high=highs,
-    )  # fmt: skip
+        places[float(variant.changes[name])] = (row["difference"], row["low"], row["high"])
+    y, low, high = zip(*(places[x] for x in sorted(places)), strict=True)
+    key = Key(name="difference", colour=other_colour(0))
     return line_chart(
-        [series], title=f"{heading}: difference in boundary IoU", x_label=axis, y_label="points",
-        zero=True, names=[f"{x:g}" for x in xs],
+        [Series(key=key, x=range(len(places)), y=y, low=low, high=high)],
+        title=f"{heading}: difference in boundary IoU", x_label=axis, y_label="points",
+        zero=True, names=[f"{x:g}" for x in sorted(places)],
     )  # fmt: skip
 
 
@@ -291,7 +290,7 @@ def freezing(results: Results) -> Iterator[Part]:
     yield effects_sentence(results, variants)
     yield kept_sentence(results, names)
     yield frozen_sentence(results)
-    yield Table(grid=_trained_grid(results, names))
+    yield _trained_grid(results, names)
 
 
 def frozen_sentence(results: Results) -> str:
@@ -314,10 +313,9 @@ def _trained_grid(results: Results, names: dict[str, str]) -> Grid:
     for name, words in names.items():
         cells = []
         for benchmark in (MEAN, best):
-            rows = table[(table["model"] == name) & (table["benchmark"] == benchmark)]
-            cells += [gain_cell(row) for row in rows.to_dict("records")] or [NOTHING]
-        count = results.trainable(name)
-        lines.append((words, *cells, NOTHING if count is None else f"{count:,}"))
+            rows = rows_where(table, model=name, benchmark=benchmark)
+            cells += [gain_cell(row) for row in rows] or [NOTHING]
+        lines.append((words, *cells, trainable_cell(results, name)))
     head = ("Trained", "All other benchmarks", best, "Trainable parameters")
     caption = f"Points of boundary IoU over {label(results.reference)}, {results.level} intervals"
     return Grid(caption=caption, head=head, rows=tuple(lines))
@@ -325,29 +323,21 @@ def _trained_grid(results: Results, names: dict[str, str]) -> Grid:
 
 def fine_structure(results: Results) -> Iterator[Part]:
     """Question 7: the gain on coarse and on fine objects, and by benchmark."""
-    for measure in (complexity_measure(results), thinness_measure(results)):
+    for measure in measures(results):
         yield trend_sentence(results, measure)
-    table = results.differences
-    chosen = table[
-        (table["model"] == results.subject)
-        & (table["against"] == results.reference)
-        & (table["metric"] == "mbiou")
-        & (table["benchmark"] != MEAN)
-    ]
-    if chosen.empty:
+    pair = {"model": results.subject, "against": results.reference, "metric": "mbiou"}
+    chosen = [r for r in rows_where(results.differences, **pair) if r["benchmark"] != MEAN]
+    if not chosen:
         return
     complexity = results.by_image.groupby("benchmark")["complexity"].median()
     widths = pd.Series(results.widths).groupby(results.by_image["benchmark"]).median()
-    lines = [
-        (
-            str(row["benchmark"]),
-            f"median complexity {complexity[row['benchmark']]:.0f}, width "
-            f"{widths[row['benchmark']]:.1f} % of the diagonal",
-            row,
-            model_colour(results.subject),
+    lines = []
+    for row in chosen:
+        name, colour = row["benchmark"], model_key(results.subject).colour
+        note = (
+            f"median complexity {complexity[name]:.0f}, width {widths[name]:.1f} % of the diagonal"
         )
-        for row in chosen.to_dict("records")
-    ]
+        lines.append((name, note, row, colour))
     caption = (
         f"{label(results.subject)} minus {label(results.reference)}, points of boundary IoU, "
         f"{results.level} intervals."
@@ -362,7 +352,7 @@ def detector_boxes(results: Results) -> Iterator[Part]:
         for model in dict.fromkeys((results.subject, BASELINE)):
             if model in set(results.curves["model"]) and model != results.reference:
                 yield loss_of_gain(results, model)
-    for benchmark in single_sets(results.precisions):
+    for benchmark in benchmarks_of(results.precisions, COCO_STYLE):
         yield from box_sentences(results, benchmark)
     if found:
         yield condition_charts(results, found)
@@ -394,7 +384,7 @@ def findings(results: Results) -> Iterator[Part]:
     variants = scored_variants(results)
     words = {variant.name: variant.words for variant in variants}
     found = by_verdict([row_of(results.ablation_differences, name) for name in words])
-    better, worse, same = (found.get(verdict, []) for verdict in (GAIN, LOSS, UNDECIDED))
+    better, worse, same = (found[verdict] for verdict in (GAIN, LOSS, UNDECIDED))
     name = label(results.subject)
     yield (
         f"Of {counted(len(words), 'variant')}, {len(better)} are shown to be better than {name} in "
@@ -410,7 +400,7 @@ def findings(results: Results) -> Iterator[Part]:
     cheaper = [words[str(row["model"])] for row in same if _cheaper(results, str(row["model"]))]
     if cheaper:
         yield f"With fewer trainable parameters, and no difference shown: {listed(cheaper)}."
-    yield Table(grid=ablation_grid(results), folded=True)
+    yield ablation_grid(results).fold()
 
 
 def _cheaper(results: Results, variant: str) -> bool:

@@ -27,7 +27,7 @@ from pasam.errors import DataError
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import Difference, Interval
 from pasam.masks.images import FOREGROUND, read_image, read_mask
-from pasam.reporting.figures import Choice, ComparedImage, compared_image
+from pasam.reporting.figures import ComparedImage, compared_image
 from pasam.reporting.style import METRICS, counted, listed, ordered_models, percent
 from pasam.reporting.summary import (
     Bootstrap,
@@ -36,6 +36,7 @@ from pasam.reporting.summary import (
     default_pairs,
     difference,
     score_matrix,
+    strata,
     summarise,
 )
 
@@ -255,7 +256,7 @@ class Results:
         """Read an image with what every model makes of it."""
         benchmark = str(self.by_image.at[image_id, "benchmark"])
         return compared_image(
-            Choice(benchmark=benchmark, image_id=image_id, quantile=0.5),
+            image_id,
             self.shown_scores,
             image=self.images.image(image_id),
             truth=self.images.truth(image_id),
@@ -272,13 +273,13 @@ class Results:
     def mean_inside(self, model: str, column: str) -> Interval:
         """Average a column of the diagnostics over masks, benchmarks alike, empty rows left out."""
         values = self._inside(model)[column].dropna()
-        return self.bootstrap.interval(values.to_numpy(float), _benchmarks(values))
+        return self.bootstrap.interval(values.to_numpy(float), strata(values.index))
 
     def difference_inside(self, model: str, first: str, second: str) -> Difference:
         """Compare two columns of the diagnostics on the same masks."""
         both = self._inside(model)[[first, second]].dropna()
         a, b = (both[name].to_numpy(float) for name in (first, second))
-        return self.bootstrap.difference(a, b, _benchmarks(both))
+        return self.bootstrap.difference(a, b, strata(both.index))
 
     def _inside(self, model: str) -> pd.DataFrame:
         """Diagnostics averaged over seeds, indexed by benchmark and image."""
@@ -288,21 +289,10 @@ class Results:
         return rows.groupby(["benchmark", "image_id"])[list(numbers)].mean()
 
 
-def _benchmarks(rows: pd.DataFrame | pd.Series) -> list[str]:
-    return list(rows.index.get_level_values(0))
-
-
 def describe_run(
     manifest: pd.DataFrame, base: BaseParams, data: DataParams, *, seeds: list[int]
 ) -> str:
-    """Say what a run was made on and what its numbers are not; stands above every table.
-
-    Args:
-        manifest: All data of the run.
-        base: The frozen SAM.
-        data: Where the data came from.
-        seeds: Seeds of training.
-    """
+    """Say what a run was made on and what its numbers are not; stands above every table."""
     synthetic = manifest["dataset"].isin(GENERATED)
     kind = "Synthetic" if synthetic.all() else "Mixed" if synthetic.any() else "Own"
     parts = []
@@ -349,13 +339,7 @@ def rows_by_amount(conditions: pd.DataFrame, family: str) -> dict[float, pd.Data
 
 
 def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Average every model at every place of a curve.
-
-    Args:
-        conditions: Score rows of all prompts and corruptions.
-        family: One of `families`.
-        metric: `miou` or `mbiou`.
-        bootstrap: Settings of the intervals.
+    """Average every model's `miou` or `mbiou` at every place of a curve, one of `families`.
 
     Returns:
         Columns family, amount, model, n, mean, low, high (per cent).
@@ -365,10 +349,10 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
         check_paired(part)
         for model in sorted(set(part["model"])):
             scored = score_matrix(part, str(model), METRICS[metric])
-            found = bootstrap.interval(scored.values, scored.strata)
+            found = bootstrap.interval(scored.to_numpy(np.float64), strata(scored.columns))
             ends = {name: percent(getattr(found, name)) for name in ("mean", "low", "high")}
             place = {"family": family, "amount": amount, "model": str(model)}
-            rows.append({**place, "n": len(scored.images), **ends})
+            rows.append({**place, "n": scored.shape[1], **ends})
     columns = ["family", "amount", "model", "n", "mean", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from pasam.evaluation.statistics import GAIN, LOSS
 
@@ -68,26 +69,14 @@ OTHERS = (
 """Series that are no model of Table 1, on light and on dark ground."""
 
 
-def percent(fraction: float) -> float:
+def percent(fraction: float, *, least: float = 0.0) -> float:
     """Turn a fraction into per cent; the end of an interval stops at 0 and 100."""
-    return _within(fraction, 0.0)
+    return round(100 * float(np.clip(fraction, least, 1.0)), DECIMALS) + 0.0  # no -0.0
 
 
 def points(difference: float) -> float:
     """Turn a difference of fractions into points; an interval's end stops at -100 and 100."""
-    return _within(difference, -1.0)
-
-
-def _within(value: float, least: float) -> float:
-    if math.isnan(value):
-        return value
-    return round(100 * min(1.0, max(least, value)), DECIMALS) + 0.0  # turns -0.0 into 0.0
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Turn "#RRGGBB" into its three values in 0..255."""
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return red, green, blue
+    return percent(difference, least=-1.0)
 
 
 def label(model: str) -> str:
@@ -174,23 +163,13 @@ def verdict_text(row: Mapping[Any, Any]) -> str:
     return f"{row['verdict']}, p {'' if p.startswith('<') else '= '}{p}"
 
 
-def comparison_sentence(
-    row: Mapping[Any, Any], *, level: str, first: str | None = None, second: str | None = None
-) -> str:
+def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None = None) -> str:
     """Say what one row of `summary.compare` shows.
 
-    Args:
-        row: The row, in points and per cent.
-        level: Level of the interval, such as "95 %".
-        first: Words for the first model; its name by default.
-        second: Words for the second model; its name by default.
-
-    Returns:
-        A sentence. Where the interval (after Holm's correction, if the row has one) does not
-        exclude zero it says that no difference is shown, never that there is none.
+    Where the interval (after Holm's correction, if the row has one) does not exclude zero it says
+    that no difference is shown, never that there is none. `first` names the first model.
     """
-    a = label(str(row["model"])) if first is None else first
-    b = label(str(row["against"])) if second is None else second
+    a, b = first or label(str(row["model"])), label(str(row["against"]))
     metric = METRIC_WORDS[str(row["metric"])]
     ends = f"{level} interval {span(row['low'], row['high'])}"
     if row["verdict"] in (GAIN, LOSS):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.evaluation.statistics import (
@@ -63,72 +63,37 @@ class Bootstrap:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreMatrix:
-    """One model's scores by one metric, images in an order that the files do not decide."""
+def score_matrix(scores: pd.DataFrame, model: str, column: str) -> pd.DataFrame:
+    """Arrange a model's `iou` or `boundary_iou`, in an order that the files do not decide.
 
-    values: Values
-    """(S, N), seeds ascending."""
-    strata: list[str]
-    """Benchmark of every image, (N,)."""
-    images: list[str]
-    """Id of every image, (N,)."""
-    seeds: list[int]
-    """(S,)"""
-
-    @property
-    def per_image(self) -> Values:
-        """Mean over the seeds, (N,)."""
-        return np.asarray(self.values.mean(axis=0), np.float64)
-
-    def only(self, benchmark: str) -> ScoreMatrix:
-        """Keep one benchmark's images; "mean" keeps all."""
-        if benchmark == MEAN:
-            return self
-        kept = [place for place, name in enumerate(self.strata) if name == benchmark]
-        return ScoreMatrix(
-            values=self.values[:, kept],
-            strata=[benchmark] * len(kept),
-            images=[self.images[place] for place in kept],
-            seeds=self.seeds,
-        )
-
-
-def score_matrix(scores: pd.DataFrame, model: str, column: str) -> ScoreMatrix:
-    """Arrange a model's scores by seed and image.
-
-    Args:
-        scores: Score rows of one prompt and corruption, checked by `check_paired`.
-        model: Key of the model.
-        column: `iou` or `boundary_iou`.
+    Returns:
+        (S, N): a row per seed, a column per benchmark and image, both ascending.
     """
     rows = scores[scores["model"] == model]
     table = rows.pivot(index="seed", columns=["benchmark", "image_id"], values=column)
-    table = table.sort_index(axis=0).sort_index(axis=1)
-    return ScoreMatrix(
-        values=table.to_numpy(np.float64),
-        strata=[str(name) for name in table.columns.get_level_values("benchmark")],
-        images=[str(name) for name in table.columns.get_level_values("image_id")],
-        seeds=[int(seed) for seed in table.index],
-    )
+    return table.sort_index(axis=0).sort_index(axis=1)
 
 
-def paired_values(a: ScoreMatrix, b: ScoreMatrix) -> tuple[Values, Values]:
+def strata(images: pd.Index) -> list[str]:
+    """Give the benchmark of every image of an index of benchmarks and images, (N,)."""
+    return [str(name) for name in images.get_level_values("benchmark")]
+
+
+def paired_values(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Values, Values]:
     """Line two models' seeds up: the ones both were trained with, or the only one there is.
 
     Raises:
         DataError: Both have several seeds, but none in common.
     """
-    if len(a.seeds) == 1 or len(b.seeds) == 1:
-        return a.values, b.values
-    shared = [seed for seed in a.seeds if seed in b.seeds]
-    if not shared:
-        raise DataError(
-            f"Two models were trained with the seeds {a.seeds} and {b.seeds}, none of them the "
-            "same, so they cannot be paired; train both with the same seeds."
-        )
-    first, second = ([m.seeds.index(seed) for seed in shared] for m in (a, b))
-    return a.values[first], b.values[second]
+    if len(a) > 1 and len(b) > 1:
+        shared = a.index.intersection(b.index)
+        if shared.empty:
+            raise DataError(
+                f"Two models were trained with the seeds {list(a.index)} and {list(b.index)}, none "
+                "of them the same, so they cannot be paired; train both with the same seeds."
+            )
+        a, b = a.loc[shared], b.loc[shared]
+    return a.to_numpy(np.float64), b.to_numpy(np.float64)
 
 
 def check_paired(scores: pd.DataFrame) -> None:
@@ -151,8 +116,7 @@ def check_paired(scores: pd.DataFrame) -> None:
     images = {}
     for model, seed in scores[["model", "seed"]].drop_duplicates().itertuples(index=False):
         rows = scores[(scores["model"] == model) & (scores["seed"] == seed)]
-        seen = set(zip(rows["benchmark"], rows["image_id"], strict=True))
-        images[str(model), int(seed)] = seen
+        images[model, seed] = set(zip(rows["benchmark"], rows["image_id"], strict=True))
     everything = set.union(*images.values())
     for (model, seed), seen in sorted(images.items()):
         if seen != everything:
@@ -181,7 +145,7 @@ def summarise(
         published_mbiou (empty where nothing is published).
 
     Raises:
-        DataError: Models were not scored on the same images, or with several prompts.
+        DataError: As `check_paired`.
     """
     check_paired(scores)
     rows = []
@@ -196,12 +160,7 @@ def summarise(
 def compare(
     scores: pd.DataFrame, pairs: Sequence[tuple[str, str]], bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Compare pairs of models on the same images, on every benchmark and on the mean.
-
-    Args:
-        scores: One row per model, benchmark and image, of one kind of prompt.
-        pairs: (model, against) by key.
-        bootstrap: Settings of the intervals.
+    """Compare pairs (model, against) on the same images, on every benchmark and on the mean.
 
     Returns:
         One row per pair, benchmark and metric: model, against, benchmark, metric, n, seeds,
@@ -210,7 +169,7 @@ def compare(
         read, and apart from them over all rows of single benchmarks; the verdict follows it.
 
     Raises:
-        DataError: Models were not scored on the same images, or with several prompts.
+        DataError: As `check_paired`.
     """
     check_paired(scores)
     every = {
@@ -223,24 +182,28 @@ def compare(
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
-                a, b = (every[name, metric].only(benchmark) for name in (model, against))
+                a, b = (_only(every[name, metric], benchmark) for name in (model, against))
                 rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
     families = [table["benchmark"] == MEAN, table["benchmark"] != MEAN]
-    return pd.concat([adjust(table[family], bootstrap) for family in families]).sort_index()
+    return pd.concat(
+        [_adjusted(table[family].copy(), bootstrap) for family in families]
+    ).sort_index()
 
 
-def adjust(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Add `p_holm` over all rows of a table, and withdraw the verdicts that it does not hold."""
-    adjusted = holm([float(p) for p in table["p"]])
-    kept = [p < 1 - bootstrap.confidence for p in adjusted]
-    verdicts = [
-        verdict if holds else UNDECIDED
-        for verdict, holds in zip(table["verdict"], kept, strict=True)
-    ]
-    found = table.assign(p_holm=[round(p, DECIMALS) for p in adjusted], verdict=verdicts)
-    return found[[*(name for name in found.columns if name != "verdict"), "verdict"]]
+    adjusted = np.array(holm([float(p) for p in table["p"]]))
+    verdicts = table.pop("verdict").where(adjusted < 1 - bootstrap.confidence, UNDECIDED)
+    return table.assign(p_holm=adjusted.round(DECIMALS), verdict=verdicts)
+
+
+def rows_where(table: pd.DataFrame, **equal: str) -> list[dict[str, Any]]:
+    """List the rows of a table whose columns have these values."""
+    for column, value in equal.items():
+        table = table[table[column] == value]
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
@@ -261,40 +224,41 @@ def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
 
 def difference(
     scores: pd.DataFrame, model: str, against: str, metric: str, bootstrap: Bootstrap
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Compare two models by one metric on all benchmarks: a row of `compare` by itself."""
     a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
     named = {"model": model, "against": against, "metric": metric}
     return named | _difference(a, b, bootstrap)
 
 
-def _difference(a: ScoreMatrix, b: ScoreMatrix, bootstrap: Bootstrap) -> dict[str, object]:
-    first, second = paired_values(a, b)
-    found = bootstrap.difference(first, second, a.strata)
+def _only(matrix: pd.DataFrame, benchmark: str) -> pd.DataFrame:
+    """Keep one benchmark's images; "mean" keeps all."""
+    return matrix if benchmark == MEAN else matrix.loc[:, [benchmark]]
+
+
+def _difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
+    found = bootstrap.difference(*paired_values(a, b), strata(a.columns))
+    return {"n": a.shape[1], "seeds": found.seeds, **in_points(found)}
+
+
+def in_points(found: Difference) -> dict[str, Any]:
+    """Write a difference as a row of `compare` has it: points, and per cent of the images."""
     return {
-        "n": len(a.images),
-        "seeds": found.seeds,
-        "difference": points(found.mean),
-        "low": points(found.low),
-        "high": points(found.high),
+        "difference": points(found.mean), "low": points(found.low), "high": points(found.high),
         **{name: percent(getattr(found, name)) for name in ("better", "worse", "tied")},
-        "p": round(found.p, DECIMALS),
-        "verdict": found.verdict,
-    }
+        "p": round(found.p, DECIMALS), "verdict": found.verdict,
+    }  # fmt: skip
 
 
-def _row(
-    scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap
-) -> dict[str, object]:
+def _row(scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap) -> dict[str, Any]:
     rows = scores if benchmark == MEAN else scores[scores["benchmark"] == benchmark]
     seeds = rows["seed"].nunique()
-    found: dict[str, object] = {"n": len(rows) // seeds, "seeds": seeds}
+    found: dict[str, Any] = {"n": len(rows) // seeds, "seeds": seeds}
     for metric, column in METRICS.items():
         scored = score_matrix(rows, model, column)
-        result = bootstrap.interval(scored.values, scored.strata)
-        found[metric] = percent(result.mean)
-        found[f"{metric}_low"] = percent(result.low)
-        found[f"{metric}_high"] = percent(result.high)
+        result = bootstrap.interval(scored.to_numpy(np.float64), strata(scored.columns))
+        for end, name in (("", "mean"), ("_low", "low"), ("_high", "high")):
+            found[f"{metric}{end}"] = percent(getattr(result, name))
     found["pooled_iou"] = percent(_pooled(rows))
     covers = rows["boundary_covers"].astype(float).groupby(rows["benchmark"]).mean()
     found["band_covers"] = percent(float(covers.mean()))
@@ -304,17 +268,13 @@ def _row(
 def _pooled(rows: pd.DataFrame) -> float:
     """Mean over benchmarks of all intersections over all unions; nothing against nothing is 1."""
     sums = rows.groupby("benchmark")[["intersection", "union"]].sum()
-    pooled = [
-        float(i / u) if u else 1.0 for i, u in zip(sums["intersection"], sums["union"], strict=True)
-    ]
-    return float(np.mean(pooled))
+    return float((sums["intersection"] / sums["union"]).fillna(1.0).mean())
 
 
 def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     columns = ["published_benchmark", "published_miou", "published_mbiou"]
     if published is None:
-        empty = pd.DataFrame({name: [None] * len(summary) for name in columns})
-        return pd.concat([summary, empty], axis=1)
+        return summary.assign(**dict.fromkeys(columns))
     named = published.rename(columns={"miou": columns[1], "mbiou": columns[2]})
     return summary.merge(
         named[["model", "benchmark", *columns]], on=["model", "benchmark"], how="left"
@@ -357,7 +317,7 @@ def gain_by_quantile(
     a, b = (score_matrix(scores, name, METRICS[metric]) for name in (model, against))
     first, second = paired_values(a, b)
     delta = np.atleast_2d(first - second)
-    values = np.array([measure[image] for image in a.images], np.float64)
+    values = np.array([measure[i] for i in a.columns.get_level_values("image_id")], np.float64)
     order = np.lexsort((np.arange(len(values)), values))  # equal values keep their order
     groups = np.array_split(order, min(bins, len(order)))
     rows = []
@@ -369,22 +329,17 @@ def gain_by_quantile(
                 "from": float(values[places].min()),
                 "to": float(values[places].max()),
                 "n": len(places),
-                "score": percent(float(a.per_image[places].mean())),
-                "against_score": percent(float(b.per_image[places].mean())),
+                "score": percent(float(a.mean().iloc[places].mean())),
+                "against_score": percent(float(b.mean().iloc[places].mean())),
                 "difference": points(found.mean),
                 "low": points(found.low),
                 "high": points(found.high),
             }
         )
-    trend = _last_against_first(delta, groups, bootstrap) if len(groups) > 1 else None
+    trend = None
+    if len(groups) > 1:
+        # The mean over two strata of (last, -first) is half the difference of their means.
+        doubled = np.concatenate([2 * delta[:, groups[-1]], -2 * delta[:, groups[0]]], axis=1)
+        ends = ["last"] * len(groups[-1]) + ["first"] * len(groups[0])
+        trend = bootstrap.difference(doubled, np.zeros(len(ends)), ends)
     return QuantileGains(table=pd.DataFrame(rows), trend=trend)
-
-
-def _last_against_first(
-    delta: Values, groups: Sequence[NDArray[np.intp]], bootstrap: Bootstrap
-) -> Difference:
-    first, last = groups[0], groups[-1]
-    # The mean over two strata of (last, -first) is half the difference of their means.
-    doubled = np.concatenate([2 * delta[:, last], -2 * delta[:, first]], axis=1)
-    strata = ["last"] * len(last) + ["first"] * len(first)
-    return bootstrap.difference(doubled, np.zeros(doubled.shape[1]), strata)

@@ -36,13 +36,10 @@ _ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 260.0, 22.0, 8.0
 
 
 def element(name: str, *children: Markup, **attributes: object) -> Markup:
-    """Write one element.
+    """Write one element; numbers get one decimal at most.
 
-    Args:
-        name: Name of the element.
-        children: What it holds.
-        attributes: Their values; `_` at the end is dropped and any other becomes `-`, so that
-            `class_` and `text_anchor` can be written. Numbers get one decimal at most.
+    In the names of attributes, `_` at the end is dropped and any other becomes `-`, so that
+    `class_` and `text_anchor` can be written.
     """
     parts = [f"<{name}"]
     for key, value in attributes.items():
@@ -75,15 +72,12 @@ def number(value: float) -> str:
 class Series:
     """Points that belong together."""
 
-    name: str
-    """As the legend calls it."""
-    colour: str
-    """A CSS colour; usually a variable of the page, so that it fits the theme."""
-    shape: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
+    key: Key
+    """As the legend shows it."""
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
     """Ends of the intervals, or nothing."""
 
     @property
@@ -92,44 +86,19 @@ class Series:
         return [*self.y, *self.low, *self.high]
 
 
-def model_series(
-    model: str,
-    x: Sequence[float],
-    y: Sequence[float],
-    low: Sequence[float] = (),
-    high: Sequence[float] = (),
-    *,
-    among: Sequence[str] = (),
-    name: str | None = None,
-) -> Series:
-    """Make the series of a model; known models keep their colour and shape in every chart.
+def model_key(model: str, *, among: Sequence[str] = (), name: str | None = None) -> Key:
+    """Make a model's entry of a legend; known models look alike in every chart.
 
-    Args:
-        model: Key of the model.
-        x: Places along the level axis.
-        y: Values.
-        low: Lower ends of the intervals.
-        high: Upper ends of the intervals.
-        among: All models of the chart, so that unknown ones differ from each other.
-        name: Words of the legend; by default the model's name.
+    Unknown ones differ from each other by their place `among` all models of the chart.
     """
     unknown = [other for other in among if other not in MODEL_SHAPES]
     place = unknown.index(model) if model in unknown else 0
-    return Series(
-        name=label(model) if name is None else name,
-        colour=model_colour(model, place),
-        shape=MODEL_SHAPES.get(model, _OTHER_SHAPES[place % len(_OTHER_SHAPES)]),
-        x=tuple(map(float, x)),
-        y=tuple(map(float, y)),
-        low=tuple(map(float, low)),
-        high=tuple(map(float, high)),
-    )
-
-
-def model_colour(model: str, place: int = 0) -> str:
-    """Name the page's colour of a model; an unknown one's depends on its place among those."""
     known = model in MODEL_SHAPES
-    return f"var(--model-{model.replace('_', '-')})" if known else other_colour(place)
+    return Key(
+        name=name or label(model),
+        colour=f"var(--model-{model.replace('_', '-')})" if known else other_colour(place),
+        shape=MODEL_SHAPES.get(model, _OTHER_SHAPES[place % len(_OTHER_SHAPES)]),
+    )
 
 
 def other_colour(place: int) -> str:
@@ -139,8 +108,7 @@ def other_colour(place: int) -> str:
 
 def legend(models: Sequence[str]) -> tuple[Key, ...]:
     """One entry per model."""
-    series = [model_series(model, [], [], among=models) for model in models]
-    return tuple(Key(name=one.name, colour=one.colour, shape=one.shape) for one in series)
+    return tuple(model_key(model, among=models) for model in models)
 
 
 def marker(shape: str, x: float, y: float, words: str) -> Markup:
@@ -186,12 +154,7 @@ def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
 
 
 def value_scale(values: Sequence[float], *, zero: bool = False) -> tuple[Scale, list[float]]:
-    """Make the upright scale that holds all values, and its ticks.
-
-    Args:
-        values: What has to fit.
-        zero: Whether zero has to be on the scale.
-    """
+    """Make the upright scale that holds all values, and zero if asked for, and its ticks."""
     fitting = [*values, 0.0] if zero else list(values)
     marks = ticks(min(fitting), max(fitting))
     return Scale(marks[0], marks[-1], HEIGHT - BOTTOM, TOP), marks
@@ -211,15 +174,12 @@ def frame(scale: Scale, marks: Sequence[float], *, x_label: str, y_label: str) -
         drawn.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_=heavy))
         drawn.append(text(tick_text(value), LEFT - 6, y + 4, anchor="end"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    drawn.append(
-        element(
-            "text", escape(y_label), x=11.0, y=middle, text_anchor="middle", class_="name",
-            transform=f"rotate(-90 11 {middle:g})",
-        )
+    upright = element(
+        "text", escape(y_label), x=11.0, y=middle, text_anchor="middle", class_="name",
+        transform=f"rotate(-90 11 {middle:g})",
     )  # fmt: skip
     centre = (LEFT + WIDTH - RIGHT) / 2
-    drawn.append(text(x_label, centre, HEIGHT - 6, anchor="middle", class_="name"))
-    return drawn
+    return [*drawn, upright, text(x_label, centre, HEIGHT - 6, anchor="middle", class_="name")]
 
 
 def chart(drawn: Sequence[Markup], *, title: str, height: float = HEIGHT) -> Markup:
@@ -278,13 +238,13 @@ def _dots(
     drawn = []
     for i, (category, value) in enumerate(zip(one.x, one.y, strict=True)):
         x, y = LEFT + (category + 0.5 + shift) * step, scale(value)
-        words = f"{one.name}, {categories[int(category)]}: {value:.1f}"
+        words = f"{one.key.name}, {categories[int(category)]}: {value:.1f}"
         if one.low:
             low, high = one.low[i], one.high[i]
             words += f" [{low:.1f}, {high:.1f}]"
             drawn.append(element("line", x1=x, x2=x, y1=scale(low), y2=scale(high), class_="bar"))
-        drawn.append(marker(one.shape, x, y, words))
-    return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
+        drawn.append(marker(one.key.shape, x, y, words))
+    return element("g", *drawn, class_="series", style=f"--c:{one.key.colour}")
 
 
 def line_chart(
@@ -298,13 +258,8 @@ def line_chart(
 ) -> Markup:
     """Draw one curve per series, its interval as a band.
 
-    Args:
-        series: Curves; points are marked at the places where they were measured.
-        title: What it shows, for screen readers.
-        x_label: Name and unit of the level axis.
-        y_label: Name and unit of the values.
-        zero: Whether zero has to be on the upright scale.
-        names: Words for the places 0, 1, ... in place of their numbers.
+    The arguments are those of `dot_chart`, but for `names`: words for the places 0, 1, ... of the
+    level axis in place of their numbers.
     """
     places = sorted({x for one in series for x in one.x})
     width = places[-1] - places[0] or 1.0
@@ -332,9 +287,9 @@ def _curve(one: Series, across: Scale, scale: Scale) -> Markup:
     drawn.append(element("path", d=path(points), class_="curve"))
     marked = points if len(points) <= _MOST_MARKED else []
     for i, (x, y) in enumerate(marked):
-        words = f"{one.name}, {tick_text(one.x[i])}: {one.y[i]:.3g}"
-        drawn.append(marker(one.shape, x, y, words))
-    return element("g", *drawn, class_="series", style=f"--c:{one.colour}")
+        words = f"{one.key.name}, {tick_text(one.x[i])}: {one.y[i]:.3g}"
+        drawn.append(marker(one.key.shape, x, y, words))
+    return element("g", *drawn, class_="series", style=f"--c:{one.key.colour}")
 
 
 def forest_plot(
@@ -350,24 +305,18 @@ def forest_plot(
         lines: Name, note, row of `summary.compare`, and colour of each.
         heading: Above them.
         caption: Below them.
-        scaled: Rows that the scale has to hold, for several plots on one scale; the lines' own
-            by default.
+        scaled: Rows that the scale has to hold; the lines' own by default.
     """
     drawn = list(lines)
     held = [row for _, _, row, _ in drawn] if scaled is None else list(scaled)
     scale = forest_scale([row[end] for row in held for end in ("low", "high")])
     rows = [
         ForestRow(
-            name=name,
-            note=note,
-            interval=interval_mark(
-                scale, row["difference"], row["low"], row["high"], colour=colour
-            ),
-            value=gain_words(row),
-            verdict=verdict_text(row),
+            name=name, note=note, interval=interval_mark(scale, row, colour=colour),
+            value=gain_words(row), verdict=verdict_text(row),
         )
         for name, note, row, colour in drawn
-    ]
+    ]  # fmt: skip
     return ForestPlot(heading=heading, rows=tuple(rows), caption=caption)
 
 
@@ -377,12 +326,12 @@ def forest_scale(values: Sequence[float]) -> Scale:
     return Scale(marks[0], marks[-1], _ROW_MARGIN, _ROW_WIDTH - _ROW_MARGIN)
 
 
-def interval_mark(scale: Scale, mean: float, low: float, high: float, *, colour: str) -> Markup:
-    """Draw a mean with its interval against zero; the row's text says the same in numbers."""
+def interval_mark(scale: Scale, row: Mapping[Any, Any], *, colour: str) -> Markup:
+    """Draw a difference with its interval against zero; the text beside says it in numbers."""
     middle, zero = _ROW_HEIGHT / 2, scale(0.0)
+    mean, low, high = (row[name] for name in ("difference", "low", "high"))
     bar = element("line", x1=scale(low), x2=scale(high), y1=middle, y2=middle, class_="bar")
-    words = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    dot = marker("circle", scale(mean), middle, words)
+    dot = marker("circle", scale(mean), middle, f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
     return element(
         "svg",
         element("line", x1=zero, x2=zero, y1=0.0, y2=_ROW_HEIGHT, class_="zero"),

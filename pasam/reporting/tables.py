@@ -23,13 +23,11 @@ from pasam.reporting.style import (
     mean_label,
     ordered_models,
     p_text,
-    percent,
-    points,
     ranged,
     row_label,
     signed,
 )
-from pasam.reporting.summary import Bootstrap, score_matrix
+from pasam.reporting.summary import Bootstrap, in_points, rows_where, score_matrix
 
 PUBLISHED_HEAD = "published (ViT-L, HQSeg-44K): not comparable with this run"
 NONE_STATED = "none stated"
@@ -85,9 +83,9 @@ def details(summary: pd.DataFrame, *, level: str) -> Grid:
     benchmarks = list(dict.fromkeys(summary["benchmark"]))
     lines = []
     for benchmark in benchmarks:
-        for row in summary[summary["benchmark"] == benchmark].to_dict("records"):
-            name = mean_label(len(benchmarks) - 1) if benchmark == MEAN else str(benchmark)
-            line = [name, row_label(str(row["model"])), str(row["n"])]
+        for row in rows_where(summary, benchmark=benchmark):
+            name = mean_label(len(benchmarks) - 1) if benchmark == MEAN else benchmark
+            line = [name, row_label(row["model"]), str(row["n"])]
             line += [ranged(row, metric) for metric in METRICS]
             line.append(f"{row['pooled_iou']:.1f}")
             if shows_published:
@@ -106,11 +104,11 @@ def pairs(differences: pd.DataFrame, *, level: str) -> Grid:
         "Verdict",
     )  # fmt: skip
     lines = []
-    for row in differences[differences["benchmark"] == MEAN].to_dict("records"):
+    for row in rows_where(differences, benchmark=MEAN):
         outcomes = " / ".join(f"{row[name]:.0f}" for name in ("better", "worse", "tied"))
-        names = f"{label(str(row['model']))} minus {label(str(row['against']))}"
-        cells = (METRIC_LABELS[str(row["metric"])], gain_cell(row), outcomes)
-        lines.append((names, *cells, p_text(row["p_holm"]), str(row["verdict"])))
+        names = f"{label(row['model'])} minus {label(row['against'])}"
+        cells = (METRIC_LABELS[row["metric"]], gain_cell(row), outcomes)
+        lines.append((names, *cells, p_text(row["p_holm"]), row["verdict"]))
     caption = f"Paired differences, mean over benchmarks, {level} interval"
     return Grid(caption=caption, head=head, rows=tuple(lines), texts=(1, 5))
 
@@ -147,20 +145,10 @@ def _both(miou: object, mbiou: object) -> str:
     return NOTHING if pd.isna(miou) else f"{miou:.1f} / {mbiou:.1f}"  # type: ignore[call-overload]
 
 
-def single_sets(precisions: pd.DataFrame) -> list[str]:
-    """Benchmarks of one set: COCO-style."""
-    return [name for name, sets in _sets(precisions).items() if sets == 1]
-
-
-def set_collections(precisions: pd.DataFrame) -> list[str]:
-    """Benchmarks of many small sets: SegInW-style."""
-    return [name for name, sets in _sets(precisions).items() if sets > 1]
-
-
-def _sets(precisions: pd.DataFrame) -> dict[str, int]:
-    """How many sets every benchmark has."""
+def benchmarks_of(precisions: pd.DataFrame, kind: str) -> list[str]:
+    """List the benchmarks of one set (COCO-style) or of many small sets (SegInW-style)."""
     counts = precisions.groupby("benchmark")["set"].nunique()
-    return {str(name): int(count) for name, count in counts.items()}
+    return [str(name) for name, sets in counts.items() if (sets == 1) == (kind == COCO_STYLE)]
 
 
 def single_set_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
@@ -186,11 +174,9 @@ def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     sets = sorted(set(rows["set"]) - {MEAN})
     lines = []
     for model in ordered_models(rows["model"]):
-        of_model = rows[rows["model"] == model]
-        cells = [_precision(_row(of_model[of_model["set"] == name], model, "mask").get("ap"))
-                 for name in [*sets, MEAN]]  # fmt: skip
-        boundary = _row(of_model[of_model["set"] == MEAN], model, "boundary").get("ap")
-        lines.append((label(model), *cells, _precision(boundary)))
+        cells = [_row(rows[rows["set"] == name], model, "mask") for name in [*sets, MEAN]]
+        cells.append(_row(rows[rows["set"] == MEAN], model, "boundary"))
+        lines.append((label(model), *(_precision(cell.get("ap")) for cell in cells)))
     head = ("Model", *sets, f"Mean of {len(sets)}", "Mean boundary AP")
     caption = f"{benchmark}: mask AP by set, boxes by phrase"
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL,))
@@ -201,15 +187,8 @@ def published_precision_grid(
 ) -> Grid | None:
     """Lay out what was published for a kind of set, beside this run's own on the same set.
 
-    Args:
-        published: Published average precisions; None makes no table.
-        precisions: This run's own.
-        kind: `COCO_STYLE` or `SEGINW_STYLE`.
-        base: Size of the run's frozen SAM.
-
-    Returns:
-        The table. Only where the run scored the published set on a base of that size does it have
-        this run's AP and the difference; else its caption says that it is no yardstick.
+    Only where the run scored the published set on a base of that size does the table have this
+    run's AP and the difference; else its caption says that it is no yardstick.
     """
     if published is None:
         return None
@@ -266,12 +245,8 @@ def box_difference(
     strata = [str(name) for name in images.index.get_level_values("set")]
     first, second = (images[name].to_numpy(np.float64) for name in ("a", "b"))
     result = bootstrap.difference(first, second, strata)
-    outcomes = {name: percent(getattr(result, name)) for name in ("better", "worse", "tied")}
-    return {
-        "model": pair[0], "against": pair[1], "metric": "mbiou", "n": len(images),
-        "difference": points(result.mean), "low": points(result.low), "high": points(result.high),
-        **outcomes, "p": result.p, "verdict": result.verdict,
-    }  # fmt: skip
+    named = {"model": pair[0], "against": pair[1], "metric": "mbiou", "n": len(images)}
+    return named | in_points(result)
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -284,21 +259,20 @@ def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(rows: pd.DataFrame, model: str, overlap: str) -> Mapping[str, Any]:
-    chosen = rows[(rows["model"] == model) & (rows["overlap"] == overlap)]
-    return {} if chosen.empty else {str(key): value for key, value in chosen.iloc[0].items()}
+    return next(iter(rows_where(rows, model=model, overlap=overlap)), {})
 
 
 def _precision(value: Any) -> str:
-    return NOTHING if value is None or pd.isna(value) else f"{100 * value:.1f}"
+    return NOTHING if pd.isna(value) else f"{100 * value:.1f}"
 
 
 def precision_grids(results: Results) -> dict[str, Grid]:
     """Give Tables 2 and 3 by the name of their file, as far as this run made them."""
     grids = {}
-    for name, chosen, lay_out in (
-        ("table2", single_sets(results.precisions), single_set_grid),
-        ("table3", set_collections(results.precisions), collection_grid),
-    ):
+    for name, kind, lay_out in (
+        ("table2", COCO_STYLE, single_set_grid), ("table3", SEGINW_STYLE, collection_grid),
+    ):  # fmt: skip
+        chosen = benchmarks_of(results.precisions, kind)
         for number, benchmark in enumerate(chosen, start=1):
             key = name if len(chosen) == 1 else f"{name}_{number}"
             grids[key] = lay_out(results.precisions, benchmark)
@@ -319,13 +293,21 @@ def box_sentences(results: Results, benchmark: str) -> list[str]:
     return sentences
 
 
+def trainable_cell(results: Results, model: str) -> str:
+    """Count what is trained of a model or variant, for a cell."""
+    count = results.trainable(model)
+    return NOTHING if count is None else f"{count:,}"
+
+
 def ablation_grid(results: Results) -> Grid:
     """Lay out all variants: means, difference, cost."""
     subject, table = results.subject, results.ablation_differences
-    lines = [(label(subject), "", *_means(results, subject), "", "", _cost(results, subject))]
+    lines = [
+        (label(subject), "", *_means(results, subject), "", "", trainable_cell(results, subject))
+    ]
     for variant in scored_variants(results):
         row = row_of(table, variant.name)
-        cells = (gain_cell(row), p_text(row["p_holm"]), _cost(results, variant.name))
+        cells = (gain_cell(row), p_text(row["p_holm"]), trainable_cell(results, variant.name))
         lines.append((variant.name, variant.words, *_means(results, variant.name), *cells))
     head = (
         "Variant", "Change", "mIoU", "mBIoU", "Points of mBIoU", "p (Holm)",
@@ -343,14 +325,9 @@ def _means(results: Results, model: str) -> tuple[str, str]:
     found = []
     for column in ("iou", "boundary_iou"):
         scored = score_matrix(results.ablation_scores, model, column)
-        by_benchmark = pd.Series(scored.per_image).groupby(scored.strata).mean()
+        by_benchmark = scored.mean().groupby("benchmark").mean()
         found.append(f"{100 * by_benchmark.mean():.1f}")
     return found[0], found[1]
-
-
-def _cost(results: Results, variant: str) -> str:
-    count = results.trainable(variant)
-    return "" if count is None else f"{count:,}"
 
 
 def published_grid(results: Results) -> Grid | None:
@@ -359,17 +336,20 @@ def published_grid(results: Results) -> Grid | None:
     Difference and tolerance are given only where the run repeats the published protocol; else the
     table says that its two columns cannot be compared.
     """
-    rows = [
-        {str(k): v for k, v in row.items()}
-        for row in results.summary.to_dict("records")
-        if pd.notna(row["published_miou"])
-    ]
+    rows = rows_where(results.summary[results.summary["published_miou"].notna()])
     if not rows:
         return None
     head: tuple[str, ...] = (
         "Model", "Published set", "Published mIoU / mBIoU", "Ours, on", "Ours mIoU / mBIoU",
     )  # fmt: skip
-    lines: list[tuple[str, ...]] = [_pair(row) for row in rows]
+    lines: list[tuple[str, ...]] = [
+        (
+            label(row["model"]), row["published_benchmark"],
+            _both(row["published_miou"], row["published_mbiou"]), row["benchmark"],
+            _both(row["miou"], row["mbiou"]),
+        )
+        for row in rows
+    ]  # fmt: skip
     caption = "Published numbers (ViT-L, HQSeg-44K) beside this run: not comparable"
     note = (
         "Other weights, training data and images: this shows the size of the effect at full scale."
@@ -380,16 +360,6 @@ def published_grid(results: Results) -> Grid | None:
         caption = "Published numbers beside this run, which repeats their protocol"
         note = "Tolerance: of a full retraining, in points; where none is stated, none was agreed."
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(note,), texts=(1, 3))
-
-
-def _pair(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        label(str(row["model"])),
-        str(row["published_benchmark"]),
-        _both(row["published_miou"], row["published_mbiou"]),
-        str(row["benchmark"]),
-        _both(row["miou"], row["mbiou"]),
-    )
 
 
 def _judged(row: Mapping[str, Any], results: Results) -> tuple[str, str]:
@@ -410,14 +380,12 @@ def cost_grid(results: Results) -> Grid | None:
     )
     rows = [
         (
-            row_label(model),
-            f"{cost['parameters']:,}",
-            f"{cost['trainable']:,}",
+            row_label(model), f"{cost['parameters']:,}", f"{cost['trainable']:,}",
             f"{100 * cost['trainable'] / base:.1f} %",
         )
         for model in results.models
         if model != ORACLE and (cost := results.costs.get(model)) is not None
-    ]
+    ]  # fmt: skip
     if not rows:
         return None
     return Grid(

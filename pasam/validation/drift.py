@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,15 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from pasam.errors import DataError
-from pasam.files import write_text
 
 QUANTITIES = ("area", "complexity", "resolution", "brightness")
 """What is compared: of every mask its area and complexity, of every image its size and light."""
-
 WHOLE = "(all)"
 """Stands for all data sets of a split together."""
-
 COLUMNS = ("split", "dataset", "quantity", "distance", "p", "limit_p", "drifted")
 """Of a comparison's rows."""
-
 _KEPT = 200
 _DIGITS = 4
-
 Key = tuple[str, str]
 """Split and data set, or `WHOLE`."""
 
@@ -48,29 +42,22 @@ def group_values(pairs: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[Ke
         pairs: Valid rows, one per mask.
         images: Valid rows, one per image.
     """
-    for split in sorted(set(pairs["split"])):
-        sets = sorted(set(pairs.loc[pairs["split"] == split, "dataset"]))
-        for dataset in [*sets, WHOLE]:
-            chosen = [
-                frame[(frame["split"] == split) & (frame["dataset"].isin(sets) if dataset == WHOLE
-                      else frame["dataset"] == dataset)]
-                for frame in (pairs, images)
-            ]  # fmt: skip
-            yield (split, dataset), _sketch(*chosen)
+    for split, masks in pairs.groupby("split", sort=True):
+        own = images[images["split"] == split]
+        for dataset, of_set in masks.groupby("dataset", sort=True):
+            yield (str(split), str(dataset)), _sketch(of_set, own[own["dataset"] == dataset])
+        yield (str(split), WHOLE), _sketch(masks, own)
 
 
 def accepted_text(pairs: pd.DataFrame, images: pd.DataFrame) -> str:
     """Write down the present data as the version that later ones are compared with."""
     sets = [
         {
-            "split": split,
-            "dataset": dataset,
-            "masks": sketch.masks,
-            "images": sketch.images,
+            "split": split, "dataset": dataset, "masks": sketch.masks, "images": sketch.images,
             "values": {name: _thinned(values) for name, values in sketch.values.items()},
         }
         for (split, dataset), sketch in group_values(pairs, images)
-    ]
+    ]  # fmt: skip
     lines = ",\n".join(json.dumps(entry, sort_keys=True) for entry in sets)
     return f'{{"sets": [\n{lines}\n]}}\n' if sets else '{"sets": []}\n'
 
@@ -82,8 +69,14 @@ def read_accepted(path: Path) -> dict[Key, Sketch]:
         DataError: The file is missing or is not of that form.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {(entry["split"], entry["dataset"]): _read(entry) for entry in content["sets"]}
+        return {
+            (entry["split"], entry["dataset"]): Sketch(
+                masks=int(entry["masks"]),
+                images=int(entry["images"]),
+                values={q: np.array(entry["values"][q], dtype=np.float64) for q in QUANTITIES},
+            )
+            for entry in json.loads(path.read_text(encoding="utf-8"))["sets"]
+        }
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist. It holds the accepted data version; with none, it is "
@@ -96,23 +89,15 @@ def read_accepted(path: Path) -> dict[Key, Sketch]:
         ) from None
 
 
-def write_accepted(path: Path, text: str) -> None:
-    """Write the accepted version, whole or not at all."""
-    write_text(path, text)
-
-
 def _sketch(pairs: pd.DataFrame, images: pd.DataFrame) -> Sketch:
-    resolution = np.sqrt(images["height"].to_numpy(np.float64) * images["width"].to_numpy())
-    return Sketch(
-        masks=len(pairs),
-        images=len(images),
-        values={
-            "area": pairs["area"].to_numpy(np.float64),
-            "complexity": pairs["complexity"].to_numpy(np.float64),
-            "resolution": resolution,
-            "brightness": images["brightness"].to_numpy(np.float64),
-        },
-    )
+    values = {
+        "area": pairs["area"],
+        "complexity": pairs["complexity"],
+        "resolution": np.sqrt(images["height"].astype(float) * images["width"]),
+        "brightness": images["brightness"],
+    }
+    arrays = {name: np.asarray(column, np.float64) for name, column in values.items()}
+    return Sketch(masks=len(pairs), images=len(images), values=arrays)
 
 
 def _thinned(values: NDArray[np.float64]) -> list[float]:
@@ -122,11 +107,6 @@ def _thinned(values: NDArray[np.float64]) -> list[float]:
         ranks = (np.arange(_KEPT) + 0.5) / _KEPT
         ordered = np.quantile(ordered, ranks, method="inverted_cdf")
     return [float(f"{value:.{_DIGITS}g}") for value in ordered]
-
-
-def _read(entry: Mapping[str, Any]) -> Sketch:
-    values = {name: np.array(entry["values"][name], dtype=np.float64) for name in QUANTITIES}
-    return Sketch(masks=int(entry["masks"]), images=int(entry["images"]), values=values)
 
 
 def compare(
@@ -139,10 +119,12 @@ def compare(
     between the two distribution functions is above `effect`: with many images the test alone
     would call every difference significant, however small.
 
+    Sets that only one of the two versions has are left out, and a split as a whole unless it
+    still has some set of the accepted version.
+
     Args:
         present: Values by split and data set.
-        accepted: The same of the accepted version. Sets that only one of the two has are left
-            out, and a split as a whole unless it still has some set of the accepted version.
+        accepted: The same of the accepted version.
         p: Chance of a false alarm over all comparisons together.
         effect: Largest distance that still counts as the same, in (0, 1): 0.15 says that at any
             value, the shares of data below it differ by 15 points at most.
@@ -155,8 +137,9 @@ def compare(
     rows = []
     for split, dataset in shared:
         for quantity in QUANTITIES:
-            now = present[split, dataset].values[quantity]
-            then = accepted[split, dataset].values[quantity]
+            now, then = (
+                version[split, dataset].values[quantity] for version in (present, accepted)
+            )
             distance, chance = _test(now, then)
             drifted = distance > effect and chance < limit
             rows.append((split, dataset, quantity, distance, chance, limit, drifted))

@@ -35,19 +35,12 @@ def images_of(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_duplicates(images: pd.DataFrame, *, bits: int, contrast: float) -> tuple[Duplicate, ...]:
-    """Find all pairs of different files that show the same thing.
+    """Find all pairs of different files that show the same thing, sorted, the training image first.
 
     A pair counts when both of its hashes, of frequencies and of gradients, differ by at most
     `bits` of their 64 bits: either alone takes images of one kind (the fundus of two eyes) for
-    the same. Images in which nothing shows are compared by their bytes only.
-
-    Args:
-        images: One row per image and split, as `images_of` gives.
-        bits: Largest distance.
-        contrast: Standard deviation of the grey values below which nothing shows.
-
-    Returns:
-        The pairs, sorted; the training image comes first.
+    the same. Images in which nothing shows, as the standard deviation of their grey values is
+    below `contrast`, are compared by their bytes only.
     """
     frame = images.sort_values(["split", "image"], ignore_index=True)
     content = pd.factorize(frame["image_sha256"])[0]
@@ -68,22 +61,16 @@ def find_duplicates(images: pd.DataFrame, *, bits: int, contrast: float) -> tupl
 def originals(
     duplicates: tuple[Duplicate, ...], *, across: bool, same_bytes: bool
 ) -> dict[str, str]:
-    """Say of which image each second one is the duplicate.
+    """Say by path of which image each second one is the duplicate; of several, of the first.
 
-    Args:
-        duplicates: Result of `find_duplicates`.
-        across: Between training and benchmarks, or else within one split.
-        same_bytes: Equal files, or else files that only look the same.
-
-    Returns:
-        Path of the second to path of the first; where there are several, to the first of them.
+    Only pairs `across` training and benchmarks count, or else those within one split; and of them
+    equal files, or else those that only look the same.
     """
-    found: dict[str, str] = {}
-    for pair in duplicates:
-        crosses = pair.first_split != pair.second_split
-        if crosses == across and pair.same_bytes == same_bytes:
-            found.setdefault(pair.second, pair.first)
-    return found
+    return {
+        pair.second: pair.first
+        for pair in reversed(duplicates)
+        if (pair.first_split != pair.second_split, pair.same_bytes) == (across, same_bytes)
+    }
 
 
 def mask_copies(pairs: pd.DataFrame) -> dict[str, str]:
@@ -93,15 +80,12 @@ def mask_copies(pairs: pd.DataFrame) -> dict[str, str]:
         Path of each copy to the path of the first mask with its bytes.
     """
     copies: dict[str, str] = {}
-    for _, same in pairs.groupby("mask_sha256", sort=True):
-        if len(same) < 2:
-            continue
-        rows = same.sort_values(["split", "mask", "image"]).to_dict("records")
-        first = rows[0]
-        for row in rows[1:]:
-            copied_image = row["image"] != first["image"] and (
-                row["image_sha256"] == first["image_sha256"]
-            )
+    repeated = pairs[pairs["mask_sha256"].duplicated(keep=False)]
+    for _, same in repeated.groupby("mask_sha256", sort=True):
+        first, *others = same.sort_values(["split", "mask", "image"]).to_dict("records")
+        for row in others:
+            same_content = row["image_sha256"] == first["image_sha256"]
+            copied_image = row["image"] != first["image"] and same_content
             if row["mask"] != first["mask"] and not copied_image:
                 copies[str(row["mask"])] = str(first["mask"])
     return copies

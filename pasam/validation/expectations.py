@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,6 @@ Level = Literal["item", "error", "warning"]
 
 PAIRS, IMAGES, SETS, DRIFT, LISTED = "pairs", "images", "sets", "drift", "quarantine"
 
-
 KEYS: Mapping[str, tuple[str, ...]] = {
     PAIRS: ("dataset", "image", "mask"),
     IMAGES: ("dataset", "image"),
@@ -47,7 +47,6 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     LISTED: ("file",),
 }
 """Tables by name, and the columns that say which row is meant."""
-
 
 ITEMS: dict[str, str] = {
     "images_have_masks": "image_without_mask",
@@ -86,23 +85,19 @@ def make_tables(
     expected_images: Mapping[str, int],
     params: ValidateParams,
 ) -> Tables:
-    """Derive the tables from the inventory and what it is compared with.
+    """Derive the tables from the inventory, one row per item, and what it is compared with.
 
-    Args:
-        inventory: One row per item, valid or not.
-        quarantine: Files that are left out on purpose.
-        accepted: The last accepted data version.
-        expected_images: How many images a data set should have, for those where it is known.
-        params: Limits.
+    `expected_images` says how many a data set should have, for those where it is known.
     """
     valid = valid_rows(inventory)
     images = images_of(valid)
     duplicates = find_duplicates(images, bits=params.near_bits, contrast=params.contrast)
     present = dict(group_values(valid, images))
+    copies = inventory["mask"].map(mask_copies(valid))
     comparisons = compare(present, accepted, p=params.drift_p, effect=params.drift_effect)
     return Tables(
         by_name={
-            PAIRS: _pairs(inventory, valid),
+            PAIRS: inventory.assign(mask_copy_of=copies.where(inventory["fault"].isna())),
             IMAGES: _images(images, duplicates),
             SETS: _sets(inventory, accepted, expected_images),
             DRIFT: _drift(comparisons),
@@ -110,13 +105,6 @@ def make_tables(
         },
         duplicates=duplicates,
         comparisons=comparisons,
-    )
-
-
-def _pairs(inventory: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
-    copies = mask_copies(valid)
-    return inventory.assign(
-        mask_copy_of=inventory["mask"].map(copies).where(inventory["fault"].isna())
     )
 
 
@@ -132,14 +120,10 @@ def _images(images: pd.DataFrame, duplicates: tuple[Duplicate, ...]) -> pd.DataF
         short_side=images[["height", "width"]].min(axis=1),
         long_side=images[["height", "width"]].max(axis=1),
         trained_on=path.where(measured & path.isin(trained)),
-        copy_of_trained=path.map(originals(duplicates, across=True, same_bytes=True)).where(
-            measured
-        ),
-        looks_trained=path.map(originals(duplicates, across=True, same_bytes=False)).where(
-            measured
-        ),
-        copy_of=path.map(originals(duplicates, across=False, same_bytes=True)),
-        looks_like=path.map(originals(duplicates, across=False, same_bytes=False)),
+        copy_of_trained=partner(across=True, same_bytes=True).where(measured),
+        looks_trained=partner(across=True, same_bytes=False).where(measured),
+        copy_of=partner(across=False, same_bytes=True),
+        looks_like=partner(across=False, same_bytes=False),
     )
 
 
@@ -153,21 +137,14 @@ def _sets(
         quarantined = int((items["fault"] == QUARANTINED).sum())
         valid = int(items["fault"].isna().sum())
         invalid = len(items) - valid - quarantined
-        rows.append(
-            {
-                "split": split,
-                "dataset": dataset,
-                "images": items["image"].nunique(),
-                "all_images": int(in_all_splits[str(dataset)]),
-                "valid": valid,
-                "invalid": invalid,
-                "quarantined": quarantined,
-                "invalid_fraction": invalid / len(items),
-                "quarantined_fraction": quarantined / len(items),
-                "expected_images": expected_images.get(str(dataset)),
-                "gone": False,
-            }
-        )
+        rows.append({
+            "split": split, "dataset": dataset, "images": items["image"].nunique(),
+            "all_images": int(in_all_splits[str(dataset)]),
+            "valid": valid, "invalid": invalid, "quarantined": quarantined,
+            "invalid_fraction": invalid / len(items),
+            "quarantined_fraction": quarantined / len(items),
+            "expected_images": expected_images.get(str(dataset)), "gone": False,
+        })  # fmt: skip
     found = {(row["split"], row["dataset"]) for row in rows}
     rows += [
         {"split": split, "dataset": dataset, "images": 0, "gone": True}
@@ -183,11 +160,7 @@ def _drift(comparisons: pd.DataFrame) -> pd.DataFrame:
     wide = comparisons.assign(shift=shift).pivot(
         index=["split", "dataset"], columns="quantity", values="shift"
     )
-    return (
-        wide.reindex(columns=list(QUANTITIES))
-        .reset_index()
-        .astype(dict.fromkeys(QUANTITIES, float))
-    )
+    return wide.reindex(columns=list(QUANTITIES)).astype(float).reset_index()
 
 
 def _listed(inventory: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
@@ -200,32 +173,24 @@ def _listed(inventory: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DataExpectation:
-    """One expectation."""
+class Expected:
+    """What is expected of a table, in our words."""
 
     name: str
     table: str
     """One of `KEYS`."""
+    column: str
+    """Column of the table in which an offender's value stands."""
     description: str
     """What is expected, in a sentence without its full stop."""
-    check: Expectation
     level: Level = "error"
 
-    @property
-    def column(self) -> str:
-        """Column of the table in which an offender's value stands."""
-        kwargs = self.check.configuration.kwargs
-        return str(kwargs.get("column", kwargs.get("column_A")))
 
-    def at(self, level: Level) -> DataExpectation:
-        """Set the level, and what Great Expectations' pages show."""
-        severe = level == "error"
-        noted = {
-            "severity": FailureSeverity.CRITICAL if severe else FailureSeverity.WARNING,
-            "meta": {"name": self.name},
-            "notes": f"**{self.name}** {self.description}.",
-        }
-        return replace(self, level=level, check=self.check.copy(update=noted))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataExpectation(Expected):
+    """One expectation, in our words and in Great Expectations'."""
+
+    check: Expectation
 
 
 def suite(params: ValidateParams) -> tuple[DataExpectation, ...]:
@@ -235,80 +200,90 @@ def suite(params: ValidateParams) -> tuple[DataExpectation, ...]:
         ParamsError: `validate.warnings` names something that is no expectation, or one of single
             items, which never stop the run by themselves.
     """
-    others = [*_of_images(params), *_of_pairs(params), *_of_sets(params), *_of_the_rest(params)]
-    known = [one.name for one in others]
+    others = [*_of_items(params), *_of_sets(params)]
+    known = [row[0] for row in others]
     strangers = [name for name in params.warnings if name not in known]
     if strangers:
         raise ParamsError(
             f"validate.warnings names {strangers}, which cannot be warnings; those that can are "
             f"{sorted(known)}."
         )
+    items: list[_Row] = [
+        (name, PAIRS, "fault", f"No case where {KINDS[kind]}", _none_of(kind))
+        for name, kind in ITEMS.items()
+    ]
     return (
-        *(
-            _none_of(name, PAIRS, "fault", f"No case where {KINDS[kind]}", kind).at("item")
-            for name, kind in ITEMS.items()
-        ),
-        *(one.at("warning" if one.name in params.warnings else "error") for one in others),
+        *(_expectation(row, "item") for row in items),
+        *(_expectation(row, "warning" if row[0] in params.warnings else "error") for row in others),
     )
 
 
-def _of_images(params: ValidateParams) -> list[DataExpectation]:
+_Row = tuple[str, str, str, str, Any]
+"""Name, table, column, description, and what makes the check of a column, or the check itself."""
+
+_EMPTY = gxe.ExpectColumnValuesToBeNull
+
+
+def _none_of(bad: Any) -> Any:
+    return partial(gxe.ExpectColumnValuesToNotBeInSet, value_set=[bad])
+
+
+def _between(low: float | None, high: float | None) -> Any:
+    return partial(gxe.ExpectColumnValuesToBeBetween, min_value=low, max_value=high)
+
+
+def _expectation(row: _Row, level: Level) -> DataExpectation:
+    """Make an expectation of a level, with what Great Expectations' pages show."""
+    name, table, column, description, check = row
+    made = check if isinstance(check, Expectation) else check(column=column)
+    severe = level == "error"
+    noted = {
+        "severity": FailureSeverity.CRITICAL if severe else FailureSeverity.WARNING,
+        "meta": {"name": name},
+        "notes": f"**{name}** {description}.",
+    }
+    return DataExpectation(
+        name=name, table=table, column=column, description=description, level=level,
+        check=made.copy(update=noted),
+    )  # fmt: skip
+
+
+def _of_items(params: ValidateParams) -> list[_Row]:
+    """What is expected of images and of masks."""
     low, high = params.side
+    small, large = params.area
     grey = f"Grey values spread by {params.contrast:g} of 255 or more"
     return [
-        _empty("splits_are_disjoint", IMAGES, "trained_on",
-               "No benchmark image is listed for training too"),
-        _empty("benchmarks_are_unseen", IMAGES, "copy_of_trained",
-               "No benchmark image is a copy of a training image"),
-        _empty("benchmarks_look_new", IMAGES, "looks_trained",
-               "No benchmark image looks like a training image"),
-        _empty("images_are_unique", IMAGES, "copy_of",
-               "No image is a copy of another one of its split"),
-        _empty("images_look_different", IMAGES, "looks_like",
-               "No image looks like another one of its split"),
-        _between("images_are_large_enough", IMAGES, "short_side",
-                 f"No side is below {low} pixels", (low, None)),
-        _between("images_are_not_huge", IMAGES, "long_side",
-                 f"No side is above {high} pixels", (None, high)),
-        _between("images_show_something", IMAGES, "contrast", grey, (params.contrast, None)),
-        _between("images_have_8_bits", IMAGES, "depth", "Images have 8 bits per channel", (8, 8)),
-        _between("images_are_upright", IMAGES, "orientation",
-                 "No EXIF tag turns an image", (1, 1)),
+        ("splits_are_disjoint", IMAGES, "trained_on",
+         "No benchmark image is listed for training too", _EMPTY),
+        ("benchmarks_are_unseen", IMAGES, "copy_of_trained",
+         "No benchmark image is a copy of a training image", _EMPTY),
+        ("benchmarks_look_new", IMAGES, "looks_trained",
+         "No benchmark image looks like a training image", _EMPTY),
+        ("images_are_unique", IMAGES, "copy_of",
+         "No image is a copy of another one of its split", _EMPTY),
+        ("images_look_different", IMAGES, "looks_like",
+         "No image looks like another one of its split", _EMPTY),
+        ("images_are_large_enough", IMAGES, "short_side",
+         f"No side is below {low} pixels", _between(low, None)),
+        ("images_are_not_huge", IMAGES, "long_side",
+         f"No side is above {high} pixels", _between(None, high)),
+        ("images_show_something", IMAGES, "contrast", grey, _between(params.contrast, None)),
+        ("images_have_8_bits", IMAGES, "depth", "Images have 8 bits per channel", _between(8, 8)),
+        ("images_are_upright", IMAGES, "orientation", "No EXIF tag turns an image", _between(1, 1)),
+        ("areas_are_in_range", PAIRS, "area",
+         f"A mask covers {small:.2%} to {large:.2%} of its image", _between(small, large)),
+        ("masks_are_unique", PAIRS, "mask_copy_of",
+         "No mask is a copy of the mask of another object", _EMPTY),
     ]  # fmt: skip
 
 
-def _of_pairs(params: ValidateParams) -> list[DataExpectation]:
-    low, high = params.area
-    return [
-        _between("areas_are_in_range", PAIRS, "area",
-                 f"A mask covers {low:.2%} to {high:.2%} of its image", params.area),
-        _empty("masks_are_unique", PAIRS, "mask_copy_of",
-               "No mask is a copy of the mask of another object"),
-    ]  # fmt: skip
-
-
-def _of_sets(params: ValidateParams) -> list[DataExpectation]:
+def _of_sets(params: ValidateParams) -> list[_Row]:
+    """What is expected of data sets, of their distributions and of the quarantine."""
     invalid, listed = params.unreviewed_fraction, params.quarantined_fraction
     same_count = gxe.ExpectColumnPairValuesToBeEqual(
         column_A="all_images", column_B="expected_images", ignore_row_if="either_value_is_missing"
     )
-    return [
-        _between("few_items_are_invalid", SETS, "invalid_fraction",
-                 f"At most {invalid:.2%} of a set's items are invalid", (None, invalid)),
-        _between("few_items_are_quarantined", SETS, "quarantined_fraction",
-                 f"At most {listed:.2%} of a set's items are quarantined", (None, listed)),
-        _between("sets_have_valid_items", SETS, "valid",
-                 "Every data set has something fit for use", (1, None)),
-        DataExpectation(
-            name="counts_match_the_catalogue", table=SETS, check=same_count,
-            description="A public data set has as many images as published",
-        ),
-        _none_of("accepted_sets_are_there", SETS, "gone",
-                 "No data set of the accepted version is gone", True),
-    ]  # fmt: skip
-
-
-def _of_the_rest(params: ValidateParams) -> list[DataExpectation]:
     words = {
         "area": "The areas of masks are distributed",
         "complexity": "The complexities of outlines are distributed",
@@ -316,47 +291,27 @@ def _of_the_rest(params: ValidateParams) -> list[DataExpectation]:
         "brightness": "The light of images is distributed",
     }
     return [
-        *(
-            _between(f"{quantity}_has_not_drifted", DRIFT, quantity,
-                     f"{words[quantity]} as in the accepted version", (None, params.drift_effect))
-            for quantity in QUANTITIES
-        ),
-        _none_of("quarantine_is_current", LISTED, "applies",
-                 "Every file in quarantine is there and unchanged", False),
+        ("few_items_are_invalid", SETS, "invalid_fraction",
+         f"At most {invalid:.2%} of a set's items are invalid", _between(None, invalid)),
+        ("few_items_are_quarantined", SETS, "quarantined_fraction",
+         f"At most {listed:.2%} of a set's items are quarantined", _between(None, listed)),
+        ("sets_have_valid_items", SETS, "valid",
+         "Every data set has something fit for use", _between(1, None)),
+        ("counts_match_the_catalogue", SETS, "all_images",
+         "A public data set has as many images as published", same_count),
+        ("accepted_sets_are_there", SETS, "gone",
+         "No data set of the accepted version is gone", _none_of(True)),
+        *((f"{name}_has_not_drifted", DRIFT, name, f"{words[name]} as in the accepted version",
+           _between(None, params.drift_effect)) for name in QUANTITIES),
+        ("quarantine_is_current", LISTED, "applies",
+         "Every file in quarantine is there and unchanged", _none_of(False)),
     ]  # fmt: skip
 
 
-def _empty(name: str, table: str, column: str, description: str) -> DataExpectation:
-    check = gxe.ExpectColumnValuesToBeNull(column=column)
-    return DataExpectation(name=name, table=table, description=description, check=check)
-
-
-def _none_of(name: str, table: str, column: str, description: str, bad: Any) -> DataExpectation:
-    check = gxe.ExpectColumnValuesToNotBeInSet(column=column, value_set=[bad])
-    return DataExpectation(name=name, table=table, description=description, check=check)
-
-
-def _between(
-    name: str, table: str, column: str, description: str, limits: tuple[float | None, float | None]
-) -> DataExpectation:
-    check = gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=limits[0], max_value=limits[1]
-    )
-    return DataExpectation(name=name, table=table, description=description, check=check)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExpectationResult:
+class ExpectationResult(Expected):
     """One expectation after a look at the data."""
 
-    name: str
-    table: str
-    level: Level
-    """What a failure does: `item` leaves the items out, `error` stops, `warning` is reported."""
-    description: str
-    """What was expected."""
-    column: str
-    """Column of the table in which an offender's value stands."""
     checked: int
     """Rows that were looked at."""
     offenders: tuple[Mapping[Any, Any], ...]
@@ -374,7 +329,6 @@ def failed(results: Iterable[ExpectationResult], level: Level) -> tuple[str, ...
 
 
 _ROW = "row"
-_SITE = "pages"
 
 
 def judge(
@@ -382,11 +336,11 @@ def judge(
     tables: Mapping[str, pd.DataFrame],
     docs: Path | None = None,
 ) -> tuple[ExpectationResult, ...]:
-    """Check every expectation against its table.
+    """Check every expectation of a suite against its table, named as in `KEYS`.
 
     Args:
         expected: The suite.
-        tables: By the names in `KEYS`.
+        tables: By name.
         docs: Folder that receives Great Expectations' data docs, replacing what is there; they
             hold times and random ids, so they are no output to compare. None leaves them out.
 
@@ -430,17 +384,14 @@ def _run(
     suite = context.suites.add(
         gx.ExpectationSuite(name, expectations=[one.check for one in expected])
     )
+    batch = asset.add_batch_definition_whole_dataframe(name)
     definition = context.validation_definitions.add(
-        gx.ValidationDefinition(
-            name=name, data=asset.add_batch_definition_whole_dataframe(name), suite=suite
-        )
+        gx.ValidationDefinition(name=name, data=batch, suite=suite)
     )
+    columns = [_ROW, *KEYS[name]]
     result = definition.run(
         batch_parameters={"dataframe": frame.assign(**{_ROW: frame.index})},
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": [_ROW, *KEYS[name]],
-        },
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": columns},
     )
     by_name = {one.expectation_config.meta["name"]: one for one in result.results}
     return [by_name[one.name] for one in expected]
@@ -456,10 +407,8 @@ def _result(expected: DataExpectation, result: Any, frame: pd.DataFrame) -> Expe
     offenders = tuple(frame.loc[rows].to_dict("records"))
     if bool(offenders) == bool(result.success):
         raise DataError(f"The expectation {expected.name} contradicts itself: {found}")
-    return ExpectationResult(
-        name=expected.name, table=expected.table, level=expected.level, column=expected.column,
-        description=expected.description, checked=int(found["element_count"]), offenders=offenders,
-    )  # fmt: skip
+    own = {field.name: getattr(expected, field.name) for field in fields(Expected)}
+    return ExpectationResult(**own, checked=int(found["element_count"]), offenders=offenders)
 
 
 def _add_site(context: Any, docs: Path) -> None:
@@ -467,12 +416,7 @@ def _add_site(context: Any, docs: Path) -> None:
     shutil.rmtree(docs, ignore_errors=True)
     for name in list(context.variables.data_docs_sites):
         context.delete_data_docs_site(name)
-    folder = str(docs.resolve())
-    site = {
-        "class_name": "SiteBuilder",
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend", "base_directory": folder,
-        },
-    }  # fmt: skip
-    context.add_data_docs_site(_SITE, site)
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
+    context.add_data_docs_site("pages", site)

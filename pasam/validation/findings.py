@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import resources
@@ -36,22 +34,14 @@ from pasam.validation.verdict import Verdict
 
 MOST = 500
 """Offenders of one expectation, or pairs of duplicates, that are listed; all are counted."""
-
 SHOWN = 24
 """Images per finding on the page; the rest is counted, and listed in the findings."""
-
 SIDE = 168
 """Longest side of a thumbnail in pixels."""
-
-_ABOUT_DUPLICATES = frozenset(
-    {
-        "benchmarks_are_unseen",
-        "benchmarks_look_new",
-        "images_are_unique",
-        "images_look_different",
-        "splits_are_disjoint",
-    }
-)
+_ABOUT_DUPLICATES = {
+    "benchmarks_are_unseen", "benchmarks_look_new", "images_are_unique", "images_look_different",
+    "splits_are_disjoint",
+}  # fmt: skip
 """Findings that the section on duplicates shows, both images side by side."""
 
 _SHOWN = 10  # files or rows that a message of failure names
@@ -68,26 +58,16 @@ def summarize(
     faults = inventory["fault"].dropna()
     quarantined = int((faults == QUARANTINED).sum())
     return Verdict(
-        passed=not errors,
-        errors=errors,
-        warnings=failed(results, "warning"),
-        masks=len(inventory) - len(faults),
-        invalid=len(faults) - quarantined,
-        quarantined=quarantined,
-        manifest_sha256=manifest_sha256,
-    )
+        passed=not errors, errors=errors, warnings=failed(results, "warning"),
+        masks=len(inventory) - len(faults), invalid=len(faults) - quarantined,
+        quarantined=quarantined, manifest_sha256=manifest_sha256,
+    )  # fmt: skip
 
 
 def failure_message(
     inventory: pd.DataFrame, results: Iterable[ExpectationResult], page: str
 ) -> str:
-    """Say in a few lines why the data is not fit, which files are to blame and what to do.
-
-    Args:
-        inventory: One row per item.
-        results: Those of all expectations.
-        page: Where the whole story stands.
-    """
+    """Say in a few lines why the data is not fit, which files are to blame and what to do."""
     stopping = [result for result in results if result.level == "error" and not result.passed]
     names = ", ".join(result.name for result in stopping)
     lines = [f"The data is not fit for use: {names} failed. Look at {page}."]
@@ -151,11 +131,6 @@ def collect(
     }
 
 
-def write_findings(path: Path, findings: Mapping[str, Any]) -> None:
-    """Write the findings as JSON, whole or not at all."""
-    write_text(path, json.dumps(findings, indent=1, allow_nan=False) + "\n")
-
-
 def _sets(inventory: pd.DataFrame, sets: pd.DataFrame) -> list[dict[str, Any]]:
     per_image = valid_rows(inventory).groupby(["split", "dataset", "image"]).size()
     most = per_image.groupby(["split", "dataset"]).max().rename("most_masks_per_image")
@@ -166,12 +141,8 @@ def _sets(inventory: pd.DataFrame, sets: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _expectation(result: ExpectationResult) -> dict[str, Any]:
     shown = [*KEYS[result.table], result.column]
-    return {
-        "name": result.name,
-        "description": result.description,
-        "level": result.level,
-        "passed": result.passed,
-        "checked": result.checked,
+    told = ("name", "description", "level", "passed", "checked")
+    return {name: getattr(result, name) for name in told} | {
         "offenders": len(result.offenders),
         "listed": [_plain({key: row.get(key) for key in shown}) for row in result.offenders[:MOST]],
     }
@@ -183,9 +154,8 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    value = value.item() if isinstance(value, np.generic) else value
+    if pd.isna(value):
         return None
     if isinstance(value, float):
         return int(value) if value.is_integer() else float(f"{value:.6g}")
@@ -199,49 +169,43 @@ def write_page(
     tables: Tables,
     results: Iterable[ExpectationResult],
 ) -> None:
-    """Write one self-contained HTML file; equal findings and images give equal bytes.
-
-    Args:
-        path: The page.
-        verdict: What it all comes to.
-        findings: As `collect` gives them.
-        tables: What was judged.
-        results: One per expectation.
-    """
+    """Write one self-contained HTML file; equal findings and images give equal bytes."""
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals.update(
+        image_thumbnail=image_thumbnail, mask_thumbnail=mask_thumbnail, of_image=OF_IMAGE
+    )
     left_out = findings["left_out"]
+    shown = [
+        result
+        for result in results
+        if not result.passed and result.table in (PAIRS, IMAGES) and result.level != "item"
+    ]
     pairs = tables.by_name[PAIRS]
     image_of = dict(zip(pairs["mask"], pairs["image"], strict=True))
     text = environment.from_string(template).render(
-        verdict=verdict,
-        summary=_summary(verdict),
-        findings=findings,
-        left_out=[_left_out_card(row) for row in left_out[:SHOWN]],
-        left_out_count=len(left_out),
-        duplicates=[_duplicate_card(pair) for pair in _sharpest(findings["duplicates"])],
-        duplicates_count=len(tables.duplicates),
-        seen=[_seen(result, image_of) for result in results if _has_images(result)],
+        verdict=verdict, summary=_summary(verdict), findings=findings,
+        left_out=left_out[:SHOWN], left_out_count=len(left_out),
+        duplicates=_sharpest(findings["duplicates"]), duplicates_count=len(tables.duplicates),
+        seen=[_seen(result, image_of) for result in shown if result.name not in _ABOUT_DUPLICATES],
         drift=[row for row in findings["drift"] if row["drifted"]],
         compared=len(findings["drift"]),
-    )
+    )  # fmt: skip
     write_text(path, text)
 
 
 def _summary(verdict: Verdict) -> str:
     """Sum the verdict up in a few sentences."""
-    sentences = [f"{verdict.masks:,} masks are valid and listed in the manifest."]
-    if verdict.invalid:
-        sentences.append(f"Invalid and left out: {verdict.invalid:,}.")
-    if verdict.quarantined:
-        sentences.append(f"In quarantine and left out: {verdict.quarantined:,}.")
-    if verdict.errors:
-        sentences.append(f"Failed: {', '.join(verdict.errors)}.")
-    if verdict.warnings:
-        sentences.append(f"To be looked at: {', '.join(verdict.warnings)}.")
-    return " ".join(sentences)
+    told = {
+        "Invalid and left out": f"{verdict.invalid:,}" if verdict.invalid else "",
+        "In quarantine and left out": f"{verdict.quarantined:,}" if verdict.quarantined else "",
+        "Failed": ", ".join(verdict.errors),
+        "To be looked at": ", ".join(verdict.warnings),
+    }
+    sentences = [f"{name}: {words}." for name, words in told.items() if words]
+    return " ".join([f"{verdict.masks:,} masks are valid and listed in the manifest.", *sentences])
 
 
 def _sharpest(duplicates: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -255,36 +219,6 @@ def _sharpest(duplicates: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ranked[:SHOWN]
 
 
-def _left_out_card(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **row,
-        "file": row["image"] if row["fault"] in OF_IMAGE or row["mask"] is None else row["mask"],
-        "image_src": image_thumbnail(row["image"]),
-        "mask_src": mask_thumbnail(row["mask"]),
-    }
-
-
-def _duplicate_card(pair: Mapping[str, Any]) -> dict[str, Any]:
-    leak = pair["first_split"] != pair["second_split"]
-    alike = "the same bytes" if pair["same_bytes"] else f"{pair['bits']} of 64 bits differ"
-    return {
-        **pair,
-        "description": f"training and benchmark: {alike}" if leak else alike,
-        "leak": leak,
-        "first_src": image_thumbnail(pair["first"]),
-        "second_src": image_thumbnail(pair["second"]),
-    }
-
-
-def _has_images(result: ExpectationResult) -> bool:
-    return (
-        not result.passed
-        and result.table in (PAIRS, IMAGES)
-        and result.level != "item"
-        and result.name not in _ABOUT_DUPLICATES
-    )
-
-
 def _seen(result: ExpectationResult, image_of: Mapping[Any, Any]) -> dict[str, Any]:
     """Show the worst offenders of one expectation, the smallest values first.
 
@@ -295,34 +229,21 @@ def _seen(result: ExpectationResult, image_of: Mapping[Any, Any]) -> dict[str, A
         result.offenders,
         key=lambda row: (row[column] if isinstance(row[column], int | float) else 0, row["image"]),
     )
+    of_mask, of_copy = result.table == PAIRS, column == "mask_copy_of"
     cards = []
     for row in ranked[:SHOWN]:
-        of_mask = result.table == PAIRS
-        first = row[column] if column == "mask_copy_of" else None
-        image, mask = row["image"], row.get("mask", "")
-        card = {
-            "file": mask if of_mask else image,
-            "value": _worded(column, row[column]),
-            "src": outlined_thumbnail(image, mask) if of_mask else image_thumbnail(image),
-            "beside": outlined_thumbnail(image_of[first], first) if first is not None else None,
-        }
-        cards.append(card)
-    return {"result": result, "cards": cards, "wide": column == "mask_copy_of"}
-
-
-def _worded(column: str, value: Any) -> str:
-    if column == "area":
-        return f"covers {value:.3%}"
-    words = column.replace("_", " ")
-    return f"{words} {value:.4g}" if isinstance(value, int | float) else f"{words} {value}"
+        image, mask, value = row["image"], row.get("mask", ""), row[column]
+        said = f"{value:.4g}" if isinstance(value, int | float) else value
+        words = f"covers {value:.3%}" if column == "area" else f"{column.replace('_', ' ')} {said}"
+        source = outlined_thumbnail(image, mask) if of_mask else image_thumbnail(image)
+        beside = outlined_thumbnail(image_of[value], value) if of_copy else None
+        file = mask if of_mask else image
+        cards.append({"file": file, "value": words, "src": source, "beside": beside})
+    return {"result": result, "cards": cards, "wide": of_copy}
 
 
 def image_thumbnail(path: str | None) -> str | None:
-    """Show an image file as it is.
-
-    Returns:
-        A data URI of a JPEG; None when there is no file, or none that can be decoded.
-    """
+    """Show an image file as the data URI of a JPEG; None where there is none to be decoded."""
     image = _read_or_none(path)
     return None if image is None else _encoded(_shrunk(image))
 

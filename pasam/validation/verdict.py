@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from pasam.errors import DataError
 from pasam.files import file_sha256, write_text
@@ -42,28 +44,21 @@ def read_verdict(path: Path) -> Verdict:
         DataError: The file is missing or is not a verdict.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        values = {field.name: content[field.name] for field in fields(Verdict)}
+        return TypeAdapter(Verdict).validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(
             f"{path} does not exist: the data was not validated. Run `dvc repro validate`."
         ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a verdict ({error!r}). Run `dvc repro validate`.") from None
-    lists = {key: tuple(values[key]) for key in ("errors", "warnings")}
-    return Verdict(**{**values, **lists})
 
 
 def require_passed(path: Path, manifest: Path) -> None:
-    """Refuse to go on with data that was found unfit, or that was never looked at.
-
-    Args:
-        path: The verdict.
-        manifest: What is about to be used.
+    """Refuse to use a manifest whose data was found unfit, or was never looked at.
 
     Raises:
-        DataError: The verdict or the manifest is missing, the verdict says no, or it is about
-            another manifest.
+        DataError: The verdict at `path` or the manifest is missing, the verdict says no, or it is
+            about another manifest.
     """
     verdict = read_verdict(path)
     if not verdict.passed:

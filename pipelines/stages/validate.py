@@ -7,16 +7,10 @@ from pasam.data.catalogue import read_catalogue
 from pasam.data.manifest import read_inventory
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
-from pasam.files import file_sha256
+from pasam.files import file_sha256, write_json
 from pasam.validation.drift import read_accepted
 from pasam.validation.expectations import judge, make_tables, suite
-from pasam.validation.findings import (
-    collect,
-    failure_message,
-    summarize,
-    write_findings,
-    write_page,
-)
+from pasam.validation.findings import collect, failure_message, summarize, write_page
 from pasam.validation.verdict import write_verdict
 from pipelines.stage_runner import run
 
@@ -39,7 +33,7 @@ def validate(
     summary = summarize(found, results, file_sha256(manifest))
     write_verdict(verdict, summary)
     collected = collect(found, tables, results)
-    write_findings(findings, collected)
+    write_json(findings, collected, allow_nan=False)
     write_page(page, summary, collected, tables, results)
     if not summary.passed:
         raise DataError(failure_message(found, results, page.as_posix()))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from made_up_run import made_up_results, made_up_scores
 
+from pasam.evaluation.predictions import Predicted
 from pasam.reporting.figures import ComparedImage
 from pasam.reporting.summary import Bootstrap
 
@@ -44,13 +45,16 @@ def example():
             "benchmark": "dis_like",
             "image": generator.integers(0, 256, (height, width, 3), np.uint8),
             "truth": truth,
-            "box": np.array([10, 10, 29, 29], np.float32),
             "predictions": {model: np.roll(truth, 3, axis=1) for model in models},
             "scores": dict.fromkeys(models, (0.7, 0.4)),
+        }
+        details = {
+            "box": np.array([10, 10, 29, 29], np.float32),
             "uncertainty": generator.random((8, 8), np.float32),
             "positive": np.array([[12, 12], [14, 20]], np.float32),
             "negative": np.array([[50, 35]], np.float32),
         }
-        return ComparedImage(**{**parts, **changes})
+        details |= {name: changes.pop(name) for name in list(changes) if name in details}
+        return ComparedImage(**{**parts, **changes}, details=Predicted(truth, **details))
 
     return make

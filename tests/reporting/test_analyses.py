@@ -8,16 +8,15 @@ from pasam.reporting.analyses import (
     best_benchmark,
     by_verdict,
     change_over_reference,
-    complexity_measure,
     effects_sentence,
     flat,
     gains,
     group_names,
     kept_sentence,
+    measures,
     of_group,
     row_of,
     scored_variants,
-    thinness_measure,
     trend_sentence,
 )
 from pasam.reporting.style import gain_in_brackets
@@ -118,7 +117,7 @@ def by_complexity(factor):
 def test_the_sentence_follows_the_numbers(make_scores, make_results):
     scores = make_scores(n=12)
     sentences = [
-        trend_sentence(results, complexity_measure(results))
+        trend_sentence(results, measures(results)[0])
         for results in (
             make_results(change_scores(scores, "pa_sam", by_complexity(factor)))
             for factor in (0.01, 0.0, -0.01)
@@ -130,7 +129,7 @@ def test_the_sentence_follows_the_numbers(make_scores, make_results):
 
 
 def test_gains_can_be_asked_for_any_model(results):
-    measure = complexity_measure(results)
+    measure = measures(results)[0]
     for model, lead in ((None, 20.0), ("hq_sam", 15.0)):
         table = gains(results, measure, model=model).table
         assert len(set(table["difference"])) == len(table) == 4
@@ -139,7 +138,7 @@ def test_gains_can_be_asked_for_any_model(results):
 
 def test_thinner_objects_come_last_and_groups_are_named_by_their_width(make_results):
     results = make_results()
-    measure = thinness_measure(results)
+    measure = measures(results)[1]
     assert set(measure.values.values()) == {-next(iter(results.widths.values()))}
     names = group_names(gains(results, measure).table, measure)
     width = next(iter(results.widths.values()))

@@ -5,13 +5,12 @@ import dataclasses
 import io
 
 import numpy as np
+import pandas as pd
 from made_up_run import MadeUpImages, change_scores
 from PIL import Image
 
 from pasam.reporting.page_images import (
     CroppedImage,
-    RankedImage,
-    Window,
     best_example,
     card,
     cropped,
@@ -27,6 +26,7 @@ from pasam.reporting.page_images import (
     worst,
 )
 
+WHOLE = (slice(0, 40), slice(0, 60))
 PREFIX = "data:image/webp;base64,"
 
 
@@ -49,18 +49,17 @@ def test_equal_pictures_have_equal_urls():
 
 def test_the_window_holds_object_and_predictions_with_a_margin(example):
     window = window_round(example())
-    assert (window.top, window.bottom) == (7, 33)
-    assert (window.left, window.right) == (7, 36)  # the prediction is 3 pixels to the right
+    assert window == (slice(7, 33), slice(7, 36))  # the prediction is 3 pixels to the right
 
 
 def test_without_any_object_the_whole_image_is_shown(example):
     empty = np.zeros((40, 60), np.bool_)
     shown = example(truth=empty, predictions={"sam": empty})
-    assert window_round(shown) == Window(0, 40, 0, 60)
+    assert window_round(shown) == WHOLE
 
 
 def test_box_and_points_are_drawn_in_pixels_of_the_window(example):
-    view = CroppedImage(example(), Window(5, 35, 5, 55), 100).prompt()
+    view = CroppedImage(example(), (slice(5, 35), slice(5, 55)), 100).prompt()
     assert 'viewBox="0 0 50 30"' in view.marks
     assert view.marks.count("<rect") == 2  # a dark edge below the bright line
     assert view.marks.count("<circle") == 3
@@ -69,7 +68,7 @@ def test_box_and_points_are_drawn_in_pixels_of_the_window(example):
 
 
 def test_a_prediction_is_named_with_its_score(example):
-    view = CroppedImage(example(), Window(0, 40, 0, 60), 100).prediction("pa_sam")
+    view = CroppedImage(example(), WHOLE, 100).prediction("pa_sam")
     assert view.name == "PA-SAM 40.0"
     assert "boundary IoU 40.0 %" in view.alt
 
@@ -77,7 +76,7 @@ def test_a_prediction_is_named_with_its_score(example):
 def test_only_a_model_with_an_uncertainty_map_shows_one(example):
     def shown(uncertainty):
         image = example(uncertainty=uncertainty)
-        return CroppedImage(image, Window(0, 40, 0, 60), 50).uncertainty()
+        return CroppedImage(image, WHOLE, 50).uncertainty()
 
     assert shown(None) == []
     [certain] = shown(np.zeros((8, 8), np.float32))
@@ -86,28 +85,29 @@ def test_only_a_model_with_an_uncertainty_map_shows_one(example):
     assert np.asarray(decoded(unsure.source)).mean() > 150
 
 
-IMAGES = [
-    RankedImage(image_id="a", score=0.9, against=0.5),
-    RankedImage(image_id="b", score=0.2, against=0.6),
-    RankedImage(image_id="c", score=0.5, against=0.5),
-]
+def table(**scores):
+    frame = pd.DataFrame(scores, index=["score", "against"]).T
+    return frame.assign(gain=frame["score"] - frame["against"])
 
 
 def names(images):
-    return [shown.image_id for shown in images]
+    return list(images.index)
+
+
+IMAGES = table(a=[0.9, 0.5], b=[0.2, 0.6], c=[0.5, 0.5])
 
 
 def test_images_are_ranked_by_score_gain_and_loss():
     assert names(worst(IMAGES, 2)) == ["b", "c"]
     assert names(most_improved(IMAGES, 3)) == ["a"]
     assert names(most_harmed(IMAGES, 3)) == ["b"]
-    assert median(IMAGES).image_id == "c"
+    assert median(IMAGES) == "c"
 
 
 def test_ties_are_broken_by_id_so_that_two_runs_agree(results):
     images = ranked(results)
     assert names(images) == sorted(names(images))
-    tied = [RankedImage(image_id=name, score=0.5, against=0.4) for name in "abc"]
+    tied = table(**dict.fromkeys("abc", [0.5, 0.4]))
     assert names(most_improved(tied, 2)) == ["a", "b"]
 
 
@@ -115,10 +115,10 @@ def test_every_image_is_ranked_with_both_scores(results):
     images = ranked(results)
     scores = results.scores.set_index(["model", "image_id"])["boundary_iou"]
     assert len(images) == 24
-    for image in images:
-        assert image.score == scores["pa_sam", image.image_id]
-        assert image.against == scores["sam", image.image_id]
-        assert image.gain == image.score - image.against
+    for image, row in images.iterrows():
+        assert row["score"] == scores["pa_sam", image]
+        assert row["against"] == scores["sam", image]
+        assert row["gain"] == row["score"] - row["against"]
 
 
 def test_scores_decide_who_is_shown(make_scores, make_results):
@@ -129,11 +129,12 @@ def test_scores_decide_who_is_shown(make_scores, make_results):
 
 
 def test_a_card_shows_prompt_both_models_and_the_uncertainty(results):
-    shown = card(results, ranked(results)[0])
+    images = ranked(results)
+    shown = card(results, images.index[0], images.iloc[0])
     assert [view.name.split()[0] for view in shown.views] == [
         "Prompt", "SAM", "PA-SAM", "Uncertainty",
     ]  # fmt: skip
-    assert f"{100 * ranked(results)[0].gain:+.1f} points" in shown.note
+    assert f"{100 * images['gain'].iloc[0]:+.1f} points" in shown.note
     assert all(view.alt for view in shown.views)
 
 
@@ -172,6 +173,6 @@ def test_the_image_is_the_one_that_improved_most(make_scores, make_results):
 
 
 def test_equal_maps_make_equal_pictures(results):
-    image = cropped(results.example("dis_like/0"), side=64)
+    image = cropped(results, "dis_like/0", side=64)
     a, b = (image.heat_map("attention") for _ in range(2))
     assert a == b

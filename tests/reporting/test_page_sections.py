@@ -19,7 +19,7 @@ def section(key, results):
 def test_it_says_how_far_the_subject_is_ahead(results):
     found = section("glance", results)
     assert "PA-SAM is 20.0 points of boundary IoU above SAM" in found.lead
-    tiles = [tile.value for tile in found.blocks[0].tiles]
+    tiles = [value for value, _ in found.blocks[0].tiles]
     assert tiles[1:] == ["+20.0", "+5.0", "100 %"]
 
 
@@ -130,7 +130,7 @@ def test_a_run_without_these_limits_still_claims_nothing_more(make_scores, make_
 
 
 def test_the_facts_name_data_recipes_and_seeds(results):
-    rows = dict(section("setting", results).blocks[0].grid.rows)
+    rows = dict(section("setting", results).blocks[0].rows)
     assert rows["Training set"] == "1 image, 2 masks"
     assert "1,234 trainable parameters" in rows["Trained: PA-SAM"]
     assert rows["Seeds of training"] == "42"
@@ -155,9 +155,9 @@ def test_published_numbers_have_a_table_of_their_own(make_results):
         columns=["model", "benchmark", "published_benchmark", "miou", "mbiou", "tolerance"],
     )
     found = section("table-1", make_results(published=published))
-    captions = [block.grid.caption for block in found.blocks if block.kind == "table"]
+    captions = [block.caption for block in found.blocks if block.kind == "table"]
     assert any("not comparable" in caption for caption in captions)
-    assert not any("published" in head for head in found.blocks[0].grid.head)
+    assert not any("published" in head for head in found.blocks[0].head)
 
 
 def test_one_model_has_no_differences(make_scores, make_results):
@@ -254,9 +254,9 @@ def test_without_results_both_sections_name_the_command(results):
 def test_each_kind_of_set_goes_to_its_table(make_results):
     results = make_results(precisions=precisions(), instances=instances(0.2))
     table, sentence = section("table-2", results).blocks
-    assert "coco_like" in table.grid.caption
+    assert "coco_like" in table.caption
     assert sentence.words.startswith("On the same boxes of coco_like: PA-SAM is 20.0 points")
-    assert section("table-3", results).blocks[0].grid.head[1] == "ants"
+    assert section("table-3", results).blocks[0].head[1] == "ants"
     assert list(precision_grids(results)) == ["table2", "table3"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL.ImageColor import getrgb
 
 from pasam.errors import ShapeError
 from pasam.reporting.overlay import (
@@ -14,7 +15,7 @@ from pasam.reporting.overlay import (
     paint,
     prediction_overlay,
 )
-from pasam.reporting.style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, rgb
+from pasam.reporting.style import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 
 BLACK = np.zeros((2, 2, 3), np.uint8)
 TRUTH = np.array([[True, True], [False, False]])
@@ -25,7 +26,7 @@ def test_hits_misses_and_false_alarms_get_their_own_colours_and_the_rest_none():
     shown = comparison(BLACK, TRUTH, PREDICTED).astype(float)
     expected = [TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE]
     for pixel, colour in zip(shown.reshape(-1, 3), expected, strict=False):
-        assert pixel == pytest.approx(0.72 * np.array(rgb(colour)), abs=0.51)
+        assert pixel == pytest.approx(0.72 * np.array(getrgb(colour)), abs=0.51)
     assert shown[1, 1].tolist() == [0, 0, 0]
 
 
@@ -72,7 +73,7 @@ def block(y: slice, x: slice) -> np.ndarray:
 def test_a_mask_is_tinted_and_the_rest_is_darker():
     shown = prediction_overlay(grey(), [block(slice(10, 50), slice(10, 50))], NOTHING)
     assert shown[55, 70].tolist() == [75, 75, 75]
-    expected = 100 + 0.45 * (np.array(rgb(MASKS[0])) - 100.0)
+    expected = 100 + 0.45 * (np.array(getrgb(MASKS[0])) - 100.0)
     np.testing.assert_allclose(shown[30, 30], expected, atol=1)
 
 
@@ -91,8 +92,8 @@ def test_boxes_and_points_are_drawn_where_they_were_asked():
     asked = DrawnPrompts(boxes=[[10, 12, 70, 50]], points=[[40, 30], [20, 20]], labels=[1, 0])
     shown = prediction_overlay(grey(), [], asked)
     assert shown[12, 40].max() > 150
-    assert shown[30, 40].tolist() == list(rgb("#56B4E9"))
-    assert shown[20, 20].tolist() == list(rgb("#D55E00"))
+    assert shown[30, 40].tolist() == list(getrgb("#56B4E9"))
+    assert shown[20, 20].tolist() == list(getrgb("#D55E00"))
 
 
 def test_the_picture_itself_is_left_alone():

@@ -198,7 +198,7 @@ def test_the_sentence_follows_what_is_trained(make_results):
     assert "loses" in worse.sentence
     assert "loses" not in same.sentence
     assert "SAM does best by itself" in same.sentence
-    rows = worse.blocks[0].grid.rows
+    rows = worse.blocks[0].rows
     assert rows[0][0] == "PA-SAM (adapter and mask head)"
     assert rows[1][0] == "adapter alone learns"
     assert rows[1][-1] == "1,000"

@@ -21,6 +21,8 @@ from pasam.reporting.tables import (
     COCO_STYLE,
     NONE_STATED,
     PUBLISHED_HEAD,
+    SEGINW_STYLE,
+    benchmarks_of,
     box_difference,
     collection_grid,
     cost_grid,
@@ -30,9 +32,7 @@ from pasam.reporting.tables import (
     pairs,
     published_grid,
     published_precision_grid,
-    set_collections,
     single_set_grid,
-    single_sets,
     table_notes,
 )
 
@@ -235,8 +235,8 @@ def instances():
 
 
 def test_one_set_is_coco_style_and_many_are_seginw_style(precisions):
-    assert single_sets(precisions) == ["coco_like"]
-    assert set_collections(precisions) == ["wild"]
+    assert benchmarks_of(precisions, COCO_STYLE) == ["coco_like"]
+    assert benchmarks_of(precisions, SEGINW_STYLE) == ["wild"]
 
 
 def test_a_coco_style_table_has_every_precision_and_says_where_nothing_was_to_be_found(precisions):

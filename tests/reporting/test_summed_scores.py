@@ -14,6 +14,7 @@ from pasam.reporting.summary import (
     gain_by_quantile,
     paired_values,
     score_matrix,
+    strata,
     summarise,
 )
 
@@ -21,25 +22,20 @@ from pasam.reporting.summary import (
 def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
     scores = make_scores(models=("sam",), seeds=(2, 1), n=3).sample(frac=1, random_state=0)
     found = score_matrix(scores, "sam", "iou")
-    assert found.seeds == [1, 2]
-    assert found.images == sorted(found.images, key=lambda name: name)
-    assert found.values.shape == (2, 12)
-    assert found.strata[0] == "coift_like"
-
-
-def test_one_benchmark_can_be_taken_alone(make_scores):
-    found = score_matrix(make_scores(n=3), "sam", "iou").only("dis_like")
-    assert found.images == ["dis_like/0", "dis_like/1", "dis_like/2"]
-    assert found.per_image.shape == (3,)
+    assert list(found.index) == [1, 2]
+    images = [image for _, image in found.columns]
+    assert images == sorted(images)
+    assert found.shape == (2, 12)
+    assert strata(found.columns)[0] == "coift_like"
 
 
 def test_models_are_paired_on_the_seeds_that_both_have(make_scores):
     a = score_matrix(make_scores(models=("a",), seeds=(1, 2, 3)), "a", "iou")
     b = score_matrix(make_scores(models=("b",), seeds=(2, 3, 4)), "b", "iou")
     first, second = paired_values(a, b)
-    assert not np.isin(a.values[0], a.values[1:]).any()  # or any seed would do
-    np.testing.assert_array_equal(first, a.values[1:])
-    np.testing.assert_array_equal(second, b.values[:2])
+    assert not np.isin(a.to_numpy()[0], a.to_numpy()[1:]).any()  # or any seed would do
+    np.testing.assert_array_equal(first, a.to_numpy()[1:])
+    np.testing.assert_array_equal(second, b.to_numpy()[:2])
 
 
 def test_a_model_without_training_goes_with_every_seed(make_scores):

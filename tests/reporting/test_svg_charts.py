@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from pasam.reporting.svg import (
     Scale,
+    Series,
     dot_chart,
     element,
     forest_scale,
     interval_mark,
     line_chart,
     marker,
-    model_series,
+    model_key,
     number,
     path,
     text,
@@ -23,6 +24,10 @@ from pasam.reporting.svg import (
     ticks,
     value_scale,
 )
+
+
+def series_of(model, x, y, low=(), high=()):
+    return Series(key=model_key(model), x=x, y=y, low=low, high=high)
 
 
 def test_elements_are_escaped_and_attributes_keep_their_order():
@@ -43,19 +48,18 @@ def test_numbers_are_short_and_never_minus_nothing(value, words):
 
 
 def test_a_known_model_keeps_its_colour_and_shape_in_every_chart():
-    a = model_series("pa_sam", [0], [1])
-    b = model_series("pa_sam", [0], [1], among=["x", "y"])
+    a, b = model_key("pa_sam"), model_key("pa_sam", among=["x", "y"])
     assert (a.colour, a.shape) == (b.colour, b.shape) == ("var(--model-pa-sam)", "circle")
     assert a.name == "PA-SAM"
 
 
 def test_other_series_differ_from_each_other():
-    found = [model_series(name, [0], [1], among=["x", "y"]) for name in ("x", "y")]
+    found = [model_key(name, among=["x", "y"]) for name in ("x", "y")]
     assert found[0].colour != found[1].colour
 
 
 def test_the_extent_holds_intervals_too():
-    one = model_series("sam", [0], [5], [4], [7])
+    one = series_of("sam", [0], [5], [4], [7])
     assert one.extent == [5.0, 4.0, 7.0]
 
 
@@ -99,8 +103,8 @@ def test_ticks_have_a_real_minus_sign():
 
 def chart(**changes):
     series = [
-        model_series("sam", [0, 1], [40, 60], [35, 55], [45, 65]),
-        model_series("pa_sam", [0, 1], [50, 70]),
+        series_of("sam", [0, 1], [40, 60], [35, 55], [45, 65]),
+        series_of("pa_sam", [0, 1], [50, 70]),
     ]
     parts = {"title": "Scores", "y_label": "per cent"}
     return ElementTree.fromstring(dot_chart(series, ["a", "b"], **{**parts, **changes}))
@@ -133,29 +137,29 @@ def lines_chart(series, **changes):
 
 
 def test_a_curve_has_a_line_its_points_and_a_band_only_with_intervals():
-    plain = lines_chart([model_series("pa_sam", [0, 1, 2], [1, 2, 3])])
+    plain = lines_chart([series_of("pa_sam", [0, 1, 2], [1, 2, 3])])
     assert len(plain.findall(".//path[@class='curve']")) == 1
     assert len(plain.findall(".//circle")) == 3
     assert plain.findall(".//path[@class='band']") == []
-    sure = lines_chart([model_series("pa_sam", [0, 1], [1, 2], [0, 1], [2, 3])])
+    sure = lines_chart([series_of("pa_sam", [0, 1], [1, 2], [0, 1], [2, 3])])
     assert len(sure.findall(".//path[@class='band']")) == 1
 
 
 def test_places_are_labelled_unless_they_would_overlap():
-    apart = lines_chart([model_series("sam", [1, 3, 5, 10], [1, 2, 3, 4])])
+    apart = lines_chart([series_of("sam", [1, 3, 5, 10], [1, 2, 3, 4])])
     labels = [t.text for t in apart.findall("text") if float(t.get("y", 0)) > 200]
     assert labels[-4:] == ["1", "3", "5", "10"]
-    crowded = lines_chart([model_series("sam", range(100), range(100))])
+    crowded = lines_chart([series_of("sam", range(100), range(100))])
     assert len([t for t in crowded.findall("text") if float(t.get("y", 0)) > 200]) < 12
 
 
 def test_places_can_have_words():
-    named = lines_chart([model_series("sam", [0, 1], [1, 2])], names=["none", "all"])
+    named = lines_chart([series_of("sam", [0, 1], [1, 2])], names=["none", "all"])
     assert {"none", "all"} <= {t.text for t in named.findall("text")}
 
 
 def test_a_single_place_is_drawn_too():
-    assert lines_chart([model_series("sam", [3], [1])]).findall(".//path[@class='curve']")
+    assert lines_chart([series_of("sam", [3], [1])]).findall(".//path[@class='curve']")
 
 
 def test_lines_of_a_forest_plot_share_a_scale_that_holds_zero():
@@ -164,9 +168,12 @@ def test_lines_of_a_forest_plot_share_a_scale_that_holds_zero():
     assert scale.high >= 9
 
 
+ROW = {"difference": 1.0, "low": 0.5, "high": 2.0}
+
+
 def test_a_line_of_a_forest_plot_shows_zero_the_interval_and_the_mean():
     scale = forest_scale([-1.0, 2.0])
-    drawn = ElementTree.fromstring(interval_mark(scale, 1.0, 0.5, 2.0, colour="red"))
+    drawn = ElementTree.fromstring(interval_mark(scale, ROW, colour="red"))
     zero = drawn.find("line[@class='zero']")
     bar = drawn.find(".//line[@class='bar']")
     dot = drawn.find(".//circle")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from pasam.errors import DataError
+from pasam.files import write_text
 from pasam.validation.drift import (
     COLUMNS,
     QUANTITIES,
@@ -19,7 +20,6 @@ from pasam.validation.drift import (
     compare,
     group_values,
     read_accepted,
-    write_accepted,
 )
 
 KEY = ("train", "cats")
@@ -127,7 +127,7 @@ def test_every_set_stands_alone_and_every_split_as_a_whole_too():
 
 def test_what_is_written_is_read(tmp_path):
     pairs, images = frames(SETS)
-    write_accepted(tmp_path / "a.json", accepted_text(pairs, images))
+    write_text(tmp_path / "a.json", accepted_text(pairs, images))
     read = read_accepted(tmp_path / "a.json")
     for key, sketch in group_values(pairs, images):
         assert (read[key].masks, read[key].images) == (sketch.masks, sketch.images)

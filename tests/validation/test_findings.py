@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pasam.data.manifest import INVENTORY_COLUMNS, Fault, invalid_row, inventory_frame
+from pasam.files import write_json
 from pasam.masks.images import write_png
 from pasam.validation import findings as module
 from pasam.validation import findings as page_module
@@ -25,7 +26,6 @@ from pasam.validation.findings import (
     mask_thumbnail,
     outlined_thumbnail,
     summarize,
-    write_findings,
     write_page,
 )
 
@@ -36,8 +36,8 @@ def found(mixed, results):
 
 
 def test_the_file_is_strict_json_and_repeats(found, mixed, results, tmp_path):
-    write_findings(tmp_path / "a", found)
-    write_findings(tmp_path / "b", collect(mixed.inventory, mixed.tables, results))
+    write_json(tmp_path / "a", found, allow_nan=False)
+    write_json(tmp_path / "b", collect(mixed.inventory, mixed.tables, results))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert json.loads((tmp_path / "a").read_text(), parse_constant=pytest.fail) == found
 
