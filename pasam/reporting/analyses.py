@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -105,7 +105,10 @@ class Ablation:
         if set(shown) >= _COMPONENTS:
             words.append("no adapter: the mask head alone")
             shown = {k: v for k, v in shown.items() if k not in {*_COMPONENTS, "mining.method"}}
-        return ", ".join([*words, *(_in_words(key, value) for key, value in shown.items())])
+        for key, value in shown.items():
+            known = _NUMBERS[key].format(f"{value:g}") if key in _NUMBERS else None
+            words.append(known or _WORDS.get((key, value), f"{key} {value}"))
+        return ", ".join(words)
 
 
 def scored_variants(results: Results) -> list[Ablation]:
@@ -126,9 +129,10 @@ def of_group(results: Results, *groups: Group) -> list[Ablation]:
     return [ablation for ablation in scored_variants(results) if ablation.group in groups]
 
 
-def row_of(table: pd.DataFrame, name: str) -> Mapping[str, Any]:
+def gain_of(results: Results, name: str) -> Mapping[str, Any]:
     """Pick one variant's difference in boundary IoU, on the mean over benchmarks."""
-    return rows_where(table, model=name, metric="mbiou", benchmark=MEAN)[0]
+    chosen = {"model": name, "metric": "mbiou", "benchmark": MEAN}
+    return rows_where(results.ablation_differences, **chosen)[0]
 
 
 def flat(change: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -140,15 +144,11 @@ def flat(change: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _in_words(key: str, value: Any) -> str:
-    if key in _NUMBERS:
-        return _NUMBERS[key].format(f"{value:g}")
-    return _WORDS.get((key, value), f"{key} {value}")
-
-
-def by_verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Sort rows into "gain shown", "loss shown" and "no difference shown", largest first."""
-    ordered = sorted(rows, key=lambda row: -abs(row["difference"]))
+def by_verdict(results: Results, names: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """Sort variants' rows into "loss shown", "gain shown" and neither, largest first."""
+    ordered = sorted(
+        (gain_of(results, name) for name in names), key=lambda row: -abs(row["difference"])
+    )
     return {v: [row for row in ordered if row["verdict"] == v] for v in (LOSS, GAIN, UNDECIDED)}
 
 
@@ -159,7 +159,7 @@ def effects_sentence(results: Results, variants: Sequence[Ablation]) -> str:
         At most three clauses: what loses, what gains, and what shows no difference.
     """
     words = {variant.name: variant.words for variant in variants}
-    found = by_verdict([row_of(results.ablation_differences, name) for name in words])
+    found = by_verdict(results, words)
     told = {
         verdict: listed([f"“{words[row['model']]}” {gain_in_brackets(row)}" for row in rows])
         for verdict, rows in found.items()

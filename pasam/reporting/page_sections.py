@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-from markupsafe import Markup
-
 from pasam.config.schema import HqSamParams
 from pasam.data.catalogue import GENERATED
-from pasam.reporting import page_images, svg, tables
-from pasam.reporting.analyses import (
-    GROUP_NAMES,
-    Ablation,
-    effects_sentence,
-    gains,
-    group_names,
-    measures,
-    row_of,
-    scored_variants,
-    trend_sentence,
-)
+from pasam.reporting import analyses, page_images, svg, tables
 from pasam.reporting.blocks import (
     Absent,
     Block,
@@ -54,7 +40,7 @@ from pasam.reporting.style import (
     span,
 )
 from pasam.reporting.summary import rows_where
-from pasam.reporting.svg import Series, forest_plot, legend, model_key, other_colour
+from pasam.reporting.svg import forest_plot, legend, model_key, other_colour, series_of
 
 OUTCOME_KEYS = (
     Key(name="true positive", colour="var(--true-positive)", shape="square"),
@@ -104,6 +90,7 @@ class SectionRow:
     key: str
     title: str
     lead: str | Callable[[Results], str]
+    """Words, in which {subject}, {reference} and {params} stand for the run's."""
     build: Callable[[Results], Iterable[Block]]
     needs: Need | None = None
 
@@ -111,12 +98,16 @@ class SectionRow:
         """Build it from a run, or say what the run lacks for it."""
         lacking = self.needs is not None and not self.needs.met(results)
         blocks = [self.needs.block] if lacking and self.needs else self.build(results)
-        lead = self.lead if isinstance(self.lead, str) else self.lead(results)
+        names = {"subject": label(results.subject), "reference": label(results.reference)}
+        if isinstance(self.lead, str):
+            lead = self.lead.format(**names, params=results.params)
+        else:
+            lead = self.lead(results)
         return PageSection(key=self.key, title=self.title, lead=lead, blocks=tuple(blocks))
 
 
 VARIANTS = Need(
-    met=lambda results: bool(scored_variants(results)),
+    met=lambda results: bool(analyses.scored_variants(results)),
     absent="No variant was trained in this run.",
     command="pasam params use ablation && dvc repro",
 )
@@ -265,9 +256,8 @@ def _score_charts(results: Results) -> Charts:
         series = []
         for model in results.models:
             rows = summary[summary["model"] == model]
-            y, low, high = (rows[f"{metric}{end}"].tolist() for end in ("", "_low", "_high"))
-            key = model_key(model, among=results.models)
-            series.append(Series(key=key, x=range(len(rows)), y=y, low=low, high=high))
+            columns = [f"{metric}{end}" for end in ("", "_low", "_high")]
+            series.append(series_of(model_key(model, among=results.models), rows, *columns))
         chart = svg.dot_chart(
             series, names, title=f"{heading} by benchmark and model", y_label="per cent",
             shaded=len(names) - 1 if len(names) > 2 else None,
@@ -295,15 +285,6 @@ def _paired_differences(results: Results) -> ForestPlot:
     return forest_plot(lines, heading="Paired differences", caption=caption)
 
 
-def galleries_lead(results: Results) -> str:
-    """Say how the images were chosen and what a card shows."""
-    return (
-        "Chosen by score alone from all images of all benchmarks. Each card: prompt and mined "
-        f"points, {label(results.reference)}, {label(results.subject)}, uncertainty map. Open one, "
-        "then walk with the arrow keys."
-    )
-
-
 def galleries(results: Results) -> Iterator[Block]:
     """Show the images at both ends of the scores, not the ones that look best."""
     images, count = page_images.ranked(results), results.params.report.gallery
@@ -322,20 +303,19 @@ def galleries(results: Results) -> Iterator[Block]:
 def fine_structure(results: Results) -> Iterator[Block]:
     """Show the gain by boundary complexity and by thinness."""
     yield _fineness_charts(results)
-    for measure in measures(results):
-        yield Text(words=trend_sentence(results, measure))
+    for measure in analyses.measures(results):
+        yield Text(words=analyses.trend_sentence(results, measure))
 
 
 def _fineness_charts(results: Results) -> Charts:
     panels, rows = [], []
     subject = results.subject
     key = model_key(subject, name=f"{label(subject)} minus {label(results.reference)}")
-    for measure in measures(results):
-        table = gains(results, measure).table
-        names = group_names(table, measure)
-        y, low, high = (table[column].tolist() for column in ("difference", "low", "high"))
+    for measure in analyses.measures(results):
+        table = analyses.gains(results, measure).table
+        names = analyses.group_names(table, measure)
         chart = svg.dot_chart(
-            [Series(key=key, x=range(len(table)), y=y, low=low, high=high)], names,
+            [series_of(key, table, "difference", "low", "high")], names,
             title=f"{measure.heading}: gain in boundary IoU", y_label="points",
             x_label=measure.axis, zero=True,
         )  # fmt: skip
@@ -355,11 +335,15 @@ def _fineness_charts(results: Results) -> Charts:
 
 
 def robustness(results: Results) -> Iterator[Block]:
-    """Show the curves over prompts and corruptions."""
+    """Show the curves over prompts and corruptions, and who is ahead at their worst ends."""
     found = [str(name) for name in dict.fromkeys(results.curves["family"])]
     yield condition_charts(results, found)
     for family in found:
-        yield Text(words=_worst_end(results, family))
+        amounts = results.curves[results.curves["family"] == family]["amount"]
+        amount = float(amounts.min() if family == POINTS else amounts.max())
+        row = difference_at(results, family, amount, (results.subject, results.reference))
+        start = f"{CURVES.get(family, (family, ''))[0]}, at {amount:g}: "
+        yield Text(words=start + comparison_sentence(row, level=results.level))
 
 
 def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
@@ -371,8 +355,8 @@ def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
         series = []
         for model in names:
             of_model = points[points["model"] == model]
-            x, y, low, high = (of_model[c].tolist() for c in ("amount", "mean", "low", "high"))
-            series.append(Series(key=model_key(model, among=names), x=x, y=y, low=low, high=high))
+            key = model_key(model, among=names)
+            series.append(series_of(key, of_model, "mean", "low", "high", x="amount"))
         heading, axis = CURVES.get(family, (family, "strength"))
         chart = svg.line_chart(
             series, title=f"{heading}: mean boundary IoU by model", x_label=axis,
@@ -392,15 +376,6 @@ def condition_charts(results: Results, chosen: Sequence[str]) -> Charts:
     )
 
 
-def _worst_end(results: Results, family: str) -> str:
-    """Compare subject and reference at the worst end of a curve."""
-    amounts = results.curves[results.curves["family"] == family]["amount"]
-    amount = float(amounts.min() if family == POINTS else amounts.max())
-    row = difference_at(results, family, amount, (results.subject, results.reference))
-    heading = CURVES.get(family, (family, ""))[0]
-    return f"{heading}, at {amount:g}: {comparison_sentence(row, level=results.level)}"
-
-
 def _precision_tables(results: Results, kind: str) -> Iterator[Block]:
     coco = kind == tables.COCO_STYLE
     lay_out = tables.single_set_grid if coco else tables.collection_grid
@@ -416,29 +391,24 @@ def _precision_tables(results: Results, kind: str) -> Iterator[Block]:
 
 def ablations(results: Results) -> Iterator[Block]:
     """Show Table 4: every variant against the subject, with its cost."""
-    variants = scored_variants(results)
-    for group, heading in GROUP_NAMES.items():
+    variants = analyses.scored_variants(results)
+    for group, heading in analyses.GROUP_NAMES.items():
         members = [variant for variant in variants if variant.group == group]
         if members:
             yield variant_plot(results, members, heading)
     yield tables.ablation_grid(results)
-    yield Text(words=effects_sentence(results, variants))
+    yield Text(words=analyses.effects_sentence(results, variants))
 
 
-def ablations_lead(results: Results) -> str:
-    """Say what a variant is and how it is compared."""
-    return (
-        f"Variants of {label(results.subject)}, trained from the same embeddings with the same "
-        "seed; each states only what it changes. Differences are paired, in points of boundary "
-        f"IoU over {label(results.subject)}."
-    )
-
-
-def variant_plot(results: Results, variants: Sequence[Ablation], heading: str) -> ForestPlot:
+def variant_plot(
+    results: Results, variants: Sequence[analyses.Ablation], heading: str
+) -> ForestPlot:
     """Draw variants' differences in boundary IoU, on one scale for all of the table."""
     table = results.ablation_differences
     means = rows_where(table, benchmark=MEAN, metric="mbiou")
-    lines = [(v.words, v.name, row_of(table, v.name), other_colour(0)) for v in variants]
+    lines = [
+        (v.words, v.name, analyses.gain_of(results, v.name), other_colour(0)) for v in variants
+    ]
     caption = (
         f"Points of boundary IoU over {label(results.subject)}, {results.level} intervals, "
         "Holm-adjusted p."
@@ -453,46 +423,27 @@ def training(results: Results) -> Iterator[Block]:
     for place, term in enumerate(sorted(columns - {"loss"})):
         shape = _TERM_SHAPES[place // len(OTHERS) % len(_TERM_SHAPES)]
         keys[term] = Key(name=term, colour=other_colour(place), shape=shape)
-    panels = [
-        Panel(heading=label(model), svg=_loss_chart(model, history, keys))
-        for model, history in results.histories.items()
-    ]
+    panels = []
+    for model, history in results.histories.items():
+        table = history.assign(epoch=history["epoch"] + 1)
+        series = [series_of(keys[term], table, term, x="epoch") for term in curve_columns(history)]
+        title = f"Losses of {label(model)} by epoch"
+        chart = svg.line_chart(series, title=title, x_label="epoch", y_label="loss", zero=True)
+        panels.append(Panel(heading=label(model), svg=chart))
     caption = (
         "Mean over each epoch; models train on losses of their own, so heights do not compare."
     )
     yield Charts(panels=tuple(panels), caption=caption, legend=tuple(keys.values()))
 
 
-def _loss_chart(model: str, history: pd.DataFrame, keys: Mapping[str, Key]) -> Markup:
-    epochs = [float(epoch) + 1 for epoch in history["epoch"]]
-    series = [
-        Series(key=keys[term], x=epochs, y=history[term].tolist())
-        for term in curve_columns(history)
-    ]
-    title = f"Losses of {label(model)} by epoch"
-    return svg.line_chart(series, title=title, x_label="epoch", y_label="loss", zero=True)
-
-
-def repeat_lead(results: Results) -> str:
-    """Say what the run depends on."""
-    return (
-        "Same commit, same params, same kind of processor: same page. Another kind rounds "
-        "differently, and training lets that grow: between two processors the means of the "
-        "default run differed by up to 0.04 points. "
-        f"Seeds: training {results.params.train.seed}, "
-        f"resamples of the intervals {results.params.report.seed}, synthetic images "
-        f"{results.params.data.generated.seed}."
-    )
-
-
 def repeat(results: Results) -> Iterator[Block]:
     """Tell how to make this page again."""
-    words = (
-        "Beside this page: tables as Markdown, LaTeX and CSV in the folder tables, all its numbers "
-        "in report.json, and a card for every trained model in model_cards."
-    )
     yield Code(lines=COMMANDS)
-    yield Text(words=words, quiet=True)
+    yield Text(
+        words="Beside this page: tables as Markdown, LaTeX and CSV in the folder tables, all its "
+        "numbers in report.json, and a card for every trained model in model_cards.",
+        quiet=True,
+    )
 
 
 SECTIONS = (
@@ -509,7 +460,13 @@ SECTIONS = (
         lead=tables.READING,
         build=high_quality,
     ),
-    SectionRow(key="galleries", title="Galleries", lead=galleries_lead, build=galleries),
+    SectionRow(
+        key="galleries",
+        title="Galleries",
+        lead="Chosen by score alone from all images of all benchmarks. Each card: prompt and mined "
+        "points, {reference}, {subject}, uncertainty map. Open one, then walk with the arrow keys.",
+        build=galleries,
+    ),
     SectionRow(
         key="fine-structure",
         title="Gain by fineness of structure",
@@ -542,7 +499,9 @@ SECTIONS = (
     SectionRow(
         key="table-4",
         title="Table 4: ablations",
-        lead=ablations_lead,
+        lead="Variants of {subject}, trained from the same embeddings with the same seed; each "
+        "states only what it changes. Differences are paired, in points of boundary IoU over "
+        "{subject}.",
         needs=VARIANTS,
         build=ablations,
     ),
@@ -553,6 +512,14 @@ SECTIONS = (
         lead="Every term of every loss, epoch by epoch.",
         build=training,
     ),
-    SectionRow(key="repeat", title="How to repeat it", lead=repeat_lead, build=repeat),
+    SectionRow(
+        key="repeat",
+        title="How to repeat it",
+        lead="Same commit, same params, same kind of processor: same page. Another kind rounds "
+        "differently, and training lets that grow: between two processors the means of the "
+        "default run differed by up to 0.04 points. Seeds: training {params.train.seed}, resamples "
+        "of the intervals {params.report.seed}, synthetic images {params.data.generated.seed}.",
+        build=repeat,
+    ),
 )
 """The sections in the order of the page."""

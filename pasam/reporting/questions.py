@@ -13,21 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED, Difference, Interval
-from pasam.reporting import page_images
-from pasam.reporting.analyses import (
-    Ablation,
-    best_benchmark,
-    by_verdict,
-    change_over_reference,
-    effects_sentence,
-    flat,
-    kept_sentence,
-    measures,
-    of_group,
-    row_of,
-    scored_variants,
-    trend_sentence,
-)
+from pasam.reporting import analyses, page_images, tables
 from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Key, Panel
 from pasam.reporting.page_sections import CONDITIONS, VARIANTS, Need, condition_charts, variant_plot
 from pasam.reporting.results import BASELINE, JITTER, ORACLE, POINTS, Results, difference_at
@@ -47,14 +33,7 @@ from pasam.reporting.style import (
     span,
 )
 from pasam.reporting.summary import difference, rows_where
-from pasam.reporting.svg import Series, forest_plot, line_chart, model_key, other_colour
-from pasam.reporting.tables import (
-    COCO_STYLE,
-    ablation_grid,
-    benchmarks_of,
-    box_sentences,
-    trainable_cell,
-)
+from pasam.reporting.svg import forest_plot, line_chart, model_key, other_colour, series_of
 
 BEST = "pa_sam_plus"
 """The best combination of changes, as a model of its own."""
@@ -113,7 +92,7 @@ def answers(results: Results) -> tuple[Answer, ...]:
 def variants_of(group: str, absent: str) -> Need:
     """Need at least one scored variant of a group."""
     return Need(
-        met=lambda results: any(v.group == group for v in scored_variants(results)),
+        met=lambda results: any(v.group == group for v in analyses.scored_variants(results)),
         absent=absent,
         command=VARIANTS.command,
     )
@@ -128,9 +107,7 @@ def diagnostics_of(*columns: str) -> Need:
     )
 
 
-COMPONENTS = variants_of(
-    "component", "No variant without a part of the adapter was trained in this run."
-)
+COMPONENTS = variants_of("component", "No variant without a part of the adapter was trained.")
 IMAGE_ADAPTER = variants_of("image", "No adapter of the image features was trained in this run.")
 TRAINED_PARTS = variants_of("trained", "No variant that trains other parts was made in this run.")
 CORRECTIONS = variants_of(
@@ -151,21 +128,21 @@ WEAKER_BOXES = Need(
 def components(results: Results) -> Iterator[Part]:
     """Question 1: how the adapter works, and what each of its parts brings."""
     yield from page_images.walk(results)
-    variants = of_group(results, "component")
+    variants = analyses.of_group(results, "component")
     if variants:
         yield variant_plot(results, variants, "Components, against the whole adapter")
-        yield effects_sentence(results, variants)
+        yield analyses.effects_sentence(results, variants)
     else:
         yield "This run shows how it works, below, but not what each part brings."
 
 
 def prompt_or_image(results: Results) -> Iterator[Part]:
     """Question 2: PA-SAM against the adapter of image features."""
-    variants = of_group(results, "image")
+    variants = analyses.of_group(results, "image")
     rival, name = variants[0].name, "the adapter of image features"
-    row = row_of(results.ablation_differences, rival)
+    row = analyses.gain_of(results, rival)
     yield comparison_sentence(row, level=results.level, first=name[0].upper() + name[1:])
-    yield kept_sentence(results, {results.subject: label(results.subject), rival: name})
+    yield analyses.kept_sentence(results, {results.subject: label(results.subject), rival: name})
     own, other = results.trainable(results.subject), results.trainable(rival)
     if own is not None and other is not None:
         yield f"It trains {other:,} parameters, {label(results.subject)} {own:,}."
@@ -187,12 +164,12 @@ def prompt_changes(results: Results) -> Iterator[Part]:
     )
     variants = [
         variant
-        for variant in of_group(results, "component")
+        for variant in analyses.of_group(results, "component")
         if set(variant.changes) in ({"adapter.dense"}, {"adapter.sparse"})
     ]
     if variants:
         yield variant_plot(results, variants, "Each change left out")
-        yield effects_sentence(results, variants)
+        yield analyses.effects_sentence(results, variants)
     else:
         yield Absent(
             what="No variant without one of these changes was trained in this run.",
@@ -238,24 +215,24 @@ def mining(results: Results) -> Iterator[Part]:
     if clauses:
         yield f"Points that are chosen in prediction by {'; '.join(clauses)}."
     if compared:
-        yield effects_sentence(results, compared)
+        yield analyses.effects_sentence(results, compared)
 
 
-def _ways_to_choose(results: Results) -> list[Ablation]:
-    both = [*of_group(results, "component"), *of_group(results, "mining")]
+def _ways_to_choose(results: Results) -> list[analyses.Ablation]:
+    both = analyses.of_group(results, "component", "mining")
     return [variant for variant in both if set(variant.changes) == {"mining.method"}]
 
 
-def _compared_mining(results: Results) -> list[Ablation]:
+def _compared_mining(results: Results) -> list[analyses.Ablation]:
     ways = _ways_to_choose(results)
-    return ways + [variant for variant in of_group(results, "mining") if variant not in ways]
+    return ways + [v for v in analyses.of_group(results, "mining") if v not in ways]
 
 
 def mining_curves(results: Results) -> Iterator[Charts]:
     """Draw the difference from the subject over numbers that a variant changes."""
     panels = []
     for name, (heading, _) in MINING_CURVES.items():
-        members = [v for v in of_group(results, "mining") if set(v.changes) == {name}]
+        members = [v for v in analyses.of_group(results, "mining") if set(v.changes) == {name}]
         if members:
             panels.append(Panel(heading=heading, svg=_curve(results, members, name)))
     if panels:
@@ -266,29 +243,29 @@ def mining_curves(results: Results) -> Iterator[Charts]:
         yield Charts(panels=tuple(panels), caption=caption)
 
 
-def _curve(results: Results, members: Sequence[Ablation], name: str) -> Markup:
+def _curve(results: Results, members: Sequence[analyses.Ablation], name: str) -> Markup:
     heading, axis = MINING_CURVES[name]
-    own = flat(results.params.variants[results.subject].model_dump())[name]
+    own = analyses.flat(results.params.variants[results.subject].model_dump())[name]
     places = {float(own): (0.0, 0.0, 0.0)}
     for variant in members:
-        row = row_of(results.ablation_differences, variant.name)
+        row = analyses.gain_of(results, variant.name)
         places[float(variant.changes[name])] = (row["difference"], row["low"], row["high"])
-    y, low, high = zip(*(places[x] for x in sorted(places)), strict=True)
-    key = Key(name="difference", colour=other_colour(0))
+    key, ends = Key(name="difference", colour=other_colour(0)), ["difference", "low", "high"]
+    table = pd.DataFrame.from_dict(places, orient="index", columns=ends).sort_index()
     return line_chart(
-        [Series(key=key, x=range(len(places)), y=y, low=low, high=high)],
+        [series_of(key, table, *ends)],
         title=f"{heading}: difference in boundary IoU", x_label=axis, y_label="points",
-        zero=True, names=[f"{x:g}" for x in sorted(places)],
+        zero=True, names=[f"{x:g}" for x in table.index],
     )  # fmt: skip
 
 
 def freezing(results: Results) -> Iterator[Part]:
     """Question 6: what is trained, what it gains, and what it does to SAM's best benchmark."""
-    variants = of_group(results, "trained")
+    variants = analyses.of_group(results, "trained")
     names = {results.subject: f"{label(results.subject)} (adapter and mask head)"}
     names |= {variant.name: variant.words for variant in variants}
-    yield effects_sentence(results, variants)
-    yield kept_sentence(results, names)
+    yield analyses.effects_sentence(results, variants)
+    yield analyses.kept_sentence(results, names)
     yield frozen_sentence(results)
     yield _trained_grid(results, names)
 
@@ -307,15 +284,15 @@ def frozen_sentence(results: Results) -> str:
 
 
 def _trained_grid(results: Results, names: dict[str, str]) -> Grid:
-    table = change_over_reference(results, list(names))
-    best = best_benchmark(results, results.reference)
+    table = analyses.change_over_reference(results, list(names))
+    best = analyses.best_benchmark(results, results.reference)
     lines = []
     for name, words in names.items():
         cells = []
         for benchmark in (MEAN, best):
             rows = rows_where(table, model=name, benchmark=benchmark)
             cells += [gain_cell(row) for row in rows] or [NOTHING]
-        lines.append((words, *cells, trainable_cell(results, name)))
+        lines.append((words, *cells, tables.trainable_cell(results, name)))
     head = ("Trained", "All other benchmarks", best, "Trainable parameters")
     caption = f"Points of boundary IoU over {label(results.reference)}, {results.level} intervals"
     return Grid(caption=caption, head=head, rows=tuple(lines))
@@ -323,8 +300,8 @@ def _trained_grid(results: Results, names: dict[str, str]) -> Grid:
 
 def fine_structure(results: Results) -> Iterator[Part]:
     """Question 7: the gain on coarse and on fine objects, and by benchmark."""
-    for measure in measures(results):
-        yield trend_sentence(results, measure)
+    for measure in analyses.measures(results):
+        yield analyses.trend_sentence(results, measure)
     pair = {"model": results.subject, "against": results.reference, "metric": "mbiou"}
     chosen = [r for r in rows_where(results.differences, **pair) if r["benchmark"] != MEAN]
     if not chosen:
@@ -352,8 +329,8 @@ def detector_boxes(results: Results) -> Iterator[Part]:
         for model in dict.fromkeys((results.subject, BASELINE)):
             if model in set(results.curves["model"]) and model != results.reference:
                 yield loss_of_gain(results, model)
-    for benchmark in benchmarks_of(results.precisions, COCO_STYLE):
-        yield from box_sentences(results, benchmark)
+    for benchmark in tables.benchmarks_of(results.precisions, tables.COCO_STYLE):
+        yield from tables.box_sentences(results, benchmark)
     if found:
         yield condition_charts(results, found)
 
@@ -381,9 +358,9 @@ def loss_of_gain(results: Results, model: str) -> str:
 
 def findings(results: Results) -> Iterator[Part]:
     """Question 9: all variants, sorted by what is shown of them."""
-    variants = scored_variants(results)
+    variants = analyses.scored_variants(results)
     words = {variant.name: variant.words for variant in variants}
-    found = by_verdict([row_of(results.ablation_differences, name) for name in words])
+    found = analyses.by_verdict(results, words)
     better, worse, same = (found[verdict] for verdict in (GAIN, LOSS, UNDECIDED))
     name = label(results.subject)
     yield (
@@ -397,23 +374,19 @@ def findings(results: Results) -> Iterator[Part]:
         if rows:
             told = [f"{words[str(row['model'])]} {gain_in_brackets(row)}" for row in rows]
             yield f"{start}: {listed(told)}."
-    cheaper = [words[str(row["model"])] for row in same if _cheaper(results, str(row["model"]))]
+    own = results.trainable(results.subject) or 0
+    cheaper = [words[r["model"]] for r in same if (results.trainable(r["model"]) or own) < own]
     if cheaper:
         yield f"With fewer trainable parameters, and no difference shown: {listed(cheaper)}."
-    yield ablation_grid(results).fold()
-
-
-def _cheaper(results: Results, variant: str) -> bool:
-    own, other = results.trainable(results.subject), results.trainable(variant)
-    return own is not None and other is not None and other < own
+    yield tables.ablation_grid(results).fold()
 
 
 def limits(results: Results) -> Iterator[Part]:
     """Question 10: the reference's choices changed, the ceiling, and the best combination."""
-    variants = of_group(results, "correction")
+    variants = analyses.of_group(results, "correction")
     if variants:
         yield variant_plot(results, variants, "The reference's choices, changed")
-        yield effects_sentence(results, variants)
+        yield analyses.effects_sentence(results, variants)
     else:
         yield CORRECTIONS.block
     yield ceiling_sentence(results)

@@ -13,32 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.schema import (
-    BaseParams,
-    DataParams,
-    EvaluateParams,
-    PretrainParams,
-    ReportParams,
-    TrainParams,
-    VariantParams,
-)
+from pasam.config import schema
 from pasam.data.catalogue import GENERATED
 from pasam.errors import DataError
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import Difference, Interval
 from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.reporting import summary
 from pasam.reporting.figures import ComparedImage, compared_image
 from pasam.reporting.style import METRICS, counted, listed, ordered_models, percent
-from pasam.reporting.summary import (
-    Bootstrap,
-    check_paired,
-    compare,
-    default_pairs,
-    difference,
-    score_matrix,
-    strata,
-    summarise,
-)
 
 if TYPE_CHECKING:
     from pasam.evaluation.predictions import Predicted
@@ -64,14 +47,14 @@ _NO_LOSS = {"epoch", "step", "lr", "learning_rate", "views", "seconds"}
 class RunParams:
     """What `params.yaml` said of the run."""
 
-    base: BaseParams
-    data: DataParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    report: ReportParams
-    variants: Mapping[str, VariantParams]
+    base: schema.BaseParams
+    data: schema.DataParams
+    train: schema.TrainParams
+    evaluate: schema.EvaluateParams
+    report: schema.ReportParams
+    variants: Mapping[str, schema.VariantParams]
     """What was trained, by model."""
-    pretrain: PretrainParams | None = None
+    pretrain: schema.PretrainParams | None = None
     """How `vit_tiny` is trained; only told where it is the base."""
 
 
@@ -150,10 +133,10 @@ class Results:
     """One row per model and detection."""
 
     @property
-    def bootstrap(self) -> Bootstrap:
+    def bootstrap(self) -> summary.Bootstrap:
         """Settings of all intervals."""
         report = self.params.report
-        return Bootstrap(
+        return summary.Bootstrap(
             n_resamples=report.n_resamples, confidence=report.confidence, seed=report.seed
         )
 
@@ -205,12 +188,12 @@ class Results:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row per model and benchmark."""
-        return summarise(self.scores, self.bootstrap, published=self.published.scores)
+        return summary.summarise(self.scores, self.bootstrap, published=self.published.scores)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
         """One row per pair of models, benchmark and metric."""
-        return compare(self.scores, default_pairs(self.models), self.bootstrap)
+        return summary.compare(self.scores, summary.default_pairs(self.models), self.bootstrap)
 
     @cached_property
     def by_image(self) -> pd.DataFrame:
@@ -248,7 +231,7 @@ class Results:
         Holm's correction runs over all variants and both metrics.
         """
         names = [] if self.ablations is None else sorted(set(self.ablations.scores["model"]))
-        return compare(
+        return summary.compare(
             self.ablation_scores, [(name, self.subject) for name in names], self.bootstrap
         )
 
@@ -273,13 +256,13 @@ class Results:
     def mean_inside(self, model: str, column: str) -> Interval:
         """Average a column of the diagnostics over masks, benchmarks alike, empty rows left out."""
         values = self._inside(model)[column].dropna()
-        return self.bootstrap.interval(values.to_numpy(float), strata(values.index))
+        return self.bootstrap.interval(values.to_numpy(float), summary.strata(values.index))
 
     def difference_inside(self, model: str, first: str, second: str) -> Difference:
         """Compare two columns of the diagnostics on the same masks."""
         both = self._inside(model)[[first, second]].dropna()
         a, b = (both[name].to_numpy(float) for name in (first, second))
-        return self.bootstrap.difference(a, b, strata(both.index))
+        return self.bootstrap.difference(a, b, summary.strata(both.index))
 
     def _inside(self, model: str) -> pd.DataFrame:
         """Diagnostics averaged over seeds, indexed by benchmark and image."""
@@ -290,7 +273,7 @@ class Results:
 
 
 def describe_run(
-    manifest: pd.DataFrame, base: BaseParams, data: DataParams, *, seeds: list[int]
+    manifest: pd.DataFrame, base: schema.BaseParams, data: schema.DataParams, *, seeds: list[int]
 ) -> str:
     """Say what a run was made on and what its numbers are not; stands above every table."""
     synthetic = manifest["dataset"].isin(GENERATED)
@@ -338,7 +321,9 @@ def rows_by_amount(conditions: pd.DataFrame, family: str) -> dict[float, pd.Data
     return {amount: found[amount] for amount in sorted(found)}
 
 
-def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstrap) -> pd.DataFrame:
+def curve(
+    conditions: pd.DataFrame, family: str, metric: str, bootstrap: summary.Bootstrap
+) -> pd.DataFrame:
     """Average every model's `miou` or `mbiou` at every place of a curve, one of `families`.
 
     Returns:
@@ -346,10 +331,10 @@ def curve(conditions: pd.DataFrame, family: str, metric: str, bootstrap: Bootstr
     """
     rows = []
     for amount, part in rows_by_amount(conditions, family).items():
-        check_paired(part)
+        summary.check_paired(part)
         for model in sorted(set(part["model"])):
-            scored = score_matrix(part, str(model), METRICS[metric])
-            found = bootstrap.interval(scored.to_numpy(np.float64), strata(scored.columns))
+            scored = summary.score_matrix(part, str(model), METRICS[metric])
+            found = bootstrap.interval(scored.to_numpy(np.float64), summary.strata(scored.columns))
             ends = {name: percent(getattr(found, name)) for name in ("mean", "low", "high")}
             place = {"family": family, "amount": amount, "model": str(model)}
             rows.append({**place, "n": scored.shape[1], **ends})
@@ -363,8 +348,8 @@ def difference_at(
     """Compare two models' boundary IoU at one place of a curve, as a row of `summary.compare`."""
     part = rows_by_amount(results.conditions, family)[amount]
     model, against = pair
-    check_paired(part[part["model"].isin(pair)])
-    return difference(part, model, against, "mbiou", results.bootstrap)
+    summary.check_paired(part[part["model"].isin(pair)])
+    return summary.difference(part, model, against, "mbiou", results.bootstrap)
 
 
 def read_history(path: Path) -> pd.DataFrame:

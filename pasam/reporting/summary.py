@@ -13,16 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pasam.errors import DataError
-from pasam.evaluation.statistics import (
-    UNDECIDED,
-    Difference,
-    Interval,
-    Values,
-    by_stratum,
-    holm,
-    interval,
-    paired_difference,
-)
+from pasam.evaluation import statistics
 from pasam.reporting.style import (
     DECIMALS,
     MEAN,
@@ -49,16 +40,18 @@ class Bootstrap:
         """Level of the intervals, as words."""
         return f"{100 * self.confidence:g} %"
 
-    def interval(self, values: Values, strata: Sequence[str]) -> Interval:
+    def interval(self, values: statistics.Values, strata: Sequence[str]) -> statistics.Interval:
         """Average values (N,) or (S, N) over images and benchmarks, which weigh alike."""
-        groups = dict(by_stratum(values, strata))
-        return interval(
+        groups = dict(statistics.by_stratum(values, strata))
+        return statistics.interval(
             groups, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
         )
 
-    def difference(self, a: Values, b: Values, strata: Sequence[str]) -> Difference:
+    def difference(
+        self, a: statistics.Values, b: statistics.Values, strata: Sequence[str]
+    ) -> statistics.Difference:
         """Compare values (N,) or (S, N) on the same images: `a` minus `b`."""
-        return paired_difference(
+        return statistics.paired_difference(
             a, b, strata, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
         )
 
@@ -79,7 +72,7 @@ def strata(images: pd.Index) -> list[str]:
     return [str(name) for name in images.get_level_values("benchmark")]
 
 
-def paired_values(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Values, Values]:
+def paired_values(a: pd.DataFrame, b: pd.DataFrame) -> tuple[statistics.Values, statistics.Values]:
     """Line two models' seeds up: the ones both were trained with, or the only one there is.
 
     Raises:
@@ -182,7 +175,9 @@ def compare(
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
-                a, b = (_only(every[name, metric], benchmark) for name in (model, against))
+                a, b = (every[name, metric] for name in (model, against))
+                if benchmark != MEAN:
+                    a, b = a.loc[:, [benchmark]], b.loc[:, [benchmark]]
                 rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
@@ -194,8 +189,8 @@ def compare(
 
 def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Add `p_holm` over all rows of a table, and withdraw the verdicts that it does not hold."""
-    adjusted = np.array(holm([float(p) for p in table["p"]]))
-    verdicts = table.pop("verdict").where(adjusted < 1 - bootstrap.confidence, UNDECIDED)
+    adjusted = np.array(statistics.holm([float(p) for p in table["p"]]))
+    verdicts = table.pop("verdict").where(adjusted < 1 - bootstrap.confidence, statistics.UNDECIDED)
     return table.assign(p_holm=adjusted.round(DECIMALS), verdict=verdicts)
 
 
@@ -231,17 +226,12 @@ def difference(
     return named | _difference(a, b, bootstrap)
 
 
-def _only(matrix: pd.DataFrame, benchmark: str) -> pd.DataFrame:
-    """Keep one benchmark's images; "mean" keeps all."""
-    return matrix if benchmark == MEAN else matrix.loc[:, [benchmark]]
-
-
 def _difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
     found = bootstrap.difference(*paired_values(a, b), strata(a.columns))
     return {"n": a.shape[1], "seeds": found.seeds, **in_points(found)}
 
 
-def in_points(found: Difference) -> dict[str, Any]:
+def in_points(found: statistics.Difference) -> dict[str, Any]:
     """Write a difference as a row of `compare` has it: points, and per cent of the images."""
     return {
         "difference": points(found.mean), "low": points(found.low), "high": points(found.high),
@@ -259,16 +249,10 @@ def _row(scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap)
         result = bootstrap.interval(scored.to_numpy(np.float64), strata(scored.columns))
         for end, name in (("", "mean"), ("_low", "low"), ("_high", "high")):
             found[f"{metric}{end}"] = percent(getattr(result, name))
-    found["pooled_iou"] = percent(_pooled(rows))
-    covers = rows["boundary_covers"].astype(float).groupby(rows["benchmark"]).mean()
-    found["band_covers"] = percent(float(covers.mean()))
-    return found
-
-
-def _pooled(rows: pd.DataFrame) -> float:
-    """Mean over benchmarks of all intersections over all unions; nothing against nothing is 1."""
-    sums = rows.groupby("benchmark")[["intersection", "union"]].sum()
-    return float((sums["intersection"] / sums["union"]).fillna(1.0).mean())
+    sums = rows.groupby("benchmark")[["intersection", "union", "boundary_covers"]].sum()
+    pooled = (sums["intersection"] / sums["union"]).fillna(1.0)  # nothing against nothing is 1
+    covers = sums["boundary_covers"] / rows.groupby("benchmark").size()
+    return found | {"pooled_iou": percent(pooled.mean()), "band_covers": percent(covers.mean())}
 
 
 def _with_published(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
@@ -288,7 +272,7 @@ class QuantileGains:
     table: pd.DataFrame
     """One row per group, from the lowest measure to the highest: bin, from, to, n, score,
     against_score (per cent), difference, low, high (points)."""
-    trend: Difference | None
+    trend: statistics.Difference | None
     """The gain in the last group minus that in the first, as fractions and not points; None where
     there is one group only."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup, escape
 
 from pasam.reporting.blocks import ForestPlot, ForestRow, Key
@@ -68,7 +69,7 @@ def number(value: float) -> str:
     return f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.1f}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """Points that belong together."""
 
@@ -84,6 +85,15 @@ class Series:
     def extent(self) -> list[float]:
         """Every value that has to fit on the upright axis."""
         return [*self.y, *self.low, *self.high]
+
+
+def series_of(key: Key, table: pd.DataFrame, *columns: str, x: str | None = None) -> Series:
+    """Make a series of a table's columns: values and, if named, both ends of their intervals.
+
+    Places along the level axis are in column `x`, or else 0, 1, ... in the table's order.
+    """
+    places = list(range(len(table))) if x is None else table[x].tolist()
+    return Series(key, places, *(table[column].tolist() for column in columns))
 
 
 def model_key(model: str, *, among: Sequence[str] = (), name: str | None = None) -> Key:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pasam.reporting.analyses import row_of, scored_variants
+from pasam.reporting.analyses import gain_of, scored_variants
 from pasam.reporting.blocks import Grid
 from pasam.reporting.results import BASELINE, ORACLE, Results
 from pasam.reporting.style import (
@@ -196,14 +196,16 @@ def published_precision_grid(
     rows = published[published["benchmark"] == benchmark]
     comparable = benchmark in set(precisions["benchmark"]) and base in set(rows["base"])
     rows = rows[rows["base"] == base] if comparable else rows
+    ours = _over_seeds(precisions[precisions["benchmark"] == benchmark])
+    ours = ours[ours["set"] == MEAN] if MEAN in set(ours["set"]) else ours
     columns = [column for column in _PUBLISHED_PRECISIONS if rows[column].notna().any()]
     lines = []
     for row in rows.to_dict("records"):
         cells = [f"{row[column]:.1f}" for column in columns]
         if comparable:
-            own = _mean_precision(precisions, benchmark, str(row["model"]))
-            found = own is not None
-            cells += [f"{own:.1f}", f"{own - row['ap']:+.1f}"] if found else [NOTHING, NOTHING]
+            own = _row(ours, row["model"], "mask").get("ap")
+            gap = None if own is None else f"{100 * own - row['ap']:+.1f}"
+            cells += [_precision(own), gap or NOTHING]
         lines.append((label(str(row["model"])), str(row["base"]), *cells))
     head = ("Model", "Base", *(_PUBLISHED_PRECISIONS[column] for column in columns))
     return Grid(
@@ -213,13 +215,6 @@ def published_precision_grid(
         notes=("PA-SAM's rows are in its paper only and were not read; no tolerance was agreed.",),
         texts=(1,),
     )
-
-
-def _mean_precision(precisions: pd.DataFrame, benchmark: str, model: str) -> float | None:
-    rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
-    rows = rows[rows["set"] == MEAN] if MEAN in set(rows["set"]) else rows
-    found = _row(rows, model, "mask").get("ap")
-    return None if found is None else 100 * float(found)
 
 
 def box_difference(
@@ -263,7 +258,7 @@ def _row(rows: pd.DataFrame, model: str, overlap: str) -> Mapping[str, Any]:
 
 
 def _precision(value: Any) -> str:
-    return NOTHING if pd.isna(value) else f"{100 * value:.1f}"
+    return NOTHING if value is None or pd.isna(value) else f"{100 * value:.1f}"
 
 
 def precision_grids(results: Results) -> dict[str, Grid]:
@@ -301,12 +296,12 @@ def trainable_cell(results: Results, model: str) -> str:
 
 def ablation_grid(results: Results) -> Grid:
     """Lay out all variants: means, difference, cost."""
-    subject, table = results.subject, results.ablation_differences
+    subject = results.subject
     lines = [
         (label(subject), "", *_means(results, subject), "", "", trainable_cell(results, subject))
     ]
     for variant in scored_variants(results):
-        row = row_of(table, variant.name)
+        row = gain_of(results, variant.name)
         cells = (gain_cell(row), p_text(row["p_holm"]), trainable_cell(results, variant.name))
         lines.append((variant.name, variant.words, *_means(results, variant.name), *cells))
     head = (

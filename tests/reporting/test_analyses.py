@@ -10,12 +10,12 @@ from pasam.reporting.analyses import (
     change_over_reference,
     effects_sentence,
     flat,
+    gain_of,
     gains,
     group_names,
     kept_sentence,
     measures,
     of_group,
-    row_of,
     scored_variants,
     trend_sentence,
 )
@@ -64,15 +64,14 @@ def test_variants_come_by_group_and_only_if_they_were_scored(make_results):
 
 
 def test_a_variant_that_changes_nothing_differs_by_exactly_nothing(make_results):
-    row = row_of(make_results(**made_up_ablations()).ablation_differences, "nothing")
+    row = gain_of(make_results(**made_up_ablations()), "nothing")
     assert (row["difference"], row["low"], row["high"], row["p"]) == (0.0, 0.0, 0.0, 1.0)
     assert row["verdict"] == "no difference shown"
 
 
 def test_rows_are_sorted_by_what_is_shown_the_largest_first(make_results):
     results = make_results(**made_up_ablations(no_dense=-0.1, no_sparse=-0.2))
-    table = results.ablation_differences
-    found = by_verdict([row_of(table, name) for name in ("no_dense", "no_sparse", "nothing")])
+    found = by_verdict(results, ("no_dense", "no_sparse", "nothing"))
     assert [row["model"] for row in found["loss shown"]] == ["no_sparse", "no_dense"]
     assert [row["model"] for row in found["no difference shown"]] == ["nothing"]
 

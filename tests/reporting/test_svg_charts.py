@@ -27,7 +27,7 @@ from pasam.reporting.svg import (
 
 
 def series_of(model, x, y, low=(), high=()):
-    return Series(key=model_key(model), x=x, y=y, low=low, high=high)
+    return Series(model_key(model), x, y, low, high)
 
 
 def test_elements_are_escaped_and_attributes_keep_their_order():
