@@ -30,7 +30,7 @@ def test_an_image_is_read_with_what_every_model_makes_of_it(results):
     rows = results.scores[results.scores["image_id"] == "dis_like/2"].set_index("model")
     for model, (iou, boundary_iou) in example.scores.items():
         assert (iou, boundary_iou) == (rows.at[model, "iou"], rows.at[model, "boundary_iou"])
-    assert example.uncertainty is not None
+    assert example.details.uncertainty is not None
 
 
 def test_an_image_with_several_seeds_shows_the_main_one(make_scores, make_results):
