@@ -1,4 +1,4 @@
-"""Presets of a whole run (smoke, default, paper, ablation), and how one becomes `params.yaml`.
+"""Presets of a whole run (`params/*.yaml`), and how one becomes `params.yaml`.
 
 `params/default.yaml` has every value; each other preset `extends` it and states only what it
 changes. `params.yaml` is complete. Its key `preset` says which preset it was made of, so that what

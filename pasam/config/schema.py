@@ -30,6 +30,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 Accelerator = Literal["auto", "cpu", "gpu"]
+CrossEntropyMean = Literal["image", "object"]
 Decay = Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
 """Decay of a moving average of weights."""
 Jitter = Annotated[
@@ -228,6 +229,9 @@ class TrainParams(Section):
     seed: Natural
     batch_size: Count
     """Masks per optimiser step and process."""
+    cross_entropy: CrossEntropyMean
+    """What the cross entropy of the predicted masks is averaged over: the `image`, as PA-SAM, or
+    the `object`'s neighbourhood, so that small objects count too. HQ-SAM's points stay its own."""
     learning_rate: Positive
     accelerator: Accelerator
     devices: Count

@@ -31,6 +31,25 @@ def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, target)
 
 
+def object_bce_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Average the binary cross entropy over each object's neighbourhood, then over masks.
+
+    A mean over the image forgets small objects: all of them together are a few of its pixels.
+
+    Args:
+        logits: Mask logits, (N, H, W).
+        target: Label in [0, 1], soft edges allowed, (N, H, W).
+
+    Returns:
+        The loss, (); see `localised_cross_entropy`.
+    """
+    return localised_cross_entropy(logits.unsqueeze(1), target.unsqueeze(1)).mean()
+
+
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
+"""From mask logits and labels in [0, 1], (N, H, W) each, to a loss, ()."""
+
+
 def selected_bce_loss(logits: Tensor, target: Tensor, selected: Tensor) -> Tensor:
     """Average the binary cross entropy over the selected pixels of each mask, then over masks.
 
@@ -249,12 +268,15 @@ BandLoss = Callable[[Tensor, Tensor], Tensor]
 """From an uncertainty map and labels to a loss."""
 
 
-def mask_loss(*, masks: Tensor, label: Tensor) -> dict[str, Tensor]:
+def mask_loss(
+    *, masks: Tensor, label: Tensor, pixel_loss: PixelLoss = bce_loss
+) -> dict[str, Tensor]:
     """Compute the two terms of the predicted masks alone, and their plain sum.
 
     Args:
         masks: Logits of the predicted masks, (N, 1, 4g, 4g).
         label: Labels in 0..255 with soft edges, (N, H, W).
+        pixel_loss: The cross entropy `loss_mask`.
 
     Returns:
         `loss_mask`, `loss_dice` and their sum `loss`, each ().
@@ -265,7 +287,7 @@ def mask_loss(*, masks: Tensor, label: Tensor) -> dict[str, Tensor]:
     _require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
         mask, target = _at_label(masks, label), label.float() / 255
-        return total({"loss_mask": bce_loss(mask, target), "loss_dice": dice_loss(mask, target)})
+        return total({"loss_mask": pixel_loss(mask, target), "loss_dice": dice_loss(mask, target)})
 
 
 def total(terms: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -281,6 +303,7 @@ def pa_sam_loss(
     uncertainty: Tensor,
     label: Tensor,
     band_loss: BandLoss = uncertainty_loss,
+    pixel_loss: PixelLoss = bce_loss,
 ) -> dict[str, Tensor]:
     """Compute PA-SAM's five terms and their plain sum.
 
@@ -295,6 +318,7 @@ def pa_sam_loss(
         uncertainty: Probabilities, (N, 1, h, h) in [0, 1].
         label: Labels in 0..255 with soft edges, (N, H, W).
         band_loss: Loss of the uncertainty map; the reference's weighs all pixels alike.
+        pixel_loss: The cross entropy `loss_mask`; the reference's is a mean over the image.
 
     Returns:
         `loss_mask`, `loss_dice`, `loss_mask_final`, `loss_dice_final`, `loss_uncertain_map` and
@@ -313,7 +337,7 @@ def pa_sam_loss(
         sure = 1 - unsure
         return total(
             {
-                "loss_mask": bce_loss(mask, target),
+                "loss_mask": pixel_loss(mask, target),
                 "loss_dice": dice_loss(mask, target),
                 "loss_mask_final": selected_bce_loss(coarse, target, sure)
                 + selected_bce_loss(refined, target, unsure),

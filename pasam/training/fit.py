@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from pasam.config.schema import (
     BaseParams,
+    CrossEntropyMean,
     EmbedParams,
     HqSamParams,
     PaSamParams,
@@ -33,10 +34,13 @@ from pasam.models.build import build_trainable, digest, frozen_tensors, load_bas
 from pasam.models.checkpoint import file_digest
 from pasam.models.losses import (
     BandLoss,
+    PixelLoss,
     balanced_uncertainty_loss,
+    bce_loss,
     hq_sam_loss,
     iou_head_loss,
     mask_loss,
+    object_bce_loss,
     pa_sam_loss,
     uncertainty_loss,
 )
@@ -55,19 +59,24 @@ BAND_LOSSES: dict[str, BandLoss] = {
 }
 
 
-def objective_of(variant: VariantParams) -> Objective:
+PIXEL_LOSSES: dict[CrossEntropyMean, PixelLoss] = {"image": bce_loss, "object": object_bce_loss}
+
+
+def objective_of(variant: VariantParams, *, cross_entropy: CrossEntropyMean = "image") -> Objective:
     """Choose what a model is trained on.
 
     Args:
         variant: The model: HQ-SAM learns at sampled points; PA-SAM learns its masks and, if it
             has them, its adapter's maps and its IoU head; the image adapter its masks.
+        cross_entropy: What the masks' cross entropy is averaged over.
     """
     if isinstance(variant, HqSamParams):
         return _sampled
+    pixel_loss = PIXEL_LOSSES[cross_entropy]
     if not isinstance(variant, PaSamParams):
-        return _masks
-    objective = _with_maps(BAND_LOSSES[variant.uncertainty_loss])
-    objective = objective if variant.adapter.tokens else _masks
+        return _masks(pixel_loss)
+    objective = _with_maps(BAND_LOSSES[variant.uncertainty_loss], pixel_loss)
+    objective = objective if variant.adapter.tokens else _masks(pixel_loss)
     return _with_quality(objective) if variant.iou_head == "trained" else objective
 
 
@@ -77,13 +86,16 @@ def _sampled(
     return hq_sam_loss(masks=prediction.masks, label=labels, generator=generator)
 
 
-def _masks(
-    prediction: Prediction, labels: Tensor, _generator: torch.Generator
-) -> dict[str, Tensor]:
-    return mask_loss(masks=prediction.masks, label=labels)
+def _masks(pixel_loss: PixelLoss) -> Objective:
+    def objective(
+        prediction: Prediction, labels: Tensor, _generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        return mask_loss(masks=prediction.masks, label=labels, pixel_loss=pixel_loss)
+
+    return objective
 
 
-def _with_maps(band_loss: BandLoss) -> Objective:
+def _with_maps(band_loss: BandLoss, pixel_loss: PixelLoss) -> Objective:
     def objective(
         prediction: Prediction, labels: Tensor, _generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -96,6 +108,7 @@ def _with_maps(band_loss: BandLoss) -> Objective:
             uncertainty=details.uncertainty,
             label=labels,
             band_loss=band_loss,
+            pixel_loss=pixel_loss,
         )
 
     return objective
@@ -118,13 +131,20 @@ class TrainingStep(nn.Module):
     Args:
         segmenter: What is trained.
         variant: Which model it is; decides the losses and the mining.
+        cross_entropy: What the masks' cross entropy is averaged over.
     """
 
-    def __init__(self, segmenter: Segmenter, variant: VariantParams) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        variant: VariantParams,
+        *,
+        cross_entropy: CrossEntropyMean = "image",
+    ) -> None:
         super().__init__()
         self.segmenter = segmenter
         self.variant = variant
-        self.objective = objective_of(variant)
+        self.objective = objective_of(variant, cross_entropy=cross_entropy)
 
     def forward(
         self, batch: Batch, *, mining: MiningMode, generator: torch.Generator
@@ -189,7 +209,7 @@ def fit(
     Raises:
         CheckpointError: A frozen tensor has moved.
     """
-    step = TrainingStep(segmenter, variant)
+    step = TrainingStep(segmenter, variant, cross_entropy=params.cross_entropy)
     before = digest(frozen_tensors(segmenter))
     state = _start(
         segmenter, rate=params.learning_rate, drop_every=variant.lr_step_size, sink=sink,

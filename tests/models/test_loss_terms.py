@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 
 from pasam.errors import ShapeError
 from pasam.models.losses import (
+    balanced_cross_entropy,
     balanced_uncertainty_loss,
     band_radius,
+    bce_loss,
     draw,
     hq_sam_loss,
+    localised_cross_entropy,
     mask_loss,
+    object_bce_loss,
     pa_sam_loss,
     total,
     uncertainty_loss,
@@ -143,6 +147,27 @@ def test_another_band_loss_changes_that_term_alone():
     assert {k for k in plain if not torch.equal(plain[k], balanced[k])} == {
         "loss_uncertain_map", "loss",
     }  # fmt: skip
+
+
+def test_a_small_object_counts_as_much_as_a_large_one_in_its_neighbourhood():
+    small, large = torch.zeros(1, 128, 128), torch.zeros(1, 128, 128)
+    small[:, 40:56, 40:60] = 1
+    large[:, 20:100, 10:110] = 1
+    nothing = torch.full((1, 128, 128), -6.0)
+    over_image = bce_loss(nothing, small) / bce_loss(nothing, large)
+    assert over_image < 0.05
+    ratio = object_bce_loss(nothing, small) / object_bce_loss(nothing, large)
+    assert 0.3 < ratio < 3
+
+
+def test_a_leak_costs_by_the_pixel_whatever_the_object():
+    mask = torch.zeros(1, 1, 128, 128)
+    mask[..., 40:50, 40:50] = 1
+    right = 12 * mask - 6
+    leaked = right.clone()
+    leaked[..., 60:80, 60:70] = 6  # twice the object's area
+    assert localised_cross_entropy(leaked, mask) > localised_cross_entropy(right, mask) + 1
+    assert balanced_cross_entropy(leaked, mask) < balanced_cross_entropy(right, mask) + 0.1
 
 
 def test_maps_of_any_side_are_taken_at_the_labels_size():

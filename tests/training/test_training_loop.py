@@ -18,8 +18,8 @@ from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling
 
 PARAMS = TrainParams(
-    seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, precision="32-true",
-    workers=0,
+    seed=4, batch_size=4, cross_entropy="image", learning_rate=1e-3, accelerator="cpu", devices=1,
+    precision="32-true", workers=0,
 )  # fmt: skip
 HQ = hq_sam(epochs=3)
 PA = pa_sam(epochs=3, mining_points=2, mining_from_epoch=1)
@@ -206,8 +206,8 @@ def prediction():
     return Prediction(masks=masks, iou=torch.rand(2, 1, generator=noise), details=details)
 
 
-def terms(variant, prediction, labels):
-    return objective_of(variant)(prediction, labels, torch.Generator().manual_seed(0))
+def terms(variant, prediction, labels, **choices):
+    return objective_of(variant, **choices)(prediction, labels, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +249,26 @@ def test_a_switch_changes_the_terms_that_it_names(changes, changed, prediction, 
         terms(variant, prediction, labels) for variant in (pa_sam(), pa_sam(**changes))
     )
     assert {name for name in before if not torch.equal(before[name], after[name])} == changed
+
+
+@pytest.mark.parametrize(
+    ("variant", "changed"),
+    [(pa_sam(), {"loss_mask", "loss"}), (IMAGE, {"loss_mask", "loss"}), (hq_sam(), set())],
+    ids=["pa_sam", "image", "hq_sam"],
+)
+def test_the_cross_entropy_of_the_object_is_the_masks_alone(variant, changed, prediction, labels):
+    before, after = (
+        terms(variant, prediction, labels, cross_entropy=over) for over in ("image", "object")
+    )
+    assert {name for name in before if not torch.equal(before[name], after[name])} == changed
+
+
+def test_training_takes_the_cross_entropy_of_its_params(segmenter, cached, train):
+    losses = [
+        json.loads(train(segmenter(PA), PA.replaced(epochs=1), cached, over, cross_entropy=over))
+        for over in ("image", "object")
+    ]
+    assert losses[0]["loss_mask"] != losses[1]["loss_mask"]
 
 
 def test_every_epoch_rank_and_seed_has_noise_of_its_own():
