@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pasam.config.schema import SUMMARY_ROWS
-from pasam.errors import DataError
-from pasam.files import write_text
+from pasam.config.section import Listed, Section, checked, within
+from pasam.errors import DataError, ParamsError
+from pasam.files import parse_yaml, read_text, write_text
 
 TRAINING_SET = "generated_train"
 GENERATED_BENCHMARKS = {
@@ -47,25 +47,12 @@ _LOCK_HEAD = """\
 # Commit this file: every later fetch, anywhere, has to bring the same bytes.
 """
 
-Names = Annotated[tuple[str, ...], Field(strict=False)]  # YAML has lists, not tuples
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{6,64}$")]
-_KEY_FAULTS = ("missing", "extra_forbidden")
-_EXPECTED = {
-    "int_type": "int", "string_type": "str", "tuple_type": "a list of names",
-    "model_type": "a mapping", "string_pattern_mismatch": "6 to 64 hexadecimal digits, small",
-}  # fmt: skip
-"""What a value should have been, by pydantic's name of the fault."""
-
-Node = TypeVar("Node", bound="CatalogueNode")
+_Sha256 = Annotated[
+    str, within(re.compile("[0-9a-f]{6,64}").fullmatch, "6 to 64 hexadecimal digits, small")
+]
 
 
-class CatalogueNode(BaseModel):
-    """What stands under a name in a catalogue file; every key without a default has to be there."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Archive(CatalogueNode):
+class Archive(Section):
     """One file to download; several data sets may lie in it."""
 
     name: str
@@ -92,7 +79,7 @@ class Archive(CatalogueNode):
         return self.name.endswith((".zip", ".tar", ".tar.gz", ".tgz"))
 
 
-class Layout(CatalogueNode):
+class Layout(Section):
     """Where images and masks lie once extracted; `{member}` stands for every member's name."""
 
     images: str
@@ -106,7 +93,7 @@ class Layout(CatalogueNode):
     mask_suffix: str = ".png"
 
 
-class CatalogueEntry(CatalogueNode):
+class CatalogueEntry(Section):
     """One data set, checkpoint or generated family."""
 
     name: str
@@ -120,7 +107,7 @@ class CatalogueEntry(CatalogueNode):
     licence: str | None
     """None where it could not be established: ask the authors before publishing anything."""
     citation: str | None
-    members: Names = ()
+    members: Listed[str] = ()
     """Names of the sets that this one consists of, if it is a collection."""
     hint: str | None = None
     """What a person can do where there is no address."""
@@ -207,14 +194,10 @@ def read_catalogue(extra: Path | None = None) -> Catalogue:
     Raises:
         DataError: A key is missing or unknown, a value is impossible, or a name is taken.
     """
-    published = _published()
     if extra is None:
-        return published
-    try:
-        text = extra.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The catalogue {extra} cannot be read: {error}.") from None
-    return _extended(published, text, str(extra))
+        return _published()
+    text = read_text(extra, advice="Name a catalogue of your own that is there.")
+    return _extended(_published(), text, str(extra))
 
 
 @functools.cache
@@ -235,7 +218,9 @@ def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
     for name, node in content["entries"].items():
         where = f"{file}: entries.{name}"
         _check_name(name, [*entries, *groups, RESERVED, *SUMMARY_ROWS], where)
-        wanted = _validated(Names, _mapping(node, where).get("archives", ()), f"{where}.archives")
+        wanted = _checked(
+            Listed[str], _mapping(node, where).get("archives", ()), f"{where}.archives"
+        )
         missing = [one for one in wanted if one not in archives]
         if missing:
             raise DataError(
@@ -247,7 +232,7 @@ def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
     for name, node in content["groups"].items():
         where = f"{file}: groups.{name}"
         _check_name(name, [*entries, *groups], where)
-        groups[name] = _validated(Names, node, where)
+        groups[name] = _checked(Listed[str], node, where)
         strangers = [member for member in groups[name] if member not in entries]
         if strangers:
             raise DataError(f"{where} names {strangers}, which are no entries.")
@@ -256,10 +241,7 @@ def _extended(known: Catalogue, text: str, file: str) -> Catalogue:
 
 def _sections(text: str, file: str) -> dict[str, dict[str, Any]]:
     """Parse a catalogue file into its three sections, each a mapping."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"{file} is not valid YAML: {error}") from None
+    content = parse_yaml(text, Path(file))
     content = _mapping({} if content is None else content, file)
     unknown = sorted(set(content) - set(_SECTIONS))
     if unknown:
@@ -282,32 +264,20 @@ def _check_name(name: object, taken: Iterable[str], where: str) -> None:
         raise DataError(f"{where}: the name '{clash[0]}' is taken. Choose another.")
 
 
-def _named(cls: type[Node], name: str, node: Any, where: str) -> Node:
+def _named(cls: Any, name: str, node: Any, where: str) -> Any:
     """Build an archive or an entry, which is called by its key and by nothing else."""
     if "name" in _mapping(node, where):
         raise DataError(f"{where} lacks [] and has unknown ['name']: its key is its name.")
-    built: Node = _validated(cls, {"name": name, **node}, where)
-    return built
+    return _checked(cls, {"name": name, **node}, where)
 
 
-def _validated(kind: Any, value: Any, where: str) -> Any:
-    """Check a value against a type; every fault names its key, what was found and expected."""
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    file, _, key = where.rpartition(": ")
     try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
-    keys = {kind: [fault for fault in faults if fault["type"] == kind] for kind in _KEY_FAULTS}
-    missing, unknown = ([str(fault["loc"][-1]) for fault in keys[kind]] for kind in _KEY_FAULTS)
-    if missing or unknown:
-        parts = [str(part) for part in (*keys["missing"], *keys[_KEY_FAULTS[1]])[0]["loc"][:-1]]
-        raise DataError(
-            f"{'.'.join((where, *parts))} lacks {missing} and has unknown {unknown}. A key whose "
-            "value is not known has to be there, as null."
-        )
-    first = faults[0]
-    parts = [str(part) for part in first["loc"]]
-    expected = _EXPECTED.get(first["type"], first["msg"])
-    raise DataError(f"{'.'.join((where, *parts))} is {first['input']!r}, expected {expected}.")
+        return checked(kind, value, key)
+    except ParamsError as error:
+        advice = " A key whose value is not known has to be there, as null."
+        raise DataError(f"{file}: {error}{advice if ' lacks [' in str(error) else ''}") from None
 
 
 def _check_sources(entry: CatalogueEntry, where: str) -> None:
@@ -333,10 +303,11 @@ def read_lock(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
+    restore = "Restore it from git."
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Restore it from git.") from None
+        content = parse_yaml(read_text(path, advice=restore), path) or {}
+    except DataError as error:
+        raise DataError(f"{error} {restore}") from None
     if not isinstance(content, dict) or not all(
         isinstance(digest, str) and is_whole(digest) for digest in content.values()
     ):

@@ -220,8 +220,8 @@ def renamed(section, old, new):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (own_entry(rolle="train"), r"entries\.own lacks \[\] and has unknown \['rolle'\]"),
-        (lambda c: c["entries"]["own"].pop("licence"), r"entries\.own lacks \['licence'\]"),
+        (own_entry(rolle="train"), r"entries\.own' lacks \[\] and has unknown \['rolle'\]"),
+        (lambda c: c["entries"]["own"].pop("licence"), r"entries\.own' lacks \['licence'\]"),
         (own_entry(name="other"), r"has unknown \['name'\]"),
         (own_entry(role="test"), r"own\.role is 'test', expected one of \['train'"),
         (own_entry(images="many"), r"own\.images is 'many', expected int"),
@@ -230,8 +230,8 @@ def renamed(section, old, new):
         (own_entry(archives="own.zip"), r"own\.archives is 'own\.zip', expected a list"),
         (own_entry(archives=["no.zip"]), r"names \['no\.zip'\]; known archives: \['DIS5K"),
         (own_entry(archives=[], layout=None), "has no address and no hint"),
-        (own_entry(layout={"masks": "gt"}), r"own\.layout lacks \['images'\]"),
-        (own_entry(layout="im"), r"own\.layout is 'im', expected a mapping"),
+        (own_entry(layout={"masks": "gt"}), r"own\.layout' lacks \['images'\]"),
+        (own_entry(layout="im"), r"own\.layout' is 'im', expected a mapping"),
         (own_entry(layout={"images": "../im"}), r"'\.\./im', which is not inside the archive"),
         (own_entry(layout={"images": "/im"}), "'/im', which is not inside the archive"),
         (own_archive(folder="set"), "'gt', which is in no archive's folder"),
@@ -269,7 +269,7 @@ def test_a_file_that_is_no_catalogue_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"no\.yaml cannot be read"):
+    with pytest.raises(DataError, match=r"no\.yaml does not exist"):
         read_catalogue(tmp_path / "no.yaml")
 
 
