@@ -28,7 +28,8 @@ from torch.nn import functional as F
 
 from pasam.data.package_photographs import PackagePhotograph, package_photographs
 from pasam.inference.zoomed_boxes import zoom_window
-from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.masks.images import FOREGROUND, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash

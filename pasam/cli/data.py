@@ -68,9 +68,19 @@ Group = Annotated[
         "a regular expression that finds the group in an image's name."
     ),
 ]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        help="How pairs are named, without suffixes: IMAGE=MASK with {name} in each, such as "
+        "'{name}={name}_seg' or 'img_{name}=gt_{name}'."
+    ),
+]
 MasksAre = Annotated[
-    Literal["auto", "binary", "index"],
-    typer.Option(help="One object per mask, or a number per object; found out by default."),
+    Literal["auto", "binary", "index", "trimap"],
+    typer.Option(
+        help="One object per mask, a number per object, or one object and its border; found out "
+        "by default."
+    ),
 ]
 Measure = Annotated[bool, typer.Option(help="Name the set under evaluate.benchmarks.")]
 Replace = Annotated[bool, typer.Option(help="Put it in the place of a set so called.")]
@@ -245,6 +255,7 @@ def data_add(
     coco: Coco = None,
     val_fraction: ValFraction = 0.2,
     group: Group = None,
+    names: Names = None,
     masks_are: MasksAre = "auto",
     measure: Measure = True,
     replace: Replace = False,
@@ -261,14 +272,14 @@ def data_add(
     Example: pasam data add cats --images ~/cats/photos --masks ~/cats/masks
     """
     from pasam.data.catalogue import read_catalogue
-    from pasam.data.mask_kinds import Reading
     from pasam.data.own_sets import Options, add
+    from pasam.masks.mask_files import Reading
 
     options = Options(
         val_fraction=val_fraction, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
         link=link, dry_run=dry_run, workers=workers,
     )  # fmt: skip
-    source = _source(images, masks, table, coco, group)
+    source = _source(images, masks, table, coco, group, names)
     folder = own or Path(_data_params(params_file).own)
     catalogue = read_catalogue()
     taken = [*catalogue.entries, *catalogue.groups]
@@ -287,6 +298,7 @@ def _data_params(params_file: Path) -> DataParams:
 def _source(
     images: Path | None, masks: Path | None, table: Path | None, coco: Path | None,
     group: str | None,
+    names: str | None,
 ) -> Source:  # fmt: skip
     """Read the one source that the options name."""
     from pasam.data.coco import from_coco
@@ -297,7 +309,7 @@ def _source(
     if table and not coco and not images and not masks:
         return from_csv(table, group=group)
     if images and masks and not table and not coco:
-        return from_folders(images, masks, group=group)
+        return from_folders(images, masks, group=group, pattern=names)
     raise DataError(
         "Say where the set is, in one of three ways: --images DIR --masks DIR, --csv FILE, or "
         "--coco FILE (with --images DIR if they are not beside it)."

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from pasam.data.mask_kinds import MaskKind, Reading, recognise
+import numpy as np
+from numpy.typing import NDArray
+
 from pasam.data.pairing import EncodedMask, Pair, PairCandidate
-from pasam.data.preparation import Row, check_image, image_task
+from pasam.data.preparation import Row, check_pairs
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.files import file_sha256, sha256_of
-from pasam.masks.images import read_image
-from pasam.masks.run_lengths import area
-from pasam.workers import parallel_map
+from pasam.masks.images import LoadedImage, load_image, turned
+from pasam.masks.mask_files import MaskFile, Reading, check_fitness, understand
+from pasam.masks.run_lengths import area, decode
 
 CODED = "coded in COCO"
-"""How the masks of a COCO file are called beside the kinds of mask files."""
+"""How the masks of a file of annotations are called beside the kinds of mask files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,19 @@ class FoundObject:
     pixels: int
     sha256: str
     """Of the file or the code that it comes from."""
+    reading: Reading = Reading.AUTO
+    orientation: int = 1
+    """How the mask lies where it was drawn on the stored pixels of a turned image."""
+    is_plain: bool = False
+    """Whether the mask's file can be copied, rather than drawn anew."""
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Give the mask, (H, W), 0..255, upright."""
+        if isinstance(self.origin, EncodedMask):
+            mask = decode(self.origin.code()).astype(np.uint8) * np.uint8(255)
+        else:
+            mask = _understood(self.origin, self.reading).mask(self.label)
+        return turned(mask, self.orientation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,75 +68,84 @@ class Inspected:
     candidate: PairCandidate
     sha256: str
     """Of the image file; empty if it cannot be read."""
-    objects: tuple[FoundObject, ...]
-    voids: int
+    objects: tuple[FoundObject, ...] = ()
+    voids: int = 0
     """Index masks with void pixels, which belong to no object."""
-    faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What was understood of image and masks that a person might have meant otherwise."""
+    faults: tuple[str, ...] = ()
+
+
+@functools.lru_cache(maxsize=1)  # all objects of a file are drawn one after the other
+def _understood(path: Path, reading: Reading) -> MaskFile:
+    return understand(path, reading)
 
 
 def inspect(task: InspectionTask) -> Inspected:
     """Decode an image and its masks and recognise what they hold; never raises for bad data."""
     candidate = task.candidate
     try:
-        height, width = read_image(candidate.image).shape[:2]
+        image = load_image(candidate.image)
         sha256 = file_sha256(candidate.image)
     except (DataError, OSError) as error:
-        return Inspected(candidate=candidate, sha256="", objects=(), voids=0, faults=(str(error),))
+        return Inspected(candidate=candidate, sha256="", faults=(str(error),))
     objects: list[FoundObject] = []
     faults: list[str] = []
-    voids = 0
+    notes, voids = list(image.notes), 0
     origins: tuple[Path | EncodedMask, ...] = (*candidate.masks, *candidate.encoded)
     for origin in origins:
         try:
-            if isinstance(origin, EncodedMask):
-                size, found, has_void = origin.size, [_coded(origin)], False
-            else:
-                recognised = recognise(origin, task.reading)
-                size, has_void = recognised.size, recognised.has_void
-                found = list(_of_file(origin, recognised.kind, recognised.objects))
+            found, doubts, has_void = _objects(origin, image, task)
         except DataError as error:
             faults.append(str(error))
             continue
-        if size != (height, width):
-            what = f"annotation {origin.label}" if isinstance(origin, EncodedMask) else origin
-            faults.append(
-                f"mask {what} is {size[0]} x {size[1]} (height x width) but its image "
-                f"{candidate.image} is {height} x {width}. Export both at one size."
-            )
-            continue
         objects += found
+        notes += doubts
         voids += has_void
     return Inspected(
-        candidate=candidate,
-        sha256=sha256,
-        objects=tuple(objects),
-        voids=voids,
-        faults=tuple(faults),
+        candidate=candidate, sha256=sha256, objects=tuple(objects), voids=voids,
+        notes=tuple(dict.fromkeys(notes)), faults=tuple(faults),
+    )  # fmt: skip
+
+
+def _objects(
+    origin: Path | EncodedMask, image: LoadedImage, task: InspectionTask
+) -> tuple[list[FoundObject], list[str], bool]:
+    """Understand one mask file or code, and check each of its objects as preparation would."""
+    understood, soft = None, 0.0
+    labels: tuple[tuple[str, int], ...]
+    shape: tuple[int, ...]
+    if isinstance(origin, EncodedMask):
+        shape, labels, name = origin.size, ((origin.label, area(origin.code())),), origin.name
+        digest, kind = sha256_of(repr(origin.size) + origin.counts), CODED
+    else:
+        understood = _understood(origin, task.reading)
+        labels, name, kind = understood.objects, str(origin), str(understood.kind)
+        shape, digest = understood.values.shape, file_sha256(origin)
+        if labels[0][0] == "":
+            soft = float(np.mean((understood.values > 0) & (understood.values < 255)))
+    size, orientation, notes = (
+        image.pixels.shape[:2],
+        1,
+        list(understood.notes if understood else ()),
     )
-
-
-def _coded(mask: EncodedMask) -> FoundObject:
-    return FoundObject(
-        origin=mask,
-        label=mask.label,
-        kind=CODED,
-        pixels=area({"size": list(mask.size), "counts": mask.counts}),
-        sha256=sha256_of(repr(mask.size) + mask.counts),
-    )
-
-
-def _of_file(
-    file: Path, kind: MaskKind, objects: tuple[tuple[str, int], ...]
-) -> Iterator[FoundObject]:
-    digest = file_sha256(file)
-    for label, count in objects:
-        yield FoundObject(origin=file, label=label, kind=str(kind), pixels=count, sha256=digest)
-
-
-TINY = 64
-"""Pixels below which a mask says little."""
-FULL = 0.99
-"""Fraction of the image above which a mask leaves nothing to find."""
+    if image.orientation >= 5 and shape == size[::-1] and shape != size:
+        orientation, shape = image.orientation, size
+        notes.append("its mask was drawn on the stored pixels, and is turned upright with them")
+    found = []
+    for label, pixels in labels:
+        who = f"{name}, object {label}" if len(labels) > 1 else name
+        notes += check_fitness(
+            shape, size, inside=pixels, soft=soft, name=who, image=task.candidate.image
+        )
+        found.append(
+            FoundObject(
+                origin=origin, label=label, kind=kind, pixels=pixels, sha256=digest,
+                reading=task.reading, orientation=orientation,
+                is_plain=understood is not None and understood.is_plain and orientation == 1,
+            )
+        )  # fmt: skip
+    return found, notes, understood is not None and understood.has_void
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,56 +187,19 @@ def survey(
         faults: What is wrong with the pairing already.
         warnings: What is known to be odd already.
     """
-    grouped = groupby(pairs, key=lambda pair: (pair.split, pair.dataset, pair.image))
-    tasks = [tuple(same) for _, same in grouped]
-    rows: list[Row] = []
-    faults, warnings = list(faults), list(warnings)
-    for looked in parallel_map(_look, tasks, workers=workers, label="checking images"):
-        rows += looked[0]
-        faults += looked[1]
-        warnings += looked[2]
-    rows.sort(key=_set_of)
+    checked = check_pairs(pairs, Quarantine(), workers=workers)
+    rows = sorted((row for row in checked if row["fault"] is None), key=_set_of)
+    bad = dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)
+    doubts = dict.fromkeys(doubt for row in rows for doubt in row["doubts"])
     return Findings(
         sets=tuple(_sum_up(*key, list(of_set)) for key, of_set in groupby(rows, key=_set_of)),
-        faults=(*faults, *_id_faults(rows)),
-        warnings=(*warnings, *_leakage(rows)),
+        faults=(*faults, *bad),
+        warnings=(*warnings, *doubts, *_leakage(rows)),
     )
 
 
 def _set_of(row: Row) -> tuple[str, str]:
     return row["dataset"], row["split"]
-
-
-def _look(pairs: Sequence[Pair]) -> tuple[list[Row], list[str], list[str]]:
-    """Check one image with its masks: the valid rows with their kinds, faults and warnings."""
-    checked = check_image(image_task(tuple(pairs), Quarantine()))
-    valid, warnings = [], []
-    for row in (row for row in checked if row["fault"] is None):
-        kind, doubt = _kind_of(row)
-        valid.append({**row, "kind": kind})
-        warnings += doubt
-        mask, pixels = row["mask"], round(row["area"] * row["height"] * row["width"])
-        if pixels < TINY:
-            warnings.append(f"{mask} marks only {pixels} pixels.")
-        if row["area"] > FULL:
-            warnings.append(f"{mask} covers {row['area']:.1%} of its image.")
-    faults = dict.fromkeys(row["message"] for row in checked if row["fault"] is not None)
-    return valid, list(faults), warnings
-
-
-def _kind_of(row: Row) -> tuple[str, list[str]]:
-    """Name the kind of a mask that preparation takes, and say if it is taken for something else."""
-    path = row["mask"]
-    try:
-        kind = recognise(Path(path)).kind
-    except DataError as error:
-        return "doubtful", [str(error)]
-    if kind is not MaskKind.INDEX:
-        return str(kind), []
-    return str(kind), [
-        f"{path} looks like an index mask, but is read as one object: what is above 128. "
-        "Register the set with `pasam data add` to get one mask per object."
-    ]
 
 
 def _sum_up(dataset: str, split: str, rows: list[Row]) -> SetFinding:
@@ -227,20 +215,6 @@ def _sum_up(dataset: str, split: str, rows: list[Row]) -> SetFinding:
         area=(areas[0], areas[len(areas) // 2], areas[-1]),
         kinds=dict(sorted(Counter(row["kind"] for row in rows).items())),
     )
-
-
-def _id_faults(rows: list[Row]) -> list[str]:
-    """Name masks that the manifest could not tell apart."""
-    seen: dict[str, str] = {}
-    faults = []
-    for row in rows:
-        other = seen.setdefault(row["id"], row["mask"])
-        if other != row["mask"]:
-            faults.append(
-                f"{other} and {row['mask']} would both be '{row['id']}' in the manifest. Rename "
-                "one, or give its data set another name."
-            )
-    return faults
 
 
 def _leakage(rows: list[Row]) -> list[str]:

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from pasam.errors import DataError
 from pasam.files import file_sha256, read_table, write_table
-from pasam.masks.images import foreground, open_image
+from pasam.masks.images import foreground, open_image, orientation_of, stored_depth
 
 SPLITS = ("train", "val")
 
@@ -69,7 +69,6 @@ INVENTORY_SCHEMA = pa.schema(
 INVENTORY_COLUMNS: tuple[str, ...] = tuple(INVENTORY_SCHEMA.names)
 
 _ADVICE = "Run `dvc repro prepare` to make it again."
-_UPRIGHT = 1
 
 KINDS: Mapping[str, str] = {
     "image_without_mask": "an image has no mask",
@@ -271,16 +270,7 @@ def stored_form(path: Path) -> dict[str, int]:
         `depth`, bits per channel, and `orientation`, the EXIF tag (1 means upright).
     """
     with open_image(path) as image:
-        raw = [str(part) for tile in getattr(image, "tile", ()) for part in _flat(tile[3])]
-        orientation = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-        mode = image.mode
-    if mode in ("I", "F"):
-        depth = 32
-    elif mode.startswith("I;16") or any("16" in part for part in raw):
-        depth = 16
-    else:
-        depth = 1 if mode == "1" else 8
-    return {"depth": depth, "orientation": int(orientation)}
+        return {"depth": stored_depth(image), "orientation": orientation_of(image)}
 
 
 def soft_fraction(label: NDArray[np.uint8]) -> float:
@@ -338,7 +328,3 @@ def _write(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
             f"The rows for {path} hold something else in {whole}, expected whole numbers: {error}."
         ) from None
     write_table(path, frame, schema)
-
-
-def _flat(arguments: Any) -> tuple[Any, ...]:
-    return arguments if isinstance(arguments, tuple) else (arguments,)

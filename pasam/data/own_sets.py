@@ -23,13 +23,11 @@ from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.archives import link_or_copy
 from pasam.data.inspection import CODED, FoundObject, Inspected, InspectionTask, inspect
 from pasam.data.manifest import SPLITS
-from pasam.data.mask_kinds import MaskKind, Reading, object_mask, read_labels
 from pasam.data.pairing import (
     CSV_COLUMNS,
     CSV_NAME,
     GROUP_COLUMN,
     SET_FILE,
-    EncodedMask,
     Source,
     find_pairs,
     registered_sets,
@@ -37,12 +35,12 @@ from pasam.data.pairing import (
 from pasam.errors import DataError, ParamsError
 from pasam.files import draft_folder, sha256_of, write_text
 from pasam.masks.images import write_png
-from pasam.masks.run_lengths import decode
+from pasam.masks.mask_files import MaskKind, Reading
 from pasam.workers import parallel_map
 
 FORMAT = 1
 DRAWN = (CODED, str(MaskKind.INDEX))
-"""Kinds of masks whose objects get a file each; files of the other kinds are copied."""
+"""Kinds of masks whose objects get a file each."""
 
 _COLUMNS = (*CSV_COLUMNS, GROUP_COLUMN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -87,11 +85,6 @@ class PlannedMask:
     target: PurePosixPath
     """Place within the set's folder."""
     found: FoundObject
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether a new file is drawn, rather than the found one copied."""
-        return self.found.kind in DRAWN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +226,9 @@ def _remarks(plan: Plan) -> list[str]:
     remarks = []
     voids = sum(image.inspected.voids for image in plan.images)
     if voids:
-        remarks.append(f"255 stands for void in {voids} index masks, and belongs to no object")
+        remarks.append(
+            f"255 (65535 in 16 bits) stands for void in {voids} index masks, and is no object"
+        )
     splits: dict[str, list[str]] = {}
     for image in plan.images:
         splits.setdefault(image.inspected.sha256, []).append(image.split)
@@ -246,7 +241,8 @@ def _remarks(plan: Plan) -> list[str]:
             f"{torn} images are in train and in val, so the scores will flatter: put the copies "
             "into one group, or one split"
         )
-    return remarks
+    said = Counter(note for image in plan.images for note in image.inspected.notes)
+    return remarks + _first([f"{note} ({n} images)" if n > 1 else note for note, n in said.items()])
 
 
 def split_of(key: str, *, val_fraction: float) -> str:
@@ -330,8 +326,8 @@ def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
 
 
 def _ending(found: FoundObject) -> str:
-    drawn = found.kind in DRAWN
-    return ".png" if drawn else found.origin.suffix.lower()  # type: ignore[union-attr]
+    is_copied = found.is_plain and isinstance(found.origin, Path)
+    return found.origin.suffix.lower() if is_copied else ".png"  # type: ignore[union-attr]
 
 
 def _plain(name: str) -> str:
@@ -435,19 +431,12 @@ def _write(task: tuple[PlannedImage, Path, bool]) -> None:
     """Write one image and its masks into the draft."""
     image, draft, link = task
     bring = link_or_copy if link else shutil.copyfile
-    bring(image.inspected.candidate.image, draft / image.target)
-    labels: dict[Path, Any] = {}
+    bring(image.inspected.candidate.image.resolve(), draft / image.target)
     for mask in image.masks:
-        origin = mask.found.origin
-        if isinstance(origin, EncodedMask):
-            drawn = decode({"size": list(origin.size), "counts": origin.counts})
-            write_png(draft / mask.target, drawn.astype("uint8") * 255)
-        elif mask.is_drawn:
-            if origin not in labels:
-                labels[origin] = read_labels(origin)
-            write_png(draft / mask.target, object_mask(labels[origin], mask.found.label))
+        if mask.found.is_plain and isinstance(mask.found.origin, Path):
+            bring(mask.found.origin.resolve(), draft / mask.target)
         else:
-            bring(origin, draft / mask.target)
+            write_png(draft / mask.target, mask.found.draw())
 
 
 def add_benchmark(name: str, params_file: Path) -> list[str]:

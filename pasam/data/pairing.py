@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +19,14 @@ from pathlib import Path
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
 from pasam.errors import DataError
-from pasam.masks.images import IMAGE_SUFFIXES
+from pasam.masks.images import IMAGE_SUFFIXES, MASK_SUFFIXES
+from pasam.masks.run_lengths import Rle
 
 CSV_NAME = "manifest.csv"
 CSV_COLUMNS = ("split", "dataset", "image", "mask")
 GROUP_COLUMN = "group"
+_MASK_PART = re.compile(r"(_[^_]*|[-. ](mask|masks|gt|label|labels|seg|matte))$", re.IGNORECASE)
+"""What a mask's name has behind its image's."""
 SET_FILE = "set.json"
 """Marks a folder as a data set that was registered, with a table of its own."""
 
@@ -60,30 +65,40 @@ class Matching:
 
 
 def match_names(
-    images: Sequence[Path], masks: Sequence[Path], *, image_root: Path, mask_root: Path
+    images: Sequence[Path],
+    masks: Sequence[Path],
+    *,
+    image_root: Path,
+    mask_root: Path,
+    pattern: str | None = None,
 ) -> Matching:
     """Pair masks with images by their names below the two roots.
 
-    The masks of `cat.jpg` are `cat.png`, `cat.jpg.png`, `cat_<anything>.png` and every file in a
-    folder `cat`; the longest image name that fits wins.
+    The masks of `cat.jpg` are `cat.png`, `cat.jpg.png`, `cat_<anything>.png`, `cat-mask.png` and
+    every file in a folder `cat`; the longest image name that fits wins.
 
     Args:
         images: Files below `image_root`.
         masks: Files below `mask_root`.
         image_root: Folder that the images' names start from.
         mask_root: Folder that the masks' names start from.
+        pattern: How a pair is named, without suffixes: `IMAGE=MASK`, each with one `{name}`.
     """
     by_name: dict[str, Path] = {}
     same_name = []
     for image in images:
-        other = by_name.setdefault(_name(image, image_root), image)
+        other = by_name.setdefault(_named_by(pattern, _name(image, image_root), 0), image)
         if other != image:
             same_name.append((other, image))
     whole_names = {image.relative_to(image_root).as_posix(): image for image in images}
     masks_of: dict[Path, list[Path]] = {}
     without_image = []
     for mask in masks:
-        name = _name(mask, mask_root)
+        name = _named_by(pattern, _name(mask, mask_root), 1)
+        if pattern is not None and name not in by_name:
+            if name:
+                without_image.append(mask)
+            continue
         owner = whole_names.get(name) or next(
             (by_name[owner] for owner in _possible_owners(name) if owner in by_name), None
         )
@@ -99,33 +114,75 @@ def match_names(
     )
 
 
-def list_images(folder: Path, *, deep: bool = False) -> list[Path]:
-    """List the images of a folder, sorted; hidden ones are left out.
+def _named_by(pattern: str | None, name: str, side: int) -> str:
+    """Take out of an image's (0) or a mask's (1) name what both share by a pattern."""
+    if pattern is None:
+        return name
+    parts = pattern.partition("=")[::2]
+    if not all(part.count("{name}") == 1 for part in parts):
+        raise DataError(
+            f"--names is '{pattern}', expected IMAGE=MASK with {{name}} once in each, such as "
+            "'{name}_leftImg8bit={name}_gtFine_instanceIds'."
+        )
+    before, after = parts[side].split("{name}")
+    folder, slash, short = name.rpartition("/")
+    if short.startswith(before) and short.endswith(after):
+        return folder + slash + short[len(before) : len(short) - len(after)]
+    return ""
+
+
+def list_images(
+    folder: Path, *, deep: bool = False, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> list[Path]:
+    """List the images of a folder, sorted; hidden ones are left out, links are followed.
 
     Args:
         folder: Where they lie.
         deep: Whether those in folders inside it count too.
+        suffixes: What their names end with.
+
+    Raises:
+        DataError: A name is no UTF-8, so that no table can hold it.
     """
-    return sorted(
-        path
-        for path in (folder.rglob("*") if deep else folder.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    found = [path for path in _files(folder, deep, set()) if path.suffix.lower() in suffixes]
+    for path in found:
+        name = os.fsencode(path)
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            shown = name.decode(errors="backslashreplace")
+            raise DataError(
+                f"the name {shown} is no UTF-8. Rename the file (convmv does it for whole folders)."
+            ) from None
+    return sorted(found)
+
+
+def _files(folder: Path, deep: bool, above: set[Path]) -> Iterator[Path]:
+    """Go through a folder; what is no file, as a pipe, is listed, for its reader to refuse it."""
+    here = folder.resolve()
+    if here in above:  # a link that leads back up
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif deep:
+            yield from _files(path, deep, above | {here})
 
 
 def _name(path: Path, root: Path) -> str:
-    """Name a file by its place below the root, without its suffix."""
-    return path.relative_to(root).with_suffix("").as_posix()
+    """Name a file by its place below the root, without its suffix; all Unicode forms are alike."""
+    return unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
 
 
 def _possible_owners(name: str) -> Iterator[str]:
     """List what the image of a mask may be called, from the longest name to the shortest."""
     folder, slash, short = name.rpartition("/")
-    while short:
+    yield folder + slash + short
+    while end := _MASK_PART.search(short):
+        short = short[: end.start()]
         yield folder + slash + short
-        short = short.rpartition("_")[0]
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]
@@ -285,7 +342,11 @@ def _pairs_of_dataset(dataset: Path) -> Iterator[Pair | Fault]:
                 f"{dataset} lacks the folder '{folder.name}'; a data set needs 'im' (images) and "
                 "'gt' (masks)."
             )
-    masks = [mask for folder in (gt, *_folders(gt)) for mask in list_images(folder)]
+    masks = [
+        mask
+        for folder in (gt, *_folders(gt))
+        for mask in list_images(folder, suffixes=MASK_SUFFIXES)
+    ]
     found = match_names(list_images(im), masks, image_root=im, mask_root=gt)
     names = {"split": dataset.parent.name, "dataset": dataset.name}
     for first, second in found.same_name:
@@ -356,6 +417,15 @@ class EncodedMask:
     """Height and width."""
     counts: str
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"annotation {self.label}"
+
+    def code(self) -> Rle:
+        """Give it as COCO's run lengths."""
+        return {"size": list(self.size), "counts": self.counts}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairCandidate:
@@ -387,7 +457,9 @@ class Source:
     """What was left out on purpose."""
 
 
-def from_folders(images: Path, masks: Path, *, group: str | None = None) -> Source:
+def from_folders(
+    images: Path, masks: Path, *, group: str | None = None, pattern: str | None = None
+) -> Source:
     """Pair the images of two folders by name, folders inside them included.
 
     Args:
@@ -396,11 +468,13 @@ def from_folders(images: Path, masks: Path, *, group: str | None = None) -> Sour
             the masks.
         group: Regular expression; what it finds in an image's name (its first parentheses, if it
             has any) is the image's group.
+        pattern: As in `match_names`; images without a mask are then left out with a note.
 
     Raises:
         DataError: A folder is missing or empty, or the expression is none.
     """
-    image_files, mask_files = _listed(images, "images"), _listed(masks, "masks")
+    image_files = _listed(images, "images", IMAGE_SUFFIXES)
+    mask_files = _listed(masks, "masks", MASK_SUFFIXES)
     if images.resolve() == masks.resolve():
         image_files = [path for path in image_files if path.suffix.lower() in (".jpg", ".jpeg")]
         mask_files = [path for path in mask_files if path.suffix.lower() == ".png"]
@@ -409,28 +483,33 @@ def from_folders(images: Path, masks: Path, *, group: str | None = None) -> Sour
                 f"{images} is named for images and masks, but does not hold JPEG files (images) "
                 "and PNG files (masks). Put them into two folders."
             )
-    found = match_names(image_files, mask_files, image_root=images, mask_root=masks)
+    found = match_names(
+        image_files, mask_files, image_root=images, mask_root=masks, pattern=pattern
+    )
     candidates = []
     faults = [
         f"{first} and {second} share a name, so masks cannot tell them apart. Rename one."
         for first, second in found.same_name
     ]
     for image, of_image in found.masks_of.items():
-        name = image.relative_to(images).with_suffix("").as_posix()
+        name = _name(image, images)
         group_name = None if group is None else _group_of(name, group)
         if group is not None and group_name is None:
             faults.append(f"'{group}' (--group) finds nothing in the name {name}.")
         candidates.append(PairCandidate(image=image, name=name, masks=of_image, group=group_name))
+    bare = len(found.without_mask) if pattern else 0
+    notes = (f"{bare} images without a mask are left out",) if bare else ()
     faults += [
         f"{image} has no mask: {masks} holds no {image.stem}.png, {image.stem}_<anything>.png or "
         f"folder {image.stem}/."
         for image in found.without_mask
+        if not bare
     ]
     faults += [
         f"{mask} belongs to no image: {images} holds none of its name."
         for mask in found.without_image
     ]
-    return Source(kind="folders", candidates=tuple(candidates), faults=tuple(faults))
+    return Source(kind="folders", candidates=tuple(candidates), faults=tuple(faults), notes=notes)
 
 
 def from_csv(table: Path, *, group: str | None = None) -> Source:
@@ -484,12 +563,12 @@ def _sources_name(image: Path) -> str:
     return image.stem if image.is_absolute() else image.with_suffix("").as_posix()
 
 
-def _listed(folder: Path, what: str) -> list[Path]:
+def _listed(folder: Path, what: str, suffixes: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"The folder {folder} (--{what}) does not exist.")
-    found = list_images(folder, deep=True)
+    found = list_images(folder, deep=True, suffixes=suffixes)
     if not found:
-        raise DataError(f"{folder} (--{what}) holds no JPEG, PNG, WebP, BMP or TIFF file.")
+        raise DataError(f"{folder} (--{what}) holds no file that ends in {', '.join(suffixes)}.")
     return found
 
 

@@ -35,7 +35,8 @@ from pasam.data.pairing import Pair, find_pairs
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
 from pasam.files import file_sha256
-from pasam.masks.images import FOREGROUND, foreground, read_image, read_mask, write_png
+from pasam.masks.images import foreground, load_image, write_png
+from pasam.masks.mask_files import check_fitness, read_one
 from pasam.synthetic.scene import draw_scene
 from pasam.workers import parallel_map
 
@@ -46,9 +47,6 @@ _SCENES_PER_SET = 10_000_000
 AS_WRITTEN = {"depth": 8, "orientation": 1}
 """How `write_png` stores an image, as `stored_form` would read it."""
 _OBJECTS = (1, 3)  # fewest and most objects of a training scene
-
-MOST_SOFT = 0.5
-"""Fraction of grey pixels beyond which a file is a photograph, not a mask with soft edges."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,25 +104,34 @@ def check_image(task: ImageTask) -> tuple[Row, ...]:
         return tuple(row for row in rows if row is not None)
     image = task.pairs[0].image
     try:
-        pixels = read_image(image)
+        loaded = load_image(image)
     except InvalidItemError as error:
         blamed = [invalid_row(pair.fault(error.kind, str(error))) for pair in task.pairs]
         return tuple(row or fault for row, fault in zip(rows, blamed, strict=True))
-    of_image = measure_image(pixels) | stored_form(image)
+    of_image = measure_image(loaded.pixels) | stored_form(image)
     digest = file_sha256(image)
     return tuple(
-        row or _check_mask(pair, pixels.shape[:2], of_image, digest)
+        row or _check_mask(pair, loaded.pixels.shape[:2], of_image, digest, loaded.notes)
         for row, pair in zip(rows, task.pairs, strict=True)
     )
 
 
-def _check_mask(pair: Pair, size: tuple[int, int], measured: Row, image_sha256: str) -> Row:
+def _check_mask(
+    pair: Pair, size: tuple[int, int], measured: Row, image_sha256: str, notes: tuple[str, ...]
+) -> Row:
     try:
-        label = read_mask(pair.mask)
-        _require_valid(pair, label, size)
+        found = read_one(pair.mask)
+        label = found.mask(found.objects[0][0])
+        doubts = check_fitness(
+            label.shape, size, inside=int(np.count_nonzero(foreground(label))),
+            soft=soft_fraction(label), name=pair.mask, image=pair.image,
+        )  # fmt: skip
     except InvalidItemError as error:
         return invalid_row(pair.fault(error.kind, str(error)))
-    return _valid_row(pair, label, measured, image_sha256)
+    said = [f"{pair.image}: {note}." for note in notes]
+    said += [f"{pair.mask}: {note}." for note in found.notes]
+    row = _valid_row(pair, label, measured, image_sha256)
+    return {**row, "kind": str(found.kind), "doubts": (*said, *doubts)}
 
 
 def _valid_row(pair: Pair, label: NDArray[np.uint8], measured: Row, image_sha256: str) -> Row:
@@ -133,35 +140,6 @@ def _valid_row(pair: Pair, label: NDArray[np.uint8], measured: Row, image_sha256
         label=label, image_sha256=image_sha256, group=pair.group,
     )  # fmt: skip
     return {**described, "fault": None, "message": None, **measured, "soft": soft_fraction(label)}
-
-
-def _require_valid(pair: Pair, label: NDArray[np.uint8], size: tuple[int, int]) -> None:
-    """Refuse a mask, (H, W), that does not belong to the image's size or marks no object."""
-    if label.shape != size:
-        raise InvalidItemError(
-            f"mask {pair.mask} is {label.shape[0]} x {label.shape[1]} (height x width) but its "
-            f"image {pair.image} is {size[0]} x {size[1]}. Export both at one size.",
-            kind="size_mismatch",
-        )
-    inside = np.count_nonzero(foreground(label))
-    if inside == 0:
-        raise InvalidItemError(
-            f"mask {pair.mask} has no pixel above {FOREGROUND}. Draw it with 255.",
-            kind="empty_mask",
-        )
-    if inside == label.size:
-        raise InvalidItemError(
-            f"mask {pair.mask} marks every pixel, so there is nothing to tell apart. Draw the "
-            "object alone, or remove the file and its entry.",
-            kind="full_mask",
-        )
-    soft = soft_fraction(label)
-    if soft > MOST_SOFT:
-        raise InvalidItemError(
-            f"mask {pair.mask} is a photograph: {soft:.0%} of its pixels are grey, neither black "
-            "nor white. Was an image saved in its place? Export the mask again.",
-            kind="grey_mask",
-        )
 
 
 def image_task(pairs: tuple[Pair, ...], quarantine: Quarantine) -> ImageTask:

@@ -31,7 +31,8 @@ from pasam.evaluation.predictions import Predicted
 from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, score_mask
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
-from pasam.masks.images import foreground, read_image, read_mask
+from pasam.masks.images import foreground, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
 from pasam.models.base_sam import BaseSam, Encoded

@@ -1,11 +1,10 @@
-"""Images and masks: the one place that decodes them, strictly, and the one that writes them.
+"""Images: the one place that decodes them, strictly, and the one that writes them.
 
-A mask file may hold 0/1 values, 0/255 values, a soft (anti-aliased) 0..255 edge, or one bit per
-pixel. Anything else, such as an index mask that numbers several objects, is refused with the
-values that were found: guessing would train on the wrong object without a word.
+Every reader gets the same pixels: turned upright as the file's EXIF or XMP tag says, in RGB, values
+of more than 8 bits scaled by a rule that is stated here (`eight_bits`).
 """
 
-# Shapes: H and W of the file's image.
+# Shapes: H and W of the file's image, C its channels.
 
 from __future__ import annotations
 
@@ -15,18 +14,23 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pasam.errors import DataError, InvalidItemError
 from pasam.files import write_bytes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What a file of a folder must end with, in either case, to be taken for an image."""
+MASK_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
+"""The same for a mask."""
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Pillow's names of the formats behind them: what is decoded of an untrusted file."""
@@ -43,6 +47,9 @@ _UNREADABLE = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError,
     ValueError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how every TIFF begins
+_UPRIGHT = 1
+_BRIGHTEST = 0.999  # fraction of the values that must fit into the bits that are assumed
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 
@@ -81,7 +88,7 @@ def open_image(
             if most_pixels is not None:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            file = io.BytesIO(source) if isinstance(source, bytes) else _regular(source)
             with Image.open(file, formats=formats) as image:
                 if most_pixels is not None:
                     _check_size(image.size, most_pixels, f"{what} {name}")
@@ -95,30 +102,43 @@ def open_image(
         if most_pixels is not None and isinstance(error, _BOMBS):
             raise _too_large(f"{what} {name}", "far more", most_pixels) from None
         unknown = isinstance(error, UnidentifiedImageError)  # its text shows a memory address
+        shown = name.encode("utf-8", "backslashreplace").decode()
         raise InvalidItemError(
-            f"{what} {name} cannot be decoded ({type(error).__name__ if unknown else error}). "
+            f"{what} {shown} cannot be decoded ({type(error).__name__ if unknown else error}). "
             "Expected an intact PNG, JPEG, WebP, BMP or TIFF: export it again, or remove it and "
             "its entry.",
             kind=f"undecodable_{what}",
         ) from None
 
 
+class _ChoiceError(InvalidItemError):
+    """A file that is intact holds more than an image, and nobody said which part is meant."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedImage:
+    """An image as everything sees it, and what was done to the file's pixels."""
+
+    pixels: NDArray[np.uint8]
+    """RGB, (H, W, 3)."""
+    orientation: int
+    """EXIF's number, 1 for upright, of how the pixels are stored."""
+    notes: tuple[str, ...]
+    """What a person should know: how it was turned and scaled, which bands it was made of."""
+
+
 def read_image(
     source: Path | bytes,
     *,
-    upright: bool = False,
+    upright: bool = True,
     formats: tuple[str, ...] | None = None,
     most_pixels: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Read an image as RGB.
-
-    Grey images are repeated to three channels, an alpha channel is dropped, 16-bit values keep
-    their upper 8 bits. An EXIF orientation is NOT applied unless asked for: the mask was drawn on
-    the stored pixels and carries no such tag, so turning the image alone would tear the two apart.
+    """Read an image as RGB; `load_image` says what was done to it.
 
     Args:
         source: A file in any format that Pillow decodes, or its content.
-        upright: Turn the image as viewers show it; for images without a mask.
+        upright: Turn the image as its EXIF or XMP tag says, and as viewers show it.
         formats: As in `open_image`.
         most_pixels: As in `open_image`.
 
@@ -128,42 +148,190 @@ def read_image(
     Raises:
         InvalidItemError: The file is missing, is not an intact image, or is too large.
     """
-    with open_image(source, formats=formats, most_pixels=most_pixels) as image:
-        image.load()
-        return rgb_pixels(image, upright=upright)
+    return load_image(source, upright=upright, formats=formats, most_pixels=most_pixels).pixels
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read the mask of one object; of several channels the first one counts.
+def load_image(
+    source: Path | bytes,
+    *,
+    upright: bool = True,
+    formats: tuple[str, ...] | None = None,
+    most_pixels: int | None = None,
+    page: int | None = None,
+    bands: tuple[int, ...] | None = None,
+) -> LoadedImage:
+    """Read an image as `read_image` does, and say what was done to it.
+
+    Grey images are repeated to three channels, an alpha channel is dropped, values of more than 8
+    bits are scaled as `eight_bits` says.
 
     Args:
-        path: 0/1, 0/255, soft 0..255 or 1-bit mask. A coloured palette is read as its indices.
-
-    Returns:
-        The mask, (H, W), 0..255, at least one pixel above 128.
+        source: A file, or its content.
+        upright: As in `read_image`.
+        formats: As in `open_image`.
+        most_pixels: As in `open_image`.
+        page: Which page of a stack, from 1; a stack without a choice is refused.
+        bands: One band, or three for red, green and blue, from 1; an image of two bands, or of
+            more than four, without a choice is refused.
 
     Raises:
-        InvalidItemError: The file is missing or unreadable, holds an index mask or no foreground.
+        InvalidItemError: The file is missing, is not an intact image, is too large, or is a stack
+            or has bands of which none were chosen.
     """
-    with open_image(path, "mask") as image:
-        indexed = image.mode == "P" and not _palette_is_grey(image)
-        grey = image.mode == "1" or (image.mode == "P" and not indexed)
-        values: NDArray[np.generic] = np.array(image.convert("L") if grey else image)
-    values = values[:, :, 0] if values.ndim == 3 else values
-    top = values.max()
-    if top <= 0:
-        raise InvalidItemError(
-            f"{path} is all black: the mask marks no pixel. Draw the object with 1 or 255, or "
-            "remove the file and its entry.",
-            kind="empty_mask",
-        )
-    if top <= 1:
-        return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
-    if top > 255 and values.dtype.kind in "ui" and top == 65535:
-        return (values.astype(np.uint32) // 257).astype(np.uint8)
-    if top <= FOREGROUND or top > 255 or (indexed and len(np.unique(values)) > 2):
-        raise InvalidItemError(_index_mask_message(path, values), kind="label_map")
-    return values.astype(np.uint8)
+    try:
+        with open_image(source, formats=formats, most_pixels=most_pixels) as image:
+            _turn_to_page(image, source, page)
+            depth = stored_depth(image)  # loading forgets it
+            image.load()
+            values = None if bands else _channels(image, source, depth)
+            orientation = orientation_of(image)
+    except _ChoiceError:
+        raise
+    except InvalidItemError as error:
+        if error.kind != "undecodable_image" or not _is_tiff(source) or formats is not None:
+            raise
+        values, orientation = None, _UPRIGHT  # Pillow knows no TIFF of five bands
+    notes = []
+    if values is None:
+        values = _chosen_bands(source, page or 1, bands)
+        notes += [f"made of its bands {bands}"] if bands else []
+    pixels, scaled = eight_bits(values)
+    notes += [scaled] if scaled else []
+    if upright and orientation != _UPRIGHT:
+        pixels = turned(pixels, orientation)
+        notes.append(f"turned upright, as its EXIF orientation {orientation} says")
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    return LoadedImage(
+        pixels=np.ascontiguousarray(pixels), orientation=orientation, notes=tuple(notes)
+    )
+
+
+def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
+    """Scale the values of an image, (H, W) or (H, W, 3), to 0..255.
+
+    Whole numbers are taken to have the fewest bits, 8 or more, that hold all but the brightest
+    thousandth of them: 12 bits in a file of 16 are scaled as 12 bits. Fractions from 0 to 1 are
+    scaled to 255, other fractions and negative numbers from the lowest to the highest one.
+
+    Returns:
+        The image, and in words what was done; None if nothing was.
+    """
+    if values.dtype == np.uint8:
+        return values, None
+    numbers = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(numbers.min()), float(numbers.max())
+    if values.dtype.kind in "ui" and low >= 0:
+        top = int(np.quantile(numbers, _BRIGHTEST, method="higher"))
+        low, high = 0.0, float(2 ** max(8, top.bit_length()) - 1)
+    elif low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = np.clip((numbers - low) / max(high - low, 1e-12), 0, 1) * 255
+    kind = f"{8 * values.dtype.itemsize} bits"
+    return np.rint(scaled).astype(np.uint8), f"{kind}, of which {low:g} to {high:g} became 0 to 255"
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Read EXIF's number for how the pixels are stored, 1 to 8, from EXIF or XMP; 1 is upright."""
+    found = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+    return found if found in range(1, 9) else _UPRIGHT
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn stored pixels, (H, W) or (H, W, C), upright; from orientation 5 on H and W change."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    down, across = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(
+        orientation, (1, 1)
+    )
+    return np.ascontiguousarray(pixels[::down, ::across])
+
+
+def _regular(path: Path) -> Path:
+    """Refuse what only looks like a file: reading a pipe never ends."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no regular file")
+    return path
+
+
+def _is_tiff(source: Path | bytes) -> bool:
+    if isinstance(source, bytes):
+        return source.startswith(_TIFF)
+    try:
+        with _regular(source).open("rb") as file:
+            return file.read(4) in _TIFF
+    except OSError:
+        return False
+
+
+def _turn_to_page(image: Image.Image, source: Path | bytes, page: int | None) -> None:
+    """Turn to a page of a TIFF file; other formats' further frames are previews or animations."""
+    count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if page is None and count > 1:
+        size = image.size
+        image.seek(1)
+        if image.size == size:
+            raise _to_choose(source, f"is a stack of {count} pages", "one of them: page")
+    if page is not None and not 1 <= page <= count:
+        raise _to_choose(source, f"has {count} pages, and no page {page}", "one of them: page")
+    if count > 1:
+        image.seek(page - 1 if page else 0)
+
+
+def _to_choose(source: Path | bytes, found: str, which: str) -> InvalidItemError:
+    name = "" if isinstance(source, bytes) else f" {source}"
+    return _ChoiceError(f"image{name} {found}. Choose {which}.", kind="undecodable_image")
+
+
+def _channels(image: Image.Image, source: Path | bytes, depth: int) -> NDArray[Any]:
+    """Give a decoded image as (H, W) or (H, W, 3), in the depth of the file."""
+    is_grey = image.mode in ("I", "F", "L") or image.mode.startswith("I;16")
+    if is_grey and "transparency" not in image.info:
+        return np.asarray(image)
+    if image.mode in ("RGB", "RGBA") and image.format in ("PNG", "TIFF") and depth > 8:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        deep = cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # Pillow keeps 8 bits of each
+        if deep is not None and deep.ndim == 3 and deep.dtype == np.uint16:
+            return np.asarray(deep[:, :, 2::-1])
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def stored_depth(image: Image.Image) -> int:
+    """Give the bits per channel that a file stores, from its header."""
+    raw = [str(part) for tile in getattr(image, "tile", ()) for part in np.atleast_1d(tile[3])]
+    if image.mode in ("I", "F"):
+        return 32
+    if image.mode.startswith("I;16") or any("16" in part for part in raw):
+        return 16
+    return 1 if image.mode == "1" else 8
+
+
+def _chosen_bands(
+    source: Path | bytes, page: int, bands: tuple[int, ...] | None
+) -> NDArray[np.generic]:
+    """Read bands of a TIFF file, (H, W) or (H, W, 3)."""
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with tifffile.TiffFile(file) as opened:
+            series = opened.pages[page - 1]
+            values, axes = series.asarray(), series.axes
+    except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
+        raise _to_choose(source, f"cannot be decoded ({error})", "an intact TIFF") from None
+    if values.ndim == 2:
+        values = values[:, :, None]
+    elif axes.startswith("S"):
+        values = np.moveaxis(values, 0, -1)
+    count = values.shape[-1]
+    if values.ndim != 3 or bands is None:
+        which = "one of them, or three for red, green and blue: bands"
+        raise _to_choose(source, f"has {count} bands", which)
+    if len(bands) not in (1, 3) or not all(1 <= band <= count for band in bands):
+        raise _to_choose(source, f"has {count} bands, not {bands}", "one or three of them: bands")
+    chosen = values[:, :, [band - 1 for band in bands]]
+    return chosen[:, :, 0] if len(bands) == 1 else chosen
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:
@@ -191,18 +359,6 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     write_bytes(path, encode_png(array))
 
 
-def rgb_pixels(image: Image.Image, *, upright: bool = False) -> NDArray[np.uint8]:
-    """Turn a decoded image of any mode into RGB, (H, W, 3) in 0..255, as `read_image` does."""
-    if upright:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"), dtype=np.uint8)
-
-
 def _check_size(size: tuple[int, int], most: int, which: str) -> None:
     width, height = size
     if width * height > most:
@@ -214,18 +370,4 @@ def _too_large(which: str, found: str, most: int) -> InvalidItemError:
         f"{which} is too large: {found} pixels, where at most {most / 1e6:g} million are taken. "
         "Make it smaller.",
         kind="too_large",
-    )
-
-
-def _palette_is_grey(image: Image.Image) -> bool:
-    colours = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
-    return bool((colours == colours[:, :1]).all())
-
-
-def _index_mask_message(path: Path, values: NDArray[np.generic]) -> str:
-    distinct = [value.item() for value in np.unique(values)]
-    shown = ", ".join(str(value) for value in distinct[:8]) + (", ..." if len(distinct) > 8 else "")
-    return (
-        f"{path} holds the values {shown}: that is an index mask or label map, not the mask of one "
-        "object. Expected 0/1, 0/255 or a soft edge up to 255: export one binary mask per object."
     )

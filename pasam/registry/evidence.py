@@ -24,7 +24,8 @@ from pasam.evaluation.scores import UNTRAINED
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.masks.images import encode_png, read_image, read_mask
+from pasam.masks.images import encode_png, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.candidate import comparable_rows

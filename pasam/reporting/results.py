@@ -18,7 +18,8 @@ from pasam.data.catalogue import GENERATED
 from pasam.errors import DataError
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import Difference, Interval
-from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.masks.images import FOREGROUND, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.reporting import summary
 from pasam.reporting.figures import ComparedImage, compared_image
 from pasam.reporting.style import METRICS, counted, listed, ordered_models, percent

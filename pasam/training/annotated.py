@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pasam.data.catalogue import PRETRAINING_SET
 from pasam.data.preparation import scene_seed, training_objects
 from pasam.errors import DataError
-from pasam.masks.images import foreground, read_image, read_mask
+from pasam.masks.images import foreground, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.synthetic.scene import MIXED, draw_scene
 from pasam.training.promptable_batches import coarsen

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from pasam.errors import CheckpointError, DataError
 from pasam.files import read_json, read_table, write_json, write_table
-from pasam.masks.images import foreground, read_image, read_mask
+from pasam.masks.images import foreground, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.checkpoint import file_digest

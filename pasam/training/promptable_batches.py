@@ -27,7 +27,8 @@ from torch.utils.data import Dataset
 from pasam.data.catalogue import PRETRAINING_SET, TRAINING_SET
 from pasam.data.preparation import scene_seed, training_objects
 from pasam.errors import DataError
-from pasam.masks.images import foreground, read_image, read_mask
+from pasam.masks.images import foreground, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import foreground_points, jittered_box, tight_box
 from pasam.masks.transforms import augment
 from pasam.synthetic.scene import MIXED, draw_scene

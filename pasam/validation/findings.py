@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pasam.data.manifest import OF_IMAGE, QUARANTINED, valid_rows
 from pasam.errors import DataError
 from pasam.files import write_text
-from pasam.masks.images import FOREGROUND, read_image, read_mask
+from pasam.masks.images import FOREGROUND, read_image
+from pasam.masks.mask_files import read_mask
 from pasam.validation.expectations import (
     IMAGES,
     KEYS,

@@ -170,7 +170,7 @@ def project(in_empty_folder):
 def test_all_that_was_found_unfit_goes_into_the_table(pasam):
     result = pasam("quarantine")
     assert result.exit_code == 0
-    assert f"{MASK}: {MASK} is all black" in result.output
+    assert f"{MASK}: mask {MASK} is all black" in result.output
     assert "1 file is in data/quarantine.csv now. Look at them, commit it" in result.output
     assert list(read_quarantine(Path("data/quarantine.csv")).entries) == [MASK]
     before = Path("data/quarantine.csv").read_bytes()

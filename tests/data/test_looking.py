@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
-from pasam.data.mask_kinds import Reading
 from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs
 from pasam.masks.images import write_png
+from pasam.masks.mask_files import Reading
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def test_every_object_of_every_mask_is_found(look, tmp_path):
 
 def test_void_pixels_are_counted_by_mask(look):
     numbered = np.zeros((4, 6))
-    numbered[:3, :3], numbered[:3, 3:], numbered[3] = 1, 2, 255
+    numbered[:2, :3], numbered[:2, 3:], numbered[3] = 1, 2, 255
     assert look(numbered).voids == 1
 
 
 def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):
-    found = look(np.ones((6, 4)), np.ones((4, 6)))
+    found = look(np.eye(6, 4), np.eye(4, 6))
     assert len(found.objects) == 1
     (fault,) = found.faults
     assert "0.png is 6 x 4 (height x width) but its image" in fault
-    assert fault.endswith("is 4 x 6. Export both at one size.")
+    assert "is 4 x 6: one of the two is turned" in fault
 
 
 def test_a_code_of_another_size_is_named_by_its_annotation(look):
@@ -126,16 +126,14 @@ def test_masks_that_say_little_or_everything_are_warned_of(check, cats):
     assert any("00.png covers 99.3% of its image" in warning for warning in warnings)
 
 
-def test_an_index_mask_that_reads_as_one_object_is_warned_of(check, cats):
+def test_an_index_mask_in_the_place_of_a_mask_is_a_fault(check, cats):
     labels = np.zeros((40, 40), np.uint8)
     labels[4:14, 4:30], labels[20:34, 4:30] = 100, 200
     write_png(cats / "im/00.png", np.zeros((40, 40, 3), np.uint8))
     write_png(cats / "gt/00.png", labels)
-    findings = check()
-    assert any(
-        "00.png looks like an index mask, but is read as one" in w for w in findings.warnings
-    )
-    assert findings.sets[0].kinds == {"0/255": 2, "index": 1}
+    (fault,) = check().faults
+    assert "00.png holds the values 100, 200: that is an index mask" in fault
+    assert "`pasam data add`" in fault
 
 
 def test_a_soft_edge_is_nothing_to_warn_of(check, cats):

@@ -11,7 +11,6 @@ import yaml
 from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
 from pasam.data.inspection import InspectionTask, inspect
-from pasam.data.mask_kinds import Reading
 from pasam.data.own_sets import (
     Options,
     add,
@@ -23,7 +22,8 @@ from pasam.data.own_sets import (
 )
 from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs, from_folders
 from pasam.errors import DataError, ParamsError
-from pasam.masks.images import read_mask, write_png
+from pasam.masks.images import write_png
+from pasam.masks.mask_files import Reading, read_mask
 
 
 def plan_of(source, *, val_fraction=0.3, name="cats"):
@@ -240,7 +240,7 @@ def test_nothing_but_bad_pairs_is_refused(add_set, two_folders):
 
 def test_copies_are_told(add_set, two_folders):
     (two_folders[0] / "00.png").write_bytes((two_folders[0] / "01.png").read_bytes())
-    assert add_set().notes == ("1 images are copies of others",)
+    assert add_set().notes[0] == "1 images are copies of others"
 
 
 def test_copies_that_groups_tear_apart_are_told(two_folders, own):

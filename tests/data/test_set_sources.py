@@ -85,7 +85,7 @@ def test_a_name_without_the_group_is_a_fault(tmp_path):
     ("images", "group", "message"),
     [
         ("none", None, r"none \(--images\) does not exist"),
-        ("empty", None, r"empty \(--images\) holds no JPEG"),
+        ("empty", None, r"empty \(--images\) holds no file that ends in .*\.png"),
         ("im", "(", "is no regular expression"),
     ],
 )

@@ -34,7 +34,8 @@ from pasam.evaluation.protocol import (
     store_batch,
 )
 from pasam.inference.image_transform import ImageTransform
-from pasam.masks.images import read_image, read_mask, write_png
+from pasam.masks.images import read_image, write_png
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
 from pasam.models.build import build_decoder

@@ -9,7 +9,7 @@ from pasam.data.manifest import read_manifest
 from pasam.evaluation.instances import read_instances, read_precisions
 from pasam.evaluation.predictions import read_prediction
 from pasam.evaluation.scores import clean_box_rows, read_scores
-from pasam.masks.images import read_mask
+from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])

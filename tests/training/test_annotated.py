@@ -5,7 +5,7 @@ import pytest
 from photograph_pool import picture, rectangle, write_pool
 
 from pasam.errors import DataError
-from pasam.masks.images import read_mask
+from pasam.masks.mask_files import read_mask
 from pasam.training import annotated
 from pasam.training.annotated import draw_scenes, read_photographs, unpack
 

@@ -1,0 +1,283 @@
+"""What a mask file holds is recognised, and what could mean two things is refused."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pasam.errors import DataError, InvalidItemError
+from pasam.masks.images import write_png
+from pasam.masks.mask_files import MaskKind, Reading, check_fitness, read_mask, understand
+
+
+def disk(side=64, radius=20):
+    y, x = np.mgrid[:side, :side]
+    return (x - side / 2) ** 2 + (y - side / 2) ** 2 < radius**2
+
+
+def regions(*values, side=64):
+    """Stripes of these values on black."""
+    labels = np.zeros((side, side), np.uint8)
+    for number, value in enumerate(values):
+        labels[8 + 10 * number : 16 + 10 * number, 10:50] = value
+    return labels
+
+
+def saved(tmp_path, array, name="m.png", **options):
+    Image.fromarray(array).save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind"),
+    [
+        (disk().astype(np.uint8), MaskKind.ZERO_ONE),
+        (disk(), MaskKind.ZERO_ONE),
+        (disk().astype(np.uint8) * 255, MaskKind.ZERO_255),
+        (disk().astype(np.uint16) * 65535, MaskKind.ZERO_255),
+        (cv2.GaussianBlur(disk().astype(np.uint8) * 255, (5, 5), 0), MaskKind.SOFT),
+    ],
+    ids=["0/1", "1 bit", "0/255", "16 bit", "soft"],
+)
+def test_a_mask_of_one_object_is_recognised(tmp_path, mask, kind):
+    found = understand(saved(tmp_path, mask))
+    assert (found.kind, found.values.shape, found.has_void) == (kind, (64, 64), False)
+    ((label, pixels),) = found.objects
+    assert label == ""
+    assert pixels == pytest.approx(disk().sum(), rel=0.05)
+
+
+def test_numbers_are_objects_and_255_beside_them_is_void(tmp_path):
+    found = understand(saved(tmp_path, regions(1, 2, 7, 255)))
+    assert (found.kind, found.has_void) == (MaskKind.INDEX, True)
+    assert found.objects == (("1", 320), ("2", 320), ("7", 320))
+    assert np.array_equal(found.mask("7"), (regions(1, 2, 7) == 7) * 255)
+
+
+def test_an_index_mask_of_bright_numbers_is_no_soft_edge(tmp_path):
+    found = understand(saved(tmp_path, regions(100, 150, 200)))
+    assert [label for label, _ in found.objects] == ["100", "150", "200"]
+
+
+def test_thin_objects_beside_void_are_numbers_too(tmp_path):
+    labels = np.zeros((16, 16), np.uint8)
+    labels[3], labels[6], labels[9] = 1, 2, 255
+    assert [label for label, _ in understand(saved(tmp_path, labels)).objects] == ["1", "2"]
+
+
+def test_a_palette_is_read_as_its_indices(tmp_path):
+    picture = Image.frombytes("P", (64, 64), regions(1, 2, 255).tobytes())
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [224, 224, 192] * 253)
+    picture.save(tmp_path / "voc.png")
+    found = understand(tmp_path / "voc.png")
+    assert ([label for label, _ in found.objects], found.has_void) == (["1", "2"], True)
+
+
+def test_colours_are_objects_and_blue_is_no_void(tmp_path):
+    labels = regions(1, 2)
+    colours = np.array([[0, 0, 0], [0, 0, 255], [255, 0, 0]], np.uint8)[labels]
+    found = understand(saved(tmp_path, colours))
+    assert [label for label, _ in found.objects] == ["c0000ff", "cff0000"]
+    assert np.array_equal(found.mask("cff0000"), (labels == 2) * 255)
+
+
+def test_a_mask_saved_with_loss_is_a_soft_one(tmp_path):
+    path = saved(tmp_path, disk().astype(np.uint8) * 255, "m.jpg", quality=80)
+    assert understand(path).kind is MaskKind.SOFT
+
+
+def test_a_trimap_is_asked_about_and_can_be_said(tmp_path):
+    path = saved(tmp_path, regions(128, 255))
+    with pytest.raises(DataError, match=r"m.png holds \[0, 128, 255\]: a trimap, or a numbering\?"):
+        understand(path)
+    assert understand(path, Reading.BINARY).objects == (("", 320),)
+    assert understand(path, Reading.INDEX).objects == (("128", 320),)
+    assert understand(path, Reading.TRIMAP).objects == (("", 320),)
+
+
+@pytest.mark.parametrize(
+    ("array", "name", "message"),
+    [
+        (np.zeros((8, 8), np.uint8), "m.png", "is all black"),
+        (regions(1, 2, 3), "m.jpg", "numbers its objects.* Export a PNG"),
+        (np.full((8, 8), 1.5, np.float32), "m.tif", "holds fractions"),
+        (
+            np.random.default_rng(0).integers(60, 200, (64, 64), np.uint8),
+            "m.png",
+            "hardly two alike|neither black nor white|has no pixel of 0",
+        ),
+        (
+            np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8),
+            "m.png",
+            "hardly two alike side by side: a photograph",
+        ),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path, array, name, message):
+    with pytest.raises(DataError, match=message):
+        understand(saved(tmp_path, array, name))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "m.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"m.png cannot be decoded"):
+        understand(tmp_path / "m.png")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.integers(1, 254), min_size=2, max_size=5))
+def test_the_objects_of_an_index_mask_share_out_its_pixels(tmp_path_factory, values):
+    labels = regions(*sorted(values))
+    path = saved(tmp_path_factory.mktemp("index"), labels)
+    found = understand(path, Reading.INDEX)
+    masks = [found.mask(label) > 0 for label, _ in found.objects]
+    assert np.array_equal(np.sum(masks, axis=0), (labels > 0).astype(int))
+
+
+def voc_palette(*colours):
+    return [channel for colour in colours for channel in colour] + [0] * 3 * (256 - len(colours))
+
+
+def test_a_palette_says_which_index_is_black(tmp_path):
+    inside = disk().astype(np.uint8)
+    picture = Image.frombytes("P", (64, 64), (1 - inside).tobytes())
+    picture.putpalette(voc_palette((255, 255, 255), (0, 0, 0)))
+    picture.save(tmp_path / "inverted.png")
+    assert np.array_equal(read_mask(tmp_path / "inverted.png"), inside * 255)
+    coloured = Image.frombytes("P", (64, 64), (1 - inside).tobytes())
+    coloured.putpalette(voc_palette((0, 255, 0), (0, 0, 0)))
+    coloured.save(tmp_path / "green.png")
+    assert np.array_equal(read_mask(tmp_path / "green.png"), inside * 255)
+
+
+def test_a_palette_that_is_not_meant_to_be_seen_leaves_the_indices(tmp_path):
+    picture = Image.frombytes("P", (64, 64), regions(1, 2).tobytes())
+    picture.putpalette([0] * 768)
+    picture.save(tmp_path / "m.png")
+    assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["1", "2"]
+
+
+@pytest.mark.parametrize("white", [0, 255])
+def test_a_mask_in_the_alpha_channel_is_found_and_said(tmp_path, white):
+    layers = np.dstack([np.full((64, 64, 3), white, np.uint8), disk().astype(np.uint8) * 255])
+    found = understand(saved(tmp_path, layers))
+    assert np.array_equal(found.mask(), disk() * 255)
+    assert found.notes == ("the mask is the alpha channel",)
+
+
+def test_what_is_transparent_round_colours_is_background(tmp_path):
+    labels = regions(1, 2)
+    colours = np.array([[255, 255, 255], [0, 0, 255], [255, 0, 0]], np.uint8)[labels]
+    path = saved(tmp_path, np.dstack([colours, np.where(labels > 0, 255, 0).astype(np.uint8)]))
+    assert [label for label, _ in understand(path).objects] == ["c0000ff", "cff0000"]
+
+
+def blurred_pair():
+    """Two disks in numbers that resizing has blended."""
+    y, x = np.mgrid[:64, :96]
+    labels = ((x - 30) ** 2 + (y - 30) ** 2 < 400) * 80 + (
+        (x - 70) ** 2 + (y - 35) ** 2 < 225
+    ) * 160
+    small = cv2.resize(labels.astype(np.uint8), (48, 32), interpolation=cv2.INTER_NEAREST)
+    return labels, cv2.resize(small, (96, 64), interpolation=cv2.INTER_LINEAR)
+
+
+def test_blended_numbers_go_to_the_object_they_lie_beside(tmp_path):
+    labels, blended = blurred_pair()
+    found = understand(saved(tmp_path, blended))
+    assert [label for label, _ in found.objects] == ["80", "160"]
+    assert np.mean(found.values != labels) < 0.03
+    assert "blended edges" in found.notes[0]
+
+
+def test_one_colour_with_a_blurred_edge_is_one_object(tmp_path):
+    red = np.where(disk()[..., None], np.uint8([255, 0, 0]), np.uint8(0))
+    found = understand(saved(tmp_path, cv2.GaussianBlur(red, (0, 0), 1)))
+    assert [label for label, _ in found.objects] == ["cff0000"]
+    assert found.objects[0][1] == pytest.approx(disk().sum(), rel=0.04)
+
+
+def test_a_thin_wire_between_two_objects_stays_an_object(tmp_path):
+    labels = regions(9, 30)
+    labels[:, 5] = 20
+    labels[30, :] = 20
+    found = understand(saved(tmp_path, labels), Reading.INDEX)
+    assert [label for label, _ in found.objects] == ["9", "20", "30"]
+
+
+def test_a_lossy_webp_mask_is_a_soft_one(tmp_path):
+    path = saved(tmp_path, np.repeat(disk()[..., None] * np.uint8(255), 3, 2), "m.webp", quality=60)
+    assert understand(path).kind is MaskKind.SOFT
+    assert understand(path).objects[0][1] == pytest.approx(disk().sum(), rel=0.03)
+
+
+def test_no_background_at_all_is_asked_about(tmp_path):
+    trimap = np.where(disk(), 1, np.where(disk(radius=22), 3, 2)).astype(np.uint8)
+    path = saved(tmp_path, trimap)
+    with pytest.raises(DataError, match=r"holds \[1, 2, 3\]: a trimap.*--masks-are trimap"):
+        understand(path)
+    assert np.array_equal(understand(path, Reading.TRIMAP).mask(), disk() * 255)
+    with pytest.raises(DataError, match="has no pixel of 0, the background"):
+        understand(saved(tmp_path, trimap + 4))
+
+
+def cells(count, side):
+    labels = np.zeros((side, side), np.uint16)
+    for number in range(count):
+        row, column = divmod(number, side // 10)
+        labels[row * 10 + 2 : row * 10 + 8, column * 10 + 2 : column * 10 + 8] = number + 1
+    return labels
+
+
+def test_thousands_of_cells_are_objects_and_none_of_them_is_void(tmp_path):
+    found = understand(saved(tmp_path, cells(1225, 360)))
+    assert len(found.objects) == 1225
+    assert ("255", 36) in found.objects
+    assert not found.has_void
+
+
+def test_65535_is_void_in_16_bits_as_255_is_in_8(tmp_path):
+    labels = cells(300, 300)
+    labels[-2:] = 65535
+    found = understand(saved(tmp_path, labels))
+    assert (len(found.objects), found.has_void) == (300, True)
+    few = understand(saved(tmp_path, cells(255, 160).astype(np.uint8)))
+    assert (len(few.objects), few.has_void) == (255, False)
+
+
+def test_fractions_from_0_to_1_are_a_mask(tmp_path):
+    path = saved(tmp_path, disk().astype(np.float32), "m.tif")
+    assert np.array_equal(read_mask(path), disk() * 255)
+    path = saved(tmp_path, cv2.GaussianBlur(disk().astype(np.float32), (0, 0), 1), "soft.tif")
+    assert understand(path).kind is MaskKind.SOFT
+
+
+def test_noise_round_black_and_white_is_no_numbering(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 4, (64, 64))
+    mask = np.where(disk(), 255 - noise, noise).astype(np.uint8)
+    assert understand(saved(tmp_path, mask)).kind is MaskKind.SOFT
+
+
+@pytest.mark.parametrize(
+    ("shape", "inside", "soft", "kind"),
+    [
+        ((6, 4), 9, 0.0, "size_mismatch"),
+        ((4, 6), 0, 0.0, "empty_mask"),
+        ((4, 6), 24, 0.0, "full_mask"),
+        ((4, 6), 9, 0.6, "grey_mask"),
+    ],
+)
+def test_a_mask_that_nothing_can_use_is_refused_by_its_kind(shape, inside, soft, kind):
+    with pytest.raises(InvalidItemError) as caught:
+        check_fitness(shape, (4, 6), inside=inside, soft=soft, name="m.png", image="a.png")
+    assert caught.value.kind == kind
+    assert ("is turned" in str(caught.value)) == (kind == "size_mismatch")
+
+
+def test_a_mask_drawn_by_us_is_plain_and_one_of_an_odd_form_is_not(tmp_path):
+    write_png(tmp_path / "a.png", disk() * np.uint8(255))
+    assert understand(tmp_path / "a.png").is_plain
+    assert not understand(tmp_path / "a.png", Reading.BINARY).is_plain
+    assert not understand(saved(tmp_path, disk() * np.uint8(255), "a.gif")).is_plain
