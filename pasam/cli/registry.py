@@ -33,9 +33,12 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
 
     Example: pasam registry list
     """
-    from pasam.registry.versions import open_registry
+    from pasam.registry.versions import oddities, open_registry
 
-    versions = open_registry(project).versions()
+    registry = open_registry(project)
+    versions = registry.versions()
+    for line in oddities(project, registry):
+        typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(version) for version in versions], indent=2))
         return
@@ -88,7 +91,7 @@ def registry_lineage(
 def registry_promote(
     which: Annotated[
         str | None,
-        typer.Argument(help="A version that the gate accepted before; the last run's if absent."),
+        typer.Argument(help="A version, to be judged as things stand; the last run's if absent."),
     ] = None,
     why: Why = "",
     allow_local: Annotated[
@@ -100,27 +103,24 @@ def registry_promote(
 ) -> None:
     """Register what the last run trained, judge it, and make it champion if the gate says so.
 
-    Exit codes: 0 it is champion (or gate.mode is dry-run and it was accepted), 1 it was judged and
-    refused, 2 it cannot be judged, 75 a transient error.
+    Exit codes: 0 it is champion (or gate.mode is dry-run and it was accepted), 1 the gate or a
+    person's decision refuses it, 2 it cannot be judged, 75 a transient error.
 
     Example: pasam registry promote --allow-local
     """
-    if which is None:
-        from pasam.registry.promotion import promote
+    from pasam.registry.promotion import promote
 
-        outcome = promote(project, allow_local=allow_local, why=why)
-    else:
-        from pasam.registry.transitions import promote_version
-
-        outcome = promote_version(project, which, why=_reason(why))
+    reason = why if which is None else _reason(why)
+    outcome = promote(project, which, allow_local=allow_local, why=reason)
     typer.echo(json.dumps(_content(outcome), indent=2) if as_json else _description(outcome))
-    if outcome.gate is not None and not outcome.gate.accepted:
+    accepted = outcome.gate is not None and outcome.gate.accepted
+    if not (outcome.promoted or accepted):
         raise typer.Exit(JUDGED_AND_REFUSED)
 
 
 @registry_app.command("reject")
 def registry_reject(which: Which, why: Why, project: Project = Path()) -> None:
-    """Mark a version as rejected, whatever the gate says.
+    """Keep a version and its bytes out, whatever the gate says, until a person lifts that.
 
     Example: pasam registry reject 3 --why "halos round hair"
     """
@@ -128,6 +128,18 @@ def registry_reject(which: Which, why: Why, project: Project = Path()) -> None:
 
     version = reject(project, which, why=_reason(why))
     typer.echo(f"version {version.number} is rejected: {why}")
+
+
+@registry_app.command("lift")
+def registry_lift(which: Which, why: Why, project: Project = Path()) -> None:
+    """Let a rejected or rolled-back version be judged again.
+
+    Example: pasam registry lift 3 --why "the night images were mislabelled"
+    """
+    from pasam.registry.transitions import lift
+
+    version = lift(project, which, why=_reason(why))
+    typer.echo(f"version {version.number} may be judged again: {why}")
 
 
 @registry_app.command("rollback")
@@ -141,6 +153,92 @@ def registry_rollback(why: Why, as_json: AsJson = False, project: Project = Path
     move = rollback(project, why=_reason(why))
     text = f"version {move.to} is champion again; version {move.champion} is rolled back: {why}"
     typer.echo(json.dumps(dataclasses.asdict(move), indent=2) if as_json else text)
+
+
+@registry_app.command("gate")
+def registry_gate(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Let the gate of params.yaml hold from now on.")
+    ] = False,
+    why: Why = "",
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Show the gate's settings in force, which the log holds, or let those of params.yaml hold.
+
+    Example: pasam registry gate --adopt --why "margin 2 to 1: twice the images"
+    """
+    from pasam.registry.promotion import set_gate
+    from pasam.registry.transitions import open_decisions
+
+    if adopt:
+        changed = set_gate(project, why=_reason(why))
+        typer.echo("in force from the next judgement on" if changed else "in force already")
+        return
+    entry = open_decisions(project).standing.gate
+    settings = {} if entry is None else entry.details["settings"]
+    if as_json:
+        typer.echo(json.dumps(settings, indent=2))
+        return
+    if entry is None:
+        typer.echo("None yet: the first judgement takes those of params.yaml.")
+        return
+    typer.echo(f"entry {entry.number}, {entry.time[:10]}, {entry.by['who']}: {entry.why}")
+    for name, value in settings.items():
+        typer.echo(f"  {name}: {value}")
+
+
+@registry_app.command("log")
+def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
+    """Show every decision: what, when, by whom, and why.
+
+    Example: pasam registry log
+    """
+    from pasam.registry.decision_log import DecisionLog
+
+    entries = DecisionLog(project).read()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+        return
+    if not entries:
+        typer.echo("Nothing was decided yet.")
+    for entry in entries:
+        about = entry.event if entry.version is None else f"{entry.event} {entry.version}"
+        champion = (
+            "" if entry.before == entry.after else f"champion {entry.before} -> {entry.after}"
+        )
+        by = f"{entry.by.get('who', '')} on {entry.by.get('host', '')}"
+        parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, entry.why]
+        typer.echo("  ".join(part for part in parts if part))
+
+
+@registry_app.command("check")
+def registry_check(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend it by one rule: the log of decisions is right.")
+    ] = False,
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Name every difference between the log of decisions and what MLflow shows and keeps.
+
+    Exit codes: 0 none, or all mended; 2 some are left.
+
+    Example: pasam registry check --repair
+    """
+    from pasam.registry.transitions import check
+
+    found = check(project, repair=repair)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        for line in found.found:
+            mended = repair and line not in found.left
+            typer.echo(f"{'mended   ' if mended else 'differs  '}{line}")
+        if not found.found:
+            typer.echo("MLflow shows what the log of decisions says.")
+    if found.left:
+        raise typer.Exit(RegistryError.exit_code)
 
 
 @registry_app.command("reproduce")
@@ -223,6 +321,7 @@ def _line(version: Version) -> str:
         "boundary IoU -    " if score is None else f"boundary IoU {score:5.2f}",
         version.tags.get("git.commit", "")[:10],
         "" if weights == "real" else weights,
+        "cannot be made again" if version.tags.get("git.dirty") == "true" else "",
     ]
     return "  ".join(parts).rstrip()
 

@@ -28,11 +28,12 @@ from pasam.masks.images import encode_png, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
-from pasam.registry.candidate import comparable_rows
+from pasam.registry.decision_log import CHAMPION
 from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, take_snapshot
 from pasam.registry.store import quiet_pyfunc, wrap_mlflow_errors
-from pasam.registry.version_files import fetched, predictor_of, scores_of
-from pasam.registry.versions import CHAMPION, open_registry
+from pasam.registry.transitions import open_decisions
+from pasam.registry.version_files import comparable_rows, predictor_of, scores_of
+from pasam.registry.versions import fetched
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
 
 TURNS = 5
@@ -215,15 +216,18 @@ def watch_champion(project: Path) -> ChampionWatch | None:
         TrackingError: MLflow cannot be reached.
         DataError: The data was never prepared.
     """
-    registry = open_registry(project)
-    with wrap_mlflow_errors(registry.store.registry_uri):
-        if CHAMPION not in registry.aliases():
-            return None
-        champion = registry.version(CHAMPION)
-        before = scores_of(registry, champion)
-        with fetched(registry, champion) as folder:
-            predictor = predictor_of(folder)
-    return compare(champion.number, before, reevaluate(take_snapshot(project), predictor))
+    decisions = open_decisions(project)
+    if decisions.standing.champion is None:
+        return None
+    champion = decisions.version(CHAMPION)
+    before = scores_of(decisions.log, champion)
+    with (
+        wrap_mlflow_errors(decisions.registry.store.registry_uri),
+        fetched(decisions.registry, decisions.shown(champion.number)) as folder,
+    ):
+        predictor = predictor_of(folder)
+    today = reevaluate(take_snapshot(project), predictor)
+    return compare(champion.number, today.head(0) if before is None else before, today)
 
 
 def compare(version: int, before: pd.DataFrame, today: pd.DataFrame) -> ChampionWatch:

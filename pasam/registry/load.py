@@ -23,8 +23,8 @@ from pasam.inference.model_files import ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
 from pasam.registry.store import Tag, wrap_mlflow_errors
-from pasam.registry.version_files import ARTIFACTS, describe_files, fetch
-from pasam.registry.versions import ALIASES, Registry, Version, open_registry
+from pasam.registry.version_files import describe_files
+from pasam.registry.versions import ALIASES, ARTIFACTS, Registry, Version, fetch, open_registry
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -1,152 +1,148 @@
-"""From the project's results to a champion: register, judge, record, promote.
+"""From the project's results to a champion: register, judge, decide.
 
-The gate's decision is kept with the run, as tags of the version, in the audit log, and as a page:
-Markdown for a terminal or a review, HTML for a browser.
+A verdict is kept in the log of decisions with the champion, the data, the evaluator and the gate's
+settings that it was given against. It is good for as long as these are the same: asked again, the
+gate gives the same answer without measuring; as soon as one has changed, it judges again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
-from pasam.files import write_json, write_text
+from pasam.files import sha256_of, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.candidate import Candidate, find_candidate
+from pasam.registry.decision_log import PROMOTED, VERDICT, Entry, Standing, VersionStanding
 from pasam.registry.evidence import latencies, reevaluate, reload_parity, trial_images
-from pasam.registry.gate import GateDecision, Preconditions, ScoredModel, judge
+from pasam.registry.gate import (
+    EvaluationKey,
+    Gain,
+    GateCheck,
+    GateDecision,
+    Preconditions,
+    ScoredModel,
+    judge,
+)
 from pasam.registry.runs import record_runs
 from pasam.registry.snapshot import PARAMS, Snapshot, take_snapshot
-from pasam.registry.store import Tag
+from pasam.registry.store import Tag, wrap_mlflow_errors
 from pasam.registry.transitions import (
-    AuditLog,
+    SCORES,
+    Decisions,
+    Draft,
     PromotionResult,
-    held,
-    make_champion,
-    mark_rejected,
+    change_gate,
+    open_decisions,
     result_of,
 )
+from pasam.registry.verdict_page import verdict_pages
 from pasam.registry.version_files import (
-    evidence_folder,
-    fetched,
+    Candidate,
+    find_candidate,
     measured_of,
     open_files,
     predictor_of,
     register,
+    score_bytes,
     scores_of,
     write_files,
 )
-from pasam.registry.versions import CHAMPION, PROMOTE, REEVALUATE, Registry, Version, open_registry
+from pasam.registry.versions import fetched
 
 TRIALS = 4
 """Benchmarks of which one image is predicted, to compare and to time the models."""
 PAGES = "verdicts"
-"""Folder of the decisions' pages, beside MLflow's records."""
-
-LINEAGE = (
-    Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.MANIFEST_MD5, Tag.VALIDATION, Tag.EVALUATION_SET,
-    Tag.EVALUATOR_VERSION, Tag.BASE_SHA256, Tag.ADAPTER_SHA256, Tag.SEED, Tag.WEIGHTS,
-)  # fmt: skip
-"""Tags of a version that its page shows."""
-
-_LONGEST_TAG = 4000
-
-_HTML = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --good: #18794e; --bad: #b42318; --line: #8884; }
-@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff9592; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-.wide { overflow-x: auto; }
-</style>
-</head>
-<body>
-<h1>{{ title }}: <span class="{{ 'good' if accepted else 'bad' }}">{{ decision }}</span></h1>
-<p>{{ opponent }}</p>
-{% for heading, names, rows in tables %}
-<h2>{{ heading }}</h2>
-<div class="wide"><table>
-<thead><tr>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in rows %}
-<tr>{% for cell in row %}<td class="{{ colours[cell] }}">{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-{% endfor %}
-</body>
-</html>
-"""
+"""Folder of the verdicts' pages, beside MLflow's records."""
+OPPONENT_SCORES = "champion.parquet"
+"""The champion's per-image scores among a verdict's evidence."""
 
 
 def promote(
-    project: Path, *, allow_local: bool = False, why: str = "", flow_run: str | None = None
+    project: Path,
+    which: int | str | None = None,
+    *,
+    allow_local: bool = False,
+    why: str = "",
+    flow_run: str | None = None,
 ) -> PromotionResult:
-    """Register what the last reproduction trained, judge it, and promote it if the gate says so.
+    """Judge what the last reproduction trained, or a version, and promote it if the gate says so.
 
-    It may be called again at any time: what is recorded, registered or judged already is found,
-    and a promotion that was cut short is finished first.
+    It may be called again at any time: what is recorded, registered or judged already is found.
 
     Args:
         project: The project's root.
+        which: A version's number or alias; None registers what the last reproduction trained.
         allow_local: Judge although the tree is dirty, unpushed, or the data not validated.
         why: A person's reason, for the log.
         flow_run: The Prefect run that this belongs to, if any.
 
     Raises:
         RegistryError: The tree is dirty or unpushed, or the results are not complete.
-        BusyError: Another process is at it.
-        TrackingError: MLflow cannot be reached; nothing is lost, and calling it again goes on.
+        TransientError: MLflow or the log's remote cannot be reached; calling it again goes on.
     """
-    gate = load_section(GateParams, "gate", project / PARAMS)
+    tree = load_section(GateParams, "gate", project / PARAMS)
     snapshot = take_snapshot(project, flow_run=flow_run)
-    candidate = find_candidate(snapshot, gate.model)
-    if not allow_local:
+    candidate = find_candidate(snapshot, tree.model) if which is None else None
+    if candidate is not None and not allow_local:
         _require_shared(snapshot)
-    opened = open_registry(project)
-    synced = record_runs(snapshot, opened.store)
-    with held(opened) as (registry, log):
-        version = register(registry, candidate, run_id=synced.runs[candidate.stage])
-        if CHAMPION in version.aliases:
-            return result_of(version, True, "is the champion already; its files are the same")
-        if gate.mode == "off":
-            make_champion(registry, log, version, why or "the gate is off")
-            return result_of(version, True, "is champion now; the gate is off", moved=True)
-        decision = assess(snapshot, registry, version, candidate, gate, allow_local=allow_local)
-        page = record(registry, log, version, decision, gate)
-        return _follow(registry, log, version, decision, page, gate, why)
+    decisions = open_decisions(project, flow_run=flow_run)
+    if decisions.standing.gate is None:
+        change_gate(decisions, settings_of(tree), settings_digest(tree), "the first settings")
+    with wrap_mlflow_errors(decisions.registry.store.registry_uri):
+        if candidate is None:
+            assert which is not None
+            version = decisions.version(which)
+        else:
+            known = decisions.standing.by_key(candidate.key)
+            settled = known and _settled(decisions, decisions.standing, known)
+            if settled:
+                return settled
+            runs = record_runs(snapshot, decisions.registry.store).runs
+            version = register(decisions, candidate, run_id=runs[candidate.stage])
+        judgement = Judgement(
+            snapshot=snapshot, decisions=decisions, version=version, candidate=candidate,
+            tree=tree, allow_local=allow_local, why=why,
+        )  # fmt: skip
+        return judgement.decide()
 
 
-def _follow(
-    registry: Registry,
-    log: AuditLog,
-    version: Version,
-    decision: GateDecision,
-    page: Path,
-    gate: GateParams,
-    why: str,
-) -> PromotionResult:
-    """Do what the gate decided, as far as its mode allows."""
-    if not decision.accepted:
-        mark_rejected(registry, version, "; ".join(decision.reasons))
-        return result_of(version, False, "was rejected", gate=decision, page=page)
-    if gate.mode == "dry-run":
-        message = "was accepted; gate.mode is dry-run"
-        return result_of(version, False, message, gate=decision, page=page)
-    make_champion(registry, log, version, why or "accepted by the gate")
-    return result_of(version, True, "is champion now", moved=True, gate=decision, page=page)
+def settings_of(params: GateParams) -> dict[str, Any]:
+    """What the gate asks for; which model is registered is no part of that."""
+    return params.model_dump(exclude={"model"})
+
+
+def settings_digest(params: GateParams) -> str:
+    """Digest of what the gate asks for."""
+    return sha256_of(json.dumps(settings_of(params), sort_keys=True))
+
+
+def gate_in_force(standing: Standing, tree: GateParams) -> GateParams:
+    """Take the gate's settings from the log, not from the tree that is under judgement.
+
+    Args:
+        standing: What follows from the log.
+        tree: `gate` of the tree's params file: it says which model is registered, and the values
+            of settings that the log does not know yet.
+    """
+    logged = standing.gate.details["settings"] if standing.gate else {}
+    known = {name: value for name, value in logged.items() if name in settings_of(tree)}
+    return tree.replaced(**known)
+
+
+def set_gate(project: Path, *, why: str) -> bool:
+    """Let the settings of `params.yaml` hold from the next judgement on; say if they differ."""
+    tree = load_section(GateParams, "gate", project / PARAMS)
+    return change_gate(open_decisions(project), settings_of(tree), settings_digest(tree), why)
 
 
 def _require_shared(snapshot: Snapshot) -> None:
@@ -161,152 +157,239 @@ def _require_shared(snapshot: Snapshot) -> None:
         )
 
 
-def assess(
-    snapshot: Snapshot,
-    registry: Registry,
-    version: Version,
-    candidate: Candidate,
-    gate: GateParams,
-    *,
-    allow_local: bool,
-) -> GateDecision:
-    """Gather the evidence for a version and judge it against the champion.
+def _settled(
+    decisions: Decisions, standing: Standing, version: VersionStanding
+) -> PromotionResult | None:
+    """Say what became of a version whose bytes need no judgement: in use, or barred."""
+    number, barred = version.number, standing.barred.get(version.key)
+    if number == standing.champion:
+        return result_of(decisions, number, True, "is the champion already; its files are the same")
+    if barred is None:
+        return None
+    who, day = barred.by.get("who", ""), barred.time[:10]
+    message = (
+        f"has bytes that are barred: {version.status} on {day} by {who} ({barred.why}). They stay "
+        f'out until a person lifts that: `pasam registry lift {number} --why "..."`.'
+    )
+    return result_of(decisions, number, False, message)
 
-    A champion that was measured with other images or another evaluator is measured again first.
-    """
-    champion = registry.version(CHAMPION) if CHAMPION in registry.aliases() else None
-    seen = trial_images(snapshot, count=TRIALS)
-    with fetched(registry, version) as folder:
-        trained = _trained(folder.parent / "trained", candidate)
-        facts = Preconditions(
-            clean=not snapshot.git.dirty,
-            pushed=snapshot.git.pushed,
-            local_allowed=allow_local,
-            validation=snapshot.lineage[Tag.VALIDATION],
-            weights=candidate.weights,
-            reload_parity=reload_parity(folder, trained, seen),
+
+@dataclass(kw_only=True)
+class Judgement:
+    """One version before the gate; thought over again whenever others have decided meanwhile."""
+
+    snapshot: Snapshot
+    decisions: Decisions
+    version: VersionStanding
+    candidate: Candidate | None
+    """The project's own results, if the version was made of them just now."""
+    tree: GateParams
+    allow_local: bool
+    why: str
+    _ours: ScoredModel | None = None
+    _given: dict[tuple[int | None, str], tuple[GateDecision, dict[str, bytes]]] = field(
+        default_factory=dict
+    )
+    """Decision and evidence by the champion and the gate's settings."""
+
+    def decide(self) -> PromotionResult:
+        """Judge, and let the log have the verdict and what follows from it in one step."""
+        number = self.version.number
+        made = self.decisions.decide(self.draft)
+        standing = self.decisions.standing
+        version = standing.versions[number]
+        if not any(entry.event == PROMOTED for entry in made):
+            settled = _settled(self.decisions, standing, version)
+            if settled is not None:
+                return settled
+        gate = gate_in_force(standing, self.tree)
+        if gate.mode == "off":
+            message = "is champion now; the gate is off"
+            return result_of(self.decisions, number, True, message, moved=True)
+        verdict = version.verdict
+        assert verdict is not None
+        decision, page = decision_of(verdict.details), self._page(verdict)
+        moved = any(entry.event == PROMOTED for entry in made)
+        message = self._message(decision, verdict, moved=moved, new=verdict in made)
+        return result_of(self.decisions, number, moved, message, moved, decision, page)
+
+    def _message(self, decision: GateDecision, verdict: Entry, *, moved: bool, new: bool) -> str:
+        again = "" if new else f" (entry {verdict.number} of the log; nothing has changed since)"
+        in_force = gate_in_force(self.decisions.standing, self.tree)
+        note = "" if settings_digest(in_force) == settings_digest(self.tree) else (
+            ". The gate of params.yaml differs from the one in force, which the log holds; to let "
+            'it hold, run `pasam registry gate --adopt --why "..."`'
+        )  # fmt: skip
+        if moved:
+            return f"is champion now{again}{note}"
+        if decision.accepted:
+            return f"was accepted; gate.mode is dry-run{note}"
+        return f"was rejected{again}{note}"
+
+    def draft(self, standing: Standing) -> Draft:
+        """Say what to decide as things stand."""
+        version = standing.versions[self.version.number]
+        if version.number == standing.champion or version.key in standing.barred:
+            return Draft()
+        gate = gate_in_force(standing, self.tree)
+        number = version.number
+        promotion = self.decisions.entry(
+            PROMOTED, number, self.why or "accepted by the gate", after=number
         )
-    ours = ScoredModel(
-        scores=candidate.scores, measured=candidate.measured, latency_ms=float("nan")
+        if gate.mode == "off":
+            why = self.why or "the gate is off"
+            return Draft(entries=(dataclasses.replace(promotion, why=why),))
+        facts = self._facts()
+        if self._holds(version, standing, gate, facts):
+            assert version.verdict is not None
+            accepted = version.verdict.details["accepted"]
+            return Draft(entries=(promotion,) if accepted else ())
+        if self._given:
+            self.decisions.notes.append(
+                f"Judged again: version {standing.champion} became champion meanwhile, or the "
+                "gate's settings changed."
+            )
+        verdict, evidence = self._verdict(standing, gate, facts)
+        accepted = verdict.details["accepted"] and gate.mode == "on"
+        return Draft(entries=(verdict, promotion) if accepted else (verdict,), evidence=evidence)
+
+    def _holds(
+        self,
+        version: VersionStanding,
+        standing: Standing,
+        gate: GateParams,
+        facts: Mapping[str, Any],
+    ) -> bool:
+        """Whether the last verdict was given against all that there is now."""
+        if version.verdict is None or version.verdict.gate != settings_digest(gate):
+            return False
+        given = version.verdict.details
+        return (
+            given["champion"] == standing.champion
+            and given["measured"] == dataclasses.asdict(self._today())
+            and given["facts"] == facts
+            and not (given["accepted"] and given["gate"]["mode"] != "on")
+            and version.verdict.evidence.get(SCORES) == version.registered.evidence.get(SCORES)
+        )
+
+    def _today(self) -> EvaluationKey:
+        lineage = self.snapshot.lineage
+        return EvaluationKey(
+            evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """What holds of the version besides its scores; of an older one, as it was registered."""
+        tags = self.version.registered.details["tags"]
+        git = self.snapshot.git
+        ours = self.candidate is not None
+        return {
+            "clean": not git.dirty if ours else tags.get(Tag.DIRTY) == "false",
+            "pushed": git.pushed if ours else tags.get(Tag.PUSHED) == "true",
+            "local_allowed": self.allow_local,
+            "validation": self.snapshot.lineage[Tag.VALIDATION],
+            "weights": tags.get(Tag.WEIGHTS, "unknown"),
+        }
+
+    def _verdict(
+        self, standing: Standing, gate: GateParams, facts: Mapping[str, Any]
+    ) -> tuple[Entry, dict[str, bytes]]:
+        digest = settings_digest(gate)
+        case = (standing.champion, digest)
+        if case not in self._given:
+            self._given[case] = self._assess(standing, gate, facts)
+        decision, tables = self._given[case]
+        details = {
+            "version": self.version.number,
+            "champion": standing.champion,
+            **dataclasses.asdict(decision),
+            "accepted": decision.accepted,
+            "reasons": list(decision.reasons),
+            "gate": gate.model_dump(),
+            "lineage": dict(self.version.registered.details["tags"]),
+            "measured": dataclasses.asdict(self._today()),
+            "facts": dict(facts),
+        }
+        evidence = {name: sha256_of(content) for name, content in tables.items()}
+        entry = self.decisions.entry(
+            VERDICT, self.version.number, "; ".join(decision.reasons), details=details, gate=digest,
+            evidence=evidence,
+        )  # fmt: skip
+        return entry, {evidence[name]: content for name, content in tables.items()}
+
+    def _assess(
+        self, standing: Standing, gate: GateParams, facts: Mapping[str, Any]
+    ) -> tuple[GateDecision, dict[str, bytes]]:
+        """Gather the evidence and judge; what was measured otherwise is measured again first."""
+        seen = trial_images(self.snapshot, count=TRIALS)
+        with self._fetched(self.version) as folder, tempfile.TemporaryDirectory() as own:
+            model = self._trained(Path(own), folder)
+            checked = Preconditions(**facts, reload_parity=reload_parity(folder, model, seen))
+        ours = self._scores(self.version, model)
+        tables = {SCORES: score_bytes(ours)}
+        champion = standing.versions.get(standing.champion or 0)
+        if champion is None:
+            (time,) = latencies([model], seen)
+            return judge(self._scored(ours, time), None, checked, gate), tables
+        with self._fetched(champion) as folder:
+            reigning = predictor_of(folder)
+        theirs = self._scores(champion, reigning)
+        if not same_images(ours, theirs):
+            theirs = reevaluate(self.snapshot, reigning)
+        tables[OPPONENT_SCORES] = score_bytes(theirs)
+        our_time, their_time = latencies([model, reigning], seen)
+        decision = judge(
+            self._scored(ours, our_time), self._scored(theirs, their_time), checked, gate
+        )
+        return decision, tables
+
+    def _scored(self, scores: pd.DataFrame, latency_ms: float) -> ScoredModel:
+        return ScoredModel(scores=scores, measured=self._today(), latency_ms=latency_ms)
+
+    def _scores(self, version: VersionStanding, model: PromptAdapterPredictor) -> pd.DataFrame:
+        """A model's scores on today's images by today's evaluator."""
+        if self.candidate is not None and version.number == self.version.number:
+            return self.candidate.scores
+        kept = scores_of(self.decisions.log, version)
+        if kept is not None and measured_of(version) == self._today():
+            return kept
+        return reevaluate(self.snapshot, model)
+
+    def _fetched(self, version: VersionStanding) -> Any:
+        return fetched(self.decisions.registry, self.decisions.shown(version.number))
+
+    def _trained(self, own: Path, folder: Path) -> PromptAdapterPredictor:
+        """The predictor of the project's own files, past the registry, where there are such."""
+        if self.candidate is None:
+            return predictor_of(folder)
+        write_files(own, self.candidate)
+        return open_files(own)
+
+    def _page(self, verdict: Entry) -> Path:
+        """Write a verdict's pages beside MLflow's records; numbered, so that none is replaced."""
+        place = self.decisions.registry.store.folder / PAGES / f"v{self.version.number}"
+        for name, text in verdict_pages(verdict).items():
+            write_text(place / f"{verdict.number:06}-{name}", text)
+        return place / f"{verdict.number:06}-verdict.html"
+
+
+def same_images(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether two tables of scores are of the same images and prompts."""
+    columns = ["benchmark", "image_id", "prompt"]
+    first, second = (
+        frame[columns].sort_values(columns, ignore_index=True) for frame in (ours, theirs)
     )
-    if champion is None:
-        (time,) = latencies([trained], seen)
-        return judge(dataclasses.replace(ours, latency_ms=time), None, facts, gate)
-    with fetched(registry, champion) as folder:
-        reigning = predictor_of(folder)
-    our_time, their_time = latencies([trained, reigning], seen)
-    ours = dataclasses.replace(ours, latency_ms=our_time)
-    theirs = ScoredModel(
-        scores=scores_of(registry, champion), measured=measured_of(champion), latency_ms=their_time
+    return first.equals(second)
+
+
+def decision_of(details: Mapping[str, Any]) -> GateDecision:
+    """Read what the gate said from an entry of the log."""
+    gain = details["mean_gain"]
+    return GateDecision(
+        decision=details["decision"],
+        checks=tuple(GateCheck(**check) for check in details["checks"]),
+        mean_score=details["mean_score"],
+        scores=details["scores"],
+        mean_gain=None if gain is None else Gain(**gain),
+        gains={name: Gain(**each) for name, each in details["gains"].items()},
     )
-    decision = judge(ours, theirs, facts, gate)
-    if decision.decision != REEVALUATE:
-        return decision
-    again = reevaluate(snapshot, reigning)
-    theirs = ScoredModel(scores=again, measured=candidate.measured, latency_ms=their_time)
-    return judge(ours, theirs, facts, gate)
-
-
-def _trained(folder: Path, candidate: Candidate) -> PromptAdapterPredictor:
-    """Make the predictor of the project's own files, past the registry."""
-    write_files(folder, candidate)
-    return open_files(folder)
-
-
-def record(
-    registry: Registry, log: AuditLog, version: Version, decision: GateDecision, gate: GateParams
-) -> Path:
-    """Keep a decision and return its page on this disk."""
-    champion = registry.aliases().get(CHAMPION)
-    content = {
-        "version": version.number,
-        "champion": champion,
-        **dataclasses.asdict(decision),
-        "reasons": list(decision.reasons),
-        "gate": gate.model_dump(),
-        "lineage": dict(version.tags),
-    }
-    folder = registry.store.folder / PAGES / f"v{version.number}"
-    write_json(folder / "verdict.json", content, indent=2)
-    write_text(folder / "verdict.md", markdown_page(content))
-    write_text(folder / "verdict.html", html_page(content))
-    for file in sorted(folder.glob("verdict.*")):
-        registry.client.log_artifact(version.run_id, str(file), evidence_folder(version.number))
-    tags = {
-        Tag.DECISION: decision.decision,
-        Tag.REASONS: "; ".join(decision.reasons)[:_LONGEST_TAG],
-        Tag.OPPONENT: str(champion or ""),
-        Tag.MODE: gate.mode,
-    }
-    registry.tag_version(version.number, tags)
-    event = {name: content[name] for name in ("version", "champion", "decision", "reasons")}
-    log.append({"event": "judge", **event})
-    return folder / "verdict.html"
-
-
-def markdown_page(content: Mapping[str, Any]) -> str:
-    """Write a decision as Markdown.
-
-    Args:
-        content: A decision as `record` keeps it.
-    """
-    lines = [f"# Version {content['version']}: {content['decision']}", "", _opponent(content)]
-    for heading, names, rows in _tables(content):
-        lines += ["", f"## {heading}", "", _line(names), _line(["---"] * len(names))]
-        lines += [_line(["**no**" if cell == "no" else cell for cell in row]) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def html_page(content: Mapping[str, Any]) -> str:
-    """Write a decision as one HTML page that needs nothing else.
-
-    Args:
-        content: A decision as `record` keeps it.
-    """
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True)
-    return environment.from_string(_HTML).render(
-        title=f"Version {content['version']}",
-        decision=content["decision"],
-        accepted=content["decision"] == PROMOTE,
-        opponent=_opponent(content),
-        tables=_tables(content),
-        colours={"yes": "good", "no": "bad"},
-    )
-
-
-def _opponent(content: Mapping[str, Any]) -> str:
-    champion = content["champion"]
-    if champion is None:
-        return "There is no champion yet, so that only the floors count."
-    return f"Compared with version {champion}, the champion, image by image."
-
-
-def _tables(content: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
-    """Return the heading, the columns and the rows of every table of a page."""
-    checks = [
-        [check["name"], "yes" if check["passed"] else "no", check["reason"]]
-        for check in content["checks"]
-    ]
-    measured = [("mean", content["mean_score"], content["mean_gain"])]
-    measured += [(n, score, content["gains"].get(n)) for n, score in content["scores"].items()]
-    scores = [[name, f"{score:.2f}", *_gain_cells(gain)] for name, score, gain in measured]
-    tags = content["lineage"]
-    origin = [[name, tags[name]] for name in LINEAGE if name in tags]
-    gain_columns = ("Benchmark", "Candidate", "Gain", "Lower bound", "Std")
-    return [
-        ("Checks", ("Check", "Holds", "Found and asked for"), checks),
-        ("Boundary IoU, points", gain_columns, scores),
-        ("Where it comes from", ("Tag", "Value"), origin),
-    ]
-
-
-def _gain_cells(gain: Mapping[str, float] | None) -> list[str]:
-    if gain is None:
-        return ["", "", ""]
-    return [f"{gain['mean']:+.2f}", f"{gain['low']:+.2f}", f"{gain['std']:.2f}"]

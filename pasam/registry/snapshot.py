@@ -8,6 +8,7 @@ lock what it once ran, such as the stages of another preset or of a benchmark no
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import yaml
 
 from pasam.errors import DataError
 from pasam.files import file_md5, file_sha256, md5_of, sha256_of
-from pasam.registry.store import Tag
+from pasam.registry.store import Tag, without_password
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -433,27 +434,56 @@ def git_state(project: Path) -> GitState:
 
 def committed_file(project: Path, commit: str, name: str) -> bytes | None:
     """Return a file's bytes as of a commit; None where the commit or the file is unknown."""
-    done = _call(project, "show", f"{commit}:./{name}")
+    done = call_git(project, "show", f"{commit}:./{name}")
     return done.stdout if done.returncode == 0 else None
 
 
-def remote_address(project: Path) -> str | None:
-    """Return the address of `origin`, or of the only other remote."""
+def remote_name(project: Path) -> str | None:
+    """Return `origin`, or the name of the only other remote; None without any."""
     names = _git(project, "remote").split()
-    if not names:
+    return "origin" if "origin" in names else names[0] if names else None
+
+
+def remote_address(project: Path) -> str | None:
+    """Return the remote's address, without the credentials in it."""
+    name = remote_name(project)
+    if name is None:
         return None
-    name = "origin" if "origin" in names else names[0]
-    return _git(project, "remote", "get-url", name).strip()
+    return without_password(_git(project, "remote", "get-url", name).strip())
 
 
 def _git(project: Path, *arguments: str) -> str:
-    return _call(project, *arguments).stdout.decode(errors="replace")
+    return call_git(project, *arguments).stdout.decode(errors="replace")
 
 
-def _call(project: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def call_git(
+    project: Path,
+    *arguments: str,
+    content: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    seconds: float | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a project, without its asking anybody anything.
+
+    Args:
+        project: A folder of the clone.
+        arguments: Of git.
+        content: What it reads.
+        env: Variables besides those of this process.
+        seconds: Longest time; more is a failure as of a remote that cannot be reached.
+    """
+    command = ["git", *arguments]
+    quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})}
     try:
-        return subprocess.run(["git", *arguments], cwd=project, capture_output=True, check=False)
+        return subprocess.run(
+            command, cwd=project, capture_output=True, check=False, env=quiet, timeout=seconds,
+            input=content or b"",
+        )  # fmt: skip
     except FileNotFoundError:
         raise DataError(
             f"git is not installed, or {project} is no folder; lineage needs both."
         ) from None
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(
+            command, 128, b"", f"no answer within {seconds} s".encode()
+        )

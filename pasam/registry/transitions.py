@@ -1,202 +1,90 @@
-"""Changes of the champion that survive a crash at any point, each in the audit log.
+"""Decisions about versions: made in the log, then shown by MLflow.
 
-What is about to be done is written into the registry first and removed last. Each step in between
-may be repeated, and whoever comes next finishes what is written there before anything else. The
-one step that changes the champion sets one alias, which MLflow does in one transaction: there is
-one valid champion at any time.
+A decision is made when the log has taken its entry, in one step, and not before: killed earlier
+nothing has happened, killed later the next command lets MLflow show it. Whoever is outrun by
+another machine reads what was decided there and thinks again on that ground.
 
 Nothing here needs a model or its scores, so that the way back takes seconds.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
+import random
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from pasam.errors import BusyError, RegistryError
-from pasam.files import sha256_of
-from pasam.registry.store import Tag, TrackingStore, is_local, wrap_mlflow_errors
-from pasam.registry.versions import (
+from pasam.errors import BusyError, RegistryError, TrackingError, TransientError
+from pasam.registry.decision_log import (
     ACCEPTED,
     CANDIDATE,
     CHAMPION,
+    GATE,
+    IMPORT,
+    LIFT,
     PREVIOUS,
-    PROMOTE,
+    REFUSED,
+    REGISTER,
+    REGISTERED,
     REJECTED,
+    REJECTED_BY,
+    ROLLBACK,
     ROLLED_BACK,
+    DecisionLog,
+    Entry,
+    OutrunError,
+    Standing,
+    VersionStanding,
+    standing_of,
+)
+from pasam.registry.store import Tag, wrap_mlflow_errors
+from pasam.registry.versions import (
+    NAME,
+    PROMOTE,
     Registry,
     Version,
+    damaged_files,
+    differences,
+    digests_of,
+    download,
+    fetched,
+    first_scores,
     open_registry,
+    show,
 )
 
 if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
 
-LOG = "registry-log.jsonl"
+SCORES = "scores.parquet"
+"""Per-image scores among the evidence."""
+TURNS = 20
+"""Times that a decision is thought over because others were quicker."""
 
 
-class AuditLog:
-    """One JSON line per event, never changed afterwards.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """Entries to be added together, and the evidence that they name, by sha256."""
 
-    Args:
-        folder: Where the file lies; it is made at the first event.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOG
-
-    def append(self, event: Mapping[str, Any]) -> None:
-        """Add an event with its time; the line is on the disk when this returns."""
-        moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": moment, **event}, sort_keys=True) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # One write to a file opened for appending: lines of two processes never mix.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, self._mend() + line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def append_once(self, event: Mapping[str, Any]) -> None:
-        """Add an event unless it is the last one already, as after a crash in between."""
-        events = self.events()
-        last = {k: v for k, v in events[-1].items() if k != "time"} if events else None
-        if last != dict(event):
-            self.append(event)
-
-    def events(self) -> list[dict[str, Any]]:
-        """Read all events, the oldest first; a line that a crash cut short is left out."""
-        if not self.path.is_file():
-            return []
-        found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return found
-
-    def _mend(self) -> bytes:
-        """A line break, if a crash has left the last line without its own."""
-        if not self.path.is_file() or not self.path.stat().st_size:
-            return b""
-        with self.path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return b"" if file.read(1) == b"\n" else b"\n"
+    entries: tuple[Entry, ...] = ()
+    evidence: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """A change of the champion, with all that is needed to finish it."""
+    """A way back that was taken."""
 
-    action: Literal["promote", "roll back"]
     to: int
-    """Version that becomes champion."""
-    champion: int | None
+    """Version that is champion again."""
+    champion: int
     """Champion before."""
     previous: int | None
-    """What `previous` points to afterwards."""
+    """Where the next way back would lead."""
     why: str
-
-
-@contextmanager
-def exclusive(store: TrackingStore) -> Iterator[None]:
-    """Hold the registry for one process of this machine; the second is told at once.
-
-    Raises:
-        BusyError: Another process holds it.
-    """
-    path = lock_path(store)
-    try:
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise BusyError(
-            f"another process is changing the registry (it holds {path}). Nothing was changed "
-            "here; wait until it has ended, look at `pasam registry list`, and try again."
-        ) from None
-
-
-def lock_path(store: TrackingStore) -> Path:
-    """Where the lock lies: beside a local database, else one per server for all of this machine."""
-    if is_local(store.registry_uri):
-        return store.folder / "registry.lock"
-    name = sha256_of(store.registry_uri)[:12]
-    return Path(tempfile.gettempdir()) / f"pasam-registry-{name}.lock"
-
-
-def plan_promotion(registry: Registry, number: int, *, why: str) -> Transition:
-    """Plan that a version takes over from the champion."""
-    aliases = registry.aliases()
-    champion = aliases.get(CHAMPION)
-    return Transition(action="promote", to=number, champion=champion, previous=champion, why=why)
-
-
-def plan_rollback(registry: Registry, *, why: str) -> Transition:
-    """Plan that the previous champion comes back.
-
-    Raises:
-        RegistryError: There is no champion, or none before it.
-    """
-    aliases = registry.aliases()
-    champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
-    if champion is None or previous is None:
-        lacking = "champion" if champion is None else "previous champion"
-        raise RegistryError(
-            f"there is no {lacking} to go back from or to; the aliases are {aliases or 'none'}. "
-            "Promote a version by number with `pasam registry promote VERSION`."
-        )
-    before = registry.version(previous).tags.get(Tag.PREDECESSOR, "")
-    earlier = int(before) if before.isdecimal() else None
-    return Transition(action="roll back", to=previous, champion=champion, previous=earlier, why=why)
-
-
-def apply(registry: Registry, log: AuditLog, transition: Transition) -> None:
-    """Make a transition, the intention first; a crash in between is finished by `finish`."""
-    registry.set_tag(Tag.INTENT, json.dumps(asdict(transition)))
-    _steps(registry, log, transition)
-
-
-def finish(registry: Registry, log: AuditLog) -> Transition | None:
-    """Finish a transition that was cut short; return it, or None if there is none."""
-    found = registry.get_tag(Tag.INTENT)
-    if found is None:
-        return None
-    transition = Transition(**json.loads(found))
-    _steps(registry, log, transition)
-    return transition
-
-
-def _steps(registry: Registry, log: AuditLog, transition: Transition) -> None:
-    """All steps but the first; each may be done twice."""
-    if transition.action == "promote":
-        # `previous` goes first: from here on there is a way back.
-        registry.set_alias(PREVIOUS, transition.previous)
-        before = "" if transition.champion is None else str(transition.champion)
-        registry.tag_version(transition.to, {Tag.PREDECESSOR: before})
-        registry.set_alias(CHAMPION, transition.to)
-        registry.tag_version(transition.to, {Tag.STATUS: ACCEPTED, Tag.WHY: transition.why})
-        if registry.aliases().get(CANDIDATE) == transition.to:
-            registry.set_alias(CANDIDATE, None)
-    else:
-        registry.set_alias(CHAMPION, transition.to)
-        registry.set_alias(PREVIOUS, transition.previous)
-        if transition.champion is not None:
-            registry.tag_version(
-                transition.champion, {Tag.STATUS: ROLLED_BACK, Tag.WHY: transition.why}
-            )
-    log.append_once({"event": transition.action, **asdict(transition)})
-    registry.set_tag(Tag.INTENT, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,79 +103,434 @@ class PromotionResult:
     message: str
 
 
-def promote_version(project: Path, which: int | str, *, why: str) -> PromotionResult:
-    """Promote a version that the gate has accepted before, such as one judged in a dry run.
+class Decisions:
+    """A project's registry together with its log.
+
+    Args:
+        registry: What MLflow shows.
+        log: What was decided.
+    """
+
+    def __init__(self, registry: Registry, log: DecisionLog) -> None:
+        self.registry = registry
+        self.log = log
+        self.standing = Standing()
+        self.notes: list[str] = []
+        """What a person should know besides: found and mended, or thought over again."""
+
+    def refresh(self) -> None:
+        """Read the log anew; a registry from before there was one is taken over, once.
+
+        Raises:
+            RegistryError: MLflow shows another log than this clone has.
+        """
+        entries = self.log.read()
+        marked = self.registry.log_mark()
+        if marked and (not entries or entries[0].digest != marked):
+            raise RegistryError(
+                f"MLflow's registry shows the log of decisions that begins with {marked[:12]}, and "
+                f"this clone's {'is empty' if not entries else 'begins with ' + entries[0].digest}"
+                ". Check that the git remote, or MLFLOW_TRACKING_URI, is this project's."
+            )
+        if not entries and (versions := self.registry.versions()):
+            draft = _imported(self.registry, versions)
+            try:
+                self.log.append(draft.entries, draft.evidence)
+            except OutrunError:
+                self.log.read()
+            self.notes.append(f"{len(versions)} versions of MLflow were taken into the log.")
+        self.standing = standing_of(self.log.entries)
+
+    def show(self) -> None:
+        """Let MLflow show what was decided, until nobody has decided anything else meanwhile."""
+        for turn in range(TURNS):
+            tip = self.log.tip
+            try:
+                with wrap_mlflow_errors(self.registry.store.registry_uri):
+                    self.notes += show(self.registry, self.log, self.standing)
+            except TrackingError:  # such as two machines that set one alias at once
+                if turn == TURNS - 1 or turn > 2:
+                    raise
+                time.sleep(random.uniform(0.1, 0.5))
+                continue
+            self.log.read()
+            if self.log.tip == tip:
+                return
+            self.standing = standing_of(self.log.entries)
+
+    def decide(self, draft: Callable[[Standing], Draft]) -> tuple[Entry, ...]:
+        """Decide on the ground of what is decided already.
+
+        Args:
+            draft: Says what to decide as things stand, or nothing; called again after others
+                have decided. It raises where the decision is impossible.
+
+        Returns:
+            The entries as the log has them.
+
+        Raises:
+            BusyError: Others were quicker every time; nothing was decided.
+            TransientError: The log's remote cannot be reached; nothing was decided.
+        """
+        for turn in range(TURNS):
+            wanted = draft(self.standing)
+            if not wanted.entries:
+                return ()
+            try:
+                made = self.log.append(wanted.entries, wanted.evidence)
+            except OutrunError:
+                time.sleep(random.uniform(0, 0.1 * (turn + 1)))
+                self.refresh()
+                continue
+            self.standing = standing_of(self.log.entries)
+            self._show_decided()
+            return made
+        raise BusyError(
+            f"others decided {TURNS} times while this was decided. Nothing was changed here; look "
+            "at `pasam registry log`, and try again."
+        )
+
+    def _show_decided(self) -> None:
+        """Show a decision, which stands whatever becomes of this."""
+        before = len(self.notes)
+        try:
+            self.show()
+            del self.notes[before:]  # what this very decision has moved is no news
+        except TransientError as error:
+            self.notes.append(
+                f"This is decided and stands in the log, but MLflow does not show it yet: {error} "
+                "The next command of `pasam registry` completes it; do not decide it again."
+            )
+
+    def entry(self, event: str, version: int | None, why: str = "", **more: Any) -> Entry:
+        """Draft an entry on the present standing; the champion stays unless `after` is given."""
+        champion = self.standing.champion
+        gate = self.standing.gate.gate if self.standing.gate else ""
+        return Entry(
+            event=event, version=version, why=why, before=champion,
+            **{"after": champion, "gate": gate, **more},
+        )  # fmt: skip
+
+    def version(self, which: int | str) -> VersionStanding:
+        """Find a version by number or alias, as the log has it.
+
+        Raises:
+            RegistryError: There is no such version.
+        """
+        number = int(which) if str(which).isdecimal() else self.standing.aliases.get(str(which))
+        found = self.standing.versions.get(-1 if number is None else number)
+        if found is None:
+            raise RegistryError(
+                f"there is no version {which!r}; the log of decisions has "
+                f"{sorted(self.standing.versions) or 'none'} and the aliases "
+                f"{self.standing.aliases or 'none'}. See `pasam registry list`."
+            )
+        return found
+
+    def shown(self, number: int) -> Version:
+        """What MLflow shows of a version.
+
+        Raises:
+            RegistryError: It was deleted there.
+        """
+        return self.registry.version(number)
+
+
+def open_decisions(project: Path, *, flow_run: str | None = None) -> Decisions:
+    """Open a project's registry to decide, with MLflow showing all that is decided already.
+
+    Args:
+        project: The project's root.
+        flow_run: The Prefect run that this belongs to, if any.
 
     Raises:
-        RegistryError: There is no such version, or the gate has not accepted it.
+        RegistryError: There is no repository, or the log was changed.
+        TransientError: MLflow or the log's remote cannot be reached; nothing was decided.
     """
-    with held(open_registry(project)) as (registry, log):
-        version = registry.version(which)
-        if CHAMPION in version.aliases:
-            return result_of(version, True, "is the champion already")
-        decision = version.tags.get(Tag.DECISION, "nothing")
-        if decision != PROMOTE:
-            raise RegistryError(
-                f"version {version.number} cannot be promoted: the gate said {decision!r} of it, "
-                f"expected {PROMOTE!r}. Its reasons: `pasam registry show {version.number}`."
-            )
-        make_champion(registry, log, version, why)
-        return result_of(version, True, "is champion now", moved=True)
+    decisions = Decisions(open_registry(project), DecisionLog(project, flow_run=flow_run))
+    with wrap_mlflow_errors(decisions.registry.store.registry_uri):
+        decisions.refresh()
+        decisions.show()
+    return decisions
 
 
-def reject(project: Path, which: int | str, *, why: str) -> Version:
-    """Mark a version as rejected by a person.
+def reject(project: Path, which: int | str, *, why: str) -> VersionStanding:
+    """Bar a version, and whatever has the same bytes, until a person lifts that.
 
     Raises:
         RegistryError: It is the champion, or does not exist.
     """
-    with held(open_registry(project)) as (registry, log):
-        version = registry.version(which)
-        if CHAMPION in version.aliases:
+    decisions = open_decisions(project)
+    number = decisions.version(which).number
+
+    def draft(standing: Standing) -> Draft:
+        if number == standing.champion:
             raise RegistryError(
-                f"version {version.number} is the champion and in use; go back to the one before "
-                'it with `pasam registry rollback --why "..."`.'
+                f"version {number} is the champion and in use; go back to the one before it with "
+                '`pasam registry rollback --why "..."`.'
             )
-        mark_rejected(registry, version, why)
-        log.append({"event": "reject", "version": version.number, "why": why})
-        return registry.version(version.number)
+        return Draft(entries=(decisions.entry(REJECTED_BY, number, why),))
+
+    decisions.decide(draft)
+    return decisions.version(number)
+
+
+def lift(project: Path, which: int | str, *, why: str) -> VersionStanding:
+    """Let the bytes of a rejected or rolled-back version be judged again.
+
+    Raises:
+        RegistryError: They are not barred.
+    """
+    decisions = open_decisions(project)
+    number = decisions.version(which).number
+
+    def draft(standing: Standing) -> Draft:
+        version = standing.versions[number]
+        if version.key not in standing.barred:
+            raise RegistryError(
+                f"version {number} is not barred (it is {version.status}), so there is nothing to "
+                f"lift; judge it with `pasam registry promote {number} --why ...`."
+            )
+        return Draft(entries=(decisions.entry(LIFT, number, why),))
+
+    decisions.decide(draft)
+    return decisions.version(number)
 
 
 def rollback(project: Path, *, why: str) -> Transition:
-    """Bring the previous champion back.
+    """Bring the previous champion back; the one that goes is barred until a person lifts that.
 
     Raises:
         RegistryError: There is none.
+        BusyError: Another version became champion meanwhile.
     """
-    with held(open_registry(project)) as (registry, log):
-        back = plan_rollback(registry, why=why)
-        apply(registry, log, back)
-        return back
+    decisions = open_decisions(project)
+    seen = decisions.standing.champion
+
+    def draft(standing: Standing) -> Draft:
+        if standing.champion != seen:
+            raise BusyError(
+                f"version {standing.champion} became champion while version {seen} was to be "
+                "rolled back. Nothing was changed here; look at `pasam registry log`, and decide "
+                "again."
+            )
+        if seen is None or standing.previous is None:
+            lacking = "champion" if seen is None else "previous champion"
+            raise RegistryError(
+                f"there is no {lacking} to go back from or to; the aliases are "
+                f"{standing.aliases or 'none'}. Promote a version by number with `pasam registry "
+                "promote VERSION`."
+            )
+        return Draft(entries=(decisions.entry(ROLLBACK, seen, why, after=standing.previous),))
+
+    (entry,) = decisions.decide(draft)
+    assert entry.before is not None
+    assert entry.after is not None
+    return Transition(
+        to=entry.after, champion=entry.before, previous=decisions.standing.previous, why=why
+    )
 
 
-@contextmanager
-def held(registry: Registry) -> Iterator[tuple[Registry, AuditLog]]:
-    """Hold the registry alone, with everything finished that was cut short before."""
-    log = AuditLog(registry.store.folder)
-    with exclusive(registry.store), wrap_mlflow_errors(registry.store.registry_uri):
-        finish(registry, log)
-        yield registry, log
+def change_gate(decisions: Decisions, settings: Mapping[str, Any], digest: str, why: str) -> bool:
+    """Let other settings of the gate hold from the next judgement on.
+
+    Args:
+        decisions: The registry.
+        settings: All of them.
+        digest: Their digest.
+        why: The reason.
+
+    Returns:
+        Whether they differ from those in force.
+    """
+
+    def draft(standing: Standing) -> Draft:
+        if standing.gate is not None and standing.gate.gate == digest:
+            return Draft()
+        details = {"settings": dict(settings)}
+        return Draft(entries=(decisions.entry(GATE, None, why, gate=digest, details=details),))
+
+    return bool(decisions.decide(draft))
 
 
-def make_champion(registry: Registry, log: AuditLog, version: Version, why: str) -> None:
-    """Make a version champion."""
-    apply(registry, log, plan_promotion(registry, version.number, why=why))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryCheck:
+    """What MLflow shows otherwise than the log."""
+
+    found: tuple[str, ...]
+    """A sentence for each difference."""
+    left: tuple[str, ...]
+    """Those that are left after a repair; all of them without one."""
 
 
-def mark_rejected(registry: Registry, version: Version, why: str) -> None:
-    """Mark a version as rejected; it is no candidate any more."""
-    registry.tag_version(version.number, {Tag.STATUS: REJECTED, Tag.WHY: why[:4000]})
-    if registry.aliases().get(CANDIDATE) == version.number:
-        registry.set_alias(CANDIDATE, None)
+def check(project: Path, *, repair: bool = False) -> RegistryCheck:
+    """Compare what MLflow shows, and the files it keeps, with the log of decisions.
+
+    Args:
+        project: The project's root.
+        repair: Mend what differs by one rule: the log is right. Tags and aliases are written
+            from it; a version that was deleted comes back under a new number if MLflow still has
+            its files. What the log does not know is left as it is: nothing promotes it.
+
+    Raises:
+        RegistryError: There is no repository, or the log was changed.
+    """
+    decisions = Decisions(open_registry(project), DecisionLog(project))
+    with wrap_mlflow_errors(decisions.registry.store.registry_uri):
+        decisions.refresh()
+        found = tuple(_differences(decisions))
+        if not repair:
+            return RegistryCheck(found=found, left=found)
+        shown = {version.number for version in decisions.registry.versions()}
+        for number, version in list(decisions.standing.versions.items()):
+            if number not in shown:
+                _restore(decisions, version)
+        decisions.show()
+        return RegistryCheck(found=found, left=tuple(_differences(decisions)))
+
+
+def _differences(decisions: Decisions) -> Iterator[str]:
+    registry, standing = decisions.registry, decisions.standing
+    yield from differences(registry, standing)
+    for shown in registry.versions():
+        version = standing.versions.get(shown.number)
+        if version is not None:
+            yield from damaged_files(registry, version, shown)
+
+
+def _restore(decisions: Decisions, version: VersionStanding) -> None:
+    """Let a version that was deleted in MLflow come back, if its files are still there."""
+    from mlflow.exceptions import MlflowException
+
+    client, details = decisions.registry.client, dict(version.registered.details)
+    try:
+        logged = client.get_logged_model(details.get("model_id", ""))
+        with tempfile.TemporaryDirectory() as folder:
+            place = download(
+                decisions.registry, logged.artifact_location, Path(folder), what="a logged model"
+            )
+            if digests_of(place) != version.registered.files:
+                return
+    except (RegistryError, MlflowException):
+        return  # it stays among what is left
+    made = client.create_model_version(
+        NAME, logged.artifact_location, run_id=details.get("run_id"), model_id=logged.model_id
+    )
+    number = int(made.version)
+
+    def draft(standing: Standing) -> Draft:
+        if version.number not in standing.versions:
+            return Draft()  # somebody else was quicker
+        entry = decisions.entry(
+            REGISTER, number, f"version {version.number} was deleted in MLflow",
+            files=version.registered.files, evidence=version.registered.evidence,
+            details={**details, "replaces": version.number},
+            after=number if version.number == standing.champion else standing.champion,
+        )  # fmt: skip
+        return Draft(entries=(entry,))
+
+    if not decisions.decide(draft):
+        client.delete_model_version(NAME, str(number))
+
+
+def _imported(registry: Registry, versions: list[Version]) -> Draft:
+    """Take over what MLflow shows of a registry from before there was a log."""
+    aliases, tags = registry.aliases(), {v.number: dict(v.tags) for v in versions}
+    _finish_first(registry.unfinished(), aliases, tags)
+    entries: list[Entry] = []
+    evidence: dict[str, bytes] = {}
+    for version in sorted(versions, key=lambda version: version.number):
+        scores = first_scores(registry, version)
+        evidence |= scores
+        entries.append(
+            Entry(
+                event=IMPORT,
+                version=version.number,
+                why=tags[version.number].get(Tag.WHY, ""),
+                files=_first_files(registry, version),
+                evidence=dict.fromkeys([SCORES][: len(scores)], *scores),
+                details=_first_details(version, tags[version.number], aliases),
+            )
+        )
+    line: list[int] = []
+    number = aliases.get(CHAMPION)
+    while number in tags and number not in line:
+        line.insert(0, number)
+        before = aliases.get(PREVIOUS) if len(line) == 1 else None
+        text = tags[number].get(Tag.PREDECESSOR, "")
+        number = before or (int(text) if text.isdecimal() else 0)
+    candidate = aliases.get(CANDIDATE)
+    entries.append(
+        Entry(
+            event=IMPORT,
+            why="taken over from MLflow, which alone knew it before there was a log",
+            after=line[-1] if line else None,
+            details={"champions": line, "candidate": candidate if candidate in tags else None},
+        )
+    )
+    return Draft(entries=tuple(entries), evidence=evidence)
+
+
+def _first_details(
+    version: Version, tags: Mapping[str, str], aliases: Mapping[str, int]
+) -> dict[str, Any]:
+    status = tags.get(Tag.STATUS, REGISTERED)
+    by_gate = tags.get(Tag.DECISION) not in (None, PROMOTE)
+    by_gate = by_gate and tags.get(Tag.WHY, "") == tags.get(Tag.REASONS, "")
+    if version.number == aliases.get(CHAMPION):
+        status = ACCEPTED  # whatever a tag says: it is in use
+    if status == REJECTED and by_gate:
+        status = REFUSED
+    return {
+        "key": tags.get(Tag.KEY, f"unknown-{version.number}"),
+        "tags": {n: text for n, text in tags.items() if not n.startswith(_SHOWN)},
+        "status": status,
+        "barred": status in (REJECTED, ROLLED_BACK),
+    }
+
+
+_SHOWN = ("gate.", "pasam.status", "pasam.why", "pasam.key", "pasam.predecessor", "pasam.entries")
+"""Tags that are written from the log itself."""
+
+
+def _first_files(registry: Registry, version: Version) -> dict[str, str]:
+    try:
+        with fetched(registry, version) as folder:
+            return digests_of(folder)
+    except RegistryError:
+        return {}  # they are gone: whoever loads it is told
+
+
+def _finish_first(
+    text: str | None, aliases: dict[str, int], tags: Mapping[int, dict[str, str]]
+) -> None:
+    """Finish a transition that was cut short before there was a log, as it then was finished."""
+    if text is None:
+        return
+    try:
+        move = json.loads(text)
+        to, champion, previous = int(move["to"]), move["champion"], move["previous"]
+        way_back = move["action"] == "roll back"
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise RegistryError(
+            f"MLflow's tag {Tag.INTENT} of the registered model does not say which transition was "
+            f"cut short: {text!r:.80}. Remove the tag on MLflow's page, and look at the aliases."
+        ) from None
+    aliases[CHAMPION] = to
+    aliases.pop(PREVIOUS, None)
+    if previous is not None:
+        aliases[PREVIOUS] = int(previous)
+    if way_back and champion in tags:
+        tags[champion][Tag.STATUS] = ROLLED_BACK
+    elif not way_back and to in tags:
+        tags[to] |= {Tag.STATUS: ACCEPTED, Tag.PREDECESSOR: str(champion or "")}
+        if aliases.get(CANDIDATE) == to:
+            del aliases[CANDIDATE]
 
 
 def result_of(
-    version: Version,
+    decisions: Decisions,
+    number: int,
     promoted: bool,
     message: str,
     moved: bool = False,
@@ -295,7 +538,7 @@ def result_of(
     page: Path | None = None,
 ) -> PromotionResult:
     """Say what became of a version."""
+    words = " ".join([f"version {number} {message}", *decisions.notes])
     return PromotionResult(
-        version=version.number, promoted=promoted, moved=moved, gate=gate, page=page,
-        message=f"version {version.number} {message}",
-    )  # fmt: skip
+        version=number, promoted=promoted, moved=moved, gate=gate, page=page, message=words
+    )

@@ -1,7 +1,7 @@
-"""A version's files: written, registered with its evidence, fetched, and opened again.
+"""A candidate and a version's files: found, written, registered with their scores, opened again.
 
-They are weights as safetensors and metadata as JSON, with MLflow's folder round them: no pickle.
-The evidence (scores, pages) lies beside the run of the training.
+A candidate is the model that the project's results describe. A version's files are weights as
+safetensors and metadata as JSON, with MLflow's folder round them: no pickle.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pasam.config.params_file import recorded_variant
+from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError, RegistryError
-from pasam.evaluation.scores import read_scores, write_scores
+from pasam.evaluation.scores import BOX, CLEAN, read_scores, write_scores
+from pasam.files import file_sha256, sha256_of
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
-from pasam.registry.candidate import Candidate, metadata
+from pasam.registry.decision_log import REGISTER, DecisionLog, Standing, VersionStanding
 from pasam.registry.gate import EvaluationKey, per_image
+from pasam.registry.runs import is_score_file
+from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import Tag, quiet_pyfunc
-from pasam.registry.versions import CANDIDATE, CHAMPION, NAME, REGISTERED, Registry, Version
+from pasam.registry.transitions import SCORES, Decisions, Draft
+from pasam.registry.versions import ARTIFACTS, NAME, digests_of, fetched
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ADAPTER, BASE, METADATA = "adapter.safetensors", "base.safetensors", "model.json"
-ARTIFACTS = "artifacts"
-"""Folder of these files in the folder that MLflow serves."""
 ENTRY = "pyfunc_model.py"
 """File of this folder that MLflow runs to get the model: no pickle is involved."""
-
-SCORES = "scores.parquet"
-"""Per-image scores among the evidence."""
 
 COLUMNS = ("image", "path", "prompts")
 """What a row of a request may hold; only the prompts are always there."""
@@ -48,6 +48,138 @@ PACKAGES = (
     "scikit-image", "filelock",
 )  # fmt: skip
 """What a server of the model has to have installed, at the versions it was registered with."""
+
+
+REAL = "real"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A trained model with its evidence."""
+
+    model: str
+    """Its key in `models`."""
+    stage: str
+    """The stage that trained it."""
+    adapter: Path
+    base: Path
+    size: str
+    """Size of the base, as in `base.size`."""
+    variant: Mapping[str, Any]
+    """Its entry in `models`."""
+    key: str
+    """Digest of adapter and base: the same key means the same predictions."""
+    scores: pd.DataFrame
+    """Its scores with the box prompt on clean images."""
+    measured: EvaluationKey
+    weights: str
+    """`real`, or what the weights are of instead."""
+    lineage: Mapping[str, str]
+
+
+def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
+    """Gather what the last reproduction says of a model.
+
+    Args:
+        snapshot: The project.
+        model: Its key in `models`.
+
+    Raises:
+        RegistryError: The model was not trained or not evaluated, or its files are not those
+            that `dvc.lock` names.
+        DataError: Nothing has run yet.
+    """
+    project, lock = snapshot.project, snapshot.lock
+    stage, adapter = _trained(lock, model)
+    users = [user for user in lock.users(adapter.path) if user.kind == "evaluate"]
+    for each in (stage, *users):
+        reason = snapshot.stale_output(each)
+        if reason is not None:
+            raise RegistryError(
+                f"{each.name} cannot vouch for {model}: {reason}. Run `dvc repro`, or `dvc "
+                "checkout` if it ran on another machine."
+            )
+    base = stage.section("base")
+    size = str(base["size"])
+    lineage = snapshot.lineage
+    digest = file_sha256(project / adapter.path)
+    return Candidate(
+        model=model,
+        stage=stage.name,
+        adapter=project / adapter.path,
+        base=project / str(base["checkpoint"]),
+        size=size,
+        variant=_variant(stage, model),
+        key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
+        scores=_scores(project, users, model),
+        measured=EvaluationKey(
+            evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
+        ),
+        weights=weights_label(snapshot, stage, size=size),
+        lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
+    )
+
+
+def weights_label(snapshot: Snapshot, stage: StageRecord, *, size: str) -> str:
+    """Say whether weights are real, or why not: untrained, of generated data, on the small base."""
+    history = stage.out_with(".jsonl")
+    if history is not None:
+        text = (snapshot.project / history.path).read_text(encoding="utf-8")
+        if not text.strip():
+            return "an untrained model"
+    rows = snapshot.manifest
+    made = rows.loc[rows["split"] == "train", "dataset"].isin(GENERATED)
+    parts = ["generated data"] if made.all() else ["partly generated data"] if made.any() else []
+    parts += ["the small base"] if size == "vit_tiny" else []
+    return " and ".join(parts) or REAL
+
+
+def _trained(lock: DvcLock, model: str) -> tuple[StageRecord, LockEntry]:
+    made = [
+        (stage, entry)
+        for stage, entry in lock.makers(WEIGHTS)
+        if stage.kind == "train" and _variant(stage, model)
+    ]
+    if not made:
+        trained = sorted({s.name for s, _ in lock.makers(WEIGHTS) if s.kind == "train"})
+        raise RegistryError(
+            f"no training of '{model}' is in dvc.lock, which has {trained}. Correct gate.model in "
+            "params.yaml, or run `dvc repro`."
+        )
+    return made[0]
+
+
+def _variant(stage: StageRecord, model: str) -> Mapping[str, Any]:
+    return stage.section(f"models.{model}")
+
+
+def _scores(project: Path, users: list[StageRecord], model: str) -> pd.DataFrame:
+    files = [project / path for user in users for path in user.outs]
+    tables = [path for path in files if is_score_file(path)]
+    if not tables:
+        raise RegistryError(
+            f"'{model}' was trained but not evaluated; run `dvc repro`, and name it under "
+            "evaluate.models in params.yaml."
+        )
+    return comparable_rows(read_scores(*tables))
+
+
+def comparable_rows(scores: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that versions are compared on: the box prompt, clean images."""
+    kept = scores[(scores["prompt"] == BOX) & (scores["corruption"] == CLEAN)]
+    return kept.reset_index(drop=True)
+
+
+def metadata(candidate: Candidate) -> str:
+    """Describe a model in JSON, for its files; equal models give equal bytes."""
+    content = {
+        "model": candidate.model,
+        "size": candidate.size,
+        "variant": dict(candidate.variant),
+        "base_sha256": candidate.lineage[Tag.BASE_SHA256],
+        "weights": candidate.weights,
+    }
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
@@ -153,123 +285,132 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES]
 
 
-def fetch(registry: Registry, version: Version, folder: Path) -> Path:
-    """Bring a version's model folder, as MLflow serves it, to this disk.
-
-    Args:
-        registry: The registry.
-        version: Which.
-        folder: Where to; made if need be.
-
-    Returns:
-        The model's folder: its weights lie in `artifacts`.
-
-    Raises:
-        RegistryError: The files are gone from the store.
-    """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    folder.mkdir(parents=True, exist_ok=True)
-    source = registry.client.get_model_version_download_uri(NAME, str(version.number))
-    try:
-        found = download_artifacts(
-            artifact_uri=source, dst_path=str(folder), tracking_uri=registry.store.tracking_uri
-        )
-    except (OSError, MlflowException) as error:
-        raise RegistryError(
-            f"the files of version {version.number} are gone from {source} ({error}). Register "
-            "the model again with `pasam registry promote`."
-        ) from None
-    return Path(found)
-
-
-@contextmanager
-def fetched(registry: Registry, version: Version) -> Iterator[Path]:
-    """Bring a version's model folder to this disk for as long as it is needed."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield fetch(registry, version, Path(folder))
-
-
 def predictor_of(folder: Path) -> PromptAdapterPredictor:
     """Make the predictor of a fetched model folder."""
     return open_files(folder / ARTIFACTS)
 
 
-def register(registry: Registry, candidate: Candidate, *, run_id: str) -> Version:
+def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> VersionStanding:
     """Make a version of a candidate, or find the one that was made of the same bytes.
 
-    The alias `candidate` points to it afterwards, unless it is the champion already.
+    Where MLflow has lost that one, or its files are damaged, a new version takes its place.
 
     Args:
-        registry: The registry.
+        decisions: The registry.
         candidate: The model and its evidence.
         run_id: The run of its training.
     """
-    known = registry.by_key(candidate.key)
-    version = known or _make(registry, candidate, run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        write_scores(candidate.scores, Path(folder) / SCORES)
-        registry.client.log_artifact(
-            version.run_id, str(Path(folder) / SCORES), evidence_folder(version.number)
-        )
-    registry.tag_version(version.number, _tags(candidate, known))
-    if CHAMPION not in version.aliases:
-        registry.set_alias(CANDIDATE, version.number)
-    return registry.version(version.number)
+    content = score_bytes(candidate.scores)
+    evidence = {sha256_of(content): content}
+    made: list[tuple[int, dict[str, str], str]] = []
+
+    def draft(standing: Standing) -> Draft:
+        known = standing.by_key(candidate.key)
+        details: dict[str, Any] = {"key": candidate.key, "tags": _tags(candidate, known)}
+        if known is not None and _is_whole(decisions, known):
+            old = known.registered
+            if set(old.evidence.values()) == set(evidence) and _same(details, old.details):
+                return Draft()
+            number, files = known.number, dict(old.files)
+            details = {**old.details, **details}
+        else:
+            if not made:
+                made.append(_make(decisions, candidate, run_id))
+            number, files, details["model_id"] = made[0]
+            details["run_id"] = run_id
+            if known is not None:
+                details["replaces"] = known.number
+        in_use = known is not None and known.number == standing.champion
+        entry = decisions.entry(
+            REGISTER, number, "" if known is None else "registered again", files=files,
+            evidence=dict.fromkeys([SCORES], *evidence), details=details,
+            after=number if in_use else standing.champion,
+        )  # fmt: skip
+        return Draft(entries=(entry,), evidence=evidence)
+
+    decisions.decide(draft)
+    version = decisions.standing.by_key(candidate.key)
+    assert version is not None
+    for number, _, _ in made:
+        if number != version.number:  # another machine has registered the same bytes meanwhile
+            decisions.registry.client.delete_model_version(NAME, str(number))
+    return version
 
 
-def evidence_folder(number: int) -> str:
-    """Where, among the artifacts of its training run, the evidence of a version lies."""
-    return f"registry/v{number}"
-
-
-def scores_of(registry: Registry, version: Version) -> pd.DataFrame:
-    """Read the per-image scores that a version was last measured with.
-
-    Raises:
-        RegistryError: They are gone.
-    """
-    from mlflow.exceptions import MlflowException
-
-    place = f"{evidence_folder(version.number)}/{SCORES}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            file = registry.client.download_artifacts(version.run_id, place, folder)
-        except (OSError, MlflowException) as error:
-            raise RegistryError(
-                f"the scores of version {version.number} are gone from run {version.run_id} "
-                f"({error}). Register the model again, or roll back to a version that has them."
-            ) from None
-        return read_scores(Path(file))
-
-
-def measured_of(version: Version) -> EvaluationKey:
-    """Say what a version was measured with."""
-    return EvaluationKey(
-        evaluation_set=version.tags.get(Tag.EVALUATION_SET, ""),
-        evaluator=version.tags.get(Tag.EVALUATOR_VERSION, ""),
+def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether registering again would say nothing new; the flow and the commit may be others."""
+    return all(
+        old["tags"].get(name) == text
+        for name, text in new["tags"].items()
+        if name.startswith(("evaluation.", "scores.")) or name in (Tag.DIRTY, Tag.PUSHED)
     )
 
 
-def _make(registry: Registry, candidate: Candidate, run_id: str) -> Version:
+def _is_whole(decisions: Decisions, version: VersionStanding) -> bool:
+    """Whether MLflow still has a version, with the files that it was registered with."""
+    shown = decisions.registry.find(version.number)
+    if shown is None or not version.registered.files:
+        return False
+    try:
+        with fetched(decisions.registry, shown) as folder:
+            return digests_of(folder) == version.registered.files
+    except RegistryError:
+        return False
+
+
+def score_bytes(scores: pd.DataFrame) -> bytes:
+    """Write scores as the log keeps them; equal scores give equal bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_scores(scores, Path(folder) / SCORES)
+        return (Path(folder) / SCORES).read_bytes()
+
+
+def scores_of(log: DecisionLog, version: VersionStanding) -> pd.DataFrame | None:
+    """Read the per-image scores that a version was registered with; None if they were lost."""
+    digest = version.registered.evidence.get(SCORES)
+    if digest is None:  # a registry from before the log had lost them
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / SCORES
+        file.write_bytes(log.evidence(digest))
+        return read_scores(file)
+
+
+def measured_of(version: VersionStanding) -> EvaluationKey:
+    """Say what a version was measured with when it was registered."""
+    tags = version.registered.details["tags"]
+    return EvaluationKey(
+        evaluation_set=tags.get(Tag.EVALUATION_SET, ""),
+        evaluator=tags.get(Tag.EVALUATOR_VERSION, ""),
+    )
+
+
+def _make(
+    decisions: Decisions, candidate: Candidate, run_id: str
+) -> tuple[int, dict[str, str], str]:
+    """Store a candidate in MLflow; return its number, its digests and the id of its files."""
     from mlflow.entities import LoggedModelOutput
 
-    client, store = registry.client, registry.store
+    client, store = decisions.registry.client, decisions.registry.store
     logged = client.create_logged_model(
         store.experiment_id, name=NAME, source_run_id=run_id, model_type="pyfunc"
     )
     with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder) / "model", candidate, model_id=logged.model_id)
-        client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
+        place = Path(folder) / "model"
+        save_model(place, candidate, model_id=logged.model_id)
+        files = digests_of(place)
+        client.log_model_artifacts(logged.model_id, str(place))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    tags = {Tag.KEY: candidate.key, Tag.STATUS: REGISTERED, **_tags(candidate)}
-    made = client.create_model_version(
-        NAME, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id,
-        description=_description(candidate),
-    )  # fmt: skip
-    return registry.version(int(made.version))
+    while True:
+        made = client.create_model_version(
+            NAME, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
+            description=_description(candidate),
+        )  # fmt: skip
+        if int(made.version) not in decisions.standing.versions:
+            return int(made.version), files, str(logged.model_id)
+        # MLflow was emptied and counts from 1 again; the log knows that number as another model.
+        client.delete_model_version(NAME, str(made.version))
 
 
 def _description(candidate: Candidate) -> str:
@@ -283,7 +424,7 @@ def _means(candidate: Candidate) -> pd.Series[float]:
     return means
 
 
-def _tags(candidate: Candidate, known: Version | None = None) -> dict[str, str]:
+def _tags(candidate: Candidate, known: VersionStanding | None = None) -> dict[str, str]:
     """What to write of a version, or anew of one that is registered again."""
     means = _means(candidate)
     scores = {str(name): round(float(value), 4) for name, value in means.items()}
@@ -295,7 +436,9 @@ def _tags(candidate: Candidate, known: Version | None = None) -> dict[str, str]:
         # First for those who read it, and last so that no benchmark of that name takes its place.
         Tag.SCORES: json.dumps({**mean, **scores, **mean}),
     }
-    if known is None or known.tags.get(Tag.DIRTY) != "false" or tags[Tag.DIRTY] == "false":
+    old: Mapping[str, str] = known.registered.details["tags"] if known else {}
+    if old.get(Tag.DIRTY) != "false" or tags[Tag.DIRTY] == "false":
         return tags
     # A commit from which it can be made again is not given up for a dirty tree.
-    return {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}
+    fresh = {name: tags[name] for name in tags if name.startswith(("evaluation.", "scores."))}
+    return {**old, **fresh}

@@ -1,14 +1,31 @@
-"""The versions of the model that MLflow's registry knows, and the three aliases among them."""
+"""The versions of the model as MLflow shows them, written from the log of decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasam.errors import RegistryError
+from pasam.errors import RegistryError, TransientError
+from pasam.files import file_sha256, sha256_of, write_bytes
+from pasam.registry.decision_log import (
+    CANDIDATE,
+    CHAMPION,
+    PREVIOUS,
+    REGISTERED,
+    VERDICT,
+    DecisionLog,
+    Entry,
+    Standing,
+    VersionStanding,
+    has_repository,
+    standing_of,
+)
 from pasam.registry.store import Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -16,12 +33,15 @@ if TYPE_CHECKING:
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
 
-CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
 
-REGISTERED, ACCEPTED, REJECTED, ROLLED_BACK = "registered", "accepted", "rejected", "rolled back"
 PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
 """The three ways in which the gate decides; the tag `gate.decision` of a version says which."""
+
+ARTIFACTS = "artifacts"
+"""Folder of what is loaded in the folder that MLflow serves."""
+DECISIONS, EVIDENCE = "decisions", "evidence"
+"""Folders of a version for its entries of the log, and for what they rest on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +54,12 @@ class Version:
     run_id: str
     created: int
     """Milliseconds since 1970."""
+    model_id: str = ""
+    """MLflow's logged model, which has the files; empty for none."""
 
     @property
     def status(self) -> str:
-        """What became of it: registered, accepted, rejected or rolled back."""
+        """What became of it: registered, accepted, refused, rejected or rolled back."""
         return self.tags.get(Tag.STATUS, REGISTERED)
 
 
@@ -61,7 +83,11 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            self.client.create_registered_model(NAME, description="PA-SAM on its frozen base.")
+            try:
+                self.client.create_registered_model(NAME, description="PA-SAM on its frozen base.")
+            except MlflowException as taken:  # another machine was quicker
+                if taken.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
 
     def versions(self) -> list[Version]:
         """List all versions, the newest first."""
@@ -82,6 +108,10 @@ class Registry:
             return {}
         return {str(alias): int(number) for alias, number in found.items()}
 
+    def find(self, number: int) -> Version | None:
+        """Find a version by number; None if MLflow does not have it."""
+        return next((each for each in self.versions() if each.number == number), None)
+
     def version(self, which: int | str) -> Version:
         """Find a version by number or alias.
 
@@ -101,9 +131,14 @@ class Registry:
             f"aliases {self.aliases() or 'none'}. See `pasam registry list`."
         )
 
-    def by_key(self, key: str) -> Version | None:
-        """Find the version that was made of the same bytes."""
-        return next((v for v in self.versions() if v.tags.get(Tag.KEY) == key), None)
+    def log_mark(self) -> str:
+        """Digest of the first entry of the log that is shown here; empty before any was."""
+        return str(self.client.get_registered_model(NAME).tags.get(Tag.LOG, ""))
+
+    def unfinished(self) -> str | None:
+        """What a registry from before the log says of a transition that was cut short."""
+        found = self.client.get_registered_model(NAME).tags.get(Tag.INTENT)
+        return None if found is None else str(found)
 
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
@@ -116,18 +151,6 @@ class Registry:
         """Write tags of a version."""
         for name, value in tags.items():
             self.client.set_model_version_tag(NAME, str(number), name, value)
-
-    def set_tag(self, name: str, value: str | None) -> None:
-        """Write or remove a tag of the registered model itself."""
-        if value is not None:
-            self.client.set_registered_model_tag(NAME, name, value)
-        elif self.get_tag(name) is not None:
-            self.client.delete_registered_model_tag(NAME, name)
-
-    def get_tag(self, name: str) -> str | None:
-        """Read a tag of the registered model itself."""
-        value = self.client.get_registered_model(NAME).tags.get(name)
-        return None if value is None else str(value)
 
 
 def open_registry(project: Path) -> Registry:
@@ -150,4 +173,239 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
         tags=dict(found.tags),
         run_id=str(found.run_id or ""),
         created=int(found.creation_timestamp),
+        model_id=str(found.model_id or ""),
     )
+
+
+def fetch(registry: Registry, version: Version, folder: Path) -> Path:
+    """Bring a version's model folder, as MLflow serves it, to this disk.
+
+    Args:
+        registry: The registry.
+        version: Which.
+        folder: Where to; made if need be.
+
+    Returns:
+        The model's folder: its weights lie in `artifacts`.
+
+    Raises:
+        RegistryError: The files are gone from the store.
+    """
+    source = registry.client.get_model_version_download_uri(NAME, str(version.number))
+    return download(registry, source, folder, what=f"version {version.number}")
+
+
+def download(registry: Registry, source: str, folder: Path, *, what: str) -> Path:
+    """Bring a model folder to this disk from where MLflow keeps it.
+
+    Raises:
+        RegistryError: It is gone.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        found = download_artifacts(
+            artifact_uri=source, dst_path=str(folder), tracking_uri=registry.store.tracking_uri
+        )
+    except (OSError, MlflowException) as error:
+        raise RegistryError(
+            f"the files of {what} are gone from {source} ({error}). Register the model again with "
+            "`pasam registry promote` where it was made."
+        ) from None
+    return Path(found)
+
+
+@contextmanager
+def fetched(registry: Registry, version: Version) -> Iterator[Path]:
+    """Bring a version's model folder to this disk for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield fetch(registry, version, Path(folder))
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Digest a version's files: each of those that are loaded, and all others together.
+
+    Args:
+        folder: A fetched folder, or one that is to be stored.
+
+    Returns:
+        Sha256 by path; that of the others, such as the code for MLflow's own server, by `*`. What
+        a version carries of the log is left out, for it grows.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    all_ = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+    apart = (f"{DECISIONS}/", f"{EVIDENCE}/")
+    loaded = {name: sha for name, sha in all_.items() if name.startswith(f"{ARTIFACTS}/")}
+    rest = [
+        f"{name} {sha}" for name, sha in all_.items()
+        if name not in loaded and not name.startswith(apart)
+    ]  # fmt: skip
+    return {**loaded, "*": sha256_of("\n".join(rest))}
+
+
+def first_scores(registry: Registry, version: Version) -> dict[str, bytes]:
+    """Read the scores that a registry from before the log keeps with a run, by their digest."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"registry/v{version.number}/scores.parquet"
+        try:
+            file = registry.client.download_artifacts(version.run_id, place, folder)
+        except (OSError, MlflowException):
+            return {}  # gone, and measured again where they are needed
+        content = Path(file).read_bytes()
+    return {sha256_of(content): content}
+
+
+_LONGEST_TAG = 4000
+
+
+def shown_tags(version: VersionStanding) -> dict[str, str]:
+    """Say what MLflow has to show of a version, whatever it shows now."""
+    tags = dict(version.registered.details["tags"])
+    tags |= {Tag.KEY: version.key, Tag.STATUS: version.status, Tag.WHY: version.why}
+    if version.verdict is not None:
+        words = version.verdict.details
+        tags |= {
+            Tag.DECISION: words["decision"],
+            Tag.REASONS: "; ".join(words["reasons"]),
+            Tag.OPPONENT: str(words["champion"] or ""),
+            Tag.MODE: words["gate"]["mode"],
+        }
+    return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}
+
+
+def show(registry: Registry, log: DecisionLog, standing: Standing) -> list[str]:
+    """Let MLflow show what the log says: tags, aliases, and each version its entries as files.
+
+    It may be cut off anywhere and called again: only what differs is written.
+
+    Returns:
+        A sentence for each alias that pointed elsewhere.
+    """
+    if log.entries and registry.log_mark() != log.entries[0].digest:
+        registry.client.set_registered_model_tag(NAME, Tag.LOG, log.entries[0].digest)
+    found = {version.number: version for version in registry.versions()}
+    for number, version in standing.versions.items():
+        shown = found.get(number)
+        if shown is not None:
+            tags = shown.tags
+            wanted = {n: text for n, text in shown_tags(version).items() if tags.get(n, "") != text}
+            if wanted:
+                registry.tag_version(number, wanted)
+            _carry(registry, log, version, shown)
+    aliases, notes = registry.aliases(), []
+    for alias in (PREVIOUS, CHAMPION, CANDIDATE):  # the way back is there before it is needed
+        wanted_one, pointed = standing.aliases.get(alias), aliases.get(alias)
+        if wanted_one != pointed and (wanted_one is None or wanted_one in found):
+            registry.set_alias(alias, wanted_one)
+            notes.append(
+                f"MLflow's alias '{alias}' pointed to {pointed or 'no version'}; the log of "
+                f"decisions says {wanted_one or 'none'}, and so it does now."
+            )
+    return notes
+
+
+def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown: Version) -> None:
+    """Store with a version what the log says of it, so that a machine without a clone can look."""
+    text = shown.tags.get(Tag.CARRIED, "")
+    carried = int(text) if text.isdecimal() else 0
+    new = [entry for entry in version.entries if entry.number > carried]
+    if not new or not shown.model_id:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in new:
+            for name, content in carried_files(log, entry).items():
+                write_bytes(Path(folder) / name, content)
+        registry.client.log_model_artifacts(shown.model_id, folder)
+    registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
+
+
+def carried_files(log: DecisionLog, entry: Entry) -> dict[str, bytes]:
+    """Content by path of what a version carries of an entry; numbered, so never overwritten."""
+    stem = f"{entry.number:06}"
+    files = {f"{DECISIONS}/{stem}.json": entry.content()}
+    for name, digest in entry.evidence.items():
+        files[f"{EVIDENCE}/{stem}-{name}"] = log.evidence(digest)
+    if entry.event == VERDICT:
+        pages = verdict_pages(entry).items()
+        files |= {f"{EVIDENCE}/{stem}-{name}": text.encode() for name, text in pages}
+    return files
+
+
+def differences(registry: Registry, standing: Standing) -> Iterator[str]:
+    """Say where MLflow does not show what the log says, files apart."""
+    found = {version.number: version for version in registry.versions()}
+    for number, version in standing.versions.items():
+        if number not in found:
+            use = [alias for alias, used in standing.aliases.items() if used == number]
+            yield f"version {number} is not in MLflow any more{' and is ' if use else ''}" + (
+                ", ".join(use)
+            )
+            continue
+        wanted, tags = shown_tags(version), found[number].tags
+        for name in sorted(n for n, text in wanted.items() if tags.get(n, "") != text):
+            yield (
+                f"version {number}: MLflow's tag {name} is {tags.get(name, '')!r:.60}, the log "
+                f"says {wanted[name]!r:.60}"
+            )
+    for number in sorted(set(found) - set(standing.versions)):
+        yield f"version {number} is in MLflow and not in the log, so that nothing promotes it"
+    aliases = registry.aliases()
+    for alias in ALIASES:
+        if aliases.get(alias) != standing.aliases.get(alias):
+            yield (
+                f"MLflow's alias '{alias}' points to {aliases.get(alias, 'no version')}, the log "
+                f"says {standing.aliases.get(alias, 'none')}"
+            )
+
+
+def oddities(project: Path, registry: Registry) -> list[str]:
+    """Say what MLflow shows otherwise than the log, for a command that only looks.
+
+    Nothing is said without a log, or while its remote cannot be reached.
+    """
+    if not has_repository(project):
+        return []
+    log = DecisionLog(project)
+    try:
+        entries = log.read()
+    except TransientError:
+        return []
+    return list(differences(registry, standing_of(entries))) if entries else []
+
+
+def damaged_files(registry: Registry, version: VersionStanding, shown: Version) -> Iterator[str]:
+    """Say which files of a version are not those that the log names, what it carries included."""
+    if not version.registered.files:
+        yield f"version {version.number}: the log knows no digests, its files were gone before it"
+        return
+    try:
+        with fetched(registry, shown) as folder:
+            yield from _damaged(folder, version)
+    except RegistryError as error:
+        yield f"version {version.number}: {error}"
+
+
+def _damaged(folder: Path, version: VersionStanding) -> Iterator[str]:
+    wanted, found = version.registered.files, digests_of(folder)
+    for name in sorted(set(wanted) | set(found)):
+        if wanted.get(name) != found.get(name):
+            what = "its code or MLmodel" if name == "*" else name
+            yield (
+                f"version {version.number}: {what} is {found.get(name, 'not there')[:12]}, the log "
+                f"says {wanted.get(name, 'there is none')[:12]}"
+            )
+    for entry in version.entries:
+        stem = f"{entry.number:06}"
+        carried = {f"{DECISIONS}/{stem}.json": entry.digest} | {
+            f"{EVIDENCE}/{stem}-{name}": digest for name, digest in entry.evidence.items()
+        }
+        for name, digest in carried.items():
+            place = folder / name
+            if not place.is_file():
+                yield f"version {version.number}: {name} is not stored with it"
+            elif file_sha256(place) != digest:
+                yield f"version {version.number}: {name} was changed"

@@ -170,11 +170,14 @@ def register_and_judge(allow_local: bool, why: str = "") -> Outcome:
 
 
 @task("promote version {version}", delays=(30, 300), timeout=3600)
-def promote_judged(version: str, why: str) -> Outcome:
-    """Promote a version that the gate has accepted before."""
-    from pasam.registry.transitions import promote_version
+def promote_version(version: str, allow_local: bool, why: str) -> Outcome:
+    """Promote a version if the gate accepts it as things stand now."""
+    from pasam.registry.promotion import promote
 
-    return promotion_outcome(promote_version(Path(), version, why=why))
+    run = flow_run_id()
+    return promotion_outcome(
+        promote(Path(), version, allow_local=allow_local, why=why, flow_run=run)
+    )
 
 
 def promote(
@@ -188,7 +191,7 @@ def promote(
     """Promote what the gate accepts.
 
     Args:
-        version: Number or alias of a version that was judged before; what the last reproduction
+        version: Number or alias of a version; what the last reproduction
             trained, if none is given.
         why: A reason, for the log.
         allow_local: Judge although the working tree is dirty or unpushed.
@@ -199,7 +202,7 @@ def promote(
         outcome = (
             register_and_judge(allow_local, why)
             if version is None
-            else promote_judged(version, why)
+            else promote_version(version, allow_local, why)
         )
     announce(outcome, notify)
     return outcome

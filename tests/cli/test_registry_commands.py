@@ -6,17 +6,18 @@ import dataclasses
 import json
 
 import pytest
-from tracked_world import KEPT
+from tracked_world import KEPT, git, leave_servers, place_store
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.registry import promotion
 from pasam.registry.gate import REJECT, GateCheck, GateDecision
-from pasam.registry.transitions import PromotionResult
-from pasam.registry.versions import Version
+from pasam.registry.transitions import PromotionResult, open_decisions
+from pasam.registry.versions import NAME, Version, open_registry
 
 COMMANDS = (
-    "list", "show", "lineage", "promote", "reject", "rollback", "reproduce", "simulate",
+    "list", "show", "lineage", "promote", "reject", "lift", "rollback", "gate", "log", "check",
+    "reproduce", "simulate",
 )  # fmt: skip
 VERSIONS = [
     Version(
@@ -27,7 +28,10 @@ VERSIONS = [
             "gate.decision": "promote", "gate.reasons": "gain +2.0; floor", "git.dirty": "false",
         },
     ),
-    Version(number=1, aliases=(), run_id="r1", created=1, tags={"pasam.weights": "real"}),
+    Version(
+        number=1, aliases=(), run_id="r1", created=1,
+        tags={"pasam.weights": "real", "git.dirty": "true"},
+    ),
 ]  # fmt: skip
 
 
@@ -51,7 +55,9 @@ def test_the_list_shows_aliases_status_scores_and_what_is_unreal(pasam):
         "2", "champion", "accepted", "pa_sam", "boundary", "IoU", "61.25", "c0ffeec0ff",
         "generated", "data",
     ]  # fmt: skip
-    assert second.split() == ["1", "-", "registered", "-", "boundary", "IoU", "-"]
+    assert second.split() == [
+        "1", "-", "registered", "-", "boundary", "IoU", "-", "cannot", "be", "made", "again",
+    ]  # fmt: skip
     assert [v["number"] for v in json.loads(pasam("list", "--json").output)] == [2, 1]
 
 
@@ -77,19 +83,29 @@ def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch
     refused = PromotionResult(
         version=3, promoted=False, moved=False, gate=verdict, page=page, message="version 3 no"
     )
-    monkeypatch.setattr(promotion, "promote", lambda project, **options: refused)
+    monkeypatch.setattr(promotion, "promote", lambda project, which, **options: refused)
     result = pasam("promote")
     assert result.exit_code == 1
     assert result.output == f"version 3 no\n  mean: gain +0.10\nVerdict: {page}\n"
     words = json.loads(pasam("promote", "--json").output)
     assert (words["decision"], words["promoted"]) == ("reject", False)
     good = dataclasses.replace(refused, promoted=True, gate=None, page=None)
-    monkeypatch.setattr(promotion, "promote", lambda project, **options: good)
+    monkeypatch.setattr(promotion, "promote", lambda project, which, **options: good)
     assert pasam("promote").exit_code == 0
+    barred = dataclasses.replace(refused, gate=None, message="version 3 has bytes that are barred")
+    monkeypatch.setattr(promotion, "promote", lambda project, which, **options: barred)
+    assert pasam("promote").exit_code == 1
 
 
 @pytest.mark.parametrize(
-    "arguments", [("rollback", "--why", " "), ("reject", "1", "--why", ""), ("promote", "1")]
+    "arguments",
+    [
+        ("rollback", "--why", " "),
+        ("reject", "1", "--why", ""),
+        ("promote", "1"),
+        ("lift", "1", "--why", " "),
+        ("gate", "--adopt"),
+    ],
 )
 def test_what_changes_the_champion_by_hand_needs_a_reason(arguments, pasam):
     result = pasam(*arguments)
@@ -107,6 +123,49 @@ def test_the_simulation_reads_the_gate_in_place(pasam, root, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(command, pasam):
     assert f"Example: pasam registry {command}" in pasam(command, "--help").output
+
+
+@pytest.fixture
+def decided(tmp_path, mlflow_tables, monkeypatch):
+    """The current folder: a repository whose log knows two versions, of which 2 is champion."""
+    leave_servers(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    place_store(mlflow_tables, tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    registry = open_registry(tmp_path)
+    for number in (1, 2):
+        registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
+    registry.set_alias("champion", 2)
+    registry.set_alias("previous", 1)
+    open_decisions(tmp_path)
+    return registry
+
+
+def test_decisions_are_shown_with_who_and_why(decided):
+    run = lambda *words: CliRunner().invoke(app, ("registry", *words))  # noqa: E731
+    assert run("rollback", "--why", "halos at night").exit_code == 0
+    assert "version 2 may be judged again" in run("lift", "2", "--why", "it was the lens").output
+    lines = run("log").output.splitlines()
+    assert "rollback 2" in lines[-2]
+    assert "champion 2 -> 1" in lines[-2]
+    assert "halos at night" in lines[-2]
+    assert " on " in lines[-2]
+    entries = json.loads(run("log", "--json").output)
+    assert [entry["event"] for entry in entries[-2:]] == ["rollback", "lift"]
+    assert {"who", "host", "clone", "commit", "flow_run"} <= set(entries[-1]["by"])
+    assert run("gate").output.startswith("None yet")
+
+
+def test_a_difference_is_named_mended_and_a_code_of_its_own(decided):
+    run = lambda *words: CliRunner().invoke(app, ("registry", *words))  # noqa: E731
+    decided.set_alias("champion", 1)
+    line = "MLflow's alias 'champion' points to 1, the log says 2"
+    assert line in run("list").stderr
+    result = run("check")
+    assert result.exit_code == 2
+    assert f"differs  {line}" in result.output
+    assert f"mended   {line}" in run("check", "--repair").output
+    assert decided.aliases()["champion"] == 2
 
 
 def track_pasam(*arguments):

@@ -179,12 +179,12 @@ def test_without_a_version_the_last_reproduction_is_judged(monkeypatch, in_empty
     assert asked == [(True, "trial")]
 
 
-def test_a_named_version_is_promoted_as_it_was_judged(monkeypatch, in_empty_folder):
+def test_a_named_version_is_judged_and_promoted(monkeypatch, in_empty_folder):
     asked = []
     answer = Outcome("champion", "version 2 is champion now")
-    monkeypatch.setattr(flow, "promote_judged", lambda *words: asked.append(words) or answer)
+    monkeypatch.setattr(flow, "promote_version", lambda *words: asked.append(words) or answer)
     assert promote(version="2", why="asked for") == answer
-    assert asked == [("2", "asked for")]
+    assert asked == [("2", False, "asked for")]
 
 
 @pytest.fixture

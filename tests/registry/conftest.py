@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from small_world import small_base
-from tracked_world import commit, copy_tracked, leave_servers, place_store, write_lock
+from tracked_world import commit, copy_tracked, git, leave_servers, place_store, write_lock
 
 from pasam.registry.versions import NAME, open_registry
 
@@ -61,7 +61,7 @@ def promoted(promoted_once, monkeypatch):
 @pytest.fixture
 def champion_folder(promoted, tmp_path):
     """The champion's files, fetched."""
-    from pasam.registry.version_files import fetch
+    from pasam.registry.versions import fetch
 
     found = open_registry(promoted.folder)
     return fetch(found, found.version("champion"), tmp_path / "model")
@@ -72,6 +72,7 @@ def registry(tmp_path, mlflow_tables, monkeypatch):
     """A registry with versions 1, 2 and 3, of which 2 is champion and 1 the one before."""
     leave_servers(monkeypatch)
     place_store(mlflow_tables, tmp_path)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
     found = open_registry(tmp_path)
     for number in (1, 2, 3):
         tags = {"pasam.predecessor": str(number - 1) if number == 2 else ""}

@@ -9,8 +9,8 @@ import pytest
 
 from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
-from pasam.registry.candidate import comparable_rows, find_candidate, metadata, weights_label
 from pasam.registry.snapshot import read_lock, take_snapshot
+from pasam.registry.version_files import comparable_rows, find_candidate, metadata, weights_label
 
 
 def test_a_candidate_has_its_files_scores_and_lineage(promoted):

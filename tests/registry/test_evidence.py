@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from pasam.registry import evidence
-from pasam.registry.candidate import find_candidate
 from pasam.registry.evidence import compare, latencies, reevaluate, reload_parity, trial_images
 from pasam.registry.snapshot import MANIFEST, take_snapshot
-from pasam.registry.version_files import predictor_of
+from pasam.registry.version_files import find_candidate, predictor_of
 
 
 @pytest.fixture

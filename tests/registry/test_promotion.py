@@ -1,60 +1,89 @@
-"""Promotion registers, judges and moves the champion; whatever is asked twice is done once."""
+"""Promotion registers, judges and decides; what a person decided holds, and verdicts expire."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
-import yaml
 from tracked_world import commit
 
-from pasam.config.params_file import load_section
-from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
 from pasam.registry import promotion, versions
 from pasam.registry import snapshot as snapshots
-from pasam.registry.candidate import find_candidate
-from pasam.registry.gate import REJECT, Gain, GateCheck, GateDecision
-from pasam.registry.promotion import assess, html_page, markdown_page, promote, record
-from pasam.registry.snapshot import take_snapshot
-from pasam.registry.transitions import AuditLog, promote_version, rollback
-from pasam.registry.version_files import register
+from pasam.registry.decision_log import PROMOTED, DecisionLog
+from pasam.registry.promotion import promote, set_gate
+from pasam.registry.transitions import Draft, check, lift, open_decisions, reject, rollback
 from pasam.registry.versions import open_registry
 
 
-def set_gate(project, **values):
+def set_params(project, **values):
+    """Change the gate of the tree, and let the log follow where it has one."""
     project.change("gate", **values)
     commit(project.folder)
 
 
+def adopt(project, **values):
+    set_params(project, **values)
+    set_gate(project.folder, why="for this test")
+
+
+def events(project):
+    return [entry.event for entry in DecisionLog(project.folder).read()]
+
+
 def test_the_story_of_two_versions(project, aliases):
-    set_gate(project, mode="dry-run")
+    set_params(project, mode="dry-run")
     judged = promote(project.folder)
     assert (judged.promoted, judged.gate.accepted) == (False, True)
     assert aliases() == {"candidate": 1}
-    assert promote_version(project.folder, "candidate", why="looks good").promoted
+    adopt(project, mode="on")
+    assert promote(project.folder, "candidate", why="looks good").moved
     assert aliases() == {"champion": 1}
+    assert events(project) == ["gate", "register", "verdict", "gate", "verdict", "promote"]
 
-    set_gate(project, mode="on", model="hq_sam", minimum_gain=50.0)
+    adopt(project, model="hq_sam", minimum_gain=50.0)
     refused = promote(project.folder)
     assert (refused.version, refused.promoted) == (2, False)
     assert aliases() == {"champion": 1}
     version = open_registry(project.folder).version(2)
-    assert version.status == "rejected"
+    assert version.status == "refused"
     assert "above +50.00 is asked for" in version.tags["gate.reasons"]
+    again = promote(project.folder)
+    assert again.message.startswith("version 2 was rejected (entry 9 of the log; nothing has")
+    assert events(project)[6:] == ["gate", "register", "verdict"]
 
-    set_gate(project, mode="off")
+    adopt(project, mode="off")
     assert promote(project.folder).gate is None
     assert aliases() == {"champion": 2, "previous": 1}
     again = promote(project.folder)
-    assert (again.version, again.promoted, again.gate) == (2, True, None)
+    assert (again.version, again.promoted, again.moved, again.gate) == (2, True, False, None)
 
     assert rollback(project.folder, why="halos").to == 1
     assert aliases() == {"champion": 1}
-    lines = (project.folder / "mlruns" / "registry-log.jsonl").read_text().splitlines()
-    told = [json.loads(line)["event"] for line in lines]
-    assert told == ["judge", "promote", "judge", "promote", "roll back"]
+    for which in (None, 2):
+        out = promote(project.folder, which, why="I want it")
+        assert (out.promoted, out.gate) == (False, None)
+        assert "barred: rolled back on " in out.message
+        assert "(halos)" in out.message
+    assert events(project)[9:] == ["gate", "promote", "rollback"]
+    lift(project.folder, 2, why="the photographs were mislabelled")
+    assert promote(project.folder, 2, why="again").moved
+    assert check(project.folder).found == ()
+
+
+def test_a_person_bars_bytes_before_they_are_judged_again(project, aliases):
+    set_params(project, mode="dry-run")
+    promote(project.folder)
+    reject(project.folder, 1, why="halos")
+    adopt(project, mode="on")
+    assert not promote(project.folder).promoted
+    assert not promote(project.folder, "1", why="x").promoted
+    assert aliases() == {}
+    lift(project.folder, 1, why="seen again")
+    assert promote(project.folder).moved
 
 
 def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(project):
@@ -85,7 +114,7 @@ def count_calls(monkeypatch, *functions):
     return counts
 
 
-def test_a_champion_of_another_evaluator_is_measured_again(project, monkeypatch):
+def test_everything_is_read_once(project, monkeypatch):
     read = count_calls(
         monkeypatch,
         (snapshots, "parse_lock"),
@@ -95,97 +124,135 @@ def test_a_champion_of_another_evaluator_is_measured_again(project, monkeypatch)
     )
     promote(project.folder, allow_local=True)
     assert read == {"parse_lock": 1, "git_state": 1, "_declared": 1, "open_store": 1}
-    registry = open_registry(project.folder)
-    registry.tag_version(1, {"evaluation.evaluator": "an older one"})
-    calls = []
-    real = promotion.reevaluate
-    monkeypatch.setattr(promotion, "reevaluate", lambda *a, **k: calls.append(1) or real(*a, **k))
-    gate = load_section(GateParams, "gate")
-    snapshot = take_snapshot(project.folder)
-    candidate = find_candidate(snapshot, "hq_sam")
-    version = register(registry, candidate, run_id=registry.version(1).run_id)
-    verdict = assess(
-        take_snapshot(project.folder), registry, version, candidate, gate, allow_local=True
-    )
-    assert calls == [1]
-    assert set(verdict.gains) == {"dis_like", "thin_like"}
-    assert verdict.mean_gain is not None
 
 
 @pytest.fixture
-def gate(root):
-    return GateParams(**yaml.safe_load((root / "params" / "default.yaml").read_text())["gate"])
+def second(project):
+    """Version 1 is champion; the next call of `promote` registers and judges version 2."""
+    promote(project.folder)
+    set_params(project, model="hq_sam", minimum_gain=0.0)
+    return project
 
 
-def test_a_verdict_is_kept_in_every_place_with_the_same_words(registry, gate):
-    run = registry.client.create_run(registry.store.experiment_id)
-    version = dataclasses.replace(registry.version(3), run_id=run.info.run_id)
-    verdict = GateDecision(
-        decision=REJECT,
-        checks=(GateCheck(name="gain", passed=False, reason="no gain"),),
-        mean_score=50.0,
-        scores={},
-        mean_gain=Gain(mean=0.1, low=-1.0, std=6.0, images=8),
-        gains={},
+def last_verdict(project):
+    entries = DecisionLog(project.folder).read()
+    return next(entry for entry in reversed(entries) if entry.event == "verdict")
+
+
+def test_a_champion_of_another_evaluator_is_measured_again(second, monkeypatch):
+    calls = count_calls(monkeypatch, (promotion, "reevaluate"))
+    measured_of = promotion.measured_of
+    older = lambda version: dataclasses.replace(measured_of(version), evaluator="older")  # noqa: E731
+    monkeypatch.setattr(promotion, "measured_of", older)
+    promote(second.folder)
+    assert calls == {"reevaluate": 1}
+    verdict = last_verdict(second).details
+    assert set(verdict["gains"]) == {"dis_like", "thin_like"}
+    assert verdict["champion"] == 1
+
+
+def test_who_judges_while_another_machine_promotes_judges_again_on_the_new_champion(
+    second, monkeypatch
+):
+    set_params(second, model="pa_sam")
+    adopt(second, mode="dry-run", model="hq_sam")
+    promote(second.folder)
+    adopt(second, mode="on", minimum_gain=-0.0)
+    other, real, met = open_decisions(second.folder), promotion.latencies, []
+
+    def meanwhile(models, seen):
+        if not met:
+            other.refresh()
+            entry = other.entry(PROMOTED, 2, "by another machine", after=2)
+            other.decide(lambda standing: Draft(entries=(entry,)))
+        met.append(len(models))
+        return real(models, seen)
+
+    monkeypatch.setattr(promotion, "latencies", meanwhile)
+    result = promote(second.folder, 2, why="x")
+    assert met == [2]
+    assert (result.promoted, result.moved) == (True, False)
+    assert result.message.startswith("version 2 is the champion already")
+    assert open_decisions(second.folder).standing.champions == [1, 2]
+
+
+def test_a_verdict_names_all_it_was_given_against_and_its_scores_are_kept(second):
+    promote(second.folder)
+    log = DecisionLog(second.folder)
+    log.read()
+    entry = last_verdict(second)
+    given = entry.details
+    assert given["champion"] == 1
+    assert set(given["measured"]) == {"evaluation_set", "evaluator"}
+    assert given["gate"]["margin"] == 2.0
+    assert entry.gate
+    assert set(entry.evidence) == {"scores.parquet", "champion.parquet"}
+    assert all(log.evidence(digest) for digest in entry.evidence.values())
+    assert entry.by["commit"]
+
+
+def test_a_version_carries_its_entries_and_their_evidence_numbered(second, tmp_path):
+    page = promote(second.folder).page
+    registry = open_registry(second.folder)
+    folder = versions.fetch(registry, registry.version(2), tmp_path)
+    entries = [e for e in DecisionLog(second.folder).read() if e.version == 2]
+    assert len(entries) >= 2
+    for entry in entries:
+        place = folder / "decisions" / f"{entry.number:06}.json"
+        assert place.read_bytes() == entry.content()
+    stem = f"{last_verdict(second).number:06}"
+    words = json.loads((folder / "evidence" / f"{stem}-verdict.json").read_text())
+    assert words["champion"] == 1
+    assert page.name == f"{stem}-verdict.html"
+    assert page.read_text() == (folder / "evidence" / f"{stem}-verdict.html").read_text()
+    frame = pd.read_parquet(folder / "evidence" / f"{stem}-champion.parquet")
+    assert set(frame["model"]) == {"pa_sam"}
+
+
+def test_the_gates_settings_are_the_logs_and_not_those_of_the_tree_under_judgement(second):
+    set_params(second, margin=100.0, mode="off")
+    result = promote(second.folder)
+    assert result.gate is not None
+    assert last_verdict(second).details["gate"]["margin"] == 2.0
+    assert "pasam registry gate --adopt" in result.message
+
+
+def test_evidence_does_not_depend_on_the_run_or_on_mlflows_files(second):
+    registry = open_registry(second.folder)
+    registry.client.delete_run(registry.version(1).run_id)
+    for file in (second.folder / "mlruns").rglob("*scores.parquet"):
+        file.write_bytes(b"lowered")
+    result = promote(second.folder)
+    assert result.gate.mean_gain is not None
+    assert "evidence/000002-scores.parquet was changed" in " ".join(check(second.folder).found)
+
+
+def test_a_version_whose_files_are_gone_is_registered_anew_in_its_place(project, aliases):
+    promote(project.folder)
+    for file in (project.folder / "mlruns").rglob("adapter.safetensors"):
+        file.write_bytes(b"x" + file.read_bytes()[1:])
+    assert any("adapter.safetensors is" in line for line in check(project.folder).found)
+    set_params(project, margin=2.0)
+    again = promote(project.folder)
+    assert (again.version, again.promoted) == (2, True)
+    assert aliases() == {"champion": 2}
+    assert check(project.folder).found == (
+        "version 1 is in MLflow and not in the log, so that nothing promotes it",
     )
-    journal = AuditLog(registry.store.folder)
-    page = record(registry, journal, version, verdict, gate)
-    words = json.loads(page.with_suffix(".json").read_text())
-    assert (words["champion"], words["decision"], words["reasons"]) == (2, "reject", ["no gain"])
-    assert words["gate"]["margin"] == gate.margin
-    assert "no gain" in page.read_text()
-    kept = registry.client.list_artifacts(run.info.run_id, "registry/v3")
-    assert {file.path.rpartition("/")[2] for file in kept} == {
-        "verdict.json", "verdict.md", "verdict.html",
-    }  # fmt: skip
-    tags = registry.version(3).tags
-    assert (tags["gate.decision"], tags["gate.reasons"]) == ("reject", "no gain")
-    assert tags["gate.champion"] == "2"
-    assert journal.events()[-1]["reasons"] == ["no gain"]
 
 
-DECISION = {
-    "version": 4,
-    "champion": 3,
-    "decision": "reject",
-    "checks": [
-        {"name": "gain", "passed": False, "reason": "mean: gain +0.10 <script>alert(1)</script>"},
-        {"name": "tree", "passed": True, "reason": "clean"},
-    ],
-    "mean_score": 61.5,
-    "scores": {"dis": 50.25, "mean": 7.0},
-    "mean_gain": {"mean": 0.1, "low": -0.4, "std": 6.25, "images": 9},
-    "gains": {},
-    "lineage": {"git.commit": "abc", "other": "not shown"},
-}
+def test_a_version_deleted_in_mlflow_comes_back_by_a_repair(second, aliases):
+    registry = open_registry(second.folder)
+    registry.client.delete_model_version(versions.NAME, "1")
+    assert check(second.folder).found[0] == "version 1 is not in MLflow any more and is champion"
+    assert check(second.folder, repair=True).left == ()
+    assert aliases() == {"champion": 2}
+    assert DecisionLog(second.folder).read()[-1].why == "version 1 was deleted in MLflow"
 
 
-def test_the_html_page_shows_all_and_runs_nothing():
-    page = html_page(DECISION)
-    assert "<script" not in page
-    assert "http" not in page
-    for text in (
-        "Version 4",
-        "reject",
-        "61.50",
-        "50.25",
-        "+0.10",
-        "-0.40",
-        "6.25",
-        "abc",
-        "version 3",
-    ):
-        assert text in page
-    assert "not shown" not in page
-
-
-def test_the_markdown_page_marks_what_failed():
-    page = markdown_page(DECISION)
-    assert page.startswith("# Version 4: reject\n")
-    assert "| gain | **no** |" in page
-    assert "| dis | 50.25 |  |  |  |" in page
-
-
-def test_a_first_version_says_that_nothing_was_compared():
-    page = markdown_page({**DECISION, "champion": None, "mean_gain": None})
-    assert "There is no champion yet" in page
+def test_without_a_commit_elsewhere_a_trial_on_this_machine_says_so(project):
+    (project.folder / "new.py").write_text("")
+    result = promote(project.folder, allow_local=True)
+    assert result.moved
+    assert last_verdict(project).details["facts"]["clean"] is False
+    assert Path(result.page).is_file()

@@ -31,10 +31,10 @@ from pasam.masks.run_lengths import decode
 from pasam.models.adapter_weights import write_adapter
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
-from pasam.registry.candidate import find_candidate
 from pasam.registry.snapshot import take_snapshot
-from pasam.registry.version_files import fetch, predictor_of, register
-from pasam.registry.versions import CHAMPION, NAME, open_registry
+from pasam.registry.transitions import Draft, open_decisions
+from pasam.registry.version_files import find_candidate, predictor_of, register
+from pasam.registry.versions import CHAMPION, NAME, fetch, open_registry
 from pasam.serving.app import create_app
 from pasam.serving.service import Settings
 
@@ -54,11 +54,12 @@ def champion(tracked, root, tmp_path, monkeypatch):
     write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
     small = find_candidate(take_snapshot(tracked.folder), "pa_sam")
     real = dataclasses.replace(small, adapter=adapter, base=base, variant=variant.model_dump())
-    registry = open_registry(tracked.folder)
-    run = registry.client.create_run(registry.store.experiment_id)
-    version = register(registry, real, run_id=run.info.run_id)
-    registry.set_alias("champion", version.number)
-    return registry
+    decisions = open_decisions(tracked.folder)
+    run = decisions.registry.client.create_run(decisions.registry.store.experiment_id)
+    number = register(decisions, real, run_id=run.info.run_id).number
+    entry = decisions.entry("promote", number, after=number)
+    decisions.decide(lambda standing: Draft(entries=(entry,)))
+    return decisions.registry
 
 
 @pytest.fixture

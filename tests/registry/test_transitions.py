@@ -1,7 +1,8 @@
-"""Whatever kills a move, and wherever, there is one valid champion and the move can be finished."""
+"""Whatever kills a decision, and wherever, it is made or not made, and MLflow shows which."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -9,34 +10,25 @@ import subprocess
 import sys
 
 import pytest
-from filelock import FileLock
+from tracked_world import git
 
-from pasam.errors import BusyError, RegistryError
-from pasam.registry.store import Tag
+from pasam.errors import BusyError, RegistryError, TrackingError
+from pasam.registry import transitions
+from pasam.registry.decision_log import PROMOTED, REF, ROLLBACK, DecisionLog
 from pasam.registry.transitions import (
-    AuditLog,
-    apply,
-    exclusive,
-    finish,
-    lock_path,
-    plan_promotion,
-    plan_rollback,
-    promote_version,
+    Draft,
+    change_gate,
+    check,
+    lift,
+    open_decisions,
     reject,
     rollback,
 )
-from pasam.registry.versions import Registry, open_registry
-
-CHANGES = ("set_alias", "tag_version", "set_tag")
+from pasam.registry.versions import NAME, Registry, differences, open_registry
 
 
 class Crash(BaseException):
     """Not an Exception: nothing may catch it."""
-
-
-@pytest.fixture
-def log(tmp_path):
-    return AuditLog(tmp_path / "mlruns")
 
 
 def crash_at(patch, step, when, die):
@@ -46,17 +38,21 @@ def crash_at(patch, step, when, die):
     def dying(change):
         def wrapped(*arguments, **options):
             done[0] += 1
-            if done[0] == step and when == "before":
+            mine = done[0] == step  # changes inside this one are counted, too
+            if mine and when == "before":
                 die()
-            change(*arguments, **options)
-            if done[0] == step and when == "after":
+            result = change(*arguments, **options)
+            if mine and when == "after":
                 die()
+            return result
 
         return wrapped
 
-    for name in CHANGES:
-        patch.setattr(Registry, name, dying(getattr(Registry, name)))
-    patch.setattr(AuditLog, "append", dying(AuditLog.append))
+    for owner, name in (
+        (DecisionLog, "_commit"), (DecisionLog, "append"), (Registry, "set_alias"),
+        (Registry, "tag_version"),
+    ):  # fmt: skip
+        patch.setattr(owner, name, dying(getattr(owner, name)))
     return done
 
 
@@ -64,154 +60,111 @@ def raise_crash():
     raise Crash
 
 
-def walk(registry, log, plan, *, old, new, way_back=False):
-    """Die at every step in both ways, from a fresh start each time; return the number of steps."""
-    steps = 0
-    while True:
+@pytest.fixture
+def project(registry, tmp_path):
+    """The folder of the registry of three versions, taken over into a log."""
+    open_decisions(tmp_path)
+    return tmp_path
+
+
+def promoting(decisions, number, why="better"):
+    """Promote as the gate does once it has judged."""
+    return decisions.decide(
+        lambda standing: Draft(entries=(decisions.entry(PROMOTED, number, why, after=number),))
+    )
+
+
+def walk(project, registry, act, *, old, new):
+    """Die at every step in both ways, from the same start each time; yield where."""
+    start = git(project, "rev-parse", REF).strip()
+    steps, survived = 0, False
+    while not survived:
         steps += 1
         for when in ("before", "after"):
-            start(registry)
-            transition = plan()
+            git(project, "update-ref", REF, start)
+            open_decisions(project)  # MLflow goes back with the log
+            assert registry.aliases()["champion"] == old
+            survived, decisions = False, open_decisions(project)
             with pytest.MonkeyPatch.context() as patch:
                 crash_at(patch, steps, when, raise_crash)
                 try:
-                    apply(registry, log, transition)
+                    act(decisions)
                 except Crash:
-                    survived = False
+                    pass
                 else:
                     survived = True
-            champion = registry.aliases()["champion"]
-            assert champion in (old, new)
-            assert registry.version(champion).number == champion
-            if way_back and champion == new:
-                assert registry.aliases()["previous"] == old
-            again = finish(registry, log)
-            if again is None and registry.aliases()["champion"] == old:
-                apply(registry, log, plan())  # it died before anything was done
-            assert finish(registry, log) is None
+            assert registry.aliases()["champion"] in (old, new)
+            decisions = open_decisions(project)
+            assert list(differences(registry, decisions.standing)) == []
+            if decisions.standing.champion == old:
+                act(decisions)  # it died before anything was decided
+            assert registry.aliases() == open_decisions(project).standing.aliases
             yield steps, when
-        if survived:
-            return
 
 
-def start(registry):
-    registry.set_tag("pasam.in_progress", None)
-    for alias, number in (("champion", 2), ("previous", 1), ("candidate", 3)):
-        registry.set_alias(alias, number)
-    registry.tag_version(2, {"pasam.predecessor": "1", "pasam.status": "accepted"})
-    registry.tag_version(3, {"pasam.predecessor": "", "pasam.status": "registered"})
-
-
-def test_a_promotion_that_dies_at_any_step_is_finished_by_the_next_call(registry, log):
+def test_a_promotion_that_dies_at_any_step_is_decided_or_not_and_shown(project, registry):
     seen = 0
-    plan = lambda: plan_promotion(registry, 3, why="better")  # noqa: E731
-    for _ in walk(registry, log, plan, old=2, new=3, way_back=True):
+    for _ in walk(project, registry, lambda d: promoting(d, 3), old=2, new=3):
         assert registry.aliases() == {"champion": 3, "previous": 2}
-        assert registry.version(3).tags["pasam.predecessor"] == "2"
         assert registry.version(3).status == "accepted"
-        last = log.events()[-1]
-        assert (last["event"], last["to"], last["champion"]) == ("promote", 3, 2)
+        events = [entry.event for entry in DecisionLog(project).read()]
+        assert events.count("promote") == 1
         seen += 1
-    assert seen >= 16  # eight steps, each before and after
+    assert seen >= 12  # the log's two, then tags and aliases, each before and after
 
 
-def test_a_rollback_that_dies_at_any_step_is_finished_by_the_next_call(registry, log):
-    registry.tag_version(1, {"pasam.predecessor": ""})
-    plan = lambda: plan_rollback(registry, why="worse in use")  # noqa: E731
-    for _ in walk(registry, log, plan, old=2, new=1):
+def test_a_rollback_that_dies_at_any_step_is_decided_or_not_and_shown(project, registry):
+    def back(decisions):
+        decisions.decide(
+            lambda standing: Draft(entries=(decisions.entry(ROLLBACK, 2, "worse", after=1),))
+        )
+
+    for _ in walk(project, registry, back, old=2, new=1):
         aliases = registry.aliases()
         assert (aliases["champion"], aliases.get("previous")) == (1, None)
         assert registry.version(2).status == "rolled back"
-        assert registry.version(2).tags["pasam.why"] == "worse in use"
-
-
-def test_a_finished_move_is_logged_once(registry, log):
-    with pytest.MonkeyPatch.context() as patch:
-        crash_at(patch, 8, "before", raise_crash)  # after the log, before the intention is gone
-        with pytest.raises(Crash):
-            apply(registry, log, plan_promotion(registry, 3, why="better"))
-    finish(registry, log)
-    assert [event["event"] for event in log.events()] == ["promote"]
-
-
-def test_rolling_back_follows_the_champions_before(registry, log):
-    apply(registry, log, plan_promotion(registry, 3, why="better"))
-    apply(registry, log, plan_rollback(registry, why="no"))
-    assert registry.aliases() == {"champion": 2, "previous": 1}
-    apply(registry, log, plan_rollback(registry, why="no again"))
-    assert registry.aliases() == {"champion": 1}
-    with pytest.raises(RegistryError, match=r"no previous champion .*\{'champion': 1\}"):
-        plan_rollback(registry, why="nowhere to go")
-
-
-def test_the_second_of_two_at_once_is_told_and_changes_nothing(registry):
-    with (
-        FileLock(lock_path(registry.store)),
-        pytest.raises(BusyError, match=r"another process .*registry\.lock.*Nothing was changed"),
-        exclusive(registry.store),
-    ):
-        pytest.fail("two held the registry at once")
-    with exclusive(registry.store):
-        pass  # free again
+        assert registry.version(2).tags["pasam.why"] == "worse"
 
 
 def die_for_real(project, step, when):
-    registry = open_registry(project)
-    with pytest.MonkeyPatch.context() as patch, exclusive(registry.store):
+    decisions = open_decisions(project)
+    with pytest.MonkeyPatch.context() as patch:
         crash_at(patch, step, when, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        transition = plan_promotion(registry, 3, why="better")
-        apply(registry, AuditLog(registry.store.folder), transition)
+        promoting(decisions, 3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", range(1, 9))
-def test_kill_9_at_any_step_leaves_one_champion_and_no_lock(step, when, registry, tmp_path, log):
+@pytest.mark.parametrize("step", range(1, 7))
+def test_kill_9_at_any_step_leaves_one_champion_and_the_next_command_completes(
+    step, when, project, registry
+):
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=die_for_real, args=(tmp_path, step, when))
+    child = context.Process(target=die_for_real, args=(project, step, when))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
     assert registry.aliases()["champion"] in (2, 3)
-    with exclusive(registry.store):
-        if finish(registry, log) is None and registry.aliases()["champion"] == 2:
-            apply(registry, log, plan_promotion(registry, 3, why="better"))
+    decisions = open_decisions(project)
+    if decisions.standing.champion == 2:
+        promoting(decisions, 3)
     assert registry.aliases() == {"champion": 3, "previous": 2}
+    assert [entry.event for entry in DecisionLog(project).read()].count("promote") == 1
+    assert check(project).left == tuple(
+        f"version {n}: the log knows no digests, its files were gone before it" for n in (3, 2, 1)
+    )
 
 
-@pytest.fixture
-def project(registry, tmp_path):
-    """The folder of the registry of three versions."""
-    return tmp_path
-
-
-def events(registry):
-    return [event["event"] for event in AuditLog(registry.store.folder).events()]
-
-
-def test_a_version_that_the_gate_accepted_is_promoted_by_number_or_alias(registry, project):
-    registry.tag_version(3, {"gate.decision": "promote"})
-    outcome = promote_version(project, "candidate", why="looks good")
-    assert (outcome.version, outcome.promoted) == (3, True)
-    assert registry.aliases() == {"champion": 3, "previous": 2}
-    assert "already" in promote_version(project, 3, why="again").message
-    assert events(registry) == ["promote"]
-
-
-@pytest.mark.parametrize("decision", ["reject", None])
-def test_a_version_that_the_gate_did_not_accept_is_refused(decision, registry, project):
-    if decision:
-        registry.tag_version(3, {"gate.decision": decision})
-    with pytest.raises(RegistryError, match=f"the gate said '{decision or 'nothing'}' of it"):
-        promote_version(project, 3, why="I want it")
-    assert registry.aliases()["champion"] == 2
-
-
-def test_a_rejected_version_is_no_candidate_any_more(registry, project):
-    assert reject(project, 3, why="halos").status == "rejected"
+def test_a_rejected_version_is_barred_by_its_bytes_until_a_person_lifts_it(project, registry):
+    version = reject(project, 3, why="halos")
+    assert version.status == "rejected"
     assert registry.aliases() == {"champion": 2, "previous": 1}
     assert registry.version(3).tags["pasam.why"] == "halos"
-    assert events(registry) == ["reject"]
+    assert version.key in open_decisions(project).standing.barred
+    assert lift(project, 3, why="the labels were wrong").status == "registered"
+    assert open_decisions(project).standing.barred == {}
+    with pytest.raises(RegistryError, match="version 3 is not barred"):
+        lift(project, 3, why="again")
 
 
 def test_the_champion_cannot_be_rejected(project):
@@ -219,56 +172,155 @@ def test_the_champion_cannot_be_rejected(project):
         reject(project, "champion", why="halos")
 
 
-def test_the_way_back_restores_the_champion_before(registry, project):
+def test_the_way_back_restores_the_champion_before_and_ends_somewhere(project, registry):
     move = rollback(project, why="worse in use")
-    assert (move.to, move.champion) == (1, 2)
-    assert registry.aliases()["champion"] == 1
+    assert (move.to, move.champion, move.previous) == (1, 2, None)
+    assert registry.aliases() == {"champion": 1, "candidate": 3}
     assert registry.version(2).status == "rolled back"
+    with pytest.raises(RegistryError, match=r"no previous champion .*'champion': 1"):
+        rollback(project, why="nowhere to go")
 
 
-def test_whatever_was_cut_short_is_finished_first(registry, project):
-    registry.set_tag(
-        Tag.INTENT,
-        '{"action": "promote", "to": 3, "champion": 2, "previous": 2, "why": "better"}',
-    )
-    reject(project, 1, why="old")
+def test_a_rollback_never_hits_another_champion_than_the_one_it_was_meant_for(project, monkeypatch):
+    other, real = open_decisions(project), transitions.open_decisions
+
+    def opened_just_before(folder):
+        decisions = real(folder)
+        promoting(other, 3)
+        return decisions
+
+    monkeypatch.setattr(transitions, "open_decisions", opened_just_before)
+    with pytest.raises(BusyError, match="version 3 became champion while version 2 was to be"):
+        rollback(project, why="2 is bad")
+    assert other.standing.aliases == {"champion": 3, "previous": 2}
+
+
+def test_a_version_that_is_not_there_is_said_with_those_that_are(project):
+    with pytest.raises(RegistryError, match=r"no version 9; the log of decisions has \[1, 2, 3\]"):
+        reject(project, 9, why="x")
+
+
+def test_whoever_is_outrun_decides_on_the_new_ground(project):
+    one, two = open_decisions(project), open_decisions(project)
+    promoting(one, 3)
+    seen = []
+
+    def draft(standing):
+        seen.append(standing.champion)
+        return Draft(entries=(two.entry(PROMOTED, 1, "x", after=1),))
+
+    two.decide(draft)
+    assert seen == [2, 3]
+    assert [(e.before, e.after) for e in one.log.read()[-2:]] == [(2, 3), (3, 1)]
+
+
+def test_mlflow_that_fails_after_a_decision_does_not_undo_it(project, registry, monkeypatch):
+    decisions = open_decisions(project)
+
+    def fails(*arguments):
+        raise TrackingError("MLflow is away.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transitions, "show", fails)
+        promoting(decisions, 3)
+    assert "does not show it yet: MLflow is away" in decisions.notes[-1]
+    assert registry.aliases()["champion"] == 2
+    assert open_decisions(project).standing.champion == 3
     assert registry.aliases() == {"champion": 3, "previous": 2}
-    assert events(registry) == ["promote", "reject"]
+
+
+def test_the_gates_settings_change_by_a_decision_with_a_reason(project):
+    decisions = open_decisions(project)
+    assert change_gate(decisions, {"margin": 1.0}, "d1", "twice the images")
+    assert not change_gate(decisions, {"margin": 1.0}, "d1", "again")
+    entry = open_decisions(project).standing.gate
+    assert (entry.details["settings"], entry.why) == ({"margin": 1.0}, "twice the images")
+
+
+def test_a_registry_from_before_the_log_is_taken_over_once(registry, tmp_path):
+    registry.tag_version(2, {"pasam.status": "accepted"})
+    registry.tag_version(3, {"pasam.status": "rejected", "pasam.why": "halos"})
+    standing = open_decisions(tmp_path).standing
+    assert standing.aliases == {"champion": 2, "previous": 1, "candidate": 3}
+    assert standing.champions == [1, 2]
+    assert [v.status for v in standing.versions.values()] == ["registered", "accepted", "rejected"]
+    assert len(standing.barred) == 1
+    entries = DecisionLog(tmp_path).read()
+    assert {entry.event for entry in entries} == {"import"}
+    open_decisions(tmp_path)
+    assert DecisionLog(tmp_path).read() == entries
+    assert rollback(tmp_path, why="worse").to == 1
+
+
+@pytest.mark.parametrize(
+    ("move", "aliases"),
+    [
+        ({"action": "promote", "to": 3, "champion": 2, "previous": 2, "why": "x"},
+         {"champion": 3, "previous": 2}),
+        ({"action": "roll back", "to": 1, "champion": 2, "previous": None, "why": "x"},
+         {"champion": 1, "candidate": 3}),
+    ],
+)  # fmt: skip
+def test_what_was_cut_short_before_the_log_is_finished(move, aliases, registry, tmp_path):
+    registry.client.set_registered_model_tag(NAME, "pasam.in_progress", json.dumps(move))
+    assert open_decisions(tmp_path).standing.aliases == aliases
+    assert registry.aliases() == aliases
+
+
+def test_a_tag_that_says_no_transition_is_told(registry, tmp_path):
+    registry.client.set_registered_model_tag(NAME, "pasam.in_progress", "{")
+    with pytest.raises(RegistryError, match=r"does not say which transition.*'\{'"):
+        open_decisions(tmp_path)
+
+
+def test_every_difference_is_named_and_mended_by_the_log(project, registry):
+    registry.set_alias("champion", 3)
+    registry.tag_version(1, {"pasam.status": "rejected"})
+    extra = registry.client.create_model_version(NAME, "file:///nowhere/4")
+    found = check(project).found
+    assert "MLflow's alias 'champion' points to 3, the log says 2" in found
+    assert any("version 1: MLflow's tag pasam.status is 'rejected'" in line for line in found)
+    assert any(line.startswith(f"version {extra.version} is in MLflow and not") for line in found)
+    left = check(project, repair=True).left
+    assert not any("alias" in line or "tag" in line for line in left)
+    assert registry.aliases()["champion"] == 2
+    registry.client.delete_model_version(NAME, "1")
+    assert "version 1 is not in MLflow any more and is previous" in check(project).left
+
+
+def test_an_alias_set_by_hand_is_set_back_by_the_next_decision_and_said(project, registry):
+    registry.set_alias("champion", 3)
+    decisions = open_decisions(project)
+    assert registry.aliases()["champion"] == 2
+    assert decisions.notes == [
+        "MLflow's alias 'champion' pointed to 3; the log of decisions says 2, and so it does now."
+    ]
+
+
+def test_a_registry_that_shows_another_log_is_left_alone(project, registry, tmp_path):
+    git(project, "update-ref", "-d", REF)
+    with pytest.raises(RegistryError, match=r"begins with .*this clone's is empty.*git remote"):
+        open_decisions(project)
+    assert registry.aliases()["champion"] == 2
+
+
+def test_an_emptied_mlflow_is_told_version_by_version(project, mlflow_tables):
+    from tracked_world import place_store
+
+    place_store(mlflow_tables, project)
+    assert check(project).found[:3] == tuple(
+        f"version {n} is not in MLflow any more{use}"
+        for n, use in ((1, " and is previous"), (2, " and is champion"), (3, " and is candidate"))
+    )
+    assert open_registry(project).versions() == []
 
 
 def test_the_way_back_loads_no_model_library(root):
     code = (
         "import sys, pasam.registry.transitions; "
-        "print({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
+        "print({'torch', 'pandas', 'matplotlib', 'scipy', 'mlflow'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout == "set()\n"
-
-
-def test_events_come_back_in_order_with_their_time(tmp_path):
-    log = AuditLog(tmp_path / "new" / "folder")
-    assert log.events() == []
-    log.append({"event": "judge", "version": 1})
-    before = log.path.read_bytes()
-    log.append({"event": "promote", "version": 1})
-    assert [event["event"] for event in log.events()] == ["judge", "promote"]
-    assert log.events()[0]["time"].endswith("+00:00")
-    assert log.path.read_bytes().startswith(before)
-
-
-def test_the_same_event_is_not_appended_twice_in_a_row(tmp_path):
-    log = AuditLog(tmp_path)
-    for version in (1, 1, 2, 1):
-        log.append_once({"event": "promote", "version": version})
-    assert [event["version"] for event in log.events()] == [1, 2, 1]
-
-
-def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path):
-    log = AuditLog(tmp_path)
-    log.append({"event": "judge"})
-    with log.path.open("a") as file:
-        file.write('{"event": "pro')
-    log.append({"event": "reject"})
-    assert [event["event"] for event in log.events()] == ["judge", "reject"]

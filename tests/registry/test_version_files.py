@@ -11,11 +11,12 @@ import yaml
 
 from pasam.errors import CheckpointError, RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
-from pasam.registry.candidate import find_candidate
+from pasam.registry import version_files
+from pasam.registry.promotion import promote
 from pasam.registry.snapshot import take_snapshot
+from pasam.registry.transitions import open_decisions
 from pasam.registry.version_files import (
-    fetch,
-    fetched,
+    find_candidate,
     measured_of,
     open_files,
     predictor_of,
@@ -23,7 +24,14 @@ from pasam.registry.version_files import (
     scores_of,
     write_files,
 )
-from pasam.registry.versions import open_registry
+from pasam.registry.versions import fetch, fetched, open_registry
+
+
+@pytest.fixture
+def own_promoted(project):
+    """The project whose version 1 is champion, to be changed."""
+    assert promote(project.folder).promoted
+    return project
 
 
 @pytest.fixture
@@ -114,51 +122,69 @@ def test_files_that_are_gone_are_told_with_their_place(registry, tmp_path):
 
 
 def test_the_same_bytes_again_are_the_same_version_and_no_candidate(promoted):
-    registry = open_registry(promoted.folder)
-    champion = registry.version("champion")
+    decisions = open_decisions(promoted.folder)
+    champion = decisions.version("champion")
+    before = decisions.log.entries
     candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
-    again = register(registry, candidate, run_id=champion.run_id)
+    again = register(decisions, candidate, run_id=champion.registered.details["run_id"])
     assert again.number == champion.number
-    assert registry.aliases() == {"champion": 1}
-    assert len(registry.versions()) == 1
+    assert decisions.registry.aliases() == {"champion": 1}
+    assert decisions.log.entries == before
+    assert len(decisions.registry.versions()) == 1
 
 
-def test_a_commit_that_gives_a_version_is_not_given_up_for_a_dirty_tree(promoted):
-    registry = open_registry(promoted.folder)
-    champion = registry.version("champion")
-    assert champion.tags["git.dirty"] == "false"
-    candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
+def test_a_commit_that_gives_a_version_is_not_given_up_for_a_dirty_tree(own_promoted):
+    decisions = open_decisions(own_promoted.folder)
+    champion = decisions.version("champion").registered.details
+    assert champion["tags"]["git.dirty"] == "false"
+    candidate = find_candidate(take_snapshot(own_promoted.folder), "pa_sam")
     lineage = {**candidate.lineage, "git.dirty": "true", "git.commit": "other"}
     lineage["evaluation.evaluator"] = "newer"
     dirty = dataclasses.replace(candidate, lineage=lineage)
-    again = register(registry, dirty, run_id=champion.run_id)
-    assert again.tags["git.dirty"] == "false"
-    assert again.tags["git.commit"] == champion.tags["git.commit"]
-    assert again.tags["evaluation.evaluator"] == "newer"
-    lineage["git.dirty"] = "false"
-    clean = register(registry, dirty, run_id=champion.run_id)
-    assert clean.tags["git.commit"] == "other"
-    register(registry, candidate, run_id=champion.run_id)
+    tags = register(decisions, dirty, run_id=champion["run_id"]).registered.details["tags"]
+    assert tags["git.dirty"] == "false"
+    assert tags["git.commit"] == champion["tags"]["git.commit"]
+    assert tags["evaluation.evaluator"] == "newer"
+    lineage["evaluation.evaluator"] = "newest"
+    clean = dataclasses.replace(candidate, lineage={**lineage, "git.dirty": "false"})
+    tags = register(decisions, clean, run_id=champion["run_id"]).registered.details["tags"]
+    assert tags["git.commit"] == "other"
+    assert decisions.registry.version(1).tags["git.commit"] == "other"
 
 
 def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promoted):
-    registry = open_registry(promoted.folder)
-    version = registry.version("champion")
+    decisions = open_decisions(promoted.folder)
+    registry, version = decisions.registry, decisions.version("champion")
     candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
-    pd.testing.assert_frame_equal(scores_of(registry, version), candidate.scores)
+    pd.testing.assert_frame_equal(scores_of(decisions.log, version), candidate.scores)
     assert measured_of(version) == candidate.measured
-    assert version.tags["adapter.sha256"] == candidate.key.partition("-")[0]
-    run = registry.client.get_run(version.run_id)
+    shown = registry.version("champion")
+    assert shown.tags["adapter.sha256"] == candidate.key.partition("-")[0]
+    run = registry.client.get_run(shown.run_id)
     page = registry.client.get_model_version("pasam", "1")
     assert page.description.startswith("pa_sam on vit_tiny, boundary IoU ")
     assert "generated data" in page.description
     (made,) = run.outputs.model_outputs
     assert registry.client.get_logged_model(made.model_id).artifact_location == page.source
-    assert run.data.tags["dvc.stage"] == version.tags["dvc.stage"] == "train@pa_sam"
+    assert run.data.tags["dvc.stage"] == shown.tags["dvc.stage"] == "train@pa_sam"
 
 
-def test_scores_that_are_gone_are_told(registry):
-    run = registry.client.create_run(registry.store.experiment_id)
-    version = dataclasses.replace(registry.version(1), run_id=run.info.run_id)
-    with pytest.raises(RegistryError, match="scores of version 1 are gone from run"):
-        scores_of(registry, version)
+def test_same_bytes_registered_by_two_machines_at_once_are_one_version(tracked, monkeypatch):
+    """The other machine's registration comes between making the files and logging them."""
+    one, two = open_decisions(tracked.folder), open_decisions(tracked.folder)
+    candidate = find_candidate(take_snapshot(tracked.folder), "pa_sam")
+    run = one.registry.client.create_run(one.registry.store.experiment_id).info.run_id
+    real, done = version_files._make, []
+
+    def slow(decisions, *arguments):
+        made = real(decisions, *arguments)
+        if not done:
+            done.append(made)
+            register(two, candidate, run_id=run)
+        return made
+
+    monkeypatch.setattr(version_files, "_make", slow)
+    version = register(one, candidate, run_id=run)
+    assert version.number == 2
+    assert [each.number for each in one.registry.versions()] == [2]
+    assert [entry.event for entry in one.log.entries] == ["register"]

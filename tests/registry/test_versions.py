@@ -34,18 +34,3 @@ def test_an_alias_that_points_nowhere_can_be_removed_again(registry):
     registry.set_alias("candidate", None)
     registry.set_alias("candidate", None)
     assert registry.aliases() == {"champion": 2, "previous": 1}
-
-
-def test_the_models_own_notes_can_be_written_read_and_removed(registry):
-    assert registry.get_tag("pasam.in_progress") is None
-    registry.set_tag("pasam.in_progress", "x")
-    assert registry.get_tag("pasam.in_progress") == "x"
-    registry.set_tag("pasam.in_progress", None)
-    registry.set_tag("pasam.in_progress", None)
-    assert registry.get_tag("pasam.in_progress") is None
-
-
-def test_a_version_is_found_by_the_bytes_it_was_made_of(registry):
-    registry.tag_version(2, {"pasam.key": "abc"})
-    assert registry.by_key("abc").number == 2
-    assert registry.by_key("other") is None

@@ -1,0 +1,309 @@
+"""The log of decisions only grows, says when it was changed, and lets one of two machines win."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+from tracked_world import git
+
+from pasam.errors import RegistryError, TransientError
+from pasam.files import sha256_of
+from pasam.registry.decision_log import (
+    BRANCH,
+    REF,
+    DecisionLog,
+    Entry,
+    OutrunError,
+    read_entry,
+    standing_of,
+)
+
+TABLE = b"scores"
+
+
+def clone_of(bare, folder):
+    git(bare.parent, "clone", "--quiet", str(bare), str(folder))
+    return folder
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A repository without a remote, with a file that is not committed."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "new.txt").write_text("mine")
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path):
+    place = tmp_path / "shared.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(place))
+    return place
+
+
+@pytest.fixture
+def clones(bare, tmp_path):
+    """The logs of two clones of one remote."""
+    return tuple(DecisionLog(clone_of(bare, tmp_path / name)) for name in ("one", "two"))
+
+
+def registration(number, before=None, **more):
+    details = {"key": f"k{number}", "tags": {}, **more}
+    return Entry(event="register", version=number, before=before, after=before, details=details)
+
+
+def promotion(number, before=None):
+    return Entry(event="promote", version=number, before=before, after=number, why="better")
+
+
+def test_entries_are_chained_and_say_who_when_where(alone):
+    log = DecisionLog(alone, flow_run="f1")
+    git(alone, "config", "user.name", "Ada")
+    git(alone, "config", "user.email", "ada@example.org")
+    assert log.read() == ()
+    log.append([registration(1), promotion(1)])
+    log.append([registration(2, before=1)])
+    first, second, third = DecisionLog(alone).read()
+    assert [entry.number for entry in (first, second, third)] == [1, 2, 3]
+    assert (first.previous, second.previous, third.previous) == ("", first.digest, second.digest)
+    assert first.digest == sha256_of(first.content())
+    assert third.time.endswith("+00:00")
+    assert third.by["who"] == "Ada <ada@example.org>"
+    assert third.by["flow_run"] == "f1"
+    assert {"user", "host", "clone", "commit"} < set(third.by)
+    assert str(alone.parent) not in third.content().decode()
+
+
+def test_the_working_tree_its_index_and_its_branch_stay_as_they_are(alone):
+    git(alone, "add", "new.txt")
+    before = git(alone, "status", "--porcelain", "--branch")
+    log = DecisionLog(alone)
+    log.read()
+    log.append([registration(1)])
+    assert git(alone, "status", "--porcelain", "--branch") == before
+    assert (alone / "new.txt").read_text() == "mine"
+    assert git(alone, "show", f"{BRANCH}:entries/000001.json").encode() == log.entries[0].content()
+
+
+def test_a_machine_without_a_git_identity_may_decide(alone, monkeypatch):
+    monkeypatch.setenv("HOME", str(alone))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    log = DecisionLog(alone)
+    log.read()
+    (entry,) = log.append([registration(1)])
+    assert "@" in entry.by["who"]
+
+
+def test_evidence_lies_beside_the_entries_and_is_kept_once(alone):
+    log, digest = DecisionLog(alone), sha256_of(TABLE)
+    log.read()
+    for number in (1, 2):
+        log.append([replace(registration(number), evidence={"s": digest})], {digest: TABLE})
+    assert DecisionLog(alone).read()[1].evidence == {"s": digest}
+    assert log.evidence(digest) == TABLE
+    assert git(alone, "ls-tree", "--name-only", f"{BRANCH}:evidence").split() == [digest]
+    with pytest.raises(RegistryError, match="evidence 000000000000 is not in the log"):
+        log.evidence("0" * 64)
+
+
+def test_without_a_repository_it_is_said_what_to_do(tmp_path):
+    with pytest.raises(RegistryError, match=r"lies in no git repository.*git init"):
+        DecisionLog(tmp_path)
+
+
+def test_of_two_machines_one_wins_and_the_other_reads_what_was_decided(clones):
+    one, two = clones
+    for log in clones:
+        log.read()
+    one.append([registration(1)])
+    with pytest.raises(OutrunError, match="another machine has decided meanwhile"):
+        two.append([registration(2)])
+    assert [entry.version for entry in two.read()] == [1]
+    two.append([registration(2)])
+    assert [entry.version for entry in one.read()] == [1, 2]
+    assert one.tip == two.tip
+
+
+def test_of_two_processes_of_one_clone_one_wins(alone):
+    first, second = DecisionLog(alone), DecisionLog(alone)
+    for log in (first, second):
+        log.read()
+    first.append([registration(1)])
+    with pytest.raises(OutrunError, match="another process"):
+        second.append([registration(2)])
+    assert len(second.read()) == 1
+
+
+def test_a_remote_that_is_away_is_a_passing_fault_and_decides_nothing(clones, bare):
+    log, _ = clones
+    log.read()
+    log.append([registration(1)])
+    away = bare.rename(bare.with_name("away.git"))
+    with pytest.raises(
+        TransientError, match=r"remote 'origin' cannot be read.*Nothing was"
+    ) as told:
+        DecisionLog(log.project).read()
+    assert told.value.exit_code == 75
+    with pytest.raises(TransientError):
+        log.append([registration(2)])
+    away.rename(bare)
+    assert len(DecisionLog(log.project).read()) == 1
+    assert len(DecisionLog(log.project).read(shared=False)) == 1
+
+
+def test_a_push_whose_answer_was_lost_is_found_to_have_arrived(clones, monkeypatch):
+    log, other = clones
+    log.read()
+    push = DecisionLog._push
+
+    def cut_off(self, tip):
+        push(self, tip)
+        raise TransientError("connection lost")
+
+    monkeypatch.setattr(DecisionLog, "_push", cut_off)
+    (entry,) = log.append([registration(1)])
+    assert [each.digest for each in log.entries] == [entry.digest]
+    assert len(other.read()) == 1
+
+
+def test_a_remote_that_refuses_is_an_error_with_its_words(clones, bare):
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    log, _ = clones
+    log.read()
+    with pytest.raises(RegistryError, match=r"refuses the log.*protected.*the right to push"):
+        log.append([registration(1)])
+    assert DecisionLog(log.project).read() == ()
+
+
+def test_a_log_begun_without_a_remote_is_published_by_the_next_decision(alone, bare, tmp_path):
+    log = DecisionLog(alone)
+    log.read()
+    log.append([registration(1)])
+    git(alone, "remote", "add", "origin", str(bare))
+    log = DecisionLog(alone)
+    assert len(log.read()) == 1
+    log.append([registration(2)])
+    assert len(DecisionLog(clone_of(bare, tmp_path / "two")).read()) == 2
+
+
+def test_a_remote_that_was_rewritten_or_lost_the_branch_is_told(clones, bare):
+    one, two = clones
+    one.read()
+    one.append([registration(1)])
+    old = one.tip
+    one.append([registration(2)])
+    two.read()
+    git(bare, "update-ref", REF, old)
+    with pytest.raises(RegistryError, match="does not continue the one that this clone knows"):
+        DecisionLog(two.project).read()
+    git(bare, "update-ref", "-d", REF)
+    with pytest.raises(RegistryError, match=r"is gone from the remote .*git push origin pasam"):
+        DecisionLog(two.project).read()
+
+
+def rewrite(folder, name, content):
+    """Put a file of the log in another's place, as an attacker would."""
+    blob = subprocess.run(
+        ["git", "hash-object", "-w", "--stdin"], cwd=folder, input=content, capture_output=True,
+        check=True,
+    ).stdout.decode().strip()  # fmt: skip
+    listed = git(folder, "ls-tree", f"{BRANCH}:entries").splitlines()
+    lines = [f"100644 blob {blob}\t{name}" if line.endswith(name) else line for line in listed]
+    tree = subprocess.run(
+        ["git", "mktree"], cwd=folder, input="\n".join(lines), text=True, capture_output=True,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    root = subprocess.run(
+        ["git", "mktree"], cwd=folder, input=f"040000 tree {tree}\tentries\n", text=True,
+        capture_output=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    git(folder, "update-ref", REF, git(folder, "commit-tree", root, "-m", "x").strip())
+
+
+def test_an_entry_that_was_changed_breaks_the_chain(alone):
+    git(alone, "config", "user.email", "x@example.org")
+    git(alone, "config", "user.name", "X")
+    log = DecisionLog(alone)
+    log.read()
+    log.append([registration(1), promotion(1), registration(2, before=1)])
+    words = json.loads(log.entries[1].content())
+    words["why"] = "other"
+    changed = (json.dumps(words, indent=1, sort_keys=True) + "\n").encode()
+    rewrite(alone, "000002.json", changed)
+    with pytest.raises(RegistryError, match="entry 3 of the log of decisions does not continue"):
+        DecisionLog(alone).read()
+    rewrite(alone, "000002.json", b"{}")
+    with pytest.raises(RegistryError, match="this is no entry of the log"):
+        DecisionLog(alone).read()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b'{"event": "x"}', b"\xff"])
+def test_what_is_no_entry_is_refused_in_a_sentence(content):
+    with pytest.raises(RegistryError, match="no entry of the log"):
+        read_entry(content)
+
+
+def test_credentials_of_an_address_are_in_no_message(alone):
+    secret = "glpat-secret"
+    git(alone, "remote", "add", "origin", f"https://oauth2:{secret}@127.0.0.1:9/x.git")
+    with pytest.raises(TransientError) as told:
+        DecisionLog(alone).read()
+    assert secret not in str(told.value)
+
+
+def history(*entries):
+    return standing_of(replace(entry, number=n + 1) for n, entry in enumerate(entries))
+
+
+def rolled_back(number, to):
+    return Entry(event="rollback", version=number, before=number, after=to, why="worse")
+
+
+THREE = (registration(1), promotion(1), registration(2, 1), promotion(2, 1),
+         registration(3, 2), promotion(3, 2))  # fmt: skip
+
+
+def test_the_way_back_follows_the_champions_before_and_bars_the_one_that_goes():
+    standing = history(*THREE)
+    assert standing.aliases == {"champion": 3, "previous": 2}
+    standing = history(*THREE, rolled_back(3, 2))
+    assert standing.aliases == {"champion": 2, "previous": 1}
+    assert set(standing.barred) == {"k3"}
+    assert standing.versions[3].status == "rolled back"
+    standing = history(*THREE, rolled_back(3, 2), rolled_back(2, 1))
+    assert standing.aliases == {"champion": 1}
+
+
+def test_the_way_back_goes_past_what_a_person_has_rejected():
+    rejected = Entry(event="reject", version=2, before=3, after=3, why="halos")
+    standing = history(*THREE, rejected)
+    assert standing.aliases == {"champion": 3, "previous": 1}
+    lifted = Entry(event="lift", version=2, before=3, after=3, why="labels were wrong")
+    standing = history(*THREE, rejected, lifted)
+    assert standing.aliases == {"champion": 3, "previous": 2}
+    assert standing.barred == {}
+
+
+def test_a_version_that_comes_back_under_another_number_takes_over_all_that_it_was():
+    again = registration(4, before=3, replaces=3)
+    again = replace(again, details={**again.details, "key": "k3"}, after=4)
+    standing = history(*THREE, again)
+    assert standing.aliases == {"champion": 4, "previous": 2}
+    assert standing.by_key("k3").number == 4
+    assert standing.versions[4].status == "accepted"
+    assert 3 not in standing.versions
+
+
+def test_an_entry_that_contradicts_those_before_is_refused():
+    with pytest.raises(RegistryError, match="names 1 as the champion, and they 2"):
+        history(*THREE[:4], registration(3, 1))
+    with pytest.raises(RegistryError, match="versions are \\[1, 2, 3\\]"):
+        history(*THREE, promotion(9, 3))
