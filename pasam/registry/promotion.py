@@ -49,6 +49,7 @@ from pasam.registry.verdict_page import verdict_pages
 from pasam.registry.version_files import (
     Candidate,
     find_candidate,
+    is_whole,
     measured_of,
     open_files,
     predictor_of,
@@ -105,7 +106,7 @@ def promote(
         else:
             known = decisions.standing.by_key(candidate.key)
             settled = known and _settled(decisions, decisions.standing, known)
-            if settled:
+            if known and settled and (not settled.promoted or is_whole(decisions, known)):
                 return settled
             runs = record_runs(snapshot, decisions.registry.store).runs
             version = register(decisions, candidate, run_id=runs[candidate.stage])

@@ -449,7 +449,11 @@ def _imported(registry: Registry, versions: list[Version]) -> Draft:
                 why=tags[version.number].get(Tag.WHY, ""),
                 files=_first_files(registry, version),
                 evidence=dict.fromkeys([SCORES][: len(scores)], *scores),
-                details=_first_details(version, tags[version.number], aliases),
+                details={
+                    **_first_details(version, tags[version.number], aliases),
+                    "model_id": registry.model_id(version.number),
+                    "run_id": version.run_id,
+                },
             )
         )
     line: list[int] = []

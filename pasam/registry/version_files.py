@@ -307,7 +307,7 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
     def draft(standing: Standing) -> Draft:
         known = standing.by_key(candidate.key)
         details: dict[str, Any] = {"key": candidate.key, "tags": _tags(candidate, known)}
-        if known is not None and _is_whole(decisions, known):
+        if known is not None and is_whole(decisions, known):
             old = known.registered
             if set(old.evidence.values()) == set(evidence) and _same(details, old.details):
                 return Draft()
@@ -346,7 +346,7 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_whole(decisions: Decisions, version: VersionStanding) -> bool:
+def is_whole(decisions: Decisions, version: VersionStanding) -> bool:
     """Whether MLflow still has a version, with the files that it was registered with."""
     shown = decisions.registry.find(version.number)
     if shown is None or not version.registered.files:

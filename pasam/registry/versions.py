@@ -54,8 +54,6 @@ class Version:
     run_id: str
     created: int
     """Milliseconds since 1970."""
-    model_id: str = ""
-    """MLflow's logged model, which has the files; empty for none."""
 
     @property
     def status(self) -> str:
@@ -140,6 +138,10 @@ class Registry:
         found = self.client.get_registered_model(NAME).tags.get(Tag.INTENT)
         return None if found is None else str(found)
 
+    def model_id(self, number: int) -> str:
+        """Id of MLflow's logged model, which has a version's files; empty for none."""
+        return str(self.client.get_model_version(NAME, str(number)).model_id or "")
+
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
         if number is not None:
@@ -173,7 +175,6 @@ def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
         tags=dict(found.tags),
         run_id=str(found.run_id or ""),
         created=int(found.creation_timestamp),
-        model_id=str(found.model_id or ""),
     )
 
 
@@ -313,13 +314,14 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
     text = shown.tags.get(Tag.CARRIED, "")
     carried = int(text) if text.isdecimal() else 0
     new = [entry for entry in version.entries if entry.number > carried]
-    if not new or not shown.model_id:
+    model_id = version.registered.details.get("model_id")
+    if not new or not model_id:
         return
     with tempfile.TemporaryDirectory() as folder:
         for entry in new:
             for name, content in carried_files(log, entry).items():
                 write_bytes(Path(folder) / name, content)
-        registry.client.log_model_artifacts(shown.model_id, folder)
+        registry.client.log_model_artifacts(model_id, folder)
     registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
 
 
