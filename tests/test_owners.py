@@ -84,10 +84,7 @@ def compares_with_128(node: ast.AST) -> bool:
 
 OWNERS = {
     renames_over_a_file: {"pasam/files.py"},
-    makes_a_draft: {
-        "pasam/files.py",
-        "pasam/registry/transitions.py",  # appends to the log of decisions, and waits for the disk
-    },
+    makes_a_draft: {"pasam/files.py"},
     hashes_bytes: {"pasam/files.py"},
     writes_parquet: {"pasam/files.py"},
     starts_processes: {"pasam/workers.py"},
