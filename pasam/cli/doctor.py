@@ -207,7 +207,10 @@ def check_gpu(
     if least >= memory.total:
         return passed("GPU", f"{gigabytes(least)} there, {wanted}")
     fits = fitting_batch(size, train, embed, least)
-    remedy = f"train.batch_size: {fits}" if fits else "a smaller base (base.size), or packed views"
+    remedy = "a smaller base (base.size), or packed views"
+    if fits:
+        more = -(-train.accumulate * train.batch_size // fits)
+        remedy = f"train.batch_size: {fits} with train.accumulate: {more} for the same steps"
     return missing("GPU", f"{gigabytes(least)} there, {wanted}", remedy)
 
 
@@ -215,8 +218,8 @@ def _fewer_gpus(train: TrainParams, count: int) -> str:
     wanted = f"a machine with {train.devices} GPUs (train.devices)"
     if not count:
         return f"{wanted}; train.accelerator: cpu works without any, slowly"
-    batch = -(-train.batch_size * train.devices // count)
-    return f"{wanted}, or train.devices: {count} with train.batch_size: {batch} for the same steps"
+    more = -(-train.accumulate * train.devices // count)
+    return f"{wanted}, or train.devices: {count} with train.accumulate: {more} for the same steps"
 
 
 def explained(memory: Memory, train: TrainParams) -> str:

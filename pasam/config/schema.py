@@ -228,14 +228,19 @@ class TrainParams(Section):
 
     seed: Natural
     batch_size: Count
-    """Masks per optimiser step and process."""
+    """Masks per batch and process."""
+    accumulate: Count
+    """Batches whose gradients are averaged before a step: `batch_size` x `accumulate` x `devices` x
+    `nodes` masks a step, whatever one device's memory holds."""
     cross_entropy: CrossEntropyMean
     """What the cross entropy of the predicted masks is averaged over: the `image`, as PA-SAM, or
     the `object`'s neighbourhood, so that small objects count too. HQ-SAM's points stay its own."""
     learning_rate: Positive
     accelerator: Accelerator
     devices: Count
-    """Processes; more than one trains with DDP."""
+    """Processes on each machine; more than one trains with DDP."""
+    nodes: Count
+    """Machines, on each of which the same command is started."""
     precision: Precision
     workers: Natural
     """Data-loading processes per training process."""

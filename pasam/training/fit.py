@@ -7,11 +7,13 @@ is chosen by its params.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
@@ -29,7 +31,7 @@ from pasam.config.schema import (
     VariantParams,
 )
 from pasam.data.manifest import read_manifest
-from pasam.errors import CheckpointError
+from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
 from pasam.models.losses import (
@@ -168,21 +170,44 @@ class TrainingStep(nn.Module):
         return mining.method if epoch >= mining.from_epoch else "none"
 
 
-def launch(params: TrainParams | PhotographParams, *, ddp: str = "ddp") -> Fabric:
+def launch(params: TrainParams | PhotographParams, *, nodes: int = 1, ddp: str = "ddp") -> Fabric:
     """Start the training's processes on the devices that the params name.
 
     Args:
-        params: Device, number of processes, precision.
+        params: Device, number of processes on each machine, precision.
+        nodes: Machines; on each of them the same command is started, by `torchrun` or SLURM.
         ddp: Fabric's name of the strategy of several processes.
+
+    Raises:
+        ParamsError: More or fewer processes were started than the params speak of: each of two
+            machines would train everything, into the same files.
     """
+    world = params.devices * nodes
+    started = int(os.environ.get("WORLD_SIZE", world))
+    if started != world:
+        raise ParamsError(
+            f"{started} processes were started (WORLD_SIZE), but train.devices {params.devices} on "
+            f"train.nodes {nodes} are {world}. Set both to what is launched, for example "
+            "`torchrun --nnodes <train.nodes> --nproc-per-node <train.devices>`."
+        )
     fabric = Fabric(
         accelerator=params.accelerator,
         devices=params.devices,
-        strategy=ddp if params.devices > 1 else "auto",
+        num_nodes=nodes,
+        strategy=ddp if world > 1 else "auto",
         precision=params.precision,
     )
     fabric.launch()
     return fabric
+
+
+def ddp_strategy(variant: VariantParams) -> str:
+    """Name Fabric's strategy for several processes that train a variant.
+
+    Where all of a decoder learns, only its first mask has a loss: DDP has to look for the rest.
+    """
+    partly = isinstance(variant, PaSamParams) and variant.trains in ("decoder", "everything")
+    return "ddp_find_unused_parameters_true" if partly else "ddp"
 
 
 def fit(
@@ -215,8 +240,9 @@ def fit(
         segmenter, rate=params.learning_rate, drop_every=variant.lr_step_size, sink=sink,
         checkpointer=checkpointer,
     )  # fmt: skip
-    first = state.restore()
+    # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
     runner, driver = fabric.setup(step, state.optimizer)
+    first = state.restore()
     runner.train()
     with count_progress() as progress:
         task = progress.add_task("train", total=None, note="")
@@ -225,14 +251,21 @@ def fit(
             steps = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
             progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
             generator = _generator(params.seed, epoch, fabric.global_rank)
-            loader = DataLoader(batches, batch_size=None, num_workers=params.workers)
+            loader = DataLoader(
+                batches, batch_size=None, num_workers=params.workers, worker_init_fn=_one_thread
+            )
             rate = _number(state.schedule.get_last_lr()[0])
             sums: dict[str, Tensor] = {}
-            for terms in _steps(runner, driver, loader, fabric, step.mining_in(epoch), generator):
+            trained = _steps(
+                runner, driver, loader, fabric, mining=step.mining_in(epoch), generator=generator,
+                accumulate=params.accumulate,
+            )  # fmt: skip
+            for number, terms in enumerate(trained):
                 for name, value in terms.items():
-                    sums[name] = sums.get(name, torch.zeros(())) + value
-                note = f"epoch {epoch + 1}/{variant.epochs}, loss {terms['loss'].item():.3f}"
-                progress.update(task, advance=1, note=note)
+                    sums[name] = sums[name] + value if name in sums else value
+                if number % _READ_EVERY == 0:  # reading a loss waits for the device
+                    loss = f"loss {terms['loss'].item():.3f}"
+                progress.update(task, advance=1, note=f"epoch {epoch + 1}/{variant.epochs}, {loss}")
             state.schedule.step()
             means = {k: _number(fabric.all_reduce(total / steps)) for k, total in sums.items()}
             if fabric.is_global_zero:
@@ -241,22 +274,41 @@ def fit(
     _require_unmoved(segmenter, before)
 
 
+_READ_EVERY = 10
+"""Steps between two losses that the progress shows."""
+
+
+def _one_thread(_worker: int) -> None:
+    """Keep a loading process to one core: OpenCV would take all of them in each."""
+    cv2.setNumThreads(1)
+
+
 def _steps(
     runner: _FabricModule,
     driver: _FabricOptimizer,
     loader: DataLoader[Batch],
     fabric: Fabric,
+    *,
     mining: MiningMode,
     generator: torch.Generator,
+    accumulate: int,
 ) -> Iterator[dict[str, Tensor]]:
-    """Train through one epoch and yield the terms of every step, on the CPU."""
+    """Train through one epoch and yield the terms of every batch, on the device.
+
+    The gradients of `accumulate` batches, of fewer at the epoch's end, are averaged before a step.
+    """
     batches = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    for batch in batches:
-        terms = runner(batch, mining=mining, generator=generator)
-        driver.zero_grad()
-        fabric.backward(terms["loss"])
-        driver.step()
-        yield {name: value.detach().cpu() for name, value in terms.items()}
+    for number, batch in enumerate(batches):
+        first = number - number % accumulate
+        last = min(first + accumulate, len(loader)) - 1
+        if number == first:
+            driver.zero_grad()
+        with fabric.no_backward_sync(runner, enabled=number < last):
+            terms = runner(batch, mining=mining, generator=generator)
+            fabric.backward(terms["loss"] / (last - first + 1))
+        if number == last:
+            driver.step()
+        yield {name: value.detach() for name, value in terms.items()}
 
 
 def _require_unmoved(segmenter: Segmenter, before: str) -> None:
@@ -383,7 +435,7 @@ def train_variant(
     origin = file_digest(checkpoint)
     key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
     checkpointer = Checkpointer(resume, f"{name}-{key}")
-    fabric = launch(train)
+    fabric = launch(train, nodes=train.nodes, ddp=ddp_strategy(variant))
     torch.manual_seed(train.seed)
     frozen = load_base(base.size, checkpoint)
     segmenter = build_trainable(frozen, variant)
@@ -396,7 +448,8 @@ def train_variant(
         embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
     )
     before = digest(frozen_tensors(segmenter))
-    sink = JsonlSink(history, echo=echo)
+    # One process writes: of several that resume together each would replace the same file.
+    sink = JsonlSink(history, echo=echo) if fabric.is_global_zero else JsonlSink(None)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
     return Trained(
         segmenter=segmenter, base=origin, frozen=before, history=sink.rows,

@@ -222,13 +222,16 @@ def test_enough_large_gpus_are_fine(gpu):
 def test_too_few_gpus_name_the_settings_for_those_there(gpu):
     few = gpu(80 * GB, 80 * GB)
     assert few.state == "missing"
-    assert "train.devices: 2 with train.batch_size: 16 for the same steps" in few.remedy
+    assert "train.devices: 2 with train.accumulate: 4 for the same steps" in few.remedy
     assert "train.accelerator: cpu" in gpu().remedy
 
 
 def test_a_gpu_too_small_names_the_batch_that_fits(gpu):
     small = gpu(*[12 * GB] * 8)
-    assert (small.state, small.remedy) == ("missing", "train.batch_size: 2")
+    assert (small.state, small.remedy) == (
+        "missing",
+        "train.batch_size: 2 with train.accumulate: 2 for the same steps",
+    )
     assert "a smaller base" in gpu(*[3 * GB] * 8).remedy
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import TrainParams
-from pasam.errors import CheckpointError
+from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prediction
@@ -18,8 +18,8 @@ from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling
 
 PARAMS = TrainParams(
-    seed=4, batch_size=4, cross_entropy="image", learning_rate=1e-3, accelerator="cpu", devices=1,
-    precision="32-true", workers=0,
+    seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, nodes=1,
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image",
 )  # fmt: skip
 HQ = hq_sam(epochs=3)
 PA = pa_sam(epochs=3, mining_points=2, mining_from_epoch=1)
@@ -290,3 +290,66 @@ def test_the_epochs_of_a_training_draw_their_noise_from_their_own_place(
     monkeypatch.setattr(TrainingStep, "forward", recorded)
     train(segmenter(HQ), HQ, lambda epoch: OneBatch(cached(0)[0]))
     assert seen == [_generator(PARAMS.seed, epoch, 0).initial_seed() for epoch in range(3)]
+
+
+class Batches(Dataset):
+    """Some batches, in order."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, step):
+        return self.batches[step]
+
+
+def test_accumulated_batches_make_one_step_of_their_mean_gradient(segmenter, cached, train):
+    first, second = cached(0)[0], cached(0)[1]
+    variant = IMAGE.replaced(epochs=1, lr_step_size=1)
+    by_hand, trained = segmenter(variant), segmenter(variant)
+    learning = [p for p in by_hand.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=PARAMS.learning_rate)
+    step, noise = TrainingStep(by_hand, variant), torch.Generator()
+    (sum(step(b, mining="none", generator=noise)["loss"] for b in (first, second)) / 2).backward()
+    optimizer.step()
+    train(trained, variant, lambda _: Batches(first, second), accumulate=2)
+    for ours, theirs in zip(trained.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert digest(trained.state_dict()) != digest(segmenter(variant).state_dict())
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 3), (2, 2), (3, 1), (5, 1)])
+def test_the_last_step_of_an_epoch_takes_the_batches_that_are_left(
+    accumulate, steps, segmenter, cached, train, monkeypatch
+):
+    taken, step = [], torch.optim.Adam.step
+
+    def counted(self, *arguments, **names):
+        taken.append(1)
+        return step(self, *arguments, **names)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    batch, variant = cached(0)[0], IMAGE.replaced(epochs=1, lr_step_size=1)
+    train(
+        segmenter(variant), variant, lambda _: Batches(batch, batch, batch), accumulate=accumulate
+    )
+    assert len(taken) == steps
+
+
+def test_a_launch_whose_processes_do_not_fit_the_params_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ParamsError, match=r"2 processes .* train.devices 1 on train.nodes 1 are 1"):
+        launch(PARAMS)
+
+
+@pytest.mark.gpu
+def test_an_interrupted_training_goes_on_on_a_gpu(segmenter, cached, train):
+    whole, killed, resumed = segmenter(PA), segmenter(PA), segmenter(PA)
+    train(whole, PA, cached, "whole", accelerator="gpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, PA, interrupted_in(1, cached), "killed", accelerator="gpu")
+    train(resumed, PA, cached, "killed", accelerator="gpu")
+    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)

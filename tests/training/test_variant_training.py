@@ -13,8 +13,8 @@ from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
 
 TRAIN = TrainParams(
-    seed=4, batch_size=4, cross_entropy="image", learning_rate=1e-2, accelerator="cpu", devices=1,
-    precision="32-true", workers=0,
+    seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image",
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4)
 NOTHING = {
