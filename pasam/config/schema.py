@@ -221,6 +221,8 @@ class EmbedParams(Section):
     """Range of the large-scale jitter (the reference: 0.1 to 2.0)."""
     seed: Natural
     batch_size: Count
+    accelerator: Accelerator
+    """Where the encoder runs."""
 
 
 class TrainParams(Section):

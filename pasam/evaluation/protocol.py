@@ -35,7 +35,7 @@ from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
-from pasam.models.base_sam import BaseSam, Encoded
+from pasam.models.base_sam import BaseSam, Encoded, finish
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
@@ -131,6 +131,7 @@ def evaluate_batch(
     found = Evaluated()
     start = time.perf_counter()
     prediction = predict(entry.segmenter, batch)
+    finish(prediction.masks.device)
     found.seconds.append(time.perf_counter() - start)
     masks = masks_at_original_size(prediction, batch)
     for number, (item, truth, mask) in enumerate(zip(items, truths, masks, strict=True)):

@@ -42,6 +42,12 @@ def choose_device(name: str, *, key: str = "the device") -> torch.device:
     return device
 
 
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what it was given: a GPU answers before it has, a CPU never."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """What the frozen encoder says of a batch of images."""

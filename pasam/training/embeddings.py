@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from pasam.errors import CheckpointError, DataError
-from pasam.files import read_json, read_table, write_json, write_table
+from pasam.files import draft_file, read_json, read_table, write_json, write_table
 from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
@@ -127,36 +127,38 @@ def write_store(
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(make_view, side=base.side, jitter=jitter)
     views = parallel_map(make, tasks, workers=workers, label="views")
-    packs = _open_packs(folder, base, views=len(tasks))
-    labels: list[NDArray[np.uint8]] = []
+    most = sum(len(task.masks) for task in tasks)
+    packs = _open_packs(folder, base, views=len(tasks), labels=most)
     rows: list[dict[str, Any]] = []
+    device = next(base.parameters()).device
     for first, batch in _batches(views, batch_size):
         images = np.stack([view.image for view in batch]).transpose(0, 3, 1, 2)
         with torch.no_grad():
-            encoded = base.encode(torch.from_numpy(np.ascontiguousarray(images)))
+            encoded = base.encode(torch.from_numpy(np.ascontiguousarray(images)).to(device))
         span = slice(first, first + len(batch))
         packs["images"][span] = images
-        packs["embedding"][span] = encoded.embedding.half().numpy()
-        packs["early"][span] = encoded.early.half().numpy()
+        packs["embedding"][span] = encoded.embedding.half().cpu().numpy()
+        packs["early"][span] = encoded.early.half().cpu().numpy()
         for row, view in enumerate(batch, start=first):
             for path, label in zip(tasks[row].masks, view.masks, strict=True):
                 # A benchmark's object is kept however small: it has to be found all the same.
                 if foreground(label).sum() >= (1 if tasks[row].seed is None else SMALLEST_LABEL):
+                    packs["labels"][len(rows)] = label
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
-                    labels.append(label)
     for pack in packs.values():
         pack.flush()
-    np.save(folder / "labels.npy", _stacked(labels))
+    _cut_labels(folder, count=len(rows))
     write_table(folder / "index.parquet", rows, INDEX)
     write_json(folder / "origin.json", origin)  # last: it says that the rest is whole
 
 
-def _open_packs(folder: Path, base: BaseSam, *, views: int) -> dict[str, Pack]:
-    """Make the files of the views' arrays, mapped for writing."""
+def _open_packs(folder: Path, base: BaseSam, *, views: int, labels: int) -> dict[str, Pack]:
+    """Make the files of the arrays, mapped for writing: they may be larger than the memory."""
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
         "embedding": ((views, base.dim, base.grid, base.grid), np.float16),
         "early": ((views, base.early_dim, base.grid, base.grid), np.float16),
         "images": ((views, 3, base.side, base.side), np.uint8),
+        "labels": ((labels, base.side, base.side), np.uint8),
     }
     return {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
@@ -202,13 +204,26 @@ def open_store(folder: Path) -> Store:
     )
 
 
-def _stacked(labels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    if not labels:
+def _cut_labels(folder: Path, *, count: int) -> None:
+    """Shorten the labels' file, made for every mask, to the views in which one can be seen."""
+    path = folder / "labels.npy"
+    every = np.load(path, mmap_mode="r")
+    if not count:
         raise DataError(
             f"no view shows {SMALLEST_LABEL} pixels of any object, so there is nothing to train "
             "on. Use larger objects, or raise the lower end of embed.jitter."
         )
-    return np.stack(labels)
+    if count < len(every):
+        with draft_file(path) as draft:
+            shape = (count, *every.shape[1:])
+            cut: Pack = np.lib.format.open_memmap(draft, "w+", every.dtype, shape)
+            for first in range(0, count, _LABELS_AT_ONCE):
+                last = min(first + _LABELS_AT_ONCE, count)
+                cut[first:last] = every[first:last]
+            cut.flush()
+
+
+_LABELS_AT_ONCE = 256
 
 
 def _images(manifest: pd.DataFrame, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:

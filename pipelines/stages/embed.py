@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pasam.config.schema import BaseParams, DataParams, EmbedParams
 from pasam.data.manifest import read_manifest
+from pasam.models.base_sam import choose_device
 from pasam.models.build import load_base
 from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
@@ -34,8 +35,9 @@ def embed(
         write_empty_store(store, origin)
         return
     ids = dict(zip(frame["mask"], frame["id"], strict=True))
+    device = choose_device(embed.accelerator, key="embed.accelerator")
     write_store(
-        store, tasks, ids, load_base(base.size, checkpoint), jitter=embed.jitter,
+        store, tasks, ids, load_base(base.size, checkpoint).to(device), jitter=embed.jitter,
         batch_size=embed.batch_size, workers=data.workers, origin=origin,
     )  # fmt: skip
 

@@ -104,9 +104,11 @@ def test_a_box_covers_the_same_pixels_of_the_original_image_as_of_the_input(mani
     square, wide = (manifest[manifest["width"] == width].iloc[0] for width in (64, 90))
     found = evaluated.predictions[square["id"]].box
     assert found.dtype == np.float32
-    assert found.tolist() == tight_box(read_mask(square["mask"])).tolist()  # 64 x 64 as the input
+    assert (
+        found.tolist() == tight_box(read_mask(Path(square["mask"]))).tolist()
+    )  # 64 x 64 as the input
     # 50 x 90: rows 10..31 and columns 8..39 become 13..40 and 6..28 of 64; each edge goes back.
-    label = tight_box(squash_mask(read_mask(wide["mask"]), 64))
+    label = tight_box(squash_mask(read_mask(Path(wide["mask"])), 64))
     back = [(x + 0.5) * scale - 0.5 for x, scale in zip(label, [90 / 64, 50 / 64] * 2, strict=True)]
     assert evaluated.predictions[wide["id"]].box.tolist() == pytest.approx(back, abs=1e-4)
 

@@ -1,5 +1,7 @@
 """A store holds what the encoder says of each view, and knows what it was made from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_labels_that_are_too_small_after_the_crop_are_left_out(store):
 def test_a_benchmark_keeps_small_objects_and_squashes(manifest, ids, base, tmp_path):
     store = write(tmp_path, benchmark_tasks(manifest), ids, base)
     assert list(store.index["id"]) == ["own/4_0", "own/4_1", "own/4_2"]
-    image = read_image(next(iter(manifest[manifest["split"] == "val"]["image"])))
+    image = read_image(Path(next(iter(manifest[manifest["split"] == "val"]["image"]))))
     np.testing.assert_array_equal(store.images[0].transpose(1, 2, 0), image)
     assert (store.labels[2] > 128).sum() == 9
 
@@ -138,3 +140,17 @@ def test_training_views_that_show_nothing_are_an_error(manifest, ids, base, tmp_
     monkeypatch.setattr("pasam.training.embeddings.SMALLEST_LABEL", 10**6)
     with pytest.raises(DataError, match="nothing to train"):
         write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+
+
+@pytest.mark.gpu
+def test_a_gpu_embeds_what_the_cpu_does(manifest, ids, base, store, tmp_path):
+    tasks = training_tasks(manifest, views=2, seed=3)
+    write_store(
+        tmp_path, tasks, ids, base.to("cuda"), jitter=(0.9, 1.0), batch_size=4, workers=1,
+        origin=store.origin,
+    )  # fmt: skip
+    base.to("cpu")
+    found = open_store(tmp_path)
+    difference = np.abs(np.float32(found.embedding) - np.float32(store.embedding))
+    assert difference.max() < 1e-2 * np.abs(np.float32(store.embedding)).max()
+    assert np.array_equal(found.labels, store.labels)

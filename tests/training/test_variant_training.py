@@ -16,7 +16,7 @@ TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
     precision="32-true", workers=0, accumulate=1, cross_entropy="image",
 )  # fmt: skip
-EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4)
+EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
     "adapter_dense": False, "adapter_sparse": False, "adapter_tokens": False,
     "mining_method": "none",
