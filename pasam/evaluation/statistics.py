@@ -37,6 +37,8 @@ from scipy.special import ndtri, stdtrit
 from pasam.errors import DataError, ParamsError, ShapeError
 
 Values = NDArray[np.float64]
+Labels = Sequence[str] | NDArray[Any]
+"""One name for every mask."""
 
 GAIN, LOSS, UNDECIDED = "gain shown", "loss shown", "no difference shown"
 
@@ -95,7 +97,7 @@ def worded(verdict: str, seeds: int) -> str:
 def interval(
     values_by_stratum: Mapping[str, Values],
     *,
-    units_by_stratum: Mapping[str, Sequence[str]] | None = None,
+    units_by_stratum: Mapping[str, Labels] | None = None,
     n_resamples: int,
     confidence: float,
     seed: int,
@@ -141,7 +143,7 @@ class Estimates:
 def estimate_many(
     values_by_stratum: Mapping[str, Values],
     *,
-    units_by_stratum: Mapping[str, Sequence[str]] | None = None,
+    units_by_stratum: Mapping[str, Labels] | None = None,
     n_resamples: int,
     confidence: float,
     seed: int,
@@ -172,9 +174,9 @@ def estimate_many(
 def paired_difference(
     a: Values,
     b: Values,
-    strata: Sequence[str],
+    strata: Labels,
     *,
-    units: Sequence[str] | None = None,
+    units: Labels | None = None,
     n_resamples: int,
     confidence: float,
     seed: int,
@@ -200,10 +202,9 @@ def paired_difference(
         ParamsError: `n_resamples` or `confidence` is impossible.
     """
     delta = _differences(np.asarray(a, np.float64), np.asarray(b, np.float64), len(strata))
-    places = dict(by_stratum(np.arange(len(strata)), strata))
     found = _strata(
-        {name: delta[:, where] for name, where in places.items()},
-        None if units is None else {k: [units[i] for i in where] for k, where in places.items()},
+        dict(by_stratum(delta, strata)),
+        None if units is None else dict(by_stratum(np.asarray(units, np.str_), strata)),
         n_resamples,
         confidence,
     )
@@ -222,7 +223,7 @@ def paired_difference(
     )
 
 
-def by_stratum(values: NDArray[Any], strata: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+def by_stratum(values: NDArray[Any], strata: Labels) -> Iterator[tuple[str, NDArray[Any]]]:
     """Split scores (..., N) by benchmark, keeping their order; names come out sorted."""
     labels = np.asarray(strata, dtype=np.str_)
     for name in np.unique(labels):
@@ -256,7 +257,7 @@ class _Stratum:
     """Masks of every unit, (G,)."""
 
 
-def _stratum(name: str, values: Values, units: Sequence[str] | None) -> _Stratum:
+def _stratum(name: str, values: Values, units: Labels | None) -> _Stratum:
     masks = values.shape[2]
     if units is not None and len(units) != masks:
         raise ShapeError(f"'{name}' has {masks} scores, but {len(units)} images of them are named.")
@@ -277,7 +278,7 @@ def _stratum(name: str, values: Values, units: Sequence[str] | None) -> _Stratum
 
 def _strata(
     values_by_stratum: Mapping[str, Values],
-    units_by_stratum: Mapping[str, Sequence[str]] | None,
+    units_by_stratum: Mapping[str, Labels] | None,
     n_resamples: int,
     confidence: float,
 ) -> list[_Stratum]:

@@ -194,7 +194,7 @@ def ranked(results: Results) -> pd.DataFrame:
         for name in (results.subject, results.reference)
     )
     table = pd.DataFrame({"score": model, "against": against, "gain": model - against})
-    return table.droplevel("benchmark").sort_index()
+    return table.droplevel(["benchmark", "group"]).sort_index()
 
 
 def worst(images: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -257,20 +257,22 @@ class Results:
     def mean_inside(self, model: str, column: str) -> Interval:
         """Average a column of the diagnostics over masks, benchmarks alike, empty rows left out."""
         values = self._inside(model)[column].dropna()
-        return self.bootstrap.interval(values.to_numpy(float), summary.strata(values.index))
+        return self.bootstrap.interval(values.to_numpy(float), *summary.places(values.index))
 
     def difference_inside(self, model: str, first: str, second: str) -> Difference:
         """Compare two columns of the diagnostics on the same masks."""
         both = self._inside(model)[[first, second]].dropna()
         a, b = (both[name].to_numpy(float) for name in (first, second))
-        return self.bootstrap.difference(a, b, summary.strata(both.index))
+        return self.bootstrap.difference(a, b, *summary.places(both.index))
 
     def _inside(self, model: str) -> pd.DataFrame:
-        """Diagnostics averaged over seeds, indexed by benchmark and image."""
+        """Diagnostics averaged over seeds, indexed by benchmark, image and group."""
         assert self.diagnostics is not None
         rows = self.diagnostics[self.diagnostics["model"] == model]
+        group_of = self.scores.drop_duplicates("image_id").set_index("image_id")["group"]
+        rows = rows.assign(group=group_of.loc[rows["image_id"]].to_numpy())
         numbers = rows.select_dtypes("number").columns.drop("seed")
-        return rows.groupby(["benchmark", "image_id"])[list(numbers)].mean()
+        return rows.groupby(["benchmark", "image_id", "group"])[list(numbers)].mean()
 
 
 def describe_run(
@@ -335,7 +337,7 @@ def curve(
         summary.check_paired(part)
         for model in sorted(set(part["model"])):
             scored = summary.score_matrix(part, str(model), METRICS[metric])
-            found = bootstrap.interval(scored.to_numpy(np.float64), summary.strata(scored.columns))
+            found = bootstrap.interval(scored.to_numpy(np.float64), *summary.places(scored.columns))
             ends = {name: percent(getattr(found, name)) for name in ("mean", "low", "high")}
             place = {"family": family, "amount": amount, "model": str(model)}
             rows.append({**place, "n": scored.shape[1], **ends})

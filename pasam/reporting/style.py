@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pasam.evaluation.statistics import GAIN, LOSS
+from pasam.evaluation.statistics import GAIN, LOSS, worded
 
 MEAN = "mean"
 """Name of the row that averages over benchmarks."""
@@ -153,14 +153,18 @@ def gain_in_brackets(row: Mapping[Any, Any]) -> str:
 
 
 def p_text(p: float) -> str:
-    """Write a p-value with the digits that mean something."""
+    """Write a p-value with the digits that mean something; none where seeds carry none."""
+    if np.isnan(p):
+        return NOTHING
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def verdict_text(row: Mapping[Any, Any]) -> str:
-    """Write a comparison's verdict with the p-value behind it."""
-    p = p_text(row["p_holm"])
-    return f"{row['verdict']}, p {'' if p.startswith('<') else '= '}{p}"
+    """Write a comparison's verdict with the p-value behind it, where there is one."""
+    p, verdict = p_text(row["p_holm"]), worded(row["verdict"], row["seeds"])
+    if p == NOTHING:
+        return verdict
+    return f"{verdict}, p {'' if p.startswith('<') else '= '}{p}"
 
 
 def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None = None) -> str:
@@ -172,6 +176,7 @@ def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None
     a, b = first or label(str(row["model"])), label(str(row["against"]))
     metric = METRIC_WORDS[str(row["metric"])]
     ends = f"{level} interval {span(row['low'], row['high'])}"
+    ends += ", of these weights" if row["seeds"] == 1 else ""
     if row["verdict"] in (GAIN, LOSS):
         side = "above" if row["verdict"] == GAIN else "below"
         return (

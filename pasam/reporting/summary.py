@@ -40,36 +40,48 @@ class Bootstrap:
         """Level of the intervals, as words."""
         return f"{100 * self.confidence:g} %"
 
-    def interval(self, values: statistics.Values, strata: Sequence[str]) -> statistics.Interval:
-        """Average values (N,) or (S, N) over images and benchmarks, which weigh alike."""
-        groups = dict(statistics.by_stratum(values, strata))
+    def interval(
+        self, values: statistics.Values, strata: statistics.Labels, units: statistics.Labels
+    ) -> statistics.Interval:
+        """Average values (N,) or (S, N) over masks and benchmarks, which weigh alike.
+
+        `units` are what is resampled: the image, or group of images, of every mask, (N,).
+        """
         return statistics.interval(
-            groups, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
-        )
+            dict(statistics.by_stratum(values, strata)),
+            units_by_stratum=dict(statistics.by_stratum(np.array(units, np.str_), strata)),
+            n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed,
+        )  # fmt: skip
 
     def difference(
-        self, a: statistics.Values, b: statistics.Values, strata: Sequence[str]
+        self,
+        a: statistics.Values,
+        b: statistics.Values,
+        strata: statistics.Labels,
+        units: statistics.Labels,
     ) -> statistics.Difference:
-        """Compare values (N,) or (S, N) on the same images: `a` minus `b`."""
+        """Compare values (N,) or (S, N) on the same masks: `a` minus `b`."""
         return statistics.paired_difference(
-            a, b, strata, n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed
-        )
+            a, b, strata, units=units,
+            n_resamples=self.n_resamples, confidence=self.confidence, seed=self.seed,
+        )  # fmt: skip
 
 
 def score_matrix(scores: pd.DataFrame, model: str, column: str) -> pd.DataFrame:
     """Arrange a model's `iou` or `boundary_iou`, in an order that the files do not decide.
 
     Returns:
-        (S, N): a row per seed, a column per benchmark and image, both ascending.
+        (S, N): a row per seed, a column per benchmark, image_id and group, both ascending.
     """
     rows = scores[scores["model"] == model]
-    table = rows.pivot(index="seed", columns=["benchmark", "image_id"], values=column)
+    table = rows.pivot(index="seed", columns=["benchmark", "image_id", "group"], values=column)
     return table.sort_index(axis=0).sort_index(axis=1)
 
 
-def strata(images: pd.Index) -> list[str]:
-    """Give the benchmark of every image of an index of benchmarks and images, (N,)."""
-    return [str(name) for name in images.get_level_values("benchmark")]
+def places(masks: pd.Index) -> tuple[list[str], list[str]]:
+    """Give the benchmark and the group of every mask of an index that names both, (N,) each."""
+    benchmarks, groups = (masks.get_level_values(level) for level in ("benchmark", "group"))
+    return [str(name) for name in benchmarks], [str(name) for name in groups]
 
 
 def paired_values(a: pd.DataFrame, b: pd.DataFrame) -> tuple[statistics.Values, statistics.Values]:
@@ -188,10 +200,15 @@ def compare(
 
 
 def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Add `p_holm` over all rows of a table, and withdraw the verdicts that it does not hold."""
+    """Add `p_holm` over all rows of a table, and withdraw the verdicts that it does not hold.
+
+    Where seeds of training are too few to carry a p-value, none is left in the row.
+    """
     adjusted = np.array(statistics.holm([float(p) for p in table["p"]]))
     verdicts = table.pop("verdict").where(adjusted < 1 - bootstrap.confidence, statistics.UNDECIDED)
-    return table.assign(p_holm=adjusted.round(DECIMALS), verdict=verdicts)
+    table = table.assign(p_holm=adjusted.round(DECIMALS), verdict=verdicts)
+    table.loc[table["seeds"] < statistics.SEEDS_FOR_P, ["p", "p_holm"]] = np.nan
+    return table
 
 
 def rows_where(table: pd.DataFrame, **equal: str) -> list[dict[str, Any]]:
@@ -227,13 +244,14 @@ def difference(
 
 
 def _difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
-    found = bootstrap.difference(*paired_values(a, b), strata(a.columns))
-    return {"n": a.shape[1], "seeds": found.seeds, **in_points(found)}
+    found = bootstrap.difference(*paired_values(a, b), *places(a.columns))
+    return {"n": a.shape[1], **in_points(found)}
 
 
 def in_points(found: statistics.Difference) -> dict[str, Any]:
     """Write a difference as a row of `compare` has it: points, and per cent of the images."""
     return {
+        "seeds": found.seeds,
         "difference": points(found.mean), "low": points(found.low), "high": points(found.high),
         **{name: percent(getattr(found, name)) for name in ("better", "worse", "tied")},
         "p": round(found.p, DECIMALS), "verdict": found.verdict,
@@ -246,7 +264,7 @@ def _row(scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap)
     found: dict[str, Any] = {"n": len(rows) // seeds, "seeds": seeds}
     for metric, column in METRICS.items():
         scored = score_matrix(rows, model, column)
-        result = bootstrap.interval(scored.to_numpy(np.float64), strata(scored.columns))
+        result = bootstrap.interval(scored.to_numpy(np.float64), *places(scored.columns))
         for end, name in (("", "mean"), ("_low", "low"), ("_high", "high")):
             found[f"{metric}{end}"] = percent(getattr(result, name))
     sums = rows.groupby("benchmark")[["intersection", "union", "boundary_covers"]].sum()
@@ -302,19 +320,21 @@ def gain_by_quantile(
     first, second = paired_values(a, b)
     delta = np.atleast_2d(first - second)
     values = np.array([measure[i] for i in a.columns.get_level_values("image_id")], np.float64)
+    units = np.array(places(a.columns)[1])
     order = np.lexsort((np.arange(len(values)), values))  # equal values keep their order
     groups = np.array_split(order, min(bins, len(order)))
     rows = []
-    for number, places in enumerate(groups):
-        found = bootstrap.interval(delta[:, places], [f"bin {number}"] * len(places))
+    for number, part in enumerate(groups):
+        name = [f"bin {number}"] * len(part)
+        found = bootstrap.interval(delta[:, part], name, units[part])
         rows.append(
             {
                 "bin": number,
-                "from": float(values[places].min()),
-                "to": float(values[places].max()),
-                "n": len(places),
-                "score": percent(float(a.mean().iloc[places].mean())),
-                "against_score": percent(float(b.mean().iloc[places].mean())),
+                "from": float(values[part].min()),
+                "to": float(values[part].max()),
+                "n": len(part),
+                "score": percent(float(a.mean().iloc[part].mean())),
+                "against_score": percent(float(b.mean().iloc[part].mean())),
                 "difference": points(found.mean),
                 "low": points(found.low),
                 "high": points(found.high),
@@ -325,5 +345,6 @@ def gain_by_quantile(
         # The mean over two strata of (last, -first) is half the difference of their means.
         doubled = np.concatenate([2 * delta[:, groups[-1]], -2 * delta[:, groups[0]]], axis=1)
         ends = ["last"] * len(groups[-1]) + ["first"] * len(groups[0])
-        trend = bootstrap.difference(doubled, np.zeros(len(ends)), ends)
+        of_both = np.concatenate([units[groups[-1]], units[groups[0]]])
+        trend = bootstrap.difference(doubled, np.zeros(len(ends)), ends, of_both)
     return QuantileGains(table=pd.DataFrame(rows), trend=trend)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pasam.evaluation.statistics import SEEDS_FOR_P, worded
 from pasam.reporting.analyses import gain_of, scored_variants
 from pasam.reporting.blocks import Grid
 from pasam.reporting.results import BASELINE, ORACLE, Results
@@ -108,7 +109,7 @@ def pairs(differences: pd.DataFrame, *, level: str) -> Grid:
         outcomes = " / ".join(f"{row[name]:.0f}" for name in ("better", "worse", "tied"))
         names = f"{label(row['model'])} minus {label(row['against'])}"
         cells = (METRIC_LABELS[row["metric"]], gain_cell(row), outcomes)
-        lines.append((names, *cells, p_text(row["p_holm"]), row["verdict"]))
+        lines.append((names, *cells, p_text(row["p_holm"]), worded(row["verdict"], row["seeds"])))
     caption = f"Paired differences, mean over benchmarks, {level} interval"
     return Grid(caption=caption, head=head, rows=tuple(lines), texts=(1, 5))
 
@@ -118,9 +119,9 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
     covers = summary[summary["benchmark"] != MEAN].drop_duplicates("benchmark").to_dict("records")
     fractions = ", ".join(f"{row['benchmark']} {row['band_covers']:.0f} %" for row in covers)
     notes = [
-        f"Intervals: {bootstrap.level} paired bootstrap over images, stratified by benchmark, "
-        f"{bootstrap.n_resamples:,} resamples, the same for all models. "
-        + covered(int(summary["seeds"].max())),
+        f"Intervals: {bootstrap.level}, paired, over images (or groups of images that belong "
+        f"together) within their benchmark, {bootstrap.n_resamples:,} resamples, the same for all "
+        "models. " + covered(int(summary["seeds"].max())),
         "A verdict says what the paired difference shows after Holm's correction over the table's "
         'rows; "no difference shown" does not mean equal.',
         "Images whose boundary band covers the whole ground truth, so that their boundary IoU "
@@ -137,8 +138,12 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
 def covered(seeds: int) -> str:
     """Say which variance an interval includes."""
     if seeds == 1:
-        return "They cover the choice of test images and do not include seed variance."
-    return f"They cover the choice of test images and include seed variance ({seeds} seeds)."
+        return (
+            "They cover the choice of test images and do not include seed variance: they speak of "
+            "these weights, and no p-value is given."
+        )
+    p = "" if seeds >= SEEDS_FOR_P else ", too few for a p-value"
+    return f"They cover the choice of test images and include seed variance ({seeds} seeds{p})."
 
 
 def _both(miou: object, mbiou: object) -> str:
@@ -237,9 +242,11 @@ def box_difference(
     if both.empty:
         return None
     images = both.groupby(["set", "image_id"]).mean()
-    strata = [str(name) for name in images.index.get_level_values("set")]
+    strata, units = (
+        [str(name) for name in images.index.get_level_values(level)] for level in (0, 1)
+    )
     first, second = (images[name].to_numpy(np.float64) for name in ("a", "b"))
-    result = bootstrap.difference(first, second, strata)
+    result = bootstrap.difference(first, second, strata, units)
     named = {"model": pair[0], "against": pair[1], "metric": "mbiou", "n": len(images)}
     return named | in_points(result)
 
@@ -302,16 +309,16 @@ def ablation_grid(results: Results) -> Grid:
     ]
     for variant in scored_variants(results):
         row = gain_of(results, variant.name)
-        cells = (gain_cell(row), p_text(row["p_holm"]), trainable_cell(results, variant.name))
+        cells = (gain_cell(row), row["verdict"], trainable_cell(results, variant.name))
         lines.append((variant.name, variant.words, *_means(results, variant.name), *cells))
     head = (
-        "Variant", "Change", "mIoU", "mBIoU", "Points of mBIoU", "p (Holm)",
+        "Variant", "Change", "mIoU", "mBIoU", "Points of mBIoU", "Verdict",
         "Trainable parameters",
     )  # fmt: skip
     notes = (
         f"Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics. Same data, "
-        f"views and seed ({results.params.train.seed}) for all; one seed, so that the intervals "
-        "cover test images only.",
+        f"views and seed ({results.params.train.seed}) for all; one seed, so that intervals and "
+        "verdicts speak of these weights, and no p-value is given.",
     )
     return Grid(caption="Ablations", head=head, rows=tuple(lines), notes=notes, texts=(1,))
 

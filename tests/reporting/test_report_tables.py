@@ -52,6 +52,7 @@ def test_details_give_every_interval(scores, bootstrap):
 
 
 def test_pairs_show_the_corrected_p_value_and_the_verdict(scores, bootstrap):
+    scores = pd.concat([scores.assign(seed=seed) for seed in (1, 2, 3)])
     row = pairs(compare(scores, [("pa_sam", "sam")], bootstrap), level="95 %").rows[1]
     table = compare(scores, [("pa_sam", "sam")], bootstrap)
     found = table[(table["benchmark"] == "mean") & (table["metric"] == "mbiou")].iloc[0]
@@ -62,7 +63,7 @@ def test_pairs_show_the_corrected_p_value_and_the_verdict(scores, bootstrap):
 
 
 def test_one_seed_is_said_to_cover_test_images_only():
-    assert covered(1) == "They cover the choice of test images and do not include seed variance."
+    assert "do not include seed variance: they speak of these weights" in covered(1)
     assert "seed variance (3 seeds)" in covered(3)
 
 
@@ -78,9 +79,17 @@ def test_a_p_value_has_three_decimals(p, text):
 
 
 def test_a_verdict_comes_with_its_p_value():
-    row = {"verdict": "gain shown", "p_holm": 0.0001}
+    row = {"verdict": "gain shown", "p_holm": 0.0001, "seeds": 3}
     assert verdict_text(row) == "gain shown, p <0.001"
     assert verdict_text({**row, "p_holm": 0.02}) == "gain shown, p = 0.020"
+
+
+def test_one_seed_speaks_of_these_weights_and_has_no_p_value():
+    row = {"verdict": "gain shown", "p_holm": float("nan"), "seeds": 1}
+    assert verdict_text(row) == "gain shown for these weights"
+    assert p_text(row["p_holm"]) == "-"
+    assert "speak of these weights, and no p-value" in covered(1)
+    assert "too few for a p-value" in covered(2)
 
 
 PUBLISHED = pd.DataFrame(
@@ -152,7 +161,7 @@ def test_differences_are_worded_by_their_interval(write, scores):
     assert "| mBIoU" in gain
     assert "+20.0 [+1" in gain
     assert "100 / 0 / 0" in gain
-    assert gain.rstrip(" |").endswith("gain shown")
+    assert gain.rstrip(" |").endswith("gain shown for these weights")
     assert "+0.0 [+0.0, +0.0]" in same
     assert same.rstrip(" |").endswith("no difference shown")
 

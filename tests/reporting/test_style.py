@@ -82,6 +82,7 @@ def test_what_is_unknown_stays_unknown():
 ROW = {
     "model": "pa_sam", "against": "sam", "metric": "mbiou", "difference": 2.14, "low": 1.2,
     "high": 3.0, "better": 62.0, "worse": 38.0, "verdict": "gain shown",
+    "seeds": 3,
 }  # fmt: skip
 MINUS = "\N{MINUS SIGN}"
 
@@ -99,6 +100,12 @@ def test_a_gain_a_loss_and_an_open_question_are_three_sentences():
     )
     assert still_open.startswith("No difference in boundary IoU is shown between PA-SAM and SAM")
     assert "equal" not in still_open
+
+
+def test_a_comparison_of_one_seed_says_that_it_is_of_these_weights():
+    said = comparison_sentence({**ROW, "seeds": 1}, level="95 %")
+    assert "(95 % interval +1.2 to +3.0, of these weights; better" in said
+    assert "weights" not in comparison_sentence(ROW, level="95 %")
 
 
 def test_other_numbers_give_another_sentence():

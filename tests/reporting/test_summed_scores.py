@@ -13,8 +13,8 @@ from pasam.reporting.summary import (
     default_pairs,
     gain_by_quantile,
     paired_values,
+    places,
     score_matrix,
-    strata,
     summarise,
 )
 
@@ -23,10 +23,11 @@ def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
     scores = make_scores(models=("sam",), seeds=(2, 1), n=3).sample(frac=1, random_state=0)
     found = score_matrix(scores, "sam", "iou")
     assert list(found.index) == [1, 2]
-    images = [image for _, image in found.columns]
+    images = list(found.columns.get_level_values("image_id"))
     assert images == sorted(images)
     assert found.shape == (2, 12)
-    assert strata(found.columns)[0] == "coift_like"
+    benchmarks, groups = places(found.columns)
+    assert (benchmarks[0], groups[0]) == ("coift_like", "image 0")
 
 
 def test_models_are_paired_on_the_seeds_that_both_have(make_scores):
@@ -128,7 +129,7 @@ def test_a_paired_difference_cancels_what_makes_images_hard(scores, bootstrap):
 
 
 def test_holms_correction_runs_over_all_benchmarks_and_pairs_of_the_table(make_scores, bootstrap):
-    scores = make_scores(models=("a", "b", "c"), n=20)
+    scores = make_scores(models=("a", "b", "c"), n=20, seeds=(1, 2, 3))
     for model, by in (("a", 0.006), ("c", -0.01)):
         scores.loc[scores["model"] == model, ["iou", "boundary_iou"]] += by
     table = compare(scores, [("a", "b"), ("c", "b")], bootstrap)
@@ -159,11 +160,11 @@ def test_holms_correction_withdraws_a_verdict_that_only_one_row_alone_would_give
     scores["boundary_iou"] = scores["iou"]
     alone = compare(scores, [("a", "sam")], bootstrap)
     among = compare(scores, [(m, "sam") for m in "abcd"], bootstrap)
-    assert (alone["p"] < 0.05).all()
+    assert set(alone["verdict"]) == {"gain shown"}
     row = among[(among["model"] == "a") & (among["benchmark"] == "mean")].iloc[0]
     assert row["low"] > 0
-    assert row["p_holm"] > 0.05
     assert row["verdict"] == "no difference shown"
+    assert np.isnan([row["p"], row["p_holm"]]).all()  # one seed carries no p-value
 
 
 def test_three_seeds_are_averaged_and_counted_once_per_image(make_scores, bootstrap):
@@ -281,3 +282,28 @@ def test_a_single_group_has_no_trend(measured, bootstrap):
     scores, measure = measured
     found = gain_by_quantile(scores, measure, bins=1, bootstrap=bootstrap, **PAIR)
     assert found.trend is None
+
+
+def test_masks_of_one_group_widen_the_interval_and_leave_the_mean(make_scores, bootstrap):
+    scores = make_scores(models=("sam", "pa_sam"), benchmarks=("x",), n=40)
+    alike = scores["image_id"].str.split("/").str[1].astype(int) // 10
+    scores["iou"] += 0.1 * (alike % 2)  # ten masks of a film are hard or easy together
+    films = scores.assign(group=alike.astype(str))
+    alone, together = (summarise(table, bootstrap).iloc[0] for table in (scores, films))
+    assert together["miou"] == alone["miou"]
+    assert together["miou_high"] - together["miou_low"] > 2 * (
+        alone["miou_high"] - alone["miou_low"]
+    )
+    assert (together["mbiou_low"], together["mbiou_high"]) != (
+        alone["mbiou_low"],
+        alone["mbiou_high"],
+    )
+
+
+def test_two_seeds_give_a_verdict_and_no_p_and_three_give_both(make_scores, bootstrap):
+    scores = make_scores(models=("sam", "pa_sam"), seeds=(1, 2, 3), n=20)
+    pair = [("pa_sam", "sam")]
+    two = compare(scores[scores["seed"] < 3], pair, bootstrap)
+    three = compare(scores, pair, bootstrap)
+    assert two[["p", "p_holm"]].isna().all(axis=None)
+    assert three[["p", "p_holm"]].notna().all(axis=None)
