@@ -183,6 +183,7 @@ ABLATIONS = {
     "points_8": {"of": "pa_sam", "change": {"mining": {"points": 8}}},
     "image_features": {"of": "image_adapter", "change": {}},
     "adapter_only": {"of": "pa_sam", "change": {"trains": "adapter"}},
+    "finer_maps": {"of": "pa_sam", "change": {"adapter": {"maps": "double"}}},
     "gradient_image": {"of": "pa_sam", "change": {"gradient": "image"}},
     "nothing": {"of": "pa_sam", "change": {}},
 }
@@ -209,7 +210,8 @@ def made_up_diagnostics(models=("pa_sam", "mining_random"), **means: float) -> p
     levels = {
         "dense_change": 0.3, "sparse_change": 0.2, "coarse_iou": 0.6, "refined_iou": 0.65,
         "final_iou": 0.7, "uncertainty_auroc": 0.8, "uncertain_share": 0.1, "point_spread": 0.2,
-        "points_right": 0.7, **means,
+        "points_right": 0.7, "points_in_band": 0.3, "points_right_in_band": 0.6,
+        "points_right_outside": 0.2, **means,
     }  # fmt: skip
     keys = ["model", "seed", "benchmark", "image_id", "prompt"]
     frame = made_up_scores(models=models)[keys]

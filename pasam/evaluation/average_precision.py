@@ -107,6 +107,17 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
         return smaller
 
 
+def objects_by_size(truth: Mapping[str, Any]) -> dict[str, int]:
+    """Count the objects that the precisions by size are of; crowds are none, as for COCO."""
+    areas = [a["area"] for a in truth["annotations"] if not a.get("iscrowd", 0)]
+    small, large = (side**2 for side in (32, 96))
+    return {
+        "objects_small": sum(area < small for area in areas),
+        "objects_medium": sum(small <= area < large for area in areas),
+        "objects_large": sum(area >= large for area in areas),
+    }
+
+
 def boundary_rle(code: Rle, *, fraction: float) -> Rle:
     """Find the boundary band of a mask in run lengths.
 

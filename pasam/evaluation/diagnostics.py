@@ -35,6 +35,9 @@ from pasam.models.prompt_adapter import MASK_ROW, AdapterOutput
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.embeddings import Store
 
+BAND = 0.5
+"""Uncertainty from which the final mask is the refined one."""
+
 KEYS = ("model", "seed", "benchmark", "image_id", "prompt")
 """They name a row as in the scores."""
 
@@ -50,6 +53,9 @@ MEASURES = (
     "uncertain_share",
     "point_spread",
     "points_right",
+    "points_in_band",
+    "points_right_in_band",
+    "points_right_outside",
 )
 """Empty where a model has no such part, or the number is not defined."""
 
@@ -195,12 +201,19 @@ def judge_maps(maps: dict[str, Tensor], label: NDArray[np.uint8], grid: int) -> 
     unsure = at_side(maps["uncertainty"])
     found: dict[str, Any] = {f"{n}_iou": mask_iou(truth, mask) for n, mask in logits.items()}
     found["uncertainty_auroc"] = area_under_roc(unsure, logits["coarse"] != truth)
-    found["uncertain_share"] = float((unsure >= 0.5).mean())
+    found["uncertain_share"] = float((unsure >= BAND).mean())
     if "positive" in maps:
         signs = [_places(maps[sign], grid) for sign in ("positive", "negative")]
         found["point_spread"] = _spread(signs)
         inside = [truth[tuple((places * len(label)).astype(int).T)] for places in signs]
-        found["points_right"] = float(np.concatenate([inside[0], ~inside[1]]).mean())
+        right = np.concatenate([inside[0], ~inside[1]])
+        found["points_right"] = float(right.mean())
+        pixels = (np.concatenate(signs) * len(label)).astype(int)
+        # Where the refined mask takes the coarse one's place, and is trained.
+        band = unsure[tuple(pixels.T)] >= BAND
+        found["points_in_band"] = float(band.mean())
+        for name, chosen in (("in_band", band), ("outside", ~band)):
+            found[f"points_right_{name}"] = float(right[chosen].mean()) if chosen.any() else None
     return found
 
 

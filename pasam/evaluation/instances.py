@@ -35,6 +35,7 @@ from pasam.evaluation.average_precision import (
     Overlap,
     average_precision,
     boundary_rle,
+    objects_by_size,
 )
 from pasam.evaluation.model_set import ModelEntry, ModelSet
 from pasam.evaluation.protocol import (
@@ -102,6 +103,7 @@ PRECISIONS = _schema(
         "overlap": pa.string(),
         "images": pa.int64(),
         "objects": pa.int64(),
+        **dict.fromkeys(("objects_small", "objects_medium", "objects_large"), pa.int64()),
         "detections": pa.int64(),
     },
     "ap",
@@ -118,6 +120,7 @@ PRECISIONS_ORDER = ["benchmark", "set", "overlap", "model", "seed"]
 
 _ADVICE = "Run `dvc repro instances` to make it."
 _NUMBERS = [field.name for field in fields(AveragePrecision)]
+_COUNTS = [field.name for field in PRECISIONS if field.type == pa.int64()]
 
 
 def write_instances(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -381,6 +384,7 @@ def average_precisions(
                         **asdict(precision),
                         "images": len(data.annotations.images),
                         "objects": len(data.annotations.content["annotations"]),
+                        **objects_by_size(data.annotations.content),
                         "detections": len(results),
                     }
                 )
@@ -421,7 +425,7 @@ def _means(rows: Sequence[Row]) -> list[Row]:
         if len(part) < 2:
             continue
         numbers = {name: _mean(part[name]) for name in _NUMBERS}
-        sums = {name: int(part[name].sum()) for name in ("images", "objects", "detections")}
+        sums = {name: int(part[name].sum()) for name in _COUNTS}
         who = dict(zip(keys, key, strict=True))
         means.append({**who, "set": MEAN, **numbers, **sums})
     return means

@@ -46,7 +46,8 @@ def _render(results: Results, model: str, **facts: Any) -> str:
         loader=PackageLoader("pasam.reporting", "templates"), autoescape=False,  # noqa: S701
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    rows = rows_where(results.summary, model=model)
+    rows = rows_where(results.file_summary, model=model)
+    [mean] = rows_where(results.summary, model=model, benchmark=MEAN)
     table = [
         [
             mean_label(len(rows) - 1) if row["benchmark"] == MEAN else str(row["benchmark"]),
@@ -58,7 +59,8 @@ def _render(results: Results, model: str, **facts: Any) -> str:
     benchmarks = [f"{b} ({sizes.get(b, 0)} images)" for b in results.params.evaluate.benchmarks]
     groups = gains(results, measures(results)[0], model=model).table.to_dict("records")
     text = environment.get_template("model_card.md.j2").render(
-        model=model, setting=results.setting, base=results.params.base.size, rows=rows,
+        model=model, seed=results.params.train.seed, over_seeds=mean, rows=rows,
+        setting=results.setting, base=results.params.base.size,
         limits=limits(results), smoothest=groups[0], finest=groups[-1],
         benchmarks=listed(benchmarks), level=results.level,
         band=f"{100 * results.params.evaluate.boundary_fraction:g}",

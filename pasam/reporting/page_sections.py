@@ -8,6 +8,7 @@ from typing import Any
 
 from pasam.config.schema import HqSamParams
 from pasam.data.catalogue import GENERATED
+from pasam.evaluation.statistics import GAIN, UNDECIDED
 from pasam.reporting import analyses, page_images, svg, tables
 from pasam.reporting.blocks import (
     Absent,
@@ -28,6 +29,7 @@ from pasam.reporting.results import CURVES, POINTS, Results, curve_columns, diff
 from pasam.reporting.style import (
     MEAN,
     METRIC_LABELS,
+    METRIC_WORDS,
     OTHERS,
     comparison_sentence,
     counted,
@@ -128,11 +130,34 @@ def _sets_of(kind: str, name: str) -> Need:
     )
 
 
+def shown_rows(results: Results) -> list[dict[str, Any]]:
+    """List what Table 1 shows of its pairs, in either mean and after Holm, losses first."""
+    rows = rows_where(results.differences, benchmark=MEAN)
+    shown = [row for row in rows if row["verdict"] != UNDECIDED]
+    return sorted(shown, key=lambda row: bool(row["verdict"] == GAIN))
+
+
 def glance_lead(results: Results) -> str:
-    """Say how far the subject is ahead of each model it is compared with."""
-    rows = [*_mean_rows(results, "model"), *_mean_rows(results, "against")]
-    sentences = [comparison_sentence(row, level=results.level) for row in rows]
-    return " ".join(sentences) or f"One model was scored: {label(results.subject)}."
+    """Name every pair that Table 1 shows to differ, the losses first, and then the others."""
+    rows = rows_where(results.differences, benchmark=MEAN)
+    if not rows:
+        return f"One model was scored: {label(results.subject)}."
+    told = "; ".join(
+        f"{label(row['model'])} is {abs(row['difference']):.1f} points of "
+        f"{METRIC_WORDS[row['metric']]} {'above' if row['verdict'] == GAIN else 'below'} "
+        f"{label(row['against'])} ({span(row['low'], row['high'])})"
+        for row in shown_rows(results)
+    )
+    others = [
+        f"{label(row['model'])} and {label(row['against'])} in {METRIC_WORDS[row['metric']]}"
+        for row in rows
+        if row["verdict"] == UNDECIDED
+    ]
+    after = f"{results.level} intervals, Holm's correction over {len(rows)} rows"
+    sentences = [f"{told} ({after})."] if told else []
+    if others:
+        sentences.append(f"No difference is shown between {listed(others)}.")
+    return " ".join(sentences)
 
 
 def glance(results: Results) -> Iterator[Block]:
@@ -149,17 +174,11 @@ def glance(results: Results) -> Iterator[Block]:
     yield Text(words=words, quiet=True)
 
 
-def _mean_rows(results: Results, side: str) -> list[dict[str, Any]]:
-    """Differences in mean boundary IoU that have the subject on this side (model or against)."""
-    chosen = {side: results.subject, "benchmark": MEAN, "metric": "mbiou"}
-    return rows_where(results.differences, **chosen)
-
-
 def _tiles(results: Results) -> Iterator[tuple[str, str]]:
     [own] = rows_where(results.summary, model=results.subject, benchmark=MEAN)
     yield f"{own['mbiou']:.1f} %", f"mean boundary IoU of {label(results.subject)}"
-    rows = _mean_rows(results, "model")
-    for row in rows:
+    rows = rows_where(results.differences, model=results.subject, benchmark=MEAN, metric="mbiou")
+    for row in sorted(rows, key=lambda row: row["difference"]):
         words = f"points against {label(row['against'])}, {results.level} interval "
         words += span(row["low"], row["high"])
         yield signed(row["difference"]), words
@@ -232,6 +251,8 @@ def high_quality(results: Results) -> Iterator[Block]:
     # Published numbers have a table of their own.
     own = results.summary.assign(published_miou=None, published_mbiou=None)
     yield tables.overview(own)
+    if results.params.variants:
+        yield tables.recipes(results)
     yield _score_charts(results)
     if len(results.differences):
         yield _paired_differences(results)

@@ -86,6 +86,7 @@ def _grids(results: Results) -> dict[str, Grid]:
     grids = {
         "table1": replace(tables.overview(results.summary), notes=notes),
         "differences": tables.pairs(results.differences, level=results.level),
+        "recipes": tables.recipes(results),
     }
     cost = tables.cost_grid(results)
     grids |= {} if cost is None else {"cost": cost}
@@ -127,7 +128,7 @@ def table1_text(results: Results) -> str:
     first = tables.overview(summary)
     parts = ["# Table 1", results.setting, tables.READING, markdown(first.head, first.rows)]
     grids = [tables.pairs(results.differences, level=level)] if len(results.differences) else []
-    for grid in (*grids, tables.details(summary, level=level)):
+    for grid in (tables.recipes(results), *grids, tables.details(summary, level=level)):
         parts += [f"## {grid.caption}", markdown(grid.head, grid.rows)]
     notes = tables.table_notes(summary, results.bootstrap)
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"

@@ -6,8 +6,9 @@ which are shown below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -16,7 +17,15 @@ from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED, Difference, Inter
 from pasam.reporting import analyses, page_images, tables
 from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Key, Panel
 from pasam.reporting.page_sections import CONDITIONS, VARIANTS, Need, condition_charts, variant_plot
-from pasam.reporting.results import BASELINE, JITTER, ORACLE, POINTS, Results, difference_at
+from pasam.reporting.results import (
+    BASELINE,
+    JITTER,
+    ORACLE,
+    POINTS,
+    Results,
+    change_of_gain,
+    difference_at,
+)
 from pasam.reporting.style import (
     MEAN,
     NOTHING,
@@ -32,13 +41,14 @@ from pasam.reporting.style import (
     signed,
     span,
 )
-from pasam.reporting.summary import difference, rows_where
+from pasam.reporting.summary import rows_where
 from pasam.reporting.svg import forest_plot, line_chart, model_key, other_colour, series_of
 
 BEST = "pa_sam_plus"
 """The best combination of changes, as a model of its own."""
 CHANCE = 0.5
-"""Area under the ROC curve of an uncertainty that knows nothing."""
+"""Area under the ROC curve of an uncertainty that knows nothing, and rate of right random points:
+as many foreground as background points are drawn, so the object's size cancels out."""
 UNANSWERED = "This run does not answer it."
 
 MINING_CURVES = {
@@ -155,12 +165,18 @@ def prompt_changes(results: Results) -> Iterator[Part]:
     dense, sparse = (
         results.mean_inside(results.subject, f"{name}_change") for name in ("dense", "sparse")
     )
-    larger = "dense" if dense.mean > sparse.mean else "sparse"
+    change = results.difference_inside(results.subject, "dense_change", "sparse_change")
+    larger = {
+        GAIN: "the dense one is relatively larger",
+        LOSS: "the sparse one is relatively larger",
+    }
+    found = larger.get(change.verdict, "which of the two is relatively larger is not shown")
+    ends = " to ".join(signed(100 * end) for end in (change.low, change.high))
     yield (
         f"{label(results.subject)} adds to the image tokens a dense change of "
         f"{_relative(dense)} of their size, and to the prompt's tokens a sparse "
-        f"change of {_relative(sparse)} of theirs ({results.level} intervals): the "
-        f"{larger} one is relatively larger."
+        f"change of {_relative(sparse)} of theirs ({results.level} intervals): {found} (difference "
+        f"{signed(100 * change.mean)}, {ends} points)."
     )
     variants = [
         variant
@@ -206,16 +222,40 @@ def mining(results: Results) -> Iterator[Part]:
     yield from mining_curves(results)
     names = {results.subject: label(results.subject)}
     names |= {way.name: way.words for way in ways if way.group == "mining"}
+    told = {n: w for n, w in names.items() if results.diagnosed(n, "point_spread", "points_right")}
     clauses = [
         f"{words}: {_percent(results.mean_inside(name, 'point_spread'))} of the image's side "
-        f"apart, {_percent(results.mean_inside(name, 'points_right'))} of them of the right sign"
-        for name, words in names.items()
-        if results.diagnosed(name, "point_spread", "points_right")
+        f"apart, {_right_points(results, name)}"
+        for name, words in told.items()
     ]
     if clauses:
         yield f"Points that are chosen in prediction by {'; '.join(clauses)}."
+    yield band_sentence(results)
     if compared:
         yield analyses.effects_sentence(results, compared)
+
+
+def _right_points(results: Results, name: str) -> str:
+    """Compare how many points have the right sign with points at random, of which half have."""
+    right = results.mean_inside(name, "points_right")
+    side = "not shown to differ from"
+    if right.low > CHANCE or right.high < CHANCE:
+        side = "more than" if right.low > CHANCE else "fewer than"
+    return f"{_percent(right)} of them of the right sign, {side} the 50 % of random points"
+
+
+def band_sentence(results: Results) -> str:
+    """Tell the subject's mined points apart by whether they lie where the refined mask is used."""
+    name = results.subject
+    columns = ("points_in_band", "points_right_in_band", "points_right_outside")
+    if not results.diagnosed(name, *columns):
+        return ""
+    inside, right, outside = (results.mean_inside(name, column) for column in columns)
+    return (
+        f"{_percent(inside)} of {label(name)}'s points lie where the uncertainty is a half or "
+        f"more, where the refined mask is trained and used: of these {_percent(right)} have the "
+        f"right sign, of the others {_percent(outside)}."
+    )
 
 
 def _ways_to_choose(results: Results) -> list[analyses.Ablation]:
@@ -346,14 +386,24 @@ def loss_of_gain(results: Results, model: str) -> str:
         difference_at(results, JITTER, amount, (model, results.reference))
         for amount in (float(amounts.min()), float(amounts.max()))
     )
-    how = "shrinks" if loose["difference"] < tight["difference"] else "grows"
-    kept = "and is still shown" if loose["low"] > 0 else "where it is no longer shown"
-    return (
-        f"{label(model)}'s gain over {label(results.reference)} {how} from "
-        f"{signed(tight['difference'])} points of boundary IoU "
-        f"({span(tight['low'], tight['high'])}) with tight boxes to {gain_words(loose)} with boxes "
-        f"jittered by {amounts.max():g} of their sides, {kept}."
+    places = (float(amounts.min()), float(amounts.max()))
+    change = change_of_gain(results, JITTER, places, (model, results.reference))
+    gain, ends = f"{label(model)}'s gain over {label(results.reference)}", span(*_ends(change))
+    by = (
+        f"{signed(change['difference'])} points, {results.level} interval {ends}, n = {change['n']}"
     )
+    verb = {GAIN: "grows", LOSS: "shrinks"}.get(change["verdict"])
+    start = f"{gain} {verb}" if verb else f"No change of {gain} is shown"
+    kept = "is still shown" if loose["low"] > 0 else "is no longer shown"
+    return (
+        f"{start} ({by}): from {signed(tight['difference'])} points of boundary IoU "
+        f"({span(*_ends(tight))}) with tight boxes to {gain_words(loose)} with boxes jittered by "
+        f"{amounts.max():g} of their sides, where it {kept}."
+    )
+
+
+def _ends(row: Mapping[str, Any]) -> tuple[float, float]:
+    return row["low"], row["high"]
 
 
 def findings(results: Results) -> Iterator[Part]:
@@ -400,10 +450,17 @@ def ceiling_sentence(results: Results) -> str:
         return ""
     means = results.summary[results.summary["benchmark"] == MEAN].set_index("model")["mbiou"]
     gap = float(means[ORACLE]) - float(means[results.subject])
-    return (
+    sentence = (
         f"The mask resolution allows {means[ORACLE]:.1f} % of boundary IoU, {gap:.1f} points above "
-        f"{label(results.subject)}: resolution is {'not what' if gap > 2 else 'what'} limits it."
+        f"{label(results.subject)}"
     )
+    finer = [v for v in analyses.scored_variants(results) if set(v.changes) == {"adapter.maps"}]
+    if not finer:
+        return f"{sentence}; whether finer maps would bring it nearer was not tested in this run."
+    row = analyses.gain_of(results, finer[0].name)
+    says = {GAIN: "bring it nearer", LOSS: "take it farther away"}
+    effect = says.get(row["verdict"], "are not shown to bring it nearer")
+    return f"{sentence}; {finer[0].words} {effect} {gain_in_brackets(row)}."
 
 
 def refined_sentence(results: Results) -> str:
@@ -423,8 +480,9 @@ def best_sentence(results: Results) -> str:
     """Say whether the best combination beats PA-SAM, and only if the interval does."""
     if BEST not in results.models:
         return ""
-    row = difference(results.scores, BEST, results.subject, "mbiou", results.bootstrap)
-    return comparison_sentence(row, level=results.level)
+    pair = {"model": BEST, "against": results.subject, "benchmark": MEAN, "metric": "mbiou"}
+    rows = rows_where(results.differences, **pair)
+    return comparison_sentence(rows[0], level=results.level) if rows else ""
 
 
 def _percent(found: Interval) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pasam.config import schema
-from pasam.data.catalogue import GENERATED
+from pasam.data.catalogue import GENERATED, read_catalogue
 from pasam.errors import DataError
 from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
 from pasam.evaluation.statistics import Difference, Interval
@@ -39,6 +39,9 @@ CURVES = {
 }
 """Family of conditions -> heading of its curve and name of its axis, in report order."""
 
+
+FEWEST = 10
+"""Images that a benchmark has to have before its numbers mean anything: a smoke run's has four."""
 
 _SET_COLUMNS = ["benchmark", "set"]
 _NO_LOSS = {"epoch", "step", "lr", "learning_rate", "views", "seconds"}
@@ -192,6 +195,11 @@ class Results:
         return summary.summarise(self.scores, self.bootstrap, published=self.published.scores)
 
     @cached_property
+    def file_summary(self) -> pd.DataFrame:
+        """As `summary`, of the weights in the models' files: those trained with `train.seed`."""
+        return summary.summarise(self.shown_scores, self.bootstrap)
+
+    @cached_property
     def differences(self) -> pd.DataFrame:
         """One row per pair of models, benchmark and metric."""
         return summary.compare(self.scores, summary.default_pairs(self.models), self.bootstrap)
@@ -252,7 +260,8 @@ class Results:
         if self.diagnostics is None:
             return False
         rows = self.diagnostics[self.diagnostics["model"] == model]
-        return bool(len(rows)) and bool(rows[list(columns)].notna().any(axis=0).all())
+        there = bool(len(rows)) and set(columns) <= set(rows.columns)
+        return there and bool(rows[list(columns)].notna().any(axis=0).all())
 
     def mean_inside(self, model: str, column: str) -> Interval:
         """Average a column of the diagnostics over masks, benchmarks alike, empty rows left out."""
@@ -280,7 +289,13 @@ def describe_run(
 ) -> str:
     """Say what a run was made on and what its numbers are not; stands above every table."""
     synthetic = manifest["dataset"].isin(GENERATED)
-    kind = "Synthetic" if synthetic.all() else "Mixed" if synthetic.any() else "Own"
+    benchmarks = manifest[manifest["split"] == "val"].groupby("dataset")["image"].nunique()
+    words = ""
+    if len(benchmarks) and benchmarks.min() < FEWEST:
+        words = (
+            f"A benchmark of {counted(int(benchmarks.min()), 'image')} shows that everything "
+            "works; the numbers of this run mean nothing. "
+        )
     parts = []
     for split, verb in (("train", "trained on"), ("val", "measured on")):
         rows = manifest[manifest["split"] == split]
@@ -288,12 +303,24 @@ def describe_run(
         parts.append(f"{verb} {images} ({counted(len(rows), 'mask')})")
     small = base.size == "vit_tiny"
     sam = "vit_tiny, our own small SAM" if small else f"SAM {base.size}"
-    words = f"{kind} data: {', '.join(parts)}. Base: {sam}. "
+    words += f"{kinds_of_data(manifest['dataset'])} data: {', '.join(parts)}. Base: {sam}. "
     words += f"Seeds: training {listed([str(seed) for seed in seeds])}"
     words += f", generator {data.generated.seed}. " if synthetic.any() else ". "
     if small or synthetic.any():
         words += "No number of this run is the paper's or comparable with it."
     return words
+
+
+def kinds_of_data(datasets: Iterable[str]) -> str:
+    """Say whose some data sets are: drawn here, public sets of the catalogue, or one's own."""
+    catalogue, names = read_catalogue(), set(datasets)
+    public = names & set(catalogue.entries) - set(GENERATED)
+    known = "public (HQSeg-44K)" if public <= set(catalogue.groups["hqseg44k"]) else "public"
+    members = {
+        "synthetic": names & set(GENERATED), known: public, "own": names - public - set(GENERATED)
+    }  # fmt: skip
+    words = listed([kind for kind, found in members.items() if found])
+    return words[:1].upper() + words[1:]
 
 
 def families(conditions: pd.DataFrame) -> list[str]:
@@ -353,6 +380,30 @@ def difference_at(
     model, against = pair
     summary.check_paired(part[part["model"].isin(pair)])
     return summary.difference(part, model, against, "mbiou", results.bootstrap)
+
+
+def change_of_gain(
+    results: Results, family: str, places: tuple[float, float], pair: tuple[str, str]
+) -> dict[str, Any]:
+    """Test how much a gain in boundary IoU changes between two places of a curve.
+
+    Returns:
+        The gain at the second place minus that at the first, on the images of both, in points:
+        n and the columns of `summary.in_points`.
+    """
+    by_amount, gains = rows_by_amount(results.conditions, family), []
+    for amount in places:
+        part = by_amount[amount][by_amount[amount]["model"].isin(pair)]
+        summary.check_paired(part)
+        a, b = (summary.score_matrix(part, name, METRICS["mbiou"]) for name in pair)
+        first, second = summary.paired_values(a, b)
+        gains.append(pd.DataFrame(np.atleast_2d(first - second), columns=a.columns))
+    shared = gains[0].columns.intersection(gains[1].columns)
+    before, after = (gain[shared] for gain in gains)
+    return {
+        "n": len(shared),
+        **summary.in_points(summary.compared(after, before, results.bootstrap)),
+    }
 
 
 def read_history(path: Path) -> pd.DataFrame:

@@ -244,8 +244,12 @@ def difference(
 
 
 def _difference(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
-    found = bootstrap.difference(*paired_values(a, b), *places(a.columns))
-    return {"n": a.shape[1], **in_points(found)}
+    return {"n": a.shape[1], **in_points(compared(a, b, bootstrap))}
+
+
+def compared(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> statistics.Difference:
+    """Compare two score matrices of the same images: `a` minus `b`."""
+    return bootstrap.difference(*paired_values(a, b), *places(a.columns))
 
 
 def in_points(found: statistics.Difference) -> dict[str, Any]:

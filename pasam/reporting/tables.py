@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from pasam.evaluation.statistics import SEEDS_FOR_P, worded
+from pasam.masks.prompts import KINDS
 from pasam.reporting.analyses import gain_of, scored_variants
 from pasam.reporting.blocks import Grid
-from pasam.reporting.results import BASELINE, ORACLE, Results
+from pasam.reporting.results import BASELINE, FEWEST, ORACLE, Results
 from pasam.reporting.style import (
     MEAN,
     METRIC_LABELS,
@@ -46,6 +48,7 @@ PRECISIONS = {
     "ap_large": "AP L",
 }  # fmt: skip
 """Column of the average precisions -> what a table calls it."""
+SIZES = ("small", "medium", "large")
 COCO_STYLE, SEGINW_STYLE = "COCO-style", "SegInW-style"
 _PUBLISHED = {
     COCO_STYLE: ("coco", "COCO val2017, boxes from FocalNet-DINO"),
@@ -74,6 +77,27 @@ def overview(summary: pd.DataFrame) -> Grid:
             cells.append(_both(rows.loc[MEAN, "published_miou"], rows.loc[MEAN, "published_mbiou"]))
         lines.append((row_label(str(model)), *cells))
     return Grid(caption="High-quality segmentation", head=tuple(header), rows=tuple(lines))
+
+
+def recipes(results: Results) -> Grid:
+    """Say beside Table 1 what each model was trained with: its rows differ in more than a name."""
+    params, rows = results.params, []
+    masks = int((results.manifest["split"] == "train").sum())
+    for model, variant in params.variants.items():
+        kinds = Counter(KINDS[variant.prompts])
+        mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())
+        steps = variant.epochs * (masks // (params.train.batch_size * params.train.devices))
+        rate = f"{params.train.learning_rate:g}, a tenth every {variant.lr_step_size} epochs"
+        seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
+        cells = (f"{variant.prompts}: {mix}", f"{steps:,}", rate, str(seeds))
+        rows.append((label(model), *cells, trainable_cell(results, model)))
+    return Grid(
+        caption="What the models of Table 1 were trained with",
+        head=("Model", "Prompts", "Steps", "Learning rate", "Seeds", "Trainable parameters"),
+        rows=tuple(rows),
+        notes=("Table 1 prompts every model with one tight box, whatever it was trained with.",),
+        texts=(1, 3),
+    )
 
 
 def details(summary: pd.DataFrame, *, level: str) -> Grid:
@@ -159,18 +183,25 @@ def benchmarks_of(precisions: pd.DataFrame, kind: str) -> list[str]:
 def single_set_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     """Lay out a COCO-style set: mask AP in all its forms, and boundary AP."""
     rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
-    head = ("Model", *PRECISIONS.values(), "Boundary AP")
     lines = []
     for model in ordered_models(rows["model"]):
         mask, boundary = (_row(rows, model, overlap) for overlap in ("mask", "boundary"))
-        cells = [_precision(mask.get(column)) for column in PRECISIONS]
+        cells = [
+            _precision(mask.get(column)) if _objects(mask, column) >= FEWEST else NOTHING
+            for column in PRECISIONS
+        ]
         lines.append((label(model), *cells, _precision(boundary.get("ap"))))
     counts = rows.iloc[0]
+    head = ("Model", *(
+        name if column in ("ap", "ap50", "ap75") else f"{name} (n={_objects(counts, column)})"
+        for column, name in PRECISIONS.items()
+    ), "Boundary AP")  # fmt: skip
     caption = (
         f"{benchmark}: {counts['images']} images, {counts['objects']} objects, "
         f"{counts['detections']} boxes of a detector"
     )
-    return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL,))
+    few = f"No AP of a size is given where fewer than {FEWEST} objects have it."
+    return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL, few))
 
 
 def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
@@ -254,14 +285,20 @@ def box_difference(
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of training."""
     names = ["model", "benchmark", "set", "overlap"]
-    numbers = [*PRECISIONS, "images", "objects", "detections"]
-    means = rows.groupby(names, as_index=False)[numbers].mean()
-    counts = {name: means[name].round().astype(int) for name in numbers[-3:]}
+    counted = ["images", "detections", "objects", *(f"objects_{size}" for size in SIZES)]
+    means = rows.groupby(names, as_index=False)[[*PRECISIONS, *counted]].mean()
+    counts = {name: means[name].round().astype(int) for name in counted}
     return means.assign(**counts)
 
 
 def _row(rows: pd.DataFrame, model: str, overlap: str) -> Mapping[str, Any]:
     return next(iter(rows_where(rows, model=model, overlap=overlap)), {})
+
+
+def _objects(row: Mapping[str, Any] | pd.Series[Any], column: str) -> int:
+    """Count the objects that a precision is of: those of its size, or all."""
+    size = column.removeprefix("ap_")
+    return int(row[f"objects_{size}" if column.startswith("ap_") else "objects"])
 
 
 def _precision(value: Any) -> str:

@@ -127,6 +127,25 @@ def test_points_are_judged_by_their_sign_and_their_distance():
     assert found["point_spread"] == pytest.approx((2 / 4 + 3 / 4) / 2)
 
 
+def test_points_are_told_apart_by_the_uncertain_band():
+    label = np.zeros((16, 16), np.uint8)
+    label[:, :8] = 255
+    unsure = torch.zeros(4, 4)
+    unsure[:, 3] = 1.0  # the last column of cells
+    flat = torch.zeros(4, 4)
+    points = {
+        "positive": torch.tensor([0, 3]),  # inside the object and sure, outside and unsure
+        "negative": torch.tensor([7, 1]),  # outside and unsure, inside the object and sure
+    }
+    found = judge_maps(maps_of(flat, flat, unsure, **points), label, grid=4)
+    assert found["points_in_band"] == 0.5
+    assert found["points_right_in_band"] == 0.5  # the negative one
+    assert found["points_right_outside"] == 0.5  # the positive one
+    sure = judge_maps(maps_of(flat, flat, flat, **points), label, grid=4)
+    assert (sure["points_in_band"], sure["points_right_in_band"]) == (0.0, None)
+    assert sure["points_right_outside"] == sure["points_right"]
+
+
 def test_one_point_of_each_sign_has_no_spread():
     flat, one = torch.zeros(4, 4), torch.tensor([5])
     label = np.full((8, 8), 255, np.uint8)

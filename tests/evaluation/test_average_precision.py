@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from pasam.data.coco import AnnotatedImage, Annotations
 from pasam.errors import DataError
-from pasam.evaluation.average_precision import average_precision, boundary_rle
+from pasam.evaluation.average_precision import average_precision, boundary_rle, objects_by_size
 from pasam.evaluation.instances import (
     INSTANCES,
     PRECISIONS,
@@ -175,6 +175,13 @@ def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both()
     for kind in ("mask", "boundary"):
         found = average_precision(truth, perfect, overlap=kind, boundary_fraction=FRACTION)
         assert found.ap == pytest.approx(1.0)
+
+
+def test_objects_are_counted_by_size_and_crowds_are_none():
+    areas = [(100, 0), (1023, 0), (1024, 0), (9215, 0), (9216, 0), (50, 1)]
+    truth = {"annotations": [{"area": area, "iscrowd": crowd} for area, crowd in areas]}
+    counts = {"objects_small": 2, "objects_medium": 2, "objects_large": 1}
+    assert objects_by_size(truth) == counts
 
 
 def test_sizes_without_objects_have_no_precision():
@@ -356,7 +363,8 @@ INSTANCE = {
 }  # fmt: skip
 PRECISION = {
     "model": "sam", "seed": 0, "benchmark": "coco_like", "set": "coco_like", "overlap": "mask",
-    "images": 2, "objects": 5, "detections": 6, "ap": 0.5, "ap50": 0.75, "ap75": 0.25,
+    "images": 2, "objects": 5, "objects_small": 0, "objects_medium": 2, "objects_large": 3,
+    "detections": 6, "ap": 0.5, "ap50": 0.75, "ap75": 0.25,
     "ap_small": None, "ap_medium": 0.5, "ap_large": 0.5,
 }  # fmt: skip
 

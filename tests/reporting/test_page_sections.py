@@ -20,7 +20,48 @@ def test_it_says_how_far_the_subject_is_ahead(results):
     found = section("glance", results)
     assert "PA-SAM is 20.0 points of boundary IoU above SAM" in found.lead
     tiles = [value for value, _ in found.blocks[0].tiles]
-    assert tiles[1:] == ["+20.0", "+5.0", "100 %"]
+    assert tiles[1:] == ["+5.0", "+20.0", "100 %"]
+
+
+def test_the_first_sentence_names_every_row_of_table_1_that_is_shown_losses_first(
+    make_scores, make_results
+):
+    scores = make_scores(models=("sam", "hq_sam", "pa_sam"), n=20, seeds=(40, 41, 42, 43, 44))
+    scores.loc[scores["model"] == "hq_sam", "iou"] = scores.loc[
+        scores["model"] == "sam", "iou"
+    ].to_numpy()  # equal in one mean, ahead in the other
+    results = make_results(change_scores(scores, "pa_sam", -0.1))
+    first, *rest = section("glance", results).lead.split(".  ")[0].split(" (95 % intervals")
+    table = results.differences[results.differences["benchmark"] == "mean"]
+    expected = {
+        f"{LABELS[row['model']]} is {abs(row['difference']):.1f} points of {WORDS[row['metric']]} "
+        f"{'below' if row['high'] < 0 else 'above'} {LABELS[row['against']]}": row["high"] < 0
+        for _, row in table.iterrows()
+        if row["p_holm"] < 0.05
+    }
+    clauses = [clause.rsplit(" (", 1)[0] for clause in first.split("; ")]
+    assert set(clauses) == set(expected)
+    assert len(clauses) == len(expected) == 5
+    losses = [expected[clause] for clause in clauses]
+    assert losses == sorted(losses, reverse=True)
+    assert any(losses)
+    assert not all(losses)
+    assert "No difference is shown between HQ-SAM and SAM in IoU." in rest[0]
+
+
+LABELS = {"sam": "SAM", "hq_sam": "HQ-SAM", "pa_sam": "PA-SAM"}
+WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
+
+
+def test_a_run_in_which_nothing_is_shown_says_so(make_scores, make_results):
+    scores = make_scores(models=("sam", "pa_sam"), seeds=(41, 42, 43))
+    for name in ("iou", "boundary_iou"):
+        same = scores.loc[scores["model"] == "sam", name].to_numpy()
+        scores.loc[scores["model"] == "pa_sam", name] = same
+    lead = section("glance", make_results(scores)).lead
+    assert lead == (
+        "No difference is shown between PA-SAM and SAM in IoU and PA-SAM and SAM in boundary IoU."
+    )
 
 
 def test_a_model_that_is_held_against_the_subject_is_told_of(make_scores, make_results):
@@ -61,12 +102,12 @@ WARNING = "No number of this run is the paper's or comparable with it."
 
 
 def manifest(train, val):
-    """Two training images with three masks, and one measured image."""
+    """Two training images with three masks, and ten measured images."""
     rows = [
         {"split": "train", "dataset": train, "image": "a"},
         {"split": "train", "dataset": train, "image": "a"},
         {"split": "train", "dataset": train, "image": "b"},
-        {"split": "val", "dataset": val, "image": "c"},
+        *({"split": "val", "dataset": val, "image": f"c{k}"} for k in range(10)),
     ]
     return pd.DataFrame(rows)
 
@@ -74,7 +115,7 @@ def manifest(train, val):
 def test_it_counts_images_and_masks_and_names_base_and_seeds():
     words = describe_run(manifest("generated_train", "dis_like"), TINY, DATA, seeds=[42])
     assert words == (
-        "Synthetic data: trained on 2 images (3 masks), measured on 1 image (1 mask). "
+        "Synthetic data: trained on 2 images (3 masks), measured on 10 images (10 masks). "
         "Base: vit_tiny, our own small SAM. Seeds: training 42, generator 9. " + WARNING
     )
 
@@ -83,9 +124,12 @@ def test_it_counts_images_and_masks_and_names_base_and_seeds():
     ("train", "val", "kind"),
     [
         ("generated_train", "thin_like", "Synthetic data"),
-        ("generated_train", "mine", "Mixed data"),
-        ("mine", "dis_like", "Mixed data"),
+        ("generated_train", "mine", "Synthetic and own data"),
+        ("mine", "dis_like", "Synthetic and own data"),
         ("mine", "mine", "Own data"),
+        ("DIS5K-TR", "COIFT", "Public (HQSeg-44K) data"),
+        ("DIS5K-TR", "mine", "Public (HQSeg-44K) and own data"),
+        ("coco_val2017", "coco_val2017", "Public data"),
     ],
 )
 def test_it_says_whose_the_data_are(train, val, kind):
@@ -98,6 +142,14 @@ def test_it_says_whose_the_data_are(train, val, kind):
 )
 def test_it_warns_unless_data_and_base_are_real(dataset, base, warns):
     assert (WARNING in describe_run(manifest(dataset, dataset), base, DATA, seeds=[1])) == warns
+
+
+def test_a_smoke_runs_setting_says_that_its_numbers_mean_nothing():
+    few = manifest("generated_train", "dis_like")[:-1]
+    said = describe_run(few, TINY, DATA, seeds=[1])
+    assert said.startswith("A benchmark of 9 images shows that everything works; the numbers of ")
+    assert "mean nothing" in said
+    assert "mean nothing" not in describe_run(manifest("mine", "mine"), TINY, DATA, seeds=[1])
 
 
 def test_own_data_need_no_generator_and_an_official_base_has_its_name():
@@ -142,9 +194,9 @@ def kinds(found):
 
 def test_it_holds_table_charts_differences_and_notes(results):
     found = section("table-1", results)
-    assert kinds(found)[:4] == ["table", "charts", "forest", "table"]
-    assert [panel.heading for panel in found.blocks[1].panels] == ["Boundary IoU", "IoU"]
-    first = found.blocks[2].rows[0]
+    assert kinds(found)[:5] == ["table", "table", "charts", "forest", "table"]
+    assert [panel.heading for panel in found.blocks[2].panels] == ["Boundary IoU", "IoU"]
+    first = found.blocks[3].rows[0]
     assert first.name == "PA-SAM minus SAM"
     assert first.verdict == "gain shown for these weights"
 
@@ -225,6 +277,7 @@ def precisions():
             "model": model, "seed": 1, "benchmark": benchmark, "set": name, "overlap": overlap,
             "ap": ap, "ap50": ap, "ap75": ap, "ap_small": ap, "ap_medium": ap, "ap_large": ap,
             "images": 4, "objects": 9, "detections": 11,
+            "objects_small": 3, "objects_medium": 3, "objects_large": 3,
         }
         for model, ap in (("sam", 0.4), ("pa_sam", 0.5))
         for overlap in ("mask", "boundary")
@@ -287,7 +340,7 @@ def test_the_table_begins_with_the_model_itself_and_tells_cost_and_difference(ma
     assert rows["no_dense"][4].startswith("-10")
     assert rows["no_dense"][-1] == "1,000"
     assert rows["nothing"][4:6] == ("+0.0 [+0.0, +0.0]", "no difference shown")
-    assert "10 variants" in grid.notes[0]
+    assert "11 variants" in grid.notes[0]
 
 
 def test_every_model_has_a_chart_and_every_term_an_entry_in_the_legend(results):

@@ -12,7 +12,7 @@ from pasam.reporting.model_card import base_card, model_card
 from pasam.reporting.publish import plot_frames, publish, records, report_json
 from pasam.reporting.questions import answers
 
-TABLES = ("cost", "differences", "table1")
+TABLES = ("cost", "differences", "recipes", "table1")
 OTHER_FILES = (
     "differences.csv",
     "figure1.png",
@@ -144,6 +144,19 @@ def test_numbers_limits_and_every_hyperparameter_are_in_it(card):
     assert "| learning_rate" in card
     assert "| gradient" in card
     assert "PA-SAM is 20.0 points of boundary IoU above SAM" in card
+
+
+def test_a_card_gives_the_scores_of_the_file_and_beside_them_the_mean_of_all_seeds(
+    make_scores, make_results
+):
+    scores = make_scores(seeds=(41, 42, 43))
+    scores.loc[(scores["model"] == "pa_sam") & (scores["seed"] == 42), "boundary_iou"] += 0.09
+    made = model_card(make_results(scores), "pa_sam")
+    front = yaml.safe_load(made.split("---")[1])["model-index"][0]["results"][-1]
+    assert front["metrics"][1]["value"] == pytest.approx(59.0, abs=0.1)
+    assert "The scores of this file, which was trained with seed 42, one of 3 seeds" in made
+    assert "of this file: mIoU 70.0 %, mBIoU 59.0 %" in made
+    assert "Mean of 3 seeds: mIoU 70.0 %, mBIoU 53.0 %" in made
 
 
 def test_other_numbers_make_another_card(card, make_scores, make_results):

@@ -1,5 +1,6 @@
 """The ten questions: each sentence follows the numbers."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_up_run import ABLATIONS, LEVELS, change_scores, made_up_ablations, made_up_diagnostics
@@ -130,6 +131,8 @@ def test_the_sentence_follows_the_sizes(make_results):
     assert "dense change of 29.8 %" in dense
     assert "the dense one is relatively larger" in dense
     assert "the sparse one is relatively larger" in sparse
+    equal = ask(3, make_results(diagnostics=made_up_diagnostics(sparse_change=0.3))).sentence
+    assert "which of the two is relatively larger is not shown (difference " in equal
 
 
 def test_each_change_left_out_is_compared(make_results):
@@ -180,6 +183,24 @@ def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results):
     assert "loses" not in ask(5, make_results(**made_up_ablations())).sentence
 
 
+@pytest.mark.parametrize(
+    ("right", "words"), [(0.7, "more than"), (0.3, "fewer than"), (0.5, "not shown to differ from")]
+)
+def test_mined_points_are_held_against_points_at_random(make_results, right, words):
+    diagnostics = made_up_diagnostics(points_right=right)
+    said = ask(5, make_results(diagnostics=diagnostics)).sentence
+    assert f"of them of the right sign, {words} the 50 % of random points" in said
+
+
+def test_mined_points_are_told_apart_by_the_uncertain_band(make_results):
+    said = ask(5, make_results(diagnostics=made_up_diagnostics(points_in_band=0.25))).sentence
+    assert "25." in said.split(" of PA-SAM's points lie where the uncertainty")[0][-30:]
+    assert "of these 60." in said
+    assert "of the others 20." in said
+    older = made_up_diagnostics().drop(columns="points_in_band")
+    assert "lie where" not in ask(5, make_results(diagnostics=older)).sentence
+
+
 def test_numbers_become_curves_through_pa_sams_own_choice(make_results):
     [charts] = mining_curves(make_results(**made_up_ablations()))
     assert [panel.heading for panel in charts.panels] == ["Number of points"]
@@ -207,7 +228,7 @@ def test_the_sentence_follows_what_is_trained(make_results):
 def test_frozen_weights_are_counted_by_their_digests(make_results):
     changes = made_up_ablations()
     changes["ablation_facts"]["nothing"] = {"frozen_before": "a", "frozen_after": "b"}
-    assert frozen_sentence(make_results(**changes)).startswith("In 9 of 10 variants")
+    assert frozen_sentence(make_results(**changes)).startswith("In 10 of 11 variants")
 
 
 def test_the_sentence_changes_with_the_gain_on_intricate_outlines(make_scores, make_results):
@@ -243,12 +264,28 @@ def test_the_sentence_follows_the_gain_on_loose_boxes(make_scores, make_results)
         rows = pd.concat([make_scores(), change_scores(loose, "pa_sam", by)])
         sentences.append(ask(8, make_results(conditions=rows)).sentence)
     gone, smaller, larger = sentences
-    assert "shrinks from +20.0 points" in gone
-    assert "PA-SAM's gain over SAM shrinks" in gone
+    assert "from +20.0 points" in gone
+    assert gone.startswith(
+        "PA-SAM's gain over SAM shrinks (\N{MINUS SIGN}30.0 points, 95 % interval"
+    )
+    assert ", n = 24): from +20.0" in gone
     assert "where it is no longer shown" in gone
-    assert "and is still shown" in smaller
-    assert "PA-SAM's gain over SAM grows from +20.0" in larger
-    assert "HQ-SAM's gain over SAM" in larger
+    assert "where it is still shown" in smaller
+    assert "PA-SAM's gain over SAM grows (+10.0 points" in larger
+    assert "No change of HQ-SAM's gain over SAM is shown (" in larger
+
+
+def test_a_gain_whose_change_is_within_its_interval_neither_grows_nor_shrinks(
+    make_scores, make_results
+):
+    loose = change_scores(
+        make_scores(prompt="box_jitter_0.4"), "pa_sam",
+        lambda rows: 0.01 + np.random.default_rng(0).normal(0, 0.1, len(rows)),
+    )  # fmt: skip
+    said = ask(8, make_results(conditions=pd.concat([make_scores(), loose]))).sentence
+    start = said.split(" from ")[0]
+    assert start.startswith("No change of PA-SAM's gain over SAM is shown (")
+    assert "n = 24" in start
 
 
 def test_it_needs_variants_of_findings(results):
@@ -259,7 +296,7 @@ def test_it_counts_what_is_shown_and_says_what_follows(make_results):
     found = ask(9, make_results(**made_up_ablations(gradient_image=0.1, no_dense=-0.1)))
     assert found.sentence.startswith(
         f"Of {len(ABLATIONS)} variants, 1 are shown to be better than PA-SAM in boundary IoU, 1 "
-        "worse, and for 8 no difference is shown."
+        "worse, and for 9 no difference is shown."
     )
     assert "What to adopt, by these numbers: edges of the image itself" in found.sentence
     assert "What costs most: no dense compensation" in found.sentence
@@ -277,13 +314,22 @@ def test_other_numbers_give_another_sentence(make_results):
 def test_without_variants_the_ceiling_alone_is_told(results):
     found = ask(10, results)
     assert not found.answered
-    assert "25.0 points above PA-SAM: resolution is not what limits it." in found.sentence
+    assert "25.0 points above PA-SAM; whether finer maps would bring it" in found.sentence
     assert found.blocks[-1].kind == "absent"
 
 
-def test_a_model_at_the_ceiling_is_limited_by_it(make_scores, make_results):
-    scores = change_scores(make_scores(), "pa_sam", 0.24)
-    assert "resolution is what limits it" in ask(10, make_results(scores)).sentence
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        (0.1, "maps at twice the grid bring it nearer (+10."),
+        (0.0, "maps at twice the grid are not shown to bring it nearer ("),
+        (-0.1, "maps at twice the grid take it farther away ("),
+    ],
+)
+def test_whether_the_grid_limits_it_is_said_by_a_finer_grid_not_by_the_oracle(
+    make_results, gain, words
+):
+    assert words in ask(10, make_results(**made_up_ablations(finer_maps=gain))).sentence
 
 
 def test_the_best_combination_is_an_answer_without_variants_too(make_scores, make_results):
@@ -312,7 +358,8 @@ def test_the_best_combination_is_praised_only_if_the_interval_says_so(make_score
     scores = make_scores(models=models)
     level = scores.loc[scores["model"] == "pa_sam", "boundary_iou"].to_numpy()
     scores.loc[scores["model"] == "pa_sam_plus", "boundary_iou"] = level + 0.05
-    assert "PA-SAM+ is 5.0 points" in best_sentence(make_results(scores))
+    many = make_results(scores).params.report.replaced(n_resamples=2000)  # Holm runs over ten rows
+    assert "PA-SAM+ is 5.0 points" in best_sentence(make_results(scores, report=many))
     scores.loc[scores["model"] == "pa_sam_plus", "boundary_iou"] = level
     assert best_sentence(make_results(scores)).startswith("No difference")
     assert best_sentence(make_results()) == ""

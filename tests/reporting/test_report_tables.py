@@ -32,6 +32,7 @@ from pasam.reporting.tables import (
     pairs,
     published_grid,
     published_precision_grid,
+    recipes,
     single_set_grid,
     table_notes,
 )
@@ -42,6 +43,24 @@ def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, boo
     assert [row[0] for row in grid.rows][-2:] == ["HQ-SAM", "PA-SAM"]
     assert grid.head[1] == "dis_like (n=6)"
     assert grid.head[-2:] == ("Mean of 4 (n=24)", "Pooled IoU")
+
+
+def test_what_the_models_were_trained_with_stands_beside_table_1(write, results):
+    grid = recipes(results)
+    assert grid.head[:4] == ("Model", "Prompts", "Steps", "Learning rate")
+    rows = {row[0]: row[1:] for row in grid.rows}
+    assert rows["HQ-SAM"][0] == "thirds: box 1/3, points 1/3, mask 1/3"
+    assert rows["PA-SAM"][0] == "effective: box 4/7, points 2/7, mask 1/7"
+    assert rows["PA-SAM"][2].startswith("0.001, a tenth every")
+    assert f"## {grid.caption}" in write(results.scores)["table1.md"]
+
+
+def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
+    train = results.params.train.replaced(batch_size=4)
+    masks = pd.DataFrame({"split": ["train"] * 11, "dataset": "a", "image": "a"})
+    grid = recipes(make_results(train=train, manifest=masks))
+    epochs = results.params.variants["pa_sam"].epochs
+    assert [row[2] for row in grid.rows if row[0] == "PA-SAM"] == [str(2 * epochs)]
 
 
 def test_details_give_every_interval(scores, bootstrap):
@@ -211,7 +230,8 @@ def test_identical_scores_give_identical_bytes_in_every_file(write, scores):
 def precision(model, benchmark, name, overlap, ap, seed=1, **more):
     row = {"model": model, "seed": seed, "benchmark": benchmark, "set": name, "overlap": overlap}
     sizes = {"ap_small": None, "ap_medium": ap, "ap_large": ap}
-    counts = {"images": 4, "objects": 9, "detections": 11}
+    counts = {"images": 4, "objects": 29, "detections": 31}
+    counts |= {"objects_small": 0, "objects_medium": 20, "objects_large": 9}
     return {**row, "ap": ap, "ap50": ap + 0.2, "ap75": ap, **sizes, **counts, **more}
 
 
@@ -250,9 +270,11 @@ def test_one_set_is_coco_style_and_many_are_seginw_style(precisions):
 
 def test_a_coco_style_table_has_every_precision_and_says_where_nothing_was_to_be_found(precisions):
     grid = single_set_grid(precisions, "coco_like")
-    assert grid.head == ("Model", "AP", "AP50", "AP75", "AP S", "AP M", "AP L", "Boundary AP")
-    assert grid.rows[1] == ("PA-SAM", "50.0", "70.0", "50.0", "-", "50.0", "50.0", "50.0")
-    assert "4 images, 9 objects, 11 boxes" in grid.caption
+    sizes = ("AP S (n=0)", "AP M (n=20)", "AP L (n=9)")
+    assert grid.head == ("Model", "AP", "AP50", "AP75", *sizes, "Boundary AP")
+    assert grid.rows[1] == ("PA-SAM", "50.0", "70.0", "50.0", "-", "50.0", "-", "50.0")
+    assert "4 images, 29 objects, 31 boxes" in grid.caption
+    assert "fewer than 10 objects" in grid.notes[-1]
 
 
 def test_seeds_are_averaged(precisions):
