@@ -142,12 +142,19 @@ def glance_lead(results: Results) -> str:
     rows = rows_where(results.differences, benchmark=MEAN)
     if not rows:
         return f"One model was scored: {label(results.subject)}."
-    told = "; ".join(
-        f"{label(row['model'])} is {abs(row['difference']):.1f} points of "
-        f"{METRIC_WORDS[row['metric']]} {'above' if row['verdict'] == GAIN else 'below'} "
-        f"{label(row['against'])} ({span(row['low'], row['high'])})"
-        for row in shown_rows(results)
-    )
+    shown: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
+    for row in shown_rows(results):
+        pair = row["model"], row["against"], bool(row["verdict"] == GAIN)
+        shown.setdefault(pair, []).append(row)
+    clauses = []
+    for (model, against, above), both in shown.items():
+        by = " and ".join(
+            f"{abs(row['difference']):.1f} points of {METRIC_WORDS[row['metric']]}" for row in both
+        )
+        ends = "; ".join(span(row["low"], row["high"]) for row in both)
+        side = "above" if above else "below"
+        clauses.append(f"{label(model)} is {by} {side} {label(against)} ({ends})")
+    told = "; ".join(clauses)
     others = [
         f"{label(row['model'])} and {label(row['against'])} in {METRIC_WORDS[row['metric']]}"
         for row in rows
@@ -183,7 +190,7 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
         words += span(row["low"], row["high"])
         yield signed(row["difference"]), words
     if rows:
-        words = f"of the images are better than with {label(rows[0]['against'])}"
+        words = f"of the masks are better than with {label(rows[0]['against'])}"
         yield f"{rows[0]['better']:.0f} %", words
 
 
@@ -207,6 +214,10 @@ def limits(results: Results) -> list[str]:
         found.append("how the models compare on a full-size SAM, since the base is the small one")
     if results.manifest["dataset"].isin(GENERATED).any():
         found.append("how they do on photographs where the data is synthetic")
+        found.append(
+            "how they do on kinds of objects that training lacks: synthetic benchmarks draw the "
+            "same kinds with parameters between those of training, which is interpolation"
+        )
     if not results.published.comparable:
         found.append("any number of the paper, whose weights, data and protocol are others")
     if len(results.seeds) == 1:

@@ -24,6 +24,7 @@ METRIC_WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 LABELS = {
     "oracle": "Oracle",
     "sam": "SAM",
+    "head_only": "Mask head alone",
     "hq_sam": "HQ-SAM",
     "image_adapter": "Image adapter",
     "pa_sam": "PA-SAM",
@@ -181,7 +182,7 @@ def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None
         side = "above" if row["verdict"] == GAIN else "below"
         return (
             f"{a} is {abs(row['difference']):.1f} points of {metric} {side} {b} ({ends}; better "
-            f"on {row['better']:.0f} % of the images, worse on {row['worse']:.0f} %)."
+            f"in {row['better']:.0f} % of cases, worse in {row['worse']:.0f} %)."
         )
     return (
         f"No difference in {metric} is shown between {a} and {b}: "

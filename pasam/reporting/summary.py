@@ -169,7 +169,7 @@ def compare(
 
     Returns:
         One row per pair, benchmark and metric: model, against, benchmark, metric, n, seeds,
-        difference, low, high (points), better, worse, tied (per cent of the images), p, p_holm,
+        difference, low, high (points), better, worse, tied (per cent of the masks), p, p_holm,
         verdict. Holm's correction runs over all rows of the mean, which are the table that people
         read, and apart from them over all rows of single benchmarks; the verdict follows it.
 
@@ -227,6 +227,9 @@ def default_pairs(models: Sequence[str]) -> list[tuple[str, str]]:
         ("pa_sam", "hq_sam"),
         ("pa_sam_plus", "pa_sam"),
         ("pa_sam_plus", "hq_sam"),
+        ("head_only", "sam"),
+        ("pa_sam", "head_only"),
+        ("pa_sam_plus", "head_only"),
     ]
     pairs = [pair for pair in known if found.issuperset(pair)]
     compared = {"oracle", "sam", *(model for pair in known for model in pair)}
@@ -253,7 +256,7 @@ def compared(a: pd.DataFrame, b: pd.DataFrame, bootstrap: Bootstrap) -> statisti
 
 
 def in_points(found: statistics.Difference) -> dict[str, Any]:
-    """Write a difference as a row of `compare` has it: points, and per cent of the images."""
+    """Write a difference as a row of `compare` has it: points, and per cent of the masks."""
     return {
         "seeds": found.seeds,
         "difference": points(found.mean), "low": points(found.low), "high": points(found.high),

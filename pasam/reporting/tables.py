@@ -125,7 +125,7 @@ def details(summary: pd.DataFrame, *, level: str) -> Grid:
 def pairs(differences: pd.DataFrame, *, level: str) -> Grid:
     """One row per pair of models and metric, on the mean over benchmarks."""
     head = (
-        "Comparison", "Metric", "Points", "Better / worse / tied (% of images)", "p (Holm)",
+        "Comparison", "Metric", "Points", "Better / worse / tied (% of masks)", "p (Holm)",
         "Verdict",
     )  # fmt: skip
     lines = []

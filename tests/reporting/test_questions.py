@@ -321,7 +321,7 @@ def test_without_variants_the_ceiling_alone_is_told(results):
 @pytest.mark.parametrize(
     ("gain", "words"),
     [
-        (0.1, "maps at twice the grid bring it nearer (+10."),
+        (0.1, "maps at twice the grid bring it nearer (+"),
         (0.0, "maps at twice the grid are not shown to bring it nearer ("),
         (-0.1, "maps at twice the grid take it farther away ("),
     ],

@@ -90,8 +90,8 @@ MINUS = "\N{MINUS SIGN}"
 def test_a_gain_a_loss_and_an_open_question_are_three_sentences():
     gain = comparison_sentence(ROW, level="95 %")
     assert gain == (
-        "PA-SAM is 2.1 points of boundary IoU above SAM (95 % interval +1.2 to +3.0; better on 62 "
-        "% of the images, worse on 38 %)."
+        "PA-SAM is 2.1 points of boundary IoU above SAM (95 % interval +1.2 to +3.0; better in 62 "
+        "% of cases, worse in 38 %)."
     )
     loss = comparison_sentence({**ROW, "difference": -2.1, "verdict": "loss shown"}, level="95 %")
     assert "PA-SAM is 2.1 points of boundary IoU below SAM" in loss

@@ -206,6 +206,7 @@ def test_the_known_models_are_compared_and_any_other_with_sam():
         ("mine", "sam"),
     ]
     assert default_pairs(["pa_sam", "oracle"]) == []
+    assert ("pa_sam", "head_only") in default_pairs(["pa_sam", "sam", "head_only"])
     assert default_pairs(["pa_sam", "pa_sam_plus"]) == [("pa_sam_plus", "pa_sam")]
 
 
