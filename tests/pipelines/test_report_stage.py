@@ -78,7 +78,7 @@ def test_the_report_holds_what_every_stage_made(world):
     assert {row["model"] for row in report["ablations"]} == set(world_ablations(world))
     assert "robustness_box_jitter" in report["plots"]
     tables = {path.stem for path in world.path("reports/tables").glob("*.tex")}
-    assert tables == {"table1", "differences", "cost", "table2", "table3", "table4"}
+    assert tables == {"table1", "recipes", "differences", "cost", "table2", "table3", "table4"}
 
 
 def test_pictures_from_inside_the_adapter_are_on_the_page(world):
