@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import glob
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +20,7 @@ import typer
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError, PromptError
-from pasam.workers import progress_bar
+from pasam.workers import count_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,18 +51,37 @@ def find_images(named: Sequence[str]) -> list[Path]:
     return list(found)
 
 
+LONGEST_NAME = 180
+"""Bytes of a name that is kept, so that `_uncertainty_12.png` still fits into what disks take."""
+
+
 def output_names(images: Sequence[Path]) -> list[str]:
-    """Name the files about each image: like the image, made longer where two would clash."""
-    stems = [image.stem for image in images]
-    names: list[str] = []
+    """Name the files about each image: like the image, made longer where two would clash.
+
+    Names that differ by capitals alone clash too: on many disks they are one.
+    """
+    stems = Counter(image.stem.casefold() for image in images)
+    names: dict[str, str] = {}
     for image in images:
         plain = image.stem
-        if stems.count(plain) > 1:
+        if stems[plain.casefold()] > 1:
             plain = f"{image.parent.name}_{plain}".lstrip("_")
+        plain = plain.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
         longer = (f"{plain}_{count}" for count in itertools.count(2))
-        name = next(name for name in itertools.chain([plain], longer) if name not in names)
-        names.append(name)
-    return names
+        every = itertools.chain([plain], longer)
+        name = next(name for name in every if name.casefold() not in names)
+        names[name.casefold()] = name
+    return list(names.values())
+
+
+def names_in_set(images: Sequence[Path]) -> list[str]:
+    """Name each image as a COCO set does: its path below the folder that holds all of them."""
+    absolute = [image.absolute() for image in images]
+    root = Path(os.path.commonpath([path.parent for path in absolute])) if absolute else Path()
+    return [path.relative_to(root).as_posix() for path in absolute]
+
+
+OTHER_IMAGES = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd", ".svg")
 
 
 def _meant(name: str) -> list[Path]:
@@ -66,7 +91,12 @@ def _meant(name: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        images = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+        images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+        others = [p for p in files if p.suffix.lower() in OTHER_IMAGES]
+        if others:
+            what = f"{len(others)} files of {path} that cannot be read here, e.g. {others[0].name}"
+            typer.echo(f"left out: {what}; convert them to PNG or JPEG.", err=True)
         if not images:
             raise DataError(
                 f"the folder {path} holds no image; expected {', '.join(IMAGE_SUFFIXES)}."
@@ -93,28 +123,51 @@ Points = Annotated[
 ]
 
 
-def typed_prompts(boxes: Sequence[str] | None, points: Sequence[str] | None) -> list[ImagePrompt]:
-    """Make prompts of what was typed: one per box; points describe one object, with the box if any.
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", help="A mask of the image's size, to be refined; white is the object.",
+        dir_okay=False,
+    ),
+]  # fmt: skip
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts", help="Prompts of each image: CSV, JSON or COCO, see docs/predict.md.",
+        dir_okay=False,
+    ),
+]  # fmt: skip
+
+
+def typed_prompts(
+    boxes: Sequence[str] | None, points: Sequence[str] | None, mask: Path | None = None
+) -> list[ImagePrompt]:
+    """Make prompts of what was typed: one per box; points and a mask describe one object.
 
     Raises:
-        PromptError: A number is missing or no number, or points come with several boxes.
+        PromptError: A number is missing or no number, or points or a mask come with several boxes.
+        DataError: The mask cannot be read.
     """
     from pasam.inference.image_prompt import image_prompt
+    from pasam.masks.images import foreground
+    from pasam.masks.mask_files import read_mask
 
     corners = [_numbers(box, "--box", (4,), "x0,y0,x1,y1") for box in boxes or ()]
     places = [_numbers(point, "--point", (2, 3), "x,y or x,y,0 or x,y,1") for point in points or ()]
-    if places and len(corners) > 1:
+    if (places or mask) and len(corners) > 1:
+        others = f"{len(places)} points come" if places else "a mask comes"
         raise PromptError(
-            f"{len(places)} points come with {len(corners)} boxes: points describe one object, so "
-            "give one box with them, or run the command once for each object."
+            f"{others} with {len(corners)} boxes: points and a mask describe one object, so give "
+            "one box with them, or name the prompts of each object in a file (--prompts)."
         )
-    if not places:
+    if not places and mask is None:
         return [image_prompt(box=box) for box in corners]
     return [
         image_prompt(
             box=corners[0] if corners else None,
-            points=[place[:2] for place in places],
-            labels=[place[2] if len(place) == 3 else 1 for place in places],
+            points=[place[:2] for place in places] or None,
+            labels=[place[2] if len(place) == 3 else 1 for place in places] or None,
+            mask=None if mask is None else foreground(read_mask(mask)),
         )
     ]
 
@@ -155,6 +208,21 @@ LowestStability = Annotated[
 Smallest = Annotated[
     int, typer.Option(min=0, help="With --everything: remove holes and islands of fewer pixels.")
 ]
+Tiles = Annotated[
+    int,
+    typer.Option(
+        min=0, max=4,
+        help="With --everything: search tiles too, 4, then 16, ...; for large images.",
+    ),
+]  # fmt: skip
+Page = Annotated[int | None, typer.Option(min=1, help="Which image of a stack, from 1.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Which bands of a file of many: one or three, from 1."),
+]
+Zoom = Annotated[
+    bool, typer.Option("--zoom", help="Look at small boxes from near; for large images.")
+]
 
 
 def chosen_prompting(
@@ -167,6 +235,9 @@ def chosen_prompting(
     detections: Path | None,
     annotations: Path | None,
     min_score: float,
+    mask: Path | None = None,
+    prompt_file: Path | None = None,
+    zoom: bool = False,
 ) -> Prompting:
     """Make of what was typed the way to prompt.
 
@@ -179,25 +250,36 @@ def chosen_prompting(
         detections: A detector's results.
         annotations: The set they are of.
         min_score: Boxes of a lower score are left out.
+        mask: A mask image that is refined.
+        prompt_file: Prompts of each image.
+        zoom: Look at small boxes from near.
 
     Raises:
         PromptError: No prompt was given, or prompts of more than one kind.
-        DataError: The detections or their set are unfit.
+        DataError: The detections, their set, the file of prompts or the mask are unfit.
     """
-    prompts = typed_prompts(box, point)
-    if [bool(prompts), everything, detections is not None].count(True) != 1:
+    prompts = typed_prompts(box, point, mask)
+    ways = [bool(prompts), everything, detections is not None, prompt_file is not None]
+    if ways.count(True) != 1:
         raise PromptError(
-            "say what to segment: a --box or a --point, or else --everything, or --detections."
+            "say what to segment: --box, --point or --mask; or else --everything, --prompts or "
+            "--detections."
         )
+    from pasam.inference.prompt_files import read_prompt_file
     from pasam.inference.prompting import AutomaticMasks, FixedPrompts, detected_boxes
 
+    if zoom and everything:
+        raise PromptError("--zoom looks at boxes from near; with --everything there is --tiles.")
     if prompts:
-        return FixedPrompts(prompts)
+        return FixedPrompts(prompts, zoom=zoom)
+    if prompt_file is not None:
+        return dataclasses.replace(read_prompt_file(prompt_file, images), zoom=zoom)
     if detections is None:
         return AutomaticMasks({name: v for name, v in grid.items() if v is not None})
     if annotations is None:
         raise PromptError("--detections needs --annotations, the COCO set whose images they name.")
-    return detected_boxes(images, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
+    boxes = detected_boxes(images, detections, annotations, lowest=min_score, most=MOST_DETECTIONS)
+    return dataclasses.replace(boxes, zoom=zoom)
 
 
 FORMATS = ("png", "overlay", "rle", "coco", "uncertainty")
@@ -228,31 +310,36 @@ class PredictionOutputs:
         self.model = model
         self.as_json = as_json
         self.coco = CocoSet()
+        self.say: Callable[[str], None] = typer.echo
 
     def add(
-        self, path: Path, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
-    ) -> None:
-        """Write what belongs to one image.
+        self, path: Path, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord],
+        *, listed: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write what belongs to one image; what an earlier run wrote about it is replaced.
 
         Args:
             path: Its file.
             name: What the files about it are called.
             image: Its pixels, (H, W, 3).
             masks: What was found.
+            listed: What the COCO set calls it; by default as its file is called.
         """
         written = self._write(name, image, masks)
-        self.coco.add(path.name, image.shape[:2], [found.with_prompt() for found in masks])
+        self.coco.add(
+            listed or path.name, image.shape[:2], [found.with_prompt() for found in masks]
+        )
         if self.as_json:
             for number, found in enumerate(masks):
                 line = {"image": str(path), "model": self.model, **found.with_prompt()}
-                typer.echo(json.dumps({**line, "files": _of_mask(written, number)}))
+                self.say(json.dumps({**line, "files": _of_mask(written, number)}))
             return
         shown = ", ".join(str(path) for paths in written.values() for path in paths[:1])
         more = sum(len(paths[1:]) for paths in written.values())
         best = f", score {masks[0].score:.2f}" if len(masks) == 1 else ""
         objects = "1 mask" if len(masks) == 1 else f"{len(masks)} masks"
         files = f" -> {shown}" + (f" and {more} more" if more else "") if shown else ""
-        typer.echo(f"{path}: {objects}{best}{files}")
+        self.say(f"{path}: {objects}{best}{files}")
 
     def finish(self, categories: Mapping[int, str]) -> None:
         """Write what belongs to all images together; categories are those of the masks."""
@@ -260,7 +347,7 @@ class PredictionOutputs:
             path = self.folder / COCO_NAME
             self.coco.write(path, categories)
             if not self.as_json:
-                typer.echo(f"COCO set: {path}")
+                self.say(f"COCO set: {path}")
 
     def _write(
         self, name: str, image: NDArray[np.uint8], masks: Sequence[MaskRecord]
@@ -272,8 +359,10 @@ class PredictionOutputs:
         written: dict[str, list[Path]] = {}
         if "png" in self.formats:
             written["png"] = write_masks(self.folder, name, masks)
+            self._remove_stale(name, "mask", written["png"])
         if "uncertainty" in self.formats:
             written["uncertainty"] = write_uncertainty(self.folder, name, masks)
+            self._remove_stale(name, "uncertainty", written["uncertainty"])
         if "rle" in self.formats:
             written["rle"] = [write_records(self.folder, name, masks)]
         if "overlay" in self.formats:
@@ -283,6 +372,13 @@ class PredictionOutputs:
             )
             written["overlay"] = [path]
         return written
+
+    def _remove_stale(self, name: str, what: str, written: Sequence[Path]) -> None:
+        """Remove an earlier run's files about an image that this run did not write anew."""
+        own = re.compile(rf"{re.escape(name)}_{what}(_[1-9]\d*)?\.png")
+        for path in self.folder.glob(f"{glob.escape(name)}_{what}*.png"):
+            if own.fullmatch(path.name) and path not in written:
+                path.unlink()
 
 
 def _drawn_prompts(masks: Sequence[MaskRecord]) -> Any:
@@ -306,7 +402,11 @@ def _of_mask(written: dict[str, list[Path]], number: int) -> dict[str, str]:
 
 
 Images = Annotated[
-    list[str], typer.Argument(metavar="IMAGE...", help="Images, folders, or quoted patterns.")
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGE...",
+        help="Images, folders, or quoted patterns; none: those that --prompts names.",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the results.", file_okay=False)]
 Formats = Annotated[
@@ -321,10 +421,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line per mas
 
 
 def predict(
-    images: Images, box: Boxes = None, point: Points = None, everything: All = False,
+    images: Images = None, box: Boxes = None, point: Points = None, mask: MaskFile = None,
+    prompts: PromptFile = None, everything: All = False, zoom: Zoom = False, tiles: Tiles = 0,
     detections: Detections = None, annotations: Annotations = None, min_score: Lowest = 0.3,
     model: options.Model = "pa_sam", out: Out = Path("predictions"),
     formats: Formats = ["png", "overlay"], as_json: AsJson = False,  # noqa: B006  (typer copies it)
+    page: Page = None, bands: Bands = None,
     points_per_side: Side = None, pred_iou_thresh: LowestIou = None,
     stability_score_thresh: LowestStability = None, min_mask_region_area: Smallest = 0,
     resize: options.Resize = "longest", device: options.Device = "cpu", base: options.Base = None,
@@ -332,43 +434,99 @@ def predict(
 ) -> None:  # fmt: skip
     """Segment objects in images: in boxes, at points, a detector's, or everything.
 
-    The same boxes and points are used on every image; coordinates count from the upper left
-    corner of the image as viewers show it. Scores are SAM's predicted IoU, stale for PA-SAM.
+    The same boxes and points are used on every image, unless a file has prompts for each.
+    Coordinates count from the upper left corner of the image as viewers show it. Scores are SAM's
+    predicted IoU, stale for PA-SAM. An image that cannot be done is left out and named at the end:
+    exit code 2, and all others are written.
 
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """
     outputs = PredictionOutputs(out, formats, model=model, as_json=as_json)
-    paths = find_images(images)
+    paths = _named_images(images, prompts)
     prompting = chosen_prompting(
         paths,
-        box=box, point=point, everything=everything, detections=detections,
-        annotations=annotations, min_score=min_score,
+        box=box, point=point, mask=mask, prompt_file=prompts, zoom=zoom, everything=everything,
+        detections=detections, annotations=annotations, min_score=min_score,
         grid={
             "points_per_side": points_per_side, "pred_iou_thresh": pred_iou_thresh,
             "stability_score_thresh": stability_score_thresh,
-            "min_mask_region_area": min_mask_region_area,
+            "min_mask_region_area": min_mask_region_area, "crop_n_layers": tiles,
         },
     )  # fmt: skip
     predictor = options.named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
-    _predict_all(predictor, paths, prompting, outputs)
+    if "uncertainty" in outputs.formats and (everything or zoom or not predictor.has_uncertainty):
+        what = "--everything" if everything else "--zoom" if zoom else predictor.name
+        raise ParamsError(
+            f"{what} has no uncertainty map: leave --format uncertainty out, or prompt a PA-SAM."
+        )
+    chosen = None if bands is None else tuple(map(int, _numbers(bands, "--bands", (1, 3), "3,2,1")))
+    read = functools.partial(_read, page=page, bands=chosen)
+    _predict_all(predictor, paths, prompting, outputs, read)
+
+
+def _read(
+    path: Path, *, upright: bool, page: int | None, bands: tuple[int, ...] | None
+) -> NDArray[np.uint8]:
+    """Read an image, and say what was done to its pixels beyond turning them upright."""
+    from pasam.masks.images import load_image
+
+    found = load_image(path, upright=upright, page=page, bands=bands)
+    for note in found.notes:
+        if not note.startswith("turned upright"):
+            typer.echo(f"note: {path}: {note}", err=True)
+    return found.pixels
+
+
+def _named_images(named: Sequence[str] | None, prompts: Path | None) -> list[Path]:
+    if named:
+        return find_images(named)
+    if prompts is None:
+        raise PromptError("no image is named: give a file, a folder or a quoted pattern.")
+    from pasam.inference.prompt_files import images_of
+
+    return images_of(prompts)
 
 
 def _predict_all(
-    predictor: PromptedModel,
-    paths: Sequence[Path],
-    prompting: Prompting,
-    outputs: PredictionOutputs,
-) -> None:
+    predictor: PromptedModel, paths: Sequence[Path], prompting: Prompting,
+    outputs: PredictionOutputs, read: Callable[..., NDArray[np.uint8]],
+) -> None:  # fmt: skip
+    """Do one image after the other; what is done is written, whatever happens to the rest."""
     from pasam.inference.prompting import ReadImage
-    from pasam.masks.images import read_image
 
+    failed: list[str] = []
     wants_map = "uncertainty" in outputs.formats
-    named = list(zip(paths, output_names(paths), strict=True))
-    for path, name in progress_bar(named, total=len(named), label="images"):
-        pixels = read_image(path, upright=prompting.upright)
-        image = ReadImage(path, pixels, predictor.embed(pixels))
-        masks = prompting.masks(predictor, image, uncertainty=wants_map)
-        outputs.add(path, name, pixels, masks)
-    outputs.finish(prompting.categories)
+    named = list(zip(paths, output_names(paths), names_in_set(paths), strict=True))
+    with count_progress() as progress:
+        if sys.stdout.isatty() and not progress.disable:  # above the bar, not into it
+            console = progress.console
+            outputs.say = functools.partial(
+                console.print, markup=False, highlight=False, soft_wrap=True
+            )
+        shown = progress.add_task("images", total=len(named), note="")
+        try:
+            for number, (path, name, listed) in enumerate(named):
+
+                def moved(fraction: float, done: int = number) -> None:
+                    progress.update(shown, completed=done + fraction)
+
+                try:
+                    pixels = read(path, upright=prompting.upright)
+                    image = ReadImage(path, pixels, predictor.embed(pixels))
+                    masks = prompting.masks(
+                        predictor, image, uncertainty=wants_map, on_progress=moved
+                    )
+                    outputs.add(path, name, pixels, masks, listed=listed)
+                except (DataError, PromptError) as error:
+                    text = str(error)
+                    failed.append(text if str(path) in text else f"{path}: {text}")
+                progress.update(shown, completed=number + 1)
+        finally:
+            outputs.finish(prompting.categories)
+    if failed and len(named) == 1:
+        raise DataError(failed[0])
+    if failed:
+        lines = "\n".join(f"  {line}" for line in failed)
+        raise DataError(f"{len(failed)} of {len(named)} images could not be done:\n{lines}")

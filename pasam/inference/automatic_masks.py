@@ -29,8 +29,9 @@ from segment_anything.utils import amg
 SAM_SIDE = 1024
 """Input side of the official SAMs, for which SAM's own values are made."""
 
-_AT_ONCE = 16
-"""Masks that are brought to the image's size at once; SAM takes all, which large images forbid."""
+_AT_ONCE = 64_000_000
+"""Pixels of masks, at the image's size, that are handled at once; SAM takes all masks at once,
+which large images forbid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,8 +217,9 @@ def _measured(logits: Tensor, crop: _Crop, options: AutomaticMaskOptions) -> amg
     data = amg.MaskData(
         stability_score=torch.empty(0), boxes=torch.empty(0, 4, dtype=torch.int64), rles=[]
     )
-    for first in range(0, len(logits), _AT_ONCE):
-        part = logits[first : first + _AT_ONCE]
+    at_once = min(16, max(1, _AT_ONCE // (crop.whole[0] * crop.whole[1])))
+    for first in range(0, len(logits), at_once):
+        part = logits[first : first + at_once]
         large = crop.image.transform.at_original_size(part[:, None])[:, 0]
         masks = large > MASK_THRESHOLD
         offset = options.stability_score_offset

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,15 @@ from torch import Tensor
 
 from pasam.errors import DataError, InvalidItemError, PromptError
 from pasam.inference.image_transform import ImageTransform
-from pasam.masks.images import read_image
+from pasam.masks.images import foreground, read_image
 from pasam.models.segmenter import Prompts
 
 PADDING = -1
 """Label of a point that says nothing; SAM's users pad unequal numbers of points with it."""
 LARGEST_IMAGE = 64_000_000
 """Pixels of an image that a request to MLflow's server may bring."""
+MARGIN = 0.5
+"""Pixels outside the image that count as its edge."""
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
 
@@ -53,35 +56,58 @@ class ImagePrompt:
     """x, y in pixels of the original image, (k, 2)."""
     labels: NDArray[np.int64] | None
     """1 on the object, 0 beside it, (k,)."""
-    mask: NDArray[np.float32] | None
-    """Mask logits over the encoder's input, such as an earlier prediction's, (m, m)."""
+    mask: NDArray[np.float32] | NDArray[np.bool_] | None
+    """Mask logits over the encoder's input, such as an earlier prediction's, float32 (m, m); or a
+    mask of the original image, bool (H, W)."""
 
-    def check_inside(self, height: int, width: int) -> None:
-        """Refuse a box or a point that lies outside an image of this size.
+    def clipped(self, height: int, width: int) -> ImagePrompt:
+        """Bring what lies up to half a pixel outside an image to its edge; refuse what is farther.
+
+        Detectors and annotators round: a box of 640.4 in an image of 640 pixels means its edge.
 
         Raises:
             PromptError: A corner or a point lies outside.
         """
-        places = [] if self.box is None else [("box corner", xy) for xy in self.box.reshape(2, 2)]
-        places += [] if self.points is None else [("point", xy) for xy in self.points]
-        for what, (x, y) in places:
-            if not (0 <= x <= width and 0 <= y <= height):
+        limits = np.array([width, height], np.float64)
+
+        def inside(places: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+            kept = np.clip(places, 0, limits)
+            for x, y in places[(np.abs(places - kept) > MARGIN).any(axis=1)]:
                 raise PromptError(
                     f"{what} {x:g},{y:g} lies outside the image of {width} x {height} pixels. "
                     "Coordinates are x,y from the upper left corner."
                 )
+            return kept
 
-    def check_mask(self, side: int) -> None:
-        """Refuse a mask prompt that is not of the side m that a model's mask prompts have.
+        box = None if self.box is None else inside(self.box.reshape(2, 2), "box corner").reshape(4)
+        points = None if self.points is None else inside(self.points, "point")
+        if box is not None:
+            _check_box(box)
+        return dataclasses.replace(self, box=box, points=points)
+
+    def with_logits(self, transform: ImageTransform, side: int) -> ImagePrompt:
+        """Bring a mask of the image to logits of the side m that a model's mask prompts have.
 
         Raises:
-            PromptError: It is of another side.
+            PromptError: A mask is not of the image's size, or logits are of another side.
         """
-        if self.mask is not None and self.mask.shape != (side, side):
+        mask = self.mask
+        if mask is None:
+            return self
+        if mask.dtype == np.bool_:
+            if mask.shape != (transform.height, transform.width):
+                raise PromptError(
+                    f"the mask prompt has {mask.shape[1]} x {mask.shape[0]} pixels, expected "
+                    f"{transform.width} x {transform.height}, as the image has."
+                )
+            return dataclasses.replace(self, mask=transform.mask_logits(mask > 0, side))
+        if mask.shape != (side, side):
             raise PromptError(
-                f"the mask prompt is {self.mask.shape}, expected ({side}, {side}): the "
-                "low-resolution logits of an earlier prediction by a model of this base."
+                f"the mask prompt is {mask.shape}, expected ({side}, {side}): the low-resolution "
+                "logits of an earlier prediction by a model of this base; or a mask of the image "
+                "itself, as booleans or as 0 and 255."
             )
+        return self
 
 
 def image_prompt(
@@ -97,11 +123,12 @@ def image_prompt(
         box: Corners x0, y0, x1, y1 in pixels of the original image, (4,).
         points: x, y in pixels of the original image, (k, 2).
         labels: 1 on the object, 0 beside it, (k,); -1 leaves the point out. All 1 when absent.
-        mask: Mask logits of an earlier prediction of the same image, (m, m) or (1, m, m).
+        mask: Mask logits of an earlier prediction of the same image, (m, m) or (1, m, m); or a
+            mask of the image, bool or uint8 (0/1 or 0/255) (H, W).
 
     Raises:
-        PromptError: Nothing is given, a shape or a label is wrong, a number is not finite, or the
-            box ends before it begins.
+        PromptError: Nothing is given, or only points beside the object; a shape or a label is
+            wrong, a number is not finite, or the box ends before it begins.
     """
     corners = None if box is None else _numbers(box, "the box", "(4,): x0, y0, x1, y1").reshape(-1)
     if corners is not None:
@@ -110,6 +137,11 @@ def image_prompt(
     logits = None if mask is None else _mask(mask)
     if corners is None and places is None and logits is None:
         raise PromptError("the prompt is empty: give a box, a point or a mask.")
+    if corners is None and logits is None and signs is not None and not signs.any():
+        raise PromptError(
+            "the prompt says only where the object is not (label 0): give a point on it (label 1), "
+            "a box or a mask too."
+        )
     return ImagePrompt(box=corners, points=places, labels=signs, mask=logits)
 
 
@@ -310,11 +342,11 @@ def grouped(
         device: Where the tensors are needed.
 
     Raises:
-        PromptError: A mask prompt is of another side.
+        PromptError: A mask prompt is of another side, or not of the image's size.
     """
     members: dict[tuple[bool, int, bool], dict[int, tuple[ImagePrompt, ImageTransform]]] = {}
     for place, (prompt, transform) in enumerate(placed):
-        prompt.check_mask(mask_side)
+        prompt = prompt.with_logits(transform, mask_side)
         count = 0 if prompt.points is None else len(prompt.points)
         key = (prompt.box is not None, count, prompt.mask is not None)
         members.setdefault(key, {})[place] = prompt, transform
@@ -374,13 +406,21 @@ def _points(
     return places[real], signs[real].astype(np.int64)
 
 
-def _mask(mask: ArrayLike) -> NDArray[np.float32]:
+def _mask(mask: ArrayLike) -> NDArray[np.float32] | NDArray[np.bool_]:
+    given = np.asarray(mask)
+    if given.dtype in (np.bool_, np.uint8) and given.ndim == 2:
+        return given if given.dtype == np.bool_ else _image_mask(given)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         logits = _numbers(mask, "the mask prompt", "(m, m) mask logits").astype(np.float32)
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits
     if logits.ndim != 2 or not np.isfinite(logits).all():
         raise PromptError(f"the mask prompt is {logits.shape}, expected (m, m) finite mask logits.")
     return logits
+
+
+def _image_mask(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Read 0/1 or 0/255; a soft edge is cut where masks are."""
+    return mask.astype(np.bool_) if mask.max(initial=0) <= 1 else foreground(mask)
 
 
 def _numbers(values: ArrayLike, what: str, expected: str) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import safetensors.torch
@@ -26,12 +26,27 @@ from pasam.errors import CheckpointError, DataError
 from pasam.masks.transforms import squash
 from pasam.models.base_sam import PIXEL_MEAN, BaseSam, Encoded
 
+if TYPE_CHECKING:
+    from segment_anything.utils.transforms import ResizeLongestSide
+
 Resize = Literal["longest", "squash"]
 """`longest` keeps the aspect as SAM does; `squash` fills the square as the reference evaluates."""
 
 
+CERTAIN = 10.0
+"""Logit of a pixel that a given mask has or has not, as in SAM 2."""
 TENSORS = ("pixels", "embedding", "early")
 NUMBERS = ("height", "width", "side")
+
+
+def sam_transform(side: int, resize: Resize) -> ResizeLongestSide:
+    """Make SAM's own object that brings images, points and boxes to an input of S pixels a side."""
+    from segment_anything.utils.transforms import ResizeLongestSide  # with torchvision: seconds
+
+    transform = ResizeLongestSide(side)
+    if resize == "squash":
+        transform.get_preprocess_shape = lambda *sizes: (side, side)
+    return transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,15 @@ class ImageTransform:
         """Bring x, y of the original image, (..., 2), to pixels of the input, as SAM does."""
         h, w = self.inner
         return np.asarray(xy * np.array([w / self.width, h / self.height]), np.float64)
+
+    def mask_logits(self, mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+        """Bring a mask of the original image, (H, W), to logits over the input, (side, side)."""
+        shown = torch.from_numpy(np.ascontiguousarray(mask))[None, None].float()
+        h, w = self.inner
+        square = torch.zeros(1, 1, self.side, self.side)
+        square[..., :h, :w] = F.interpolate(shown, (h, w), mode="bilinear", antialias=True)
+        small = F.interpolate(square, (side, side), mode="bilinear", antialias=True)[0, 0]
+        return np.asarray((2 * small - 1) * CERTAIN, np.float32)
 
     def cell_centres(self, cells: Tensor, grid: int) -> NDArray[np.float32]:
         """Find the middles of grid cells in the original image.

@@ -19,7 +19,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,10 +28,13 @@ from torch import Tensor
 
 from pasam.errors import DataError, PromptError
 from pasam.inference.image_prompt import ImagePrompt, grouped, image_prompt
-from pasam.inference.image_transform import EmbeddedImage, ImageTransform, Resize
+from pasam.inference.image_transform import EmbeddedImage, ImageTransform, Resize, sam_transform
 from pasam.models.base_sam import Encoded
-from pasam.models.pa_mask_decoder import PaPrediction
+from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
+
+if TYPE_CHECKING:
+    from segment_anything.utils.transforms import ResizeLongestSide
 
 MASK_THRESHOLD = 0.0
 """Logit above which a pixel belongs to the mask, as in SAM."""
@@ -129,6 +132,12 @@ class PromptedModel:
         return self.segmenter.decoder is not self.segmenter.base.sam.mask_decoder
 
     @property
+    def has_uncertainty(self) -> bool:
+        """Whether its details hold an uncertainty map: PA-SAM's, unless it was built without."""
+        decoder = self.segmenter.decoder
+        return isinstance(decoder, PaMaskDecoder) and decoder.prompt_adapter.parts.tokens
+
+    @property
     def frozen_base(self) -> PromptedModel:
         """The base by itself, sharing its weights: SAM's own answers, on the same embeddings."""
         base = self.segmenter.base
@@ -155,23 +164,30 @@ class PromptedModel:
         Raises:
             DataError: An image or the format is something else.
         """
-        nothing = Encoded(torch.empty(0), torch.empty(0))
         inputs = []
         for image in images:
             _check_image(image, image_format)
             transform = ImageTransform(image.shape[0], image.shape[1], self.side, self.resize)
             pixels = transform.resized(image if image_format == "RGB" else image[..., ::-1])
-            inputs.append(EmbeddedImage(transform, pixels, nothing, self.base).to(self.device))
+            inputs.append((transform, pixels))
+        return self._embedded(inputs)
+
+    def _embedded(self, inputs: Sequence[tuple[ImageTransform, Tensor]]) -> list[EmbeddedImage]:
+        """Embed pixels that are brought to their part of the input, (3, h, w) in [0, 255]."""
         if not inputs:
             return []
+        padded = [transform.padded(pixels.to(self.device)) for transform, pixels in inputs]
         with self._encoding, torch.no_grad():
-            encoded = self.segmenter.base.encode(torch.stack([each.padded() for each in inputs]))
+            encoded = self.segmenter.base.encode(torch.stack(padded))
         # Copies, for a part of the batch would keep the whole of it in memory.
         parts = torch.split(encoded.embedding, 1), torch.split(encoded.early, 1)
         return [
-            dataclasses.replace(each, encoded=Encoded(embedding.clone(), early.clone()))
-            for each, embedding, early in zip(inputs, *parts, strict=True)
-        ]
+            EmbeddedImage(
+                transform, pixels.to(self.device, torch.uint8),
+                Encoded(embedding.clone(), early.clone()), self.base,
+            )
+            for (transform, pixels), embedding, early in zip(inputs, *parts, strict=True)
+        ]  # fmt: skip
 
     def predict_many(
         self,
@@ -287,6 +303,47 @@ class PromptAdapterPredictor(PromptedModel):
         """
         self._image = self.embed(image, image_format)
 
+    def set_torch_image(
+        self, transformed_image: Tensor, original_image_size: tuple[int, int]
+    ) -> None:
+        """Embed an image that `transform` has brought to the input, and keep it for `predict`.
+
+        Args:
+            transformed_image: RGB, (1, 3, h, w) in [0, 255], its longest side S.
+            original_image_size: H, W of the image that it was.
+
+        Raises:
+            DataError: It is of another size.
+        """
+        height, width = original_image_size
+        transform = ImageTransform(int(height), int(width), self.side, self.resize)
+        if tuple(transformed_image.shape) != (1, 3, *transform.inner):
+            raise DataError(
+                f"the image is {tuple(transformed_image.shape)}, expected (1, 3, h, w) with h, w = "
+                f"{transform.inner}: bring it there with `transform.apply_image`."
+            )
+        self._image = self._embedded([(transform, transformed_image[0].clamp(0, 255))])[0]
+
+    @property
+    def transform(self) -> ResizeLongestSide:
+        """Brings images, points and boxes to the input of the encoder, as SAM's does."""
+        return sam_transform(self.side, self.resize)
+
+    @property
+    def original_size(self) -> tuple[int, int]:
+        """H, W of the image that is set."""
+        return self.image.transform.height, self.image.transform.width
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """The part of the encoder's input that the image fills, (h, w)."""
+        return self.image.transform.inner
+
+    @property
+    def features(self) -> Tensor:
+        """The embedding of the image that is set, (1, C, g, g)."""
+        return self.get_image_embedding()
+
     def set_embedded(self, image: EmbeddedImage) -> None:
         """Keep an image that was embedded before, perhaps elsewhere.
 
@@ -319,7 +376,8 @@ class PromptAdapterPredictor(PromptedModel):
             point_coords: x, y in pixels, (k, 2).
             point_labels: 1 on the object, 0 beside it, -1 to leave a point out, (k,).
             box: Corners x0, y0, x1, y1 in pixels, (4,).
-            mask_input: Low-resolution logits of an earlier prediction, (1, m, m).
+            mask_input: Low-resolution logits of an earlier prediction, (1, m, m); or a mask of the
+                image, bool or uint8 (H, W).
             multimask_output: SAM's three candidates; see the module's text for adapters.
             return_logits: Mask logits in place of masks.
 

@@ -1,11 +1,14 @@
-"""Three ways to prompt an image: the same prompts on every image, automatic masks, detections."""
+"""Three ways to prompt an image: the same prompts on every image, automatic masks, its own prompts.
+
+An image's own prompts come from a detector (`detected_boxes`) or a file (`prompt_files`).
+"""
 
 # Shapes: H, W of the image.
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.coco import best_of_each_image, read_annotations, read_detections
-from pasam.errors import DataError
+from pasam.errors import DataError, PromptError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
+from pasam.inference.zoomed_boxes import predict_zoomed
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
@@ -35,6 +39,10 @@ class ReadImage:
     embedded: EmbeddedImage
 
 
+def _unheard(fraction: float) -> None:
+    """Let a progress go by that nobody follows."""
+
+
 class Prompting(Protocol):
     """A way to prompt images."""
 
@@ -47,14 +55,17 @@ class Prompting(Protocol):
         """Whether coordinates are those of the image as viewers show it, or as stored."""
 
     def masks(
-        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
-    ) -> list[MaskRecord]:
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
+        on_progress: Callable[[float], None] = _unheard,
+    ) -> list[MaskRecord]:  # fmt: skip
         """Predict the masks of an image.
 
         Args:
             model: The model.
             image: The image, embedded by this model's base.
             uncertainty: Bring PA-SAM's map too, where there are prompts.
+            on_progress: Told the fraction of the image that is done, in [0, 1], where it takes
+                long.
 
         Raises:
             PromptError: A box or a point lies outside the image.
@@ -68,12 +79,15 @@ class FixedPrompts:
     prompts: Sequence[ImagePrompt]
     categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
     upright: bool = True
+    zoom: bool = False
+    """Look at small boxes from near, see `zoomed_boxes`."""
 
     def masks(
-        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
-    ) -> list[MaskRecord]:
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
+        on_progress: Callable[[float], None] = _unheard,
+    ) -> list[MaskRecord]:  # fmt: skip
         """Predict a mask of each prompt."""
-        return _masks_of_prompts(model, image.embedded, self.prompts, uncertainty)
+        return _masks_of_prompts(model, image, self.prompts, uncertainty, zoom=self.zoom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,49 +100,55 @@ class AutomaticMasks:
     upright: bool = True
 
     def masks(
-        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
-    ) -> list[MaskRecord]:
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
+        on_progress: Callable[[float], None] = _unheard,
+    ) -> list[MaskRecord]:  # fmt: skip
         """Find all objects, the best first; there are no maps."""
         options = dataclasses.replace(AutomaticMaskOptions.suited_to(model), **self.typed)
-        found = segment_everything(model, image.pixels, options, embedded=image.embedded)
+        found = segment_everything(
+            model, image.pixels, options, embedded=image.embedded, on_progress=on_progress
+        )
         return [record_of_object(each) for each in found]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DetectedBox:
-    """A box of a detector, and what the detector says of it."""
+class PromptedObject:
+    """A prompt of one image, and what is known of the object."""
 
     prompt: ImagePrompt
-    extra: Mapping[str, Any]
-    """`category_id`, `category` and `detection_score`."""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What goes into the mask's record: `category_id`, `category` and `detection_score`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DetectedBoxes:
-    """The boxes that a detector has found in each image; `detected_boxes` reads them."""
+class PromptsByImage:
+    """Prompts of its own for every image."""
 
     categories: Mapping[int, str]
-    """The detector's categories."""
-    by_image: Mapping[Path, Sequence[DetectedBox]]
-    """Every image that was given; the best box first."""
+    """The kinds of object, by id."""
+    by_image: Mapping[Path, Sequence[PromptedObject]]
+    """Every image that was given; of a detector the best box first."""
     upright: bool = False  # a detector's boxes are of the pixels as stored
+    zoom: bool = False
+    """Look at small boxes from near, see `zoomed_boxes`."""
 
     def masks(
-        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool
-    ) -> list[MaskRecord]:
-        """Predict a mask of each box; what the detector says goes into its record."""
-        boxes = self.by_image[image.path]
-        prompts = [each.prompt for each in boxes]
-        masks = _masks_of_prompts(model, image.embedded, prompts, uncertainty)
+        self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
+        on_progress: Callable[[float], None] = _unheard,
+    ) -> list[MaskRecord]:  # fmt: skip
+        """Predict a mask of each prompt; what is known of the object goes into its record."""
+        objects = self.by_image[image.path]
+        prompts = [each.prompt for each in objects]
+        masks = _masks_of_prompts(model, image, prompts, uncertainty, zoom=self.zoom)
         return [
             dataclasses.replace(mask, extra=each.extra)
-            for mask, each in zip(masks, boxes, strict=True)
+            for mask, each in zip(masks, objects, strict=True)
         ]
 
 
 def detected_boxes(
     images: Sequence[Path], detections: Path, annotations: Path, *, lowest: float, most: int
-) -> DetectedBoxes:
+) -> PromptsByImage:
     """Match a detector's result file to images.
 
     Args:
@@ -148,7 +168,7 @@ def detected_boxes(
         raise DataError(
             f"{annotations} has images of one name in several folders; give them in parts."
         )
-    by_image: dict[Path, list[DetectedBox]] = {}
+    by_image: dict[Path, list[PromptedObject]] = {}
     for path in images:
         if path.name not in ids:
             raise DataError(
@@ -156,23 +176,29 @@ def detected_boxes(
                 "that set."
             )
         by_image[path] = [
-            DetectedBox(image_prompt(box=found.box), {
+            PromptedObject(image_prompt(box=found.box), {
                 "category_id": found.category_id,
                 "category": known.categories[found.category_id],
                 "detection_score": found.score,
             })
             for found in best.get(ids[path.name], []) if found.score >= lowest
         ]  # fmt: skip
-    return DetectedBoxes(known.categories, by_image)
+    return PromptsByImage(known.categories, by_image)
 
 
 def _masks_of_prompts(
-    model: PromptedModel, image: EmbeddedImage, prompts: Sequence[ImagePrompt], uncertainty: bool
-) -> list[MaskRecord]:
+    model: PromptedModel, image: ReadImage, prompts: Sequence[ImagePrompt], uncertainty: bool,
+    *, zoom: bool,
+) -> list[MaskRecord]:  # fmt: skip
     """Predict one mask of each prompt."""
-    for prompt in prompts:
-        prompt.check_inside(image.transform.height, image.transform.width)
-    answers = model.predict_many(
-        [(image, prompt) for prompt in prompts], return_details=uncertainty
-    )
-    return [records_of(answer, prompt)[0] for prompt, answer in zip(prompts, answers, strict=True)]
+    inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
+    if zoom:
+        boxes = [each.box for each in inside if each.points is None and each.mask is None]
+        if len(boxes) < len(inside) or uncertainty:
+            raise PromptError("zoom looks at boxes alone: without points, masks and maps.")
+        answers = predict_zoomed(model, image.pixels, [box for box in boxes if box is not None])
+    else:
+        answers = model.predict_many(
+            [(image.embedded, prompt) for prompt in inside], return_details=uncertainty
+        )
+    return [records_of(answer, prompt)[0] for prompt, answer in zip(inside, answers, strict=True)]

@@ -10,6 +10,7 @@ show the same thing at half the input's side. It costs an encoder pass per box.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ Window = tuple[int, int, int, int]
 
 
 def zoom_window(
-    box: NDArray[np.float32], shape: tuple[int, ...], *, zoom: float = ZOOM
+    box: NDArray[np.floating[Any]], shape: tuple[int, ...], *, zoom: float = ZOOM
 ) -> Window | None:
     """Find the part of an image in which a box is looked at, or None for the whole image.
 
@@ -59,7 +60,7 @@ def zoom_window(
 def predict_zoomed(
     model: PromptedModel,
     image: NDArray[np.uint8],
-    boxes: Sequence[NDArray[np.float32]],
+    boxes: Sequence[NDArray[np.floating[Any]]],
     *,
     zoom: float = ZOOM,
 ) -> list[PredictedMasks]:
@@ -92,7 +93,7 @@ def predict_zoomed(
 
 
 def _in_window(
-    model: PromptedModel, image: NDArray[np.uint8], box: NDArray[np.float32], window: Window
+    model: PromptedModel, image: NDArray[np.uint8], box: NDArray[np.floating[Any]], window: Window
 ) -> PredictedMasks:
     x0, y0, x1, y1 = window
     part = model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))

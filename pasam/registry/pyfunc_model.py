@@ -42,9 +42,8 @@ class ServedModel(PythonModel):
 
     def _answer(self, row: dict[Any, Any], params: dict[str, Any]) -> str:
         pixels = read_request_image(_text(row.get("image")), _text(row.get("path")))
-        prompts = read_prompts(row["prompts"], most=MOST_PROMPTS)
-        for prompt in prompts:
-            prompt.check_inside(*pixels.shape[:2])
+        given = read_prompts(row["prompts"], most=MOST_PROMPTS)
+        prompts = [prompt.clipped(*pixels.shape[:2]) for prompt in given]
         image = self.predictor.embed(pixels)
         uncertainty = bool(params.get("uncertainty", False))
         found = self.predictor.predict_many(

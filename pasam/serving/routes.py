@@ -109,10 +109,11 @@ async def predict(
     chosen = service.models.get(model)
     embedded = await _embedded(service, image, embedding, chosen)
     jobs = []
-    for prompt in asked:
+    transform = embedded.image.transform
+    for each in asked:
         # Before they are queued: one that does not fit would spoil the pass it shares.
-        prompt.check_mask(chosen.predictor.mask_side)
-        prompt.check_inside(embedded.image.transform.height, embedded.image.transform.width)
+        prompt = each.clipped(transform.height, transform.width)
+        prompt = prompt.with_logits(transform, chosen.predictor.mask_side)
         jobs.append(
             PromptJob(
                 model=chosen.predictor, image=embedded.image, prompt=prompt, multimask=multimask,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from inference_models import picture
@@ -20,12 +21,14 @@ from pasam.cli.predict import (
     PredictionOutputs,
     chosen_prompting,
     find_images,
+    names_in_set,
     output_names,
     typed_prompts,
 )
 from pasam.errors import DataError, ParamsError, PromptError
 from pasam.inference.mask_record import MaskRecord
 from pasam.inference.prompting import AutomaticMasks, FixedPrompts
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.run_lengths import decode
 
 BOX = "12,8,70,50"
@@ -136,6 +139,103 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, pasam, photos, 
     assert result.stderr.count("\n") == 1
 
 
+def test_a_bad_file_is_named_at_the_end_and_all_others_are_written(pasam, photos, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"")
+    Image.fromarray(picture(20, 30)).save(photos / "small.png")
+    out = tmp_path / "out"
+    result = pasam(
+        "predict", photos, "--box", BOX, "--format", "png", "--format", "coco", "--out", out
+    )
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: 2 of 4 images could not be done:")
+    assert all(word in result.stderr for word in ("broken.jpg", "small.png: box corner 70,50"))
+    names = {"coco.json", "one_mask.png", "two_mask.png"}
+    assert {path.name for path in out.iterdir()} == names
+    written = json.loads((out / "coco.json").read_text())
+    assert [image["file_name"] for image in written["images"]] == ["one.png", "two.png"]
+
+
+def test_what_was_done_before_an_interruption_is_written(pasam, photos, tmp_path, monkeypatch):
+    asked = FixedPrompts.masks
+
+    def stopped_at_the_second(self, model, image, **options):
+        if image.path.stem == "two":
+            raise KeyboardInterrupt
+        return asked(self, model, image, **options)
+
+    monkeypatch.setattr(FixedPrompts, "masks", stopped_at_the_second)
+    result = pasam("predict", photos, "--box", BOX, "--format", "coco", "--out", tmp_path)
+    assert result.exit_code == 130
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["file_name"] for image in written["images"]] == ["one.png"]
+
+
+def test_prompts_of_a_file_are_each_images_own(pasam, photos, tmp_path):
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text(
+        "image,x0,y0,x1,y1\none.png,12,8,70,50\ntwo.png,0,0,40,30\ntwo.png,5,5,80,55\n"
+    )
+    arguments = ("--prompts", prompts, "--format", "rle", "--json", "--out", tmp_path)
+    result = pasam("predict", photos, *arguments)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    found = [(Path(line["image"]).name, line["prompt"]["box"]) for line in lines]
+    boxes = ([12, 8, 70, 50], [0, 0, 40, 30], [5, 5, 80, 55])
+    assert found == list(zip(("one.png", "two.png", "two.png"), boxes, strict=True))
+    (photos / "prompts.csv").write_text(prompts.read_text())
+    again = pasam("predict", "--prompts", photos / "prompts.csv", *arguments[2:])
+    assert again.stdout.splitlines() == result.stdout.splitlines()
+
+
+def test_a_mask_image_is_refined(pasam, photos, tmp_path):
+    drawn = np.zeros((60, 90), np.uint8)
+    drawn[8:50, 12:70] = 255
+    Image.fromarray(drawn).save(tmp_path / "drawn.png")
+    arguments = ("--mask", tmp_path / "drawn.png", "--format", "png", "--out", tmp_path)
+    result = pasam("predict", photos / "one.png", *arguments)
+    assert result.exit_code == 0, result.output
+    predictor = named_model("pa_sam")
+    predictor.set_image(picture(60, 90, 0))
+    expected = predictor.predict(mask_input=drawn > 0, multimask_output=False)[0][0]
+    assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, expected)
+
+
+def test_zoom_looks_at_small_boxes_from_near(pasam, photos, tmp_path):
+    box = [30, 20, 39, 27]
+    arguments = ("--box", "30,20,39,27", "--zoom", "--format", "png", "--out", tmp_path)
+    result = pasam("predict", photos / "one.png", *arguments)
+    assert result.exit_code == 0, result.output
+    (answer,) = predict_zoomed(named_model("pa_sam"), picture(60, 90, 0), [np.array(box, float)])
+    assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, answer.masks[0])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--box", BOX, "--model", "sam"), ("--everything",), ("--box", BOX, "--zoom")]
+)
+def test_a_map_that_there_is_not_is_refused_in_words(arguments, pasam, photos, tmp_path):
+    result = pasam(
+        "predict", photos, *arguments, "--format", "uncertainty", "--out", tmp_path / "o"
+    )
+    assert result.exit_code == 2
+    assert "has no uncertainty map" in result.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_masks_of_an_earlier_run_do_not_stay(tmp_path):
+    for name in ("photo_mask_x.png", "photos_mask.png"):
+        (tmp_path / name).touch()
+    written(tmp_path, ["png"], [FOUND] * 3)
+    left = written(tmp_path, ["png"], [FOUND])
+    assert left == ["photo_mask.png", "photo_mask_x.png", "photos_mask.png"]
+
+
+def test_files_that_look_like_images_and_are_left_out_are_said(pictures, capsys):
+    (pictures / "p" / "film.gif").touch()
+    (pictures / "p" / ".hidden.png").touch()
+    assert found("p") == ["p/a.JPG", "p/b.png"]
+    assert "1 files of p that cannot be read here, e.g. film.gif" in capsys.readouterr().err
+
+
 def test_its_help_has_an_example(pasam):
     assert "Example: pasam predict photo.jpg --box" in pasam("predict", "--help").output
 
@@ -232,6 +332,18 @@ def test_what_is_not_there_is_said(name, words, pictures):
 
 def test_files_are_named_like_the_picture():
     assert output_names([Path("x/a.png"), Path("y/b.jpg")]) == ["a", "b"]
+
+
+def test_names_that_differ_by_capitals_alone_clash_and_long_ones_are_cut():
+    assert output_names([Path("A.png"), Path("a.jpg")]) == ["A", "a_2"]
+    (name,) = output_names([Path("ü" * 120 + ".png")])
+    assert name == "ü" * 90
+
+
+def test_a_coco_set_tells_images_of_one_name_apart():
+    images = [Path("p/x/a.png"), Path("p/y/a.png")]
+    assert names_in_set(images) == ["x/a.png", "y/a.png"]
+    assert names_in_set(images[:1]) == ["a.png"]
 
 
 def test_where_names_clash_the_folder_comes_before_them():
@@ -342,3 +454,21 @@ def test_nothing_typed_is_nothing_asked():
 def test_a_slip_is_said_with_what_was_typed(boxes, points, words):
     with pytest.raises(PromptError, match=words):
         typed_prompts(boxes, points)
+
+
+def test_of_a_file_with_many_bands_those_that_are_chosen_are_seen(pasam, tmp_path):
+    image = picture(60, 90)
+    bands = np.moveaxis(np.dstack([image, image[..., :2]]), -1, 0)
+    tifffile.imwrite(
+        tmp_path / "five.tif", bands, planarconfig="separate", photometric="minisblack"
+    )
+    arguments = (tmp_path / "five.tif", "--box", BOX, "--format", "png", "--out", tmp_path)
+    result = pasam("predict", *arguments)
+    assert result.exit_code == 2
+    assert "bands" in result.stderr
+    result = pasam("predict", *arguments, "--bands", "1,2,3")
+    assert result.exit_code == 0, result.output
+    predictor = named_model("pa_sam")
+    predictor.set_image(image)
+    expected = predictor.predict(box=[12, 8, 70, 50])[0][0]
+    assert np.array_equal(np.array(Image.open(tmp_path / "five_mask.png")) > 0, expected)

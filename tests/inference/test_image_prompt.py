@@ -68,11 +68,11 @@ def test_a_box_of_one_row_is_a_box():
 
 
 def test_what_lies_outside_the_image_is_told():
-    image_prompt(box=[0, 0, 90, 60], points=[[90, 60]]).check_inside(60, 90)
+    image_prompt(box=[0, 0, 90, 60], points=[[90, 60]]).clipped(60, 90)
     with pytest.raises(PromptError, match="box corner 91,60 lies outside the image of 90 x 60"):
-        image_prompt(box=[0, 0, 91, 60]).check_inside(60, 90)
+        image_prompt(box=[0, 0, 91, 60]).clipped(60, 90)
     with pytest.raises(PromptError, match="point -1,3 lies outside"):
-        image_prompt(points=[[-1, 3]]).check_inside(60, 90)
+        image_prompt(points=[[-1, 3]]).clipped(60, 90)
 
 
 def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
@@ -81,13 +81,13 @@ def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
         image_prompt(points=[[1, 1]]),
         image_prompt(box=[0, 0, 90, 60]),
         image_prompt(points=[[1, 1], [2, 2]]),
-        image_prompt(points=[[3, 3]], labels=[0]),
+        image_prompt(points=[[3, 3], [4, 4]], labels=[0, 1]),
     ]
     groups = grouped([(each, HERE) for each in prompts], mask_side=32, device=torch.device("cpu"))
-    assert [group.indices.tolist() for group in groups] == [[0, 2], [1, 4], [3]]
+    assert [group.indices.tolist() for group in groups] == [[0, 2], [1], [3, 4]]
     assert groups[0].boxes[1].tolist() == [0, 0, 64, 43]
     assert groups[0].points is None
-    assert groups[1].point_labels.tolist() == [[1], [0]]
+    assert groups[2].point_labels.tolist() == [[1, 1], [0, 1]]
     assert groups[1].masks is None
 
 
@@ -245,3 +245,42 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded():
     Image.new("1", (9000, 9000)).save(buffer, format="PNG")
     with pytest.raises(DataError, match="9000 x 9000 pixels, where at most 64 million"):
         read_request_image(encoded(buffer.getvalue()), None)
+
+
+def test_half_a_pixel_outside_is_the_edge_and_more_is_refused():
+    prompt = image_prompt(box=[-0.5, 3, 90.5, 60.4], points=[[90.3, -0.2]])
+    inside = prompt.clipped(60, 90)
+    assert inside.box.tolist() == [0, 3, 90, 60]
+    assert inside.points.tolist() == [[90, 0]]
+    with pytest.raises(PromptError, match="box corner 90.6,60 lies outside"):
+        image_prompt(box=[0, 0, 90.6, 60]).clipped(60, 90)
+
+
+def test_only_where_the_object_is_not_is_no_prompt():
+    with pytest.raises(PromptError, match="only where the object is not"):
+        image_prompt(points=[[3, 4], [5, 6]], labels=[0, 0])
+    assert image_prompt(box=[1, 2, 3, 4], points=[[3, 4]], labels=[0]).labels.tolist() == [0]
+    assert image_prompt(points=[[3, 4]], labels=[0], mask=np.zeros((8, 8))).mask is not None
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8])
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_a_mask_of_the_image_becomes_logits_over_the_input(kind, resize):
+    drawn = np.zeros((60, 90), kind)
+    drawn[:, 45:] = 1 if kind == np.bool_ else 255
+    transform = ImageTransform(60, 90, 96, resize)
+    logits = image_prompt(mask=drawn).with_logits(transform, 32).mask
+    assert (logits.shape, logits.dtype) == ((32, 32), np.float32)
+    filled = 32 if resize == "squash" else 21
+    assert np.allclose(logits[: filled - 1, :14], -10)
+    assert np.allclose(logits[: filled - 1, 18:], 10)
+    if resize == "longest":  # below the image nothing is
+        assert np.allclose(logits[23:], -10)
+
+
+def test_a_mask_of_another_size_or_side_is_refused():
+    transform = ImageTransform(60, 90, 96, "longest")
+    with pytest.raises(PromptError, match="has 80 x 60 pixels, expected 90 x 60"):
+        image_prompt(mask=np.zeros((60, 80), bool)).with_logits(transform, 32)
+    with pytest.raises(PromptError, match=r"is \(8, 8\), expected \(32, 32\)"):
+        image_prompt(mask=np.zeros((8, 8))).with_logits(transform, 32)

@@ -419,3 +419,45 @@ def test_points_stay_in_their_cells_however_fine_the_maps_are(side):
     assert np.array_equal(found.details.positive, HERE.cell_centres(cells[0], 4))
     assert found.details.negative is None
     assert found.details.uncertainty.shape == (30, 20)
+
+
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_an_image_that_the_transform_has_resized_gives_the_same_masks(resize):
+    ours = make_predictor("pa_sam", resize=resize)
+    image = picture(60, 90)
+    ours.set_image(image)
+    expected = ours.predict(box=BOX, return_logits=True)[0]
+    assert (ours.original_size, ours.input_size) == ((60, 90), ours.image.transform.inner)
+    assert torch.equal(ours.features, ours.image.encoded.embedding)
+    pixels = torch.as_tensor(ours.image.pixels)[None].float()
+    if resize == "longest":
+        same = torch.as_tensor(ours.transform.apply_image(image)).permute(2, 0, 1)[None]
+        assert torch.equal(pixels, same.float())
+    ours.reset_image()
+    ours.set_torch_image(pixels, (60, 90))
+    there = ours.transform.apply_boxes(np.array([BOX]), ours.original_size)
+    assert np.allclose(
+        there[0], ours.image.transform.into_input(np.array(BOX).reshape(2, 2)).ravel()
+    )
+    assert np.array_equal(ours.predict(box=BOX, return_logits=True)[0], expected)
+    with pytest.raises(DataError, match=r"the image is \(1, 3, 8, 8\), expected"):
+        ours.set_torch_image(torch.zeros(1, 3, 8, 8), (60, 90))
+
+
+def test_a_mask_of_the_image_is_refined(predictors):
+    ours = predictors["sam"]
+    ours.set_image(picture(60, 90))
+    drawn = np.zeros((60, 90), bool)
+    drawn[10:40, 20:60] = True
+    logits = ours.image.transform.mask_logits(drawn, ours.mask_side)
+    found = ours.predict(mask_input=drawn, box=BOX, multimask_output=False)
+    expected = ours.predict(mask_input=logits, box=BOX, multimask_output=False)
+    assert np.array_equal(found[0], expected[0])
+
+
+def test_only_pa_sam_has_an_uncertainty_map(predictors):
+    assert {k: p.has_uncertainty for k, p in predictors.items()} == {
+        "sam": False,
+        "hq_sam": False,
+        "pa_sam": True,
+    }

@@ -12,9 +12,9 @@ from pasam.errors import DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.prompting import (
     AutomaticMasks,
-    DetectedBox,
-    DetectedBoxes,
     FixedPrompts,
+    PromptedObject,
+    PromptsByImage,
     ReadImage,
     detected_boxes,
 )
@@ -37,11 +37,11 @@ def masks_of(predictors):
 
 
 def test_fixed_prompts_give_one_mask_each_with_what_was_asked(masks_of):
-    prompting = FixedPrompts([BOX, image_prompt(points=[[5, 6]], labels=[0])])
+    prompting = FixedPrompts([BOX, image_prompt(points=[[5, 6]])])
     found = masks_of(prompting, uncertainty=True)
     assert [each.mask.shape for each in found] == [(60, 90)] * 2
     assert found[0].prompt == {"box": [12, 8, 70, 50]}
-    assert found[1].prompt == {"points": [[5, 6]], "labels": [0]}
+    assert found[1].prompt == {"points": [[5, 6]], "labels": [1]}
     assert found[0].uncertainty.shape == (60, 90)
     assert (prompting.categories, prompting.upright) == ({1: "object"}, True)
 
@@ -68,14 +68,14 @@ def test_automatic_masks_take_what_was_typed_and_what_suits_the_model_for_the_re
 
 def test_what_a_detector_says_goes_into_the_record(masks_of):
     extra = {"category_id": 3, "category": "dog", "detection_score": 0.9}
-    prompting = DetectedBoxes({3: "dog"}, {PATH: [DetectedBox(BOX, extra)]})
+    prompting = PromptsByImage({3: "dog"}, {PATH: [PromptedObject(BOX, extra)]})
     (mask,) = masks_of(prompting)
     assert mask.with_prompt().items() >= extra.items()
     assert (prompting.categories, prompting.upright) == ({3: "dog"}, False)
 
 
 def test_an_image_without_detections_has_no_masks(masks_of):
-    assert masks_of(DetectedBoxes({}, {PATH: []})) == []
+    assert masks_of(PromptsByImage({}, {PATH: []})) == []
 
 
 @pytest.fixture

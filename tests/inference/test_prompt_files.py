@@ -1,0 +1,120 @@
+"""Prompts that stand in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pasam.errors import DataError, PromptError
+from pasam.inference.prompt_files import images_of, read_prompt_file
+from pasam.masks.images import write_png
+
+IMAGES = [Path("x/a.jpg"), Path("x/b.jpg"), Path("y/b.jpg")]
+
+
+def read(path: Path, text: str, images=IMAGES):
+    path.write_text(text, encoding="utf-8")
+    return read_prompt_file(path, images)
+
+
+def prompts(found, image):
+    return [each.prompt for each in found.by_image[Path(image)]]
+
+
+def test_a_csv_holds_boxes_points_and_what_belongs_together(tmp_path):
+    text = (
+        "image,object,x0,y0,x1,y1,x,y,label\n"
+        "a.jpg,,1,2,30,40,,,\n"
+        "a.jpg,,5,6,7,8,,,\n"
+        "x/b.jpg,cup,1,1,9,9,,,\n"
+        "x/b.jpg,cup,,,,,4,5,0\n"
+        "y/b.jpg,,,,,,1,2,\n"
+        "y/b.jpg,,,,,,3,4,0\n"
+    )
+    found = read(tmp_path / "p.csv", "\ufeff" + text)
+    assert [each.box.tolist() for each in prompts(found, "x/a.jpg")] == [
+        [1, 2, 30, 40],
+        [5, 6, 7, 8],
+    ]
+    (cup,) = prompts(found, "x/b.jpg")
+    assert (cup.box.tolist(), cup.points.tolist()) == ([1, 1, 9, 9], [[4, 5]])
+    assert cup.labels.tolist() == [0]
+    (both,) = prompts(found, "y/b.jpg")
+    assert (both.points.tolist(), both.labels.tolist()) == ([[1, 2], [3, 4]], [1, 0])
+    assert found.upright
+
+
+def test_json_holds_a_list_one_prompt_or_prompts_by_image(tmp_path):
+    box, file = {"box": [1, 2, 30.5, 40]}, tmp_path / "p.json"
+    forms = (
+        [{"image": "a.jpg", **box}],
+        {"image": "a.jpg", **box},
+        {"a.jpg": [box]},
+        {"a.jpg": box},
+    )
+    for form in forms:
+        found = read(file, json.dumps(form))
+        assert [each.box.tolist() for each in prompts(found, "x/a.jpg")] == [[1, 2, 30.5, 40]]
+        assert prompts(found, "x/b.jpg") == []
+
+
+def test_a_coco_sets_boxes_are_prompts_with_their_categories(tmp_path):
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 4, "name": "dog"}],
+    }
+    found = read(tmp_path / "set.json", json.dumps(content))
+    (dog,) = found.by_image[IMAGES[0]]
+    assert dog.prompt.box.tolist() == [1, 2, 11, 22]
+    assert dog.extra == {"category_id": 1, "category": "dog"}
+    assert found.categories == {1: "dog"}
+
+
+def test_a_mask_image_is_read_beside_the_file(tmp_path):
+    drawn = np.zeros((6, 9), np.uint8)
+    drawn[2:4, 3:7] = 255
+    write_png(tmp_path / "m.png", drawn)
+    found = read(tmp_path / "p.csv", "image,mask\na.jpg,m.png\n")
+    (prompt,) = prompts(found, "x/a.jpg")
+    assert np.array_equal(prompt.mask, drawn > 0)
+
+
+def test_a_name_is_the_same_in_either_unicode_form(tmp_path):
+    images = [Path("x/u\u0308ber.jpg")]
+    found = read(tmp_path / "p.csv", "image,x,y\n\u00fcber.jpg,1,2\n", images)
+    assert len(found.by_image[images[0]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "words"),
+    [
+        ("p.csv", "image,x,y\nc.jpg,1,2\n", DataError, "'c.jpg' is none of the 3 images given"),
+        ("p.csv", "image,x,y\nb.jpg,1,2\n", DataError, "'b.jpg' may be x/b.jpg or y/b.jpg"),
+        ("p.csv", "image,x,y\na.jpg,1,two\n", DataError, "line 2: y is two, expected a number"),
+        ("p.csv", "image,x0,y0\na.jpg,1,2\n", PromptError, "box"),
+        ("p.csv", "name,x,y\na.jpg,1,2\n", DataError, "has the columns name, x, y; expected a CSV"),
+        ("p.csv", "image,x,y\n", DataError, "holds no prompt"),
+        ("p.csv", "image,x,y,label\na.jpg,1,2,0\n", PromptError, "prompt 0: the prompt says only"),
+        ("p.json", '[{"image": "a.jpg", "bux": [1]}]', PromptError, "bux"),
+        ("p.json", '[{"image": "a.jpg"}]', PromptError, "prompt 0: the prompt is empty"),
+        ("p.json", '{"images": [], "annotations": [{}]}', DataError, "is not in COCO's form"),
+    ],
+)
+def test_a_slip_is_said_with_the_file(name, text, error, words, tmp_path):
+    with pytest.raises(error, match=words) as caught:
+        read(tmp_path / name, text)
+    assert name in str(caught.value)
+
+
+def test_the_images_may_be_those_that_the_file_names(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    file = tmp_path / "p.csv"
+    file.write_text("image,x,y\na.jpg,1,2\na.jpg,3,4\n")
+    assert images_of(file) == [tmp_path / "a.jpg"]
+    file.write_text("image,x,y\ngone.jpg,1,2\n")
+    with pytest.raises(DataError, match=r"gone\.jpg, which does not exist"):
+        images_of(file)

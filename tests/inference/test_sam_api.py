@@ -1,0 +1,120 @@
+"""The notebook of docs, as it stands: with our models and with SAM's own predictor alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import skimage
+import torch
+from inference_models import picture
+
+from pasam.errors import CheckpointError, ParamsError
+from pasam.inference.automatic_masks import segment_everything
+from pasam.inference.sam_api import (
+    SamAutomaticMaskGenerator,
+    SamModel,
+    SamPredictor,
+    sam_model_registry,
+)
+from pasam.masks.run_lengths import decode
+from segment_anything import SamPredictor as ReferencePredictor
+
+NOTEBOOK = Path("docs/predictor.ipynb")
+
+
+@pytest.fixture(autouse=True)
+def _no_windows(monkeypatch):
+    mpl.use("Agg")
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+
+
+def run(root: Path, opened: dict) -> dict:
+    """Run every cell of the notebook in turn, the model's cell replaced by an open model."""
+    names: dict = {}
+    for cell in json.loads((root / NOTEBOOK).read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        if "model" in cell["metadata"].get("tags", ()):
+            names |= opened
+            continue
+        exec("".join(cell["source"]), names)
+    return names
+
+
+def with_ours(model) -> dict:
+    sam = SamModel(model)
+    return {"sam": sam, "predictor": SamPredictor(sam)}
+
+
+@pytest.fixture(scope="module")
+def with_sams(root, predictors):
+    sam = predictors["sam"].segmenter.base.sam
+    return run(root, {"sam": sam, "predictor": ReferencePredictor(sam)})
+
+
+def test_the_notebook_gives_sams_own_numbers_for_sam(root, predictors, with_sams):
+    ours = run(root, with_ours(predictors["sam"]))
+    for name in ("masks", "scores", "logits"):
+        assert np.array_equal(np.asarray(ours[name]), np.asarray(with_sams[name])), name
+    for mine, theirs in zip(ours["batched_output"], with_sams["batched_output"], strict=True):
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            assert mine[name].shape == theirs[name].shape
+            assert (mine[name].float() - theirs[name].float()).abs().max() < 1e-3, name
+
+
+@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+def test_the_notebook_runs_with_an_adapter(kind, root, predictors):
+    names = run(root, with_ours(predictors[kind]))
+    assert names["masks"].shape == (3, 1, 512, 512)
+    assert [each["masks"].shape[-2:] for each in names["batched_output"]] == [
+        (512, 512),
+        (400, 600),
+    ]
+
+
+def test_the_notebooks_own_model_opens():
+    sam = sam_model_registry["default"]()
+    predictor = SamPredictor(sam.to("cpu"))
+    predictor.set_image(skimage.data.astronaut())
+    assert predictor.predict(box=[140, 20, 300, 220])[0].shape[1:] == (512, 512)
+
+
+def test_batches_equal_each_prompt_alone(predictors):
+    model = predictors["pa_sam"]
+    sam, image = SamModel(model), picture(60, 90)
+    predictor = SamPredictor(sam)
+    pixels = torch.as_tensor(predictor.transform.apply_image(image)).permute(2, 0, 1)
+    boxes = torch.tensor([[12.0, 8, 70, 50]])
+    there = predictor.transform.apply_boxes_torch(boxes, (60, 90))
+    (answer,) = sam([{"image": pixels, "boxes": there, "original_size": (60, 90)}], False)
+    model.set_image(image)
+    masks, scores, _ = model.predict(box=boxes[0].tolist())
+    assert np.array_equal(answer["masks"][0], masks)
+    assert np.allclose(answer["iou_predictions"][0], scores, atol=1e-5)
+
+
+def test_the_generator_gives_masks_as_arrays(predictors):
+    sam, image = SamModel(predictors["sam"]), picture(60, 90)
+    options = {"points_per_side": 3, "pred_iou_thresh": -9.0, "stability_score_thresh": 0.01}
+    generator = SamAutomaticMaskGenerator(sam, **options)
+    found = generator.generate(image)
+    expected = segment_everything(predictors["sam"], image, generator.options)
+    assert found
+    for mine, record in zip(found, expected, strict=True):
+        assert np.array_equal(mine["segmentation"], decode(record["segmentation"]))
+    with pytest.raises(ParamsError, match="no option 'points'"):
+        SamAutomaticMaskGenerator(sam, points=3)
+
+
+def test_a_size_needs_its_weights_and_an_unknown_one_is_a_key_error():
+    with pytest.raises(CheckpointError, match=r"sam_model_registry\['vit_b'\] needs the file"):
+        sam_model_registry["vit_b"]()
+    with pytest.raises(KeyError, match="vit_x"):
+        sam_model_registry["vit_x"]
+    assert {"default", "vit_b", "sam"} <= set(sam_model_registry)
