@@ -237,6 +237,11 @@ class TrainParams(Section):
     cross_entropy: CrossEntropyMean
     """What the cross entropy of the predicted masks is averaged over: the `image`, as PA-SAM, or
     the `object`'s neighbourhood, so that small objects count too. HQ-SAM's points stay its own."""
+    interpolation: Annotated[
+        float, within(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+    ]
+    """How far from SAM's weights (0) to the trained ones (1) the result lies, for models that begin
+    at SAM (`adapter.start: sam`): less keeps more of what SAM can."""
     learning_rate: Positive
     accelerator: Accelerator
     devices: Count

@@ -236,6 +236,7 @@ def fit(
     """
     step = TrainingStep(segmenter, variant, cross_entropy=params.cross_entropy)
     before = digest(frozen_tensors(segmenter))
+    began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
     state = _start(
         segmenter, rate=params.learning_rate, drop_every=variant.lr_step_size, sink=sink,
         checkpointer=checkpointer,
@@ -271,6 +272,8 @@ def fit(
             if fabric.is_global_zero:
                 sink.append({"epoch": epoch, "learning_rate": rate, **means})
                 state.save(epoch + 1)
+    if isinstance(variant, PaSamParams) and variant.adapter.start == "sam":
+        _interpolate(segmenter, began, params.interpolation)
     _require_unmoved(segmenter, before)
 
 
@@ -281,6 +284,16 @@ _READ_EVERY = 10
 def _one_thread(_worker: int) -> None:
     """Keep a loading process to one core: OpenCV would take all of them in each."""
     cv2.setNumThreads(1)
+
+
+@torch.no_grad()
+def _interpolate(segmenter: Segmenter, began: Mapping[str, Tensor], fraction: float) -> None:
+    """Go only a fraction of the way from where training began (Wortsman et al., 2022)."""
+    if fraction == 1:
+        return
+    for name, parameter in segmenter.named_parameters():
+        if name in began:
+            parameter.copy_(torch.lerp(began[name].to(parameter), parameter, fraction))
 
 
 def _steps(
