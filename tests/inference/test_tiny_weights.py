@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 
 from pasam.data.package_photographs import package_photographs
+from pasam.inference.model_files import find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import FOREGROUND
@@ -63,3 +64,30 @@ def drawn(photograph, name):
     (thing,) = (each for each in found.objects if each.name == name)
     label = thing.mask(image.shape[:2])
     return image, tight_box(label), label > FOREGROUND
+
+
+@pytest.mark.parametrize("name", ["hq_sam", "pa_sam", "pa_sam_plus"])
+def test_a_packaged_adapter_needs_no_training_and_is_small(name):
+    files = find_model(name)
+    assert files.packaged
+    assert files.weights is not None
+    assert files.weights.stat().st_size < 1.5 * MEGABYTE
+    image, box, truth = drawn("coffee", "cup")
+    predictor = open_model(files)
+    predictor.set_image(image)
+    masks, _, _ = predictor.predict(box=box, multimask_output=False)
+    assert mask_iou(truth, masks[0]) > 0.8
+
+
+def test_packaged_pa_sam_plus_is_no_worse_than_its_base_on_the_packages_photographs(model):
+    plus = open_model(find_model("pa_sam_plus"))
+    scores = []
+    for name, thing in (("chelsea", "cat"), ("coffee", "cup"), ("flower", "flower")):
+        image, box, truth = drawn(name, thing)
+        for predictor in (model, plus):
+            predictor.set_image(image)
+            masks, _, _ = predictor.predict(box=box, multimask_output=False)
+            scores.append(mask_iou(truth, masks[0]))
+    base, adapted = scores[0::2], scores[1::2]
+    assert sum(adapted) > sum(base) - 0.01
+    assert min(adapted) > 0.85
