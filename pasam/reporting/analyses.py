@@ -15,6 +15,7 @@ from pasam.reporting.style import (
     gain_in_brackets,
     label,
     listed,
+    of_weights,
     points,
     signed,
     span,
@@ -174,7 +175,9 @@ def effects_sentence(results: Results, variants: Sequence[Ablation]) -> str:
         sentences.append(f"Against {name}, in points of boundary IoU: {'; '.join(clauses)}.")
     if found[UNDECIDED]:
         sentences.append(f"No difference from {name} is shown for {told[UNDECIDED]}.")
-    return " ".join([*sentences, f"({results.level} intervals, Holm-adjusted.)"])
+    rows = [row for of_verdict in found.values() for row in of_verdict]
+    sentences.append(f"({results.level} intervals{of_weights(rows)}, Holm-adjusted.)")
+    return " ".join(sentences)
 
 
 ORDINALS = {1: "whole", 2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}

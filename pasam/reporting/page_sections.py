@@ -37,6 +37,7 @@ from pasam.reporting.style import (
     label,
     listed,
     mean_label,
+    of_weights,
     ordered_models,
     signed,
     span,
@@ -160,7 +161,7 @@ def glance_lead(results: Results) -> str:
         for row in rows
         if row["verdict"] == UNDECIDED
     ]
-    after = f"{results.level} intervals, Holm's correction over {len(rows)} rows"
+    after = f"{results.level} intervals{of_weights(rows)}, Holm's correction over {len(rows)} rows"
     sentences = [f"{told} ({after})."] if told else []
     if others:
         sentences.append(f"No difference is shown between {listed(others)}.")
@@ -311,8 +312,8 @@ def _paired_differences(results: Results) -> ForestPlot:
         for row in rows_where(results.differences, benchmark=MEAN)
     ]  # fmt: skip
     caption = (
-        f"Paired differences in points, mean over benchmarks, {results.level} intervals; p after "
-        "Holm's correction over these rows."
+        f"Paired differences in points, mean over benchmarks, {results.level} intervals; "
+        "verdicts after Holm's correction over these rows."
     )
     return forest_plot(lines, heading="Paired differences", caption=caption)
 
@@ -443,7 +444,7 @@ def variant_plot(
     ]
     caption = (
         f"Points of boundary IoU over {label(results.subject)}, {results.level} intervals, "
-        "Holm-adjusted p."
+        "verdicts after Holm's correction over all variants."
     )
     return forest_plot(lines, heading=heading, caption=caption, scaled=means)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,8 +202,21 @@ class Results:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """One row per pair of models, benchmark and metric."""
-        return summary.compare(self.scores, summary.default_pairs(self.models), self.bootstrap)
+        """One row per pair of models, benchmark and metric.
+
+        The known pairs, and each model of PA-SAM's kind with each of HQ-SAM's that was trained with
+        the same prompts: what prompts bring would else be taken for what the model brings.
+        """
+        pairs, variants = summary.default_pairs(self.models), self.params.variants
+        kinds = {kind: [m for m in self.models if m in variants and variants[m].decoder == kind]
+                 for kind in ("pa_sam", "hq_sam")}  # fmt: skip
+        alike = [
+            (model, against)
+            for model, against in product(kinds["pa_sam"], kinds["hq_sam"])
+            if variants[model].prompts == variants[against].prompts
+        ]
+        pairs += [pair for pair in alike if pair not in pairs]
+        return summary.compare(self.scores, pairs, self.bootstrap)
 
     @cached_property
     def by_image(self) -> pd.DataFrame:

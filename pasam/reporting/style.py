@@ -138,6 +138,11 @@ def ranged(row: Mapping[Any, Any], name: str = "") -> str:
     return f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
 
 
+def of_weights(rows: Iterable[Mapping[Any, Any]]) -> str:
+    """Say of intervals that they speak of these weights, where one seed of training is behind."""
+    return " of these weights" if all(row["seeds"] == 1 for row in rows) else ""
+
+
 def gain_cell(row: Mapping[Any, Any]) -> str:
     """Write a difference with its interval, for a cell."""
     return f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"

@@ -97,6 +97,10 @@ def test_losses_gains_and_open_questions_are_told_apart(make_results):
     assert "equal" not in said
 
 
+def test_variants_of_one_seed_are_said_to_be_these_weights(make_results):
+    assert sentence(make_results).endswith("(95 % intervals of these weights, Holm-adjusted.)")
+
+
 def test_the_sentence_changes_with_the_numbers(make_results):
     assert sentence(make_results, no_dense=-0.1) != sentence(make_results, no_dense=-0.2)
     assert "loses" not in sentence(make_results)

@@ -56,6 +56,12 @@ LABELS = {"sam": "SAM", "hq_sam": "HQ-SAM", "pa_sam": "PA-SAM"}
 WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 
 
+def test_one_seed_speaks_at_a_glance_of_these_weights(results, make_scores, make_results):
+    assert "(95 % intervals of these weights, Holm" in section("glance", results).lead
+    three = make_results(make_scores(seeds=(41, 42, 43)))
+    assert "weights" not in section("glance", three).lead
+
+
 def test_a_run_in_which_nothing_is_shown_says_so(make_scores, make_results):
     scores = make_scores(models=("sam", "pa_sam"), seeds=(41, 42, 43))
     for name in ("iou", "boundary_iou"):

@@ -33,6 +33,20 @@ def test_an_image_is_read_with_what_every_model_makes_of_it(results):
     assert example.details.uncertainty is not None
 
 
+def test_models_trained_with_the_same_prompts_are_compared_too(make_scores, make_results):
+    plain = make_results(make_scores())
+    variants = dict(plain.params.variants)
+    assert variants["pa_sam"].prompts != variants["hq_sam"].prompts
+    variants["hq_sam_alike"] = variants["hq_sam"].replaced(prompts=variants["pa_sam"].prompts)
+    scores = make_scores(models=("sam", "hq_sam", "pa_sam", "hq_sam_alike"))
+    found = make_results(scores, variants=variants).differences
+    pairs = list(dict.fromkeys(zip(found["model"], found["against"], strict=True)))
+    assert pairs[-1] == ("pa_sam", "hq_sam_alike")
+    assert len(pairs) == len(set(pairs)) == 5
+    mean = found[(found["benchmark"] == "mean")]
+    assert len(mean) == 10  # Holm's correction runs over all of them
+
+
 def test_an_image_with_several_seeds_shows_the_main_one(make_scores, make_results):
     scores = make_scores(seeds=(41, 42))
     scores.loc[scores["seed"] == 41, "iou"] = 0.0
