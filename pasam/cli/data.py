@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pasam.data.fetch import Fetched
     from pasam.data.inspection import Findings
     from pasam.data.own_sets import Added
-    from pasam.data.pairing import Pair, Source
+    from pasam.data.pairing import Pair
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Data sets, public and your own: see, fetch, add and check."
@@ -55,7 +55,12 @@ TableFile = Annotated[
 ]
 Coco = Annotated[
     Path | None,
-    typer.Option(help="COCO annotations; --images says where the images are, if not beside it."),
+    typer.Option(
+        "--annotations",
+        "--coco",
+        help="COCO, labelme, VIA, Label Studio, SA-1B, CVAT's XML, or a folder of labelme's, "
+        "SA-1B's or YOLO-seg's; --images says where the images are, if not beside it.",
+    ),
 ]
 ValFraction = Annotated[
     float,
@@ -74,6 +79,10 @@ Names = Annotated[
         help="How pairs are named, without suffixes: IMAGE=MASK with {name} in each, such as "
         "'{name}={name}_seg' or 'img_{name}=gt_{name}'."
     ),
+]
+Crowds = Annotated[bool, typer.Option("--crowds", help="Crowds (iscrowd 1) are objects too.")]
+Category = Annotated[
+    list[str] | None, typer.Option(help="Only objects of this category; repeatable.")
 ]
 MasksAre = Annotated[
     Literal["auto", "binary", "index", "trimap"],
@@ -256,6 +265,8 @@ def data_add(
     val_fraction: ValFraction = 0.2,
     group: Group = None,
     names: Names = None,
+    crowds: Crowds = False,
+    category: Category = None,
     masks_are: MasksAre = "auto",
     measure: Measure = True,
     replace: Replace = False,
@@ -272,6 +283,7 @@ def data_add(
     Example: pasam data add cats --images ~/cats/photos --masks ~/cats/masks
     """
     from pasam.data.catalogue import read_catalogue
+    from pasam.data.imports import SetPlaces, read_source
     from pasam.data.own_sets import Options, add
     from pasam.masks.mask_files import Reading
 
@@ -279,7 +291,12 @@ def data_add(
         val_fraction=val_fraction, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
         link=link, dry_run=dry_run, workers=workers,
     )  # fmt: skip
-    source = _source(images, masks, table, coco, group, names)
+    source = read_source(
+        SetPlaces(
+            images=images, masks=masks, table=table, annotations=coco, group=group, names=names,
+            crowds=crowds, categories=category or (),
+        )
+    )  # fmt: skip
     folder = own or Path(_data_params(params_file).own)
     catalogue = read_catalogue()
     taken = [*catalogue.entries, *catalogue.groups]
@@ -293,27 +310,6 @@ def _data_params(params_file: Path) -> DataParams:
     from pasam.config.schema import DataParams
 
     return load_section(DataParams, "data", params_file)
-
-
-def _source(
-    images: Path | None, masks: Path | None, table: Path | None, coco: Path | None,
-    group: str | None,
-    names: str | None,
-) -> Source:  # fmt: skip
-    """Read the one source that the options name."""
-    from pasam.data.coco import from_coco
-    from pasam.data.pairing import from_csv, from_folders
-
-    if coco and not masks and not table:
-        return from_coco(coco, images or coco.parent, group=group)
-    if table and not coco and not images and not masks:
-        return from_csv(table, group=group)
-    if images and masks and not table and not coco:
-        return from_folders(images, masks, group=group, pattern=names)
-    raise DataError(
-        "Say where the set is, in one of three ways: --images DIR --masks DIR, --csv FILE, or "
-        "--coco FILE (with --images DIR if they are not beside it)."
-    )
 
 
 def _description(added: Added) -> list[str]:
@@ -352,6 +348,32 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
         return [*lines, "Nothing was written (--dry-run)."]
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
     return [*lines, "Next: dvc repro", f"To share it: {share}"]
+
+
+@data_app.command("export")
+def data_export(
+    name: Annotated[str, typer.Argument(help="A set of your own.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; new, or empty.")],
+    form: Annotated[
+        Literal["coco", "coco-rle", "yolo", "labelme", "cutout"],
+        typer.Option("--format", help="Polygons, run lengths, or cut-outs with transparency."),
+    ] = "coco",
+    own: Own = None,
+    params_file: ParamsFile = DEFAULT_PATH,
+) -> None:
+    """Write the masks of a set for another tool.
+
+    Example: pasam data export cats --format yolo --out cats-yolo
+    """
+    from pasam.data.exports import export_set
+    from pasam.data.pairing import find_pairs
+
+    pairs, _ = find_pairs(own or Path(_data_params(params_file).own))
+    mine = [pair for pair in pairs if pair.dataset == name]
+    if not mine:
+        known = sorted({pair.dataset for pair in pairs})
+        raise DataError(f"there is no set '{name}' of your own. Known: {known}.")
+    typer.echo(f"{export_set(mine, out, form)} images, {len(mine)} masks written to {out}")
 
 
 @data_app.command("check")

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pasam.data.pairing import EncodedMask, PairCandidate, Source
+from pasam.data.drawings import AnnotatedFile, DrawnAs, encoded_source
+from pasam.data.pairing import Source
 from pasam.errors import DataError
 from pasam.files import read_json
-from pasam.masks.run_lengths import area, from_segmentation
 
 SEGINW_ANNOTATIONS = "_annotations_min1cat.coco.json"
 """Name of the annotation file in each set of SegInW."""
 
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
+_CROWD = (1, 1.0, True, "1", "true", "True")
 _SHOWN = 5
 _OVERHANG = 0.05
 """Fraction of the image's side by which a box may stick out; that part is cut off."""
@@ -130,57 +131,97 @@ def best_of_each_image(detections: list[Detection], most: int) -> dict[int, list
     }
 
 
-def from_coco(file: Path, images: Path, *, group: str | None = None) -> Source:
-    """Read the objects of a COCO instance file; crowds and images without objects are left out.
+def from_coco(
+    file: Path,
+    images: Path,
+    *,
+    group: str | None = None,
+    crowds: bool = False,
+    categories: Sequence[str] = (),
+) -> Source:
+    """Read the objects of a COCO instance file, as the tools of the field write it.
 
     Args:
-        file: JSON with `images` and `annotations`; categories do not matter.
+        file: JSON with `images` and `annotations`.
         images: Folder that the images' `file_name` is relative to.
         group: Key of an image's record that names what must stay together.
+        crowds: Whether crowds are objects too; CVAT marks its brush masks as crowds.
+        categories: Names of the categories that are taken; all if none.
 
     Raises:
-        DataError: The file is no COCO instance file.
+        DataError: The file is no COCO instance file, or has two images with one id.
     """
     content = _read_parts(file, ("images", "annotations"), advice="Correct --coco.")
+    names = {
+        _id(entry.get("id")): str(entry.get("name"))
+        for entry in content.get("categories") or [] if isinstance(entry, dict)
+    }  # fmt: skip
+    records: dict[str, Mapping[str, Any]] = {}
     for record in content["images"]:
-        if not isinstance(record.get("file_name"), str) or not _is_id(record.get("id")):
+        key = _id(record.get("id"))
+        if not isinstance(record.get("file_name"), str) or key is None:
             raise DataError(f"{file}: an image lacks 'id' or 'file_name': {record!r}.")
-    records = {record["id"]: record for record in content["images"]}
-    objects: dict[Any, list[EncodedMask]] = {key: [] for key in records}
-    faults: list[str] = []
-    crowds = 0
-    for annotation in content["annotations"]:
-        key, number = annotation.get("image_id"), str(annotation.get("id", "without id"))
-        if not _is_id(key) or key not in records:
-            faults.append(f"{file}: annotation {number} names no image of the file.")
-        elif annotation.get("iscrowd"):
-            crowds += 1
-        else:
-            try:
-                objects[key].append(_encoded(annotation, records[key], number))
-            except DataError as error:
-                faults.append(f"{file}: annotation {number} {error}.")
-    candidates = []
-    for key in (key for key in records if objects[key]):
-        record, name = records[key], records[key]["file_name"]
-        if not (images / name).is_file():
-            faults.append(f"{file}: image {images / name} does not exist.")
-        if group is not None and group not in record:
-            faults.append(f"{file}: image {name} has no '{group}' (--group).")
-        candidates.append(
-            PairCandidate(
-                image=images / name,
-                name=Path(name).with_suffix("").as_posix(),
-                encoded=tuple(objects[key]),
-                group=None if group is None else str(record.get(group)),
+        if key in records:
+            both = [records[key]["file_name"], record["file_name"]]
+            raise DataError(
+                f"{file}: two images have the same id {key}: {both}. Annotations name images by "
+                "their ids; export the file again, or number its images anew."
             )
+        records[key] = record
+    objects: dict[str, list[DrawnAs]] = {key: [] for key in records}
+    faults: list[str] = []
+    left_out = 0
+    for place, annotation in enumerate(content["annotations"], start=1):
+        key, number = _id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
+        if key is None or key not in records:
+            faults.append(f"{file}: annotation {number} names no image of the file.")
+        elif annotation.get("iscrowd") in _CROWD and not crowds:
+            left_out += 1
+        else:
+            objects[key].append(
+                DrawnAs(
+                    label=number,
+                    drawing=annotation.get("segmentation"),
+                    name=f"annotation {number}",
+                    category=names.get(_id(annotation.get("category_id")), "object"),
+                )
+            )
+    annotated = [
+        AnnotatedFile(
+            name=str(record["file_name"]), size=_size_of(record), objects=tuple(objects[key]),
+            group=None if group is None else str(record.get(group)),
         )
-    bare = len(records) - len(candidates)
-    notes = [f"{crowds} crowd annotations are left out: a crowd is no object"] if crowds else []
+        for key, record in records.items() if objects[key]
+    ]  # fmt: skip
+    faults += [
+        f"{file}: image {record['file_name']} has no '{group}' (--group)."
+        for key, record in records.items() if objects[key] and group and group not in record
+    ]  # fmt: skip
+    bare = len(records) - len(annotated)
+    notes = [f"{left_out} crowd annotations are left out"] if left_out else []
+    if left_out:
+        notes.append("crowds (iscrowd 1) are no objects; --crowds takes them, as of CVAT's brush")
     notes += [f"{bare} images without an object are left out"] if bare else []
-    return Source(
-        kind="coco", candidates=tuple(candidates), faults=tuple(faults), notes=tuple(notes)
+    return encoded_source(
+        "coco", file, images, annotated, categories=categories, faults=faults, notes=notes
     )
+
+
+def _size_of(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Read height and width; None where a tool did not know them."""
+    try:
+        height, width = int(record["height"]), int(record["width"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _id(value: object) -> str | None:
+    """Bring an id to one form: tools write 7, 7.0 and "7" for the same image."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_id = isinstance(value, int | str) and not isinstance(value, bool)
+    return str(value).strip() if is_id else None
 
 
 def _read_parts(path: Path, parts: Sequence[str], *, advice: str) -> dict[str, Any]:
@@ -195,24 +236,6 @@ def _read_parts(path: Path, parts: Sequence[str], *, advice: str) -> dict[str, A
         if strangers:
             raise DataError(f"{path}: {name} holds {strangers[0]!r}, expected records.")
     return known
-
-
-def _encoded(annotation: Mapping[str, Any], record: Mapping[str, Any], number: str) -> EncodedMask:
-    """Bring a polygon or a code of either kind to one compressed code."""
-    if not annotation.get("segmentation"):
-        raise DataError("has no segmentation; a box alone is no mask")
-    try:
-        height, width = int(record["height"]), int(record["width"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError("has an image without 'height' and 'width'") from None
-    code = from_segmentation(annotation["segmentation"], height, width)
-    if not area(code):
-        raise DataError("marks no pixel")
-    return EncodedMask(label=number, size=(height, width), counts=code["counts"])
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int | str)
 
 
 def _refuse(path: Path, faults: list[str], what: str) -> None:

@@ -45,6 +45,7 @@ DRAWN = (CODED, str(MaskKind.INDEX))
 _COLUMNS = (*CSV_COLUMNS, GROUP_COLUMN)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SHOWN = 20
+_LONGEST_STEM = 120  # bytes, which leave room for the object's label, a number and a suffix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +182,8 @@ def add(
         )
     valid = [item for item in found if item.sha256 and item.objects]
     if not valid:
-        raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.")
+        why = "".join(f"\n- {note}" for note in source.notes)
+        raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.{why}")
     plan = make_plan(name, source.kind, valid, val_fraction=options.val_fraction)
     notes = (*source.notes, *(f"left out: {fault}" for fault in _first(faults)), *_remarks(plan))
     state = _state(plan, own, replace=options.replace)
@@ -322,7 +324,7 @@ def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
         parts.append(own.removeprefix(short).strip("_-. ") or own)
     if found.label:
         parts.append(found.label)
-    return "_".join(parts)
+    return "_".join(parts).encode()[: 2 * _LONGEST_STEM - 10].decode(errors="ignore")
 
 
 def _ending(found: FoundObject) -> str:
@@ -332,7 +334,8 @@ def _ending(found: FoundObject) -> str:
 
 def _plain(name: str) -> str:
     """Make one part of a path, and not a hidden one, from a path."""
-    return "-".join(part for part in name.split("/") if part.strip(".")).lstrip(".")
+    plain = "-".join(part for part in name.split("/") if part.strip(".")).lstrip(".")
+    return plain.encode()[:_LONGEST_STEM].decode(errors="ignore")
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -341,6 +341,12 @@ def encode_png(array: NDArray[np.uint8]) -> bytes:
     return encoded.tobytes()
 
 
+def encode_rgba(pixels: NDArray[np.uint8]) -> bytes:
+    """Compress an image with an alpha channel, (H, W, 4), as PNG."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
+    return encoded.tobytes()
+
+
 def write_png(path: Path, array: NDArray[np.uint8]) -> None:
     """Write an image or a mask as PNG, whole or not at all; equal arrays give equal bytes.
 

@@ -8,6 +8,7 @@ and draws whatever lies in memory where a code covers more pixels than its size 
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
 from pasam.errors import DataError
+
+MOST_PIXELS = 1 << 30
+"""Pixels of the largest image that masks are drawn for."""
 
 Rle = dict[str, Any]
 """`size` (height, width) and `counts` as text or bytes."""
@@ -50,15 +54,21 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
         DataError: It cannot be drawn, is damaged, or belongs to an image of another size; the
             message lacks the annotation that it speaks of at its front, and a full stop.
     """
+    if not 0 < height * width <= MOST_PIXELS:
+        raise DataError(f"is of an image of {height} x {width} pixels (height x width)")
     try:
         if isinstance(segmentation, list):
-            code = pycocotools_mask.merge(pycocotools_mask.frPyObjects(segmentation, height, width))
+            polygons = _polygons(segmentation, height, width)
+            code = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
         elif isinstance(segmentation["counts"], list):
+            _check_counts(segmentation["counts"], segmentation["size"])
             code = pycocotools_mask.frPyObjects(segmentation, height, width)
         else:
             code = {"size": segmentation["size"], "counts": segmentation["counts"]}
         code = _as_text(code)
         covered = sum(runs(code["counts"]))
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001 - pycocotools raises whatever its input makes of it
         raise DataError(f"has a segmentation that cannot be drawn ({error})") from None
     if code["size"] != [height, width]:
@@ -71,6 +81,46 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
             f"has a run-length code of {covered} pixels, expected {height * width}: it is damaged"
         )
     return code
+
+
+def _polygons(segmentation: list[Any], height: int, width: int) -> list[list[float]]:
+    """Bring the ways in which tools write polygons to lists x, y, x, y, ...; refuse the undrawable.
+
+    pycocotools draws whatever it is given: a coordinate that is not finite, or far away, takes all
+    memory, and four numbers are a box to it.
+    """
+    parts = segmentation
+    if all(map(_is_number, parts)):  # one polygon without its list, as VIA writes it
+        parts = [parts]
+    elif all(isinstance(part, list) and len(part) == 2 for part in parts):  # a list of points
+        parts = [[number for point in parts for number in point]]
+    polygons = []
+    for part in parts:
+        if part and all(isinstance(pair, list) and len(pair) == 2 for pair in part):
+            part = [number for pair in part for number in pair]
+        if not isinstance(part, list) or len(part) % 2 or len(part) < 6:
+            count = len(part) if isinstance(part, list) else part
+            raise DataError(
+                f"has a polygon of {count!r} numbers, expected x and y of 3 points or more"
+            )
+        for number, side in zip(part, (width, height) * (len(part) // 2), strict=True):
+            if not _is_number(number) or not -side <= number <= 2 * side:
+                raise DataError(
+                    f"has the coordinate {number!r}, expected a finite number within its image of "
+                    f"{width} x {height} (width x height)"
+                )
+        polygons.append([float(number) for number in part])
+    return polygons
+
+
+def _check_counts(counts: list[Any], size: Any) -> None:
+    pixels = int(size[0]) * int(size[1])
+    if not all(type(count) is int and 0 <= count <= pixels for count in counts):
+        raise DataError(f"has a run-length code of other than whole numbers from 0 to {pixels}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def runs(counts: str | bytes) -> list[int]:

@@ -1,6 +1,9 @@
 """Folders, tables and COCO files give candidates, and every fault of the pairing at once."""
 
 import json
+import math
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from pasam.data.coco import from_coco
-from pasam.data.pairing import PairCandidate, from_csv, from_folders
+from pasam.data.pairing import PairCandidate, from_csv, from_folders, list_images
 from pasam.errors import DataError
+from pasam.masks.images import write_png
 from pasam.masks.run_lengths import area, decode
 
 
@@ -202,10 +206,18 @@ def test_an_empty_mask_is_a_fault(tmp_path_factory, mask):
         ({"size": [6, 8], "counts": [3]}, "has a run-length code of 3 pixels, expected 48"),
         ({"size": [6, 8], "counts": "P0"}, "has a run-length code of .* pixels, expected 48"),
         ({"size": [6, 8], "counts": "\x01x"}, "cannot be drawn"),
-        ({"size": [6, 8], "counts": [-5, 53]}, r"cannot be drawn|has a run-length code"),
+        ({"size": [6, 8], "counts": [-5, 53]}, "has a run-length code of other than whole"),
+        ({"size": [6, 8], "counts": [4.5, 43.5]}, "has a run-length code of other than whole"),
         (compressed(MASK.T), r"drawn on 8 x 6 pixels \(height x width\).* said to have 6 x 8"),
-        ([[1, 1]], "cannot be drawn"),
-        ([["a"] * 6], "cannot be drawn"),
+        ([[1, 1]], "has a polygon of 2 numbers, expected .*3 points or more"),
+        ([[1, 1, 5, 5]], "has a polygon of 4 numbers"),
+        ([["a"] * 6], "has the coordinate 'a', expected a finite number"),
+        ([[1, 1, math.nan, 1, 5, 5]], "has the coordinate nan"),
+        ([[1, 1, None, 1, 5, 5]], "has the coordinate None"),
+        ([[1, 1, math.inf, 1, 5, 5]], "has the coordinate inf"),
+        ([[1, 1, 1e10, 1, 5, 5]], "has the coordinate 10000000000.0"),
+        ([[1, 1, -9, 1, 5, 5]], "has the coordinate -9"),
+        ("x", "has the segmentation 'x', expected polygons or run lengths"),
         ([], "has no segmentation; a box alone is no mask"),
     ],
 )
@@ -229,7 +241,108 @@ def test_crowds_and_images_without_objects_are_left_out_and_told(tmp_path):
     )
     source = from_coco(path, tmp_path)
     assert [item.name for item in source.candidates] == ["1"]
-    assert [note.partition(" ")[0] for note in source.notes] == ["1", "1"]
+    assert "1 crowd annotations are left out" in source.notes
+    assert any("--crowds" in note for note in source.notes)
+    assert "1 images without an object are left out" in source.notes
+    taken = from_coco(path, tmp_path, crowds=True)
+    assert [len(item.encoded) for item in taken.candidates] == [2]
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        [2, 1, 5, 1, 5, 4, 2, 4],
+        [[2, 1], [5, 1], [5, 4], [2, 4]],
+        [[[2, 1], [5, 1], [5, 4], [2, 4]]],
+    ],
+    ids=["flat, as of VIA", "points", "points in a list"],
+)
+def test_polygons_are_drawn_as_tools_write_them(tmp_path, drawn):
+    source = from_coco(write(tmp_path, {"segmentation": drawn}), tmp_path)
+    assert source.faults == ()
+    assert np.array_equal(decode(source.candidates[0].encoded[0].code()), MASK)
+
+
+def coco_file(folder, images, annotations, **more):
+    content = {"images": images, "annotations": annotations, **more}
+    (folder / "c.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    return folder / "c.json"
+
+
+def test_what_tools_do_to_ids_crowds_sizes_and_paths_is_understood(tmp_path):
+    (tmp_path / "im/day").mkdir(parents=True)
+    for name in ("day/a.png", "b.png", "c.png"):
+        write_png(tmp_path / "im" / name, np.zeros((6, 8, 3), np.uint8))
+    images = [
+        {"id": "1", "file_name": "day\\a.png", "height": 6, "width": 8},
+        {"id": 2.0, "file_name": "/data/upload/3/b.png", "height": 0, "width": 0},
+        {"id": 3, "file_name": "../../media/c.png"},
+    ]
+    annotations = [
+        {"id": f"x/../{key}", "image_id": key, "iscrowd": "0", "segmentation": [2, 1, 5, 1, 5, 4]}
+        for key in (1, "2", 3)
+    ]
+    source = from_coco(coco_file(tmp_path, images, annotations), tmp_path / "im")
+    assert source.faults == ()
+    assert [item.name for item in source.candidates] == ["day/a", "b", "c"]
+    assert [item.encoded[0].label for item in source.candidates] == ["x-1", "x-2", "x-3"]
+    assert "2 images were found by the last part of their path" in source.notes[0]
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    images = [{"id": key, "file_name": name} for key, name in ((1, "a.png"), ("1", "b.png"))]
+    with pytest.raises(DataError, match=r"two images have the same id 1: \['a.png', 'b.png'\]"):
+        from_coco(coco_file(tmp_path, images, []), tmp_path)
+
+
+def test_categories_can_be_chosen(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((6, 8, 3), np.uint8))
+    path = coco_file(
+        tmp_path,
+        [{"id": 1, "file_name": "a.png", "height": 6, "width": 8}],
+        [
+            {"id": n, "image_id": 1, "category_id": n, "segmentation": [2, 1, 5, 1, 5, 4]}
+            for n in (1, 2)
+        ],
+        categories=[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    )
+    source = from_coco(path, tmp_path, categories=["dog"])
+    assert [mask.label for mask in source.candidates[0].encoded] == ["2"]
+    assert "1 annotations of other categories are left out" in source.notes
+    with pytest.raises(DataError, match=r"no category \['cow'\] .*only \['cat', 'dog'\]"):
+        from_coco(path, tmp_path, categories=["cow"])
+
+
+def test_names_in_another_unicode_form_pair_and_links_are_followed(tmp_path):
+    name = "straße_é"
+    touch(tmp_path, f"store/{unicodedata.normalize('NFC', name)}.jpg")
+    touch(tmp_path, f"gt/{unicodedata.normalize('NFD', name)}.png", "gt/.hidden.png")
+    (tmp_path / "im").mkdir()
+    (tmp_path / "im/linked").symlink_to(tmp_path / "store")
+    (tmp_path / "gt/linked").symlink_to(tmp_path / "gt")  # a loop is left
+    (tmp_path / "store/up").symlink_to(tmp_path / "im")
+    assert len(list_images(tmp_path / "im", deep=True)) == 1
+    found = from_folders(tmp_path / "store", tmp_path / "gt")
+    assert (len(found.candidates), found.faults) == (1, ())
+
+
+def test_a_name_that_is_no_utf_8_is_told_in_characters_that_can_be_printed(tmp_path):
+    touch(tmp_path, "gt/a.png", "im/b.png")
+    (tmp_path / "im" / os.fsdecode(b"caf\xe9.jpg")).touch()
+    with pytest.raises(DataError, match=r"caf\\xe9.jpg is no UTF-8"):
+        from_folders(tmp_path / "im", tmp_path / "gt")
+
+
+def test_pairs_can_be_named_by_a_pattern(tmp_path):
+    touch(tmp_path, "im/x/1_leftImg8bit.png", "im/x/2_leftImg8bit.png")
+    touch(tmp_path, "gt/x/1_gtFine_instanceIds.png", "gt/x/1_gtFine_color.png")
+    pattern = "{name}_leftImg8bit={name}_gtFine_instanceIds"
+    found = from_folders(tmp_path / "im", tmp_path / "gt", pattern=pattern)
+    assert [mask.name for mask in found.candidates[0].masks] == ["1_gtFine_instanceIds.png"]
+    assert (len(found.candidates), found.faults) == (1, ())
+    assert found.notes == ("1 images without a mask are left out",)
+    with pytest.raises(DataError, match="--names is 'gt_{name}', expected IMAGE=MASK"):
+        from_folders(tmp_path / "im", tmp_path / "gt", pattern="gt_{name}")
 
 
 def test_a_key_of_the_images_is_the_group(tmp_path):

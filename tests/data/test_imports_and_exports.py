@@ -1,0 +1,258 @@
+"""Files of the usual tools are read right, and what is exported comes back as it was."""
+
+import base64
+import io
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pasam.data.exports import FORMS, export_set
+from pasam.data.imports import SetPlaces, from_annotations, read_source
+from pasam.data.pairing import Pair
+from pasam.errors import DataError
+from pasam.masks.images import write_png
+from pasam.masks.polygons import polygons_of
+from pasam.masks.run_lengths import decode, from_segmentation
+
+H, W = 60, 80
+SQUARE = np.zeros((H, W), np.uint8)
+SQUARE[10:30, 20:60] = 1
+CORNERS = [20, 10, 60, 10, 60, 30, 20, 30]
+POINTS = [[20, 10], [60, 10], [60, 30], [20, 30]]
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_png(tmp_path / "im" / "a.png", np.zeros((H, W, 3), np.uint8))
+    return tmp_path / "im"
+
+
+def read(file, images, **options):
+    source = from_annotations(file, SetPlaces(images=images, **options))
+    assert source.faults == ()
+    (candidate,) = source.candidates
+    assert candidate.image == images / "a.png"
+    return source, [decode(mask.code()) for mask in candidate.encoded]
+
+
+def as_file(folder, content, name="a.json"):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder / name
+
+
+def labelme(shapes, image="..\\\\im\\\\a.png"):
+    return {"imagePath": image, "imageHeight": H, "imageWidth": W, "shapes": shapes}
+
+
+def shape(kind="polygon", points=POINTS, group=None, **more):
+    return {"label": "cat", "points": points, "shape_type": kind, "group_id": group, **more}
+
+
+def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
+    png = io.BytesIO()
+    Image.fromarray(np.full((20, 40), 255, np.uint8)).save(png, "PNG")
+    mask = shape("mask", [[20, 10], [59, 29]], mask=base64.b64encode(png.getvalue()).decode())
+    half = [[20, 10], [40, 10], [40, 30], [20, 30]]
+    other = [[40, 10], [60, 10], [60, 30], [40, 30]]
+    shapes = [
+        shape(), shape(points=half, group=1), shape(points=other, group=1), mask,
+        shape("circle", [[40, 30], [40, 40]]), shape("rectangle", [[0, 0], [9, 9]]),
+    ]  # fmt: skip
+    as_file(tmp_path / "labels", labelme(shapes))
+    source, masks = read(tmp_path / "labels", images)
+    for mask in masks[:3]:
+        assert np.array_equal(mask, SQUARE)
+    assert masks[3].sum() == pytest.approx(np.pi * 100, rel=0.03)
+    assert "1 rectangles are left out, no masks" in source.notes
+
+
+def test_vias_regions(tmp_path, images):
+    region = {"name": "polygon", "all_points_x": CORNERS[::2], "all_points_y": CORNERS[1::2]}
+    circle = {"name": "circle", "cx": 40, "cy": 30, "r": 10}
+    regions = [
+        {"shape_attributes": region, "region_attributes": {"kind": "cat"}},
+        {"shape_attributes": circle, "region_attributes": {}},
+        {"shape_attributes": {"name": "rect"}, "region_attributes": {}},
+    ]
+    content = {"a.png123": {"filename": "a.png", "regions": regions}}
+    for wrapped in (content, {"_via_img_metadata": content}):
+        source, masks = read(as_file(tmp_path, wrapped), images)
+        assert np.array_equal(masks[0], SQUARE)
+        assert masks[1].sum() == pytest.approx(np.pi * 100, rel=0.03)
+        assert source.notes == ("1 rects are left out, no masks",)
+    _, masks = read(as_file(tmp_path, content), images, categories=["cat"])
+    assert len(masks) == 1
+
+
+def brush(mask):
+    """Encode as Label Studio does: here runs only, of words of 8 bits."""
+    values = np.repeat(mask.ravel().astype(int) * 255, 4)
+    bits = (
+        f"{len(values):032b}" + f"{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
+    )
+    edges = np.flatnonzero(np.diff(values)) + 1
+    for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
+        bits += "1" + "11" + f"{end - first - 1:016b}" + f"{values[first]:08b}"
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def test_label_studios_brush_and_polygons(tmp_path, images):
+    points = [[100 * x / W, 100 * y / H] for x, y in POINTS]
+    size = {"original_width": W, "original_height": H}
+    results = [
+        {"type": "brushlabels", **size,
+         "value": {"format": "rle", "rle": brush(SQUARE), "brushlabels": ["cat"]}},
+        {"type": "polygonlabels", **size, "value": {"points": points, "polygonlabels": ["cat"]}},
+        {"type": "rectanglelabels", **size, "value": {"x": 1, "rectanglelabels": ["cat"]}},
+    ]  # fmt: skip
+    task = {"id": 7, "data": {"image": "/data/local-files/?d=im%2Fa.png"},
+            "annotations": [{"result": results}, {"result": []}]}  # fmt: skip
+    source, masks = read(as_file(tmp_path, [task]), images)
+    assert [np.array_equal(mask, SQUARE) for mask in masks] == [True, True]
+    assert "1 rectanglelabels are left out, no masks" in source.notes
+    assert "1 further annotators' answers are left out, no masks" in source.notes
+
+
+def test_sa_1bs_files_of_one_image(tmp_path, images):
+    code = from_segmentation([CORNERS], H, W)
+    content = {"image": {"file_name": "a.png", "height": H, "width": W, "image_id": 1},
+               "annotations": [{"id": 5, "segmentation": code}]}  # fmt: skip
+    as_file(tmp_path / "labels", content)
+    _, masks = read(tmp_path / "labels", images)
+    assert np.array_equal(masks[0], SQUARE)
+
+
+def test_cvats_polygons_and_brush(tmp_path, images):
+    points = ";".join(f"{x}.00,{y}.00" for x, y in POINTS)
+    rle = "42, 38, 2, 38, 2, 38"  # rows of 40 from the first pixel of the second row
+    text = f"""<?xml version="1.0"?><annotations><version>1.1</version>
+    <image id="0" name="a.png" width="{W}" height="{H}">
+    <polygon label="cat" points="{points}"/><box label="cat" xtl="1" ytl="1" xbr="2" ybr="2"/>
+    <mask label="cat" rle="{rle}" left="20" top="10" width="40" height="4"/></image>
+    </annotations>"""
+    source, masks = read(as_file(tmp_path, text, "a.xml"), images)
+    assert np.array_equal(masks[0], SQUARE)
+    assert masks[1][11, 22:60].all()
+    assert masks[1].sum() == 3 * 38
+    assert source.notes == ("1 boxes are left out, no masks",)
+
+
+def test_yolos_segments(tmp_path, images):
+    corners = " ".join(f"{value / (W if i % 2 == 0 else H):.6f}" for i, value in enumerate(CORNERS))
+    as_file(tmp_path / "labels", f"0 {corners}\n1 0.5 0.5 0.2 0.2\n", "a.txt")
+    as_file(tmp_path / "labels", "cat\ndog\n", "classes.txt")
+    source, masks = read(tmp_path / "labels", images, categories=["cat"])
+    assert np.array_equal(masks[0], SQUARE)
+    assert source.notes == ("1 boxes are left out, no masks",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", {"a": 1}, "is of no known form"),
+        ("a.json", labelme([shape(points=[[1]])]), "1 numbers, expected .*3 points"),
+        ("a.json", labelme([{"label": "cat"}]), "is not written as its tool does it"),
+        ("a.json", labelme([shape("mask", mask="?")]), "is not written as its tool does it"),
+        ("a.json", [{"data": {}}], "is not written as its tool does it"),
+        ("a.xml", "<a/>", "begins with <a>"),
+        ("a.xml", "<annotations>", "is no XML"),
+        ("a.xml", "<!DOCTYPE x [<!ENTITY a 'b'>]><annotations/>", "has a document type"),
+        (
+            "a.xml",
+            "<annotations><image name='a.png' width='9' height='9'><mask rle='1' left='0' top='0' "
+            "width='99999' height='99999'/></image></annotations>",
+            "a mask of 99999 x 99999 pixels",
+        ),
+    ],
+)
+def test_what_is_not_in_a_tools_form_is_refused_in_a_line(tmp_path, images, name, content, message):
+    try:
+        (said, *_) = from_annotations(
+            as_file(tmp_path, content, name), SetPlaces(images=images)
+        ).faults
+    except DataError as error:
+        said = str(error)
+    assert re.search(message, said)
+    assert "\n" not in said
+
+
+def test_an_image_of_another_folder_is_neither_found_nor_touched(tmp_path, images):
+    write_png(tmp_path / "secret.png", np.zeros((H, W, 3), np.uint8))
+    file = as_file(tmp_path, labelme([shape()], image=str(tmp_path / "secret.png")))
+    source = from_annotations(file, SetPlaces(images=images))
+    assert source.candidates == ()
+    assert "does not exist" in source.faults[0]
+
+
+def test_one_source_and_no_other_is_named():
+    with pytest.raises(DataError, match="in one of three ways"):
+        read_source(SetPlaces())
+
+
+def blob(seed):
+    """A part with a hole, and another part, of odd outlines."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(H, W)).astype(np.float32), (0, 0), 3)
+    mask = (noise > np.quantile(noise, 0.7)).astype(np.uint8)
+    mask[5:25, 50:75], mask[10:18, 58:68] = 1, 0
+    return mask * np.uint8(255)
+
+
+def iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_polygons_keep_parts_and_holes(seed):
+    mask = blob(seed)
+    drawn = decode(from_segmentation([part.ravel().tolist() for part in polygons_of(mask)], H, W))
+    assert iou(drawn, mask > 0) > 0.97
+    assert not drawn[12:16, 60:66].any()
+
+
+@pytest.mark.parametrize(
+    ("form", "least"), [("coco", 0.98), ("coco-rle", 1), ("yolo", 0.98), ("labelme", 0.98)]
+)
+def test_what_is_exported_is_imported_as_it_was(tmp_path, form, least):
+    pairs, wanted = [], {}
+    for number in range(3):
+        image, mask = tmp_path / "im" / f"{number}.png", tmp_path / "gt" / f"{number}.png"
+        write_png(image, np.full((4 * H, 4 * W, 3), 90, np.uint8))
+        large = cv2.resize(blob(number), (4 * W, 4 * H), interpolation=cv2.INTER_NEAREST)
+        write_png(mask, large)
+        wanted[image] = large > 0
+        pairs.append(Pair(split="val", dataset="cats", image=image, mask=mask))
+    assert export_set(pairs, tmp_path / "out", form) == 3
+    file = tmp_path / "out" / "annotations.json" if form.startswith("coco") else tmp_path / "out"
+    source = from_annotations(file, SetPlaces(images=tmp_path / "im"))
+    assert source.faults == ()
+    assert len(source.candidates) == 3
+    for candidate in source.candidates:
+        (mask,) = candidate.encoded
+        assert iou(decode(mask.code()), wanted[candidate.image]) >= least
+
+
+def test_a_cutout_is_the_object_in_its_box(tmp_path):
+    image, mask = tmp_path / "im" / "a.png", tmp_path / "gt" / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (H, W, 3), dtype=np.uint8)
+    write_png(image, pixels)
+    write_png(mask, SQUARE * np.uint8(255))
+    export_set(
+        [Pair(split="val", dataset="cats", image=image, mask=mask)], tmp_path / "o", "cutout"
+    )
+    cut = np.array(Image.open(tmp_path / "o" / "a_0.png"))
+    assert np.array_equal(cut[:, :, :3], pixels[10:30, 20:60])
+    assert (cut[:, :, 3] == 255).all()
+
+
+def test_an_export_never_writes_into_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    for form in FORMS:
+        with pytest.raises(DataError, match="is not empty"):
+            export_set([], tmp_path, form)
