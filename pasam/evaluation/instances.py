@@ -282,6 +282,8 @@ def _masks(entry: ModelEntry, batch: PromptBatch, size: int) -> Iterator[Rle]:
 
 def _pixels(path: Path, image: AnnotatedImage) -> NDArray[np.uint8]:
     pixels = read_image(path)
+    if pixels.shape[:2] != (image.height, image.width):  # annotated on the stored pixels?
+        pixels = read_image(path, upright=False)
     if pixels.shape[:2] != (image.height, image.width):
         raise DataError(
             f"{path} is {pixels.shape[0]} x {pixels.shape[1]} (height x width), but its "

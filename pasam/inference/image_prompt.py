@@ -33,7 +33,7 @@ from torch import Tensor
 
 from pasam.errors import DataError, InvalidItemError, PromptError
 from pasam.inference.image_transform import ImageTransform
-from pasam.masks.images import foreground, read_image
+from pasam.masks.images import IMAGE_FORMATS, foreground, read_image
 from pasam.models.segmenter import Prompts
 
 PADDING = -1
@@ -299,7 +299,7 @@ def read_request_image(image: str | None, path: str | None) -> NDArray[np.uint8]
             "'path' names no file that the server can read." if path else reason
         ) from None
     try:
-        return read_image(content, most_pixels=LARGEST_IMAGE)
+        return read_image(content, formats=IMAGE_FORMATS, most_pixels=LARGEST_IMAGE)
     except InvalidItemError as error:
         raise DataError(f"the {error}") from None
 
