@@ -86,12 +86,19 @@ def class_colours(s):
     picture.save(s.file("gt"))
 
 
+def _halves(mask):
+    """The mask's upper half as 1, its lower as 2."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    lower = np.arange(len(mask))[:, None] > (rows[0] + rows[-1]) // 2
+    return (mask > 0) * np.where(lower, 2, 1)
+
+
 def faint_mask(s):
-    save(s.file("gt"), s.mask() // 255 * 100)
+    save(s.file("gt"), (_halves(s.mask()) * 50).astype(np.uint8))
 
 
 def odd_16_bits(s):
-    save(s.file("gt"), (s.mask() > 0).astype(np.uint16) * 4000)
+    save(s.file("gt"), (_halves(s.mask()) * 4000).astype(np.uint16))
 
 
 def picture_as_mask(s):

@@ -36,6 +36,7 @@ _COLOUR = 1 << 24
 _VOIDS = {255: 254, 65535: 65534}
 """Numbers that stand for no object, unless the number before them is there as well."""
 _FLAT = 0.3  # fraction of an index mask that lies inside something; of a photograph hardly any does
+_SHADES = 64  # more values than that, and hardly any area, are a photograph
 _SAID = "--masks-are binary takes what is above 128, --masks-are index every value as an object"
 
 
@@ -275,11 +276,12 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if reading is Reading.AUTO:
         flat = _flat(pixels)
-        if len(values) > 1000 and flat.mean() < _FLAT:
+        if len(values) > _SHADES and flat.mean() < _FLAT:
             found = f"holds {len(values)} values, hardly two alike side by side: a photograph"
             raise _doubt(path, found, kind="grey_mask")
         if values[0] != 0:
-            raise _doubt(path, "has no pixel of 0, the background", trimap=True)
+            kind = "grey_mask" if len(values) > _SHADES else "label_map"
+            raise _doubt(path, "has no pixel of 0, the background", trimap=True, kind=kind)
         blends = _blended(pixels, inverse.reshape(labels.shape), flat, counts)
         if blends.any():
             labels = _nearest(labels, blends)

@@ -104,7 +104,7 @@ def test_the_verdict_is_written_before_the_refusal_and_training_does_not_start(o
     own_world.run("prepare")
     said = refused(own_world, "validate", capsys)
     assert "few_items_are_invalid failed. Look at reports/validation/index.html" in said
-    assert f"- {MASK} is all black" in said
+    assert f"- mask {MASK} is all black" in said
     assert not read_verdict(own_world.path(VERDICT)).passed
     own_world.contents("validate")
     for stage in ("embed@train", "train@pa_sam"):
