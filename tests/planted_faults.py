@@ -102,7 +102,9 @@ def odd_16_bits(s):
 
 
 def picture_as_mask(s):
-    save(s.file("gt"), np.maximum(s.image()[..., 0], s.mask()))
+    grain = np.random.default_rng(0).integers(1, 60, s.mask().shape)
+    picture = np.clip(s.image()[..., 0] // 2 + grain, 0, 254).astype(np.uint8)
+    save(s.file("gt"), np.maximum(picture, s.mask()))
 
 
 def black_mask(s):

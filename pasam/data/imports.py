@@ -20,8 +20,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.coco import from_coco
-from pasam.data.drawings import AnnotatedFile, DrawnAs, Shares, encoded_source
+from pasam.data.coco import AnnotatedFile, DrawnAs, Shares, encoded_source, from_coco
 from pasam.data.pairing import Source, from_csv, from_folders, list_images
 from pasam.errors import DataError
 from pasam.files import read_json, read_text

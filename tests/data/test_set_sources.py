@@ -375,5 +375,5 @@ def test_another_file_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"c\.json does not exist.* --coco"):
+    with pytest.raises(DataError, match=r"c\.json does not exist.* --annotations"):
         from_coco(tmp_path / "c.json", tmp_path)
