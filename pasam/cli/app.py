@@ -13,7 +13,7 @@ from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
-from pasam.cli.registry import registry_app, track_app
+from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
 from pasam.errors import PasamError
@@ -78,6 +78,7 @@ app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.add_typer(track_app, name="track")
 app.add_typer(registry_app, name="registry")
+app.command("verify-cache")(verify_cache)
 app.command("serve")(serve)
 app.command("demo")(demo)
 

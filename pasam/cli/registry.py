@@ -241,6 +241,53 @@ def registry_check(
         raise typer.Exit(RegistryError.exit_code)
 
 
+@registry_app.command("verify")
+def registry_verify(
+    which: Annotated[
+        str | None, typer.Argument(help="A version's number or alias; all, if absent.")
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Compare the files of versions with the digests that were recorded when they were registered.
+
+    Without a clone, such as where a model is only served, the entries that a version carries are
+    what it is compared with. Exit codes: 0 all are whole, 2 some are not.
+
+    Example: pasam registry verify champion
+    """
+    from pasam.registry.load import verify_versions
+
+    found = verify_versions(project, which)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for number, problem in found.items():
+            typer.echo(f"version {number}: {problem or 'whole'}")
+    if any(found.values()):
+        raise typer.Exit(RegistryError.exit_code)
+
+
+def verify_cache(project: Project = Path()) -> None:
+    """Compare every file in DVC's cache with the digest that it is named by.
+
+    Exit codes: 0 all are whole, 2 some are damaged.
+
+    Example: pasam verify-cache
+    """
+    from pasam.registry.snapshot import damaged_cache
+
+    found = list(damaged_cache(project))
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise RegistryError(
+            f"{len(found)} files in DVC's cache are damaged. Remove them, and bring them with `dvc "
+            "pull` or make them again with `dvc repro --no-run-cache`."
+        )
+    typer.echo("Every file in DVC's cache is what its name says.")
+
+
 @registry_app.command("reproduce")
 def registry_reproduce(
     which: Which,
@@ -305,9 +352,14 @@ def registry_simulate(
 
 
 def _version(project: Path, which: str) -> Version:
-    from pasam.registry.versions import open_registry
+    """Find a version, with the tags that the log has of it, which nobody can edit in MLflow."""
+    from pasam.registry.versions import known_standing, open_registry, shown_tags
 
-    return open_registry(project).version(which)
+    standing = known_standing(project)
+    number = standing.aliases.get(which) if standing else None
+    version = open_registry(project).version(which if number is None else number)
+    known = standing.versions.get(version.number) if standing else None
+    return version if known is None else dataclasses.replace(version, tags=shown_tags(known))
 
 
 def _line(version: Version) -> str:

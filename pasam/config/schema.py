@@ -508,7 +508,11 @@ class GateParams(Section):
     margin: NotNegative
     """No benchmark may be worse by this or more: the lower bound of its gain is above `-margin`."""
     confidence: Annotated[float, within(lambda level: 0.5 < level < 1, "between 0.5 and 1")]
-    """Level of the intervals; wrong promotions are at most 1 - confidence of the judgements."""
+    """Level of the intervals; the chance of any wrong promotion in `attempts` judgements is at most
+    1 - confidence."""
+    attempts: Count
+    """Judgements on one evaluation set that share the error rate, such as a year's; those of the
+    next year share half of it, and so on."""
     n_resamples: Annotated[int, within(lambda value: value >= 100, "100 or more")]
     """Bootstrap resamples."""
     seed: Natural

@@ -37,7 +37,8 @@ PROMOTED, REJECTED_BY, ROLLBACK, LIFT, IMPORT = "promote", "reject", "rollback",
 """Events. `gate` changes its settings; `import` takes over what MLflow showed before there was a
 log; a `verdict` is the gate's, a `reject` a person's."""
 
-_BEGIN = (REGISTER, IMPORT)
+BEGIN = (REGISTER, IMPORT)
+"""Events that say where a version comes from."""
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 """The three aliases."""
@@ -175,7 +176,7 @@ class Standing:
             RegistryError: It contradicts those before.
         """
         number = entry.version
-        known = entry.event in _BEGIN or number is None or number in self.versions
+        known = entry.event in BEGIN or number is None or number in self.versions
         if entry.before != self.champion or not known:
             raise RegistryError(
                 f"entry {entry.number} of the log of decisions ({entry.event} version {number}) "
@@ -185,7 +186,7 @@ class Standing:
             )
         if number is None:
             self._follow_all(entry)
-        elif entry.event in _BEGIN:
+        elif entry.event in BEGIN:
             self._begin(number, entry)
         else:
             self._decide(number, entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,10 +22,21 @@ from pasam.files import file_md5
 from pasam.inference.image_transform import Resize
 from pasam.inference.model_files import ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
 from pasam.registry.store import Tag, wrap_mlflow_errors
 from pasam.registry.version_files import describe_files
-from pasam.registry.versions import ALIASES, ARTIFACTS, Registry, Version, fetch, open_registry
+from pasam.registry.versions import (
+    ALIASES,
+    ARTIFACTS,
+    Registry,
+    Version,
+    fetch,
+    fetched,
+    known_standing,
+    open_registry,
+    verify_files,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -79,42 +91,91 @@ def is_registered_name(name: str) -> bool:
     return name in ALIASES or name.isdecimal()
 
 
-def registered_files(name: str, *, project: Path, folder: Path) -> ModelFiles | None:
-    """Bring the files of a version, or of a run's model, to this disk.
+def registered_files(
+    name: str, *, project: Path, folder: Path, alias: str = ""
+) -> ModelFiles | None:
+    """Bring the files of a version, or of a run's model, to this disk, and verify them.
 
     Args:
         name: An alias such as `champion`, a version's number, or `runs:/ID`.
         project: The project's root, which says where the registry is.
         folder: Where the files go; they are needed until the model is open.
+        alias: The alias that a number was found by, if it was.
 
     Returns:
         The files, or None for a name of another kind.
 
     Raises:
-        RegistryError: There is no such version or run, or its files are gone.
+        RegistryError: There is no such version or run, or its files are gone or were changed.
     """
     if not is_registered_name(name) and not name.startswith(RUN):
         return None
     registry = open_registry(project)
     if not name.startswith(RUN):
-        return _of_version(registry, registry.version(name), folder)
+        standing = known_standing(project)
+        # The log says what an alias means, wherever there is one.
+        number = standing.aliases.get(name) if standing else None
+        version = registry.version(name if number is None else number)
+        asked = alias or ("" if name.isdecimal() else name)
+        return _of_version(registry, version, folder, standing, alias=asked)
     run_id = name.removeprefix(RUN).strip("/")
     with wrap_mlflow_errors(registry.store.tracking_uri):
         made = next((each for each in registry.versions() if each.run_id == run_id), None)
         if made is not None:
-            return _of_version(registry, made, folder)
+            return _of_version(registry, made, folder, known_standing(project))
         return weights_of_run(registry, run_id, project=project, folder=folder)
 
 
-def _of_version(registry: Registry, version: Version, folder: Path) -> ModelFiles:
-    files = describe_files(fetch(registry, version, folder) / ARTIFACTS)
+def verify_versions(project: Path, which: str | None = None) -> dict[int, str]:
+    """Compare the files of versions with what was recorded when they were registered.
+
+    Args:
+        project: The project's root.
+        which: A version's number or alias; all versions, if None.
+
+    Returns:
+        By number, what does not fit; empty for a version that is whole.
+    """
+    registry, standing = open_registry(project), known_standing(project)
+    with wrap_mlflow_errors(registry.store.registry_uri):
+        logged = bool(registry.log_mark())
+        versions = registry.versions() if which is None else [registry.version(which)]
+        found = {}
+        for version in versions:
+            alias = next((each for each in version.aliases if each == CHAMPION), "")
+            try:
+                with fetched(registry, version) as folder:
+                    verify_files(folder, version.number, standing, alias=alias, logged=logged)
+                found[version.number] = ""
+            except RegistryError as error:
+                found[version.number] = str(error)
+        return found
+
+
+def _of_version(
+    registry: Registry,
+    version: Version,
+    folder: Path,
+    standing: Standing | None,
+    *,
+    alias: str = "",
+) -> ModelFiles:
+    place = fetch(registry, version, folder)
+    logged = bool(registry.log_mark())
+    verify_files(place, version.number, standing, alias=alias, logged=logged)
+    files = describe_files(place / ARTIFACTS)
     name = f"{files.name} (version {version.number})"
-    return dataclasses.replace(files, name=name, scores=_scores(version))
+    return dataclasses.replace(files, name=name, scores=_scores(version, standing))
 
 
-def _scores(version: Version) -> Mapping[str, Mapping[str, float]]:
+def _scores(version: Version, standing: Standing | None) -> Mapping[str, Mapping[str, float]]:
     """Mean boundary IoU by benchmark, in per cent, as the gate took it."""
-    means: dict[str, float] = json.loads(version.tags.get(Tag.SCORES, "{}"))
+    known = standing.versions.get(version.number) if standing else None
+    tags = known.registered.details["tags"] if known else version.tags
+    try:
+        means = {str(n): float(value) for n, value in json.loads(tags[Tag.SCORES]).items()}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # a tag that somebody has edited, or none
     return {name: {"mbiou": value} for name, value in means.items()}
 
 
@@ -133,12 +194,13 @@ def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Pa
     """
     run = _run(registry, run_id)
     stage, digest = run.data.tags.get(Tag.STAGE, ""), run.data.tags.get(Tag.MODEL_MD5, "")
-    if not digest:
+    if not re.fullmatch("[0-9a-f]{32}", digest):
         raise RegistryError(
             f"run {run_id} ({stage or run.info.run_name}) has no model. Give the run of a stage "
             "that trained one, such as train@pa_sam; `pasam track show` lists them."
         )
-    name = stage.partition("@")[2].partition("-")[0] or "model"
+    name = stage.partition("@")[2].partition("-")[0]
+    name = name if re.fullmatch(r"\w{1,80}", name) else "model"  # a tag names no other folder
     path = _in_project(project, digest) or _in_cache(project, digest, folder / f"{name}{WEIGHTS}")
     if path is None:
         raise RegistryError(
@@ -175,5 +237,10 @@ def _in_cache(project: Path, digest: str, place: Path) -> Path | None:
     kept = project / CACHED / digest[:2] / digest[2:]
     if not kept.is_file():
         return None
+    if file_md5(kept) != digest:
+        raise RegistryError(
+            f"DVC's cache holds other bytes under {digest} than it should: {kept} is damaged. "
+            "Remove it and run `dvc pull`; `pasam verify-cache` looks at all of them."
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copyfile(kept, place))  # a name by which it is known as weights

@@ -23,7 +23,13 @@ from pasam.errors import RegistryError
 from pasam.files import sha256_of, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import PROMOTED, VERDICT, Entry, Standing, VersionStanding
-from pasam.registry.evidence import latencies, reevaluate, reload_parity, trial_images
+from pasam.registry.evidence import (
+    latencies,
+    reevaluate,
+    reload_parity,
+    remeasure,
+    trial_images,
+)
 from pasam.registry.gate import (
     EvaluationKey,
     Gain,
@@ -58,7 +64,6 @@ from pasam.registry.version_files import (
     scores_of,
     write_files,
 )
-from pasam.registry.versions import fetched
 
 TRIALS = 4
 """Benchmarks of which one image is predicted, to compare and to time the models."""
@@ -309,6 +314,7 @@ class Judgement:
             "gate": gate.model_dump(),
             "lineage": dict(self.version.registered.details["tags"]),
             "measured": dataclasses.asdict(self._today()),
+            "attempt": self._attempt(standing),
             "facts": dict(facts),
         }
         evidence = {name: sha256_of(content) for name, content in tables.items()}
@@ -323,26 +329,45 @@ class Judgement:
     ) -> tuple[GateDecision, dict[str, bytes]]:
         """Gather the evidence and judge; what was measured otherwise is measured again first."""
         seen = trial_images(self.snapshot, count=TRIALS)
-        with self._fetched(self.version) as folder, tempfile.TemporaryDirectory() as own:
+        number = self.version.number
+        with self.decisions.fetched(number) as folder, tempfile.TemporaryDirectory() as own:
             model = self._trained(Path(own), folder)
-            checked = Preconditions(**facts, reload_parity=reload_parity(folder, model, seen))
-        ours = self._scores(self.version, model)
+            ours = self._scores(self.version, model)
+            checked = Preconditions(
+                **facts, reload_parity=reload_parity(folder, model, seen),
+                remeasured=remeasure(self.snapshot, model, ours),
+            )  # fmt: skip
         tables = {SCORES: score_bytes(ours)}
         champion = standing.versions.get(standing.champion or 0)
         if champion is None:
-            (time,) = latencies([model], seen)
+            (time,) = latencies([model], seen, settled=lambda t: t[0] <= gate.latency_ms)
             return judge(self._scored(ours, time), None, checked, gate), tables
-        with self._fetched(champion) as folder:
+        with self.decisions.fetched(champion.number) as folder:
             reigning = predictor_of(folder)
         theirs = self._scores(champion, reigning)
         if not same_images(ours, theirs):
             theirs = reevaluate(self.snapshot, reigning)
         tables[OPPONENT_SCORES] = score_bytes(theirs)
-        our_time, their_time = latencies([model, reigning], seen)
+        our_time, their_time = latencies(
+            [model, reigning], seen,
+            settled=lambda t: t[0] <= min(gate.latency_ms, gate.latency_ratio * t[1]),
+        )  # fmt: skip
         decision = judge(
-            self._scored(ours, our_time), self._scored(theirs, their_time), checked, gate
-        )
+            self._scored(ours, our_time), self._scored(theirs, their_time), checked, gate,
+            attempt=self._attempt(standing),
+        )  # fmt: skip
         return decision, tables
+
+    def _attempt(self, standing: Standing) -> int:
+        """Which judgement against a champion on today's images this is, from 1."""
+        verdicts = [
+            entry.details
+            for version in standing.versions.values()
+            for entry in version.entries
+            if entry.event == VERDICT and entry.details["champion"] is not None
+        ]
+        today = self._today().evaluation_set
+        return 1 + len([each for each in verdicts if each["measured"]["evaluation_set"] == today])
 
     def _scored(self, scores: pd.DataFrame, latency_ms: float) -> ScoredModel:
         return ScoredModel(scores=scores, measured=self._today(), latency_ms=latency_ms)
@@ -355,9 +380,6 @@ class Judgement:
         if kept is not None and measured_of(version) == self._today():
             return kept
         return reevaluate(self.snapshot, model)
-
-    def _fetched(self, version: VersionStanding) -> Any:
-        return fetched(self.decisions.registry, self.decisions.shown(version.number))
 
     def _trained(self, own: Path, folder: Path) -> PromptAdapterPredictor:
         """The predictor of the project's own files, past the registry, where there are such."""

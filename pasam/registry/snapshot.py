@@ -29,8 +29,12 @@ LOCK, GRAPH, PARAMS = "dvc.lock", "dvc.yaml", "params.yaml"
 MANIFEST = "manifest.parquet"
 WEIGHTS = ".safetensors"
 VERDICT = "verdict.json"
-EVALUATOR = ("pasam/evaluation", "pasam/masks")
-"""Code that decides what a score means; a change of it makes scores incomparable."""
+EVALUATOR = (
+    "pasam/evaluation", "pasam/inference", "pasam/masks", "pasam/models", "pasam/training",
+)  # fmt: skip
+"""Code that decides a score, from the image on; a change of it makes scores incomparable."""
+WHICH = ("models", "baselines", "benchmarks", "batch_size")
+"""Settings of `evaluate` that say what is measured, and not how."""
 
 UNKNOWN = "unknown"
 NOT_VALIDATED = "not validated"
@@ -205,12 +209,17 @@ class Snapshot:
         if not self.has_manifest:
             return UNKNOWN
         rows = self.manifest
-        benchmarks = {
+        measured = rows["dataset"].isin(sorted(self.benchmarks))
+        return rows_md5(rows[(rows["split"] == "val") & measured])
+
+    @property
+    def benchmarks(self) -> frozenset[str]:
+        """Names of all benchmarks that the project measures on."""
+        return frozenset(
             name
             for stage in self.lock.stages.values()
             for name in stage.section("evaluate").get("benchmarks", [])
-        }
-        return rows_md5(rows[(rows["split"] == "val") & rows["dataset"].isin(sorted(benchmarks))])
+        )
 
     def base_sha256(self) -> str:
         """Digest the frozen base's weights."""
@@ -228,6 +237,23 @@ class Snapshot:
                 return f"{path} is not there"
             if place.is_file() and file_md5(place) != entry.md5:
                 return f"{path} has changed since"
+        return None
+
+    def stale_input(self, stage: StageRecord) -> str | None:
+        """Say which input of a stage, or of those before it, was made anew since it ran."""
+        makers = {path: other for other in self.lock.stages.values() for path in other.outs}
+        waiting, seen = [stage], {stage.name}
+        while waiting:
+            each = waiting.pop()
+            for path, used in each.deps.items():
+                maker = makers.get(path)
+                if maker is None:
+                    continue
+                if maker.outs[path].md5 != used.md5:
+                    return f"{each.name} has read another {path} than {maker.name} made last"
+                if maker.name not in seen:
+                    seen.add(maker.name)
+                    waiting.append(maker)
         return None
 
     def results_note(self) -> str | None:
@@ -395,6 +421,22 @@ def _unlistable(graph: Path, why: object) -> DataError:
     )
 
 
+def damaged_cache(project: Path) -> Iterator[str]:
+    """Say which files in DVC's cache are not what their names say; folders' lists are files, too.
+
+    DVC itself trusts its cache: it checks such a file out and calls it up to date.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(project)) as repo:
+        place = Path(repo.cache.local.path)
+    for path in sorted(place.glob("[0-9a-f][0-9a-f]/*")):
+        wanted = (path.parent.name + path.name).removesuffix(".dir")
+        found = file_md5(path)
+        if found != wanted:
+            yield f"{path.relative_to(place)} holds bytes of md5 {found}"
+
+
 def rows_md5(rows: pd.DataFrame) -> str:
     """Digest rows of a manifest: ids and contents, in any order."""
     columns = ["dataset", "id", "image_sha256", "mask_sha256"]
@@ -409,7 +451,8 @@ def evaluator_version(lock: DvcLock) -> str:
         if stage.kind == "evaluate":
             code = [entry for path, entry in stage.deps.items() if path.startswith(EVALUATOR)]
             parts.update(f"{entry.path} {entry.md5}" for entry in code)
-            parts.add(f"boundary_fraction {stage.section('evaluate').get('boundary_fraction')}")
+            how = {k: v for k, v in stage.section("evaluate").items() if k not in WHICH}
+            parts.add(json.dumps(how, sort_keys=True))
     return sha256_of("\n".join(sorted(parts)))[:16] if parts else UNKNOWN
 
 

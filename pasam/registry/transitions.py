@@ -14,6 +14,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ from pasam.registry.versions import (
     first_scores,
     open_registry,
     show,
+    verify_files,
 )
 
 if TYPE_CHECKING:
@@ -227,13 +229,16 @@ class Decisions:
             )
         return found
 
-    def shown(self, number: int) -> Version:
-        """What MLflow shows of a version.
+    @contextmanager
+    def fetched(self, number: int) -> Iterator[Path]:
+        """Bring a version's files to this disk for as long as they are needed, and verify them.
 
         Raises:
-            RegistryError: It was deleted there.
+            RegistryError: MLflow has lost it, or its files were changed.
         """
-        return self.registry.version(number)
+        with fetched(self.registry, self.registry.version(number)) as folder:
+            verify_files(folder, number, self.standing)
+            yield folder
 
 
 def open_decisions(project: Path, *, flow_run: str | None = None) -> Decisions:

@@ -93,7 +93,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
     stage, adapter = _trained(lock, model)
     users = [user for user in lock.users(adapter.path) if user.kind == "evaluate"]
     for each in (stage, *users):
-        reason = snapshot.stale_output(each)
+        reason = snapshot.stale_output(each) or snapshot.stale_input(each)
         if reason is not None:
             raise RegistryError(
                 f"{each.name} cannot vouch for {model}: {reason}. Run `dvc repro`, or `dvc "
@@ -111,7 +111,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         size=size,
         variant=_variant(stage, model),
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
-        scores=_scores(project, users, model),
+        scores=complete_scores(snapshot, _scores(project, users, model)),
         measured=EvaluationKey(
             evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
         ),
@@ -164,6 +164,26 @@ def _scores(project: Path, users: list[StageRecord], model: str) -> pd.DataFrame
     return comparable_rows(read_scores(*tables))
 
 
+def complete_scores(snapshot: Snapshot, scores: pd.DataFrame) -> pd.DataFrame:
+    """Hand a model's scores on if every mask of every benchmark of today's data has one.
+
+    Raises:
+        RegistryError: Some are missing, or of other images.
+    """
+    frame = snapshot.manifest
+    rows = frame[(frame["split"] == "val") & frame["dataset"].isin(sorted(snapshot.benchmarks))]
+    wanted = set(zip(rows["dataset"], rows["id"], strict=True))
+    found = set(zip(scores["benchmark"], scores["image_id"], strict=True))
+    for what, which in (("lack", wanted - found), ("are of others, such as", found - wanted)):
+        if which:
+            benchmark, name = min(which)
+            raise RegistryError(
+                f"the scores {what} {name} of {benchmark} ({len(which)} in all, of {len(wanted)}); "
+                "the gate needs every mask of every benchmark in params.yaml. Run `dvc repro`."
+            )
+    return scores
+
+
 def comparable_rows(scores: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that versions are compared on: the box prompt, clean images."""
     kept = scores[(scores["prompt"] == BOX) & (scores["corruption"] == CLEAN)]
@@ -190,9 +210,17 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
 
     Returns:
         Path of each file by its name.
+
+    Raises:
+        RegistryError: The adapter is no longer the one that was found.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(candidate.adapter, folder / ADAPTER)
+    if file_sha256(folder / ADAPTER) != candidate.key.partition("-")[0]:
+        raise RegistryError(
+            f"{candidate.adapter} was replaced while it was registered, by another `dvc repro` or "
+            "`dvc checkout`. Nothing was registered; run `pasam registry promote` again."
+        )
     if candidate.base.suffix == ".safetensors":
         shutil.copyfile(candidate.base, folder / BASE)
     else:

@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING
 from pasam.errors import RegistryError, TransientError
 from pasam.files import file_sha256, sha256_of, write_bytes
 from pasam.registry.decision_log import (
+    ACCEPTED,
+    BEGIN,
     CANDIDATE,
     CHAMPION,
     PREVIOUS,
+    PROMOTED,
     REGISTERED,
+    REJECTED_BY,
+    ROLLBACK,
     VERDICT,
     DecisionLog,
     Entry,
     Standing,
     VersionStanding,
     has_repository,
+    read_entry,
     standing_of,
 )
 from pasam.registry.store import Tag, TrackingStore, open_store, wrap_mlflow_errors
@@ -362,6 +368,88 @@ def differences(registry: Registry, standing: Standing) -> Iterator[str]:
                 f"MLflow's alias '{alias}' points to {aliases.get(alias, 'no version')}, the log "
                 f"says {standing.aliases.get(alias, 'none')}"
             )
+
+
+def known_standing(project: Path) -> Standing | None:
+    """Say what follows from the log; None without a clone, or before anything was decided.
+
+    While its remote cannot be reached, what this clone knows of it counts.
+    """
+    if not has_repository(project):
+        return None
+    log = DecisionLog(project)
+    try:
+        entries = log.read()
+    except TransientError:
+        entries = log.read(shared=False)
+    return standing_of(entries) if entries else None
+
+
+def verify_files(
+    folder: Path, number: int, standing: Standing | None, *, alias: str = "", logged: bool = True
+) -> None:
+    """See that a version's files are those that were decided on, before anything is made of them.
+
+    Args:
+        folder: The version's fetched folder.
+        number: Which version it is.
+        standing: What follows from the log; None on a machine without a clone, where the entries
+            that the version carries have to do.
+        alias: The alias that it was asked for by, if any.
+        logged: Whether MLflow shows a log at all; a registry from before it has no digests.
+
+    Raises:
+        RegistryError: A file is not the one that was registered, or the alias was set by other
+            means than a decision.
+    """
+    if standing is None:
+        known, in_use = _carried(folder)
+    else:
+        version = standing.versions.get(number)
+        known = None if version is None else version.registered
+        in_use = standing.champion == number
+    if known is None:
+        if not logged and standing is None:
+            return
+        raise RegistryError(
+            f"version {number} is not in the log of decisions, so that nothing says which files it "
+            "should have. Use one that is: `pasam registry list`."
+        )
+    if alias == CHAMPION and not in_use:
+        raise RegistryError(
+            f"MLflow's alias '{alias}' points to version {number}, which no decision made champion:"
+            " it was set by other means. Set it back with `pasam registry check --repair`."
+        )
+    found = digests_of(folder)
+    for name in sorted(known.files.keys() | found):
+        if known.files.get(name) != found.get(name):
+            what = "its code or MLmodel" if name == "*" else name
+            now, then = found.get(name, "not there")[:12], known.files.get(name, "none")[:12]
+            raise RegistryError(
+                f"version {number} was changed after it was registered: {what} is {now}, expected "
+                f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
+                "back to another version, or register it again with `pasam registry promote`."
+            )
+
+
+def _carried(folder: Path) -> tuple[Entry | None, bool]:
+    """Read the entries that a version carries: where it comes from, and whether it is in use."""
+    known: Entry | None = None
+    names: set[int | None] = set()
+    in_use = False
+    for path in sorted((folder / DECISIONS).glob("*.json")):
+        entry = read_entry(path.read_bytes())
+        if entry.event in BEGIN:
+            known = entry
+            names.add(entry.version)
+            in_use = in_use or entry.details.get("status") == ACCEPTED
+        elif entry.event == PROMOTED:
+            in_use = True
+        elif entry.event == REJECTED_BY or (entry.event == ROLLBACK and entry.version in names):
+            in_use = False
+        elif entry.event == ROLLBACK:
+            in_use = True
+    return known, in_use
 
 
 def oddities(project: Path, registry: Registry) -> list[str]:

@@ -246,7 +246,8 @@ class RegisteredVersions:
         if number is None:
             return None
         if number not in self._fetched:
-            self._fetched[number] = self._fetch(str(number), str(number))
+            alias = "" if name.isdecimal() else name
+            self._fetched[number] = self._fetch(str(number), str(number), alias=alias)
         return self._fetched[number]
 
     def _of_run(self, name: str) -> ModelFiles:
@@ -255,8 +256,9 @@ class RegisteredVersions:
             self._runs[name] = self._fetch(name, name.removeprefix(RUN).replace("/", ""))
         return self._runs[name]
 
-    def _fetch(self, name: str, folder: str) -> ModelFiles:
-        found = registered_files(name, project=self.project, folder=self.folder / folder)
+    def _fetch(self, name: str, folder: str, *, alias: str = "") -> ModelFiles:
+        place = self.folder / folder
+        found = registered_files(name, project=self.project, folder=place, alias=alias)
         assert found is not None, "such a name is known or an error"
         return found
 

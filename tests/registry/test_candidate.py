@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pandas as pd
@@ -10,7 +11,13 @@ import pytest
 from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
 from pasam.registry.snapshot import read_lock, take_snapshot
-from pasam.registry.version_files import comparable_rows, find_candidate, metadata, weights_label
+from pasam.registry.version_files import (
+    comparable_rows,
+    complete_scores,
+    find_candidate,
+    metadata,
+    weights_label,
+)
 
 
 def test_a_candidate_has_its_files_scores_and_lineage(promoted):
@@ -40,6 +47,43 @@ def test_files_that_are_not_the_locks_are_refused(path, words, tracked):
     tracked.path(path).write_bytes(b"other")
     with pytest.raises(RegistryError, match=words):
         find_candidate(take_snapshot(tracked.folder), "pa_sam")
+
+
+def relocked(snapshot, name, path, md5):
+    """The snapshot as if a stage had made an output anew."""
+    stage = snapshot.lock.stages[name]
+    outs = {**stage.outs, path: dataclasses.replace(stage.outs[path], md5=md5)}
+    stages = {**snapshot.lock.stages, name: dataclasses.replace(stage, outs=outs)}
+    return dataclasses.replace(snapshot, lock=dataclasses.replace(snapshot.lock, stages=stages))
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "words"),
+    [
+        ("embed@val", "data/embeddings/val",
+         "evaluate@pa_sam-.* has read another data/embeddings/val than embed@val made last"),
+        ("validate", "reports/validation/verdict.json",
+         "has read another reports/validation/verdict.json than validate"),
+    ],
+)  # fmt: skip
+def test_scores_of_data_that_was_made_anew_since_are_refused(stage, path, words, tracked):
+    snapshot = relocked(take_snapshot(tracked.folder), stage, path, "0" * 32)
+    with pytest.raises(RegistryError, match=words):
+        find_candidate(snapshot, "pa_sam")
+
+
+def test_every_mask_of_every_benchmark_needs_a_score(promoted):
+    snapshot = take_snapshot(promoted.folder)
+    scores = find_candidate(snapshot, "pa_sam").scores
+    assert complete_scores(snapshot, scores) is scores
+    one_less = scores.drop(index=scores.index[0])
+    with pytest.raises(RegistryError, match=r"the scores lack .* of dis_like \(1 in all, of "):
+        complete_scores(snapshot, one_less)
+    with pytest.raises(RegistryError, match="the scores lack .* of thin_like"):
+        complete_scores(snapshot, scores[scores["benchmark"] == "dis_like"])
+    renamed = pd.concat([scores, scores.head(1).assign(image_id="dis_like/other")])
+    with pytest.raises(RegistryError, match="are of others, such as dis_like/other"):
+        complete_scores(snapshot, renamed)
 
 
 def test_generated_data_the_small_base_and_real_weights_are_told_apart(promoted):

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from pasam.registry import evidence
-from pasam.registry.evidence import compare, latencies, reevaluate, reload_parity, trial_images
+from pasam.registry.evidence import (
+    compare,
+    latencies,
+    reevaluate,
+    reload_parity,
+    remeasure,
+    trial_images,
+)
 from pasam.registry.snapshot import MANIFEST, take_snapshot
 from pasam.registry.version_files import find_candidate, predictor_of
 
@@ -54,6 +61,30 @@ def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):
     even = [0.004] * len(seen) * (evidence.TURNS + 1)
     found = latencies([Slow(clock, slow), Slow(clock, even)], seen)
     assert found == pytest.approx([1.5, 4.0])
+
+
+def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(seen, monkeypatch):
+    """The candidate is disturbed in the first twelve turns, and the champion never."""
+    clock = [0.0]
+    monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
+    images = len(seen)
+    disturbed = [0.009] * images * 12 + [0.004] * images * evidence.MOST_TURNS
+    calm = [0.004] * images * (evidence.MOST_TURNS + 1)
+    judged = lambda times: times[0] <= 1.5 * times[1]  # noqa: E731
+    found = latencies([Slow(clock, disturbed), Slow(clock, calm)], seen, settled=judged)
+    assert found == pytest.approx([4.0, 4.0])
+    slower = [0.0065] * images * (evidence.MOST_TURNS + 1)
+    found = latencies([Slow(clock, slower), Slow(clock, calm)], seen, settled=judged)
+    assert found == pytest.approx([6.5, 4.0])
+
+
+def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promoted, champion_folder):
+    snapshot, model = take_snapshot(promoted.folder), predictor_of(champion_folder)
+    scores = find_candidate(snapshot, "pa_sam").scores
+    assert remeasure(snapshot, model, scores) == pytest.approx(0.0, abs=0.01)
+    better = scores.assign(boundary_iou=(scores["boundary_iou"] + 0.02).clip(0, 1))
+    assert remeasure(snapshot, model, better) > 0.5
+    assert math.isnan(remeasure(snapshot, model, scores.assign(image_id="other")))
 
 
 def test_every_model_gets_a_time(champion_folder, seen):

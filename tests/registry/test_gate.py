@@ -24,17 +24,19 @@ from pasam.registry.gate import (
     Preconditions,
     ScoredModel,
     draw_deltas,
+    gain_confidence,
     gains_of,
     judge,
     passes,
     per_image,
     simulate,
+    simulate_tries,
 )
 
 BENCHMARKS = ("dis", "coift", "hrsod", "thin")
 FACTS = Preconditions(
     clean=True, pushed=True, local_allowed=False, validation="passed", weights="real",
-    reload_parity=True,
+    reload_parity=True, remeasured=0.0,
 )  # fmt: skip
 HOW = EvaluationKey(evaluation_set="e1", evaluator="v1")
 
@@ -43,7 +45,13 @@ HOW = EvaluationKey(evaluation_set="e1", evaluator="v1")
 def params(root):
     content = compose("paper", root / "params")["gate"]
     return GateParams(
-        **{**content, "n_resamples": 400, "floor_mean": 40.0, "floor_benchmark": 20.0}
+        **{
+            **content,
+            "n_resamples": 400,
+            "floor_mean": 40.0,
+            "floor_benchmark": 20.0,
+            "attempts": 1,
+        }
     )
 
 
@@ -62,7 +70,7 @@ def table(values, model="pa_sam", prompt="box"):
 def scores(seed=0, n=30, shift=0.0, shifts=None):
     generator = np.random.default_rng(seed)
     return {
-        name: np.clip(generator.uniform(0.4, 0.9, n) + (shifts or {}).get(name, shift), 0, 1)
+        name: np.clip(generator.uniform(0.45, 0.62, n) + (shifts or {}).get(name, shift), 0, 1)
         for name in BENCHMARKS
     }
 
@@ -115,7 +123,10 @@ def test_the_same_scores_again_show_no_gain(params):
     decision = judge(side(scores()), side(scores()), FACTS, params)
     assert not decision.accepted
     assert [c.name for c in decision.checks if not c.passed] == ["gain"]
-    assert "gain +0.00 on 120 images, 95% lower bound +0.00, above +0.00" in decision.reasons[0]
+    assert (
+        "gain +0.00 on 120 images (judgement 1 on them), 95% lower bound +0.00, above +0.00"
+        in decision.reasons[0]
+    )
 
 
 def test_one_harmed_benchmark_blocks_a_better_mean(params):
@@ -183,6 +194,8 @@ def test_a_loss_exactly_as_large_as_the_margin_is_harm(params):
         ({"validation": "not validated"}, "data", "not validated"),
         ({"weights": "generated data"}, "weights", "generated data, barred by gate.allow"),
         ({"reload_parity": False}, "reload", "do not predict"),
+        ({"remeasured": 0.6}, "evidence", "differs by 0.60 points from the scores, at most 0.50"),
+        ({"remeasured": float("nan")}, "evidence", "differs by nan points"),
         ({"validation": "failed", "local_allowed": True}, "data", "failed"),
     ],
 )
@@ -263,11 +276,11 @@ def test_two_models_in_one_table_are_refused_by_name(params):
 def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
     params = GateParams(
         mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.95, n_resamples=200,
-        seed=0, floor_mean=0.0, floor_benchmark=0.0, latency_ms=1.0, latency_ratio=1.0,
+        attempts=1, seed=0, floor_mean=0.0, floor_benchmark=0.0, latency_ms=1.0, latency_ratio=1.0,
         allow_generated=False,
     )  # fmt: skip
     ours, theirs = scores(seed), scores(seed + 1, shift=shift)
-    mean, _ = gains_of(per_image(table(ours)), per_image(table(theirs)), params)
+    mean, _ = gains_of(per_image(table(ours)), per_image(table(theirs)), params, level=0.95)
     strata = [name for name in BENCHMARKS for _ in range(30)]
     a, b = (np.concatenate([v[name] for name in BENCHMARKS]) * 100 for v in (ours, theirs))
     report = paired_difference(a, b, strata, n_resamples=200, confidence=0.95, seed=0)
@@ -277,12 +290,12 @@ def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
 
 def test_masks_of_one_image_or_group_are_one_piece_of_evidence(params):
     ours, theirs = table(scores(0, shift=0.01)), table(scores(1))
-    alone, _ = gains_of(per_image(ours), per_image(theirs), params)
+    alone, _ = gains_of(per_image(ours), per_image(theirs), params, level=0.95)
     together = [
         t.assign(group=t["image_id"].str[:-1])
         for t in (ours, theirs)  # ten masks a film
     ]
-    shared, by_benchmark = gains_of(*(per_image(t) for t in together), params)
+    shared, by_benchmark = gains_of(*(per_image(t) for t in together), params, level=0.95)
     assert (alone.images, shared.images, by_benchmark["dis"].images) == (120, 12, 3)
     assert shared.mean == pytest.approx(alone.mean)
     assert shared.low != pytest.approx(alone.low, abs=0.01)
@@ -312,24 +325,63 @@ IMAGES = {"dis": 50, "coift": 50, "hrsod": 50, "thin": 50}
 @pytest.fixture(scope="module")
 def simulation_params(root):
     content = compose("default", root / "params")["gate"]
-    return GateParams(**{**content, "n_resamples": 1000})
+    return GateParams(**{**content, "n_resamples": 3000})
 
 
-def test_over_1000_pairs_errors_stay_within_the_stated_rate_and_gains_are_found(simulation_params):
-    equal, worse, harmful, better = simulate(simulation_params, IMAGES, std=6.0, pairs=1000)
+def test_over_500_pairs_and_years_errors_stay_within_the_stated_rate_and_gains_are_found(
+    simulation_params,
+):
+    rows = simulate(simulation_params, IMAGES, std=6.0, pairs=500)
+    equal, worse, harmful, better, year, soon = rows
     stated = 1 - simulation_params.confidence
-    assert equal.promoted <= stated
-    assert worse.promoted <= stated
-    assert harmful.promoted <= stated
+    assert max(equal.promoted, worse.promoted, harmful.promoted, year.promoted) <= stated
+    assert year.promoted > equal.promoted  # 52 tries find more luck than one
     assert better.promoted >= 0.9
-    assert all(row.holds for row in (equal, worse, harmful, better))
+    assert soon.promoted >= 0.8
+    assert all(row.holds for row in rows)
 
 
 def test_few_images_do_not_raise_the_error_rate(simulation_params):
     few = dict.fromkeys(IMAGES, 12)
-    equal, _, harmful, better = simulate(simulation_params, few, std=6.0, pairs=1000)
-    assert max(equal.promoted, harmful.promoted) <= 1 - simulation_params.confidence
+    equal, _, harmful, better, year, _ = simulate(simulation_params, few, std=6.0, pairs=500)
+    errors = (equal.promoted, harmful.promoted, year.promoted)
+    assert max(errors) <= 1 - simulation_params.confidence
     assert not better.holds  # what is too little to be found is said
+
+
+def test_without_sharing_the_rate_a_year_of_tries_would_promote_equal_models(simulation_params):
+    alone = simulation_params.replaced(attempts=1)
+    lucky = simulate_tries(alone, IMAGES, gain=0.0, tries=2, std=6.0, years=500)
+    assert lucky > simulate_tries(simulation_params, IMAGES, gain=0.0, tries=2, std=6.0, years=500)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "level"), [(1, 1 - 0.1 / 52), (52, 1 - 0.1 / 52), (53, 1 - 0.05 / 52)]
+)
+def test_every_judgement_on_the_same_images_spends_its_part_of_the_error_rate(
+    attempt, level, simulation_params
+):
+    assert gain_confidence(simulation_params, attempt) == pytest.approx(level)
+    assert gain_confidence(simulation_params.replaced(attempts=1), 1) == 0.95
+
+
+def test_a_later_judgement_asks_for_a_clearer_gain_and_says_which_it_is(params):
+    candidate, champion = noisy(0.015)
+    often = params.replaced(attempts=52, n_resamples=10_000)
+    once = judge(side(candidate), side(champion), FACTS, params)
+    assert once.accepted
+    again = judge(side(candidate), side(champion), FACTS, often, attempt=105)
+    assert [c.name for c in again.checks if not c.passed] == ["gain"]
+    assert "(judgement 105 on them), 99.95% lower bound" in again.reasons[0]
+
+
+@pytest.mark.parametrize("value", [50.0, -0.1, float("nan"), float("inf")])
+def test_a_score_that_is_none_is_refused_with_its_value(value, params):
+    rows = table(scores())
+    rows.loc[7, "boundary_iou"] = value
+    broken = ScoredModel(scores=rows, measured=HOW, latency_ms=1.0)
+    with pytest.raises(DataError, match=rf"1 of 120 scores are not in \[0, 1\].*{value}"):
+        judge(broken, None, FACTS, params)
 
 
 def test_differences_have_the_stated_mean_and_spread():

@@ -160,13 +160,13 @@ def test_who_judges_while_another_machine_promotes_judges_again_on_the_new_champ
     adopt(second, mode="on", minimum_gain=-0.0)
     other, real, met = open_decisions(second.folder), promotion.latencies, []
 
-    def meanwhile(models, seen):
+    def meanwhile(models, seen, **options):
         if not met:
             other.refresh()
             entry = other.entry(PROMOTED, 2, "by another machine", after=2)
             other.decide(lambda standing: Draft(entries=(entry,)))
         met.append(len(models))
-        return real(models, seen)
+        return real(models, seen, **options)
 
     monkeypatch.setattr(promotion, "latencies", meanwhile)
     result = promote(second.folder, 2, why="x")

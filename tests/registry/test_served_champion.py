@@ -31,10 +31,12 @@ from pasam.masks.run_lengths import decode
 from pasam.models.adapter_weights import write_adapter
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest
+from pasam.registry.decision_log import CHAMPION
+from pasam.registry.promotion import promote
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import Draft, open_decisions
 from pasam.registry.version_files import find_candidate, predictor_of, register
-from pasam.registry.versions import CHAMPION, NAME, fetch, open_registry
+from pasam.registry.versions import NAME, fetch
 from pasam.serving.app import create_app
 from pasam.serving.service import Settings
 
@@ -140,17 +142,21 @@ def test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence(
 
 
 @pytest.fixture
-def registry(promoted):
-    """A registry with a second version beside the champion, left as it was found."""
-    found = open_registry(promoted.folder)
-    first = found.client.get_model_version(NAME, "1")
-    made = found.client.create_model_version(NAME, first.source, run_id=first.run_id)
-    yield found
-    found.set_alias(CHAMPION, 1)
-    found.client.delete_model_version(NAME, made.version)
+def decisions(project):
+    """A registry with a second version beside the champion."""
+    promote(project.folder)
+    found = open_decisions(project.folder)
+    first, shown = found.version(1).registered, found.registry.client.get_model_version(NAME, "1")
+    made = found.registry.client.create_model_version(
+        NAME, shown.source, run_id=shown.run_id, model_id=shown.model_id
+    )
+    details = {**first.details, "key": "other bytes"}
+    entry = found.entry("register", int(made.version), files=first.files, details=details)
+    found.decide(lambda standing: Draft(entries=(entry,)))
+    return found
 
 
-def test_a_moved_alias_answers_without_a_restart_and_fails_nobody(registry, tmp_path):
+def test_another_champion_answers_without_a_restart_and_fails_nobody(decisions, tmp_path):
     offered = offered_models(
         [CHAMPION], "cpu", None, Path("data/adapters"), Path("params.yaml"), tmp_path
     )
@@ -164,8 +170,9 @@ def test_a_moved_alias_answers_without_a_restart_and_fails_nobody(registry, tmp_
             return answer.json()["model"]["kind"]
 
         assert kind().endswith("(version 1)")
-        for number in (2, 1):  # promoted, and rolled back
-            registry.set_alias(CHAMPION, number)
+        for number in (2, 1):
+            entry = decisions.entry("promote", number, after=number)
+            decisions.decide(lambda standing, entry=entry: Draft(entries=(entry,)))
             deadline = time.monotonic() + 30
             while not (said := kind()).endswith(f"(version {number})"):
                 assert time.monotonic() < deadline, said

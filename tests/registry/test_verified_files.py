@@ -1,0 +1,243 @@
+"""Bytes are what they were: a digest that does not fit is noticed before anything is made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tracked_world import commit
+from typer.testing import CliRunner
+
+from pasam.cli.app import app
+from pasam.errors import RegistryError
+from pasam.registry.load import CACHED, load_predictor, registered_files, verify_versions
+from pasam.registry.promotion import promote
+from pasam.registry.reproduction import plan_reproduction
+from pasam.registry.runs import sync
+from pasam.registry.snapshot import damaged_cache, take_snapshot
+from pasam.registry.version_files import find_candidate, write_files
+from pasam.registry.versions import NAME, open_registry
+from pasam.serving.service import RegisteredVersions
+
+
+def stored(project, name):
+    """The one file of this name that MLflow keeps."""
+    (found,) = (project.folder / "mlruns" / "artifacts" / "models").rglob(name)
+    return found
+
+
+@contextlib.contextmanager
+def changed(path, change):
+    """Change a file's bytes for a while."""
+    before = path.read_bytes()
+    path.write_bytes(change(before))
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def flip(content):
+    """Change one bit of the last byte."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+FILES = [
+    ("adapter.safetensors", "artifacts/adapter.safetensors"),
+    ("base.safetensors", "artifacts/base.safetensors"),
+    ("model.json", "artifacts/model.json"),
+    ("MLmodel", "its code or MLmodel"),
+    ("pyfunc_model.py", "its code or MLmodel"),
+]
+
+
+@pytest.fixture
+def served_only(promoted, tmp_path, monkeypatch):
+    """The current folder of a machine that has the package and MLflow's address, but no clone."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{promoted.folder}/mlruns/mlflow.db")
+    place = tmp_path / "machine"
+    place.mkdir()
+    shutil.copy(promoted.path("params.yaml"), place)
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.mark.parametrize(("name", "told"), FILES[:3])
+def test_predict_notices_a_flipped_bit(name, told, promoted):
+    with (
+        changed(stored(promoted, name), flip),
+        pytest.raises(
+            RegistryError, match=rf"version 1 was changed after .*{told} is .* \(entry 2"
+        ),
+    ):
+        load_predictor("champion")
+    assert load_predictor("champion").name == "pa_sam (version 1)"
+
+
+@pytest.mark.parametrize(("name", "told"), FILES)
+def test_a_machine_without_a_clone_notices_it_by_what_the_version_carries(
+    name, told, promoted, served_only
+):
+    assert load_predictor("champion").name == "pa_sam (version 1)"
+    (place,) = [p for p in stored_all(promoted, name) if "code/pasam" not in p.as_posix()]
+    with changed(place, flip), pytest.raises(RegistryError, match=told):
+        load_predictor("champion")
+
+
+def stored_all(project, name):
+    return (project.folder / "mlruns" / "artifacts" / "models").rglob(name)
+
+
+def test_serve_notices_it(promoted, tmp_path):
+    find = RegisteredVersions(promoted.folder, tmp_path / "a")
+    with (
+        changed(stored(promoted, "adapter.safetensors"), flip),
+        pytest.raises(RegistryError, match="was changed after it was registered"),
+    ):
+        find("champion")
+    assert RegisteredVersions(promoted.folder, tmp_path / "b")("champion") is not None
+
+
+def test_a_tag_in_mlflow_changed_with_the_file_does_not_help(promoted):
+    registry = open_registry(promoted.folder)
+    before = registry.version(1).tags["adapter.sha256"]
+    registry.tag_version(1, {"adapter.sha256": "0" * 64})
+    try:
+        with (
+            changed(stored(promoted, "adapter.safetensors"), flip),
+            pytest.raises(RegistryError, match="was changed after"),
+        ):
+            load_predictor("1")
+    finally:
+        registry.tag_version(1, {"adapter.sha256": before})
+
+
+def test_without_its_entries_a_version_is_not_loaded_where_there_is_no_clone(promoted, served_only):
+    folder = stored(promoted, "adapter.safetensors").parent.parent / "decisions"
+    shutil.move(folder, served_only / "kept")
+    try:
+        with pytest.raises(RegistryError, match="version 1 is not in the log of decisions"):
+            load_predictor("champion")
+    finally:
+        shutil.move(served_only / "kept", folder)
+
+
+@pytest.fixture
+def by_hand(promoted):
+    """A second version that nobody decided on; the alias `champion` points to it."""
+    registry = open_registry(promoted.folder)
+    first = registry.client.get_model_version(NAME, "1")
+    made = registry.client.create_model_version(
+        NAME, first.source, run_id=first.run_id, model_id=first.model_id
+    )
+    registry.set_alias("champion", int(made.version))
+    yield int(made.version)
+    registry.set_alias("champion", 1)
+    registry.client.delete_model_version(NAME, made.version)
+
+
+def test_an_alias_set_by_hand_misleads_nobody(by_hand, promoted, tmp_path):
+    assert load_predictor("champion").name == "pa_sam (version 1)"
+    with pytest.raises(RegistryError, match=f"version {by_hand} is not in the log of decisions"):
+        RegisteredVersions(promoted.folder, tmp_path)("champion")
+    assert verify_versions(promoted.folder)[1] == ""
+    assert "not in the log" in verify_versions(promoted.folder)[by_hand]
+
+
+def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(project, tmp_path, monkeypatch):
+    promote(project.folder)
+    project.change("gate", model="hq_sam")
+    commit(project.folder)
+    assert not promote(project.folder).promoted
+    open_registry(project.folder).set_alias("champion", 2)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlruns/mlflow.db")
+    shutil.copy(project.path("params.yaml"), tmp_path)
+    (tmp_path / "machine").mkdir()
+    shutil.copy(project.path("params.yaml"), tmp_path / "machine")
+    monkeypatch.chdir(tmp_path / "machine")
+    with pytest.raises(RegistryError, match="points to version 2, which no decision made champion"):
+        load_predictor("champion")
+
+
+def test_promote_notices_a_champion_whose_files_were_changed(project):
+    promote(project.folder)
+    project.change("gate", model="hq_sam")
+    commit(project.folder)
+    (place,) = stored_all(project, "adapter.safetensors")
+    place.write_bytes(flip(place.read_bytes()))
+    with pytest.raises(RegistryError, match="version 1 was changed after it was registered"):
+        promote(project.folder)
+
+
+def test_an_adapter_replaced_between_the_look_and_the_copy_is_not_registered(project, tmp_path):
+    candidate = find_candidate(take_snapshot(project.folder), "pa_sam")
+    candidate.adapter.write_bytes(flip(candidate.adapter.read_bytes()))
+    with pytest.raises(RegistryError, match="was replaced while it was registered"):
+        write_files(tmp_path, candidate)
+
+
+def test_reproduce_compares_with_the_logs_digests_not_with_mlflows(promoted):
+    registry = open_registry(promoted.folder)
+    wanted = registry.version(1).tags["adapter.sha256"]
+    registry.tag_version(1, {"adapter.sha256": "0" * 64})
+    try:
+        output = CliRunner().invoke(app, ("registry", "reproduce", "champion")).output
+    finally:
+        registry.tag_version(1, {"adapter.sha256": wanted})
+    assert f"sha256 {wanted}" in output
+    assert plan_reproduction(promoted.folder, registry.version(1)).problems == ()
+
+
+def test_the_command_says_which_versions_are_whole(promoted):
+    run = lambda *words: CliRunner().invoke(app, ("registry", "verify", *words))  # noqa: E731
+    assert run("champion").output == "version 1: whole\n"
+    with changed(stored(promoted, "adapter.safetensors"), flip):
+        result = run("--json")
+    assert result.exit_code == 2
+    assert "was changed after" in json.loads(result.output)["1"]
+
+
+def test_dvcs_cache_is_verified_file_by_file(tracked):
+    assert list(damaged_cache(tracked.folder)) == []
+    for name, content in (("5d/41402abc4b2a76b9719d911017c592", b"hello"), ("00/1.dir", b"[]")):
+        place = tracked.folder / CACHED / name
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content)
+    (line,) = damaged_cache(tracked.folder)
+    assert line.startswith("00/1.dir holds bytes of md5 d751713988987e9331980363e24189ce")
+    result = CliRunner().invoke(app, ("verify-cache",))
+    assert result.exit_code == 2
+    assert "1 files in DVC's cache are damaged" in result.stderr
+
+
+@pytest.fixture
+def run_of_hq_sam(tracked):
+    """A run whose weights only DVC's cache has."""
+    run = sync(tracked.folder).runs["train@hq_sam"]
+    tree = tracked.path("data/adapters/hq_sam.safetensors")
+    registry = open_registry(tracked.folder)
+    digest = registry.client.get_run(run).data.tags["model.md5"]
+    kept = tracked.folder / CACHED / digest[:2] / digest[2:]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(tree, kept)
+    return registry, run, kept
+
+
+def test_weights_of_a_run_are_compared_with_their_digest(run_of_hq_sam, tracked, tmp_path):
+    _, run, kept = run_of_hq_sam
+    kept.write_bytes(flip(kept.read_bytes()))
+    with pytest.raises(RegistryError, match=r"DVC's cache holds other bytes.*verify-cache"):
+        registered_files(f"runs:/{run}", project=tracked.folder, folder=tmp_path)
+
+
+def test_tags_of_a_run_name_no_file_outside(run_of_hq_sam, tracked, tmp_path):
+    registry, run, _ = run_of_hq_sam
+    registry.client.set_tag(run, "dvc.stage", "train@../../../escaped")
+    files = registered_files(f"runs:/{run}", project=tracked.folder, folder=tmp_path / "in")
+    assert files.weights.parent == tmp_path / "in"
+    registry.client.set_tag(run, "model.md5", "..//etc/passwd")
+    with pytest.raises(RegistryError, match="has no model"):
+        registered_files(f"runs:/{run}", project=tracked.folder, folder=Path(tmp_path))
