@@ -154,9 +154,9 @@ def remeasure(
     order = rows.sample(frac=1, random_state=secrets.randbits(32))
     again = reevaluate(snapshot, predictor, order.groupby("dataset", sort=True).head(count))
     keys = ["benchmark", "image_id", "prompt"]
-    before = scores.set_index(keys)["boundary_iou"].reindex(pd.MultiIndex.from_frame(again[keys]))
-    differences = np.abs(again["boundary_iou"].to_numpy() - before.to_numpy())
-    return float(100 * differences.mean())
+    both = again.merge(scores, on=keys, how="left", suffixes=("", "_before"))
+    differences = (both["boundary_iou"] - both["boundary_iou_before"]).abs()
+    return float(100 * differences.mean(skipna=False))  # nan if one of them had no score
 
 
 def reevaluate(
