@@ -327,7 +327,8 @@ def gain_by_quantile(
     first, second = paired_values(a, b)
     delta = np.atleast_2d(first - second)
     values = np.array([measure[i] for i in a.columns.get_level_values("image_id")], np.float64)
-    units = np.array(places(a.columns)[1])
+    # Two benchmarks may call their groups alike ("patient 1"), and here they stand together.
+    units = np.array(["/".join(names) for names in zip(*places(a.columns), strict=True)])
     order = np.lexsort((np.arange(len(values)), values))  # equal values keep their order
     groups = np.array_split(order, min(bins, len(order)))
     rows = []

@@ -357,7 +357,7 @@ def ablation_grid(results: Results) -> Grid:
         f"views and seed ({results.params.train.seed}) for all; one seed, so that intervals and "
         "verdicts speak of these weights, and no p-value is given.",
     )
-    return Grid(caption="Ablations", head=head, rows=tuple(lines), notes=notes, texts=(1,))
+    return Grid(caption="Ablations", head=head, rows=tuple(lines), notes=notes, texts=(1, 5))
 
 
 def _means(results: Results, model: str) -> tuple[str, str]:

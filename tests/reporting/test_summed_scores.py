@@ -279,6 +279,18 @@ def test_a_gain_that_is_the_same_everywhere_shows_no_trend(measured, bootstrap):
     assert found.low < 0 < found.high
 
 
+def test_groups_of_two_benchmarks_with_one_name_are_two_groups(make_scores, bootstrap):
+    scores = make_scores(benchmarks=("x", "y"), n=12)
+    measure = {image: float(image[-1]) + (image[0] == "y") for image in set(scores["image_id"])}
+    apart = scores.assign(group=scores["benchmark"] + scores["group"])
+    alike, other = (
+        gain_by_quantile(table, measure, bins=2, bootstrap=bootstrap, **PAIR)
+        for table in (scores, apart)
+    )
+    assert set(scores["group"]) != set(apart["group"])
+    pd.testing.assert_frame_equal(alike.table, other.table)
+
+
 def test_a_single_group_has_no_trend(measured, bootstrap):
     scores, measure = measured
     found = gain_by_quantile(scores, measure, bins=1, bootstrap=bootstrap, **PAIR)
