@@ -80,6 +80,11 @@ Names = Annotated[
         "'{name}={name}_seg' or 'img_{name}=gt_{name}'."
     ),
 ]
+Page = Annotated[int | None, typer.Option(min=1, help="Which page of a stack of images, from 1.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Which bands of images of many: one or three, from 1."),
+]
 Crowds = Annotated[bool, typer.Option("--crowds", help="Crowds (iscrowd 1) are objects too.")]
 Category = Annotated[
     list[str] | None, typer.Option(help="Only objects of this category; repeatable.")
@@ -265,6 +270,8 @@ def data_add(
     val_fraction: ValFraction = 0.2,
     group: Group = None,
     names: Names = None,
+    page: Page = None,
+    bands: Bands = None,
     crowds: Crowds = False,
     category: Category = None,
     masks_are: MasksAre = "auto",
@@ -289,7 +296,7 @@ def data_add(
 
     options = Options(
         val_fraction=val_fraction, reading=Reading(masks_are), skip_bad=skip_bad, replace=replace,
-        link=link, dry_run=dry_run, workers=workers,
+        link=link, dry_run=dry_run, workers=workers, page=page, bands=_band_numbers(bands),
     )  # fmt: skip
     source = read_source(
         SetPlaces(
@@ -304,6 +311,13 @@ def data_add(
     lines = [*_description(added), *_next(added, params_file, wanted=measure)]
     content = {"state": added.state, "notes": added.notes, **added.plan.description()}
     print_result(content, lines, as_json=as_json)
+
+
+def _band_numbers(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise DataError(f"--bands is '{text}', expected one or three numbers: 3,2,1.") from None
 
 
 def _data_params(params_file: Path) -> DataParams:

@@ -115,6 +115,13 @@ def read_detections(path: Path, annotations: Annotations) -> list[Detection]:
     entries = read_json(path, advice=_IN_PARAMS)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{path} is no list of detections; COCO result files are.")
+    boxes = [entry.get("bbox") for entry in entries]
+    numbers = [one for box in boxes if isinstance(box, list) for one in box if _is_number(one)]
+    if numbers and max(numbers) <= 1 and any(number % 1 for number in numbers):
+        raise DataError(
+            f"{path}: no bbox reaches beyond 1, so they are fractions of the images; x, y, width, "
+            "height in pixels of the original image expected. Multiply them by its sides."
+        )
     phrases = {_plain(name): identity for identity, name in annotations.categories.items()}
     found, faults = [], []
     for number, entry in enumerate(entries):

@@ -32,6 +32,14 @@ class InspectionTask:
 
     candidate: PairCandidate
     reading: Reading
+    page: int | None = None
+    """Which page of every image's stack."""
+    bands: tuple[int, ...] | None = None
+    """Which bands of every image."""
+
+    def load(self) -> LoadedImage:
+        """Read the image."""
+        return load_image(self.candidate.image, page=self.page, bands=self.bands)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +82,8 @@ class Inspected:
     notes: tuple[str, ...] = ()
     """What was understood of image and masks that a person might have meant otherwise."""
     faults: tuple[str, ...] = ()
+    chosen: InspectionTask | None = None
+    """What reads the part of the image that was chosen; None where the file is taken as it is."""
 
 
 @functools.lru_cache(maxsize=1)  # all objects of a file are drawn one after the other
@@ -85,7 +95,7 @@ def inspect(task: InspectionTask) -> Inspected:
     """Decode an image and its masks and recognise what they hold; never raises for bad data."""
     candidate = task.candidate
     try:
-        image = load_image(candidate.image)
+        image = task.load()
         sha256 = file_sha256(candidate.image)
     except (DataError, OSError) as error:
         return Inspected(candidate=candidate, sha256="", faults=(str(error),))
@@ -105,6 +115,7 @@ def inspect(task: InspectionTask) -> Inspected:
     return Inspected(
         candidate=candidate, sha256=sha256, objects=tuple(objects), voids=voids,
         notes=tuple(dict.fromkeys(notes)), faults=tuple(faults),
+        chosen=task if task.page or task.bands else None,
     )  # fmt: skip
 
 

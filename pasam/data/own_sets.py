@@ -77,6 +77,9 @@ class Options:
     """Say what would happen, and write nothing."""
     workers: int
     """Processes."""
+    page: int | None = None
+    bands: tuple[int, ...] | None = None
+    """Page and bands of all images, from 1; what was chosen is written as PNG."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +175,12 @@ def add(
     if not 0 <= options.val_fraction <= 1:
         raise DataError(f"--val-fraction is {options.val_fraction}, expected 0 to 1.")
     check_name(name, own, taken=taken)
-    tasks = [InspectionTask(candidate=item, reading=options.reading) for item in source.candidates]
+    tasks = [
+        InspectionTask(
+            candidate=item, reading=options.reading, page=options.page, bands=options.bands
+        )
+        for item in source.candidates
+    ]
     found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
     faults = [*source.faults, *(fault for item in found for fault in item.faults)]
     if faults and not options.skip_bad:
@@ -291,7 +299,9 @@ def make_plan(
         key = item.candidate.group or item.sha256
         images.append(
             PlannedImage(
-                target=PurePosixPath("im", stem + item.candidate.image.suffix.lower()),
+                target=PurePosixPath(
+                    "im", stem + (".png" if item.chosen else item.candidate.image.suffix.lower())
+                ),
                 inspected=item,
                 split=item.candidate.split or split_of(key, val_fraction=val_fraction),
                 masks=masks,
@@ -434,7 +444,10 @@ def _write(task: tuple[PlannedImage, Path, bool]) -> None:
     """Write one image and its masks into the draft."""
     image, draft, link = task
     bring = link_or_copy if link else shutil.copyfile
-    bring(image.inspected.candidate.image.resolve(), draft / image.target)
+    if image.inspected.chosen:
+        write_png(draft / image.target, image.inspected.chosen.load().pixels)
+    else:
+        bring(image.inspected.candidate.image.resolve(), draft / image.target)
     for mask in image.masks:
         if mask.found.is_plain and isinstance(mask.found.origin, Path):
             bring(mask.found.origin.resolve(), draft / mask.target)

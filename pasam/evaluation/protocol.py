@@ -32,7 +32,7 @@ from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, score_mask
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
 from pasam.masks.images import foreground, read_image
-from pasam.masks.mask_files import read_mask
+from pasam.masks.mask_files import check_fitness, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
 from pasam.models.base_sam import BaseSam, Encoded, finish
@@ -412,11 +412,12 @@ def _image_with_masks(
     pixels = read_image(image)
     truths = [read_mask(mask) for mask in masks]
     for mask, truth in zip(masks, truths, strict=True):
-        if truth.shape != pixels.shape[:2]:
-            raise DataError(
-                f"{mask} is {truth.shape[1]} x {truth.shape[0]} pixels, but {image} is "
-                f"{pixels.shape[1]} x {pixels.shape[0]}. Export the mask at the image's size."
-            )
+        soft = float(np.mean((truth > 0) & (truth < 255)))
+        inside = int(np.count_nonzero(foreground(truth)))
+        height, width = pixels.shape[:2]
+        check_fitness(
+            truth.shape, (height, width), inside=inside, soft=soft, name=mask, image=image
+        )
     return pixels, truths
 
 

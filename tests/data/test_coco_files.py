@@ -167,3 +167,10 @@ def test_the_best_boxes_of_each_image_come_first_and_equals_in_the_files_order()
     found = best_of_each_image(detections, 2)
     assert {image: [d.number for d in best] for image, best in found.items()} == {1: [2, 1], 2: [0]}
     assert list(found) == [1, 2]
+
+
+def test_boxes_in_fractions_of_the_image_are_told_by_what_they_are(tmp_path):
+    shares = [{**ENTRY, "bbox": [0.1, 0.2, 0.3, 0.4]}, {**ENTRY, "bbox": [0, 0, 1, 1]}]
+    with pytest.raises(DataError, match="no bbox reaches beyond 1, so they are fractions"):
+        read(tmp_path, *shares)
+    assert read(tmp_path, {**ENTRY, "bbox": [0, 0, 1, 1]})[0].box == (0, 0, 1, 1)

@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from pycocotools import mask as coco_mask
 
 from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
@@ -20,9 +22,9 @@ from pasam.data.own_sets import (
     register,
     registered,
 )
-from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs, from_folders
+from pasam.data.pairing import EncodedMask, PairCandidate, Source, find_pairs, from_folders
 from pasam.errors import DataError, ParamsError
-from pasam.masks.images import write_png
+from pasam.masks.images import read_image, turned, write_png
 from pasam.masks.mask_files import Reading, read_mask
 
 
@@ -303,3 +305,74 @@ def test_a_file_without_the_list_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=r"evaluate.benchmarks is .*, expected a list"):
         add_benchmark("cats", tmp_path / "params.yaml")
+
+
+def turned_photograph(folder, orientation, *, upright_mask):
+    """A photograph stored turned, a bright object in it, and its mask in either position."""
+    stored = np.full((24, 40, 3), 60, np.uint8)
+    stored[4:12, 6:20] = 250
+    mask = np.where(stored[:, :, 0] > 200, 255, 0).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("im", "gt"):
+        (folder / name).mkdir(parents=True)
+    Image.fromarray(stored).save(folder / "im/a.png", exif=exif)
+    write_png(folder / "gt/a.png", turned(mask, orientation) if upright_mask else mask)
+    return from_folders(folder / "im", folder / "gt")
+
+
+@pytest.mark.parametrize("orientation", [3, 5, 6, 7, 8])
+@pytest.mark.parametrize("upright_mask", [True, False])
+def test_a_mask_lies_on_its_object_however_the_photograph_is_stored(
+    tmp_path, own, orientation, upright_mask
+):
+    if orientation == 3 and not upright_mask:
+        return  # of one size either way: the mask is taken as viewers show the image
+    source = turned_photograph(tmp_path / "source", orientation, upright_mask=upright_mask)
+    added = add("t", source, own, Options(**{**OPTIONS, "val_fraction": 0}))
+    (pair,) = find_pairs(own)[0]
+    image, mask = read_image(pair.image), read_mask(pair.mask)
+    assert (image[:, :, 0][mask > 128] == 250).all()
+    assert any(f"orientation {orientation}" in note for note in added.notes)
+    assert any("drawn on the stored pixels" in note for note in added.notes) is not upright_mask
+
+
+def test_links_of_links_are_registered_as_files(tmp_path, own, two_folders):
+    for folder in two_folders:
+        for path in list(folder.iterdir()):
+            path.rename(tmp_path / f"{folder.name}-{path.name}")
+            path.symlink_to(tmp_path / f"{folder.name}-{path.name}")
+    add("t", from_folders(*two_folders), own, Options(**{**OPTIONS, "link": True}))
+    found = [path for path in (own / "t").rglob("*") if path.suffix == ".png"]
+    assert len(found) == 20
+    assert not any(path.is_symlink() or not path.stat().st_size for path in found)
+
+
+def test_long_names_and_labels_stay_names_that_a_disk_takes(tmp_path, own):
+    (tmp_path / "im").mkdir()
+    image = tmp_path / "im" / ("é" * 120 + ".png")
+    write_png(image, np.zeros((8, 9, 3), np.uint8))
+    code = coco_mask.encode(np.asfortranarray(np.eye(8, 9, dtype=np.uint8)))["counts"].decode()
+    codes = tuple(EncodedMask(label="x" * 60, size=(8, 9), counts=code) for _ in range(3))
+    candidate = PairCandidate(image=image, name=image.stem, encoded=codes)
+    source = Source(kind="coco", candidates=(candidate,))
+    add("t", source, own, Options(**{**OPTIONS, "val_fraction": 0}))
+    pairs, faults = find_pairs(own)
+    assert (len(pairs), faults) == (3, ())
+    assert len({pair.mask.name for pair in pairs}) == 3
+
+
+def test_a_chosen_page_is_what_the_set_holds(tmp_path, own):
+    for name in ("im", "gt"):
+        (tmp_path / name).mkdir()
+    pages = [Image.fromarray(np.full((8, 9), value, np.uint8)) for value in (10, 200)]
+    pages[0].save(tmp_path / "im/a.tif", save_all=True, append_images=pages[1:])
+    write_png(tmp_path / "gt/a.png", np.eye(8, 9, dtype=np.uint8) * np.uint8(255))
+    source = from_folders(tmp_path / "im", tmp_path / "gt")
+    options = {**OPTIONS, "val_fraction": 0}
+    with pytest.raises(DataError, match="is a stack of 2 pages"):
+        add("t", source, own, Options(**options))
+    add("t", source, own, Options(**options, page=2))
+    (pair,) = find_pairs(own)[0]
+    assert pair.image.suffix == ".png"
+    assert (read_image(pair.image) == 200).all()
