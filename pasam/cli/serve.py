@@ -128,7 +128,7 @@ def offered_models(
 
     resolve = RegisteredVersions(Path(), versions)
     offered = ModelPool(
-        lambda: names or available(params_file, adapters, resolve),
+        lambda: names or available(params_file, adapters, resolve, packaged=base is None),
         find=lambda name: find_model(
             name, params_file=params_file, adapters=adapters, base=base, resolve=resolve
         ),

@@ -34,6 +34,8 @@ SAM = "sam"
 PACKAGED = Path(__file__).parents[1] / "packaged"
 """The models that come with the package: adapters, and the base `PACKAGED_BASE` they stand on."""
 PACKAGED_BASE = "tiny"
+PACKAGED_BEST = "pa_sam_plus"
+"""The packaged adapter that is best on photographs (docs/tiny.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import RegistryError
 from pasam.files import file_md5
 from pasam.inference.image_transform import Resize
-from pasam.inference.model_files import ModelFiles, find_model, open_model
+from pasam.inference.model_files import PACKAGED_BEST, ModelFiles, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
@@ -48,7 +48,7 @@ CACHED = Path(".dvc/cache/files/md5")
 
 
 def load_predictor(
-    name: str,
+    name: str = PACKAGED_BEST,
     *,
     params_file: Path = DEFAULT_PATH,
     adapters: Path | None = None,
@@ -63,7 +63,7 @@ def load_predictor(
     Args:
         name: A registry alias (`champion`, `candidate`, `previous`) or a version's number; a run
             as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a file of weights,
-            ours or a reference's.
+            ours or a reference's. Without one, the packaged model that is best on photographs.
         params_file: Says which base there is and how an entry of `models` is built.
         adapters: Folder of trained adapters, `<entry>.safetensors` each; entries need it.
         base: Another checkpoint of the frozen SAM than the params file's.

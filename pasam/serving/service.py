@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from pasam.config.params_file import read_params
 from pasam.errors import PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.model_files import SAM, ModelFiles, Resolve
+from pasam.inference.model_files import SAM, ModelFiles, Resolve, packaged_models
 from pasam.inference.predictor import PromptedModel
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
@@ -184,11 +184,24 @@ class ModelPool:
         return PooledModel(name, files.name, version, files.size, model, files.scores, signature)
 
 
-def available(params_file: Path, adapters: Path, resolve: Resolve) -> list[str]:
-    """Name what can be offered: the champion, the trained models from the best down, and SAM."""
+def available(
+    params_file: Path, adapters: Path, resolve: Resolve, *, packaged: bool = True
+) -> list[str]:
+    """Name what can be offered: the champion, the trained models from the best down, and SAM.
+
+    Where nothing is trained, those that come with the package take the trained ones' place.
+
+    Args:
+        params_file: Says which models there may be.
+        adapters: Folder of the trained adapters.
+        resolve: Knows whether there is a champion.
+        packaged: Whether packaged models may be offered; they have a base of their own.
+    """
     entries = read_params(params_file).get("models", {}) if params_file.is_file() else {}
     trained = [name for name in entries if (adapters / f"{name}.safetensors").is_file()]
     champion = [CHAMPION] if resolve(CHAMPION) is not None else []
+    if not trained and packaged:
+        return [*champion, *reversed(packaged_models()), SAM]  # PA-SAM+, the best, first
     return [*champion, *sorted(trained, key=lambda name: name != "pa_sam"), SAM]
 
 

@@ -69,4 +69,4 @@ def test_show_refuses_a_params_file_that_the_pipeline_would_refuse(pasam, projec
     (project / "params.yaml").write_text(text)
     result = pasam("params", "show")
     assert result.exit_code == 2
-    assert "train.accelerator is 'tpu'" in result.stderr
+    assert "embed.accelerator is 'tpu'" in result.stderr  # the first section that has one

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.cli.serve import offered_models
+from pasam.inference import model_files
 
 
 @pytest.fixture
@@ -71,7 +72,8 @@ def test_a_model_that_is_not_there_stops_before_anything_listens(pasam, served):
     assert served == {}
 
 
-def test_an_adapter_that_is_trained_later_is_offered_later(model_project, tmp_path):
+def test_an_adapter_that_is_trained_later_is_offered_later(model_project, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_files, "PACKAGED", tmp_path / "packaged")  # nothing comes with it
     adapters = model_project / "data" / "adapters"
     offered = offered_models(
         None, "cpu", None, tmp_path, model_project / "params.yaml", tmp_path / "versions"

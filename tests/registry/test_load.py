@@ -34,7 +34,12 @@ def test_a_model_opens_by_each_of_its_names(name, called, promoted):
 
 def test_an_entry_asks_for_the_folder_of_adapters(promoted):
     with pytest.raises(ParamsError, match="say in which folder its adapter lies"):
-        load_predictor("pa_sam")
+        load_predictor("image_adapter")
+
+
+def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path):
+    opened = load_predictor(params_file=tmp_path / "params.yaml")
+    assert opened.name == "pa_sam_plus (packaged)"
 
 
 def test_a_name_that_nobody_knows_is_said(promoted):

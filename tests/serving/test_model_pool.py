@@ -101,7 +101,13 @@ def test_what_is_trained_is_offered_with_the_champion_first(model_project):
     params = model_project / "params.yaml"
     assert available(params, adapters, lambda name: None) == ["pa_sam", "hq_sam", "sam"]
     assert available(params, adapters, lambda name: object())[0] == "champion"
-    assert available(params, model_project, lambda name: None) == ["sam"]
+    assert available(params, model_project, lambda name: None, packaged=False) == ["sam"]
+
+
+def test_where_nothing_is_trained_the_packaged_models_are_offered(model_project, tmp_path):
+    params = model_project / "params.yaml"
+    packaged = ["pa_sam_plus", "pa_sam", "hq_sam", "sam"]
+    assert available(params, tmp_path, lambda name: None) == packaged
 
 
 class Registry:
