@@ -1,6 +1,9 @@
 """Training on photographs learns, goes on after an interruption, and ends at the base's side."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,3 +194,32 @@ def test_it_learns(pictures, tmp_path):
     )  # fmt: skip
     assert [row["step"] for row in sink.rows] == [15, 30, 45]
     assert sink.rows[-1]["loss"] < 0.8 * sink.rows[0]["loss"]
+
+
+IN_TWO = """
+import sys
+sys.path[:0] = {paths!r}
+import test_photograph_training as test
+
+if __name__ == "__main__":
+    from pathlib import Path
+    from photograph_pool import picture, rectangle
+
+    seen = [picture("cats", rectangle(64, 64, 4 + k, 6, 20, 20), seed=k) for k in range(3)]
+    found = test.train(test.make_base(), seen, Path({folder!r}), "two", devices=2)
+    print("weights" if found is not None else "nothing", flush=True)
+"""
+
+
+@pytest.mark.slow  # two processes, each of which imports torch
+def test_two_processes_train_together_and_the_first_alone_writes(tmp_path):
+    here = Path(__file__).parent
+    script = tmp_path / "two.py"
+    paths = [str(here.parents[1]), str(here.parent), str(here)]
+    script.write_text(IN_TWO.format(paths=paths, folder=str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=300
+    )
+    said = [line for line in done.stdout.splitlines() if line in ("weights", "nothing")]
+    assert sorted(said) == ["nothing", "weights"]
+    assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 3
