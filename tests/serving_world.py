@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from inference_models import BASE, make_predictor, picture
 from PIL import Image
 
@@ -29,6 +30,8 @@ class Shelf:
         self.folder = folder
         self.kinds: dict[str, str] = {}
         self.broken: set[str] = set()
+        self.spoiled: dict[str, float] = {}
+        """Names whose weights all have one value."""
         self.opened = 0
         for name in names:
             self.place(name, name)
@@ -51,7 +54,12 @@ class Shelf:
         if files.weights.name in self.broken:
             raise CheckpointError(f"{files.weights} is broken.")
         self.opened += 1
-        return make_predictor(files.name)
+        made = make_predictor(files.name)
+        if files.weights.name in self.spoiled:
+            with torch.no_grad():
+                for tensor in made.segmenter.decoder.parameters():
+                    tensor.fill_(self.spoiled[files.weights.name])
+        return made
 
     def offered(self) -> ModelPool:
         made = ModelPool(lambda: list(self.kinds), find=self.find, open_files=self.open)
@@ -85,8 +93,6 @@ def form(*prompts: dict, **fields) -> dict:
 
 def small_embedding(side: int = 8, base: str = BASE) -> EmbeddedImage:
     """An embedded image of a few KB that no model has made; it grows with its side."""
-    import torch
-
     encoded = Encoded(torch.zeros(1, 1, side, side), torch.zeros(1, 1, side, side))
     pixels = torch.zeros(3, side, side, dtype=torch.uint8)
     return EmbeddedImage(ImageTransform(side, side, side, "longest"), pixels, encoded, base)

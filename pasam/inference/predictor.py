@@ -26,7 +26,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from pasam.errors import DataError, PromptError
+from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import ImagePrompt, grouped, image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform, Resize, sam_transform
 from pasam.models.base_sam import Encoded
@@ -212,7 +212,7 @@ class PromptedModel:
 
         Raises:
             PromptError: A mask prompt is of another base's side.
-            CheckpointError: Another base has embedded an image.
+            CheckpointError: Another base has embedded an image, or the weights give no numbers.
         """
         for image in {id(image): image for image, _ in requests}.values():
             image.check_fits(self.segmenter.base, self.base)
@@ -222,12 +222,37 @@ class PromptedModel:
         for group in itertools.chain.from_iterable(_parts(each, batch_size) for each in groups):
             images = [requests[place][0] for place in group.indices.tolist()]
             decoded = self.decode(images, group, multimask_output, with_sam=return_details)
+            self._expect_numbers(decoded)
             for row, place in enumerate(group.indices.tolist()):
                 results[place] = postprocess(
                     decoded, row, images[row].transform,
                     return_logits=return_logits, return_details=return_details,
                 )  # fmt: skip
         return [results[place] for place in range(len(requests))]
+
+    def try_out(self) -> None:
+        """Ask for one mask of a small image, so that weights that answer nothing never serve.
+
+        Raises:
+            CheckpointError: The answer holds NaN or infinity, or is the same everywhere.
+        """
+        rows, columns = np.mgrid[0:48, 0:64]
+        inside = (abs(rows - 24) < 12) & (abs(columns - 32) < 16)
+        image = np.where(inside[..., None], (220, 60, 50), (90, 120, 100)).astype(np.uint8)
+        box = image_prompt(box=[16, 12, 48, 36])
+        found = self.predict_many([(self.embed(image), box)])[0]
+        if found.low_res.min() == found.low_res.max():
+            raise CheckpointError(
+                f"the weights of {self.name} give every pixel of a trial image the same answer; "
+                "they are empty or damaged. Train or fetch them again."
+            )
+
+    def _expect_numbers(self, decoded: Decoded) -> None:
+        if not (decoded.masks.isfinite().all() and decoded.scores.isfinite().all()):
+            raise CheckpointError(
+                f"the weights of {self.name} give NaN or infinity in place of masks; they are "
+                "damaged. Train or fetch them again."
+            )
 
     @torch.no_grad()
     def decode(

@@ -64,7 +64,15 @@ def read_variant(path: Path) -> VariantParams | None:
         ParamsError: What it says fits no decoder of this version.
     """
     words = read_metadata(path).get("variant")
-    return None if words is None else recorded_variant(json.loads(words), path=path)
+    if words is None:
+        return None
+    try:
+        variant = json.loads(words)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} says of its decoder what is no JSON ({error}). Train or fetch it again."
+        ) from None
+    return recorded_variant(variant, path=path)
 
 
 def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:
@@ -178,7 +186,7 @@ def _size(weights: Mapping[str, Tensor]) -> str | None:
     if "image_encoder.trunk.stem.conv.weight" in weights:
         return "tiny"
     code = weights.get("image_encoder.pos_embed")
-    if code is None:
+    if code is None or code.ndim == 0:
         return None
     sizes = {width: size for size, width in OFFICIAL_WIDTHS.items()}
     return sizes.get(code.shape[-1], "vit_tiny")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,11 @@ PICKLED = (".pth", ".pt")
 
 SHOWN = 3
 """Names that an error lists before it only counts."""
+
+MOST_HEADER, MOST_TENSORS = 4_000_000, 20_000
+"""Bytes that name the tensors of a file, and how many there may be; ViT-H has 596 in 0.1 MB."""
+PRECISIONS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What trained values may be stored as."""
 
 
 def write_weights(
@@ -83,13 +90,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     _expect_file(path)
     try:
         if path.suffix == ".safetensors":
+            _expect_small_header(path)
             return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _expect_plain_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file torch says the strangest things
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} {_why_refused(str(error))}") from None
-    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001  (of a hostile file the parsers raise anything)
+        said = str(error).partition("\n")[0][:200] or type(error).__name__
         raise CheckpointError(
-            f"{path} cannot be read as weights ({error}); it is damaged or of another format. "
+            f"{path} cannot be read as weights ({said}); it is damaged or of another format. "
             "Fetch or make it again."
         ) from None
     if not isinstance(content, dict):
@@ -115,9 +129,10 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     _expect_file(path)
     try:
+        _expect_small_header(path)
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from None
 
 
@@ -157,7 +172,8 @@ def check_fit(
         advice: What to do when they do not fit, for the error.
 
     Raises:
-        CheckpointError: A tensor is missing, unknown, or of another shape.
+        CheckpointError: A tensor is missing, unknown, of another shape or kind of number, or holds
+            NaN or infinity.
     """
     missing = sorted(set(wanted) - set(found))
     unknown = sorted(set(found) - set(wanted))
@@ -172,6 +188,28 @@ def check_fit(
             f"{len(found)} found): missing {_few(missing)}; unknown {_few(unknown)}; "
             f"of another shape {_few(other)}. {advice}"
         )
+    _expect_numbers(found, wanted, source)
+
+
+def _expect_numbers(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str) -> None:
+    """Refuse values with which every mask would be empty: NaN, infinite, or cast from integers."""
+    kinds = [
+        f"{name} is {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in sorted(found.items())
+        if tensor.dtype != wanted[name].dtype
+        and not (wanted[name].is_floating_point() and tensor.dtype in PRECISIONS)
+    ]
+    if kinds:
+        raise CheckpointError(
+            f"{source} holds numbers of a kind that is not loaded: {_few(kinds)}; expected 32 or "
+            "16 bit floating point. Save the weights unquantised."
+        )
+    broken = [name for name, tensor in sorted(found.items()) if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(
+            f"{source} holds NaN or infinity in {_few(broken)}: its training diverged, or the file "
+            "was changed. Train or fetch it again."
+        )
 
 
 def file_digest(path: Path) -> str:
@@ -184,7 +222,45 @@ def file_digest(path: Path) -> str:
     return file_sha256(path)
 
 
+def _expect_small_header(path: Path) -> None:
+    """Refuse a safetensors file that names more than a model has, before a library reads it."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size) if size <= MOST_HEADER else b""
+    named = header.count(b"data_offsets")
+    if MOST_HEADER < size <= path.stat().st_size or named > MOST_TENSORS:
+        raise CheckpointError(
+            f"{path} names {named or 'more'} tensors in {size} bytes; at most {MOST_TENSORS} in "
+            f"{MOST_HEADER} are read. It is no model of this kind."
+        )
+
+
+def _expect_plain_archive(path: Path) -> None:
+    """Refuse a `.pth` file that would grow when it is read, or that torch did not write.
+
+    torch stores tensors uncompressed in a zip archive; what is packed, or stands in a larger
+    pickle, is none of its.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    packed = [each for each in members if each.compress_type != zipfile.ZIP_STORED]
+    whole = sum(each.file_size for each in members)
+    pickled = sum(each.file_size for each in members if each.filename.endswith(".pkl"))
+    if packed or whole > path.stat().st_size or len(members) > MOST_TENSORS:
+        raise CheckpointError(
+            f"{path} unpacks to {whole} bytes in {len(members)} parts; torch writes at most "
+            f"{MOST_TENSORS}, uncompressed. Save the state dict with torch.save."
+        )
+    if pickled > MOST_HEADER // 8:
+        raise CheckpointError(
+            f"{path} describes its tensors in {pickled} bytes; at most {MOST_HEADER // 8} are "
+            "read. Save the state dict alone."
+        )
+
+
 def _expect_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise CheckpointError(f"{path} is no regular file. Give a file of weights.")
     if not path.is_file():
         raise CheckpointError(
             f"{path} does not exist. Put the weights there, or set base.checkpoint in params.yaml "

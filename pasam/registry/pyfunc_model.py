@@ -24,8 +24,9 @@ class ServedModel(PythonModel):
     """Answer rows of image and prompts with JSON; see `docs/operations.md` for both."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights."""
+        """Load the weights, and see that they answer."""
         self.predictor = open_files(Path(context.artifacts[METADATA]).parent)
+        self.predictor.try_out()
 
     def predict(
         self,

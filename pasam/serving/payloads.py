@@ -145,6 +145,14 @@ class ExampleAnswer(BaseModel):
 
 
 class StateAnswer(BaseModel):
-    """Health or readiness."""
+    """Health."""
 
     status: str
+
+
+class ReadyAnswer(StateAnswer):
+    """Readiness."""
+
+    seconds_since_model_check: float = Field(
+        description="Since new versions were last looked for; far above 5 says that it hangs."
+    )

@@ -38,6 +38,7 @@ from pasam.serving.payloads import (
     ModelsAnswer,
     PooledModelAnswer,
     PredictAnswer,
+    ReadyAnswer,
     StateAnswer,
 )
 from pasam.serving.service import PooledModel, Service
@@ -215,12 +216,13 @@ async def health() -> StateAnswer:
 
 
 @router.get("/ready", summary="Whether the service takes requests")
-async def ready(service: Running) -> StateAnswer:
+async def ready(service: Running) -> ReadyAnswer:
     """Answer 503 while no model is loaded, or while it stops."""
     service.models.get()
     if service.stopping:
         raise RefusedError("the service is stopping.", status=503, retry_after=5)
-    return StateAnswer(status="ready")
+    waited = round(service.models.seconds_since_look(), 1)
+    return ReadyAnswer(status="ready", seconds_since_model_check=waited)
 
 
 @router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)

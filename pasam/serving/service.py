@@ -13,12 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pasam.config.params_file import read_params
-from pasam.errors import PasamError, RefusedError
+from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.model_files import SAM, ModelFiles, Resolve, packaged_models
 from pasam.inference.predictor import PromptedModel
@@ -45,6 +45,8 @@ CHAMPION = "champion"
 SMALL = "vit_tiny"
 """The size of the base that comes with the project and has seen synthetic images only."""
 
+CLOSING = 5.0
+"""Seconds that a look in progress has when the service stops."""
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets in which Prometheus counts times."""
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -75,6 +77,14 @@ class PooledModel:
     signature: _Signature
     """Changes with its files."""
 
+    weights: Path
+    """The file that makes it what it is."""
+
+    @property
+    def is_file_gone(self) -> bool:
+        """Whether its weights are not on the disk now, such as while they are trained again."""
+        return not self.weights.exists()
+
     @property
     def is_small(self) -> bool:
         """Whether it stands on the project's own small base."""
@@ -101,6 +111,8 @@ class ModelPool:
         self._offered: Mapping[str, PooledModel] = {}
         self.swaps = 0
         """Versions that took the place of an older one."""
+        self._looked = monotonic()
+        self._refused: dict[str, tuple[_Signature, PasamError]] = {}
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -124,28 +136,41 @@ class ModelPool:
             )
         return found
 
+    def seconds_since_look(self) -> float:
+        """Seconds since all names were last looked up to the end, whatever was found."""
+        return monotonic() - self._looked
+
     def refresh(self) -> None:
         """Look whether a name stands for other files now, and open those.
 
-        A version that cannot be opened leaves the old one in place.
+        A version that cannot be opened, or that answers a trial image with anything but a mask,
+        leaves the old one in place. So does a file that is gone: DVC removes what a stage makes
+        before the stage runs, and a training takes hours.
 
         Raises:
             PasamError: One could not be opened; all others were.
         """
         fresh: dict[str, PooledModel] = {}
-        fault: PasamError | None = None
-        for name in self._names():
+        fault: Exception | None = None
+        listed = list(self._names())
+        names = list(listed)
+        for place, (name, model) in enumerate(self._offered.items()):
+            if name not in names and model.is_file_gone:  # else a person has withdrawn it
+                names.insert(place, name)
+        for name in names:
             old = self._offered.get(name)
-            found: PooledModel | None
-            try:
-                found = self._current(name, old, [*fresh.values(), *self._offered.values()])
-            except PasamError as error:
-                fault, found = error, old
+            found: PooledModel | None = old
+            if name in listed:
+                try:
+                    found = self._current(name, old, [*fresh.values(), *self._offered.values()])
+                except Exception as error:  # noqa: BLE001  (hostile files and servers raise anything)
+                    fault = error
             if found is not None:
                 fresh[name] = found
             if old is not None and found is not old:
                 self.swaps += 1
         self._offered = fresh
+        self._looked = monotonic()
         if fault is not None:
             raise fault
 
@@ -158,10 +183,15 @@ class ModelPool:
                 try:
                     self.refresh()
                     said = ""
-                except (PasamError, OSError) as error:
-                    if str(error) != said:
-                        _LOG.warning("the older version goes on answering: %s", error)
-                    said = str(error)
+                except Exception as error:  # noqa: BLE001  (a thread that ended would follow nothing)
+                    words = str(error) or type(error).__name__
+                    if words != said:
+                        foreseen = isinstance(error, PasamError | OSError)
+                        _LOG.warning(
+                            "the older version goes on answering: %s", words,
+                            exc_info=None if foreseen else error,
+                        )  # fmt: skip
+                    said = words
 
         self._watcher = threading.Thread(target=look, name="pasam models", daemon=True)
         self._watcher.start()
@@ -170,7 +200,7 @@ class ModelPool:
         """Stop looking."""
         self._stopped.set()
         if self._watcher is not None:
-            self._watcher.join()
+            self._watcher.join(CLOSING)  # it may wait for an MLflow that hangs; it is a daemon
 
     def _current(
         self, name: str, old: PooledModel | None, others: Sequence[PooledModel]
@@ -179,9 +209,20 @@ class ModelPool:
         signature = _signature(files)
         if old is not None and old.signature == signature:
             return old
-        model = _sharing_base(self._open(files), [each.predictor for each in others])
-        version = file_digest(files.weights or files.base)[:12]
-        return PooledModel(name, files.name, version, files.size, model, files.scores, signature)
+        refused, why = self._refused.get(name, ((), None))
+        if why is not None and refused == signature:  # not read again until it changes
+            raise why
+        try:
+            model = _sharing_base(self._open(files), [each.predictor for each in others])
+            model.try_out()
+        except (CheckpointError, ParamsError) as error:
+            self._refused[name] = signature, error
+            raise
+        weights = files.weights or files.base
+        version = file_digest(weights)[:12]
+        return PooledModel(
+            name, files.name, version, files.size, model, files.scores, signature, weights
+        )
 
 
 def available(
@@ -462,3 +503,8 @@ class Service:
         watch("embedding_bytes", "Memory of embedded images.", lambda: self.cache.nbytes)
         watch("models", "Models that are served.", lambda: len(self.models.all()))
         watch("model_swaps", "Versions that replaced another.", lambda: self.models.swaps)
+        watch(
+            "seconds_since_model_check",
+            "Seconds since the models were last looked up.",
+            self.models.seconds_since_look,
+        )

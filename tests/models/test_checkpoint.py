@@ -1,6 +1,8 @@
 """Weights on disk: atomic, strict, and never executed."""
 
+import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,58 @@ def test_many_names_are_counted_instead_of_listed():
     weights = {f"extra{i}": torch.zeros(1) for i in range(5)}
     with pytest.raises(CheckpointError, match="unknown extra0, extra1, extra2 and 2 more;"):
         load_strictly(nn.Identity(), weights, source="x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_and_named(value):
+    module = nn.Linear(2, 1)
+    before = module.weight.clone()
+    weights = {"weight": torch.tensor([[1.0, value]]), "bias": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"file\.pth holds NaN or infinity in weight: "):
+        load_strictly(module, weights, source="file.pth")
+    assert torch.equal(module.weight, before)
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn, torch.int64]
+)
+def test_numbers_that_training_does_not_write_are_refused(kind):
+    weights = {"weight": torch.ones(1, 2).to(kind), "bias": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"not loaded: weight is \w+; expected 32 or"):
+        load_strictly(nn.Linear(2, 1), weights, source="x")
+
+
+def test_a_counter_stays_the_whole_number_that_it_is():
+    module = nn.BatchNorm1d(2)
+    load_strictly(module, module.state_dict(), source="x")
+    counted = {**module.state_dict(), "num_batches_tracked": torch.tensor(1.0)}
+    with pytest.raises(CheckpointError, match="num_batches_tracked is float32"):
+        load_strictly(module, counted, source="x")
+
+
+def test_a_header_that_names_a_hundred_thousand_tensors_is_not_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    one = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"t{i}": one for i in range(100_000)}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    for read in (read_weights, read_metadata):
+        with pytest.raises(CheckpointError, match=r"at most 20000 in 4000000 are read"):
+            read(path)
+
+
+def test_an_archive_that_grows_when_it_is_read_is_refused(tmp_path):
+    plain, packed = tmp_path / "a.pth", tmp_path / "b.pth"
+    write_state_dict(plain, {"a": torch.zeros(1_000_000)})
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name), zipfile.ZIP_DEFLATED)
+    assert packed.stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match=r"unpacks to 4\d+ bytes in \d+ parts"):
+        read_weights(packed)
+
+
+def test_a_pipe_is_refused_and_not_read(tmp_path):
+    os.mkfifo(tmp_path / "x.safetensors")
+    for read in (read_weights, read_metadata):
+        with pytest.raises(CheckpointError, match="is no regular file"):
+            read(tmp_path / "x.safetensors")

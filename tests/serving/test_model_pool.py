@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -158,3 +159,78 @@ def test_a_project_that_never_registered_anything_gets_no_registry_by_asking(reg
     find = RegisteredVersions(tmp_path, tmp_path / "versions")
     assert find("champion") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_answers_with_nan_never_replaces_a_good_one(own):
+    offered = own.offered()
+    old = offered.get("champion")
+    own.place("champion", "pa_sam")
+    own.spoiled["champion"] = float("nan")
+    with pytest.raises(CheckpointError, match="pa_sam give NaN or infinity in place of masks"):
+        offered.refresh()
+    assert offered.get("champion") is old
+    own.spoiled.clear()
+    own.place("champion", "pa_sam", "trained again")
+    offered.refresh()
+    assert offered.get("champion").kind == "pa_sam"
+
+
+def test_a_version_that_answers_the_same_everywhere_is_refused(own):
+    own.spoiled["champion"] = 0.0
+    with pytest.raises(CheckpointError, match="hq_sam give every pixel of a trial image the same"):
+        own.offered()
+
+
+def test_a_refused_file_is_not_read_again_until_it_changes(own):
+    offered = own.offered()
+    own.place("champion", "pa_sam")
+    own.spoiled["champion"] = float("inf")
+    for _ in range(3):
+        with pytest.raises(CheckpointError):
+            offered.refresh()
+    assert own.opened == 3  # two at the start, one refused
+
+
+def test_a_model_whose_file_is_gone_while_it_is_trained_again_goes_on_answering(own):
+    offered = own.offered()
+    old = offered.get("champion")
+    kind = own.kinds.pop("champion")
+    (own.folder / "champion").unlink()
+    offered.refresh()
+    assert offered.get() is old  # the default all the while
+    own.place("champion", kind, "trained again")
+    offered.refresh()
+    assert offered.get("champion").version != old.version
+
+
+def test_a_model_that_is_withdrawn_answers_no_more(own):
+    offered = own.offered()
+    del own.kinds["champion"]
+    offered.refresh()
+    assert [each.name for each in offered.all()] == ["sam"]
+
+
+@pytest.mark.parametrize(
+    "fault", [TypeError("no mapping"), UnicodeDecodeError("utf-8", b"x", 0, 1, "?"), KeyError("x")]
+)
+def test_the_watcher_survives_whatever_a_look_raises(fault, own, monkeypatch):
+    offered, raised = own.offered(), threading.Event()
+
+    def failing():
+        raised.set()
+        raise fault
+
+    names = offered._names
+    offered._names = failing
+    offered.watch(0.01)
+    assert raised.wait(20)
+    before = offered.seconds_since_look()
+    time.sleep(0.05)
+    assert offered.seconds_since_look() > before  # a look that fails is none
+    own.place("champion", "pa_sam")
+    offered._names = names
+    end = time.monotonic() + 20
+    while offered.get("champion").kind != "pa_sam":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    offered.close()

@@ -122,7 +122,10 @@ def test_models_say_which_version_answers(client):
 
 def test_health_and_readiness(client):
     assert client.get("/health").json() == {"status": "running"}
-    assert client.get("/ready").json() == {"status": "ready"}
+    ready = client.get("/ready").json()
+    assert ready["status"] == "ready"
+    assert 0 <= ready["seconds_since_model_check"] < 600
+    assert "pasam_seconds_since_model_check" in client.get("/metrics").text
 
 
 def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_so(shelf, tmp_path):
