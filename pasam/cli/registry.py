@@ -294,6 +294,9 @@ def registry_reproduce(
     into: Annotated[
         Path | None, typer.Option(help="Do it, in this new folder, and compare the bytes.")
     ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Take the bytes of DVC's cache; nothing is trained.")
+    ] = False,
     as_json: AsJson = False,
     project: Project = Path(),
 ) -> None:
@@ -312,7 +315,7 @@ def registry_reproduce(
         for path, sha256 in found.files:
             typer.echo(f"# {path}: sha256 {sha256}")
     if into is not None:
-        for line in reproduce(project, found, into):
+        for line in reproduce(project, found, into, cached=cached):
             typer.echo(line, err=as_json)
     elif found.problems:
         raise RegistryError(

@@ -503,9 +503,9 @@ class GateParams(Section):
     """`on` judges and promotes, `dry-run` only judges, `off` promotes what a person asks for."""
     model: str
     """Trained model that is registered, by its key in `models`."""
-    minimum_gain: NotNegative
+    minimum_gain: Points
     """The lower bound of the mean gain over the champion must be above this."""
-    margin: NotNegative
+    margin: Points
     """No benchmark may be worse by this or more: the lower bound of its gain is above `-margin`."""
     confidence: Annotated[float, within(lambda level: 0.5 < level < 1, "between 0.5 and 1")]
     """Level of the intervals; the chance of any wrong promotion in `attempts` judgements is at most

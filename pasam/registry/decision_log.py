@@ -27,6 +27,7 @@ from typing import Any
 
 from pasam.errors import BusyError, DataError, RegistryError, TransientError
 from pasam.files import sha256_of
+from pasam.registry.live_curves import clone_id
 from pasam.registry.snapshot import call_git, remote_name
 
 BRANCH = "pasam-decisions"
@@ -499,6 +500,8 @@ class DecisionLog:
                 about = "" if entry.version is None else f" version {entry.version}"
                 message = f"{entry.number}: {entry.event}{about}\n\n{entry.why}".encode()
                 parent = ("-p", tip) if tip else ()
+                signed = self._git("config", "--bool", "commit.gpgsign", fails=True).strip()
+                parent = (*parent, "-S") if signed == "true" else parent
                 tip = self._git(
                     "commit-tree", tree, *parent, content=message, env=_identity(entry.by)
                 ).strip()
@@ -508,13 +511,11 @@ class DecisionLog:
         name = self._git("config", "user.name", fails=True).strip()
         mail = self._git("config", "user.email", fails=True).strip()
         host = socket.gethostname()
-        place = self.project.resolve()
         return {
             "who": f"{name or _user()} <{mail or f'{_user()}@{host}'}>",
             "user": _user(),
             "host": host,
-            # Tells clones apart, also two on one machine, without saying where they lie.
-            "clone": f"{place.name}-{sha256_of(f'{host}:{place}')[:8]}",
+            "clone": clone_id(self.project),
             "commit": self._commit_of("HEAD"),
             "flow_run": self.flow_run or "",
         }

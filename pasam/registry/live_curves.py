@@ -13,8 +13,11 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from pasam.files import sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +27,8 @@ Row = Mapping[str, float]
 EXPERIMENT = "pasam"
 KIND, LIVE = "pasam.kind", "live"
 STAGE = "dvc.stage"
+CLONE = "pasam.clone"
+"""Tag that tells the live runs of one clone from those of another that trains the same stage."""
 
 PATIENCE = 5.0
 """Seconds that the end of a training waits for the last rows."""
@@ -89,9 +94,15 @@ class LiveCurves:
         client = MlflowClient(tracking_uri=self.address)
         found = client.get_experiment_by_name(EXPERIMENT)
         experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
-        tags = {KIND: LIVE, STAGE: self.stage}
+        tags = {KIND: LIVE, STAGE: self.stage, CLONE: clone_id(Path())}
         run = client.create_run(experiment, tags=tags, run_name=f"live {self.stage}")
         return client, str(run.info.run_id)
+
+
+def clone_id(folder: Path) -> str:
+    """Name a clone: apart from all others, also on one machine, without saying where it lies."""
+    place = folder.resolve()
+    return f"{place.name}-{sha256_of(f'{socket.gethostname()}:{place}')[:8]}"
 
 
 @contextlib.contextmanager

@@ -61,19 +61,24 @@ def plan_reproduction(project: Path, version: Version, *, folder: str = "") -> R
             ("git", "checkout", "--quiet", commit),
             ("dvc", "pull", "--allow-missing", stage),
             ("dvc", "repro", stage),
+            # What the caches have is there now; this makes the version's own bytes anew.
+            ("dvc", "repro", "--force", "--single-item", stage),
         ),
         files=tuple(_files(version, lock)),
         problems=tuple(_problems(version, lock)),
     )
 
 
-def reproduce(project: Path, found: Reproduction, folder: Path) -> Iterator[str]:
+def reproduce(
+    project: Path, found: Reproduction, folder: Path, *, cached: bool = False
+) -> Iterator[str]:
     """Make a version again in a new folder, out of this clone and its DVC cache; then compare.
 
     Args:
         project: A clone of the project whose cache is used.
         found: What to do, from `plan_reproduction`.
         folder: The new folder; it must not exist.
+        cached: Whether bytes from DVC's cache will do; else the stage runs anew.
 
     Yields:
         A line for every step.
@@ -87,7 +92,7 @@ def reproduce(project: Path, found: Reproduction, folder: Path) -> Iterator[str]
         raise RegistryError(
             f"version {found.version} cannot be made again: {'; '.join(found.problems)}."
         )
-    clone, checkout, _, repro = found.commands
+    clone, checkout, _, repro, again = found.commands
     cache = str((project / CACHE).resolve())
     yield f"cloning {project} into {folder}"
     _run([*clone[:2], "--quiet", str(project.resolve()), str(folder)], project)
@@ -95,6 +100,9 @@ def reproduce(project: Path, found: Reproduction, folder: Path) -> Iterator[str]
     yield f"running {shlex.join(repro)} with the cache {cache}"
     _run(["dvc", "cache", "dir", "--local", cache], folder)
     _run(list(repro), folder)
+    if not cached:
+        yield f"running {shlex.join(again)}"
+        _run(list(again), folder)
     for path, wanted in found.files:
         sha256 = file_sha256(folder / path)
         if sha256 != wanted:

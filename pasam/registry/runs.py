@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from pasam.errors import BusyError
 from pasam.evaluation.scores import SCHEMA, read_scores
-from pasam.registry.live_curves import LIVE
+from pasam.registry.live_curves import CLONE, LIVE, clone_id
 from pasam.registry.snapshot import (
     LOCK,
     PARAMS,
@@ -113,11 +113,23 @@ def record_runs(snapshot: Snapshot, store: TrackingStore) -> Synced:
 
 
 def find_run(store: TrackingStore, key: str) -> Run | None:
-    """Find the run that carries a key."""
-    found = store.client.search_runs(
-        [store.experiment_id], f"tags.`{Tag.KEY}` = '{key}'", max_results=1
-    )
+    """Find the run that carries a key; of several, the one that everybody takes."""
+    found = _runs_of(store, key)
     return found[0] if found else None
+
+
+def _runs_of(store: TrackingStore, key: str) -> list[Run]:
+    """All runs of a key, as two machines that record at once may make; the one that counts first.
+
+    MLflow has no key of its own: both see both, and both take the complete one, or the older.
+    """
+    found = store.client.search_runs([store.experiment_id], f"tags.`{Tag.KEY}` = '{key}'")
+
+    def order(run: Run) -> tuple[bool, int, str]:
+        done = run.data.tags.get(Tag.RECORDED) == COMPLETE
+        return not done, int(run.info.start_time), str(run.info.run_id)
+
+    return sorted(found, key=order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,9 @@ class _Recorder:
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}
         for stage in lock.stages.values():
-            run = find_run(self.store, stage.digest)
+            known = _runs_of(self.store, stage.digest)
+            run = known[0] if known else None
+            self._remove_doubles(known)
             if run is not None and run.data.tags.get(Tag.RECORDED) == COMPLETE:
                 self._refresh(run)
             elif (reason := self.snapshot.stale_output(stage)) is not None:
@@ -157,14 +171,26 @@ class _Recorder:
 
     def _start(self, key: str, kind: str, name: str, tags: Mapping[str, str]) -> Run:
         """Find the run of a key, or make it; one that was cut short is used again."""
-        found = find_run(self.store, key)
-        if found is not None:
-            self._refresh(found)
-            return found
+        known = _runs_of(self.store, key)
+        if known:
+            self._refresh(known[0])
+            self._remove_doubles(known)
+            return known[0]
         lineage = self.snapshot.lineage
         own = {SOURCE_COMMIT: lineage[Tag.COMMIT], Tag.KEY: key, Tag.KIND: kind}
         every = {**lineage, **own, **tags}
-        return self.store.client.create_run(self.store.experiment_id, tags=every, run_name=name)
+        client = self.store.client
+        made = client.create_run(self.store.experiment_id, tags=every, run_name=name)
+        first = _runs_of(self.store, key)[0]
+        if first.info.run_id != made.info.run_id:  # another machine was quicker: both write there
+            client.delete_run(made.info.run_id)
+        return first
+
+    def _remove_doubles(self, runs: Sequence[Run]) -> None:
+        """Remove what another machine has recorded, too; one that is being written is left."""
+        for double in runs[1:]:
+            if double.data.tags.get(Tag.RECORDED) == COMPLETE:
+                self.store.client.delete_run(double.info.run_id)
 
     def _refresh(self, run: Run) -> None:
         """Take over the commit of results that were recorded before they were committed."""
@@ -192,8 +218,9 @@ class _Recorder:
         return run
 
     def _remove_live(self, stage: StageRecord) -> None:
-        """Remove the runs that showed this stage while it trained: the record holds it all."""
-        query = f"tags.`{Tag.KIND}` = '{LIVE}' AND tags.`{Tag.STAGE}` = '{stage.name}'"
+        """Remove the runs that showed this clone's training of it: the record holds it all."""
+        ours = {Tag.KIND: LIVE, Tag.STAGE: stage.name, CLONE: clone_id(self.snapshot.project)}
+        query = " AND ".join(f"tags.`{name}` = '{text}'" for name, text in ours.items())
         for run in self.store.client.search_runs([self.store.experiment_id], query):
             self.store.client.delete_run(run.info.run_id)
 

@@ -30,7 +30,7 @@ from pasam.registry.runs import is_score_file
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import Tag, quiet_pyfunc
 from pasam.registry.transitions import SCORES, Decisions, Draft
-from pasam.registry.versions import ARTIFACTS, NAME, digests_of, fetched
+from pasam.registry.versions import ARTIFACTS, NAME, SIGNATURE, digests_of, fetched, sign_files
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -328,41 +328,51 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
         candidate: The model and its evidence.
         run_id: The run of its training.
     """
-    content = score_bytes(candidate.scores)
-    evidence = {sha256_of(content): content}
-    made: list[tuple[int, dict[str, str], str]] = []
+    scores = score_bytes(candidate.scores)
+    evidence = {sha256_of(scores): scores}
+    made: list[_Stored] = []
 
     def draft(standing: Standing) -> Draft:
         known = standing.by_key(candidate.key)
+        old = known.registered if known is not None and is_whole(decisions, known) else None
         details: dict[str, Any] = {"key": candidate.key, "tags": _tags(candidate, known)}
-        if known is not None and is_whole(decisions, known):
-            old = known.registered
-            if set(old.evidence.values()) == set(evidence) and _same(details, old.details):
+        names = {SCORES: sha256_of(scores)}
+        if known is not None and old is not None:
+            if old.evidence.get(SCORES) == names[SCORES] and _same(details, old.details):
                 return Draft()
             number, files = known.number, dict(old.files)
-            details = {**old.details, **details}
+            details, names = {**old.details, **details}, {**old.evidence, **names}
         else:
             if not made:
                 made.append(_make(decisions, candidate, run_id))
-            number, files, details["model_id"] = made[0]
-            details["run_id"] = run_id
-            if known is not None:
-                details["replaces"] = known.number
+            number, files = made[0].number, dict(made[0].files)
+            details |= {"model_id": made[0].model_id, "run_id": run_id}
+            details |= {} if known is None else {"replaces": known.number}
+            for signature in filter(None, [made[0].signature]):
+                names[SIGNATURE] = sha256_of(signature)
+                evidence[names[SIGNATURE]] = signature
         in_use = known is not None and known.number == standing.champion
         entry = decisions.entry(
             REGISTER, number, "" if known is None else "registered again", files=files,
-            evidence=dict.fromkeys([SCORES], *evidence), details=details,
-            after=number if in_use else standing.champion,
+            evidence=names, details=details, after=number if in_use else standing.champion,
         )  # fmt: skip
         return Draft(entries=(entry,), evidence=evidence)
 
     decisions.decide(draft)
     version = decisions.standing.by_key(candidate.key)
     assert version is not None
-    for number, _, _ in made:
-        if number != version.number:  # another machine has registered the same bytes meanwhile
-            decisions.registry.client.delete_model_version(NAME, str(number))
+    for each in made:
+        if each.number != version.number:  # another machine has registered the same bytes
+            decisions.registry.client.delete_model_version(NAME, str(each.number))
     return version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    number: int
+    files: Mapping[str, str]
+    model_id: str
+    signature: bytes | None
 
 
 def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
@@ -413,10 +423,8 @@ def measured_of(version: VersionStanding) -> EvaluationKey:
     )
 
 
-def _make(
-    decisions: Decisions, candidate: Candidate, run_id: str
-) -> tuple[int, dict[str, str], str]:
-    """Store a candidate in MLflow; return its number, its digests and the id of its files."""
+def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
+    """Store a candidate in MLflow."""
     from mlflow.entities import LoggedModelOutput
 
     client, store = decisions.registry.client, decisions.registry.store
@@ -426,7 +434,7 @@ def _make(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model"
         save_model(place, candidate, model_id=logged.model_id)
-        files = digests_of(place)
+        files, signature = digests_of(place), sign_files(place)
         client.log_model_artifacts(logged.model_id, str(place))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -436,7 +444,10 @@ def _make(
             description=_description(candidate),
         )  # fmt: skip
         if int(made.version) not in decisions.standing.versions:
-            return int(made.version), files, str(logged.model_id)
+            return _Stored(
+                number=int(made.version), files=files, model_id=str(logged.model_id),
+                signature=signature,
+            )  # fmt: skip
         # MLflow was emptied and counts from 1 again; the log knows that number as another model.
         client.delete_model_version(NAME, str(made.version))
 

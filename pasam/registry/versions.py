@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,10 @@ PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
 
 ARTIFACTS = "artifacts"
 """Folder of what is loaded in the folder that MLflow serves."""
+SIGNATURE = "model.sig"
+"""A signature of all files of a version, among its evidence."""
+SIGNING_KEY, VERIFY_KEY = "PASAM_SIGNING_KEY", "PASAM_VERIFY_KEY"
+"""Variables that name the files of the private and of the public key."""
 DECISIONS, EVIDENCE = "decisions", "evidence"
 """Folders of a version for its entries of the log, and for what they rest on."""
 
@@ -420,6 +425,7 @@ def verify_files(
             f"MLflow's alias '{alias}' points to version {number}, which no decision made champion:"
             " it was set by other means. Set it back with `pasam registry check --repair`."
         )
+    verify_signature(folder, number, f"{known.number:06}")
     found = digests_of(folder)
     for name in sorted(known.files.keys() | found):
         if known.files.get(name) != found.get(name):
@@ -430,6 +436,71 @@ def verify_files(
                 f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
                 "back to another version, or register it again with `pasam registry promote`."
             )
+
+
+def sign_files(folder: Path) -> bytes | None:
+    """Sign a version's files with the key that `PASAM_SIGNING_KEY` names; None where it names none.
+
+    Returns:
+        A signature in OpenSSF's format, which `model_signing verify` understands, too.
+
+    Raises:
+        RegistryError: The key, or the package for it, cannot be used.
+    """
+    key = os.environ.get(SIGNING_KEY)
+    if not key:
+        return None
+    with tempfile.TemporaryDirectory() as place, _signing_errors(SIGNING_KEY, key, "be signed"):
+        from model_signing.signing import Config
+
+        signature = Path(place) / SIGNATURE
+        Config().use_elliptic_key_signer(private_key=key).sign(folder, signature)
+        return signature.read_bytes()
+
+
+def verify_signature(folder: Path, number: int, stem: str) -> None:
+    """Verify a version's files with the key that `PASAM_VERIFY_KEY` names, if it names one.
+
+    Args:
+        folder: The version's fetched folder.
+        number: Which version it is.
+        stem: Number of the entry that registered it, as the files that it carries are named.
+
+    Raises:
+        RegistryError: The files are not signed by that key, or the key cannot be used.
+    """
+    key = os.environ.get(VERIFY_KEY)
+    if not key:
+        return
+    signature = folder / EVIDENCE / f"{stem}-{SIGNATURE}"
+    if not signature.is_file():
+        raise RegistryError(
+            f"version {number} is not signed, and {VERIFY_KEY} asks for a signature. Register it "
+            f"again with `pasam registry promote` where {SIGNING_KEY} names the private key."
+        )
+    with _signing_errors(VERIFY_KEY, key, f"be verified (version {number})"):
+        from model_signing.hashing import Config as Hashing
+        from model_signing.verifying import Config
+
+        grows = Hashing().set_ignored_paths(paths=[DECISIONS, EVIDENCE])
+        verifier = Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(grows)
+        verifier.verify(folder, signature)
+
+
+@contextmanager
+def _signing_errors(variable: str, key: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise RegistryError(
+            f"{variable} is set and the files cannot {what}: {error.name} is not installed. "
+            "Install it: `pip install -c requirements.lock model-signing pyopenssl`."
+        ) from None
+    except Exception as error:  # noqa: BLE001  (whatever a foreign parser raises of foreign bytes)
+        raise RegistryError(
+            f"the files cannot {what} with {key}, which {variable} names: "
+            f"{type(error).__name__}: {str(error)[:200]}"
+        ) from None
 
 
 def _carried(folder: Path) -> tuple[Entry | None, bool]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pasam.config.presets import compose
 from pasam.config.schema import GateParams
-from pasam.errors import DataError
+from pasam.config.section import checked
+from pasam.errors import DataError, ParamsError
 from pasam.evaluation.statistics import paired_difference
 from pasam.registry.gate import (
     PROMOTE,
@@ -373,6 +374,13 @@ def test_a_later_judgement_asks_for_a_clearer_gain_and_says_which_it_is(params):
     again = judge(side(candidate), side(champion), FACTS, often, attempt=105)
     assert [c.name for c in again.checks if not c.passed] == ["gain"]
     assert "(judgement 105 on them), 99.95% lower bound" in again.reasons[0]
+
+
+@pytest.mark.parametrize("name", ["margin", "minimum_gain"])
+def test_a_limit_beyond_all_scores_is_no_setting(name, root):
+    content = compose("default", root / "params")["gate"]
+    with pytest.raises(ParamsError, match=f"{name}.*points, 100 at most"):
+        checked(GateParams, {**content, name: float("inf")}, "gate")
 
 
 @pytest.mark.parametrize("value", [50.0, -0.1, float("nan"), float("inf")])

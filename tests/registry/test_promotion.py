@@ -53,6 +53,10 @@ def test_the_story_of_two_versions(project, aliases):
     assert "above +50.00 is asked for" in version.tags["gate.reasons"]
     again = promote(project.folder)
     assert again.message.startswith("version 2 was rejected (entry 9 of the log; nothing has")
+    forged = {"gate.decision": "promote", "pasam.status": "accepted", "gate.champion": "1"}
+    open_registry(project.folder).tag_version(2, forged)
+    assert not promote(project.folder, 2, why="MLflow says so").promoted
+    assert open_registry(project.folder).version(2).status == "refused"
     assert events(project)[6:] == ["gate", "register", "verdict"]
 
     adopt(project, mode="off")

@@ -26,6 +26,7 @@ def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
         f"git checkout --quiet {version.tags['git.commit']}",
         "dvc pull --allow-missing train@pa_sam",
         "dvc repro train@pa_sam",
+        "dvc repro --force --single-item train@pa_sam",
     ]
     assert dict(found.files) == {
         "data/adapters/pa_sam.safetensors": version.tags["adapter.sha256"],
@@ -66,6 +67,7 @@ def test_other_bytes_than_the_registered_ones_are_an_error(
     steps = reproduce(promoted.folder, found, folder)
     assert "cloning" in next(steps)
     assert "dvc repro train@pa_sam" in next(steps)
+    assert "dvc repro --force --single-item train@pa_sam" in next(steps)
     (folder / "data" / "adapters").mkdir(parents=True)
     (folder / "data" / "adapters" / "pa_sam.safetensors").write_bytes(b"other")
     with pytest.raises(RegistryError, match="other hardware or other packages"):

@@ -14,6 +14,7 @@ from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
 from pasam.evaluation.scores import read_scores
+from pasam.registry.live_curves import clone_id
 from pasam.registry.runs import (
     _Recorder,
     data_sets_of,
@@ -167,11 +168,48 @@ def test_results_that_are_committed_later_take_over_the_commit(tracked):
 def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):
     store = open_store(tracked.folder)
     tags = {"pasam.kind": "live", "dvc.stage": "train@pa_sam"}
-    live = store.client.create_run(store.experiment_id, tags=tags)
+    ours = {**tags, "pasam.clone": clone_id(tracked.folder)}
+    live = store.client.create_run(store.experiment_id, tags=ours)
+    theirs = {**tags, "pasam.clone": "another-00000000"}
+    training = store.client.create_run(store.experiment_id, tags=theirs)
     other = store.client.create_run(store.experiment_id, tags={**tags, "dvc.stage": "train@x"})
     sync(tracked.folder)
     assert store.client.get_run(live.info.run_id).info.lifecycle_stage == "deleted"
     assert store.client.get_run(other.info.run_id).info.lifecycle_stage == "active"
+    assert store.client.get_run(training.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_two_machines_that_record_at_once_leave_one_run_of_each_stage(tracked, monkeypatch):
+    """The other machine makes its run of a stage just before this one does."""
+    store = open_store(tracked.folder)
+    real, quicker = type(store.client).create_run, {}
+
+    def create(client, experiment, *, tags, run_name=None):
+        if tags["pasam.kind"] == "stage" and not quicker:
+            quicker[tags["dvc.stage"]] = real(client, experiment, start_time=1, tags=tags)
+        return real(client, experiment, tags=tags, run_name=run_name)
+
+    monkeypatch.setattr(type(store.client), "create_run", create)
+    synced = sync(tracked.folder)
+    ((stage, other),) = quicker.items()
+    assert synced.runs[stage] == other.info.run_id
+    runs = store.client.search_runs([store.experiment_id], "tags.`pasam.kind` = 'stage'")
+    assert len(runs) == len(synced.runs)
+
+
+def test_what_two_machines_have_recorded_twice_is_once_after_the_next_sync(tracked):
+    store = open_store(tracked.folder)
+    synced = sync(tracked.folder)
+    first = store.client.get_run(synced.runs["prepare"])
+    double = store.client.create_run(store.experiment_id, tags=first.data.tags)
+    begun = {**first.data.tags, "pasam.recorded": "no"}
+    writing = store.client.create_run(store.experiment_id, tags=begun)
+    assert sync(tracked.folder).runs == synced.runs
+    stages = {
+        run.info.run_id: store.client.get_run(run.info.run_id).info.lifecycle_stage
+        for run in (first, double, writing)
+    }
+    assert list(stages.values()) == ["active", "deleted", "active"]
 
 
 def test_without_a_lock_the_message_says_what_to_run(in_empty_folder):
