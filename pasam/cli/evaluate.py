@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +16,7 @@ from pasam.errors import DataError
 from pasam.workers import progress_bar
 
 if TYPE_CHECKING:
-    from pasam.evaluation.protocol import ImageWithMasks, SetScores
+    from pasam.evaluation.set_scores import ImageWithMasks
 
 Models = Annotated[
     list[str],
@@ -32,6 +31,21 @@ Images = Annotated[Path | None, typer.Option(help="Or a folder of images ...", f
 Masks = Annotated[
     Path | None, typer.Option(help="... and one of masks, named like them.", file_okay=False)
 ]
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv", dir_okay=False,
+        help="Or a table with the columns image and mask, and, if there are, split and group.",
+    ),
+]  # fmt: skip
+Split = Annotated[
+    Literal["val", "train", "all"],
+    typer.Option(help="Split of the manifest or table; rows without one count for each."),
+]
+Rows = Annotated[
+    Path | None,
+    typer.Option(help="Write a row per model and mask: .csv or .parquet.", dir_okay=False),
+]
 Manifest = Annotated[Path, typer.Option(help="The manifest of `dvc repro prepare`.")]
 BoundaryFraction = Annotated[
     float, typer.Option(min=0.0001, max=0.5, help="Boundary band, as a fraction of the diagonal.")
@@ -43,6 +57,9 @@ def evaluate(
     data: Sets = None,
     images: Images = None,
     masks: Masks = None,
+    csv: Pairs = None,
+    split: Split = "val",
+    rows: Rows = None,
     manifest: Manifest = Path("data/manifest.parquet"),
     boundary_fraction: BoundaryFraction = 0.02,
     as_json: options.AsJson = False,
@@ -54,62 +71,104 @@ def evaluate(
 ) -> None:
     """Measure models on sets of images with masks: every mask is prompted by its box.
 
-    mIoU and mBIoU are means over the masks, at the images' own size, in percent.
+    mIoU and mBIoU are means over the masks, at the images' own size, in percent, with their 95 %
+    intervals over images, or over the groups that images belong to. Several models are compared on
+    the same masks. All of it speaks of these weights: of other seeds of training it knows nothing.
 
     Example: pasam evaluate --model pa_sam --model sam --data dis_like
     """
-    sets = _chosen_sets(data, images, masks, manifest)
-    from pasam.evaluation.protocol import score_set
+    sets = _chosen_sets(data, images, masks, csv, manifest, split)
+    from pasam.evaluation import set_scores
 
-    found: list[tuple[str, str, SetScores]] = []
-    for name in model:
+    if rows is not None:
+        set_scores.check_suffix(rows)
+    found = []
+    for name in dict.fromkeys(model):
         predictor = options.named_model(
             name, params_file=params_file, adapters=adapters, base=base, device=device,
             resize=resize,
         )  # fmt: skip
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
-            scores = score_set(predictor, shown, boundary_fraction=boundary_fraction)
-            found.append((predictor.name, title, scores))
+            found += set_scores.score_set(
+                predictor, shown, data=title, boundary_fraction=boundary_fraction
+            )
+    if rows is not None:
+        set_scores.write_rows(found, rows)
+    scores, differences = set_scores.summarise_sets(found), set_scores.compare_models(found)
     if as_json:
-        rows = [{"model": m, "data": d, **dataclasses.asdict(s)} for m, d, s in found]
-        options.print_result(rows, (), as_json=True)
-    else:
-        Console(soft_wrap=True).print(_table(found))
+        content = {"scores": scores, "differences": differences}
+        options.print_result(content, (), as_json=True)
+        return
+    console = Console(soft_wrap=True)
+    console.print(_table(scores))
+    if differences:
+        console.print(_compared(differences))
 
 
 def _chosen_sets(
-    data: list[str] | None, images: Path | None, masks: Path | None, manifest: Path
+    data: list[str] | None,
+    images: Path | None,
+    masks: Path | None,
+    csv: Path | None,
+    manifest: Path,
+    split: str,
 ) -> dict[str, list[ImageWithMasks]]:
     """Find the sets that were named, each with its images and their masks."""
     if (images is None) is not (masks is None):
         raise DataError("--images and --masks go together: one folder each.")
+    if sum(bool(way) for way in (data, images, csv)) != 1:
+        raise DataError(
+            "say which set: --data NAME, --images DIR with --masks DIR, or --csv FILE, not both "
+            "and not none."
+        )
     if images is not None and masks is not None:
-        if data:
-            raise DataError("say which set: --data, or --images with --masks, not both.")
         return {images.name: _of_folders(images, masks)}
-    if not data:
-        raise DataError("say which set: --data NAME, or --images DIR --masks DIR.")
-    return {name: _of_manifest(name, manifest) for name in data}
+    if csv is not None:
+        return {csv.stem: _of_csv(csv, split)}
+    return {name: _of_manifest(name, manifest, split) for name in data or ()}
 
 
-def _of_manifest(name: str, manifest: Path) -> list[ImageWithMasks]:
+def _of_manifest(name: str, manifest: Path, split: str) -> list[ImageWithMasks]:
     from pasam.data.manifest import read_manifest
+    from pasam.evaluation.set_scores import ImageWithMasks
 
     frame = read_manifest(manifest)
-    rows = frame[frame["dataset"] == name]
+    rows = frame[(frame["dataset"] == name) & frame["split"].isin(_splits(split))]
     if rows.empty:
+        others = sorted(set(frame.loc[frame["dataset"] == name, "split"]))
         raise DataError(
-            f"{manifest} has no set '{name}'; it holds {sorted(set(frame['dataset']))}."
+            f"{manifest} has the set '{name}' in {others} only, not in {split}. Say --split all."
+            if others
+            else f"{manifest} has no set '{name}'; it holds {sorted(set(frame['dataset']))}."
         )
     return [
-        (Path(str(image)), [Path(mask) for mask in group["mask"]])
-        for image, group in rows.groupby("image", sort=True)
+        ImageWithMasks(Path(str(image)), [Path(mask) for mask in of["mask"]], of["group"].iloc[0])
+        for image, of in rows.groupby("image", sort=True)
     ]
+
+
+def _of_csv(table: Path, split: str) -> list[ImageWithMasks]:
+    from pasam.data.pairing import from_csv
+    from pasam.evaluation.set_scores import ImageWithMasks
+
+    source = from_csv(table)
+    if source.faults:
+        more = f" ({len(source.faults)} faults in all)" if len(source.faults) > 1 else ""
+        raise DataError(f"{source.faults[0]}{more}")
+    kept = [one for one in source.candidates if not one.split or one.split in _splits(split)]
+    if not kept:
+        raise DataError(f"{table} has no pair of the split {split}. Say --split all.")
+    return [ImageWithMasks(one.image, one.masks, one.group or "") for one in kept]
+
+
+def _splits(split: str) -> tuple[str, ...]:
+    return ("train", "val") if split == "all" else (split,)
 
 
 def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
     from pasam.data.pairing import list_images, match_names
+    from pasam.evaluation.set_scores import ImageWithMasks
 
     for folder in (images, masks):
         if not folder.is_dir():
@@ -123,7 +182,7 @@ def _of_folders(images: Path, masks: Path) -> list[ImageWithMasks]:
         )
     _say_what_is_left(matching.without_mask, "images have no mask")
     _say_what_is_left(matching.without_image, "masks have no image")
-    return list(matching.masks_of.items())
+    return [ImageWithMasks(*found) for found in matching.masks_of.items()]
 
 
 def _say_what_is_left(paths: Iterable[Path], what: str) -> None:
@@ -132,13 +191,41 @@ def _say_what_is_left(paths: Iterable[Path], what: str) -> None:
         typer.echo(f"left out: {len(names)} {what}, e.g. {names[0]}", err=True)
 
 
-def _table(found: list[tuple[str, str, SetScores]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("Model", "Set"):
-        table.add_column(title)
-    for title in ("Masks", "mIoU", "mBIoU", "Pooled IoU", "Band covers mask"):
-        table.add_column(title, justify="right")
-    for model, title, scores in found:
-        fractions = (scores.iou, scores.boundary_iou, scores.pooled_iou, scores.covered)
-        table.add_row(model, title, f"{scores.masks:,}", *(f"{100 * s:.2f}" for s in fractions))
+def _table(scores: list[dict[str, Any]]) -> Table:
+    table = _empty(
+        "Model", "Set", numbers=("Masks", "mIoU", "mBIoU", "Pooled IoU", "Band covers mask")
+    )
+    for row in scores:
+        means = (_with_ends(row, metric) for metric in ("iou", "boundary_iou"))
+        others = (f"{100 * row[name]:.2f}" for name in ("pooled_iou", "covered"))
+        table.add_row(row["model"], row["data"], f"{row['masks']:,}", *means, *others)
     return table
+
+
+def _compared(differences: list[dict[str, Any]]) -> Table:
+    table = _empty(
+        "Comparison", "Set", numbers=("Metric", "Points", "Better / worse (%)", "Verdict")
+    )
+    for row in differences:
+        names = f"{row['model']} minus {row['against']}"
+        metric = {"iou": "mIoU", "boundary_iou": "mBIoU"}[row["metric"]]
+        sides = " / ".join(f"{100 * row[side]:.0f}" for side in ("better", "worse"))
+        points = _with_ends({**row, "_low": row["low"], "_high": row["high"]}, "", "+")
+        table.add_row(names, row["data"], metric, points, sides, row["verdict"])
+    return table
+
+
+def _empty(*titles: str, numbers: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    return table
+
+
+def _with_ends(row: dict[str, Any], metric: str, sign: str = "") -> str:
+    """Write a mean, or a difference, with its interval in per cent; of one image there is none."""
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    ends = "" if low is None else f" [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
+    return f"{100 * row[metric or 'difference']:{sign}.2f}{ends}"

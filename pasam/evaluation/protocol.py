@@ -13,7 +13,7 @@ Everything that is measured goes through `PromptBatch`, `predict` and `masks_at_
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,17 +30,14 @@ from pasam.evaluation.model_set import ModelEntry, Pixels, encode
 from pasam.evaluation.predictions import Predicted
 from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, score_mask
 from pasam.inference.image_transform import ImageTransform
-from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
-from pasam.masks.images import foreground, read_image
-from pasam.masks.mask_files import check_fitness, read_mask
+from pasam.inference.predictor import MASK_THRESHOLD
+from pasam.masks.images import foreground
+from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
-from pasam.masks.transforms import squash_mask
 from pasam.models.base_sam import BaseSam, Encoded, finish
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
-
-ImageWithMasks = tuple[Path, Sequence[Path]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -329,96 +326,6 @@ def oracle_mask(mask: NDArray[np.uint8], *, mask_side: int) -> NDArray[np.bool_]
     small = _averaged(narrow, (mask_side, mask_side))
     back = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(back > 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class SetScores:
-    """What a model scores on a set of one's own, from 0 to 1."""
-
-    masks: int
-    iou: float
-    """Mean IoU over the masks: the headline."""
-    boundary_iou: float
-    """Mean boundary IoU over the masks."""
-    pooled_iou: float
-    """IoU of all pixels of the set together."""
-    covered: float
-    """Fraction of masks that their boundary band covers whole, where boundary IoU is IoU."""
-
-
-def score_set(
-    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, boundary_fraction: float
-) -> SetScores:
-    """Predict and score every mask of a set, without manifest or cached embeddings.
-
-    With the resize `squash` the scores are those that the tables would show of this set.
-
-    Args:
-        model: The model; its resize is part of the protocol.
-        pairs: Images, each with its masks.
-        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
-
-    Raises:
-        DataError: A file is unreadable, a mask has another size than its image, or there is none.
-    """
-    entry = ModelEntry(model.name, UNTRAINED, model.segmenter)
-    rows = []
-    for path, masks in pairs:
-        image, truths = _image_with_masks(path, masks)
-        height, width, _ = image.shape
-        transform = ImageTransform(height, width, model.side, model.resize)
-        boxes = [box_in_input(truth, transform) for truth in truths]
-        batch = image_batch(model.segmenter.base, image, transform, boxes)
-        found = masks_at_original_size(predict(entry.segmenter, batch), batch)
-        rows += [
-            score_mask(truth, mask, boundary_fraction=boundary_fraction)
-            for truth, mask in zip(truths, found, strict=True)
-        ]
-    if not rows:
-        raise DataError("there is no mask to score; give a set that has some.")
-    table = {name: np.array([row[name] for row in rows], float) for name in rows[0]}
-    return SetScores(
-        masks=len(rows),
-        iou=float(table["iou"].mean()),
-        boundary_iou=float(table["boundary_iou"].mean()),
-        pooled_iou=float(table["intersection"].sum() / max(1.0, table["union"].sum())),
-        covered=float(table["boundary_covers"].mean()),
-    )
-
-
-def box_in_input(truth: NDArray[np.uint8], transform: ImageTransform) -> NDArray[np.float32]:
-    """Draw the box of a mask in pixels of the encoder's input.
-
-    Args:
-        truth: The mask, (H, W) in 0..255.
-        transform: How its image is brought to the input. Of `squash` it is the box of the squashed
-            label, as in the tables.
-
-    Returns:
-        Corners x0, y0, x1, y1, (4,).
-
-    Raises:
-        DataError: The object vanishes at the input's side.
-    """
-    if transform.resize == "squash":
-        return tight_box(squash_mask(truth, transform.side))
-    corners = tight_box(truth).astype(np.float64).reshape(2, 2)
-    return transform.into_input(corners).reshape(4).astype(np.float32)
-
-
-def _image_with_masks(
-    image: Path, masks: Sequence[Path]
-) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
-    pixels = read_image(image)
-    truths = [read_mask(mask) for mask in masks]
-    for mask, truth in zip(masks, truths, strict=True):
-        soft = float(np.mean((truth > 0) & (truth < 255)))
-        inside = int(np.count_nonzero(foreground(truth)))
-        height, width = pixels.shape[:2]
-        check_fitness(
-            truth.shape, (height, width), inside=inside, soft=soft, name=mask, image=image
-        )
-    return pixels, truths
 
 
 def _described(item: Row, model: str, seed: int) -> Row:

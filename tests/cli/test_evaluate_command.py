@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from inference_models import picture
 from typer.testing import CliRunner
@@ -13,13 +15,13 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.cli.options import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
-from pasam.evaluation.protocol import score_set
+from pasam.evaluation.set_scores import ImageWithMasks, score_set
 from pasam.masks.images import write_png
 
 
 @pytest.fixture
 def pasam(model_project):
-    runner = CliRunner()
+    runner = CliRunner(env={"COLUMNS": "200"})
     return lambda *arguments: runner.invoke(app, [str(a) for a in ("evaluate", *arguments)])
 
 
@@ -40,12 +42,17 @@ def test_folders_are_paired_by_name_and_what_is_left_is_said(pasam, folders):
     images, masks = folders
     result = pasam("--model", "sam", "--images", images, "--masks", masks, "--json")
     assert result.exit_code == 0, result.output
-    (found,) = json.loads(result.stdout)
-    pairs = [(images / "a.png", [masks / "a.png"]), (images / "b.png", [masks / "b_1.png"])]
-    expected = score_set(named_model("sam", resize="squash"), pairs, boundary_fraction=0.02)
+    (found,) = json.loads(result.stdout)["scores"]
+    pairs = [
+        ImageWithMasks(images / "a.png", [masks / "a.png"]),
+        ImageWithMasks(images / "b.png", [masks / "b_1.png"]),
+    ]
+    model = named_model("sam", resize="squash")
+    expected = score_set(model, pairs, data="im", boundary_fraction=0.02)
     assert (found["model"], found["data"], found["masks"]) == ("sam", "im", 2)
-    assert found["iou"] == expected.iou
-    assert found["boundary_iou"] == expected.boundary_iou
+    assert found["iou"] == np.mean([row["iou"] for row in expected])
+    assert found["boundary_iou"] == np.mean([row["boundary_iou"] for row in expected])
+    assert found["iou_low"] <= found["iou"] <= found["iou_high"]
     assert "1 images have no mask" in result.stderr
     assert "1 masks have no image" in result.stderr
 
@@ -70,7 +77,11 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
     )
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0][:4] == ["Model", "Set", "Masks", "mIoU"]
-    assert [line[:3] for line in lines[1:]] == [["sam", "mine", "1"], ["pa_sam", "mine", "1"]]
+    assert [line[:3] for line in lines[1:3]] == [["sam", "mine", "1"], ["pa_sam", "mine", "1"]]
+    assert lines[3][0] == "Comparison"
+    assert [line[:5] for line in lines[4:]] == [
+        ["sam", "minus", "pa_sam", "mine", metric] for metric in ("mIoU", "mBIoU")
+    ]
     unknown = pasam("--data", "other", "--manifest", tmp_path / "m.parquet")
     assert "has no set 'other'; it holds ['mine']" in unknown.stderr
 
@@ -108,12 +119,76 @@ def test_the_table_has_the_numbers_of_the_json_each_under_its_title(pasam, folde
     label[5:20, 5:30] = 255
     write_png(masks / "a.png", label)  # of another size, so that pooling makes a difference
     arguments = ("--images", images, "--masks", masks, "--model", "sam")
-    (row,) = json.loads(pasam(*arguments, "--json").stdout)
+    (row,) = json.loads(pasam(*arguments, "--json").stdout)["scores"]
     lines = pasam(*arguments).stdout.splitlines()[:2]
     titles, values = (re.split(r"\s{2,}", line.strip()) for line in lines)
     shown = dict(zip(titles, values, strict=True))
     wanted = {"mIoU": "iou", "mBIoU": "boundary_iou", "Pooled IoU": "pooled_iou"}
-    assert {title: shown[title] for title in wanted} == {
+    assert {title: shown[title].split(" ")[0] for title in wanted} == {
         title: f"{100 * row[key]:.2f}" for title, key in wanted.items()
     }
     assert len({row[key] for key in wanted.values()}) == 3  # or a swap would not show
+
+
+@pytest.fixture
+def table(folders, tmp_path):
+    """A CSV of three pairs: one of val, one of train, one of no split; two of one film."""
+    images, masks = folders
+    write_png(masks / "alone.png", np.pad(np.full((20, 30), 255, np.uint8), ((10, 30), (10, 50))))
+    path = tmp_path / "films.csv"
+    path.write_text(
+        "image,mask,split,group\n"
+        "im/a.png,gt/a.png,val,film 1\nim/b.png,gt/b_1.png,train,\n"
+        "im/alone.png,gt/alone.png,,film 1\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_of_a_table_are_written_one_a_mask_and_their_means_are_those_printed(
+    pasam, table, tmp_path, suffix
+):
+    path = tmp_path / f"rows{suffix}"
+    models = ("--model", "sam", "--model", "pa_sam")
+    result = pasam("--csv", table, "--split", "all", "--rows", path, "--json", *models)
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    assert len(rows) == 6
+    names = [Path(image).stem for image in rows[rows["model"] == "sam"]["image"]]
+    assert names == ["a", "b", "alone"]
+    assert rows["group"].tolist()[::2][:2] == ["film 1", "film 1"]
+    content = json.loads(result.stdout)
+    for found in content["scores"]:
+        own = rows[rows["model"] == found["model"]]
+        assert found["iou"] == pytest.approx(own["iou"].mean())
+        assert (found["masks"], found["groups"]) == (3, 2)
+    sam, pa_sam = (rows[rows["model"] == m].reset_index() for m in ("sam", "pa_sam"))
+    for found in content["differences"]:
+        delta = sam[found["metric"]] - pa_sam[found["metric"]]
+        assert found["difference"] == pytest.approx(delta.mean())
+        assert found["low"] <= found["difference"] <= found["high"]
+        assert found["better"] == pytest.approx((delta > 0).mean())
+
+
+def test_only_val_is_measured_unless_told_otherwise(pasam, table):
+    def masks(*arguments):
+        return json.loads(pasam("--csv", table, "--model", "sam", "--json", *arguments).stdout)[
+            "scores"
+        ][0]["masks"]
+
+    assert masks() == 2
+    assert masks("--split", "train") == 2
+    assert masks("--split", "all") == 3
+
+
+def test_a_file_of_rows_with_another_suffix_is_refused_before_anything_is_measured(pasam, table):
+    result = pasam("--csv", table, "--model", "sam", "--rows", "x.xlsx")
+    assert result.exit_code == 2
+    assert "expected .csv or .parquet (--rows)" in result.stderr
+
+
+def test_a_broken_table_names_its_row(pasam, tmp_path):
+    (tmp_path / "t.csv").write_text("image,mask\ngone.png,gone_too.png\n")
+    result = pasam("--csv", tmp_path / "t.csv", "--model", "sam")
+    assert result.exit_code == 2
+    assert "row 2: image" in result.stderr

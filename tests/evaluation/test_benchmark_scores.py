@@ -21,7 +21,6 @@ from pasam.evaluation.model_set import ModelEntry, encode
 from pasam.evaluation.protocol import (
     PromptBatch,
     benchmark_rows,
-    box_in_input,
     evaluate_benchmark,
     evaluate_benchmarks,
     evaluate_oracle,
@@ -29,10 +28,10 @@ from pasam.evaluation.protocol import (
     masks_at_original_size,
     oracle_mask,
     predict,
-    score_set,
     slices,
     store_batch,
 )
+from pasam.evaluation.set_scores import ImageWithMasks, box_in_input, score_set
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import read_mask
@@ -241,7 +240,9 @@ def test_batches_cover_every_place_once():
 def pairs(benchmarks):
     """Images of unequal sizes, with one mask each or two."""
     groups = benchmarks.groupby("image", sort=True)
-    return [(Path(image), [Path(mask) for mask in rows["mask"]]) for image, rows in groups]
+    return [
+        ImageWithMasks(Path(image), [Path(mask) for mask in rows["mask"]]) for image, rows in groups
+    ]
 
 
 @pytest.mark.parametrize("kind", ["sam", "pa_sam"])
@@ -261,12 +262,11 @@ def test_a_set_without_manifest_scores_as_the_tables_do_to_the_last_bit(
             batch_size=1, boundary_fraction=FRACTION,
         ).scores
     )  # fmt: skip
-    found = score_set(model, pairs, boundary_fraction=FRACTION)
-    assert found.masks == len(benchmarks) == 8
-    assert found.iou == expected["iou"].mean()
-    assert found.boundary_iou == expected["boundary_iou"].mean()
-    assert found.pooled_iou == expected["intersection"].sum() / expected["union"].sum()
-    assert found.covered == expected["boundary_covers"].mean()
+    found = pd.DataFrame(score_set(model, pairs, data="both", boundary_fraction=FRACTION))
+    assert len(found) == len(benchmarks) == 8
+    assert found["mask"].tolist() == rows["mask"].tolist()
+    for name in ("iou", "boundary_iou", "intersection", "union", "boundary_covers"):
+        assert found[name].tolist() == expected[name].tolist()
 
 
 def test_an_image_encoded_now_has_the_masks_of_the_store(base, model_set, store, benchmarks):
@@ -287,11 +287,12 @@ def test_an_image_encoded_now_has_the_masks_of_the_store(base, model_set, store,
 def test_keeping_the_aspect_is_another_protocol(pairs):
     scores = {
         resize: score_set(
-            make_predictor("pa_sam", resize=resize), pairs, boundary_fraction=FRACTION
+            make_predictor("pa_sam", resize=resize), pairs, data="x", boundary_fraction=FRACTION
         )
         for resize in ("squash", "longest")
     }
-    assert scores["squash"].iou != scores["longest"].iou
+    first, second = ([row["iou"] for row in rows] for rows in scores.values())
+    assert first != second
 
 
 def test_the_box_is_the_squashed_labels_or_the_masks_own():
@@ -307,13 +308,14 @@ def test_a_mask_of_another_size_is_refused(pairs, tmp_path):
     write_png(tmp_path / "m.png", np.full((5, 5), 255, np.uint8))
     with pytest.raises(DataError, match=r"m.png is 5 x 5 .* but its image .* is 64 x 64"):
         score_set(
-            make_predictor("sam"), [(pairs[0][0], [tmp_path / "m.png"])], boundary_fraction=0.1
-        )
+            make_predictor("sam"), [ImageWithMasks(pairs[0].image, [tmp_path / "m.png"])],
+            data="x", boundary_fraction=0.1,
+        )  # fmt: skip
 
 
 def test_no_mask_is_refused():
     with pytest.raises(DataError, match="there is no mask to score"):
-        score_set(make_predictor("sam"), [], boundary_fraction=0.1)
+        score_set(make_predictor("sam"), [], data="x", boundary_fraction=0.1)
 
 
 def disk(height: int, width: int) -> np.ndarray:
