@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 import os
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from pasam import errors
 from pasam.workers import byte_progress, count_progress, parallel_map, progress_bar
 
 # Other processes must be able to import the work: builtins and the standard library are.
@@ -119,3 +121,22 @@ def test_a_terminal_sees_name_and_bytes_and_a_log_file_nothing(terminal):
     text = console.file.getvalue()
     assert ("DIS5K.zip" in text) is terminal
     assert ("1.0/4.0 MB" in text) is terminal
+
+
+TREE = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_every_error_is_a_pasam_error(cls):
+    assert issubclass(cls, errors.PasamError)
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_the_drawn_tree_names_every_error(cls):
+    assert cls.__name__ in errors.__doc__
+
+
+def test_only_a_passing_fault_has_the_exit_code_that_means_retry():
+    passing = {cls for cls in TREE if issubclass(cls, errors.TransientError)}
+    assert {cls.exit_code for cls in passing} == {75}
+    assert {cls.exit_code for cls in set(TREE) - passing} == {2}

@@ -5,9 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from photograph_pool import picture, rectangle
+from photograph_pool import picture, rectangle, write_pool
 
 from pasam.errors import DataError
+from pasam.masks.mask_files import read_mask
+from pasam.models.build import build_lite
+from pasam.training import annotated
+from pasam.training.annotated import draw_scenes, read_photographs, unpack
+from pasam.training.clickable import Clickable, worst_click
 from pasam.training.object_batches import LEAST_EXTENT, ObjectBatches, ObjectSampler, ViewMix
 
 WHOLE = ViewMix(whole=1.0, crop=0.0)
@@ -164,3 +169,145 @@ def test_whole_views_are_squashed_or_padded():
     rng = np.random.default_rng(0)
     shares = {round(float((made.view(0, 0, rng).fine[0] >= 128).mean()), 1) for _ in range(60)}
     assert shares == {1.0, 0.5}
+
+
+def read(folder, **changes):
+    return read_photographs(folder, **{"coarseness": 0.0, "workers": 1, **changes})
+
+
+def test_photographs_of_val_are_never_opened(tmp_path, monkeypatch):
+    pool, opened = write_pool(tmp_path), []
+    original = annotated.read_image
+    monkeypatch.setattr(
+        annotated, "read_image", lambda path: opened.append(path.stem) or original(path)
+    )
+    found = read(pool)
+    assert sorted(opened) == ["0", "1", "2"]
+    assert sorted(p.dataset for p in found) == ["cats", "cats", "cups"]
+
+
+def test_a_manifest_of_val_alone_is_refused(tmp_path):
+    pool = write_pool(tmp_path)
+    text = (pool / "manifest.csv").read_text().replace("train,", "val,")
+    (pool / "manifest.csv").write_text(text)
+    with pytest.raises(DataError, match="'train' among its 10 rows"):
+        read(pool)
+
+
+def test_a_folder_without_manifest_says_which_columns_it_needs(tmp_path):
+    with pytest.raises(DataError, match=r"manifest\.csv does not exist.*'split', 'dataset'"):
+        read(tmp_path)
+    (tmp_path / "manifest.csv").write_text("split,image\ntrain,a.png\n")
+    with pytest.raises(DataError, match=r"lacks the columns \['dataset', 'mask'\]"):
+        read(tmp_path)
+
+
+def test_masks_come_back_as_they_were(tmp_path):
+    pool = write_pool(tmp_path)
+    first = read(pool)[0]
+    for part in range(2):
+        mask = read_mask(pool / f"cats/gt/0_{part}.png") > 128
+        whole = unpack(first.fine[part], (0, 0, 120, 80))
+        assert np.array_equal(whole.astype(bool), mask)
+    both = unpack(first.union, (0, 0, 120, 80))
+    assert both.sum() == 50 * 40 + 20 * 16
+    assert first.boxes.tolist() == [[5, 10, 54, 49], [70, 50, 89, 65]]
+
+
+def test_a_part_of_a_packed_mask_is_that_part():
+    rng = np.random.default_rng(0)
+    mask = rng.random((30, 45)) < 0.5
+    packed = np.packbits(mask, axis=-1)
+    for window in [(0, 0, 45, 30), (3, 2, 20, 9), (8, 0, 16, 30), (44, 29, 45, 30)]:
+        x0, y0, x1, y1 = window
+        assert np.array_equal(unpack(packed, window), mask[y0:y1, x0:x1])
+
+
+def test_large_photographs_are_brought_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(annotated, "LONGEST_SIDE", 60)
+    assert {p.shape for p in read(write_pool(tmp_path))} == {(40, 60)}
+
+
+def test_processes_change_nothing(tmp_path):
+    pool = write_pool(tmp_path)
+    one, two = (read(pool, coarseness=0.02, workers=n) for n in (1, 2))
+    assert all(np.array_equal(a.coarse, b.coarse) for a, b in zip(one, two, strict=True))
+
+
+def test_small_objects_are_coarsened_by_less():
+    small = rectangle(200, 200, 20, 20, 12, 12)
+    small[25:27, 32:40] = 255  # a thin arm, that a radius made for the image would cut off
+    lost = picture("s", small, coarseness=0.02)
+    whole, coarse = (unpack(part[0], (0, 0, 200, 200)) for part in (lost.fine, lost.coarse))
+    union, both = (whole | coarse).sum(), (whole & coarse).sum()
+    assert both / union > 0.75
+
+
+def test_scenes_repeat_themselves_and_are_a_set_of_their_own():
+    first, second = (draw_scenes(2, seed=7, side=64, coarseness=0.01, workers=1) for _ in range(2))
+    assert {p.dataset for p in first} == {"generated"}
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
+
+
+def masks(*rectangles):
+    out = torch.zeros(1, 32, 32)
+    for x, y, across, down in rectangles:
+        out[0, y : y + down, x : x + across] = 1
+    return out
+
+
+def test_a_missed_part_is_clicked_on_the_object():
+    click, sign = worst_click(masks() - 1.0, masks((4, 8, 9, 9)), side=64)
+    assert sign.tolist() == [[1.0]]
+    x, y = ((click[0, 0] + 0.5) / 2 - 0.5).tolist()
+    assert abs(x - 8) <= 2
+    assert abs(y - 12) <= 2
+
+
+def test_a_larger_surplus_is_clicked_as_ground():
+    answer = 2 * masks((2, 2, 4, 4), (16, 16, 10, 10)) - 1
+    click, sign = worst_click(answer, masks((2, 2, 4, 4), (2, 20, 3, 3)), side=64)
+    assert sign.tolist() == [[0.0]]
+    x, y = ((click[0, 0] + 0.5) / 2 - 0.5).tolist()
+    assert 16 <= x < 26
+    assert 16 <= y < 26
+
+
+def test_a_thick_error_counts_more_than_a_long_thin_one():
+    answer = masks() - 1.0
+    click, _ = worst_click(answer, masks((0, 0, 32, 1), (20, 20, 6, 6)), side=32)
+    assert click[0, 0, 1] >= 20
+
+
+def test_every_click_is_on_an_error():
+    torch.manual_seed(0)
+    answer, target = torch.randn(20, 16, 16), (torch.rand(20, 16, 16) < 0.3).float()
+    click, sign = worst_click(answer, target, side=16)
+    for n in range(20):
+        x, y = click[n, 0].round().long().tolist()
+        assert target[n, y, x] == sign[n, 0]
+        assert (answer[n, y, x] > 0) != (target[n, y, x] > 0.5)
+
+
+@pytest.fixture(scope="module")
+def steps():
+    pictures = [picture("s", rectangle(64, 64, 8, 8, 24, 24), rectangle(64, 64, 40, 36, 20, 20))]
+    made = ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+        views=ViewMix(whole=1.0, crop=0.0), side=64, full_side=64, batch_size=2,
+        prompts_per_image=2, box_fraction=0.5, seed=1,
+    )  # fmt: skip
+    return [made[k] for k in range(80)]
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_every_kind_of_step_teaches(steps, kind, rounds):
+    batch = next(b for b in steps if getattr(b, kind) is not None and b.rounds == rounds)
+    torch.manual_seed(0)
+    model = Clickable(build_lite(side=64, dim=32), detail_weight=0.5)
+    terms = model(batch)
+    terms["loss"].backward()
+    assert torch.isfinite(terms["loss"])
+    assert model.base.sam.image_encoder.trunk.stem.conv.weight.grad.any()
+    assert (terms["loss_candidates"] > 0) == (kind == "points" and rounds == 0)

@@ -4,6 +4,12 @@ import pytest
 import torch
 
 from pasam.config.schema import AdapterParams
+from pasam.models.image_adapter import (
+    TRAINABLE,
+    ImageAdaptedMaskDecoder,
+    ImageAdapter,
+    width_of_equal_budget,
+)
 from pasam.models.prompt_adapter import (
     MASK_ROW,
     AdapterOutput,
@@ -14,6 +20,8 @@ from pasam.models.prompt_adapter import (
     PromptAdapter,
     to_grid,
 )
+from pasam.models.sam_mask_decoder import SamMaskDecoder
+from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 
 PROMPTS, TOKENS, DIM, CELLS, POINTS = 2, 7, 32, 36, 3
@@ -270,3 +278,82 @@ def test_it_computes_what_sams_layer_norm_computes(layout):
         results.append([answer, seen.grad, norm.weight.grad, norm.bias.grad])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+IMAGE_ADAPTER_GRID, IMAGE_ADAPTER_DIM = 8, 32
+
+
+@pytest.fixture
+def decoder() -> ImageAdaptedMaskDecoder:
+    torch.manual_seed(0)
+    transformer = TwoWayTransformer(
+        depth=2, embedding_dim=IMAGE_ADAPTER_DIM, num_heads=4, mlp_dim=48
+    )
+    return ImageAdaptedMaskDecoder(
+        transformer_dim=IMAGE_ADAPTER_DIM, transformer=transformer, gradient="reference"
+    )
+
+
+@pytest.fixture
+def image_adapter_inputs() -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return {
+        "image_embeddings": torch.randn(
+            2, IMAGE_ADAPTER_DIM, IMAGE_ADAPTER_GRID, IMAGE_ADAPTER_GRID
+        ),
+        "image_pe": torch.randn(1, IMAGE_ADAPTER_DIM, IMAGE_ADAPTER_GRID, IMAGE_ADAPTER_GRID),
+        "sparse": torch.randn(3, 2, IMAGE_ADAPTER_DIM),
+        "dense": torch.randn(3, IMAGE_ADAPTER_DIM, IMAGE_ADAPTER_GRID, IMAGE_ADAPTER_GRID),
+        "image_index": torch.tensor([1, 0, 1]),
+    }
+
+
+def plain(decoder: ImageAdaptedMaskDecoder) -> SamMaskDecoder:
+    transformer = TwoWayTransformer(
+        depth=2, embedding_dim=IMAGE_ADAPTER_DIM, num_heads=4, mlp_dim=48
+    )
+    sam = SamMaskDecoder(transformer_dim=IMAGE_ADAPTER_DIM, transformer=transformer)
+    kept = {name: t for name, t in decoder.state_dict().items() if name in sam.state_dict()}
+    sam.load_state_dict(kept)
+    return sam
+
+
+@pytest.mark.parametrize(("dim", "heads"), [(32, 4), (128, 8), (256, 8)])
+def test_its_budget_is_the_prompt_adapters(dim, heads):
+    def size(module):
+        return sum(p.numel() for p in module.parameters())
+
+    width = width_of_equal_budget(dim, num_heads=heads)
+    prompt = size(PromptAdapter(dim=dim, num_heads=heads))
+    image = size(ImageAdapter(dim=dim, width=width))
+    assert 0.95 * prompt < image <= prompt < size(ImageAdapter(dim=dim, width=width + 1))
+
+
+@torch.no_grad()
+def test_it_begins_as_sam(decoder, image_adapter_inputs):
+    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    assert torch.equal(adapted, image_adapter_inputs["image_embeddings"])
+
+
+@torch.no_grad()
+def test_what_it_learns_changes_the_image_features_alone(decoder, image_adapter_inputs):
+    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
+    torch.nn.init.normal_(decoder.image_adapter.change[-1].weight, std=0.1)
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    assert not torch.allclose(adapted, image_adapter_inputs["image_embeddings"], atol=1e-3)
+    changed = {**image_adapter_inputs, "image_embeddings": adapted}
+    expected = plain(decoder).decode(**changed)
+    assert all(torch.equal(a, b) for a, b in zip(decoder.decode(**changed), expected, strict=True))
+
+
+def test_a_loss_on_the_mask_reaches_exactly_what_is_trained(decoder, image_adapter_inputs):
+    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
+    torch.nn.init.normal_(decoder.image_adapter.change[-1].weight, std=0.1)
+    for name, parameter in decoder.named_parameters():
+        parameter.requires_grad_(name.startswith(TRAINABLE))
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    masks, _ = decoder.decode(**{**image_adapter_inputs, "image_embeddings": adapted})
+    masks.square().mean().backward()
+    for name, parameter in decoder.named_parameters():
+        assert (parameter.grad is not None) == name.startswith(TRAINABLE), name
