@@ -48,7 +48,8 @@ REJECTED, ROLLED_BACK = "rejected", "rolled back"
 """What became of a version: the gate refuses, a person rejects or rolls back."""
 
 _ENTRIES, _EVIDENCE = "entries", "evidence"
-_SECONDS = 120
+PATIENCE, SHORT_PATIENCE = 120.0, 15.0
+"""Seconds that a remote has to answer whoever decides, and whoever only looks."""
 _NOTHING = "0" * 40
 """What git calls the old value of a branch that must not be there yet."""
 _OUTRUN = (
@@ -275,14 +276,18 @@ class DecisionLog:
     Args:
         project: A folder of the clone.
         flow_run: The Prefect run that new entries belong to, if any.
+        patience: Seconds that the remote has to answer.
 
     Raises:
         RegistryError: The folder is in no repository.
     """
 
-    def __init__(self, project: Path, *, flow_run: str | None = None) -> None:
+    def __init__(
+        self, project: Path, *, flow_run: str | None = None, patience: float = PATIENCE
+    ) -> None:
         self.project = project
         self.flow_run = flow_run
+        self.patience = patience
         if not has_repository(project):
             raise RegistryError(
                 f"{project.resolve()} lies in no git repository, and decisions about versions are "
@@ -398,7 +403,7 @@ class DecisionLog:
         """Bring the remote's branch, which has to continue the one here; return its commit."""
         assert self.remote is not None
         found = call_git(
-            self.project, "ls-remote", "--exit-code", self.remote, REF, seconds=_SECONDS
+            self.project, "ls-remote", "--exit-code", self.remote, REF, seconds=self.patience
         )
         if found.returncode == 2:
             if self._commit_of(self._seen()):
@@ -417,7 +422,7 @@ class DecisionLog:
             return tip
         done = call_git(
             self.project, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=",
-            self.remote, REF, seconds=_SECONDS,
+            self.remote, REF, seconds=self.patience,
         )  # fmt: skip
         if done.returncode:
             raise self._away("cannot be fetched", done)
@@ -448,7 +453,7 @@ class DecisionLog:
         done = call_git(
             self.project, "push", "--porcelain", "--no-verify",
             f"--force-with-lease={REF}:{self._there}", self.remote, f"{tip}:{REF}",
-            seconds=_SECONDS,
+            seconds=self.patience,
         )  # fmt: skip
         if not done.returncode:
             return

@@ -22,6 +22,7 @@ from pasam.registry.decision_log import (
     REGISTERED,
     REJECTED_BY,
     ROLLBACK,
+    SHORT_PATIENCE,
     VERDICT,
     DecisionLog,
     Entry,
@@ -41,6 +42,8 @@ NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
 
 ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
+PAGE = 1000
+"""Versions that MLflow is asked for at a time."""
 
 PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
 """The three ways in which the gate decides; the tag `gate.decision` of a version says which."""
@@ -100,9 +103,13 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """List all versions, the newest first."""
-        found = self.client.search_model_versions(f"name = '{NAME}'", max_results=1000)
-        aliases = self.aliases()
-        versions = [_version(each, aliases) for each in found]
+        aliases, versions, page = self.aliases(), [], None
+        while page != "":
+            found = self.client.search_model_versions(
+                f"name = '{NAME}'", max_results=PAGE, page_token=page
+            )
+            versions += [_version(each, aliases) for each in found]
+            page = found.token or ""
         return sorted(versions, key=lambda version: -version.number)
 
     def aliases(self) -> dict[str, int]:
@@ -382,7 +389,7 @@ def known_standing(project: Path) -> Standing | None:
     """
     if not has_repository(project):
         return None
-    log = DecisionLog(project)
+    log = DecisionLog(project, patience=SHORT_PATIENCE)
     try:
         entries = log.read()
     except TransientError:
@@ -530,7 +537,7 @@ def oddities(project: Path, registry: Registry) -> list[str]:
     """
     if not has_repository(project):
         return []
-    log = DecisionLog(project)
+    log = DecisionLog(project, patience=SHORT_PATIENCE)
     try:
         entries = log.read()
     except TransientError:

@@ -156,6 +156,13 @@ def test_a_remote_that_is_away_is_a_passing_fault_and_decides_nothing(clones, ba
     assert len(DecisionLog(log.project).read(shared=False)) == 1
 
 
+def test_a_remote_that_hangs_is_given_up_after_a_while(clones):
+    log, _ = clones
+    git(log.project, "config", "remote.origin.uploadpack", "sleep 30; git-upload-pack")
+    with pytest.raises(TransientError, match=r"cannot be read: no answer within 0\.5 s"):
+        DecisionLog(log.project, patience=0.5).read()
+
+
 def test_a_push_whose_answer_was_lost_is_found_to_have_arrived(clones, monkeypatch):
     log, other = clones
     log.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pasam.errors import RegistryError
+from pasam.registry import versions
 from pasam.registry.versions import NAME
 
 
@@ -17,6 +18,13 @@ def test_versions_are_ordered_as_numbers(registry):
     for number in range(4, 11):
         registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
     assert [version.number for version in registry.versions()] == list(range(10, 0, -1))
+
+
+def test_versions_beyond_one_page_of_mlflow_are_read_too(registry, monkeypatch):
+    monkeypatch.setattr(versions, "PAGE", 2)
+    for number in range(4, 8):
+        registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
+    assert [version.number for version in registry.versions()] == list(range(7, 0, -1))
 
 
 @pytest.mark.parametrize(("which", "number"), [(2, 2), ("2", 2), ("champion", 2), ("previous", 1)])
