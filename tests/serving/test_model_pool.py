@@ -123,7 +123,8 @@ class Registry:
     def aliases(self):
         return {"champion": self.champion}
 
-    def fetch(self, name, *, project, folder):
+    def fetch(self, name, *, project, folder, alias):
+        assert alias == "champion"  # by which a version is verified that no decision made champion
         self.fetched.append(int(name))
         return ModelFiles(
             name=f"pa_sam (version {name})", base=folder / "base", size="vit_tiny",
