@@ -133,17 +133,16 @@ def evaluate_robustness(
     Returns:
         Rows of `pasam.evaluation.scores`.
     """
-    parts = parts_of(rows, batch_size)
+    parts, fraction = parts_of(rows, batch_size), boundary_fraction
     found: list[Row] = []
     for items in progress_bar(parts, total=len(parts), label="robustness"):
-        clean, truths = store_batch(store, items), truths_of(items)
+        clean, truths = store_batch(store, items), truths_of(items, boundary_fraction=fraction)
         labels = labels_of(store, items)
         for prompt, corruption, batch in _conditions(models, clean, items, labels, params):
             for entry in models.entries:
                 found += evaluate_batch(
-                    entry, batch, items, truths,
-                    boundary_fraction=boundary_fraction, prompt=prompt, corruption=corruption,
-                ).scores  # fmt: skip
+                    entry, batch, items, truths, prompt=prompt, corruption=corruption
+                ).scores
     return found
 
 

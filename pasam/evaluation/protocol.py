@@ -28,7 +28,7 @@ from pasam.config.schema import EvaluateParams
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.model_set import ModelEntry, Pixels, encode
 from pasam.evaluation.predictions import Predicted
-from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, score_mask
+from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, Truth, score_mask
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import MASK_THRESHOLD
 from pasam.masks.images import foreground
@@ -108,9 +108,8 @@ def evaluate_batch(
     entry: ModelEntry,
     batch: PromptBatch,
     items: Sequence[Row],
-    truths: Sequence[NDArray[np.uint8]],
+    truths: Sequence[Truth],
     *,
-    boundary_fraction: float,
     prompt: str = BOX,
     corruption: str = CLEAN,
 ) -> Evaluated:
@@ -120,8 +119,7 @@ def evaluate_batch(
         entry: The model.
         batch: One prompt for each mask.
         items: The masks' rows of the manifest.
-        truths: The masks themselves, (H, W) in 0..255 each.
-        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+        truths: The masks themselves.
         prompt: Name of the prompts, as in the scores.
         corruption: Name of what was done to the images, as in the scores.
     """
@@ -137,7 +135,7 @@ def evaluate_batch(
                 **_described(item, entry.name, entry.seed),
                 "prompt": prompt,
                 "corruption": corruption,
-                **score_mask(truth, mask, boundary_fraction=boundary_fraction),
+                **score_mask(truth, mask),
             }
         )
         found.predictions[item["id"]] = _predicted(mask, prediction, batch, number, entry.segmenter)
@@ -164,10 +162,8 @@ def evaluate_benchmark(
     entry.segmenter.eval()
     found = Evaluated()
     for items in parts_of(rows, batch_size):
-        batch, truths = store_batch(store, items), truths_of(items)
-        found.extend(
-            evaluate_batch(entry, batch, items, truths, boundary_fraction=boundary_fraction)
-        )
+        truths = truths_of(items, boundary_fraction=boundary_fraction)
+        found.extend(evaluate_batch(entry, store_batch(store, items), items, truths))
     return found
 
 
@@ -215,9 +211,17 @@ def slices(count: int, size: int) -> Iterator[slice]:
         yield slice(first, min(first + size, count))
 
 
-def truths_of(items: Sequence[Row]) -> list[NDArray[np.uint8]]:
-    """Read the masks of some rows of the manifest, (H, W) in 0..255 each."""
-    return [read_mask(Path(item["mask"])) for item in items]
+def truths_of(items: Sequence[Row], *, boundary_fraction: float) -> list[Truth]:
+    """Read the masks of some rows of the manifest.
+
+    Args:
+        items: The rows.
+        boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+    """
+    return [
+        Truth.of(read_mask(Path(item["mask"])), boundary_fraction=boundary_fraction)
+        for item in items
+    ]
 
 
 def store_batch(store: Store, items: Sequence[Row]) -> PromptBatch:
@@ -287,9 +291,9 @@ def evaluate_oracle(
     """
     found = Evaluated()
     for (item,) in parts_of(rows, 1):
-        (truth,) = truths_of([item])
-        mask = oracle_mask(truth, mask_side=mask_side)
-        scores = score_mask(truth, mask, boundary_fraction=boundary_fraction)
+        label = read_mask(Path(item["mask"]))
+        mask = oracle_mask(label, mask_side=mask_side)
+        scores = score_mask(Truth.of(label, boundary_fraction=boundary_fraction), mask)
         about = {**_described(item, model, UNTRAINED), "prompt": BOX, "corruption": CLEAN}
         found.scores.append({**about, **scores})
         found.predictions[item["id"]] = Predicted(mask=mask)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from pasam.errors import DataError, ShapeError
 from pasam.files import read_table, write_table
 from pasam.masks.images import foreground
-from pasam.masks.overlap import band_width, boundary, boundary_iou, mask_iou, overlap
+from pasam.masks.overlap import Region, band_width
 
 Row = dict[str, Any]
 """A row of scores, or one of the manifest."""
@@ -107,15 +108,36 @@ def mean_width(mask: NDArray[np.bool_]) -> float:
     return float(4.0 * distance.mean() / np.hypot(*mask.shape))
 
 
-def score_mask(
-    gt: NDArray[np.uint8], prediction: NDArray[np.bool_], *, boundary_fraction: float
-) -> dict[str, float | int | bool]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """A ground truth, prepared once and held against every prediction of it."""
+
+    region: Region
+    band: Region
+    width: int
+    """Width of the boundary band in pixels."""
+
+    @staticmethod
+    def of(label: NDArray[np.uint8], *, boundary_fraction: float) -> Truth:
+        """Prepare a label.
+
+        Args:
+            label: Ground truth, (H, W) in 0..255, foreground above 128.
+            boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
+        """
+        if label.ndim != 2:
+            raise ShapeError(f"a ground truth is a mask (H, W); got shape {label.shape}.")
+        region = Region.of(foreground(label), "the ground truth")
+        width = band_width(*region.shape, boundary_fraction)
+        return Truth(region, region.band(width), width)
+
+
+def score_mask(truth: Truth, prediction: NDArray[np.bool_]) -> dict[str, float | int | bool]:
     """Measure one predicted mask at the image's original size.
 
     Args:
-        gt: Ground truth, (H, W) in 0..255, foreground above 128.
+        truth: Ground truth, of a mask (H, W).
         prediction: Predicted mask, (H, W).
-        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
 
     Returns:
         `iou` and `boundary_iou` in [0, 1], `intersection` and `union` in pixels, and
@@ -125,21 +147,19 @@ def score_mask(
     Raises:
         ShapeError: The two masks differ in size.
     """
-    if gt.ndim != 2 or gt.shape != prediction.shape:
+    if truth.region.shape != prediction.shape:
         raise ShapeError(
             "A prediction is scored at the size of its ground truth (H, W); got "
-            f"{prediction.shape} for {gt.shape}."
+            f"{prediction.shape} for {truth.region.shape}."
         )
-    truth, predicted = foreground(gt), prediction.astype(np.bool_)
-    height, width = gt.shape
-    band = boundary(truth, band_width(height, width, boundary_fraction))
-    intersection, union = overlap(truth, predicted)
+    predicted = Region.of(prediction.astype(np.bool_, copy=False), "the prediction")
+    intersection, union = truth.region.overlap(predicted)
     return {
-        "iou": mask_iou(truth, predicted),
-        "boundary_iou": boundary_iou(truth, predicted, fraction=boundary_fraction),
+        "iou": intersection / union if union else 1.0,
+        "boundary_iou": truth.band.iou(predicted.band(truth.width)),
         "intersection": intersection,
         "union": union,
-        "boundary_covers": bool((band == truth).all()),
+        "boundary_covers": truth.band.area == truth.region.area,
     }
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pasam.errors import DataError
 from pasam.evaluation import statistics
 from pasam.evaluation.protocol import image_batch, masks_at_original_size, predict
-from pasam.evaluation.scores import Row, score_mask
+from pasam.evaluation.scores import Row, Truth, score_mask
 from pasam.files import write_table, write_text
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import PromptedModel
@@ -85,7 +85,7 @@ def score_set(
                 {
                     "model": model.name, "data": data, "image": str(pair.image),
                     "mask": str(path), "group": pair.group or str(pair.image),
-                    **score_mask(truth, mask, boundary_fraction=boundary_fraction),
+                    **score_mask(Truth.of(truth, boundary_fraction=boundary_fraction), mask),
                 }
             )  # fmt: skip
     if not rows:

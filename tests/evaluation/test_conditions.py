@@ -127,9 +127,8 @@ def test_images_are_made_worse_at_their_own_size_before_they_are_squashed(
     clean = store_batch(store, items)
     batch = dataclasses.replace(clean, images=images, encoded=encode(model_set.base, images))
     for entry in model_set.entries:
-        expected = evaluate_batch(
-            entry, batch, items, truths_of(items), boundary_fraction=0.02
-        ).scores
+        truths = truths_of(items, boundary_fraction=0.02)
+        expected = evaluate_batch(entry, batch, items, truths).scores
         rows = found[found["model"] == entry.name].set_index("image_id")
         for row in expected:
             assert rows.at[row["image_id"], "intersection"] == row["intersection"]

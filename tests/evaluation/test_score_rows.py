@@ -23,6 +23,7 @@ from pasam.evaluation.published import (
 )
 from pasam.evaluation.scores import (
     SCHEMA,
+    Truth,
     clean_box_rows,
     condition_name,
     mean_width,
@@ -57,6 +58,10 @@ ROWS = [
 ]
 
 
+def score(gt: np.ndarray, prediction: np.ndarray) -> dict:
+    return score_mask(Truth.of(gt, boundary_fraction=0.02), prediction)
+
+
 def square(top: int, left: int, side: int, size: int = 100) -> np.ndarray:
     mask = np.zeros((size, size), np.uint8)
     mask[top : top + side, left : left + side] = 255
@@ -65,14 +70,14 @@ def square(top: int, left: int, side: int, size: int = 100) -> np.ndarray:
 
 def test_a_perfect_prediction_scores_one_on_both_metrics():
     gt = square(20, 20, 60)
-    found = score_mask(gt, gt > 128, boundary_fraction=0.02)
+    found = score(gt, gt > 128)
     assert (found["iou"], found["boundary_iou"]) == (1.0, 1.0)
     assert found["intersection"] == found["union"] == 3600
     assert found["boundary_covers"] is False
 
 
 def test_pixels_are_counted_and_the_scores_follow_from_them():
-    found = score_mask(square(20, 20, 40), square(20, 30, 40) > 0, boundary_fraction=0.02)
+    found = score(square(20, 20, 40), square(20, 30, 40) > 0)
     assert (found["intersection"], found["union"]) == (1200, 2000)
     assert found["iou"] == pytest.approx(0.6)
     assert found["boundary_iou"] < 0.6
@@ -80,26 +85,26 @@ def test_pixels_are_counted_and_the_scores_follow_from_them():
 
 def test_soft_edges_count_as_foreground_above_128_only():
     gt = np.array([[0, 128, 129, 255]], np.uint8)
-    found = score_mask(gt, np.ones((1, 4), np.bool_), boundary_fraction=0.02)
+    found = score(gt, np.ones((1, 4), np.bool_))
     assert (found["intersection"], found["union"]) == (2, 4)
 
 
 def test_a_thin_object_is_covered_by_its_band():
     gt = np.zeros((100, 100), np.uint8)
     gt[:, 50:53] = 255
-    found = score_mask(gt, gt > 128, boundary_fraction=0.02)
+    found = score(gt, gt > 128)
     assert found["boundary_covers"] is True
 
 
 def test_nothing_found_where_nothing_is_scores_one():
     empty = np.zeros((30, 40), np.uint8)
-    found = score_mask(empty, empty > 128, boundary_fraction=0.02)
+    found = score(empty, empty > 128)
     assert (found["iou"], found["boundary_iou"], found["union"]) == (1.0, 1.0, 0)
 
 
 def test_a_prediction_of_another_size_is_refused():
     with pytest.raises(ShapeError, match=r"\(3, 4\) for \(4, 4\)"):
-        score_mask(np.zeros((4, 4), np.uint8), np.zeros((3, 4), np.bool_), boundary_fraction=0.02)
+        score(np.zeros((4, 4), np.uint8), np.zeros((3, 4), np.bool_))
 
 
 def test_scores_come_back_as_they_were_written_sorted_by_benchmark_and_image(tmp_path):

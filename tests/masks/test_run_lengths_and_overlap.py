@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pasam.errors import DataError, ParamsError, ShapeError
-from pasam.masks.overlap import band_width, boundary, boundary_iou, mask_iou, overlap
+from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
 from pasam.masks.run_lengths import (
     area,
     bounding_box,
@@ -211,3 +211,27 @@ def test_what_is_no_mask_has_no_boundary():
         boundary(np.ones((2, 3, 3), bool), 1)
     with pytest.raises(DataError, match="several nonzero values"):
         boundary(np.array([[1, 2]], np.uint8), 1)
+
+
+@given(
+    arrays.arrays(np.bool_, st.tuples(st.integers(1, 24), st.integers(1, 24))), st.integers(1, 6)
+)
+def test_the_band_is_the_mask_without_its_repeated_erosion(mask, width):
+    inner = mask.astype(np.uint8)
+    for _ in range(width):
+        inner = cv2.erode(
+            inner, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0.0
+        )
+    assert np.array_equal(boundary(mask, width), mask & (inner == 0))
+
+
+@given(st.data(), st.tuples(st.integers(1, 12), st.integers(1, 12)))
+def test_regions_count_as_whole_masks_do(data, shape):
+    first, second = (
+        data.draw(arrays.arrays(np.bool_, shape)),
+        data.draw(arrays.arrays(np.bool_, shape)),
+    )
+    one, other = Region.of(first), Region.of(second)
+    assert one.overlap(other) == ((first & second).sum(), (first | second).sum())
+    assert np.array_equal(one.mask(), first)
+    assert one.area == first.sum()
