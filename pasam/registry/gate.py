@@ -18,7 +18,7 @@ tails are as heavy as those of two trained models' differences, scaled to a stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -481,14 +481,25 @@ def draw_deltas(
 
 
 def passes(
-    deltas: Mapping[str, NDArray[np.float64]], params: GateParams, *, attempt: int = 1
+    deltas: Mapping[str, NDArray[np.float64]],
+    params: GateParams,
+    *,
+    attempt: int = 1,
+    units: Mapping[str, Sequence[str]] | None = None,
 ) -> NDArray[np.bool_]:
-    """Say which of P comparisons pass the gate's two kinds of bounds, (P,)."""
+    """Say which of P comparisons pass the gate's two kinds of bounds, (P,).
+
+    Args:
+        deltas: Differences per mask, (n, P) for every benchmark.
+        params: The gate.
+        attempt: Which judgement on these images they are.
+        units: Image or group of every mask, (n,), by benchmark; None for one mask an image.
+    """
 
     def lows(level: float, *names: str) -> Values:
         one_seed = {name: deltas[name].T[:, None, :] for name in names}  # (P, 1, n)
         return estimate_many(
-            one_seed, n_resamples=params.n_resamples, confidence=level,
+            one_seed, units_by_stratum=units, n_resamples=params.n_resamples, confidence=level,
             seed=params.seed,
         ).low  # fmt: skip
 

@@ -392,6 +392,18 @@ def test_a_score_that_is_none_is_refused_with_its_value(value, params):
         judge(broken, None, FACTS, params)
 
 
+def test_masks_of_one_photograph_do_not_promote_equal_models(simulation_params):
+    """60 photographs with 5 masks each, whose differences correlate by 0.3 within a photograph."""
+    generator, pairs = np.random.default_rng(1), 400
+    photographs = generator.normal(0, 6 * 0.3**0.5, (60, 1, pairs))
+    masks = generator.normal(0, 6 * 0.7**0.5, (60, 5, pairs))
+    deltas = {"own": (photographs + masks).reshape(300, pairs)}
+    units = {"own": [str(i // 5) for i in range(300)]}
+    lone = simulation_params.replaced(attempts=1, margin=100.0, n_resamples=1000)
+    assert passes(deltas, lone, units=units).mean() <= 0.05
+    assert passes(deltas, lone).mean() > 0.05  # what counting masks as images would promote
+
+
 def test_differences_have_the_stated_mean_and_spread():
     deltas = draw_deltas({"dis": 1.5}, {"dis": 400}, std=6.0, pairs=200, seed=0)["dis"]
     assert deltas.shape == (400, 200)
