@@ -10,6 +10,7 @@ import typer
 
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
+from pasam.errors import ParamsError
 
 if TYPE_CHECKING:
     from pasam.serving.service import ModelPool, Settings
@@ -33,6 +34,10 @@ Token = Annotated[
     Path | None,
     typer.Option(help="File with a token that every request has to bring.", dir_okay=False),
 ]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(help="Repeatable. A host name under which others reach the service."),
+]
 Report = Annotated[Path, typer.Option(help="The report's numbers, shown beside the models.")]
 Upload = Annotated[int, typer.Option(min=1, help="Megabytes of a request.")]
 Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of an image.")]
@@ -46,6 +51,7 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = PORT,
     token_file: Token = None,
+    name: Names = None,
     max_upload_mb: Upload = 32,
     max_megapixels: Megapixels = 25,
     max_prompts: Prompts = 64,
@@ -74,9 +80,16 @@ def serve(
         waiting_prompts=max_waiting, cache_bytes=max_cache_mb * MEGA,
     )  # fmt: skip
     token = None if token_file is None else read_token(token_file)
-    settings = Settings(limits=limits, token=token, loopback_only=is_loopback(host), scores=scores)
+    settings = Settings(
+        limits=limits, token=token, loopback_only=is_loopback(host), scores=scores,
+        names=tuple(name or ()),
+    )  # fmt: skip
     if not settings.loopback_only and settings.token is None:
-        typer.echo(f"warning: whoever reaches {host} may use this; see --token-file.", err=True)
+        raise ParamsError(
+            f"whoever reaches {host} could use this service, and no token is asked for. Write one "
+            "into a file (python -c 'import secrets; print(secrets.token_hex())' > token; chmod "
+            "600 token) and give --token-file token, or leave out --host."
+        )
     with tempfile.TemporaryDirectory() as versions:
         offered = offered_models(model, device, base, adapters, params_file, Path(versions))
         _run(offered, settings, host=host, port=port, browser=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from pasam.errors import PasamError
+from pasam.errors import DataError, PasamError
 from pasam.inference.image_prompt import read_prompts, read_request_image
 from pasam.inference.mask_record import mlflow_answer
 from pasam.registry.version_files import METADATA, open_files
 
+IMAGE_FOLDER = "PASAM_IMAGE_FOLDER"
+"""Environment variable of `mlflow models serve`, which has no options for a model's own."""
+MOST_BYTES = 256_000_000
+"""Bytes of an image file that a request names."""
 MOST_PROMPTS = 1024
 """Prompts of one image that are answered at once."""
 
@@ -27,6 +34,8 @@ class ServedModel(PythonModel):
         """Load the weights, and see that they answer."""
         self.predictor = open_files(Path(context.artifacts[METADATA]).parent)
         self.predictor.try_out()
+        folder = os.environ.get(IMAGE_FOLDER)
+        self.folder = Path(folder) if folder else None
 
     def predict(
         self,
@@ -42,7 +51,10 @@ class ServedModel(PythonModel):
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
 
     def _answer(self, row: dict[Any, Any], params: dict[str, Any]) -> str:
-        pixels = read_request_image(_text(row.get("image")), _text(row.get("path")))
+        content, path = _text(row.get("image")), _text(row.get("path"))
+        if path and not content:
+            content, path = base64.b64encode(read_below(self.folder, path)).decode(), None
+        pixels = read_request_image(content, path)
         given = read_prompts(row["prompts"], most=MOST_PROMPTS)
         prompts = [prompt.clipped(*pixels.shape[:2]) for prompt in given]
         image = self.predictor.embed(pixels)
@@ -53,6 +65,30 @@ class ServedModel(PythonModel):
             return_details=uncertainty,
         )
         return mlflow_answer(found, form=str(params.get("format", "rle")), uncertainty=uncertainty)
+
+
+def read_below(folder: Path | None, path: str) -> bytes:
+    """Read a regular file in a folder.
+
+    Args:
+        folder: Only what lies below it, links followed, may be named; without it, nothing.
+        path: Where it is, in the folder.
+
+    Raises:
+        DataError: Paths are off, or there is no such file; what is the matter with one that must
+            not be read is not told, for the server's files are not its clients'.
+    """
+    if folder is None:
+        raise DataError(
+            "'path' is off on this server: send the image itself, or have the server started with "
+            f"{IMAGE_FOLDER} set to the folder of its images."
+        )
+    with contextlib.suppress(OSError, ValueError):
+        found = (folder / path).resolve()
+        inside = found.is_relative_to(folder.resolve()) and found.is_file()
+        if inside and found.stat().st_size <= MOST_BYTES:
+            return found.read_bytes()
+    raise DataError("'path' names no file that the server can read.")
 
 
 def _text(value: Any) -> str | None:

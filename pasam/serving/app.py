@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from pasam import __version__
 from pasam.errors import ParamsError
+from pasam.serving.connections import bounded_connections
 from pasam.serving.examples import COUNT, example
 from pasam.serving.payloads import ExampleAnswer
 from pasam.serving.request_guard import RequestGuard, add_error_handlers
@@ -25,7 +26,7 @@ from pasam.serving.service import ModelPool, Service, Settings
 
 FOLDER = Path(__file__).parent / "page"
 
-page_router = APIRouter()
+page_router = APIRouter(tags=["examples"])
 
 
 @page_router.get("/", include_in_schema=False)
@@ -159,6 +160,7 @@ def run_server(
 
     config = uvicorn.Config(
         app,
+        http=bounded_connections(),
         log_level=log_level,
         server_header=False,
         timeout_keep_alive=15,

@@ -44,12 +44,15 @@ _LOG = logging.getLogger(__name__)
 class _Waiting(Generic[Job, Answer]):
     job: Job
     answer: Future[Answer]
+    turn: int
+    """How many jobs of its client are before it, counted from when it came."""
 
 
 class Batcher(Generic[Job, Answer]):
     """Do jobs in batches: whatever came in while the last batch was done makes the next one.
 
-    Nothing waits for company: an idle worker starts at once, and under load batches grow.
+    Nothing waits for company: an idle worker starts at once, and under load batches grow. Clients
+    take turns: who sends one job is not held up by who sent a hundred before.
 
     Args:
         name: What the queue is called, in messages.
@@ -78,6 +81,8 @@ class Batcher(Generic[Job, Answer]):
         self._alike, self._weigh = alike, weigh
         self._queue: deque[_Waiting[Job, Answer]] = deque()
         self._changed = threading.Condition()
+        self._turn = 0
+        self._turns: dict[str, int] = {}
         self._closing = False
         self._worker = threading.Thread(target=self._run, name=f"pasam {name}", daemon=True)
 
@@ -98,14 +103,21 @@ class Batcher(Generic[Job, Answer]):
         """Jobs that wait."""
         return len(self._queue)
 
-    def submit(self, jobs: Sequence[Job]) -> list[Future[Answer]]:
+    def submit(self, jobs: Sequence[Job], client: str = "") -> list[Future[Answer]]:
         """Queue jobs, all of them or none.
+
+        Args:
+            jobs: The jobs.
+            client: Whose they are.
 
         Raises:
             RefusedError: 429, there is no room now; 413, there never is; 503, it is stopping.
         """
-        entries: list[_Waiting[Job, Answer]] = [_Waiting(job, Future()) for job in jobs]
         with self._changed:
+            first = max(self._turn, self._turns.get(client, 0))
+            entries: list[_Waiting[Job, Answer]] = [
+                _Waiting(job, Future(), first + place) for place, job in enumerate(jobs)
+            ]
             if self._closing:
                 raise RefusedError("the service is stopping.", status=503, retry_after=5)
             if len(entries) > self._most_waiting:
@@ -121,7 +133,8 @@ class Batcher(Generic[Job, Answer]):
                     status=429,
                     retry_after=1,
                 )
-            self._queue.extend(entries)
+            self._turns[client] = first + len(entries)
+            self._queue = deque(sorted([*self._queue, *entries], key=lambda each: each.turn))
             self._changed.notify()
         return [entry.answer for entry in entries]
 
@@ -162,6 +175,9 @@ class Batcher(Generic[Job, Answer]):
                 (batch if fits else left).append(each)
                 weight += more if fits else 0
             self._queue = left
+            self._turn = max([self._turn, *(each.turn for each in batch)])
+            if not left:
+                self._turns.clear()
             return batch
 
 
@@ -288,6 +304,26 @@ async def wait_for(
         return answer.result()
     finally:
         _end(answer, progress)
+
+
+async def wait_for_all(
+    answers: Sequence[asyncio.Future[Records]], gone: Callable[[], Awaitable[bool]]
+) -> list[Records]:
+    """Wait for the answers of a request; those that still wait are left out when its client goes.
+
+    Raises:
+        RefusedError: The client has gone, or one was refused.
+    """
+    whole = asyncio.gather(*answers)
+    try:
+        while not (await asyncio.wait([whole], timeout=LOOK))[0]:
+            if await gone():
+                raise RefusedError("the prompts were left out: nobody waits.", status=499)
+        return whole.result()
+    finally:
+        for each in answers:  # what is done stays as it is
+            each.cancel()
+        whole.cancel()
 
 
 async def progress_lines(

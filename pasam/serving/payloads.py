@@ -37,6 +37,8 @@ class Limits:
     """Images that may wait for the encoder, or to be segmented wholly."""
     requests: int = 512
     """Requests in hand at once; more get 429 before their body is read."""
+    prompt_pixels: int = 80 * MEGA
+    """Mask pixels that one prompt may ask for; details of a large image hold nine masks at once."""
     batch: int = 16
     """Prompts that share a pass of the decoder."""
     batch_pixels: int = 64 * MEGA

@@ -5,8 +5,12 @@ Who asks, how much is sent, how many are in hand; and errors as JSON.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Mapping
+import ipaddress
+import socket
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -25,6 +29,11 @@ from pasam.serving.service import Service
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST = 16
 """Characters of a token that cannot be guessed."""
+FEWEST = 8
+"""Different ones among them."""
+
+BODY_GRACE, BODY_RATE = 5.0, 10_000
+"""Seconds that a body has whatever its size, and bytes a second that it brings besides."""
 
 
 def read_token(path: Path) -> str:
@@ -35,8 +44,19 @@ def read_token(path: Path) -> str:
     """
     if not path.is_file():
         raise ParamsError(f"the token file {path} does not exist. Write a token into it.")
+    others = stat.S_IMODE(path.stat().st_mode) & 0o037
+    if others:
+        raise ParamsError(
+            f"the token file {path} can be read or written by others (mode {others:03o}): "
+            f"chmod 600 '{path}' (or 640 for a mounted secret)."
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     token = lines[0].strip() if lines else ""
+    if len(token) >= SHORTEST and len(set(token)) < FEWEST:
+        raise ParamsError(
+            f"the token in {path} has {len(set(token))} different characters, expected {FEWEST} or "
+            "more: python -c 'import secrets; print(secrets.token_hex())'"
+        )
     if len(token) < SHORTEST or not token.isascii() or " " in token:
         raise ParamsError(
             f"the token in {path} has {len(token)} characters, expected {SHORTEST} or more of "
@@ -61,12 +81,16 @@ def check_token(headers: Mapping[str, str], token: str | None) -> None:
         )
 
 
-def check_origin(headers: Mapping[str, str], *, loopback_only: bool) -> None:
+def check_origin(
+    headers: Mapping[str, str], *, loopback_only: bool, names: Sequence[str] = ()
+) -> None:
     """Refuse what another site's page sends through a client's browser.
 
     Args:
         headers: The request's.
         loopback_only: The service listens on loopback, so that any other host name is a trick.
+        names: Host names under which the service is reached from outside. An address in digits is
+            always its own: only a name can be made to point somewhere else.
 
     Raises:
         RefusedError: 403 for another site, 421 for a foreign host name.
@@ -76,6 +100,14 @@ def check_origin(headers: Mapping[str, str], *, loopback_only: bool) -> None:
         raise RefusedError(
             f"this service is for this machine only, and was asked for as {host[:80]!r}. Use "
             "localhost, or start it with --host.",
+            status=421,
+        )
+    name = _name(host) or ""
+    known = (*LOOPBACK, socket.gethostname().lower(), *(each.lower() for each in names))
+    if not loopback_only and name not in known and not _is_address(name):
+        raise RefusedError(
+            f"this service does not know itself as {host[:80]!r}. Use its address or its machine's "
+            "name, or start it with --name.",
             status=421,
         )
     origin = headers.get("origin")
@@ -91,6 +123,14 @@ def _name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def error_response(error: PasamError) -> JSONResponse:
@@ -136,6 +176,8 @@ def _answer(said: str, status: int, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"error": plain}, status_code=status, headers=headers)
 
 
+PROBES = ("/health", "/ready")
+"""What anybody may ask under any host name: it tells nothing but that the service is there."""
 OPEN = ("/", "/health", "/ready", "/openapi.json")
 """What needs no token; nor does what lies below the addresses that follow."""
 OPEN_BELOW = ("/page/", "/examples/")
@@ -190,7 +232,8 @@ class RequestGuard:
 
     def _check(self, scope: Scope) -> None:
         settings, headers, path = self.service.settings, Headers(scope=scope), scope["path"]
-        check_origin(headers, loopback_only=settings.loopback_only)
+        if path not in PROBES:
+            check_origin(headers, loopback_only=settings.loopback_only, names=settings.names)
         if path not in OPEN and not path.startswith(OPEN_BELOW):
             check_token(headers, settings.token)
         if scope["method"] == "POST" and self._in_hand > settings.limits.requests:
@@ -208,11 +251,23 @@ class RequestGuard:
             raise RefusedError(self._too_much(said[:20]), status=413)
 
     def _bounded(self, receive: Receive) -> Receive:
-        arrived = 0
+        arrived, whole, start = 0, False, perf_counter()
 
         async def bounded() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, whole
+            if whole:  # what comes now is that the client leaves
+                return await receive()
+            left = BODY_GRACE + arrived / BODY_RATE - (perf_counter() - start)
+            try:
+                message = await asyncio.wait_for(receive(), max(left, 0.01))
+            except TimeoutError:
+                raise HTTPException(
+                    408,
+                    f"the request brought {arrived} bytes in {perf_counter() - start:.0f} seconds; "
+                    f"{BODY_RATE} a second are expected. Send it over a faster connection.",
+                    {"Connection": "close"},
+                ) from None
+            whole = not message.get("more_body", False)
             arrived += len(message.get("body", b""))
             if arrived > self.service.settings.limits.upload_bytes:
                 raise HTTPException(413, self._too_much(f"more than {arrived}"))

@@ -11,13 +11,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, Security, UploadFile
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
 from pydantic import Json
 
 from pasam.errors import RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions
-from pasam.inference.image_prompt import PromptRequests
+from pasam.inference.image_prompt import SHOWN, PromptRequests
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.models.pa_mask_decoder import PaMaskDecoder
@@ -29,6 +31,7 @@ from pasam.serving.jobs import (
     Records,
     progress_lines,
     wait_for,
+    wait_for_all,
 )
 from pasam.serving.payloads import (
     EmbedAnswer,
@@ -48,7 +51,38 @@ NOTE = (
     "shows how the models differ, not how well the full-size ones segment photographs."
 )
 
-router = APIRouter(responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}})
+
+async def known_fields(request: Request) -> None:
+    """Refuse a form with a field that its endpoint does not have: a misspelt one changes nothing.
+
+    Raises:
+        RefusedError: 422.
+    """
+    route = request.scope["route"]
+    if request.method != "POST":
+        return
+    known = _field_names(route.dependant)
+    unknown = sorted(set(await request.form()) - set(known))
+    if unknown:
+        raise RefusedError(
+            f"the form has unknown fields {', '.join(unknown)[:SHOWN]!r}; {request.url.path} takes "
+            f"{', '.join(known)}.",
+            status=422,
+        )
+
+
+def _field_names(dependant: Dependant) -> list[str]:
+    own = [field.alias for field in dependant.body_params]
+    return own + [name for each in dependant.dependencies for name in _field_names(each)]
+
+
+TOKEN = HTTPBearer(auto_error=False, description="Where the service was started with a token.")
+"""For the description only: `RequestGuard` asks for the token before anything is read."""
+
+router = APIRouter(
+    dependencies=[Depends(known_fields)],
+    responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+)
 
 
 def running_service(request: Request) -> Service:
@@ -73,13 +107,18 @@ class _Embedded:
     milliseconds: float
 
 
-@router.post("/embed", summary="Embed an image once, to prompt it many times")
+@router.post(
+    "/embed",
+    tags=["masks"],
+    dependencies=[Security(TOKEN)],
+    summary="Embed an image once, to prompt it many times",
+)
 async def embed(
-    service: Running, image: Annotated[UploadFile, File()], model: Model = None
+    request: Request, service: Running, image: Annotated[UploadFile, File()], model: Model = None
 ) -> EmbedAnswer:
     """Decode and embed an image, and keep it as long as there is room."""
     chosen = service.models.get(model)
-    embedded = await _embed(service, image, chosen)
+    embedded = await _embed(service, image, chosen, _client(request))
     return EmbedAnswer(
         embedding=embedded.name,
         height=embedded.image.transform.height,
@@ -89,8 +128,15 @@ async def embed(
     )
 
 
-@router.post("/predict", summary="Masks of prompts", response_model_exclude_none=True)
+@router.post(
+    "/predict",
+    tags=["masks"],
+    dependencies=[Security(TOKEN)],
+    summary="Masks of prompts",
+    response_model_exclude_none=True,
+)
 async def predict(
+    request: Request,
     service: Running,
     prompts: Annotated[
         Json[PromptRequests],
@@ -104,12 +150,15 @@ async def predict(
     form: Format = "rle",
     model: Model = None,
 ) -> PredictAnswer:
-    """Answer prompts on an image, or on one that was embedded before."""
+    """Answer prompts on an image, or on one that was embedded before.
+
+    What still waits when the client goes away is left out.
+    """
     start, limits = perf_counter(), service.settings.limits
     asked = prompts.prompts(most=limits.prompts, most_points=limits.points)
     chosen = service.models.get(model)
-    embedded = await _embedded(service, image, embedding, chosen)
-    jobs = []
+    embedded = await _embedded(service, image, embedding, chosen, _client(request))
+    jobs: list[PromptJob] = []
     transform = embedded.image.transform
     for each in asked:
         # Before they are queued: one that does not fit would spoil the pass it shares.
@@ -121,8 +170,17 @@ async def predict(
                 details=details, low_res=low_res, form=form,
             )
         )  # fmt: skip
+    if jobs and jobs[0].pixels > limits.prompt_pixels:
+        raise RefusedError(
+            f"a prompt makes {jobs[0].pixels} mask pixels, at most {limits.prompt_pixels} are made "
+            "at once. Ask without details or multimask, or send a smaller image.",
+            status=413,
+        )
     waited = perf_counter()
-    found = await asyncio.gather(*map(asyncio.wrap_future, service.decoder.submit(jobs)))
+    queued = service.decoder.submit(jobs, _client(request))
+    found = await wait_for_all(
+        [asyncio.wrap_future(each) for each in queued], request.is_disconnected
+    )
     spent = {"embed": embedded.milliseconds, "predict": _since(waited), "total": _since(start)}
     return _answer(embedded, chosen, found, form, spent)
 
@@ -151,6 +209,8 @@ def chosen_grid(
 
 @router.post(
     "/everything",
+    tags=["masks"],
+    dependencies=[Security(TOKEN)],
     summary="Masks of all objects",
     response_model=PredictAnswer,
     response_model_exclude_none=True,
@@ -174,7 +234,7 @@ async def everything(
     """
     start, most = perf_counter(), service.settings.limits.search_pixels
     chosen = service.models.get(model)
-    embedded = await _embedded(service, image, embedding, chosen)
+    embedded = await _embedded(service, image, embedding, chosen, _client(request))
     pixels = embedded.image.transform.height * embedded.image.transform.width
     if pixels > most:
         raise RefusedError(
@@ -185,7 +245,7 @@ async def everything(
     waited, watched = perf_counter(), JobProgress()
     options = dataclasses.replace(AutomaticMaskOptions.suited_to(chosen.predictor), **grid)
     job = EverythingJob(embedded.image, chosen.predictor, options, form, watched)
-    found = asyncio.wrap_future(service.searcher.submit([job])[0])
+    found = asyncio.wrap_future(service.searcher.submit([job], _client(request))[0])
 
     def answer(records: Records) -> PredictAnswer:
         spent = {
@@ -203,19 +263,24 @@ async def everything(
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
-@router.get("/models", summary="Which versions answer, and how good they are")
+@router.get(
+    "/models",
+    tags=["service"],
+    dependencies=[Security(TOKEN)],
+    summary="Which versions answer, and how good they are",
+)
 async def models(service: Running) -> ModelsAnswer:
     """List the models, the default first."""
     return models_answer(service.models.all(), service.settings.scores)
 
 
-@router.get("/health", summary="Whether the service runs")
+@router.get("/health", tags=["service"], summary="Whether the service runs")
 async def health() -> StateAnswer:
     """Answer as long as the service runs."""
     return StateAnswer(status="running")
 
 
-@router.get("/ready", summary="Whether the service takes requests")
+@router.get("/ready", tags=["service"], summary="Whether the service takes requests")
 async def ready(service: Running) -> ReadyAnswer:
     """Answer 503 while no model is loaded, or while it stops."""
     service.models.get()
@@ -225,7 +290,13 @@ async def ready(service: Running) -> ReadyAnswer:
     return ReadyAnswer(status="ready", seconds_since_model_check=waited)
 
 
-@router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    tags=["service"],
+    dependencies=[Security(TOKEN)],
+    summary="Numbers for Prometheus",
+    response_class=Response,
+)
 async def metrics(service: Running) -> Response:
     """Write the counters in Prometheus's text format."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -284,7 +355,11 @@ def _are_scores(found: Any) -> bool:
 
 
 async def _embedded(
-    service: Service, image: UploadFile | None, embedding: str | None, model: PooledModel
+    service: Service,
+    image: UploadFile | None,
+    embedding: str | None,
+    model: PooledModel,
+    client: str,
 ) -> _Embedded:
     """Take the embedding that is named, or embed the upload."""
     if (image is None) is (embedding is None):
@@ -294,17 +369,22 @@ async def _embedded(
             status=422,
         )
     if image is not None:
-        return await _embed(service, image, model)
+        return await _embed(service, image, model, client)
     assert embedding is not None
     kept = service.cache.get(embedding)
     kept.check_fits(model.predictor.segmenter.base, model.predictor.base)
     return _Embedded(embedding, kept, 0.0)
 
 
-async def _embed(service: Service, image: UploadFile, model: PooledModel) -> _Embedded:
+def _client(request: Request) -> str:
+    """Say who asks: the address, behind a proxy of this machine the one that it forwards."""
+    return "" if request.client is None else request.client.host
+
+
+async def _embed(service: Service, image: UploadFile, model: PooledModel, client: str) -> _Embedded:
     start = perf_counter()
     job = EmbedJob(image.file, model.predictor, service.settings.limits.pixels)
-    embedded = await asyncio.wrap_future(service.encoder.submit([job])[0])
+    embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     return _Embedded(service.cache.put(embedded), embedded, _since(start))
 
 

@@ -426,6 +426,8 @@ class Settings:
     """Who has it may use the service; None lets anybody."""
     loopback_only: bool = True
     """Whether it listens on loopback, where foreign host names are refused."""
+    names: tuple[str, ...] = ()
+    """Host names under which it is reached, beside its addresses and its machine's name."""
     scores: Path | None = None
     """`metrics.json` of the report."""
     look_every: float = 5.0

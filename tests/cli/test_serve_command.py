@@ -43,15 +43,23 @@ def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(pasam, s
     assert (served["host"], service.settings.loopback_only) == ("127.0.0.1", True)
 
 
-def test_serve_to_others_wants_a_token_or_warns(pasam, served, tmp_path):
+def test_serve_to_others_wants_a_token(pasam, served, tmp_path):
     result = pasam("serve", "--host", "0.0.0.0", "--port", 0, "--model", "sam")
-    assert "warning: whoever reaches 0.0.0.0" in result.stderr
+    assert result.exit_code == 2
+    assert "whoever reaches 0.0.0.0 could use this service" in result.stderr
+    assert served == {}
     (tmp_path / "token").write_text("0123456789abcdef\n")
+    (tmp_path / "token").chmod(0o600)
     token = ("--token-file", tmp_path / "token")
     result = pasam("serve", "--host", "0.0.0.0", "--port", 0, "--model", "sam", *token)
     assert result.stderr == ""
     assert served["service"].settings.token == "0123456789abcdef"
     assert not served["service"].settings.loopback_only
+
+
+def test_the_names_of_a_service_are_given(pasam, served):
+    pasam("serve", "--port", 0, "--model", "sam", "--name", "a.example", "--name", "b.example")
+    assert served["service"].settings.names == ("a.example", "b.example")
 
 
 def test_demo_opens_the_page_unless_told_not_to(pasam, served, monkeypatch):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 
 import pandas as pd
 import pytest
 
+from pasam.errors import DataError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import read_image
@@ -18,7 +20,8 @@ BOX = [5.0, 5.0, 50.0, 40.0]
 
 
 @pytest.fixture
-def served(champion_folder):
+def served(champion_folder, promoted, monkeypatch):
+    monkeypatch.setenv("PASAM_IMAGE_FOLDER", str(promoted.folder))
     with quiet_pyfunc() as pyfunc:
         return pyfunc.load_model(str(champion_folder))
 
@@ -48,6 +51,16 @@ def test_bytes_and_path_give_the_librarys_own_prediction(served, champion_folder
             assert ask(served, {"path": str(image), "prompts": prompts}, **options) == wanted
 
 
+def test_a_path_is_off_unless_a_folder_is_named(champion_folder, image, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.delenv("PASAM_IMAGE_FOLDER", raising=False)
+    with quiet_pyfunc() as pyfunc:
+        closed = pyfunc.load_model(str(champion_folder))
+    with pytest.raises(MlflowException, match="'path' is off on this server"):
+        ask(closed, {"path": str(image), "prompts": json.dumps({"box": BOX})})
+
+
 def test_many_prompts_of_one_image_are_answered_in_their_order(served, image):
     boxes = [BOX, [10.0, 12.0, 50.0, 55.0]]
     both = json.loads(ask(served, {"path": str(image), "prompts": json.dumps({"boxes": boxes})}))
@@ -70,3 +83,20 @@ def test_a_bad_request_is_mlflows_error_of_a_bad_parameter(served, image):
         with pytest.raises(MlflowException, match=words) as caught:
             ask(served, row)
         assert caught.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize("kind", ["outside", "link", "pipe", "device", "folder", "a\0b"])
+def test_only_regular_files_below_the_folder_are_read_and_all_else_is_answered_alike(
+    kind, tmp_path
+):
+    folder, outside = tmp_path / "images", tmp_path / "secret.png"
+    folder.mkdir()
+    outside.write_bytes(b"secret")
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to(outside)
+    (folder / "device").symlink_to("/dev/zero")
+    with quiet_pyfunc():
+        from pasam.registry.pyfunc_model import read_below
+    named = {"outside": "../secret.png", "folder": "."}.get(kind, kind)
+    with pytest.raises(DataError, match=r"^'path' names no file that the server can read\.$"):
+        read_below(folder, named)

@@ -34,6 +34,7 @@ from pasam.serving.jobs import (
     progress_lines,
     segment_images,
     wait_for,
+    wait_for_all,
 )
 
 MOST = 10_000
@@ -331,3 +332,35 @@ def test_a_job_that_nobody_waits_for_is_not_done():
     assert kept.result(10) == "2"
     assert bench.batches == [[0], [2]]
     bench.batcher.close()
+
+
+def test_clients_take_turns():
+    bench = Bench(most=1, most_waiting=20)
+    bench.busy()
+    many = bench.batcher.submit([f"a{i}" for i in range(6)], client="a")
+    one = bench.batcher.submit(["b0", "b1"], client="b")
+    bench.go.set()
+    for each in many + one:
+        each.result(10)
+    done = [batch[0] for batch in bench.batches[1:]]
+    assert done[:4] == ["a0", "b0", "a1", "b1"]
+    bench.batcher.close()
+
+
+def test_jobs_whose_client_has_gone_are_left_out():
+    bench = Bench(most=1)
+    bench.busy()
+    waiting = bench.batcher.submit([1, 2, 3])
+
+    async def ask():
+        async def gone():
+            return True
+
+        with pytest.raises(RefusedError) as left:
+            await wait_for_all([asyncio.wrap_future(each) for each in waiting], gone)
+        assert left.value.status == 499
+
+    asyncio.run(ask())
+    bench.go.set()
+    bench.batcher.close()
+    assert bench.batches == [[0]]

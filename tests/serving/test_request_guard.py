@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from serving_world import BOX, encoded_picture, form
 
 from pasam.errors import CheckpointError, ParamsError, PromptError, RefusedError
+from pasam.serving import request_guard
 from pasam.serving.app import create_app
 from pasam.serving.payloads import Limits
 from pasam.serving.request_guard import (
@@ -29,13 +30,30 @@ TOKEN = "0123456789abcdef"
 
 def test_the_token_is_the_first_line_of_its_file(tmp_path):
     (tmp_path / "token").write_text(f"{TOKEN}\nnotes\n")
+    (tmp_path / "token").chmod(0o640)
     assert read_token(tmp_path / "token") == TOKEN
 
 
 @pytest.mark.parametrize("content", ["", "short", "with spaces in the token", "ümläuteümläute1234"])
 def test_a_weak_token_is_refused(content, tmp_path):
     (tmp_path / "token").write_text(content, encoding="utf-8")
+    (tmp_path / "token").chmod(0o600)
     with pytest.raises(ParamsError, match="expected 16 or more"):
+        read_token(tmp_path / "token")
+
+
+def test_a_token_of_few_characters_is_refused(tmp_path):
+    (tmp_path / "token").write_text("a" * 40)
+    (tmp_path / "token").chmod(0o600)
+    with pytest.raises(ParamsError, match="has 1 different characters, expected 8 or more"):
+        read_token(tmp_path / "token")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o602, 0o604])
+def test_a_token_that_others_can_read_or_change_is_refused(mode, tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(mode)
+    with pytest.raises(ParamsError, match="by others .*: chmod 600"):
         read_token(tmp_path / "token")
 
 
@@ -79,7 +97,22 @@ def test_another_sites_page_is_refused_on_loopback(headers, status):
 def test_the_services_own_page_is_let_in(host):
     check_origin({"host": host}, loopback_only=True)
     check_origin({"host": host, "origin": f"http://{host}"}, loopback_only=True)
-    check_origin({"host": "models.example"}, loopback_only=False)
+    check_origin({"host": "models.example"}, loopback_only=False, names=["Models.example"])
+    check_origin({"host": "10.0.0.7:8000"}, loopback_only=False)
+
+
+def test_a_foreign_name_is_refused_outside_loopback_too():
+    with pytest.raises(RefusedError, match=r"'evil\.example'.*--name") as refused:
+        check_origin({"host": "evil.example"}, loopback_only=False, names=["models.example"])
+    assert refused.value.status == 421
+
+
+def test_probes_may_use_any_name_and_all_else_may_not(client):
+    foreign = {"Host": "10.1.2.3:8000"}
+    for path in ("/health", "/ready"):
+        assert client.get(path, headers=foreign).status_code == 200
+    for path in ("/", "/models", "/metrics", "/openapi.json", "/page/main.js", "/examples"):
+        assert client.get(path, headers=foreign).status_code == 421
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +249,28 @@ def test_unknown_addresses_and_methods_are_said_to_be_so(client):
 def test_a_value_that_is_no_unicode_is_answered_all_the_same():
     answer = error_response(PromptError("found \ud800"))
     assert json.loads(answer.body) == {"error": "found \\ud800"}
+
+
+def test_a_body_that_trickles_is_ended(shelf, monkeypatch):
+    monkeypatch.setattr(request_guard, "BODY_GRACE", 0.2)
+    app, sent = create_app(shelf.offered(), Settings()), []
+
+    head = [b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n']
+
+    async def receive():
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": head.pop() if head else b"x", "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/embed", "raw_path": b"/embed",
+        "headers": headers, "query_string": b"", "root_path": "", "scheme": "http",
+        "http_version": "1.1", "server": ("localhost", 80), "client": ("127.0.0.1", 1),
+        "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]

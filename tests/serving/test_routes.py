@@ -103,7 +103,8 @@ def test_a_request_that_lacks_something_is_told_what(path, fields, status, messa
 
 @pytest.mark.parametrize("path", ["/predict", "/everything", "/embed"])
 def test_a_file_that_is_no_picture_is_refused_everywhere(path, client):
-    answer = client.post(path, data=form({"box": BOX}), files={"image": b"hello"})
+    fields = form({"box": BOX}) if path == "/predict" else {}
+    answer = client.post(path, data=fields, files={"image": b"hello"})
     assert answer.status_code == 415
 
 
@@ -168,7 +169,8 @@ def test_without_a_report_there_are_none(content, tmp_path):
 @pytest.mark.parametrize("path", ["/predict", "/everything"])
 def test_an_embedding_of_another_base_is_refused(path, client):
     name = client.app.state.service.cache.put(small_embedding(base="another"))
-    answer = client.post(path, data=form({"box": [1, 1, 5, 5]}, embedding=name))
+    prompts = form({"box": [1, 1, 5, 5]}) if path == "/predict" else {}
+    answer = client.post(path, data={**prompts, "embedding": name})
     assert answer.status_code == 409
     assert "embedded by base another" in answer.json()["error"]
 
@@ -210,3 +212,24 @@ def test_requests_with_and_without_details_at_the_same_time_get_what_they_asked_
         decoder._work = work
     assert ["details" in mask for mask in found] == [False, *asked]
     assert len({mask["area"] for mask in found}) == 1
+
+
+@pytest.mark.parametrize("path", ["/predict", "/embed", "/everything"])
+def test_a_misspelt_field_is_refused_and_named(path, client, embedding):
+    fields = {"modl": "x"} | ({} if path == "/embed" else {"embedding": embedding})
+    fields |= {"prompts": "[]"} if path == "/predict" else {}
+    files = {"image": encoded_picture()} if path == "/embed" else None
+    answer = client.post(path, data=fields, files=files)
+    assert answer.status_code == 422
+    assert "unknown fields 'modl'" in answer.json()["error"]
+    assert "model" in answer.json()["error"]
+
+
+def test_openapi_says_what_needs_the_token_and_groups_endpoints(client):
+    described = client.get("/openapi.json").json()
+    assert "HTTPBearer" in described["components"]["securitySchemes"]
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            assert operation["tags"]
+            asks = path in ("/embed", "/predict", "/everything", "/models", "/metrics")
+            assert ("security" in operation) is asks
