@@ -11,12 +11,20 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── ShapeError        tensors that do not fit together
 ├── StageError        a stage or a DVC command failed; its own exit code is kept
 ├── RegistryError     a version or a promotion that cannot be as it was asked for
+├── FileAccessError   the disk is full, or a file or folder cannot be read or written
 └── TransientError    exit 75: a passing fault, worth another try
     ├── TrackingError     MLflow's records cannot be reached or written
     └── BusyError         another process is changing the registry
 
 A message says what was found, what was expected and what to do.
+
+Exit codes, one meaning each, of commands, stages and flows: 0 done; 1 judged and refused; 2 wrong
+as it is, retrying cannot help; 70 a fault of pasam itself; 75 a passing fault, worth another try;
+130 after Ctrl-C; 143 after SIGTERM.
 """
+
+import errno
+from collections.abc import Iterator
 
 
 class PasamError(Exception):
@@ -90,6 +98,10 @@ class StageError(PasamError):
         self.exit_code = exit_code
 
 
+class FileAccessError(PasamError):
+    """The disk is full, or a file or a folder cannot be read or written."""
+
+
 class RegistryError(PasamError):
     """A version does not exist, or a promotion is refused before anything was judged."""
 
@@ -106,3 +118,38 @@ class TrackingError(TransientError):
 
 class BusyError(TransientError):
     """Another process is changing the registry."""
+
+
+_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")
+
+
+def in_words(error: BaseException) -> FileAccessError | None:
+    """Say of an error of the operating system what a person needs; None for any other error.
+
+    Args:
+        error: What was raised. A full disk is found in what it was raised from, too: libraries
+            word it as faults of their own.
+    """
+    for each in _chain(error):
+        full = isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(words in str(each) for words in _FULL):
+            where = getattr(each, "filename", None)
+            return FileAccessError(
+                f"the disk is full{f', while {where} was written' if where else ''}. Free some "
+                "space and run this again: what was complete is kept."
+            )
+    if not isinstance(error, OSError):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return FileAccessError(
+        f"{where}{error.strerror or error}. Name a file or folder that is there and that may be "
+        "read and written."
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Go from an error to those that it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

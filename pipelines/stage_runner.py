@@ -23,7 +23,7 @@ from pasam.config.params_file import (
 )
 from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
 from pasam.config.section import Section
-from pasam.errors import PasamError
+from pasam.errors import PasamError, in_words
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -118,9 +118,9 @@ def docstring_parts(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 def exit_codes() -> Iterator[None]:
     """End the process as the block ends: with a line and an exit code, where a person is meant.
 
-    Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`), in one line; 130 after
-    Ctrl-C and 143 after SIGTERM. Both signals raise KeyboardInterrupt in the block, so that it
-    can save its state on the way out.
+    Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`) or one of the operating
+    system, in one line; 130 after Ctrl-C and 143 after SIGTERM. Both signals raise
+    KeyboardInterrupt in the block, so that it can save its state on the way out.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _raise_terminated)
@@ -131,6 +131,12 @@ def exit_codes() -> Iterator[None]:
         sys.exit(error.exit_code)
     except Terminated:
         sys.exit(TERMINATED)
+    except Exception as error:
+        known = in_words(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"error: {known}\n")
+        sys.exit(known.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from pasam import __version__
@@ -128,3 +131,44 @@ def test_only_the_two_ways_to_resize_are_taken(pasam):
     result = pasam("predict", "photo.jpg", "--resize", "stretch")
     assert result.exit_code == 2
     assert all(word in result.stderr for word in ("stretch", "longest", "squash"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "words"),
+    [
+        (
+            OSError(28, "No space left on device", "out/a.png"),
+            2,
+            "the disk is full, while out/a.png",
+        ),
+        (RuntimeError("[enforce fail] No space left on device"), 2, "error: the disk is full"),
+        (PermissionError(13, "Permission denied", "out"), 2, "error: out: Permission denied. Name"),
+        (ZeroDivisionError("by zero"), 70, "a fault of pasam itself (ZeroDivisionError: by zero)"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=["full", "full in a library's words", "not allowed", "own fault", "Ctrl-C"],
+)
+def test_no_traceback_reaches_a_person(raised, code, words, pasam, monkeypatch):
+    def fail(*arguments, **options):
+        raise raised
+
+    monkeypatch.setattr("pasam.data.catalogue.read_catalogue", fail)
+    result = pasam("data", "list")
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    kept = re.search(r"report it with (\S+\.txt)\.", result.stderr)
+    assert (kept is not None) is (code == 70)
+    if kept:
+        assert "ZeroDivisionError" in Path(kept[1]).read_text()
+        Path(kept[1]).unlink()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(pasam, model_project, tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "taken").write_text("")
+    arguments = (str(tmp_path / "a.png"), "--model", "sam", "--box", "2,2,20,20")
+    result = pasam("predict", *arguments, "--out", str(tmp_path / "taken" / "deeper"))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1

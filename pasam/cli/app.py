@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +20,7 @@ from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
-from pasam.errors import PasamError
+from pasam.errors import PasamError, in_words
 
 EXAMPLES = """\
 PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduced.
@@ -49,8 +53,12 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
 """
 
 
+OWN_FAULT = 70
+"""Exit code of a fault of pasam itself, as sysexits.h has it."""
+
+
 class OneLineErrors(typer.core.TyperGroup):
-    """A command group that turns a deliberate error into one line and its exit code."""
+    """A command group that turns an error into one line and its exit code, see `pasam.errors`."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
@@ -59,6 +67,26 @@ class OneLineErrors(typer.core.TyperGroup):
         except PasamError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except (typer.exceptions.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise  # they are told as they are
+        except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
+            known = in_words(error)
+            if known is not None:
+                typer.echo(f"error: {known}", err=True)
+                raise typer.Exit(known.exit_code) from None
+            typer.echo(f"error: {_own_fault(error)}", err=True)
+            raise typer.Exit(OWN_FAULT) from None
+
+
+def _own_fault(error: Exception) -> str:
+    """Keep the traceback of an unforeseen error in a file, and say so."""
+    found = f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        kept = Path(tempfile.gettempdir()) / f"pasam-{os.getpid()}.txt"
+        kept.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return f"this is a fault of pasam itself ({found}). Please report it."
+    return f"this is a fault of pasam itself ({found}). Please report it with {kept}."
 
 
 app = typer.Typer(

@@ -126,7 +126,7 @@ def checkpoint_merge(
 
 
 def export(
-    model: options.Model = "pa_sam",
+    model: options.Model = None,
     out: Annotated[Path, typer.Option(help="Folder of the graphs.")] = Path("onnx"),
     as_json: options.AsJson = False,
     base: options.Base = None,

@@ -33,10 +33,11 @@ def complete_model(incomplete: str) -> list[str]:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Project = Annotated[Path, typer.Option("--project", help="The project's root.")]
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
         autocompletion=complete_model,
-        help="A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
+        help="By default the packaged model that is best on photographs. "
+        "A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
         "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
 ]
@@ -45,7 +46,9 @@ Base = Annotated[
 ]
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 Adapters = Annotated[Path, typer.Option(help="Folder of the trained adapters.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, ..., mps, or auto: a GPU where there is one.")
+]
 Resize = Annotated[
     Literal["longest", "squash"],
     typer.Option(help="longest keeps the aspect as SAM does; squash is what the tables use."),
@@ -53,7 +56,7 @@ Resize = Annotated[
 
 
 def named_model(
-    name: str,
+    name: str | None,
     *,
     params_file: Path = DEFAULT_PATH,
     adapters: Path = ADAPTERS,
@@ -62,10 +65,16 @@ def named_model(
     resize: Literal["longest", "squash"] = "longest",
 ) -> PromptAdapterPredictor:
     """Open the model that a person has named."""
+    from pasam.inference.model_files import PACKAGED_BEST
     from pasam.registry.load import load_predictor
 
     return load_predictor(
-        name, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
+        name or PACKAGED_BEST,
+        params_file=params_file,
+        adapters=adapters,
+        base=base,
+        device=device,
+        resize=resize,
     )
 
 

@@ -424,12 +424,12 @@ def predict(
     images: Images = None, box: Boxes = None, point: Points = None, mask: MaskFile = None,
     prompts: PromptFile = None, everything: All = False, zoom: Zoom = False, tiles: Tiles = 0,
     detections: Detections = None, annotations: Annotations = None, min_score: Lowest = 0.3,
-    model: options.Model = "pa_sam", out: Out = Path("predictions"),
+    model: options.Model = None, out: Out = Path("predictions"),
     formats: Formats = ["png", "overlay"], as_json: AsJson = False,  # noqa: B006  (typer copies it)
     page: Page = None, bands: Bands = None,
     points_per_side: Side = None, pred_iou_thresh: LowestIou = None,
     stability_score_thresh: LowestStability = None, min_mask_region_area: Smallest = 0,
-    resize: options.Resize = "longest", device: options.Device = "cpu", base: options.Base = None,
+    resize: options.Resize = "longest", device: options.Device = "auto", base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS, params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:  # fmt: skip
     """Segment objects in images: in boxes, at points, a detector's, or everything.
@@ -441,7 +441,7 @@ def predict(
 
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """
-    outputs = PredictionOutputs(out, formats, model=model, as_json=as_json)
+    outputs = PredictionOutputs(out, formats, model=model or "", as_json=as_json)
     paths = _named_images(images, prompts)
     prompting = chosen_prompting(
         paths,
@@ -456,6 +456,7 @@ def predict(
     predictor = options.named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
+    outputs.model = model or predictor.name
     if "uncertainty" in outputs.formats and (everything or zoom or not predictor.has_uncertainty):
         what = "--everything" if everything else "--zoom" if zoom else predictor.name
         raise ParamsError(

@@ -173,7 +173,9 @@ def _proposals(
     proposer: PromptedModel, crop: _Crop, points: NDArray[np.float64], options: AutomaticMaskOptions
 ) -> amg.MaskData:
     """Ask SAM for three candidates at each point, and keep what it trusts."""
-    there = torch.as_tensor(crop.image.transform.into_input(points), device=proposer.device)
+    kind = torch.float32 if proposer.device.type == "mps" else torch.float64  # Apple has no more
+    there = torch.as_tensor(crop.image.transform.into_input(points), dtype=kind)
+    there = there.to(proposer.device)
     indices = torch.arange(len(points), device=proposer.device)
     labels = torch.ones(len(points), 1, dtype=torch.int, device=proposer.device)
     prompts = Prompts(indices, None, there[:, None], labels, None)

@@ -78,7 +78,8 @@ def find_model(
     Args:
         name: `sam` for the base; a file of weights, ours or a reference's; an entry of `models`
             in the params file; or a name that `resolve` knows.
-        params_file: Says which base there is and how an entry of `models` is built.
+        params_file: Says which base there is and how an entry of `models` is built. Outside a
+            project, where there is none, the base is the one that comes with the package.
         adapters: Folder of trained adapters, `<entry>.safetensors` each. Where it lacks an entry,
             the model of this name that comes with the package takes its place.
         base: Another checkpoint of the frozen SAM than the params file's; packaged models have
@@ -179,6 +180,8 @@ def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
         if found.kind != "sam":
             raise CheckpointError(f"{base} is {TITLES[found.kind]}; give a whole SAM's checkpoint.")
         return base, found.size or ""
+    if params_file == DEFAULT_PATH and not params_file.is_file():  # not in a project
+        return PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE
     params = load_section(BaseParams, "base", params_file)
     return Path(params.checkpoint), params.size
 
@@ -205,14 +208,14 @@ def open_model(
 
     Args:
         files: The files.
-        device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
+        device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
         resize: How images are brought to the encoder's input.
 
     Raises:
         ParamsError: There is no such device.
         CheckpointError: Weights are missing or do not fit.
     """
-    place = choose_device(device)
+    place = choose_device(device, mps=True)
     digest = file_digest(files.base)
     segmenter = _segmenter(files, digest).to(place)
     return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize)

@@ -26,7 +26,13 @@ from torch import Tensor
 
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
-from pasam.inference.model_files import SAM, find_model, open_model, packaged_models
+from pasam.inference.model_files import (
+    PACKAGED_BEST,
+    SAM,
+    find_model,
+    open_model,
+    packaged_models,
+)
 from pasam.inference.predictor import MASK_THRESHOLD, PromptAdapterPredictor, PromptedModel
 from pasam.masks.run_lengths import decode
 from pasam.models.build import SIZES
@@ -148,8 +154,7 @@ sam_model_registry: Mapping[str, Callable[..., SamModel]] = _ModelRegistry()
 def _open(name: str, checkpoint: str | Path | None = None) -> SamModel:
     if checkpoint is not None:
         return SamModel(open_model(find_model(str(checkpoint))))
-    packaged = packaged_models()
-    chosen = (packaged[0] if packaged else SAM) if name == "default" else name
+    chosen = PACKAGED_BEST if name == "default" else name
     if chosen in SIZES:
         raise CheckpointError(
             f"sam_model_registry[{name!r}] needs the file of its weights: (checkpoint='...')."

@@ -161,6 +161,12 @@ def recognise(path: Path) -> CheckpointKind:
             " no whole SAM, no mask decoder and no adapter. Expected one of: "
             f"{'; '.join(TITLES.values())}."
         )
+    lacking = [part for part in PARTS if not any(name.startswith(part) for name in weights)]
+    if "decoder" not in kind and kind != "adapter" and lacking:
+        raise CheckpointError(
+            f"{path} is {TITLES[kind]}, but has nothing of {', '.join(lacking)}: it is incomplete. "
+            "Save all of the model's tensors, or put these over those of the SAM that it is of."
+        )
     return CheckpointKind(kind, _size(weights), metadata, weights)
 
 
@@ -192,6 +198,8 @@ def _size(weights: Mapping[str, Tensor]) -> str | None:
     return sizes.get(code.shape[-1], "vit_tiny")
 
 
+PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+"""What a whole SAM is made of."""
 DECODER = "mask_decoder."
 """Where a SAM keeps its decoder."""
 ORIGINAL = "mask_decoder_ori."

@@ -18,18 +18,20 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
-def choose_device(name: str, *, key: str = "the device") -> torch.device:
+def choose_device(name: str, *, key: str = "the device", mps: bool = False) -> torch.device:
     """Turn a device's name into the device: the one choice for stages, predictor and registry.
 
     Args:
         name: `cpu`, `gpu` or `cuda`, `cuda:1`, ..., or `auto`: a GPU where there is one.
         key: What was set to it, for the message: a key of `params.yaml`, an option.
+        mps: Whether `auto` may be Apple's GPU; training and tables do without it.
 
     Raises:
         ParamsError: There is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        apple = "mps" if mps and torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else apple)
     try:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(0, device=device)
@@ -37,7 +39,7 @@ def choose_device(name: str, *, key: str = "the device") -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ParamsError(
             f"{key} is {name!r}, which cannot be used here ({reason}); expected cpu, gpu, cuda, "
-            "cuda:1, ... or auto."
+            "cuda:1, ..., mps or auto."
         ) from None
     return device
 

@@ -81,8 +81,17 @@ def write_state_dict(path: Path, weights: Mapping[str, Tensor]) -> None:
         torch.save(plain, draft)
 
 
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
+"""Names under which training programs keep a model's tensors, beside their own state."""
+PREFIXES = ("module.", "model.", "sam.", "net.", "_orig_mod.")
+"""What wrappers (DataParallel, Lightning, `torch.compile`) put before every tensor's name."""
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors, `.pth` or `.pt` file; nothing in it is ever executed.
+
+    Of a training program's checkpoint the model's tensors are taken, without the prefix that all
+    of their names have.
 
     Raises:
         CheckpointError: The file is missing or cannot be read as plain tensors.
@@ -91,7 +100,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             _expect_small_header(path)
-            return safetensors.torch.load_file(path)
+            return _without_prefix(safetensors.torch.load_file(path))
         _expect_plain_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a damaged file torch says the strangest things
@@ -108,6 +117,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected tensors by name.")
+    content = next((content[w] for w in WRAPPERS if isinstance(content.get(w), dict)), content)
     others = [
         f"{name!r}: {type(value).__name__}"
         for name, value in content.items()
@@ -118,7 +128,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} holds {_few(others)}, expected nothing but tensors by name. "
             "Save the state dict alone."
         )
-    return content
+    return _without_prefix(content)
+
+
+def _without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take prefixes away that all names have."""
+    for prefix in PREFIXES:
+        if weights and all(name.startswith(prefix) for name in weights):
+            return _without_prefix({name.removeprefix(prefix): weights[name] for name in weights})
+    return weights
 
 
 def read_metadata(path: Path) -> dict[str, str]:

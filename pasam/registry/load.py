@@ -56,7 +56,7 @@ def load_predictor(
     device: str = "cpu",
     resize: Resize = "longest",
 ) -> PromptAdapterPredictor:
-    """Open a model by any of its names, in a project's root.
+    """Open a model by any of its names: in a project's root, or anywhere what the package brings.
 
     The registry is only opened for names that nobody else knows.
 
@@ -65,9 +65,10 @@ def load_predictor(
             as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a file of weights,
             ours or a reference's. Without one, the packaged model that is best on photographs.
         params_file: Says which base there is and how an entry of `models` is built.
-        adapters: Folder of trained adapters, `<entry>.safetensors` each; entries need it.
+        adapters: Folder of trained adapters, `<entry>.safetensors` each; by default where the
+            project's training leaves them.
         base: Another checkpoint of the frozen SAM than the params file's.
-        device: `cpu`, `cuda`, `cuda:1`, ..., or `auto`.
+        device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
         resize: `longest` keeps the aspect as SAM does; `squash` is what the tables use.
 
     Raises:
@@ -75,6 +76,7 @@ def load_predictor(
         CheckpointError: Weights are missing or do not fit.
         RegistryError: There is no such version or run, or its files are gone.
     """
+    adapters = adapters or _trained(Path())
     with tempfile.TemporaryDirectory() as folder:
         files = find_model(
             name,
@@ -84,6 +86,15 @@ def load_predictor(
             resolve=partial(registered_files, project=Path(), folder=Path(folder)),
         )
         return open_model(files, device=device, resize=resize)
+
+
+def _trained(project: Path) -> Path | None:
+    """Find the folder in which the project's training leaves its adapters."""
+    if not (project / LOCK).is_file():
+        return None
+    made = read_lock(project).makers(WEIGHTS)
+    trained = (Path(entry.path) for stage, entry in made if stage.name.startswith("train@"))
+    return next((project / path.parent for path in trained), None)
 
 
 def is_registered_name(name: str) -> bool:

@@ -46,8 +46,14 @@ def photos(tmp_path):
 
 @pytest.fixture
 def pasam(model_project):
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+    """The command, with the project's own PA-SAM where no other model is named."""
+
+    def run(*arguments):
+        words = [str(argument) for argument in arguments]
+        model = [] if {"--model", "--help"} & set(words) else ["--model", "pa_sam"]
+        return CliRunner().invoke(app, [*words, *model])
+
+    return run
 
 
 def test_a_box_gives_the_librarys_own_mask_and_an_overlay(pasam, photos, tmp_path):

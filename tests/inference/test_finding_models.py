@@ -16,7 +16,13 @@ from pasam.config.params_file import load_variant
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference import model_files
-from pasam.inference.model_files import find_model, import_checkpoint, open_model, packaged_models
+from pasam.inference.model_files import (
+    PACKAGED,
+    find_model,
+    import_checkpoint,
+    open_model,
+    packaged_models,
+)
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import FOREGROUND
@@ -150,6 +156,14 @@ def test_a_trained_model_takes_the_packaged_ones_place(packaged):
 def test_another_base_is_never_put_under_a_packaged_model(packaged, project):
     with pytest.raises(CheckpointError, match="pa_sam is not trained yet"):
         find_model("pa_sam", adapters=Path("nowhere"), base=project / "base.safetensors")
+
+
+def test_outside_a_project_the_base_is_the_packages(in_empty_folder):
+    files = find_model("sam")
+    assert (files.size, files.base) == ("tiny", PACKAGED / "tiny.safetensors")
+    assert open_model(files).side == 256
+    with pytest.raises(ParamsError, match=r"other\.yaml does not exist"):
+        find_model("sam", params_file=Path("other.yaml"))
 
 
 def test_sams_decoder_alone_is_no_model(project, tmp_path):

@@ -134,7 +134,8 @@ def test_a_pickled_object_is_named_and_not_executed(tmp_path):
         ([torch.zeros(1)], "holds list"),
         ({"a": torch.zeros(1), "epoch": 3}, "holds 'epoch': int"),
         ({0: torch.zeros(1)}, "holds 0: Tensor"),
-        ({"model": {"a": torch.zeros(1)}}, "holds 'model': dict"),
+        ({"models": {"a": torch.zeros(1)}}, "holds 'models': dict"),
+        ({"model": {"a": torch.zeros(1), "b": [1]}}, "holds 'b': list"),
     ],
 )
 def test_only_tensors_by_name_are_weights(tmp_path, content, words):
@@ -142,6 +143,26 @@ def test_only_tensors_by_name_are_weights(tmp_path, content, words):
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=words):
         read_weights(path)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda weights: {"model": weights, "optimizer": {"step": 3}, "epoch": 7},
+        lambda weights: {"model_state": weights},
+        lambda weights: {"state_dict": {f"model.{n}": t for n, t in weights.items()}, "epoch": 1},
+        lambda weights: {f"module.sam.{name}": t for name, t in weights.items()},
+    ],
+)
+def test_a_training_programs_checkpoint_is_unwrapped(tmp_path, wrap):
+    torch.save(wrap(WEIGHTS), tmp_path / "x.pth")
+    assert same(read_weights(tmp_path / "x.pth"), WEIGHTS)
+
+
+def test_a_prefix_that_only_some_names_have_is_theirs(tmp_path):
+    mixed = {"model.a": torch.zeros(1), "b": torch.ones(1)}
+    torch.save(mixed, tmp_path / "x.pth")
+    assert same(read_weights(tmp_path / "x.pth"), mixed)
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
@@ -390,7 +411,7 @@ def test_a_frozen_tensor_that_moved_is_noticed(trained, path):
         reload_parity(segmenter, HQ, path, base="b")
 
 
-SAM = ["image_encoder.x", "mask_decoder.iou_token.weight"]
+SAM = ["image_encoder.x", "prompt_encoder.x", "mask_decoder.iou_token.weight"]
 FILES = {
     "sam": SAM,
     "sam_decoder": ["iou_token.weight"],
@@ -411,6 +432,17 @@ def test_a_file_is_told_by_its_names(kind, suffix, tmp_path):
     else:
         write_weights(path, weights, metadata={})
     assert recognise(path).kind == kind
+
+
+@pytest.mark.parametrize(
+    "names", [SAM[:1], SAM[::2], [SAM[0], "mask_decoder_ori.x", "prompt_encoder.x"]]
+)
+def test_a_sam_that_lacks_a_part_is_refused(names, tmp_path):
+    write_state_dict(tmp_path / "x.pth", {name: torch.zeros(1) for name in names})
+    with pytest.raises(
+        CheckpointError, match=r"has nothing of .*_(en|de)coder\.: it is incomplete"
+    ):
+        recognise(tmp_path / "x.pth")
 
 
 def test_an_adapter_is_told_by_its_words(tmp_path):

@@ -161,3 +161,16 @@ def test_a_stopped_stage_saves_its_state_and_leaves_quietly(number, code, tmp_pa
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, state.read_text(), errors) == (code, "saved", "")
+
+
+def test_a_full_disk_is_named_as_that_in_one_line(capsys, params_file):
+    def stage(path: Path) -> None:
+        try:
+            raise OSError(28, "No space left on device", str(path))
+        except OSError as error:
+            raise RuntimeError("the library's own words") from error
+
+    with pytest.raises(SystemExit) as ended:
+        run(stage, ["--path", "a/b", *params_file])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the disk is full, while a/b was written.")

@@ -42,6 +42,11 @@ def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path):
     assert opened.name == "pa_sam_plus (packaged)"
 
 
+def test_an_entry_is_looked_for_where_the_projects_training_leaves_it(promoted):
+    opened = load_predictor("pa_sam")
+    assert opened.name == "pa_sam"
+
+
 def test_a_name_that_nobody_knows_is_said(promoted):
     with pytest.raises(ParamsError, match="there is no model 'best'"):
         load_predictor("best")
@@ -146,3 +151,9 @@ def test_a_run_without_a_model_and_one_that_is_not_there_are_said(promoted, run,
         found(report)
     with pytest.raises(RegistryError, match="there is no run 'nothing'"):
         found("nothing")
+
+
+def test_without_a_name_and_outside_a_project_the_package_answers(in_empty_folder):
+    model = load_predictor()
+    model.set_image(np.zeros((40, 60, 3), np.uint8))
+    assert model.predict(box=[5, 5, 30, 30])[0].shape[1:] == (40, 60)
