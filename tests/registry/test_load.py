@@ -12,7 +12,7 @@ from inference_models import picture
 from small_world import small_base
 
 from pasam.cli.options import named_model
-from pasam.errors import ParamsError, RegistryError
+from pasam.errors import CheckpointError, ParamsError, RegistryError
 from pasam.inference.model_files import find_model, open_model
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
@@ -32,8 +32,8 @@ def test_a_model_opens_by_each_of_its_names(name, called, promoted):
     assert load_predictor(name, adapters=Path("data/adapters")).name == called
 
 
-def test_an_entry_asks_for_the_folder_of_adapters(promoted):
-    with pytest.raises(ParamsError, match="say in which folder its adapter lies"):
+def test_an_entry_that_is_not_trained_is_said_where_it_was_looked_for(promoted):
+    with pytest.raises(CheckpointError, match=r"image_adapter.safetensors does not exist"):
         load_predictor("image_adapter")
 
 
