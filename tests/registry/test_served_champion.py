@@ -55,7 +55,10 @@ def champion(tracked, root, tmp_path, monkeypatch):
     adapter = tmp_path / "adapter.safetensors"
     write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
     small = find_candidate(take_snapshot(tracked.folder), "pa_sam")
-    real = dataclasses.replace(small, adapter=adapter, base=base, variant=variant.model_dump())
+    real = dataclasses.replace(
+        small, adapter=adapter, base=base, variant=variant.model_dump(),
+        key=f"{file_digest(adapter)}-{file_digest(base)}",
+    )  # fmt: skip
     decisions = open_decisions(tracked.folder)
     run = decisions.registry.client.create_run(decisions.registry.store.experiment_id)
     number = register(decisions, real, run_id=run.info.run_id).number
