@@ -28,6 +28,7 @@ VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "base", "
 LONGEST_FILE = 600
 LONGEST_FUNCTION = 60
 MOST_FILES = 16  # in a folder
+MOST_TEST_FILES = 170
 
 
 @cache
@@ -111,6 +112,10 @@ def test_no_folder_is_crowded():
         for folder in {path.parent for path in MODULES}
     }
     assert {name: count for name, count in crowded.items() if count > MOST_FILES} == {}
+
+
+def test_the_tests_fit_into_their_files():
+    assert len(TESTS) <= MOST_TEST_FILES
 
 
 NAMED_AS_WHAT_IT_RUNS = {Path("pasam/cli"), Path("pipelines/stages"), Path("pipelines/flows")}

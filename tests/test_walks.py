@@ -1,0 +1,109 @@
+"""How many files a piece of work walks through: traced while it runs, and as docs say it.
+
+A walk counts the files of the rooms that it is about, and their doors: the files of other rooms
+that those call. What a door calls further down is the business of its own room. The literal trace,
+every file whose functions run, is longer; both are held. The ground (errors, files, workers,
+config) counts in neither.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from typer.testing import CliRunner
+from walks import Walk, traced
+
+IMAGE = ("prepare", "validate", "embed@val", "train@pa_sam", "evaluate@pa_sam-dis_like", "report")
+
+
+@pytest.fixture(scope="module")
+def documented(root):
+    """Files of each walk as docs/architecture.md lists them, by its heading."""
+    text = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    return {
+        part.partition("\n")[0]: re.findall(r"^\d+\. `([^`]+)`", part, re.MULTILINE)
+        for part in parts
+    }
+
+
+def check(walk, listed, homes, *, shown, counted, literal):
+    assert 0 < len(listed) <= shown
+    ran = walk.files()
+    assert [name for name in listed if name not in ran] == []
+    assert listed == sorted(listed, key=ran.index), "docs list them in another order"
+    assert (len(walk.of(*homes)) <= counted, len(ran) <= literal) == (True, True), (
+        f"{len(walk.of(*homes))} files with their doors, {len(ran)} in all: {ran}"
+    )
+
+
+@pytest.fixture(scope="module")
+def stage_walks(world, tmp_path_factory):
+    own = world.copy(tmp_path_factory.mktemp("walk") / "world")
+    walks = {}
+    for name in IMAGE:
+        with traced() as walks[name]:
+            own.run(name)
+    return walks
+
+
+def test_an_image_reaches_the_report(stage_walks, documented):
+    together = Walk()
+    for walk in stage_walks.values():
+        for name, callers in walk.steps.items():
+            together.steps.setdefault(name, set()).update(callers)
+    listed = documented["An image to the report"]
+    check(together, listed, ("pipelines/",), shown=25, counted=33, literal=70)
+
+
+def test_a_parameter_reaches_its_use(stage_walks, documented):
+    walk = stage_walks["train@pa_sam"]
+    listed = documented["`models.pa_sam.mining.points` to its use"]
+    assert listed[-1] == "pasam/models/prompt_adapter.py"
+    assert len(listed) <= 6
+    for caller, called in pairwise(listed):
+        assert caller in walk.steps[called], f"{caller} does not call {called}"
+
+
+def test_the_page_is_written(stage_walks, documented):
+    listed = documented["`make reproduce` to `reports/index.html`"]
+    walk = stage_walks["report"]
+    check(walk, listed, ("pipelines/",), shown=12, counted=12, literal=28)
+
+
+def test_a_version_is_promoted(tracked, documented):
+    from pasam.cli.app import app
+
+    with traced() as walk:
+        CliRunner().invoke(app, ["registry", "promote"])
+    listed = documented["`pasam registry promote`"]
+    check(walk, listed, ("pasam/cli/", "pasam/registry/"), shown=12, counted=28, literal=42)
+
+
+def test_a_request_is_answered(tmp_path, documented):
+    from fastapi.testclient import TestClient
+    from serving_world import BOX, Shelf, encoded_picture, form
+
+    from pasam.serving.app import create_app
+    from pasam.serving.service import Settings
+
+    app = create_app(Shelf(tmp_path, "pa_sam").offered(), Settings())
+    with traced() as walk, TestClient(app, base_url="http://localhost") as client:
+        walk.steps.clear()  # starting is no part of the answer; its threads had to be traced
+        files = {"image": encoded_picture()}
+        answer = client.post("/predict", files=files, data=form({"box": BOX}))
+        assert answer.status_code == 200
+        models = [name for name in walk.steps if name.startswith("pasam/models/")]
+        for name in models:
+            del walk.steps[name]
+    assert models
+    check(
+        walk,
+        documented["An HTTP `/predict`"],
+        ("pasam/serving/",),
+        shown=10,
+        counted=10,
+        literal=12,
+    )
