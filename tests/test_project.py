@@ -8,6 +8,8 @@ import subprocess
 import tomllib
 
 import pytest
+import skimage
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -91,3 +93,20 @@ def test_trainings_start_where_slurms_client_is_installed_and_warnings_are_error
     (tmp_path / "srun").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not SLURMEnvironment.detect()
+
+
+def test_the_citation_names_the_papers_authors_as_the_readme_does(root):
+    content = yaml.safe_load((root / "CITATION.cff").read_text())
+    (paper,) = content["references"]
+    names = " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"])
+    assert f"{{{names}}}" in (root / "README.md").read_text()
+    assert paper["identifiers"][0]["value"] == "arXiv:2401.13051"
+
+
+def test_the_readmes_first_lines_give_a_mask(root):
+    readme = (root / "README.md").read_text()
+    block = readme.partition("```python\n")[2].partition("```")[0]
+    names = {"image": skimage.data.coffee()}
+    exec(block, names)
+    assert names["masks"].shape == (1, 400, 600)
+    assert 0.3 < names["masks"].mean() < 0.6  # cup and saucer fill about half of it

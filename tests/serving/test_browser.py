@@ -260,3 +260,19 @@ def test_what_is_no_image_is_said_so(visitor, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     visitor.page.set_input_files("#file", tmp_path / "notes.txt")
     visitor.page.locator("#fault", has_text="notes.txt is not an image").wait_for()
+
+
+def test_of_several_dropped_files_the_first_is_opened_and_the_rest_is_said(visitor):
+    visitor.page.evaluate(
+        """async () => {
+            const canvas = document.createElement("canvas");
+            const blob = await new Promise((done) => canvas.toBlob(done));
+            const dataTransfer = new DataTransfer();
+            for (const name of ["a.png", "b.png", "c.png"]) {
+              dataTransfer.items.add(new File([blob], name, { type: "image/png" }));
+            }
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        }"""
+    )
+    said = "a.png is open, 2 more were left out"
+    visitor.page.locator("#fault", has_text=said).wait_for()

@@ -208,7 +208,7 @@ async function openExample(example, button) {
 
 function openFile(file) {
   pressExample(null);
-  open(file, file.name || "image.png");
+  return open(file, file.name || "image.png");
 }
 
 function choose(model) {
@@ -254,7 +254,7 @@ function wire() {
   });
   byId("show-mask").addEventListener("change", draw);
   for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
-  listenForFiles(byId("file"), openFile);
+  listenForFiles(byId("file"), openFile, complain);
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey)) return;
     const key = event.key.toLowerCase();
