@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from inference_models import objects
+from PIL import Image
 from serving_world import Shelf, encoded_picture
 
 from pasam.inference.automatic_masks import AutomaticMaskOptions
@@ -276,3 +279,54 @@ def test_of_several_dropped_files_the_first_is_opened_and_the_rest_is_said(visit
     )
     said = "a.png is open, 2 more were left out"
     visitor.page.locator("#fault", has_text=said).wait_for()
+
+
+def test_undo_after_a_search_gives_the_prompts_back_that_it_hid(visitor, monkeypatch):
+    searching(monkeypatch, points_per_side=3)
+    before = [line for line in visitor.facts().splitlines() if "px" in line]
+    visitor.page.click("#everything")
+    visitor.settle("Found")
+    visitor.page.click("#undo")
+    visitor.settle("PA-SAM")
+    assert [line for line in visitor.facts().splitlines() if "px" in line] == before
+
+
+def test_the_cut_out_is_the_image_where_the_mask_is_and_clear_elsewhere(visitor, tmp_path):
+    page, path, pixels = visitor.page, tmp_path / "four_things.png", objects(120, 160)
+    path.write_bytes(encoded_picture(pixels))
+    page.set_input_files("#file", path)
+    page.locator("#hint", has_text="Click the object").wait_for()
+    page.mouse.click(*visitor.at(0.35, 0.35))
+    visitor.settle("PA-SAM")
+    (record,) = json.loads(visitor.save("#get-rle"))
+    mask = decode(record["segmentation"]).astype(bool)
+    cut = np.array(Image.open(io.BytesIO(visitor.save("#get-cut"))))
+    assert cut.shape == (120, 160, 4)
+    assert ((cut[..., 3] > 0) == mask).all()
+    assert mask.any()
+    assert (cut[mask][:, :3] == pixels[mask]).all()
+
+
+def test_a_wrong_token_is_said_to_be_wrong(browser, shelf):
+    settings = Settings(token="0123456789abcdef")
+    with listen("127.0.0.1", 0) as taken:
+        app = create_app(shelf.offered(), settings)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        page = browser.new_page()
+        page.goto(address_of(taken))
+        page.locator("#door[open]").wait_for()
+        assert page.is_hidden("#wrong")
+        page.fill("#token", "wrong")
+        page.click("#door button")
+        page.locator("#wrong", has_text="not the service's token").wait_for()
+        assert page.input_value("#token") == ""
+        page.fill("#token", "0123456789abcdef")
+        page.click("#door button")
+        page.locator("#facts", has_text="Image embedding").wait_for(timeout=20_000)
+        page.close()
+        server.should_exit = True
+        thread.join()

@@ -24,7 +24,7 @@ async function call(path, { form, signal, read = (response) => response.json() }
   }
   if (response.ok) return read(response);
   if (response.status === 401) {
-    await askForToken();
+    await askForToken(token);
     return call(path, { form, signal, read }, tries);
   }
   if (response.status === 429 && tries > 1) {
@@ -55,9 +55,12 @@ async function lastLine(response, onProgress) {
 
 let client = null;
 
-function askForToken() {
+// Ask for a token; say so where one was given that does not fit.
+function askForToken(wrong) {
   const door = document.getElementById("door");
   const field = document.getElementById("token");
+  document.getElementById("wrong").hidden = !wrong;
+  field.value = "";
   client ??= new Promise((done) => {
     door.addEventListener("close", () => {
       sessionStorage.setItem(KEY, field.value.trim());

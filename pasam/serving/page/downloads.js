@@ -1,6 +1,6 @@
 // Results as files.
 
-import { bytesOf } from "./layers.js";
+import { blank, bytesOf, silhouette } from "./layers.js";
 
 function save(content, name, type) {
   const link = document.createElement("a");
@@ -18,6 +18,16 @@ export function savePng(answer, name) {
     const which = answer.masks.length > 1 ? `_${number + 1}` : "";
     save(bytesOf(mask.png), `${stem(name)}_mask${which}.png`, "image/png");
   });
+}
+
+// What the masks cover of the image, all else clear.
+export async function saveCutOut(answer, name, image) {
+  const cut = blank(image.width, image.height);
+  const context = cut.getContext("2d");
+  for (const { png } of answer.masks) context.drawImage(await silhouette(png), 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.drawImage(image, 0, 0);
+  cut.toBlob((blob) => save(blob, `${stem(name)}_cutout.png`, "image/png"));
 }
 
 export function saveRle(answer, name) {

@@ -6,7 +6,7 @@ import {
   busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels,
   showSearch, showTags,
 } from "./controls.js";
-import { saveCoco, savePng, saveRle } from "./downloads.js";
+import { saveCoco, saveCutOut, savePng, saveRle } from "./downloads.js";
 import { heated, silhouette, stacked, tinted } from "./layers.js";
 import { Painter } from "./painter.js";
 import { listen } from "./pointing.js";
@@ -62,11 +62,11 @@ function draw() {
 
 function refreshControls() {
   const { history, chosen, compared, models } = state;
-  byId("undo").disabled = !history.past.length;
+  byId("undo").disabled = !history.past.length && !state.everything;
   byId("redo").disabled = !history.future.length;
   byId("clear").disabled = history.isEmpty && !state.everything;
   const result = state.everything ?? state.found.get(chosen?.name);
-  for (const id of ["get-png", "get-rle", "get-coco"]) byId(id).disabled = !result;
+  for (const id of ["get-png", "get-cut", "get-rle", "get-coco"]) byId(id).disabled = !result;
   byId("everything").disabled = !state.image;
   const hasMap = shownModels().some((model) => model.details);
   for (const id of ["show-unsure", "show-mined"]) byId(id).disabled = !hasMap;
@@ -121,6 +121,7 @@ async function askModel(model, signal) {
 function failed(error) {
   if (error.name === "AbortError") return;
   state.found.clear();
+  showFacts([]); // what stood there was of another answer
   say("");
   complain(error.message);
 }
@@ -135,8 +136,7 @@ async function findEverything() {
     await ask();
     return;
   }
-  const signal = client.begin();
-  const model = state.chosen;
+  const [signal, model] = [client.begin(), state.chosen];
   searches(true);
   busy(true);
   complain(null);
@@ -149,8 +149,7 @@ async function findEverything() {
     if (signal.aborted) return;
     state.objects = stacked(shapes, OBJECTS, edge);
     state.everything = { answer };
-    const objects = `${shapes.length} object${shapes.length === 1 ? "" : "s"}`;
-    const spent = milliseconds(answer.milliseconds.everything);
+    const [objects, spent] = [`${shapes.length} object${shapes.length === 1 ? "" : "s"}`, milliseconds(answer.milliseconds.everything)];
     say(`${objects} · ${titleOf(model)} ${spent}`);
     showFacts([["Found", objects, `${titleOf(model)}, ${spent}`]]);
   } catch (error) {
@@ -219,11 +218,11 @@ function choose(model) {
 }
 
 function download(save) {
-  save(state.everything?.answer ?? state.found.get(state.chosen.name).answer, state.name);
+  save(state.everything?.answer ?? state.found.get(state.chosen.name).answer, state.name, state.image);
 }
 
 const commands = {
-  undo: () => state.history.undo() && ask(),
+  undo: () => (state.everything || state.history.undo()) && ask(), // a search hides the prompts
   redo: () => state.history.redo() && ask(),
   clear: () => { state.history.clear(); ask(); },
   larger: () => { viewport.zoom(1.5); draw(); },
@@ -231,6 +230,7 @@ const commands = {
   fit: () => { viewport.fit(); draw(); },
   everything: findEverything,
   "get-png": () => download(savePng),
+  "get-cut": () => download(saveCutOut),
   "get-rle": () => download(saveRle),
   "get-coco": () => download(saveCoco),
 };
