@@ -34,6 +34,7 @@ from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 
 if TYPE_CHECKING:
+    from pasam.inference.sam_api import SamModel
     from segment_anything.utils.transforms import ResizeLongestSide
 
 MASK_THRESHOLD = 0.0
@@ -368,6 +369,13 @@ class PromptAdapterPredictor(PromptedModel):
     def features(self) -> Tensor:
         """The embedding of the image that is set, (1, C, g, g)."""
         return self.get_image_embedding()
+
+    @property
+    def model(self) -> SamModel:
+        """The model by SAM's names: batches of images, its input's side, its device."""
+        from pasam.inference.sam_api import SamModel  # which builds on this file
+
+        return SamModel(self)
 
     def set_embedded(self, image: EmbeddedImage) -> None:
         """Keep an image that was embedded before, perhaps elsewhere.

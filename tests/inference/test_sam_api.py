@@ -99,6 +99,12 @@ def test_batches_equal_each_prompt_alone(predictors):
     assert np.allclose(answer["iou_predictions"][0], scores, atol=1e-5)
 
 
+def test_a_predictor_has_its_model_as_sams_has(predictors):
+    model = predictors["pa_sam"].model
+    assert (model.image_encoder.img_size, model.mask_threshold) == (predictors["pa_sam"].side, 0.0)
+    assert model.eval().device == predictors["pa_sam"].device
+
+
 def test_the_generator_gives_masks_as_arrays(predictors):
     sam, image = SamModel(predictors["sam"]), picture(60, 90)
     options = {"points_per_side": 3, "pred_iou_thresh": -9.0, "stability_score_thresh": 0.01}
