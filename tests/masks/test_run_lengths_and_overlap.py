@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 from pasam.errors import DataError, ParamsError, ShapeError
 from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
 from pasam.masks.run_lengths import (
+    MOST_PIXELS,
     area,
     bounding_box,
     decode,
@@ -235,3 +236,14 @@ def test_regions_count_as_whole_masks_do(data, shape):
     assert one.overlap(other) == ((first & second).sum(), (first | second).sum())
     assert np.array_equal(one.mask(), first)
     assert one.area == first.sum()
+
+
+def test_the_band_is_rounded_to_the_nearest_width():
+    assert band_width(30, 40, 0.039) == 2  # 1.95
+    assert band_width(30, 40, 0.049) == 2  # 2.45
+
+
+@pytest.mark.parametrize("height", [MOST_PIXELS // 1024 + 1, 0])
+def test_an_image_of_no_or_too_many_pixels_is_refused(height):
+    with pytest.raises(DataError, match="pixels"):
+        from_segmentation([[0, 0, 2, 0, 2, 2]], height, 1024)

@@ -24,6 +24,8 @@ from pasam.registry.gate import (
     GateDecision,
     Preconditions,
     ScoredModel,
+    _floors,
+    _latency,
     draw_deltas,
     gain_confidence,
     gains_of,
@@ -415,3 +417,11 @@ def test_all_bounds_have_to_hold_at_once(simulation_params):
     good, bad = np.full((50, 1), 5.0), np.full((50, 1), -3.0)
     assert passes({"a": good, "b": good}, simulation_params).all()
     assert not passes({"a": good, "b": bad}, simulation_params).any()
+
+
+def test_what_lies_exactly_at_its_limit_passes(params):
+    at, below = params.floor_mean, params.floor_benchmark - 0.01
+    floors = _floors(at, {"dis": params.floor_benchmark, "thin": below}, params)
+    assert [c.passed for c in floors] == [True, True, False]
+    assert _latency(params.latency_ms, None, params).passed
+    assert not _latency(params.latency_ms + 0.01, None, params).passed

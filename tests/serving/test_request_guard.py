@@ -142,7 +142,15 @@ def test_an_announced_body_that_is_too_large_is_refused(guarded):
     assert "at most 50000" in answer.json()["error"]
 
 
-@pytest.mark.parametrize(("sizes", "status"), [([30_000] * 2, 413), ([20_000] * 2, 415)])
+@pytest.mark.parametrize(
+    ("sizes", "status"),
+    [
+        ([30_000] * 2, 413),
+        ([20_000] * 2, 415),
+        ([25_000, 25_000 - 76], 415),  # with the form round it exactly the limit
+        ([25_000, 25_001 - 76], 413),
+    ],
+)
 def test_an_unannounced_body_is_counted_over_all_its_parts(sizes, status, shelf):
     app = create_app(shelf.offered(), Settings(limits=Limits(upload_bytes=50_000)))
     head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
