@@ -330,3 +330,18 @@ def test_a_wrong_token_is_said_to_be_wrong(browser, shelf):
         page.close()
         server.should_exit = True
         thread.join()
+
+
+def test_a_phones_photograph_is_searched_and_its_masks_are_of_its_size(
+    visitor, monkeypatch, tmp_path
+):
+    searching(monkeypatch, points_per_side=2)
+    page, path = visitor.page, tmp_path / "phone.jpg"
+    path.write_bytes(encoded_picture(objects(3024, 4032), "JPEG"))
+    page.set_input_files("#file", path)
+    page.locator("#hint", has_text="Click the object").wait_for(timeout=60_000)
+    page.click("#everything")
+    page.locator("#facts", has_text="Found").wait_for(timeout=60_000)
+    assert len(visitor.answer("pa_sam")["masks"]) > 0
+    cut = Image.open(io.BytesIO(visitor.save("#get-cut")))
+    assert cut.size == (4032, 3024)

@@ -12,19 +12,28 @@ function save(content, name, type) {
 
 const stem = (name) => name.replace(/\.[^.]*$/, "") || "image";
 
-// The service's own bytes, untouched.
-export function savePng(answer, name) {
-  answer.masks.forEach((mask, number) => {
+// The service's own bytes; brought to the image's size where a smaller one was searched.
+export function savePng(answer, name, image) {
+  answer.masks.forEach(async (mask, number) => {
     const which = answer.masks.length > 1 ? `_${number + 1}` : "";
-    save(bytesOf(mask.png), `${stem(name)}_mask${which}.png`, "image/png");
+    const content = answer.width === image.width ? bytesOf(mask.png) : await enlarged(mask.png, image);
+    save(content, `${stem(name)}_mask${which}.png`, "image/png");
   });
+}
+
+async function enlarged(png, { width, height }) {
+  const whole = blank(width, height);
+  const context = whole.getContext("2d");
+  context.imageSmoothingEnabled = false; // a mask is 0 or 255, nothing between
+  context.drawImage(await createImageBitmap(new Blob([bytesOf(png)], { type: "image/png" })), 0, 0, width, height);
+  return new Promise((done) => whole.toBlob(done, "image/png"));
 }
 
 // What the masks cover of the image, all else clear.
 export async function saveCutOut(answer, name, image) {
   const cut = blank(image.width, image.height);
   const context = cut.getContext("2d");
-  for (const { png } of answer.masks) context.drawImage(await silhouette(png), 0, 0);
+  for (const { png } of answer.masks) context.drawImage(await silhouette(png), 0, 0, image.width, image.height);
   context.globalCompositeOperation = "source-in";
   context.drawImage(image, 0, 0);
   cut.toBlob((blob) => save(blob, `${stem(name)}_cutout.png`, "image/png"));
