@@ -165,7 +165,8 @@ def parse_yaml(text: str, path: Path, *, error: type[PasamError] = DataError) ->
         node = loader.get_single_node()
         _count_nodes(node, {})
         return None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # a date that is none
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as fault:
+        # A date that is none is a ValueError or, where it does not even look like one, no match.
         raise error(f"{path} is not valid YAML: {fault}") from None
 
 

@@ -135,7 +135,10 @@ def _worded(faults: Sequence[ErrorDetails], values: object, name: str) -> str:
         return f"section '{key}' is {found!r}, expected a mapping."
     if fault["type"].startswith("union_tag"):
         context = fault["ctx"]
-        tag, tags = context["discriminator"].strip("'"), context["expected_tags"]
+        tag = context["discriminator"].strip("'")
+        if "expected_tags" not in context:
+            return f"section '{key}' lacks '{tag}', which says what kind of model it is."
+        tags = context["expected_tags"]
         found = found.get(tag) if isinstance(found, Mapping) else found
         return f"{_key(key, [tag])} is {found!r}, expected one of {_quoted(tags)}."
     return f"{key} is {found!r}, expected {_expected(fault)}."

@@ -89,7 +89,7 @@ def read_annotations(path: Path) -> Annotations:
         }
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         faults = [*_repeated(content), *_annotation_faults(content, images, categories)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{path} is not in COCO's form ({reason}).") from None
     _refuse(path, faults, "annotations")

@@ -12,7 +12,7 @@ import yaml
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config import schema
-from pasam.config.params_file import load_models, load_section
+from pasam.config.params_file import build_variant, load_models, load_section
 from pasam.config.presets import SECTIONS, validate
 from pasam.config.section import Section
 from pasam.errors import ParamsError
@@ -294,3 +294,8 @@ def test_a_section_with_a_change_is_checked_again():
 def test_all_25_sets_of_seginw_are_in_the_papers_preset():
     paper = load_section(schema.InstancesParams, "instances", ROOT / "params" / "paper.yaml")
     assert len(set(paper.seginw.sets)) == 25
+
+
+def test_a_model_of_no_kind_is_told_what_it_lacks(tmp_path):
+    with pytest.raises(ParamsError, match=r"a\.yaml: section 'models\.x' lacks 'decoder'"):
+        build_variant({}, name="models.x", path=tmp_path / "a.yaml")
