@@ -308,5 +308,6 @@ def _expect_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"ONNX is not installed ({error}). Install the extra: `pip install 'pasam[export]'`."
+            f"ONNX is not installed ({error}). Install the extra in the project's folder: "
+            "`pip install -e '.[export]'`."
         ) from None
