@@ -103,8 +103,9 @@ def test_the_citation_names_the_papers_authors_as_the_readme_does(root):
     assert paper["identifiers"][0]["value"] == "arXiv:2401.13051"
 
 
-def test_the_readmes_first_lines_give_a_mask(root):
+def test_the_readmes_first_lines_give_a_mask_in_any_folder(root, tmp_path, monkeypatch):
     readme = (root / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
     block = readme.partition("```python\n")[2].partition("```")[0]
     names = {"image": skimage.data.coffee()}
     exec(block, names)

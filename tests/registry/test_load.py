@@ -37,8 +37,9 @@ def test_an_entry_that_is_not_trained_is_said_where_it_was_looked_for(promoted):
         load_predictor("image_adapter")
 
 
-def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path):
-    opened = load_predictor(params_file=tmp_path / "params.yaml")
+def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # in this project's root a trained one may take its place
+    opened = load_predictor()
     assert opened.name == "pa_sam_plus (packaged)"
 
 
