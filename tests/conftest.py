@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -30,6 +31,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Torch, MLflow and Great Expectations make millions of objects that stay: going through them again
 # and again took a tenth of the tests' time.
 gc.set_threshold(50_000, 20, 100)
+
+
+# A suite must not fail today and pass tomorrow on the same code: the same examples every time.
+# `--hypothesis-profile search` draws new ones, to look for faults.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -407,13 +407,15 @@ def _points(
 
 
 def _mask(mask: ArrayLike) -> NDArray[np.float32] | NDArray[np.bool_]:
-    given = np.asarray(mask)
-    if given.dtype in (np.bool_, np.uint8) and given.ndim == 2:
-        return given if given.dtype == np.bool_ else _image_mask(given)
+    if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
+        if mask.dtype == np.bool_:
+            return mask
+        if mask.dtype == np.uint8:
+            return _image_mask(mask)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         logits = _numbers(mask, "the mask prompt", "(m, m) mask logits").astype(np.float32)
     logits = logits[0] if logits.ndim == 3 and len(logits) == 1 else logits
-    if logits.ndim != 2 or not np.isfinite(logits).all():
+    if logits.ndim != 2 or not logits.size or not np.isfinite(logits).all():
         raise PromptError(f"the mask prompt is {logits.shape}, expected (m, m) finite mask logits.")
     return logits
 

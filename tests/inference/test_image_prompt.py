@@ -288,6 +288,12 @@ def test_a_mask_of_the_image_becomes_logits_over_the_input(kind, resize):
         assert np.allclose(logits[23:], -10)
 
 
+@pytest.mark.parametrize("mask", [[[], [0.0]], [[], []], [], [[[0.0]], [[0.0], [1.0]]]])
+def test_a_mask_prompt_that_is_no_rectangle_is_refused(mask):
+    with pytest.raises(PromptError, match="the mask prompt"):
+        image_prompt(mask=mask)
+
+
 def test_a_mask_of_another_size_or_side_is_refused():
     transform = ImageTransform(60, 90, 96, "longest")
     with pytest.raises(PromptError, match="has 80 x 60 pixels, expected 90 x 60"):
