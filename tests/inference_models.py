@@ -12,6 +12,7 @@ from small_world import small_base
 from variants import hq_sam, pa_sam
 
 from pasam.config.params_file import load_variant
+from pasam.data.catalogue import TRAINING_SET
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.adapter_weights import write_adapter
 from pasam.models.base_sam import BaseSam
@@ -82,4 +83,5 @@ def write_project(folder: Path, root: Path) -> None:
         torch.manual_seed(1)
         decoder = build_trainable(base, variant).decoder
         path = folder / "data" / "adapters" / f"{kind}.safetensors"
-        write_adapter(path, decoder, variant=variant, base=digest)
+        seen = (TRAINING_SET,)
+        write_adapter(path, decoder, variant=variant, base=digest, trained_on=seen)

@@ -99,8 +99,9 @@ def test_a_name_that_nobody_knows_is_refused(model_project):
 
 
 def test_the_shell_completes_names_of_models(model_project, monkeypatch, tmp_path):
-    assert complete_model("") == ["sam", *read_params()["models"], *REGISTERED]
-    assert complete_model("pa") == [m for m in read_params()["models"] if m.startswith("pa")]
+    assert complete_model("") == ["sam", "packaged", *read_params()["models"], *REGISTERED]
+    own = [m for m in read_params()["models"] if m.startswith("pa")]
+    assert complete_model("pa") == ["packaged", *own]
     monkeypatch.chdir(tmp_path)
     assert complete_model("c") == ["champion", "candidate"]
 

@@ -27,7 +27,9 @@ def complete_model(incomplete: str) -> list[str]:
         models = read_params().get("models", {})
     except ParamsError:
         models = {}
-    return [name for name in ("sam", *models, *REGISTERED) if name.startswith(incomplete)]
+    return [
+        name for name in ("sam", "packaged", *models, *REGISTERED) if name.startswith(incomplete)
+    ]
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -36,7 +38,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         autocompletion=complete_model,
-        help="By default the packaged model that is best on photographs. "
+        help="By default the PA-SAM+ that comes with the package (packaged), until the project's "
+        "own was trained on photographs too. "
         "A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
         "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
@@ -65,11 +68,10 @@ def named_model(
     resize: Literal["longest", "squash"] = "longest",
 ) -> PromptAdapterPredictor:
     """Open the model that a person has named."""
-    from pasam.inference.model_files import PACKAGED_BEST
     from pasam.registry.load import load_predictor
 
     return load_predictor(
-        name or PACKAGED_BEST,
+        name,
         params_file=params_file,
         adapters=adapters,
         base=base,

@@ -25,7 +25,8 @@ Models = Annotated[
         "--model",
         autocompletion=options.complete_model,
         help="Repeatable, the default first; as for `pasam predict`. Without it: the champion, "
-        "all trained models, and sam.",
+        "all trained models, and sam; the packaged PA-SAM+ before those that have seen synthetic "
+        "images only.",
     ),
 ]
 Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is every one.")]
@@ -152,14 +153,15 @@ def offered_models(
 
 
 def _run(offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool) -> None:
+    from pasam.inference.model_files import SEEN_WORDS
     from pasam.serving.app import address_of, create_app, listen, run_server
 
     with listen(host, port) as taken:
         address = address_of(taken)
 
         def announce() -> None:
-            names = ", ".join(f"{each.name} ({each.version})" for each in offered.all())
-            typer.echo(f"Models: {names}")
+            for each in offered.all():
+                typer.echo(f"Model: {each.name} ({each.version}), {SEEN_WORDS[each.seen]}")
             typer.echo(f"Page: {address}    stop with Ctrl-C")
             if browser:
                 typer.launch(address)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
 from pasam.config.schema import BaseParams, VariantParams
+from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.image_transform import Resize
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -19,6 +21,7 @@ from pasam.models.adapter_weights import (
     import_decoder,
     import_merged,
     load_adapter,
+    read_trained_on,
     read_variant,
     recognise,
     reload_parity,
@@ -36,6 +39,17 @@ PACKAGED = Path(__file__).parents[1] / "packaged"
 PACKAGED_BASE = "tiny"
 PACKAGED_BEST = "pa_sam_plus"
 """The packaged adapter that is best on photographs (docs/tiny.md)."""
+PACKAGED_NAME = "packaged"
+"""The name by which it is asked for where the project has trained one of its own."""
+_FIRST = (PACKAGED_BEST, "pa_sam")  # a project's own models in the order of preference
+
+Seen = Literal["synthetic", "photographs", "unknown"]
+"""What a model was trained on: synthetic images only, other images too, or what nobody recorded."""
+SEEN_WORDS: Mapping[Seen, str] = {
+    "synthetic": "trained on synthetic images only",
+    "photographs": "trained on photographs too",
+    "unknown": "training images not recorded",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +74,51 @@ class ModelFiles:
     packaged: bool = False
     """Whether it came with the package, trained on photographs too, not in this project."""
 
+    @property
+    def seen(self) -> Seen:
+        """What it was trained on, as its file of weights says; of SAM itself, what the base was."""
+        if self.packaged:
+            return "photographs"
+        if self.weights is None or self.kind == "sam":
+            return "synthetic" if self.size == "vit_tiny" else "photographs"
+        return seen_by(self.weights)
+
+
+def seen_by(weights: Path) -> Seen:
+    """Read what a trained decoder was trained on; the references' files do not say so."""
+    try:
+        names = read_trained_on(weights) if weights.suffix == ".safetensors" else []
+    except CheckpointError:  # it is being written, or damaged: whoever opens it will say so
+        names = []
+    if not names:
+        return "unknown"
+    return "synthetic" if set(names) <= set(GENERATED) else "photographs"
+
+
+def own_models(params_file: Path, adapters: Path | None) -> list[str]:
+    """Name the entries of `models` that are trained, PA-SAM+ and PA-SAM first."""
+    entries = read_params(params_file).get("models", {}) if params_file.is_file() else {}
+    trained = [n for n in entries if adapters and (adapters / f"{n}.safetensors").is_file()]
+    return sorted(trained, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+
+
+def default_model(
+    params_file: Path = DEFAULT_PATH, adapters: Path | None = None, base: Path | None = None
+) -> str:
+    """Name the model that answers where nobody named one.
+
+    It is the packaged PA-SAM+, which has seen photographs, until the project has trained a model
+    that has seen some too: one that knows synthetic images alone finds a fraction of the object.
+    On another base (`base`) it is the project's own.
+    """
+    own = own_models(params_file, adapters)
+    if base is not None:
+        return own[0] if own else PACKAGED_BEST
+    for name in own:
+        if adapters and seen_by(adapters / f"{name}.safetensors") == "photographs":
+            return name
+    return PACKAGED_NAME
+
 
 Resolve = Callable[[str], ModelFiles | None]
 """Somebody who may know a name, such as a registry's aliases; None when it does not."""
@@ -77,7 +136,8 @@ def find_model(
 
     Args:
         name: `sam` for the base; a file of weights, ours or a reference's; an entry of `models`
-            in the params file; or a name that `resolve` knows.
+            in the params file; `packaged` for the PA-SAM+ that comes with the package; or a name
+            that `resolve` knows.
         params_file: Says which base there is and how an entry of `models` is built. Outside a
             project, where there is none, the base is the one that comes with the package.
         adapters: Folder of trained adapters, `<entry>.safetensors` each. Where it lacks an entry,
@@ -92,6 +152,8 @@ def find_model(
     """
     if name == SAM:
         return _sam(SAM, *_base(params_file, base))
+    if name == PACKAGED_NAME:
+        return _packaged_best(base)
     path = Path(name)
     if path.is_file():
         return _of_file(path, params_file, base)
@@ -113,7 +175,7 @@ def find_model(
     if found is None:
         raise ParamsError(
             f"there is no model '{name}': it is no file, and the entries of {params_file} are "
-            f"{[SAM, *models]}. Give a file of weights, or one of these."
+            f"{[SAM, PACKAGED_NAME, *models]}. Give a file of weights, or one of these."
         )
     return found
 
@@ -134,6 +196,14 @@ def packaged_model(name: str) -> ModelFiles | None:
         size=PACKAGED_BASE, kind="adapter", weights=weights, variant=read_variant(weights),
         packaged=True,
     )  # fmt: skip
+
+
+def _packaged_best(base: Path | None) -> ModelFiles:
+    found = None if base is not None else packaged_model(PACKAGED_BEST)
+    if found is None:
+        what = f"stands on a base of its own, not on {base}" if base else "did not come with it"
+        raise CheckpointError(f"the packaged {PACKAGED_BEST} {what}. Name another model.")
+    return found
 
 
 def _of_entry(name: str, weights: Path, params_file: Path, base: Path | None) -> ModelFiles:

@@ -8,7 +8,7 @@ official checkpoints need nothing of this file: `load_base` reads them as they a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,8 +39,18 @@ from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.models.segmenter import Segmenter
 
+TRAINED_ON = "trained_on"
+"""Key of an adapter's metadata: the data sets that it was trained on, as JSON."""
 
-def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, base: str) -> None:
+
+def write_adapter(
+    path: Path,
+    decoder: nn.Module,
+    *,
+    variant: VariantParams,
+    base: str,
+    trained_on: Sequence[str] = (),
+) -> None:
     """Write the trained tensors of a decoder.
 
     Args:
@@ -49,9 +59,11 @@ def write_adapter(path: Path, decoder: nn.Module, *, variant: VariantParams, bas
         variant: What the decoder is and how it was trained; the file says so, and can then be used
             without its params file.
         base: Digest of the base's checkpoint file.
+        trained_on: Names of the data sets that it was trained on; none where nobody knows.
     """
     weights = {name: p for name, p in decoder.named_parameters() if p.requires_grad}
     words = {"decoder": variant.decoder, "base": base}
+    words |= {TRAINED_ON: json.dumps(sorted(trained_on))} if trained_on else {}
     words["variant"] = json.dumps(variant.model_dump(), sort_keys=True)
     write_weights(path, weights, metadata=words)
 
@@ -73,6 +85,19 @@ def read_variant(path: Path) -> VariantParams | None:
             f"{path} says of its decoder what is no JSON ({error}). Train or fetch it again."
         ) from None
     return recorded_variant(variant, path=path)
+
+
+def read_trained_on(path: Path) -> list[str]:
+    """Read which data sets an adapter was trained on; none where its file does not say so.
+
+    Raises:
+        CheckpointError: The file is missing or no safetensors.
+    """
+    try:
+        names = json.loads(read_metadata(path).get(TRAINED_ON, "[]"))
+    except (ValueError, RecursionError):
+        return []  # what somebody else wrote there says nothing
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def load_adapter(decoder: TrainedDecoder, path: Path, *, kind: str, base: str) -> None:

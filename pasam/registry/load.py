@@ -20,7 +20,7 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import RegistryError
 from pasam.files import file_md5
 from pasam.inference.image_transform import Resize
-from pasam.inference.model_files import PACKAGED_BEST, ModelFiles, find_model, open_model
+from pasam.inference.model_files import ModelFiles, default_model, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
@@ -48,7 +48,7 @@ CACHED = Path(".dvc/cache/files/md5")
 
 
 def load_predictor(
-    name: str = PACKAGED_BEST,
+    name: str | None = None,
     *,
     params_file: Path = DEFAULT_PATH,
     adapters: Path | None = None,
@@ -63,7 +63,8 @@ def load_predictor(
     Args:
         name: A registry alias (`champion`, `candidate`, `previous`) or a version's number; a run
             as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a file of weights,
-            ours or a reference's. Without one, the packaged model that is best on photographs.
+            ours or a reference's; `packaged` for the PA-SAM+ that comes with the package. Without
+            one, `packaged`, or the project's own model once it was trained on photographs too.
         params_file: Says which base there is and how an entry of `models` is built.
         adapters: Folder of trained adapters, `<entry>.safetensors` each; by default where the
             project's training leaves them.
@@ -79,7 +80,7 @@ def load_predictor(
     adapters = adapters or _trained(Path())
     with tempfile.TemporaryDirectory() as folder:
         files = find_model(
-            name,
+            name or default_model(params_file, adapters, base),
             params_file=params_file,
             adapters=adapters,
             base=base,

@@ -125,7 +125,7 @@ class PooledModelAnswer(ModelAnswer):
     base: str = Field(description="Digits of the base; embeddings are shared between equal ones.")
     mask_side: int = Field(description="Side of `low_res`.")
     details: bool = Field(description="Whether it has an uncertainty map.")
-    small: bool = Field(description="Whether it is the small model, trained on synthetic images.")
+    trained_on: str = Field(description="Whether it has seen photographs, in words.")
     scores: Mapping[str, Mapping[str, float]] | None = Field(
         description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."
     )

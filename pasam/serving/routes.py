@@ -22,6 +22,7 @@ from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.inference.image_prompt import SHOWN, PromptRequests
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
+from pasam.inference.model_files import SEEN_WORDS
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.serving.jobs import (
     EmbedJob,
@@ -47,8 +48,8 @@ from pasam.serving.payloads import (
 from pasam.serving.service import PooledModel, Service
 
 NOTE = (
-    "This is the small model that comes with the project, trained on synthetic images only. It "
-    "shows how the models differ, not how well the full-size ones segment photographs."
+    "{names}: trained on synthetic images only. They show how the models differ, not how well one "
+    "segments photographs."
 )
 
 
@@ -324,13 +325,13 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
-            small=each.is_small,
+            trained_on=SEEN_WORDS[each.seen],
             scores=each.scores or reported.get(each.name),
         )
         for each in models
     ]
-    small = any(each.is_small for each in models)
-    return ModelsAnswer(models=answers, note=NOTE if small else None)
+    names = ", ".join(each.name for each in models if each.seen == "synthetic")
+    return ModelsAnswer(models=answers, note=NOTE.format(names=names) if names else None)
 
 
 def read_scores(path: Path | None) -> dict[str, dict[str, dict[str, float]]]:

@@ -17,10 +17,18 @@ from time import monotonic, perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pasam.config.params_file import read_params
 from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.model_files import SAM, ModelFiles, Resolve, packaged_models
+from pasam.inference.model_files import (
+    PACKAGED_NAME,
+    SAM,
+    ModelFiles,
+    Resolve,
+    Seen,
+    own_models,
+    packaged_models,
+    seen_by,
+)
 from pasam.inference.predictor import PromptedModel
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
@@ -42,8 +50,6 @@ from pasam.serving.jobs import (
 from pasam.serving.payloads import Limits
 
 CHAMPION = "champion"
-SMALL = "vit_tiny"
-"""The size of the base that comes with the project and has seen synthetic images only."""
 
 CLOSING = 5.0
 """Seconds that a look in progress has when the service stops."""
@@ -79,16 +85,13 @@ class PooledModel:
 
     weights: Path
     """The file that makes it what it is."""
+    seen: Seen
+    """What it was trained on."""
 
     @property
     def is_file_gone(self) -> bool:
         """Whether its weights are not on the disk now, such as while they are trained again."""
         return not self.weights.exists()
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it stands on the project's own small base."""
-        return self.size == SMALL
 
 
 class ModelPool:
@@ -221,16 +224,18 @@ class ModelPool:
         weights = files.weights or files.base
         version = file_digest(weights)[:12]
         return PooledModel(
-            name, files.name, version, files.size, model, files.scores, signature, weights
-        )
+            name, files.name, version, files.size, model, files.scores, signature, weights,
+            files.seen,
+        )  # fmt: skip
 
 
 def available(
     params_file: Path, adapters: Path, resolve: Resolve, *, packaged: bool = True
 ) -> list[str]:
-    """Name what can be offered: the champion, the trained models from the best down, and SAM.
+    """Name what can be offered, the default first: the champion, the trained models, and SAM.
 
-    Where nothing is trained, those that come with the package take the trained ones' place.
+    The packaged PA-SAM+ goes before those that are not known to have seen a photograph. Where
+    nothing is trained, all that come with the package take the trained ones' place.
 
     Args:
         params_file: Says which models there may be.
@@ -238,12 +243,16 @@ def available(
         resolve: Knows whether there is a champion.
         packaged: Whether packaged models may be offered; they have a base of their own.
     """
-    entries = read_params(params_file).get("models", {}) if params_file.is_file() else {}
-    trained = [name for name in entries if (adapters / f"{name}.safetensors").is_file()]
-    champion = [CHAMPION] if resolve(CHAMPION) is not None else []
-    if not trained and packaged:
-        return [*champion, *reversed(packaged_models()), SAM]  # PA-SAM+, the best, first
-    return [*champion, *sorted(trained, key=lambda name: name != "pa_sam"), SAM]
+    trained = own_models(params_file, adapters)
+    own = {name: seen_by(adapters / f"{name}.safetensors") for name in trained}
+    champion = resolve(CHAMPION)
+    found = {} if champion is None else {CHAMPION: champion.seen}
+    first = [name for name, seen in (found | own).items() if seen == "photographs"]
+    others = [name for name in (*found, *own) if name not in first]
+    brought = packaged_models() if packaged and not first else []
+    if own and brought:
+        brought = [PACKAGED_NAME]
+    return [*reversed(brought), *first, *others, SAM]  # PA-SAM+, the best, first
 
 
 def _signature(files: ModelFiles) -> _Signature:

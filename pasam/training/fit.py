@@ -407,6 +407,8 @@ class Trained:
     """Digest of the base's checkpoint file."""
     frozen: str
     """Digest of all frozen tensors before training."""
+    trained_on: tuple[str, ...]
+    """Names of the data sets of the split `train`."""
     history: list[dict[str, float]]
     """Means of every epoch."""
     checkpointer: Checkpointer
@@ -465,6 +467,8 @@ def train_variant(
     sink = JsonlSink(history, echo=echo) if fabric.is_global_zero else JsonlSink(None)
     fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
     return Trained(
-        segmenter=segmenter, base=origin, frozen=before, history=sink.rows,
+        segmenter=segmenter, base=origin, frozen=before,
+        trained_on=tuple(sorted(set(frame.loc[frame["split"] == "train", "dataset"]))),
+        history=sink.rows,
         checkpointer=checkpointer, writes=fabric.is_global_zero,
     )  # fmt: skip

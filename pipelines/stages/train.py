@@ -24,7 +24,10 @@ def train(
         )  # fmt: skip
     if trained.writes:
         segmenter = trained.segmenter
-        write_adapter(weights, segmenter.decoder, variant=variant, base=trained.base)
+        write_adapter(
+            weights, segmenter.decoder, variant=variant, base=trained.base,
+            trained_on=trained.trained_on,
+        )  # fmt: skip
         reload_parity(segmenter, variant, weights, base=trained.base)
         trained.checkpointer.clear()
 

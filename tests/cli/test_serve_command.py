@@ -31,10 +31,14 @@ def served(monkeypatch):
     return seen
 
 
-def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(pasam, served):
+def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(
+    pasam, served, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(model_files, "PACKAGED", tmp_path / "packaged")  # nothing comes with it
     result = pasam("serve", "--port", 0, "--max-megapixels", 3, "--max-cache-mb", 7)
     assert result.exit_code == 0, result.output
-    assert "Models: pa_sam (" in result.stdout
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("Model: pa_sam ("))
+    assert line.endswith("trained on synthetic images only")
     assert "Page: http://127.0.0.1:" in result.stdout
     service = served["service"]
     assert [each.name for each in service.models.all()] == ["pa_sam", "hq_sam", "sam"]

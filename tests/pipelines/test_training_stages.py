@@ -12,7 +12,7 @@ from pasam.config.params_file import load_variant
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.scores import read_scores
-from pasam.models.adapter_weights import load_adapter, read_variant
+from pasam.models.adapter_weights import load_adapter, read_trained_on, read_variant
 from pasam.models.build import build_trainable, freeze_decoder
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 from pasam.training.embeddings import open_store
@@ -131,6 +131,7 @@ def test_the_file_holds_what_learns_and_names_its_base_and_its_choices(model, wo
     words = read_metadata(path)
     assert (words["decoder"], words["base"]) == (model, digest)
     assert read_variant(path) == load_variant(model, world.path("params.yaml"))
+    assert read_trained_on(path) == ["generated_train"]
 
 
 @each_model

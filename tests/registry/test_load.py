@@ -12,8 +12,14 @@ from inference_models import picture
 from small_world import small_base
 
 from pasam.cli.options import named_model
+from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError, RegistryError
-from pasam.inference.model_files import find_model, open_model
+from pasam.inference.model_files import PACKAGED, default_model, find_model, open_model
+from pasam.masks.images import FOREGROUND
+from pasam.masks.overlap import mask_iou
+from pasam.masks.prompts import tight_box
+from pasam.models.adapter_weights import TRAINED_ON
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
 from pasam.registry.versions import open_registry
@@ -41,6 +47,57 @@ def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)  # in this project's root a trained one may take its place
     opened = load_predictor()
     assert opened.name == "pa_sam_plus (packaged)"
+
+
+@pytest.fixture
+def reproduced(root, in_empty_folder):
+    """A project after its training; a function says which data sets its PA-SAM+ has seen."""
+    for name in ("params.yaml", "dvc.yaml", "dvc.lock"):
+        shutil.copy(root / name, in_empty_folder)
+    packaged = PACKAGED / "pa_sam_plus.safetensors"
+
+    def trained_on(*names):
+        seen = read_metadata(packaged) | {TRAINED_ON: json.dumps(names)}
+        target = in_empty_folder / "data/adapters/pa_sam_plus.safetensors"
+        write_weights(target, read_weights(packaged), metadata=seen)
+
+    return trained_on
+
+
+def test_a_model_that_has_seen_synthetic_images_alone_never_becomes_the_default(reproduced):
+    reproduced("generated_train")
+    opened = load_predictor()
+    assert opened.name == "pa_sam_plus (packaged)"
+    (coffee,) = (each for each in package_photographs() if each.name == "coffee")
+    (cup,) = (each for each in coffee.objects if each.name == "cup")
+    image = coffee.read()
+    truth = cup.mask(image.shape[:2])
+    opened.set_image(image)
+    masks, _, _ = opened.predict(box=tight_box(truth), multimask_output=False)
+    assert mask_iou(truth > FOREGROUND, masks[0]) > 0.8
+    own = find_model("pa_sam_plus", adapters=Path("data/adapters"))
+    assert (own.packaged, own.seen) == (False, "synthetic")
+
+
+@pytest.mark.parametrize(
+    ("names", "default"),
+    [
+        ([], "packaged"),
+        (["generated_train"], "packaged"),
+        (["generated_train", "my_photos"], "pa_sam_plus"),
+    ],
+)
+def test_the_own_model_is_the_default_once_it_has_seen_other_images(names, default, reproduced):
+    reproduced(*names)
+    assert default_model(adapters=Path("data/adapters")) == default
+    assert default_model(adapters=Path("data/adapters"), base=Path("sam.pth")) == "pa_sam_plus"
+
+
+def test_the_packaged_model_keeps_a_name_and_its_own_base(reproduced):
+    reproduced("my_photos")
+    assert find_model("packaged", adapters=Path("data/adapters")).packaged
+    with pytest.raises(CheckpointError, match=r"a base of its own, not on sam\.pth"):
+        find_model("packaged", base=Path("sam.pth"))
 
 
 def test_an_entry_is_looked_for_where_the_projects_training_leaves_it(promoted):

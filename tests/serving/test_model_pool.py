@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -11,7 +12,9 @@ from serving_world import Shelf
 
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.image_prompt import image_prompt
-from pasam.inference.model_files import ModelFiles
+from pasam.inference.model_files import ModelFiles, find_model
+from pasam.models.adapter_weights import TRAINED_ON
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.serving import service as registered_versions
 from pasam.serving.service import ModelPool, RegisteredVersions, available
 
@@ -97,12 +100,27 @@ def test_the_watcher_follows_by_itself(own):
     offered.close()
 
 
-def test_what_is_trained_is_offered_with_the_champion_first(model_project):
-    adapters = model_project / "data" / "adapters"
-    params = model_project / "params.yaml"
-    assert available(params, adapters, lambda name: None) == ["pa_sam", "hq_sam", "sam"]
-    assert available(params, adapters, lambda name: object())[0] == "champion"
+def test_the_packaged_model_is_offered_before_those_that_have_seen_no_photograph(model_project):
+    adapters, params = model_project / "data" / "adapters", model_project / "params.yaml"
+    champion = find_model(str(adapters / "pa_sam.safetensors"))
+    assert champion.seen == "synthetic"
+    own = ["pa_sam", "hq_sam", "sam"]
+    assert available(params, adapters, lambda name: None) == ["packaged", *own]
+    assert available(params, adapters, lambda name: champion) == ["packaged", "champion", *own]
+    assert available(params, adapters, lambda name: champion, packaged=False)[0] == "champion"
     assert available(params, model_project, lambda name: None, packaged=False) == ["sam"]
+
+
+def test_what_has_seen_photographs_is_offered_first_and_of_it_the_champion(model_project, tmp_path):
+    params, names = model_project / "params.yaml", ["hq_sam", "pa_sam"]
+    for name in names:
+        path = model_project / "data" / "adapters" / f"{name}.safetensors"
+        seen = read_metadata(path) | {TRAINED_ON: json.dumps(["generated_train", "my_photos"])}
+        write_weights(tmp_path / path.name, read_weights(path), metadata=seen)
+    assert available(params, tmp_path, lambda name: None) == ["pa_sam", "hq_sam", "sam"]
+    champion = find_model(str(tmp_path / "hq_sam.safetensors"))
+    assert champion.seen == "photographs"
+    assert available(params, tmp_path, lambda name: champion)[0] == "champion"
 
 
 def test_where_nothing_is_trained_the_packaged_models_are_offered(model_project, tmp_path):

@@ -129,15 +129,16 @@ def test_health_and_readiness(client):
     assert "pasam_seconds_since_model_check" in client.get("/metrics").text
 
 
-def test_scores_belong_to_the_name_of_the_report_and_the_small_model_is_called_so(shelf, tmp_path):
+def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(shelf, tmp_path):
     scores = {"pa_sam": {"mean": {"miou": 67.2, "mbiou": 52.3}}}
     (tmp_path / "metrics.json").write_text(json.dumps(scores))
     answer = models_answer(shelf.offered().all(), tmp_path / "metrics.json")
     assert [each.name for each in answer.models] == ["pa_sam", "hq_sam", "sam"]
     assert [each.scores for each in answer.models] == [scores["pa_sam"], None, None]
     assert [each.details for each in answer.models] == [True, False, False]
-    assert all(each.small for each in answer.models)
-    assert "synthetic images only" in answer.note
+    words = {each.trained_on for each in answer.models}
+    assert words == {"trained on synthetic images only"}
+    assert "pa_sam, hq_sam, sam: trained on synthetic images only" in answer.note
 
 
 def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):

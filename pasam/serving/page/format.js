@@ -2,6 +2,7 @@
 
 const NAMES = {
   sam: "SAM", hq_sam: "HQ-SAM", pa_sam: "PA-SAM", pa_sam_plus: "PA-SAM+", champion: "Champion",
+  packaged: "PA-SAM+ (packaged)",
 };
 const KNOWN = ["sam", "hq_sam", "pa_sam"];
 
@@ -29,7 +30,7 @@ export const promptColours = () => {
 
 // A line about a model: what it is, and which bytes.
 export function aboutOf(model) {
-  const scores = model.scores?.mean ? "" : ", no benchmark scores";
+  const scores = `, ${model.trained_on}${model.scores?.mean ? "" : ", no benchmark scores"}`;
   if (model.kind === model.name) return `weights ${model.version}${scores}`;
   const what = model.kind.replace(/^(\w+) \((.*)\)$/, (_, kind, which) => `${NAMES[kind] ?? kind} ${which}`);
   return `${what}, ${model.version}${scores}`;
@@ -47,7 +48,8 @@ export function benchmarksOf(model) {
 export function scoresNote(models) {
   const scored = models.find((model) => model.scores?.mean);
   if (!scored) return "";
-  const count = Object.keys(scored.scores).length - 1;
-  const which = scored.small ? "synthetic benchmarks" : "benchmarks";
-  return `On the right: mean boundary IoU on ${count} ${which}, in per cent.`;
+  const names = Object.keys(scored.scores).filter((name) => name !== "mean");
+  const drawn = names.filter((name) => name.endsWith("_like"));  // the mean is of these, if any
+  const which = drawn.length ? `${drawn.length} synthetic benchmarks` : `${names.length} benchmarks`;
+  return `On the right: mean boundary IoU on ${which}, in per cent.`;
 }
