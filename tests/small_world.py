@@ -24,6 +24,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "data": {
         "generated": {"train_images": 6, "benchmark_images": 2, "side": 64, "seed": 7},
         "workers": 1,
+        "catalogue": [],
     },
     "pretrain": {
         "generated_images": 4, "prompts_per_image": 1, "warmup_steps": 1, "checkpoint_every": 2,

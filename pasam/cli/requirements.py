@@ -233,13 +233,19 @@ def check_base(base: BaseParams, places: Places) -> Check:
 
 def check_data(data: DataParams, places: Places) -> Content:
     """See which of the named public sets are missing, and what one's own folder holds."""
-    from pasam.data.catalogue import read_catalogue
+    from pasam.data.catalogue import PACKAGE, PHOTOS, read_catalogue
     from pasam.data.fetch import SPLIT_OF_ROLE, missing_sets
+    from pasam.data.package_photographs import package_photographs
 
     counts = _generated(data)
     checks: list[Check] = []
     download = 0
-    entries = read_catalogue().select(data.catalogue)
+    chosen = read_catalogue().select(data.catalogue)
+    entries = tuple(entry for entry in chosen if entry.role != PACKAGE)
+    if len(entries) < len(chosen):
+        photographs = package_photographs()
+        masks = sum(len(each.objects) for each in photographs)
+        counts["val", PHOTOS] = (len(photographs), masks)
     try:
         absent = missing_sets(entries, places.catalogue, places.lock)
     except DataError as error:

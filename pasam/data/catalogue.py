@@ -32,7 +32,12 @@ PRETRAINING_SET = "generated_pretraining"
 """Scenes that only the small base sees; no row of the manifest is one."""
 
 
-ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated")
+PHOTOS = "photos"
+"""The benchmark of photographs that ship with packages."""
+PACKAGE = "package"
+"""Role of what ships with an installed package and is never fetched."""
+
+ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated", PACKAGE)
 """What a data set is for."""
 
 RESERVED = "archives"

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from pasam.data.archives import count_images, install, installed_digests
 from pasam.data.catalogue import (
+    PACKAGE,
     RESERVED,
     Archive,
     CatalogueEntry,
@@ -331,7 +332,8 @@ def _fetched(
     names: Sequence[str], root: Path, lock: Path
 ) -> list[tuple[CatalogueEntry, Layout, str]]:
     """Find fetched sets with their layout and the folder of their masks."""
-    entries, found = read_catalogue().select(names), []
+    chosen, found = read_catalogue().select(names), []
+    entries = tuple(entry for entry in chosen if entry.role != PACKAGE)
     for entry in entries:
         if entry.role not in SPLIT_OF_ROLE or entry.layout is None or entry.layout.masks is None:
             raise DataError(

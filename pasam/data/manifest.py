@@ -24,7 +24,7 @@ from PIL import Image
 
 from pasam.errors import DataError
 from pasam.files import file_sha256, read_table, write_table
-from pasam.masks.images import foreground, open_image, orientation_of, stored_depth
+from pasam.masks.images import foreground, is_packaged, open_image, orientation_of, stored_depth
 
 SPLITS = ("train", "val")
 
@@ -192,8 +192,11 @@ def complexity(mask: NDArray[np.uint8]) -> float:
 def project_path(path: Path) -> str:
     """Write a path relative to the project's root when it lies inside, else absolute (posix).
 
+    That of an image that ships with a package stays as it is.
     Stages run in the project's root, so that is the current folder. Links are not followed.
     """
+    if is_packaged(path):
+        return path.as_posix()
     absolute, root = Path(os.path.normpath(path.absolute())), Path.cwd()
     inside = absolute.is_relative_to(root)
     return (absolute.relative_to(root) if inside else absolute).as_posix()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.files import file_sha256
-from pasam.masks.images import read_image
+from pasam.masks.images import package_path, read_image
 
 # Shapes: H, W of a photograph.
 
@@ -77,6 +77,11 @@ class PackagePhotograph:
                 f"Install it with `pip install {self.package}`."
             )
         return Path(found.origin).parent / self.file
+
+    @property
+    def listed(self) -> Path:
+        """The path by which a manifest names it, with the package's version."""
+        return package_path(self.package, f"{MODULES[self.package]}/{self.file}")
 
     def read(self) -> NDArray[np.uint8]:
         """Read the photograph, RGB (H, W, 3).

@@ -20,7 +20,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pasam.config.schema import DataParams, GeneratedParams
-from pasam.data.catalogue import GENERATED, GENERATED_BENCHMARKS, PRETRAINING_SET, TRAINING_SET
+from pasam.data.catalogue import (
+    GENERATED,
+    GENERATED_BENCHMARKS,
+    PACKAGE,
+    PHOTOS,
+    PRETRAINING_SET,
+    TRAINING_SET,
+    read_catalogue,
+)
 from pasam.data.manifest import (
     QUARANTINED,
     Fault,
@@ -31,6 +39,7 @@ from pasam.data.manifest import (
     soft_fraction,
     stored_form,
 )
+from pasam.data.package_photographs import package_photographs
 from pasam.data.pairing import Pair, find_pairs
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
@@ -214,6 +223,8 @@ def take_inventory(
     rows = collect_own(Path(data.own), quarantine, workers=data.workers)
     rows += check_pairs(public, quarantine, workers=data.workers)
     rows += draw_generated(data.generated, out_dir, workers=data.workers)
+    if any(entry.role == PACKAGE for entry in read_catalogue().select(data.catalogue)):
+        rows += list_photographs(out_dir / PHOTOS)
     if not rows:
         raise DataError(
             f"There is no data: data.generated.train_images and .benchmark_images are 0, "
@@ -221,6 +232,30 @@ def take_inventory(
             "name public sets, or register your own with `pasam data add`."
         )
     return inventory_frame(rows)
+
+
+def list_photographs(folder: Path) -> list[Row]:
+    """Draw the masks of the photographs that ship with packages, and describe each pair.
+
+    The photographs stay where they are; the manifest names package, version and file.
+
+    Args:
+        folder: Receives `gt/<photograph>_<number>.png`.
+
+    Raises:
+        DataError: A package is not installed, or ships another photograph under the name.
+    """
+    rows = []
+    for photograph in package_photographs():
+        pixels = photograph.read()
+        measured = measure_image(pixels) | stored_form(photograph.path)
+        for number, thing in enumerate(photograph.objects):
+            label = thing.mask(pixels.shape[:2])
+            mask = folder / "gt" / f"{photograph.name}_{number:02d}.png"
+            write_png(mask, label)
+            pair = Pair(split="val", dataset=PHOTOS, image=photograph.listed, mask=mask)
+            rows.append(_valid_row(pair, label, measured, photograph.sha256))
+    return rows
 
 
 def draw_generated(params: GeneratedParams, out_dir: Path, *, workers: int) -> list[Row]:

@@ -8,6 +8,7 @@ of more than 8 bits scaled by a rule that is stated here (`eight_bits`).
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import struct
 import warnings
@@ -88,7 +89,7 @@ def open_image(
             if most_pixels is not None:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file = io.BytesIO(source) if isinstance(source, bytes) else _regular(source)
+            file = io.BytesIO(source) if isinstance(source, bytes) else _regular(located(source))
             with Image.open(file, formats=formats) as image:
                 if most_pixels is not None:
                     _check_size(image.size, most_pixels, f"{what} {name}")
@@ -245,6 +246,46 @@ def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
         orientation, (1, 1)
     )
     return np.ascontiguousarray(pixels[::down, ::across])
+
+
+PACKAGE = "package:"
+"""What the path of an image begins with that ships with an installed package."""
+
+
+def package_path(package: str, file: str) -> Path:
+    """Write where a package keeps an image, the same on every machine: name, version, file.
+
+    Raises:
+        PackageNotFoundError: The package is not installed.
+    """
+    return Path(f"{PACKAGE}{package}@{importlib.metadata.version(package)}", file)
+
+
+def is_packaged(path: Path) -> bool:
+    """Say whether a path is one of `package_path`."""
+    return any(part.startswith(PACKAGE) for part in path.parts)
+
+
+def located(path: Path) -> Path:
+    """Find the file of an image; every path but those of `package_path` is its own.
+
+    Raises:
+        OSError: The package is not installed in the version that the path names.
+    """
+    if not is_packaged(path):
+        return path
+    first = next(n for n, part in enumerate(path.parts) if part.startswith(PACKAGE))
+    name, _, version = path.parts[first].removeprefix(PACKAGE).partition("@")
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise OSError(f"{name} is not installed; `pip install {name}=={version}`") from None
+    if found.version != version:
+        raise OSError(
+            f"{name} {found.version} is installed, and the manifest names {version}; run `dvc "
+            "repro prepare` to list its images anew"
+        )
+    return Path(str(found.locate_file(Path(*path.parts[first + 1 :]))))
 
 
 def _regular(path: Path) -> Path:

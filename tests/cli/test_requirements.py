@@ -49,6 +49,12 @@ def own_pair(project, split, name):
     write_png(project / f"data/own/{split}/{name}/gt/a.png", np.full((8, 8), 255, np.uint8))
 
 
+def test_photographs_of_packages_need_no_fetch(places):
+    content = check_data(data("photos"), places)
+    assert content.counts["val", "photos"] == (11, 68)
+    assert not [check for check in content.checks if check.name == "public sets"]
+
+
 def test_the_small_base_is_in_the_repository(project, places):
     base = BaseParams(size="vit_tiny", checkpoint="data/base/vit_tiny.safetensors")
     assert check_base(base, places).state == "ok"

@@ -23,6 +23,7 @@ from pasam.data.catalogue import (
     write_lock,
 )
 from pasam.data.coco import SEGINW_ANNOTATIONS
+from pasam.data.package_photographs import package_photographs
 from pasam.errors import DataError
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,9 @@ def test_every_entry_says_where_it_comes_from_and_what_it_is(entry):
     if entry.role == "generated":
         assert "dvc repro prepare" in entry.hint
         return
+    if entry.role == "package":
+        assert "scikit-image" in entry.hint
+        return
     assert entry.citation.endswith(".")
     assert all(archive.address and archive.expected_size for archive in entry.archives)
     assert (entry.layout is None) == (entry.role == "checkpoint")
@@ -177,6 +181,12 @@ def test_the_three_checkpoints_have_whole_checksums_and_exact_sizes():
         assert len(archive.sha256) == 64
         assert archive.size
         assert not archive.packed
+
+
+def test_the_photographs_of_packages_are_counted_as_they_are():
+    (entry,) = CATALOGUE.of_role("package")
+    assert entry.name == "photos"
+    assert entry.images == len(package_photographs())
 
 
 def test_every_generated_family_is_listed():

@@ -1,5 +1,6 @@
 """Valid pairs are taken whatever the number of processes, invalid ones are named; scenes differ."""
 
+import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,19 @@ from pasam.data.manifest import (
     soft_fraction,
     stored_form,
 )
+from pasam.data.package_photographs import package_photographs
 from pasam.data.preparation import (
     SceneTask,
     collect_own,
     draw_generated,
+    list_photographs,
     scene_seed,
     take_inventory,
     training_objects,
     write_scene,
 )
 from pasam.data.quarantine import Quarantine
-from pasam.errors import DataError
+from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import read_mask
 
@@ -247,3 +250,47 @@ def test_no_data_at_all_is_an_error_that_names_the_keys(tmp_path):
     (tmp_path / "own").mkdir()
     with pytest.raises(DataError, match=r"data.generated.train_images.*data.own"):
         take_inventory(data(tmp_path / "own"), Quarantine(), tmp_path / "made")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Rows of the photographs that ship with packages, and the folder of their masks."""
+    folder = tmp_path_factory.mktemp("photos")
+    return list_photographs(folder), folder
+
+
+def test_photographs_of_packages_are_listed_by_version_and_digest_and_never_copied(photographs):
+    rows, folder = photographs
+    assert len(rows) == 68
+    assert len({row["image"] for row in rows}) == 11
+    drawn = {each.name: each for each in package_photographs()}
+    (cat,) = {row["image"] for row in rows if "/chelsea." in row["image"]}
+    version = importlib.metadata.version("scikit-image")
+    assert cat == f"package:scikit-image@{version}/skimage/data/chelsea.png"
+    mine = [row for row in rows if row["image"] == cat]
+    assert {row["image_sha256"] for row in mine} == {drawn["chelsea"].sha256}
+    assert {row["group"] for row in mine} == {drawn["chelsea"].sha256}  # intervals draw photographs
+    assert np.array_equal(read_image(Path(cat)), drawn["chelsea"].read())
+    assert read_mask(Path(mine[0]["mask"])).shape == (mine[0]["height"], mine[0]["width"])
+    assert {path.parent.name for path in folder.rglob("*.png")} == {"gt"}
+    assert {row["split"] for row in rows} == {"val"}
+
+
+def test_the_manifest_of_another_version_of_a_package_is_refused(photographs):
+    rows, _ = photographs
+    other = rows[0]["image"].replace("@", "@9")
+    with pytest.raises(InvalidItemError, match="run `dvc repro prepare`"):
+        read_image(Path(other))
+    with pytest.raises(InvalidItemError, match="nobody is not installed"):
+        read_image(Path("package:nobody@1.0/data/x.png"))
+
+
+def test_the_photographs_are_in_the_inventory_where_the_catalogue_names_them(tmp_path):
+    generated = GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1)
+    (tmp_path / "own").mkdir()
+    data = DataParams(
+        generated=generated, catalogue=["photos"], own=str(tmp_path / "own"), workers=1
+    )
+    found = take_inventory(data, NONE, tmp_path / "out")
+    assert int((found["dataset"] == "photos").sum()) == 68
+    assert not found["fault"].notna().any()
