@@ -6,13 +6,14 @@ SHELL := /bin/bash
 PYTHON := $(or $(PYTHON),$(shell command -v python3.11 || command -v python3))
 VENV := .venv
 READY := $(VENV)/.ready
+PIP := python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # Stages call `python`: it has to be the one of the environment.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help reproduce demo images flows ui test check pretrain clean
+.PHONY: help reproduce demo images flows ui test check pretrain lock wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,16 +53,26 @@ pretrain: $(READY) ## Train the small base anew (hours); its weights are part of
 	@cp dvc.yaml dvc.yaml.kept; trap 'mv dvc.yaml.kept dvc.yaml' EXIT; \
 	  dvc unfreeze --quiet pretrain; dvc repro --force --single-item pretrain # unfreezing reformats
 
+lock: $(READY) ## Bring requirements.lock up to date with pyproject.toml
+	@python .ci/lock.py
+
+wheel: $(READY) ## Build a wheel, a source archive and their bill of materials, in dist
+	@rm -rf dist && python -m build --no-isolation --outdir dist .
+	@python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+	  --output-reproducible -o dist/prompt-adapter-sam.cdx.json requirements.lock
+
 clean: ## Remove the environment and the tools' caches; data and results stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	@find pasam pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "Installing the environment into $(VENV); this takes some minutes, once."
 	@$(PYTHON) -m venv $(VENV)
-	@python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements.lock
+	@python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").endswith("+cpu"))' \
+	  && $(PIP) --require-hashes -r requirements-cuda.lock || echo "torch is a CPU build: no CUDA is installed."
+	@$(PIP) --no-build-isolation -e .
 	@python -m pip check
 	@touch $@

@@ -12,6 +12,7 @@ PasamError            exit 2: the configuration or the data is wrong, retrying c
 ├── StageError        a stage or a DVC command failed; its own exit code is kept
 ├── RegistryError     a version or a promotion that cannot be as it was asked for
 ├── FileAccessError   the disk is full, or a file or folder cannot be read or written
+├── MissingPackageError    a group of packages that this installation left out
 └── TransientError    exit 75: a passing fault, worth another try
     ├── TrackingError     MLflow's records cannot be reached or written
     └── BusyError         another process is changing the registry
@@ -24,7 +25,7 @@ as it is, retrying cannot help; 70 a fault of pasam itself; 75 a passing fault, 
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 
 class PasamError(Exception):
@@ -102,6 +103,10 @@ class FileAccessError(PasamError):
     """The disk is full, or a file or a folder cannot be read or written."""
 
 
+class MissingPackageError(PasamError):
+    """What was asked for needs a package of a group that is not installed."""
+
+
 class RegistryError(PasamError):
     """A version does not exist, or a promotion is refused before anything was judged."""
 
@@ -120,16 +125,54 @@ class BusyError(TransientError):
     """Another process is changing the registry."""
 
 
+DISTRIBUTION = "prompt-adapter-sam"
+"""Name under which pip knows pasam; the index's `pasam` is somebody else's."""
+
+_GROUPS = {
+    "serve": "fastapi mlflow multipart pandas prometheus_client pyarrow python_multipart "
+    "sqlalchemy starlette uvicorn",
+    "train": "dvc great_expectations imagehash jinja2 lightning_fabric markupsafe matplotlib "
+    "psutil",
+    "team": "prefect psycopg2",
+    "export": "onnx onnxruntime onnxscript",
+    "sign": "model_signing OpenSSL",
+}
+EXTRA_OF: Mapping[str, str] = {
+    module: extra for extra, modules in _GROUPS.items() for module in modules.split()
+}
+"""The smallest group of `pyproject.toml` that brings a module which masks alone do not need."""
+
+
+def installing(extra: str) -> str:
+    """Write the command that adds a group of packages to this installation.
+
+    pip takes what it needs to know from the package that is there, so the command is the same for
+    a wheel, a clone and a repository's address, and asks no index for pasam itself.
+    """
+    return f'pip install "{DISTRIBUTION}[{extra}]"'
+
+
 _FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 
 
-def in_words(error: BaseException) -> FileAccessError | None:
-    """Say of an error of the operating system what a person needs; None for any other error.
+def in_words(error: BaseException) -> FileAccessError | MissingPackageError | None:
+    """Say of a missing package, or of the operating system's error, what a person needs.
 
     Args:
         error: What was raised. A full disk is found in what it was raised from, too: libraries
             word it as faults of their own.
+
+    Returns:
+        The error in words; None for any other.
     """
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            return None
+        return MissingPackageError(
+            f"this needs {error.name}, which the group '{extra}' brings and this installation "
+            f"lacks. Add it: {installing(extra)}"
+        )
     for each in _chain(error):
         full = isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)
         if full or any(words in str(each) for words in _FULL):

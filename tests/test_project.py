@@ -22,8 +22,17 @@ def project(root):
 
 @pytest.fixture(scope="module")
 def pins(root):
-    lines = (root / "requirements.lock").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {name: version for name, (version, _) in locked(root, "requirements.lock").items()}
+
+
+def locked(root, name):
+    """By package, the version of a lock and the hashes of its files."""
+    text = (root / name).read_text()
+    blocks = re.findall(r"^([\w.-]+)==(\S+)[^\n]*\n((?:    .*\n)*)", text, re.MULTILINE)
+    return {
+        name: (version, re.findall(r"--hash=sha256:([0-9a-f]{64})\b", hashes))
+        for name, version, hashes in blocks
+    }
 
 
 def committed(root, name):
@@ -40,8 +49,35 @@ def test_the_params_file_is_committed_at_its_default_size(root):
 
 def test_the_lock_holds_plain_pins_only(pins, root):
     assert all(Version(version).local is None for version in pins.values())
-    assert "://" not in (root / "requirements.lock").read_text()
     assert pins["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock"])
+def test_each_package_of_a_lock_is_bound_to_its_bytes_from_wherever_they_come(name, root):
+    text = (root / name).read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    assert "--find-links" not in text
+    found = locked(root, name)
+    assert len(found) == len(re.findall(r"^\w", text, re.MULTILINE))
+    assert [package for package, (_, hashes) in found.items() if not hashes] == []
+    cuda = {package for package in found if re.match("nvidia-|cuda-|triton$", package)}
+    assert cuda == (set(found) if name == "requirements-cuda.lock" else set())
+
+
+def test_the_lock_serves_linux_and_macos_and_three_versions_of_python(root):
+    found = locked(root, "requirements.lock")
+    for package in ("numpy", "torch", "pycocotools", "opencv-python-headless"):
+        assert len(found[package][1]) >= 5, package  # all files of the release, not this machine's
+
+
+def test_make_installs_nothing_whose_bytes_are_not_in_a_lock(root):
+    recipe = (root / "Makefile").read_text()
+    installs = re.findall(r"^.*\$\(PIP\) (.*?)(?: \\| \|\||$)", recipe, re.MULTILINE)
+    assert "--no-deps" in re.search("^PIP := (.*)$", recipe, re.MULTILINE)[1]
+    assert [each for each in installs if not each.startswith("--require-hashes -r ")] == [
+        "--no-build-isolation -e ."
+    ]
 
 
 def test_the_lock_satisfies_every_requirement_of_the_project(project, pins):

@@ -20,7 +20,7 @@ from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
-from pasam.errors import PasamError, in_words
+from pasam.errors import ParamsError, PasamError, in_words
 
 EXAMPLES = """\
 PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduced.
@@ -111,6 +111,16 @@ app.command("serve")(serve)
 app.command("demo")(demo)
 
 
+def refuse_windows(system: str = os.name) -> None:
+    """Say at once what would else be said by a missing module, later.
+
+    Raises:
+        ParamsError: The system is Windows.
+    """
+    if system == "nt":
+        raise ParamsError("pasam runs on Linux and macOS; on Windows run it in WSL 2, as on Linux.")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"pasam {__version__}")
@@ -125,3 +135,4 @@ def main(
     ] = False,
 ) -> None:
     """Hold the options that stand before any command."""
+    refuse_windows()

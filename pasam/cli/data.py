@@ -220,14 +220,14 @@ def _counted(entry: CatalogueEntry) -> CatalogueEntry:
 
 def _own_entries() -> list[CatalogueEntry]:
     """List the sets in the folder of one's own data, if there is a params.yaml to name it."""
-    from pasam.data.catalogue import CatalogueEntry
-    from pasam.data.pairing import count_pairs, find_pairs
-
     if not DEFAULT_PATH.is_file():
         return []
     own = Path(_data_params(DEFAULT_PATH).own)
     if not own.is_dir():
         return []
+    from pasam.data.catalogue import CatalogueEntry
+    from pasam.data.pairing import count_pairs, find_pairs  # with pandas
+
     images: dict[str, dict[str, int]] = {}
     for (split, name), (count, _) in sorted(count_pairs(find_pairs(own)[0]).items()):
         images.setdefault(name, {})[split] = count

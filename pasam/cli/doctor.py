@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,7 @@ def _remotes(root: Path) -> list[str]:
 
 OLDEST_PYTHON = (3, 11)
 _SHOWN = 4
+_PIN = re.compile(r"^([\w.-]+)==(\S+)(?: ; ([^\\\n]+))?", re.MULTILINE)  # name, version, marker
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
@@ -129,14 +131,18 @@ def check_packages(
     """Compare the installed packages with the lock; another version is a note, none is missing.
 
     Args:
-        lock: A file of `name==version` lines.
+        lock: A file of `name==version` lines, each with its marker and followed by its hashes.
         installed: Gives the version of a package, or raises PackageNotFoundError.
     """
-    remedy = f"pip install -r {lock}, or `make` for an environment of its own"
+    remedy = f"pip install --no-deps --require-hashes -r {lock}, or `make` for an environment"
     if not lock.is_file():
         return noted("packages", f"there is no {lock} to compare with")
-    lines = lock.read_text(encoding="utf-8").splitlines()
-    pins = [line.split("==", 1) for line in lines if "==" in line]
+    from packaging.markers import Marker
+
+    lines = re.findall(
+        r"^([\w.-]+)==(\S+)(?: ; ([^\\\n]+))?", lock.read_text("utf-8"), re.MULTILINE
+    )
+    pins = [(name, version) for name, version, on in lines if not on or Marker(on).evaluate()]
     absent, other = [], []
     for name, version in pins:
         try:
@@ -356,9 +362,9 @@ def doctor(
 def _params_file(preset: str | None) -> Path:
     if preset is None:
         return DEFAULT_PATH
-    from pasam.config.presets import preset_path
+    from pasam.config.presets import preset_folder, preset_path
 
-    return preset_path(preset)
+    return preset_path(preset, preset_folder())
 
 
 def _print(diagnosis: Diagnosis) -> None:

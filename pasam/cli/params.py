@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,14 +12,14 @@ from rich.text import Text
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH, read_params
 
-PRESETS = Path("params")
-
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its preset.")
 
 
 def complete_preset(incomplete: str) -> list[str]:
     """Name the presets that begin with what was typed, for the shell's completion."""
-    return sorted(path.stem for path in PRESETS.glob(f"{incomplete}*.yaml"))
+    from pasam.config.presets import known_presets, preset_folder
+
+    return [name for name in known_presets(preset_folder()) if name.startswith(incomplete)]
 
 
 @params_app.command("use")
@@ -39,10 +38,10 @@ def params_use(
 
     Example: pasam params use paper
     """
-    from pasam.config.presets import use_preset
+    from pasam.config.presets import preset_folder, use_preset
 
     console = Console(soft_wrap=True, highlight=False)
-    used = use_preset(name, folder=PRESETS, target=params_file)
+    used = use_preset(name, folder=preset_folder(), target=params_file)
     for line in used.difference:
         console.print(Text(line, style=_diff_style(line)))
     for line in used.kept:

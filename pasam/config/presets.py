@@ -29,6 +29,9 @@ from pasam.errors import ParamsError
 from pasam.files import write_text
 
 FOLDER = Path("params")
+"""Where a project has its presets."""
+PACKAGED = Path(__file__).parents[1] / "presets"
+"""Where a wheel has them."""
 DEFAULT = "default"
 
 SECTIONS: dict[str, type[Section]] = {
@@ -64,6 +67,13 @@ class Used:
     """Lines of the unified diff from the old content to the new one; none if nothing changed."""
     kept: tuple[str, ...]
     """What was not taken from the preset, since a person had changed it: `key: value`."""
+
+
+def preset_folder(project: Path = Path()) -> Path:
+    """Find the presets: the project's own, or those that came with the package."""
+    own = project / FOLDER
+    in_clone = Path(__file__).parents[2] / FOLDER
+    return next((place for place in (own, PACKAGED, in_clone) if place.is_dir()), own)
 
 
 def known_presets(folder: Path = FOLDER) -> list[str]:

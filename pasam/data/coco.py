@@ -16,16 +16,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.pairing import EncodedMask, PairCandidate, Source, list_images
 from pasam.errors import DataError
 from pasam.files import portable_path, read_json
 from pasam.masks.images import open_image, orientation_of
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation
+
+if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
+    from pasam.data.pairing import EncodedMask, Source
 
 SEGINW_ANNOTATIONS = "_annotations_min1cat.coco.json"
 """Name of the annotation file in each set of SegInW."""
@@ -427,6 +429,8 @@ def encoded_source(
         faults: What is wrong already.
         notes: What was left out.
     """
+    from pasam.data.pairing import PairCandidate, Source
+
     if not images.is_dir():
         raise DataError(f"The folder {images} (--images) does not exist.")
     known = {drawn.category for one in annotated for drawn in one.objects}
@@ -498,6 +502,8 @@ class _Folder:
         return same[0]
 
     def _all(self) -> dict[str, Path]:
+        from pasam.data.pairing import list_images
+
         if self._listed is None:
             self._listed = {}
             for path in list_images(self.root, deep=True):
@@ -515,6 +521,8 @@ def _stored_size(image: Path) -> tuple[int, int]:
 
 
 def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
+    from pasam.data.pairing import EncodedMask
+
     drawing = drawn.drawing.in_pixels(size) if isinstance(drawn.drawing, Shares) else drawn.drawing
     if drawing is None or (isinstance(drawing, list | dict) and not drawing):
         raise DataError("has no segmentation; a box alone is no mask")

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pasam.errors import ExportError
+from pasam.errors import ExportError, installing
 from pasam.files import put_in_place
 from pasam.inference.predictor import PromptedModel
 from pasam.models.base_sam import BaseSam
@@ -308,6 +308,5 @@ def _expect_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"ONNX is not installed ({error}). Install the extra in the project's folder: "
-            "`pip install -e '.[export]'`."
+            f"ONNX is not installed ({error}). Add its group: {installing('export')}"
         ) from None

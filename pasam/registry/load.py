@@ -25,7 +25,6 @@ from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
 from pasam.registry.store import Tag, wrap_mlflow_errors
-from pasam.registry.version_files import describe_files
 from pasam.registry.versions import (
     ALIASES,
     ARTIFACTS,
@@ -172,6 +171,8 @@ def _of_version(
     *,
     alias: str = "",
 ) -> ModelFiles:
+    from pasam.registry.version_files import describe_files  # with pandas
+
     place = fetch(registry, version, folder)
     logged = bool(registry.log_mark())
     verify_files(place, version.number, standing, alias=alias, logged=logged)

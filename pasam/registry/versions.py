@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasam.errors import RegistryError, TransientError
+from pasam.errors import RegistryError, TransientError, installing
 from pasam.files import file_sha256, sha256_of, write_bytes
 from pasam.registry.decision_log import (
     ACCEPTED,
@@ -501,7 +501,7 @@ def _signing_errors(variable: str, key: str, what: str) -> Iterator[None]:
     except ImportError as error:
         raise RegistryError(
             f"{variable} is set and the files cannot {what}: {error.name} is not installed. "
-            "Install it: `pip install -c requirements.lock model-signing pyopenssl`."
+            f"Add its group: {installing('sign')}"
         ) from None
     except Exception as error:  # noqa: BLE001  (whatever a foreign parser raises of foreign bytes)
         raise RegistryError(

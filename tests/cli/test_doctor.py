@@ -172,7 +172,12 @@ def gpu(paper):
 @pytest.fixture
 def packages(tmp_path):
     lock = tmp_path / "requirements.lock"
-    lock.write_text("# comment\none==1.0\ntwo==2.0\n")
+    lock.write_text(
+        "# comment\n"
+        "one==1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+        "two==2.0 ; python_version >= '3' \\\n    --hash=sha256:cc\n"
+        "elsewhere==3.0 ; sys_platform == 'plan9' \\\n    --hash=sha256:dd\n"
+    )
 
     def look(**there):
         def installed(name):
@@ -196,7 +201,7 @@ def test_packages_are_compared_with_the_lock_whatever_their_build(packages):
     assert packages(one="1.0", two="2.1").state == "note"
     absent = packages(one="1.0")
     assert (absent.state, absent.found) == ("missing", "1 of 2 are not installed: two")
-    assert "pip install -r" in absent.remedy
+    assert "--require-hashes -r" in absent.remedy
 
 
 def test_without_a_lock_nothing_is_compared(tmp_path):
