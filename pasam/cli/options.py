@@ -39,13 +39,18 @@ Model = Annotated[
     typer.Option(
         autocompletion=complete_model,
         help="By default the PA-SAM+ that comes with the package (packaged), until the project's "
-        "own was trained on photographs too. "
+        "own was trained on photographs too; with --base what was trained on it, or it itself. "
         "A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
         "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
 ]
 Base = Annotated[
-    Path | None, typer.Option(help="SAM's checkpoint, if not that of params.yaml.", dir_okay=False)
+    Path | None,
+    typer.Option(
+        help="SAM's checkpoint, if not that of params.yaml: a file, or a published size that "
+        "was fetched. vit_t is MobileSAM: `pasam data fetch mobile_sam`.",
+        dir_okay=False,
+    ),
 ]
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
 Adapters = Annotated[Path, typer.Option(help="Folder of the trained adapters.")]

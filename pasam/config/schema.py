@@ -76,9 +76,10 @@ class DataParams(Section):
 class BaseParams(Section):
     """Which SAM the adapters are put into."""
 
-    size: Literal["tiny", "vit_tiny", "vit_b", "vit_l", "vit_h"]
+    size: Literal["tiny", "vit_tiny", "vit_t", "vit_b", "vit_l", "vit_h"]
+    """`vit_t` is MobileSAM; the first two are this project's own."""
     checkpoint: str
-    """SAM's weights: our safetensors or an official `.pth` file."""
+    """SAM's weights: our safetensors, or an official `.pth` or `.pt` file."""
 
 
 class PretrainPhase(Section):

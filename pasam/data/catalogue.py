@@ -40,6 +40,8 @@ PACKAGE = "package"
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated", PACKAGE)
 """What a data set is for."""
 
+FETCHED = Path("data/catalogue")
+"""Where `pasam data fetch` leaves what it brings, in a project."""
 RESERVED = "archives"
 """Folder of the downloads beside the data sets, so no data set may be called that."""
 
@@ -114,6 +116,8 @@ class CatalogueEntry(Section):
     citation: str | None
     members: Listed[str] = ()
     """Names of the sets that this one consists of, if it is a collection."""
+    base_size: str | None = None
+    """Size of the whole SAM that a checkpoint is, by which it can be asked for."""
     hint: str | None = None
     """What a person can do where there is no address."""
     note: str | None = None
@@ -187,6 +191,12 @@ class Catalogue:
         if role is not None and role not in ROLES:
             raise DataError(f"There is no role '{role}'. Known roles: {list(ROLES)}.")
         return tuple(entry for entry in self.entries.values() if role in (None, entry.role))
+
+
+def published_base(size: str) -> CatalogueEntry | None:
+    """Find the entry whose checkpoint is a SAM of a size; None where nobody publishes one."""
+    entries = read_catalogue().of_role("checkpoint")
+    return next((entry for entry in entries if entry.base_size == size), None)
 
 
 def read_catalogue(extra: Path | None = None) -> Catalogue:

@@ -35,6 +35,8 @@ from pasam.models.checkpoint import (
     write_state_dict,
     write_weights,
 )
+from pasam.models.encoders.lite import LiteEncoder
+from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.models.segmenter import Segmenter
@@ -165,7 +167,8 @@ class CheckpointKind:
 
     kind: Kind
     size: str | None
-    """Size of the SAM in the file; None where there is only a decoder."""
+    """Size of the SAM in the file, or of the one that HQ-SAM's decoder alone was made for; None
+    where the tensors do not tell."""
     metadata: Mapping[str, str]
     """Words that travel with safetensors."""
     weights: Mapping[str, Tensor]
@@ -213,14 +216,25 @@ def _kind(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Kind | 
 
 
 def _size(weights: Mapping[str, Tensor]) -> str | None:
-    """Tell the size of a SAM by its code of place: a ViT keeps its channels last."""
+    """Tell the size of a SAM by its encoder's first tensors, or by what HQ-SAM's decoder reads.
+
+    A ViT's code of place keeps its channels last.
+    """
     if "image_encoder.trunk.stem.conv.weight" in weights:
         return "tiny"
-    code = weights.get("image_encoder.pos_embed")
-    if code is None or code.ndim == 0:
-        return None
+    if "image_encoder.patch_embed.seq.0.c.weight" in weights:
+        return "vit_t"
     sizes = {width: size for size, width in OFFICIAL_WIDTHS.items()}
-    return sizes.get(code.shape[-1], "vit_tiny")
+    code = weights.get("image_encoder.pos_embed")
+    if code is not None and code.ndim:
+        return sizes.get(code.shape[-1], "vit_tiny")
+    early = weights.get("compress_vit_feat.0.weight")  # (E, C, 2, 2)
+    if early is None or early.ndim == 0:
+        return None
+    return {**sizes, **_SMALL_EARLY}.get(early.shape[0])
+
+
+_SMALL_EARLY = {TinyVit.EARLY_DIM: "vit_t", LiteEncoder.EARLY_DIM: "tiny"}
 
 
 PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")

@@ -7,6 +7,7 @@ did not move.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +27,11 @@ from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.checkpoint import load_strictly, read_weights
-from pasam.models.encoder import HierarchicalEncoder
+from pasam.models.encoders.hierarchical import HierarchicalEncoder
+from pasam.models.encoders.lite import LiteEncoder
+from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
-from pasam.models.lite_encoder import LiteEncoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
@@ -39,7 +41,7 @@ from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
 OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
-SIZES = ("tiny", "vit_tiny", *OFFICIAL_WIDTHS)
+SIZES = ("tiny", "vit_tiny", "vit_t", *OFFICIAL_WIDTHS)
 
 TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
 
@@ -56,8 +58,8 @@ def build_base(size: str) -> BaseSam:
     """Build a SAM with random weights.
 
     Args:
-        size: `tiny` or `vit_tiny` (ours: 256 px, grid 32, 128 channels) or an official size
-            (1024 px).
+        size: `tiny` or `vit_tiny` (ours: 256 px, grid 32, 128 channels), `vit_t` (MobileSAM) or
+            an official size (1024 px, grid 64, 256 channels).
 
     Raises:
         ParamsError: There is no such size.
@@ -66,6 +68,8 @@ def build_base(size: str) -> BaseSam:
         return build_lite()
     if size == "vit_tiny":
         return build_tiny()
+    if size == "vit_t":
+        return build_mobile()
     if size not in OFFICIAL_WIDTHS:
         raise ParamsError(f"base.size is {size!r}, expected one of {list(SIZES)}.")
     sam = sam_model_registry[size](checkpoint=None)
@@ -94,7 +98,8 @@ def build_tiny(
     encoder = partial(
         HierarchicalEncoder, img_size=side, widths=widths, depths=depths, out_chans=dim
     )
-    return _small_base(encoder, HierarchicalEncoder.EARLY_LAYER, widths[1], side=side, dim=dim)
+    early = HierarchicalEncoder.EARLY_LAYER, widths[1]
+    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 8, dim=dim))
 
 
 def build_lite(side: int = 256, dim: int = 128) -> BaseSam:
@@ -106,15 +111,40 @@ def build_lite(side: int = 256, dim: int = 128) -> BaseSam:
     """
     encoder = partial(LiteEncoder, img_size=side, out_chans=dim)
     early = LiteEncoder.EARLY_LAYER, LiteEncoder.EARLY_DIM
-    return _small_base(encoder, *early, side=side, dim=dim)
+    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 8, dim=dim))
 
 
-def _small_base(
-    encoder: Callable[[], nn.Module], early_layer: str, early_dim: int, *, side: int, dim: int
+def build_mobile(side: int = 1024) -> BaseSam:
+    """Build `vit_t`, MobileSAM with random weights, or one for smaller images.
+
+    Args:
+        side: Input side S in pixels, a multiple of 16; the grid has S / 16 cells a side.
+    """
+    encoder = partial(TinyVit, img_size=side, out_chans=256)
+    early = TinyVit.EARLY_LAYER, TinyVit.EARLY_DIM
+    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 16, dim=256, mlp_dim=2048))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sizes:
+    """What SAM's parts behind an encoder are built for."""
+
+    side: int
+    """Input side S in pixels."""
+    grid: int
+    """Grid cells a side g."""
+    dim: int
+    """Channels C of the embedding."""
+    mlp_dim: int = 1024
+    """Width of the mask decoder's MLPs; SAM's is 2048."""
+
+
+def _assembled(
+    encoder: Callable[[], nn.Module], early_layer: str, early_dim: int, sizes: _Sizes
 ) -> BaseSam:
-    """Put SAM's prompt encoder and mask decoder behind an encoder of stride 8."""
-    grid = side // 8
-    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=1024)
+    """Put SAM's prompt encoder and mask decoder behind an encoder."""
+    dim, grid, side = sizes.dim, sizes.grid, sizes.side
+    transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=sizes.mlp_dim)
     sam = Sam(
         image_encoder=encoder(),  # after the transformer: the order of the random draws
         prompt_encoder=PromptEncoder(

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from pasam.config.schema import PretrainParams, PretrainPhase
 from pasam.models.base_sam import BaseSam
-from pasam.models.encoder import at_side
+from pasam.models.encoders.hierarchical import at_side
 from pasam.models.losses import promptable_loss
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.training.optimizer import MuonWithAdamW

@@ -13,7 +13,7 @@ from pasam.errors import CheckpointError
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.build import build_base
 from pasam.models.checkpoint import load_strictly, read_weights, write_weights
-from pasam.models.lite_encoder import from_original
+from pasam.models.encoders.lite import from_original
 from pasam.training.annotated import MANIFEST, draw_scenes, read_photographs
 from pasam.training.photograph_training import train_on_photographs
 from pasam.training.pretrain import pretrain as fit

@@ -72,6 +72,14 @@ def test_official_weights_are_named_with_size_origin_and_command(project, places
     assert elsewhere.remedy == f"pasam data fetch sam_vit_l, and base.checkpoint: {path}"
 
 
+def test_mobile_sam_is_named_with_size_origin_and_command(project, places):
+    path = "data/catalogue/mobile_sam/mobile_sam.pt"
+    check = check_base(BaseParams(size="vit_t", checkpoint=path), places)
+    assert (check.state, check.size) == ("missing", 40_728_226)
+    assert check.origin.endswith("/weights/mobile_sam.pt")
+    assert check.remedy == "pasam data fetch mobile_sam"
+
+
 def test_weights_cut_short_are_missing(project, places):
     path = project / "sam_vit_l_0b3195.pth"
     path.write_bytes(b"half")
@@ -152,7 +160,7 @@ def paper(root):
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 
-@pytest.mark.parametrize("size", ["vit_tiny", "vit_b"])
+@pytest.mark.parametrize("size", ["tiny", "vit_tiny", "vit_t", "vit_b"])
 def test_the_shapes_are_those_of_the_models(size):
     from pasam.models.build import build_base, count_parameters
 
@@ -166,7 +174,7 @@ def test_the_shapes_are_those_of_the_models(size):
 def test_the_official_sizes_differ_in_width_only():
     from pasam.models.build import OFFICIAL_WIDTHS
 
-    ours = {"tiny", "vit_tiny"}
+    ours = {"tiny", "vit_tiny", "vit_t"}
     widths = {size: shape.early_dim for size, shape in SHAPES.items() if size not in ours}
     assert widths == OFFICIAL_WIDTHS
 

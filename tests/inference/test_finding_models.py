@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from inference_models import picture
+from inference_models import VARIANTS, picture
+from PIL import Image
+from typer.testing import CliRunner
 
+from pasam.cli.app import app
 from pasam.config.params_file import load_variant
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError
@@ -25,11 +29,12 @@ from pasam.inference.model_files import (
 )
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.inference.zoomed_boxes import predict_zoomed
-from pasam.masks.images import FOREGROUND
+from pasam.masks.images import FOREGROUND, read_image
 from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
-from pasam.models.adapter_weights import export_merged, write_adapter
-from pasam.models.build import build_decoder, build_trainable, load_base
+from pasam.models.adapter_weights import export_merged, recognise, write_adapter
+from pasam.models.base_sam import BaseSam
+from pasam.models.build import build_base, build_decoder, build_trainable, digest, load_base
 from pasam.models.checkpoint import (
     file_digest,
     read_metadata,
@@ -37,6 +42,7 @@ from pasam.models.checkpoint import (
     write_state_dict,
     write_weights,
 )
+from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.segmenter import Segmenter
 
 ADAPTERS = Path("data/adapters")
@@ -274,6 +280,84 @@ def test_a_whole_sam_becomes_safetensors(project, tmp_path):
     found, expected = read_weights(tmp_path / "sam.safetensors"), read_weights(BASE)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.fixture(scope="module")
+def _mobile_sam(tmp_path_factory) -> Path:
+    """A folder with a `mobile_sam.pt` of the right keys where it is fetched to, and photo.png."""
+    folder = tmp_path_factory.mktemp("mobile")
+    torch.manual_seed(0)
+    path = folder / "data/catalogue/mobile_sam/mobile_sam.pt"
+    write_state_dict(path, build_base("vit_t").sam.state_dict())
+    Image.fromarray(picture(60, 90)).save(folder / "photo.png")
+    return folder
+
+
+@pytest.fixture
+def mobile_sam(_mobile_sam, monkeypatch) -> Path:
+    """The file of MobileSAM, its folder the current one."""
+    monkeypatch.chdir(_mobile_sam)
+    return Path("data/catalogue/mobile_sam/mobile_sam.pt")
+
+
+def test_a_published_base_is_found_by_its_size(mobile_sam):
+    files = find_model("sam", base=Path("vit_t"))
+    assert (files.base, files.size, files.kind) == (mobile_sam, "vit_t", "sam")
+    packaged = find_model("sam", base=Path("tiny"))
+    assert (packaged.base, packaged.size) == (PACKAGED / "tiny.safetensors", "tiny")
+
+
+def test_a_published_base_that_is_not_here_names_the_command(in_empty_folder):
+    for size, command in (("vit_t", "mobile_sam"), ("vit_l", "sam_vit_l")):
+        with pytest.raises(CheckpointError, match=rf"{size} is not here.*data fetch {command}`"):
+            find_model("sam", base=Path(size))
+    with pytest.raises(CheckpointError, match="vit_x does not exist"):
+        find_model("sam", base=Path("vit_x"))
+
+
+def test_predict_asks_the_base_that_is_named_alone(mobile_sam, tmp_path):
+    words = ["predict", "photo.png", "--box", "12,8,70,50", "--base", "vit_t", "--json"]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert json.loads(line)["model"] == "sam"
+    assert read_image(tmp_path / "photo_mask.png").shape == (60, 90, 3)
+
+
+def light_hq_sam(base: BaseSam) -> HqMaskDecoder:
+    """HQ-SAM's decoder on a base, what it trained drawn at random."""
+    torch.manual_seed(1)
+    return build_decoder(base, VARIANTS["hq_sam"])
+
+
+def test_light_hq_sams_file_becomes_an_adapter_of_mobile_sam(mobile_sam, tmp_path, root):
+    base = load_base("vit_t", mobile_sam)
+    decoder = light_hq_sam(base)
+    theirs, out = tmp_path / "sam_hq_vit_tiny.pth", tmp_path / "light.safetensors"
+    export_merged(base, decoder, theirs)
+    params = root / "params/default.yaml"
+    found = recognise(theirs)
+    assert (found.kind, found.size) == ("hq_sam_merged", "vit_t")
+    import_checkpoint(theirs, out, base=Path("vit_t"), params_file=params)
+    trained = read_weights(out)
+    expected = decoder.state_dict()
+    assert {name.partition(".")[0] for name in trained} == {
+        "hf_token", "hf_mlp", "compress_vit_feat", "embedding_encoder", "embedding_maskfeature"
+    }  # fmt: skip
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in trained.items())
+    assert read_metadata(out)["base"] == file_digest(mobile_sam)
+
+
+def test_light_hq_sams_decoder_alone_is_bound_to_its_base(mobile_sam, tmp_path, root):
+    decoder = light_hq_sam(load_base("vit_t", mobile_sam))
+    theirs, out = tmp_path / "decoder.pth", tmp_path / "light.safetensors"
+    write_state_dict(theirs, decoder.state_dict())
+    params = root / "params/default.yaml"
+    import_checkpoint(theirs, out, base=Path("vit_t"), params_file=params)
+    ours = open_model(find_model(str(out), base=Path("vit_t"), params_file=params))
+    assert digest(ours.segmenter.decoder.state_dict()) == digest(decoder.state_dict())
+    with pytest.raises(CheckpointError, match="does not fit this architecture"):
+        import_checkpoint(theirs, out, base=Path("tiny"), params_file=params)
 
 
 @each_kind

@@ -93,6 +93,22 @@ def test_the_early_feature_is_that_of_the_first_global_block(size):
     assert windows.index(0) == first  # no window: attention over the whole image
 
 
+def test_vit_t_is_sam_with_tiny_vit_in_its_vits_place():
+    mobile, official = (shapes(on_meta(size).sam) for size in ("vit_t", "vit_b"))
+    rest = [
+        {name: shape for name, shape in each.items() if not name.startswith("image_encoder.")}
+        for each in (mobile, official)
+    ]
+    assert rest[0] == rest[1]
+    base = on_meta("vit_t")
+    assert (base.side, base.grid, base.dim, base.mask_side) == (1024, 64, 256, 256)
+    assert (base.early_layer, base.early_dim) == ("layers.1", 160)
+    assert len(mobile) == 439
+    tensors = base.sam.state_dict().values()
+    # `mobile_sam.pt` has 40,728,226 bytes: torch also writes names, and where each tensor lies.
+    assert 40_728_226 - 439 * 512 < sum(t.numel() * t.element_size() for t in tensors) < 40_728_226
+
+
 def test_an_unknown_size_is_refused():
     with pytest.raises(ParamsError, match=r"base\.size is 'vit_x', expected one of \['tiny'"):
         build_base("vit_x")

@@ -22,7 +22,14 @@ from pasam.models.adapter_weights import (
     reload_parity,
     write_adapter,
 )
-from pasam.models.build import build_base, build_tiny, build_trainable, digest, freeze_decoder
+from pasam.models.build import (
+    build_base,
+    build_decoder,
+    build_tiny,
+    build_trainable,
+    digest,
+    freeze_decoder,
+)
 from pasam.models.checkpoint import (
     load_strictly,
     read_metadata,
@@ -411,6 +418,10 @@ def test_a_frozen_tensor_that_moved_is_noticed(trained, path):
         reload_parity(segmenter, HQ, path, base="b")
 
 
+MARKED = {
+    "tiny": "image_encoder.trunk.stem.conv.weight",
+    "vit_t": "image_encoder.patch_embed.seq.0.c.weight",
+}
 SAM = ["image_encoder.x", "prompt_encoder.x", "mask_decoder.iou_token.weight"]
 FILES = {
     "sam": SAM,
@@ -465,6 +476,25 @@ def test_the_size_of_a_sam_is_told_by_its_shapes(size, tmp_path):
     weights["image_encoder.pos_embed"] = torch.zeros(code.shape)
     write_weights(tmp_path / "x.safetensors", weights, metadata={})
     assert recognise(tmp_path / "x.safetensors").size == size
+
+
+@pytest.mark.parametrize(("size", "name"), MARKED.items())
+def test_a_sam_without_a_vits_code_of_place_is_told_by_its_first_convolution(size, name, tmp_path):
+    with torch.device("meta"):
+        assert name in build_base(size).sam.state_dict()
+    weights = {name: torch.zeros(1) for name in (*SAM, name)}
+    write_weights(tmp_path / "x.safetensors", weights, metadata={})
+    assert recognise(tmp_path / "x.safetensors").size == size
+
+
+@pytest.mark.parametrize("size", ["tiny", "vit_t", "vit_b", "vit_l", "vit_h"])
+def test_the_base_of_hq_sams_decoder_is_told_by_the_early_features_width(size, tmp_path):
+    with torch.device("meta"):
+        decoder = build_decoder(build_base(size), HQ)
+    weights = {name: torch.zeros(tensor.shape) for name, tensor in decoder.state_dict().items()}
+    write_state_dict(tmp_path / "x.pth", weights)
+    found = recognise(tmp_path / "x.pth")
+    assert (found.kind, found.size) == ("hq_sam_decoder", size)
 
 
 def test_a_decoder_has_no_size(tmp_path):

@@ -1,6 +1,7 @@
-"""The small encoder: its grid, its early feature, and how fine it sees."""
+"""The encoders: their grid, its early feature, and how fine it sees."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ from small_world import small_base
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import CheckpointError, ShapeError
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
-from pasam.models.build import build_base, build_tiny, count_parameters
-from pasam.models.encoder import FeaturePyramid, HierarchicalEncoder, ResidualBlock, at_side
-from pasam.models.lite_encoder import LiteEncoder, LiteTrunk, from_original, original_name
+from pasam.models.build import build_base, build_mobile, build_tiny, count_parameters
+from pasam.models.encoders.hierarchical import (
+    FeaturePyramid,
+    HierarchicalEncoder,
+    ResidualBlock,
+    at_side,
+)
+from pasam.models.encoders.lite import LiteEncoder, LiteTrunk, from_original, original_name
+from pasam.models.encoders.tiny_vit import WindowAttention, WindowBlock, window_distances
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork
 
@@ -275,3 +282,67 @@ def test_features_are_the_originals():
     for stage in trunk.stages:
         features = stage(features)
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+
+
+def discovered(window):
+    """Number distances as LeViT and TinyViT do: in the order in which pairs of cells show them."""
+    cells = list(itertools.product(range(window), range(window)))
+    numbers = {}
+    return torch.tensor(
+        [
+            [numbers.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(numbers)) for b in cells]
+            for a in cells
+        ]
+    )
+
+
+@pytest.mark.parametrize("window", [1, 3, 7, 14])
+def test_distances_are_numbered_as_the_reference_discovers_them(window):
+    assert torch.equal(window_distances(window), discovered(window))
+
+
+@torch.no_grad()
+def test_window_attention_is_the_formula_with_its_biases():
+    torch.manual_seed(0)
+    attention = WindowAttention(6, heads=2, window=3).eval()
+    torch.nn.init.normal_(attention.attention_biases)
+    tokens = torch.randn(4, 9, 6)
+    parts = attention.qkv(attention.norm(tokens)).view(4, 9, 2, 9).transpose(1, 2)
+    query, key, value = parts.split([3, 3, 3], dim=-1)
+    products = query @ key.transpose(-2, -1) / 3**0.5
+    seen = (products + attention.attention_biases[:, discovered(3)]).softmax(-1) @ value
+    expected = attention.proj(seen.transpose(1, 2).reshape(4, 9, 6))
+    torch.testing.assert_close(attention(tokens), expected)
+
+
+@torch.no_grad()
+def test_windows_do_not_see_each_other_and_padding_is_seen():
+    torch.manual_seed(0)
+    block = WindowBlock(8, heads=2, window=4).eval()
+    cells = torch.randn(1, 6, 6, 8)
+    whole = block._attended(cells)
+    torch.testing.assert_close(
+        whole[:, :4, :4], block.attn(cells[:, :4, :4].reshape(1, 16, 8)).view(1, 4, 4, 8)
+    )
+    corner = torch.zeros(1, 4, 4, 8)
+    corner[:, :2, :2] = cells[:, 4:, 4:]
+    padded = block.attn(corner.reshape(1, 16, 8)).view(1, 4, 4, 8)
+    torch.testing.assert_close(whole[:, 4:, 4:], padded[:, :2, :2])
+
+
+@torch.no_grad()
+def test_tiny_vits_embedding_and_early_feature_lie_on_sams_grid():
+    base = build_mobile(side=64).eval()
+    encoded = base.encode(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert encoded.embedding.shape == (2, 256, 4, 4)
+    assert encoded.early.shape == (2, 160, 4, 4)
+
+
+@torch.no_grad()
+def test_images_do_not_mix_of_tiny_vit():
+    encoder, images = build_mobile(side=64).sam.image_encoder.eval(), torch.randn(3, 3, 64, 64)
+    together = encoder(images)
+    for i in range(3):
+        torch.testing.assert_close(
+            encoder(images[i : i + 1]), together[i : i + 1], rtol=1e-4, atol=1e-5
+        )

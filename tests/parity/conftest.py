@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 PATTERNS = {
     "pa_file": "pa_*.safetensors",
     "hq_file": "hq_*.safetensors",
+    "encoder_file": "vit_t_*.safetensors",
     "metrics_file": "metrics*.npz",
 }
 

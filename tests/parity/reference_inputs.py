@@ -81,6 +81,34 @@ def fill(module: nn.Module, seed: int) -> None:
     )
 
 
+def encoder_weight(seed: int, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Make the tensor `key` of an image encoder's state dict."""
+    leaf = key.rsplit(".", 1)[1]
+    values = stream(seed, key).standard_normal(math.prod(shape)).reshape(shape)
+    if leaf == "running_var":
+        values = 1 + 0.2 * np.abs(values)
+    elif leaf in ("running_mean", "bias"):
+        values = 0.05 * values
+    elif leaf == "attention_biases":
+        values = 0.3 * values
+    elif len(shape) == 1:
+        values = 1 + 0.1 * values
+    else:
+        values = values * (1.2 / math.sqrt(math.prod(shape[1:])))
+    return values.astype(np.float32)
+
+
+def fill_encoder(encoder: nn.Module, seed: int) -> None:
+    """Give an image encoder the weights of this seed; counts of batches stay as they are."""
+    own = encoder.state_dict()
+    drawn = {
+        key: torch.from_numpy(encoder_weight(seed, key, tuple(tensor.shape)))
+        for key, tensor in own.items()
+        if tensor.is_floating_point()
+    }
+    encoder.load_state_dict({**own, **drawn})
+
+
 def enlarge(grid: np.ndarray, step: int) -> np.ndarray:
     """Interpolate integers (C, g, g) bilinearly and exactly to (C, (g-1)*step, (g-1)*step)."""
     corners = grid.astype(np.int64)[:, :, None, :, None]

@@ -35,13 +35,15 @@ class Recording:
 
     seed: int
     tensors: dict[str, Tensor]
+    metadata: dict[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Recording:
         """Read a fixture file."""
         with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return cls(int(file.metadata()["seed"]), tensors)
+            metadata = file.metadata()
+            return cls(int(metadata["seed"]), tensors, metadata)
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose name starts with `prefix`, without it."""

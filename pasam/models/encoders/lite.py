@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pasam.errors import CheckpointError
-from pasam.models.encoder import FeaturePyramid, place_code
+from pasam.models.encoders.hierarchical import FeaturePyramid, place_code
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
