@@ -75,6 +75,7 @@ def checkpoint_import(
     """
     from pasam.inference.model_files import import_checkpoint
 
+    base = options.fetched_base(base)
     what = import_checkpoint(file, out, base=base, base_out=base_out, params_file=params_file)
     typer.echo(f"{file}: {what} -> {out}" + (f", its SAM -> {base_out}" if base_out else ""))
 

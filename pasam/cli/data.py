@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pasam.cli.options import AsJson, ParamsFile, print_result
+from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.errors import DataError
 
@@ -41,7 +41,7 @@ Extra = Annotated[
 Fetches = Annotated[Path, typer.Option(help="Folder of the fetched sets.")]
 Checksums = Annotated[Path, typer.Option(help="Checksums that nobody publishes; commit it.")]
 Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
-CATALOGUE, CHECKSUMS = Path("data/catalogue"), Path("catalogue.lock")
+CHECKSUMS = Path("catalogue.lock")
 INVENTORY = Path("data/inventory.parquet")
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Own = Annotated[Path | None, typer.Option(help="Folder of your own data; by default data.own.")]

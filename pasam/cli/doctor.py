@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pasam.cli.options import AsJson, print_result
+from pasam.cli.options import CATALOGUE, AsJson, print_result
 from pasam.cli.params import complete_preset
 from pasam.cli.requirements import (
     Check,
@@ -324,7 +324,7 @@ def _disk(
     return sum(parts.values()), ", ".join(shown) or "all is there"
 
 
-PLACES = Places(Path("data/catalogue"), Path("data/archives"), Path("catalogue.lock"))
+PLACES = Places(CATALOGUE, Path("data/archives"), Path("catalogue.lock"))
 EMBEDDINGS = Path("data/embeddings")
 LOCK = Path("requirements.lock")
 

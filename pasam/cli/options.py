@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pasam.config.params_file import DEFAULT_PATH, read_params
-from pasam.errors import ParamsError
+from pasam.errors import CheckpointError, ParamsError
 
 if TYPE_CHECKING:  # torch comes only when a model is really opened
     from pasam.inference.predictor import PromptAdapterPredictor
@@ -44,6 +44,36 @@ Model = Annotated[
         "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
 ]
+CATALOGUE = Path("data/catalogue")
+"""Where `pasam data fetch` leaves what it brings."""
+
+
+def fetched_base(base: Path | None) -> Path | None:
+    """Find the checkpoint of a published size that is named; any other name is a file's.
+
+    Raises:
+        CheckpointError: It is a size, but its checkpoint is not here.
+    """
+    if base is None or base.exists():
+        return base
+    from pasam.data.catalogue import published_base
+    from pasam.inference.model_files import PACKAGED, PACKAGED_BASE
+
+    if str(base) == PACKAGED_BASE:
+        return PACKAGED / f"{PACKAGED_BASE}.safetensors"
+    entry = published_base(str(base))
+    if entry is None:
+        return base
+    checkpoint = CATALOGUE / entry.name / entry.archives[0].name
+    if not checkpoint.is_file():
+        megabytes = (entry.expected_size or 0) / 1e6
+        raise CheckpointError(
+            f"{base} is not here: {checkpoint} does not exist. Bring it with "
+            f"`pasam data fetch {entry.name}` ({megabytes:,.0f} MB), or name a file."
+        )
+    return checkpoint
+
+
 Base = Annotated[
     Path | None,
     typer.Option(
@@ -79,7 +109,7 @@ def named_model(
         name,
         params_file=params_file,
         adapters=adapters,
-        base=base,
+        base=fetched_base(base),
         device=device,
         resize=resize,
     )

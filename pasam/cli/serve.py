@@ -140,6 +140,7 @@ def offered_models(
     from pasam.inference.model_files import find_model, open_model
     from pasam.serving.service import ModelPool, RegisteredVersions, available
 
+    base = options.fetched_base(base)
     resolve = RegisteredVersions(Path(), versions)
     offered = ModelPool(
         lambda: names or available(params_file, adapters, resolve, packaged=base is None),

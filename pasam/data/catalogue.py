@@ -40,8 +40,6 @@ PACKAGE = "package"
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated", PACKAGE)
 """What a data set is for."""
 
-FETCHED = Path("data/catalogue")
-"""Where `pasam data fetch` leaves what it brings, in a project."""
 RESERVED = "archives"
 """Folder of the downloads beside the data sets, so no data set may be called that."""
 

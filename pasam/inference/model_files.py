@@ -11,7 +11,7 @@ import torch
 
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
 from pasam.config.schema import BaseParams, VariantParams
-from pasam.data.catalogue import FETCHED, GENERATED, published_base
+from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.image_transform import Resize
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -113,7 +113,7 @@ def default_model(
     """
     own = own_models(params_file, adapters)
     if base is not None:
-        digest = file_digest(_fetched(base))
+        digest = file_digest(base)
         files = ((name, adapters / f"{name}.safetensors") for name in own if adapters)
         return next((n for n, file in files if read_metadata(file).get("base") == digest), SAM)
     for name in own:
@@ -144,9 +144,8 @@ def find_model(
             project, where there is none, the base is the one that comes with the package.
         adapters: Folder of trained adapters, `<entry>.safetensors` each. Where it lacks an entry,
             the model of this name that comes with the package takes its place.
-        base: Another checkpoint of the frozen SAM than the params file's, or the name of a
-            published size, such as `vit_t`, that `pasam data fetch` has brought; packaged models
-            have their own.
+        base: Another checkpoint of the frozen SAM than the params file's; packaged models have
+            their own.
         resolve: Asked for names that are neither files nor entries.
 
     Raises:
@@ -249,7 +248,6 @@ def _sam(name: str, checkpoint: Path, size: str) -> ModelFiles:
 def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
     """Return the checkpoint of the frozen SAM and its size."""
     if base is not None:
-        base = _fetched(base)
         found = recognise(base)
         if found.kind != "sam":
             raise CheckpointError(f"{base} is {TITLES[found.kind]}; give a whole SAM's checkpoint.")
@@ -258,28 +256,6 @@ def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
         return PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE
     params = load_section(BaseParams, "base", params_file)
     return Path(params.checkpoint), params.size
-
-
-def _fetched(base: Path) -> Path:
-    """Find the checkpoint of a size that is named; whatever is no published size is a file.
-
-    Raises:
-        CheckpointError: It is a size, but its checkpoint is not here.
-    """
-    name = str(base)
-    if name == PACKAGED_BASE and not base.exists():
-        return PACKAGED / f"{PACKAGED_BASE}.safetensors"
-    entry = None if base.exists() else published_base(name)
-    if entry is None:
-        return base
-    checkpoint = FETCHED / entry.name / entry.archives[0].name
-    if not checkpoint.is_file():
-        megabytes = (entry.expected_size or 0) / 1e6
-        raise CheckpointError(
-            f"{name} is not here: {checkpoint} does not exist. Bring it with "
-            f"`pasam data fetch {entry.name}` ({megabytes:,.0f} MB), or name a file."
-        )
-    return checkpoint
 
 
 def _variant_of(decoder: str, params_file: Path) -> VariantParams:
