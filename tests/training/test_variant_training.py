@@ -7,7 +7,7 @@ from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import BaseParams, EmbedParams, TrainParams
 from pasam.models import build
-from pasam.models.build import digest, frozen_tensors
+from pasam.models.build import build_mobile, digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
@@ -29,9 +29,13 @@ WHOLE_ADAPTER = ("guiding_conv.", "prompt_adapter.")
 @pytest.fixture(scope="module")
 def project(manifest, ids, tmp_path_factory):
     """Files that a training reads: manifest, base and packed embeddings."""
-    folder = tmp_path_factory.mktemp("project")
+    return project_of(small_base, manifest, ids, tmp_path_factory.mktemp("project"))
+
+
+def project_of(build_own, manifest, ids, folder):
+    """Write the manifest, a base that a function builds, and its packed embeddings."""
     torch.manual_seed(0)
-    base = small_base().eval()
+    base = build_own().eval()
     write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})
     manifest.to_parquet(folder / "manifest.parquet")
     write_store(
@@ -42,10 +46,12 @@ def project(manifest, ids, tmp_path_factory):
     return folder
 
 
-def train_in(folder, project, manifest, variant, name, file="manifest.parquet", **changes):
+def train_in(
+    folder, project, manifest, variant, name, file="manifest.parquet", own=small_base, **changes
+):
     base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "build_base", lambda size: small_base())
+        patch.setattr(build, "build_base", lambda size: own())
         patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)
         return train_variant(
             base, EMBED, TRAIN.replaced(**changes), variant, name=name,
@@ -153,3 +159,22 @@ def test_other_data_begin_anew_though_all_params_are_the_same(train, project, ma
     other = train(hq_sam(), file="other.parquet")
     assert other.checkpointer.path != first.checkpointer.path
     assert first.checkpointer.path.is_file()  # the other training has left it alone
+
+
+@pytest.mark.parametrize("variant", [hq_sam(), pa_sam()], ids=["hq_sam", "pa_sam"])
+def test_adapters_train_on_mobile_sams_embeddings(variant, manifest, ids, tmp_path):
+    def own():
+        return build_mobile(side=64)
+
+    project = project_of(own, manifest, ids, tmp_path)
+    some, none = (
+        train_in(tmp_path, project, manifest, variant, str(rate), own=own, learning_rate=rate)
+        for rate in (1e-3, 1e-30)
+    )
+    names = moved(some, none)
+    learning = {name for name, t in some.segmenter.named_parameters() if t.requires_grad}
+    assert names
+    assert names <= learning
+    assert all(name.startswith("decoder.") for name in names)
+    read = "decoder.compress_vit_feat." if variant.decoder == "hq_sam" else "decoder.guiding_conv."
+    assert any(name.startswith(read) for name in names)
