@@ -95,7 +95,7 @@ def _model_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_project(_model_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: a params file, a small base, and untrained adapters; not to be changed.
 
-    `vit_tiny` is the small base of 64 px as long as the test runs.
+    `tiny` is the small base of 64 px as long as the test runs.
     """
     import pasam.inference.model_files
     import pasam.models.build

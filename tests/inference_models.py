@@ -70,10 +70,10 @@ def objects(height: int, width: int) -> np.ndarray:
 def write_project(folder: Path, root: Path) -> None:
     """Lay out a project in a folder: a params file, a small base, and adapters on it.
 
-    `vit_tiny` is the small base there; patch `build_base` to read it.
+    `tiny` is the small base there; patch `build_base` to read it.
     """
     params = yaml.safe_load((root / "params.yaml").read_text())
-    params["base"] = {"size": "vit_tiny", "checkpoint": str(folder / "base.safetensors")}
+    params["base"] = {"size": "tiny", "checkpoint": str(folder / "base.safetensors")}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     base = _loud_base()
     write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})

@@ -92,13 +92,12 @@ def _sections() -> dict[str, Any]:
         BaseParams,
         DataParams,
         EvaluateParams,
-        PretrainParams,
         ReportParams,
         TrainParams,
     )
 
     kinds = {
-        "base": BaseParams, "data": DataParams, "pretrain": PretrainParams, "train": TrainParams,
+        "base": BaseParams, "data": DataParams, "train": TrainParams,
         "evaluate": EvaluateParams, "report": ReportParams,
     }  # fmt: skip
     return {name: load_section(kind, name, SMOKE) for name, kind in kinds.items()}

@@ -46,9 +46,7 @@ class Shelf:
     def find(self, name: str) -> ModelFiles:
         path = self.folder / name
         kind = self.kinds[name]
-        return ModelFiles(
-            name=kind, base=path, size="vit_tiny", kind="sam", weights=path, variant=None
-        )
+        return ModelFiles(name=kind, base=path, size="tiny", kind="sam", weights=path, variant=None)
 
     def open(self, files: ModelFiles) -> PromptAdapterPredictor:
         if files.weights.name in self.broken:

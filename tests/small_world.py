@@ -1,6 +1,6 @@
 """A whole project in a folder of its own, so small that all its stages run in seconds.
 
-The stages, their flags and their outputs are those of `dvc.yaml`; only `vit_tiny` is built smaller.
+The stages, their flags and their outputs are those of `dvc.yaml`; only `tiny` is built smaller.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
         "workers": 1,
         "catalogue": [],
     },
-    "pretrain": {
-        "generated_images": 4, "prompts_per_image": 1, "warmup_steps": 1, "checkpoint_every": 2,
+    "pretrain": {"generated_images": 4},
+    "pretrain.photographs": {
+        "prompts_per_image": 1, "warmup_steps": 1, "workers": 0, "row_every": 2,
+        "save_minutes": 0.0,
         "phases": [
-            {"shrink": 2, "steps": 2, "batch_size": 2, "learning_rate": 0.001},
-            {"shrink": 1, "steps": 2, "batch_size": 2, "learning_rate": 0.001},
+            {"side": 32, "steps": 2, "batch_size": 2, "frozen_stages": 0},
+            {"side": 64, "steps": 2, "batch_size": 2, "frozen_stages": 0},
         ],
     },
     "embed": {"views": 2, "batch_size": 4},
@@ -59,12 +61,25 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 """What differs from the preset `smoke`."""
 
 
-def small_base(size: str = "vit_tiny"):
-    """Build a base of 64 x 64 input pixels, an 8 x 8 grid and 32 channels."""
-    from pasam.models.build import build_tiny
+STAGES = (
+    (3, 1, 1, 8, 1), (3, 2, 2, 16, 1), (5, 2, 2, 16, 1), (3, 2, 2, 24, 1), (5, 1, 2, 24, 1),
+    (5, 2, 2, 32, 1), (3, 1, 2, 32, 1),
+)  # fmt: skip
+"""An encoder of `tiny`'s kind with a hundredth of its weights."""
 
-    assert size == "vit_tiny"
-    return build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+
+def small_base(size: str = "tiny", *, side: int = 64, dim: int = 32):
+    """Build a base of 64 x 64 input pixels, an 8 x 8 grid and 32 channels."""
+    from torch import nn
+
+    from pasam.models.build import build_lite
+
+    assert size == "tiny"
+    base = build_lite(side=side, dim=dim, stages=STAGES)
+    for part in base.sam.image_encoder.trunk.modules():
+        if isinstance(part, nn.Conv2d):  # default weights would let nothing of the image through
+            nn.init.kaiming_normal_(part.weight)
+    return base
 
 
 @dataclass(frozen=True)
@@ -175,13 +190,20 @@ def make_world(folder: Path, root: Path) -> SmallWorld:
     """Lay out the project in an empty folder; nothing has run yet."""
     params = compose("smoke", root / "params")
     for section, values in CHANGES.items():
-        params[section].update(values)
+        node = params
+        for part in section.split("."):
+            node = node[part]
+        node.update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data" / "own").mkdir(parents=True)
     (folder / "data" / "quarantine.csv").write_text("file,sha256,reason\n")
     (folder / "data" / "accepted.json").write_text('{"sets": []}\n')
     shutil.copy(root / "dvc.yaml", folder)
     return SmallWorld(folder, _stages(folder))
+
+
+def _is_code(path: str) -> bool:
+    return path.startswith(("pasam/", "pipelines/"))
 
 
 def _stages(folder: Path) -> dict[str, Stage]:
@@ -199,7 +221,7 @@ def _stages(folder: Path) -> dict[str, Stage]:
                 dep.def_path
                 for dep in stage.deps
                 if not isinstance(dep, ParamsDependency)
-                and not dep.def_path.startswith(("pasam/", "pipelines/"))
+                and (dep.def_path.startswith("pasam/packaged") or not _is_code(dep.def_path))
             )
             stages[stage.name] = Stage(words[2], tuple(words[3:]), deps, outs)
     return stages

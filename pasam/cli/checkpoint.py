@@ -110,7 +110,7 @@ def checkpoint_merge(
 ) -> None:
     """Write a whole SAM with a model's decoder merged in, as its reference does.
 
-    Example: pasam checkpoint merge pa_sam --out pa_sam_vit_tiny.pth
+    Example: pasam checkpoint merge pa_sam --out pa_sam_tiny.pth
     """
     from pasam.models.adapter_weights import export_merged
     from pasam.models.hq_mask_decoder import HqMaskDecoder

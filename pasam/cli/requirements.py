@@ -85,7 +85,6 @@ class BaseShape:
 _OFFICIAL = {"side": 1024, "grid": 64, "dim": 256}
 SHAPES = {
     "tiny": BaseShape(side=256, grid=32, dim=128, early_dim=40, heads=0, parameters=4_645_184),
-    "vit_tiny": BaseShape(side=256, grid=32, dim=128, early_dim=96, heads=0, parameters=5_505_344),
     "vit_t": BaseShape(**_OFFICIAL, early_dim=160, heads=0, parameters=10_130_092),
     "vit_b": BaseShape(**_OFFICIAL, early_dim=768, heads=12, parameters=93_735_472),
     "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, heads=16, parameters=312_342_832),
@@ -224,7 +223,7 @@ def check_base(base: BaseParams, places: Places) -> Check:
     if entry is None or archive is None:
         ours = f"git checkout {path}, or make pretrain"
         other = "correct base.checkpoint in params.yaml, or put the file there"
-        return missing("base", found, ours if base.size == "vit_tiny" else other)
+        return missing("base", found, ours if base.size == "tiny" else other)
     remedy = f"pasam data fetch {entry.name}"
     fetched = places.catalogue / entry.name / archive.name
     if path != fetched:

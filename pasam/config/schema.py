@@ -21,6 +21,7 @@ from pasam.config.section import (
     Pair,
     Positive,
     Section,
+    refused,
     require,
     within,
 )
@@ -73,24 +74,22 @@ class DataParams(Section):
     """Processes that draw and check images."""
 
 
+FORMER_BASE = (
+    "'tiny', which has seen photographs and takes its place: set base.size to tiny and "
+    "base.checkpoint to pasam/packaged/tiny.safetensors, the section pretrain as in "
+    "params/default.yaml, and train the adapters again"
+)
+
+
 class BaseParams(Section):
     """Which SAM the adapters are put into."""
 
-    size: Literal["tiny", "vit_tiny", "vit_t", "vit_b", "vit_l", "vit_h"]
-    """`vit_t` is MobileSAM; the first two are this project's own."""
+    size: Annotated[
+        Literal["tiny", "vit_t", "vit_b", "vit_l", "vit_h"], refused({"vit_tiny": FORMER_BASE})
+    ]
+    """`tiny` is this project's own, `vit_t` is MobileSAM."""
     checkpoint: str
     """SAM's weights: our safetensors, or an official `.pth` or `.pt` file."""
-
-
-class PretrainPhase(Section):
-    """A part of the small base's training, at one size of the images."""
-
-    shrink: Count
-    """Factor by which the input side is smaller than the base's own; the last phase has 1."""
-    steps: Count
-    batch_size: Count
-    """Images per step."""
-    learning_rate: Positive
 
 
 class SidePhase(Section):
@@ -124,7 +123,7 @@ class PhotographParams(Section):
     """The file of EfficientNet-Lite0's weights that its package ships, or null to start at random;
     read where `pretrain.initial` is null."""
     decoder: str | None
-    """Weights of a `vit_tiny`, of which every tensor of the same name and shape is taken over, or
+    """Weights of another base, of which every tensor of the same name and shape is taken over, or
     null; read where `pretrain.initial` is null."""
     generated_fraction: Level
     """Fraction of the views that show generated scenes."""
@@ -172,45 +171,14 @@ class PhotographParams(Section):
 
 
 class PretrainParams(Section):
-    """How a small base is trained on coarsened masks."""
+    """How `tiny` is trained on coarsened masks."""
 
-    size: Literal["vit_tiny", "tiny"]
-    """Which one, and the name of its files in `data/base`."""
     seed: Natural
     generated_images: Natural
-    """Generated images that are drawn for this stage besides the manifest's training split."""
+    """Generated scenes that are drawn for this stage alone."""
     initial: str | None
-    """Weights to start from, or null to start from scratch."""
-    phases: Annotated[Listed[PretrainPhase], within(bool, "one phase or more")]
-    """From small images to full size."""
-    prompts_per_image: Count
-    """Objects per image and step."""
-    warmup_steps: Count
-    """Steps at the start of each phase over which the learning rate rises."""
-    weight_decay: NotNegative
-    ema_decay: Decay
-    coarseness: NotNegative
-    """Radius of the mask coarsening as a fraction of the image's side."""
-    detail_weight: NotNegative
-    """Weight of the detail head, which makes the features keep what coarse masks forget."""
-    jitter: Jitter
-    precision: Precision
-    checkpoint_every: Count
-    """Steps between two resumable checkpoints."""
-    photographs: PhotographParams | None
-    """How `tiny` is trained, for which this section then gives the seed, the number of generated
-    images and the initial weights; null for `vit_tiny`."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.size == "tiny") != (self.photographs is not None):
-            fitting = "'tiny' with a section photographs, 'vit_tiny' with photographs: null"
-            require(False, "size", self.size, fitting)
-        last = self.phases[-1].shrink
-        require(last == 1, "phases[-1].shrink", last, "1, since the base ends at its own side")
-        warmup, fewest = self.warmup_steps, min(phase.steps for phase in self.phases)
-        require(warmup < fewest, "warmup_steps", warmup, f"fewer than a phase's steps ({fewest})")
-        return self
+    """Weights to start from, or null to start from those of `photographs`, or from scratch."""
+    photographs: PhotographParams
 
 
 class EmbedParams(Section):

@@ -84,6 +84,17 @@ def within(holds: Callable[[Any], bool], expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def refused(former: Mapping[str, str]) -> BeforeValidator:
+    """Annotate a value of which some former ones are refused, each with what to do now."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value in former:
+            raise PydanticCustomError("expected", "{message}", {"message": former[value]})
+        return value
+
+    return BeforeValidator(check)
+
+
 Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 Pair = Annotated[tuple[T, T], BeforeValidator(_paired)]
 Natural = Annotated[int, within(lambda value: value >= 0, "0 or more")]

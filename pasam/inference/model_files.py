@@ -28,7 +28,7 @@ from pasam.models.adapter_weights import (
     write_adapter,
 )
 from pasam.models.base_sam import choose_device
-from pasam.models.build import build_base, build_decoder, freeze_decoder, load_base
+from pasam.models.build import SIZES, build_base, build_decoder, freeze_decoder, load_base
 from pasam.models.checkpoint import file_digest, read_metadata, write_weights
 from pasam.models.segmenter import Segmenter
 
@@ -80,7 +80,7 @@ class ModelFiles:
         if self.packaged:
             return "photographs"
         if self.weights is None or self.kind == "sam":
-            return "synthetic" if self.size == "vit_tiny" else "photographs"
+            return "photographs" if self.size in SIZES else "unknown"
         return seen_by(self.weights)
 
 

@@ -35,7 +35,7 @@ from pasam.models.checkpoint import (
     write_state_dict,
     write_weights,
 )
-from pasam.models.encoders.lite import LiteEncoder
+from pasam.models.encoders.lite import level_widths
 from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
@@ -227,14 +227,14 @@ def _size(weights: Mapping[str, Tensor]) -> str | None:
     sizes = {width: size for size, width in OFFICIAL_WIDTHS.items()}
     code = weights.get("image_encoder.pos_embed")
     if code is not None and code.ndim:
-        return sizes.get(code.shape[-1], "vit_tiny")
+        return sizes.get(code.shape[-1])
     early = weights.get("compress_vit_feat.0.weight")  # (E, C, 2, 2)
     if early is None or early.ndim == 0:
         return None
     return {**sizes, **_SMALL_EARLY}.get(early.shape[0])
 
 
-_SMALL_EARLY = {TinyVit.EARLY_DIM: "vit_t", LiteEncoder.EARLY_DIM: "tiny"}
+_SMALL_EARLY = {TinyVit.EARLY_DIM: "vit_t", level_widths()[1]: "tiny"}
 
 
 PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")

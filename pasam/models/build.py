@@ -6,7 +6,7 @@ did not move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,7 @@ from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.checkpoint import load_strictly, read_weights
-from pasam.models.encoders.hierarchical import HierarchicalEncoder
-from pasam.models.encoders.lite import LiteEncoder
+from pasam.models.encoders.lite import STAGES, LiteEncoder, Stage, level_widths
 from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
@@ -41,7 +40,7 @@ from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 
 OFFICIAL_WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 OFFICIAL_DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
-SIZES = ("tiny", "vit_tiny", "vit_t", *OFFICIAL_WIDTHS)
+SIZES = ("tiny", "vit_t", *OFFICIAL_WIDTHS)
 
 TrainedDecoder = HqMaskDecoder | PaMaskDecoder | ImageAdaptedMaskDecoder
 
@@ -58,16 +57,14 @@ def build_base(size: str) -> BaseSam:
     """Build a SAM with random weights.
 
     Args:
-        size: `tiny` or `vit_tiny` (ours: 256 px, grid 32, 128 channels), `vit_t` (MobileSAM) or
-            an official size (1024 px, grid 64, 256 channels).
+        size: `tiny` (ours: 256 px, grid 32, 128 channels), `vit_t` (MobileSAM) or an official size
+            (1024 px, grid 64, 256 channels).
 
     Raises:
         ParamsError: There is no such size.
     """
     if size == "tiny":
         return build_lite()
-    if size == "vit_tiny":
-        return build_tiny()
     if size == "vit_t":
         return build_mobile()
     if size not in OFFICIAL_WIDTHS:
@@ -81,36 +78,16 @@ def build_base(size: str) -> BaseSam:
     return BaseSam(sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size])
 
 
-def build_tiny(
-    side: int = 256,
-    dim: int = 128,
-    widths: tuple[int, ...] = (48, 96, 192, 256),
-    depths: tuple[int, ...] = (1, 2, 2, 2),
-) -> BaseSam:
-    """Build `vit_tiny` with random weights, or a smaller one of its kind.
+def build_lite(side: int = 256, dim: int = 128, stages: Sequence[Stage] = STAGES) -> BaseSam:
+    """Build `tiny`, SAM's parts behind EfficientNet-Lite0, with random weights, or a smaller one.
 
     Args:
         side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
         dim: Channels C of the embedding, a multiple of 16.
-        widths: Channels of the encoder's four stages.
-        depths: Residual blocks of the four stages.
+        stages: The encoder's stages, as `pasam.models.encoders.lite.STAGES` has them.
     """
-    encoder = partial(
-        HierarchicalEncoder, img_size=side, widths=widths, depths=depths, out_chans=dim
-    )
-    early = HierarchicalEncoder.EARLY_LAYER, widths[1]
-    return _assembled(encoder, *early, _Sizes(side=side, grid=side // 8, dim=dim))
-
-
-def build_lite(side: int = 256, dim: int = 128) -> BaseSam:
-    """Build `tiny`, the base on EfficientNet-Lite0, with random weights, or a smaller one.
-
-    Args:
-        side: Input side S in pixels, a multiple of 32; the grid has S / 8 cells a side.
-        dim: Channels C of the embedding, a multiple of 16.
-    """
-    encoder = partial(LiteEncoder, img_size=side, out_chans=dim)
-    early = LiteEncoder.EARLY_LAYER, LiteEncoder.EARLY_DIM
+    encoder = partial(LiteEncoder, img_size=side, out_chans=dim, stages=stages)
+    early = LiteEncoder.EARLY_LAYER, level_widths(stages)[1]
     return _assembled(encoder, *early, _Sizes(side=side, grid=side // 8, dim=dim))
 
 

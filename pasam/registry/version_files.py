@@ -130,7 +130,7 @@ def weights_label(snapshot: Snapshot, stage: StageRecord, *, size: str) -> str:
     rows = snapshot.manifest
     made = rows.loc[rows["split"] == "train", "dataset"].isin(GENERATED)
     parts = ["generated data"] if made.all() else ["partly generated data"] if made.any() else []
-    parts += ["the small base"] if size == "vit_tiny" else []
+    parts += ["the small base"] if size == "tiny" else []
     return " and ".join(parts) or REAL
 
 

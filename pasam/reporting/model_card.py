@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pasam.reporting.analyses import flat, gains, measures
 from pasam.reporting.blocks import markdown
 from pasam.reporting.page_sections import limits
-from pasam.reporting.results import BASE_MODEL, Results
+from pasam.reporting.results import Results
 from pasam.reporting.style import MEAN, comparison_sentence, label, listed, mean_label, ranged
 from pasam.reporting.summary import rows_where
 
@@ -25,18 +25,6 @@ def model_card(results: Results, model: str) -> str:
     return _render(
         results, model, kind=variant.decoder, name=label(model), trained=results.trainable(model),
         recipe=variant, hyperparameters=_values(results.params.train, variant),
-    )  # fmt: skip
-
-
-def base_card(results: Results) -> str | None:
-    """Write the card of `vit_tiny`, the base that this repository trains; None for another base."""
-    recipe = results.params.pretrain
-    if results.params.base.size != "vit_tiny" or recipe is None or BASE_MODEL not in results.models:
-        return None
-    return _render(
-        results, BASE_MODEL, kind="base", name="vit_tiny", recipe=recipe,
-        trained=results.costs.get(BASE_MODEL, {}).get("parameters"),
-        hyperparameters=_values(recipe),
     )  # fmt: skip
 
 

@@ -211,7 +211,7 @@ def _slider(results: Results) -> Slider:
 def limits(results: Results) -> list[str]:
     """List the claims that this run's data, size and seeds do not carry."""
     found = []
-    if results.params.base.size == "vit_tiny":
+    if results.params.base.size == "tiny":
         found.append("how the models compare on a full-size SAM, since the base is the small one")
     if results.manifest["dataset"].isin(GENERATED).any():
         found.append("how they do on photographs where the data is synthetic")

@@ -22,7 +22,7 @@ from pasam.reporting import tables
 from pasam.reporting.analyses import gains, measures, scored_variants
 from pasam.reporting.blocks import Answer, Grid, PageSection, comma_separated, latex, markdown
 from pasam.reporting.figures import choice_caption, choose_examples, comparison_figure
-from pasam.reporting.model_card import base_card, model_card
+from pasam.reporting.model_card import model_card
 from pasam.reporting.page_images import GALLERIES, ranked
 from pasam.reporting.page_sections import MARK_KEYS, OUTCOME_KEYS, SECTIONS
 from pasam.reporting.questions import answers
@@ -52,9 +52,6 @@ def publish(results: Results, folder: Path) -> None:
         write_text(folder / "plots" / f"{name}.csv", csv_text(frame))
     for model in results.params.variants:
         write_text(folder / "model_cards" / f"{model}.md", model_card(results, model))
-    base = base_card(results)
-    if base is not None:
-        write_text(folder / "model_cards" / f"{results.params.base.size}.md", base)
     found = answers(results)
     write_text(folder / "report.json", report_json(results, found))
     others = listed([label(model) for model in results.shown if model != results.subject])

@@ -59,8 +59,6 @@ class RunParams:
     report: schema.ReportParams
     variants: Mapping[str, schema.VariantParams]
     """What was trained, by model."""
-    pretrain: schema.PretrainParams | None = None
-    """How `vit_tiny` is trained; only told where it is the base."""
 
 
 @dataclass(frozen=True)
@@ -315,8 +313,8 @@ def describe_run(
         rows = manifest[manifest["split"] == split]
         images = counted(rows["image"].nunique(), "image")
         parts.append(f"{verb} {images} ({counted(len(rows), 'mask')})")
-    small = base.size == "vit_tiny"
-    sam = "vit_tiny, our own small SAM" if small else f"SAM {base.size}"
+    small = base.size == "tiny"
+    sam = "tiny, a small SAM that has seen photographs" if small else f"SAM {base.size}"
     words += f"{kinds_of_data(manifest['dataset'])} data: {', '.join(parts)}. Base: {sam}. "
     words += f"Seeds: training {listed([str(seed) for seed in seeds])}"
     words += f", generator {data.generated.seed}. " if synthetic.any() else ". "

@@ -2,22 +2,78 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from typing import Self
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pasam.models.base_sam import BaseSam
+from pasam.models.encoders.lite import at_side
 from pasam.models.losses import localised_cross_entropy, promptable_loss
+from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.training.object_batches import ObjectBatch
-from pasam.training.pretrain import WithDetailHead
 
-# Shapes: B images, N prompts, C channels, k points, m = 4g mask pixels a side.
+# Shapes: B images, N prompts, C channels, g grid cells, k points, m = 4g mask pixels a side.
 
 BLUR_FRACTION = 1 / 12
 """Radius, as a fraction of the masks' side, over which errors are gathered before a click."""
 
 
-class Clickable(WithDetailHead):
-    """`tiny` as it is trained, from a batch to losses."""
+class Clickable(nn.Module):
+    """`tiny` as it is trained, from a batch to losses, with a head that is thrown away afterwards.
+
+    The detail head makes the features keep what the coarse masks would let them forget: from every
+    grid cell it must say the cell's pixels and fine masks.
+
+    Args:
+        base: The SAM to train.
+        detail_weight: Weight of the detail head's loss.
+    """
+
+    def __init__(self, base: BaseSam, *, detail_weight: float) -> None:
+        super().__init__()
+        self.base = base
+        self.detail_weight = detail_weight
+        self.detail_head = nn.Conv2d(base.dim, 4 * 16, kernel_size=1)
+
+    def at_side(self, side: int) -> Self:
+        """Copy the model for another input side in pixels."""
+        other = copy.deepcopy(self)
+        other.base = at_side(self.base, side)
+        return other
+
+    def with_detail(
+        self, terms: dict[str, Tensor], embedding: Tensor, wanted: Tensor
+    ) -> dict[str, Tensor]:
+        """Add the detail head's loss to a batch's terms.
+
+        Args:
+            terms: Scalar terms, with their sum `loss`.
+            embedding: Image embeddings, (B, C, g, g).
+            wanted: RGB and the union of the fine masks in [0, 1], (B, 4, m, m).
+        """
+        detail = F.pixel_shuffle(self.detail_head(embedding), 4).float()  # (B, 4, m, m)
+        colour = F.l1_loss(detail[:, :3], wanted[:, :3])
+        outline = F.binary_cross_entropy_with_logits(detail[:, 3], wanted[:, 3])
+        loss = colour + outline
+        return {**terms, "loss_detail": loss, "loss": terms["loss"] + self.detail_weight * loss}
+
+    def predict(
+        self, embedding: Tensor, image_index: Tensor, prompt: Mapping[str, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Predict SAM's four masks, (N, 4, m, m) logits, and their qualities, (N, 4)."""
+        sparse, dense = self.base.embed_prompts(**prompt)
+        decoder: SamMaskDecoder = self.base.sam.mask_decoder
+        return decoder.decode(
+            image_embeddings=embedding,
+            image_pe=self.base.image_pe(),
+            sparse=sparse,
+            dense=dense,
+            image_index=image_index,
+        )
 
     def forward(self, batch: ObjectBatch) -> dict[str, Tensor]:
         """Return the scalar loss terms of a batch; `loss` is what is minimised."""

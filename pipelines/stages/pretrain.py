@@ -1,4 +1,4 @@
-"""DVC stage `pretrain`: train a small base on coarse masks; its weights are committed."""
+"""DVC stage `pretrain`: train the small base on coarse masks; its weights are committed."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pasam.config.schema import DataParams, PhotographParams, PretrainParams
-from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.build import build_base
@@ -16,8 +15,6 @@ from pasam.models.checkpoint import load_strictly, read_weights, write_weights
 from pasam.models.encoders.lite import from_original
 from pasam.training.annotated import MANIFEST, draw_scenes, read_photographs
 from pasam.training.photograph_training import train_on_photographs
-from pasam.training.pretrain import pretrain as fit
-from pasam.training.promptable_batches import draw_pool, read_pool
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 from pipelines.stage_runner import run
 
@@ -26,39 +23,10 @@ AVERAGE = "average.safetensors"
 
 
 def pretrain(
-    data: DataParams, pretrain: PretrainParams, manifest: Path, resume: Path, checkpoint: Path,
-    history: Path,
-) -> None:  # fmt: skip
-    """Train the small base and write its averaged weights in half precision."""
-    if pretrain.photographs is not None:
-        _pretrain_tiny(data, pretrain, pretrain.photographs, resume, checkpoint, history)
-        return
-    frame = read_manifest(manifest)
-    key = state_key(manifest=manifest, params=pretrain.model_dump(exclude={"photographs"}))
-    checkpointer = Checkpointer(resume, key)
-    images = read_pool(frame, coarseness=pretrain.coarseness, workers=data.workers) + draw_pool(
-        pretrain.generated_images, seed=data.generated.seed, side=data.generated.side,
-        coarseness=pretrain.coarseness, workers=data.workers,
-    )  # fmt: skip
-    torch.manual_seed(pretrain.seed)
-    base = build_base("vit_tiny")
-    if pretrain.initial is not None:
-        load_strictly(base.sam, read_weights(Path(pretrain.initial)), source=pretrain.initial)
-    sink = JsonlSink(history)
-    weights = fit(base, images, pretrain, sink=sink, checkpointer=checkpointer, workers=1)
-    _write_halves(checkpoint, weights, size="vit_tiny")
-    checkpointer.clear()
-
-
-def _pretrain_tiny(
-    data: DataParams,
-    pretrain: PretrainParams,
-    params: PhotographParams,
-    resume: Path,
-    checkpoint: Path,
-    history: Path,
+    data: DataParams, pretrain: PretrainParams, resume: Path, checkpoint: Path, history: Path
 ) -> None:
-    """Train `tiny` on a folder of photographs and on generated scenes."""
+    """Train `tiny` on a folder of photographs and on generated scenes; write half precision."""
+    params = pretrain.photographs
     folder = None if params.folder is None else Path(params.folder)
     sources = {"initial": pretrain.initial, "trunk": params.trunk, "decoder": params.decoder}
     key = state_key(
@@ -88,10 +56,10 @@ def _pretrain_tiny(
         seed=pretrain.seed,
         sink=JsonlSink(history),
         checkpointer=checkpointer,
-        report=partial(_write_halves, checkpointer.folder / AVERAGE, size="tiny"),
+        report=partial(_write_halves, checkpointer.folder / AVERAGE),
     )
     if weights is not None:
-        _write_halves(checkpoint, weights, size="tiny")
+        _write_halves(checkpoint, weights)
         checkpointer.clear()
 
 
@@ -128,9 +96,9 @@ def _initialise(base: BaseSam, params: PhotographParams, initial: str | None) ->
         load_strictly(trunk, renamed, source=params.trunk, advice=advice)
 
 
-def _write_halves(path: Path, weights: Mapping[str, Tensor], *, size: str) -> None:
+def _write_halves(path: Path, weights: Mapping[str, Tensor]) -> None:
     halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    write_weights(path, halves, metadata={"size": size})
+    write_weights(path, halves, metadata={"size": "tiny"})
 
 
 if __name__ == "__main__":

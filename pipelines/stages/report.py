@@ -12,7 +12,6 @@ from pasam.config.schema import (
     DataParams,
     EvaluateParams,
     ModelsParams,
-    PretrainParams,
     RepeatsParams,
     ReportParams,
     TrainParams,
@@ -36,7 +35,7 @@ from pipelines.stage_runner import run
 
 
 def report(
-    base: BaseParams, data: DataParams, pretrain: PretrainParams, train: TrainParams,
+    base: BaseParams, data: DataParams, train: TrainParams,
     models: ModelsParams, ablations: AblationsParams, repeats: RepeatsParams,
     evaluate: EvaluateParams, report: ReportParams, manifest: Path, scores: Path,
     predictions: Path, diagnostics: Path, instances: Path, variants: Path, cost: Path,
@@ -56,7 +55,7 @@ def report(
     results = Results(
         setting=describe_run(used, base, data, seeds=[train.seed, *repeats.seeds]),
         params=RunParams(
-            base=base, data=data, pretrain=pretrain, train=train, evaluate=evaluate, report=report,
+            base=base, data=data, train=train, evaluate=evaluate, report=report,
             variants={model: models[model] for model in evaluate.models},
         ),
         images=RunFiles(frame.set_index("id"), predictions),

@@ -26,6 +26,6 @@ def project(in_empty_folder: Path, root: Path) -> Path:
     shutil.copytree(root / "params", "params")
     shutil.copy(root / "params" / "default.yaml", "params.yaml")
     Path("data/own").mkdir(parents=True)
-    Path("data/base").mkdir()
-    shutil.copy(root / "data/base/vit_tiny.safetensors", "data/base")
+    Path("pasam/packaged").mkdir(parents=True)
+    shutil.copy(root / "pasam/packaged/tiny.safetensors", "pasam/packaged")
     return in_empty_folder

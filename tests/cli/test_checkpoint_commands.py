@@ -21,7 +21,7 @@ def pasam(model_project):
 
 def test_inspect_says_what_a_file_is(pasam):
     result = pasam("inspect", "base.safetensors")
-    assert "base.safetensors: a whole SAM, vit_tiny" in result.output
+    assert "base.safetensors: a whole SAM, tiny" in result.output
     assert "float32" in result.output
     about = json.loads(pasam("inspect", "data/adapters/pa_sam.safetensors", "--json").output)
     assert (about["kind"], about["size"]) == ("adapter", None)

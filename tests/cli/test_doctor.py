@@ -36,9 +36,9 @@ def doctor(in_empty_folder, root):
     shutil.copytree(root / "params", "params")
     shutil.copy(root / "params/default.yaml", "params.yaml")
     shutil.copy(root / "requirements.lock", "requirements.lock")
-    for folder in ("data/own", "data/base", ".dvc"):
+    for folder in ("data/own", "pasam/packaged", ".dvc"):
         Path(folder).mkdir(parents=True)
-    shutil.copy(root / "data/base/vit_tiny.safetensors", "data/base")
+    shutil.copy(root / "pasam/packaged/tiny.safetensors", "pasam/packaged")
     return lambda *arguments: CliRunner().invoke(app, ("doctor", *arguments))
 
 

@@ -56,10 +56,10 @@ def test_photographs_of_packages_need_no_fetch(places):
 
 
 def test_the_small_base_is_in_the_repository(project, places):
-    base = BaseParams(size="vit_tiny", checkpoint="data/base/vit_tiny.safetensors")
+    base = BaseParams(size="tiny", checkpoint="pasam/packaged/tiny.safetensors")
     assert check_base(base, places).state == "ok"
     (project / base.checkpoint).unlink()
-    assert check_base(base, places).remedy.startswith("git checkout data/base/vit_tiny")
+    assert check_base(base, places).remedy.startswith("git checkout pasam/packaged/tiny")
 
 
 def test_official_weights_are_named_with_size_origin_and_command(project, places):
@@ -160,7 +160,7 @@ def paper(root):
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 
-@pytest.mark.parametrize("size", ["tiny", "vit_tiny", "vit_t", "vit_b"])
+@pytest.mark.parametrize("size", ["tiny", "vit_t", "vit_b"])
 def test_the_shapes_are_those_of_the_models(size):
     from pasam.models.build import build_base, count_parameters
 
@@ -174,7 +174,7 @@ def test_the_shapes_are_those_of_the_models(size):
 def test_the_official_sizes_differ_in_width_only():
     from pasam.models.build import OFFICIAL_WIDTHS
 
-    ours = {"tiny", "vit_tiny", "vit_t"}
+    ours = {"tiny", "vit_t"}
     widths = {size: shape.early_dim for size, shape in SHAPES.items() if size not in ours}
     assert widths == OFFICIAL_WIDTHS
 
@@ -210,7 +210,7 @@ def test_the_store_is_as_large_as_the_files_it_is_written_to():
     # Sizes of the four arrays of the default run's training split: 500 images, 994 masks.
     arrays = 196_608_000 + 262_144_000 + 196_608_000
     labels = 2 * 994 * 256 * 256
-    assert store_bytes("vit_tiny", images=500, masks=994, views=2) == arrays + labels
+    assert store_bytes("tiny", images=500, masks=994, views=2) == arrays + labels
 
 
 def test_generated_pictures_count_all_sets():

@@ -284,7 +284,7 @@ def test_a_file_that_is_no_mapping_is_refused(text, message, tmp_path):
 @pytest.mark.parametrize(
     ("section", "old", "new"),
     [
-        ("pretrain", "average_decay", "ema_decay"),
+        ("pretrain.photographs", "average_decay", "ema_decay"),
         ("report", "draws", "n_resamples"),
         ("evaluate", "boundary_share", "boundary_fraction"),
     ],
@@ -303,3 +303,12 @@ def test_yamls_aliases_and_merges_still_work(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
     assert read_params(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+
+
+def test_a_file_with_the_former_base_is_refused_in_one_line_that_says_what_to_do(root, tmp_path):
+    text = (root / "params.yaml").read_text().replace("  size: tiny", "  size: vit_tiny")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match="base.size is 'vit_tiny', expected 'tiny'") as caught:
+        validate(tmp_path / "params.yaml")
+    assert "base.checkpoint to pasam/packaged/tiny.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_world import small_base
 from variants import hq_sam, pa_sam
 
 from pasam.data.manifest import describe_pair, manifest_frame
 from pasam.evaluation.model_set import ModelEntry, ModelSet
 from pasam.masks.images import write_png
-from pasam.models.build import build_decoder, build_tiny
+from pasam.models.build import build_decoder
 from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 
@@ -60,7 +61,7 @@ def manifest(benchmarks) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def base():
     torch.manual_seed(1)
-    tiny = build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    tiny = small_base()
     return tiny.eval().requires_grad_(False)
 
 

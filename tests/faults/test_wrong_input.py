@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from small_world import small_base
 
 from pasam.masks.images import write_png
-from pasam.models.build import build_tiny
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 
-BASE = "data/base/vit_tiny.safetensors"
+BASE = "pasam/packaged/tiny.safetensors"
 IMAGE = "data/own/train/mine/im/cup.png"
 MASK = "data/own/train/mine/gt/cup.png"
 
@@ -94,7 +94,7 @@ def test_an_impossible_value(own_world, error_of):
 
 @pytest.mark.parametrize("stage", ["embed@val", "train@pa_sam", "baseline@oracle-dis_like"])
 def test_a_checkpoint_of_another_architecture(stage, own_world, error_of):
-    wider = build_tiny(side=64, dim=48, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    wider = small_base(dim=48)
     write_weights(own_world.path(BASE), wider.sam.state_dict(), metadata={})
     said = error_of(stage)
     assert f"{BASE} does not fit this architecture" in said
@@ -154,7 +154,6 @@ def test_too_few_training_masks(own_world, error_of):
         ("train@pa_sam", "data/manifest.parquet"),
         ("evaluate@pa_sam-dis_like", "data/embeddings/val/labels.npy"),
         ("evaluate@pa_sam-dis_like", "data/adapters/pa_sam.safetensors"),
-        ("pretrain", "data/manifest.parquet"),
         ("report", "data/predictions/sam-dis_like.npz"),
         ("report", "reports/history/pa_sam.jsonl"),
     ],

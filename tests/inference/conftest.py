@@ -26,5 +26,5 @@ def predictor(request, predictors) -> PromptAdapterPredictor:
 
 @pytest.fixture
 def project(model_project) -> Path:
-    """A project whose `vit_tiny` is a small base; not to be changed."""
+    """A project whose `tiny` is a small base; not to be changed."""
     return model_project

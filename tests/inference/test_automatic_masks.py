@@ -26,7 +26,7 @@ SHAPE = (120, 180)
 @pytest.fixture(scope="module")
 def predictors(root):
     """Each kind on the committed base, which sees objects; the adapters know nothing yet."""
-    base = load_base("vit_tiny", root / "data" / "base" / "vit_tiny.safetensors")
+    base = load_base("tiny", root / "pasam" / "packaged" / "tiny.safetensors")
     return {kind: make_predictor(kind, base) for kind in KINDS}
 
 

@@ -51,7 +51,7 @@ ADAPTERS = Path("data/adapters")
 
 def test_sam_is_the_base_of_the_params_file(project):
     files = find_model("sam")
-    assert (files.name, files.size, files.kind, files.weights) == ("sam", "vit_tiny", "sam", None)
+    assert (files.name, files.size, files.kind, files.weights) == ("sam", "tiny", "sam", None)
     assert files.base == project / "base.safetensors"
 
 
@@ -84,7 +84,7 @@ def test_an_adapter_of_before_is_looked_up_by_its_name(project, tmp_path):
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 def test_a_references_files_are_told_by_their_tensors(kind, project, tmp_path):
     torch.manual_seed(0)
-    base = load_base("vit_tiny", project / "base.safetensors")
+    base = load_base("tiny", project / "base.safetensors")
     decoder = build_decoder(base, load_variant(kind))
     write_state_dict(tmp_path / "decoder.pth", decoder.state_dict())
     export_merged(base, decoder, tmp_path / "merged.pth")
@@ -98,7 +98,7 @@ def test_a_references_files_are_told_by_their_tensors(kind, project, tmp_path):
 def test_another_base_can_be_named(project, tmp_path):
     shutil.copy("base.safetensors", tmp_path / "other.safetensors")
     files = find_model("sam", base=tmp_path / "other.safetensors")
-    assert (files.base, files.size) == (tmp_path / "other.safetensors", "vit_tiny")
+    assert (files.base, files.size) == (tmp_path / "other.safetensors", "tiny")
     assert find_model(str(tmp_path / "other.safetensors")).kind == "sam"
     with pytest.raises(CheckpointError, match=r"pa_sam.safetensors is the trained tensors"):
         find_model("sam", base=ADAPTERS / "pa_sam.safetensors")
@@ -176,7 +176,7 @@ def test_outside_a_project_the_base_is_the_packages(in_empty_folder):
 
 
 def test_sams_decoder_alone_is_no_model(project, tmp_path):
-    base = load_base("vit_tiny", project / "base.safetensors")
+    base = load_base("tiny", project / "base.safetensors")
     weights = base.sam.mask_decoder.state_dict()
     write_weights(tmp_path / "x.safetensors", weights, metadata={})
     with pytest.raises(CheckpointError, match="SAM's mask decoder alone"):
@@ -184,10 +184,10 @@ def test_sams_decoder_alone_is_no_model(project, tmp_path):
 
 
 def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tmp_path):
-    base = load_base("vit_tiny", project / "base.safetensors")
+    base = load_base("tiny", project / "base.safetensors")
     write_state_dict(tmp_path / "d.pth", build_decoder(base, load_variant("hq_sam")).state_dict())
     params = tmp_path / "params.yaml"
-    params.write_text("base: {size: vit_tiny, checkpoint: x}\nmodels: {}\n")
+    params.write_text("base: {size: tiny, checkpoint: x}\nmodels: {}\n")
     with pytest.raises(ParamsError, match="no entry of models has the decoder 'hq_sam'"):
         find_model(str(tmp_path / "d.pth"), params_file=params)
 
@@ -223,7 +223,7 @@ def test_the_adapters_weights_are_really_used(project):
     trained = open_model(find_model("pa_sam", adapters=ADAPTERS))
     variant = load_variant("pa_sam")
     torch.manual_seed(99)
-    fresh = build_trainable(load_base("vit_tiny", project / "base.safetensors"), variant)
+    fresh = build_trainable(load_base("tiny", project / "base.safetensors"), variant)
     names = set(fresh.decoder.state_dict()) - set(fresh.base.sam.mask_decoder.state_dict())
     states = trained.segmenter.decoder.state_dict(), fresh.decoder.state_dict()
     assert any(not torch.equal(states[0][name], states[1][name]) for name in names)
@@ -231,7 +231,7 @@ def test_the_adapters_weights_are_really_used(project):
 
 def test_an_adapter_of_another_base_is_refused(project, tmp_path):
     variant = load_variant("pa_sam")
-    base = load_base("vit_tiny", project / "base.safetensors")
+    base = load_base("tiny", project / "base.safetensors")
     path = tmp_path / "pa_sam.safetensors"
     write_adapter(path, build_trainable(base, variant).decoder, variant=variant, base="another")
     with pytest.raises(CheckpointError, match="trained for base 'another'"):

@@ -25,10 +25,8 @@ from pasam.inference.onnx_export import (
     export_onnx,
     graph_edges,
 )
-from pasam.models.build import build_decoder, build_tiny
+from pasam.models.build import build_decoder
 from pasam.models.segmenter import Segmenter
-
-SMALLER = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "dim": 16}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -57,7 +55,7 @@ def test_numbers_of_prompts_and_points_are_free(prompts, points, exported):
 @pytest.mark.parametrize("side", [32, pytest.param(96, marks=pytest.mark.slow)])
 def test_other_grids_agree_too(side, tmp_path):
     torch.manual_seed(0)
-    model = make_predictor("pa_sam", build_tiny(side=side, **SMALLER))
+    model = make_predictor("pa_sam", small_base(side=side, dim=16))
     parity = export_onnx(model, tmp_path)
     assert parity.difference < 1e-3
     assert parity.iou >= 0.999

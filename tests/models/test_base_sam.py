@@ -16,7 +16,7 @@ SIDE = 256
 @pytest.fixture(scope="module")
 def base() -> BaseSam:
     torch.manual_seed(0)
-    return build_base("vit_tiny").eval().requires_grad_(False)
+    return build_base("tiny").eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_sizes_go_by_name(base):
         256,
         32,
         128,
-        96,
+        40,
         128,
     )
 
@@ -47,7 +47,7 @@ def test_normalisation_is_that_of_sam(base, images):
 def test_encoding_gives_embedding_and_early_feature(base, images):
     encoded = base.encode(images)
     assert encoded.embedding.shape == (2, 128, 32, 32)
-    assert encoded.early.shape == (2, 96, 32, 32)
+    assert encoded.early.shape == (2, 40, 32, 32)
     normal = base.normalise(images)
     encoder = base.sam.image_encoder
     assert torch.equal(encoded.embedding, encoder(normal))
@@ -149,7 +149,7 @@ INDEX = torch.tensor([1, 0, 1, 1, 0])
 @pytest.fixture(scope="module", params=["sam", "hq", "pa"])
 def segmenter(request) -> Segmenter:
     torch.manual_seed(0)
-    base = build_base("vit_tiny").eval().requires_grad_(False)
+    base = build_base("tiny").eval().requires_grad_(False)
     variants = {"hq": HQ, "pa": PA}
     own = request.param == "sam"
     decoder = base.sam.mask_decoder if own else build_decoder(base, variants[request.param])

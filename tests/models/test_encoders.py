@@ -11,48 +11,22 @@ from small_world import small_base
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import CheckpointError, ShapeError
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
-from pasam.models.build import build_base, build_mobile, build_tiny, count_parameters
-from pasam.models.encoders.hierarchical import (
+from pasam.models.build import build_base, build_mobile, count_parameters
+from pasam.models.encoders.lite import (
     FeaturePyramid,
-    HierarchicalEncoder,
-    ResidualBlock,
+    LiteEncoder,
+    LiteTrunk,
     at_side,
+    from_original,
+    original_name,
 )
-from pasam.models.encoders.lite import LiteEncoder, LiteTrunk, from_original, original_name
 from pasam.models.encoders.tiny_vit import WindowAttention, WindowBlock, window_distances
-from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork
 
 
-def build(side: int = 64) -> HierarchicalEncoder:
+def build(side: int = 64) -> LiteEncoder:
     torch.manual_seed(0)
-    encoder = HierarchicalEncoder(
-        img_size=side, widths=(12, 16, 20, 24), depths=(1, 2, 1, 1), out_chans=8
-    )
-    return encoder.eval()
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("side", [32, 64, 96])
-def test_the_embedding_has_a_cell_for_every_eight_pixels(side):
-    assert build(side)(torch.randn(2, 3, side, side)).shape == (2, 8, side // 8, side // 8)
-
-
-@torch.no_grad()
-def test_the_early_feature_lies_on_the_embeddings_grid():
-    encoder, seen = build(), []
-    layer = encoder.get_submodule(HierarchicalEncoder.EARLY_LAYER)
-    layer.register_forward_hook(lambda _m, _i, output: seen.append(output.shape))
-    encoder(torch.randn(2, 3, 64, 64))
-    assert seen == [(2, 16, 8, 8)]
-
-
-@torch.no_grad()
-def test_images_do_not_mix():
-    encoder, images = build(), torch.randn(3, 3, 64, 64)
-    together = encoder(images)
-    for i in range(3):
-        torch.testing.assert_close(encoder(images[i : i + 1]), together[i : i + 1])
+    return small_base(side=side, dim=8 * 4).sam.image_encoder.eval()
 
 
 def test_every_weight_takes_part():
@@ -106,7 +80,7 @@ def test_only_the_code_of_place_differs_and_the_base_stays_as_it_is(base):
 
 
 def test_the_code_of_place_says_the_same_of_the_same_place():
-    base = build_tiny(side=256, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    base = small_base(side=256)
     code = base.sam.image_encoder.pos_embed
     small = at_side(base, 128).sam.image_encoder.pos_embed
     averaged = torch.nn.functional.avg_pool2d(code, 2)
@@ -136,18 +110,6 @@ def test_the_pyramid_is_torchvisions_to_the_last_key_and_bit():
     levels = [torch.randn(2, width, side, side) for width, side in ((6, 12), (10, 6), (14, 3))]
     finest = theirs({str(k): level for k, level in enumerate(levels)})["0"]
     assert torch.equal(ours(levels), finest)
-
-
-@pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (5, 2)])
-def test_the_residual_block_is_torchvisions_to_the_last_key_and_bit(inputs, stride):
-    shortcut = None if stride == 1 else torch.nn.Conv2d(inputs, 8, 1, stride=stride, bias=False)
-    torch.manual_seed(3)
-    theirs = BasicBlock(inputs, 8, stride, shortcut)
-    torch.manual_seed(3)
-    ours = ResidualBlock(inputs, 8, stride, shortcut)
-    same_weights(ours, theirs)
-    features = torch.randn(3, inputs, 6, 6)
-    assert torch.equal(ours(features), theirs(features))
 
 
 def same_weights(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:

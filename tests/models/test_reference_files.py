@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize(
 def build(variant, seed: int = 0) -> tuple[BaseSam, torch.nn.Module]:
     """Build a small base and a decoder that has learnt something of its own."""
     torch.manual_seed(seed)
-    base = build_base("vit_tiny")
+    base = build_base("tiny")
     decoder = build_decoder(base, variant)
     if variant is PA:
         with torch.no_grad():

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from photograph_pool import write_pool
+from small_world import small_base
 
 import pipelines.stages.pretrain as stage
 from pasam.config.params_file import load_section
@@ -14,11 +15,10 @@ from pasam.config.schema import (
     GeneratedParams,
     PhotographParams,
     PretrainParams,
-    PretrainPhase,
     SidePhase,
 )
 from pasam.errors import CheckpointError, ParamsError
-from pasam.models.build import build_lite, build_tiny
+from pasam.models.build import build_lite
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights, write_weights
 from pasam.training.photograph_training import _PhotographTraining
 
@@ -56,18 +56,13 @@ def run(tmp_path, pool, monkeypatch):
 
     def call(name="tiny", *, initial=None, **changes) -> Path:
         params = PretrainParams(
-            size="tiny", seed=1, generated_images=2,
-            initial=None if initial is None else str(initial),
-            phases=(PretrainPhase(shrink=1, steps=2, batch_size=1, learning_rate=1e-3),),
-            prompts_per_image=1, warmup_steps=1, weight_decay=0.0, ema_decay=0.0,
-            coarseness=0.0, detail_weight=0.0, jitter=(1.0, 1.0), precision="32-true",
-            checkpoint_every=1,
+            seed=1, generated_images=2, initial=None if initial is None else str(initial),
             photographs=PHOTOGRAPHS.replaced(**{"folder": str(pool), **changes}),
         )  # fmt: skip
         checkpoint = tmp_path / f"{name}.safetensors"
         stage.pretrain(
-            data=DATA, pretrain=params, manifest=tmp_path / "none", resume=tmp_path / "resume",
-            checkpoint=checkpoint, history=tmp_path / f"{name}.jsonl",
+            data=DATA, pretrain=params, resume=tmp_path / "resume", checkpoint=checkpoint,
+            history=tmp_path / f"{name}.jsonl",
         )  # fmt: skip
         return checkpoint
 
@@ -115,9 +110,9 @@ def test_it_goes_on_from_weights_alone(run):
     torch.testing.assert_close(read_weights(second)[name], read_weights(first)[name])
 
 
-def test_the_decoder_of_a_vit_tiny_is_taken_over(run, tmp_path):
+def test_the_decoder_of_another_base_is_taken_over(run, tmp_path):
     torch.manual_seed(5)
-    old = build_tiny(side=64, dim=32, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    old = small_base()
     write_weights(tmp_path / "old.safetensors", old.sam.state_dict(), metadata={})
     still = {"learning_rate": 1e-12, "ema_decay": 0.0}
     found = read_weights(run(decoder=str(tmp_path / "old.safetensors"), **still))
@@ -128,7 +123,7 @@ def test_the_decoder_of_a_vit_tiny_is_taken_over(run, tmp_path):
 
 
 def test_a_decoder_of_another_width_is_refused(run, tmp_path):
-    old = build_tiny(side=64, dim=16, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    old = small_base(dim=16)
     weights = {k: v for k, v in old.sam.state_dict().items() if k.startswith("image_encoder.")}
     write_weights(tmp_path / "old.safetensors", weights, metadata={})
     with pytest.raises(CheckpointError, match=r"old\.safetensors holds no mask decoder that fits"):
@@ -141,7 +136,7 @@ def test_the_recipe_is_read_from_a_params_file(root, tmp_path):
         "emphasis": [{"dataset": "cats", "factor": 2.5}],
         "phases": [{"side": 128, "steps": 5, "batch_size": 2, "frozen_stages": 3}],
     }
-    content["pretrain"] |= {"size": "tiny", "photographs": recipe}
+    content["pretrain"] |= {"photographs": recipe}
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
@@ -153,7 +148,7 @@ def test_the_documented_recipe_can_be_used(root, tmp_path):
     text = (root / "docs" / "tiny.md").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
     content = yaml.safe_load((root / "params" / "default.yaml").read_text())
-    content["pretrain"] |= {"size": "tiny", **recipe}
+    content["pretrain"] |= recipe
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
@@ -179,11 +174,3 @@ def test_impossible_recipes_are_refused(change, message):
 def test_an_input_side_must_fit_the_encoder():
     with pytest.raises(ParamsError, match="side is 100, expected a multiple of 32"):
         PHOTOGRAPHS.phases[0].replaced(side=100)
-
-
-def test_photographs_are_for_tiny_alone(root):
-    params = load_section(PretrainParams, "pretrain", root / "params" / "default.yaml")
-    with pytest.raises(ParamsError, match="size is 'tiny', expected 'tiny' with a section"):
-        params.replaced(size="tiny")
-    with pytest.raises(ParamsError, match="size is 'vit_tiny', expected .* photographs: null"):
-        params.replaced(photographs=PHOTOGRAPHS)

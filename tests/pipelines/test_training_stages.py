@@ -17,7 +17,7 @@ from pasam.models.build import build_trainable, freeze_decoder
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
 from pasam.training.embeddings import open_store
 
-WEIGHTS = "data/base/vit_tiny.safetensors"
+WEIGHTS = "pasam/packaged/tiny.safetensors"
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -31,11 +31,11 @@ def test_the_weights_are_in_half_precision_and_fit_the_base(world):
     assert {tensor.dtype for tensor in floating} == {torch.float16}
     assert all(torch.isfinite(tensor).all() for tensor in floating)
     load_strictly(small_base().sam, weights, source=WEIGHTS)
-    assert read_metadata(world.path(WEIGHTS)) == {"size": "vit_tiny"}
+    assert read_metadata(world.path(WEIGHTS)) == {"size": "tiny"}
 
 
 def test_the_history_has_a_row_per_saved_state(world):
-    lines = world.path("data/base/vit_tiny.jsonl").read_text().splitlines()
+    lines = world.path("reports/pretrain.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
@@ -74,7 +74,7 @@ def test_a_second_run_gives_the_same_bytes_of_embed(split, world, own_world):
 @each_split
 def test_a_store_says_what_it_was_made_from(split, world):
     origin = open_store(world.path(f"data/embeddings/{split}")).origin
-    base = world.path("data/base/vit_tiny.safetensors").read_bytes()
+    base = world.path("pasam/packaged/tiny.safetensors").read_bytes()
     assert origin["base"] == hashlib.sha256(base).hexdigest()
     assert (origin["split"], origin["views"]) == (split, 2)
 
@@ -99,7 +99,7 @@ def test_without_views_the_store_of_training_holds_nothing(own_world):
     assert list(own_world.contents("embed@train")) == ["data/embeddings/train/origin.json"]
 
 
-BASE = "data/base/vit_tiny.safetensors"
+BASE = "pasam/packaged/tiny.safetensors"
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
 

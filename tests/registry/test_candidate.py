@@ -99,7 +99,7 @@ def test_generated_data_the_small_base_and_real_weights_are_told_apart(promoted)
 
     generated, own = rows["dataset"], "photographs"
     assert label(generated, "vit_b") == "generated data"
-    assert label(generated, "vit_tiny") == "generated data and the small base"
+    assert label(generated, "tiny") == "generated data and the small base"
     assert label(own, "vit_b") == "real"
     first = rows.index[rows["split"] == "train"][0]
     for mixed in (
@@ -107,7 +107,7 @@ def test_generated_data_the_small_base_and_real_weights_are_told_apart(promoted)
         pd.Series(own, rows.index).where(rows.index != first, "generated_train"),
     ):
         assert label(mixed, "vit_b") == "partly generated data"
-        assert label(mixed, "vit_tiny") == "partly generated data and the small base"
+        assert label(mixed, "tiny") == "partly generated data and the small base"
     only_measured = pd.Series(own, rows.index).where(rows["split"] == "train", "dis_like")
     assert label(only_measured, "vit_b") == "real"  # trained on photographs alone
 

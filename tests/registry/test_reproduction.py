@@ -30,7 +30,7 @@ def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
     ]
     assert dict(found.files) == {
         "data/adapters/pa_sam.safetensors": version.tags["adapter.sha256"],
-        "data/base/vit_tiny.safetensors": version.tags["base.sha256"],
+        "pasam/packaged/tiny.safetensors": version.tags["base.sha256"],
     }
 
 

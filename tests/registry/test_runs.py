@@ -257,7 +257,7 @@ def test_a_runs_source_is_the_command_that_makes_it_and_its_commit(tracked):
 def test_params_are_flat_and_values_are_json(snapshot):
     params = params_of(snapshot.lock.stages["embed@val"])
     assert params["embed.jitter"] == "[0.5, 2.0]"
-    assert params["base.size"] == "vit_tiny"
+    assert params["base.size"] == "tiny"
 
 
 def test_histories_give_points_and_scores_give_means_in_per_cent(tracked, snapshot):

@@ -48,10 +48,10 @@ def champion(tracked, root, tmp_path, monkeypatch):
     """A registry whose champion is an untrained adapter on the repository's own base."""
     monkeypatch.undo()
     monkeypatch.chdir(tracked.folder)
-    base = root / "data" / "base" / "vit_tiny.safetensors"
+    base = root / "pasam" / "packaged" / "tiny.safetensors"
     variant = load_variant("pa_sam", root / "params" / "default.yaml")
     torch.manual_seed(0)
-    segmenter = build_trainable(load_base("vit_tiny", base), variant)
+    segmenter = build_trainable(load_base("tiny", base), variant)
     adapter = tmp_path / "adapter.safetensors"
     write_adapter(adapter, segmenter.decoder, variant=variant, base=file_digest(base))
     small = find_candidate(take_snapshot(tracked.folder), "pa_sam")

@@ -91,7 +91,9 @@ def test_the_fetched_weights_are_the_trained_bytes(promoted, champion_folder):
     files = {path.name: path.read_bytes() for path in (champion_folder / "artifacts").iterdir()}
     trained = promoted.path("data/adapters/pa_sam.safetensors").read_bytes()
     assert files["adapter.safetensors"] == trained
-    assert files["base.safetensors"] == promoted.path("data/base/vit_tiny.safetensors").read_bytes()
+    assert (
+        files["base.safetensors"] == promoted.path("pasam/packaged/tiny.safetensors").read_bytes()
+    )
 
 
 def test_mlflow_knows_that_the_weights_are_not_of_real_data(champion_folder):
@@ -162,7 +164,7 @@ def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promo
     assert shown.tags["adapter.sha256"] == candidate.key.partition("-")[0]
     run = registry.client.get_run(shown.run_id)
     page = registry.client.get_model_version("pasam", "1")
-    assert page.description.startswith("pa_sam on vit_tiny, boundary IoU ")
+    assert page.description.startswith("pa_sam on tiny, boundary IoU ")
     assert "generated data" in page.description
     (made,) = run.outputs.model_outputs
     assert registry.client.get_logged_model(made.model_id).artifact_location == page.source

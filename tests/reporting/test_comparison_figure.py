@@ -136,7 +136,7 @@ def test_without_such_a_model_an_example_has_neither_map_nor_points(build):
     )
 
 
-TEXT = {"title": "Generated data, vit_tiny", "caption": "Chosen by rank."}
+TEXT = {"title": "Generated data, tiny", "caption": "Chosen by rank."}
 
 
 def size(path):

@@ -105,7 +105,7 @@ DATA = DataParams(
     own="own",
     workers=1,
 )
-TINY = BaseParams(size="vit_tiny", checkpoint="base")
+TINY = BaseParams(size="tiny", checkpoint="base")
 LARGE = BaseParams(size="vit_l", checkpoint="base")
 WARNING = "No number of this run is the paper's or comparable with it."
 
@@ -125,7 +125,8 @@ def test_it_counts_images_and_masks_and_names_base_and_seeds():
     words = describe_run(manifest("generated_train", "dis_like"), TINY, DATA, seeds=[42])
     assert words == (
         "Synthetic data: trained on 2 images (3 masks), measured on 10 images (10 masks). "
-        "Base: vit_tiny, our own small SAM. Seeds: training 42, generator 9. " + WARNING
+        "Base: tiny, a small SAM that has seen photographs. Seeds: training 42, generator 9. "
+        + WARNING
     )
 
 

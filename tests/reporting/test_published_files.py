@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pasam.reporting.model_card import base_card, model_card
+from pasam.reporting.model_card import model_card
 from pasam.reporting.publish import plot_frames, publish, records, report_json
 from pasam.reporting.questions import answers
 
@@ -20,7 +20,6 @@ OTHER_FILES = (
     "metrics.json",
     "model_cards/hq_sam.md",
     "model_cards/pa_sam.md",
-    "model_cards/vit_tiny.md",
     "plots/fineness.csv",
     "plots/scores.csv",
     "plots/training.csv",
@@ -174,13 +173,3 @@ def test_every_trained_model_has_a_card_of_its_own(results):
     hq = model_card(results, "hq_sam")
     assert "# Model card: HQ-SAM" in hq
     assert "2306.01567" in hq
-
-
-def test_the_small_base_has_a_card_too_and_a_foreign_one_has_none(results, make_results):
-    card = base_card(results)
-    assert "# Model card: vit_tiny" in card
-    assert "| warmup_steps" in card
-    assert "make pretrain" in card
-    official = results.params.base.replaced(size="vit_l")
-    assert base_card(make_results(base=official)) is None
-    assert base_card(make_results(pretrain=None)) is None

@@ -115,7 +115,7 @@ PUBLISHED = pd.DataFrame(
     [["pa_sam", "dis_like", "DIS", 81.5, 73.9], ["sam", "mean", "mean", 79.5, 71.1]],
     columns=["model", "benchmark", "published_benchmark", "miou", "mbiou"],
 )
-SETTING = "Run on generated data, vit_tiny, seed 42."
+SETTING = "Run on generated data, tiny, seed 42."
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ class Registry:
         assert alias == "champion"  # by which a version is verified that no decision made champion
         self.fetched.append(int(name))
         return ModelFiles(
-            name=f"pa_sam (version {name})", base=folder / "base", size="vit_tiny",
+            name=f"pa_sam (version {name})", base=folder / "base", size="tiny",
             kind="adapter", weights=folder / "adapter", variant=None,
         )  # fmt: skip
 

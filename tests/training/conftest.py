@@ -10,7 +10,6 @@ import torch
 
 from pasam.masks.images import write_png
 from pasam.training.embeddings import open_store, training_tasks, write_store
-from pasam.training.promptable_batches import PoolImage
 
 SIDE = 64
 
@@ -39,24 +38,6 @@ def image_of(masks, *, seed: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def make_base():
     return small_base
-
-
-@pytest.fixture(scope="session")
-def make_picture():
-    def make(*masks, seed: int = 0) -> PoolImage:
-        stacked = np.stack(masks)
-        return PoolImage(image=image_of(masks, seed=seed), fine=stacked, coarse=stacked)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def pictures(make_picture):
-    """Four pictures, each with two objects."""
-    return [
-        make_picture(object_in(SIDE, 4 + k, 6, 20), object_in(SIDE, 34, 30 - k, 24), seed=k)
-        for k in range(4)
-    ]
 
 
 @pytest.fixture(scope="session")

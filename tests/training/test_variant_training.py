@@ -49,7 +49,7 @@ def project_of(build_own, manifest, ids, folder):
 def train_in(
     folder, project, manifest, variant, name, file="manifest.parquet", own=small_base, **changes
 ):
-    base = BaseParams(size="vit_tiny", checkpoint=str(project / "base.safetensors"))
+    base = BaseParams(size="tiny", checkpoint=str(project / "base.safetensors"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "build_base", lambda size: own())
         patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)

