@@ -1,6 +1,6 @@
 """How good a base's own masks are on photographs: boxes and clicks, set by set.
 
-    python benchmarks/photographs.py FOLDER --base tiny --weights data/base/tiny.safetensors
+    python benchmarks/photographs.py FOLDER --base tiny --weights pasam/packaged/tiny.safetensors
 
 FOLDER has the pool's form (`manifest.csv` with split, dataset, image, mask), or is the word
 `packages` for the photographs of the benchmark `photos`. Prints a table of

@@ -51,7 +51,7 @@ def test_encoding_gives_embedding_and_early_feature(base, images):
     normal = base.normalise(images)
     encoder = base.sam.image_encoder
     assert torch.equal(encoded.embedding, encoder(normal))
-    assert torch.equal(encoded.early, encoder.stages[1](encoder.stages[0](encoder.stem(normal))))
+    assert torch.equal(encoded.early, encoder.trunk(normal)[1])
 
 
 def test_a_vits_early_feature_is_turned_to_channels_first():
