@@ -23,7 +23,7 @@ AVERAGE = "average.safetensors"
 
 
 def pretrain(
-    data: DataParams, pretrain: PretrainParams, resume: Path, checkpoint: Path, history: Path
+    data: DataParams, pretrain: PretrainParams, resume: Path, checkpoint: Path, curve: Path
 ) -> None:
     """Train `tiny` on a folder of photographs and on generated scenes; write half precision."""
     params = pretrain.photographs
@@ -54,7 +54,7 @@ def pretrain(
         pictures,
         params,
         seed=pretrain.seed,
-        sink=JsonlSink(history),
+        sink=JsonlSink(curve),
         checkpointer=checkpointer,
         report=partial(_write_halves, checkpointer.folder / AVERAGE),
     )

@@ -208,7 +208,7 @@ def test_the_batch_that_fits_is_the_largest_one(paper):
 
 def test_the_store_is_as_large_as_the_files_it_is_written_to():
     # Sizes of the four arrays of the default run's training split: 500 images, 994 masks.
-    arrays = 196_608_000 + 262_144_000 + 196_608_000
+    arrays = 81_920_000 + 262_144_000 + 196_608_000
     labels = 2 * 994 * 256 * 256
     assert store_bytes("tiny", images=500, masks=994, views=2) == arrays + labels
 

@@ -77,6 +77,7 @@ NEITHER_DEP_NOR_OUT = {
     "--docs": "Great Expectations' pages, which hold times",
     "--resume": "the state of a training that was interrupted, gone once it has ended",
     "--timing": "times, which never repeat",
+    "--curve": "the packaged weights came without one",
 }
 """Flags whose paths DVC does not know, and why."""
 

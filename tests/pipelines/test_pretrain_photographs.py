@@ -62,7 +62,7 @@ def run(tmp_path, pool, monkeypatch):
         checkpoint = tmp_path / f"{name}.safetensors"
         stage.pretrain(
             data=DATA, pretrain=params, resume=tmp_path / "resume", checkpoint=checkpoint,
-            history=tmp_path / f"{name}.jsonl",
+            curve=tmp_path / f"{name}.jsonl",
         )  # fmt: skip
         return checkpoint
 

@@ -35,7 +35,7 @@ def test_the_weights_are_in_half_precision_and_fit_the_base(world):
 
 
 def test_the_history_has_a_row_per_saved_state(world):
-    lines = world.path("reports/pretrain.jsonl").read_text().splitlines()
+    lines = world.path("reports/pretraining/curve.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
