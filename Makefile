@@ -65,14 +65,15 @@ clean: ## Remove the environment and the tools' caches; data and results stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	@find pasam pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+$(READY): requirements.lock requirements-cpu.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "Installing the environment into $(VENV); this takes some minutes, once."
 	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements-cpu.lock 2>/dev/null || true
 	@$(PIP) --require-hashes -r requirements.lock
-	@python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").endswith("+cpu"))' \
-	  && $(PIP) --require-hashes -r requirements-cuda.lock || echo "torch is a CPU build: no CUDA is installed."
+	@python -c 'import importlib.metadata as m, sys; sys.exit(not m.version("torch").endswith("+cpu"))' \
+	  || $(PIP) --require-hashes -r requirements-cuda.lock
 	@$(PIP) --no-build-isolation -e .
 	@python -m pip check
 	@touch $@

@@ -1,8 +1,9 @@
 """Compile `pyproject.toml` into `requirements.lock` and `requirements-cuda.lock`: `make lock`.
 
 Every file of a release is listed with its hash, for all platforms, so that one lock serves Linux
-and macOS, Python 3.11 to 3.13. What torch needs of CUDA stands in a file of its own: a CPU build of
-torch, which an installer may find on a mirror or in a folder, does without these gigabytes.
+and macOS, Python 3.11 to 3.13. What torch needs of CUDA stands in a file of its own: PyTorch's CPU
+builds do without these gigabytes. The index does not have them; `requirements-cpu.lock`, written by
+hand, names those that `make` takes where an installer is set up to find them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from pathlib import Path
 
 LOCK, CUDA_LOCK = Path("requirements.lock"), Path("requirements-cuda.lock")
 CUDA = re.compile(r"(nvidia|cuda)-|triton==")
-
-# PyTorch's own CPU builds, which the index does not have: 2.13.0+cpu, Python 3.11, Linux x86_64.
-CPU_BUILDS = {"torch": ("6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",)}
 
 HEAD = """\
 # Every package of the environment, tools included, in versions known to work together, with the
@@ -49,16 +47,9 @@ def blocks(text: str) -> list[str]:
     return re.findall(r"^[A-Za-z0-9].*\n(?:    .*\n)*", text, re.MULTILINE)
 
 
-def with_cpu_builds(block: str) -> str:
-    """Add the hashes of files that are the same release but not the index's."""
-    extra = CPU_BUILDS.get(block.partition("==")[0], ())
-    missing = [each for each in extra if each not in block]
-    return block.rstrip("\n") + "".join(f" \\\n    --hash=sha256:{each}" for each in missing) + "\n"
-
-
 def main() -> None:
     """Write both locks."""
-    found = [with_cpu_builds(block) for block in blocks(compiled("--upgrade" in sys.argv))]
+    found = blocks(compiled("--upgrade" in sys.argv))
     for path, head, wanted in ((LOCK, HEAD, False), (CUDA_LOCK, CUDA_HEAD, True)):
         chosen = [block for block in found if bool(CUDA.match(block)) is wanted]
         path.write_text(head.format(name=path) + "".join(chosen), encoding="utf-8")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 
-import numpy as np
 import pytest
+import skimage
 from inference_models import picture
 from PIL import Image
 
 from pasam.cli.app import app
-from pasam.cli.options import named_model
 from pasam.inference.onnx_export import export_onnx
+from pasam.registry.load import load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,27 @@ def test_the_predictors_examples_run(blocks, project):
     assert len(names["answers"]) == 2
 
 
+PHOTOGRAPHS = {
+    "coffee": [80, 15, 482, 385],
+    "astronaut": [60, 0, 400, 500],
+    "chelsea": [60, 20, 400, 290],
+    "rocket": [300, 30, 360, 400],
+}
+
+
 @pytest.mark.slow
-def test_the_example_of_onnx_gives_the_predictors_mask(blocks, project):
-    export_onnx(named_model("pa_sam"), project / "onnx")
-    names: dict = {}
-    for block in blocks:
-        exec(block, names)
-    names["predictor"].set_image(names["photo"])
-    expected = names["predictor"].predict(box=[20, 10, 70, 50])[0][0]
-    assert np.mean(names["mask"] == expected) > 0.97  # but for the way a picture is shrunk
+@pytest.mark.parametrize("name", ["pa_sam", "pa_sam_plus"])
+def test_the_recipe_of_onnx_gives_the_predictors_masks(name, blocks, in_empty_folder):
+    predictor = load_predictor(name)
+    export_onnx(predictor, in_empty_folder / "onnx")
+    for photograph, box in PHOTOGRAPHS.items():
+        names: dict = {"photo": getattr(skimage.data, photograph)()}
+        exec(blocks[2].replace("[80, 15, 482, 385]", str(box)), names)
+        predictor.set_image(names["photo"])
+        expected = predictor.predict(box=box)[0][0]
+        assert 0.02 < expected.mean() < 0.8
+        overlap, union = names["mask"] & expected, names["mask"] | expected
+        assert overlap.sum() / union.sum() >= 0.999, photograph
 
 
 def test_every_documented_command_exists(text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -65,6 +66,11 @@ def test_each_package_of_a_lock_is_bound_to_its_bytes_from_wherever_they_come(na
     assert cuda == (set(found) if name == "requirements-cuda.lock" else set())
 
 
+def test_the_cpu_build_is_the_locked_release(root):
+    assert locked(root, "requirements-cpu.lock")["torch"][0] == "2.13.0+cpu"
+    assert locked(root, "requirements.lock")["torch"][0] == "2.13.0"
+
+
 def test_the_lock_serves_linux_and_macos_and_three_versions_of_python(root):
     found = locked(root, "requirements.lock")
     for package in ("numpy", "torch", "pycocotools", "opencv-python-headless"):
@@ -73,7 +79,7 @@ def test_the_lock_serves_linux_and_macos_and_three_versions_of_python(root):
 
 def test_make_installs_nothing_whose_bytes_are_not_in_a_lock(root):
     recipe = (root / "Makefile").read_text()
-    installs = re.findall(r"^.*\$\(PIP\) (.*?)(?: \\| \|\||$)", recipe, re.MULTILINE)
+    installs = re.findall(r"^.*\$\(PIP\) (.*)$", recipe, re.MULTILINE)
     assert "--no-deps" in re.search("^PIP := (.*)$", recipe, re.MULTILINE)[1]
     assert [each for each in installs if not each.startswith("--require-hashes -r ")] == [
         "--no-build-isolation -e ."
@@ -147,3 +153,69 @@ def test_the_readmes_first_lines_give_a_mask_in_any_folder(root, tmp_path, monke
     exec(block, names)
     assert names["masks"].shape == (1, 400, 600)
     assert 0.3 < names["masks"].mean() < 0.6  # cup and saucer fill about half of it
+
+
+WORKFLOWS = ("tests", "pull-request", "release")
+
+
+@pytest.fixture(scope="module")
+def workflows(root):
+    folder = root / ".github" / "workflows"
+    assert {path.stem for path in folder.iterdir()} == set(WORKFLOWS)
+    return {name: yaml.safe_load((folder / f"{name}.yml").read_text()) for name in WORKFLOWS}
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        (("vendor.github-workflows",), [f".github/workflows/{name}.yml" for name in WORKFLOWS]),
+        (("vendor.gitlab-ci", "--data-transform", "gitlab-ci"), [".gitlab-ci.yml"]),
+    ],
+    ids=["GitHub", "GitLab"],
+)
+def test_workflows_are_what_their_servers_read(schema, files, root):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, *files]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_python_that_is_promised_is_tested_on_linux_and_macos(project, workflows, root):
+    named = "Programming Language :: Python :: "
+    promised = [c.removeprefix(named) for c in project["project"]["classifiers"] if named in c]
+    for job in ("tests", "wheel"):
+        matrix = workflows["tests"]["jobs"][job]["strategy"]["matrix"]
+        assert matrix["python"] == promised
+        assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos"}
+    gitlab = yaml.safe_load((root / ".gitlab-ci.yml").read_text())
+    assert gitlab["tests"]["parallel"]["matrix"] == [{"PYTHON_VERSION": promised}]
+
+
+def test_workflows_call_what_is_there(workflows, root):
+    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
+    text = "\n".join(path.read_text() for path in (root / ".github/workflows").glob("*.yml"))
+    text += (root / ".gitlab-ci.yml").read_text()
+    made = set(re.findall(r"\bmake (?!\.venv)(\S+)", text))
+    assert made
+    assert made <= targets
+
+
+def test_what_others_wrote_is_pinned_by_commit_and_a_pull_requests_code_gets_no_rights(workflows):
+    for workflow in workflows.values():
+        assert workflow["permissions"] == {"contents": "read"}
+        for job in workflow["jobs"].values():
+            for step in job["steps"]:
+                assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", "a@" + "0" * 40))
+    smoke, comment = (workflows["pull-request"]["jobs"][name] for name in ("smoke", "comment"))
+    assert "permissions" not in smoke
+    assert "secrets." not in str(workflows["pull-request"])
+    assert not any("checkout" in step.get("uses", "") for step in comment["steps"])
+
+
+def test_a_release_has_wheel_source_image_bill_of_materials_and_signature(workflows, root):
+    recipe = (root / "Makefile").read_text().partition("\nwheel:")[2].partition("\n\n")[0]
+    assert "python -m build" in recipe  # a wheel and a source archive
+    assert "cyclonedx_py" in recipe
+    steps = [step.get("run", "") for step in workflows["release"]["jobs"]["build"]["steps"]]
+    assert steps.index("make wheel") < steps.index(".venv/bin/sigstore sign dist/*")
+    assert "--target serve" in str(workflows["release"]["jobs"]["image"])
+    assert "twine" not in str(workflows["release"])  # the index is not ours to fill
