@@ -50,6 +50,7 @@ check: $(READY) ## Lint, format, types and layers, changing nothing
 	@lint-imports
 
 pretrain: $(READY) ## Train the small base anew (hours); its weights are part of the repository
+	@[ ! -e dvc.yaml.kept ] || mv dvc.yaml.kept dvc.yaml # left by one that was killed
 	@cp dvc.yaml dvc.yaml.kept; trap 'mv dvc.yaml.kept dvc.yaml' EXIT; \
 	  dvc unfreeze --quiet pretrain; dvc repro --force --single-item pretrain # unfreezing reformats
 

@@ -11,9 +11,9 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -49,6 +49,7 @@ class Dvc:
         timeout: Seconds that one command may take; None is for ever.
         patience: Seconds to wait for another command on the same project.
         grace: Seconds between TERM and KILL.
+        env: Variables that the commands have besides those of this process.
     """
 
     project: Path
@@ -57,6 +58,7 @@ class Dvc:
     timeout: float | None = None
     patience: float = 0.0
     grace: float = GRACE
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def repro(self, *targets: str) -> None:
         """Run whatever changed among the targets and what they need; everything, without targets.
@@ -84,6 +86,16 @@ class Dvc:
     def has_remote(self) -> bool:
         """Say whether there is any place to push to."""
         return bool(replace(self, on_line=_in_silence)._command("remote", "list").strip())
+
+    def cache_folder(self) -> Path:
+        """Say where the project's cache is."""
+        said = replace(self, on_line=_in_silence)._command("cache", "dir")
+        return self.project / said.strip().splitlines()[-1]
+
+    def share_cache(self, folder: Path) -> None:
+        """Use another project's cache from now on; git does not see that."""
+        quiet = replace(self, on_line=_in_silence)
+        quiet._command("cache", "dir", "--local", str(folder.resolve()))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -126,7 +138,7 @@ class Dvc:
             with self.alone():
                 code = run_child(
                     [sys.executable, "-m", "dvc", *arguments],
-                    cwd=self.project, log=log, on_line=limit, env=_environment(),
+                    cwd=self.project, log=log, on_line=limit, env={**_environment(), **self.env},
                     timeout=self.timeout, grace=self.grace,
                 )  # fmt: skip
         except TimeUp:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines.flows.engine import Outcome, notify
-from pipelines.flows.reproduce import ablate, reproduce
+from pipelines.flows.reproduce import reproduce
 from pipelines.flows.retrain import nightly, promote, retrain
 from pipelines.flows.servers import deployments, ui, use_own_settings
+from pipelines.flows.studies import ablate
 from pipelines.stage_runner import add_flags, docstring_parts, exit_codes
 
 FLOWS: tuple[Callable[..., Outcome], ...] = (reproduce, retrain, promote, nightly, ablate)

@@ -16,6 +16,7 @@ from prefect.states import Completed
 
 from pipelines.flows import reproduce as reproduce_flows
 from pipelines.flows import retrain as retrain_flows
+from pipelines.flows import studies
 from pipelines.flows.engine import Outcome, is_too_late, notify
 
 
@@ -56,6 +57,6 @@ def prefect_flow(function: Callable[..., Outcome]) -> Flow[..., Any]:
 
 reproduce = prefect_flow(reproduce_flows.reproduce)
 retrain = prefect_flow(retrain_flows.retrain)
-ablate = prefect_flow(reproduce_flows.ablate)
+ablate = prefect_flow(studies.ablate)
 promote = prefect_flow(retrain_flows.promote)
 nightly = prefect_flow(retrain_flows.nightly)
