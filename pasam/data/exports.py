@@ -1,14 +1,13 @@
 """A set of images and masks, written for other tools: COCO, YOLO-seg, labelme, cut-outs."""
 
-# Shapes: H, W of an image.
-
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,44 @@ from pasam.errors import DataError
 from pasam.files import draft_folder
 from pasam.masks.images import encode_rgba, foreground, read_image
 from pasam.masks.mask_files import read_mask
-from pasam.masks.polygons import joined, polygons_of
-from pasam.masks.run_lengths import area, bounding_box, encode
+from pasam.masks.polygons import Points, joined, polygons_of
+from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
 
-Masks = Sequence[NDArray[np.uint8]]
-_LONGEST_CORNER = 2  # digits behind the point
+_DIGITS = 2  # behind the point of a corner
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """An image by name, and its objects; masks as run lengths, of which many fit into memory."""
+
+    name: str
+    """Its file's name, with `/` where it lies in a folder."""
+    height: int
+    width: int
+    objects: Sequence[tuple[str, Rle]]
+    """The category of each, and its mask."""
+
+
+def annotation_files(
+    images: Sequence[AnnotatedImage], form: str, *, on_object: Callable[[], None] = lambda: None
+) -> dict[str, str]:
+    """Write annotations as another tool's files.
+
+    Args:
+        images: The images, whose names are safe.
+        form: One of `FORMS`.
+        on_object: Called before each object is drawn; what it raises ends the work.
+
+    Returns:
+        Texts by the name of their file, with `/` where it lies in a folder.
+    """
+
+    def polygons(code: Rle) -> list[Points]:
+        on_object()
+        return _polygons(code)
+
+    names = list(dict.fromkeys(label for image in images for label, _ in image.objects))
+    return FORMS[form](images, names, polygons)
 
 
 def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
@@ -32,7 +64,7 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
     Args:
         pairs: Sorted, of one data set.
         out: Folder to write, which must not exist or be empty.
-        form: One of `FORMS`.
+        form: One of `FORMS`, or `cutout`.
 
     Returns:
         How many images were written.
@@ -46,112 +78,141 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
     for pair in pairs:
         images.setdefault(pair.image, []).append(pair.mask)
     top = os.path.commonpath([image.parent for image in images]) if images else ""
+    named = {image: image.relative_to(top) for image in images}
     with draft_folder(out) as draft:
-        done = [
-            (image.relative_to(top), image, [read_mask(mask) for mask in masks])
-            for image, masks in images.items()
+        if form == "cutout":
+            for image, masks in images.items():
+                _write_cutouts(draft, named[image], image, [read_mask(mask) for mask in masks])
+            return len(images)
+        category = pairs[0].dataset if pairs else "object"
+        described = [
+            _described(named[image].as_posix(), masks, category) for image, masks in images.items()
         ]
-        FORMS[form](draft, done, pairs[0].dataset if pairs else "object")
+        for name, text in annotation_files(described, form).items():
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return len(images)
 
 
-Named = Sequence[tuple[Path, Path, Masks]]
-"""Images: the name below the set's folder, the file, and the masks."""
+def _described(name: str, masks: Sequence[Path], category: str) -> AnnotatedImage:
+    codes = [encode(foreground(read_mask(mask))) for mask in masks]
+    height, width = codes[0]["size"]
+    return AnnotatedImage(name, height, width, [(category, code) for code in codes])
 
 
-def _write_coco(out: Path, images: Named, category: str) -> None:
+def _polygons(code: Rle) -> list[Points]:
+    """Draw polygons round a mask, of which no more than its box is held in memory."""
+    x, y, wide, tall = bounding_box(code)
+    part = decode(code)[y : y + tall, x : x + wide]
+    drawn = polygons_of(part.astype(np.uint8) * np.uint8(255)) if part.size else []
+    return [corners + (x, y) for corners in drawn]
+
+
+Draw = Callable[[Rle], list[Points]]
+
+
+def _coco_files(
+    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+) -> dict[str, str]:
     """Write `annotations.json` with polygons; one with run lengths keeps every pixel."""
-    _write(out / "annotations.json", _coco(images, category, _coco_polygons))
+
+    def flat(code: Rle) -> list[list[float]]:
+        return [np.round(part, _DIGITS).ravel().tolist() for part in draw(code)]
+
+    return {"annotations.json": _text(_coco(images, names, flat))}
 
 
-def _write_coco_rle(out: Path, images: Named, category: str) -> None:
-    _write(out / "annotations.json", _coco(images, category, lambda mask: encode(foreground(mask))))
+def _coco_rle_files(
+    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+) -> dict[str, str]:
+    return {"annotations.json": _text(_coco(images, names, dict))}
 
 
 def _coco(
-    images: Named, category: str, drawn: Callable[[NDArray[np.uint8]], Any]
+    images: Sequence[AnnotatedImage], names: Sequence[str], drawn: Callable[[Rle], Any]
 ) -> Mapping[str, Any]:
     records: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (name, _, masks) in enumerate(images, start=1):
-        height, width = masks[0].shape
-        records.append(
-            {"id": number, "file_name": name.as_posix(), "height": height, "width": width}
-        )
-        for mask in masks:
-            code = encode(foreground(mask))
+    for number, image in enumerate(images, start=1):
+        size = {"height": image.height, "width": image.width}
+        records.append({"id": number, "file_name": image.name, **size})
+        for label, code in image.objects:
             annotations.append(
                 {
-                    "id": len(annotations) + 1, "image_id": number, "category_id": 1,
-                    "bbox": list(bounding_box(code)), "area": area(code), "iscrowd": 0,
-                    "segmentation": drawn(mask),
+                    "id": len(annotations) + 1, "image_id": number,
+                    "category_id": names.index(label) + 1, "bbox": list(bounding_box(code)),
+                    "area": area(code), "iscrowd": 0, "segmentation": drawn(code),
                 }
             )  # fmt: skip
     return {
         "images": records, "annotations": annotations,
-        "categories": [{"id": 1, "name": category}],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
     }  # fmt: skip
 
 
-def _coco_polygons(mask: NDArray[np.uint8]) -> list[list[float]]:
-    return [np.round(part, _LONGEST_CORNER).ravel().tolist() for part in polygons_of(mask)]
-
-
-def _write_yolo(out: Path, images: Named, category: str) -> None:
-    """Write a text file per image: class 0 and one polygon per object, parts joined by cuts."""
-    for name, _, masks in images:
-        height, width = masks[0].shape
+def _yolo_files(
+    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+) -> dict[str, str]:
+    """Write a text per image: the class and one polygon per object, parts joined by cuts."""
+    files = {}
+    for image in images:
         lines = []
-        for mask in masks:
-            parts = polygons_of(mask)
+        for label, code in image.objects:
+            parts = draw(code)
             if parts:
-                corners = reduce(joined, parts) / (width, height)
-                lines.append("0 " + " ".join(f"{value:.6f}" for value in corners.ravel()))
-        _write_text(out / name.with_suffix(".txt"), "\n".join(lines) + "\n")
-    _write_text(out / "classes.txt", category + "\n")
+                corners = reduce(joined, parts) / (image.width, image.height)
+                places = " ".join(f"{value:.6f}" for value in corners.ravel())
+                lines.append(f"{names.index(label)} {places}")
+        files[_renamed(image.name, ".txt")] = "\n".join(lines) + "\n"
+    return files | {"classes.txt": "".join(f"{name}\n" for name in names)}
 
 
-def _write_labelme(out: Path, images: Named, category: str) -> None:
-    """Write a JSON file per image; the parts of an object share a group."""
-    for name, file, masks in images:
-        height, width = masks[0].shape
+def _labelme_files(
+    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+) -> dict[str, str]:
+    """Write JSON per image; the parts of an object share a group."""
+    files = {}
+    for image in images:
         shapes = [
             {
-                "label": category, "points": np.round(part, _LONGEST_CORNER).tolist(),
+                "label": label, "points": np.round(part, _DIGITS).tolist(),
                 "group_id": number, "shape_type": "polygon", "flags": {},
             }
-            for number, mask in enumerate(masks, start=1) for part in polygons_of(mask)
+            for number, (label, code) in enumerate(image.objects, start=1) for part in draw(code)
         ]  # fmt: skip
-        content = {
-            "version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": file.name,
-            "imageData": None, "imageHeight": height, "imageWidth": width,
+        content: dict[str, Any] = {
+            "version": "5.0.0", "flags": {}, "shapes": shapes,
+            "imagePath": PurePosixPath(image.name).name, "imageData": None,
+            "imageHeight": image.height, "imageWidth": image.width,
         }  # fmt: skip
-        _write(out / name.with_suffix(".json"), content)
+        files[_renamed(image.name, ".json")] = _text(content)
+    return files
 
 
-def _write_cutouts(out: Path, images: Named, category: str) -> None:
+def _write_cutouts(out: Path, name: Path, file: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
     """Write a PNG per object: the image inside the mask's box, the mask in the alpha channel."""
-    for name, file, masks in images:
-        pixels = read_image(file)
-        for number, mask in enumerate(masks):
-            x, y, wide, tall = bounding_box(encode(foreground(mask)))
-            part = np.dstack([pixels, mask])[y : y + tall, x : x + wide]
-            path = out / name.with_name(f"{name.stem}_{number}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_rgba(part))
+    pixels = read_image(file)
+    for number, mask in enumerate(masks):
+        x, y, wide, tall = bounding_box(encode(foreground(mask)))
+        part = np.dstack([pixels, mask])[y : y + tall, x : x + wide]
+        path = out / name.with_name(f"{name.stem}_{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_rgba(part))
 
 
-FORMS: Mapping[str, Callable[[Path, Named, str], None]] = {
-    "coco": _write_coco, "coco-rle": _write_coco_rle, "yolo": _write_yolo,
-    "labelme": _write_labelme, "cutout": _write_cutouts,
+FORMS: Mapping[
+    str, Callable[[Sequence[AnnotatedImage], Sequence[str], Draw], dict[str, str]]
+] = {
+    "coco": _coco_files, "coco-rle": _coco_rle_files, "yolo": _yolo_files,
+    "labelme": _labelme_files,
 }  # fmt: skip
-"""What writes a set, by the name of its form."""
+"""What writes annotations, by the name of its form."""
 
 
-def _write(path: Path, content: Any) -> None:
-    _write_text(path, json.dumps(content) + "\n")
+def _renamed(name: str, suffix: str) -> str:
+    return PurePosixPath(name).with_suffix(suffix).as_posix()
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _text(content: Any) -> str:
+    return json.dumps(content) + "\n"

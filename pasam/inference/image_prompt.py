@@ -34,6 +34,7 @@ from torch import Tensor
 from pasam.errors import DataError, InvalidItemError, PromptError
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import IMAGE_FORMATS, foreground, read_image
+from pasam.masks.run_lengths import Rle, decode, from_segmentation
 from pasam.models.segmenter import Prompts
 
 PADDING = -1
@@ -56,9 +57,9 @@ class ImagePrompt:
     """x, y in pixels of the original image, (k, 2)."""
     labels: NDArray[np.int64] | None
     """1 on the object, 0 beside it, (k,)."""
-    mask: NDArray[np.float32] | NDArray[np.bool_] | None
+    mask: NDArray[np.float32] | NDArray[np.bool_] | Rle | None
     """Mask logits over the encoder's input, such as an earlier prediction's, float32 (m, m); or a
-    mask of the original image, bool (H, W)."""
+    mask of the original image, bool (H, W) or as run lengths, which stay so until they are used."""
 
     def clipped(self, height: int, width: int) -> ImagePrompt:
         """Bring what lies up to half a pixel outside an image to its edge; refuse what is farther.
@@ -94,6 +95,13 @@ class ImagePrompt:
         mask = self.mask
         if mask is None:
             return self
+        if isinstance(mask, Mapping):
+            if list(mask["size"]) != [transform.height, transform.width]:
+                raise PromptError(
+                    f"the mask prompt's size is {list(mask['size'])}, expected "
+                    f"[{transform.height}, {transform.width}], the image's height and width."
+                )
+            mask = decode(mask)
         if mask.dtype == np.bool_:
             if mask.shape != (transform.height, transform.width):
                 raise PromptError(
@@ -115,7 +123,7 @@ def image_prompt(
     box: ArrayLike | None = None,
     points: ArrayLike | None = None,
     labels: ArrayLike | None = None,
-    mask: ArrayLike | None = None,
+    mask: ArrayLike | Rle | None = None,
 ) -> ImagePrompt:
     """Make a prompt for one object; what is given is combined.
 
@@ -124,7 +132,7 @@ def image_prompt(
         points: x, y in pixels of the original image, (k, 2).
         labels: 1 on the object, 0 beside it, (k,); -1 leaves the point out. All 1 when absent.
         mask: Mask logits of an earlier prediction of the same image, (m, m) or (1, m, m); or a
-            mask of the image, bool or uint8 (0/1 or 0/255) (H, W).
+            mask of the image, bool or uint8 (0/1 or 0/255) (H, W), or sound run lengths of it.
 
     Raises:
         PromptError: Nothing is given, or only points beside the object; a shape or a label is
@@ -134,7 +142,7 @@ def image_prompt(
     if corners is not None:
         _check_box(corners)
     places, signs = _points(points, labels)
-    logits = None if mask is None else _mask(mask)
+    logits = mask if mask is None or isinstance(mask, Mapping) else _mask(mask)
     if corners is None and places is None and logits is None:
         raise PromptError("the prompt is empty: give a box, a point or a mask.")
     if corners is None and logits is None and signs is not None and not signs.any():
@@ -192,6 +200,27 @@ class MaskLogits(BaseModel):
         return np.frombuffer(content, "<f4").reshape(self.side, self.side).astype(np.float32)
 
 
+class MaskRunLengths(BaseModel):
+    """A mask of the image itself, as an answer's `segmentation` brings it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: tuple[int, int] = Field(description="Height and width of the image.")
+    counts: str = Field(description="COCO's compressed run lengths.")
+
+    def checked(self) -> Rle:
+        """Return the run lengths, which fit their size.
+
+        Raises:
+            PromptError: They do not.
+        """
+        height, width = self.size
+        try:
+            return from_segmentation(self.model_dump(), height, width)
+        except DataError as error:
+            raise PromptError(f"the mask prompt: {error}") from None
+
+
 class PromptRequest(BaseModel):
     """One object: a box, points, a mask, or several of them; coordinates in pixels, x then y."""
 
@@ -205,8 +234,12 @@ class PromptRequest(BaseModel):
         None,
         description="1 on the object, 0 beside it, -1 leaves the point out; all 1 when absent.",
     )
-    mask: MaskLogits | Annotated[list[list[Number]], BeforeValidator(_single)] | None = Field(
-        None, description="An earlier answer's `low_res`, or its numbers as rows."
+    mask: (
+        MaskLogits | MaskRunLengths | Annotated[list[list[Number]], BeforeValidator(_single)] | None
+    ) = Field(
+        None,
+        description="An earlier answer's `low_res`, or its numbers as rows; or a mask of the image "
+        "as run lengths, such as an answer's `segmentation`.",
     )
 
     def prompt(self) -> ImagePrompt:
@@ -215,7 +248,14 @@ class PromptRequest(BaseModel):
         Raises:
             PromptError: It is empty, or impossible in itself.
         """
-        mask = self.mask.values() if isinstance(self.mask, MaskLogits) else self.mask
+        mask: ArrayLike | Rle | None
+        match self.mask:
+            case MaskLogits():
+                mask = self.mask.values()
+            case MaskRunLengths():
+                mask = self.mask.checked()
+            case _:
+                mask = self.mask
         return image_prompt(box=self.box, points=self.points, labels=self.labels, mask=mask)
 
 
@@ -365,7 +405,9 @@ def _group(members: dict[int, tuple[ImagePrompt, ImageTransform]], device: torch
         boxes=stacked(boxes, torch.float32),
         points=stacked(points, torch.float32),
         point_labels=stacked([p.labels for p, _ in chosen if p.labels is not None], torch.int32),
-        masks=stacked([p.mask[None] for p, _ in chosen if p.mask is not None], torch.float32),
+        masks=stacked(
+            [np.asarray(p.mask)[None] for p, _ in chosen if p.mask is not None], torch.float32
+        ),
     )
 
 

@@ -25,6 +25,9 @@ Rle = dict[str, Any]
 """`size` (height, width) and `counts` as text or bytes."""
 
 
+_MOST_BITS = 40  # of a length; without a bound, a long enough code would never be read to its end
+
+
 def encode(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> Rle:
     """Turn a mask (H, W), zero outside the object, into run lengths fit for JSON and parquet."""
     return _as_text(pycocotools_mask.encode(np.asfortranarray(mask != 0, dtype=np.uint8)))
@@ -138,6 +141,8 @@ def runs(counts: str | bytes) -> list[int]:
         digit = character - 48
         value |= (digit & 0x1F) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            raise ValueError("its run-length code is damaged")
         if digit & 0x20:
             continue
         if digit & 0x10:

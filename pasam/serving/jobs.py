@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pasam.data.exports import AnnotatedImage, annotation_files
 from pasam.errors import InvalidItemError, PasamError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, MaskLogits
@@ -227,14 +228,14 @@ class JobProgress:
         self._left.set()
 
     def update(self, fraction: float) -> None:
-        """Say how far the search is.
+        """Say how far the work is.
 
         Raises:
-            RefusedError: Nobody waits any more; the search ends by this.
+            RefusedError: Nobody waits any more; the work ends by this.
         """
         self.fraction = fraction
         if self._left.is_set():
-            raise RefusedError("the search was stopped: nobody waits for it.", status=499)
+            raise RefusedError("the work was stopped: nobody waits for it.", status=499)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,6 +247,23 @@ class EverythingJob:
     options: AutomaticMaskOptions
     form: MaskFormat
     progress: JobProgress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotationsJob:
+    """Images whose annotations shall be written."""
+
+    images: Sequence[AnnotatedImage]
+    form: str
+    progress: JobProgress
+
+
+def write_annotations(jobs: Sequence[AnnotationsJob]) -> list[dict[str, str]]:
+    """Write annotations as another tool's files, one job after the other."""
+    return [
+        annotation_files(job.images, job.form, on_object=lambda job=job: job.progress.update(0.0))  # type: ignore[misc]
+        for job in jobs
+    ]
 
 
 def embed_images(jobs: Sequence[EmbedJob]) -> list[EmbeddedImage]:
@@ -294,13 +312,13 @@ def segment_images(jobs: Sequence[EverythingJob]) -> list[Records]:
 
 
 async def wait_for(
-    answer: asyncio.Future[Records], progress: JobProgress, gone: Callable[[], Awaitable[bool]]
-) -> Records:
-    """Wait for a search, and end it when whoever asked has gone."""
+    answer: asyncio.Future[Answer], progress: JobProgress, gone: Callable[[], Awaitable[bool]]
+) -> Answer:
+    """Wait for a job, and end it when whoever asked has gone."""
     try:
         while not (await asyncio.wait([answer], timeout=LOOK))[0]:
             if await gone():
-                raise RefusedError("the search was stopped: nobody waits for it.", status=499)
+                raise RefusedError("the work was stopped: nobody waits for it.", status=499)
         return answer.result()
     finally:
         _end(answer, progress)
@@ -324,6 +342,7 @@ async def wait_for_all(
         for each in answers:  # what is done stays as it is
             each.cancel()
         whole.cancel()
+        whole.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks
 
 
 async def progress_lines(
@@ -396,7 +415,7 @@ def _masks_json(record: MaskRecord, form: MaskFormat) -> dict[str, Any]:
     return record.as_json(png=form == "png")
 
 
-def _end(answer: asyncio.Future[Records], progress: JobProgress) -> None:
+def _end(answer: asyncio.Future[Any], progress: JobProgress) -> None:
     """Stop a search, whether it waits or is in work; one that is done stays as it is."""
     progress.leave()
     answer.cancel()

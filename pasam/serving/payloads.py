@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from pasam.errors import ParamsError
-from pasam.inference.image_prompt import MaskLogits
+from pasam.data.exports import AnnotatedImage
+from pasam.errors import DataError, ParamsError, PromptError, RefusedError
+from pasam.files import portable_path
+from pasam.inference.image_prompt import MaskLogits, MaskRunLengths
+from pasam.masks.run_lengths import bounding_box
 
 MaskFormat = Literal["rle", "png", "coco"]
 MEGA = 1_000_000
@@ -47,6 +50,10 @@ class Limits:
     """Memory for embedded images; the one used longest ago goes first."""
     search_pixels: int = 8 * MEGA
     """Pixels of an image in which everything is segmented, which holds many masks at once."""
+    exported_objects: int = 2000
+    """Objects whose annotations are written at once."""
+    exported_pixels: int = 64 * MEGA
+    """Pixels of an image whose annotations are written; of a mask's box at most `pixels`."""
     grid: int = 32
     """Points a side of the grid when everything is segmented."""
 
@@ -118,6 +125,68 @@ class PredictAnswer(BaseModel):
     milliseconds: dict[str, float] = Field(description="Time of each step.")
 
 
+AnnotationForm = Literal["coco", "coco-rle", "yolo", "labelme"]
+
+
+class AnnotatedObject(BaseModel):
+    """An object of an image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its category."
+    )
+    segmentation: MaskRunLengths
+
+
+class AnnotatedUpload(BaseModel):
+    """An image, of which only the size is needed, and its objects."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_name: str = Field(min_length=1, max_length=255)
+    height: int = Field(ge=1, strict=True)
+    width: int = Field(ge=1, strict=True)
+    objects: list[AnnotatedObject]
+
+    def checked(self, limits: Limits) -> AnnotatedImage:
+        """Return what is written.
+
+        Raises:
+            PasamError: A name or a mask is invalid, or too large.
+        """
+        try:
+            name = portable_path(self.file_name)
+        except DataError as error:
+            raise DataError(f"the file_name {self.file_name[:60]!r} {error}.") from None
+        if self.height * self.width > limits.exported_pixels:
+            raise RefusedError(
+                f"{name} has {self.height * self.width} pixels, at most {limits.exported_pixels} "
+                "are exported.",
+                status=413,
+            )
+        drawn = [(each.name, each.segmentation.checked()) for each in self.objects]
+        for label, code in drawn:
+            if code["size"] != [self.height, self.width]:
+                raise PromptError(
+                    f"a mask of {name} is of {code['size']}, expected {[self.height, self.width]}."
+                )
+            _, _, wide, tall = bounding_box(code)
+            if wide * tall > limits.pixels:
+                raise RefusedError(
+                    f"an object {label!r} of {name} spans {wide} x {tall} pixels, at most "
+                    f"{limits.pixels} are drawn round. Take the format coco-rle or the masks.",
+                    status=413,
+                )
+        return AnnotatedImage(name, self.height, self.width, drawn)
+
+
+class AnnotationsAnswer(BaseModel):
+    """Annotations as another tool's files."""
+
+    files: dict[str, str] = Field(description="Texts by the name of their file.")
+
+
 class PooledModelAnswer(ModelAnswer):
     """A model that can be asked."""
 
@@ -128,6 +197,10 @@ class PooledModelAnswer(ModelAnswer):
     trained_on: str = Field(description="Whether it has seen photographs, in words.")
     scores: Mapping[str, Mapping[str, float]] | None = Field(
         description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."
+    )
+
+    scored_on: str | None = Field(
+        description="What their mean is over, such as `4 benchmarks of synthetic images`."
     )
 
 

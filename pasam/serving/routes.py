@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +16,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 from pydantic import Json
+from starlette.concurrency import run_in_threadpool
 
+from pasam.data.catalogue import read_catalogue
 from pasam.errors import RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.inference.image_prompt import SHOWN, PromptRequests
@@ -25,6 +27,7 @@ from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.serving.jobs import (
+    AnnotationsJob,
     EmbedJob,
     EverythingJob,
     JobProgress,
@@ -35,6 +38,9 @@ from pasam.serving.jobs import (
     wait_for_all,
 )
 from pasam.serving.payloads import (
+    AnnotatedUpload,
+    AnnotationForm,
+    AnnotationsAnswer,
     EmbedAnswer,
     ErrorAnswer,
     MaskFormat,
@@ -51,6 +57,7 @@ NOTE = (
     "{names}: trained on synthetic images only. They show how the models differ, not how well one "
     "segments photographs."
 )
+SYNTHETIC, PHOTOGRAPHS = "synthetic images", "photographs"
 
 
 async def known_fields(request: Request) -> None:
@@ -264,6 +271,38 @@ async def everything(
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
+@router.post(
+    "/annotations",
+    tags=["masks"],
+    dependencies=[Security(TOKEN)],
+    summary="Masks as another tool's annotations",
+)
+async def annotated(
+    request: Request,
+    service: Running,
+    images: Annotated[
+        Json[list[AnnotatedUpload]],
+        Form(description="JSON: images with the names and run lengths of their objects."),
+    ],
+    form: Annotated[AnnotationForm, Form(alias="format", description="The tool.")] = "coco",
+) -> AnnotationsAnswer:
+    """Write COCO with polygons or run lengths, YOLO's segments or labelme; no image is needed."""
+    limits, count = service.settings.limits, sum(len(each.objects) for each in images)
+    if count > limits.exported_objects:
+        raise RefusedError(
+            f"there are {count} objects, at most {limits.exported_objects} are written at once.",
+            status=413,
+        )
+    names = [each.file_name for each in images]
+    if len(set(names)) < len(names):
+        raise RefusedError("two images have one file_name; each needs its own.", status=422)
+    checked = await run_in_threadpool(lambda: [each.checked(limits) for each in images])
+    watched = JobProgress()
+    job = AnnotationsJob(checked, form, watched)
+    made = asyncio.wrap_future(service.writer.submit([job], _client(request))[0])
+    return AnnotationsAnswer(files=await wait_for(made, watched, request.is_disconnected))
+
+
 @router.get(
     "/models",
     tags=["service"],
@@ -318,6 +357,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
         scores: `metrics.json` of the report, read anew so that a later run shows.
     """
     reported = read_scores(scores)
+    scored = {each.name: each.scores or reported.get(each.name) for each in models}
     answers = [
         PooledModelAnswer(
             **model_info(each).model_dump(),
@@ -326,12 +366,22 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
             trained_on=SEEN_WORDS[each.seen],
-            scores=each.scores or reported.get(each.name),
+            scores=scored[each.name],
+            scored_on=_kind_of_image(scored[each.name] or {}),
         )
         for each in models
     ]
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
     return ModelsAnswer(models=answers, note=NOTE.format(names=names) if names else None)
+
+
+def _kind_of_image(scores: Mapping[str, object]) -> str | None:
+    """Say what the mean of scores is over; None where there are none."""
+    benchmarks = set(scores) - {"mean"}
+    generated = {entry.name for entry in read_catalogue().of_role("generated")}
+    drawn = benchmarks & generated  # the mean is of these, if there are any
+    count, kind = len(drawn or benchmarks), SYNTHETIC if drawn else PHOTOGRAPHS
+    return f"{count} benchmark{'s' if count > 1 else ''} of {kind}" if benchmarks else None
 
 
 def read_scores(path: Path | None) -> dict[str, dict[str, dict[str, float]]]:

@@ -36,6 +36,7 @@ from pasam.registry.load import RUN, is_registered_name, registered_files
 from pasam.registry.store import FOLDER, addresses, is_local, wrap_mlflow_errors
 from pasam.registry.versions import Registry, open_registry
 from pasam.serving.jobs import (
+    AnnotationsJob,
     Answer,
     Batcher,
     EmbedJob,
@@ -46,6 +47,7 @@ from pasam.serving.jobs import (
     answer_prompts,
     embed_images,
     segment_images,
+    write_annotations,
 )
 from pasam.serving.payloads import Limits
 
@@ -475,19 +477,25 @@ class Service:
             self._timed("everything", segment_images),
             most_waiting=limits.waiting_images,
         )
+        self.writer: Batcher[AnnotationsJob, dict[str, str]] = Batcher(
+            "exports",
+            self._timed("annotations", write_annotations),
+            most_waiting=limits.waiting_images,
+        )
+        self.queues = (self.encoder, self.decoder, self.searcher, self.writer)
         self.stopping = False
         self._watch_numbers()
 
     def start(self) -> None:
         """Start the workers, and following the models."""
-        for queue in (self.encoder, self.decoder, self.searcher):
+        for queue in self.queues:
             queue.start()
         self.models.watch(self.settings.look_every)
 
     def close(self) -> None:
         """Finish what waits, and stop."""
         self.stopping = True
-        for queue in (self.encoder, self.decoder, self.searcher):
+        for queue in self.queues:
             queue.close()
         self.models.close()
 

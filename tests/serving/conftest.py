@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import pytest
 from fastapi.testclient import TestClient
+from page_visitor import CHROMIUM
 from serving_world import Shelf, encoded_picture
 
 from pasam.serving.app import create_app
 from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
-LIMITS = Limits(upload_bytes=400_000, pixels=40_000, points=8, prompts=8, grid=8)
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser, for the slow tests of the page."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+LIMITS = Limits(
+    upload_bytes=400_000, pixels=40_000, points=8, prompts=8, grid=8, exported_objects=20
+)
 
 
 @pytest.fixture(scope="session")

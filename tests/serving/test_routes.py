@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ import pytest
 from inference_models import objects, picture
 from serving_world import BOX, encoded_picture, form, small_embedding
 
-from pasam.masks.run_lengths import decode
+from pasam.masks.overlap import mask_iou
+from pasam.masks.run_lengths import decode, encode, from_segmentation
 from pasam.serving.routes import models_answer, read_scores
 
 
@@ -139,6 +141,91 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
     words = {each.trained_on for each in answer.models}
     assert words == {"trained on synthetic images only"}
     assert "pa_sam, hq_sam, sam: trained on synthetic images only" in answer.note
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "kind"),
+    [
+        (("dis_like", "thin_like"), "2 benchmarks of synthetic images"),
+        (("cats",), "1 benchmark of photographs"),
+        (("cats", "dis_like"), "1 benchmark of synthetic images"),
+    ],
+)
+def test_scores_say_of_what_kind_of_image_they_are(shelf, tmp_path, benchmarks, kind):
+    numbers = {name: {"miou": 67.2, "mbiou": 52.3} for name in (*benchmarks, "mean")}
+    (tmp_path / "metrics.json").write_text(json.dumps({"pa_sam": numbers}))
+    answer = models_answer(shelf.offered().all(), tmp_path / "metrics.json")
+    assert [each.scored_on for each in answer.models] == [kind, None, None]
+
+
+def square(height=60, width=90):
+    """A mask as run lengths, with a hole."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[10:40, 20:70] = 1
+    mask[20:25, 30:40] = 0
+    return encode(mask)
+
+
+def test_a_mask_of_the_image_is_a_prompt_as_run_lengths(client, embedding):
+    alone = {"mask": square()}
+    other = {"mask": encode(np.ones((60, 90), np.uint8)), "points": [[30, 30]], "labels": [0]}
+    answer = client.post("/predict", data=form(alone, other, embedding=embedding))
+    assert answer.status_code == 200
+    first, second = answer.json()["masks"]
+    assert first["segmentation"] != second["segmentation"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        (square(90, 60), r"size is \[90, 60\], expected \[60, 90\]"),
+        ({"size": [60, 90], "counts": "o" * 50_000}, "damaged"),
+        ({"size": [60, 90], "counts": "1"}, "damaged"),
+        ({"size": [1 << 20, 1 << 20], "counts": "1"}, "pixels"),
+    ],
+)
+def test_run_lengths_that_are_no_mask_of_the_image_are_refused(client, embedding, mask, why):
+    answer = client.post("/predict", data=form({"mask": mask}, embedding=embedding))
+    assert answer.status_code == 422
+    assert re.search(why, answer.json()["error"])
+
+
+@pytest.mark.parametrize("tool", ["coco", "coco-rle", "yolo", "labelme"])
+def test_masks_are_written_as_another_tools_annotations(client, tool):
+    image = {"height": 60, "width": 90, "objects": [{"name": "cat", "segmentation": square()}]}
+    images = [image | {"file_name": "a.png"}, image | {"file_name": "b.png", "objects": []}]
+    answer = client.post("/annotations", data={"images": json.dumps(images), "format": tool})
+    files = answer.json()["files"]
+    if tool.startswith("coco"):
+        (annotation,) = json.loads(files["annotations.json"])["annotations"]
+        drawn = decode(from_segmentation(annotation["segmentation"], 60, 90))
+        assert mask_iou(drawn, decode(square())) >= 0.98
+    elif tool == "yolo":
+        assert files["a.txt"].startswith("0 ")
+        assert files["classes.txt"] == "cat\n"
+    else:
+        assert json.loads(files["a.json"])["shapes"][0]["label"] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "why"),
+    [
+        ({"file_name": "../a.png"}, 422, "leads out"),
+        ({"height": 61}, 422, r"expected \[61, 90\]"),
+        ({"height": 100_000_000}, 413, "at most"),
+        ({"objects": [{"name": "a\nb", "segmentation": square()}]}, 422, "name"),
+        ({"objects": [{"name": "x", "segmentation": square()}] * 21}, 413, "at most 20"),
+        ({"pixels": "AAAA"}, 422, "pixels"),
+    ],
+)
+def test_annotations_that_cannot_be_written_are_refused(client, change, status, why):
+    image = {"file_name": "a.png", "height": 60, "width": 90, "objects": []}
+    image["objects"] = [{"name": "cat", "segmentation": square()}]
+    answer = client.post("/annotations", data={"images": json.dumps([image | change])})
+    assert answer.status_code == status
+    assert re.search(why, answer.json()["error"])
+    twice = client.post("/annotations", data={"images": json.dumps([image, image])})
+    assert "each needs its own" in twice.json()["error"]
 
 
 def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):

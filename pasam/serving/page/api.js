@@ -86,6 +86,8 @@ export const embed = (blob, model, signal) =>
   call("/embed", { form: formOf({ image: blob, model }), signal });
 export const predict = (fields, prompt, signal) =>
   call("/predict", { form: formOf({ ...fields, prompts: JSON.stringify([prompt]) }), signal });
+export const annotations = (images, format) =>
+  call("/annotations", { form: formOf({ images: JSON.stringify(images), format }) });
 export const everything = (fields, { signal, onProgress }) => call("/everything", {
   form: formOf({ ...fields, progress: true }), signal, read: (response) => lastLine(response, onProgress),
 });

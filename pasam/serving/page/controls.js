@@ -1,12 +1,12 @@
 // The controls beside the image: models, examples, results and messages.
 
 import {
-  aboutOf, benchmarksOf, milliseconds, scoresNote, titleOf, variableOf, whole,
+  aboutOf, benchmarksOf, milliseconds, scoresNote, share, titleOf, variableOf, whole,
 } from "./format.js";
 
 export const byId = (id) => document.getElementById(id);
 
-function element(tag, fields = {}, ...children) {
+export function element(tag, fields = {}, ...children) {
   const made = Object.assign(document.createElement(tag), fields);
   made.append(...children);
   return made;
@@ -54,15 +54,15 @@ export function showExamples(examples, onChoose) {
     const button = element("button", { type: "button", title: example.title }, image);
     button.setAttribute("aria-label", `Example: ${example.title}`);
     button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => onChoose(example, button));
+    button.addEventListener("click", () => onChoose(example));
     return element("li", {}, button);
   });
   byId("examples").replaceChildren(...items);
 }
 
-export function pressExample(button) {
+export function pressExample(title) {
   for (const each of document.querySelectorAll("#examples button")) {
-    each.setAttribute("aria-pressed", String(each === button));
+    each.setAttribute("aria-pressed", String(each.title === title));
   }
 }
 
@@ -73,18 +73,21 @@ export function showFacts(rows) {
       ...values.map((value) => element("dd", { textContent: value })))));
 }
 
-// The measures of an answer, and how long each step took.
+// The measures of each model's answer, and how long each step took.
 export function factsOf(answers, embedded) {
-  const rows = [];
-  for (const { model, answer, took } of answers) {
-    const [mask] = answer.masks;
-    const percent = (100 * mask.area) / (answer.width * answer.height);
+  const rows = answers.map(({ model, answer, mask, took }) => {
     const spent = milliseconds(answer.milliseconds.predict);
-    rows.push([titleOf(model), `${whole(mask.area)} px, ${percent.toFixed(1)} %`,
-      `${spent}, shown after ${milliseconds(took)}`]);
-  }
+    return [titleOf(model), `${whole(mask.area)} px, ${share(mask)}`, `${spent}, shown after ${milliseconds(took)}`];
+  });
   if (embedded) rows.push(["Image embedding", milliseconds(embedded)]);
   return rows;
+}
+
+// Turn a control off for a reason, which it then tells; or on, with what it does.
+export function turn(id, reason, does = "") {
+  const control = byId(id);
+  control.disabled = Boolean(reason);
+  (control.closest(".check") ?? control).title = reason || does;
 }
 
 export function say(text) {

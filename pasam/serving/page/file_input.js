@@ -1,12 +1,7 @@
-// The ways in for a file: chosen, dropped anywhere, or pasted; one at a time, and the rest is said.
+// The ways in for files: chosen, dropped anywhere, or pasted.
 
-export function listenForFiles(input, onFile, onMore) {
-  const take = async (files) => {
-    const [first, ...rest] = files;
-    if (first) await onFile(first);
-    const left = `${rest.length} more ${rest.length > 1 ? "were" : "was"} left out`;
-    if (rest.length) onMore(`One image at a time: ${first.name} is open, ${left}.`);
-  };
+export function listenForFiles(input, onFiles) {
+  const take = (files) => { if (files.length) onFiles(files); };
   const { classList } = document.body;
   input.addEventListener("change", () => {
     take([...input.files]);

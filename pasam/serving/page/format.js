@@ -6,6 +6,13 @@ const NAMES = {
 };
 const KNOWN = ["sam", "hq_sam", "pa_sam"];
 
+// Colours of objects; after the last one they come again.
+const OBJECTS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"];
+
+export const objectColour = (place) => OBJECTS[place % OBJECTS.length];
+
+export const share = (mask) => `${((100 * mask.area) / (mask.width * mask.height)).toFixed(1)} %`;
+
 export const titleOf = (model) => NAMES[model.name] ?? model.name.split("/").pop();
 
 export const milliseconds = (value) =>
@@ -48,8 +55,6 @@ export function benchmarksOf(model) {
 export function scoresNote(models) {
   const scored = models.find((model) => model.scores?.mean);
   if (!scored) return "";
-  const names = Object.keys(scored.scores).filter((name) => name !== "mean");
-  const drawn = names.filter((name) => name.endsWith("_like"));  // the mean is of these, if any
-  const which = drawn.length ? `${drawn.length} synthetic benchmarks` : `${names.length} benchmarks`;
-  return `On the right: mean boundary IoU on ${which}, in per cent.`;
+  const others = scored.scored_on.endsWith("synthetic images") ? " On photographs the order may be another." : "";
+  return `On the right: mean boundary IoU in per cent, on ${scored.scored_on}.${others}`;
 }

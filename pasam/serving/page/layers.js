@@ -1,83 +1,73 @@
-// Masks and maps from the service as images that can be laid over the photograph.
+// Masks and maps as images that can be laid over the photograph.
 
-// Matplotlib's magma at nine equal steps; its lightness grows evenly.
-const MAGMA = [
-  [0, 0, 4], [28, 16, 68], [79, 18, 123], [129, 37, 129], [181, 54, 122],
-  [229, 80, 100], [251, 135, 97], [254, 194, 135], [252, 253, 191],
-];
+import { blank } from "./masks.js";
 
-export function blank(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  return canvas;
-}
+const STACKED = 8_000_000; // pixels of all other objects' layer, which is drawn smaller above
+
+// How uncertain a pixel is, as colour and opacity: nothing where the model is sure. Style.css shows
+// the same steps beside the checkbox.
+const UNSURE = [[156, 23, 158, 0], [204, 71, 120, 130], [237, 121, 83, 190], [240, 249, 33, 235]];
 
 export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-async function valuesOf(base64) {
+// Width of a mask's edge in pixels of its image.
+export const edgeOf = ({ width, height }) => Math.max(1, Math.round(Math.max(width, height) / 500));
+
+function coloured(canvas, colour) {
+  const context = canvas.getContext("2d");
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = colour;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+// A mask in a colour, as two layers: what it covers, and the edge round it.
+export function tinted(mask, colour) {
+  const width = edgeOf(mask);
+  const { canvas: fill, x, y } = mask.patch(width);
+  const edge = blank(fill.width, fill.height);
+  const context = edge.getContext("2d");
+  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1], [1, -1], [-1, 1]]) {
+    context.drawImage(fill, dx * width, dy * width);
+  }
+  context.globalCompositeOperation = "destination-out";
+  context.drawImage(fill, 0, 0);
+  return { fill: coloured(fill, colour), edge: coloured(edge, colour), x, y, scale: 1 };
+}
+
+// Masks in one pair of layers, each in its colour; a later one covers what it lies on.
+export function stacked(masks, colours, { width, height }) {
+  const scale = Math.min(1, Math.sqrt(STACKED / (width * height)));
+  const [fill, edge] = [0, 1].map(() => blank(Math.ceil(width * scale), Math.ceil(height * scale)));
+  masks.forEach((mask, i) => {
+    const one = tinted(mask, colours[i]);
+    const place = [one.x, one.y, one.fill.width, one.fill.height].map((value) => value * scale);
+    for (const [whole, part] of [[fill, one.fill], [edge, one.edge]]) {
+      const context = whole.getContext("2d");
+      context.globalCompositeOperation = "destination-out";
+      context.drawImage(one.fill, ...place);
+      context.globalCompositeOperation = "source-over";
+      context.drawImage(part, ...place);
+    }
+  });
+  return { fill, edge, x: 0, y: 0, scale: 1 / scale };
+}
+
+// The uncertainty map (grey PNG, base64): clear where the model is sure, so that the image stays seen.
+export async function heated(base64) {
   const bitmap = await createImageBitmap(new Blob([bytesOf(base64)], { type: "image/png" }));
   const canvas = blank(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
-  return { canvas, context, data: context.getImageData(0, 0, bitmap.width, bitmap.height) };
-}
-
-// A mask (PNG of 0 and 255, base64) as a silhouette, white where it is and clear elsewhere.
-export async function silhouette(base64) {
-  const { canvas, context, data } = await valuesOf(base64);
+  const data = context.getImageData(0, 0, bitmap.width, bitmap.height);
   const pixels = data.data;
   for (let i = 0; i < pixels.length; i += 4) {
-    pixels[i + 3] = pixels[i];
-    pixels[i] = pixels[i + 1] = pixels[i + 2] = 255;
-  }
-  context.putImageData(data, 0, 0);
-  return canvas;
-}
-
-// A silhouette in a colour: half clear inside, with a firm edge.
-export function tinted(shape, colour, width = 1) {
-  const edge = blank(shape.width, shape.height);
-  const context = edge.getContext("2d");
-  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1], [1, -1], [-1, 1]]) {
-    context.drawImage(shape, dx * width, dy * width);
-  }
-  context.globalCompositeOperation = "destination-out";
-  context.drawImage(shape, 0, 0);
-  context.globalCompositeOperation = "source-over";
-  context.globalAlpha = 0.5;
-  context.drawImage(shape, 0, 0);
-  context.globalAlpha = 1;
-  context.globalCompositeOperation = "source-in";
-  context.fillStyle = colour;
-  context.fillRect(0, 0, edge.width, edge.height);
-  return edge;
-}
-
-// Silhouettes in one image, each in the next colour; a later one covers what it lies on.
-export function stacked(shapes, colours, width) {
-  const whole = blank(shapes[0]?.width ?? 1, shapes[0]?.height ?? 1);
-  const context = whole.getContext("2d");
-  shapes.forEach((shape, i) => {
-    context.globalCompositeOperation = "destination-out";
-    context.drawImage(shape, 0, 0);
-    context.globalCompositeOperation = "source-over";
-    context.drawImage(tinted(shape, colours[i % colours.length], width), 0, 0);
-  });
-  return whole;
-}
-
-// The uncertainty map (grey PNG, base64) in magma: dark is sure, light is not.
-export async function heated(base64) {
-  const { canvas, context, data } = await valuesOf(base64);
-  const pixels = data.data;
-  for (let i = 0; i < pixels.length; i += 4) {
-    const place = (pixels[i] / 255) * (MAGMA.length - 1);
-    const step = Math.min(Math.floor(place), MAGMA.length - 2);
-    for (let channel = 0; channel < 3; channel += 1) {
-      const [from, to] = [MAGMA[step][channel], MAGMA[step + 1][channel]];
+    const place = (pixels[i] / 255) * (UNSURE.length - 1);
+    const step = Math.min(Math.floor(place), UNSURE.length - 2);
+    for (let channel = 0; channel < 4; channel += 1) {
+      const [from, to] = [UNSURE[step][channel], UNSURE[step + 1][channel]];
       pixels[i + channel] = from + (to - from) * (place - step);
     }
   }

@@ -3,119 +3,84 @@
 import * as api from "./api.js";
 import { Client } from "./client.js";
 import {
-  busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels,
-  showSearch, showTags,
+  busy, byId, complain, factsOf, hint, pressExample, say, showCompare, showExamples, showFacts, showModels, showSearch,
 } from "./controls.js";
-import { saveCoco, saveCutOut, savePng, saveRle } from "./downloads.js";
-import { heated, silhouette, stacked, tinted } from "./layers.js";
-import { Painter } from "./painter.js";
-import { listen } from "./pointing.js";
-import { PromptHistory } from "./prompt_history.js";
-import { listenForFiles } from "./file_input.js";
-import { followTheme } from "./theme.js";
-import { Viewport } from "./viewport.js";
-import { colourOf, milliseconds, promptColours, titleOf } from "./format.js";
+import { heated, tinted } from "./layers.js";
+import { Look } from "./look.js";
+import { showEntries, showObjects } from "./lists.js";
+import { BRUSH, isSettled } from "./object_history.js";
+import { isKept } from "./storage.js";
+import { Workspace } from "./workspace.js";
+import { wire } from "./wiring.js";
+import { colourOf, milliseconds, share, titleOf, whole } from "./format.js";
 
-const OBJECTS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"];
-
-const canvas = byId("image");
-const viewport = new Viewport();
-const painter = new Painter(canvas, viewport);
+const work = new Workspace((error) => complain(error.message));
 const client = new Client();
 const state = {
-  models: [], chosen: null, compared: null, image: null, name: "image", history: new PromptHistory(),
-  found: new Map(), everything: null, objects: null, searching: false, split: 0.4, draft: null, cross: null, embedded: 0,
+  models: [], chosen: null, compared: null, found: new Map(), searching: false, split: 0.4, embedded: 0, asked: null,
+  draft: null, cross: null, brush: null, stroke: null, preview: null, pending: null,
 };
-
-const ticked = (id) => byId(id).checked && !byId(id).disabled;
+const look = new Look(state, work);
 const shownModels = () => [state.compared, state.chosen].filter(Boolean);
-const splits = () => Boolean(state.compared && !state.everything);
-const wantsDetails = () => ticked("show-unsure") || ticked("show-mined");
 
-function sideOf(model) {
-  if (!model || state.everything) return null;
-  const found = state.found.get(model.name);
-  if (!found) return null;
-  const mask = ticked("show-mask") && (found.tint ??= tinted(found.shape, colourOf(model), found.edge));
-  return { mask: mask || null, map: ticked("show-unsure") ? found.map : null };
-}
-
-function draw() {
-  const { history, draft, cross, split, image } = state;
-  const colours = promptColours();
-  const mined = { positive: [], negative: [], colours };
-  if (ticked("show-mined") && !state.everything) {
-    for (const model of shownModels()) {
-      const details = state.found.get(model.name)?.details;
-      mined.positive.push(...(details?.positive ?? []));
-      mined.negative.push(...(details?.negative ?? []));
-    }
+function refresh() {
+  showEntries(work.shown(), work.open, { open: (id) => openEntry(work.entries.find((each) => each.id === id)), close });
+  if (work.history) {
+    showObjects(work.history, state.chosen ? colourOf(state.chosen) : "", { select, rename, remove });
   }
-  painter.draw({
-    image, split, draft, cross, mined, colours,
-    left: splits() ? sideOf(state.compared) ?? {} : null, right: sideOf(state.chosen),
-    objects: ticked("show-mask") ? state.objects : null,
-    box: state.everything ? null : history.now.box,
-    points: state.everything ? [] : history.now.points,
-  });
+  look.refreshControls();
+  look.draw();
 }
 
-function refreshControls() {
-  const { history, chosen, compared, models } = state;
-  byId("undo").disabled = !history.past.length && !state.everything;
-  byId("redo").disabled = !history.future.length;
-  byId("clear").disabled = history.isEmpty && !state.everything;
-  const result = state.everything ?? state.found.get(chosen?.name);
-  for (const id of ["get-png", "get-cut", "get-rle", "get-coco"]) byId(id).disabled = !result;
-  byId("everything").disabled = !state.image;
-  const hasMap = shownModels().some((model) => model.details);
-  for (const id of ["show-unsure", "show-mined"]) byId(id).disabled = !hasMap;
-  byId("map-note").hidden = !models.some((model) => model.details);
-  showTags(chosen, splits() ? compared : null);
+// Ask for the mask of the current object, or show the one that it has.
+function ask() {
+  state.pending = askNow();
+  return state.pending;
 }
 
-async function ask() {
-  state.everything = null;
-  state.objects = null;
+async function askNow() {
   const signal = client.begin(); // a search ends by this, too
   searches(false);
-  refreshControls();
+  const object = work.history?.current ?? null;
+  if (state.asked !== object?.id || isSettled(object)) state.found.clear();
+  Object.assign(state, { asked: object?.id, preview: null });
   busy(true);
   complain(null);
-  if (state.history.isEmpty) {
-    state.found.clear();
+  refresh();
+  if (!object) {
     showFacts([]);
     say("");
-    hint(state.image && "Click the object, or drag a box round it");
+    const which = work.history?.now.objects.length ? "Click the next object" : "Click the object";
+    hint(work.image && `${which}, or drag a box round it`);
+  } else if (isSettled(object)) {
+    hint(null);
+    const how = object.by === BRUSH ? "Mended" : "Found";
+    showFacts([[how, `${whole(object.mask.area)} px, ${share(object.mask)}`]]);
+    say(`${how}: ${share(object.mask)} of the image`);
   } else {
     hint(null);
-    await Promise.all(shownModels().map((model) => askModel(model, signal))).catch(failed);
+    await Promise.all(shownModels().map((model) => askModel(model, object, signal))).catch(failed);
   }
   if (signal.aborted) return; // a later question goes on from here
   busy(false);
-  refreshControls();
-  draw();
+  refresh();
+  work.save();
 }
 
-async function askModel(model, signal) {
+async function askModel(model, object, signal) {
   const start = performance.now();
-  const details = wantsDetails() && model.details;
-  const answer = await client.predict(model, state.history.asked(), { details, signal });
-  const [mask] = answer.masks;
-  const shape = await silhouette(mask.png);
-  const map = mask.details?.uncertainty ? await heated(mask.details.uncertainty) : null;
+  const details = look.wantsDetails() && model.details;
+  const found = await client.predict(model, object, { details, signal });
+  const map = found.uncertainty ? await heated(found.uncertainty) : null;
   if (signal.aborted) return;
-  if (answer.model.version !== model.version) showVersions().catch(failed); // a new champion
-  const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
-  const took = performance.now() - start;
-  state.found.set(model.name, { model, answer, shape, map, edge, took, details: mask.details });
+  if (found.answer.model.version !== model.version) showVersions().catch(failed); // a new champion
+  state.found.set(model.name, { ...found, model, map, took: performance.now() - start });
+  if (model === state.chosen) work.history.answer(object.id, found.mask, model.name);
   const known = shownModels().map((each) => state.found.get(each.name)).filter(Boolean);
   showFacts(factsOf(known, state.embedded));
-  say(known.map(({ model: each, answer: one }) => {
-    const percent = (100 * one.masks[0].area) / (one.width * one.height);
-    return `${titleOf(each)}: ${percent.toFixed(1)} % of the image, ${milliseconds(one.milliseconds.predict)}`;
-  }).join(" · "));
-  draw();
+  say(known.map(({ model: each, answer, mask }) =>
+    `${titleOf(each)}: ${share(mask)} of the image, ${milliseconds(answer.milliseconds.predict)}`).join(" · "));
+  look.draw();
 }
 
 function failed(error) {
@@ -124,6 +89,27 @@ function failed(error) {
   showFacts([]); // what stood there was of another answer
   say("");
   complain(error.message);
+}
+
+// Show what a click would give where the mouse rests, as long as no object is begun.
+let rests = null;
+function hovered(place) {
+  clearTimeout(rests);
+  const inside = place && work.image && place.x >= 0 && place.y >= 0
+    && place.x < work.image.width && place.y < work.image.height;
+  const isWanted = inside && look.previews() && !work.history.current && !state.searching && state.embedded;
+  if (!isWanted) {
+    if (state.preview) { state.preview = null; look.draw(); }
+    return;
+  }
+  rests = setTimeout(async () => {
+    const signal = client.peek();
+    const prompt = { points: [{ ...place, label: 1 }], box: null, seed: null };
+    const found = await client.predict(state.chosen, prompt, { signal }).catch(() => null); // it was only a look
+    if (!found || signal.aborted || work.history.current) return;
+    state.preview = tinted(found.mask, colourOf(state.chosen));
+    look.draw();
+  }, 120);
 }
 
 function searches(isSearching) {
@@ -141,17 +127,15 @@ async function findEverything() {
   busy(true);
   complain(null);
   const onProgress = (fraction) => { if (!signal.aborted) showSearch(fraction); };
+  let rows = [];
   try {
-    const answer = await client.everything(model, { signal, onProgress });
-    const edge = Math.max(1, Math.round(Math.max(answer.width, answer.height) / 500));
-    const largestFirst = answer.masks.toSorted((a, b) => b.area - a.area);
-    const shapes = await Promise.all(largestFirst.map((mask) => silhouette(mask.png)));
+    const { answer, masks } = await client.everything(model, { signal, onProgress });
     if (signal.aborted) return;
-    state.objects = stacked(shapes, OBJECTS, edge);
-    state.everything = { answer };
-    const [objects, spent] = [`${shapes.length} object${shapes.length === 1 ? "" : "s"}`, milliseconds(answer.milliseconds.everything)];
+    work.history.find(masks);
+    state.found.clear();
+    const [objects, spent] = [`${masks.length} object${masks.length === 1 ? "" : "s"}`, milliseconds(answer.milliseconds.everything)];
     say(`${objects} · ${titleOf(model)} ${spent}`);
-    showFacts([["Found", objects, `${titleOf(model)}, ${spent}`]]);
+    rows = [["Found", objects, `${titleOf(model)}, ${spent}`]];
   } catch (error) {
     failed(error);
   }
@@ -159,36 +143,40 @@ async function findEverything() {
   searches(false);
   busy(false);
   hint(null);
+  showFacts(rows);
   byId("frame").scrollIntoView({ block: "nearest" }); // at phone width the button is far below it
-  refreshControls();
-  draw();
+  refresh();
+  work.save();
 }
 
-async function open(blob, name, box = null) {
+async function openEntry(entry, box = null) {
   busy(true);
   complain(null);
   say("");
   let image;
   try {
-    image = await createImageBitmap(blob);
+    image = await createImageBitmap(entry.blob);
   } catch {
     busy(false);
-    complain(`${name} is not an image that this browser can show. Take a PNG, JPEG or WebP.`);
+    work.remove(entry.id);
+    refresh();
+    complain(`${entry.name} is not an image that this browser can show. Take a PNG, JPEG or WebP.`);
     return;
   }
-  client.take(blob);
+  client.take(entry.blob, image);
   searches(false);
-  Object.assign(state, { image, name, history: new PromptHistory(), everything: null, objects: null });
   state.found.clear();
-  viewport.show(image.width, image.height);
-  if (box) state.history.setBox(...box);
+  Object.assign(state, { embedded: 0, preview: null, stroke: null });
+  work.turnTo(entry, image);
+  look.show(image);
+  if (box) entry.history.setBox(...box);
+  pressExample(entry.example);
   hint("Embedding the image");
   showFacts([]);
-  refreshControls();
-  draw();
+  refresh();
   try {
     const embedded = await client.embed(state.chosen);
-    if (client.blob !== blob) return;
+    if (work.open !== entry) return;
     state.embedded = embedded.milliseconds.embed;
     say(`Image embedded in ${milliseconds(state.embedded)}`);
     await ask();
@@ -199,15 +187,43 @@ async function open(blob, name, box = null) {
   }
 }
 
-async function openExample(example, button) {
-  pressExample(button);
-  const response = await fetch(example.url);
-  await open(await response.blob(), `${example.title.replaceAll(" ", "_")}.png`, example.box);
+async function openExample(example) {
+  const known = work.entries.find((each) => each.example === example.title);
+  if (known) {
+    await openEntry(known);
+    return;
+  }
+  const blob = await (await fetch(example.url)).blob();
+  await openEntry(work.add(blob, `${example.title.replaceAll(" ", "_")}.png`, { example: example.title }), example.box);
 }
 
-function openFile(file) {
-  pressExample(null);
-  return open(file, file.name || "image.png");
+async function openFiles(files) {
+  const added = files.map((file) => work.add(file, file.name || "image.png"));
+  await openEntry(added[0]);
+  for (const entry of added.slice(1)) work.save(entry);
+}
+
+async function close(id) {
+  const place = work.entries.findIndex((each) => each.id === id);
+  work.remove(id);
+  if (work.open?.id === id) await openEntry(work.entries[Math.min(place, work.entries.length - 1)]);
+  else refresh();
+}
+
+function select(id) {
+  work.history.select(id);
+  ask();
+}
+
+function rename(id, name) {
+  work.history.rename(id, name);
+  refresh();
+  work.save();
+}
+
+function remove(id) {
+  work.history.remove(id);
+  ask();
 }
 
 function choose(model) {
@@ -215,57 +231,6 @@ function choose(model) {
   if (state.compared?.name === model.name) state.compared = null;
   showCompare(state.models, model, state.compared);
   ask();
-}
-
-function download(save) {
-  save(state.everything?.answer ?? state.found.get(state.chosen.name).answer, state.name, state.image);
-}
-
-const commands = {
-  undo: () => (state.everything || state.history.undo()) && ask(), // a search hides the prompts
-  redo: () => state.history.redo() && ask(),
-  clear: () => { state.history.clear(); ask(); },
-  larger: () => { viewport.zoom(1.5); draw(); },
-  smaller: () => { viewport.zoom(1 / 1.5); draw(); },
-  fit: () => { viewport.fit(); draw(); },
-  everything: findEverything,
-  "get-png": () => download(savePng),
-  "get-cut": () => download(saveCutOut),
-  "get-rle": () => download(saveRle),
-  "get-coco": () => download(saveCoco),
-};
-
-function wire() {
-  for (const [id, run] of Object.entries(commands)) byId(id).addEventListener("click", run);
-  const tool = () => document.querySelector("input[name=tool]:checked").value;
-  byId("tools").addEventListener("change", () => canvas.classList.toggle("moving", tool() === "move"));
-  listen(canvas, viewport, tool, {
-    point: (x, y, label) => { if (state.image) { state.history.addPoint(x, y, label); ask(); } },
-    box: (...corners) => { if (state.image) { state.history.setBox(...corners); ask(); } },
-    draft: (box) => { state.draft = box; draw(); },
-    cross: (place) => { state.cross = place; draw(); },
-    moved: draw,
-    command: (name) => commands[name](),
-  });
-  byId("split").addEventListener("input", (event) => { state.split = event.target.value / 100; draw(); });
-  byId("compare").addEventListener("change", (event) => {
-    state.compared = state.models.find((model) => model.name === event.target.value) ?? null;
-    ask();
-  });
-  byId("show-mask").addEventListener("change", draw);
-  for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
-  listenForFiles(byId("file"), openFile, complain);
-  document.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey)) return;
-    const key = event.key.toLowerCase();
-    const name = key === "z" ? (event.shiftKey ? "redo" : "undo") : key === "y" ? "redo" : null;
-    if (name) { event.preventDefault(); commands[name](); }
-  });
-  new ResizeObserver(() => { viewport.resize(canvas.clientWidth, canvas.clientHeight); draw(); }).observe(canvas);
-  followTheme(byId("theme"), () => {
-    for (const found of state.found.values()) found.tint = null;
-    draw();
-  });
 }
 
 // Show which versions answer now; what was chosen before stays so, by its name.
@@ -279,18 +244,20 @@ async function showVersions() {
   showCompare(models, state.chosen, state.compared);
   byId("note").hidden = !note;
   byId("note").textContent = note ?? "";
-  refreshControls();
+  look.refreshControls();
 }
 
 async function begin() {
-  wire();
+  wire({ state, work, client, look, ask, refresh, findEverything, openFiles, hovered, failed });
   try {
     await showVersions();
     state.compared = state.models.find((model) => model.kind === "sam" && model !== state.chosen) ?? null;
     showCompare(state.models, state.chosen, state.compared);
-    refreshControls();
-    showExamples(await api.examples(), openExample);
-    document.querySelector("#examples button").click();
+    look.refreshControls();
+    const examples = await api.examples();
+    showExamples(examples, openExample);
+    const last = isKept() ? await work.resume() : null;
+    await (last ? openEntry(last) : openExample(examples[0]));
   } catch (error) {
     hint(null);
     failed(error);

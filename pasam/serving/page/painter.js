@@ -34,13 +34,17 @@ export class Painter {
     const border = this.#border(scene);
     context.imageSmoothingEnabled = viewport.scale < 3;
     this.#lay(scene.image);
-    this.#within(0, border, () => this.#side(scene.left));
-    this.#within(border, width, () => this.#side(scene.right));
-    if (scene.objects) this.#lay(scene.objects);
+    if (scene.others) this.#layer(scene.others, scene.opacity);
+    this.#within(0, border, () => this.#side(scene.left, scene.opacity));
+    this.#within(border, width, () => this.#side(scene.right, scene.opacity));
+    if (scene.own) this.#layer(scene.own, scene.opacity);
+    if (scene.preview) this.#layer(scene.preview, 0.35 * scene.opacity);
+    if (scene.stroke) this.#faint(scene.stroke, Math.max(scene.opacity, 0.35));
     if (scene.left) this.#line(border);
     this.#mined(scene.mined);
     this.#prompts(scene);
     if (scene.cross) this.#cross(scene.cross);
+    if (scene.brush) this.#ring(scene.brush);
   }
 
   // The border between both models, in CSS pixels; at the far left when there is one model only.
@@ -48,19 +52,44 @@ export class Painter {
     return left ? this.viewport.screen.width * split : 0;
   }
 
-  #side(side) {
+  #side(side, opacity) {
     if (!side) return;
-    if (side.map) {
-      this.context.globalAlpha = 0.86;
-      this.#lay(side.map);
-      this.context.globalAlpha = 1;
-    }
-    if (side.mask) this.#lay(side.mask);
+    if (side.map) this.#lay(side.map);
+    if (side.mask) this.#layer(side.mask, opacity);
+  }
+
+  // A mask: what it covers at this opacity, and its edge, which is always firm.
+  #layer({ fill, edge, x, y, scale }, opacity) {
+    const { scale: zoom, left, top } = this.viewport;
+    const place = [left + x * zoom, top + y * zoom, fill.width * scale * zoom, fill.height * scale * zoom];
+    this.context.globalAlpha = opacity;
+    this.context.drawImage(fill, ...place);
+    this.context.globalAlpha = 1;
+    this.context.drawImage(edge, ...place);
+  }
+
+  #faint(canvas, opacity) {
+    this.context.globalAlpha = opacity;
+    this.#lay(canvas);
+    this.context.globalAlpha = 1;
   }
 
   #lay(bitmap) {
     const { scale, left, top, image } = this.viewport;
     this.context.drawImage(bitmap, left, top, image.width * scale, image.height * scale);
+  }
+
+  // How wide the brush is, where the pointer is.
+  #ring({ x, y, width }) {
+    const { context } = this;
+    const there = this.viewport.toScreen(x, y);
+    for (const [style, line] of [[INK, 3], ["#fff", 1]]) {
+      context.strokeStyle = style;
+      context.lineWidth = line;
+      context.beginPath();
+      context.arc(there.x, there.y, width / 2, 0, 2 * Math.PI);
+      context.stroke();
+    }
   }
 
   #within(from, to, paint) {

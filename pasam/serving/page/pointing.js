@@ -2,14 +2,16 @@
 
 const A_DRAG = 5;
 
-// `on` has point(x, y, label), box(x0, y0, x1, y1), draft(box or null), cross(place or null),
-// moved() and command(name); `tool()` says what a plain click does: in, out or move.
+// `on` has point(x, y, label), box(x0, y0, x1, y1), draft(box or null), cross(place or null), moved(),
+// command(name), paint(place) while a stroke goes on and painted() at its end, and hover(place or
+// null) of a mouse; `tool()` says what a plain click does: in, out, brush, eraser or move.
 export function listen(canvas, viewport, tool, on) {
   const fingers = new Map();
   let drag = null;
   let cross = null;
   let corner = null;
 
+  const paints = () => ["brush", "eraser"].includes(tool());
   const place = (event) => {
     const edge = canvas.getBoundingClientRect();
     return { x: event.clientX - edge.left, y: event.clientY - edge.top };
@@ -35,19 +37,25 @@ export function listen(canvas, viewport, tool, on) {
     const here = place(event);
     fingers.set(event.pointerId, here);
     forgetCross();
+    on.hover(null);
     if (fingers.size > 1) {
+      if (drag?.paints) on.painted();
       drag = null;
       return;
     }
     const moves = tool() === "move" || event.shiftKey || event.button === 1;
     const out = event.button === 2 || tool() === "out";
-    drag = { start: here, last: here, moves, label: out ? 0 : 1, far: false };
+    drag = { start: here, last: here, moves, label: out ? 0 : 1, far: false, paints: paints() && !moves };
+    if (drag.paints) on.paint(viewport.toImage(here.x, here.y));
   });
 
   canvas.addEventListener("pointermove", (event) => {
     const before = fingers.get(event.pointerId);
-    if (!before) return;
     const here = place(event);
+    if (!before) {
+      if (event.pointerType === "mouse") on.hover(viewport.toImage(here.x, here.y));
+      return;
+    }
     if (fingers.size === 2) pinch(event.pointerId, before, here);
     fingers.set(event.pointerId, here);
     if (!drag) return;
@@ -55,6 +63,8 @@ export function listen(canvas, viewport, tool, on) {
     if (drag.moves) {
       viewport.move(here.x - drag.last.x, here.y - drag.last.y);
       on.moved();
+    } else if (drag.paints) {
+      on.paint(viewport.toImage(here.x, here.y));
     } else if (drag.far) {
       on.draft(boxOf(drag.start, here));
     }
@@ -67,6 +77,10 @@ export function listen(canvas, viewport, tool, on) {
     fingers.delete(event.pointerId);
     drag = null;
     if (!ended || ended.moves) return;
+    if (ended.paints) {
+      on.painted();
+      return;
+    }
     if (ended.far) {
       finishBox(boxOf(ended.start, here));
       return;
@@ -78,8 +92,11 @@ export function listen(canvas, viewport, tool, on) {
     on.point(x, y, ended.label);
   });
 
+  canvas.addEventListener("pointerleave", () => on.hover(null));
+
   canvas.addEventListener("pointercancel", (event) => {
     fingers.delete(event.pointerId);
+    if (drag?.paints) on.painted();
     drag = null;
     on.draft(null);
   });
@@ -102,7 +119,7 @@ export function listen(canvas, viewport, tool, on) {
   }, { passive: false });
 
   const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const COMMANDS = { "+": "larger", "=": "larger", "-": "smaller", 0: "fit", Delete: "clear", Backspace: "clear" };
+  const COMMANDS = { "+": "larger", "=": "larger", "-": "smaller", 0: "fit", Delete: "clear", Backspace: "clear", n: "next", N: "next" };
 
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -114,6 +131,9 @@ export function listen(canvas, viewport, tool, on) {
       cross.x = Math.min(Math.max(cross.x + step[0] * far, 0), width - 1);
       cross.y = Math.min(Math.max(cross.y + step[1] * far, 0), height - 1);
       if (corner) on.draft([corner.x, corner.y, cross.x, cross.y]);
+    } else if (event.key === "Enter" && paints()) {
+      on.paint(cross);
+      on.painted();
     } else if (event.key === "Enter") {
       on.point(Math.round(cross.x), Math.round(cross.y), event.shiftKey ? 0 : 1);
     } else if (event.key.toLowerCase() === "b") {
