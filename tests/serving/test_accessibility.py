@@ -60,4 +60,6 @@ def faults(page):
     """What breaks WCAG 2.2 or good practice, with the elements."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("async () => (await axe.run()).violations")
-    return [(each["id"], each["impact"], [n["html"][:120] for n in each["nodes"]]) for each in found]
+    return [
+        (each["id"], each["impact"], [n["html"][:120] for n in each["nodes"]]) for each in found
+    ]
