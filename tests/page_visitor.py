@@ -57,8 +57,8 @@ class Visitor:
 
     def settle(self, text):
         """Wait until the result says a text, and nothing is under way."""
-        self.page.locator("#frame[aria-busy=false]").wait_for(timeout=20_000)
-        self.page.locator("#facts", has_text=text).wait_for(timeout=20_000)
+        self.page.locator("#frame[aria-busy=false]").wait_for(timeout=60_000)
+        self.page.locator("#facts", has_text=text).wait_for(timeout=60_000)
 
     def at(self, x, y):
         """A place of the image's frame, in fractions of it."""

@@ -15,6 +15,7 @@ from pasam.cli.checkpoint import checkpoint_app, export
 from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
+from pasam.cli.feedback import data_forget, data_review
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
@@ -97,6 +98,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(params_app, name="params")
+data_app.command("review")(data_review)
+data_app.command("forget")(data_forget)
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 app.add_typer(checkpoint_app, name="checkpoint")

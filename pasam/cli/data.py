@@ -326,6 +326,11 @@ def _data_params(params_file: Path) -> DataParams:
     return load_section(DataParams, "data", params_file)
 
 
+def own_folder(own: Path | None, params_file: Path) -> Path:
+    """Say where one's own sets are: as the option says, or else `data.own`."""
+    return own or Path(_data_params(params_file).own)
+
+
 def _description(added: Added) -> list[str]:
     """Say in words what is, or would be, registered."""
     from pasam.data.own_sets import DRAWN

@@ -10,9 +10,10 @@ import typer
 
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
-from pasam.errors import ParamsError
+from pasam.errors import ParamsError, PasamError
 
 if TYPE_CHECKING:
+    from pasam.inference.model_files import ModelFiles
     from pasam.serving.service import ModelPool, Settings
 
 SCORES = Path("reports/metrics.json")
@@ -40,6 +41,14 @@ Names = Annotated[
     typer.Option(help="Repeatable. A host name under which others reach the service."),
 ]
 Report = Annotated[Path, typer.Option(help="The report's numbers, shown beside the models.")]
+Feedback = Annotated[
+    Path | None,
+    typer.Option(
+        help="Take corrected masks, with their images, into this folder; `pasam data review` "
+        "decides about them. Off without it.",
+        file_okay=False,
+    ),
+]
 Upload = Annotated[int, typer.Option(min=1, help="Megabytes of a request.")]
 Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of an image.")]
 Prompts = Annotated[int, typer.Option(min=1, help="Prompts of a request.")]
@@ -59,6 +68,7 @@ def serve(
     max_waiting: Waiting = 256,
     max_cache_mb: Cache = 512,
     scores: Report = SCORES,
+    feedback: Feedback = None,
     device: options.Device = "auto",
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
@@ -83,7 +93,7 @@ def serve(
     token = None if token_file is None else read_token(token_file)
     settings = Settings(
         limits=limits, token=token, loopback_only=is_loopback(host), scores=scores,
-        names=tuple(name or ()),
+        names=tuple(name or ()), feedback=feedback,
     )  # fmt: skip
     if not settings.loopback_only and settings.token is None:
         raise ParamsError(
@@ -138,16 +148,30 @@ def offered_models(
         PasamError: One cannot be opened.
     """
     from pasam.inference.model_files import find_model, open_model
+    from pasam.serving.last_good import LastGood, folder_of
     from pasam.serving.service import ModelPool, RegisteredVersions, available
 
     base = options.fetched_base(base)
     resolve = RegisteredVersions(Path(), versions)
+    last_good = LastGood(folder_of(Path()))
+
+    def known(name: str) -> ModelFiles | None:
+        """Whether a name stands for a version; at the start the last good one is as good."""
+        try:
+            return resolve(name)
+        except PasamError:
+            kept = None if offered.all() else last_good.get(name)
+            if kept is None:
+                raise
+            return kept
+
     offered = ModelPool(
-        lambda: names or available(params_file, adapters, resolve, packaged=base is None),
+        lambda: names or available(params_file, adapters, known, packaged=base is None),
         find=lambda name: find_model(
             name, params_file=params_file, adapters=adapters, base=base, resolve=resolve
         ),
         open_files=lambda files: open_model(files, device=device),
+        last_good=last_good,
     )
     offered.refresh()
     return offered

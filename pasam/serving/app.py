@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
@@ -104,8 +107,14 @@ def create_app(models: ModelPool, settings: Settings) -> FastAPI:
     return app
 
 
-GRACE = 30
+GRACE = 15
 """Seconds that requests in flight have when the service is told to stop."""
+LAST = 23.0
+"""Seconds after which a service that was told to stop is gone, whatever hangs."""
+
+
+EXIT_HUNG = 70
+"""Exit code of a service that had to be ended."""
 
 
 def is_loopback(host: str) -> bool:
@@ -144,7 +153,7 @@ def address_of(taken: socket.socket) -> str:
 def run_server(
     app: FastAPI, taken: socket.socket, *, log_level: str, when_ready: Callable[[], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first.
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first, for a while.
 
     Args:
         app: The application.
@@ -157,6 +166,12 @@ def run_server(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             when_ready()
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            last = threading.Timer(LAST, os._exit, (EXIT_HUNG,))
+            last.daemon = True  # it keeps nothing alive that ends by itself
+            last.start()
 
     config = uvicorn.Config(
         app,

@@ -12,22 +12,25 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.exports import AnnotatedImage, annotation_files
-from pasam.errors import InvalidItemError, PasamError, RefusedError
+from pasam.data.feedback import FeedbackStore
+from pasam.errors import DataError, InvalidItemError, PasamError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, MaskLogits
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PredictedMasks, PredictionDetails, PromptedModel
 from pasam.masks.images import IMAGE_FORMATS, read_image
+from pasam.masks.run_lengths import Rle, decode
 from pasam.serving.payloads import MaskFormat
 
 Records = list[dict[str, Any]]
@@ -91,13 +94,17 @@ class Batcher(Generic[Job, Answer]):
         """Start the worker."""
         self._worker.start()
 
-    def close(self) -> None:
-        """Take nothing more, finish what waits, and stop the worker."""
+    def close(self, seconds: float | None = None) -> None:
+        """Take nothing more, finish what waits, and stop the worker.
+
+        Args:
+            seconds: How long the worker has; a job that hangs is left behind, for it is a daemon.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._worker.ident is not None:
-            self._worker.join()
+            self._worker.join(seconds)
 
     @property
     def waiting(self) -> int:
@@ -293,6 +300,49 @@ def decode_upload(file: BinaryIO, *, most_pixels: int) -> NDArray[np.uint8]:
         too_large = error.kind == "too_large"
         more = " Or start the service with a larger --max-megapixels." if too_large else ""
         raise RefusedError(f"the {error}{more}", status=413 if too_large else 415) from None
+
+
+_KEEPING = threading.Semaphore(1)
+"""One correction at a time is decoded and written: several large ones would take much memory."""
+
+
+def keep_correction(
+    folder: Path,
+    file: BinaryIO,
+    codes: Sequence[Rle | None],
+    about: Mapping[str, Any],
+    *,
+    most_pixels: int,
+) -> str:
+    """Keep a correction for review, and return its id.
+
+    Args:
+        folder: Where corrections wait.
+        file: The image, at its start.
+        codes: Run lengths of the corrected mask, and of the model's where it is known.
+        about: Who, why, the prompt and the model.
+        most_pixels: H x W that is still taken.
+
+    Raises:
+        RefusedError: 413 or 415 for the image; 422 for a mask that does not fit it; 429, too many
+            corrections wait.
+    """
+    with _KEEPING:
+        image = decode_upload(file, most_pixels=most_pixels)
+        for code in codes:
+            if code is not None and code["size"] != list(image.shape[:2]):
+                raise RefusedError(
+                    f"a mask is of {code['size']}, expected {list(image.shape[:2])}, the height "
+                    "and width of the image as viewers show it.",
+                    status=422,
+                )
+        mask, before = (None if code is None else decode(code) for code in codes)
+        if mask is None or not mask.any():
+            raise RefusedError("the corrected mask is empty: it marks no object.", status=422)
+        try:
+            return FeedbackStore(folder).put(image, mask, before=before, about=about)
+        except DataError as error:
+            raise RefusedError(str(error), status=429, retry_after=3600) from None
 
 
 def answer_prompts(jobs: Sequence[PromptJob]) -> list[Records]:

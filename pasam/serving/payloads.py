@@ -187,6 +187,12 @@ class AnnotationsAnswer(BaseModel):
     files: dict[str, str] = Field(description="Texts by the name of their file.")
 
 
+class FeedbackAnswer(BaseModel):
+    """A correction that waits for review."""
+
+    id: str = Field(description="By which it can be deleted: pasam data forget --id.")
+
+
 class PooledModelAnswer(ModelAnswer):
     """A model that can be asked."""
 
@@ -209,6 +215,7 @@ class ModelsAnswer(BaseModel):
 
     models: list[PooledModelAnswer]
     note: str | None = Field(description="What to know of these models, in words.")
+    feedback: bool = Field(description="Whether POST /feedback takes corrections.")
 
 
 class ExampleAnswer(BaseModel):

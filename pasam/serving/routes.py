@@ -19,9 +19,9 @@ from pydantic import Json
 from starlette.concurrency import run_in_threadpool
 
 from pasam.data.catalogue import read_catalogue
-from pasam.errors import RefusedError
+from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions
-from pasam.inference.image_prompt import SHOWN, PromptRequests
+from pasam.inference.image_prompt import SHOWN, MaskRunLengths, PromptRequests
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
@@ -33,6 +33,7 @@ from pasam.serving.jobs import (
     JobProgress,
     PromptJob,
     Records,
+    keep_correction,
     progress_lines,
     wait_for,
     wait_for_all,
@@ -43,6 +44,7 @@ from pasam.serving.payloads import (
     AnnotationsAnswer,
     EmbedAnswer,
     ErrorAnswer,
+    FeedbackAnswer,
     MaskFormat,
     ModelAnswer,
     ModelsAnswer,
@@ -101,7 +103,13 @@ def running_service(request: Request) -> Service:
 
 Running = Annotated[Service, Depends(running_service)]
 Upload = Annotated[UploadFile | None, File(description="A PNG, JPEG, WebP, BMP or TIFF.")]
-Embedding = Annotated[str | None, Form(description="In place of the image: what /embed said.")]
+Embedding = Annotated[
+    str | None,
+    Form(
+        description="What /embed said. With an image beside it, that is used where the name is not "
+        "known, as behind several replicas."
+    ),
+]
 Model = Annotated[str | None, Form(description="A name of /models; the first if absent.")]
 Format = Annotated[MaskFormat, Form(alias="format", description="How masks are written.")]
 
@@ -303,6 +311,46 @@ async def annotated(
     return AnnotationsAnswer(files=await wait_for(made, watched, request.is_disconnected))
 
 
+@router.post(
+    "/feedback",
+    tags=["masks"],
+    dependencies=[Security(TOKEN)],
+    summary="Send a corrected mask, for review",
+)
+async def feedback(
+    service: Running,
+    image: Annotated[UploadFile, File(description="The image.")],
+    mask: Annotated[
+        Json[MaskRunLengths], Form(description="The corrected mask, as run lengths of the image.")
+    ],
+    who: Annotated[
+        str, Form(min_length=1, max_length=80, description="Who sends it, to find it again.")
+    ],
+    why: Annotated[str, Form(max_length=500, description="What was wrong.")] = "",
+    before: Annotated[
+        Json[MaskRunLengths] | None, Form(description="The model's mask, in the same form.")
+    ] = None,
+    prompts: Annotated[Json[PromptRequests] | None, Form(description="What was asked.")] = None,
+    model: Model = None,
+) -> FeedbackAnswer:
+    """Keep an image and its corrected mask until `pasam data review` accepts or deletes them.
+
+    Off unless the service was started with `--feedback`.
+    """
+    folder, limits = service.settings.feedback, service.settings.limits
+    if folder is None:
+        raise RefusedError(
+            "this service takes no corrections; it would with --feedback DIR.", status=404
+        )
+    asked = None if prompts is None else prompts.model_dump(mode="json", exclude_none=True)
+    about = {"who": who, "why": why, "prompt": asked, "model": model}
+    codes = [None if each is None else each.checked() for each in (mask, before)]
+    identity = await run_in_threadpool(
+        keep_correction, folder, image.file, codes, about, most_pixels=limits.pixels
+    )
+    return FeedbackAnswer(id=identity)
+
+
 @router.get(
     "/models",
     tags=["service"],
@@ -311,7 +359,9 @@ async def annotated(
 )
 async def models(service: Running) -> ModelsAnswer:
     """List the models, the default first."""
-    return models_answer(service.models.all(), service.settings.scores)
+    settings = service.settings
+    answer = models_answer(service.models.all(), settings.scores)
+    return answer.model_copy(update={"feedback": settings.feedback is not None})
 
 
 @router.get("/health", tags=["service"], summary="Whether the service runs")
@@ -372,7 +422,8 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
         for each in models
     ]
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
-    return ModelsAnswer(models=answers, note=NOTE.format(names=names) if names else None)
+    note = NOTE.format(names=names) if names else None
+    return ModelsAnswer(models=answers, note=note, feedback=False)
 
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
@@ -412,19 +463,23 @@ async def _embedded(
     model: PooledModel,
     client: str,
 ) -> _Embedded:
-    """Take the embedding that is named, or embed the upload."""
-    if (image is None) is (embedding is None):
+    """Take the embedding that is named; without one, or where it is not known, embed the upload.
+
+    Behind several replicas a client sends both: whichever answers need not have embedded it.
+    """
+    if embedding is not None:
+        try:
+            kept = service.cache.get(embedding)
+            kept.check_fits(model.predictor.segmenter.base, model.predictor.base)
+            return _Embedded(embedding, kept, 0.0)
+        except (RefusedError, CheckpointError):
+            if image is None:
+                raise
+    if image is None:
         raise RefusedError(
-            "send either an image or the name of an embedded one (embedding): "
-            f"{'both' if image else 'neither'} came.",
-            status=422,
+            "send an image, or the name of an embedded one (embedding): neither came.", status=422
         )
-    if image is not None:
-        return await _embed(service, image, model, client)
-    assert embedding is not None
-    kept = service.cache.get(embedding)
-    kept.check_fits(model.predictor.segmenter.base, model.predictor.base)
-    return _Embedded(embedding, kept, 0.0)
+    return await _embed(service, image, model, client)
 
 
 def _client(request: Request) -> str:

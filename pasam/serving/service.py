@@ -49,12 +49,13 @@ from pasam.serving.jobs import (
     segment_images,
     write_annotations,
 )
+from pasam.serving.last_good import LastGood
 from pasam.serving.payloads import Limits
 
 CHAMPION = "champion"
 
-CLOSING = 5.0
-"""Seconds that a look in progress has when the service stops."""
+CLOSING = 6.0
+"""Seconds that jobs and a look in progress have when the service stops, all together."""
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets in which Prometheus counts times."""
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -103,6 +104,7 @@ class ModelPool:
         names: Says which names are offered, the default first; asked at every look.
         find: Finds the files of a name.
         open_files: Opens files.
+        last_good: Versions that answered before, for a start while theirs cannot be had.
     """
 
     def __init__(
@@ -111,8 +113,10 @@ class ModelPool:
         *,
         find: Callable[[str], ModelFiles],
         open_files: Callable[[ModelFiles], PromptedModel],
+        last_good: LastGood | None = None,
     ) -> None:
         self._names, self._find, self._open = names, find, open_files
+        self._last_good = last_good
         self._offered: Mapping[str, PooledModel] = {}
         self.swaps = 0
         """Versions that took the place of an older one."""
@@ -201,13 +205,25 @@ class ModelPool:
         self._watcher = threading.Thread(target=look, name="pasam models", daemon=True)
         self._watcher.start()
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSING) -> None:
         """Stop looking."""
         self._stopped.set()
         if self._watcher is not None:
-            self._watcher.join(CLOSING)  # it may wait for an MLflow that hangs; it is a daemon
+            self._watcher.join(seconds)  # it may wait for an MLflow that hangs; it is a daemon
 
     def _current(
+        self, name: str, old: PooledModel | None, others: Sequence[PooledModel]
+    ) -> PooledModel:
+        try:
+            return self._newest(name, old, others)
+        except (PasamError, OSError) as error:
+            kept = None if old or not self._last_good else self._last_good.get(name)
+            if kept is None:
+                raise
+            _LOG.warning("%s: the last good version answers: %s", name, error)
+            return self._opened(name, kept, others)
+
+    def _newest(
         self, name: str, old: PooledModel | None, others: Sequence[PooledModel]
     ) -> PooledModel:
         files = self._find(name)
@@ -218,15 +234,21 @@ class ModelPool:
         if why is not None and refused == signature:  # not read again until it changes
             raise why
         try:
-            model = _sharing_base(self._open(files), [each.predictor for each in others])
-            model.try_out()
+            found = self._opened(name, files, others)
         except (CheckpointError, ParamsError) as error:
             self._refused[name] = signature, error
             raise
+        if self._last_good is not None and is_registered_name(name):
+            self._last_good.keep(name, files)
+        return found
+
+    def _opened(self, name: str, files: ModelFiles, others: Sequence[PooledModel]) -> PooledModel:
+        model = _sharing_base(self._open(files), [each.predictor for each in others])
+        model.try_out()
         weights = files.weights or files.base
         version = file_digest(weights)[:12]
         return PooledModel(
-            name, files.name, version, files.size, model, files.scores, signature, weights,
+            name, files.name, version, files.size, model, files.scores, _signature(files), weights,
             files.seen,
         )  # fmt: skip
 
@@ -441,6 +463,8 @@ class Settings:
     """Host names under which it is reached, beside its addresses and its machine's name."""
     scores: Path | None = None
     """`metrics.json` of the report."""
+    feedback: Path | None = None
+    """Folder in which corrections wait for review; None takes none."""
     look_every: float = 5.0
     """Seconds between looks whether a model has changed."""
 
@@ -493,11 +517,12 @@ class Service:
         self.models.watch(self.settings.look_every)
 
     def close(self) -> None:
-        """Finish what waits, and stop."""
+        """Stop; whoever waits has been answered by now, or has run out of time."""
         self.stopping = True
+        end = monotonic() + CLOSING
         for queue in self.queues:
-            queue.close()
-        self.models.close()
+            queue.close(max(0.1, end - monotonic()))
+        self.models.close(max(0.1, end - monotonic()))
 
     def _timed(
         self, step: str, work: Callable[[Sequence[Job]], Sequence[Answer]]

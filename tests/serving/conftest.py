@@ -12,9 +12,9 @@ from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A real browser, for the slow tests of the page."""
+    """A real browser, for the slow tests of the page; its event loop is nobody else's."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as running:
         opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -15,6 +15,9 @@ from page_visitor import CHROMIUM, Visitor, running
 from PIL import Image
 from serving_world import Shelf, encoded_picture
 
+from pasam.data.feedback import FeedbackStore
+from pasam.data.pairing import find_pairs
+from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import mask_iou
 from pasam.masks.run_lengths import decode, from_segmentation
 from pasam.serving.payloads import Limits
@@ -264,3 +267,34 @@ def test_an_image_that_the_service_finds_too_large_is_sent_smaller(browser, tmp_
         assert visitor.answer("pa_sam")["height"] < 480
         visitor.page.close()
     assert mask.shape == (480, 640)
+
+
+def test_a_correction_is_sent_for_review_and_in_the_set_once_it_is_accepted(
+    browser, photo, tmp_path
+):
+    shelf = Shelf(tmp_path, "pa_sam", "sam")
+    store = FeedbackStore(tmp_path / "feedback")
+    with running(shelf.offered(), Settings(feedback=store.folder)) as address:
+        visitor = Visitor(browser, address, viewport={"width": 1280, "height": 900})
+        page = visitor.page
+        visitor.open(photo)
+        visitor.click(0.35, 0.35)
+        (before,) = visitor.masks()
+        visitor.choose("Brush")
+        visitor.drag((0.5, 0.5), (0.6, 0.5))
+        visitor.settle("Mended")
+        (mended,) = visitor.masks()
+        page.locator("#feedback summary").click()
+        assert "name" in page.get_attribute("#send", "title")
+        page.fill("#who", "ada")
+        page.fill("#why", "it was too small")
+        page.click("#send")
+        page.locator("#sent", has_text="waits for review").wait_for()
+        page.close()
+    (waits,) = store.waiting()
+    assert (read_mask(waits.folder / "mask.png") > 0).tolist() == mended.tolist()
+    assert (read_mask(waits.folder / "before.png") > 0).tolist() == before.tolist()
+    store.accept([waits.identity], reviewer="bob")
+    store.write_set(tmp_path / "own")
+    (pair,) = find_pairs(tmp_path / "own")[0]
+    assert ((read_mask(pair.mask) > 0) == mended).all()

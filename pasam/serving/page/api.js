@@ -88,6 +88,7 @@ export const predict = (fields, prompt, signal) =>
   call("/predict", { form: formOf({ ...fields, prompts: JSON.stringify([prompt]) }), signal });
 export const annotations = (images, format) =>
   call("/annotations", { form: formOf({ images: JSON.stringify(images), format }) });
+export const feedback = (fields) => call("/feedback", { form: formOf(fields) });
 export const everything = (fields, { signal, onProgress }) => call("/everything", {
   form: formOf({ ...fields, progress: true }), signal, read: (response) => lastLine(response, onProgress),
 });

@@ -59,6 +59,17 @@ class Source {
   }
 }
 
+// Points and box in the pixels of the image that is sent.
+function promptOf(points, box, by) {
+  const prompt = {};
+  if (box) prompt.box = box.map((value) => value * by);
+  if (points.length) {
+    prompt.points = points.map(({ x, y }) => [x * by, y * by]);
+    prompt.labels = points.map(({ label }) => label);
+  }
+  return prompt;
+}
+
 export class Client {
   constructor() {
     this.sources = new WeakMap(); // by file
@@ -106,12 +117,7 @@ export class Client {
     const { source } = this;
     const embedded = await this.embed(model);
     const by = embedded.width / source.image.width;
-    const prompt = {};
-    if (box) prompt.box = box.map((value) => value * by);
-    if (points.length) {
-      prompt.points = points.map(({ x, y }) => [x * by, y * by]);
-      prompt.labels = points.map(({ label }) => label);
-    }
+    const prompt = promptOf(points, box, by);
     if (seed) prompt.mask = seed.resized(embedded.width, embedded.height).rle();
     const fields = { model: model.name, details, format: "png" };
     const answer = await this.#again(source, model, (held) => api.predict({ ...fields, ...held }, prompt, signal));
@@ -136,6 +142,16 @@ export class Client {
     return { answer, masks };
   }
 
+  // Send an object's mask, with the image, for review.
+  async feedback(model, { points, box, mask, answered }, { who, why }) {
+    const { width, height } = await this.embed(model);
+    const code = (one) => one && JSON.stringify(one.resized(width, height).rle());
+    const prompt = promptOf(points, box, width / this.source.image.width);
+    const prompts = Object.keys(prompt).length ? JSON.stringify([prompt]) : null;
+    const image = await this.source.file();
+    return api.feedback({ image, mask: code(mask), before: code(answered), prompts, who, why, model: model.name });
+  }
+
   #whole({ segmentation, png, score }, { image }) {
     const found = Mask.ofRle(segmentation, png);
     const whole = found.resized(image.width, image.height);
@@ -150,7 +166,7 @@ export class Client {
       return await ask({ embedding });
     } catch (error) {
       if (!GONE.includes(error.status)) throw error;
-      const answer = await ask({ image: await source.file() });
+      const answer = await ask({ embedding, image: await source.file() });
       const { width, height } = answer;
       source.embeddings.set(model.base, Promise.resolve({ embedding: answer.embedding, width, height, milliseconds: answer.milliseconds }));
       return answer;

@@ -117,6 +117,8 @@ export class Look {
     turn("next", !current && "The next click begins an object already", "Keeps this object and begins another (N)");
     turn("everything", !work.image && "Open an image first");
     this.#refreshDownloads(history, current);
+    const named = byId("who").value.trim() ? "" : "Write your name first";
+    turn("send", current?.mask?.area ? named : "Choose an object with a mask first");
     const able = state.models.filter((model) => model.details);
     const shown = [state.compared, state.chosen].filter((model) => model?.details);
     let reason = "";

@@ -235,7 +235,8 @@ function choose(model) {
 
 // Show which versions answer now; what was chosen before stays so, by its name.
 async function showVersions() {
-  const { models, note } = await api.models();
+  const { models, note, feedback } = await api.models();
+  byId("feedback").hidden = !feedback;
   const named = (old) => old && models.find((model) => model.name === old.name);
   state.models = models;
   state.chosen = named(state.chosen) ?? models[0];

@@ -3,7 +3,7 @@
 import { Mask } from "./masks.js";
 
 const NOTHING = Object.freeze({ objects: Object.freeze([]), current: null });
-const FRESH = Object.freeze({ points: Object.freeze([]), box: null, seed: null, mask: null, by: null });
+const FRESH = Object.freeze({ points: Object.freeze([]), box: null, seed: null, mask: null, answered: null, by: null });
 export const BRUSH = "brush";
 export const SEARCH = "search";
 
@@ -67,7 +67,7 @@ export class ObjectHistory {
 
   // The model's answer to what is asked now; no step of the way back.
   answer(id, mask, by) {
-    this.now = { ...this.now, objects: this.now.objects.map((each) => (each.id === id ? { ...each, mask, by } : each)) };
+    this.now = { ...this.now, objects: this.now.objects.map((each) => (each.id === id ? { ...each, mask, by, answered: mask } : each)) };
   }
 
   undo() {
@@ -86,12 +86,15 @@ export class ObjectHistory {
 
   // As it is kept in the browser: plain values, masks as run lengths.
   saved() {
-    const plain = ({ mask, seed, ...rest }) => ({ ...rest, mask: mask?.rle() ?? null, seed: seed?.rle() ?? null });
+    const plain = ({ mask, seed, answered, ...rest }) => (
+      { ...rest, mask: mask?.rle() ?? null, seed: seed?.rle() ?? null, answered: answered?.rle() ?? null });
     return { ...this.now, objects: this.now.objects.map(plain) };
   }
 
   static ofSaved({ objects, current }) {
-    const whole = ({ mask, seed, ...rest }) => ({ ...rest, mask: mask && Mask.ofRle(mask), seed: seed && Mask.ofRle(seed) });
+    const drawn = (rle) => rle && Mask.ofRle(rle);
+    const whole = ({ mask, seed, answered, ...rest }) => (
+      { ...rest, mask: drawn(mask), seed: drawn(seed), answered: drawn(answered) });
     return new ObjectHistory({ objects: objects.map(whole), current });
   }
 

@@ -84,6 +84,23 @@ function wireKeeping({ work, failed }) {
   tell();
 }
 
+// Corrections, where the service takes any.
+function wireFeedback({ state, work, client, look, failed }) {
+  byId("who").addEventListener("input", () => look.refreshControls());
+  byId("send").addEventListener("click", async () => {
+    turn("send", "It is being sent");
+    byId("sent").textContent = "";
+    const words = { who: byId("who").value.trim(), why: byId("why").value.trim() };
+    try {
+      const { id } = await client.feedback(state.chosen, work.history.current, words);
+      byId("sent").textContent = `Sent; it waits for review as ${id}.`;
+    } catch (error) {
+      failed(error);
+    }
+    look.refreshControls();
+  });
+}
+
 export function wire(page) {
   const { state, work, look, ask, refresh, openFiles, hovered } = page;
   const commands = commandsOf(page);
@@ -113,6 +130,7 @@ export function wire(page) {
   for (const id of ["show-unsure", "show-mined"]) byId(id).addEventListener("change", ask);
   listenForFiles(byId("file"), openFiles);
   wireKeeping(page);
+  wireFeedback(page);
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.target.type === "text") return; // a name has its own undo
     const key = event.key.toLowerCase();

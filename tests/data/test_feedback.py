@@ -1,0 +1,134 @@
+"""Corrections wait, become a set with provenance, split by image, and are deleted when told."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli.app import app
+from pasam.data.feedback import FeedbackStore, review_page
+from pasam.data.pairing import find_pairs
+from pasam.errors import DataError
+from pasam.masks.images import read_image
+from pasam.masks.mask_files import read_mask
+
+SIZE = 40, 60
+
+
+def image(seed):
+    return np.random.default_rng(seed).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+
+
+def mask(left=10):
+    drawn = np.zeros(SIZE, np.bool_)
+    drawn[10:30, left : left + 20] = True
+    return drawn
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FeedbackStore(tmp_path / "feedback", most=4)
+
+
+def put(store, seed=0, who="ada", **how):
+    about = {"who": who, "why": "<b>hair</b> was left out", "prompt": [{"box": [1, 2, 3, 4]}]}
+    return store.put(image(seed), how.pop("mask", mask()), about=about, **how)
+
+
+def test_what_is_accepted_is_a_set_with_its_provenance_split_by_image(store, tmp_path):
+    first, again = put(store, 0), put(store, 0, "bob", mask=mask(30))
+    others = [put(store, 1), put(store, 2)]
+    assert find_pairs(tmp_path / "own")[0] == ()
+    store.accept([first, again, others[0]], reviewer="carol")
+    store.write_set(tmp_path / "own")
+    pairs, faults = find_pairs(tmp_path / "own")
+    assert faults == ()
+    assert {pair.dataset for pair in pairs} == {"corrections"}
+    assert len(pairs) == 3
+    of_image = {}
+    for pair in pairs:
+        of_image.setdefault(pair.image, []).append(pair)
+    assert sorted(map(len, of_image.values())) == [1, 2]
+    assert all(len({pair.split for pair in group}) == 1 for group in of_image.values())
+    twice = next(group for group in of_image.values() if len(group) == 2)
+    assert (read_image(twice[0].image) == image(0)).all()
+    found = sorted((read_mask(pair.mask) > 0).tobytes() for pair in twice)
+    assert found == sorted([mask().tobytes(), mask(30).tobytes()])
+    origins = json.loads((tmp_path / "own" / "corrections" / "provenance.json").read_text())
+    assert origins[again]["who"] == "bob"
+    assert origins[again]["reviewer"] == "carol"
+    assert origins[again]["prompt"] == [{"box": [1, 2, 3, 4]}]
+    assert [each.identity for each in store.waiting()] == [others[1]]
+
+
+def test_an_image_keeps_its_split_when_others_come_and_go(store, tmp_path):
+    def splits():
+        store.write_set(tmp_path / "own")
+        return {pair.image.name: pair.split for pair in find_pairs(tmp_path / "own")[0]}
+
+    first = put(store, 3)
+    store.accept([first], reviewer="carol")
+    alone = splits()
+    more = [put(store, seed) for seed in (4, 5, 6)]
+    store.accept(more, reviewer="carol")
+    assert splits().items() >= alone.items()
+    store.forget(lambda each: each.identity == first)
+    assert not alone.keys() & splits().keys()
+
+
+def test_what_is_forgotten_leaves_no_image_behind(store, tmp_path):
+    put(store, 0, "ada")
+    store.accept([put(store, 1, "ada"), put(store, 2, "bob")], reviewer="carol")
+    store.write_set(tmp_path / "own")
+    assert len(store.forget(lambda each: each.about["who"] == "ada")) == 2
+    store.write_set(tmp_path / "own")
+    assert len(find_pairs(tmp_path / "own")[0]) == 1
+    store.forget(lambda each: True)
+    assert store.write_set(tmp_path / "own") is None
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_no_more_waits_than_was_allowed_and_masks_fit_their_image(store):
+    for wrong in (np.zeros(SIZE, np.bool_), np.ones((4, 4), np.bool_)):
+        with pytest.raises(DataError, match="and an object"):
+            put(store, mask=wrong)
+    for seed in range(4):
+        put(store, seed)
+    with pytest.raises(DataError, match="4 corrections of 0 MB wait for review already"):
+        put(store, 5)
+    with pytest.raises(DataError, match="no correction 'nothing' waits for review"):
+        store.accept(["nothing"], reviewer="carol")
+
+
+def test_the_page_shows_before_and_after_and_runs_nothing_that_was_sent(store):
+    put(store, before=mask(5))
+    page = review_page(store.waiting())
+    assert page.count("<img ") == 2
+    assert "<b>" not in page
+    assert "&lt;b&gt;hair" in page
+
+
+def test_review_and_forget_from_the_command_line(store, tmp_path):
+    def pasam(*words):
+        done = CliRunner().invoke(
+            app, ["data", *words, "--feedback", str(store.folder), "--own", str(tmp_path / "own")]
+        )
+        return done.exit_code, done.output
+
+    first, second, third = (put(store, seed, f"user{seed}") for seed in range(3))
+    code, said = pasam("review", "--accept", first, "--reject", second, "--page", f"{tmp_path}/p")
+    assert (code, (tmp_path / "p").is_file()) == (0, True)
+    assert re.search(r"1 wait for review, 1 are accepted", said)
+    assert second not in {each.identity for each in (*store.waiting(), *store.accepted())}
+    assert len(find_pairs(tmp_path / "own")[0]) == 1
+    assert pasam("review", "--withdraw", third)[0] == 2
+    code, said = pasam("review", "--withdraw", first)
+    assert (code, find_pairs(tmp_path / "own")[0]) == (0, ())
+    assert pasam("forget")[0] == 2
+    code, said = pasam("forget", "--who", "user2")
+    assert (code, list(store.folder.rglob("*.png"))) == (0, [])
+    assert third in said
