@@ -187,7 +187,11 @@ class FeedbackStore:
                 link=False, dry_run=False, workers=workers,
             )  # fmt: skip
             added = add(name, source, own, options)
-        origins = {each.identity: dict(each.about) for each in taken}
+        origins = {
+            each.identity: dict(each.about)
+            | {"image": f"im/{str(each.about['image_sha256'])[:_DIGITS]}.png"}
+            for each in taken
+        }
         write_json(own / name / PROVENANCE, origins)
         return added
 

@@ -61,6 +61,7 @@ def test_what_is_accepted_is_a_set_with_its_provenance_split_by_image(store, tmp
     origins = json.loads((tmp_path / "own" / "corrections" / "provenance.json").read_text())
     assert origins[again]["who"] == "bob"
     assert origins[again]["reviewer"] == "carol"
+    assert (tmp_path / "own" / "corrections" / origins[again]["image"]).is_file()
     assert origins[again]["prompt"] == [{"box": [1, 2, 3, 4]}]
     assert [each.identity for each in store.waiting()] == [others[1]]
 

@@ -29,7 +29,7 @@ WAYS = {
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     shelf = Shelf(tmp_path_factory.mktemp("shelf"), "pa_sam", "hq_sam", "sam")
-    with running(shelf.offered(), Settings()) as found:
+    with running(shelf.offered(), Settings(feedback=tmp_path_factory.mktemp("sent"))) as found:
         yield found
 
 
@@ -47,7 +47,8 @@ def test_axe_finds_nothing_at_any_width_in_any_colours(browser, address, tmp_pat
     visitor.click(0.7, 0.7)
     page.check("#show-unsure")
     visitor.settle("PA-SAM")
-    page.locator(".keys summary").click()
+    for summary in page.locator(".keys summary").all():
+        summary.click()
     visitor.choose("Brush")
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

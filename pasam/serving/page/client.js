@@ -31,7 +31,8 @@ export function redrawn(image, pixels, type = "image/jpeg") {
 // What is sent for an image: its own file where the service reads the same pixels from it.
 class Source {
   constructor(blob, image) {
-    Object.assign(this, { blob, image, sent: null, embeddings: new Map(), pixels: SENT });
+    const size = { width: image.width, height: image.height };
+    Object.assign(this, { blob, image, size, sent: null, embeddings: new Map(), pixels: SENT });
   }
 
   async file() {
@@ -81,6 +82,7 @@ export class Client {
   // Turn to an image; whatever is still under way for another is dropped.
   take(blob, image) {
     this.begin();
+    if (this.source) this.source.image = null; // of many images only one is held decoded
     this.source = this.sources.get(blob) ?? new Source(blob, image);
     this.source.image = image;
     this.sources.set(blob, this.source);
@@ -116,7 +118,7 @@ export class Client {
   async predict(model, { points, box, seed }, { details = false, signal } = {}) {
     const { source } = this;
     const embedded = await this.embed(model);
-    const by = embedded.width / source.image.width;
+    const by = embedded.width / source.size.width;
     const prompt = promptOf(points, box, by);
     if (seed) prompt.mask = seed.resized(embedded.width, embedded.height).rle();
     const fields = { model: model.name, details, format: "png" };
@@ -146,15 +148,15 @@ export class Client {
   async feedback(model, { points, box, mask, answered }, { who, why }) {
     const { width, height } = await this.embed(model);
     const code = (one) => one && JSON.stringify(one.resized(width, height).rle());
-    const prompt = promptOf(points, box, width / this.source.image.width);
+    const prompt = promptOf(points, box, width / this.source.size.width);
     const prompts = Object.keys(prompt).length ? JSON.stringify([prompt]) : null;
     const image = await this.source.file();
     return api.feedback({ image, mask: code(mask), before: code(answered), prompts, who, why, model: model.name });
   }
 
-  #whole({ segmentation, png, score }, { image }) {
+  #whole({ segmentation, png, score }, { size }) {
     const found = Mask.ofRle(segmentation, png);
-    const whole = found.resized(image.width, image.height);
+    const whole = found.resized(size.width, size.height);
     whole.score = score;
     return whole;
   }

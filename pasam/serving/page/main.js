@@ -181,6 +181,7 @@ async function openEntry(entry, box = null) {
     say(`Image embedded in ${milliseconds(state.embedded)}`);
     await ask();
   } catch (error) {
+    if (work.open !== entry) return; // another image is shown by now
     busy(false);
     hint(null);
     failed(error);

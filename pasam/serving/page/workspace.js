@@ -9,7 +9,7 @@ let made = 0;
 export class Workspace {
   // `onFault` is told what could not be kept.
   constructor(onFault) {
-    Object.assign(this, { entries: [], open: null, image: null, onFault, saving: null });
+    Object.assign(this, { entries: [], open: null, image: null, onFault });
   }
 
   get history() {
@@ -51,8 +51,8 @@ export class Workspace {
   // Keep an image as it is now, once nothing has changed for a moment.
   save(entry = this.open) {
     if (!storage.isKept() || !entry) return;
-    clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.#keep(entry), 300);
+    clearTimeout(entry.saving);
+    entry.saving = setTimeout(() => this.#keep(entry), 300);
   }
 
   async setKept(wanted) {
