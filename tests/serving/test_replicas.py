@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from serving_world import BOX, encoded_picture, form
 
 from pasam.cli.serve import offered_models
+from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
@@ -46,7 +47,7 @@ def test_a_client_that_holds_its_image_is_answered_by_either_replica(shelf):
 
 def version(folder: Path, model: str) -> Path:
     """The files of a version, as the registry stores them."""
-    files = find_model(model, params_file=folder / "none.yaml")
+    files = find_model(model)  # the packaged one: there is no project
     folder.mkdir()
     shutil.copyfile(files.base, folder / BASE)
     shutil.copyfile(files.weights, folder / ADAPTER)
@@ -65,7 +66,7 @@ def home(tmp_path, monkeypatch):
 
 
 def offered(home):
-    return offered_models(None, "cpu", None, home / "none", home / "none.yaml", home / "versions")
+    return offered_models(None, "cpu", None, home / "none", DEFAULT_PATH, home / "versions")
 
 
 def test_a_service_starts_from_its_last_good_version_while_mlflow_is_away(home, monkeypatch):
@@ -86,11 +87,10 @@ def test_a_service_starts_from_its_last_good_version_while_mlflow_is_away(home, 
     shutil.rmtree(home / "v1")
     answers[0] = away
     pool = offered(home)
-    assert pool.get().name == "champion"
-    assert pool.get().version == version_then
+    assert pool.get("champion").version == version_then
     with pytest.raises(TrackingError):  # it goes on asking, and says so
         pool.refresh()
-    assert pool.get().version == version_then
+    assert pool.get("champion").version == version_then
 
 
 def test_a_champion_that_is_broken_at_the_start_leaves_the_last_good_one(home, monkeypatch):
@@ -104,7 +104,8 @@ def test_a_champion_that_is_broken_at_the_start_leaves_the_last_good_one(home, m
     assert offered(home).get("champion").version == version_then
 
 
-def test_kept_files_that_were_changed_are_not_used_and_old_ones_go(tmp_path):
+def test_kept_files_that_were_changed_are_not_used_and_old_ones_go(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     kept = LastGood(tmp_path / "kept")
     assert kept.get("champion") is None
     first = describe_files(version(tmp_path / "v1", "pa_sam"))
