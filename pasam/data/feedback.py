@@ -27,8 +27,6 @@ from pasam.files import draft_folder, write_json
 from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import Reading
 
-FEEDBACK = Path("data/feedback")
-"""Where corrections are kept unless told otherwise."""
 SET = "corrections"
 """Name of the set of accepted corrections."""
 WAITING, ACCEPTED = "waiting", "accepted"
