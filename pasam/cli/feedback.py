@@ -15,7 +15,7 @@ from pasam.errors import DataError, ParamsError
 from pasam.files import write_text
 
 if TYPE_CHECKING:
-    from pasam.data.feedback import Correction
+    from pasam.serving.feedback import Correction
 
 Folder = Annotated[
     Path, typer.Option("--feedback", help="Folder of the corrections, as `pasam serve` has it.")
@@ -43,7 +43,7 @@ def data_review(
 
     Example: pasam data review --accept 3f9a01c2d4e5 --reject 77aa01c2d4e5
     """
-    from pasam.data.feedback import SET, FeedbackStore, review_page
+    from pasam.serving.feedback import SET, FeedbackStore, review_page
 
     store = FeedbackStore(feedback)
     waiting = {each.identity for each in store.waiting()}
@@ -97,7 +97,7 @@ def data_forget(
 
     Example: pasam data forget --who ada
     """
-    from pasam.data.feedback import FeedbackStore
+    from pasam.serving.feedback import FeedbackStore
 
     if not (who or identity or everything):
         raise ParamsError("nothing was named: give --who, --id or --all.")

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.data.exports import AnnotatedImage, annotation_files
-from pasam.data.feedback import FeedbackStore
 from pasam.errors import DataError, InvalidItemError, PasamError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, MaskLogits
@@ -31,6 +30,7 @@ from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PredictedMasks, PredictionDetails, PromptedModel
 from pasam.masks.images import IMAGE_FORMATS, read_image
 from pasam.masks.run_lengths import Rle, decode
+from pasam.serving.feedback import FeedbackStore
 from pasam.serving.payloads import MaskFormat
 
 Records = list[dict[str, Any]]

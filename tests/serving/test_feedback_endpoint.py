@@ -12,9 +12,9 @@ from inference_models import picture
 from PIL import Image
 from serving_world import encoded_picture
 
-from pasam.data.feedback import FeedbackStore
 from pasam.masks.run_lengths import encode
 from pasam.serving.app import create_app
+from pasam.serving.feedback import FeedbackStore
 from pasam.serving.service import Settings
 
 

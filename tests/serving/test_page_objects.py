@@ -15,11 +15,11 @@ from page_visitor import CHROMIUM, Visitor, running
 from PIL import Image
 from serving_world import Shelf, encoded_picture
 
-from pasam.data.feedback import FeedbackStore
 from pasam.data.pairing import find_pairs
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import mask_iou
 from pasam.masks.run_lengths import decode, from_segmentation
+from pasam.serving.feedback import FeedbackStore
 from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
 

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.data.feedback import FeedbackStore, review_page
 from pasam.data.pairing import find_pairs
 from pasam.errors import DataError
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
+from pasam.serving.feedback import FeedbackStore, review_page
 
 SIZE = 40, 60
 
