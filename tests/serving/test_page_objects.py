@@ -1,4 +1,7 @@
-"""Objects, images, brush and exports of the page, in a real browser."""
+"""Objects, images, brush and exports of the page in a real browser, and what axe-core finds.
+
+`npm install --no-save axe-core` in the root brings axe-core.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ SIZE = 120, 160
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     shelf = Shelf(tmp_path_factory.mktemp("shelf"), "pa_sam", "hq_sam", "sam")
-    with running(shelf.offered(), Settings()) as found:
+    with running(shelf.offered(), Settings(feedback=tmp_path_factory.mktemp("sent"))) as found:
         yield found
 
 
@@ -298,3 +301,47 @@ def test_a_correction_is_sent_for_review_and_in_the_set_once_it_is_accepted(
     store.write_set(tmp_path / "own")
     (pair,) = find_pairs(tmp_path / "own")[0]
     assert ((read_mask(pair.mask) > 0) == mended).all()
+
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+
+WAYS = {
+    "desktop": {"viewport": {"width": 1280, "height": 900}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "at 200 %": {"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2},
+}
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed")
+@pytest.mark.parametrize("way", WAYS)
+def test_axe_finds_nothing_at_any_width_in_any_colours(browser, address, tmp_path, way):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        path.write_bytes(encoded_picture(objects(120, 160)))
+    visitor = Visitor(browser, address, **WAYS[way], bypass_csp=True)
+    page = visitor.page
+    assert faults(page) == []
+    visitor.open(*paths)
+    visitor.click(0.35, 0.35)
+    page.click("#next")
+    visitor.click(0.7, 0.7)
+    page.check("#show-unsure")
+    visitor.settle("PA-SAM")
+    for summary in page.locator(".keys summary").all():
+        summary.click()
+    visitor.choose("Brush")
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.evaluate("document.getElementById('door').showModal()")
+    assert faults(page) == []
+    page.close()
+
+
+def faults(page):
+    """What breaks WCAG 2.2 or good practice, with the elements."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        (each["id"], each["impact"], [n["html"][:120] for n in each["nodes"]]) for each in found
+    ]
