@@ -25,7 +25,7 @@ _DIGITS = 2  # behind the point of a corner
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedImage:
+class ExportedImage:
     """An image by name, and its objects; masks as run lengths, of which many fit into memory."""
 
     name: str
@@ -37,7 +37,7 @@ class AnnotatedImage:
 
 
 def annotation_files(
-    images: Sequence[AnnotatedImage], form: str, *, on_object: Callable[[], None] = lambda: None
+    images: Sequence[ExportedImage], form: str, *, on_object: Callable[[], None] = lambda: None
 ) -> dict[str, str]:
     """Write annotations as another tool's files.
 
@@ -95,10 +95,10 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
     return len(images)
 
 
-def _described(name: str, masks: Sequence[Path], category: str) -> AnnotatedImage:
+def _described(name: str, masks: Sequence[Path], category: str) -> ExportedImage:
     codes = [encode(foreground(read_mask(mask))) for mask in masks]
     height, width = codes[0]["size"]
-    return AnnotatedImage(name, height, width, [(category, code) for code in codes])
+    return ExportedImage(name, height, width, [(category, code) for code in codes])
 
 
 def _polygons(code: Rle) -> list[Points]:
@@ -113,7 +113,7 @@ Draw = Callable[[Rle], list[Points]]
 
 
 def _coco_files(
-    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+    images: Sequence[ExportedImage], names: Sequence[str], draw: Draw
 ) -> dict[str, str]:
     """Write `annotations.json` with polygons; one with run lengths keeps every pixel."""
 
@@ -124,13 +124,13 @@ def _coco_files(
 
 
 def _coco_rle_files(
-    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+    images: Sequence[ExportedImage], names: Sequence[str], draw: Draw
 ) -> dict[str, str]:
     return {"annotations.json": _text(_coco(images, names, dict))}
 
 
 def _coco(
-    images: Sequence[AnnotatedImage], names: Sequence[str], drawn: Callable[[Rle], Any]
+    images: Sequence[ExportedImage], names: Sequence[str], drawn: Callable[[Rle], Any]
 ) -> Mapping[str, Any]:
     records: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -152,7 +152,7 @@ def _coco(
 
 
 def _yolo_files(
-    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+    images: Sequence[ExportedImage], names: Sequence[str], draw: Draw
 ) -> dict[str, str]:
     """Write a text per image: the class and one polygon per object, parts joined by cuts."""
     files = {}
@@ -169,7 +169,7 @@ def _yolo_files(
 
 
 def _labelme_files(
-    images: Sequence[AnnotatedImage], names: Sequence[str], draw: Draw
+    images: Sequence[ExportedImage], names: Sequence[str], draw: Draw
 ) -> dict[str, str]:
     """Write JSON per image; the parts of an object share a group."""
     files = {}
@@ -202,7 +202,7 @@ def _write_cutouts(out: Path, name: Path, file: Path, masks: Sequence[NDArray[np
 
 
 FORMS: Mapping[
-    str, Callable[[Sequence[AnnotatedImage], Sequence[str], Draw], dict[str, str]]
+    str, Callable[[Sequence[ExportedImage], Sequence[str], Draw], dict[str, str]]
 ] = {
     "coco": _coco_files, "coco-rle": _coco_rle_files, "yolo": _yolo_files,
     "labelme": _labelme_files,

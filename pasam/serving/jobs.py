@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pasam.data.exports import AnnotatedImage, annotation_files
+from pasam.data.exports import ExportedImage, annotation_files
 from pasam.errors import DataError, InvalidItemError, PasamError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import ImagePrompt, MaskLogits
@@ -260,7 +260,7 @@ class EverythingJob:
 class AnnotationsJob:
     """Images whose annotations shall be written."""
 
-    images: Sequence[AnnotatedImage]
+    images: Sequence[ExportedImage]
     form: str
     progress: JobProgress
 

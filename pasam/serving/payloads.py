@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pasam.data.exports import AnnotatedImage
+from pasam.data.exports import ExportedImage
 from pasam.errors import DataError, ParamsError, PromptError, RefusedError
 from pasam.files import portable_path
 from pasam.inference.image_prompt import MaskLogits, MaskRunLengths
@@ -149,7 +149,7 @@ class AnnotatedUpload(BaseModel):
     width: int = Field(ge=1, strict=True)
     objects: list[AnnotatedObject]
 
-    def checked(self, limits: Limits) -> AnnotatedImage:
+    def checked(self, limits: Limits) -> ExportedImage:
         """Return what is written.
 
         Raises:
@@ -178,7 +178,7 @@ class AnnotatedUpload(BaseModel):
                     f"{limits.pixels} are drawn round. Take the format coco-rle or the masks.",
                     status=413,
                 )
-        return AnnotatedImage(name, self.height, self.width, drawn)
+        return ExportedImage(name, self.height, self.width, drawn)
 
 
 class AnnotationsAnswer(BaseModel):
