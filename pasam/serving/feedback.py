@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import secrets
 import shutil
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from pasam.data.imports import SetPlaces, read_source
 from pasam.data.own_sets import Added, Options, add, split_of
 from pasam.errors import DataError
-from pasam.files import draft_folder, write_json
+from pasam.files import draft_folder, file_sha256, put_in_place, write_json
 from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import Reading
 
@@ -99,16 +98,15 @@ class FeedbackStore:
                     f"{count} corrections of {sum(sizes) // 1_000_000} MB wait for review already; "
                     "no more are taken. Review them with `pasam data review`."
                 )
-            content = encode_png(image)
             identity = secrets.token_hex(_DIGITS // 2)
             with draft_folder(self.folder / WAITING / identity, durable=True) as draft:
-                (draft / IMAGE).write_bytes(content)
+                (draft / IMAGE).write_bytes(encode_png(image))
                 (draft / MASK).write_bytes(encode_png(_grey(mask)))
                 if before is not None:
                     (draft / BEFORE).write_bytes(encode_png(_grey(before)))
                 known = {
                     "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "image_sha256": hashlib.sha256(content).hexdigest(),
+                    "image_sha256": file_sha256(draft / IMAGE),
                 }
                 write_json(draft / ABOUT, dict(about) | known)
         return identity
@@ -133,7 +131,7 @@ class FeedbackStore:
                 write_json(each.folder / ABOUT, dict(each.about) | reviewed)
                 target = self.folder / ACCEPTED / each.identity
                 target.parent.mkdir(parents=True, exist_ok=True)
-                each.folder.replace(target)
+                put_in_place(each.folder, target, durable=True)
 
     def forget(self, chosen: Callable[[Correction], bool]) -> list[str]:
         """Delete corrections, waiting and accepted, with their images; return their ids."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from pasam.errors import PasamError
-from pasam.files import draft_folder, write_json
+from pasam.files import draft_folder, md5_of, write_json
 from pasam.inference.model_files import ModelFiles
 from pasam.models.checkpoint import file_digest
 from pasam.registry.store import addresses
@@ -29,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 def folder_of(project: Path) -> Path:
     """Say where versions of a project's registry are kept: in this account's folder for caches."""
     named = f"{addresses(project)[1]} {project.resolve()}"
-    return Path.home() / ".cache" / "pasam" / hashlib.sha256(named.encode()).hexdigest()[:16]
+    return Path.home() / ".cache" / "pasam" / md5_of(named)[:16]
 
 
 class LastGood:
@@ -54,7 +53,7 @@ class LastGood:
 
     def _keep(self, name: str, files: ModelFiles, made: Sequence[Path]) -> None:
         digests = {path.name: file_digest(path) for path in made}
-        place = self.folder / hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
+        place = self.folder / md5_of(json.dumps(digests))[:16]
         if not place.is_dir():
             with draft_folder(place) as draft:
                 for path in made:
