@@ -48,7 +48,9 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
             },
         },
     },
-    "evaluate": {"benchmarks": ["dis_like", "thin_like"], "batch_size": 2},
+    "evaluate": {
+        "benchmarks": ["dis_like", "thin_like"], "baselines": ["sam", "oracle"], "batch_size": 2,
+    },
     "instances": {
         "seginw": {
             "name": "seginw_like", "sets": ["animals", "x_ray"],

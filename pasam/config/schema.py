@@ -360,8 +360,9 @@ class EvaluateParams(Section):
 
     models: Annotated[Listed[str], within(bool, "at least one model")]
     """Trained models, by their key in `models`."""
-    baselines: Listed[Literal["sam", "oracle"]]
-    """Rows without training: `sam`, and `oracle` (ground truth at mask resolution)."""
+    baselines: Listed[Literal["sam", "oracle", "packaged"]]
+    """Rows without training: `sam`, `oracle` (ground truth at mask resolution), and `packaged`, the
+    PA-SAM+ that comes with the package on its own base, `tiny`."""
     benchmarks: Annotated[Listed[BenchmarkName], within(bool, "at least one")]
     """Data sets of the manifest's `val` split."""
     batch_size: Count

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pasam.data.catalogue import PHOTOS
 from pasam.errors import DataError, ShapeError
 from pasam.files import read_table, write_table
 from pasam.masks.images import foreground
@@ -68,6 +69,16 @@ CLEAN = "none"
 """Corruption of an image that is shown as it is; others are named `blur_1`, `noise_3`, ..."""
 
 _CONDITION = re.compile(r"(?P<family>[a-z][a-z_]*?)_(?P<amount>\d+(?:\.\d+)?)")
+
+
+def averaged(benchmarks: Iterable[str]) -> list[str]:
+    """List the benchmarks that a mean is of: all but the photographs of packages, unless alone.
+
+    Those are 11 photographs and no drawn scene: in one number with the others they would tell
+    nothing, so they have a column of their own.
+    """
+    names = list(dict.fromkeys(benchmarks))
+    return [name for name in names if name != PHOTOS] or names
 
 
 def condition_name(family: str, amount: float) -> str:

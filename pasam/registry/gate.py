@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from pasam.config.schema import GateParams
 from pasam.errors import DataError
+from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import estimate_many, interval
 from pasam.registry.versions import PROMOTE, REEVALUATE, REJECT
 
@@ -165,7 +166,7 @@ def judge(
     ours = per_image(candidate.scores)
     by_benchmark = ours.groupby(level="benchmark", sort=True).mean()
     scores = {str(name): float(value) for name, value in by_benchmark.items()}
-    mean = float(by_benchmark.mean())
+    mean = float(by_benchmark[averaged(map(str, by_benchmark.index))].mean())
     checks = [*_preconditions(facts, params), *_floors(mean, scores, params)]
     if champion is None:
         checks.append(_latency(candidate.latency_ms, None, params))
@@ -241,7 +242,7 @@ def gains_of(
     by_benchmark = (ours - theirs).groupby(level="benchmark", sort=True)
     deltas = {str(name): part for name, part in by_benchmark}
     each = {name: _gain({name: d}, params, params.confidence) for name, d in deltas.items()}
-    return _gain(deltas, params, level), each
+    return _gain({name: deltas[name] for name in averaged(deltas)}, params, level), each
 
 
 def _gain(deltas: Mapping[str, pd.Series[float]], params: GateParams, level: float) -> Gain:

@@ -19,7 +19,7 @@ import pandas as pd
 from pasam.config.params_file import recorded_variant
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError, RegistryError
-from pasam.evaluation.scores import BOX, CLEAN, read_scores, write_scores
+from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_scores
 from pasam.files import file_sha256, sha256_of
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -454,7 +454,7 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
 
 def _description(candidate: Candidate) -> str:
     """A sentence for MLflow's page: what it is, and how real."""
-    mean = _means(candidate).mean()
+    mean = _mean(_means(candidate))
     return f"{candidate.model} on {candidate.size}, boundary IoU {mean:.2f}; {candidate.weights}."
 
 
@@ -463,11 +463,16 @@ def _means(candidate: Candidate) -> pd.Series[float]:
     return means
 
 
+def _mean(means: pd.Series[float]) -> float:
+    """Average the benchmarks that a mean is of."""
+    return float(means[averaged(map(str, means.index))].mean())
+
+
 def _tags(candidate: Candidate, known: VersionStanding | None = None) -> dict[str, str]:
     """What to write of a version, or anew of one that is registered again."""
     means = _means(candidate)
     scores = {str(name): round(float(value), 4) for name, value in means.items()}
-    mean = {"mean": round(float(means.mean()), 4)}
+    mean = {"mean": round(_mean(means), 4)}
     tags = {
         **candidate.lineage,
         Tag.MODEL: candidate.model,

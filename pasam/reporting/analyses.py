@@ -221,7 +221,7 @@ def measures(results: Results) -> tuple[Measure, Measure]:
 def gains(results: Results, measure: Measure, *, model: str | None = None) -> QuantileGains:
     """Compute the gain in boundary IoU over the reference by group; the subject's by default."""
     return gain_by_quantile(
-        results.scores,
+        results.mean_scores,
         measure.values,
         model=model or results.subject,
         against=results.reference,

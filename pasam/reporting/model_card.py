@@ -35,10 +35,11 @@ def _render(results: Results, model: str, **facts: Any) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     rows = rows_where(results.file_summary, model=model)
+    benchmark_names = [str(row["benchmark"]) for row in rows]
     [mean] = rows_where(results.summary, model=model, benchmark=MEAN)
     table = [
         [
-            mean_label(len(rows) - 1) if row["benchmark"] == MEAN else str(row["benchmark"]),
+            mean_label(benchmark_names) if row["benchmark"] == MEAN else str(row["benchmark"]),
             *(str(row["n"]), ranged(row, "miou"), ranged(row, "mbiou")),
         ]
         for row in rows

@@ -283,7 +283,7 @@ def high_quality(results: Results) -> Iterator[Block]:
 def _score_charts(results: Results) -> Charts:
     summary = results.summary
     benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"])]
-    names = [mean_label(len(benchmarks) - 1) if b == MEAN else b for b in benchmarks]
+    names = [mean_label(benchmarks) if b == MEAN else b for b in benchmarks]
     panels = []
     for metric, heading in (("mbiou", "Boundary IoU"), ("miou", "IoU")):
         series = []

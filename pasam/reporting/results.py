@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pasam.config import schema
 from pasam.data.catalogue import GENERATED, read_catalogue
 from pasam.errors import DataError
-from pasam.evaluation.scores import BOX, CLEAN, mean_width, read_condition
+from pasam.evaluation.scores import BOX, CLEAN, averaged, mean_width, read_condition
 from pasam.evaluation.statistics import Difference, Interval
 from pasam.masks.images import FOREGROUND, read_image
 from pasam.masks.mask_files import read_mask
@@ -28,7 +28,7 @@ from pasam.reporting.style import METRICS, counted, listed, ordered_models, perc
 if TYPE_CHECKING:
     from pasam.evaluation.predictions import Predicted
 
-BASE_MODEL, BASELINE, ORACLE = "sam", "hq_sam", "oracle"
+BASE_MODEL, BASELINE, ORACLE, PACKAGED = "sam", "hq_sam", "oracle", "packaged"
 
 JITTER, POINTS = "box_jitter", "points"
 CURVES = {
@@ -155,8 +155,8 @@ class Results:
 
     @property
     def shown(self) -> list[str]:
-        """The models whose masks are worth a look: all but the oracle."""
-        return [model for model in self.models if model != ORACLE]
+        """The models whose masks are shown: all but the oracle and the packaged model."""
+        return [model for model in self.models if model not in (ORACLE, PACKAGED)]
 
     @property
     def subject(self) -> str:
@@ -187,6 +187,11 @@ class Results:
         """Score rows of the trainings whose masks are shown: those with `train.seed`."""
         untrained = ~self.scores["model"].isin(self.params.variants)
         return self.scores[untrained | (self.scores["seed"] == self.params.train.seed)]
+
+    @cached_property
+    def mean_scores(self) -> pd.DataFrame:
+        """Score rows of the benchmarks that means are of."""
+        return self.scores[self.scores["benchmark"].isin(averaged(self.scores["benchmark"]))]
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -290,6 +295,7 @@ class Results:
         """Diagnostics averaged over seeds, indexed by benchmark, image and group."""
         assert self.diagnostics is not None
         rows = self.diagnostics[self.diagnostics["model"] == model]
+        rows = rows[rows["benchmark"].isin(averaged(rows["benchmark"]))]
         group_of = self.scores.drop_duplicates("image_id").set_index("image_id")["group"]
         rows = rows.assign(group=group_of.loc[rows["image_id"]].to_numpy())
         numbers = rows.select_dtypes("number").columns.drop("seed")

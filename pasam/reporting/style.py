@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pasam.data.catalogue import GENERATED, PHOTOS
+from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import GAIN, LOSS, worded
 
 MEAN = "mean"
@@ -24,14 +26,19 @@ METRIC_WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 LABELS = {
     "oracle": "Oracle",
     "sam": "SAM",
+    "packaged": "PA-SAM+ (packaged)",
     "head_only": "Mask head alone",
     "hq_sam": "HQ-SAM",
     "image_adapter": "Image adapter",
     "pa_sam": "PA-SAM",
     "pa_sam_plus": "PA-SAM+",
 }
-ROW_LABELS = {"oracle": "Oracle (ceiling of the mask resolution)", "sam": "SAM (base)"}
-BENCHMARK_ORDER = ("dis_like", "coift_like", "hrsod_like", "thin_like")
+ROW_LABELS = {
+    "oracle": "Oracle (ceiling of the mask resolution)",
+    "sam": "SAM (base)",
+    "packaged": "PA-SAM+ as packaged, trained on photographs too",
+}
+BENCHMARK_ORDER = ("dis_like", "coift_like", "hrsod_like", "thin_like", PHOTOS)
 
 INK = "#1F2328"
 """Text and outlines."""
@@ -90,9 +97,10 @@ def row_label(model: str) -> str:
     return ROW_LABELS.get(model, label(model))
 
 
-def mean_label(benchmarks: int) -> str:
-    """Head the column of the mean over benchmarks."""
-    return f"Mean of {benchmarks}"
+def mean_label(benchmarks: Iterable[str]) -> str:
+    """Head the column of the mean, which says over which of these benchmarks it is."""
+    names = averaged(name for name in benchmarks if name != MEAN)
+    return f"Mean of {len(names)}" + (" synthetic" if set(names) <= set(GENERATED) else "")
 
 
 def ordered_models(models: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pasam.errors import DataError
 from pasam.evaluation import statistics
+from pasam.evaluation.scores import averaged
 from pasam.reporting.style import (
     DECIMALS,
     MEAN,
@@ -188,8 +189,8 @@ def compare(
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
                 a, b = (every[name, metric] for name in (model, against))
-                if benchmark != MEAN:
-                    a, b = a.loc[:, [benchmark]], b.loc[:, [benchmark]]
+                chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
+                a, b = (of_all.loc[:, sorted(chosen)] for of_all in (a, b))
                 rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
@@ -266,7 +267,8 @@ def in_points(found: statistics.Difference) -> dict[str, Any]:
 
 
 def _row(scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap) -> dict[str, Any]:
-    rows = scores if benchmark == MEAN else scores[scores["benchmark"] == benchmark]
+    chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
+    rows = scores[scores["benchmark"].isin(chosen)]
     seeds = rows["seed"].nunique()
     found: dict[str, Any] = {"n": len(rows) // seeds, "seeds": seeds}
     for metric, column in METRICS.items():

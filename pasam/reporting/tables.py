@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pasam.data.catalogue import GENERATED, PHOTOS
 from pasam.evaluation.statistics import SEEDS_FOR_P, worded
 from pasam.masks.prompts import KINDS
 from pasam.reporting.analyses import gain_of, scored_variants
 from pasam.reporting.blocks import Grid
-from pasam.reporting.results import BASELINE, FEWEST, ORACLE, Results
+from pasam.reporting.results import BASELINE, FEWEST, ORACLE, PACKAGED, Results
 from pasam.reporting.style import (
     MEAN,
     METRIC_LABELS,
@@ -35,8 +36,8 @@ from pasam.reporting.summary import Bootstrap, in_points, rows_where, score_matr
 PUBLISHED_HEAD = "published (ViT-L, HQSeg-44K): not comparable with this run"
 NONE_STATED = "none stated"
 READING = (
-    "mIoU / mBIoU in per cent, per-image mean at original size; the mean weighs every benchmark "
-    "alike. Pooled IoU: all intersections over all unions."
+    "mIoU / mBIoU in per cent, mean over masks at original size; the mean weighs every benchmark "
+    "that it is of alike. Pooled IoU: all intersections over all unions, of the same benchmarks."
 )
 NO_INTERVAL = (
     "Average precision is one number of a whole set, given without an interval; the paired "
@@ -65,7 +66,7 @@ def overview(summary: pd.DataFrame) -> Grid:
     benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"]) if name != MEAN]
     sizes = {str(row["benchmark"]): row["n"] for row in summary.to_dict("records")}
     header = ["Model", *(f"{name} (n={sizes[name]})" for name in benchmarks)]
-    header += [f"{mean_label(len(benchmarks))} (n={sizes[MEAN]})", "Pooled IoU"]
+    header += [f"{mean_label(benchmarks)} (n={sizes[MEAN]})", "Pooled IoU"]
     shows_published = bool(summary[summary["benchmark"] == MEAN]["published_miou"].notna().any())
     header += [PUBLISHED_HEAD] if shows_published else []
     lines = []
@@ -82,21 +83,34 @@ def overview(summary: pd.DataFrame) -> Grid:
 def recipes(results: Results) -> Grid:
     """Say beside Table 1 what each model was trained with: its rows differ in more than a name."""
     params, rows = results.params, []
-    masks = int((results.manifest["split"] == "train").sum())
+    train = results.manifest[results.manifest["split"] == "train"]
+    masks, drawn = len(train), bool(train["dataset"].isin(GENERATED).all())
+    images = "synthetic only" if drawn else "also others"
     for model, variant in params.variants.items():
         kinds = Counter(KINDS[variant.prompts])
         mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())
         steps = variant.epochs * (masks // (params.train.batch_size * params.train.devices))
         rate = f"{params.train.learning_rate:g}, a tenth every {variant.lr_step_size} epochs"
         seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
-        cells = (f"{variant.prompts}: {mix}", f"{steps:,}", rate, str(seeds))
+        cells = (images, f"{variant.prompts}: {mix}", f"{steps:,}", rate, str(seeds))
         rows.append((label(model), *cells, trainable_cell(results, model)))
+    if PACKAGED in results.models:
+        cells = ("photographs too", "docs/tiny.md", NOTHING, "docs/tiny.md", "1")
+        rows.append((label(PACKAGED), *cells, trainable_cell(results, PACKAGED)))
     return Grid(
         caption="What the models of Table 1 were trained with",
-        head=("Model", "Prompts", "Steps", "Learning rate", "Seeds", "Trainable parameters"),
+        head=(
+            "Model",
+            "Images",
+            "Prompts",
+            "Steps",
+            "Learning rate",
+            "Seeds",
+            "Trainable parameters",
+        ),
         rows=tuple(rows),
         notes=("Table 1 prompts every model with one tight box, whatever it was trained with.",),
-        texts=(1, 3),
+        texts=(1, 2, 4),
     )
 
 
@@ -109,7 +123,7 @@ def details(summary: pd.DataFrame, *, level: str) -> Grid:
     lines = []
     for benchmark in benchmarks:
         for row in rows_where(summary, benchmark=benchmark):
-            name = mean_label(len(benchmarks) - 1) if benchmark == MEAN else benchmark
+            name = mean_label(benchmarks) if benchmark == MEAN else benchmark
             line = [name, row_label(row["model"]), str(row["n"])]
             line += [ranged(row, metric) for metric in METRICS]
             line.append(f"{row['pooled_iou']:.1f}")
@@ -151,6 +165,12 @@ def table_notes(summary: pd.DataFrame, bootstrap: Bootstrap) -> tuple[str, ...]:
         "Images whose boundary band covers the whole ground truth, so that their boundary IoU "
         f"measures the region: {fractions}.",
     ]
+    if PHOTOS in set(summary["benchmark"]):
+        notes.append(
+            f"{PHOTOS}: objects of the photographs that ship with scikit-image and scikit-learn, "
+            "outlined for this project; intervals draw photographs with all their objects. They "
+            "are in no mean, and a difference on them is not among the rows above."
+        )
     if summary["published_miou"].notna().any():
         notes.append(
             "Published numbers were obtained with other weights, training data and images; they "

@@ -1,9 +1,13 @@
-"""DVC stage `baseline`: a row without training, SAM itself or the oracle, on one benchmark."""
+"""DVC stage `baseline`: a row without training here, on one benchmark.
+
+SAM itself, the oracle, or the PA-SAM+ that comes with the package.
+"""
 
 from pathlib import Path
 
 from pasam.config.schema import BaseParams, EvaluateParams
 from pasam.data.manifest import read_manifest
+from pasam.errors import ParamsError
 from pasam.evaluation.model_set import (
     ModelEntry,
     encoder_milliseconds,
@@ -13,8 +17,11 @@ from pasam.evaluation.model_set import (
 from pasam.evaluation.predictions import write_predictions
 from pasam.evaluation.protocol import benchmark_rows, evaluate_benchmark, evaluate_oracle
 from pasam.evaluation.scores import UNTRAINED, write_scores
-from pasam.models.base_sam import choose_device
-from pasam.models.build import load_base
+from pasam.inference.model_files import PACKAGED_NAME, find_model
+from pasam.models.adapter_weights import load_adapter
+from pasam.models.base_sam import BaseSam, choose_device
+from pasam.models.build import build_trainable, load_base
+from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
@@ -37,7 +44,7 @@ def baseline(
     else:
         opened = open_store(store)
         opened.check_base(checkpoint)
-        segmenter = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
+        segmenter = _segmenter(model, frozen, checkpoint)
         segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
         encoder_ms = encoder_milliseconds(frozen, opened.images)
         evaluated = evaluate_benchmark(
@@ -50,6 +57,27 @@ def baseline(
     write_timing(
         timing, masks=len(rows), decoder_seconds=sum(evaluated.seconds), encoder_ms=encoder_ms
     )
+
+
+def _segmenter(model: str, frozen: BaseSam, checkpoint: Path) -> Segmenter:
+    """Put the decoder of SAM, or of the packaged PA-SAM+, on the base.
+
+    Raises:
+        ParamsError: The packaged model belongs to another base.
+    """
+    if model != PACKAGED_NAME:
+        return Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
+    files, digest = find_model(model), file_digest(checkpoint)
+    assert files.weights is not None, "it is an adapter"
+    assert files.variant is not None, "it says how it is built"
+    if file_digest(files.base) != digest:
+        raise ParamsError(
+            f"evaluate.baselines names '{PACKAGED_NAME}', which stands on {files.base}, and "
+            f"base.checkpoint is {checkpoint}. Leave it out of evaluate.baselines."
+        )
+    segmenter = build_trainable(frozen, files.variant)
+    load_adapter(segmenter.decoder, files.weights, kind=files.variant.decoder, base=digest)
+    return segmenter
 
 
 if __name__ == "__main__":

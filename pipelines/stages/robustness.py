@@ -9,7 +9,7 @@ from pasam.data.manifest import read_manifest
 from pasam.evaluation.conditions import evaluate_robustness, evenly
 from pasam.evaluation.model_set import load_model_set
 from pasam.evaluation.protocol import benchmark_rows
-from pasam.evaluation.scores import write_scores
+from pasam.evaluation.scores import averaged, write_scores
 from pasam.models.base_sam import choose_device
 from pasam.training.embeddings import open_store
 from pipelines.stage_runner import run
@@ -24,7 +24,8 @@ def robustness(
     opened.check_base(Path(base.checkpoint))
     frame = read_manifest(manifest)
     rows = pd.concat(
-        evenly(benchmark_rows(frame, name), robustness.images) for name in evaluate.benchmarks
+        evenly(benchmark_rows(frame, name), robustness.images)
+        for name in averaged(evaluate.benchmarks)
     )
     model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,

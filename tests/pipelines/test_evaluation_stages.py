@@ -8,12 +8,16 @@ import pytest
 import yaml
 
 from pasam.data.manifest import read_manifest
+from pasam.errors import ParamsError
 from pasam.evaluation.instances import read_instances, read_precisions
 from pasam.evaluation.predictions import read_prediction
 from pasam.evaluation.scores import clean_box_rows, read_scores
+from pasam.inference.model_files import PACKAGED, find_model, open_model
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou
+from pasam.models.build import digest, load_base
+from pipelines.stages.baseline import _segmenter
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
 
@@ -303,3 +307,16 @@ def test_files_of_another_size_change_nothing(world, own_world):
             path.with_name(path.name.replace("pa_sam-", "former-")).write_bytes(path.read_bytes())
     own_world.run("report")
     assert own_world.contents("report") == world.contents("report")
+
+
+def test_the_packaged_model_is_a_row_on_its_own_base_and_refused_on_another(tmp_path):
+    checkpoint = PACKAGED / "tiny.safetensors"
+    frozen = load_base("tiny", checkpoint)
+    segmenter = _segmenter("packaged", frozen, checkpoint)
+    opened = open_model(find_model("packaged")).segmenter
+    assert digest(segmenter.decoder.state_dict()) == digest(opened.decoder.state_dict())
+    assert _segmenter("sam", frozen, checkpoint).decoder is frozen.sam.mask_decoder
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"another base")
+    with pytest.raises(ParamsError, match="'packaged', which stands on .*tiny.safetensors"):
+        _segmenter("packaged", frozen, other)

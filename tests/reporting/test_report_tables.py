@@ -42,13 +42,14 @@ def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, boo
     grid = overview(summarise(scores, bootstrap))
     assert [row[0] for row in grid.rows][-2:] == ["HQ-SAM", "PA-SAM"]
     assert grid.head[1] == "dis_like (n=6)"
-    assert grid.head[-2:] == ("Mean of 4 (n=24)", "Pooled IoU")
+    assert grid.head[-2:] == ("Mean of 4 synthetic (n=24)", "Pooled IoU")
 
 
 def test_what_the_models_were_trained_with_stands_beside_table_1(write, results):
     grid = recipes(results)
-    assert grid.head[:4] == ("Model", "Prompts", "Steps", "Learning rate")
-    rows = {row[0]: row[1:] for row in grid.rows}
+    assert grid.head[:5] == ("Model", "Images", "Prompts", "Steps", "Learning rate")
+    assert {row[1] for row in grid.rows} == {"synthetic only"}
+    rows = {row[0]: row[2:] for row in grid.rows}
     assert rows["HQ-SAM"][0] == "thirds: box 1/3, points 1/3, mask 1/3"
     assert rows["PA-SAM"][0] == "effective: box 4/7, points 2/7, mask 1/7"
     assert rows["PA-SAM"][2].startswith("0.001, a tenth every")
@@ -60,7 +61,8 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
     masks = pd.DataFrame({"split": ["train"] * 11, "dataset": "a", "image": "a"})
     grid = recipes(make_results(train=train, manifest=masks))
     epochs = results.params.variants["pa_sam"].epochs
-    assert [row[2] for row in grid.rows if row[0] == "PA-SAM"] == [str(2 * epochs)]
+    assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [str(2 * epochs)]
+    assert {row[1] for row in grid.rows} == {"also others"}
 
 
 def test_details_give_every_interval(scores, bootstrap):
@@ -135,7 +137,7 @@ def lines(text, start):
 def test_the_table_says_what_it_was_run_on_and_how_it_averages(write, scores):
     text = write(scores)["table1.md"]
     assert text.startswith(f"# Table 1\n\n{SETTING}\n")
-    assert "per-image mean" in text
+    assert "mean over masks" in text
     assert "do not include seed variance" in text
 
 

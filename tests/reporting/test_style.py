@@ -8,6 +8,7 @@ from PIL.ImageColor import getrgb
 
 from pasam.reporting import style as palette
 from pasam.reporting.style import (
+    MEAN,
     comparison_sentence,
     counted,
     label,
@@ -56,7 +57,10 @@ def test_rows_say_what_oracle_and_sam_are():
 
 
 def test_the_mean_says_of_how_many():
-    assert mean_label(4) == "Mean of 4"
+    drawn = ["dis_like", "thin_like"]
+    assert mean_label([*drawn, "photos", MEAN]) == "Mean of 2 synthetic"
+    assert mean_label(["mine", *drawn]) == "Mean of 3"
+    assert mean_label(["photos"]) == "Mean of 1"
 
 
 @pytest.mark.parametrize(

@@ -320,3 +320,34 @@ def test_two_seeds_give_a_verdict_and_no_p_and_three_give_both(make_scores, boot
     three = compare(scores, pair, bootstrap)
     assert two[["p", "p_holm"]].isna().all(axis=None)
     assert three[["p", "p_holm"]].notna().all(axis=None)
+
+
+def test_photographs_of_packages_have_a_column_and_are_in_no_mean(make_scores, bootstrap):
+    models = ("pa_sam", "sam")
+    drawn = make_scores(models=models, benchmarks=("dis_like", "thin_like"))
+    photos = make_scores(models=models, benchmarks=("photos",))
+    both = pd.concat([drawn, photos], ignore_index=True)
+    alone, together = (summarise(scores, bootstrap) for scores in (drawn, both))
+    mean = [
+        table[table["benchmark"] == "mean"].reset_index(drop=True) for table in (alone, together)
+    ]
+    pd.testing.assert_frame_equal(*mean)
+    assert "photos" in set(together["benchmark"])
+    pairs = [("pa_sam", "sam")]
+    alone, together = (compare(scores, pairs, bootstrap) for scores in (drawn, both))
+    mean = [
+        table[table["benchmark"] == "mean"].drop(columns="p_holm").reset_index(drop=True)
+        for table in (alone, together)
+    ]
+    pd.testing.assert_frame_equal(*mean)
+    assert len(together[together["benchmark"] == "photos"]) == 2
+
+
+def test_an_interval_on_photographs_draws_photographs_with_all_their_objects(
+    make_scores, bootstrap
+):
+    scores = make_scores(models=("sam",), benchmarks=("photos",), n=20)
+    many = scores.assign(group=["coins"] * 19 + ["cup"], iou=[0.0] * 19 + [1.0])
+    row = summarise(many, bootstrap).iloc[0]
+    assert (row["n"], row["miou"]) == (20, 5.0)
+    assert row["miou_high"] > 50.0  # by mask it would be 15
