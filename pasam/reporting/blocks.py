@@ -246,6 +246,8 @@ class PageSection:
     lead: str
     """One or two sentences that say what it shows."""
     blocks: tuple[Block, ...]
+    folded: bool = False
+    """Whether the reader opens it: all but what is seen at a glance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,8 @@ MARK_KEYS = (
 """Legends of the images, which the templates set beside them."""
 
 _SLIDER_SIDE = 640
+OPEN = ("glance", "table-1")
+"""Sections that are open when the page is."""
 _TERM_SHAPES = ("square", "diamond", "triangle")
 
 COMMANDS = (
@@ -106,7 +108,10 @@ class SectionRow:
             lead = self.lead.format(**names, params=results.params)
         else:
             lead = self.lead(results)
-        return PageSection(key=self.key, title=self.title, lead=lead, blocks=tuple(blocks))
+        return PageSection(
+            key=self.key, title=self.title, lead=lead, blocks=tuple(blocks),
+            folded=self.key not in OPEN,
+        )  # fmt: skip
 
 
 VARIANTS = Need(
@@ -173,11 +178,13 @@ def glance(results: Results) -> Iterator[Block]:
     yield Tiles(tiles=tuple(_tiles(results)))
     if results.reference != results.subject:
         yield _slider(results)
-    images = counted(len(results.by_image), "image")
-    benchmarks = counted(len(results.params.evaluate.benchmarks), "benchmark")
+    masks, names = counted(len(results.by_image), "mask"), results.summary["benchmark"]
+    benchmarks = counted(names.nunique() - 1, "benchmark")
+    of = mean_label(names).removeprefix("Mean of ")
     words = (
-        f"Measured on {images} of {benchmarks}, at original size, the mean weighing every "
-        f"benchmark alike. Intervals are of paired bootstraps. {tables.covered(len(results.seeds))}"
+        f"Measured on {masks} of {benchmarks}, at original size; means are of the {of} benchmarks, "
+        "each of the same weight. Intervals are of paired bootstraps. "
+        + tables.covered(len(results.seeds))
     )
     yield Text(words=words, quiet=True)
 

@@ -58,8 +58,19 @@ def publish(results: Results, folder: Path) -> None:
     page = render_page(
         title=label(results.subject) + (f" against {others}" if others else ""),
         setting=results.setting, sections=page_sections(results, found), answers=found,
+        links=page_links(results),
     )  # fmt: skip
     write_text(folder / "index.html", page)
+
+
+def page_links(results: Results) -> list[tuple[str, str]]:
+    """List what lies beside the page: address and words, validation first."""
+    cards = [(f"model_cards/{m}.md", f"Card: {label(m)}") for m in results.params.variants]
+    runs = [(f"history/{m}.jsonl", f"Training run: {label(m)}") for m in results.histories]
+    return [
+        ("validation/index.html", "Validation of the data"), ("table1.md", "Table 1"),
+        ("tables/", "All tables"), *cards, *runs, ("report.json", "All numbers"),
+    ]  # fmt: skip
 
 
 def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection]:
@@ -72,6 +83,7 @@ def page_sections(results: Results, found: Sequence[Answer]) -> list[PageSection
             "answered by this run; every answer is computed from its numbers."
         ),
         blocks=(),
+        folded=True,
     )
     sections = [row.section(results) for row in SECTIONS]
     place = [section.key for section in sections].index("training")
@@ -206,11 +218,13 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def render_page(
-    *, title: str, setting: str, sections: Sequence[PageSection], answers: Sequence[Answer]
-) -> str:
+    *, title: str, setting: str, sections: Sequence[PageSection], answers: Sequence[Answer],
+    links: Sequence[tuple[str, str]] = (),
+) -> str:  # fmt: skip
     """Write the page as HTML that needs no other file and no network.
 
-    The section with the key "questions" holds the answers; the setting stands below the title.
+    The section with the key "questions" holds the answers; the setting stands below the title, and
+    the links, address and words of each, below that.
     """
     environment = Environment(
         loader=PackageLoader("pasam.reporting", _TEMPLATES),
@@ -225,7 +239,7 @@ def render_page(
     script = files("pasam.reporting").joinpath(_TEMPLATES, "page.js").read_text(encoding="utf-8")
     page = environment.get_template("index.html.j2").render(
         title=title, setting=setting, description=setting, sections=sections, answers=answers,
-        style=Markup(style), script=Markup(script),
+        links=links, style=Markup(style), script=Markup(script),
     )  # fmt: skip
     return page + "\n"
 

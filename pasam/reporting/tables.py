@@ -65,14 +65,16 @@ def overview(summary: pd.DataFrame) -> Grid:
     """One row per model: both scores per benchmark, mean, pooled IoU, published mean."""
     benchmarks = [str(name) for name in dict.fromkeys(summary["benchmark"]) if name != MEAN]
     sizes = {str(row["benchmark"]): row["n"] for row in summary.to_dict("records")}
-    header = ["Model", *(f"{name} (n={sizes[name]})" for name in benchmarks)]
-    header += [f"{mean_label(benchmarks)} (n={sizes[MEAN]})", "Pooled IoU"]
+    # The mean first: a phone shows no more than the first two columns.
+    header = ["Model", f"{mean_label(benchmarks)} (n={sizes[MEAN]})"]
+    header += [*(f"{name} (n={sizes[name]})" for name in benchmarks), "Pooled IoU"]
     shows_published = bool(summary[summary["benchmark"] == MEAN]["published_miou"].notna().any())
     header += [PUBLISHED_HEAD] if shows_published else []
     lines = []
     for model in dict.fromkeys(summary["model"]):
         rows = summary[summary["model"] == model].set_index("benchmark")
-        cells = [_both(rows.loc[name, "miou"], rows.loc[name, "mbiou"]) for name in rows.index]
+        order = [MEAN, *benchmarks]
+        cells = [_both(rows.loc[name, "miou"], rows.loc[name, "mbiou"]) for name in order]
         cells.append(f"{rows.loc[MEAN, 'pooled_iou']:.1f}")
         if shows_published:
             cells.append(_both(rows.loc[MEAN, "published_miou"], rows.loc[MEAN, "published_mbiou"]))

@@ -48,9 +48,69 @@ def page(request, browser, address):
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
     opened.on("request", lambda r: r.url.startswith("http") and opened.faults.append(r.url))
     opened.goto(address)
+    opened.evaluate(UNFOLD)
     yield opened
     assert opened.faults == []
     context.close()
+
+
+UNFOLD = "for (const each of document.querySelectorAll('main details')) each.open = true"
+
+
+@pytest.fixture
+def as_opened(browser, address):
+    """The page as a reader opens it, on a screen of 1280 x 900."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.goto(address)
+    yield opened
+    opened.close()
+
+
+def test_what_is_seen_at_a_glance_fits_one_screen_and_the_rest_is_folded(as_opened):
+    bottom = "document.querySelector('#glance').getBoundingClientRect().bottom"
+    assert as_opened.evaluate(bottom) <= 900
+    assert as_opened.evaluate("document.documentElement.scrollHeight") <= 12_000
+    shown = as_opened.locator("section > details.fold").evaluate_all("all => all.map(d => d.open)")
+    assert len(shown) >= 8
+    assert not any(shown)
+
+
+def test_a_link_into_a_folded_section_opens_it(as_opened):
+    question = as_opened.locator("article.question").nth(2)
+    assert not question.locator(".sentence").is_visible()
+    as_opened.evaluate(f"location.hash = '{question.get_attribute('id')}'")
+    question.locator(".sentence").wait_for(state="visible")
+
+
+def test_printing_opens_every_table_and_closes_them_again(as_opened):
+    closed = "document.querySelectorAll('main details:not([open])').length"
+    before = as_opened.evaluate(closed)
+    as_opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (before > 8, as_opened.evaluate(closed)) == (True, 0)
+    as_opened.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert as_opened.evaluate(closed) == before
+
+
+def test_a_columns_head_sorts_the_table_by_it(as_opened):
+    table = as_opened.locator("#table-1 table").first
+    head = table.locator("thead th").nth(1)
+    means = []
+    for order in ("descending", "ascending"):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        cells = table.locator("tbody tr td:nth-child(2)").all_inner_texts()
+        means.append([float(cell.split("/")[0]) for cell in cells])
+    assert means == [sorted(means[0], reverse=True), sorted(means[0])]
+
+
+def test_a_phone_shows_the_mean_beside_the_model(browser, address):
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    phone.goto(address)
+    head = phone.locator("#table-1 table thead th").nth(1)
+    assert head.inner_text().startswith("Mean of")
+    box = head.bounding_box()
+    assert box["x"] + box["width"] <= 390
+    phone.close()
 
 
 def test_every_section_is_shown_and_no_picture_is_broken(page):

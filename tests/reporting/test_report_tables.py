@@ -41,8 +41,9 @@ from pasam.reporting.tables import (
 def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, bootstrap):
     grid = overview(summarise(scores, bootstrap))
     assert [row[0] for row in grid.rows][-2:] == ["HQ-SAM", "PA-SAM"]
-    assert grid.head[1] == "dis_like (n=6)"
-    assert grid.head[-2:] == ("Mean of 4 synthetic (n=24)", "Pooled IoU")
+    assert grid.head[2] == "dis_like (n=6)"
+    assert grid.head[:2] == ("Model", "Mean of 4 synthetic (n=24)")
+    assert grid.head[-1] == "Pooled IoU"
 
 
 def test_what_the_models_were_trained_with_stands_beside_table_1(write, results):

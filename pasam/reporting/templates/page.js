@@ -39,6 +39,56 @@
   }, { rootMargin: "-15% 0px -70% 0px" });
   for (const key of links.keys()) watch.observe(document.getElementById(key));
 
+  // A link to something in a closed section opens it; printing opens everything.
+  const reveal = () => {
+    let part = location.hash ? document.getElementById(location.hash.slice(1)) : null;
+    if (!part) return;
+    const own = part.querySelector(":scope > details.fold");
+    if (own) own.open = true;
+    for (let each = part; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+    part.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link && link.hash === location.hash) reveal();
+  });
+  reveal();
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("main details:not([open])")];
+    for (const each of closed) each.open = true;
+  });
+  addEventListener("afterprint", () => { for (const each of closed) each.open = false; });
+
+  // Tables: a column's head sorts by it, numbers by their first number; once more turns it round.
+  const valueOf = (row, column) => {
+    const text = row.cells[column].textContent.trim();
+    const number = parseFloat(text.replace("\u2212", "-").replace(/,(?=\d{3})/g, ""));
+    return Number.isNaN(number) ? text : number;
+  };
+  for (const table of document.querySelectorAll("main table")) {
+    const body = table.tBodies[0];
+    if (body.rows.length < 3) continue;
+    [...table.tHead.rows[0].cells].forEach((cell, column) => {
+      const sorter = document.createElement("button");
+      sorter.type = "button";
+      sorter.append(...cell.childNodes);
+      cell.append(sorter);
+      sorter.addEventListener("click", () => {
+        const down = cell.getAttribute("aria-sort") !== "descending";
+        for (const other of cell.parentElement.cells) other.removeAttribute("aria-sort");
+        cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const rows = [...body.rows].sort((a, b) => {
+          const [x, y] = [valueOf(a, column), valueOf(b, column)];
+          if (typeof x === typeof y) return x < y ? -1 : x > y ? 1 : 0;
+          return typeof x === "number" ? 1 : -1;
+        });
+        body.append(...(down ? rows.reverse() : rows));
+      });
+    });
+  }
+
   // Two images with a handle between them.
   for (const pair of document.querySelectorAll(".pair")) {
     const range = pair.querySelector("input");
