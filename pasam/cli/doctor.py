@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import functools
 import importlib.metadata
 import re
 import shutil
@@ -38,6 +39,7 @@ from pasam.cli.requirements import (
     store_bytes,
     training_memory,
 )
+from pasam.cli.run_costs import RunPlan, check_time
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.errors import DataError
 
@@ -290,14 +292,37 @@ def examine(
     weights = check_base(base, places)
     needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
     memory = training_memory(base.size, train, embed)
+    plan = _plan(params_file)
+    on_gpu = train.accelerator == "gpu" or (train.accelerator == "auto" and bool(gpu_memories()))
     return Diagnosis(
         params_file=str(params_file),
         checks=(
             check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
-            check_disk(root, needed, parts), check_git(root), *check_dvc(root),
+            check_disk(root, needed, parts), check_time(plan, content, on_gpu=on_gpu),
+            check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content),
         ),
     )  # fmt: skip
+
+
+def _plan(params_file: Path) -> RunPlan:
+    """Read what decides how long a run takes, with every variant resolved."""
+    from pasam.config import schema
+    from pasam.config.params_file import load_variant, mapping, read_params
+
+    section = functools.partial(load_section, path=params_file)
+    evaluate = section(schema.EvaluateParams, "evaluate")
+    ablations = mapping(read_params(params_file), "ablations", params_file)
+    return RunPlan(
+        base=section(schema.BaseParams, "base"),
+        embed=section(schema.EmbedParams, "embed"),
+        train=section(schema.TrainParams, "train"),
+        robustness=section(schema.RobustnessParams, "robustness"),
+        repeats=section(schema.RepeatsParams, "repeats"),
+        evaluate=evaluate,
+        models={name: load_variant(name, params_file) for name in evaluate.models},
+        ablations={name: load_variant(name, params_file) for name in ablations},
+    )
 
 
 def _disk(

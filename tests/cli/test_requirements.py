@@ -1,10 +1,14 @@
 """Missing weights and sets are named with their size, their origin and the command."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from pasam.cli.doctor import _plan
 from pasam.cli.requirements import (
     SHAPES,
+    Content,
     check_base,
     check_data,
     check_purpose,
@@ -13,6 +17,7 @@ from pasam.cli.requirements import (
     store_bytes,
     training_memory,
 )
+from pasam.cli.run_costs import check_time, duration, run_seconds
 from pasam.config.presets import compose
 from pasam.config.schema import (
     BaseParams,
@@ -216,3 +221,66 @@ def test_the_store_is_as_large_as_the_files_it_is_written_to():
 def test_generated_pictures_count_all_sets():
     size = GeneratedParams(train_images=500, benchmark_images=60, side=256, seed=0)
     assert generated_bytes(size, 4) == pytest.approx(100e6, rel=0.1)
+
+
+def plan_of(name, root):
+    return _plan(root / "params" / f"{name}.yaml")
+
+
+def content_of(plan, train, val):
+    """So many images, each with one mask, to train on and in every benchmark."""
+    counts = {("train", "t"): (train, train)}
+    counts |= {("val", name): (val, val) for name in plan.evaluate.benchmarks}
+    return Content(counts=counts, checks=(), download=0)
+
+
+def test_the_default_run_takes_about_as_long_as_it_was_seen_to(root):
+    # 605 s on two quiet cores: ten trainings 420, twenty evaluations 105, the rest 80.
+    plan = plan_of("default", root)
+    parts = run_seconds(plan, content_of(plan, 320, 60), on_gpu=False, cores=2)
+    trainings = parts["train"] + parts["repeats"] + parts["ablations"]
+    assert 420 <= trainings <= 2 * 420
+    assert parts["evaluate"] == pytest.approx(105, rel=0.3)
+    assert 605 / 1.5 <= sum(parts.values()) <= 605 * 1.5
+
+
+def test_the_papers_hours_are_said_before_it_starts_ablations_apart(root):
+    plan = plan_of("paper", root)
+    content = content_of(plan, 44_320, 384)
+    check = check_time(plan, content, on_gpu=True)
+    assert check.found.startswith("about ")
+    assert "on 8 GPUs" in check.found
+    assert "ablations" in check.found
+    parts = run_seconds(plan, content, on_gpu=True, cores=1)
+    # HQ-SAM's 12 epochs and PA-SAM's 21, an image of vit_l taking 0.15 s, a mask's step 0.023.
+    assert parts["train"] == pytest.approx(33 * 44_320 * (0.149 + 0.023) / 8, rel=0.01)
+    one = plan_with(plan, train=plan.train.replaced(devices=1))
+    assert run_seconds(one, content, on_gpu=True, cores=1)["train"] == pytest.approx(
+        8 * parts["train"], rel=0.01
+    )
+    alone = check_time(one, content, on_gpu=True)
+    assert alone.state == "note"
+    assert alone.remedy.startswith("without ablations and repeats about ")
+
+
+def plan_with(plan, **changes):
+    return dataclasses.replace(plan, **changes)
+
+
+def test_packed_views_and_fewer_conditions_take_less(root):
+    plan = plan_of("paper", root)
+    content = content_of(plan, 1000, 10)
+    fly = run_seconds(plan, content, on_gpu=True, cores=1)
+    packed = plan_with(plan, embed=plan.embed.replaced(views=2))
+    once = run_seconds(packed, content, on_gpu=True, cores=1)
+    assert once["train"] < fly["train"] / 4
+    assert once["embed"] > fly["embed"]
+    few = plan_with(plan, robustness=plan.robustness.replaced(blur=(), noise=(), jpeg=()))
+    assert run_seconds(few, content, on_gpu=True, cores=1)["robustness"] < fly["robustness"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(12, "12 s"), (90, "1.5 min"), (1500, "25 min"), (360_000, "100 h")]
+)
+def test_times_are_written_for_people(seconds, words):
+    assert duration(seconds) == words

@@ -1,0 +1,170 @@
+"""What a run will take, said before it starts: hours by stage.
+
+A model with measured constants, which stand here and nowhere else. Another machine differs
+by its speed; what a person wants to know is whether the run takes minutes, hours or days.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pasam.cli.requirements import SHAPES, Check, Content, noted, passed
+
+if TYPE_CHECKING:
+    from pasam.config.schema import (
+        BaseParams,
+        EmbedParams,
+        EvaluateParams,
+        RepeatsParams,
+        RobustnessParams,
+        TrainParams,
+        VariantParams,
+    )
+
+ENCODER_WORK = {
+    "tiny": 1.33e9, "vit_tiny": 2.41e9, "vit_t": 77.5e9,
+    "vit_b": 0.97e12, "vit_l": 2.98e12, "vit_h": 5.96e12,
+}  # fmt: skip
+"""Floating-point operations of the encoder for one image, counted (torch's FlopCounterMode)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """How fast one kind of device is."""
+
+    device: str
+    """What was measured."""
+    encoder: float
+    """Operations a second of the encoder in float32."""
+    encoder_mixed: float
+    """The same in a mixed precision."""
+    step: float
+    """Seconds of a training step per mask, encoder apart, on a grid of 64 x 64 cells."""
+    small_step: float
+    """The same on a small base's grid of 32 x 32 cells and half the channels."""
+    mask: float
+    """Seconds to predict and score a benchmark's mask, encoder apart, at 1500 x 2000 pixels."""
+    small_mask: float
+    """The same on a small base, at 256 x 256 pixels."""
+
+
+CPU = Rates(
+    device="a core of 2 GHz class", encoder=54e9, encoder_mixed=50e9,
+    step=0.6, small_step=0.044, mask=0.21, small_mask=0.03,
+)  # fmt: skip
+"""One thread: vit_b 17.8 s an image; steps of 4 masks 2.25 s (PA-SAM) and 2.67 s (HQ-SAM)."""
+GPU = Rates(
+    device="an H100", encoder=20e12, encoder_mixed=32e12,
+    step=0.023, small_step=0.023, mask=0.06, small_mask=0.02,
+)  # fmt: skip
+"""vit_b 43 to 54 ms an image in float32, 28 to 32 in bf16; a step of 4 masks 92 ms."""
+
+CORE_GAIN = 0.8
+"""What each further core adds to the speed of one process."""
+START = 4.0
+"""Seconds until a stage's process begins its work."""
+DAY = 24 * 3600
+CONDITIONS = ("jitter", "points", "blur", "noise", "jpeg")
+"""Lists of `robustness`; the last three need images encoded anew."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """What of a params file decides how long its run takes."""
+
+    base: BaseParams
+    embed: EmbedParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    robustness: RobustnessParams
+    repeats: RepeatsParams
+    models: Mapping[str, VariantParams]
+    """The evaluated models."""
+    ablations: Mapping[str, VariantParams]
+    """The variants, resolved."""
+
+
+def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) -> dict[str, float]:
+    """Estimate the seconds of each part of a run; what a part leaves out is not in it.
+
+    Args:
+        plan: The params.
+        content: Images and masks of every set.
+        on_gpu: Whether training runs on GPUs; embedding and evaluation run on one of them.
+        cores: Cores of this machine, for what runs on the CPU.
+
+    Returns:
+        Seconds by part: `embed`, `train`, `repeats`, `ablations`, `evaluate` and `robustness`.
+    """
+    rates, single = (GPU, 1.0) if on_gpu else (CPU, 1 + CORE_GAIN * (cores - 1))
+    processes = plan.train.devices * plan.train.nodes if on_gpu else 1
+    small = SHAPES[plan.base.size].grid < 64
+    encode = ENCODER_WORK[plan.base.size] / rates.encoder / single
+    step = (rates.small_step if small else rates.step) / single
+    score = (rates.small_mask if small else rates.mask) / single
+    counts = {s: c for s, c in content.counts.items() if s[1] in plan.evaluate.benchmarks}
+    measured = [c for (split, _), c in counts.items() if split == "val"]
+    images, masks = sum(c[0] for c in measured), sum(c[1] for c in measured)
+    train_images, train_masks = content.count("train")
+    on_the_fly = (
+        0.0
+        if plan.embed.views
+        else ENCODER_WORK[plan.base.size]
+        / single
+        / (rates.encoder if plan.train.precision == "32-true" else rates.encoder_mixed)
+    )
+    sets = len(measured)
+
+    def trained(variant: VariantParams) -> float:
+        encoded = on_the_fly
+        if getattr(variant, "trains", "") == "everything":
+            encoded = 3 * encode  # forward, and twice that backward
+        return START + variant.epochs * train_masks * (encoded + step) / processes
+
+    def measure(models: int) -> float:
+        return models * (sets * START + masks * score)
+
+    looked = [(min(i, plan.robustness.images), min(m, plan.robustness.images)) for i, m in measured]
+    listed = {name: len(getattr(plan.robustness, name)) for name in CONDITIONS}
+    anew = sum(listed[name] for name in CONDITIONS[2:])
+    shown = len(plan.models) + ("sam" in plan.evaluate.baselines)
+    again = [plan.models[name] for name in plan.repeats.models if name in plan.models]
+    seeds = len(plan.repeats.seeds)
+    return {
+        "embed": START * 2 + encode * (images + plan.embed.views * train_images),
+        "train": sum(map(trained, plan.models.values())),
+        "repeats": seeds * (sum(map(trained, again)) + measure(len(again))),
+        "ablations": sum(map(trained, plan.ablations.values())) + measure(len(plan.ablations)),
+        "evaluate": measure(len(plan.models) + len(plan.evaluate.baselines)),
+        "robustness": sum(i for i, _ in looked) * anew * encode
+        + sum(m for _, m in looked) * sum(listed.values()) * shown * score,
+    }
+
+
+def check_time(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int | None = None) -> Check:
+    """Say how long the run will take; a run of more than a day is worth a note."""
+    cores = cores or os.cpu_count() or 1
+    parts = run_seconds(plan, content, on_gpu=on_gpu, cores=cores)
+    total = sum(parts.values())
+    shown = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds)
+    count = plan.train.devices * plan.train.nodes
+    gpus, cpus = f"{count} GPUs (as {GPU.device})", f"{cores} cores (each as {CPU.device})"
+    device = gpus if on_gpu else cpus
+    found = f"about {duration(total)} on {device}: {shown}; detectors' boxes apart"
+    if total < DAY:
+        return passed("time", found)
+    apart = parts["ablations"] + parts["repeats"]
+    remedy = f"without ablations and repeats about {duration(total - apart)}" if apart else ""
+    return noted("time", found, remedy)
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time for people: seconds, minutes or hours."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            digits = 1 if seconds < 10 * size else 0
+            return f"{seconds / size:,.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
