@@ -25,7 +25,11 @@ as it is, retrying cannot help; 70 a fault of pasam itself; 75 a passing fault, 
 """
 
 import errno
+import os
+import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 
 class PasamError(Exception):
@@ -175,7 +179,7 @@ def in_words(error: BaseException) -> FileAccessError | MissingPackageError | No
         )
     for each in _chain(error):
         full = isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(words in str(each) for words in _FULL):
+        if full or is_full(str(each)):
             where = getattr(each, "filename", None)
             return FileAccessError(
                 f"the disk is full{f', while {where} was written' if where else ''}. Free some "
@@ -190,9 +194,29 @@ def in_words(error: BaseException) -> FileAccessError | MissingPackageError | No
     )
 
 
+def is_full(text: str) -> bool:
+    """Whether words of a library or of a log say that a disk is full."""
+    return "the disk is full" in text or any(words in text for words in _FULL)
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Go from an error to those that it was raised from."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+OWN_FAULT = 70
+"""Exit code of a fault of pasam itself, as sysexits.h has it."""
+
+
+def own_fault(error: BaseException) -> str:
+    """Say that an unforeseen error is a fault of pasam, and keep its traceback in a file."""
+    found = f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        kept = Path(tempfile.gettempdir()) / f"pasam-{os.getpid()}.txt"
+        kept.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return f"this is a fault of pasam itself ({found}). Please report it."
+    return f"this is a fault of pasam itself ({found}). Please report it with {kept}."

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from pasam.errors import PasamError, StageError, TransientError
+from pasam.errors import OWN_FAULT, PasamError, StageError, TransientError, is_full
 from pipelines.process import GRACE, LogThrottle, TimeUp, run_child
 
 TRANSIENT = TransientError.exit_code
@@ -28,12 +29,17 @@ STOPPED = (130, 143, -2, -15)
 STATE = Path(".flows")
 """Logs, the lock and Prefect's own files; neither git nor DVC looks at it."""
 
+BUSY_PAUSE = 15.0
+"""Seconds between two tries while somebody else's DVC command is at work."""
+
 TAIL = 15
 KEPT_LOGS = 200
 
 _FAILED = re.compile(r"failed to reproduce '([^']+)'")
 _EXITED = re.compile(r"exited with (-?\d+)")
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+_NO_RUN_CACHE = "run-cache is not supported"
+"""What DVC says of a remote that takes nothing but the bytes, as one behind HTTP."""
 _SETTLED = (251, 253, 254)
 """DVC's codes for a wrong configuration (no remote, say), no repository, and wrong arguments."""
 
@@ -77,11 +83,20 @@ class Dvc:
 
     def pull(self, *targets: str) -> None:
         """Bring from the remote what `dvc.lock` names."""
-        self._command("pull", "--allow-missing", *targets)
+        self._with_run_cache("pull", "--allow-missing", *targets)
 
     def push(self, *targets: str) -> None:
         """Bring to the remote what `dvc.lock` names."""
-        self._command("push", *targets)
+        self._with_run_cache("push", *targets)
+
+    def _with_run_cache(self, *arguments: str) -> None:
+        """Move the run cache too: which inputs gave which outputs, so that nobody trains twice."""
+        try:
+            self._command(*arguments, "--run-cache")
+        except (StageError, TransientError) as error:
+            if _NO_RUN_CACHE not in str(error):
+                raise
+            self._command(*arguments)
 
     def has_remote(self) -> bool:
         """Say whether there is any place to push to."""
@@ -131,7 +146,18 @@ class Dvc:
 
     def _command(self, *arguments: str) -> str:
         """Run a command and return all that it said."""
-        words = " ".join(("dvc", *arguments))
+        deadline = time.monotonic() + self.patience
+        while True:
+            code, text, log = self._attempt(arguments)
+            if code == 0:
+                return text
+            if not is_busy(text) or time.monotonic() > deadline:
+                raise failure(" ".join(("dvc", *arguments)), code, text, log)
+            self.on_line("Somebody else's DVC command is at work on this project; waiting for it.")
+            time.sleep(BUSY_PAUSE)
+
+    def _attempt(self, arguments: tuple[str, ...]) -> tuple[int, str, Path]:
+        """Run a command once; return its exit code, all that it said, and where that is kept."""
         log = self._new_log(arguments)
         limit = LogThrottle(self.on_line, log=log)
         try:
@@ -143,17 +169,14 @@ class Dvc:
                 )  # fmt: skip
         except TimeUp:
             raise StageError(
-                f"`{words}` took longer than {self.timeout:g} s and was stopped; a training has "
-                f"saved its state and goes on from there next time. Its log: {log}. Allow more "
-                "time if it needs more.",
+                f"`dvc {' '.join(arguments)}` took longer than {self.timeout:g} s and was stopped; "
+                "a training has saved its state and goes on from there next time. Its log: "
+                f"{log}. Allow more time if it needs more.",
                 exit_code=143,
             ) from None
         finally:
             limit.close()
-        text = log.read_text(encoding="utf-8", errors="replace")
-        if code != 0:
-            raise failure(words, code, text, log)
-        return text
+        return code, log.read_text(encoding="utf-8", errors="replace"), log
 
     def _new_log(self, arguments: tuple[str, ...]) -> Path:
         folder = self.state / "logs"
@@ -185,9 +208,19 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
     stages, codes = _FAILED.findall(text), _EXITED.findall(text)
     stage_code = int(codes[-1]) if codes else None
     who = f"stage {stages[-1]}" if stages else f"`{command}`"
+    if is_busy(text):
+        return TransientError(
+            f"`{command}` found another DVC command at work on this project all the time. See "
+            f"what it is (`ps -ef | grep dvc`), and run this again when it has ended. Log: {log}"
+        )
     tail = "\n".join(f"  {line}" for line in deque(text.splitlines(), TAIL))
     said = f"Its last lines:\n{tail}\nAll of them: {log}"
-    if stage_code == TRANSIENT or (stage_code is None and _may_pass(command, code, text)):
+    if is_full(text):
+        return StageError(
+            f"{who} found the disk full. Free some space and run this again: what was complete is "
+            f"kept. {said}"
+        )
+    if stage_code == TRANSIENT or (stage_code is None and _may_pass(command, code)):
         return TransientError(f"{who} met a transient error; running it again may succeed. {said}")
     if stage_code in STOPPED or (stage_code is None and code in STOPPED):
         stopped = 143 if (stage_code or code) in {143, -15} else 130
@@ -197,18 +230,24 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
             exit_code=stopped,
         )
     own = code if stage_code is None else stage_code
+    if own == OWN_FAULT:
+        return StageError(f"{who} met a fault of pasam itself. {said}", exit_code=OWN_FAULT)
     reason = "the configuration or the data is wrong" if own == 2 else f"exit code {own}"
     return StageError(
         f"{who} failed: {reason}. Another try would end the same way; mend what the lines below "
         f"name. {said}",
-        exit_code=stage_code if stage_code is not None and 0 < stage_code < 126 else 2,
+        # 1 is a judgement's, and a stage that ends with it has judged nothing.
+        exit_code=stage_code if stage_code is not None and 1 < stage_code < 126 else 2,
     )
 
 
-def _may_pass(command: str, code: int, text: str) -> bool:
-    """Judge a failure that is no stage's: DVC is busy, or its remote cannot be reached."""
-    if any(words in text for words in _BUSY):
-        return True
+def is_busy(text: str) -> bool:
+    """Whether DVC says that another command is at work on the project."""
+    return any(words in text for words in _BUSY)
+
+
+def _may_pass(command: str, code: int) -> bool:
+    """Judge a failure that is no stage's: DVC's remote may be away."""
     return command.startswith(("dvc push", "dvc pull")) and code not in _SETTLED
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import signal
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pasam.config.params_file import (
     DEFAULT_PATH,
@@ -23,7 +27,7 @@ from pasam.config.params_file import (
 )
 from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
 from pasam.config.section import Section
-from pasam.errors import PasamError, in_words
+from pasam.errors import OWN_FAULT, PasamError, in_words, own_fault
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -56,7 +60,7 @@ def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> N
     parser.add_argument("--params-file", type=Path, default=DEFAULT_PATH, metavar="PATH")
     flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
-    with exit_codes():
+    with exit_codes(), ended_with_dvc():
         loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
         stage(**flags, **loaded)
 
@@ -118,8 +122,7 @@ def docstring_parts(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 def exit_codes() -> Iterator[None]:
     """End the process as the block ends: with a line and an exit code, where a person is meant.
 
-    Exit codes: 0 done; 2 or 75 after a deliberate error (`pasam.errors`) or one of the operating
-    system, in one line; 130 after Ctrl-C and 143 after SIGTERM. Both signals raise
+    Exit codes are those of `pasam.errors`, each with one line. Ctrl-C and SIGTERM raise
     KeyboardInterrupt in the block, so that it can save its state on the way out.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -131,14 +134,51 @@ def exit_codes() -> Iterator[None]:
         sys.exit(error.exit_code)
     except Terminated:
         sys.exit(TERMINATED)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
         known = in_words(error)
-        if known is None:
-            raise
-        sys.stderr.write(f"error: {known}\n")
-        sys.exit(known.exit_code)
+        sys.stderr.write(f"error: {own_fault(error) if known is None else known}\n")
+        sys.exit(OWN_FAULT if known is None else known.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def ended_with_dvc(pause: float = 1.0) -> Iterator[None]:
+    """Stop this process as SIGTERM does, once the DVC that started it is gone.
+
+    A `dvc repro` that was killed leaves its stage behind, and the next one's training would write
+    into the same folder of saved states beside it.
+
+    Args:
+        pause: Seconds between two looks.
+    """
+    dvc = next((each for each in psutil.Process().parents() if _is_dvc(each)), None)
+    if dvc is None:  # a person started the stage alone
+        yield
+        return
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(pause):
+            if not dvc.is_running() or dvc.status() == psutil.STATUS_ZOMBIE:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    """Whether a process runs DVC, as a program or as `python -m dvc`."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return any(Path(word).name == "dvc" for word in words[:3])
 
 
 def _raise_terminated(number: int, frame: types.FrameType | None) -> None:

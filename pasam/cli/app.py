@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import traceback
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +18,7 @@ from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
-from pasam.errors import ParamsError, PasamError, in_words
+from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 EXAMPLES = """\
 PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduced.
@@ -54,10 +51,6 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
 """
 
 
-OWN_FAULT = 70
-"""Exit code of a fault of pasam itself, as sysexits.h has it."""
-
-
 class OneLineErrors(typer.core.TyperGroup):
     """A command group that turns an error into one line and its exit code, see `pasam.errors`."""
 
@@ -75,19 +68,8 @@ class OneLineErrors(typer.core.TyperGroup):
             if known is not None:
                 typer.echo(f"error: {known}", err=True)
                 raise typer.Exit(known.exit_code) from None
-            typer.echo(f"error: {_own_fault(error)}", err=True)
+            typer.echo(f"error: {own_fault(error)}", err=True)
             raise typer.Exit(OWN_FAULT) from None
-
-
-def _own_fault(error: Exception) -> str:
-    """Keep the traceback of an unforeseen error in a file, and say so."""
-    found = f"{type(error).__name__}: {error}".splitlines()[0]
-    try:
-        kept = Path(tempfile.gettempdir()) / f"pasam-{os.getpid()}.txt"
-        kept.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    except OSError:
-        return f"this is a fault of pasam itself ({found}). Please report it."
-    return f"this is a fault of pasam itself ({found}). Please report it with {kept}."
 
 
 app = typer.Typer(

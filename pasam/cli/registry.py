@@ -33,19 +33,22 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
 
     Example: pasam registry list
     """
+    from pasam.registry.reproduction import not_again
     from pasam.registry.versions import oddities, open_registry
 
     registry = open_registry(project)
     versions = registry.versions()
+    reasons = not_again(project, versions)
     for line in oddities(project, registry):
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(version) for version in versions], indent=2))
+        rows = [{**dataclasses.asdict(v), "not_again": reasons.get(v.number)} for v in versions]
+        typer.echo(json.dumps(rows, indent=2))
         return
     if not versions:
         typer.echo("No version yet. Register the last run's model with `pasam registry promote`.")
     for version in versions:
-        typer.echo(_line(version))
+        typer.echo(_line(version, reasons.get(version.number)))
 
 
 @registry_app.command("show")
@@ -56,11 +59,13 @@ def registry_show(
 
     Example: pasam registry show 3
     """
+    from pasam.registry.reproduction import not_again
+
     version = _version(project, which)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(version), indent=2))
         return
-    typer.echo(_line(version))
+    typer.echo(_line(version, not_again(project, [version]).get(version.number)))
     for name in ("pasam.weights", "gate.decision", "gate.champion", "pasam.why"):
         if version.tags.get(name):
             typer.echo(f"{name:<14}  {version.tags[name]}")
@@ -111,6 +116,8 @@ def registry_promote(
     from pasam.registry.promotion import promote
 
     reason = why if which is None else _reason(why)
+    if which is None:
+        _warn_of_changes(project)
     outcome = promote(project, which, allow_local=allow_local, why=reason)
     typer.echo(json.dumps(_content(outcome), indent=2) if as_json else _description(outcome))
     accepted = outcome.gate is not None and outcome.gate.accepted
@@ -354,6 +361,20 @@ def registry_simulate(
         typer.echo(f"{row.name:<{width}}  promoted {row.promoted:6.1%}  ({row.expected}){note}")
 
 
+def _warn_of_changes(project: Path) -> None:
+    """Say before anything is judged that nobody could make the version again, and why."""
+    from pasam.registry.snapshot import git_state
+
+    changed = git_state(project).changed
+    if changed:
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        typer.echo(
+            f"note: {changed[0]}{others} differs from the commit, so what comes of this cannot be "
+            "made again. Commit first, or take it as a trial.",
+            err=True,
+        )
+
+
 def _version(project: Path, which: str) -> Version:
     """Find a version, with the tags that the log has of it, which nobody can edit in MLflow."""
     from pasam.registry.versions import known_standing, open_registry, shown_tags
@@ -365,7 +386,7 @@ def _version(project: Path, which: str) -> Version:
     return version if known is None else dataclasses.replace(version, tags=shown_tags(known))
 
 
-def _line(version: Version) -> str:
+def _line(version: Version, not_again: str | None) -> str:
     weights = version.tags.get("pasam.weights", "")
     score = json.loads(version.tags.get("scores.mbiou", "{}")).get("mean")
     parts = [
@@ -375,8 +396,9 @@ def _line(version: Version) -> str:
         f"{version.tags.get('pasam.model', '-'):<10}",
         "boundary IoU -    " if score is None else f"boundary IoU {score:5.2f}",
         version.tags.get("git.commit", "")[:10],
+        f"seed {version.tags['seed']}" if "seed" in version.tags else "",
         "" if weights == "real" else weights,
-        "cannot be made again" if version.tags.get("git.dirty") == "true" else "",
+        f"cannot be made again: {not_again}" if not_again else "",
     ]
     return "  ".join(parts).rstrip()
 

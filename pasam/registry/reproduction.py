@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pasam.errors import RegistryError
-from pasam.files import file_sha256
-from pasam.registry.snapshot import LOCK, DvcLock, committed_file, parse_lock, remote_address
+from pasam.files import file_sha256, sha256_of
+from pasam.registry.snapshot import (
+    LOCK,
+    DvcLock,
+    call_git,
+    committed_file,
+    parse_lock,
+    remote_address,
+)
 from pasam.registry.store import Tag
 from pasam.registry.versions import Version
 
@@ -67,6 +75,41 @@ def plan_reproduction(project: Path, version: Version, *, folder: str = "") -> R
         files=tuple(_files(version, lock)),
         problems=tuple(_problems(version, lock)),
     )
+
+
+def not_again(project: Path, versions: Sequence[Version]) -> dict[int, str]:
+    """Say of each version that cannot be made again why not, as far as git alone shows it.
+
+    `plan_reproduction` looks closer at one version; this asks git once for all of them.
+    """
+    here = call_git(project, "rev-parse", "--git-dir").returncode == 0
+    commits = sorted({v.tags.get(Tag.COMMIT, "") for v in versions} - {""})
+    locks = dict(zip(commits, _locks(project, commits), strict=True))
+    reasons = {}
+    for version in versions:
+        lock = locks.get(version.tags.get(Tag.COMMIT, ""))
+        if version.tags.get(Tag.DIRTY) != "false":
+            reasons[version.number] = "of uncommitted changes"
+        elif not here:
+            continue  # such as where a model is only served
+        elif lock is None:
+            reasons[version.number] = "its commit is not in this clone"
+        elif sha256_of(lock) != version.tags.get(Tag.LOCK_SHA256):
+            reasons[version.number] = f"its commit has another {LOCK}"
+    return reasons
+
+
+def _locks(project: Path, commits: Sequence[str]) -> Iterator[bytes | None]:
+    """Read the locks of commits, in their order; None where the commit or the lock is unknown."""
+    asked = "".join(f"{commit}:./{LOCK}\n" for commit in commits)
+    answer = io.BytesIO(call_git(project, "cat-file", "--batch", content=asked.encode()).stdout)
+    for _ in commits:
+        *_, kind, size = answer.readline().decode(errors="replace").split() or ("", "")
+        if kind != "blob":
+            yield None
+            continue
+        yield answer.read(int(size))
+        answer.read(1)  # the line's end after the content
 
 
 def reproduce(

@@ -7,15 +7,24 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipelines.flows.engine import Outcome, notify
+from pasam.errors import TransientError
+from pipelines.flows.endings import POSTPONED
+from pipelines.flows.engine import Outcome
+from pipelines.flows.operations import followed, watch
 from pipelines.flows.reproduce import reproduce
 from pipelines.flows.retrain import nightly, promote, retrain
-from pipelines.flows.servers import deployments, ui, use_own_settings
+from pipelines.flows.schedule import deployments, guard
+from pipelines.flows.servers import ui, use_own_settings
 from pipelines.flows.studies import ablate
 from pipelines.stage_runner import add_flags, docstring_parts, exit_codes
 
 FLOWS: tuple[Callable[..., Outcome], ...] = (reproduce, retrain, promote, nightly, ablate)
+WATCHERS: tuple[Callable[..., Outcome], ...] = (watch, guard)
+"""They look after the flows, and are none."""
 SERVERS: tuple[Callable[..., None], ...] = (deployments, ui)
+REFUSED = 1
+EXIT_CODES = {"rejected": REFUSED, POSTPONED: TransientError.exit_code}
+"""Of outcomes that are no errors and not all that was asked for; see `pasam.errors`."""
 LOCAL = "Run it here, without Prefect and any server."
 
 
@@ -24,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     With `--local` nothing but a flow's function is run; else it is a run of the Prefect flow,
     known to the server that `PREFECT_API_URL` names, or to a temporary one. Exit codes are those
-    of the stages; a server that is stopped has done its work.
+    of `pasam.errors`; a server that is stopped has done its work.
     """
     flags = vars(_parser().parse_args(arguments))
     function, local = flags.pop("function"), flags.pop("local", False)
@@ -34,16 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 function(**flags)
             except KeyboardInterrupt:
                 return
+            return
+        if function in WATCHERS:
+            outcome = function(**flags)
         else:
-            outcome = (run_here if local else run_with_prefect)(function, flags)
-            sys.stdout.write(f"{outcome.name}: {outcome.message}\n")
+            outcome = (followed if local else run_with_prefect)(function, flags)
+        sys.stdout.write(f"{outcome.name}: {outcome.message}\n")
+        code = EXIT_CODES.get(outcome.name, 0)
+    if code:
+        sys.exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
     program = "python -m pipelines.flows"
     parser = argparse.ArgumentParser(prog=program, description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for function in (*FLOWS, *SERVERS):
+    for function in (*FLOWS, *WATCHERS, *SERVERS):
         name = function.__name__
         local = " --local" if function in FLOWS else ""
         text, _ = docstring_parts(function)
@@ -56,15 +71,6 @@ def _parser() -> argparse.ArgumentParser:
         if local:
             command.add_argument("--local", action="store_true", help=LOCAL)
     return parser
-
-
-def run_here(flow: Callable[..., Outcome], parameters: dict[str, Any]) -> Outcome:
-    """Call a flow, and notify whoever wants to know of its failure."""
-    try:
-        return flow(**parameters)
-    except Exception as error:
-        notify(parameters.get("notify"), f"{flow.__name__} failed", str(error))
-        raise
 
 
 def run_with_prefect(flow: Callable[..., Outcome], parameters: dict[str, Any]) -> Outcome:

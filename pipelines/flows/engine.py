@@ -9,13 +9,14 @@ functions.
 from __future__ import annotations
 
 import base64
-import datetime
 import io
 import logging
+import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -37,9 +38,8 @@ WIDEST = 1000
 """Pixels; images that a run's page shows are part of Prefect's database."""
 
 NOTIFY_SECONDS = 15.0
-LATEST = datetime.timedelta(hours=1)
-"""A run that could not start within this time of its schedule is skipped: the next one does all
-that it would have done."""
+NOTIFY_VARIABLE = "PASAM_NOTIFY"
+"""Who is told, where a flow's parameters name nobody: an address is a password, no text for git."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,6 @@ def worth_another_try(task: PrefectTask[..., Any], run: TaskRun, state: State[An
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
-def is_too_late(scheduled: datetime.datetime | None, now: datetime.datetime) -> bool:
-    """Say whether a run starts so long after its schedule that it had better not."""
-    return scheduled is not None and now - scheduled > LATEST
-
-
 def in_flow_run() -> bool:
     """Say whether a Prefect flow is running here."""
     if "prefect" not in sys.modules:
@@ -135,6 +130,16 @@ def flow_run_id() -> str | None:
     return str(flow_run.id)
 
 
+def flow_run_page(run: str) -> str:
+    """Address of a flow run's page, if Prefect is in use."""
+    if not run or "prefect" not in sys.modules:
+        return ""
+    from prefect.settings import PREFECT_UI_URL
+
+    page = PREFECT_UI_URL.value()
+    return f"{page}/runs/flow-run/{run}" if page else ""
+
+
 def log(message: str) -> None:
     """Tell whoever follows: on the run's page and in the terminal."""
     if in_flow_run():
@@ -145,12 +150,22 @@ def log(message: str) -> None:
         LOGGER.info("%s", message)
 
 
+@contextmanager
+def shown(what: str) -> Iterator[None]:
+    """Show something on a run's page; a server that is away costs nothing but that."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  (others' code, and no result depends on it)
+        log(f"{what} is not on the run's page ({type(error).__name__}: {error}).")
+
+
 def show_text(key: str, markdown: str, title: str) -> None:
     """Show Markdown."""
     if in_flow_run():
         from prefect.artifacts import create_markdown_artifact
 
-        create_markdown_artifact(markdown, key=slug(key), description=title)
+        with shown(title):
+            create_markdown_artifact(markdown, key=slug(key), description=title)
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> None:
@@ -158,7 +173,8 @@ def show_table(key: str, rows: Sequence[Mapping[str, object]], title: str) -> No
     if in_flow_run() and rows:
         from prefect.artifacts import create_table_artifact
 
-        create_table_artifact([dict(row) for row in rows], key=slug(key), description=title)
+        with shown(title):
+            create_table_artifact([dict(row) for row in rows], key=slug(key), description=title)
 
 
 def show_link(key: str, address: str, text: str) -> None:
@@ -166,7 +182,8 @@ def show_link(key: str, address: str, text: str) -> None:
     if in_flow_run():
         from prefect.artifacts import create_link_artifact
 
-        create_link_artifact(address, link_text=text, key=slug(key))
+        with shown(text):
+            create_link_artifact(address, link_text=text, key=slug(key))
     log(f"{text}: {address}")
 
 
@@ -193,18 +210,19 @@ def image_address(path: Path) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def notify(address: str | None, subject: str, text: str) -> None:
-    """Send a message; whatever goes wrong is logged and changes nothing.
+def notify(address: str | None, subject: str, text: str) -> bool:
+    """Send a message and say if it went; whatever goes wrong is logged and changes nothing.
 
     Args:
         address: `https://...` receives a POST of JSON with `subject` and `text`, which Slack,
             Mattermost and Teams understand; `<block type>/<name>` is a notification block of
-            Prefect, such as `slack-webhook/team`. None sends nothing.
+            Prefect, such as `slack-webhook/team`. None is whom `PASAM_NOTIFY` names, if anybody.
         subject: A few words.
         text: The message.
     """
-    if address is None:
-        return
+    address = address or os.environ.get(NOTIFY_VARIABLE)
+    if not address:
+        return False
     try:
         if address.startswith(("http://", "https://")):
             _post(address, subject, text)
@@ -214,6 +232,8 @@ def notify(address: str | None, subject: str, text: str) -> None:
         # Others' errors may quote the address, which is a password.
         reason = str(error) if isinstance(error, DataError) else type(error).__name__
         log(f"Nobody was told by {_without_secret(address)} ({reason}): {subject}: {text}")
+        return False
+    return True
 
 
 def _post(address: str, subject: str, text: str) -> None:

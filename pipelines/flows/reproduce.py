@@ -77,12 +77,14 @@ def run_groups(hours: float, folder: Path = Path()) -> None:
     show_results(folder)
 
 
-def reproduce(*, pull: bool = False, hours: float = 24.0) -> Outcome:
+def reproduce(*, pull: bool = False, hours: float = 24.0, notify: str | None = None) -> Outcome:
     """Run whatever changed, from the data to the report.
 
     Args:
         pull: Bring what the DVC remote has first.
-        hours: Longest time of one DVC command.
+        hours: Longest time of one DVC command, and of waiting for another.
+        notify: Who is told of a failure: a webhook, or a Prefect block; else whom PASAM_NOTIFY
+            names.
     """
     with dvc(hours).alone():
         if pull:
@@ -91,4 +93,4 @@ def reproduce(*, pull: bool = False, hours: float = 24.0) -> Outcome:
     note = results_note(Path())
     if note is not None:
         log(f"Note: {note}")
-    return Outcome("reproduced", "Every stage is as dvc.yaml, the code and the data log.")
+    return Outcome("reproduced", "Every stage is as dvc.yaml, the code and the data say.")

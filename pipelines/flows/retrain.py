@@ -1,36 +1,35 @@
 """Flows `retrain`, `promote` and `nightly`: from new data to a model in use, and its supervision.
 
-A retraining reproduces, publishes, records, registers, judges and promotes, in this order.
+A retraining takes over what others have pushed, reproduces, publishes, records, registers, judges
+and promotes, in this order.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pasam.errors import StageError, TransientError
-from pasam.registry.snapshot import LOCK, read_lock
-from pipelines.dvc import STATE, Dvc
+from pasam.errors import RegistryError, TransientError
+from pasam.registry.snapshot import git_state
+from pipelines.dvc import STATE
+from pipelines.flows.endings import POSTPONED
 from pipelines.flows.engine import Outcome, flow_run_id, log, show_link, show_table, task
-from pipelines.flows.engine import notify as send
+from pipelines.flows.operations import UNFINISHED, watch
+from pipelines.flows.publishing import (
+    MESSAGE,
+    Publish,
+    push_and_commit,
+    require_publishable,
+    take_news,
+)
 from pipelines.flows.reproduce import dvc, fetch, repro, reproduce, results
 
 if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
     from pasam.registry.transitions import PromotionResult
-
-UNFINISHED = "unfinished"
-MESSAGE = "Record what new data, code or params give"
-GIT_SECONDS = 300
-SUBJECTS = {"promoted": "pasam has a new champion", "drifted": "pasam sees drift"}
-"""What people are told of, by the outcome's name."""
-
-Publish = Literal["nothing", "commit", "push"]
-"""What a flow may publish. `commit`: `dvc push`, if there is a remote, and a commit of `dvc.lock`
-and the results that git keeps; `push`: `dvc push`, the commit, and `git push`."""
 
 
 @task("is anything new?", delays=(60,))
@@ -39,13 +38,46 @@ def changed_stages(hours: float) -> tuple[str, ...]:
     return dvc(hours).status()
 
 
+@task("is the last result recorded and judged?", delays=(60,), timeout=1800)
+def loose_ends() -> tuple[str, ...]:
+    """Say what of the last results nobody has recorded or judged, and whether a champion lacks.
+
+    So it is after `dvc repro` by hand, in a new clone, and after MLflow's records were lost.
+    """
+    from pasam.config.params_file import load_section
+    from pasam.config.schema import GateParams
+    from pasam.registry.runs import overview
+    from pasam.registry.snapshot import PARAMS, take_snapshot
+    from pasam.registry.version_files import find_candidate
+    from pasam.registry.versions import known_standing
+
+    found = []
+    missing = [row.stage for row in overview(Path()) if row.run is None]
+    if missing:
+        found.append(f"{len(missing)} stages are not recorded, such as {missing[0]}")
+    standing = known_standing(Path())
+    if standing is None or standing.champion is None:
+        return (*found, "there is no champion")
+    try:
+        model = load_section(GateParams, "gate", Path(PARAMS)).model
+        key = find_candidate(take_snapshot(Path()), model).key
+    except RegistryError as error:
+        return (*found, f"the last result cannot be judged as it is: {error}")
+    version = standing.by_key(key)
+    if version is None or not (
+        version.verdict or key in standing.barred or version.number in standing.champions
+    ):
+        found.append("the last result is not judged")
+    return tuple(found)
+
+
 @task("publish: {publish}", delays=(60, 600))
-def publish_results(publish: Publish, hours: float) -> None:
-    """Push and commit, as far as allowed."""
-    push_and_commit(publish, dvc=dvc(hours), message=MESSAGE)
+def publish_results(publish: Publish, hours: float) -> str:
+    """Push and commit, as far as allowed; say where it went, if not where it was to go."""
+    return push_and_commit(publish, dvc=dvc(hours), message=MESSAGE)
 
 
-@task("record in MLflow", delays=(30, 300), timeout=3600)
+@task("record in MLflow", delays=(60, 600), timeout=3600)
 def record() -> None:
     """Record every stage of `dvc.lock` that is not recorded yet."""
     from pasam.registry.runs import sync
@@ -59,7 +91,7 @@ def record() -> None:
 def retrain(
     *,
     pull: bool = False,
-    publish: Publish = "nothing",
+    publish: Publish = "commit",
     allow_local: bool = False,
     force: bool = False,
     hours: float = 24.0,
@@ -67,97 +99,82 @@ def retrain(
 ) -> Outcome:
     """Retrain if anything is new, and promote the result if the gate finds it better.
 
-    What an earlier run began and could not finish is finished, whether or not anything is new.
+    What an earlier run began and could not finish is finished, whether or not anything is new; so
+    is what nobody has recorded or judged. If a server is away for long, the results are kept, and
+    another run records and judges them.
 
     Args:
         pull: Bring what the DVC remote has first.
         publish: How far the results may go: nothing, commit, or push.
         allow_local: Judge although the working tree is dirty or unpushed.
         force: Go through all steps although nothing is new.
-        hours: Longest time of one DVC command, and of waiting for another flow.
-        notify: Who is told of a promotion or a failure: a webhook, or a Prefect block.
+        hours: Longest time of one DVC command, and of waiting for another.
+        notify: Who is told how it ended: a webhook, or a Prefect block; else whom PASAM_NOTIFY
+            names.
     """
     with dvc(hours).alone():
+        take_news()
         if pull:
             fetch(hours)
         changed = changed_stages(hours)
-        if not (changed or force or is_unfinished()):
-            return Outcome("unchanged", "No data, code or params are new; nothing was run.")
         kinds = dict.fromkeys(stage.partition("@")[0] for stage in changed)
-        log(f"To do anew: {', '.join(kinds) or 'nothing; going through all steps'}.")
+        reasons = [f"to do anew: {', '.join(kinds)}"] if kinds else []
+        if is_unfinished():
+            reasons.append("an earlier run was cut short")
+        if not (force or reasons):
+            try:
+                reasons += loose_ends()
+            except TransientError as error:
+                return Outcome(POSTPONED, f"Whether all is judged cannot be seen now: {error}")
+        if not (force or reasons):
+            return Outcome("unchanged", "Nothing is new, and all is judged; nothing was run.")
+        log(f"Going through all steps: {'; '.join(reasons) or 'asked for'}.")
+        require_publishable(publish, dvc(hours))
         begin()
         reproduce(hours=hours)
-        publish_results(publish, hours)
+        return finish_work(publish, allow_local, hours)
+
+
+def finish_work(publish: Publish, allow_local: bool, hours: float) -> Outcome:
+    """Publish, record and judge what was reproduced; what a server that is away prevents waits."""
+    try:
+        note = publish_results(publish, hours)
         record()
+        warn_of_changes()
         outcome = register_and_judge(allow_local)
-        finish()
-    announce(outcome, notify)
-    return outcome
+    except TransientError as error:
+        return Outcome(
+            POSTPONED,
+            f"The results are made and kept; what comes after them waits for the next run: {error}",
+        )
+    finish()
+    return replace(outcome, message=f"{outcome.message} {note}".rstrip())
+
+
+def warn_of_changes() -> None:
+    """Say before anything is judged that nobody could make the version again, and why."""
+    changed = git_state(Path()).changed
+    if changed:
+        log(
+            f"{len(changed)} files are not committed, such as {changed[0]}, so the version that "
+            "comes of this cannot be made again; `pasam registry list` will say so."
+        )
 
 
 def begin() -> None:
     """Note that new work has begun, so that it goes on after whatever may happen to it."""
     STATE.mkdir(exist_ok=True)
-    (STATE / UNFINISHED).touch()
+    UNFINISHED.touch()
 
 
 def finish() -> None:
     """Note that the work that `begin` began is done."""
-    (STATE / UNFINISHED).unlink(missing_ok=True)
+    UNFINISHED.unlink(missing_ok=True)
 
 
 def is_unfinished() -> bool:
     """Say whether earlier work was begun and not finished."""
-    return (STATE / UNFINISHED).exists()
-
-
-def push_and_commit(how: Publish, *, dvc: Dvc, message: str) -> None:
-    """Publish the results of a reproduction as far as allowed; calling it again is harmless.
-
-    Raises:
-        TransientError: A remote cannot be reached; what is made is kept.
-        StageError: DVC or git refuses.
-    """
-    if how == "nothing":
-        return
-    if how == "push" or dvc.has_remote():
-        dvc.push()  # before the commit: none may name bytes that nobody else can have
-    _commit(message)
-    if how == "push":
-        _git("push")
-
-
-def _commit(message: str) -> None:
-    """Commit `dvc.lock` and the stages' outputs that git keeps, and nothing else."""
-    lock = read_lock(Path())
-    outs = [path for stage in lock.stages.values() for path in stage.outs]
-    listed = _git(
-        "ls-files", "-m", "-o", "-d", "--exclude-standard", "--deduplicate", "-z", "--", LOCK, *outs
-    )
-    files = [name for name in listed.split("\0") if name]
-    if files:
-        _git("add", "--", *files)
-        _git("commit", "--quiet", "--message", message, "--only", "--", *files)
-    rest = _git("status", "--porcelain").splitlines()
-    if rest:
-        log(
-            f"{len(rest)} other changes are not committed, such as {rest[0][3:]}: commit what the "
-            "result depends on, or no version made of it can be made again elsewhere."
-        )
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL, timeout=GIT_SECONDS,
-    )  # fmt: skip
-    if done.returncode == 0:
-        return done.stdout
-    said = done.stderr.strip() or done.stdout.strip()
-    words = f"`git {arguments[0]}` failed: {said}"
-    if arguments[0] == "push" and "rejected" not in said and "ermission" not in said:
-        raise TransientError(f"{words}\nThe commit is kept; running this again pushes it.")
-    raise StageError(f"{words}\nMend that and run this again; nothing is lost.")
+    return UNFINISHED.exists()
 
 
 @task("register, judge, promote", delays=(30, 300), timeout=3 * 3600)
@@ -196,16 +213,14 @@ def promote(
         why: A reason, for the log.
         allow_local: Judge although the working tree is dirty or unpushed.
         hours: Longest time to wait for another flow.
-        notify: Who is told of a promotion or a failure: a webhook, or a Prefect block.
+        notify: Who is told how it ended: a webhook, or a Prefect block; else whom PASAM_NOTIFY
+            names.
     """
     with dvc(hours).alone():
-        outcome = (
-            register_and_judge(allow_local, why)
-            if version is None
-            else promote_version(version, allow_local, why)
-        )
-    announce(outcome, notify)
-    return outcome
+        if version is not None:
+            return promote_version(version, allow_local, why)
+        warn_of_changes()
+        return register_and_judge(allow_local, why)
 
 
 def promotion_outcome(promotion: PromotionResult) -> Outcome:
@@ -240,12 +255,6 @@ def _state(promotion: PromotionResult) -> str:
     return "accepted" if accepted else "rejected"
 
 
-def announce(outcome: Outcome, notify: str | None) -> None:
-    """Tell people of a promotion, or of drift."""
-    if outcome.name in SUBJECTS:
-        send(notify, SUBJECTS[outcome.name], outcome.message)
-
-
 @task("how far has the data drifted?", timeout=600)
 def drifted() -> Sequence[Mapping[str, Any]]:
     """List the quantities whose distribution left that of the accepted data."""
@@ -274,11 +283,13 @@ def champion_on_new() -> str:
 def nightly(*, hours: float = 12.0, notify: str | None = None) -> Outcome:
     """Bring the data's stages up to date, and report drift and the champion's scores.
 
-    Nothing is trained and nothing promoted.
+    Nothing is trained and nothing promoted. Once a week people get a sign of life, and an alarm
+    while `retrain` has not succeeded for ten days.
 
     Args:
         hours: Longest time of one DVC command, and of waiting for another flow.
-        notify: Who is told of drift or a failure: a webhook, or a Prefect block.
+        notify: Who is told of drift, a failure or an alarm: a webhook, or a Prefect block; else
+            whom PASAM_NOTIFY names.
     """
     with dvc(hours).alone():
         repro("data", hours)
@@ -287,6 +298,5 @@ def nightly(*, hours: float = 12.0, notify: str | None = None) -> Outcome:
     if rows:
         moved = ", ".join(f"{row['dataset']} ({row['quantity']})" for row in rows)
         message = f"The data has drifted: {moved}. {message}"
-    outcome = Outcome("drifted" if rows else "watched", message)
-    announce(outcome, notify)
-    return outcome
+    watch(notify=notify)
+    return Outcome("drifted" if rows else "watched", message)

@@ -1,31 +1,34 @@
-"""Prefect's and MLflow's servers on this machine: schedules (`make flows`), pages (`make ui`).
+"""Prefect's and MLflow's servers on this machine, and their pages (`make ui`).
 
-Both listen to this machine only and send nothing to anybody.
+Both listen to this machine only and send nothing to anybody. Each project has its own: what another
+one runs is left alone.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import httpx
+import psutil
 import urllib3
-import yaml
 
-from pasam.errors import ParamsError, StageError, TransientError
+from pasam.errors import StageError, TransientError
+from pasam.files import write_text
 from pasam.registry.store import EXPERIMENT, TRAININGS, addresses
 from pipelines.dvc import STATE
+from pipelines.flows.endings import is_running
+from pipelines.flows.engine import LOGGER
 from pipelines.process import GRACE, end_group, guarded
-
-if TYPE_CHECKING:
-    from prefect.deployments.runner import RunnerDeployment
 
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
@@ -33,9 +36,10 @@ MLFLOW_PORT = 5000
 START_LIMIT = 180.0
 """Seconds; a first start makes the database, which takes its time on a busy machine."""
 
-DEPLOYMENTS = Path("prefect.yaml")
-POOL = "here"
-"""Name of the work pool whose deployments need nothing but this machine."""
+RESTART_PAUSE = 5.0
+"""Seconds before a server that has ended is started again."""
+HEARTBEAT = 30
+"""Seconds between two heartbeats of a run."""
 
 ENDED = "The server ended while this ran; the next run goes on from there."
 
@@ -49,6 +53,7 @@ def use_own_settings() -> None:
         "PREFECT_HOME": str((STATE / "prefect").resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": f"{START_LIMIT:g}",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Eight processes and a gigabyte, for jobs with language models.
@@ -60,32 +65,87 @@ def use_own_settings() -> None:
 
 @contextmanager
 def prefect_server(port: int = PREFECT_PORT) -> Iterator[str]:
-    """Use the Prefect server that answers already, or run one for as long as this lasts.
+    """Use the Prefect server that this project has, or run one for as long as this lasts.
+
+    A server that answers at the port and is another project's is left alone: ours takes the next
+    port that is free. A server that `PREFECT_API_URL` names is a team's, and is waited for.
 
     Args:
-        port: Where, unless `PREFECT_API_URL` names a server.
+        port: First port to try, unless `PREFECT_API_URL` names a server.
 
     Yields:
         The address of its page.
 
     Raises:
         StageError: It did not start.
+        TransientError: The team's server does not answer.
     """
     use_own_settings()
-    api = os.environ.setdefault("PREFECT_API_URL", f"http://{HOST}:{port}/api")
-    page = api.removesuffix("/api")
-    if answers(f"{api}/health"):
-        yield page
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        _wait_for_team(named)
+        yield named.removesuffix("/api")
         return
+    ours = own_server("prefect")
+    api = f"http://{HOST}:{ours or free_port(port, 'Prefect')}/api"
+    os.environ["PREFECT_API_URL"] = api
+    if ours:
+        yield api.removesuffix("/api")
+        return
+    number = api.removesuffix("/api").rpartition(":")[2]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST]
-    with service([*command, "--port", str(port)], "prefect", f"{api}/health"):
+    with service([*command, "--port", number], "prefect", f"{api}/health"):
         end_stale_runs()
-        yield page
+        yield api.removesuffix("/api")
+
+
+def _wait_for_team(api: str) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while not answers(f"{api}/health"):
+        if time.monotonic() > deadline:
+            raise TransientError(
+                f"the Prefect server that PREFECT_API_URL names, {api}, does not answer. Start it, "
+                "correct the address, or unset the variable for a server of this project's own."
+            )
+        time.sleep(2)
+
+
+def free_port(first: int, what: str) -> int:
+    """Find a port that nobody listens at, from one on.
+
+    Raises:
+        StageError: There is none within fifty.
+    """
+    for port in range(first, first + 50):
+        with socket.socket() as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                place.bind((HOST, port))
+            except OSError:
+                continue
+        if port != first:
+            show(f"Port {first} is another program's, or another project's; {what} takes {port}.")
+        return port
+    raise StageError(f"ports {first} to {first + 49} are all taken; name another one for {what}.")
+
+
+def own_server(name: str) -> int | None:
+    """Find the port of a server that another command of this project runs already."""
+    try:
+        number, created, port = json.loads(_server_file(name).read_text("utf-8"))
+        alive = psutil.Process(number).create_time() == created
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return int(port) if alive else None
+
+
+def _server_file(name: str) -> Path:
+    return STATE / f"{name}.server.json"
 
 
 @contextmanager
 def service(command: Sequence[str], name: str, health: str) -> Iterator[None]:
-    """Run a server until the end of the block.
+    """Run a server until the end of the block, and again whenever it ends before.
 
     Args:
         command: What starts it.
@@ -97,25 +157,58 @@ def service(command: Sequence[str], name: str, health: str) -> Iterator[None]:
     """
     log = STATE / "logs" / f"{name}.server"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    log.write_bytes(b"")
+    over, has_ended = threading.Event(), threading.Event()
+
+    def keep_up() -> None:
+        while not over.is_set():
+            with _process(command, name, health, log) as process:
+                while process.poll() is None and not over.wait(0.2):
+                    pass
+            if not over.is_set():
+                has_ended.set()
+                LOGGER.warning("The server of %s has ended; starting it again.", name)
+                over.wait(RESTART_PAUSE)
+
+    keeper = threading.Thread(target=keep_up)
+    keeper.start()
+    try:
+        _wait_until_ready(has_ended, name, health, log)
+        yield
+    finally:
+        over.set()
+        keeper.join()
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], name: str, health: str, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server's process, and say in a file whose it is and where it listens."""
+    with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: flows that end must still reach it
         )  # fmt: skip
     with guarded(process.pid, GRACE):
         try:
-            _wait_until_ready(process, name, health, log)
-            yield
+            with suppress(psutil.Error):  # it has ended at once
+                facts = [
+                    process.pid,
+                    psutil.Process(process.pid).create_time(),
+                    urlsplit(health).port,
+                ]
+                write_text(_server_file(name), json.dumps(facts))
+            yield process
         finally:
             end_group(process, GRACE)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], name: str, health: str, log: Path) -> None:
+def _wait_until_ready(has_ended: threading.Event, name: str, health: str, log: Path) -> None:
     deadline = time.monotonic() + START_LIMIT
     while not answers(health):
-        has_ended = process.poll() is not None
-        if has_ended or time.monotonic() > deadline:
-            what = "ended" if has_ended else f"did not answer in {START_LIMIT:g} s"
+        if has_ended.is_set() or time.monotonic() > deadline:
+            what = "ended" if has_ended.is_set() else f"did not answer in {START_LIMIT:g} s"
             raise StageError(
                 f"the server of {name} {what}; it was expected to answer at {health}. Another "
                 f"program may use its port. Its log: {log}"
@@ -132,12 +225,13 @@ def answers(address: str) -> bool:
 
 
 def end_stale_runs() -> int:
-    """End every run that a server which has only just started takes for running.
+    """End every run that our server, which has only just started, takes for running and is not.
 
-    Nothing can be at it, and its place in the deployment's concurrency limit would stay taken.
+    Its place in the deployment's concurrency limit would stay taken. A run whose process outlived
+    the server before goes on.
 
     Returns:
-        How many there were.
+        How many were ended.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas import filters
@@ -147,111 +241,34 @@ def end_stale_runs() -> int:
     kinds = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=kinds))
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(state=state))
+        found = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(state=state))
+        runs = [run for run in found if not is_running(str(run.id))]
         for run in runs:
             ended = Cancelled if run.state_type == StateType.CANCELLING else Crashed
             client.set_flow_run_state(run.id, ended(message=ENDED))
     return len(runs)
 
 
-def read_deployments(path: Path = DEPLOYMENTS, pool: str = POOL) -> list[dict[str, Any]]:
-    """Read the deployments of a work pool.
-
-    Raises:
-        ParamsError: There are none.
-    """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    every = content.get("deployments", [])
-    found = [each for each in every if each.get("work_pool", {}).get("name") == pool]
-    if not found:
-        raise ParamsError(f"{path} has no deployment for the work pool '{pool}'; restore it.")
-    return found
-
-
-def deployment(entry: dict[str, Any], cron: dict[str, str]) -> RunnerDeployment:
-    """Make what Prefect serves of an entry of `prefect.yaml`.
-
-    Args:
-        entry: The entry.
-        cron: Schedules that replace those of the file, by name of the flow.
-    """
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig
-    from prefect.deployments.runner import RunnerDeployment
-    from prefect.schedules import Cron
-
-    flow = flow_name(entry)
-    schedules = [
-        Cron(cron.get(flow, each["cron"]), timezone=each.get("timezone"))
-        for each in entry.get("schedules", [{"cron": cron[flow]}] if flow in cron else [])
-    ]
-    given: dict[str, Any] = {
-        key: entry.get(key) for key in ("name", "description", "tags", "parameters")
-    }
-    return RunnerDeployment.from_entrypoint(
-        entry["entrypoint"], **given, schedules=schedules,
-        concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
-    )  # fmt: skip
-
-
-def flow_name(entry: dict[str, Any]) -> str:
-    """Name of the flow that an entry deploys."""
-    return str(entry["entrypoint"]).rpartition(":")[2]
-
-
-def deployments(*, cron: list[str] | None = None, port: int = PREFECT_PORT) -> None:
-    """Serve the flows with their schedules until Ctrl-C, with a server of their own if need be.
-
-    Args:
-        cron: Another schedule for a flow: 'retrain=*/5 * * * *'. May be repeated.
-        port: Port of Prefect's page.
-    """
-    entries = read_deployments()
-    schedules = _schedules(cron or [], [flow_name(entry) for entry in entries])
-    _show("Starting Prefect; the first start takes a minute or two.")
-    with prefect_server(port) as page:
-        # The processes that runs are started in import this folder's code.
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])
-        )
-        from prefect import serve
-
-        _show(f"Prefect's page: {page}")
-        try:
-            serve(*[deployment(entry, schedules) for entry in entries])
-        except httpx.TransportError as error:
-            raise TransientError(
-                f"Prefect's server at {page} does not answer any more ({error}), so nothing "
-                "is started on schedule. What was running was stopped with its state saved. "
-                "Start this again: the next run goes on from there."
-            ) from None
-
-
-def _schedules(given: list[str], known: list[str]) -> dict[str, str]:
-    found = dict(each.partition("=")[::2] for each in given)
-    strangers = sorted(set(found) - set(known))
-    if strangers or not all(found.values()):
-        raise ParamsError(f"--cron {given} is not FLOW=SCHEDULE with a flow of {sorted(known)}.")
-    return found
-
-
 def ui(*, prefect_port: int = PREFECT_PORT, mlflow_port: int = MLFLOW_PORT) -> None:
     """Show Prefect's and MLflow's pages until Ctrl-C or SIGTERM.
 
     Args:
-        prefect_port: Port of Prefect's page.
-        mlflow_port: Port of MLflow's page.
+        prefect_port: Port of Prefect's page; the next free one, if it is taken.
+        mlflow_port: Port of MLflow's page; the next free one, if it is taken.
     """
-    _show("Starting the pages; the first start takes a minute or two.")
+    show("Starting the pages; the first start takes a minute or two.")
     with prefect_server(prefect_port) as page:
-        _show(f"Prefect's page: {page}")
+        show(f"Prefect's page: {page}")
         _show_mlflow(mlflow_port)
 
 
 def _show_mlflow(port: int) -> None:
     tracking, registry = addresses(Path())
     if tracking.startswith("http"):
-        _show(f"MLflow's page:  {runs_page(tracking)}")
+        show(f"MLflow's page:  {runs_page(tracking)}")
         signal.pause()
+    ours = own_server("mlflow")
+    port = ours or free_port(port, "MLflow")
     page = f"http://{HOST}:{port}"
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
@@ -259,11 +276,11 @@ def _show_mlflow(port: int) -> None:
         # With several, a supervisor kills each that takes its time to start on a busy machine.
         "--workers", "1",
     ]  # fmt: skip
-    if answers(f"{page}/health"):
-        _show(f"MLflow's page:  {runs_page(page)} (it was there already)")
+    if ours:
+        show(f"MLflow's page:  {runs_page(page)} (it was there already)")
         signal.pause()
     with service(command, "mlflow", f"{page}/health"):
-        _show(f"MLflow's page:  {runs_page(page)}")
+        show(f"MLflow's page:  {runs_page(page)}")
         signal.pause()
 
 
@@ -282,6 +299,7 @@ def runs_page(server: str) -> str:
     return f"{server}/#/experiments/{number}/runs?{TRAININGS}"
 
 
-def _show(line: str) -> None:
+def show(line: str) -> None:
+    """Print a line at once, also where the output is a file."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -10,6 +10,7 @@ from tracked_world import KEPT, git, leave_servers, place_store
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.errors import RegistryError
 from pasam.registry import promotion
 from pasam.registry.gate import REJECT, GateCheck, GateDecision
 from pasam.registry.transitions import PromotionResult, open_decisions
@@ -44,7 +45,7 @@ class Registry:
 
 
 @pytest.fixture
-def pasam(monkeypatch):
+def pasam(monkeypatch, in_empty_folder):
     monkeypatch.setattr("pasam.registry.versions.open_registry", lambda project: Registry())
     return lambda *arguments: CliRunner().invoke(app, ("registry", *arguments))
 
@@ -56,9 +57,12 @@ def test_the_list_shows_aliases_status_scores_and_what_is_unreal(pasam):
         "generated", "data",
     ]  # fmt: skip
     assert second.split() == [
-        "1", "-", "registered", "-", "boundary", "IoU", "-", "cannot", "be", "made", "again",
+        "1", "-", "registered", "-", "boundary", "IoU", "-", "cannot", "be", "made",
+        "again:", "of", "uncommitted", "changes",
     ]  # fmt: skip
-    assert [v["number"] for v in json.loads(pasam("list", "--json").output)] == [2, 1]
+    listed = json.loads(pasam("list", "--json").output)
+    assert [v["number"] for v in listed] == [2, 1]
+    assert [v["not_again"] for v in listed] == [None, "of uncommitted changes"]
 
 
 def test_a_version_is_shown_with_the_gates_reasons(pasam):
@@ -95,6 +99,21 @@ def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch
     barred = dataclasses.replace(refused, gate=None, message="version 3 has bytes that are barred")
     monkeypatch.setattr(promotion, "promote", lambda project, which, **options: barred)
     assert pasam("promote").exit_code == 1
+
+
+def test_it_is_said_before_a_promotion_that_nobody_could_make_it_again(
+    pasam, monkeypatch, in_empty_folder
+):
+    def promote(project, which, **options):
+        raise RegistryError("judged")
+
+    monkeypatch.setattr(promotion, "promote", promote)
+    git(in_empty_folder, "init", "--quiet")
+    for name in ("a.py", "b.py"):
+        (in_empty_folder / name).touch()
+    result = pasam("promote", "--allow-local")
+    assert result.output.startswith("note: a.py and 1 more differs from the commit, so what comes")
+    assert not pasam("promote", "2", "--why", "again").output.startswith("note")
 
 
 @pytest.mark.parametrize(

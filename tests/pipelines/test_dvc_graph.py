@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -313,7 +313,7 @@ def test_a_stopped_stage_is_not_run_again_at_once(code, kept):
     assert "the next `dvc repro` goes on" in str(error)
 
 
-@pytest.mark.parametrize(("code", "kept"), [(1, 1), (-9, 2), (137, 2)])
+@pytest.mark.parametrize(("code", "kept"), [(1, 2), (3, 3), (-9, 2), (137, 2)])
 def test_an_unforeseen_failure_is_not_retried_and_its_code_is_said(code, kept):
     error = failure("dvc repro", 255, stage_said(code), LOG)
     assert isinstance(error, StageError)
@@ -332,6 +332,55 @@ def test_an_unforeseen_failure_is_not_retried_and_its_code_is_said(code, kept):
 )
 def test_a_busy_project_and_an_unreachable_remote_pass(command, code, text):
     assert isinstance(failure(command, code, text, LOG), TransientError)
+
+
+def test_a_busy_project_is_never_told_to_remove_dvcs_lock():
+    text = "ERROR: 'data' is busy, it is being blocked by:\nremove `.dvc/tmp/rwlock`"
+    assert "rwlock" not in str(failure("dvc repro", 255, text, LOG))
+
+
+def test_a_full_disk_is_named_as_that_wherever_it_strikes():
+    text = f"error: the disk is full, while x was written.\n{stage_said(2)}"
+    error = failure("dvc repro", 255, text, LOG)
+    assert "stage train@pa_sam found the disk full. Free some space" in str(error)
+    assert "Another try would end the same way" not in str(error)
+    pushed = failure("dvc push", 255, "ERROR: [Errno 28] No space left on device", LOG)
+    assert isinstance(pushed, StageError)
+
+
+def test_a_fault_of_ours_keeps_its_code():
+    error = failure("dvc repro", 255, stage_said(70), LOG)
+    assert (error.exit_code, "a fault of pasam itself" in str(error)) == (70, True)
+
+
+def test_somebody_elses_command_is_waited_for(dvc, monkeypatch):
+    said = []
+    busy = ("Unable to acquire lock", "'x' is busy, it is being blocked by")
+    answers = iter([*((255, words, LOG) for words in busy), (0, "done", LOG)])
+    monkeypatch.setattr(Dvc, "_attempt", lambda self, arguments: next(answers))
+    monkeypatch.setattr("pipelines.dvc.BUSY_PAUSE", 0.01)
+    replace(dvc, patience=60.0, on_line=said.append).repro()
+    assert len(said) == 2
+    assert "waiting for it" in said[0]
+
+
+def test_waiting_for_somebody_else_has_an_end(dvc, monkeypatch):
+    monkeypatch.setattr(Dvc, "_attempt", lambda *_: (255, "Unable to acquire lock", LOG))
+    with pytest.raises(TransientError, match="all the time"):
+        dvc.repro()
+
+
+def test_a_remote_that_knows_no_run_cache_gets_the_bytes(dvc, monkeypatch):
+    seen = []
+
+    def attempt(self, arguments):
+        seen.append(arguments)
+        refused = "--run-cache" in arguments
+        return (255 if refused else 0), "ERROR: run-cache is not supported for http", LOG
+
+    monkeypatch.setattr(Dvc, "_attempt", attempt)
+    dvc.push()
+    assert seen == [("push", "--run-cache"), ("push",)]
 
 
 @pytest.mark.parametrize(

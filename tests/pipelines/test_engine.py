@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,18 +20,18 @@ from typing import Literal
 
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from tracked_world import git
 
 from pasam.errors import DataError, StageError, TransientError
 from pipelines.flows import __main__ as commands
-from pipelines.flows import engine
+from pipelines.flows import endings, engine, operations
 from pipelines.flows.engine import (
-    LATEST,
     WIDEST,
     Outcome,
     flow_run_id,
     image_address,
     in_flow_run,
-    is_too_late,
     log,
     notify,
     show_image,
@@ -41,7 +42,9 @@ from pipelines.flows.engine import (
     task,
     worth_another_try,
 )
-from pipelines.flows.servers import deployments, ui
+from pipelines.flows.operations import watch
+from pipelines.flows.schedule import deployments, guard
+from pipelines.flows.servers import ui
 from pipelines.stage_runner import docstring_parts
 
 
@@ -118,14 +121,6 @@ def test_prefect_too_tries_nothing_but_a_transient_error_again(error, again):
     assert made.retry_condition_fn is worth_another_try
     assert (made.retries, made.retry_delay_seconds) == (2, [1, 10])
     assert made.retry_condition_fn(made, None, State(error)) is again
-
-
-def test_a_run_that_comes_too_late_is_skipped():
-    now = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
-    assert is_too_late(now - LATEST - datetime.timedelta(seconds=1), now)
-    assert not is_too_late(now - LATEST, now)
-    assert not is_too_late(now - datetime.timedelta(minutes=5), now)
-    assert not is_too_late(None, now)
 
 
 def test_without_prefect_there_is_no_flow_run():
@@ -240,9 +235,16 @@ def test_a_webhook_that_is_not_there_is_logged(webhook, said):
     assert "secret" not in said.text
 
 
-def test_nobody_is_told_without_an_address(said):
-    notify(None, "retrain failed", "no disk")
+def test_nobody_is_told_without_an_address(said, monkeypatch):
+    monkeypatch.delenv("PASAM_NOTIFY", raising=False)
+    assert not notify(None, "retrain failed", "no disk")
     assert said.messages == []
+
+
+def test_the_address_may_come_from_the_environment(webhook, monkeypatch):
+    monkeypatch.setenv("PASAM_NOTIFY", address(webhook))
+    assert notify(None, "retrain failed", "no disk")
+    assert len(webhook.received) == 1
 
 
 @pytest.fixture(autouse=True)
@@ -274,7 +276,7 @@ def example(
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, in_empty_folder):
     """Run a command of one flow and return its exit code."""
 
     def run_flow(function, *arguments):
@@ -319,10 +321,7 @@ def test_a_wrong_flag_is_a_wrong_configuration(wrong, run, capsys):
     ("error", "code"),
     [(TransientError("away"), 75), (StageError("bad", exit_code=3), 3), (StageError("x"), 2)],
 )
-def test_a_failure_is_one_line_its_exit_code_and_told(error, code, run, capsys, monkeypatch):
-    told = []
-    monkeypatch.setattr(commands, "notify", lambda *words: told.append(words))
-
+def test_a_failure_is_one_line_its_exit_code_and_told(error, code, run, capsys, webhook):
     def fails(*, notify: str | None = None) -> Outcome:
         """Fail.
 
@@ -331,9 +330,34 @@ def test_a_failure_is_one_line_its_exit_code_and_told(error, code, run, capsys, 
         """
         raise error
 
-    assert run(fails, "--local", "--notify", "team") == code
+    assert run(fails, "--local", "--notify", address(webhook)) == code
     assert capsys.readouterr().err == f"error: {error}\n"
-    assert told == [("team", "fails failed", str(error))]
+    (message,) = webhook.received
+    assert "fails failed" in message["subject"]
+    assert str(error) in message["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("rejected", 1), ("postponed", 75), ("promoted", 0), ("unchanged", 0)]
+)
+def test_an_outcome_has_the_exit_code_of_its_meaning(name, code, run, capsys):
+    def ends() -> Outcome:
+        """End."""
+        return Outcome(name, "so")
+
+    assert run(ends, "--local") == code
+    assert capsys.readouterr().out == f"{name}: so\n"
+
+
+def test_a_fault_of_ours_is_one_line_with_a_file_for_its_report(run, capsys):
+    def broken() -> Outcome:
+        """Break."""
+        return [][1]
+
+    assert run(broken, "--local") == 70
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "a fault of pasam itself (IndexError" in said
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -361,9 +385,10 @@ def test_every_flow_and_server_is_a_command():
     names = {function.__name__ for function in commands.FLOWS}
     assert names == {"reproduce", "retrain", "ablate", "promote", "nightly"}
     assert (deployments, ui) == commands.SERVERS
+    assert (watch, guard) == commands.WATCHERS
 
 
-@pytest.mark.parametrize("function", [*commands.FLOWS, *commands.SERVERS])
+@pytest.mark.parametrize("function", [*commands.FLOWS, *commands.WATCHERS, *commands.SERVERS])
 def test_every_flag_is_explained(function, capsys):
     words = docstring_parts(function)[1]
     assert set(words) == set(inspect.signature(function).parameters)
@@ -385,3 +410,120 @@ def test_a_flag_of_a_list_may_be_repeated(monkeypatch):
     commands.main(["serves"])
     commands.main(["serves", "--cron", "a=1", "--cron", "b=2"])
     assert given == [None, ["a=1", "b=2"]]
+
+
+def ended(name, *, days=0.0, flow="retrain", took=60):
+    """An ending some days ago, kept in the file."""
+    moment = endings.now() - datetime.timedelta(days=days)
+    ending = endings.Ending(
+        flow=flow, outcome=name, message="so", ended=moment.isoformat(timespec="seconds"),
+        started=(moment - datetime.timedelta(seconds=took)).isoformat(timespec="seconds"),
+    )  # fmt: skip
+    endings.keep(ending)
+    return ending
+
+
+@pytest.fixture
+def kept(in_empty_folder, monkeypatch):
+    """An empty project; nobody is told unless a test says who."""
+    monkeypatch.delenv("PASAM_NOTIFY", raising=False)
+    return in_empty_folder
+
+
+def flow_that(outcome):
+    def some_flow(*, notify=None):
+        return Outcome(outcome, "what came of it")
+
+    return some_flow
+
+
+@pytest.mark.parametrize("name", ["promoted", "rejected", "accepted", "postponed", "drifted"])
+def test_news_are_told_with_project_machine_and_commit(name, kept, webhook):
+    git(kept, "init", "--quiet")
+    who = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+    git(kept, *who, "commit", "--quiet", "--allow-empty", "-m", "x")
+    git(kept, "remote", "add", "origin", "https://me:secret@git.example.org/pasam.git")
+    operations.followed(flow_that(name), {"notify": address(webhook)})
+    (message,) = webhook.received
+    for words in (
+        endings.project_name(), name, "what came of it", socket.gethostname(),
+        git(kept, "rev-parse", "HEAD")[:10], "Repository: https://git.example.org/pasam.git",
+    ):  # fmt: skip
+        assert words in message["text"]
+    assert "secret" not in message["text"]
+
+
+def test_unchanged_is_told_to_nobody_and_kept(kept, webhook):
+    operations.followed(flow_that("unchanged"), {"notify": address(webhook)})
+    assert webhook.received == []
+    assert endings.last("some_flow").outcome == "unchanged"
+
+
+def test_a_stopped_flow_is_kept_as_cancelled(kept):
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        operations.followed(stopped, {})
+    assert endings.last("stopped").outcome == "cancelled"
+
+
+def test_a_line_that_a_crash_cut_short_costs_nothing_else(kept):
+    first = ended("promoted")
+    with endings.ENDINGS.open("a") as file:
+        file.write('{"flow": "retr')
+    assert endings.read_endings() == [first]
+
+
+def test_there_is_an_alarm_a_day_while_nothing_succeeds(kept, webhook):
+    ended("unchanged", days=12)
+    ended("failed", days=1)
+    for _ in range(2):
+        assert operations.watch(notify=address(webhook)).name == "alarmed"
+    (message,) = webhook.received
+    assert "has not succeeded for 12 days; the last run failed: so" in message["text"]
+    assert operations.watch(days=20, notify=address(webhook)).name == "watched"
+
+
+def test_an_alarm_that_did_not_arrive_is_given_again(kept, webhook):
+    ended("unchanged", days=12)
+    webhook.status = 500
+    operations.watch(notify=address(webhook))
+    webhook.status = 200
+    operations.watch(notify=address(webhook))
+    assert len(webhook.received) == 2
+
+
+def test_there_is_one_sign_of_life_a_week(kept, webhook):
+    ended("unchanged", days=2)
+    ended("rejected", days=1)
+    for _ in range(2):
+        assert operations.watch(notify=address(webhook)).name == "watched"
+    (message,) = webhook.received
+    assert "1 x retrain rejected, 1 x retrain unchanged" in message["text"]
+
+
+def test_prometheus_reads_how_flows_ended(kept):
+    ended("promoted", days=3)
+    failed = ended("failed", days=1, took=90)
+    families = text_string_to_metric_families(endings.METRICS.read_text())
+    samples = {
+        (each.name, each.labels.get("outcome", "")): each.value
+        for family in families
+        for each in family.samples
+    }
+    moment = datetime.datetime.fromisoformat(failed.ended).timestamp()
+    assert samples["pasam_flow_last_end_seconds", ""] == moment
+    assert samples["pasam_flow_last_success_seconds", ""] < moment - 86_400
+    assert samples["pasam_flow_last_duration_seconds", ""] == 90
+    assert samples["pasam_flow_endings", "failed"] == 1
+    assert samples["pasam_registry_champion", ""] == 0
+
+
+def test_a_process_that_is_gone_is_at_no_run(kept):
+    endings.note_running("a")
+    assert endings.is_running("a")
+    number, created = json.loads(endings.running_file("a").read_text())
+    endings.running_file("a").write_text(json.dumps([number, created - 1]))
+    assert not endings.is_running("a"), "another process has its number by now"
+    assert not endings.is_running("b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -13,11 +14,21 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
 import urllib3
 
 from pasam.errors import DataError, TransientError
-from pipelines.flows.engine import Outcome, flow_run_id, in_flow_run, log, notify, task
+from pipelines.flows import endings, operations
+from pipelines.flows.engine import (
+    Outcome,
+    flow_run_id,
+    in_flow_run,
+    log,
+    notify,
+    show_text,
+    task,
+)
 from pipelines.flows.reproduce import GROUPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -36,6 +47,7 @@ def served(tmp_path_factory):
     home = tmp_path_factory.mktemp("prefect")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))
+        patch.chdir(tmp_path_factory.mktemp("project"))  # endings are kept in it
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         patch.setenv("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
         patch.setenv("DO_NOT_TRACK", "1")
@@ -89,9 +101,9 @@ def test_only_a_transient_error_is_tried_again(error, tries, served):
     assert len(calls) == tries
 
 
-def test_a_failure_is_told_to_whom_the_parameters_name(served, monkeypatch):
+def test_a_failure_is_kept_and_told_to_whom_the_parameters_name(served, monkeypatch):
     told = []
-    monkeypatch.setattr(served, "notify", lambda *words: told.append(words))
+    monkeypatch.setattr(operations, "notify", lambda *words: told.append(words))
 
     def flow(*, notify: str | None = None) -> Outcome:
         """Fail."""
@@ -99,8 +111,69 @@ def test_a_failure_is_told_to_whom_the_parameters_name(served, monkeypatch):
 
     served.prefect_flow(flow)(notify="team", return_state=True)
     ((address, subject, text),) = told
-    assert (address, subject) == ("team", "flow failed")
+    assert (address, subject) == ("team", f"{endings.project_name()}: flow failed")
     assert "bad mask" in text
+    kept = endings.last("flow")
+    assert (kept.outcome, kept.succeeded) == ("failed", False)
+    assert kept.run
+
+
+def test_a_run_that_was_killed_or_cancelled_is_kept_and_told_once(served, monkeypatch):
+    from types import SimpleNamespace
+
+    from prefect.states import Cancelled, Crashed
+
+    told = []
+    monkeypatch.setattr(operations, "notify", lambda *words: told.append(words))
+    run = SimpleNamespace(id="7", start_time=endings.now(), parameters={"notify": "team"})
+    for state, name in ((Crashed(message="killed"), "crashed"), (Cancelled(), "cancelled")):
+        served.follow_cut_run(SimpleNamespace(name="weekly"), run, state)
+        assert endings.last("weekly").outcome == name
+    assert [subject.rpartition(" ")[2] for _, subject, _ in told] == ["crashed", "cancelled"]
+
+
+def test_a_late_run_does_its_work_and_further_late_ones_are_skipped(served):
+    calls = []
+
+    def nightly_thing() -> Outcome:
+        """Count."""
+        calls.append(1)
+        return Outcome("watched", "")
+
+    missed = endings.now() - datetime.timedelta(days=2)
+    assert not served.is_superfluous("nightly_thing", missed)
+    served.prefect_flow(nightly_thing)(return_state=True)
+    assert served.is_superfluous("nightly_thing", missed)
+    assert not served.is_superfluous("nightly_thing", endings.now())
+    assert calls == [1]
+
+
+def test_a_run_that_is_at_work_says_which_process_it_is(served):
+    seen = []
+
+    def busy() -> Outcome:
+        """Look."""
+        seen.append(flow_run_id())
+        assert endings.is_running(flow_run_id())
+        return Outcome("unchanged", "")
+
+    assert served.prefect_flow(busy)(return_state=True).name == "Unchanged"
+    assert not endings.is_running(seen[0])
+    assert not endings.running_file(seen[0]).exists()
+
+
+def test_what_a_page_cannot_show_costs_no_result(served, monkeypatch, caplog):
+    def away(*_, **__):
+        raise httpx.ConnectError("gone")
+
+    monkeypatch.setattr("prefect.artifacts.create_markdown_artifact", away)
+
+    def flow() -> Outcome:
+        """Show."""
+        show_text("table", "# T", "The table")
+        return Outcome("unchanged", "")
+
+    assert served.prefect_flow(flow)(return_state=True).name == "Unchanged"
 
 
 def test_a_notification_block_tells_and_its_refusal_is_said_without_its_secret(served, caplog):
@@ -158,7 +231,9 @@ def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
         return Outcome("unchanged", runtime.flow_run.name)
 
     state = served.prefect_flow(weekly)(return_state=True)
-    assert re.fullmatch(r"weekly \d{4}-\d\d-\d\d \d\d:\d\d UTC", state.message)
+    assert re.fullmatch(
+        re.escape(endings.project_name()) + r" weekly \d{4}-\d\d-\d\d \d\d:\d\d UTC", state.message
+    )
 
 
 def test_every_flow_keeps_its_parameters_and_words(served):
@@ -184,44 +259,61 @@ def project(root, tmp_path):
 
 
 @pytest.fixture
-def serving(project):
-    """`make flows` with a retraining every minute; the address of its server."""
+def serve(project):
+    """Serve the project's flows with a reproduction every minute, as often as a test asks."""
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    log = project / "serve.log"
+    started = []
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     command = [
-        "-m",
-        "pipelines.flows",
-        "deployments",
-        "--port",
-        str(port),
-        "--cron",
-        "retrain=* * * * *",
-    ]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=project, env=environment, stdout=output,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    yield f"http://127.0.0.1:{port}/api"
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(60)
+        "-m", "pipelines.flows", "deployments", "--port", str(port),
+        "--cron", "reproduce=* * * * *",
+    ]  # fmt: skip
+
+    def start():
+        with (project / "serve.log").open("a") as output:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=project, env=environment, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    start.address = f"http://127.0.0.1:{port}/api"
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
 
 
-def test_a_scheduled_retraining_fires_and_ends_unchanged(serving):
-    body = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
-    deadline = time.monotonic() + PATIENCE
-    states: list[str] = []
-    while "Unchanged" not in states:
-        assert time.monotonic() < deadline, states
-        assert not {"Failed", "Crashed"} & set(states)
-        time.sleep(2)
-        try:
-            answer = urllib3.request(
-                "POST", f"{serving}/flow_runs/filter", json=body, timeout=20, retries=False
-            )
-        except urllib3.exceptions.HTTPError:
-            continue
-        states = [run["state_name"] for run in answer.json()] if answer.status == 200 else []
+def states_of(address, flow):
+    """Names of the states of a flow's runs, the newest first; none while nobody answers."""
+    body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
+    try:
+        answer = urllib3.request(
+            "POST", f"{address}/flow_runs/filter", json=body, timeout=20, retries=False
+        )
+    except urllib3.exceptions.HTTPError:
+        return []
+    return [run["state_name"] for run in answer.json()] if answer.status == 200 else []
+
+
+def wait_for(happened, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_a_scheduled_run_fires_and_what_is_silent_would_be_ended(serve, project):
+    serve()
+    wait_for(lambda: "Reproduced" in states_of(serve.address, "reproduce"))
+    answer = urllib3.request("POST", f"{serve.address}/automations/filter", json={}, timeout=20)
+    (automation,) = answer.json()
+    assert automation["enabled"]
+    assert automation["trigger"]["posture"] == "Proactive"
+    assert automation["trigger"]["within"] == 120.0
+    kept = (project / ".flows" / "endings.jsonl").read_text().splitlines()
+    assert json.loads(kept[-1])["outcome"] == "reproduced"

@@ -1,28 +1,29 @@
-"""Flows `retrain`, `promote` and `nightly`: order, unfinished work, verdicts, what is published."""
+"""Flows `retrain`, `promote` and `nightly`: order, unfinished work, loose ends, verdicts."""
 
 from __future__ import annotations
 
 import json
-import logging
-import subprocess
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import yaml
+from tracked_world import copy_tracked, git
 
 from pasam.errors import StageError, TransientError
+from pasam.registry.decision_log import DecisionLog
 from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision
 from pasam.registry.transitions import PromotionResult
+from pipelines.flows import endings, operations
 from pipelines.flows import retrain as flow
 from pipelines.flows.engine import Outcome
 from pipelines.flows.retrain import (
-    announce,
     drifted,
     is_unfinished,
+    loose_ends,
     nightly,
     promote,
     promotion_outcome,
-    push_and_commit,
     retrain,
 )
 
@@ -33,7 +34,8 @@ class World:
     def __init__(self):
         self.changed = ("train@pa_sam",)
         self.done = []
-        self.told = []
+        self.loose = ()
+        self.note = ""
         self.outcome = Outcome("promoted", "version 2 is champion now")
         self.fails = {}
 
@@ -50,68 +52,160 @@ class World:
 @pytest.fixture
 def world(monkeypatch, in_empty_folder):
     made = World()
+    monkeypatch.setattr(flow, "take_news", made.step("news"))
+    monkeypatch.setattr(flow, "loose_ends", made.step("loose ends", "loose"))
+    monkeypatch.setattr(flow, "require_publishable", made.step("may publish"))
+    monkeypatch.setattr(flow, "warn_of_changes", lambda: None)
     monkeypatch.setattr(flow, "fetch", made.step("pull"))
     monkeypatch.setattr(flow, "changed_stages", made.step("status", "changed"))
     monkeypatch.setattr(flow, "reproduce", made.step("reproduce"))
-    monkeypatch.setattr(flow, "publish_results", made.step("publish_results"))
+    monkeypatch.setattr(flow, "publish_results", made.step("publish_results", "note"))
     monkeypatch.setattr(flow, "record", made.step("record"))
     monkeypatch.setattr(flow, "register_and_judge", made.step("register_and_judge", "outcome"))
-    monkeypatch.setattr("pipelines.flows.retrain.send", lambda *words: made.told.append(words))
     return made
 
 
-WORK = ["reproduce", "publish_results", "record", "register_and_judge"]
+BEGIN = ["news", "status"]
+WORK = ["may publish", "reproduce", "publish_results", "record", "register_and_judge"]
 
 
 def test_nothing_new_ends_unchanged_at_once(world):
     world.changed = ()
     assert retrain().name == "unchanged"
-    assert world.done == ["status"]
+    assert world.done == [*BEGIN, "loose ends"]
 
 
 def test_what_is_new_is_shared_before_it_is_recorded_and_judged(world):
-    assert retrain(notify="https://example.org").name == "promoted"
-    assert world.done == ["status", *WORK]
-    assert world.told == [
-        ("https://example.org", "pasam has a new champion", "version 2 is champion now")
-    ]
+    assert retrain().name == "promoted"
+    assert world.done == [*BEGIN, *WORK]
     assert not is_unfinished()
 
 
-def test_a_rejected_candidate_is_told_to_nobody(world):
-    world.outcome = Outcome("rejected", "worse")
-    assert retrain(notify="https://example.org") == world.outcome
-    assert world.told == []
+def test_what_nobody_has_recorded_or_judged_is_although_nothing_is_new(world):
+    world.changed, world.loose = (), ("there is no champion",)
+    assert retrain() == world.outcome
+    assert world.done == [*BEGIN, "loose ends", *WORK]
 
 
 @pytest.mark.parametrize("step", WORK)
 def test_work_that_was_cut_short_is_finished_although_nothing_is_new_then(step, world):
-    world.fails = {step: TransientError("MLflow is away")}
-    with pytest.raises(TransientError):
+    world.fails = {step: StageError("no more disk")}
+    with pytest.raises(StageError):
         retrain()
     world.fails, world.changed, world.done = {}, (), []
+    world.changed = () if is_unfinished() else ("train",)
+    assert is_unfinished() == (step != "may publish")
     assert retrain().name == "promoted"
-    assert world.done == ["status", *WORK]
-    world.done = []
+    assert world.done == [*BEGIN, *WORK]
+    world.done, world.changed = [], ()
     assert retrain().name == "unchanged"
+
+
+@pytest.mark.parametrize("step", ["publish_results", "record", "register_and_judge"])
+def test_a_server_that_is_away_postpones_what_it_is_needed_for(step, world):
+    world.fails = {step: TransientError("MLflow is away")}
+    outcome = retrain()
+    assert outcome.name == "postponed"
+    assert "made and kept" in outcome.message
+    assert "MLflow is away" in outcome.message
+    assert is_unfinished()
+    world.fails, world.changed = {}, ()
+    assert retrain().name == "promoted"
+
+
+def test_it_is_not_called_unchanged_while_nobody_can_see_whether_all_is_judged(world):
+    world.changed, world.fails = (), {"loose ends": TransientError("MLflow is away")}
+    assert retrain().name == "postponed"
+
+
+def test_nothing_is_trained_that_could_not_be_published(world):
+    world.fails = {"may publish": StageError("no right to push")}
+    with pytest.raises(StageError, match="no right to push"):
+        retrain(publish="push")
+    assert "reproduce" not in world.done
+
+
+def test_it_is_told_where_results_went_that_did_not_fit(world):
+    world.note = "The results are on the branch b."
+    assert retrain().message.endswith("is champion now The results are on the branch b.")
 
 
 def test_a_failed_training_is_neither_shared_nor_judged(world):
     world.fails = {"reproduce": StageError("bad mask")}
     with pytest.raises(StageError, match="bad mask"):
         retrain()
-    assert world.done == ["status", "reproduce"]
+    assert world.done == [*BEGIN, *WORK[:2]]
 
 
 def test_what_others_have_made_counts_as_not_new(world):
     retrain(pull=True)
-    assert world.done[:2] == ["pull", "status"]
+    assert world.done[:3] == ["news", "pull", "status"]
 
 
 def test_all_steps_can_be_asked_for(world):
     world.changed = ()
     retrain(force=True)
-    assert world.done == ["status", *WORK]
+    assert world.done == [*BEGIN, *WORK]
+
+
+@pytest.fixture(scope="module")
+def promoted_world(tracked_once, tmp_path_factory):
+    """A project whose last result is recorded, judged, and champion; not to be changed."""
+    from small_world import small_base
+    from tracked_world import commit, leave_servers, write_lock
+
+    from pasam.registry.promotion import promote as promote_last
+    from pasam.registry.runs import sync
+
+    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("judged") / "world")
+    own.change("gate", mode="on", allow_generated=True, floor_mean=0.0, floor_benchmark=0.0,
+               n_resamples=100, latency_ms=100_000.0, latency_ratio=1000.0)  # fmt: skip
+    write_lock(own)
+    commit(own.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own.folder)
+        patch.setattr("pasam.models.build.build_base", small_base)
+        leave_servers(patch)
+        sync(Path())
+        assert promote_last(own.folder, allow_local=True).promoted
+    return own
+
+
+@pytest.fixture
+def judged(promoted_world, tmp_path, monkeypatch):
+    """A copy of it, as the current folder, at whose decisions no remote has a part."""
+    from tracked_world import leave_servers
+
+    leave_servers(monkeypatch)
+    own = promoted_world.copy(tmp_path / "world")
+    git(own.folder, "remote", "remove", "origin")
+    monkeypatch.chdir(own.folder)
+    return own
+
+
+def test_a_result_that_is_recorded_and_judged_has_no_loose_ends(judged):
+    assert loose_ends() == ()
+
+
+def test_lost_records_are_made_anew(judged, mlflow_tables):
+    shutil.copy(mlflow_tables, "mlruns/mlflow.db")
+    (reason,) = loose_ends()
+    assert "stages are not recorded, such as prepare" in reason
+
+
+def test_a_lost_log_of_decisions_means_that_there_is_no_champion(judged):
+    git(judged.folder, "update-ref", "-d", "refs/heads/pasam-decisions")
+    assert loose_ends() == ("there is no champion",)
+
+
+def test_a_result_that_was_made_by_hand_is_judged(judged):
+    from tracked_world import write_lock
+
+    weights = next(judged.folder.glob("data/adapters/pa_sam.safetensors"))
+    other = next(judged.folder.glob("data/adapters/hq_sam.safetensors"))
+    weights.write_bytes(other.read_bytes())
+    write_lock(judged)
+    assert "the last result is not judged" in loose_ends()
 
 
 def decided(decision, gain=None):
@@ -152,23 +246,8 @@ def test_a_judgement_becomes_a_word_with_its_reasons(promoted, judged, name, wor
     assert outcome == Outcome(name, f"version 3 x: {words}.")
 
 
-def test_a_version_that_is_champion_already_is_not_announced(monkeypatch):
-    told = []
-    monkeypatch.setattr(flow, "send", lambda *words: told.append(words))
-    outcome = promotion_outcome(promotion(True))
-    announce(outcome, "https://example.org")
-    assert (outcome.name, told) == ("champion", [])
-
-
 def test_a_promotion_without_a_gate_is_one_too():
     assert promotion_outcome(promotion(True, moved=True)) == Outcome("promoted", "version 3 x.")
-
-
-def test_a_promotion_is_announced(monkeypatch):
-    told = []
-    monkeypatch.setattr(flow, "send", lambda *words: told.append(words))
-    announce(Outcome("promoted", "version 3 is champion now"), "team")
-    assert told == [("team", "pasam has a new champion", "version 3 is champion now")]
 
 
 def test_without_a_version_the_last_reproduction_is_judged(monkeypatch, in_empty_folder):
@@ -194,23 +273,22 @@ def done(monkeypatch, in_empty_folder):
     monkeypatch.setattr(flow, "repro", lambda group, hours: steps.append(group))
     monkeypatch.setattr(flow, "drifted", list)
     monkeypatch.setattr(flow, "champion_on_new", lambda: "Version 1 is champion.")
-    monkeypatch.setattr(flow, "send", lambda *words: steps.append(words))
+    monkeypatch.setattr(flow, "watch", lambda notify: steps.append(notify))
     return steps
 
 
 def test_only_the_datas_stages_run(done):
     outcome = nightly(notify="team")
     assert (outcome.name, outcome.message) == ("watched", "Version 1 is champion.")
-    assert done == ["data"]
+    assert done == ["data", "team"], "the sign of life, too"
 
 
-def test_drift_is_told(done, monkeypatch):
+def test_drift_is_an_ending_of_its_own(done, monkeypatch):
     row = {"dataset": "own", "quantity": "brightness", "drifted": True}
     monkeypatch.setattr(flow, "drifted", lambda: [row])
     outcome = nightly(notify="team")
     message = "The data has drifted: own (brightness). Version 1 is champion."
     assert (outcome.name, outcome.message) == ("drifted", message)
-    assert done[1:] == [("team", "pasam sees drift", message)]
 
 
 def test_drift_is_what_the_findings_say(monkeypatch, in_empty_folder):
@@ -225,118 +303,39 @@ def test_without_findings_there_is_no_drift(monkeypatch):
     assert drifted() == []
 
 
-class Remote:
-    """DVC with a remote that counts pushes, or fails."""
-
-    def __init__(self, error=None, there=True):
-        self.pushes = 0
-        self.error = error
-        self.there = there
-
-    def has_remote(self):
-        return self.there
-
-    def push(self):
-        if self.error:
-            raise self.error
-        self.pushes += 1
-
-
-def git(*arguments):
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
-
-
-@pytest.fixture
-def repository(in_empty_folder):
-    """A clone with a lock, one result that git keeps and one that it ignores, both new."""
-    git("init", "--quiet", "--bare", "origin.git")
-    git("clone", "--quiet", "origin.git", "clone")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(in_empty_folder / "clone")
-        git("config", "user.name", "T")
-        git("config", "user.email", "t@example.org")
-        outs = [{"path": path, "md5": "0"} for path in ("table.md", "weights.bin")]
-        lock = {"schema": "2.0", "stages": {"report": {"cmd": "x", "outs": outs}}}
-        Path("dvc.lock").write_text(yaml.safe_dump(lock))
-        Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
-        Path("params.yaml").touch()
-        Path(".gitignore").write_text("weights.bin\n")
-        Path("code.py").touch()
-        git("add", ".gitignore", "code.py", "dvc.yaml", "params.yaml")
-        git("commit", "--quiet", "-m", "first")
-        git("push", "--quiet", "origin", "HEAD")
-        git(
-            "branch",
-            "--quiet",
-            "--set-upstream-to",
-            f"origin/{git('branch', '--show-current')[:-1]}",
-        )
-        Path("table.md").touch()
-        Path("weights.bin").touch()
-        yield
+def test_one_page_says_who_is_champion_why_and_what_came_besides(judged, root):
+    shutil.copy(root / "prefect.yaml", "prefect.yaml")
+    run = Outcome("skipped", "It came late <and> was done.")
+    operations.end("nightly", run, endings.now(), None)
+    operations.followed(lambda **_: Outcome("unchanged", "Nothing new."), {})
+    page = operations.PAGE.read_text()
+    entries = DecisionLog(Path()).read(shared=False)
+    (promoted,) = (e for e in entries if e.event == "promote")
+    tags = entries[-1].details.get("tags") or next(
+        e.details["tags"] for e in entries if e.event == "register"
+    )
+    for words in (
+        "Version 1 is in use.", promoted.time[:16], promoted.by["who"], promoted.why,
+        tags["git.commit"], tags["data.manifest_md5"], tags["params.sha256"],
+        "It came late &lt;and&gt; was done.", "weekly retraining", "0 3 * * 0 UTC",
+        "Nothing is left unfinished", "drift",
+    ):  # fmt: skip
+        assert words in page, words
+    shown = operations.as_markdown(operations.write_page())
+    assert "## Champion" in shown
+    assert promoted.why in shown
 
 
-@pytest.mark.usefixtures("repository")
-def test_nothing_is_published_unless_it_may_be():
-    remote = Remote()
-    push_and_commit("nothing", dvc=remote, message="m")
-    assert remote.pushes == 0
-    assert git("log", "--format=%s") == "first\n"
+def test_the_page_is_there_before_anything_was_decided(in_empty_folder):
+    operations.write_page()
+    assert "No version is in use yet." in operations.PAGE.read_text()
 
 
-@pytest.mark.usefixtures("repository")
-def test_a_commit_holds_the_lock_and_the_results_and_no_ones_unfinished_work(caplog):
-    caplog.set_level(logging.INFO, logger="pipelines.flows")
-    Path("code.py").write_text("half")
-    git("add", "code.py")
-    remote = Remote()
-    push_and_commit("commit", dvc=remote, message="Record it")
-    assert remote.pushes == 1
-    assert git("show", "--format=%s", "--name-only").split() == [
-        "Record", "it", "dvc.lock", "table.md",
-    ]  # fmt: skip
-    assert git("status", "--porcelain") == "M  code.py\n"
-    assert "1 other changes are not committed, such as code.py" in caplog.text
-    assert git("log", "--format=%s", "@{u}") == "first\n"
+def test_the_trend_is_drawn_over_the_versions():
+    def version(number, score):
+        verdict = SimpleNamespace(details={"mean_score": score})
+        return SimpleNamespace(number=number, verdict=verdict)
 
-
-@pytest.mark.usefixtures("repository")
-def test_a_push_reaches_the_remote_and_may_be_repeated():
-    for _ in range(2):
-        push_and_commit("push", dvc=Remote(), message="Record it")
-    assert git("log", "--format=%s", "@{u}") == "Record it\nfirst\n"
-
-
-@pytest.mark.usefixtures("repository")
-def test_no_commit_names_bytes_that_could_not_be_pushed():
-    with pytest.raises(TransientError):
-        push_and_commit("commit", dvc=Remote(TransientError("no network")), message="m")
-    assert git("log", "--format=%s") == "first\n"
-
-
-@pytest.mark.usefixtures("repository")
-def test_a_commit_needs_no_remote_but_a_push_does():
-    remote = Remote(there=False)
-    push_and_commit("commit", dvc=remote, message="m")
-    assert remote.pushes == 0
-    push_and_commit("push", dvc=remote, message="m")
-    assert remote.pushes == 1
-
-
-@pytest.mark.usefixtures("repository")
-def test_an_unreachable_remote_of_git_is_worth_another_try():
-    git("remote", "set-url", "origin", "../nowhere.git")
-    with pytest.raises(TransientError, match=r"(?s)`git push` failed: .*The commit is kept"):
-        push_and_commit("push", dvc=Remote(), message="m")
-    assert git("log", "-1", "--format=%s") == "m\n"
-
-
-@pytest.mark.usefixtures("repository")
-def test_a_push_that_the_remote_refuses_needs_a_person():
-    git("clone", "--quiet", "../origin.git", "../other")
-    git("-C", "../other", "-c", "user.name=O", "-c", "user.email=o@example.org", "commit",
-        "--quiet", "--allow-empty", "-m", "other")  # fmt: skip
-    git("-C", "../other", "push", "--quiet")
-    with pytest.raises(StageError, match=r"(?s)`git push` failed: .*rejected"):
-        push_and_commit("push", dvc=Remote(), message="m")
+    standing = SimpleNamespace(versions={n: version(n, 60.0 + n) for n in (1, 2, 3)})
+    assert "<svg" in operations._trend(standing)
+    assert operations._trend(SimpleNamespace(versions={1: version(1, 60.0)})) == ""

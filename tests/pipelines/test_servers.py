@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import socket
@@ -13,23 +14,27 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import httpx
-import prefect
 import psutil
 import pytest
 import yaml
 
 from pasam.errors import ParamsError, StageError, TransientError
-from pipelines.flows import servers
+from pipelines.flows import endings, schedule, servers
+from pipelines.flows.operations import POOL
+from pipelines.flows.schedule import (
+    _schedules,
+    deployments,
+    flow_name,
+    missed,
+    read_deployments,
+)
 from pipelines.flows.servers import (
     ENDED,
-    POOL,
-    _schedules,
     answers,
-    deployments,
     end_stale_runs,
-    flow_name,
+    free_port,
+    own_server,
     prefect_server,
-    read_deployments,
     runs_page,
     service,
     ui,
@@ -115,7 +120,48 @@ def test_a_server_that_answers_already_is_used(environment, monkeypatch):
     assert asked == ["https://prefect.example.org/api/health"]
 
 
-def test_our_own_server_listens_to_this_machine_only(environment, monkeypatch):
+def test_a_team_s_server_that_does_not_answer_is_named(environment, monkeypatch):
+    environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    monkeypatch.setattr(servers, "START_LIMIT", 0.0)
+    with (
+        pytest.raises(TransientError, match=r"127\.0\.0\.1:9/api, does not answer"),
+        prefect_server(),
+    ):
+        raise AssertionError
+
+
+def test_a_port_that_another_project_has_is_left_to_it(port, in_empty_folder, capsys):
+    with service([sys.executable, "-c", SERVER, str(port)], "test", f"http://127.0.0.1:{port}/"):
+        ours = free_port(port, "Prefect")
+        assert ours != port
+        assert f"Port {port} is another program's" in capsys.readouterr().out
+        assert own_server("test") == port, "another command of this project finds its own server"
+        assert own_server("prefect") is None
+    assert own_server("test") is None
+    assert free_port(port, "Prefect") == port
+
+
+def test_a_server_that_dies_is_started_again_at_its_address(port, in_empty_folder, monkeypatch):
+    monkeypatch.setattr(servers, "RESTART_PAUSE", 0.1)
+    address = f"http://127.0.0.1:{port}/"
+
+    def serving():
+        return [c for c in psutil.Process().children() if str(port) in c.cmdline()]
+
+    with service([sys.executable, "-c", SERVER, str(port)], "test", address):
+        (first,) = serving()
+        first.kill()
+        first.wait(10)
+        deadline = time.monotonic() + 30
+        while not answers(address):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (second,) = serving()
+        assert second.pid != first.pid
+    assert not answers(address)
+
+
+def test_our_own_server_listens_to_this_machine_only(port, environment, monkeypatch):
     started = []
 
     class Started(Exception):  # noqa: N818
@@ -125,27 +171,30 @@ def test_our_own_server_listens_to_this_machine_only(environment, monkeypatch):
         started.append(command)
         raise Started
 
-    monkeypatch.setattr(servers, "answers", lambda address: False)
     monkeypatch.setattr(servers, "service", start)
-    with pytest.raises(Started), prefect_server(4301):
+    with pytest.raises(Started), prefect_server(port):
         pass
-    assert started[0][-4:] == ["--host", "127.0.0.1", "--port", "4301"]
-    assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4301/api"
+    assert started[0][-4:] == ["--host", "127.0.0.1", "--port", str(port)]
+    assert environment["PREFECT_API_URL"] == f"http://127.0.0.1:{port}/api"
 
 
 @pytest.mark.slow  # imports Prefect
 @pytest.mark.filterwarnings("default")
-def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(monkeypatch):
+def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(
+    monkeypatch, in_empty_folder
+):
     import prefect.client.orchestration
     from prefect.client.schemas.objects import StateType
 
     types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     runs = [SimpleNamespace(id=uuid.uuid4(), state_type=each) for each in types]
+    alive = SimpleNamespace(id=uuid.uuid4(), state_type=StateType.RUNNING)
+    endings.note_running(str(alive.id))
     asked, ended = [], []
 
     def read(flow_run_filter):
         asked.extend(flow_run_filter.state.type.any_)
-        return runs
+        return [*runs, alive]
 
     @contextmanager
     def client(sync_client):
@@ -193,6 +242,11 @@ def test_every_deployment_has_a_pool_a_description_and_a_flow(every):
         assert entry["entrypoint"] == f"pipelines/flows/prefect_flows.py:{flow_name(entry)}"
 
 
+def test_what_a_schedule_makes_is_committed_here(every):
+    (entry,) = [e for e in every if flow_name(e) == "retrain" and e["work_pool"]["name"] == POOL]
+    assert entry["parameters"]["publish"] == "commit"
+
+
 def test_the_same_flow_runs_in_every_pool(every):
     pools = {entry["work_pool"]["name"] for entry in every if flow_name(entry) == "retrain"}
     assert pools == POOLS
@@ -216,16 +270,90 @@ def test_a_wrong_schedule_is_an_error(given):
         _schedules([given], sorted(FLOWS))
 
 
-def test_a_server_that_is_gone_for_good_is_worth_another_try(monkeypatch):
-    def gone(*_):
-        raise httpx.ConnectError("All connection attempts failed")
+def test_a_server_that_goes_away_is_waited_for_and_served_again(monkeypatch, in_empty_folder):
+    calls, waits = [], []
+    errors = (httpx.ConnectError("gone"), RuntimeError("Service exceeded error threshold."))
 
-    monkeypatch.setattr(servers, "prefect_server", lambda port: nullcontext(f"http://here:{port}"))
-    monkeypatch.setattr(servers, "read_deployments", list)
-    monkeypatch.setattr(prefect, "serve", gone)
+    def serve(entries, schedules):
+        calls.append(schedules)
+        if len(calls) <= len(errors):
+            raise errors[len(calls) - 1]
+
+    looks = iter([False, True, False, False, True])
+    monkeypatch.setattr(schedule, "prefect_server", lambda port: nullcontext(f"http://h:{port}"))
+    monkeypatch.setattr(schedule, "read_deployments", list)
+    monkeypatch.setattr(schedule, "serve", serve)
+    monkeypatch.setattr(schedule, "answers", lambda address: next(looks))
+    monkeypatch.setattr(schedule.time, "sleep", waits.append)
     monkeypatch.setenv("PYTHONPATH", "")
-    with pytest.raises(TransientError, match="server at http://here:1 does not answer any more"):
+    deployments(port=1)
+    assert len(calls) == 3
+    assert waits == [schedule.RETURN_PAUSE] * 3
+
+
+def test_it_is_told_that_nothing_runs_on_schedule_any_more(monkeypatch, in_empty_folder):
+    told = []
+
+    def no_server(port):
+        raise StageError("ports 4200 to 4249 are all taken")
+
+    monkeypatch.setattr(schedule, "prefect_server", no_server)
+    monkeypatch.setattr(schedule, "read_deployments", list)
+    monkeypatch.setattr(schedule, "notify", lambda *words: told.append(words))
+    with pytest.raises(StageError):
         deployments(port=1)
+    ((_, subject, text),) = told
+    assert endings.project_name() in subject
+    assert "all taken" in text
+
+
+def test_a_container_has_an_identity_to_commit_with(every):
+    for entry in every:
+        if entry["work_pool"]["name"] != POOL:
+            environment = entry["work_pool"]["job_variables"]["env"]
+            assert {"GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"} <= set(environment)
+
+
+def begun(days, flow="retrain"):
+    """Keep that a flow began and ended some days ago."""
+    moment = (endings.now() - datetime.timedelta(days=days)).isoformat(timespec="seconds")
+    endings.keep(
+        endings.Ending(flow=flow, outcome="unchanged", message="", started=moment, ended=moment)
+    )
+
+
+WEEKLY = [("0 3 * * 0", "UTC")]
+
+
+@pytest.mark.slow  # imports Prefect
+@pytest.mark.filterwarnings("default")
+def test_a_schedule_that_passed_while_nothing_ran_was_missed(in_empty_folder):
+    assert not missed("retrain", WEEKLY), "before the first run nothing is missed"
+    begun(8)
+    assert missed("retrain", WEEKLY)
+    assert not missed("nightly", WEEKLY)
+    begun(0)
+    assert not missed("retrain", WEEKLY), "once is enough"
+    assert not missed("retrain", [])
+
+
+@pytest.mark.slow  # imports Prefect
+@pytest.mark.filterwarnings("default")
+def test_deployments_of_two_projects_have_other_names_on_one_server(root, tmp_path, monkeypatch):
+    names, tags = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for shared in ("pipelines", "pasam", "prefect.yaml"):
+            (tmp_path / name / shared).symlink_to(root / shared)
+        monkeypatch.chdir(tmp_path / name)
+        made = [schedule.deployment(entry, {}) for entry in read_deployments()]
+        assert all(endings.project_name() in each.name for each in made)
+        names.append({each.name for each in made})
+        tags.append(endings.project_name())
+        assert all(each.tags == [tags[-1]] for each in made)
+    assert not names[0] & names[1]
+    assert len(names[0]) == len(FLOWS)
+    assert tags[0] != tags[1]
 
 
 @pytest.fixture
@@ -247,7 +375,7 @@ def started(monkeypatch, in_empty_folder):
 
     monkeypatch.setattr(servers, "service", service)
     monkeypatch.setattr(servers, "prefect_server", prefect_server)
-    monkeypatch.setattr(servers, "answers", lambda address: False)
+    monkeypatch.setattr(servers, "free_port", lambda first, what: first)
     monkeypatch.setattr(servers, "runs_page", lambda server: server)
     monkeypatch.setattr(servers.signal, "pause", interrupted)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
@@ -285,7 +413,7 @@ def test_a_server_of_mlflow_that_a_team_has_is_named_not_started(started, monkey
 
 
 def test_a_page_that_is_there_already_is_not_started_twice(started, monkeypatch, capsys):
-    monkeypatch.setattr(servers, "answers", lambda address: True)
+    monkeypatch.setattr(servers, "own_server", lambda name: 5001)
     with pytest.raises(KeyboardInterrupt):
         ui(prefect_port=4300, mlflow_port=5001)
     assert started == []

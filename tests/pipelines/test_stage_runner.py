@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pasam.config.schema import (
@@ -21,7 +22,7 @@ from pasam.config.schema import (
     VariantParams,
 )
 from pasam.errors import DataError, TransientError
-from pipelines.stage_runner import run
+from pipelines.stage_runner import ended_with_dvc, run
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +132,7 @@ def test_an_unexpected_error_keeps_its_traceback():
 STAGE = '''
 import time
 from pathlib import Path
-from pipelines.stage_runner import run
+from pipelines.stage_runner import ended_with_dvc, run
 
 def work(state: Path) -> None:
     """Work until stopped, then save."""
@@ -174,3 +175,46 @@ def test_a_full_disk_is_named_as_that_in_one_line(capsys, params_file):
         run(stage, ["--path", "a/b", *params_file])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: the disk is full, while a/b was written.")
+
+
+STAGE = """
+import os, pathlib, sys, time
+sys.path.insert(0, sys.argv[1])
+from pipelines.stage_runner import exit_codes, ended_with_dvc
+pathlib.Path("stage.pid").write_text(str(os.getpid()))
+with exit_codes(), ended_with_dvc(pause=0.1):
+    try:
+        time.sleep(120)
+    finally:
+        pathlib.Path("saved").touch()
+"""
+
+
+def wait_until(happened, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_training_whose_dvc_was_killed_saves_its_state_and_ends(root, in_empty_folder):
+    Path("stage.py").write_text(STAGE)
+    Path("dvc.yaml").write_text(
+        f"stages:\n  train:\n    cmd: {sys.executable} stage.py {root}\n    always_changed: true\n"
+    )
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "--quiet"], check=True)
+    repro = subprocess.Popen([*dvc, "repro"], start_new_session=True)
+    wait_until(Path("stage.pid").exists)
+    wait_until(lambda: Path("stage.pid").read_text())
+    stage = psutil.Process(int(Path("stage.pid").read_text()))
+    time.sleep(1)  # it has to have looked for its DVC
+    repro.kill()
+    repro.wait(10)
+    wait_until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, 30)
+    assert Path("saved").exists()
+
+
+def test_a_stage_that_a_person_started_runs_to_its_end():
+    with ended_with_dvc(pause=0.01):
+        time.sleep(0.1)

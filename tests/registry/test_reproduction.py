@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pasam.errors import RegistryError
-from pasam.registry.reproduction import plan_reproduction, reproduce
+from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.versions import open_registry
 
 
@@ -32,6 +32,22 @@ def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):
         "data/adapters/pa_sam.safetensors": version.tags["adapter.sha256"],
         "pasam/packaged/tiny.safetensors": version.tags["base.sha256"],
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"git.dirty": "true"}, "of uncommitted changes"),
+        ({"git.commit": "0" * 40}, "its commit is not in this clone"),
+        ({"git.commit": ""}, "its commit is not in this clone"),
+        ({"dvc.lock_sha256": "0"}, "its commit has another dvc.lock"),
+    ],
+)
+def test_git_is_asked_once_which_versions_cannot_be_made_again(changes, words, promoted, version):
+    other = dataclasses.replace(version, number=7, tags={**version.tags, **changes})
+    found = not_again(promoted.folder, [version, other, version])
+    assert found == ({} if words is None else {7: words})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,264 @@
+"""Git as a flow uses it: news first, results after it, and whatever others push meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pasam.errors import ParamsError, StageError, TransientError
+from pipelines.flows.publishing import (
+    OWN_BRANCH,
+    push_and_commit,
+    require_publishable,
+    take_news,
+)
+
+
+class Remote:
+    """DVC with a remote that counts pushes, or fails."""
+
+    def __init__(self, error=None, there=True):
+        self.pushes = 0
+        self.error = error
+        self.there = there
+
+    def has_remote(self):
+        return self.there
+
+    def push(self):
+        if self.error:
+            raise self.error
+        self.pushes += 1
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def repository(in_empty_folder):
+    """A clone with a lock, one result that git keeps and one that it ignores, both new."""
+    git("init", "--quiet", "--bare", "origin.git")
+    git("clone", "--quiet", "origin.git", "clone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(in_empty_folder / "clone")
+        git("config", "user.name", "T")
+        git("config", "user.email", "t@example.org")
+        outs = [{"path": path, "md5": "0"} for path in ("table.md", "weights.bin")]
+        deps = [{"path": "code.py", "md5": "0"}]
+        report = {"cmd": "x", "deps": deps, "outs": outs}
+        lock = {"schema": "2.0", "stages": {"report": report}}
+        Path("dvc.lock").write_text(yaml.safe_dump(lock))
+        Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
+        Path("params.yaml").touch()
+        Path(".gitignore").write_text("weights.bin\n")
+        Path("code.py").touch()
+        git("add", ".gitignore", "code.py", "dvc.yaml", "params.yaml")
+        git("commit", "--quiet", "-m", "first")
+        git("push", "--quiet", "origin", "HEAD")
+        git(
+            "branch",
+            "--quiet",
+            "--set-upstream-to",
+            f"origin/{git('branch', '--show-current')[:-1]}",
+        )
+        Path("table.md").touch()
+        Path("weights.bin").touch()
+        yield
+
+
+@pytest.mark.usefixtures("repository")
+def test_nothing_is_published_unless_it_may_be():
+    remote = Remote()
+    push_and_commit("nothing", dvc=remote, message="m")
+    assert remote.pushes == 0
+    assert git("log", "--format=%s") == "first\n"
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_commit_holds_the_lock_and_the_results_and_no_ones_unfinished_work(caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    Path("code.py").write_text("half")
+    git("add", "code.py")
+    remote = Remote()
+    push_and_commit("commit", dvc=remote, message="Record it")
+    assert remote.pushes == 1
+    assert git("show", "--format=%s", "--name-only").split() == [
+        "Record", "it", "dvc.lock", "table.md",
+    ]  # fmt: skip
+    assert git("status", "--porcelain") == "M  code.py\n"
+    assert "1 other changes are not committed, such as code.py" in caplog.text
+    assert git("log", "--format=%s", "@{u}") == "first\n"
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_push_reaches_the_remote_and_may_be_repeated():
+    for _ in range(2):
+        push_and_commit("push", dvc=Remote(), message="Record it")
+    assert git("log", "--format=%s", "@{u}") == "Record it\nfirst\n"
+
+
+@pytest.mark.usefixtures("repository")
+def test_no_commit_names_bytes_that_could_not_be_pushed():
+    with pytest.raises(TransientError):
+        push_and_commit("commit", dvc=Remote(TransientError("no network")), message="m")
+    assert git("log", "--format=%s") == "first\n"
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_commit_needs_no_remote_but_a_push_does():
+    remote = Remote(there=False)
+    push_and_commit("commit", dvc=remote, message="m")
+    assert remote.pushes == 0
+    push_and_commit("push", dvc=remote, message="m")
+    assert remote.pushes == 1
+
+
+@pytest.mark.usefixtures("repository")
+def test_an_unreachable_remote_of_git_is_worth_another_try():
+    git("remote", "set-url", "origin", "../nowhere.git")
+    with pytest.raises(TransientError, match=r"(?s)`git push` failed: .*The commit is kept"):
+        push_and_commit("push", dvc=Remote(), message="m")
+    assert git("log", "-1", "--format=%s") == "m\n"
+
+
+def others_push(name, content="theirs"):
+    """Let somebody else push a file to the branch that this clone is on."""
+    if not Path("../other").exists():
+        git("clone", "--quiet", "../origin.git", "../other")
+    git("-C", "../other", "pull", "--quiet")
+    Path("../other", name).write_text(content)
+    git("-C", "../other", "add", name)
+    who = ("-c", "user.name=O", "-c", "user.email=o@example.org")
+    git("-C", "../other", *who, "commit", "--quiet", "-m", f"other {name}")
+    git("-C", "../other", "push", "--quiet")
+
+
+def log_of(reference):
+    """Subjects of the commits of a branch at the remote, the newest first."""
+    git("fetch", "--quiet", "origin")
+    return git("log", "--format=%s", reference).splitlines()
+
+
+def own_branches():
+    """Branches of results that the remote has."""
+    return git("-C", "../origin.git", "branch", "--list", f"{OWN_BRANCH}/*").split()
+
+
+@pytest.mark.usefixtures("repository")
+def test_results_go_behind_what_others_have_pushed_meanwhile():
+    others_push("NOTES.md")
+    assert push_and_commit("push", dvc=Remote(), message="Record it") == ""
+    assert log_of("@{u}") == ["Record it", "other NOTES.md", "first"]
+    assert own_branches() == []
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("name", ["code.py", "params.yaml", "dvc.lock"])
+def test_results_of_other_code_params_or_data_go_to_a_branch_of_their_own(name, caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    content = Path("dvc.lock").read_text() + "\n" if name == "dvc.lock" else "changed: 1"
+    others_push(name, content)
+    note = push_and_commit("push", dvc=Remote(), message="Record it")
+    (branch,) = own_branches()
+    assert branch in note
+    assert note in caplog.text
+    assert log_of("@{u}") == [f"other {name}", "first"]
+    assert log_of(f"origin/{branch}") == ["Record it", "first"]
+    assert git("branch", "--remotes", "--contains", "HEAD").split() == [f"origin/{branch}"]
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_protected_branch_gets_its_results_beside_it():
+    hook = Path("../origin.git/hooks/update")
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/pasam-results/*) exit 0;; esac\nexit 1\n')
+    hook.chmod(0o755)
+    note = push_and_commit("push", dvc=Remote(), message="Record it")
+    assert own_branches()[0] in note
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_next_run_goes_on_from_the_others_where_its_results_did_not_fit():
+    others_push("code.py", "new code")
+    push_and_commit("push", dvc=Remote(), message="Record it")
+    take_news()
+    assert log_of("HEAD") == ["other code.py", "first"]
+    assert Path("code.py").read_text() == "new code"
+    assert "Record it" in git("log", "--all", "--format=%s").splitlines(), "nothing is lost"
+
+
+@pytest.mark.usefixtures("repository")
+def test_news_are_taken_over_before_the_work_begins():
+    push_and_commit("push", dvc=Remote(), message="Record it")
+    others_push("code.py", "new code")
+    take_news()
+    assert Path("code.py").read_text() == "new code"
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_persons_own_commits_and_changes_stay_and_the_work_goes_on(caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    others_push("code.py", "new code")
+    Path("code.py").write_text("half done")
+    take_news()
+    assert Path("code.py").read_text() == "half done"
+    assert "local changes are in the way" in caplog.text
+    git("commit", "--quiet", "-am", "Mine")
+    take_news()
+    assert log_of("HEAD")[0] == "Mine"
+    assert "rebase when you can" in caplog.text
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_remote_that_is_away_keeps_nobody_from_working(caplog):
+    caplog.set_level(logging.INFO, logger="pipelines.flows")
+    git("remote", "set-url", "origin", "../nowhere.git")
+    take_news()
+    assert "cannot be reached, so this goes on with what is here" in caplog.text
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_can_be_published_is_let_through():
+    for how in ("nothing", "commit", "push"):
+        require_publishable(how, Remote())
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_clone_without_an_identity_is_told_before_it_trains(monkeypatch):
+    git("config", "--unset", "user.email")
+    git("config", "user.useConfigOnly", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.delenv("EMAIL", raising=False)
+    with pytest.raises(ParamsError, match=r"user\.email"):
+        require_publishable("commit", Remote())
+    require_publishable("nothing", Remote())
+
+
+@pytest.mark.usefixtures("repository")
+def test_missing_remotes_are_told_before_a_training():
+    with pytest.raises(ParamsError, match="DVC has no remote"):
+        require_publishable("push", Remote(there=False))
+    git("remote", "remove", "origin")
+    with pytest.raises(ParamsError, match="git has no remote"):
+        require_publishable("push", Remote())
+    require_publishable("commit", Remote(there=False))
+
+
+def test_outside_a_repository_nothing_can_be_committed(in_empty_folder):
+    with pytest.raises(ParamsError, match="no git repository"):
+        require_publishable("commit", Remote())
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_remote_that_lets_nobody_push_is_told_before_a_training(tmp_path, monkeypatch):
+    refuses = tmp_path / "git-receive-pack"
+    refuses.write_text('#!/bin/sh\necho "Permission to a/b.git denied to t." >&2\nexit 128\n')
+    refuses.chmod(0o755)
+    git("config", "remote.origin.receivepack", str(refuses))
+    with pytest.raises(StageError, match="does not let this clone push"):
+        require_publishable("push", Remote())
