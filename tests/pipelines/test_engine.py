@@ -272,7 +272,7 @@ def example(
         hours: How long, 100 % of it.
         notify: Who is told.
     """
-    return Outcome("done", f"{how} {loud} {hours} {notify}")
+    return Outcome("unchanged", f"{how} {loud} {hours} {notify}")
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_parameters_are_flags_with_the_flows_defaults(run, capsys):
     assert run(example, "--local", "--how", "b", "--loud", "--hours", "2", "--notify", "me") == 0
     assert run(example, "--local", "--no-loud") == 0
     said = ["a False 1.0 None", "b True 2.0 me", "a False 1.0 None"]
-    assert capsys.readouterr().out == "".join(f"done: {each}\n" for each in said)
+    assert capsys.readouterr().out == "".join(f"unchanged: {each}\n" for each in said)
 
 
 def test_help_has_the_docstrings_words_and_an_example(run, capsys):
