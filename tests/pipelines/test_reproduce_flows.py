@@ -1,25 +1,25 @@
-"""Flow `reproduce`: groups of targets in order, and the results that are shown."""
+"""Flows `reproduce` and `ablate`: groups of targets in order, and studies in worktrees."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from tracked_world import git
 
-from pasam.errors import StageError
+from pasam.config.presets import compose_text
+from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import STATE
 from pipelines.flows import reproduce as flow
-from pipelines.flows.reproduce import (
-    GROUPS,
-    dvc,
-    outputs,
-    reproduce,
-    results,
-)
+from pipelines.flows.reproduce import GROUPS, dvc, outputs, reproduce, results
 from pipelines.flows.retrain import begin, finish, is_unfinished
+from pipelines.flows.studies import STUDIES, ablate, lay_out
 
 
 @pytest.fixture
@@ -94,3 +94,146 @@ def test_results_and_outputs_are_those_of_the_lock_that_are_there(in_empty_folde
 def test_neither_git_nor_dvc_looks_at_the_flows_own_folder(root):
     assert f"/{STATE}/" in (root / ".gitignore").read_text().splitlines()
     assert f"{STATE}/" in (root / ".dvcignore").read_text().splitlines()
+
+
+OWN = "train: {seed: 7}  # my own\n"
+MAKE = """
+import os, pathlib, sys, time, yaml
+name = sys.argv[1]
+if name == "train":
+    pathlib.Path("started").touch()
+    time.sleep(float(os.environ.get("TRAINING_SECONDS", "0")))
+seed = yaml.safe_load(open("params.yaml"))["train"]["seed"]
+pathlib.Path("out").mkdir(exist_ok=True)
+photograph = pathlib.Path("photographs", "a.txt").read_text()
+pathlib.Path("out", name + ".md").write_text(f"seed {seed}, input {photograph}")
+"""
+STAGES = "stages:\n" + "".join(
+    f"  {name}:\n    cmd: python make.py {name}\n    deps: [make.py, photographs]\n"
+    f"    params: [train]\n    outs: [out/{name}.md]\n"
+    for group in GROUPS.values()
+    for name in group
+)
+
+
+@pytest.fixture(scope="module")
+def made(root, tmp_path_factory):
+    """A committed project whose stages have run, with photographs that git ignores."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params").mkdir()
+    for path in (root / "params").glob("*.yaml"):
+        (folder / "params" / path.name).write_bytes(path.read_bytes())
+    (folder / "params.yaml").write_text(OWN)
+    (folder / "make.py").write_text(MAKE)
+    (folder / "dvc.yaml").write_text(STAGES)
+    (folder / ".gitignore").write_text("/photographs\n/out/*.md\n/.flows/\n/started\n")
+    (folder / "photographs").mkdir()
+    (folder / "photographs" / "a.txt").write_text("a")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.email", "test@example.org")
+    git(folder, "config", "user.name", "Test")
+    for command in (["init", "--quiet"], ["repro", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=folder, check=True)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "First")
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A clone with its own caches, as the current folder."""
+    subprocess.run(["cp", "-r", str(made), str(tmp_path / "project")], check=True)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def contents(folder):
+    """Bytes of all files of a project but git's, DVC's and the flows' own."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    parts = {path: path.relative_to(folder).parts for path in files}
+    return {
+        parts[path]: path.read_bytes()
+        for path in parts
+        if parts[path][0] not in {".git", ".dvc", ".flows"}
+    }
+
+
+def state(folder):
+    """All that a study must leave alone: files, branches, what is staged."""
+    return contents(folder), git(folder, "branch", "--all"), git(folder, "status", "--porcelain")
+
+
+def test_a_study_has_the_project_as_it_is_at_another_size(project):
+    (project / "make.py").write_text(MAKE + "# not committed\n")
+    (project / "new.py").write_text("not known to git\n")
+    before = state(project)
+    folder = lay_out("smoke", 1.0)
+    assert folder == project / STUDIES / "smoke"
+    assert (folder / "params.yaml").read_text() == compose_text("smoke")
+    assert (folder / "make.py").read_text().endswith("# not committed\n")
+    assert (folder / "new.py").read_text() == "not known to git\n"
+    assert (folder / "photographs" / "a.txt").read_text() == "a"
+    assert not (folder / "out" / "train.md").exists(), "results are no inputs"
+    cache = folder / ".dvc" / "config.local"
+    assert str(project / ".dvc" / "cache") in cache.read_text()
+    assert state(project) == before
+
+
+def test_a_study_that_goes_on_sees_what_has_changed_and_keeps_what_it_has_made(project):
+    folder = lay_out("smoke", 1.0)
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "train.md").write_text("made by the study")
+    (folder / "stray.txt").touch()
+    (project / "make.py").write_text("new code")
+    assert lay_out("smoke", 1.0) == folder
+    assert (folder / "make.py").read_text() == "new code"
+    assert (folder / "out" / "train.md").read_text() == "made by the study"
+    assert not (folder / "stray.txt").exists()
+
+
+def test_a_start_that_was_cut_short_is_begun_again(project):
+    broken = project / STUDIES / "smoke"
+    broken.mkdir(parents=True)
+    (broken / "half.txt").touch()
+    assert (lay_out("smoke", 1.0) / "make.py").read_text() == MAKE
+    assert not (broken / "half.txt").exists()
+
+
+def test_an_unknown_size_makes_nothing(project):
+    with pytest.raises(ParamsError, match="there is no preset 'huge'"):
+        ablate(size="huge")
+    assert not (project / STUDIES).exists()
+
+
+def test_without_git_it_is_said_what_a_study_needs(root, in_empty_folder):
+    (in_empty_folder / "params").symlink_to(root / "params")
+    with pytest.raises(DataError, match="a git repository that has a commit"):
+        ablate(size="smoke")
+
+
+@pytest.mark.slow  # twenty commands of DVC
+def test_a_killed_study_leaves_nothing_behind_for_a_retraining_and_goes_on(project, root):
+    before = state(project)
+    command = [sys.executable, "-m", "pipelines.flows", "ablate", "--local", "--size", "smoke"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TRAINING_SECONDS": "60"}
+    process = subprocess.Popen(command, cwd=project, env=environment, start_new_session=True)
+    started = project / STUDIES / "smoke" / "started"
+    deadline = time.monotonic() + 120
+    while not started.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    assert state(project) == before
+    status = [sys.executable, "-m", "dvc", "status", "--quiet"]
+    assert subprocess.run(status, cwd=project, check=False).returncode == 0
+    assert ablate(size="smoke").name == "studied"
+    kept = project / STATE / "results" / "smoke" / "out" / "report.md"
+    seed = yaml.safe_load(compose_text("smoke"))["train"]["seed"]
+    assert seed != 7
+    assert kept.read_text() == f"seed {seed}, input a"
+    assert state(project) == before
+    assert not (project / STUDIES / "smoke").exists()
+    assert git(project, "worktree", "list").count("\n") == 1
+    assert Path("out/report.md").read_text() == "seed 7, input a"
