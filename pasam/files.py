@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ MOST_TEXT, MOST_JSON = 10**7, 2 * 10**9
 """Bytes of a text file, and of a JSON file, that are read."""
 MOST_NODES, MOST_DEPTH = 100_000, 100
 """Values in a YAML file, aliases written out, and how deep they are nested."""
+TEMPORARY = "pasam-"
+"""Begins the names of temporary folders, so that those of killed processes can be found."""
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
 _LONGEST_NAME = 255  # bytes
 REPEAT = "Run `dvc repro` to make it again."
@@ -236,6 +239,16 @@ def draft_folder(target: Path, *, durable: bool = False) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def temporary_folder(beside: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """Make a folder that is gone after the `with`; `pasam clean` finds what a kill leaves.
+
+    Args:
+        beside: Folder that it is made in, so that files can be renamed into place; the system's
+            for such folders if None.
+    """
+    return tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=beside)
 
 
 def file_sha256(path: Path) -> str:

@@ -18,6 +18,7 @@ from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
+from pasam.cli.upkeep import backup, clean, restore
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 EXAMPLES = """\
@@ -92,6 +93,9 @@ app.command("export")(export)
 app.add_typer(track_app, name="track")
 app.add_typer(registry_app, name="registry")
 app.command("verify-cache")(verify_cache)
+app.command("backup")(backup)
+app.command("restore")(restore)
+app.command("clean")(clean)
 app.command("serve")(serve)
 app.command("demo")(demo)
 

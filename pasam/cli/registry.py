@@ -330,6 +330,26 @@ def registry_reproduce(
         )
 
 
+@registry_app.command("claim")
+def registry_claim(
+    against: Annotated[
+        str | None, typer.Option(help="A version; else the champion of a year ago, or the first.")
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Measure what the champion gained on the sealed set, which no judgement has seen.
+
+    Every use is counted in the log, and a later one needs a clearer gain.
+
+    Example: pasam registry claim
+    """
+    from pasam.registry.upkeep.claims import claim
+
+    found = claim(project, against)
+    typer.echo(json.dumps(dataclasses.asdict(found), indent=2) if as_json else found.message)
+
+
 @registry_app.command("simulate")
 def registry_simulate(
     images: Annotated[int, typer.Option(help="Images in each benchmark.")] = 50,
@@ -346,19 +366,27 @@ def registry_simulate(
     """
     from pasam.config.params_file import DEFAULT_PATH, load_section
     from pasam.config.schema import EvaluateParams, GateParams
-    from pasam.registry.gate import simulate
+    from pasam.registry.gate import simulate, simulate_years
 
     path = project / DEFAULT_PATH
     gate = load_section(GateParams, "gate", path)
     names = load_section(EvaluateParams, "evaluate", path).benchmarks
-    rows = simulate(gate, dict.fromkeys(names, images), std=spread, pairs=pairs)
+    sizes = dict.fromkeys(names, images)
+    rows = simulate(gate, sizes, std=spread, pairs=pairs)
+    years = simulate_years(gate, sizes, std=spread, years=max(1, pairs // 5))
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        shown = {"judgements": [dataclasses.asdict(row) for row in rows]}
+        typer.echo(json.dumps({**shown, "years": dataclasses.asdict(years)}, indent=2))
         return
     width = max(len(row.name) for row in rows)
     for row in rows:
         note = "" if row.holds else "   more images are needed"
         typer.echo(f"{row.name:<{width}}  promoted {row.promoted:6.1%}  ({row.expected}){note}")
+    typer.echo(
+        f"52 weekly candidates round the champion: {years.promotions:.1f} promotions a year, each "
+        f"truly gains {years.gain:+.2f}; its judgement says {years.judged_excess:.2f} more, the "
+        f"sealed set {years.sealed_excess:+.2f} (at most 0.2)"
+    )
 
 
 def _warn_of_changes(project: Path) -> None:

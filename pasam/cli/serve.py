@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from pasam.cli import options
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import ParamsError, PasamError
+from pasam.files import temporary_folder
 
 if TYPE_CHECKING:
     from pasam.inference.model_files import ModelFiles
@@ -101,7 +101,7 @@ def serve(
             "into a file (python -c 'import secrets; print(secrets.token_hex())' > token; chmod "
             "600 token) and give --token-file token, or leave out --host."
         )
-    with tempfile.TemporaryDirectory() as versions:
+    with temporary_folder() as versions:
         offered = offered_models(model, device, base, adapters, params_file, Path(versions))
         _run(offered, settings, host=host, port=port, browser=False)
 
@@ -121,7 +121,7 @@ def demo(
     """
     from pasam.serving.service import Settings
 
-    with tempfile.TemporaryDirectory() as versions:
+    with temporary_folder() as versions:
         offered = offered_models(model, device, base, adapters, params_file, Path(versions))
         _run(offered, Settings(scores=SCORES), host="127.0.0.1", port=port, browser=browser)
 

@@ -494,6 +494,11 @@ class GateParams(Section):
     """Longest median time of one prediction of an embedded image, on the judging machine."""
     latency_ratio: Annotated[float, within(lambda value: value >= 1, "1 or more")]
     """How many times the champion's time, on the same machine, a candidate may take."""
+    latency: Literal["required", "advisory"]
+    """Whether a slow candidate is refused, or only told to be slow: on a machine that others share
+    or whose clock is not its own."""
+    sealed: Listed[str]
+    """Data sets that no judgement ever sees; what the champion gained is claimed on them."""
     allow_generated: bool
     """Whether a model of generated data or of the small base may become champion."""
 

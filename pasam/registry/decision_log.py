@@ -19,14 +19,13 @@ import os
 import re
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pasam.errors import BusyError, DataError, RegistryError, TransientError
-from pasam.files import sha256_of
+from pasam.files import sha256_of, temporary_folder
 from pasam.registry.live_curves import clone_id
 from pasam.registry.snapshot import call_git, remote_name
 
@@ -35,8 +34,10 @@ REF = f"refs/heads/{BRANCH}"
 
 GATE, REGISTER, VERDICT = "gate", "register", "verdict"
 PROMOTED, REJECTED_BY, ROLLBACK, LIFT, IMPORT = "promote", "reject", "rollback", "lift", "import"
+CLAIM, REMOVED = "claim", "remove"
 """Events. `gate` changes its settings; `import` takes over what MLflow showed before there was a
-log; a `verdict` is the gate's, a `reject` a person's."""
+log; a `verdict` is the gate's, a `reject` a person's; a `claim` measures on the sealed set; a
+`remove` frees the disk of a version that nobody can go back to."""
 
 BEGIN = (REGISTER, IMPORT)
 """Events that say where a version comes from."""
@@ -127,6 +128,8 @@ class VersionStanding:
     """The gate's last word on it."""
     entries: tuple[Entry, ...] = ()
     """All that is about it, in their order."""
+    removed: bool = False
+    """Whether its files were removed on purpose; what is known of it stays."""
 
     @property
     def key(self) -> str:
@@ -146,6 +149,8 @@ class Standing:
     """Bytes that a person has rejected or rolled back, each with the entry that says so."""
     gate: Entry | None = None
     """The gate's settings in force."""
+    claims: list[Entry] = field(default_factory=list)
+    """Every use of a sealed set."""
 
     @property
     def champion(self) -> int | None:
@@ -190,6 +195,11 @@ class Standing:
             self._follow_all(entry)
         elif entry.event in BEGIN:
             self._begin(number, entry)
+        elif entry.event in (CLAIM, REMOVED):
+            version, gone = self.versions[number], entry.event == REMOVED
+            every = (*version.entries, entry)
+            self.versions[number] = replace(version, entries=every, removed=gone or version.removed)
+            self.claims += [] if gone else [entry]
         else:
             self._decide(number, entry)
 
@@ -486,7 +496,7 @@ class DecisionLog:
     def _commit(self, entries: Sequence[Entry], evidence: Mapping[str, bytes]) -> str:
         """Write a commit of the log with these entries; no branch points to it yet."""
         tip = self.tip
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             if tip:
                 self._git("read-tree", tip, env=index)

@@ -6,7 +6,6 @@ import base64
 import json
 import math
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pasam.config.schema import EmbedParams, EvaluateParams
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
+from pasam.files import temporary_folder
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -30,10 +30,10 @@ from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.decision_log import CHAMPION
 from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, take_snapshot
-from pasam.registry.store import wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, wrap_mlflow_errors
 from pasam.registry.transitions import open_decisions
-from pasam.registry.version_files import METADATA, comparable_rows, predictor_of, scores_of
-from pasam.registry.versions import ARTIFACTS
+from pasam.registry.upkeep.stored_base import METADATA
+from pasam.registry.version_files import comparable_rows, predictor_of, scores_of
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
 
 TURNS, MOST_TURNS = 5, 60
@@ -160,7 +160,11 @@ def remeasure(
 
 
 def reevaluate(
-    snapshot: Snapshot, predictor: PromptAdapterPredictor, rows: pd.DataFrame | None = None
+    snapshot: Snapshot,
+    predictor: PromptAdapterPredictor,
+    rows: pd.DataFrame | None = None,
+    *,
+    benchmarks: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Score a model on the project's data as it was prepared last, with today's evaluator.
 
@@ -168,6 +172,7 @@ def reevaluate(
         snapshot: The project.
         predictor: The model.
         rows: Rows of the manifest; None takes all.
+        benchmarks: Data sets to measure on; None takes those of `evaluate.benchmarks`.
 
     Returns:
         The rows of `pasam.evaluation.scores` that versions are compared on.
@@ -179,7 +184,9 @@ def reevaluate(
     for column in ("image", "mask"):
         frame[column] = [str(project / path) for path in frame[column]]
     params = load_section(EvaluateParams, "evaluate", project / PARAMS)
-    with tempfile.TemporaryDirectory() as folder:
+    if benchmarks is not None:
+        params = params.replaced(benchmarks=tuple(benchmarks))
+    with temporary_folder() as folder:
         store = _embedded(snapshot, predictor.base) or _encode(
             predictor.segmenter,
             frame,

@@ -367,10 +367,12 @@ def _latency(ours: float, theirs: float | None, params: GateParams) -> GateCheck
         return GateCheck(
             name="latency", passed=False, reason="the candidate's time was not measured"
         )
+    only_told = ours > limit and params.latency == "advisory"
+    note = "; gate.latency is advisory, so that this refuses nothing" if only_told else ""
     return GateCheck(
         name="latency",
-        passed=ours <= limit,
-        reason=f"a prediction takes {ours:.1f} ms, at most {limit:.1f} ms is asked for",
+        passed=ours <= limit or only_told,
+        reason=f"a prediction takes {ours:.1f} ms, at most {limit:.1f} ms is asked for{note}",
     )
 
 
@@ -458,15 +460,76 @@ def simulate_tries(
     for attempt in range(1, tries + 1):
         one = draw_deltas(none, images, std=part, pairs=years, seed=seed + 7919 * attempt)
         deltas = {name: gain + one[name] - champion[name] for name in images}
-        # Whose mean is within one standard error of the limit cannot pass: spares the resampling.
-        each = [delta.mean(axis=0) for delta in deltas.values()]
-        errors = [delta.var(axis=0, ddof=1) / len(delta) for delta in deltas.values()]
-        far = np.mean(each, axis=0) - np.sqrt(np.sum(errors, axis=0)) / len(errors)
-        likely = np.flatnonzero((far > params.minimum_gain) & ~promoted)
-        if len(likely):
-            some = {name: delta[:, likely] for name, delta in deltas.items()}
-            promoted[likely] = passes(some, params, attempt=attempt)
+        promoted |= _passing(deltas, params, attempt, ~promoted)
     return float(promoted.mean())
+
+
+def _passing(
+    deltas: Mapping[str, Values], params: GateParams, attempt: int, asked: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Say which of the pairs that are asked for pass, (P,)."""
+    # Whose mean is within one standard error of the limit cannot pass: spares the resampling.
+    each = [delta.mean(axis=0) for delta in deltas.values()]
+    errors = [delta.var(axis=0, ddof=1) / len(delta) for delta in deltas.values()]
+    far = np.mean(each, axis=0) - np.sqrt(np.sum(errors, axis=0)) / len(errors)
+    likely = np.flatnonzero((far > params.minimum_gain) & asked)
+    found = np.zeros(len(asked), dtype=np.bool_)
+    if len(likely):
+        some = {name: delta[:, likely] for name, delta in deltas.items()}
+        found[likely] = passes(some, params, attempt=attempt)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedYears:
+    """What promotions of many years were said to gain, and did; points of boundary IoU."""
+
+    promotions: float
+    """Promotions a year."""
+    gain: float
+    """What a promoted candidate truly gained, on average."""
+    judged_excess: float
+    """By how much its judgement said more."""
+    sealed_excess: float
+    """By how much its measurement on the sealed set says more."""
+
+
+def simulate_years(
+    params: GateParams, images: Mapping[str, int], *, std: float, years: int, seed: int = 0
+) -> SimulatedYears:
+    """Judge 52 weekly candidates round the champion (0.5 points up or down) and measure again.
+
+    Whoever is picked for its scores was lucky with the images: there the promoted gain more than
+    they do. On images that no judgement has seen they do not. The sealed set is as large as the
+    benchmarks together.
+
+    Args:
+        params: The gate.
+        images: Number of images of every benchmark.
+        std: Standard deviation of the difference per image, in points.
+        years: Simulated years.
+        seed: Seed of the simulation.
+    """
+    none, part = dict.fromkeys(images, 0.0), std / np.sqrt(2)
+    generator = np.random.default_rng([seed, 1])  # apart from the draws of the images
+    champion = draw_deltas(none, images, std=part, pairs=years, seed=seed)
+    everybody, rows = np.ones(years, dtype=np.bool_), []
+    for week in range(1, 53):
+        true = generator.normal(0, 0.5, years)
+        one = draw_deltas(none, images, std=part, pairs=years, seed=seed + 7919 * week)
+        deltas = {name: true + one[name] - champion[name] for name in images}
+        promoted = np.flatnonzero(_passing(deltas, params, week, everybody))
+        judged = np.mean([delta.mean(axis=0) for delta in deltas.values()], axis=0)
+        fresh = draw_deltas(none, images, std=std, pairs=years, seed=seed + 104729 * week)
+        sealed = true + np.mean([each.mean(axis=0) for each in fresh.values()], axis=0)
+        rows += [(true[i], judged[i] - true[i], sealed[i] - true[i]) for i in promoted]
+        for name in images:
+            champion[name][:, promoted] = one[name][:, promoted]
+    means = np.mean(rows, axis=0) if rows else np.zeros(3)
+    return SimulatedYears(
+        promotions=len(rows) / years, gain=float(means[0]), judged_excess=float(means[1]),
+        sealed_excess=float(means[2]),
+    )  # fmt: skip
 
 
 def draw_deltas(

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,16 +17,15 @@ from typing import TYPE_CHECKING
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import RegistryError
-from pasam.files import file_md5
+from pasam.files import file_md5, temporary_folder
 from pasam.inference.image_transform import Resize
 from pasam.inference.model_files import ModelFiles, default_model, find_model, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
-from pasam.registry.store import Tag, wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, Tag, wrap_mlflow_errors
 from pasam.registry.versions import (
     ALIASES,
-    ARTIFACTS,
     Registry,
     Version,
     fetch,
@@ -77,7 +75,7 @@ def load_predictor(
         RegistryError: There is no such version or run, or its files are gone.
     """
     adapters = adapters or _trained(Path())
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         files = find_model(
             name or default_model(params_file, adapters, base),
             params_file=params_file,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 from pasam.config.params_file import load_section
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
-from pasam.files import sha256_of, write_text
+from pasam.files import sha256_of, temporary_folder, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import PROMOTED, VERDICT, Entry, Standing, VersionStanding
 from pasam.registry.evidence import (
@@ -43,7 +42,6 @@ from pasam.registry.runs import record_runs
 from pasam.registry.snapshot import PARAMS, Snapshot, take_snapshot
 from pasam.registry.store import Tag, wrap_mlflow_errors
 from pasam.registry.transitions import (
-    SCORES,
     Decisions,
     Draft,
     PromotionResult,
@@ -64,11 +62,10 @@ from pasam.registry.version_files import (
     scores_of,
     write_files,
 )
+from pasam.registry.versions import PAGES, SCORES
 
 TRIALS = 4
 """Benchmarks of which one image is predicted, to compare and to time the models."""
-PAGES = "verdicts"
-"""Folder of the verdicts' pages, beside MLflow's records."""
 OPPONENT_SCORES = "champion.parquet"
 """The champion's per-image scores among a verdict's evidence."""
 
@@ -330,7 +327,7 @@ class Judgement:
         """Gather the evidence and judge; what was measured otherwise is measured again first."""
         seen = trial_images(self.snapshot, count=TRIALS)
         number = self.version.number
-        with self.decisions.fetched(number) as folder, tempfile.TemporaryDirectory() as own:
+        with self.decisions.fetched(number) as folder, temporary_folder() as own:
             model = self._trained(Path(own), folder)
             ours = self._scores(self.version, model)
             checked = Preconditions(

@@ -17,7 +17,8 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pasam.errors import DataError, PasamError
 from pasam.inference.image_prompt import read_prompts, read_request_image
 from pasam.inference.mask_record import mlflow_answer
-from pasam.registry.version_files import METADATA, open_files
+from pasam.registry.upkeep.stored_base import METADATA, put_base_in
+from pasam.registry.version_files import open_files
 
 IMAGE_FOLDER = "PASAM_IMAGE_FOLDER"
 """Environment variable of `mlflow models serve`, which has no options for a model's own."""
@@ -32,10 +33,12 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights, and see that they answer."""
-        self.predictor = open_files(Path(context.artifacts[METADATA]).parent)
+        folder = Path(context.artifacts[METADATA]).parent
+        put_base_in(mlflow.MlflowClient(), folder.parent)
+        self.predictor = open_files(folder)
         self.predictor.try_out()
-        folder = os.environ.get(IMAGE_FOLDER)
-        self.folder = Path(folder) if folder else None
+        images = os.environ.get(IMAGE_FOLDER)
+        self.folder = Path(images) if images else None
 
     def predict(
         self,

@@ -138,14 +138,14 @@ def reproduce(
     clone, checkout, _, repro, again = found.commands
     cache = str((project / CACHE).resolve())
     yield f"cloning {project} into {folder}"
-    _run([*clone[:2], "--quiet", str(project.resolve()), str(folder)], project)
-    _run(list(checkout), folder)
+    run_command([*clone[:2], "--quiet", str(project.resolve()), str(folder)], project)
+    run_command(list(checkout), folder)
     yield f"running {shlex.join(repro)} with the cache {cache}"
-    _run(["dvc", "cache", "dir", "--local", cache], folder)
-    _run(list(repro), folder)
+    run_command(["dvc", "cache", "dir", "--local", cache], folder)
+    run_command(list(repro), folder)
     if not cached:
         yield f"running {shlex.join(again)}"
-        _run(list(again), folder)
+        run_command(list(again), folder)
     for path, wanted in found.files:
         sha256 = file_sha256(folder / path)
         if sha256 != wanted:
@@ -184,7 +184,12 @@ def _problems(version: Version, lock: DvcLock | None) -> Iterator[str]:
         yield f"{stage.name} of commit {commit[:12]} gives other weights"
 
 
-def _run(command: list[str], folder: Path) -> None:
+def run_command(command: list[str], folder: Path) -> None:
+    """Run git or DVC in a folder.
+
+    Raises:
+        RegistryError: It failed.
+    """
     program = [sys.executable, "-m", "dvc"] if command[0] == "dvc" else [command[0]]
     # The stages' own `python` must be this one, which has the packages.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -7,9 +7,11 @@ next call, since a run counts only once its last tag is there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import subprocess
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from pasam.errors import BusyError
+from pasam.errors import BusyError, TrackingError
 from pasam.evaluation.scores import SCHEMA, read_scores
 from pasam.registry.live_curves import CLONE, LIVE, clone_id
 from pasam.registry.snapshot import (
@@ -34,7 +36,15 @@ from pasam.registry.snapshot import (
     rows_md5,
     take_snapshot,
 )
-from pasam.registry.store import NOTE, TRAININGS, Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.store import (
+    NOTE,
+    TRAININGS,
+    Tag,
+    TrackingStore,
+    is_race,
+    open_store,
+    wrap_mlflow_errors,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -56,6 +66,7 @@ PACKAGES = ("torch", "torchvision", "segment-anything", "numpy", "opencv-python-
 """Packages that decide the numbers."""
 
 _PATIENCE = 600  # seconds that one recording waits for another
+_TURNS = 5  # times that a recording is gone through because another machine wrote the same at once
 _MOST_HEADLINES = 4
 
 # Limits of MLflow: 1,000 metrics and 100 params at a time; lengths of params and of tags.
@@ -99,17 +110,23 @@ def sync(project: Path, *, flow_run: str | None = None) -> Synced:
 
 def record_runs(snapshot: Snapshot, store: TrackingStore) -> Synced:
     """Do as `sync` for a project that was looked at already, in a store that is open already."""
-    try:
-        with (
-            FileLock(store.folder / "sync.lock", timeout=_PATIENCE),
-            wrap_mlflow_errors(store.tracking_uri),
-        ):
-            return _Recorder(snapshot, store).record()
-    except Timeout:
-        raise BusyError(
-            f"another recording has held {store.folder / 'sync.lock'} for {_PATIENCE} s; end it, "
-            "or wait and run `pasam track sync` again."
-        ) from None
+    for turn in range(_TURNS):
+        try:
+            with (
+                FileLock(store.folder / "sync.lock", timeout=_PATIENCE),
+                wrap_mlflow_errors(store.tracking_uri),
+            ):
+                return _Recorder(snapshot, store).record()
+        except Timeout:
+            break
+        except TrackingError as error:  # what was written is found by the next turn
+            if turn == _TURNS - 1 or not is_race(error.__cause__):
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+    raise BusyError(
+        f"another recording has held {store.folder / 'sync.lock'} for {_PATIENCE} s; end it, or "
+        "wait and run `pasam track sync` again."
+    )
 
 
 def find_run(store: TrackingStore, key: str) -> Run | None:
@@ -143,8 +160,10 @@ class _Recorder:
         parent = self._start(key, "reproduction", name, source_tags())
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}
+        recorded = self._recorded(parent)
         for stage in lock.stages.values():
-            known = _runs_of(self.store, stage.digest)
+            listed = recorded.get(stage.digest)
+            known = [listed] if listed else _runs_of(self.store, stage.digest)
             run = known[0] if known else None
             self._remove_doubles(known)
             if run is not None and run.data.tags.get(Tag.RECORDED) == COMPLETE:
@@ -161,6 +180,18 @@ class _Recorder:
             parent=parent_id, runs=runs, new=tuple(new), missing=missing,
             address=self.store.tracking_uri, page=self.page(parent_id),
         )  # fmt: skip
+
+    def _recorded(self, parent: Run) -> dict[str, Run]:
+        """The complete runs that a reproduction lists, by key: one query for all of its stages."""
+        ids = parent.data.tags.get(Tag.RUNS, "").split()
+        if not ids:
+            return {}
+        names = ", ".join(f"'{run_id}'" for run_id in ids if run_id.isalnum())
+        found = self.store.client.search_runs(
+            [self.store.experiment_id], f"attributes.run_id IN ({names})", max_results=len(ids)
+        )
+        complete = [run for run in found if run.data.tags.get(Tag.RECORDED) == COMPLETE]
+        return {run.data.tags[Tag.KEY]: run for run in complete if Tag.KEY in run.data.tags}
 
     def page(self, run_id: str) -> str | None:
         """Where a browser shows a run."""
@@ -187,10 +218,16 @@ class _Recorder:
         return first
 
     def _remove_doubles(self, runs: Sequence[Run]) -> None:
-        """Remove what another machine has recorded, too; one that is being written is left."""
+        """Remove what another machine has recorded, too; one that is being written is left.
+
+        Whoever ends last sees all that are complete, and both would remove the same ones.
+        """
+        from mlflow.exceptions import MlflowException
+
         for double in runs[1:]:
             if double.data.tags.get(Tag.RECORDED) == COMPLETE:
-                self.store.client.delete_run(double.info.run_id)
+                with contextlib.suppress(MlflowException):  # it is gone already
+                    self.store.client.delete_run(double.info.run_id)
 
     def _refresh(self, run: Run) -> None:
         """Take over the commit of results that were recorded before they were committed."""
@@ -215,7 +252,9 @@ class _Recorder:
         client.set_terminated(run_id, "FINISHED")
         client.set_tag(run_id, Tag.RECORDED, COMPLETE)
         self._remove_live(stage)
-        return run
+        known = _runs_of(self.store, stage.digest)
+        self._remove_doubles(known)
+        return known[0]
 
     def _remove_live(self, stage: StageRecord) -> None:
         """Remove the runs that showed this clone's training of it: the record holds it all."""
@@ -274,7 +313,9 @@ class _Recorder:
         client.log_dict(run_id, listed, "stages.json")
         client.set_terminated(run_id, "FINISHED", end_time=int(time.time() * 1000))
         if not missing:
+            client.set_tag(run_id, Tag.RUNS, " ".join(runs.values())[:_LONGEST_NOTE])
             client.set_tag(run_id, Tag.RECORDED, COMPLETE)
+            self._remove_doubles(_runs_of(self.store, parent.data.tags[Tag.KEY]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -435,6 +436,15 @@ def damaged_cache(project: Path) -> Iterator[str]:
         found = file_md5(path)
         if found != wanted:
             yield f"{path.relative_to(place)} holds bytes of md5 {found}"
+
+
+@contextmanager
+def dvc_locked(project: Path) -> Iterator[None]:
+    """Keep DVC from changing its cache meanwhile; a `dvc repro` that runs is waited for."""
+    from dvc.repo import Repo
+
+    with Repo(str(project)) as repo, repo.lock:
+        yield
 
 
 def rows_md5(rows: pd.DataFrame) -> str:

@@ -2,14 +2,21 @@
 
 Without a word from the environment they are a sqlite file and a folder of artifacts inside the
 project; `MLFLOW_TRACKING_URI` (and `MLFLOW_REGISTRY_URI`) name any other place, as everywhere.
+
+No record says on which machine or in which folder it lies: artifacts have addresses of MLflow's
+proxy scheme, which a server looks up in its own folder, and `artifact_repository` in the folder
+beside the sqlite file. So a project may be moved, copied, or mounted elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import re
+import sqlite3
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +28,18 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pasam.errors import TrackingError
+from pasam.files import TEMPORARY, portable_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-FOLDER = "mlruns"
+FOLDER, ARTIFACTS = "mlruns", "artifacts"
+"""The project's folder for MLflow, and that of the artifacts beside the sqlite file; the latter is
+also the folder of a version for what is loaded."""
+SCHEME = "mlflow-artifacts"
+ROOT = f"{SCHEME}:/"
+"""Address of all artifacts, wherever they lie."""
 EXPERIMENT = "pasam"
 TRAININGS = "workflowType=machine_learning"
 """Ends an address of MLflow's page that is to show trainings, not chat programs."""
@@ -67,6 +81,8 @@ class Tag:
     KEY = "pasam.key"
     """The same key means the same stage with the same inputs; of a version, the same bytes."""
     KIND, RECORDED = "pasam.kind", "pasam.recorded"
+    RUNS = "pasam.runs"
+    """Of a reproduction: ids of the runs of its stages."""
 
     STATUS, WHY = "pasam.status", "pasam.why"
     MODEL, WEIGHTS = "pasam.model", "pasam.weights"
@@ -125,8 +141,10 @@ def open_store(project: Path) -> TrackingStore:
         # Tables are made by whoever comes first; two at once would tear them.
         with FileLock(folder / "init.lock"):
             client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
-            artifacts = (folder / "artifacts").as_uri() if is_local(tracking) else None
-            experiment = _experiment(client, artifacts)
+            _look_beside_the_file()
+            experiment = _experiment(client, ROOT if is_local(tracking) else None)
+            if is_local(tracking):
+                forget_folder(_sqlite_file(tracking))
     return TrackingStore(client, tracking, registry, experiment, folder)
 
 
@@ -144,6 +162,83 @@ def quiet_pyfunc() -> Iterator[ModuleType]:
 def is_local(address: str) -> bool:
     """Say whether an address is a sqlite file, whose artifacts lie beside it."""
     return address.startswith("sqlite:")
+
+
+def _sqlite_file(address: str) -> Path:
+    return Path(address.partition("///")[2].partition("?")[0])
+
+
+def artifacts_folder(address: str) -> Path:
+    """Folder of the artifacts of a backend that is a sqlite file; it lies beside the file."""
+    return _sqlite_file(address).parent / ARTIFACTS
+
+
+def _look_beside_the_file() -> None:
+    """Let MLflow ask `artifact_repository`, also where pasam was not installed as a package."""
+    from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+
+    register = _artifact_repository_registry.register
+    register(SCHEME, artifact_repository)  # type: ignore[no-untyped-call]
+
+
+def artifact_repository(
+    artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
+) -> ArtifactRepository:
+    """Open artifacts by an address that names no folder; MLflow calls this (an entry point).
+
+    Args:
+        artifact_uri: `mlflow-artifacts:/` and a path.
+        tracking_uri: The backend; MLflow's own if None. Of a sqlite file the folder beside it is
+            meant; of anything else what MLflow itself makes of the address.
+        registry_uri: Handed on.
+
+    Raises:
+        DataError: The path leads out of the folder.
+    """
+    import mlflow
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+    from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+    backend = tracking_uri or mlflow.get_tracking_uri()
+    if not is_local(backend):
+        return MlflowArtifactsRepository(artifact_uri, tracking_uri, registry_uri)
+
+    class FolderBesideTheFile(LocalArtifactRepository):
+        def download_artifacts(self, artifact_path: str, dst_path: str | None = None) -> str:
+            # A copy, as of any other store: whoever loads a model writes into its folder.
+            own = dst_path or tempfile.mkdtemp(prefix=TEMPORARY)
+            return str(super().download_artifacts(artifact_path, own))  # type: ignore[no-untyped-call]
+
+    path = portable_path(artifact_uri.removeprefix(f"{SCHEME}:").strip("/"))
+    return FolderBesideTheFile((artifacts_folder(backend) / path).as_uri())
+
+
+_ADDRESSES = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"), ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)  # fmt: skip
+"""Tables and columns of MLflow in which an address of artifacts stands."""
+
+
+def forget_folder(database: Path) -> None:
+    """Free records from before addresses named no folder, in one step; others are left alone.
+
+    Wherever that folder was, the artifacts lie beside the file now.
+    """
+    if database.parent.name != FOLDER:
+        return
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as tables, tables:
+        query = "SELECT artifact_location FROM experiments WHERE name = ?"
+        (old,) = tables.execute(query, (EXPERIMENT,)).fetchone()
+        if not old.startswith(("/", "file:")) or not old.endswith(f"/{FOLDER}/{ARTIFACTS}"):
+            return
+        for table, column in _ADDRESSES:
+            tables.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                (ROOT, len(old) + 2, old, len(old) + 1, f"{old}/"),
+            )
 
 
 @contextmanager
@@ -198,16 +293,27 @@ _MISTAKES = (
 """Codes of MLflow for what another try cannot mend."""
 
 
+_RACES = ("UniqueViolation", "UNIQUE constraint", "IntegrityError", "deadlock", "serialize access")
+"""Words of databases for two that wrote the same row at once; MLflow calls it a bad request."""
+
+
+def is_race(error: BaseException | None) -> bool:
+    """Say whether somebody else has written the same at the same time, so that a retry helps."""
+    return error is not None and any(word in str(error) for word in _RACES)
+
+
 def _is_backend_fault(error: Exception) -> bool:
     module = type(error).__module__.partition(".")[0]
     if module == "mlflow":
-        return getattr(error, "error_code", "") not in _MISTAKES
+        return is_race(error) or getattr(error, "error_code", "") not in _MISTAKES
     return isinstance(error, OSError) or module in {"sqlalchemy", "sqlite3", "alembic"}
 
 
 def _cause(error: Exception) -> str:
     """The part of a message that a person needs: its first line, without SQL."""
     text = str(error).strip() or type(error).__name__
+    if is_race(error):
+        return "another machine wrote the same at the same time"
     if "Max retries exceeded" in text:
         return "nothing answers there"
     lines = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]
@@ -216,6 +322,8 @@ def _cause(error: Exception) -> str:
 
 def _advice(address: str, error: Exception) -> str:
     text = str(error)
+    if is_race(error):
+        return "Try again."
     full = "disk is full" in text or "No space left" in text
     if full or (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}):
         return "Free some space on the disk."

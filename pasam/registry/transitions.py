@@ -9,9 +9,7 @@ Nothing here needs a model or its scores, so that the way back takes seconds.
 
 from __future__ import annotations
 
-import json
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,21 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasam.errors import BusyError, RegistryError, TrackingError, TransientError
+from pasam.files import temporary_folder
 from pasam.registry.decision_log import (
-    ACCEPTED,
-    CANDIDATE,
-    CHAMPION,
     GATE,
-    IMPORT,
     LIFT,
-    PREVIOUS,
-    REFUSED,
     REGISTER,
-    REGISTERED,
-    REJECTED,
     REJECTED_BY,
     ROLLBACK,
-    ROLLED_BACK,
     DecisionLog,
     Entry,
     OutrunError,
@@ -42,18 +32,16 @@ from pasam.registry.decision_log import (
     VersionStanding,
     standing_of,
 )
-from pasam.registry.store import Tag, wrap_mlflow_errors
+from pasam.registry.store import wrap_mlflow_errors
+from pasam.registry.upkeep.first_registries import imported
 from pasam.registry.versions import (
     NAME,
-    PROMOTE,
     Registry,
-    Version,
     damaged_files,
     differences,
     digests_of,
     download,
     fetched,
-    first_scores,
     open_registry,
     show,
     verify_files,
@@ -62,8 +50,6 @@ from pasam.registry.versions import (
 if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
 
-SCORES = "scores.parquet"
-"""Per-image scores among the evidence."""
 TURNS = 20
 """Times that a decision is thought over because others were quicker."""
 
@@ -135,9 +121,9 @@ class Decisions:
                 ". Check that the git remote, or MLFLOW_TRACKING_URI, is this project's."
             )
         if not entries and (versions := self.registry.versions()):
-            draft = _imported(self.registry, versions)
+            entries_then, evidence = imported(self.registry, versions)
             try:
-                self.log.append(draft.entries, draft.evidence)
+                self.log.append(entries_then, evidence)
             except OutrunError:
                 self.log.read()
             self.notes.append(f"{len(versions)} versions of MLflow were taken into the log.")
@@ -388,7 +374,7 @@ def check(project: Path, *, repair: bool = False) -> RegistryCheck:
             return RegistryCheck(found=found, left=found)
         shown = {version.number for version in decisions.registry.versions()}
         for number, version in list(decisions.standing.versions.items()):
-            if number not in shown:
+            if number not in shown and not version.removed:
                 _restore(decisions, version)
         decisions.show()
         return RegistryCheck(found=found, left=tuple(_differences(decisions)))
@@ -410,7 +396,7 @@ def _restore(decisions: Decisions, version: VersionStanding) -> None:
     client, details = decisions.registry.client, dict(version.registered.details)
     try:
         logged = client.get_logged_model(details.get("model_id", ""))
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             place = download(
                 decisions.registry, logged.artifact_location, Path(folder), what="a logged model"
             )
@@ -436,105 +422,6 @@ def _restore(decisions: Decisions, version: VersionStanding) -> None:
 
     if not decisions.decide(draft):
         client.delete_model_version(NAME, str(number))
-
-
-def _imported(registry: Registry, versions: list[Version]) -> Draft:
-    """Take over what MLflow shows of a registry from before there was a log."""
-    aliases, tags = registry.aliases(), {v.number: dict(v.tags) for v in versions}
-    _finish_first(registry.unfinished(), aliases, tags)
-    entries: list[Entry] = []
-    evidence: dict[str, bytes] = {}
-    for version in sorted(versions, key=lambda version: version.number):
-        scores = first_scores(registry, version)
-        evidence |= scores
-        entries.append(
-            Entry(
-                event=IMPORT,
-                version=version.number,
-                why=tags[version.number].get(Tag.WHY, ""),
-                files=_first_files(registry, version),
-                evidence=dict.fromkeys([SCORES][: len(scores)], *scores),
-                details={
-                    **_first_details(version, tags[version.number], aliases),
-                    "model_id": registry.model_id(version.number),
-                    "run_id": version.run_id,
-                },
-            )
-        )
-    line: list[int] = []
-    number = aliases.get(CHAMPION)
-    while number in tags and number not in line:
-        line.insert(0, number)
-        before = aliases.get(PREVIOUS) if len(line) == 1 else None
-        text = tags[number].get(Tag.PREDECESSOR, "")
-        number = before or (int(text) if text.isdecimal() else 0)
-    candidate = aliases.get(CANDIDATE)
-    entries.append(
-        Entry(
-            event=IMPORT,
-            why="taken over from MLflow, which alone knew it before there was a log",
-            after=line[-1] if line else None,
-            details={"champions": line, "candidate": candidate if candidate in tags else None},
-        )
-    )
-    return Draft(entries=tuple(entries), evidence=evidence)
-
-
-def _first_details(
-    version: Version, tags: Mapping[str, str], aliases: Mapping[str, int]
-) -> dict[str, Any]:
-    status = tags.get(Tag.STATUS, REGISTERED)
-    by_gate = tags.get(Tag.DECISION) not in (None, PROMOTE)
-    by_gate = by_gate and tags.get(Tag.WHY, "") == tags.get(Tag.REASONS, "")
-    if version.number == aliases.get(CHAMPION):
-        status = ACCEPTED  # whatever a tag says: it is in use
-    if status == REJECTED and by_gate:
-        status = REFUSED
-    return {
-        "key": tags.get(Tag.KEY, f"unknown-{version.number}"),
-        "tags": {n: text for n, text in tags.items() if not n.startswith(_SHOWN)},
-        "status": status,
-        "barred": status in (REJECTED, ROLLED_BACK),
-    }
-
-
-_SHOWN = ("gate.", "pasam.status", "pasam.why", "pasam.key", "pasam.predecessor", "pasam.entries")
-"""Tags that are written from the log itself."""
-
-
-def _first_files(registry: Registry, version: Version) -> dict[str, str]:
-    try:
-        with fetched(registry, version) as folder:
-            return digests_of(folder)
-    except RegistryError:
-        return {}  # they are gone: whoever loads it is told
-
-
-def _finish_first(
-    text: str | None, aliases: dict[str, int], tags: Mapping[int, dict[str, str]]
-) -> None:
-    """Finish a transition that was cut short before there was a log, as it then was finished."""
-    if text is None:
-        return
-    try:
-        move = json.loads(text)
-        to, champion, previous = int(move["to"]), move["champion"], move["previous"]
-        way_back = move["action"] == "roll back"
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise RegistryError(
-            f"MLflow's tag {Tag.INTENT} of the registered model does not say which transition was "
-            f"cut short: {text!r:.80}. Remove the tag on MLflow's page, and look at the aliases."
-        ) from None
-    aliases[CHAMPION] = to
-    aliases.pop(PREVIOUS, None)
-    if previous is not None:
-        aliases[PREVIOUS] = int(previous)
-    if way_back and champion in tags:
-        tags[champion][Tag.STATUS] = ROLLED_BACK
-    elif not way_back and to in tags:
-        tags[to] |= {Tag.STATUS: ACCEPTED, Tag.PREDECESSOR: str(champion or "")}
-        if aliases.get(CANDIDATE) == to:
-            del aliases[CANDIDATE]
 
 
 def result_of(

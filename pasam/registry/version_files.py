@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pasam.config.params_file import recorded_variant
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError, RegistryError
 from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_scores
-from pasam.files import file_sha256, sha256_of
+from pasam.files import file_sha256, sha256_of, temporary_folder
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
@@ -28,14 +27,14 @@ from pasam.registry.decision_log import REGISTER, DecisionLog, Standing, Version
 from pasam.registry.gate import EvaluationKey, per_image
 from pasam.registry.runs import is_score_file
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
-from pasam.registry.store import Tag, quiet_pyfunc
-from pasam.registry.transitions import SCORES, Decisions, Draft
-from pasam.registry.versions import ARTIFACTS, NAME, SIGNATURE, digests_of, fetched, sign_files
+from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
+from pasam.registry.transitions import Decisions, Draft
+from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
+from pasam.registry.versions import NAME, SCORES, SIGNATURE, digests_of, fetched, sign_files
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-ADAPTER, BASE, METADATA = "adapter.safetensors", "base.safetensors", "model.json"
 ENTRY = "pyfunc_model.py"
 """File of this folder that MLflow runs to get the model: no pickle is involved."""
 
@@ -51,6 +50,8 @@ PACKAGES = (
 
 
 REAL = "real"
+_NOT_SERVED = ("__pycache__", "packaged", "cli", "serving", "reporting")
+"""Parts of this package that a served model does without."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,13 +191,19 @@ def comparable_rows(scores: pd.DataFrame) -> pd.DataFrame:
     return kept.reset_index(drop=True)
 
 
-def metadata(candidate: Candidate) -> str:
-    """Describe a model in JSON, for its files; equal models give equal bytes."""
+def metadata(candidate: Candidate, base_file: str) -> str:
+    """Describe a model in JSON, for its files; equal models give equal bytes.
+
+    Args:
+        candidate: The model.
+        base_file: Sha256 of the base as it is stored.
+    """
     content = {
         "model": candidate.model,
         "size": candidate.size,
         "variant": dict(candidate.variant),
         "base_sha256": candidate.lineage[Tag.BASE_SHA256],
+        BASE_FILE: base_file,
         "weights": candidate.weights,
     }
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
@@ -228,7 +235,8 @@ def write_files(folder: Path, candidate: Candidate) -> dict[str, str]:
         write_weights(folder / BASE, read_weights(candidate.base), metadata=origin)
         about = {**read_metadata(candidate.adapter), "base": file_digest(folder / BASE)}
         write_weights(folder / ADAPTER, read_weights(candidate.adapter), metadata=about)
-    (folder / METADATA).write_text(metadata(candidate), encoding="utf-8")
+    about_model = metadata(candidate, file_sha256(folder / BASE))
+    (folder / METADATA).write_text(about_model, encoding="utf-8")
     return {name: str(folder / name) for name in (ADAPTER, BASE, METADATA)}
 
 
@@ -266,7 +274,8 @@ def open_files(folder: Path) -> PromptAdapterPredictor:
 def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
     """Write the folder that MLflow loads and serves.
 
-    The package's own code travels with it, so that a server needs nothing of the project.
+    The package's own code travels with it, so that a server needs nothing of the project: what
+    answers, without the weights that come with the package and without its commands and pages.
 
     Args:
         path: The folder; it must not exist.
@@ -276,10 +285,10 @@ def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
     from mlflow.models import Model
 
     here = Path(__file__).resolve().parent
-    with tempfile.TemporaryDirectory() as folder, quiet_pyfunc() as pyfunc:
+    with temporary_folder() as folder, quiet_pyfunc() as pyfunc:
         files = write_files(Path(folder) / "files", candidate)
         code = Path(folder) / "code" / "pasam"
-        shutil.copytree(here.parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(here.parent, code, ignore=shutil.ignore_patterns(*_NOT_SERVED))
         pyfunc.save_model(
             path,
             python_model=str(here / ENTRY),
@@ -290,6 +299,8 @@ def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
             mlflow_model=Model(model_id=model_id),
             metadata={"weights": candidate.weights},
         )
+        model = path / "MLmodel"  # which names the draft that a file was copied from
+        model.write_text(model.read_text(encoding="utf-8").replace(f"{folder}/", ""))
 
 
 def signature() -> ModelSignature:
@@ -398,7 +409,7 @@ def is_whole(decisions: Decisions, version: VersionStanding) -> bool:
 
 def score_bytes(scores: pd.DataFrame) -> bytes:
     """Write scores as the log keeps them; equal scores give equal bytes."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         write_scores(scores, Path(folder) / SCORES)
         return (Path(folder) / SCORES).read_bytes()
 
@@ -408,7 +419,7 @@ def scores_of(log: DecisionLog, version: VersionStanding) -> pd.DataFrame | None
     digest = version.registered.evidence.get(SCORES)
     if digest is None:  # a registry from before the log had lost them
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / SCORES
         file.write_bytes(log.evidence(digest))
         return read_scores(file)
@@ -431,10 +442,11 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
     logged = client.create_logged_model(
         store.experiment_id, name=NAME, source_run_id=run_id, model_type="pyfunc"
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         place = Path(folder) / "model"
         save_model(place, candidate, model_id=logged.model_id)
         files, signature = digests_of(place), sign_files(place)
+        take_base_out(client, store.experiment_id, place, files[f"{ARTIFACTS}/{BASE}"])
         client.log_model_artifacts(logged.model_id, str(place))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasam.errors import RegistryError, TransientError, installing
-from pasam.files import file_sha256, sha256_of, write_bytes
+from pasam.files import file_sha256, sha256_of, temporary_folder, write_bytes
 from pasam.registry.decision_log import (
     ACCEPTED,
     BEGIN,
@@ -32,7 +32,8 @@ from pasam.registry.decision_log import (
     read_entry,
     standing_of,
 )
-from pasam.registry.store import Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.upkeep.stored_base import put_base_in
 from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ PAGE = 1000
 PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
 """The three ways in which the gate decides; the tag `gate.decision` of a version says which."""
 
-ARTIFACTS = "artifacts"
-"""Folder of what is loaded in the folder that MLflow serves."""
+SCORES = "scores.parquet"
+"""Per-image scores among the evidence."""
+PAGES = "verdicts"
+"""Folder of the verdicts' pages, beside MLflow's records."""
 SIGNATURE = "model.sig"
 """A signature of all files of a version, among its evidence."""
 SIGNING_KEY, VERIFY_KEY = "PASAM_SIGNING_KEY", "PASAM_VERIFY_KEY"
@@ -158,7 +161,9 @@ class Registry:
 
     def model_id(self, number: int) -> str:
         """Id of MLflow's logged model, which has a version's files; empty for none."""
-        return str(self.client.get_model_version(NAME, str(number)).model_id or "")
+        found = self.client.get_model_version(NAME, str(number))
+        place = re.search(r"/models/(m-\w+)/artifacts", str(found.source))  # databases keep no id
+        return str(found.model_id or (place[1] if place else ""))
 
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
@@ -233,13 +238,14 @@ def download(registry: Registry, source: str, folder: Path, *, what: str) -> Pat
             f"the files of {what} are gone from {source} ({error}). Register the model again with "
             "`pasam registry promote` where it was made."
         ) from None
+    put_base_in(registry.client, Path(found))
     return Path(found)
 
 
 @contextmanager
 def fetched(registry: Registry, version: Version) -> Iterator[Path]:
     """Bring a version's model folder to this disk for as long as it is needed."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         yield fetch(registry, version, Path(folder))
 
 
@@ -262,20 +268,6 @@ def digests_of(folder: Path) -> dict[str, str]:
         if name not in loaded and not name.startswith(apart)
     ]  # fmt: skip
     return {**loaded, "*": sha256_of("\n".join(rest))}
-
-
-def first_scores(registry: Registry, version: Version) -> dict[str, bytes]:
-    """Read the scores that a registry from before the log keeps with a run, by their digest."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory() as folder:
-        place = f"registry/v{version.number}/scores.parquet"
-        try:
-            file = registry.client.download_artifacts(version.run_id, place, folder)
-        except (OSError, MlflowException):
-            return {}  # gone, and measured again where they are needed
-        content = Path(file).read_bytes()
-    return {sha256_of(content): content}
 
 
 _LONGEST_TAG = 4000
@@ -335,7 +327,7 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
     model_id = version.registered.details.get("model_id")
     if not new or not model_id:
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for entry in new:
             for name, content in carried_files(log, entry).items():
                 write_bytes(Path(folder) / name, content)
@@ -359,6 +351,8 @@ def differences(registry: Registry, standing: Standing) -> Iterator[str]:
     """Say where MLflow does not show what the log says, files apart."""
     found = {version.number: version for version in registry.versions()}
     for number, version in standing.versions.items():
+        if number not in found and version.removed:
+            continue
         if number not in found:
             use = [alias for alias, used in standing.aliases.items() if used == number]
             yield f"version {number} is not in MLflow any more{' and is ' if use else ''}" + (
@@ -433,16 +427,23 @@ def verify_files(
             " it was set by other means. Set it back with `pasam registry check --repair`."
         )
     verify_signature(folder, number, f"{known.number:06}")
-    found = digests_of(folder)
-    for name in sorted(known.files.keys() | found):
-        if known.files.get(name) != found.get(name):
+    for what, now, then in _changes(known.files, digests_of(folder)):
+        raise RegistryError(
+            f"version {number} was changed after it was registered: {what} is {now}, expected "
+            f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
+            "back to another version, or register it again with `pasam registry promote`."
+        )
+
+
+def _changes(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """List what differs: which file, its digest now and as it was registered.
+
+    Files that are there come first: without its metadata nobody finds a version's base.
+    """
+    for name in sorted(wanted.keys() | found.keys(), key=lambda name: (name not in found, name)):
+        if wanted.get(name) != found.get(name):
             what = "its code or MLmodel" if name == "*" else name
-            now, then = found.get(name, "not there")[:12], known.files.get(name, "none")[:12]
-            raise RegistryError(
-                f"version {number} was changed after it was registered: {what} is {now}, expected "
-                f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
-                "back to another version, or register it again with `pasam registry promote`."
-            )
+            yield what, found.get(name, "not there")[:12], wanted.get(name, "none")[:12]
 
 
 def sign_files(folder: Path) -> bytes | None:
@@ -457,7 +458,7 @@ def sign_files(folder: Path) -> bytes | None:
     key = os.environ.get(SIGNING_KEY)
     if not key:
         return None
-    with tempfile.TemporaryDirectory() as place, _signing_errors(SIGNING_KEY, key, "be signed"):
+    with temporary_folder() as place, _signing_errors(SIGNING_KEY, key, "be signed"):
         from model_signing.signing import Config
 
         signature = Path(place) / SIGNATURE
@@ -558,14 +559,8 @@ def damaged_files(registry: Registry, version: VersionStanding, shown: Version) 
 
 
 def _damaged(folder: Path, version: VersionStanding) -> Iterator[str]:
-    wanted, found = version.registered.files, digests_of(folder)
-    for name in sorted(set(wanted) | set(found)):
-        if wanted.get(name) != found.get(name):
-            what = "its code or MLmodel" if name == "*" else name
-            yield (
-                f"version {version.number}: {what} is {found.get(name, 'not there')[:12]}, the log "
-                f"says {wanted.get(name, 'there is none')[:12]}"
-            )
+    for what, now, then in _changes(version.registered.files, digests_of(folder)):
+        yield f"version {version.number}: {what} is {now}, the log says {then}"
     for entry in version.entries:
         stem = f"{entry.number:06}"
         carried = {f"{DECISIONS}/{stem}.json": entry.digest} | {

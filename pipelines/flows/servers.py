@@ -24,7 +24,7 @@ import urllib3
 
 from pasam.errors import StageError, TransientError
 from pasam.files import write_text
-from pasam.registry.store import EXPERIMENT, TRAININGS, addresses
+from pasam.registry.store import EXPERIMENT, TRAININGS, addresses, artifacts_folder
 from pipelines.dvc import STATE
 from pipelines.flows.endings import is_running
 from pipelines.flows.engine import LOGGER
@@ -273,6 +273,8 @@ def _show_mlflow(port: int) -> None:
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
         "--backend-store-uri", tracking, "--registry-store-uri", registry,
+        # Where it looks up the addresses of artifacts, which name no folder.
+        "--artifacts-destination", str(artifacts_folder(tracking)),
         # With several, a supervisor kills each that takes its time to start on a busy machine.
         "--workers", "1",
     ]  # fmt: skip

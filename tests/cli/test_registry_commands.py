@@ -18,7 +18,7 @@ from pasam.registry.versions import NAME, Version, open_registry
 
 COMMANDS = (
     "list", "show", "lineage", "promote", "reject", "lift", "rollback", "gate", "log", "check",
-    "reproduce", "simulate",
+    "reproduce", "simulate", "claim",
 )  # fmt: skip
 VERSIONS = [
     Version(
@@ -134,9 +134,10 @@ def test_what_changes_the_champion_by_hand_needs_a_reason(arguments, pasam):
 
 def test_the_simulation_reads_the_gate_in_place(pasam, root, monkeypatch):
     monkeypatch.chdir(root)
-    rows = json.loads(pasam("simulate", "--images", "20", "--pairs", "50", "--json").output)
-    assert rows[0]["name"] == "equal models"
-    assert "promoted" in pasam("simulate", "--images", "20", "--pairs", "50").output
+    found = json.loads(pasam("simulate", "--images", "20", "--pairs", "50", "--json").output)
+    assert found["judgements"][0]["name"] == "equal models"
+    assert found["years"]["promotions"] >= 0
+    assert "promotions a year" in pasam("simulate", "--images", "20", "--pairs", "50").output
 
 
 @pytest.mark.parametrize("command", COMMANDS)

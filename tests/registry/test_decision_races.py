@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from tracked_world import git, leave_servers, place_store
+import urllib3
+from tracked_world import KEPT, git, leave_servers, place_store
 
 from pasam.errors import PasamError
 from pasam.registry.decision_log import PROMOTED, DecisionLog, standing_of
+from pasam.registry.runs import sync
+from pasam.registry.store import open_store
 from pasam.registry.transitions import Draft, lift, open_decisions, reject, rollback
 from pasam.registry.versions import NAME, open_registry
 
@@ -34,6 +47,9 @@ def promote_unjudged(project, number):
 def act(project, action, number):
     if action == "promote":
         return promote_unjudged(project, number)
+    if action == "sync":
+        sync(project)
+        return 0
     if action == "rollback":
         rollback(project, why="worse")
     else:
@@ -45,6 +61,7 @@ def work(project, tracking, actions, barrier, results):
     """Do one action after the other, each together with the other clone."""
     os.environ["MLFLOW_TRACKING_URI"] = tracking
     os.environ["TMPDIR"] = str(project.parent)
+    tempfile.tempdir = None  # each has a folder for temporary files of its own
     for action, number in actions:
         barrier.wait(120)
         try:
@@ -60,8 +77,20 @@ PAIRS = [
     (("promote", 3), ("promote", 4)), (("rollback", 0), ("promote", 5)),
     (("reject", 6), ("promote", 6)), (("lift", 6), ("promote", 2)),
     (("rollback", 0), ("rollback", 0)), (("promote", 1), ("promote", 1)),
-    (("reject", 3), ("lift", 3)),
+    (("reject", 3), ("lift", 3)), (("sync", 0), ("sync", 0)), (("sync", 0), ("promote", 4)),
 ]  # fmt: skip
+
+
+def fill(project):
+    """Make versions in MLflow, of which the first is champion, and let the log take them over."""
+    registry = open_registry(project)
+    for number in range(1, VERSIONS + 1):
+        run = registry.client.create_run(registry.store.experiment_id).info
+        registry.client.create_model_version(
+            NAME, f"{run.artifact_uri}/gone", run_id=run.run_id, tags={"pasam.key": f"k{number}"}
+        )
+    registry.set_alias("champion", 1)
+    open_decisions(project)
 
 
 @pytest.fixture
@@ -75,12 +104,7 @@ def clones(tmp_path, mlflow_tables, monkeypatch):
         git(tmp_path, "clone", "--quiet", "shared.git", str(place))
     place_store(mlflow_tables, one)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{one}/mlruns/mlflow.db")
-    registry = open_registry(one)
-    for number in range(1, VERSIONS + 1):
-        tags = {"pasam.key": f"k{number}"}
-        registry.client.create_model_version(NAME, f"file:///nowhere/{number}", tags=tags)
-    registry.set_alias("champion", 1)
-    open_decisions(one)
+    fill(one)
     return one, two
 
 
@@ -129,8 +153,103 @@ def test_two_clones_that_decide_at_once_come_to_one_order(clones):
     assert len(made) >= 3
 
 
+@contextlib.contextmanager
+def mlflow_server(backend, folder):
+    """Run MLflow's own server on a backend; give its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1",
+        "--port", address.rpartition(":")[2], "--backend-store-uri", backend,
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=quiet, cwd=folder)
+    try:
+        deadline = time.monotonic() + 300
+        while not answers(f"{address}/health"):
+            assert process.poll() is None, (folder / "server.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def answers(address):
+    try:
+        return urllib3.request("GET", address, timeout=5.0, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+@contextlib.contextmanager
+def postgresql():
+    """Run PostgreSQL in a folder of its own; give its address."""
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        Path(folder).chmod(0o777)
+        data = f"{folder}/data"
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+        run = [*as_postgres, "pg_ctl", "-D", data, "-l", f"{folder}/log"]
+        subprocess.run(
+            [*as_postgres, "initdb", "-D", data, "-A", "trust", "-U", "tests"],
+            check=True, capture_output=True, cwd=folder,
+        )  # fmt: skip
+        subprocess.run(
+            [*run, "-o", options, "-w", "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder
+        )
+        try:
+            yield f"postgresql://tests@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run(
+                [*run, "-m", "fast", "-w", "stop"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                cwd=folder,
+            )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared_server(request, tmp_path):
+    """MLflow's server on a database."""
+    if request.param == "sqlite":
+        with mlflow_server(f"sqlite:///{tmp_path}/server.db", tmp_path) as address:
+            yield address
+        return
+    if shutil.which("initdb") is None or find_spec("psycopg2") is None:
+        pytest.skip("PostgreSQL or psycopg2 is not installed")
+    with postgresql() as backend, mlflow_server(backend, tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
+def working_clones(tracked, shared_server, tmp_path, monkeypatch):
+    """Two clones of a project with results, their own folders for temporary files, one server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server)
+    remote = tracked.folder.parent / f"{tracked.folder.name}.git"
+    one, two = tmp_path / "one" / "clone", tmp_path / "two" / "clone"
+    for place in (one, two):
+        shutil.copytree(tracked.folder, place)
+        git(place, "remote", "set-url", "origin", str(remote))
+    fill(one)
+    return one, two
+
+
 @pytest.mark.slow
-def test_twenty_pairs_of_decisions_at_once_come_to_one_order(clones):
-    outcomes = race(clones, list(itertools.islice(itertools.cycle(PAIRS), 20)))
-    made = check_one_order(clones, outcomes)
+def test_twenty_pairs_of_decisions_at_once_come_to_one_order(working_clones):
+    pairs = list(itertools.islice(itertools.cycle(PAIRS), 20))
+    made = check_one_order(working_clones, race(working_clones, pairs))
     assert len(made) >= 10  # the others were refused: barred, in use, or another champion
+    store = open_store(working_clones[0])
+    every = store.client.search_runs([store.experiment_id])
+    runs = [run for run in every if "dvc.stage" in run.data.tags]
+    stages = Counter(run.data.tags["dvc.stage"] for run in runs)
+    assert stages == dict.fromkeys(KEPT, 1)  # nothing was recorded twice
+    assert {run.info.status for run in runs} == {"FINISHED"}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import multiprocessing
+import time
 
 import pandas as pd
 import pytest
 import torch
 
+from pasam.config.presets import compose
+from pasam.config.schema import GateParams
 from pasam.registry import evidence
 from pasam.registry.evidence import (
     compare,
@@ -76,6 +80,49 @@ def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(
     slower = [0.0065] * images * (evidence.MOST_TURNS + 1)
     found = latencies([Slow(clock, slower), Slow(clock, calm)], seen, settled=judged)
     assert found == pytest.approx([6.5, 4.0])
+
+
+def turn_round(stop):
+    while not stop.is_set():
+        sum(range(1000))
+
+
+class Slower:
+    """A model that takes half as long again for every prediction."""
+
+    def __init__(self, model):
+        self.model, self.embed = model, model.embed
+
+    def predict_many(self, requests):
+        start = time.process_time()
+        self.model.predict_many(requests)
+        until = 1.5 * time.process_time() - 0.5 * start
+        while time.process_time() < until:
+            pass
+
+
+@pytest.mark.slow
+def test_beside_five_busy_loops_20_judgements_of_one_model_agree_and_a_slower_one_never_passes(
+    champion_folder, seen, root, monkeypatch
+):
+    monkeypatch.setattr(evidence, "MOST_TURNS", 30)  # a slow one takes all of them, 20 times
+    gate = GateParams(**compose("default", root / "params")["gate"])
+    model = predictor_of(champion_folder)
+    limit = lambda times: min(gate.latency_ms, gate.latency_ratio * times[1])  # noqa: E731
+    passing = lambda times: times[0] <= limit(times)  # noqa: E731
+    stop = multiprocessing.Event()
+    loops = [multiprocessing.Process(target=turn_round, args=(stop,)) for _ in range(5)]
+    for loop in loops:
+        loop.start()
+    try:
+        equal = [passing(latencies([model, model], seen, settled=passing)) for _ in range(20)]
+        pair = [Slower(model), model]
+        slower = [passing(latencies(pair, seen, settled=passing)) for _ in range(20)]
+    finally:
+        stop.set()
+        for loop in loops:
+            loop.join()
+    assert (equal, slower) == ([True] * 20, [False] * 20)
 
 
 def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promoted, champion_folder):

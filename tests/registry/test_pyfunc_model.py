@@ -13,6 +13,7 @@ from pasam.errors import DataError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.masks.images import read_image
+from pasam.registry.load import verify_versions
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.version_files import predictor_of
 
@@ -49,6 +50,23 @@ def test_bytes_and_path_give_the_librarys_own_prediction(served, champion_folder
             options = {"format": form, "uncertainty": uncertainty}
             assert ask(served, {"image": content, "prompts": prompts}, **options) == wanted
             assert ask(served, {"path": str(image), "prompts": prompts}, **options) == wanted
+
+
+def test_mlflows_own_address_of_the_champion_gives_the_model_with_its_base(
+    promoted, champion_folder, image, monkeypatch
+):
+    address = f"sqlite:///{promoted.folder}/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with quiet_pyfunc() as pyfunc:
+        served = pyfunc.load_model("models:/pasam@champion")
+    row = {
+        "image": base64.b64encode(image.read_bytes()).decode(),
+        "prompts": '{"box": [5, 5, 50, 40]}',
+    }
+    model = predictor_of(champion_folder)
+    found = model.predict_many([(model.embed(read_image(image)), image_prompt(box=BOX))])
+    assert ask(served, row) == mlflow_answer(found, form="rle", uncertainty=False)
+    assert verify_versions(promoted.folder) == {1: ""}  # nothing was written where it is stored
 
 
 def test_a_path_is_off_unless_a_folder_is_named(champion_folder, image, monkeypatch):

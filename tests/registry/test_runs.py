@@ -48,6 +48,70 @@ def test_every_stage_of_the_lock_becomes_one_run_and_a_second_call_adds_nothing(
     assert second.missing == {}
 
 
+def test_a_call_without_news_asks_for_all_stages_at_once_and_writes_nothing(tracked, monkeypatch):
+    from mlflow import MlflowClient
+
+    first, asked = sync(tracked.folder), []
+    real = MlflowClient.search_runs
+    monkeypatch.setattr(
+        MlflowClient, "search_runs", lambda *a, **k: asked.append(a[2:]) or real(*a, **k)
+    )
+    for name in ("create_run", "set_tag", "log_batch", "log_artifact", "log_dict", "delete_run"):
+        monkeypatch.setattr(MlflowClient, name, lambda *a, name=name, **k: pytest.fail(name))
+    again = sync(tracked.folder)
+    assert (again.new, again.runs) == ((), first.runs)
+    assert len(asked) == 2  # the reproduction, and its stages
+
+
+def test_two_machines_that_write_one_row_at_once_both_end_well(tracked, monkeypatch):
+    """As PostgreSQL tells it through MLflow's server: a bad request with the database's words."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    words = "(psycopg2.errors.UniqueViolation) duplicate key"
+    real, times = MlflowClient.log_inputs, []
+
+    def outrun(*arguments, **options):
+        times.append(1)
+        if len(times) == 1:
+            raise MlflowException(words, error_code=BAD_REQUEST)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", outrun)
+    assert set(sync(tracked.folder).runs) == set(KEPT)
+    assert sync(tracked.folder).new == ()
+
+
+def test_a_stage_that_another_machine_recorded_meanwhile_is_one_run_in_the_end(
+    tracked, monkeypatch
+):
+    """The other one began earlier by its clock, and was seen by nobody when this one looked."""
+    store, others = open_store(tracked.folder), []
+    real = _Recorder._log_params
+
+    def meanwhile(self, run_id, stage):
+        real(self, run_id, stage)
+        if stage.name == "train@pa_sam":
+            tags = {"pasam.key": stage.digest, "pasam.recorded": "complete"}
+            made = store.client.create_run(store.experiment_id, start_time=1, tags=tags)
+            others.append(made.info.run_id)
+
+    monkeypatch.setattr(_Recorder, "_log_params", meanwhile)
+    synced = sync(tracked.folder)
+    assert [synced.runs["train@pa_sam"]] == others
+    every = store.client.search_runs([store.experiment_id])
+    assert len(every) == len(KEPT) + 1  # and the reproduction
+
+
+def test_a_run_that_was_deleted_is_recorded_again(tracked):
+    first = sync(tracked.folder)
+    open_store(tracked.folder).client.delete_run(first.runs["train@pa_sam"])
+    again = sync(tracked.folder)
+    assert again.new == ("train@pa_sam",)
+    assert sync(tracked.folder).new == ()
+
+
 def test_a_run_holds_params_histories_scores_files_data_and_lineage(tracked):
     synced = sync(tracked.folder)
     client = open_store(tracked.folder).client

@@ -5,21 +5,24 @@ from __future__ import annotations
 import socket
 import sqlite3
 import warnings
+from pathlib import Path
 
 import pytest
 from tracked_world import place_store
 
-from pasam.errors import RegistryError, TrackingError
+from pasam.errors import DataError, RegistryError, TrackingError
 from pasam.registry import versions
 from pasam.registry.store import (
     NOTE,
     addresses,
+    artifact_repository,
     open_store,
     quiet_pyfunc,
     without_password,
     wrap_mlflow_errors,
 )
-from pasam.registry.versions import NAME
+from pasam.registry.transitions import open_decisions
+from pasam.registry.versions import NAME, oddities, open_registry
 
 
 @pytest.fixture
@@ -30,15 +33,64 @@ def project(tmp_path, mlflow_tables, monkeypatch):
     return tmp_path
 
 
-def test_by_default_all_lies_in_the_project_under_absolute_addresses(project, monkeypatch):
-    monkeypatch.chdir(project)
-    from pathlib import Path
+def record(store, text):
+    """Record a run with one artifact."""
+    run = store.client.create_run(store.experiment_id)
+    store.client.log_text(run.info.run_id, text, "note.txt")
+    return run.info.run_id
 
+
+def read(store, run_id, folder):
+    folder.mkdir(exist_ok=True)
+    return Path(store.client.download_artifacts(run_id, "note.txt", str(folder))).read_text()
+
+
+def every_text(project):
+    """All that the sqlite file says, as bytes."""
+    return b"".join(path.read_bytes() for path in (project / "mlruns").glob("mlflow.db*"))
+
+
+def test_by_default_all_lies_in_the_project_and_no_record_says_where_that_is(project, monkeypatch):
+    monkeypatch.chdir(project)
     store = open_store(Path())
     assert store.tracking_uri == f"sqlite:///{project}/mlruns/mlflow.db"
-    experiment = store.client.get_experiment(store.experiment_id)
-    assert experiment.artifact_location == (project / "mlruns" / "artifacts").as_uri()
     assert open_store(project).experiment_id == store.experiment_id
+    run_id = record(store, "kept")
+    assert (project / "mlruns" / "artifacts" / run_id / "artifacts" / "note.txt").is_file()
+    assert str(project).encode() not in every_text(project)
+
+
+def test_a_project_that_was_moved_reads_what_it_recorded_and_writes_nothing_at_the_old_place(
+    project, tmp_path
+):
+    first = project / "first"
+    (project / "mlruns").rename(first.mkdir() or first / "mlruns")
+    run_id = record(open_store(first), "kept")
+    moved = first.rename(project / "moved")
+    store = open_store(moved)
+    assert read(store, run_id, tmp_path / "out") == "kept"
+    assert read(store, record(store, "new"), tmp_path / "out") == "new"
+    assert not first.exists()
+
+
+def test_records_from_before_are_freed_of_the_folder_that_they_were_made_in(project, tmp_path):
+    run_id = record(open_store(project), "kept")
+    old = "file:///somewhere/else/mlruns/artifacts"
+    database = sqlite3.connect(project / "mlruns" / "mlflow.db")
+    with database:
+        database.execute("UPDATE experiments SET artifact_location = ?", (old,))
+        database.execute("UPDATE runs SET artifact_uri = ?", (f"{old}/{run_id}/artifacts",))
+    database.close()
+    store = open_store(project)
+    assert read(store, run_id, tmp_path / "out") == "kept"
+    assert read(store, record(store, "new"), tmp_path / "out") == "new"
+    assert not Path("/somewhere").exists()
+
+
+def test_an_address_that_leads_out_of_the_artifacts_is_refused(project):
+    store = open_store(project)
+    with pytest.raises(DataError, match="leads out of its folder"):
+        artifact_repository("mlflow-artifacts:/../../secret", store.tracking_uri)
 
 
 def test_the_usual_variables_name_another_place(project, monkeypatch):
@@ -145,6 +197,32 @@ def test_versions_are_ordered_as_numbers(registry):
     for number in range(4, 11):
         registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
     assert [version.number for version in registry.versions()] == list(range(10, 0, -1))
+
+
+def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, monkeypatch):
+    from mlflow import MlflowClient
+
+    project, asked = registry.store.folder.parent, []
+    open_decisions(project)
+    for name in [each for each in dir(MlflowClient) if each.startswith(("search_", "get_"))]:
+        real = getattr(MlflowClient, name)
+        monkeypatch.setattr(
+            MlflowClient,
+            name,
+            lambda *a, real=real, name=name, **k: asked.append(name) or real(*a, **k),
+        )
+
+    def questions():
+        asked.clear()
+        fresh = open_registry(project)
+        found = fresh.versions()
+        assert len(oddities(project, fresh)) == len(found) - 3  # those that the log does not know
+        return len(asked)
+
+    few = questions()
+    for number in range(4, 40):
+        registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
+    assert questions() == few <= 10
 
 
 def test_versions_beyond_one_page_of_mlflow_are_read_too(registry, monkeypatch):

@@ -1,4 +1,4 @@
-"""A version's files are safetensors and words, complete in themselves."""
+"""A version's files are safetensors and words; the base of all of them is stored once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import json
 import pandas as pd
 import pytest
 import yaml
+from tracked_world import commit
 
 from pasam.errors import CheckpointError, RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 from pasam.registry import version_files
+from pasam.registry.load import verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import open_decisions
@@ -109,6 +111,23 @@ def test_nothing_that_is_fetched_is_a_pickle(champion_folder):
 
 def test_a_fetched_folder_makes_a_predictor_of_the_models_name(champion_folder):
     assert predictor_of(champion_folder).name == "pa_sam"
+
+
+def test_two_versions_store_their_base_once_and_nothing_that_comes_with_the_package(project):
+    project.change("gate", mode="off")
+    commit(project.folder)
+    assert promote(project.folder).moved
+    project.change("gate", model="hq_sam")
+    commit(project.folder)
+    assert promote(project.folder).moved
+    stored = project.path("mlruns/artifacts/models")
+    (base,) = stored.rglob("base.safetensors")
+    assert len(list(stored.rglob("adapter.safetensors"))) == 2
+    assert len(list(stored.rglob("*.safetensors"))) == 3  # none of the packaged ones
+    assert "/tmp" not in "".join(path.read_text() for path in stored.rglob("MLmodel"))
+    assert verify_versions(project.folder) == {1: "", 2: ""}
+    base.unlink()
+    assert "the base " in verify_versions(project.folder, "1")[1]
 
 
 def test_a_temporary_copy_is_gone_afterwards(promoted):

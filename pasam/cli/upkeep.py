@@ -1,0 +1,70 @@
+"""The commands `pasam backup`, `pasam restore` and `pasam clean`: a project over months."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pasam.cli.options import AsJson, Project
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The backup, a tar file.")],
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Write one file from which this project comes back: git, the log, MLflow, DVC's cache.
+
+    Every member has a digest, and the file is read again before it counts. What is not in it
+    (credentials, inputs that neither git nor DVC keeps) is named.
+
+    Example: pasam backup /mnt/backups/pasam.tar
+    """
+    from pasam.registry.upkeep import backup as backups
+
+    found = backups.back_up(project, file)
+    typer.echo(
+        json.dumps(dataclasses.asdict(found), indent=2) if as_json else backups.described(found)
+    )
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    folder: Annotated[Path, typer.Argument(help="The project's new root; it must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a project of a backup, in any folder; the champion's files are compared with the log.
+
+    Example: pasam restore /mnt/backups/pasam.tar ~/pasam
+    """
+    from pasam.registry.upkeep import backup as backups
+
+    found = backups.restore(file, folder)
+    typer.echo(
+        json.dumps(dataclasses.asdict(found), indent=2) if as_json else backups.described(found)
+    )
+
+
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
+    keep: Annotated[int, typer.Option(help="Newest versions to keep besides those in use.")] = 10,
+    days: Annotated[float, typer.Option(help="Age from which runs and logs may go.")] = 30,
+    as_json: AsJson = False,
+    project: Project = Path(),
+) -> None:
+    """Remove old versions, runs, logs, files of DVC's cache, and what killed processes left.
+
+    Never what a version in use needs: champion, every way back, candidate, with their runs and
+    their part of the cache. An MLflow server frees its own disk with `mlflow gc`.
+
+    Example: pasam clean --dry-run
+    """
+    from pasam.registry.upkeep import cleaning
+
+    found = cleaning.clean(project, keep=keep, days=days, dry_run=dry_run)
+    content = json.dumps([dataclasses.asdict(each) for each in found], indent=2)
+    typer.echo(content if as_json else cleaning.described(found, dry_run=dry_run))

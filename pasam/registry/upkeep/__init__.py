@@ -1,0 +1,1 @@
+"""The project over months: backups, what may be removed, registries from before the log."""
