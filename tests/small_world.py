@@ -180,12 +180,17 @@ class SmallWorld:
         return SmallWorld(shutil.copytree(self.folder, folder), self.stages)
 
 
+def _link_file(source: str, target: str) -> None:
+    if not Path(target).exists():  # a file and its folder may both be dependencies
+        os.link(source, target)
+
+
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+        shutil.copytree(source, target, copy_function=_link_file, dirs_exist_ok=True)
     elif source.is_file():
-        os.link(source, target)
+        _link_file(str(source), str(target))
 
 
 def make_world(folder: Path, root: Path) -> SmallWorld:
