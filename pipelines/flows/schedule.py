@@ -28,6 +28,8 @@ Schedule: TypeAlias = tuple[str, str]
 
 RETURN_PAUSE = 15.0
 """Seconds between two looks for a server that has gone away."""
+QUICK = 60.0
+"""Seconds within which an end of serving is no outage, if the server answers."""
 SILENCE = 120.0
 """Seconds without a heartbeat after which a run is ended."""
 SILENT = "Its process or its machine is gone; the next run goes on from there."
@@ -181,9 +183,12 @@ def _serve_on(entries: Sequence[dict[str, Any]], schedules: dict[str, str], port
         )
         show(f"Prefect's page: {page}")
         while True:
+            began = time.monotonic()
             try:
                 serve(entries, schedules)
-            except (httpx.TransportError, httpx.HTTPStatusError, RuntimeError) as error:
+            except (httpx.HTTPError, RuntimeError, ExceptionGroup) as error:
+                if time.monotonic() - began < QUICK and answers(f"{page}/api/health"):
+                    raise  # the server is there, so waiting for it would help nobody
                 _wait_for_return(page, error)
             else:
                 return
@@ -193,14 +198,18 @@ def serve(entries: Sequence[dict[str, Any]], schedules: dict[str, str]) -> None:
     """Serve deployments until this is stopped, or the server does not answer any more.
 
     Raises:
-        httpx.TransportError, httpx.HTTPStatusError, RuntimeError: The server does not answer.
+        httpx.HTTPError, RuntimeError, ExceptionGroup: The server does not answer; which of them
+            depends on what Prefect was about.
     """
     from prefect.exceptions import TerminationSignal
     from prefect.runner import Runner
 
     runner = Runner()
     numbers = [runner.add_deployment(deployment(entry, schedules)) for entry in entries]
-    end_silent_runs(project_name())
+    try:
+        end_silent_runs(project_name())
+    except httpx.HTTPStatusError as error:  # a server that has no automations, or not for us
+        LOGGER.warning("Runs whose machine is gone are not ended by the server: %s", error)
     for entry, number in zip(entries, numbers, strict=True):
         _catch_up(flow_name(entry), schedules_of(entry, schedules), number)
     try:

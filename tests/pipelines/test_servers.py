@@ -272,14 +272,15 @@ def test_a_wrong_schedule_is_an_error(given):
 
 def test_a_server_that_goes_away_is_waited_for_and_served_again(monkeypatch, in_empty_folder):
     calls, waits = [], []
-    errors = (httpx.ConnectError("gone"), RuntimeError("Service exceeded error threshold."))
+    threshold = RuntimeError("Service exceeded error threshold.")
+    errors = (httpx.ConnectError("gone"), ExceptionGroup("of a task group", [threshold]))
 
     def serve(entries, schedules):
         calls.append(schedules)
         if len(calls) <= len(errors):
             raise errors[len(calls) - 1]
 
-    looks = iter([False, True, False, False, True])
+    looks = iter([False, False, True, False, False, False, True])
     monkeypatch.setattr(schedule, "prefect_server", lambda port: nullcontext(f"http://h:{port}"))
     monkeypatch.setattr(schedule, "read_deployments", list)
     monkeypatch.setattr(schedule, "serve", serve)
@@ -289,6 +290,19 @@ def test_a_server_that_goes_away_is_waited_for_and_served_again(monkeypatch, in_
     deployments(port=1)
     assert len(calls) == 3
     assert waits == [schedule.RETURN_PAUSE] * 3
+
+
+def test_an_error_that_no_outage_explains_is_not_waited_out(monkeypatch, in_empty_folder):
+    def serve(entries, schedules):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(schedule, "prefect_server", lambda port: nullcontext("http://h:1"))
+    monkeypatch.setattr(schedule, "read_deployments", list)
+    monkeypatch.setattr(schedule, "serve", serve)
+    monkeypatch.setattr(schedule, "answers", lambda address: True)
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(RuntimeError, match="a bug"):
+        deployments(port=1)
 
 
 def test_it_is_told_that_nothing_runs_on_schedule_any_more(monkeypatch, in_empty_folder):
