@@ -77,4 +77,5 @@ $(READY): requirements.lock requirements-cpu.lock requirements-cuda.lock pyproje
 	  || $(PIP) --require-hashes -r requirements-cuda.lock
 	@$(PIP) --no-build-isolation -e .
 	@python -m pip check
+	@! git rev-parse --git-dir >/dev/null 2>&1 || pasam merge --setup
 	@touch $@

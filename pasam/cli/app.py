@@ -13,6 +13,7 @@ from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
 from pasam.cli.feedback import data_forget, data_review
+from pasam.cli.merge import merge, merge_driver
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
@@ -47,6 +48,8 @@ PA-SAM: high-quality promptable segmentation, as a pipeline that can be reproduc
   pasam track sync             record the last run in MLflow
 
   pasam registry promote       judge the last run's model, and put it to use if it is better
+
+  pasam merge                  after a conflict in git: dvc.lock and params.yaml by entry
 
   pasam demo                   click on an image in the browser
 """
@@ -89,6 +92,8 @@ app.add_typer(checkpoint_app, name="checkpoint")
 app.command("predict")(predict)
 app.command("doctor")(doctor)
 app.command("evaluate")(evaluate)
+app.command("merge")(merge)
+app.command("merge-driver", hidden=True)(merge_driver)
 app.command("export")(export)
 app.add_typer(track_app, name="track")
 app.add_typer(registry_app, name="registry")

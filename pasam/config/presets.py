@@ -25,6 +25,7 @@ from pasam.config.params_file import (
     variant_in,
 )
 from pasam.config.section import Section
+from pasam.config.three_way import GONE, are_names, joined_names, nested, shown
 from pasam.errors import ParamsError
 from pasam.files import write_text
 
@@ -54,7 +55,6 @@ VARIANTS = ("models", "ablations")
 PRESET = "preset"
 """Key that says of which preset a params file was made."""
 
-_GONE = object()  # stands for the value of a key that is not there
 Leaves = dict[tuple[str, ...], Any]
 """Values of nested mappings by key, that of a nested one as its parts."""
 
@@ -195,15 +195,15 @@ def use_preset(name: str, *, folder: Path = FOLDER, target: Path = DEFAULT_PATH)
         kept = _mine(base, mine, theirs, path=target, name=name)
         if old != compose_text(former, folder):
             is_untouched = _head(old) == _head(compose_text(former, folder))
-            new = edited(_with_head(old, new) if is_untouched else old, _nested(theirs | kept), new)
+            new = edited(_with_head(old, new) if is_untouched else old, nested(theirs | kept), new)
             validate_content(parse_params(new, target), target)
     if new != old:
         write_text(target, new)
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), str(target), f"{target} ({name})", lineterm=""
     )
-    shown = (f"{'.'.join(path)}: {_shown(value)}" for path, value in kept.items())
-    return Used(difference=tuple(lines), kept=tuple(shown))
+    told = (f"{'.'.join(path)}: {shown(value)}" for path, value in kept.items())
+    return Used(difference=tuple(lines), kept=tuple(told))
 
 
 def preset_in_use(target: Path = DEFAULT_PATH, folder: Path = FOLDER) -> str:
@@ -226,7 +226,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Leaves:
 
 
 def _differing(old: Leaves, new: Leaves) -> Leaves:
-    pairs = {key: (old.get(key, _GONE), new.get(key, _GONE)) for key in {**old, **new}}
+    pairs = {key: (old.get(key, GONE), new.get(key, GONE)) for key in {**old, **new}}
     return {key: after for key, (before, after) in pairs.items() if not same(before, after)}
 
 
@@ -234,26 +234,21 @@ def _mine(base: Leaves, mine: Leaves, theirs: Leaves, *, path: Path, name: str) 
     """Find what a person changed, and what that is to be after the change to another preset."""
     kept, others = Leaves(), _differing(base, theirs)
     for key, value in _differing(base, mine).items():
-        former: Any = base.get(key, _GONE)
+        former: Any = base.get(key, GONE)
         other: Any = others.get(key, value)
         if key == (PRESET,):
             continue
         if key not in others:
             kept[key] = value
-        elif all(map(_are_names, (former, value, other))):  # a set that was registered stays
-            added = [one for one in value if one not in former and one not in other]
-            kept[key] = [one for one in other if one in value or one not in former] + added
+        elif all(map(are_names, (former, value, other))):  # a set that was registered stays
+            kept[key] = joined_names(former, value, other)
         elif not same(other, value):
             raise ParamsError(
-                f"{path}: {'.'.join(key)} is {_shown(value)} by your own change, and '{name}' "
-                f"wants it to be {_shown(other)}; it was {_shown(former)}. Put {_shown(former)} "
+                f"{path}: {'.'.join(key)} is {shown(value)} by your own change, and '{name}' "
+                f"wants it to be {shown(other)}; it was {shown(former)}. Put {shown(former)} "
                 "back to take the preset's value, and write yours again afterwards if you want it."
             )
     return kept
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Leaves:
@@ -262,21 +257,6 @@ def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Leaves:
         is_inner = isinstance(value, Mapping) and value
         found |= _leaves(value, (*above, key)) if is_inner else {(*above, key): value}
     return found
-
-
-def _nested(leaves: Leaves) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for (*above, last), value in leaves.items():
-        if value is not _GONE:
-            inner = result
-            for part in above:
-                inner = inner.setdefault(part, {})
-            inner[last] = value
-    return result
-
-
-def _shown(value: Any) -> str:
-    return "not there" if value is _GONE else repr(value)
 
 
 def _head(text: str) -> str:

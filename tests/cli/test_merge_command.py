@@ -1,0 +1,243 @@
+"""`pasam merge` and git's merge driver, between two branches of a repository of git."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pasam.cli import merge as command
+from pasam.cli.app import app
+
+
+def git(*arguments, check=True):
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+def commit(branch, **files):
+    git("checkout", "--quiet", "-B", branch, *(["main"] if branch != "main" else []))
+    for name, change in files.items():
+        path = Path(name.replace("__", "."))
+        for old, new in change.items():
+            text = path.read_text()
+            assert old in text
+            path.write_text(text.replace(old, new))
+    git("commit", "--quiet", "-am", f"work of {branch}")
+
+
+@pytest.fixture
+def repository(in_empty_folder, root, monkeypatch):
+    """A branch `main` with the project's params, a lock of three stages, and the attributes."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    for name in ("params.yaml", ".gitattributes"):
+        shutil.copy(root / ("params/default.yaml" if name == "params.yaml" else name), name)
+    stages = "".join(
+        f"  {name}:\n    cmd: run {name}\n    params:\n      params.yaml:\n"
+        f"        train.seed: 42\n    outs:\n    - path: {name}\n      md5: {name}0\n"
+        for name in ("one", "two", "three")
+    )
+    Path("dvc.lock").write_text(f"schema: '2.0'\nstages:\n{stages}")
+    git("init", "--quiet", "--initial-branch=main")
+    git("config", "user.email", "test@example.org")
+    git("config", "user.name", "Test")
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "begin")
+    return in_empty_folder
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["merge", *arguments])
+
+
+def seed():
+    return yaml.safe_load(Path("params.yaml").read_text())["train"]["seed"]
+
+
+HERS = {"params__yaml": {"  seed: 42": "  seed: 50\n"}, "dvc__lock": {"one0": "one1"}}
+HIS = {
+    "params__yaml": {"  accumulate: 1 ": "  accumulate: 2 "},
+    "dvc__lock": {"three0": "three2"},
+}
+
+
+def test_with_the_driver_git_merges_two_retrainings_by_itself(repository):
+    assert invoke("--setup").exit_code == 0
+    commit("hers", **HERS)
+    commit("his", **HIS)
+    git("merge", "--quiet", "hers")
+    text = Path("params.yaml").read_text()
+    assert "  seed: 50\n" in text
+    assert "  accumulate: 2 " in text
+    lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+    assert [stage["outs"][0]["md5"] for stage in lock.values()] == ["one1", "two0", "three2"]
+    assert git("status", "--porcelain") == ""
+
+
+def test_without_the_driver_the_command_does_the_same_after_the_conflict(repository):
+    Path(".git/config").write_text(
+        Path(".git/config").read_text() + "[merge]\n\tconflictStyle = merge\n"
+    )
+    theirs = {"  seed: 42": "  seed: 50\n", "one0": "one1"}
+    commit("hers", params__yaml={"  seed: 42": "  seed: 50\n"}, dvc__lock={"one0": theirs["one0"]})
+    commit(
+        "his",
+        params__yaml={"  batch_size: 4\n": "  batch_size: 8\n"},
+        dvc__lock={"md5: one0\n  two:": "md5: one0\n  two:", "two0": "two2"},
+    )
+    said = git("merge", "--quiet", "hers", check=False)
+    assert "CONFLICT (content): Merge conflict in params.yaml" in said
+    result = invoke()
+    assert result.exit_code == 0, result.output
+    assert "Next: git commit --no-edit; dvc pull --allow-missing; dvc repro" in result.output
+    assert git("diff", "--name-only", "--diff-filter=U") == ""
+    assert seed() == 50
+    assert yaml.safe_load(Path("params.yaml").read_text())["train"]["batch_size"] == 8
+
+
+def clash():
+    commit(
+        "hers", params__yaml={"  seed: 42": "  seed: 50\n"},
+        dvc__lock={"seed: 42\n    outs:\n    - path: one\n      md5: one0":
+                   "seed: 50\n    outs:\n    - path: one\n      md5: one50"},
+    )  # fmt: skip
+    commit(
+        "his", params__yaml={"  seed: 42": "  seed: 60\n", "  accumulate: 1 ": "  accumulate: 2 "},
+        dvc__lock={"seed: 42\n    outs:\n    - path: one\n      md5: one0":
+                   "seed: 60\n    outs:\n    - path: one\n      md5: one60"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("driver", [True, False])
+@pytest.mark.parametrize(("take", "expected"), [("ours", 60), ("theirs", 50)])
+def test_a_value_that_both_changed_waits_for_a_person_and_the_lock_follows_the_choice(
+    repository, driver, take, expected
+):
+    if driver:
+        invoke("--setup")
+    clash()
+    git("merge", "--quiet", "hers", check=False)
+    result = invoke()
+    assert result.exit_code == 2
+    assert "train.seed was 42, is 60 in ours and 50 in theirs" in result.output
+    assert "Test: work of hers" in result.output
+    marked = Path("params.yaml").read_text()
+    between = marked.partition("<<<<<<<")[2].partition(">>>>>>>")[0].splitlines()
+    assert [line.split("#")[0].rstrip() for line in between[1:]] == [
+        "  seed: 60", "=======", "  seed: 50",
+    ]  # fmt: skip
+    assert invoke("--take", take).exit_code == 0
+    assert seed() == expected
+    assert f"md5: one{expected}" in Path("dvc.lock").read_text()
+    git("commit", "--quiet", "--no-edit")
+    assert git("status", "--porcelain") == ""
+
+
+def test_what_a_person_wrote_between_the_markers_is_taken(repository):
+    clash()
+    git("merge", "--quiet", "hers", check=False)
+    invoke()
+    text = Path("params.yaml").read_text()
+    before, _, rest = text.partition("<<<<<<<")
+    after = rest.partition(">>>>>>>")[2].partition("\n")[2]
+    Path("params.yaml").write_text(f"{before}  seed: 55\n{after}")
+    result = invoke()
+    assert "params.yaml: merged, as you edited it" in result.output
+    assert seed() == 55
+
+
+def test_params_that_do_not_go_together_are_refused_with_the_reason(repository):
+    commit("hers", params__yaml={"  seeds: [43, 44]": "  seeds: [60, 44]"})
+    commit("his", params__yaml={"  seed: 42": "  seed: 60\n", "  seeds: [43,": "  seeds: [43,"})
+    git("merge", "--quiet", "hers")  # git's own lines do not meet
+    git("reset", "--quiet", "--hard", "his")
+    commit(
+        "hers",
+        params__yaml={"  seeds: [43, 44]": "  seeds: [60, 44]", "  seed: 42": "  seed: 41\n"},
+    )
+    git("checkout", "--quiet", "his")
+    git("merge", "--quiet", "hers", check=False)
+    result = invoke("--take", "ours")
+    assert result.exit_code == 2
+    assert "repeats.seeds is [60, 44]" in result.output
+    assert "params.yaml" in git("diff", "--name-only", "--diff-filter=U")
+
+
+def test_a_rebase_goes_the_same_way(repository):
+    invoke("--setup")
+    clash()
+    git("rebase", "--quiet", "hers", check=False)
+    result = invoke("--take", "theirs")
+    assert result.exit_code == 0, result.output
+    assert "git rebase --continue" in result.output
+    assert seed() == 60  # in a rebase git calls the commit that is put on top theirs
+    assert "one60" in Path("dvc.lock").read_text()
+    subprocess.run(["git", "-c", "core.editor=true", "rebase", "--continue"], check=True)
+
+
+def test_a_lock_that_dvc_has_written_since_the_merge_is_left_alone(repository):
+    clash()
+    git("merge", "--quiet", "hers", check=False)
+    invoke("--take", "ours")
+    lock = Path("dvc.lock")
+    lock.write_text(lock.read_text().replace("two0", "two9"))
+    assert invoke().exit_code == 0
+    assert "two9" in lock.read_text()
+
+
+def test_an_image_that_both_made_stays_ours_until_it_is_made_again(repository):
+    invoke("--setup")
+    image = Path("docs/images/figure1.png")
+    image.parent.mkdir(parents=True)
+    for branch, content in (("main", b"\0a"), ("hers", b"\0b"), ("his", b"\0c")):
+        git("checkout", "--quiet", "-B", branch, "main")
+        image.write_bytes(content)
+        git("add", "--all")
+        git("commit", "--quiet", "-m", branch)
+    git("merge", "--quiet", "hers")
+    assert image.read_bytes() == b"\0c"
+
+
+def test_what_is_not_merged_by_entry_is_left_and_named(repository):
+    Path("notes.txt").write_text("a\n")
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "notes")
+    commit("hers", notes__txt={"a": "b"}, params__yaml={"  seed: 42": "  seed: 50\n"})
+    commit("his", notes__txt={"a": "c"}, params__yaml={"  batch_size: 4\n": "  batch_size: 8\n"})
+    git("merge", "--quiet", "hers", check=False)
+    result = invoke()
+    assert "Still in conflict, for you to merge: notes.txt" in result.output
+
+
+def test_without_a_merge_it_says_so(repository):
+    result = invoke()
+    assert result.exit_code == 2
+    assert "no merge is under way" in result.output
+
+
+def test_a_file_that_cannot_be_cut_into_entries_keeps_gits_markers(repository):
+    invoke("--setup")
+    commit("hers", dvc__lock={"stages:": "stages: # hers"})
+    commit("his", dvc__lock={"stages:": "stages: # his"})
+    said = git("merge", "--quiet", "hers", check=False)
+    assert "CONFLICT" in said
+    assert "<<<<<<<" in Path("dvc.lock").read_text()
+
+
+def test_outside_git_the_setup_says_what_is_missing(in_empty_folder):
+    result = invoke("--setup")
+    assert result.exit_code == 2
+    assert "no checkout of git" in result.output
+
+
+def test_the_driver_is_the_command_of_this_environment(repository):
+    invoke("--setup")
+    driver = git("config", "merge.pasam.driver")
+    assert driver.startswith(f'"{sys.executable}"')
+    assert command.DRIVER in git("check-attr", "merge", "dvc.lock")

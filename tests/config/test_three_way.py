@@ -1,0 +1,197 @@
+"""Files that runs write, merged by entry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from pasam.config.three_way import merge_accepted, merge_lock, merge_mapping, merge_rows
+from pasam.errors import DataError
+
+PARAMS = """\
+# the head
+
+train:
+  seed: 42            # any
+  learning_rate: 0.001
+  workers: 0
+models:
+  pa_sam: {epochs: 3}
+  hq_sam:
+    epochs: 3
+evaluate:
+  benchmarks: [dis, coift]
+"""
+
+
+def params(*changes):
+    text = PARAMS
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_neighbouring_values_of_two_people_are_both_kept_and_comments_stay():
+    ours = params(("seed: 42 ", "seed: 43 "))
+    theirs = params(("learning_rate: 0.001", "learning_rate: 0.002"), ("workers: 0", "workers: 4"))
+    merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
+    assert merged.clashes == ()
+    assert merged.ours == params(
+        ("seed: 42 ", "seed: 43 "), ("learning_rate: 0.001", "learning_rate: 0.002"),
+        ("workers: 0", "workers: 4"),
+    )  # fmt: skip
+
+
+def test_a_value_that_both_changed_is_a_clash_with_all_three_values():
+    ours = params(("workers: 0", "workers: 2"), ("seed: 42 ", "seed: 43 "))
+    theirs = params(("workers: 0", "workers: 4"))
+    merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
+    (clash,) = merged.clashes
+    assert (clash.key, clash.base, clash.ours, clash.theirs) == ("train.workers", "0", "2", "4")
+    assert yaml.safe_load(merged.ours)["train"]["workers"] == 2
+    assert yaml.safe_load(merged.theirs)["train"] == {
+        "seed": 43, "learning_rate": 0.001, "workers": 4,
+    }  # fmt: skip
+
+
+def test_the_same_change_on_both_sides_is_none():
+    both = params(("workers: 0", "workers: 2"))
+    assert merge_mapping(PARAMS, both, both, "params.yaml").ours == both
+
+
+def test_true_is_not_one():
+    ours = params(("workers: 0", "workers: false"))
+    assert merge_mapping(PARAMS, ours, PARAMS, "params.yaml").ours == ours
+
+
+def test_names_that_each_added_to_a_list_are_both_in_it():
+    ours = params(("[dis, coift]", "[dis, coift, mine]"))
+    theirs = params(("[dis, coift]", "[coift, theirs]"))
+    merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
+    assert yaml.safe_load(merged.ours)["evaluate"]["benchmarks"] == ["coift", "theirs", "mine"]
+    assert merged.clashes == ()
+
+
+def test_a_model_that_one_took_out_and_the_other_changed_is_a_clash_of_the_whole():
+    ours = params(("  hq_sam:\n    epochs: 3\n", ""))
+    theirs = params(("    epochs: 3\n", "    epochs: 4\n"))
+    merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
+    assert [clash.key for clash in merged.clashes] == ["models.hq_sam"]
+    assert "hq_sam" not in yaml.safe_load(merged.ours)["models"]
+    assert yaml.safe_load(merged.theirs)["models"]["hq_sam"] == {"epochs": 4}
+
+
+def test_a_mapping_in_the_place_of_null_beside_another_change_of_it_is_a_clash():
+    base = "a: {}\nb:\n  c: null\n"
+    ours, theirs = "a: {}\nb:\n  c:\n    d: 1\n", "a: {}\nb:\n  c: 5\n"
+    merged = merge_mapping(base, ours, theirs, "params.yaml")
+    assert [clash.key for clash in merged.clashes] == ["b.c"]
+    assert yaml.safe_load(merged.theirs)["b"] == {"c": 5}
+
+
+def test_two_recorded_archives_are_both_in_the_catalogues_lock():
+    head = "# sha256\n"
+    merged = merge_mapping(
+        f"{head}{{}}\n", f"{head}one.zip: aa\n", f"{head}two.zip: bb\n", "catalogue.lock"
+    )
+    assert merged.ours == f"{head}one.zip: aa\ntwo.zip: bb\n"
+    merged = merge_mapping(
+        f"{head}{{}}\n", f"{head}{{}}\n", f"{head}two.zip: bb\n", "catalogue.lock"
+    )
+    assert merged.ours == f"{head}two.zip: bb\n"
+
+
+def stage(name, *, seed, dep, out):
+    return (
+        f"  {name}:\n    cmd: python {name}.py\n    deps:\n    - path: d\n      hash: md5\n"
+        f"      md5: {dep}\n    params:\n      params.yaml:\n        train:\n"
+        f"          seed: {seed}\n"
+        f"    outs:\n    - path: o_{name}\n      hash: md5\n      md5: {out}\n"
+    )
+
+
+def lock(*stages):
+    return "schema: '2.0'\nstages:\n" + "".join(stages)
+
+
+A, B = (stage(name, seed=1, dep="d0", out=f"o_{name}0") for name in ("train@a", "train@b"))
+A1, B2 = (
+    stage("train@a", seed=1, dep="d0", out="a1"),
+    stage("train@b", seed=1, dep="d0", out="b2"),
+)
+
+
+def test_stages_of_two_retrainings_are_each_taken_whole():
+    assert merge_lock(lock(A, B), lock(A1, B), lock(A, B2), "dvc.lock").ours == lock(A1, B2)
+
+
+def test_a_new_stage_of_each_is_there_and_one_that_was_taken_out_is_gone():
+    new, other = (stage(name, seed=1, dep="d", out="o") for name in ("new", "other"))
+    merged = merge_lock(lock(A, B), lock(A, new), lock(A, B, other), "dvc.lock")
+    assert merged.ours == lock(A, new, other)
+
+
+def test_a_record_is_never_put_together_from_two():
+    ours = stage("train@a", seed=2, dep="d0", out="a2")
+    theirs = stage("train@a", seed=1, dep="d3", out="a3")
+    merged = merge_lock(lock(A), lock(ours), lock(theirs), "dvc.lock")
+    assert merged.ours in (lock(ours), lock(theirs))
+    assert merged.clashes == ()
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(2, "ours"), (3, "theirs"), (4, "ours")])
+def test_of_two_records_the_one_with_the_params_in_place_is_taken(seed, expected):
+    sides = {"ours": lock(stage("train@a", seed=2, dep="d0", out="a2"))}
+    sides["theirs"] = lock(stage("train@a", seed=3, dep="d0", out="a3"))
+    merged = merge_lock(lock(A), *sides.values(), "dvc.lock", {"train": {"seed": seed}})
+    assert merged.ours == sides[expected]
+
+
+def test_the_projects_own_lock_survives_a_merge_byte_for_byte(root):
+    text = (root / "dvc.lock").read_text()
+    assert merge_lock(text, text, text, "dvc.lock").ours == text
+    assert merge_lock("", text, text, "dvc.lock").ours == text
+
+
+def test_what_is_no_lock_is_refused_with_the_line():
+    with pytest.raises(DataError, match="<<<<<<< HEAD"):
+        merge_lock(lock(A), lock("<<<<<<< HEAD\n", A), lock(A), "dvc.lock")
+    with pytest.raises(DataError, match="no stages"):
+        merge_lock(lock(A), "hello\n", lock(A), "dvc.lock")
+
+
+def accepted(**masks):
+    sets = [{"dataset": name, "split": "train", "masks": count} for name, count in masks.items()]
+    lines = ",\n".join(json.dumps(entry, sort_keys=True) for entry in sets)
+    return f'{{"sets": [\n{lines}\n]}}\n'
+
+
+def test_accepted_versions_are_merged_set_by_set():
+    merged = merge_accepted(
+        accepted(a=1, b=1), accepted(a=2, b=1), accepted(a=1, b=1, c=3), "data/accepted.json"
+    )
+    assert (merged.ours, merged.clashes) == (accepted(a=2, b=1, c=3), ())
+    merged = merge_accepted(accepted(a=1), accepted(a=2), accepted(a=3), "data/accepted.json")
+    assert [clash.key for clash in merged.clashes] == ["train.a"]
+    with pytest.raises(DataError, match="accept"):
+        merge_accepted("[]", accepted(a=1), accepted(a=1), "data/accepted.json")
+
+
+def test_the_projects_accepted_version_survives_a_merge_byte_for_byte(root):
+    text = (root / "data/accepted.json").read_text()
+    assert merge_accepted(text, text, text, "data/accepted.json").ours == text
+
+
+def test_quarantined_files_of_both_are_in_the_table_sorted():
+    head = "file,sha256,reason\n"
+    merged = merge_rows(
+        head, f"{head}b.png,2,blurred\n", f'{head}a.png,1,"cut, half"\n', "data/quarantine.csv"
+    )
+    assert merged.ours == f'{head}a.png,1,"cut, half"\nb.png,2,blurred\n'
+    merged = merge_rows(head, f"{head}b.png,2,blurred\n", f"{head}b.png,2,dark\n", "q.csv")
+    assert [clash.key for clash in merged.clashes] == ["b.png"]
+    with pytest.raises(DataError, match="columns"):
+        merge_rows(head, f"{head}b,2,x\n", "file,reason\nb,x\n", "q.csv")
