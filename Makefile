@@ -56,6 +56,7 @@ pretrain: $(READY) ## Train the small base anew (hours); its weights are part of
 
 lock: $(READY) ## Bring requirements.lock up to date with pyproject.toml
 	@python .ci/lock.py
+	@python .ci/serve_lock.py
 
 wheel: $(READY) ## Build a wheel, a source archive and their bill of materials, in dist
 	@rm -rf dist && python -m build --no-isolation --outdir dist .

@@ -366,15 +366,27 @@ def doctor(
             autocompletion=complete_preset,
         ),
     ] = None,
+    team: Annotated[
+        bool, typer.Option("--team", help="What working with others needs: remotes, servers, ...")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a run needs and what is missing: environment, hardware, weights and data.
 
     Example: pasam doctor --preset paper
     """
+    if team:
+        from pasam.cli.team import team_checks
+
+        _show(Diagnosis(params_file="the team's work", checks=team_checks(Path())), as_json)
+        return
     diagnosis = examine(
         _params_file(preset), root=Path(), places=PLACES, embeddings=EMBEDDINGS, lock=LOCK
     )
+    _show(diagnosis, as_json)
+
+
+def _show(diagnosis: Diagnosis, as_json: bool) -> None:
     if as_json:
         content = {"ready": diagnosis.is_ready, **dataclasses.asdict(diagnosis)}
         print_result(content, (), as_json=True)

@@ -213,7 +213,7 @@ def _say_what_is_next(root: Path, sides: Sides | None) -> None:
         return
     going_on = "git rebase --continue" if _has(root, "REBASE_HEAD") else "git commit --no-edit"
     before = f"{going_on}; " if sides is not None else ""
-    typer.echo(f"Next: {before}dvc pull --allow-missing; dvc repro")
+    typer.echo(f"Next: {before}dvc pull --allow-missing --run-cache; dvc repro")
 
 
 def _merged(name: str, base: str, ours: str, theirs: str) -> Merged:

@@ -208,8 +208,9 @@ def merge_lock(
 
     A stage's record says that these inputs gave these outputs, which stays true beside any other
     stage's: so each is taken whole, never put together from two. Of two new records of one stage
-    that is taken which was made with the params now in place; if both or neither were, ours.
-    Whether it still fits its inputs is then `dvc repro`'s question, as ever.
+    that is taken which was made with the params now in place; if both or neither were, that of the
+    side whose other records are taken for theirs, or ours. Whether it still fits its inputs is then
+    `dvc repro`'s question, as ever.
 
     Args:
         base: The text before both changes.
@@ -224,10 +225,13 @@ def merge_lock(
     head, *_ = (ours or theirs).partition(_STAGES)
     sides = [_stage_texts(text, path) for text in (base, ours, theirs)]
     merged, clashes = entry_changes(*sides)
+    fits = {key: [_agrees(side.get(key, ""), params) for side in sides[1:]] for key in clashes}
+    decided = [fit for fit in fits.values() if fit[0] != fit[1]]
+    theirs_fit = sum(fit[1] for fit in decided) > len(decided) / 2
     for key in clashes:
         mine, other = (side.get(key, "") for side in sides[1:])
-        fits = [params is not None and _agrees(text, params) for text in (mine, other)]
-        if not mine or (fits == [False, True] and other):
+        is_theirs = fits[key][1] if fits[key][0] != fits[key][1] else theirs_fit
+        if not mine or (is_theirs and other):
             merged[key] = other  # a record beats none: DVC leaves out what the graph does not have
     text = head + _STAGES + "\n" + "".join(merged.values()) if merged else ours or theirs
     return Merged(ours=text, theirs=text, base=text)
@@ -258,8 +262,10 @@ def _stage_texts(text: str, path: str) -> Entries:
     return stages
 
 
-def _agrees(stage: str, params: Mapping[str, Any]) -> bool:
-    """Say whether a stage was run with the params that there are now."""
+def _agrees(stage: str, params: Mapping[str, Any] | None) -> bool:
+    """Say whether a stage was run with the params that there are now; not if they are unknown."""
+    if params is None or not stage:
+        return False
     (record,) = yaml.safe_load(stage).values()
     for used in record.get("params", {}).values():
         for key, value in used.items():

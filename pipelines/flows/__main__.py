@@ -10,6 +10,7 @@ from typing import Any
 from pasam.errors import TransientError
 from pipelines.flows.endings import POSTPONED
 from pipelines.flows.engine import Outcome
+from pipelines.flows.fan_out import fan_out, stage_apart
 from pipelines.flows.operations import followed, watch
 from pipelines.flows.reproduce import reproduce
 from pipelines.flows.retrain import nightly, promote, retrain
@@ -18,7 +19,9 @@ from pipelines.flows.servers import ui, use_own_settings
 from pipelines.flows.studies import ablate
 from pipelines.stage_runner import add_flags, docstring_parts, exit_codes
 
-FLOWS: tuple[Callable[..., Outcome], ...] = (reproduce, retrain, promote, nightly, ablate)
+FLOWS: tuple[Callable[..., Outcome], ...] = (
+    reproduce, retrain, promote, nightly, ablate, fan_out, stage_apart,
+)  # fmt: skip
 WATCHERS: tuple[Callable[..., Outcome], ...] = (watch, guard)
 """They look after the flows, and are none."""
 SERVERS: tuple[Callable[..., None], ...] = (deployments, ui)

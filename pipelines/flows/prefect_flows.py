@@ -16,6 +16,7 @@ from prefect.flows import Flow
 from prefect.states import Completed
 
 from pipelines.flows import endings, operations, studies
+from pipelines.flows import fan_out as fan_out_flows
 from pipelines.flows import reproduce as reproduce_flows
 from pipelines.flows import retrain as retrain_flows
 from pipelines.flows.engine import Outcome, log
@@ -103,3 +104,5 @@ retrain = prefect_flow(retrain_flows.retrain)
 ablate = prefect_flow(studies.ablate)
 promote = prefect_flow(retrain_flows.promote)
 nightly = prefect_flow(retrain_flows.nightly)
+fan_out = prefect_flow(fan_out_flows.fan_out)
+stage_apart = prefect_flow(fan_out_flows.stage_apart)

@@ -95,7 +95,10 @@ def test_without_the_driver_the_command_does_the_same_after_the_conflict(reposit
     assert "CONFLICT (content): Merge conflict in params.yaml" in said
     result = invoke()
     assert result.exit_code == 0, result.output
-    assert "Next: git commit --no-edit; dvc pull --allow-missing; dvc repro" in result.output
+    assert (
+        "Next: git commit --no-edit; dvc pull --allow-missing --run-cache; dvc repro"
+        in result.output
+    )
     assert git("diff", "--name-only", "--diff-filter=U") == ""
     assert seed() == 50
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["batch_size"] == 8

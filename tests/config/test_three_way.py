@@ -150,6 +150,16 @@ def test_of_two_records_the_one_with_the_params_in_place_is_taken(seed, expected
     assert merged.ours == sides[expected]
 
 
+def test_a_stage_without_params_comes_from_the_side_whose_params_are_in_place():
+    bare = "  report:\n    cmd: r\n    outs:\n    - path: r\n      md5: {}\n"
+    ours = lock(stage("train@a", seed=2, dep="d0", out="a2"), bare.format("r2"))
+    theirs = lock(stage("train@a", seed=3, dep="d0", out="a3"), bare.format("r3"))
+    base = lock(A, bare.format("r1"))
+    for seed, expected in ((2, ours), (3, theirs), (9, ours)):
+        params = {"train": {"seed": seed}}
+        assert merge_lock(base, ours, theirs, "dvc.lock", params).ours == expected
+
+
 def test_the_projects_own_lock_survives_a_merge_byte_for_byte(root):
     text = (root / "dvc.lock").read_text()
     assert merge_lock(text, text, text, "dvc.lock").ours == text

@@ -1,0 +1,223 @@
+"""`pasam doctor --team`: what a new member lacks, found by asking the real thing."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import http.server
+import importlib.metadata
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from pasam.cli import team
+from pasam.cli.app import app
+
+LOGIN = "ada:word"
+
+
+@pytest.fixture
+def clone(in_empty_folder, monkeypatch):
+    """A clone of a bare remote, with DVC and a remote folder."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("HOME", str(in_empty_folder))
+    for command in (
+        "init -q --bare -b main remote.git", "clone -q remote.git clone",
+    ):  # fmt: skip
+        subprocess.run(["git", *command.split()], check=True, capture_output=True)
+    monkeypatch.chdir("clone")
+    folder = in_empty_folder / "clone"
+    git("config", "user.name", "Ada")
+    git("config", "user.email", "ada@example.org")
+    git("commit", "-q", "--allow-empty", "-m", "begin")
+    git("push", "-q", "origin", "HEAD:main")
+    return folder
+
+
+def git(*arguments):
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def dvc(clone):
+    def run(*arguments):
+        subprocess.run(["dvc", *arguments], check=True, capture_output=True)
+
+    run("init", "-q")
+    return run
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server that wants a login, says a version, and has a clock of its own."""
+
+    version, ahead = "", 0.0
+
+    def do_GET(self):
+        known = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
+        self.protocol_version = "HTTP/1.1"
+        is_known = self.headers.get("Authorization") == known
+        body = type(self).version.encode() if is_known else b"no"
+        self.send_response_only(200 if is_known else 401)
+        self.send_header(
+            "Date", email.utils.formatdate(time.time() + type(self).ahead, usegmt=True)
+        )
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    class Own(Answers):
+        version = importlib.metadata.version("mlflow")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        running.address = f"http://127.0.0.1:{running.server_port}"
+        running.handler = Own
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def mlflow(address, login=LOGIN):
+    return team.check_server(
+        "MLflow", "MLFLOW_TRACKING_URI", address, "/version", login, "MLFLOW_TRACKING_PASSWORD"
+    )
+
+
+def test_a_name_is_missing_until_git_knows_it(clone):
+    assert team.check_identity(clone).found == "Ada <ada@example.org>"
+    git("config", "--unset", "user.email")
+    assert team.check_identity(clone).state == "missing"
+
+
+def test_a_remote_is_read_and_pushed_to_without_leaving_anything(clone):
+    first, decisions = team.check_git_remote(clone)
+    assert (first.state, first.found) == ("ok", "origin can be read and takes a push")
+    assert decisions.state == "note"
+    git("push", "-q", "origin", "HEAD:pasam-decisions")
+    assert team.check_git_remote(clone)[1].state == "ok"
+    heads = subprocess.run(["git", "ls-remote", "origin"], capture_output=True, text=True).stdout
+    assert "doctor" not in heads
+
+
+def test_a_remote_that_is_gone_or_has_a_password_in_its_address_is_said(clone):
+    git("remote", "set-url", "origin", "../gone.git")
+    (check,) = team.check_git_remote(clone)
+    assert check.state == "missing"
+    assert "cannot be read" in check.found
+    git("remote", "set-url", "origin", "http://ada:word@127.0.0.1:9/x.git")
+    check, _ = team.check_git_remote(clone)
+    assert check.found == "its address holds a password"
+    assert "word" not in check.remedy.replace("password", "")
+
+
+def test_the_merge_driver_is_looked_for(clone):
+    assert team.check_driver(clone).state == "note"
+    assert CliRunner().invoke(app, ["merge", "--setup"]).exit_code == 0
+    assert team.check_driver(clone).state == "ok"
+
+
+def test_dvcs_remote_is_written_to_and_left_as_it_was(clone, dvc, tmp_path):
+    assert "no default remote" in team.check_dvc_remote(clone)[0].found
+    store = tmp_path / "store"
+    dvc("remote", "add", "--default", "team", str(store))
+    (check,) = team.check_dvc_remote(clone)
+    assert (check.state, check.found) == ("ok", "'team' can be read and written")
+    assert [path for path in store.rglob("*") if path.is_file()] == []
+    (tmp_path / "file").write_text("")
+    dvc("remote", "modify", "team", "url", str(tmp_path / "file"))
+    (check,) = team.check_dvc_remote(clone)
+    assert check.state == "missing"
+    assert "cannot be written" in check.found
+
+
+def test_packages_and_passwords_of_dvcs_remote_are_told_apart(clone, dvc, monkeypatch):
+    monkeypatch.setattr(team.importlib.util, "find_spec", lambda name: None)
+    dvc("remote", "add", "--default", "team", "ssh://files.example.org/x")
+    (check,) = team.check_dvc_remote(clone)
+    assert "dvc-ssh is not installed" in check.found
+    assert "[team]" in check.remedy
+    dvc("remote", "modify", "team", "url", "ssh://ada:word@files.example.org/x")
+    (check,) = team.check_dvc_remote(clone)
+    assert "holds a password" in check.found
+
+
+def test_a_cache_shared_by_a_group_needs_its_rights_and_an_umask(clone, dvc):
+    assert "yours alone" in team.check_cache(clone).found
+    dvc("config", "cache.shared", "group")
+    cache = clone / ".dvc/cache/files/md5"
+    cache.mkdir(parents=True)
+    cache.chmod(0o755)
+    assert "expected rws for group" in team.check_cache(clone).found
+    cache.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        assert "your umask is 022, expected 002" in team.check_cache(clone).found
+        os.umask(0o002)
+        assert team.check_cache(clone).state == "ok"
+    finally:
+        os.umask(before)
+
+
+def test_a_server_wants_a_login_and_this_environments_version(server):
+    check, ahead = mlflow(server.address)
+    assert check.state == "ok"
+    assert abs(ahead) < 2
+    check, _ = mlflow(server.address, login="")
+    assert (check.state, check.found.endswith("yours is not set")) == ("missing", True)
+    check, _ = mlflow(server.address, login="ada:wrong")
+    assert check.found.endswith("yours is refused")
+    server.handler.version = "2.1.0"
+    check, _ = mlflow(server.address)
+    assert (check.state, "runs 2.1.0" in check.found) == ("note", True)
+
+
+def test_a_server_that_is_away_or_has_a_password_in_its_address_is_missing():
+    assert mlflow("http://127.0.0.1:9")[0].state == "missing"
+    check, _ = mlflow("http://ada:word@127.0.0.1:9")
+    assert "holds a password" in check.found
+    assert mlflow("sqlite:///x.db")[0].state == "note"
+
+
+@pytest.mark.parametrize(("ahead", "state"), [(0.0, "ok"), (20.0, "note"), (-300.0, "missing")])
+def test_clocks_are_compared(server, ahead, state):
+    server.handler.ahead = ahead
+    check = team.check_clock([mlflow(server.address)[1]])
+    assert check.state == state
+    assert team.check_clock([]).state == "note"
+
+
+def test_files_of_passwords_that_others_can_read_are_named(clone):
+    (clone / ".dvc").mkdir()
+    private = clone / ".dvc/config.local"
+    private.write_text("password = word\n")
+    private.chmod(0o644)
+    check = team.check_private_files(clone)
+    assert (check.state, str(private) in check.remedy) == ("missing", True)
+    private.chmod(0o600)
+    assert team.check_private_files(clone).state == "ok"
+
+
+def test_the_command_ends_with_2_and_what_to_do(clone, dvc):
+    result = CliRunner().invoke(app, ["doctor", "--team"])
+    assert result.exit_code == 2
+    assert "To do:\n  dvc remote add -d NAME ADDRESS; dvc push" in result.output
+    content = json.loads(CliRunner().invoke(app, ["doctor", "--team", "--json"]).output)
+    names = {check["name"] for check in content["checks"]}
+    assert names == {
+        "git identity", "git remote", "decisions", "merges", "DVC remote", "cache", "MLflow",
+        "Prefect", "clock", "secrets",
+    }  # fmt: skip

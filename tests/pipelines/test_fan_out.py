@@ -1,0 +1,204 @@
+"""Stages that do not need each other, in clones of a small DVC project of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from pasam.errors import DataError, ParamsError, StageError
+from pipelines.dvc import Dvc
+from pipelines.flows import fan_out as flow
+from pipelines.flows.fan_out import fan_out, read_graph, run_apart, stage_apart
+
+STAGE = """\
+import os, pathlib, sys, time
+out, *deps = sys.argv[1:]
+with open(os.environ["RAN"], "a") as ran:
+    ran.write(f"{out} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {time.monotonic()} ")
+    ran.flush()
+    time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
+    ran.write(f"{time.monotonic()}\\n")
+if out in os.environ.get("BROKEN", "").split():
+    sys.exit(2)
+text = "".join(pathlib.Path(dep).read_text() for dep in deps)
+pathlib.Path(out).write_text(f"{out}({text})")
+"""
+
+GRAPH = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
+
+
+def git(*arguments):
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(in_empty_folder, monkeypatch):
+    """Four stages, a diamond; `RAN` names a file that each run adds a line to."""
+    monkeypatch.setenv("RAN", str(in_empty_folder.with_name("ran")))
+    Path(os.environ["RAN"]).unlink(missing_ok=True)
+    Path("stage.py").write_text(STAGE)
+    stages = "".join(
+        f"  {name}:\n    cmd: python stage.py {name} {' '.join(deps)}\n"
+        f"    deps: [stage.py, {', '.join(deps)}]\n    outs: [{name}]\n"
+        for name, deps in GRAPH.items()
+    )
+    Path("dvc.yaml").write_text(f"stages:\n{stages}")
+    Path(".gitignore").write_text("/.flows/\n/first\n/left\n/right\n/last\n")
+    git("init", "--quiet", "--initial-branch=main")
+    git("config", "user.email", "test@example.org")
+    git("config", "user.name", "Test")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "begin")
+    monkeypatch.setattr(flow, "GROUPS", {"all": ()})
+    return in_empty_folder
+
+
+def runs():
+    lines = Path(os.environ["RAN"]).read_text().splitlines()
+    return [line.split() for line in lines if len(line.split()) > 3]
+
+
+def status():
+    return Dvc(project=Path(), state=Path(".flows"), on_line=lambda line: None).status()
+
+
+def test_the_graph_is_read_with_stages_that_stand_alone():
+    dot = (
+        'strict digraph  {\n"a";\n"train@b";\nc;\n"train@b" -> "evaluate@b-x";\n'
+        '"a" -> "train@b";\n}\n'
+    )
+    graph = read_graph(dot)
+    assert graph.needs["evaluate@b-x"] == {"train@b"}
+    assert graph.needs["a"] == frozenset()
+    assert graph.after({"train@b"}) == {"train@b", "evaluate@b-x"}
+
+
+def test_a_number_of_workers_that_is_none_is_refused():
+    with pytest.raises(ParamsError, match="workers is 0"):
+        fan_out(workers=0)
+
+
+@pytest.mark.slow
+def test_each_stage_runs_once_apart_and_repro_then_restores_all_and_runs_nothing(
+    project, monkeypatch
+):
+    monkeypatch.setenv("SECONDS_EACH", "6")
+    Path("stage.py").write_text(STAGE + "# not committed\n")
+    assert run_apart(2, 0, 1.0) == 4
+    ran = runs()
+    assert sorted(name for name, *_ in ran) == sorted(GRAPH)
+    spans = {name: (float(start), float(end)) for name, _, start, end in ran}
+    assert max(spans["left"][0], spans["right"][0]) < min(spans["left"][1], spans["right"][1])
+    before = Path("dvc.lock").read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True, check=True
+    )
+    assert "Running stage" not in done.stdout
+    assert Path("last").read_text() == "last(left(first())right(first()))"
+    assert Path("dvc.lock").read_bytes() == before
+    assert len(runs()) == 4
+    assert status() == ()
+    assert not Path(".flows/workers").exists()
+    sequential = project.with_name("sequential")
+    subprocess.run(["git", "clone", "--quiet", ".", str(sequential)], check=True)
+    (sequential / "stage.py").write_text(STAGE + "# not committed\n")
+    monkeypatch.setenv("SECONDS_EACH", "0")
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=sequential, check=True)
+    assert sorted((sequential / "dvc.lock").read_text().splitlines()) == sorted(
+        before.decode().splitlines()
+    )
+
+
+@pytest.mark.slow
+def test_a_stage_of_a_killed_worker_is_given_out_again_and_each_sees_one_gpu(project, monkeypatch):
+    monkeypatch.setenv("SECONDS_EACH", "4")
+    killed = []
+
+    def kill():
+        while len(killed) < 3:
+            time.sleep(0.5)
+            for process in psutil.process_iter(["cmdline"]):
+                words = process.info["cmdline"] or []
+                with contextlib.suppress(psutil.Error):  # it has just ended
+                    if words[1:2] == ["stage.py"] and str(project) in process.cwd():
+                        process.kill()
+                        killed.append(words[2])
+                        break
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    assert run_apart(2, 2, 1.0) == 4
+    thread.join()
+    assert len(killed) == 3
+    assert {gpu for _, gpu, *_ in runs()} == {"0", "1"}
+    assert status() == ("first", "last", "left", "right")  # nothing is checked out yet
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    assert Path("last").read_text() == "last(left(first())right(first()))"
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_ends_the_flow_with_its_lines_and_no_process_is_left(
+    project, monkeypatch
+):
+    monkeypatch.setenv("BROKEN", "left")
+    with pytest.raises(StageError, match="stage left failed: the configuration or the data"):
+        run_apart(2, 0, 1.0)
+    here = [p for p in psutil.process_iter(["cmdline"]) if "stage.py" in (p.info["cmdline"] or [])]
+    assert [p for p in here if str(project) in p.cwd()] == []
+
+
+@pytest.mark.slow
+def test_stages_given_out_by_somebody_else_are_restored_too(project):
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "first"], check=True)
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipelines.flows", "stage_apart", "--local", "--stage", stage]
+        )
+        for stage in ("left", "right")
+    ]
+    assert [job.wait() for job in jobs] == [0, 0]
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    assert sorted(name for name, *_ in runs()) == sorted(GRAPH)
+    assert Path("last").read_text() == "last(left(first())right(first()))"
+    with pytest.raises(ParamsError, match="no stage 'up'"):
+        stage_apart(stage="up")
+
+
+@pytest.mark.slow
+def test_files_that_a_clone_would_lack_are_named(project):
+    Path("new.py").write_text("")
+    with pytest.raises(DataError, match=r"new\.py"):
+        run_apart(2, 0, 1.0)
+
+
+@pytest.mark.slow
+def test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte(root, tmp_path, monkeypatch):
+    locks = {}
+    for name, command in (
+        ("sequential", ("-m", "dvc", "repro", "--quiet")),
+        ("apart", ("-m", "pipelines.flows", "fan_out", "--local", "--workers", "2")),
+    ):
+        folder = tmp_path / name
+        subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+        use = "from pasam.cli.app import app; app(['params', 'use', 'smoke'])"
+        subprocess.run([sys.executable, "-c", use], cwd=folder, check=True, stdout=sys.stderr)
+        (folder / "dvc.lock").unlink()
+        subprocess.run([sys.executable, *command], cwd=folder, check=True)
+        locks[name] = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+        again = subprocess.run(
+            [sys.executable, "-m", "dvc", "repro"], cwd=folder, check=True, text=True,
+            capture_output=True,
+        )  # fmt: skip
+        assert "Running stage" not in again.stdout
+    assert locks["apart"] == locks["sequential"]
