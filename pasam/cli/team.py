@@ -88,8 +88,8 @@ def check_git_remote(root: Path) -> list[Check]:
         return [missing("git remote", found, "git remote add origin ADDRESS")]
     checks = []
     if (parts := urlsplit(said.strip())).password:
-        remedy = f"git remote set-url origin {parts.scheme}://{parts.hostname}{parts.path}, and "
-        remedy += "git config credential.helper for the password"
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        remedy = f"git remote set-url origin {place}, and git config credential.helper for the rest"
         checks.append(missing("git remote", "its address holds a password", remedy))
     code, heads = _git(root, "ls-remote", "--heads", "origin")
     if code:

@@ -158,7 +158,8 @@ def test_a_stage_that_fails_ends_the_flow_with_its_lines_and_no_process_is_left(
 
 
 @pytest.mark.slow
-def test_stages_given_out_by_somebody_else_are_restored_too(project):
+def test_stages_given_out_by_somebody_else_are_restored_too(project, root, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(root))
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q", "first"], check=True)
     jobs = [
         subprocess.Popen(
