@@ -102,11 +102,6 @@ class Dvc:
         """Draw which stage needs which, as Graphviz reads it."""
         return replace(self, on_line=_in_silence)._command("dag", "--dot")
 
-    def cache_folder(self) -> Path:
-        """Say where DVC keeps the bytes, which several clones may share."""
-        said = replace(self, on_line=_in_silence)._command("cache", "dir").splitlines()
-        return (self.project / said[-1].strip()).resolve()
-
     def environment(self) -> dict[str, str]:
         """What the commands see: this Python as `python`, and no telemetry."""
         return _environment()

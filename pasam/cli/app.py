@@ -13,12 +13,12 @@ from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
 from pasam.cli.feedback import data_forget, data_review
-from pasam.cli.merge import merge, merge_driver
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
+from pasam.cli.team.merge import merge, merge_driver
 from pasam.cli.upkeep import backup, clean, restore
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 

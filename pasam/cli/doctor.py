@@ -376,7 +376,7 @@ def doctor(
     Example: pasam doctor --preset paper
     """
     if team:
-        from pasam.cli.team import team_checks
+        from pasam.cli.team.membership import team_checks
 
         _show(Diagnosis(params_file="the team's work", checks=team_checks(Path())), as_json)
         return

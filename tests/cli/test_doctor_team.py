@@ -15,8 +15,8 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from pasam.cli import team
 from pasam.cli.app import app
+from pasam.cli.team import membership as team
 
 LOGIN = "ada:word"
 

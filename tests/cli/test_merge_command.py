@@ -11,8 +11,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pasam.cli import merge as command
 from pasam.cli.app import app
+from pasam.cli.team import merge as command
 
 
 def git(*arguments, check=True):

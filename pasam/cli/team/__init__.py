@@ -1,0 +1,1 @@
+"""Commands for several people on one project."""
