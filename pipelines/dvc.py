@@ -104,7 +104,7 @@ class Dvc:
 
     def environment(self) -> dict[str, str]:
         """What the commands see: this Python as `python`, and no telemetry."""
-        return _environment()
+        return {**_environment(), **self.env}
 
     def has_remote(self) -> bool:
         """Say whether there is any place to push to."""

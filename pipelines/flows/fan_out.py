@@ -26,7 +26,7 @@ from pasam.files import write_text
 from pasam.registry.snapshot import LOCK
 from pipelines.dvc import STATE, TRANSIENT, Dvc, failure
 from pipelines.flows.engine import Outcome, log, task
-from pipelines.flows.reproduce import GROUPS, dvc, fetch, repro, show_results
+from pipelines.flows.reproduce import dvc, fetch, run_groups
 from pipelines.process import GRACE, end_group, guarded
 
 CLONES = STATE / "workers"
@@ -82,7 +82,14 @@ def read_graph(dot: str) -> Graph:
     return Graph({stage: frozenset(others) for stage, others in needs.items()})
 
 
-def fan_out(*, workers: int = 2, gpus: int = 0, pull: bool = False, hours: float = 24.0) -> Outcome:
+def fan_out(
+    *,
+    workers: int = 2,
+    gpus: int = 0,
+    pull: bool = False,
+    hours: float = 24.0,
+    notify: str | None = None,
+) -> Outcome:
     """Run whatever changed, stages that do not need each other at the same time.
 
     Args:
@@ -90,6 +97,7 @@ def fan_out(*, workers: int = 2, gpus: int = 0, pull: bool = False, hours: float
         gpus: How many GPUs; that many stages run at once, each sees one of them.
         pull: Bring what the DVC remote has first.
         hours: Longest time of one stage.
+        notify: Who is told of a failure, as for `reproduce`.
     """
     if workers < 1 or gpus < 0:
         raise ParamsError(
@@ -100,9 +108,7 @@ def fan_out(*, workers: int = 2, gpus: int = 0, pull: bool = False, hours: float
         if pull:
             fetch(hours)
         count = run_apart(gpus or workers, gpus, hours)
-        for group in GROUPS:
-            repro(group, hours)
-        show_results()
+        run_groups(hours)
     return Outcome("reproduced", f"{count} stages ran in {gpus or workers} clones of the project.")
 
 
@@ -118,7 +124,12 @@ def run_apart(workers: int, gpus: int, hours: float) -> int:
 
 
 def stage_apart(
-    *, stage: str, clone: str = "", remote: bool = False, hours: float = 24.0
+    *,
+    stage: str,
+    clone: str = "",
+    remote: bool = False,
+    hours: float = 24.0,
+    notify: str | None = None,
 ) -> Outcome:
     """Run one stage in a clone of the project, as one of several jobs on one or many machines.
 
@@ -130,6 +141,7 @@ def stage_apart(
         clone: Folder of the clone, which is taken away at the end; by default in `.flows`.
         remote: Bring what it needs from DVC's remote, and what it made back, run cache included.
         hours: Longest time of the stage.
+        notify: Who is told of a failure, as for `reproduce`.
     """
     apart = Apart(dvc(hours), hours=hours)
     graph = read_graph(apart.project.dag())
@@ -221,7 +233,7 @@ class Apart:
         Raises:
             DataError: A clone would lack files.
         """
-        commit, cache = self._commit(), self.project.cache_folder()
+        commit, cache = self._commit(), self.project.cache_folder().resolve()
         private = self.root / ".dvc" / "config.local"
         made = []
         try:

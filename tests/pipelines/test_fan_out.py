@@ -16,7 +16,6 @@ import yaml
 
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import Dvc
-from pipelines.flows import fan_out as flow
 from pipelines.flows.fan_out import fan_out, read_graph, run_apart, stage_apart
 
 STAGE = """\
@@ -59,7 +58,6 @@ def project(in_empty_folder, monkeypatch):
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
     git("add", "--all")
     git("commit", "--quiet", "-m", "begin")
-    monkeypatch.setattr(flow, "GROUPS", {"all": ()})
     return in_empty_folder
 
 
