@@ -145,7 +145,7 @@ def merge_mapping(base: str, ours: str, theirs: str, path: str) -> Merged:
 
 
 def merge_accepted(base: str, ours: str, theirs: str, path: str) -> Merged:
-    """Merge accepted data versions, `data/accepted.json`, set by set.
+    """Merge accepted data versions set by set.
 
     Raises:
         DataError: One of them is no such file.
@@ -172,7 +172,7 @@ def merge_accepted(base: str, ours: str, theirs: str, path: str) -> Merged:
 
 
 def merge_rows(base: str, ours: str, theirs: str, path: str) -> Merged:
-    """Merge tables, `data/quarantine.csv`, row by row; the first column is the key.
+    """Merge tables row by row; the first column is the key.
 
     Raises:
         DataError: The columns differ.
@@ -301,13 +301,3 @@ def shown(value: Any) -> str:
     """Write a value for people, not at any length."""
     text = "not there" if value is GONE else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-MERGERS: Mapping[str, Callable[[str, str, str, str], Merged]] = {
-    "dvc.lock": merge_lock,
-    "params.yaml": merge_mapping,
-    "catalogue.lock": merge_mapping,
-    "data/accepted.json": merge_accepted,
-    "data/quarantine.csv": merge_rows,
-}
-"""How each file is merged, by its path in the project."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pasam.cli.doctor import PLACES
 from pasam.config.three_way import merge_lock
 from pasam.errors import DataError, ParamsError, StageError
 from pasam.files import write_text
@@ -30,7 +31,7 @@ from pipelines.flows.reproduce import dvc, fetch, run_groups
 from pipelines.process import GRACE, end_group, guarded
 
 CLONES = STATE / "workers"
-UNTRACKED = (Path("data/catalogue"), Path("data/archives"))
+UNTRACKED = (PLACES.catalogue, PLACES.archives)
 """What stages read and neither git nor DVC brings to a clone: fetched sets. Linked into it."""
 TRIES = 10
 """How often a stage is given out again whose worker was killed or met a transient error."""

@@ -224,9 +224,16 @@ def _merged(name: str, base: str, ours: str, theirs: str) -> Merged:
 
 
 def _merger(name: str) -> Callable[[str, str, str, str], Merged] | None:
-    from pasam.config.three_way import MERGERS
+    from pasam.config import three_way
 
-    found = (merger for path, merger in MERGERS.items() if f"/{name}".endswith(f"/{path}"))
+    mergers = {
+        LOCK: three_way.merge_lock,
+        PARAMS: three_way.merge_mapping,
+        "catalogue.lock": three_way.merge_mapping,
+        "data/accepted.json": three_way.merge_accepted,
+        "data/quarantine.csv": three_way.merge_rows,
+    }
+    found = (merger for path, merger in mergers.items() if f"/{name}".endswith(f"/{path}"))
     return next(found, None)
 
 
