@@ -89,7 +89,10 @@ def merge_driver(
     theirs: Annotated[Path, typer.Argument(help="%B: theirs.")],
     path: Annotated[str, typer.Argument(help="%P: the file's path in the repository.")],
 ) -> None:
-    """Merge one file as git's merge driver, which `pasam merge --setup` makes it."""
+    """Merge one file as git's merge driver, which `pasam merge --setup` makes it.
+
+    Example: pasam merge-driver %O %A %B %P
+    """
     if _merger(path) is None:  # an image: ours stays
         return
     texts = [side.read_text(encoding="utf-8") for side in (base, ours, theirs)]
