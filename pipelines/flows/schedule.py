@@ -175,21 +175,25 @@ def deployments(*, cron: list[str] | None = None, port: int = PREFECT_PORT) -> N
 
 
 def _serve_on(entries: Sequence[dict[str, Any]], schedules: dict[str, str], port: int) -> None:
+    """Serve until this is stopped: a team's server is waited for, one of ours is started anew."""
+    is_team = "PREFECT_API_URL" in os.environ
+    # The processes that runs are started in import this folder's code.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])
+    )
     show("Starting Prefect; the first start takes a minute or two.")
-    with prefect_server(port) as page:
-        # The processes that runs are started in import this folder's code.
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])
-        )
-        show(f"Prefect's page: {page}")
-        while True:
+    while True:
+        with prefect_server(port) as page:
+            show(f"Prefect's page: {page}")
             began = time.monotonic()
             try:
                 serve(entries, schedules)
             except (httpx.HTTPError, RuntimeError, ExceptionGroup) as error:
                 if time.monotonic() - began < QUICK and answers(f"{page}/api/health"):
                     raise  # the server is there, so waiting for it would help nobody
-                _wait_for_return(page, error)
+                _tell_of_outage(page, error)
+                while is_team and not answers(f"{page}/api/health"):
+                    time.sleep(RETURN_PAUSE)
             else:
                 return
 
@@ -228,18 +232,15 @@ def _catch_up(flow: str, schedules: Sequence[Schedule], number: Any) -> None:
         run_deployment(number, timeout=0, as_subflow=False)
 
 
-def _wait_for_return(page: str, error: Exception) -> None:
-    """Wait for a server that has gone away; what ran was stopped with its state saved."""
+def _tell_of_outage(page: str, error: Exception) -> None:
     LOGGER.warning(
-        "Prefect's server at %s does not answer (%s). What was running has saved its state. "
-        "Waiting for the server; then all goes on.", page, error,
+        "Prefect's server at %s does not answer (%s). What was running has saved its state; all "
+        "goes on when the server is back.", page, error,
     )  # fmt: skip
     notify(
         None, f"{project_name()}: Prefect is away",
         f"The server at {page} does not answer; nothing runs on schedule until it does.",
     )  # fmt: skip
-    while not answers(f"{page}/api/health"):
-        time.sleep(RETURN_PAUSE)
 
 
 def _schedules(given: list[str], known: list[str]) -> dict[str, str]:

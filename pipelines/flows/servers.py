@@ -87,16 +87,19 @@ def prefect_server(port: int = PREFECT_PORT) -> Iterator[str]:
         yield named.removesuffix("/api")
         return
     ours = own_server("prefect")
-    api = f"http://{HOST}:{ours or free_port(port, 'Prefect')}/api"
+    number = ours or free_port(port, "Prefect")
+    api = f"http://{HOST}:{number}/api"
     os.environ["PREFECT_API_URL"] = api
-    if ours:
-        yield api.removesuffix("/api")
-        return
-    number = api.removesuffix("/api").rpartition(":")[2]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST]
-    with service([*command, "--port", number], "prefect", f"{api}/health"):
-        end_stale_runs()
-        yield api.removesuffix("/api")
+    try:
+        if ours:
+            yield api.removesuffix("/api")
+            return
+        with service([*command, "--port", str(number)], "prefect", f"{api}/health"):
+            end_stale_runs()
+            yield api.removesuffix("/api")
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)  # else it would pass for a team's next time
 
 
 def _wait_for_team(api: str) -> None:

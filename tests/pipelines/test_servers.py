@@ -162,20 +162,22 @@ def test_a_server_that_dies_is_started_again_at_its_address(port, in_empty_folde
 
 
 def test_our_own_server_listens_to_this_machine_only(port, environment, monkeypatch):
-    started = []
+    started, named = [], []
 
     class Started(Exception):  # noqa: N818
         pass
 
     def start(command, name, health):
         started.append(command)
+        named.append(environment["PREFECT_API_URL"])
         raise Started
 
     monkeypatch.setattr(servers, "service", start)
     with pytest.raises(Started), prefect_server(port):
         pass
     assert started[0][-4:] == ["--host", "127.0.0.1", "--port", str(port)]
-    assert environment["PREFECT_API_URL"] == f"http://127.0.0.1:{port}/api"
+    assert named == [f"http://127.0.0.1:{port}/api"]
+    assert "PREFECT_API_URL" not in environment, "else it would pass for a team's"
 
 
 @pytest.mark.slow  # imports Prefect
@@ -287,9 +289,33 @@ def test_a_server_that_goes_away_is_waited_for_and_served_again(monkeypatch, in_
     monkeypatch.setattr(schedule, "answers", lambda address: next(looks))
     monkeypatch.setattr(schedule.time, "sleep", waits.append)
     monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv("PREFECT_API_URL", "http://h:1/api")
     deployments(port=1)
     assert len(calls) == 3
     assert waits == [schedule.RETURN_PAUSE] * 3
+
+
+def test_a_server_that_another_command_of_ours_had_is_started_anew(monkeypatch, in_empty_folder):
+    calls, opened = [], []
+
+    def serve(entries, schedules):
+        calls.append(schedules)
+        if len(calls) == 1:
+            raise httpx.ConnectError("`make ui` was stopped")
+
+    @contextmanager
+    def server(port):
+        opened.append(port)
+        yield "http://h:1"
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(schedule, "prefect_server", server)
+    monkeypatch.setattr(schedule, "read_deployments", list)
+    monkeypatch.setattr(schedule, "serve", serve)
+    monkeypatch.setattr(schedule, "answers", lambda address: False)
+    monkeypatch.setenv("PYTHONPATH", "")
+    deployments(port=1)
+    assert (len(calls), opened) == (2, [1, 1])
 
 
 def test_an_error_that_no_outage_explains_is_not_waited_out(monkeypatch, in_empty_folder):
