@@ -324,6 +324,9 @@ def _to_choose(source: Path | bytes, found: str, which: str) -> InvalidItemError
     return _ChoiceError(f"image{name} {found}. Choose {which}.", kind="undecodable_image")
 
 
+_STRIP = 256  # rows
+
+
 def _channels(image: Image.Image, source: Path | bytes, depth: int) -> NDArray[Any]:
     """Give a decoded image as (H, W) or (H, W, 3), in the depth of the file."""
     is_grey = image.mode in ("I", "F", "L") or image.mode.startswith("I;16")
@@ -337,7 +340,16 @@ def _channels(image: Image.Image, source: Path | bytes, depth: int) -> NDArray[A
             return np.asarray(deep[:, :, 2::-1])
     if "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return _rgb(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy an RGB image strip by strip, (H, W, 3): whole, Pillow would make two copies more."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        end = min(top + _STRIP, image.height)
+        pixels[top:end] = np.asarray(image.crop((0, top, image.width, end)))
+    return pixels
 
 
 def stored_depth(image: Image.Image) -> int:

@@ -28,7 +28,7 @@ def polygons_of(mask: NDArray[np.uint8]) -> list[Points]:
         One polygon per part, the largest first: corners x, y in pixels, (N, 2), where the centre of
         the first pixel is at 0.5, 0.5, as in COCO.
     """
-    inside = np.pad(foreground(mask), 1).astype(np.float64)
+    inside = np.pad(foreground(mask), 1)  # find_contours makes one copy as floats, no more
     outer: list[Points] = []
     holes: list[Points] = []
     for contour in find_contours(inside, 0.5):  # type: ignore[no-untyped-call]
