@@ -50,6 +50,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     },
     "evaluate": {
         "benchmarks": ["dis_like", "thin_like"], "baselines": ["sam", "oracle"], "batch_size": 2,
+        "development": ["dis_dev", "thin_dev"],
     },
     "instances": {
         "seginw": {

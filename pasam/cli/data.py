@@ -212,9 +212,9 @@ def _counted(entry: CatalogueEntry) -> CatalogueEntry:
     """Put the number of images of params.yaml into the entry of a generated set."""
     if entry.role != "generated" or not DEFAULT_PATH.is_file():
         return entry
-    generated = _data_params(DEFAULT_PATH).generated
-    is_training = entry.name.endswith("_train")
-    images = generated.train_images if is_training else generated.benchmark_images
+    from pasam.data.catalogue import generated_images
+
+    images = generated_images(_data_params(DEFAULT_PATH).generated, entry.name)
     return entry.model_copy(update={"images": images})
 
 

@@ -335,14 +335,11 @@ def _disk(
         "extracted": content.download,  # images are packed already: about the same again
     }
     if not is_packed:
-        from pasam.data.catalogue import read_catalogue
-
-        benchmarks = len(read_catalogue().of_role("generated")) - 1
         train_images, train_masks = content.count("train")
         images, masks = content.count("val")
         stores = store_bytes(base.size, images=images, masks=masks, views=1)
         stores += store_bytes(base.size, images=train_images, masks=train_masks, views=embed.views)
-        pictures = generated_bytes(data.generated, benchmarks)
+        pictures = generated_bytes(data.generated)
         # DVC keeps a copy of every output in its cache.
         parts |= {"embeddings": stores, "generated": pictures, "DVC's cache": stores + pictures}
     shown = [f"{name} {gigabytes(size)}" for name, size in parts.items() if size]

@@ -169,14 +169,11 @@ def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:
     return views * (images * view + masks * shape.side**2)
 
 
-def generated_bytes(generated: GeneratedParams, benchmarks: int) -> int:
-    """Estimate the synthetic images on disk.
+def generated_bytes(generated: GeneratedParams) -> int:
+    """Estimate the synthetic images on disk, however many and however large they are."""
+    from pasam.data.catalogue import GENERATED, generated_images
 
-    Args:
-        generated: How many, and how large.
-        benchmarks: Number of generated benchmarks.
-    """
-    images = generated.train_images + benchmarks * generated.benchmark_images
+    images = sum(generated_images(generated, name) for name in GENERATED)
     return round(images * generated.side**2 * _PNG_BYTES)
 
 
@@ -271,14 +268,15 @@ def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
     if masks:
         checks = [passed("training data", f"{images:,} images, about {masks:,} masks")]
     known = {name for split, name in content.counts if split == "val"}
-    strangers = [name for name in evaluate.benchmarks if name not in known]
+    wanted = (*evaluate.benchmarks, *evaluate.development)
+    strangers = [name for name in wanted if name not in known]
     if strangers:
         found = f"no data for {', '.join(strangers)} (evaluate.benchmarks)"
         remedy = f"name some of {sorted(known)}, or register the set: pasam data add"
         checks.append(missing("benchmarks", found, remedy))
     else:
         checks.append(passed("benchmarks", ", ".join(evaluate.benchmarks)))
-    unused = ", ".join(sorted(known - set(evaluate.benchmarks)))
+    unused = ", ".join(sorted(known - set(wanted)))
     if unused:
         remedy = "add them to evaluate.benchmarks, if they should"
         checks.append(noted("benchmarks", f"{unused} will not be measured", remedy))
@@ -286,13 +284,13 @@ def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
 
 
 def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:
-    from pasam.data.catalogue import TRAINING_SET, read_catalogue
+    from pasam.data.catalogue import TRAINING_SET, generated_images, read_catalogue
 
     generated = data.generated
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for entry in read_catalogue().of_role("generated"):
         is_training = entry.name == TRAINING_SET
-        images = generated.train_images if is_training else generated.benchmark_images
+        images = generated_images(generated, entry.name)
         if images:
             split, masks = ("train", 2 * images) if is_training else ("val", images)
             counts[split, entry.name] = (images, masks)

@@ -55,11 +55,17 @@ class GeneratedParams(Section):
     train_images: Natural
     """Images in the mixed training set; 0 leaves it out."""
     benchmark_images: Natural
-    """Images in each of the four generated benchmarks; 0 leaves them out."""
+    """Images in each of the four generated benchmarks, and half as many in each of the four
+    development sets; 0 leaves them out."""
     side: Annotated[int, within(lambda side: 64 <= side <= 4096, "64 to 4096 pixels")]
     """Height and width of a training image in pixels; benchmarks vary round it."""
     seed: Natural
-    """Seed of every generated image."""
+    """Seed of every generated image; the development sets are drawn with the next one."""
+
+    @property
+    def development_images(self) -> int:
+        """Images in each of the four development sets."""
+        return self.benchmark_images // 2
 
 
 class DataParams(Section):
@@ -365,12 +371,27 @@ class EvaluateParams(Section):
     PA-SAM+ that comes with the package on its own base, `tiny`."""
     benchmarks: Annotated[Listed[BenchmarkName], within(bool, "at least one")]
     """Data sets of the manifest's `val` split."""
+    development: Listed[BenchmarkName]
+    """Other data sets of the `val` split, on which variants are compared and choices are made; none
+    where they are to be compared on the benchmarks themselves."""
     batch_size: Count
     """Prompts per decoder call; has no influence on the results."""
     accelerator: Accelerator
     """Where models run; the last bits of a result are the CPU's or the GPU's own."""
     boundary_fraction: Level
     """Width of the boundary band as a fraction of the image diagonal."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = sorted(set(self.development) & set(self.benchmarks))
+        apart = "sets that are no benchmarks: what is chosen on cannot be reported on"
+        require(not both, "development", list(self.development), apart)
+        return self
+
+    @property
+    def compared_on(self) -> tuple[str, ...]:
+        """The data sets on which variants are compared."""
+        return self.development or self.benchmarks
 
 
 class ReportParams(Section):

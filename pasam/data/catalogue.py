@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import yaml
 
-from pasam.config.schema import SUMMARY_ROWS
+from pasam.config.schema import SUMMARY_ROWS, GeneratedParams
 from pasam.config.section import Listed, Section, checked, within
 from pasam.errors import DataError, ParamsError
 from pasam.files import parse_yaml, read_text, write_text
@@ -26,7 +26,13 @@ GENERATED_BENCHMARKS = {
     "dis_like": "dis", "coift_like": "coift", "hrsod_like": "hrsod", "thin_like": "thin"
 }  # fmt: skip
 """Synthetic benchmarks and the family each is drawn from."""
-GENERATED = (TRAINING_SET, *GENERATED_BENCHMARKS)
+DEVELOPMENT_SETS = {
+    "dis_dev": "dis_like", "coift_dev": "coift_like", "hrsod_dev": "hrsod_like",
+    "thin_dev": "thin_like",
+}  # fmt: skip
+"""Synthetic sets to choose on, and the benchmark that each is drawn like: with another seed, so
+that nothing is chosen on the images that Table 1 reports."""
+GENERATED = (TRAINING_SET, *GENERATED_BENCHMARKS, *DEVELOPMENT_SETS)
 """The synthetic data sets, which say nothing of photographs."""
 PRETRAINING_SET = "generated_pretraining"
 """Scenes that only the small base sees; no row of the manifest is one."""
@@ -36,6 +42,14 @@ PHOTOS = "photos"
 """The benchmark of photographs that ship with packages."""
 PACKAGE = "package"
 """Role of what ships with an installed package and is never fetched."""
+
+
+def generated_images(params: GeneratedParams, dataset: str) -> int:
+    """Say how many images a generated set has."""
+    if dataset == TRAINING_SET:
+        return params.train_images
+    return params.development_images if dataset in DEVELOPMENT_SETS else params.benchmark_images
+
 
 ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated", PACKAGE)
 """What a data set is for."""

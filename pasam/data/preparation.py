@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pasam.config.schema import DataParams, GeneratedParams
 from pasam.data.catalogue import (
-    GENERATED,
+    DEVELOPMENT_SETS,
     GENERATED_BENCHMARKS,
     PACKAGE,
     PHOTOS,
@@ -51,7 +51,7 @@ from pasam.workers import parallel_map
 
 Row = dict[str, Any]
 
-_SEED_SETS = (*GENERATED, PRETRAINING_SET)
+_SEED_SETS = (TRAINING_SET, *GENERATED_BENCHMARKS, PRETRAINING_SET)
 _SCENES_PER_SET = 10_000_000
 AS_WRITTEN = {"depth": 8, "orientation": 1}
 """How `write_png` stores an image, as `stored_form` would read it."""
@@ -322,17 +322,24 @@ def training_objects(seed: int) -> int:
 
 def _scene_tasks(params: GeneratedParams, out_dir: Path) -> Iterator[SceneTask]:
     for dataset, family in {TRAINING_SET: "mixed", **GENERATED_BENCHMARKS}.items():
-        held_out = dataset != TRAINING_SET
-        for index in range(params.benchmark_images if held_out else params.train_images):
+        count = params.train_images if dataset == TRAINING_SET else params.benchmark_images
+        for index in range(count):
             seed = scene_seed(params.seed, dataset=dataset, index=index)
-            yield SceneTask(
-                split="val" if held_out else "train",
-                dataset=dataset,
-                family=family,
-                seed=seed,
-                side=params.side,
-                objects=1 if held_out else training_objects(seed),
-                held_out=held_out,
-                folder=out_dir / dataset,
-                stem=f"{index:05d}",
-            )
+            yield _scene_task(params, out_dir, dataset, family, index=index, seed=seed)
+    for dataset, like in DEVELOPMENT_SETS.items():
+        for index in range(params.development_images):
+            # As the benchmark itself would be with the next seed: other scenes, drawn alike.
+            seed = scene_seed(params.seed + 1, dataset=like, index=index)
+            family = GENERATED_BENCHMARKS[like]
+            yield _scene_task(params, out_dir, dataset, family, index=index, seed=seed)
+
+
+def _scene_task(
+    params: GeneratedParams, out_dir: Path, dataset: str, family: str, *, index: int, seed: int
+) -> SceneTask:
+    held_out = dataset != TRAINING_SET
+    return SceneTask(
+        split="val" if held_out else "train", dataset=dataset, family=family, seed=seed,
+        side=params.side, objects=1 if held_out else training_objects(seed), held_out=held_out,
+        folder=out_dir / dataset, stem=f"{index:05d}",
+    )  # fmt: skip

@@ -168,11 +168,12 @@ def evaluate_benchmark(
 
 
 def evaluate_benchmarks(
-    entry: ModelEntry, store: Store, manifest: pd.DataFrame, params: EvaluateParams
-) -> Evaluated:
-    """Predict and score every mask of all benchmarks that the params name."""
+    entry: ModelEntry, store: Store, manifest: pd.DataFrame, params: EvaluateParams,
+    *, names: Sequence[str] | None = None,
+) -> Evaluated:  # fmt: skip
+    """Predict and score every mask of some data sets, by default of all benchmarks."""
     found = Evaluated()
-    for name in params.benchmarks:
+    for name in params.benchmarks if names is None else names:
         found.extend(
             evaluate_benchmark(
                 entry, store, benchmark_rows(manifest, name), batch_size=params.batch_size,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
 from pasam.reporting.results import Results
 from pasam.reporting.style import (
@@ -262,9 +263,10 @@ def group_names(table: pd.DataFrame, measure: Measure) -> list[str]:
 
 
 def best_benchmark(results: Results, model: str) -> str:
-    """Name the benchmark on which a model's mean boundary IoU is highest."""
-    rows = [r for r in rows_where(results.summary, model=model) if r["benchmark"] != MEAN]
-    return str(min(rows, key=lambda row: (-row["mbiou"], row["benchmark"]))["benchmark"])
+    """Name the set, of those where variants are compared, that a model does best on."""
+    rows = results.choice_scores[results.choice_scores["model"] == model]
+    means = rows.groupby("benchmark", sort=True)["boundary_iou"].mean()
+    return str(means[averaged(map(str, means.index))].idxmax())
 
 
 def change_over_reference(results: Results, models: list[str]) -> pd.DataFrame:
@@ -275,7 +277,7 @@ def change_over_reference(results: Results, models: list[str]) -> pd.DataFrame:
     """
     best = best_benchmark(results, results.reference)
     ablations = [] if results.ablations is None else [results.ablations.scores]
-    scores = pd.concat([results.scores, *ablations], ignore_index=True)
+    scores = pd.concat([results.choice_scores, *ablations], ignore_index=True)
     scores = scores[scores["model"].isin([*models, results.reference])]
     pairs = [(model, results.reference) for model in models]
     on_best = compare(scores[scores["benchmark"] == best], pairs, results.bootstrap)

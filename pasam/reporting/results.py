@@ -128,6 +128,9 @@ class Results:
     costs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By model: `parameters` that a prediction runs through, and `trainable`, those trained."""
     ablations: AblationResults | None = None
+    development: pd.DataFrame | None = None
+    """Score rows of the models on the development sets, where variants are compared; None where
+    they are compared on the benchmarks."""
     diagnostics: pd.DataFrame | None = None
     """What happened inside models, one row per model, seed and mask."""
     precisions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_SET_COLUMNS))
@@ -243,10 +246,15 @@ class Results:
         ]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"family": []})
 
+    @property
+    def choice_scores(self) -> pd.DataFrame:
+        """Score rows of the models, of one seed, where variants are compared with them."""
+        return self.shown_scores if self.development is None else self.development
+
     @cached_property
     def ablation_scores(self) -> pd.DataFrame:
         """Score rows of the subject and of all variants, all of one seed."""
-        subject = self.shown_scores[self.shown_scores["model"] == self.subject]
+        subject = self.choice_scores[self.choice_scores["model"] == self.subject]
         parts = [subject] if self.ablations is None else [subject, self.ablations.scores]
         return pd.concat(parts, ignore_index=True)
 
@@ -296,7 +304,8 @@ class Results:
         assert self.diagnostics is not None
         rows = self.diagnostics[self.diagnostics["model"] == model]
         rows = rows[rows["benchmark"].isin(averaged(rows["benchmark"]))]
-        group_of = self.scores.drop_duplicates("image_id").set_index("image_id")["group"]
+        every = pd.concat([self.scores, self.choice_scores], ignore_index=True)
+        group_of = every.drop_duplicates("image_id").set_index("image_id")["group"]
         rows = rows.assign(group=group_of.loc[rows["image_id"]].to_numpy())
         numbers = rows.select_dtypes("number").columns.drop("seed")
         return rows.groupby(["benchmark", "image_id", "group"])[list(numbers)].mean()

@@ -24,7 +24,9 @@ from pasam.reporting.style import (
     counted,
     gain_cell,
     label,
+    listed,
     mean_label,
+    ordered_benchmarks,
     ordered_models,
     p_text,
     ranged,
@@ -375,7 +377,10 @@ def ablation_grid(results: Results) -> Grid:
         "Trainable parameters",
     )  # fmt: skip
     notes = (
-        f"Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics. Same data, "
+        f"Measured on {listed(ordered_benchmarks(results.ablation_scores['benchmark']))}"
+        + ("" if results.development is None else ", sets that Table 1 does not use")
+        + f". Holm's correction over {counted(len(lines) - 1, 'variant')} and both metrics. Same "
+        "data, "
         f"views and seed ({results.params.train.seed}) for all; one seed, so that intervals and "
         "verdicts speak of these weights, and no p-value is given.",
     )

@@ -1,4 +1,4 @@
-"""DVC stage `ablate`: train one variant and score it on every benchmark."""
+"""DVC stage `ablate`: train one variant and score it where variants are compared."""
 
 from pathlib import Path
 
@@ -33,7 +33,9 @@ def ablate(
     segmenter = trained.segmenter
     entry = ModelEntry(model, train.seed, segmenter)
     with AdapterProbe(segmenter) as probe:
-        found = evaluate_benchmarks(entry, opened, read_manifest(manifest), evaluate)
+        found = evaluate_benchmarks(
+            entry, opened, read_manifest(manifest), evaluate, names=evaluate.compared_on
+        )
     inside = diagnose(found.scores, probe.seen, opened, grid=segmenter.base.grid)
     write_scores(found.scores, scores)
     write_diagnostics(inside, diagnostics)

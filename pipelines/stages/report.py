@@ -39,7 +39,7 @@ def report(
     models: ModelsParams, ablations: AblationsParams, repeats: RepeatsParams,
     evaluate: EvaluateParams, report: ReportParams, manifest: Path, scores: Path,
     predictions: Path, diagnostics: Path, instances: Path, variants: Path, cost: Path,
-    histories: Path, repeated: Path, out: Path,
+    histories: Path, repeated: Path, development: Path, out: Path,
 ) -> None:  # fmt: skip
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
@@ -52,6 +52,7 @@ def report(
         *_of_each(diagnostics, evaluate.models, evaluate.benchmarks),
         *(path.with_name(f"{path.name}-diagnostics.parquet") for path in named),
     ]
+    chosen_on = read_scores(development) if evaluate.development else None
     results = Results(
         setting=describe_run(used, base, data, seeds=[train.seed, *repeats.seeds]),
         params=RunParams(
@@ -70,6 +71,7 @@ def report(
         ),
         costs={m: _json(cost / f"{m}-{evaluate.benchmarks[0]}.json") for m in measured},
         ablations=_ablations(named, ablations) if named else None,
+        development=chosen_on,
         diagnostics=read_diagnostics(*inside),
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),

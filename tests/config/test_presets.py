@@ -129,7 +129,8 @@ def test_what_a_person_changed_stays_there_and_back(folder, params):
     used = use_preset("smoke", folder=folder, target=params)
     assert used.kept == (
         "models.image_adapter.gradient: 'image'",
-        "evaluate.benchmarks: ['cats', 'dis_like', 'coift_like', 'hrsod_like', 'thin_like']",
+        "evaluate.benchmarks: ['cats', 'dis_like', 'coift_like', 'hrsod_like', 'thin_like', "
+        "'photos']",
         "gate.margin: 1.5",
     )
     text, content = params.read_text(), read_params(params)
@@ -145,7 +146,7 @@ def test_what_a_person_changed_stays_there_and_back(folder, params):
 
 
 def test_a_registered_set_stays_beside_the_benchmarks_of_another_preset(folder, params):
-    edit(params, "thin_like]\n  batch", "thin_like, cats]\n  batch")
+    edit(params, "photos]\n  dev", "photos, cats]\n  dev")
     use_preset("paper", folder=folder, target=params)
     papers = compose("paper", folder)["evaluate"]["benchmarks"]
     assert read_params(params)["evaluate"]["benchmarks"] == [*papers, "cats"]
@@ -155,7 +156,7 @@ def test_a_registered_set_stays_beside_the_benchmarks_of_another_preset(folder, 
 
 
 def test_what_was_taken_out_stays_out(folder, params):
-    edit(params, "  baselines: [sam, oracle]", "  baselines: [sam]")
+    edit(params, "  baselines: [sam, oracle, packaged]", "  baselines: [sam]")
     edit(params, "    of: image_adapter\n    change: {}\n", "")
     edit(
         params,
@@ -287,3 +288,10 @@ def test_validation_wants_sections_to_agree(section, change, message, root, tmp_
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ParamsError, match=re.escape(message)):
         validate(path)
+
+
+def test_nothing_is_chosen_on_what_is_reported(root, tmp_path):
+    text = (root / "params.yaml").read_text().replace("[dis_dev, ", "[dis_like, ")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"evaluate\.development is .*'dis_like'.* no benchmarks"):
+        validate(tmp_path / "params.yaml")

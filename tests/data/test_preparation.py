@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pasam.config.schema import DataParams, GeneratedParams
-from pasam.data.catalogue import GENERATED, PRETRAINING_SET
+from pasam.data.catalogue import (
+    DEVELOPMENT_SETS,
+    GENERATED,
+    GENERATED_BENCHMARKS,
+    PRETRAINING_SET,
+    TRAINING_SET,
+)
 from pasam.data.manifest import (
     INVENTORY_COLUMNS,
     complexity,
@@ -149,7 +155,7 @@ def test_a_reviewed_fault_of_pairing_is_quarantined_too(own):
     assert (row["fault"], row["message"]) == ("quarantined", "not drawn yet")
 
 
-SETS = [*GENERATED, PRETRAINING_SET]
+SETS = (TRAINING_SET, *GENERATED_BENCHMARKS, PRETRAINING_SET)
 
 
 def own_data(folder: Path) -> Path:
@@ -294,3 +300,17 @@ def test_the_photographs_are_in_the_inventory_where_the_catalogue_names_them(tmp
     found = take_inventory(data, NONE, tmp_path / "out")
     assert int((found["dataset"] == "photos").sum()) == 68
     assert not found["fault"].notna().any()
+
+
+def test_development_sets_are_the_benchmarks_of_the_next_seed(tmp_path):
+    params = GeneratedParams(train_images=0, benchmark_images=2, side=64, seed=5)
+    drawn = draw_generated(params, tmp_path / "now", workers=1)
+    later = draw_generated(params.replaced(seed=6), tmp_path / "later", workers=1)
+    digests = {
+        name: [r["image_sha256"] for r in drawn if r["dataset"] == name] for name in GENERATED
+    }
+    for name, like in DEVELOPMENT_SETS.items():
+        assert len(digests[name]) == 1  # half as many
+        assert digests[name][0] not in digests[like]
+        assert digests[name][0] == next(r["image_sha256"] for r in later if r["dataset"] == like)
+    assert {row["split"] for row in drawn} == {"val"}

@@ -171,9 +171,8 @@ def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
 
 def test_all_benchmarks_are_scored_in_their_order(segmenter, store, benchmarks):
     params = EvaluateParams(
-        models=("pa_sam",), baselines=(), benchmarks=("other", "mine"), batch_size=3,
-        accelerator="cpu",
-        boundary_fraction=FRACTION,
+        models=("pa_sam",), baselines=(), benchmarks=("other", "mine"), development=(),
+        batch_size=3, accelerator="cpu", boundary_fraction=FRACTION,
     )  # fmt: skip
     found = evaluate_benchmarks(ModelEntry("pa_sam", 5, segmenter), store, benchmarks, params)
     expected = [

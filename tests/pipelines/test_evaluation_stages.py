@@ -320,3 +320,25 @@ def test_the_packaged_model_is_a_row_on_its_own_base_and_refused_on_another(tmp_
     other.write_bytes(b"another base")
     with pytest.raises(ParamsError, match="'packaged', which stands on .*tiny.safetensors"):
         _segmenter("packaged", frozen, other)
+
+
+def test_variants_are_compared_on_sets_that_table_1_does_not_use(world):
+    models = read_scores(world.path("data/development.parquet"))
+    assert set(models["model"]) == {"sam", "hq_sam", "pa_sam"}
+    variant = read_scores(world.path("data/ablations/unchanged.parquet"))
+    development = {"dis_dev", "thin_dev"}
+    assert set(models["benchmark"]) == set(variant["benchmark"]) == development
+    subject = models[models["model"] == "pa_sam"].sort_values("image_id")
+    assert list(subject["iou"]) == list(variant.sort_values("image_id")["iou"])  # nothing changed
+    text = world.path("reports/tables/table4.md").read_text()
+    assert "Measured on dis_dev and thin_dev, sets that Table 1 does not use." in text
+    assert "dis_dev" not in world.path("reports/table1.md").read_text()
+
+
+def test_without_development_sets_variants_are_compared_on_the_benchmarks(own_world):
+    own_world.change("evaluate", development=[])
+    own_world.run("develop")
+    assert not len(read_scores(own_world.path("data/development.parquet")))
+    own_world.run("ablate@unchanged")
+    variant = read_scores(own_world.path("data/ablations/unchanged.parquet"))
+    assert set(variant["benchmark"]) == {"dis_like", "thin_like"}
