@@ -84,11 +84,15 @@ def test_a_preset_states_nothing_that_the_default_has_already(name, root):
     assert set(leaves(stated)) == {path for paths in reasons.values() for path in paths}
 
 
-def test_the_ablation_preset_is_the_default_with_more_images_and_ablations(root):
+def test_the_ablation_preset_is_the_default_with_more_images_ablations_and_equal_prompts(root):
     default, ablation = (compose(name, root / "params") for name in ("default", "ablation"))
     changed = changes(default, ablation)
     assert default["ablations"].items() < ablation["ablations"].items()
-    more = {path for path in changed if path[0] != "ablations"}
+    assert ablation["models"].pop("hq_sam_effective")["prompts"] == "effective"
+    for section in ("evaluate", "repeats"):
+        assert ablation[section]["models"] == [*default[section]["models"], "hq_sam_effective"]
+    more = {path for path in changed if path[0] not in ("ablations", "models")}
+    more -= {("evaluate", "models"), ("repeats", "models")}
     assert more == {("preset",), ("data", "generated", "train_images"), ("train", "batch_size")}
 
 
