@@ -39,7 +39,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "train": {"batch_size": 2},
     "ablations": {
         "unchanged": {"of": "pa_sam", "change": {}},
-        "head_only": {
+        "bare_head": {
             "of": "pa_sam",
             "change": {
                 "epochs": 1,

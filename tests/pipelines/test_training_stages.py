@@ -179,8 +179,8 @@ def model_rows(world, model):
 
 
 def test_a_second_run_gives_the_same_bytes_of_ablate(world, own_world):
-    own_world.run("ablate@head_only")
-    assert own_world.contents("ablate@head_only") == world.contents("ablate@head_only")
+    own_world.run("ablate@bare_head")
+    assert own_world.contents("ablate@bare_head") == world.contents("ablate@bare_head")
 
 
 def test_an_ablation_that_changes_nothing_differs_by_exactly_zero(world):
@@ -195,13 +195,13 @@ def test_an_ablation_that_changes_nothing_differs_by_exactly_zero(world):
 def test_an_ablation_that_changes_something_differs(world):
     names = ["benchmark", "image_id"]
     pair = [
-        rows_of(world, n).sort_values(names)["iou"].tolist() for n in ("unchanged", "head_only")
+        rows_of(world, n).sort_values(names)["iou"].tolist() for n in ("unchanged", "bare_head")
     ]
     assert len(pair[0]) == len(pair[1]) == 4
     assert pair[0] != pair[1]
 
 
-@pytest.mark.parametrize("name", ["unchanged", "head_only"])
+@pytest.mark.parametrize("name", ["unchanged", "bare_head"])
 def test_every_score_has_its_diagnosis(name, world):
     scores, inside = (
         rows_of(world, name),
@@ -218,7 +218,7 @@ def test_every_score_has_its_diagnosis(name, world):
 def test_only_an_adapter_with_its_tokens_has_maps_to_judge(world):
     whole, head = (
         read_diagnostics(world.path(f"data/ablations/{name}-diagnostics.parquet"))
-        for name in ("unchanged", "head_only")
+        for name in ("unchanged", "bare_head")
     )
     for measure in ("coarse_iou", "refined_iou", "final_iou", "point_spread", "points_right"):
         assert whole[measure].notna().all(), measure
@@ -228,7 +228,7 @@ def test_only_an_adapter_with_its_tokens_has_maps_to_judge(world):
     assert (head["sparse_change"] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["unchanged", "head_only"])
+@pytest.mark.parametrize("name", ["unchanged", "bare_head"])
 def test_the_frozen_weights_are_the_same_before_and_after(name, world):
     facts = json.loads(world.path(f"data/ablations/{name}.json").read_text())
     assert facts["frozen_before"] == facts["frozen_after"]
