@@ -104,6 +104,8 @@ class SmallWorld:
     stages: Mapping[str, Stage]
     strays: dict[str, list[Path]] = field(default_factory=dict)
     """Files that a stage has written besides its outputs, by its name."""
+    has_small_base: bool = True
+    """Whether `tiny` is built smaller, and is the only base."""
 
     def path(self, name: str) -> Path:
         """A file or folder of the project."""
@@ -120,8 +122,9 @@ class SmallWorld:
         handler = signal.getsignal(signal.SIGTERM)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            patch.setattr(pasam.models.build, "build_base", small_base)
-            patch.setattr(pipelines.stages.pretrain, "build_base", small_base)
+            if self.has_small_base:
+                patch.setattr(pasam.models.build, "build_base", small_base)
+                patch.setattr(pipelines.stages.pretrain, "build_base", small_base)
             self.remove_outs(name)
             try:
                 run(function, stage.arguments)
@@ -202,12 +205,17 @@ def make_world(folder: Path, root: Path) -> SmallWorld:
         for part in section.split("."):
             node = node[part]
         node.update(values)
+    return lay_out(folder, root, params)
+
+
+def lay_out(folder: Path, root: Path, params: dict[str, Any], **how: Any) -> SmallWorld:
+    """Lay out a project with these params in an empty folder."""
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data" / "own").mkdir(parents=True)
     (folder / "data" / "quarantine.csv").write_text("file,sha256,reason\n")
     (folder / "data" / "accepted.json").write_text('{"sets": []}\n')
     shutil.copy(root / "dvc.yaml", folder)
-    return SmallWorld(folder, _stages(folder))
+    return SmallWorld(folder, _stages(folder), **how)
 
 
 def _is_code(path: str) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Column, Table
@@ -23,6 +24,7 @@ from rich.text import Text
 from pasam.cli.options import CATALOGUE, AsJson, print_result
 from pasam.cli.params import complete_preset
 from pasam.cli.requirements import (
+    CONTEXT,
     Check,
     Content,
     Memory,
@@ -30,6 +32,7 @@ from pasam.cli.requirements import (
     check_base,
     check_data,
     check_purpose,
+    cpu_memory,
     fitting_batch,
     generated_bytes,
     gigabytes,
@@ -222,6 +225,29 @@ def check_gpu(
     return missing("GPU", f"{gigabytes(least)} there, {wanted}", remedy)
 
 
+def check_memory(
+    size: str, train: TrainParams, embed: EmbedParams, there: int | None = None
+) -> Check:
+    """See whether this machine's memory holds a training on the CPU.
+
+    Args:
+        size: The base.
+        train: How large a batch is.
+        embed: Whether the encoder runs in training.
+        there: Bytes of memory, if not this machine's.
+    """
+    memory = cpu_memory(size, train, embed)
+    there = there or int(psutil.virtual_memory().total)
+    found = (
+        f"about {gigabytes(memory.total)} at the peak of a training ({explained(memory, train)}), "
+        f"{gigabytes(there)} there"
+    )
+    if there >= memory.total:
+        return passed("memory", found)
+    smaller = "a smaller train.batch_size with train.accumulate, or a smaller base (base.size)"
+    return missing("memory", found, smaller)
+
+
 def _fewer_gpus(train: TrainParams, count: int) -> str:
     wanted = f"a machine with {train.devices} GPUs (train.devices)"
     if not count:
@@ -234,7 +260,7 @@ def explained(memory: Memory, train: TrainParams) -> str:
     """Write out what a process's memory is made of."""
     parts = {
         "weights": memory.weights, "encoder": memory.encoder, "decoder": memory.decoder,
-        "CUDA": memory.context,
+        "CUDA" if memory.context == CONTEXT else "Python and torch": memory.context,
     }  # fmt: skip
     shown = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
     return f"{shown}, at train.batch_size {train.batch_size}"
@@ -298,6 +324,7 @@ def examine(
         params_file=str(params_file),
         checks=(
             check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
+            *([] if on_gpu else [check_memory(base.size, train, embed)]),
             check_disk(root, needed, parts), check_time(plan, content, on_gpu=on_gpu),
             check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from small_world import lay_out
 from typer.testing import CliRunner
 
 from pasam.cli import doctor as machine
@@ -19,16 +22,18 @@ from pasam.cli.doctor import (
     check_dvc,
     check_git,
     check_gpu,
+    check_memory,
     check_packages,
     check_python,
     examine,
     explained,
     gpu_memories,
 )
-from pasam.cli.requirements import Check, gigabytes, training_memory
+from pasam.cli.requirements import Check, cpu_memory, gigabytes, training_memory
 from pasam.config.presets import compose
 from pasam.config.schema import EmbedParams, TrainParams
 from pasam.errors import ParamsError
+from pasam.inference.model_files import PACKAGED
 
 
 @pytest.fixture
@@ -327,3 +332,52 @@ def test_results_of_another_processor_are_told_from_changes(checkout, monkeypatc
     assert check.state == "note"
     assert check.found.endswith(", only dvc.lock differs from the commit")
     assert check.remedy == "To keep it, commit it."
+
+
+def test_the_memory_of_a_training_on_the_cpu_is_said_and_compared(root):
+    content = compose("default", root / "params")
+    train, embed = TrainParams(**content["train"]), EmbedParams(**content["embed"])
+    check = check_memory("tiny", train, embed, there=8_000_000_000)
+    assert (check.state, check.name) == ("ok", "memory")
+    assert "Python and torch 0.5 GB" in check.found
+    assert "8.0 GB there" in check.found
+    small = check_memory("tiny", train, embed, there=500_000_000)
+    assert small.state == "missing"
+    assert "train.batch_size" in small.remedy
+    twice = train.replaced(batch_size=2 * train.batch_size)
+    one, two = (cpu_memory("tiny", each, embed) for each in (train, twice))
+    assert two.decoder == 2 * one.decoder
+    assert two.total - one.total == one.decoder
+    on_the_fly = embed.replaced(views=0)
+    assert cpu_memory("vit_b", train, on_the_fly).encoder > cpu_memory("vit_b", train, embed).total
+
+
+PEAK = """
+import json, resource, sys
+from pipelines.stage_runner import run
+from pipelines.stages.train import train
+run(train, sys.argv[1:])
+unit = 1 if sys.platform == "darwin" else 1024
+print(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(batch_size, root, tmp_path):
+    params = compose("smoke", root / "params")
+    params["base"] = {"size": "tiny", "checkpoint": str(PACKAGED / "tiny.safetensors")}
+    params["models"]["hq_sam"] |= {"epochs": 1, "lr_step_size": 1}
+    params["train"]["batch_size"] = batch_size
+    world = lay_out(tmp_path, root, params, has_small_base=False)
+    for name in ("prepare", "validate", "embed@train"):
+        world.run(name)
+    stage = world.stages["train@hq_sam"]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *stage.arguments],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    train, embed = TrainParams(**params["train"]), EmbedParams(**params["embed"])
+    measured = int(done.stdout.split()[-1])
+    assert cpu_memory("tiny", train, embed).total == pytest.approx(measured, rel=0.15)
