@@ -173,3 +173,58 @@ def test_a_place_that_cannot_be_written_is_one_line(pasam, model_project, tmp_pa
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+READING = {
+    "params show": "--params-file params.yaml",
+    "data list": "",
+    "data show": "photos",
+    "data check": "",
+    "doctor": "",
+    "verify-cache": "",
+    "report show": "",
+    "checkpoint inspect": "pa_sam.safetensors",
+    "track show": "",
+    "registry list": "",
+    "registry show": "",
+    "registry lineage": "",
+    "registry gate": "",
+    "registry log": "",
+    "registry check": "",
+    "registry verify": "",
+    "registry simulate": "--help",
+}
+"""Commands that show what is there, with what they need to be typed."""
+
+WRITING = {
+    "predict", "evaluate", "export", "serve", "demo", "params use", "data fetch", "data add",
+    "data export", "data quarantine", "data accept", "report open", "report images",
+    "checkpoint import", "checkpoint export", "checkpoint merge", "track sync", "registry promote",
+    "registry reject", "registry lift", "registry rollback", "registry reproduce", "merge",
+}  # fmt: skip
+
+
+def test_every_command_is_known_to_read_or_to_write():
+    known = {*READING, *WRITING}
+    assert {words for words, _ in commands(typer.main.get_command(app))} - known == set()
+
+
+@pytest.mark.parametrize("with_params", [False, True], ids=["nothing there", "params.yaml"])
+@pytest.mark.parametrize("words", READING)
+def test_what_only_reads_leaves_a_folder_as_it_was(words, with_params, pasam, in_empty_folder, root):
+    if with_params:
+        (in_empty_folder / "params.yaml").write_text((root / "params/smoke.yaml").read_text())
+        (in_empty_folder / "default.yaml").write_text((root / "params/default.yaml").read_text())
+    before = tree(in_empty_folder)
+    result = pasam(*words.split(), *READING[words].split())
+    assert result.exit_code in (0, 1, 2), result.output
+    assert tree(in_empty_folder) == before
+    if result.exit_code == 2 and not result.stdout:
+        assert result.stderr.count("\n") == 1  # and what is missing is said in a line
+
+
+def tree(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
