@@ -211,7 +211,9 @@ def test_every_command_is_known_to_read_or_to_write():
 
 @pytest.mark.parametrize("with_params", [False, True], ids=["nothing there", "params.yaml"])
 @pytest.mark.parametrize("words", READING)
-def test_what_only_reads_leaves_a_folder_as_it_was(words, with_params, pasam, in_empty_folder, root):
+def test_what_only_reads_leaves_a_folder_as_it_was(
+    words, with_params, pasam, in_empty_folder, root
+):
     if with_params:
         (in_empty_folder / "params.yaml").write_text((root / "params/smoke.yaml").read_text())
         (in_empty_folder / "default.yaml").write_text((root / "params/default.yaml").read_text())
