@@ -1,0 +1,244 @@
+"""Every command of README and docs is run by a test, or marked as one that cannot be run here."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import shlex
+
+import click
+import numpy as np
+import pytest
+import skimage
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from pasam.cli.app import app
+
+RUN = "here"
+"""Run by `test_a_documented_command_does_what_it_says`, as it stands in the text."""
+
+TRAIN = "not here: a training run of minutes; its stages and flows have tests of their own"
+OTHERS = "not here: a server, a container or weights that this machine does not have"
+NETWORK = "not here: it brings packages over the network"
+
+COMMANDS = {
+    "make check": "not here: it is what runs before this, in .ci/run",
+    "make test": "not here: it is this",
+    "make wheel": "tests/test_packaging.py::test_a_wheel_brings_presets_catalogue_and_page",
+    "make reproduce": TRAIN,
+    "make flows": "tests/pipelines/test_prefect_flows.py::"
+    "test_a_scheduled_retraining_fires_and_ends_unchanged",
+    "make ui": "tests/pipelines/test_servers.py::"
+    "test_both_pages_say_their_addresses_and_listen_to_this_machine_only",
+    "pip install dist/prompt_adapter_sam-0.1.0-py3-none-any.whl": "tests/test_packaging.py::"
+    "test_a_wheel_gives_a_mask_in_an_empty_folder_within_five_seconds",
+    'pip install "prompt-adapter-sam[serve]"': NETWORK,
+    'pip install "prompt-adapter-sam[sign]"': NETWORK,
+    "pip install prefect-docker": NETWORK,
+    "dvc repro": TRAIN,
+    "dvc repro ablate@no_dense": TRAIN,
+    "dvc exp run -S models.pa_sam.epochs=6": TRAIN,
+    "dvc exp run -S models.pa_sam.epochs=6 -S models.pa_sam.lr_step_size=4 "
+    "-S models.pa_sam.mining.method=none": TRAIN,
+    "dvc exp show": "not here: DVC's own; it reads what a run has left",
+    "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
+    "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
+    "python -m pipelines.flows --help": "tests/pipelines/test_engine.py::"
+    "test_the_flows_and_their_help_load_nothing_heavy",
+    "python -m pipelines.flows retrain --local": "tests/pipelines/test_retrain_flows.py::"
+    "test_nothing_new_ends_unchanged_at_once",
+    "python -m pipelines.flows ablate --local": "tests/pipelines/test_studies.py::"
+    "test_a_study_has_the_project_as_it_is_at_another_size",
+    "prefect work-pool create here --type process": OTHERS,
+    "prefect deploy -n retrain/here -n nightly/here": OTHERS,
+    "prefect worker start --pool here": OTHERS,
+    "prefect work-pool create docker --type docker": OTHERS,
+    "prefect deploy -n retrain/docker": OTHERS,
+    "prefect worker start --pool docker": OTHERS,
+    'mlflow models serve -m "models:/pasam@champion" --env-manager local --host 127.0.0.1 '
+    "--port 5001": "tests/registry/test_served_champion.py::"
+    "test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence",
+    "pasam params use smoke": RUN,
+    "pasam params use default": RUN,
+    "pasam params use ablation": RUN,
+    "pasam params use paper": RUN,
+    "pasam data add cats --images ~/cats/photos --masks ~/cats/masks": RUN,
+    "pasam data add cats --csv ~/cats/pairs.csv": "tests/cli/test_data_add_command.py::"
+    "test_a_table_is_a_source",
+    "pasam data add cats --annotations ~/cats/annotations.json --images ~/cats/photos": "tests/cli/"
+    "test_data_add_command.py::test_a_coco_file_is_a_source",
+    "pasam data quarantine": "tests/cli/test_data_commands.py::"
+    "test_all_that_was_found_unfit_goes_into_the_table",
+    'pasam data quarantine data/own/train/cats/gt/tom.png --reason "the wrong cat"': "tests/cli/"
+    "test_data_commands.py::test_a_person_names_a_file_and_the_reason",
+    "pasam data accept": "tests/cli/test_data_commands.py::"
+    "test_the_present_version_is_accepted_without_what_is_unfit",
+    "pasam predict photo.jpg --box 80,40,420,380": RUN,
+    "pasam predict photos/ --everything --format coco --out masks": RUN,
+    "pasam predict photo.jpg --point 250,200 --point 90,60,0": RUN,
+    "pasam predict photo.jpg --box 80,40,420,380 --point 90,60,0": RUN,
+    "pasam predict photo.jpg --box 10,10,90,90 --box 100,20,180,95": RUN,
+    "pasam predict holiday/ --everything --format coco --out masks": RUN,
+    "pasam predict val2017/ --detections dino.json --annotations instances_val2017.json "
+    "--format coco": RUN,
+    "pasam predict --prompts prompts.csv": RUN,
+    "pasam predict photos/ --prompts prompts.json --format coco": RUN,
+    "pasam predict photo.jpg --mask coarse.png": RUN,
+    "pasam predict large.tif --box 80,40,120,90 --zoom": RUN,
+    "pasam predict large.tif --everything --tiles 1": RUN,
+    "pasam evaluate --model pa_sam --images photos/ --masks masks/": RUN,
+    "pasam export --model pa_sam --out onnx": "tests/test_documented_predictions.py::"
+    "test_the_recipe_of_onnx_gives_the_predictors_masks",
+    "pasam checkpoint inspect sam_vit_l_0b3195.pth": OTHERS,
+    "pasam checkpoint export sam --out maskdecoder.pth": RUN,
+    "pasam checkpoint import pa_sam.pth --out official.safetensors": "tests/cli/"
+    "test_checkpoint_commands.py::test_export_merge_and_import_close_a_circle",
+    "pasam checkpoint export pa_sam --out decoder.pth": RUN,
+    "pasam checkpoint merge pa_sam --out merged.pth": RUN,
+    "pasam track sync": "tests/cli/test_registry_commands.py::"
+    "test_results_are_recorded_once_and_shown",
+    "pasam track show": "tests/cli/test_registry_commands.py::"
+    "test_results_are_recorded_once_and_shown",
+    "pasam registry promote --allow-local": "tests/registry/test_promotion.py::"
+    "test_without_a_commit_elsewhere_a_trial_on_this_machine_says_so",
+    'pasam registry rollback --why "..."': "tests/registry/test_promotion.py::"
+    "test_the_story_of_two_versions",
+    "pasam demo": "tests/cli/test_serve_command.py::test_demo_opens_the_page_unless_told_not_to",
+    "pasam serve --model champion --model sam": "tests/cli/test_serve_command.py::"
+    "test_serve_listens_on_loopback_with_all_models_and_the_limits_given",
+    "curl -F image=@photo.jpg http://127.0.0.1:8000/embed": "tests/serving/test_routes.py::"
+    "test_embedding_once_and_prompting_by_name_equals_sending_the_picture",
+    'curl -F embedding=px81PSLSu0APRoRtjYH7ug -F \'prompts=[{"box": [80, 40, 420, 380]}, '
+    '{"points": [[250, 200], [90, 60]], "labels": [1, 0]}]\' '
+    "http://127.0.0.1:8000/predict": "tests/serving/test_routes.py::"
+    "test_many_prompts_equal_single_ones",
+    "curl -s http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d \"{": "tests/"
+    "registry/test_served_champion.py::"
+    "test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence",
+    "openssl ecparam -name prime256v1 -genkey -noout -out private.pem": "not here: OpenSSL's own",
+    "openssl ec -in private.pem -pubout -out public.pem": "not here: OpenSSL's own",
+}
+"""Where each command is run: `RUN`, a test, or `not here: why`."""
+
+TOOLS = (
+    "pasam", "make", "dvc", "git", "pip", "python", "prefect", "mlflow", "curl", "openssl",
+    "docker", "podman", "kubectl", "sbatch",
+)  # fmt: skip
+
+
+def documents(root):
+    return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def documented(root):
+    """All commands in the fenced blocks of all documents, without comments and line breaks."""
+    found = []
+    for path in documents(root):
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.M | re.S):
+            if language not in ("", "console", "bash"):
+                continue
+            lines = re.sub(r"\\\n\s*", "", block).splitlines()
+            plain = (re.sub(r"\s+#.*$", "", line).strip() for line in lines)
+            found += [line for line in plain if line.split(" ")[0] in TOOLS and " -> " not in line]
+    return sorted(set(found))
+
+
+def test_every_documented_command_is_run_somewhere_or_marked(root):
+    assert documented(root) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("where", sorted({w for w in COMMANDS.values() if w.startswith("tests/")}))
+def test_the_test_that_runs_a_command_is_there(where, root):
+    path, name = where.split("::")
+    tree = ast.parse((root / path).read_text())
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("typed", [typed for typed in COMMANDS if typed.startswith("pasam ")])
+def test_a_documented_command_has_the_options_that_it_is_typed_with(typed, root):
+    command, words = typer.main.get_command(app), shlex.split(typed)[1:]
+    context = click.Context(command)
+    while getattr(command, "commands", None):
+        command = command.commands[words.pop(0)]
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    assert [word for word in words if word.startswith("--") and word not in known] == []
+    assert context.command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, root):
+    """A folder with all the files that the documents' commands name."""
+    place = tmp_path_factory.mktemp("documents")
+    coffee = Image.fromarray(skimage.data.coffee())
+    coffee.save(place / "photo.jpg")
+    coffee.save(place / "large.tif")
+    mask = np.zeros((400, 600), np.uint8)
+    mask[60:360, 120:440] = 255
+    Image.fromarray(mask).save(place / "coarse.png")
+    for name in ("photos", "holiday", "val2017", "cats/photos"):
+        (place / name).mkdir(parents=True)
+        for number in (1, 2):
+            coffee.save(place / name / f"{number:012}.jpg")
+    for name in ("masks", "cats/masks"):
+        (place / name).mkdir(parents=True)
+        for number in (1, 2):
+            Image.fromarray(mask).save(place / name / f"{number:012}.png")
+    box = {"box": [80, 15, 482, 385]}
+    (place / "prompts.csv").write_text("image,x0,y0,x1,y1\nphoto.jpg,80,15,482,385\n")
+    (place / "prompts.json").write_text(json.dumps({f"{n:012}.jpg": [box] for n in (1, 2)}))
+    images = [{"id": n, "file_name": f"{n:012}.jpg", "height": 400, "width": 600} for n in (1, 2)]
+    categories = [{"id": 1, "name": "cup"}]
+    annotations = {"images": images, "annotations": [], "categories": categories}
+    (place / "instances_val2017.json").write_text(json.dumps(annotations))
+    found = {"image_id": 1, "category_id": 1, "bbox": [80, 15, 402, 370], "score": 0.9}
+    (place / "dino.json").write_text(json.dumps([found]))
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", [typed for typed, where in COMMANDS.items() if where == RUN])
+def test_a_documented_command_does_what_it_says(typed, folder, root, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = shlex.split(typed.replace("~", str(folder)))[1:]
+    (folder / "params.yaml").unlink(missing_ok=True)  # what the package brings is enough
+    if words[0] == "data":  # but a set of one's own becomes part of a project
+        (folder / "params.yaml").write_text((root / "params/default.yaml").read_text())
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert result.output.strip()
+
+
+def test_the_index_names_every_document(root):
+    index = (root / "README.md").read_text().partition("## Documentation")[2]
+    linked = set(re.findall(r"\]\((?:docs/)?([\w.]+)\)", index.partition("\n## ")[0]))
+    assert {path.name for path in (root / "docs").glob("*.md")} <= linked
+
+
+@pytest.fixture(scope="module")
+def public(root):
+    """By module, the names that docs/scope.md promises to keep."""
+    listed = (root / "docs" / "scope.md").read_text().partition("```text\n")[2].partition("```")[0]
+    names = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in listed.splitlines()[1:])
+    return {module: set(text.split(", ")) for module, text in names.items()}
+
+
+def test_every_public_name_is_there_and_says_what_it_is(public):
+    for module, names in public.items():
+        for name in names - {"every class"}:
+            there = getattr(importlib.import_module(module), name)
+            assert there.__doc__, f"{module}.{name}"
+
+
+def test_the_documents_use_public_names_only(public, root):
+    private = []
+    for path in documents(root):
+        for block in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pasam"):
+                    names = {alias.name for alias in node.names}
+                    private += sorted(names - public.get(node.module, set()))
+    assert private == []
