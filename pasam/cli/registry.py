@@ -36,6 +36,7 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     from pasam.registry.reproduction import not_again
     from pasam.registry.versions import oddities, open_registry
 
+    _expect_registry(project)
     registry = open_registry(project)
     versions = registry.versions()
     reasons = not_again(project, versions)
@@ -182,6 +183,7 @@ def registry_gate(
         changed = set_gate(project, why=_reason(why))
         typer.echo("in force from the next judgement on" if changed else "in force already")
         return
+    _expect_registry(project)
     entry = open_decisions(project).standing.gate
     settings = {} if entry is None else entry.details["settings"]
     if as_json:
@@ -235,6 +237,7 @@ def registry_check(
     """
     from pasam.registry.transitions import check
 
+    _expect_registry(project)
     found = check(project, repair=repair)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(found), indent=2))
@@ -265,6 +268,7 @@ def registry_verify(
     """
     from pasam.registry.load import verify_versions
 
+    _expect_registry(project)
     found = verify_versions(project, which)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -403,10 +407,24 @@ def _warn_of_changes(project: Path) -> None:
         )
 
 
+def _expect_registry(project: Path) -> None:
+    """Refuse to read what is not there yet: opening it would make it."""
+    from pasam.registry.store import is_begun
+    from pasam.registry.versions import known_standing
+
+    if not is_begun(project) and known_standing(project) is None:
+        raise RegistryError(
+            f"nothing was registered in {project.resolve().name}/ yet: it has neither MLflow's "
+            "records nor a log of decisions. `pasam registry promote` begins both; or name the "
+            "project (--project)."
+        )
+
+
 def _version(project: Path, which: str) -> Version:
     """Find a version, with the tags that the log has of it, which nobody can edit in MLflow."""
     from pasam.registry.versions import known_standing, open_registry, shown_tags
 
+    _expect_registry(project)
     standing = known_standing(project)
     number = standing.aliases.get(which) if standing else None
     version = open_registry(project).version(which if number is None else number)

@@ -427,10 +427,17 @@ def damaged_cache(project: Path) -> Iterator[str]:
 
     DVC itself trusts its cache: it checks such a file out and calls it up to date.
     """
+    from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    with Repo(str(project)) as repo:
-        place = Path(repo.cache.local.path)
+    try:
+        with Repo(str(project)) as repo:
+            place = Path(repo.cache.local.path)
+    except NotDvcRepoError:
+        raise DataError(
+            f"{project.resolve()} is no DVC repository, so it has no cache to verify. Run this in "
+            "the project's root, or name it (--project)."
+        ) from None
     for path in sorted(place.glob("[0-9a-f][0-9a-f]/*")):
         wanted = (path.parent.name + path.name).removesuffix(".dir")
         found = file_md5(path)

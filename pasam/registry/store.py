@@ -120,6 +120,14 @@ def addresses(project: Path) -> tuple[str, str]:
     return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
 
 
+def is_begun(project: Path) -> bool:
+    """Say whether there is a store to read: a server's, or the project's own file."""
+    return all(
+        not is_local(address) or Path(address.removeprefix("sqlite:///")).is_file()
+        for address in addresses(project)
+    )
+
+
 def open_store(project: Path) -> TrackingStore:
     """Connect to MLflow; make the tables and the experiment at the first use.
 
