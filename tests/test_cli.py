@@ -200,7 +200,7 @@ WRITING = {
     "predict", "evaluate", "export", "serve", "demo", "params use", "data fetch", "data add",
     "data export", "data quarantine", "data accept", "report open", "report images",
     "checkpoint import", "checkpoint export", "checkpoint merge", "track sync", "registry promote",
-    "registry reject", "registry lift", 
+    "registry reject", "registry lift",
     "registry claim", "restore", "clean", "backup", "data forget", "data review",
     "registry rollback", "registry reproduce", "merge",
 }  # fmt: skip

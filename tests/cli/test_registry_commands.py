@@ -46,6 +46,7 @@ class Registry:
 
 @pytest.fixture
 def pasam(monkeypatch, in_empty_folder):
+    monkeypatch.setattr("pasam.registry.store.is_begun", lambda project: True)
     monkeypatch.setattr("pasam.registry.versions.open_registry", lambda project: Registry())
     return lambda *arguments: CliRunner().invoke(app, ("registry", *arguments))
 
