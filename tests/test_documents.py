@@ -7,16 +7,20 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 
 import click
 import numpy as np
 import pytest
 import skimage
 import typer
+from inference_models import picture
 from PIL import Image
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.inference.onnx_export import export_onnx
+from pasam.registry.load import load_predictor
 
 RUN = "here"
 """Run by `test_a_documented_command_does_what_it_says`, as it stands in the text."""
@@ -91,7 +95,7 @@ COMMANDS = {
     "pasam predict large.tif --box 80,40,120,90 --zoom": RUN,
     "pasam predict large.tif --everything --tiles 1": RUN,
     "pasam evaluate --model pa_sam --images photos/ --masks masks/": RUN,
-    "pasam export --model pa_sam --out onnx": "tests/test_documented_predictions.py::"
+    "pasam export --model pa_sam --out onnx": "tests/test_documents.py::"
     "test_the_recipe_of_onnx_gives_the_predictors_masks",
     "pasam checkpoint inspect sam_vit_l_0b3195.pth": OTHERS,
     "pasam checkpoint export sam --out maskdecoder.pth": RUN,
@@ -242,3 +246,50 @@ def test_the_documents_use_public_names_only(public, root):
                     names = {alias.name for alias in node.names}
                     private += sorted(names - public.get(node.module, set()))
     assert private == []
+
+
+@pytest.fixture(scope="module")
+def blocks(root):
+    text = (root / "docs" / "predict.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def project(model_project, tmp_path, monkeypatch):
+    """A copy of a small project with a photograph in it."""
+    folder = shutil.copytree(model_project, tmp_path / "project")
+    Image.fromarray(picture(60, 90)).save(folder / "photo.jpg", quality=100)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_predictors_examples_run(blocks, project):
+    names: dict = {}
+    for block in blocks[:2]:
+        exec(block, names)
+    assert names["masks"].shape == (1, 60, 90)
+    assert names["answer"].details.uncertainty.shape == (60, 90)
+    assert len(names["answers"]) == 2
+
+
+PHOTOGRAPHS = {
+    "coffee": [80, 15, 482, 385],
+    "astronaut": [60, 0, 400, 500],
+    "chelsea": [60, 20, 400, 290],
+    "rocket": [300, 30, 360, 400],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pa_sam", "pa_sam_plus"])
+def test_the_recipe_of_onnx_gives_the_predictors_masks(name, blocks, in_empty_folder):
+    predictor = load_predictor(name)
+    export_onnx(predictor, in_empty_folder / "onnx")
+    for photograph, box in PHOTOGRAPHS.items():
+        names: dict = {"photo": getattr(skimage.data, photograph)()}
+        exec(blocks[2].replace("[80, 15, 482, 385]", str(box)), names)
+        predictor.set_image(names["photo"])
+        expected = predictor.predict(box=box)[0][0]
+        assert 0.02 < expected.mean() < 0.8
+        overlap, union = names["mask"] & expected, names["mask"] | expected
+        assert overlap.sum() / union.sum() >= 0.999, photograph
