@@ -202,7 +202,7 @@ WRITING = {
     "checkpoint import", "checkpoint export", "checkpoint merge", "track sync", "registry promote",
     "registry reject", "registry lift",
     "registry claim", "restore", "clean", "backup", "data forget", "data review",
-    "registry rollback", "registry reproduce", "merge",
+    "registry rollback", "registry reproduce", "merge", "merge-driver",
 }  # fmt: skip
 
 

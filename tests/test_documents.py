@@ -35,7 +35,7 @@ COMMANDS = {
     "make wheel": "tests/test_packaging.py::test_a_wheel_brings_presets_catalogue_and_page",
     "make reproduce": TRAIN,
     "make flows": "tests/pipelines/test_prefect_flows.py::"
-    "test_a_scheduled_retraining_fires_and_ends_unchanged",
+    "test_a_scheduled_run_fires_and_what_is_silent_would_be_ended",
     "make ui": "tests/pipelines/test_servers.py::"
     "test_both_pages_say_their_addresses_and_listen_to_this_machine_only",
     "pip install dist/prompt_adapter_sam-0.1.0-py3-none-any.whl": "tests/test_packaging.py::"
@@ -55,10 +55,9 @@ COMMANDS = {
     "test_the_flows_and_their_help_load_nothing_heavy",
     "python -m pipelines.flows retrain --local": "tests/pipelines/test_retrain_flows.py::"
     "test_nothing_new_ends_unchanged_at_once",
-    "python -m pipelines.flows ablate --local": "tests/pipelines/test_studies.py::"
+    "python -m pipelines.flows ablate --local": "tests/pipelines/test_reproduce_flows.py::"
     "test_a_study_has_the_project_as_it_is_at_another_size",
     "prefect work-pool create here --type process": OTHERS,
-    "prefect deploy -n retrain/here -n nightly/here": OTHERS,
     "prefect worker start --pool here": OTHERS,
     "prefect work-pool create docker --type docker": OTHERS,
     "prefect deploy -n retrain/docker": OTHERS,
@@ -125,6 +124,41 @@ COMMANDS = {
     "test_a_client_gets_the_librarys_own_mask_and_bad_requests_a_sentence",
     "openssl ecparam -name prime256v1 -genkey -noout -out private.pem": "not here: OpenSSL's own",
     "openssl ec -in private.pem -pubout -out public.pem": "not here: OpenSSL's own",
+    'curl -F image=@photo.jpg -F who=ada -F why=\'the tail was left out\' -F \'mask={"size": [480, 640], "counts": "..."}\' http://127.0.0.1:8000/feedback': OTHERS,
+    "docker compose -f deploy/compose.yaml up --detach --build": OTHERS,
+    "dvc exp apply NAME": TRAIN,
+    "dvc exp run --queue -S train.learning_rate=0.001,0.002 -S train.seed=42,43": TRAIN,
+    "dvc exp show --only-changed": TRAIN,
+    "dvc pull --quiet --allow-missing --run-cache": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    "dvc push --quiet --run-cache": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    "dvc push --run-cache": OTHERS,
+    "dvc queue start --jobs 2": OTHERS,
+    "dvc remote add --default team ssh://files.example.org/srv/pasam-dvc": OTHERS,
+    "git commit --quiet --no-edit": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit --quiet -am "Fifty boxes per image"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit --quiet -am "Results of both changes"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit --quiet -am "Robustness on eight images"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit --quiet -am "Robustness on ten images"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit --quiet -am "Robustness on twelve images"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    'git commit -m "Name the team\'s DVC remote" .dvc/config': OTHERS,
+    "git init --bare --shared=group /srv/pasam.git": OTHERS,
+    "git pull --no-rebase --no-edit": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    "git pull --quiet --no-rebase --no-edit": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    "git push": OTHERS,
+    "git push --quiet": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
+    "git push --set-upstream origin main": OTHERS,
+    "git remote add origin ssh://git.example.org/srv/pasam.git": OTHERS,
+    "kubectl apply --kustomize deploy/kubernetes/overlays/production": OTHERS,
+    "kubectl apply --kustomize deploy/kubernetes/overlays/staging": OTHERS,
+    "openssl rand -hex 24 > secrets/postgres_password": OTHERS,
+    "openssl rand -hex 32 > secrets/pasam_token": OTHERS,
+    "pasam backup /mnt/backups/pasam.tar": "tests/registry/test_upkeep.py::test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion",
+    "pasam merge": "tests/cli/test_merge_command.py::test_without_the_driver_the_command_does_the_same_after_the_conflict",
+    "pasam merge --take theirs": "tests/cli/test_merge_command.py::test_a_value_that_both_changed_waits_for_a_person_and_the_lock_follows_the_choice",
+    "pasam restore /mnt/backups/pasam.tar ~/pasam": "tests/registry/test_upkeep.py::test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion",
+    "prefect deploy -n 'retrain/weekly retraining' -n 'nightly/nightly watch'": OTHERS,
+    "prefect work-pool create kubernetes --type kubernetes --base-job-template deploy/kubernetes/prefect-job-template.json": OTHERS,
+    "python -m pipelines.flows guard": OTHERS,
 }
 """Where each command is run: `RUN`, a test, or `not here: why`."""
 
