@@ -1,22 +1,39 @@
-"""The stage `evaluate`: scores and masks of one trained model on one benchmark."""
+"""The stages from `evaluate` to `report`, and the paper's profile in small with all stages.
 
+In that profile HQSeg-44K is as published and ViT-B is whole: twelve images, one epoch, two
+conditions of robustness, random weights. What the run says means nothing, that it gets there does.
+"""
+
+import io
 import json
 import shutil
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from PIL import Image
+from small_world import SmallWorld, lay_out
+from typer.testing import CliRunner
 
+from pasam.cli.app import app
+from pasam.config.presets import compose
+from pasam.data.coco import SEGINW_ANNOTATIONS
 from pasam.data.manifest import read_manifest
 from pasam.errors import ParamsError
 from pasam.evaluation.instances import read_instances, read_precisions
 from pasam.evaluation.predictions import read_prediction
 from pasam.evaluation.scores import clean_box_rows, read_scores
 from pasam.inference.model_files import PACKAGED, find_model, open_model
-from pasam.masks.images import read_image
+from pasam.masks.images import encode_png, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou
-from pasam.models.build import digest, load_base
+from pasam.models.build import build_base, count_parameters, digest, load_base
+from pasam.models.checkpoint import write_state_dict
+from pasam.synthetic.scene import FAMILIES, Scene, draw_scene
 from pipelines.stages.baseline import _segmenter
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
@@ -342,3 +359,171 @@ def test_without_development_sets_variants_are_compared_on_the_benchmarks(own_wo
     own_world.run("ablate@unchanged")
     variant = read_scores(own_world.path("data/ablations/unchanged.parquet"))
     assert set(variant["benchmark"]) == {"dis_like", "thin_like"}
+
+
+ARCHIVES = {
+    "DIS5K.zip": [("DIS5K/DIS-TR/im", "DIS5K/DIS-TR/gt"), ("DIS5K/DIS-VD/im", "DIS5K/DIS-VD/gt")],
+    "cascade_psp.zip": [
+        (name, name) for name in ("fss_all", "DUTS-TR", "DUTS-TE", "ecssd", "MSRA_10K")
+    ],
+    "thin_object_detection.zip": [
+        ("ThinObject5K/images_train", "ThinObject5K/masks_train"),
+        ("ThinObject5K/images_test", "ThinObject5K/masks_test"),
+        ("COIFT/images", "COIFT/masks"),
+        ("HRSOD/images", "HRSOD/masks_max255"),
+    ],
+}
+"""Folders of images and masks, as the archives of HQSeg-44K have them."""
+ON_CPU = {"accelerator": "cpu"}
+CHANGES = {
+    "base": {"size": "vit_b", "checkpoint": "data/base/vit_b.pth"},
+    "data": {"workers": 1},
+    "embed": ON_CPU | {"batch_size": 1},
+    "train": ON_CPU | {"devices": 1, "workers": 0},
+    "evaluate": ON_CPU,
+    "robustness": {
+        "images": 1, "jitter": [0.2], "points": [], "blur": [0.008], "noise": [], "jpeg": []
+    },
+    "report": {"n_resamples": 50},
+}  # fmt: skip
+"""What differs from the preset `paper`, besides one epoch, fewer sets, and their sizes."""
+SETS = ["Airplane-Parts", "Bottles"]
+"""Two of SegInW's, for one set alone is reported as COCO is."""
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    """Twelve synthetic images with one object each."""
+    return [
+        draw_scene(family=FAMILIES[seed % len(FAMILIES)], seed=seed, side=160, held_out=False)
+        for seed in range(12)
+    ]
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """Encode an image as photographs are."""
+    memory = io.BytesIO()
+    Image.fromarray(image).save(memory, "JPEG", quality=95)
+    return memory.getvalue()
+
+
+@pytest.fixture(scope="module")
+def archives(scenes, tmp_path_factory) -> Path:
+    """A folder with the three archives, one image and mask in each of the eleven sets."""
+    folder, left = tmp_path_factory.mktemp("archives"), iter(scenes)
+    for name, places in ARCHIVES.items():
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for images, masks in places:
+                scene = next(left)
+                archive.writestr(f"{images}/0.jpg", jpeg(scene.image))
+                archive.writestr(f"{masks}/0.png", encode_png(scene.masks[0]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paper(root, archives, tmp_path_factory) -> SmallWorld:
+    """The project of the paper's profile after `pasam data fetch` and all stages but `pretrain`."""
+    params = compose("paper", root / "params")
+    for section, values in CHANGES.items():
+        params[section].update(values)
+    for model in params["models"].values():
+        model |= {"epochs": 1, "lr_step_size": 1}
+    params["validate"]["warnings"].append("counts_match_the_catalogue")
+    params["instances"]["seginw"]["sets"] = SETS
+    folder = tmp_path_factory.mktemp("paper")
+    world = lay_out(folder, root, params, has_small_base=False)
+    torch.manual_seed(0)
+    base = build_base("vit_b")
+    assert len(base.sam.image_encoder.blocks) == 12
+    assert count_parameters(base)[0] == 93_735_472
+    write_state_dict(world.path("data/base/vit_b.pth"), base.sam.state_dict())
+    del base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["data", "fetch", "hqseg44k", "--from", str(archives)]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    for place in ("data/ablations", "data/repeats", "data/detections"):
+        world.path(place).mkdir(parents=True, exist_ok=True)
+    for name in world.stages:
+        if name != "pretrain":
+            world.run(name)
+    return world
+
+
+def page(world: SmallWorld) -> str:
+    return world.path("reports/index.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_run_ends_with_table_1_and_the_page(paper):
+    table = paper.path("reports/table1.md").read_text()
+    for name in ("SAM", "HQ-SAM", "PA-SAM"):
+        assert name in table
+    for benchmark in ("DIS5K-VD", "COIFT", "HRSOD", "ThinObject5K-TE"):
+        assert benchmark in paper.path("reports/table1.csv").read_text()
+    assert "Robustness" in page(paper)
+
+
+@pytest.mark.slow
+def test_without_detections_tables_2_and_3_are_not_measured(paper):
+    words = page(paper)
+    assert "Not measured: there were no detections of a COCO-style set" in words
+    assert "Not measured: there were no detections of SegInW-style sets" in words
+
+
+def annotations(scene: Scene) -> dict[str, object]:
+    """COCO annotations of a scene's one object, its outline a box."""
+    height, width = scene.masks[0].shape
+    x, y, w, h = box_of(scene)
+    outline = [x, y, x + w, y, x + w, y + h, x, y + h]
+    return {
+        "images": [{"id": 1, "file_name": "0.jpg", "height": height, "width": width}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [
+            {
+                "id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": w * h,
+                "bbox": [x, y, w, h], "segmentation": [outline],
+            }
+        ],
+    }  # fmt: skip
+
+
+def box_of(scene: Scene) -> tuple[int, int, int, int]:
+    """The box of the object as x, y, width, height."""
+    rows, columns = np.nonzero(scene.masks[0] > 128)
+    x, y = int(columns.min()), int(rows.min())
+    return x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y
+
+
+@pytest.fixture(scope="module")
+def detected(paper, scenes) -> SmallWorld:
+    """The same project with COCO and SegInW in their places, and made-up detections."""
+    scene = scenes[11]
+    params = yaml.safe_load(paper.path("params.yaml").read_text())["instances"]
+    coco, seginw = params["coco"], params["seginw"]
+    found = [{"image_id": 1, "category_id": 1, "bbox": list(box_of(scene)), "score": 0.9}]
+    places = [(coco["images"], coco["annotations"], coco["detections"])]
+    for name in SETS:
+        valid = f"{seginw['folder']}/{name}/valid"
+        places.append(
+            (valid, f"{valid}/{SEGINW_ANNOTATIONS}", f"{seginw['detections']}/{name}.json")
+        )
+    for images, annotated, detections in places:
+        for path in (f"{images}/0.jpg", annotated, detections):
+            paper.path(path).parent.mkdir(parents=True, exist_ok=True)
+        paper.path(f"{images}/0.jpg").write_bytes(jpeg(scene.image))
+        paper.path(annotated).write_text(json.dumps(annotations(scene)))
+        paper.path(detections).write_text(json.dumps(found))
+    for name in ("instances", "report"):
+        paper.run(name)
+    return paper
+
+
+@pytest.mark.slow
+def test_with_detections_the_run_has_tables_2_and_3(detected):
+    words = page(detected)
+    assert "Not measured: there were no detections" not in words
+    rows = read_precisions(detected.path("data/instance_scores/average_precision.parquet"))
+    assert set(rows["model"]) >= {"sam", "hq_sam", "pa_sam"}
+    assert len(set(rows["benchmark"])) == 2
