@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tracked_world import commit, git, write_lock
+from typer.testing import CliRunner
 
 from pasam.config.presets import compose
 from pasam.config.schema import GateParams
@@ -378,3 +380,21 @@ def test_over_a_year_judgements_say_more_than_is_true_and_the_sealed_set_does_no
     assert years.promotions > 0.1
     assert years.judged_excess > 0.2
     assert abs(years.sealed_excess) <= 0.2
+
+
+def test_the_commands_say_what_they_did(small, registry, tmp_path):
+    from pasam.cli.app import app
+
+    def said(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(each) for each in arguments])
+        assert result.exit_code == code, result.output
+        return result.stdout or result.stderr
+
+    file = tmp_path / "backup.tar"
+    assert "no champion; all digests agree" in said("backup", file, "--project", small)
+    found = json.loads(said("restore", file, tmp_path / "new", "--json"))
+    assert found["files"] == 1  # all that git knows; the tree has nothing besides
+    assert (tmp_path / "new/a.txt").read_text() == "a"
+    assert "exists already" in said("restore", file, tmp_path / "new", code=2)
+    project = registry.store.folder.parent
+    assert said("clean", "--dry-run", "--project", project).startswith("0 would go")
