@@ -135,8 +135,7 @@ DISTRIBUTION = "prompt-adapter-sam"
 _GROUPS = {
     "serve": "fastapi mlflow multipart pandas prometheus_client pyarrow python_multipart "
     "sqlalchemy starlette uvicorn",
-    "train": "dvc great_expectations imagehash jinja2 lightning_fabric markupsafe matplotlib "
-    "psutil",
+    "train": "dvc great_expectations imagehash jinja2 lightning_fabric markupsafe matplotlib",
     "team": "prefect psycopg2",
     "export": "onnx onnxruntime onnxscript",
     "sign": "model_signing OpenSSL",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
 from pasam.config.params_file import DEFAULT_PATH, load_section
@@ -127,7 +127,8 @@ def data_list(
     if as_json:
         print_result([entry.model_dump() for entry in entries], (), as_json=True)
         return
-    table = Table("Name", "Role", "Images", "Download", "From", box=None, pad_edge=False)
+    whole, origin = Column("Name", no_wrap=True), Column("From", overflow="fold")
+    table = Table(whole, "Role", "Images", "Download", origin, box=None, pad_edge=False)
     for entry in entries:
         images = "" if entry.images is None else f"{entry.images:,}"
         table.add_row(entry.name, entry.role, images, *_download(entry))

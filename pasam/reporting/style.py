@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pasam.data.catalogue import GENERATED, PHOTOS
-from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import GAIN, LOSS, worded
 
 MEAN = "mean"
@@ -100,6 +99,8 @@ def row_label(model: str) -> str:
 
 def mean_label(benchmarks: Iterable[str]) -> str:
     """Head the column of the mean, which says over which of these benchmarks it is."""
+    from pasam.evaluation.scores import averaged  # with pandas, which an overlay need not have
+
     names = averaged(name for name in benchmarks if name != MEAN)
     return f"Mean of {len(names)}" + (" synthetic" if set(names) <= set(GENERATED) else "")
 

@@ -286,3 +286,12 @@ def test_a_public_set_that_is_not_there_names_the_command(cats):
     result = check("HRSOD")
     assert result.exit_code == 2
     assert "Run `pasam data fetch HRSOD`" in result.stderr
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_list_tells_every_set_by_its_whole_name_on_a_narrow_screen(pasam, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = pasam("list").stdout.partition("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= columns
+    names = {line.split()[0] for line in table if not line.startswith(" ")}
+    assert {"ThinObject5K-TR", "ThinObject5K-TE"} <= names
