@@ -147,8 +147,10 @@ def check_dvc_remote(root: Path) -> list[Check]:
 
 def check_cache(root: Path) -> Check:
     """See whether DVC's cache can be written, and, shared by a group, by all of the group."""
-    _, said = _run(root, sys.executable, "-m", "dvc", "cache", "dir")
-    folder = (root / said.strip().splitlines()[-1]).resolve() if said.strip() else root / ".dvc"
+    code, said = _run(root, sys.executable, "-m", "dvc", "cache", "dir")
+    if code:
+        return missing("cache", f"DVC does not know it: {_last(said)}", "dvc init, or git clone")
+    folder = (root / said.strip().splitlines()[-1]).resolve()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not os.access(there, os.W_OK):
         remedy = f"ask its owner, {_owner(there)}, to have you in the group, and chmod -R g+w"
