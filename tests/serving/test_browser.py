@@ -87,7 +87,7 @@ def test_models_are_switched_and_compared_and_their_maps_shown(visitor):
     page = visitor.page
     assert page.inner_text("#tag-left") == "SAM"
     assert page.inner_text("#tag-right") == "PA-SAM"
-    assert "synthetic images only" in page.inner_text("#note")
+    assert page.is_hidden("#note")  # they have seen photographs
     page.check("#show-unsure")
     page.check("#show-mined")
     visitor.settle("PA-SAM")

@@ -50,7 +50,7 @@ def put(store, seed=0, who="ada", **how):
 def test_what_is_accepted_is_a_set_with_its_provenance_split_by_image(store, tmp_path):
     first, again = put(store, 0), put(store, 0, "bob", mask=mask(30))
     others = [put(store, 1), put(store, 2)]
-    assert find_pairs(tmp_path / "own")[0] == ()
+    assert not (tmp_path / "own").exists()
     store.accept([first, again, others[0]], reviewer="carol")
     store.write_set(tmp_path / "own")
     pairs, faults = find_pairs(tmp_path / "own")

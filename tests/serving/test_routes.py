@@ -138,9 +138,12 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
     assert [each.name for each in answer.models] == ["pa_sam", "hq_sam", "sam"]
     assert [each.scores for each in answer.models] == [scores["pa_sam"], None, None]
     assert [each.details for each in answer.models] == [True, False, False]
-    words = {each.trained_on for each in answer.models}
-    assert words == {"trained on synthetic images only"}
-    assert "pa_sam, hq_sam, sam: trained on synthetic images only" in answer.note
+    assert {each.trained_on for each in answer.models} == {"trained on photographs too"}
+    assert answer.note is None
+    first = dataclasses.replace(shelf.offered().get("pa_sam"), seen="synthetic")
+    answer = models_answer([first], None)
+    assert answer.models[0].trained_on == "trained on synthetic images only"
+    assert "pa_sam: trained on synthetic images only" in answer.note
 
 
 @pytest.mark.parametrize(
