@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 from walks import Walk, traced
 
-IMAGE = ("prepare", "validate", "embed@val", "train@pa_sam", "evaluate@pa_sam-dis_like", "report")
+IMAGE = ("prepare", "validate", "embed@val", "train@pa_sam", "evaluate@pa_sam", "report")
 
 
 @pytest.fixture(scope="module")

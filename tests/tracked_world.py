@@ -16,8 +16,7 @@ from small_world import SmallWorld
 
 KEPT = (
     "prepare", "validate", "pretrain", "embed@val", "train@hq_sam", "train@pa_sam",
-    "evaluate@hq_sam-dis_like", "evaluate@hq_sam-thin_like", "evaluate@pa_sam-dis_like",
-    "evaluate@pa_sam-thin_like", "report",
+    "evaluate@hq_sam", "evaluate@pa_sam", "report",
 )  # fmt: skip
 """Stages in the lock: enough to show everything."""
 

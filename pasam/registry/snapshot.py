@@ -386,7 +386,7 @@ def declared_stages(project: Path) -> frozenset[str]:
         project: The project's root.
 
     Returns:
-        Names as DVC gives them: `report`, `train@pa_sam`, `evaluate@pa_sam-dis_like`.
+        Names as DVC gives them: `report`, `train@pa_sam`, `evaluate@pa_sam`.
 
     Raises:
         DataError: A file is absent or does not say what it should.

@@ -81,7 +81,7 @@ class RunFiles:
         """Read a prediction of Table 1, in pixels of the original image."""
         from pasam.evaluation.predictions import read_prediction
 
-        return read_prediction(self.predictions / f"{model}-{benchmark}.npz", image_id)
+        return read_prediction(self.predictions / model / f"{benchmark}.npz", image_id)
 
 
 @dataclass(frozen=True, kw_only=True)

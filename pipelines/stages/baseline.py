@@ -1,4 +1,4 @@
-"""DVC stage `baseline`: a row without training here, on one benchmark.
+"""DVC stage `baseline`: a row without training here, on every benchmark.
 
 SAM itself, the oracle, or the PA-SAM+ that comes with the package.
 """
@@ -28,35 +28,40 @@ from pipelines.stage_runner import run
 
 
 def baseline(
-    base: BaseParams, evaluate: EvaluateParams, model: str, benchmark: str, manifest: Path,
-    store: Path, scores: Path, predictions: Path, cost: Path, timing: Path,
+    base: BaseParams, evaluate: EvaluateParams, model: str, manifest: Path, store: Path,
+    scores: Path, predictions: Path, cost: Path, timing: Path,
 ) -> None:  # fmt: skip
-    """Write one score row and one predicted mask per image of the benchmark."""
+    """Write one score row and one predicted mask per image of all benchmarks."""
     checkpoint = Path(base.checkpoint)
-    rows = benchmark_rows(read_manifest(manifest), benchmark)
+    frame = read_manifest(manifest)
+    by_benchmark = {name: benchmark_rows(frame, name) for name in evaluate.benchmarks}
     frozen = load_base(base.size, checkpoint)
     share = evaluate.boundary_fraction
-    segmenter, encoder_ms = None, None
-    if model == "oracle":
-        evaluated = evaluate_oracle(
-            rows, model=model, mask_side=frozen.mask_side, boundary_fraction=share
-        )
-    else:
+    opened, segmenter, encoder_ms = None, None, None
+    if model != "oracle":
         opened = open_store(store)
         opened.check_base(checkpoint)
         segmenter = _segmenter(model, frozen, checkpoint)
         segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
         encoder_ms = encoder_milliseconds(frozen, opened.images)
-        evaluated = evaluate_benchmark(
-            ModelEntry(model, UNTRAINED, segmenter), opened, rows,
-            batch_size=evaluate.batch_size, boundary_fraction=share,
-        )  # fmt: skip
-    write_scores(evaluated.scores, scores)
-    write_predictions(predictions, evaluated.predictions)
+    found, seconds = [], 0.0
+    for name, rows in by_benchmark.items():
+        if opened is None or segmenter is None:
+            evaluated = evaluate_oracle(
+                rows, model=model, mask_side=frozen.mask_side, boundary_fraction=share
+            )
+        else:
+            evaluated = evaluate_benchmark(
+                ModelEntry(model, UNTRAINED, segmenter), opened, rows,
+                batch_size=evaluate.batch_size, boundary_fraction=share,
+            )  # fmt: skip
+        found += evaluated.scores
+        seconds += sum(evaluated.seconds)
+        # One file for each benchmark: memory need not hold the masks of all of them.
+        write_predictions(predictions / f"{name}.npz", evaluated.predictions)
+    write_scores(found, scores)
     write_parameters(cost, model, segmenter)
-    write_timing(
-        timing, masks=len(rows), decoder_seconds=sum(evaluated.seconds), encoder_ms=encoder_ms
-    )
+    write_timing(timing, masks=len(found), decoder_seconds=seconds, encoder_ms=encoder_ms)
 
 
 def _segmenter(model: str, frozen: BaseSam, checkpoint: Path) -> Segmenter:

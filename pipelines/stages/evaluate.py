@@ -1,4 +1,4 @@
-"""DVC stage `evaluate`: one trained model on one benchmark."""
+"""DVC stage `evaluate`: one trained model on every benchmark."""
 
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from pipelines.stage_runner import run
 
 def evaluate(
     base: BaseParams, evaluate: EvaluateParams, variant: VariantParams, model: str,
-    seed: int, benchmark: str, manifest: Path, store: Path, weights: Path, scores: Path,
-    predictions: Path, diagnostics: Path, cost: Path, timing: Path,
+    seed: int, manifest: Path, store: Path, weights: Path, scores: Path, predictions: Path,
+    diagnostics: Path, cost: Path, timing: Path,
 ) -> None:  # fmt: skip
-    """Write a score, a predicted mask and what happened inside for each image of the benchmark."""
+    """Write a score, a predicted mask and what happened inside for each image of all benchmarks."""
     checkpoint = Path(base.checkpoint)
     opened = open_store(store)
     opened.check_base(checkpoint)
@@ -35,20 +35,25 @@ def evaluate(
     load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
     segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
     encoder_ms = encoder_milliseconds(segmenter.base, opened.images)
-    rows = benchmark_rows(read_manifest(manifest), benchmark)
-    with AdapterProbe(segmenter, inner_maps=True) as probe:
-        evaluated = evaluate_benchmark(
-            ModelEntry(model, seed, segmenter), opened, rows,
-            batch_size=evaluate.batch_size, boundary_fraction=evaluate.boundary_fraction,
-        )  # fmt: skip
-    inside = diagnose(evaluated.scores, probe.seen, opened, grid=segmenter.base.grid)
-    write_scores(evaluated.scores, scores)
-    write_predictions(predictions, with_maps(evaluated.predictions, probe.maps))
+    frame, entry = read_manifest(manifest), ModelEntry(model, seed, segmenter)
+    by_benchmark = {name: benchmark_rows(frame, name) for name in evaluate.benchmarks}
+    found, inside, seconds = [], [], 0.0
+    for name, rows in by_benchmark.items():
+        with AdapterProbe(segmenter, inner_maps=True) as probe:
+            evaluated = evaluate_benchmark(
+                entry, opened, rows, batch_size=evaluate.batch_size,
+                boundary_fraction=evaluate.boundary_fraction,
+            )  # fmt: skip
+        found += evaluated.scores
+        inside += diagnose(evaluated.scores, probe.seen, opened, grid=segmenter.base.grid)
+        seconds += sum(evaluated.seconds)
+        # One file for each benchmark: memory need not hold the masks of all of them.
+        kept = with_maps(evaluated.predictions, probe.maps)
+        write_predictions(predictions / f"{name}.npz", kept)
+    write_scores(found, scores)
     write_diagnostics(inside, diagnostics)
     write_parameters(cost, model, segmenter)
-    write_timing(
-        timing, masks=len(rows), decoder_seconds=sum(evaluated.seconds), encoder_ms=encoder_ms
-    )
+    write_timing(timing, masks=len(found), decoder_seconds=seconds, encoder_ms=encoder_ms)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,11 @@ def report(
     frame = read_manifest(manifest)
     used = frame[(frame["split"] == "train") | frame["dataset"].isin(evaluate.benchmarks)]
     measured = (*evaluate.baselines, *evaluate.models)
-    scored = [*_of_each(scores, measured, evaluate.benchmarks), scores / "robustness.parquet"]
+    scored = [*_of_each(scores, measured), scores / "robustness.parquet"]
     again = [repeated / f"{model}.parquet" for model in repeats.models]
     named = [variants / name for name in ablations]
     inside = [
-        *_of_each(diagnostics, evaluate.models, evaluate.benchmarks),
+        *_of_each(diagnostics, evaluate.models),
         *(path.with_name(f"{path.name}-diagnostics.parquet") for path in named),
     ]
     chosen_on = read_scores(development) if evaluate.development else None
@@ -69,7 +68,7 @@ def report(
             comparable=repeats_protocol(base.size, evaluate.benchmarks),
             precisions=published_instances(),
         ),
-        costs={m: _json(cost / f"{m}-{evaluate.benchmarks[0]}.json") for m in measured},
+        costs={m: _json(cost / f"{m}.json") for m in measured},
         ablations=_ablations(named, ablations) if named else None,
         development=chosen_on,
         diagnostics=read_diagnostics(*inside),
@@ -79,9 +78,9 @@ def report(
     publish(results, out)
 
 
-def _of_each(folder: Path, models: Iterable[str], benchmarks: Iterable[str]) -> list[Path]:
+def _of_each(folder: Path, models: Iterable[str]) -> list[Path]:
     """Name the files of this run; a folder may hold those of another size of it, too."""
-    return [folder / f"{model}-{name}.parquet" for model, name in product(models, benchmarks)]
+    return [folder / f"{model}.parquet" for model in models]
 
 
 def _ablations(named: Sequence[Path], ablations: AblationsParams) -> AblationResults:

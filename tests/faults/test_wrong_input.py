@@ -92,7 +92,7 @@ def test_an_impossible_value(own_world, error_of):
     assert "embed.batch_size is 0, expected 1 or more" in error_of("embed@val")
 
 
-@pytest.mark.parametrize("stage", ["embed@val", "train@pa_sam", "baseline@oracle-dis_like"])
+@pytest.mark.parametrize("stage", ["embed@val", "train@pa_sam", "baseline@oracle"])
 def test_a_checkpoint_of_another_architecture(stage, own_world, error_of):
     wider = small_base(dim=48)
     write_weights(own_world.path(BASE), wider.sam.state_dict(), metadata={})
@@ -102,14 +102,14 @@ def test_a_checkpoint_of_another_architecture(stage, own_world, error_of):
 
 
 @pytest.mark.parametrize(
-    "stage", ["embed@train", "train@hq_sam", "evaluate@pa_sam-dis_like", "baseline@sam-dis_like"]
+    "stage", ["embed@train", "train@hq_sam", "evaluate@pa_sam", "baseline@sam"]
 )
 def test_a_missing_checkpoint(stage, own_world, error_of):
     own_world.path(BASE).unlink()
     assert f"{BASE} does not exist" in error_of(stage)
 
 
-@pytest.mark.parametrize("stage", ["train@pa_sam", "evaluate@pa_sam-dis_like"])
+@pytest.mark.parametrize("stage", ["train@pa_sam", "evaluate@pa_sam"])
 def test_embeddings_of_another_base(stage, own_world, error_of):
     weights = read_weights(own_world.path(BASE))
     before = own_world.path(BASE).read_bytes()
@@ -122,7 +122,7 @@ def test_embeddings_of_another_base(stage, own_world, error_of):
 def test_an_adapter_of_another_decoder(own_world, error_of):
     other = own_world.path("data/adapters/hq_sam.safetensors").read_bytes()
     own_world.path("data/adapters/pa_sam.safetensors").write_bytes(other)
-    said = error_of("evaluate@pa_sam-dis_like")
+    said = error_of("evaluate@pa_sam")
     assert "pa_sam.safetensors was trained for decoder 'hq_sam', expected 'pa_sam'" in said
 
 
@@ -132,14 +132,14 @@ def test_an_adapter_without_one_of_its_tensors(own_world, error_of):
     lost = sorted(weights)[0]
     del weights[lost]
     write_weights(path, {**weights, "stranger": torch.zeros(1)}, metadata=words)
-    said = error_of("evaluate@pa_sam-dis_like")
+    said = error_of("evaluate@pa_sam")
     assert f"missing {lost}; unknown stranger" in said
 
 
 def test_a_benchmark_that_has_no_images(own_world, error_of):
     own_world.change("data.generated", train_images=1, benchmark_images=0)
     own_world.run("prepare")
-    assert "benchmark 'dis_like' has no images" in error_of("baseline@oracle-dis_like")
+    assert "benchmark 'dis_like' has no images" in error_of("baseline@oracle")
 
 
 def test_too_few_training_masks(own_world, error_of):
@@ -152,9 +152,9 @@ def test_too_few_training_masks(own_world, error_of):
     [
         ("embed@val", "data/manifest.parquet"),
         ("train@pa_sam", "data/manifest.parquet"),
-        ("evaluate@pa_sam-dis_like", "data/embeddings/val/labels.npy"),
-        ("evaluate@pa_sam-dis_like", "data/adapters/pa_sam.safetensors"),
-        ("report", "data/predictions/sam-dis_like.npz"),
+        ("evaluate@pa_sam", "data/embeddings/val/labels.npy"),
+        ("evaluate@pa_sam", "data/adapters/pa_sam.safetensors"),
+        ("report", "data/predictions/sam/dis_like.npz"),
         ("report", "reports/history/pa_sam.jsonl"),
     ],
 )
@@ -164,6 +164,6 @@ def test_an_input_that_another_stage_should_have_made(stage, lost, own_world, er
 
 
 def test_scores_that_are_gone_are_named_by_their_file(own_world, error_of):
-    own_world.path("data/scores/sam-dis_like.parquet").unlink()
-    gone = "data/scores/sam-dis_like.parquet does not exist. Run `dvc repro` to make it again."
+    own_world.path("data/scores/sam.parquet").unlink()
+    gone = "data/scores/sam.parquet does not exist. Run `dvc repro` to make it again."
     assert gone in error_of("report")

@@ -41,8 +41,8 @@ each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
 
 @each_model
 def test_a_second_run_gives_the_same_bytes(model, world, own_world):
-    own_world.run(f"evaluate@{model}-dis_like")
-    name = f"evaluate@{model}-dis_like"
+    own_world.run(f"evaluate@{model}")
+    name = f"evaluate@{model}"
     own_world.run(name)
     assert own_world.contents(name) == world.contents(name)
 
@@ -52,30 +52,32 @@ def test_a_second_run_gives_the_same_bytes(model, world, own_world):
 def test_every_mask_of_the_benchmark_has_one_row_and_one_prediction(model, benchmark, world):
     frame = read_manifest(world.path("data/manifest.parquet"))
     ids = sorted(frame[frame["dataset"] == benchmark]["id"])
-    rows = read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"))
+    rows = read_scores(world.path(f"data/scores/{model}.parquet"))
+    assert set(rows["benchmark"]) == {"dis_like", "thin_like"}
+    rows = rows[rows["benchmark"] == benchmark]
     assert sorted(rows["image_id"]) == ids
     assert set(rows["model"]) == {model}
-    assert set(rows["benchmark"]) == {benchmark}
     sizes = frame.set_index("id")[["height", "width"]]
     for name in ids:
-        mask = read_prediction(world.path(f"data/predictions/{model}-{benchmark}.npz"), name).mask
+        mask = read_prediction(world.path(f"data/predictions/{model}/{benchmark}.npz"), name).mask
         assert mask.shape == tuple(sizes.loc[name])
 
 
 def test_the_scores_are_those_of_the_stored_masks(world):
     files = read_manifest(world.path("data/manifest.parquet")).set_index("id")
-    for row in read_scores(world.path("data/scores/pa_sam-dis_like.parquet")).to_dict("records"):
+    rows = read_scores(world.path("data/scores/pa_sam.parquet"))
+    for row in rows[rows["benchmark"] == "dis_like"].to_dict("records"):
         truth = read_mask(world.path(files.at[row["image_id"], "mask"])) > 128
-        pack = world.path("data/predictions/pa_sam-dis_like.npz")
+        pack = world.path("data/predictions/pa_sam/dis_like.npz")
         mask = read_prediction(pack, row["image_id"]).mask
         assert row["iou"] == mask_iou(truth, mask)
         assert row["boundary_iou"] == boundary_iou(truth, mask, fraction=0.02)
 
 
 def test_only_pa_sam_has_a_map_and_points(world):
-    name = read_scores(world.path("data/scores/sam-dis_like.parquet"))["image_id"][0]
+    name = scores_of(world, "sam", "dis_like")["image_id"].iloc[0]
     predicted = {
-        model: read_prediction(world.path(f"data/predictions/{model}-dis_like.npz"), name)
+        model: read_prediction(world.path(f"data/predictions/{model}/dis_like.npz"), name)
         for model in ("hq_sam", "pa_sam")
     }
     assert predicted["hq_sam"].uncertainty is None
@@ -84,10 +86,10 @@ def test_only_pa_sam_has_a_map_and_points(world):
 
 
 def test_the_time_it_took_is_told_apart_from_the_outputs(world):
-    timing = "reports/timing/pa_sam-dis_like.json"
-    assert timing not in world.stages["evaluate@pa_sam-dis_like"].outs
+    timing = "reports/timing/pa_sam.json"
+    assert timing not in world.stages["evaluate@pa_sam"].outs
     content = json.loads(world.path(timing).read_text())
-    assert content.pop("masks") == 2
+    assert content.pop("masks") == 4  # of two benchmarks
     names = {"decoder_ms_per_mask", "encoder_ms_per_image", "peak_memory_mib"}
     assert content.keys() == names
     assert min(content.values()) > 0
@@ -95,7 +97,7 @@ def test_the_time_it_took_is_told_apart_from_the_outputs(world):
 
 def test_the_parameters_are_told_and_only_the_adapters_learn(world):
     counts = {
-        model: json.loads(world.path(f"data/cost/{model}-dis_like.json").read_text())
+        model: json.loads(world.path(f"data/cost/{model}.json").read_text())
         for model in ("sam", "hq_sam", "pa_sam", "oracle")
     }
     assert counts["oracle"] == {"model": "oracle", "parameters": 0, "trainable": 0}
@@ -110,7 +112,7 @@ baseline_each_model = pytest.mark.parametrize("model", ["sam", "oracle"])
 
 @baseline_each_model
 def test_a_second_run_gives_the_same_bytes_of_baseline(model, world, own_world):
-    name = f"baseline@{model}-thin_like"
+    name = f"baseline@{model}"
     own_world.run(name)
     assert own_world.contents(name) == world.contents(name)
 
@@ -118,24 +120,24 @@ def test_a_second_run_gives_the_same_bytes_of_baseline(model, world, own_world):
 @baseline_each_model
 def test_every_mask_of_the_benchmark_has_one_row(model, world):
     frame = read_manifest(world.path("data/manifest.parquet"))
-    rows = read_scores(world.path(f"data/scores/{model}-thin_like.parquet"))
-    assert sorted(rows["image_id"]) == sorted(frame[frame["dataset"] == "thin_like"]["id"])
+    rows = read_scores(world.path(f"data/scores/{model}.parquet"))
+    measured = frame["dataset"].isin(["dis_like", "thin_like"])
+    assert sorted(rows["image_id"]) == sorted(frame[measured]["id"])
     assert set(rows["model"]) == {model}
 
 
 def test_the_oracle_knows_more_than_an_untrained_sam(world):
-    for benchmark in ("dis_like", "thin_like"):
-        sam, oracle = (
-            read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"))["iou"]
-            for model in ("sam", "oracle")
-        )
-        assert (oracle > sam).all()
+    sam, oracle = (
+        read_scores(world.path(f"data/scores/{model}.parquet"))["iou"]
+        for model in ("sam", "oracle")
+    )
+    assert (oracle > sam).all()
 
 
 def test_the_oracle_needs_no_embeddings(own_world):
     own_world.remove_outs("embed@val")
-    own_world.run("baseline@oracle-dis_like")
-    assert own_world.contents("baseline@oracle-dis_like")
+    own_world.run("baseline@oracle")
+    assert own_world.contents("baseline@oracle")
 
 
 ROWS, PRECISION = (
@@ -217,7 +219,7 @@ def test_every_benchmark_and_model_meets_every_condition(world):
 def test_clean_boxes_are_the_evaluations_so_that_both_can_be_read_at_once(world):
     rows = read_scores(world.path(SCORES))
     assert len(clean_box_rows(rows)) == 0
-    both = read_scores(world.path(SCORES), world.path("data/scores/pa_sam-dis_like.parquet"))
+    both = read_scores(world.path(SCORES), world.path("data/scores/pa_sam.parquet"))
     assert len(both) > len(rows)
 
 
@@ -228,7 +230,7 @@ def world_ablations(world):
 def scores_of(world, model, benchmark):
     """All of a model's rows on a benchmark: the main training's and the repetitions'."""
     again = [path for path in [world.path(f"data/repeats/{model}.parquet")] if path.exists()]
-    rows = read_scores(world.path(f"data/scores/{model}-{benchmark}.parquet"), *again)
+    rows = read_scores(world.path(f"data/scores/{model}.parquet"), *again)
     return rows[rows["benchmark"] == benchmark]
 
 
@@ -320,8 +322,8 @@ def test_repetitions_widen_the_intervals_and_leave_curves_alone(world, own_world
 
 def test_files_of_another_size_change_nothing(world, own_world):
     for folder in ("scores", "diagnostics"):
-        for path in list(own_world.path(f"data/{folder}").glob("pa_sam-*.parquet")):
-            path.with_name(path.name.replace("pa_sam-", "former-")).write_bytes(path.read_bytes())
+        path = own_world.path(f"data/{folder}/pa_sam.parquet")
+        path.with_name("former.parquet").write_bytes(path.read_bytes())
     own_world.run("report")
     assert own_world.contents("report") == world.contents("report")
 

@@ -40,7 +40,7 @@ def test_an_unknown_model_is_told_with_those_there_are(promoted):
     ("path", "words"),
     [
         ("data/adapters/pa_sam.safetensors", "train@pa_sam cannot vouch for pa_sam.*has changed"),
-        ("data/scores/pa_sam-dis_like.parquet", "evaluate@pa_sam-dis_like cannot vouch"),
+        ("data/scores/pa_sam.parquet", "evaluate@pa_sam cannot vouch"),
     ],
 )
 def test_files_that_are_not_the_locks_are_refused(path, words, tracked):
@@ -61,7 +61,7 @@ def relocked(snapshot, name, path, md5):
     ("stage", "path", "words"),
     [
         ("embed@val", "data/embeddings/val",
-         "evaluate@pa_sam-.* has read another data/embeddings/val than embed@val made last"),
+         "evaluate@pa_sam has read another data/embeddings/val than embed@val made last"),
         ("validate", "reports/validation/verdict.json",
          "has read another reports/validation/verdict.json than validate"),
     ],

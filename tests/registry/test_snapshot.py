@@ -268,7 +268,7 @@ def test_the_validation_is_believed_only_of_the_data_that_it_saw(tracked):
 def test_a_stage_names_the_weights_that_it_made_or_used(tracked):
     stages = read_lock(tracked.folder).stages
     made = stages["train@pa_sam"].lineage()["model.md5"]
-    assert stages["evaluate@pa_sam-dis_like"].lineage()["model.md5"] == made
+    assert stages["evaluate@pa_sam"].lineage()["model.md5"] == made
     assert "model.md5" not in stages["prepare"].lineage()
 
 
