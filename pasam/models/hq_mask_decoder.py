@@ -7,13 +7,15 @@ features, g the grid of image tokens. HQ-SAM ("Segment Anything in High Quality"
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
-from pasam.models.prompt_adapter import ChannelNorm
-from pasam.models.sam_mask_decoder import SamMaskDecoder
+from pasam.models.prompt_adapter import ChannelNorm, channel_norm, enlarged
+from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
 
@@ -93,8 +95,10 @@ class HqMaskDecoder(SamMaskDecoder):
         Returns:
             The image's part of HQ-SAM's mask features, (B, C/8, 4g, 4g).
         """
-        details: Tensor = self.embedding_encoder(image_embeddings) + self.compress_vit_feat(early)
-        return details
+        return on_map(
+            _upscaled(self.embedding_encoder, image_embeddings)
+            + _upscaled(self.compress_vit_feat, early)
+        )
 
     def decode(  # type: ignore[override]  # it needs the images' details
         self,
@@ -126,7 +130,7 @@ class HqMaskDecoder(SamMaskDecoder):
         """
         source = self.image_side(image_embeddings, dense, image_index)
         tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
-        upscaled = self.upscale(keys, source.shape[-1])
+        upscaled = on_map(self.upscaled_parts(keys))
         masks = self.sam_masks(tokens, upscaled)
         iou = self.iou_prediction_head(tokens[:, 0])
         if multimask:
@@ -137,6 +141,15 @@ class HqMaskDecoder(SamMaskDecoder):
             sam_masks=masks[:, :1],
             iou=iou,
         )
+
+
+def _upscaled(layers: nn.Sequential, maps: Tensor) -> Tensor:
+    """Run a network of `_upscaling` on maps, (B, ., g, g), by matrix products; see `on_map`."""
+    first, norm, _, second = layers
+    rows = maps.flatten(2).transpose(1, 2)
+    parts = enlarged(rows, cast("nn.ConvTranspose2d", first))
+    halves = F.gelu(channel_norm(parts, cast("ChannelNorm", norm)))
+    return enlarged(halves, cast("nn.ConvTranspose2d", second))
 
 
 def _upscaling(incoming: int, hidden: int, outgoing: int) -> nn.Sequential:

@@ -302,7 +302,10 @@ class PaMaskDecoder(SamMaskDecoder):
             mining=how,
         )
         tokens, keys, adapted = self.transformer(source, image_pe, self.tokens(sparse), adapt)
-        masks = self.sam_masks(tokens, self.upscale(keys, grid))
+        if multimask:
+            masks = self.sam_masks(tokens, self.upscale(keys, grid))
+        else:
+            masks = self.first_mask(tokens, self.upscaled_parts(keys))
         # Detached, so that a quality head that learns changes no mask.
         iou = self.iou_prediction_head(tokens[:, 0].detach())
         if multimask:

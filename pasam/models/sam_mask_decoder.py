@@ -8,6 +8,7 @@ blocks' parameters keep SAM's names; the adapter is handed in and owned elsewher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
-from pasam.models.prompt_adapter import AdapterOutput
+from pasam.models.prompt_adapter import AdapterOutput, channel_norm, enlarged
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
 
@@ -80,6 +81,33 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         maps = keys.transpose(1, 2).reshape(keys.shape[0], -1, grid, grid)
         upscaled: Tensor = self.output_upscaling(maps)
         return upscaled
+
+    def upscaled_parts(self, keys: Tensor) -> Tensor:
+        """Do what `upscale` does by matrix products, which round otherwise than SAM's layers.
+
+        Args:
+            keys: Image tokens after the transformer, row by row, (N, g*g, C).
+
+        Returns:
+            Features of every mask pixel, cell by cell, (N, g*g, 4, 4, C/8); see `on_map`.
+        """
+        first, norm, _, second, _ = self.output_upscaling
+        halves = F.gelu(channel_norm(enlarged(keys, first), norm))
+        return F.gelu(enlarged(halves, second))
+
+    def first_mask(self, tokens: Tensor, parts: Tensor) -> Tensor:
+        """Predict the first mask alone, the only one that a model with one output needs.
+
+        Args:
+            tokens: Tokens after the transformer, (N, n, C); row 1 is the mask's.
+            parts: What `upscaled_parts` gives.
+
+        Returns:
+            Mask logits, (N, 1, 4g, 4g).
+        """
+        weights = self.hypernetwork(0, tokens[:, 1])
+        logits = parts.flatten(1, 3) @ weights.unsqueeze(-1)  # (N, 16*g*g, 1)
+        return on_map(logits.unflatten(1, parts.shape[1:4]))
 
     def hypernetwork(self, index: int, token: Tensor) -> Tensor:
         """Turn mask token `index`, (N, C), into the weights of its mask, (N, C/8)."""
@@ -158,6 +186,23 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
         upscaled = self.upscale(keys, source.shape[-1])
         return self.sam_masks(tokens, upscaled), self.iou_prediction_head(tokens[:, 0])
+
+
+def on_map(parts: Tensor) -> Tensor:
+    """Put what was enlarged twice by `enlarged` in its place on the map.
+
+    Args:
+        parts: The four parts of the four parts of every cell, (N, g*g, 4, 4, c).
+
+    Returns:
+        Maps, (N, c, 4g, 4g); their memory is channels-last.
+    """
+    grid = math.isqrt(parts.shape[1])
+    # A row is that of the cell, of its part, and of the part's part; a column likewise.
+    split = parts.reshape(parts.shape[0], grid, grid, 2, 2, 2, 2, -1).permute(
+        0, 1, 3, 5, 2, 4, 6, 7
+    )
+    return split.reshape(parts.shape[0], 4 * grid, 4 * grid, -1).permute(0, 3, 1, 2)
 
 
 Adapt = Callable[[Tensor, Tensor, Tensor, Tensor], AdapterOutput]
