@@ -32,7 +32,7 @@ from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
-from pasam.models.prompt_adapter import MiningMode
+from pasam.models.prompt_adapter import MiningMode, quickened
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
 from pasam.models.segmenter import Segmenter
 from segment_anything.build_sam import sam_model_registry
@@ -184,7 +184,7 @@ def _decoder(
     if isinstance(variant, HqSamParams):
         return HqMaskDecoder(
             transformer_dim=base.dim,
-            transformer=TwoWayTransformer(**shape),
+            transformer=quickened(TwoWayTransformer(**shape)),
             early_dim=base.early_dim,
             iou_head_hidden_dim=hidden,
         )
@@ -192,7 +192,7 @@ def _decoder(
         head = pa_mask_decoder.MASK_HEAD if variant.trains == "mask_head" else ()
         return ImageAdaptedMaskDecoder(
             transformer_dim=base.dim,
-            transformer=TwoWayTransformer(**shape),
+            transformer=quickened(TwoWayTransformer(**shape)),
             gradient=variant.gradient,
             trainable=(*head, *image_adapter.ADAPTER),
             iou_head_hidden_dim=hidden,

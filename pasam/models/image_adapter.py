@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pasam.models.pa_mask_decoder import MASK_HEAD, EdgeMode, guiding_conv, guiding_input
+from pasam.models.pa_mask_decoder import MASK_HEAD, EdgeMode, guided, guiding_conv, guiding_input
 from pasam.models.prompt_adapter import ChannelNorm, PromptAdapter, zero
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
@@ -96,12 +96,14 @@ class ImageAdaptedMaskDecoder(SamMaskDecoder):
         Returns:
             The adapted features, (B, C, g, g).
         """
-        guided = guiding_input(images, image_embeddings.shape[-1], self.gradient)
-        return self.adapted_from(image_embeddings, guided)
+        joined = guiding_input(images, image_embeddings.shape[-1], self.gradient)
+        return self.adapted_from(image_embeddings, joined)
 
-    def adapted_from(self, image_embeddings: Tensor, guided: Tensor) -> Tensor:
+    def adapted_from(self, image_embeddings: Tensor, joined: Tensor) -> Tensor:
         """Adapt the image features, (B, C, g, g), by images with edges, (B, 4, 4g, 4g)."""
-        features: Tensor = self.image_adapter(image_embeddings, self.guiding_conv(guided))
+        rows = guided(self.guiding_conv, joined).rows
+        maps = rows.transpose(1, 2).reshape_as(image_embeddings)
+        features: Tensor = self.image_adapter(image_embeddings, maps)
         return features
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from pasam.models.prompt_adapter import (
     Picks,
     PointSampler,
     PromptAdapter,
+    channel_norm,
     zero,
 )
 from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
@@ -110,6 +111,35 @@ def guiding_conv(dim: int) -> nn.Sequential:
         nn.GELU(),
         nn.Conv2d(dim, dim, kernel_size=1),
     )
+
+
+class Guided(NamedTuple):
+    """What a guiding network makes of images with edges."""
+
+    half: Tensor
+    """Its features half way, at twice the grid, (B, C/4, 2g, 2g); memory is channels-last."""
+    rows: Tensor
+    """The guiding embedding, row by row, (B, g*g, C)."""
+
+
+def guided(layers: nn.Sequential, joined: Tensor) -> Guided:
+    """Run a guiding network by matrix products, cell by cell: kernel and stride are the same.
+
+    Args:
+        layers: Made by `guiding_conv`.
+        joined: Images with edges, (B, 4, 4g, 4g).
+    """
+    first, norm, _, second, last_norm, _, last = (cast("Any", layer) for layer in layers)
+    grid = joined.shape[-1] // 4
+    # Row and column split into cell, its part (a, b), and the part's pixel (c, d).
+    pixels = joined.reshape(joined.shape[0], -1, grid, 2, 2, grid, 2, 2)  # (B, 4, g, a, c, g, b, d)
+    parts = pixels.permute(0, 2, 5, 3, 6, 1, 4, 7).flatten(5)  # (B, g, g, a, b, 16)
+    half = F.gelu(channel_norm(F.linear(parts, first.weight.flatten(1), first.bias), norm))
+    weight = second.weight.permute(0, 2, 3, 1).flatten(1)  # over a, b and the channels
+    cells = F.linear(half.flatten(3).flatten(1, 2), weight, second.bias)  # (B, g*g, C)
+    rows = F.linear(F.gelu(channel_norm(cells, last_norm)), last.weight.flatten(1), last.bias)
+    square = half.transpose(2, 3).reshape(joined.shape[0], 2 * grid, 2 * grid, -1)
+    return Guided(half=square.permute(0, 3, 1, 2), rows=rows)
 
 
 ADAPTER = ("guiding_conv.", "prompt_adapter.")
@@ -215,13 +245,12 @@ class PaMaskDecoder(SamMaskDecoder):
         """
         return self.guiding_from(guiding_input(images, grid, self.gradient))
 
-    def guiding_from(self, guided: Tensor) -> Tensor:
+    def guiding_from(self, joined: Tensor) -> Tensor:
         """Make the guiding embedding, (B, g*g, C), of images with edges, (B, 4, 4g, 4g)."""
         if not self.prompt_adapter.parts.any():
-            cells = guided.shape[-1] ** 2 // 16
-            return guided.new_zeros(len(guided), cells, self.transformer_dim)
-        maps: Tensor = self.guiding_conv(guided)
-        return maps.flatten(2).transpose(1, 2)
+            cells = joined.shape[-1] ** 2 // 16
+            return joined.new_zeros(len(joined), cells, self.transformer_dim)
+        return guided(self.guiding_conv, joined).rows
 
     def detail(self, images: Tensor, grid: int) -> Tensor | None:
         """Make what finer maps need of images, from half way through the guiding network.
@@ -237,10 +266,21 @@ class PaMaskDecoder(SamMaskDecoder):
             return None
         return self.detail_from(guiding_input(images, grid, self.gradient))
 
-    def detail_from(self, guided: Tensor) -> Tensor:
+    def detail_from(self, joined: Tensor) -> Tensor:
         """Make the guiding features, (B, C/4, 2g, 2g), of images with edges, (B, 4, 4g, 4g)."""
-        half_way: Tensor = self.guiding_conv[:3](guided)
-        return half_way
+        return guided(self.guiding_conv, joined).half
+
+    def image_features(self, images: Tensor, grid: int) -> dict[str, Tensor | None]:
+        """Make all that `decode` needs of images, by `guiding` and `detail` at once.
+
+        Args:
+            images: Normalised images, (B, 3, S, S).
+            grid: Grid g of the image tokens.
+        """
+        if self.prompt_adapter.finer_maps is None:
+            return {"guiding": self.guiding(images, grid), "detail": None}
+        found = guided(self.guiding_conv, guiding_input(images, grid, self.gradient))
+        return {"guiding": found.rows, "detail": found.half}
 
     def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine
         self,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
-from pasam.models.prompt_adapter import AdapterOutput, channel_norm, enlarged
+from pasam.models.prompt_adapter import AdapterOutput, channel_norm, enlarged, quickened
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
 
@@ -66,7 +66,9 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
                 f"(C, g, g); got dense {tuple(dense.shape)}, image_index "
                 f"{tuple(image_index.shape)}, image_embeddings {tuple(image_embeddings.shape)}."
             )
-        return image_embeddings[image_index] + dense
+        source = image_embeddings[image_index] + dense
+        # Once here instead of in every projection of the transformer: channels last.
+        return source.contiguous(memory_format=torch.channels_last)
 
     def upscale(self, keys: Tensor, grid: int) -> Tensor:
         """Bring the image tokens to the masks' resolution.
@@ -105,8 +107,10 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         Returns:
             Mask logits, (N, 1, 4g, 4g).
         """
-        weights = self.hypernetwork(0, tokens[:, 1])
-        logits = parts.flatten(1, 3) @ weights.unsqueeze(-1)  # (N, 16*g*g, 1)
+        # The others' hypernetworks stay part of the graph: training on several processes asks each
+        # parameter that learns for a gradient, be it zero.
+        weights = torch.stack(self._mask_weights(tokens), dim=-1)[..., :1]  # (N, C/8, 1)
+        logits = parts.flatten(1, 3) @ weights  # (N, 16*g*g, 1)
         return on_map(logits.unflatten(1, parts.shape[1:4]))
 
     def hypernetwork(self, index: int, token: Tensor) -> Tensor:
@@ -137,13 +141,16 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         Returns:
             Mask logits, (N, 4, 4g, 4g).
         """
-        weights = [
-            self.hypernetwork(i, tokens[:, 1 + i])
-            for i in range(len(self.output_hypernetworks_mlps))
-        ]
+        weights = self._mask_weights(tokens)
         # One product for all masks, as in SAM: rounding is then the same, bit for bit.
         logits = torch.stack(weights, dim=1) @ upscaled.flatten(2)
         return logits.reshape(*logits.shape[:2], *upscaled.shape[2:])
+
+    def _mask_weights(self, tokens: Tensor) -> list[Tensor]:
+        return [
+            self.hypernetwork(i, tokens[:, 1 + i])
+            for i in range(len(self.output_hypernetworks_mlps))
+        ]
 
     @staticmethod
     def best_of(masks: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
@@ -286,6 +293,7 @@ class AdaptedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]  # no t
             mlp_dim=mlp_dim,
             attention_downsample_rate=attention_downsample_rate,
         )
+        quickened(self)
 
     def forward(
         self, image_embedding: Tensor, image_pe: Tensor, point_embedding: Tensor, adapt: Adapt
@@ -303,7 +311,7 @@ class AdaptedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]  # no t
             what the adapter gave.
         """
         keys = image_embedding.flatten(2).transpose(1, 2)  # (N, g*g, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2)
+        key_pe = image_pe.flatten(2).transpose(1, 2).contiguous()
         queries = point_embedding
         for layer in self.layers[:-1]:
             queries, keys = layer(

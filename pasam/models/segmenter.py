@@ -115,11 +115,7 @@ class Segmenter(nn.Module):
     def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
         """Compute what the decoder needs of the images, once for all their prompts."""
         if isinstance(self.decoder, PaMaskDecoder):
-            normalised, grid = self.base.normalise(images), self.base.grid
-            return {
-                "guiding": self.decoder.guiding(normalised, grid),
-                "detail": self.decoder.detail(normalised, grid),
-            }
+            return self.decoder.image_features(self.base.normalise(images), self.base.grid)
         if isinstance(self.decoder, ImageAdaptedMaskDecoder):
             normalised = self.base.normalise(images)
             return {"image_embeddings": self.decoder.adapted(encoded.embedding, normalised)}
