@@ -213,7 +213,8 @@ def enlarged(rows: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     """
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 * C', C)
     assert layer.bias is not None, "SAM's layers have a bias"
-    return F.linear(rows, weight, layer.bias.repeat(4)).unflatten(-1, (4, -1))
+    parts = F.linear(rows, weight, layer.bias.repeat(4))
+    return parts.reshape(*rows.shape[:-1], 4, layer.out_channels)
 
 
 def channel_norm(rows: Tensor, layer: LayerNorm2d) -> Tensor:
@@ -282,8 +283,9 @@ class FinerMaps(nn.Module):
         grid = math.isqrt(consistent.shape[1])
         parts = F.gelu(channel_norm(enlarged(consistent, self.enlarge), self.norm))
         # From cell by cell to row by row: (N, g, g, 2, 2, .) to (N, g, 2, g, 2, .).
-        square = parts.unflatten(1, (grid, grid)).unflatten(3, (2, 2)).transpose(2, 3)
-        return square.flatten(1, 4) + detail.flatten(2).transpose(1, 2)
+        split = parts.reshape(parts.shape[0], grid, grid, 2, 2, -1)
+        own: Tensor = split.transpose(2, 3).flatten(1, 4)
+        return own + detail.flatten(2).transpose(1, 2)
 
 
 def to_grid(maps: Tensor, cells: int) -> Tensor:

@@ -111,7 +111,7 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         # parameter that learns for a gradient, be it zero.
         weights = torch.stack(self._mask_weights(tokens), dim=-1)[..., :1]  # (N, C/8, 1)
         logits = parts.flatten(1, 3) @ weights  # (N, 16*g*g, 1)
-        return on_map(logits.unflatten(1, parts.shape[1:4]))
+        return on_map(logits.reshape(*parts.shape[:4], 1))
 
     def hypernetwork(self, index: int, token: Tensor) -> Tensor:
         """Turn mask token `index`, (N, C), into the weights of its mask, (N, C/8)."""

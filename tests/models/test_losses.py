@@ -25,6 +25,7 @@ from pasam.models.losses import (
     mask_loss,
     object_bce_loss,
     pa_sam_loss,
+    pooled_band,
     promptable_loss,
     selected_bce_loss,
     soft_dice_loss,
@@ -469,8 +470,11 @@ def by_erosion(label: np.ndarray) -> np.ndarray:
 def test_the_target_equals_repeated_erosion(seed, height, width, density):
     dice = np.random.RandomState(seed)
     label = (255 * (dice.uniform(size=(height, width)) < density)).astype(np.uint8)
-    found = uncertainty_target(torch.from_numpy(label)[None])
-    assert np.array_equal(found[0].numpy(), by_erosion(label))
+    labels = torch.from_numpy(label)[None]
+    expected = by_erosion(label)
+    assert np.array_equal(uncertainty_target(labels)[0].numpy(), expected)
+    on_a_gpu = pooled_band(labels, band_radius(height, width))
+    assert np.array_equal(on_a_gpu[0].numpy(), expected)
 
 
 @pytest.mark.parametrize(("side", "radius"), [(1024, 7), (256, 2), (512, 4), (10, 1)])

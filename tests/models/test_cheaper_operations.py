@@ -1,0 +1,115 @@
+"""What is computed by fewer operations gives what the plain layers give, gradients included."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import pasam.models.before_segment_anything  # noqa: F401
+from pasam.models.losses import mask_loss, uncertainty_loss, uncertainty_target
+from pasam.models.pa_mask_decoder import guided, guiding_conv
+from pasam.models.prompt_adapter import FinerMaps, ImageToTokenAttention, quickened
+from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from segment_anything.modeling import TwoWayTransformer
+from segment_anything.modeling.transformer import Attention
+
+GRID, DIM, PROMPTS = 6, 32, 3
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(5)
+
+
+def assert_same(found, expected, inputs):
+    """Compare values, then the gradients of a sum that weighs every value otherwise."""
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
+    weight = torch.randn_like(expected)
+    ours, theirs = (
+        torch.autograd.grad((value * weight).sum(), inputs, retain_graph=True)
+        for value in (found, expected)
+    )
+    for mine, reference in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, reference, atol=2e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def decoder():
+    transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=32)
+    return SamMaskDecoder(transformer_dim=DIM, transformer=transformer, iou_head_hidden_dim=DIM)
+
+
+def test_upscaling_by_products_is_sams(decoder):
+    keys = torch.randn(PROMPTS, GRID**2, DIM, requires_grad=True)
+    learning = [keys, *decoder.output_upscaling.parameters()]
+    assert_same(on_map(decoder.upscaled_parts(keys)), decoder.upscale(keys, GRID), learning)
+
+
+def test_the_first_mask_alone_is_the_first_of_all(decoder):
+    tokens = torch.randn(PROMPTS, 7, DIM, requires_grad=True)
+    keys = torch.randn(PROMPTS, GRID**2, DIM, requires_grad=True)
+    found = decoder.first_mask(tokens, decoder.upscaled_parts(keys))
+    every = decoder.sam_masks(tokens, decoder.upscale(keys, GRID))
+    assert_same(found, every[:, :1], [tokens, keys])
+
+
+def test_every_hypernetwork_gets_a_gradient_as_several_processes_ask_for(decoder):
+    tokens, keys = torch.randn(PROMPTS, 7, DIM), torch.randn(PROMPTS, GRID**2, DIM)
+    decoder.first_mask(tokens, decoder.upscaled_parts(keys)).sum().backward()
+    grads = [p.grad for p in decoder.output_hypernetworks_mlps.parameters()]
+    assert all(grad is not None for grad in grads)
+    assert sum(grad.abs().sum() > 0 for grad in grads) == len(grads) // 4
+
+
+def test_guiding_by_products_is_the_networks_and_so_are_its_features_half_way():
+    layers = guiding_conv(DIM)
+    joined = torch.randn(2, 4, 4 * GRID, 4 * GRID)
+    found = guided(layers, joined)
+    learning = list(layers.parameters())
+    assert_same(found.rows, layers(joined).flatten(2).transpose(1, 2), learning)
+    assert_same(found.half, layers[:3](joined), learning[:4])
+
+
+def test_finer_maps_by_products_are_the_layers():
+    finer = FinerMaps(DIM)
+    rows = torch.randn(PROMPTS, GRID**2, DIM, requires_grad=True)
+    detail = torch.randn(PROMPTS, DIM // 4, 2 * GRID, 2 * GRID, requires_grad=True)
+    maps = rows.transpose(1, 2).reshape(PROMPTS, DIM, GRID, GRID)
+    plain = F.gelu(finer.norm(finer.enlarge(maps))) + detail
+    assert_same(finer(rows, detail), plain.flatten(2).transpose(1, 2), [rows, detail])
+
+
+def test_the_image_attends_to_tokens_as_in_sam():
+    plain = Attention(DIM, 4, downsample_rate=2)
+    image = torch.randn(PROMPTS, GRID**2, DIM, requires_grad=True)
+    keys, values = (torch.randn(PROMPTS, 9, DIM, requires_grad=True) for _ in range(2))
+    expected = plain(image, keys, values)
+    plain.__class__ = ImageToTokenAttention
+    assert_same(plain(image, keys, values), expected, [image, keys, values])
+
+
+def test_only_the_images_attention_is_changed_and_no_name():
+    plain = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=4, mlp_dim=32)
+    names = list(plain.state_dict())
+    changed = [n for n, m in quickened(plain).named_modules() if type(m) is ImageToTokenAttention]
+    assert changed == [f"layers.{i}.cross_attn_image_to_token" for i in range(2)]
+    assert list(plain.state_dict()) == names
+
+
+@pytest.mark.parametrize("size", [(24, 24), (37, 50), (5, 3)])
+def test_masks_are_resized_to_the_labels_with_torchs_gradient(size):
+    masks = torch.randn(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    label = torch.randint(0, 256, (2, *size), dtype=torch.uint8)
+    target = label.float() / 255
+    found = mask_loss(masks=masks, label=label)["loss_mask"]
+    resized = F.interpolate(masks.float(), size=size, mode="bilinear", align_corners=False)
+    expected = F.binary_cross_entropy_with_logits(resized.squeeze(1), target)
+    assert_same(found, expected, [masks])
+
+
+def test_the_uncertainty_map_is_resized_corner_on_corner_with_torchs_gradient():
+    maps = torch.rand(2, 1, 8, 8).requires_grad_()
+    label = torch.randint(0, 256, (2, 30, 22), dtype=torch.uint8)
+    resized = F.interpolate(maps, size=(30, 22), mode="bilinear", align_corners=True).squeeze(1)
+    expected = nn.functional.binary_cross_entropy(resized.clamp(0, 1), uncertainty_target(label))
+    assert_same(uncertainty_loss(maps, label), expected, [maps])
