@@ -81,9 +81,9 @@ def decode(decoder: PaMaskDecoder, scene: Scene, **how: Any) -> Run:
     hooks = [
         decoder.prompt_adapter.register_forward_hook(keep_adapted),
         decoder.transformer.norm_final_attn.register_forward_hook(partial(keep, "final_tokens")),
-        decoder.guiding_conv.register_forward_hook(partial(keep, "guiding")),
     ]
     guiding = decoder.guiding(scene.images, scene.embeddings.shape[-1])
+    inside["guiding"] = guiding.transpose(1, 2).reshape_as(scene.embeddings)
     prediction = decoder.decode(
         **scene.shared(), guiding=guiding, point_embeddings=scene.point_embeddings, **how
     )
