@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
-from pasam.config.schema import BaseParams, VariantParams
+from pasam.config.schema import AdapterParams, BaseParams, PaSamParams, VariantParams
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.image_transform import Resize
@@ -259,18 +259,26 @@ def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
 
 
 def _variant_of(decoder: str, params_file: Path) -> VariantParams:
-    """Return the first entry of `models` with this decoder: references say nothing of themselves.
+    """Return the first entry of `models` with this decoder, whole as published.
+
+    References say nothing of themselves, and have no decoder with a part left out.
 
     Raises:
         ParamsError: There is none.
     """
     for name, entry in read_params(params_file).get("models", {}).items():
         if isinstance(entry, dict) and entry.get("decoder") == decoder:
-            return load_variant(name, params_file)
+            variant = load_variant(name, params_file)
+            if not isinstance(variant, PaSamParams) or _has_all(variant.adapter):
+                return variant
     raise ParamsError(
-        f"{params_file}: no entry of models has the decoder '{decoder}', which says how the file "
-        "is built. Add one, as in params/default.yaml."
+        f"{params_file}: no entry of models has the whole decoder '{decoder}', which says how the "
+        "file is built. Add one, as in params/default.yaml."
     )
+
+
+def _has_all(parts: AdapterParams) -> bool:
+    return (parts.dense, parts.sparse, parts.tokens, parts.maps) == (True, True, True, "grid")
 
 
 def open_model(

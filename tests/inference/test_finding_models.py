@@ -122,7 +122,7 @@ def test_a_name_that_is_nothing_here_goes_to_who_may_know_it(project):
 @pytest.mark.parametrize("name", ["pa-sam", "nowhere/pa_sam.safetensors", "gone.pth"])
 def test_an_unknown_name_is_refused_with_those_there_are(name, project):
     with pytest.raises(
-        ParamsError, match=r"entries of params.yaml are \['sam', 'packaged', 'hq_sam'"
+        ParamsError, match=r"entries of params.yaml are \['sam', 'packaged', 'head_only', 'hq_sam'"
     ):
         find_model(name, adapters=ADAPTERS)
 
@@ -188,7 +188,7 @@ def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tm
     write_state_dict(tmp_path / "d.pth", build_decoder(base, load_variant("hq_sam")).state_dict())
     params = tmp_path / "params.yaml"
     params.write_text("base: {size: tiny, checkpoint: x}\nmodels: {}\n")
-    with pytest.raises(ParamsError, match="no entry of models has the decoder 'hq_sam'"):
+    with pytest.raises(ParamsError, match="no entry of models has the whole decoder 'hq_sam'"):
         find_model(str(tmp_path / "d.pth"), params_file=params)
 
 

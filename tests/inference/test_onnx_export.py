@@ -88,7 +88,7 @@ def test_graphs_that_differ_are_not_kept(monkeypatch, tmp_path):
 
 def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ExportError, match=r"pip install -e '\.\[export\]'"):
+    with pytest.raises(ExportError, match=r'pip install "prompt-adapter-sam\[export\]"'):
         export_onnx(make_predictor("sam"), tmp_path)
 
 
