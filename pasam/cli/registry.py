@@ -40,7 +40,7 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     registry = open_registry(project)
     versions = registry.versions()
     reasons = not_again(project, versions)
-    for line in oddities(project, registry):
+    for line in oddities(project, registry, versions):
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)
     if as_json:
         rows = [{**dataclasses.asdict(v), "not_again": reasons.get(v.number)} for v in versions]

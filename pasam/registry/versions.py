@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -347,9 +347,17 @@ def carried_files(log: DecisionLog, entry: Entry) -> dict[str, bytes]:
     return files
 
 
-def differences(registry: Registry, standing: Standing) -> Iterator[str]:
-    """Say where MLflow does not show what the log says, files apart."""
-    found = {version.number: version for version in registry.versions()}
+def differences(
+    registry: Registry, standing: Standing, shown: Sequence[Version] | None = None
+) -> Iterator[str]:
+    """Say where MLflow does not show what the log says, files apart.
+
+    Args:
+        registry: What MLflow shows.
+        standing: What follows from the log.
+        shown: All versions, if they were read already: of hundreds that takes a second.
+    """
+    found = {each.number: each for each in (registry.versions() if shown is None else shown)}
     for number, version in standing.versions.items():
         if number not in found and version.removed:
             continue
@@ -531,7 +539,7 @@ def _carried(folder: Path) -> tuple[Entry | None, bool]:
     return known, in_use
 
 
-def oddities(project: Path, registry: Registry) -> list[str]:
+def oddities(project: Path, registry: Registry, shown: Sequence[Version]) -> list[str]:
     """Say what MLflow shows otherwise than the log, for a command that only looks.
 
     Nothing is said without a log, or while its remote cannot be reached.
@@ -543,7 +551,7 @@ def oddities(project: Path, registry: Registry) -> list[str]:
         entries = log.read()
     except TransientError:
         return []
-    return list(differences(registry, standing_of(entries))) if entries else []
+    return list(differences(registry, standing_of(entries), shown)) if entries else []
 
 
 def damaged_files(registry: Registry, version: VersionStanding, shown: Version) -> Iterator[str]:

@@ -216,7 +216,9 @@ def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, mo
         asked.clear()
         fresh = open_registry(project)
         found = fresh.versions()
-        assert len(oddities(project, fresh)) == len(found) - 3  # those that the log does not know
+        assert (
+            len(oddities(project, fresh, found)) == len(found) - 3
+        )  # those that the log does not know
         return len(asked)
 
     few = questions()
