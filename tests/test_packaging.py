@@ -82,7 +82,6 @@ def test_the_command_and_the_library_give_masks_without_the_packages_of_any_grou
     ("typed", "extra"),
     [
         ("serve", "serve"),
-        ("registry list", "serve"),
         ("predict coffee.png --box 80,15,482,385 --model champion", "serve"),
         ("evaluate --model pa_sam --images . --masks .", "train"),
         ("export --model pa_sam --out onnx", "export"),

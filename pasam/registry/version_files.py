@@ -299,8 +299,9 @@ def save_model(path: Path, candidate: Candidate, *, model_id: str) -> None:
             mlflow_model=Model(model_id=model_id),
             metadata={"weights": candidate.weights},
         )
-        model = path / "MLmodel"  # which names the draft that a file was copied from
-        model.write_text(model.read_text(encoding="utf-8").replace(f"{folder}/", ""))
+        model = path / "MLmodel"  # which names where files were copied from
+        words = model.read_text(encoding="utf-8")
+        model.write_text(words.replace(f"{folder}/", "").replace(f"{here}/", ""))
 
 
 def signature() -> ModelSignature:

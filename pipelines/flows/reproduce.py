@@ -12,7 +12,7 @@ from pipelines.flows.engine import Outcome, log, show_image, show_text, task
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "data": ("prepare", "validate", "prepare_instances", "embed"),
     "train": ("train", "repeat", "ablate"),
-    "evaluate": ("evaluate", "baseline", "instances", "robustness"),
+    "evaluate": ("evaluate", "baseline", "instances", "robustness", "develop"),
     "report": ("report",),
 }
 """DVC targets by the tasks that a person sees; what needs what is in `dvc.yaml` alone."""

@@ -158,7 +158,9 @@ def test_the_decoder_decides_a_variants_keys(model, cls, root):
 
 
 def test_an_unknown_model_lists_the_known_ones(content, write):
-    with pytest.raises(ParamsError, match=r"models has no 'pa'\. Known models: \['hq_sam', 'image"):
+    with pytest.raises(
+        ParamsError, match=r"models has no 'pa'\. Known models: \['head_only', 'hq_sam', 'image"
+    ):
         load_variant("pa", write(content))
 
 
@@ -187,7 +189,10 @@ def test_an_ablation_that_changes_nothing_is_its_original(content, write):
     ("entry", "message"),
     [
         ({"of": "pa_sam"}, "ablations.some is {'of': 'pa_sam'}, expected 'of' and 'change'."),
-        ({"of": "pa", "change": {}}, "ablations.some.of is 'pa', expected one of ['hq_sam', "),
+        (
+            {"of": "pa", "change": {}},
+            "ablations.some.of is 'pa', expected one of ['head_only', 'hq_sam', ",
+        ),
         ({"of": "pa_sam", "change": None}, "ablations.some.change is None, expected a mapping"),
         (
             {"of": "pa_sam", "change": {"minning": {}}},

@@ -383,7 +383,15 @@ def test_a_server_that_is_stopped_has_done_its_work(number, monkeypatch):
 
 def test_every_flow_and_server_is_a_command():
     names = {function.__name__ for function in commands.FLOWS}
-    assert names == {"reproduce", "retrain", "ablate", "promote", "nightly"}
+    assert names == {
+        "reproduce",
+        "retrain",
+        "ablate",
+        "promote",
+        "nightly",
+        "fan_out",
+        "stage_apart",
+    }
     assert (deployments, ui) == commands.SERVERS
     assert (watch, guard) == commands.WATCHERS
 

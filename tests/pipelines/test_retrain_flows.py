@@ -51,7 +51,7 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch, in_empty_folder):
+def steps(monkeypatch, in_empty_folder):
     made = World()
     monkeypatch.setattr(flow, "take_news", made.step("news"))
     monkeypatch.setattr(flow, "loose_ends", made.step("loose ends", "loose"))
@@ -70,83 +70,83 @@ BEGIN = ["news", "status"]
 WORK = ["may publish", "reproduce", "publish_results", "record", "register_and_judge"]
 
 
-def test_nothing_new_ends_unchanged_at_once(world):
-    world.changed = ()
+def test_nothing_new_ends_unchanged_at_once(steps):
+    steps.changed = ()
     assert retrain().name == "unchanged"
-    assert world.done == [*BEGIN, "loose ends"]
+    assert steps.done == [*BEGIN, "loose ends"]
 
 
-def test_what_is_new_is_shared_before_it_is_recorded_and_judged(world):
+def test_what_is_new_is_shared_before_it_is_recorded_and_judged(steps):
     assert retrain().name == "promoted"
-    assert world.done == [*BEGIN, *WORK]
+    assert steps.done == [*BEGIN, *WORK]
     assert not is_unfinished()
 
 
-def test_what_nobody_has_recorded_or_judged_is_although_nothing_is_new(world):
-    world.changed, world.loose = (), ("there is no champion",)
-    assert retrain() == world.outcome
-    assert world.done == [*BEGIN, "loose ends", *WORK]
+def test_what_nobody_has_recorded_or_judged_is_although_nothing_is_new(steps):
+    steps.changed, steps.loose = (), ("there is no champion",)
+    assert retrain() == steps.outcome
+    assert steps.done == [*BEGIN, "loose ends", *WORK]
 
 
 @pytest.mark.parametrize("step", WORK)
-def test_work_that_was_cut_short_is_finished_although_nothing_is_new_then(step, world):
-    world.fails = {step: StageError("no more disk")}
+def test_work_that_was_cut_short_is_finished_although_nothing_is_new_then(step, steps):
+    steps.fails = {step: StageError("no more disk")}
     with pytest.raises(StageError):
         retrain()
-    world.fails, world.changed, world.done = {}, (), []
-    world.changed = () if is_unfinished() else ("train",)
+    steps.fails, steps.changed, steps.done = {}, (), []
+    steps.changed = () if is_unfinished() else ("train",)
     assert is_unfinished() == (step != "may publish")
     assert retrain().name == "promoted"
-    assert world.done == [*BEGIN, *WORK]
-    world.done, world.changed = [], ()
+    assert steps.done == [*BEGIN, *WORK]
+    steps.done, steps.changed = [], ()
     assert retrain().name == "unchanged"
 
 
 @pytest.mark.parametrize("step", ["publish_results", "record", "register_and_judge"])
-def test_a_server_that_is_away_postpones_what_it_is_needed_for(step, world):
-    world.fails = {step: TransientError("MLflow is away")}
+def test_a_server_that_is_away_postpones_what_it_is_needed_for(step, steps):
+    steps.fails = {step: TransientError("MLflow is away")}
     outcome = retrain()
     assert outcome.name == "postponed"
     assert "made and kept" in outcome.message
     assert "MLflow is away" in outcome.message
     assert is_unfinished()
-    world.fails, world.changed = {}, ()
+    steps.fails, steps.changed = {}, ()
     assert retrain().name == "promoted"
 
 
-def test_it_is_not_called_unchanged_while_nobody_can_see_whether_all_is_judged(world):
-    world.changed, world.fails = (), {"loose ends": TransientError("MLflow is away")}
+def test_it_is_not_called_unchanged_while_nobody_can_see_whether_all_is_judged(steps):
+    steps.changed, steps.fails = (), {"loose ends": TransientError("MLflow is away")}
     assert retrain().name == "postponed"
 
 
-def test_nothing_is_trained_that_could_not_be_published(world):
-    world.fails = {"may publish": StageError("no right to push")}
+def test_nothing_is_trained_that_could_not_be_published(steps):
+    steps.fails = {"may publish": StageError("no right to push")}
     with pytest.raises(StageError, match="no right to push"):
         retrain(publish="push")
-    assert "reproduce" not in world.done
+    assert "reproduce" not in steps.done
 
 
-def test_it_is_told_where_results_went_that_did_not_fit(world):
-    world.note = "The results are on the branch b."
+def test_it_is_told_where_results_went_that_did_not_fit(steps):
+    steps.note = "The results are on the branch b."
     assert retrain().message.endswith("is champion now The results are on the branch b.")
 
 
-def test_a_failed_training_is_neither_shared_nor_judged(world):
-    world.fails = {"reproduce": StageError("bad mask")}
+def test_a_failed_training_is_neither_shared_nor_judged(steps):
+    steps.fails = {"reproduce": StageError("bad mask")}
     with pytest.raises(StageError, match="bad mask"):
         retrain()
-    assert world.done == [*BEGIN, *WORK[:2]]
+    assert steps.done == [*BEGIN, *WORK[:2]]
 
 
-def test_what_others_have_made_counts_as_not_new(world):
+def test_what_others_have_made_counts_as_not_new(steps):
     retrain(pull=True)
-    assert world.done[:3] == ["news", "pull", "status"]
+    assert steps.done[:3] == ["news", "pull", "status"]
 
 
-def test_all_steps_can_be_asked_for(world):
-    world.changed = ()
+def test_all_steps_can_be_asked_for(steps):
+    steps.changed = ()
     retrain(force=True)
-    assert world.done == [*BEGIN, *WORK]
+    assert steps.done == [*BEGIN, *WORK]
 
 
 @pytest.fixture(scope="module")

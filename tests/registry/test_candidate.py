@@ -28,7 +28,7 @@ def test_a_candidate_has_its_files_scores_and_lineage(promoted):
     assert set(found.scores["model"]) == {"pa_sam"}
     assert len(found.measured.evaluation_set) == 32
     assert found.key == f"{found.lineage['adapter.sha256']}-{found.lineage['base.sha256']}"
-    assert json.loads(metadata(found))["variant"]["decoder"] == "pa_sam"
+    assert json.loads(metadata(found, "0" * 64))["variant"]["decoder"] == "pa_sam"
 
 
 def test_an_unknown_model_is_told_with_those_there_are(promoted):

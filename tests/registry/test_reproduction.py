@@ -77,7 +77,7 @@ def test_a_folder_that_exists_is_left_alone(promoted, version, tmp_path):
 def test_other_bytes_than_the_registered_ones_are_an_error(
     promoted, version, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pasam.registry.reproduction._run", lambda command, folder: None)
+    monkeypatch.setattr("pasam.registry.reproduction.run_command", lambda command, folder: None)
     folder = tmp_path / "new"
     found = plan_reproduction(promoted.folder, version, folder=str(folder))
     steps = reproduce(promoted.folder, found, folder)
