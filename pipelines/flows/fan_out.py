@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -27,6 +28,7 @@ from pasam.files import write_text
 from pasam.registry.snapshot import LOCK
 from pipelines.dvc import STATE, TRANSIENT, Dvc, failure
 from pipelines.flows.engine import Outcome, log, task
+from pipelines.flows.publishing import in_git, present_commit
 from pipelines.flows.reproduce import dvc, fetch, run_groups
 from pipelines.process import GRACE, end_group, guarded
 
@@ -214,14 +216,14 @@ class Apart:
         Raises:
             DataError: There are files that git neither knows nor ignores: a clone lacks them.
         """
-        found = self._git("ls-files", "--others", "--exclude-standard").splitlines()
+        found = in_git("ls-files", "--others", "--exclude-standard", folder=self.root).splitlines()
         new = [name for name in found if name != LOCK]  # a first run's, which is brought along
         if new:
             raise DataError(
                 f"git does not know {len(new)} files, {new[0]} for one, so that a clone would "
                 "lack them. `git add` them, or have git ignore them."
             )
-        return self._git("stash", "create").strip() or self._git("rev-parse", "HEAD").strip()
+        return present_commit()
 
     @contextmanager
     def clones(self, folders: Sequence[Path], gpus: int = 0) -> Iterator[list[Worker]]:
@@ -236,12 +238,13 @@ class Apart:
         """
         commit, cache = self._commit(), self.project.cache_folder().resolve()
         private = self.root / ".dvc" / "config.local"
+        in_root = partial(in_git, folder=self.root)
         made = []
         try:
             for number, clone in enumerate(folders):
                 shutil.rmtree(clone, ignore_errors=True)
-                self._git("clone", "--quiet", "--shared", "--no-checkout", ".", str(clone))
-                self._git("-C", str(clone), "checkout", "--quiet", "--detach", commit)
+                in_root("clone", "--quiet", "--shared", "--no-checkout", ".", str(clone))
+                in_root("-C", str(clone), "checkout", "--quiet", "--detach", commit)
                 if private.exists():
                     shutil.copy(private, clone / ".dvc" / "config.local")
                 self._dvc(clone, "config", "--local", "cache.dir", str(cache))
@@ -264,7 +267,7 @@ class Apart:
             write_text(worker.folder / LOCK, worker.base)
         for left in ("lock", "rwlock", "rwlock.lock"):  # of a worker that was killed
             (worker.folder / ".dvc" / "tmp" / left).unlink(missing_ok=True)
-        tracked = self._git("ls-files", "*.dvc").split()
+        tracked = in_git("ls-files", "*.dvc", folder=self.root).split()
         wanted = [*sorted(graph.needs[stage]), *tracked]
         if wanted:
             how = "pull" if remote else "checkout"
@@ -336,17 +339,6 @@ class Apart:
             end_group(worker.process, GRACE)
             worker.guards.close()
             worker.process = None
-
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise DataError(
-                f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}. fan_out needs a "
-                "project that is a checkout of git with a commit."
-            )
-        return done.stdout
 
     def _dvc(self, folder: Path, *arguments: str) -> None:
         done = subprocess.run(

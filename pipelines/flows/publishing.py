@@ -7,10 +7,11 @@ long as the results were made from nothing of that; else to a branch of their ow
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pasam.errors import ParamsError, StageError, TransientError
+from pasam.errors import DataError, ParamsError, StageError, TransientError
 from pasam.registry.snapshot import GRAPH, LOCK, PARAMS, call_git, read_lock, remote_name
 from pipelines.dvc import Dvc
 from pipelines.flows.engine import log
@@ -239,3 +240,42 @@ def _git(*arguments: str) -> str:
     raise StageError(
         f"`git {arguments[0]}` failed: {said}\nMend that and run this again; nothing is lost."
     )
+
+
+_AUTHOR = {
+    f"GIT_{role}_{part}": words
+    for role in ("AUTHOR", "COMMITTER")
+    for part, words in (("NAME", "pasam"), ("EMAIL", "pasam@localhost"))
+}
+"""Of a commit that no branch ever names."""
+
+
+def present_commit() -> str:
+    """Make a commit of HEAD and what is changed of it; the tree and all branches stay as they are.
+
+    `git stash create` does that and leaves out files that git does not know: they may be large.
+
+    Raises:
+        DataError: The project is in no git repository, or has no commit.
+    """
+    head = in_git("rev-parse", "--verify", "HEAD").strip()
+    call_git(Path(), "update-index", "--quiet", "--refresh")  # files that were only touched
+    if call_git(Path(), "diff", "--quiet", "HEAD").returncode == 0:
+        return head
+    return in_git("stash", "create", env=_AUTHOR).strip()
+
+
+def in_git(*arguments: str, folder: Path = Path(), env: Mapping[str, str] | None = None) -> str:
+    """Run git where a flow lays a copy of the project out, and return what it says.
+
+    Raises:
+        DataError: It failed.
+    """
+    done = call_git(folder, *arguments, env=env)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise DataError(
+            f"`git {' '.join(arguments[:2])}` failed: {said}. Stages run in a copy of the project "
+            "here, so it has to lie in a git repository that has a commit."
+        )
+    return done.stdout.decode(errors="replace")

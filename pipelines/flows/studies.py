@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.config.presets import preset_path, write_preset
-from pasam.errors import DataError
 from pasam.registry.snapshot import GRAPH, LOCK, call_git, parse_lock
 from pipelines.dvc import STATE
 from pipelines.flows.engine import Outcome, task
+from pipelines.flows.publishing import in_git, present_commit
 from pipelines.flows.reproduce import dvc, outputs, run_groups
 
 STUDIES, RESULTS = STATE / "studies", STATE / "results"
 _LOCAL_CONFIG = Path(".dvc") / "config.local"
-_AUTHOR = {
-    f"GIT_{role}_{part}": words
-    for role in ("AUTHOR", "COMMITTER")
-    for part, words in (("NAME", "pasam"), ("EMAIL", "pasam@localhost"))
-}
-"""Of a commit that no branch ever names."""
 
 
 @task("lay out {size}", timeout=1800)
@@ -42,8 +36,8 @@ def lay_out(size: str, hours: float) -> Path:
     """
     preset_path(size)
     tree = (STUDIES / size).resolve()
-    _check_out(tree, _present_commit())
-    folder = tree / _git("rev-parse", "--show-prefix").strip()
+    _check_out(tree, present_commit())
+    folder = tree / in_git("rev-parse", "--show-prefix").strip()
     if _LOCAL_CONFIG.exists():
         shutil.copyfile(_LOCAL_CONFIG, folder / _LOCAL_CONFIG)
     dvc(hours, folder).share_cache(dvc(hours).cache_folder())
@@ -52,28 +46,16 @@ def lay_out(size: str, hours: float) -> Path:
     return folder
 
 
-def _present_commit() -> str:
-    """Make a commit of HEAD and what is changed of it; the tree and all branches stay as they are.
-
-    `git stash create` does that and leaves out files that git does not know: they may be large.
-    """
-    head = _git("rev-parse", "--verify", "HEAD").strip()
-    call_git(Path(), "update-index", "--quiet", "--refresh")  # files that were only touched
-    if call_git(Path(), "diff", "--quiet", "HEAD").returncode == 0:
-        return head
-    return _git("stash", "create", env=_AUTHOR).strip()
-
-
 def _check_out(tree: Path, commit: str) -> None:
     """Bring a worktree to a commit; it is made if need be, and keeps what git ignores."""
     top = call_git(tree, "rev-parse", "--show-toplevel") if tree.is_dir() else None
     if top is not None and Path(top.stdout.decode().strip() or "/") == tree:
-        _git("checkout", "--quiet", "--detach", "--force", commit, folder=tree)
-        _git("clean", "--quiet", "-d", "--force", folder=tree)
+        in_git("checkout", "--quiet", "--detach", "--force", commit, folder=tree)
+        in_git("clean", "--quiet", "-d", "--force", folder=tree)
         return
     shutil.rmtree(tree, ignore_errors=True)  # a start that was cut short
     # Twice: git keeps such a start locked.
-    _git("worktree", "add", "--quiet", "--force", "--force", "--detach", str(tree), commit)
+    in_git("worktree", "add", "--quiet", "--force", "--force", "--detach", str(tree), commit)
 
 
 def _link_inputs(folder: Path) -> None:
@@ -102,7 +84,7 @@ def _made(project: Path) -> set[Path]:
 
 def _unknown_to_git(*which: str) -> Iterator[Path]:
     """List files that git does not hold, whole folders as one; not those of tools."""
-    listed = _git("ls-files", "--others", "--directory", "--no-empty-directory", "-z", *which)
+    listed = in_git("ls-files", "--others", "--directory", "--no-empty-directory", "-z", *which)
     for name in filter(None, listed.split("\0")):
         path = Path(name)
         if not path.parts[0].startswith(".") and path.name != "__pycache__":
@@ -130,7 +112,7 @@ def keep_report(size: str, folder: Path) -> Path:
 
 def clear(size: str) -> None:
     """Remove a study's worktree; DVC's cache keeps what it made."""
-    _git("worktree", "remove", "--force", str((STUDIES / size).resolve()))
+    in_git("worktree", "remove", "--force", str((STUDIES / size).resolve()))
 
 
 def ablate(*, size: str = "ablation", hours: float = 48.0, notify: str | None = None) -> Outcome:
@@ -151,14 +133,3 @@ def ablate(*, size: str = "ablation", hours: float = 48.0, notify: str | None = 
         kept = keep_report(size, folder)
         clear(size)
     return Outcome("studied", f"The report of '{size}' is in {kept}.")
-
-
-def _git(*arguments: str, folder: Path = Path(), env: Mapping[str, str] | None = None) -> str:
-    done = call_git(folder, *arguments, env=env)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise DataError(
-            f"`git {' '.join(arguments[:2])}` failed: {said}. A study runs in a git worktree of "
-            "its own, so the project has to lie in a git repository that has a commit."
-        )
-    return done.stdout.decode(errors="replace")

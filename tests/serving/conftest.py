@@ -45,3 +45,14 @@ def client(shelf):
 def embedding(client):
     """The name of an embedded picture of 90 x 60 pixels."""
     return client.post("/embed", files={"image": encoded_picture()}).json()["embedding"]
+
+
+@pytest.fixture
+def visitor(browser, address):
+    """Somebody at the page of the module's service, who meets no fault of the page."""
+    from page_visitor import Visitor
+
+    made = Visitor(browser, address, viewport={"width": 1280, "height": 900})
+    yield made
+    assert made.faults == []
+    made.page.close()

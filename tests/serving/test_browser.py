@@ -38,14 +38,6 @@ def address(shelf):
         yield found
 
 
-@pytest.fixture
-def visitor(browser, address):
-    made = Visitor(browser, address, viewport={"width": 1280, "height": 900})
-    yield made
-    assert made.faults == []
-    made.page.close()
-
-
 def test_an_image_is_opened_prompted_and_its_mask_saved_as_the_service_gave_it(visitor, tmp_path):
     page, path = visitor.page, tmp_path / "four_things.png"
     path.write_bytes(encoded_picture(objects(120, 160)))

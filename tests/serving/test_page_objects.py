@@ -41,14 +41,6 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def visitor(browser, address):
-    made = Visitor(browser, address, viewport={"width": 1280, "height": 900})
-    yield made
-    assert made.faults == []
-    made.page.close()
-
-
-@pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "things.png"
     path.write_bytes(encoded_picture(objects(*SIZE)))
