@@ -21,11 +21,10 @@ from pipelines.flows.fan_out import fan_out, read_graph, run_apart, stage_apart
 STAGE = """\
 import os, pathlib, sys, time
 out, *deps = sys.argv[1:]
-with open(os.environ["RAN"], "a") as ran:
-    ran.write(f"{out} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {time.monotonic()} ")
-    ran.flush()
-    time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
-    ran.write(f"{time.monotonic()}\\n")
+began = time.monotonic()
+time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
+with open(os.environ["RAN"], "a") as ran:  # at once: others write there, too
+    ran.write(f"{out} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {began} {time.monotonic()}\\n")
 if out in os.environ.get("BROKEN", "").split():
     sys.exit(2)
 text = "".join(pathlib.Path(dep).read_text() for dep in deps)
