@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -257,6 +257,8 @@ class Apart:
         finally:
             for clone in folders:
                 shutil.rmtree(clone, ignore_errors=True)
+            with suppress(OSError):  # others' clones are in it, or it was never made
+                (self.root / CLONES).rmdir()
 
     def start(self, worker: Worker, stage: str, graph: Graph, *, remote: bool = False) -> None:
         """Have a clone run a stage, with what it needs beside it."""
