@@ -57,11 +57,11 @@ def dvc(clone):
 class Answers(http.server.BaseHTTPRequestHandler):
     """A server that wants a login, says a version, and has a clock of its own."""
 
+    protocol_version = "HTTP/1.1"
     version, ahead = "", 0.0
 
     def do_GET(self):
         known = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
-        self.protocol_version = "HTTP/1.1"
         is_known = self.headers.get("Authorization") == known
         body = type(self).version.encode() if is_known else b"no"
         self.send_response_only(200 if is_known else 401)
@@ -71,6 +71,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.close_connection = True  # without a word, as servers end idle ones
 
     def log_message(self, *arguments):
         pass

@@ -193,10 +193,13 @@ def check_server(
     if parts.password:
         found = f"{variable} holds a password, which logs and pages show"
         return missing(name, found, f"put it into {word}"), None
-    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+    # A connection kept from an earlier question may be closed by now: that is no absent server.
+    headers = {"Connection": "close"}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     try:
         answer = urllib3.request(
-            "GET", address.rstrip("/") + path, headers=headers if login else {},
+            "GET", address.rstrip("/") + path, headers=headers,
             timeout=PATIENCE, retries=False,
         )  # fmt: skip
     except urllib3.exceptions.HTTPError as error:
