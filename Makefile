@@ -19,6 +19,7 @@ help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 reproduce: $(READY) ## Run the pipeline as far as anything changed; print Table 1 and the figure's path
+	@python -m pipelines.side_by_side
 	@dvc repro
 	@pasam report show
 

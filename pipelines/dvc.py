@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,11 +37,26 @@ KEPT_LOGS = 200
 
 _FAILED = re.compile(r"failed to reproduce '([^']+)'")
 _EXITED = re.compile(r"exited with (-?\d+)")
+_EDGE = re.compile(r'^"?([^"]+)"? -> "?([^"]+?)"?;?$')
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _NO_RUN_CACHE = "run-cache is not supported"
 """What DVC says of a remote that takes nothing but the bytes, as one behind HTTP."""
 _SETTLED = (251, 253, 254)
 """DVC's codes for a wrong configuration (no remote, say), no repository, and wrong arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Which stage needs which."""
+
+    needs: Mapping[str, frozenset[str]]
+
+    def after(self, changed: Iterable[str]) -> set[str]:
+        """Name some stages and all that need them, however indirectly."""
+        found = set(changed) & set(self.needs)
+        while more := {s for s, needs in self.needs.items() if needs & found} - found:
+            found |= more
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +113,9 @@ class Dvc:
                 raise
             self._command(*arguments)
 
-    def dag(self) -> str:
-        """Draw which stage needs which, as Graphviz reads it."""
-        return replace(self, on_line=_in_silence)._command("dag", "--dot")
+    def graph(self) -> Graph:
+        """Say which stage needs which."""
+        return read_graph(replace(self, on_line=_in_silence)._command("dag", "--dot"))
 
     def environment(self) -> dict[str, str]:
         """What the commands see: this Python as `python`, and no telemetry."""
@@ -193,6 +208,19 @@ class Dvc:
         moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
         name = re.sub(r"[^\w@.]+", "-", "-".join(arguments))[:80]
         return folder / f"{moment}-{name}.log"
+
+
+def read_graph(dot: str) -> Graph:
+    """Read what `dvc dag --dot` says: an arrow leads from a stage to one that needs it."""
+    needs: dict[str, set[str]] = {}
+    for line in map(str.strip, dot.splitlines()):
+        edge = _EDGE.match(line)
+        if edge:
+            needs.setdefault(edge[1], set())
+            needs.setdefault(edge[2], set()).add(edge[1])
+        elif line.startswith('"') and line.rstrip(";").endswith('"'):
+            needs.setdefault(line.rstrip(";").strip('"'), set())
+    return Graph({stage: frozenset(others) for stage, others in needs.items()})
 
 
 def _in_silence(line: str) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ class TimeUp(Exception):  # noqa: N818  (what happened, not what is wrong)
     """The command took longer than it may; its whole group was ended."""
 
 
+class Stopped(Exception):  # noqa: N818
+    """Somebody asked for its end; its whole group was ended."""
+
+
 def run_child(
     command: Sequence[str],
     *,
@@ -38,6 +43,7 @@ def run_child(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     grace: float = GRACE,
+    stop: threading.Event | None = None,
 ) -> int:
     """Run a command to its end and return its exit code, negative after a signal.
 
@@ -54,9 +60,11 @@ def run_child(
         env: The environment; this process's own by default.
         timeout: Seconds it may take; None is for ever.
         grace: Seconds between TERM and KILL.
+        stop: Set by another thread to end the command.
 
     Raises:
         TimeUp: It took longer.
+        Stopped: It was to end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output, log.open("rb") as written:
@@ -66,7 +74,7 @@ def run_child(
         )  # fmt: skip
         with guarded(process.pid, grace):
             try:
-                _follow(process, written, on_line, timeout)
+                _follow(process, written, on_line, timeout, stop)
             finally:
                 end_group(process, grace)
     return process.returncode
@@ -110,6 +118,7 @@ def _follow(
     written: BinaryIO,
     on_line: Callable[[str], None],
     timeout: float | None,
+    stop: threading.Event | None,
 ) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     lines = _Lines()
@@ -120,6 +129,8 @@ def _follow(
             on_line(line)
         if not ended and deadline is not None and time.monotonic() > deadline:
             raise TimeUp
+        if not ended and stop is not None and stop.is_set():
+            raise Stopped
 
 
 class _Lines:

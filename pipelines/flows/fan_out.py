@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,7 @@ from pasam.config.three_way import merge_lock
 from pasam.errors import DataError, ParamsError, StageError
 from pasam.files import write_text
 from pasam.registry.snapshot import LOCK
-from pipelines.dvc import STATE, TRANSIENT, Dvc, failure
+from pipelines.dvc import STATE, TRANSIENT, Dvc, Graph, failure
 from pipelines.flows.engine import Outcome, log, task
 from pipelines.flows.publishing import in_git, present_commit
 from pipelines.flows.reproduce import dvc, fetch, run_groups
@@ -40,21 +40,6 @@ TRIES = 10
 _PAUSE = 0.2
 _KILLED = (-9, 137)
 _EXITED = re.compile(r"exited with (-?\d+)")
-_EDGE = re.compile(r'^"?([^"]+)"? -> "?([^"]+?)"?;?$')
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """Which stage needs which."""
-
-    needs: Mapping[str, frozenset[str]]
-
-    def after(self, changed: Iterable[str]) -> set[str]:
-        """Name some stages and all that need them, however indirectly."""
-        found = set(changed) & set(self.needs)
-        while more := {s for s, needs in self.needs.items() if needs & found} - found:
-            found |= more
-        return found
 
 
 @dataclass
@@ -70,19 +55,6 @@ class Worker:
     """The text of `dvc.lock` that the stage began with."""
     since: float = 0.0
     guards: ExitStack = field(default_factory=ExitStack)
-
-
-def read_graph(dot: str) -> Graph:
-    """Read what `dvc dag --dot` says: an arrow leads from a stage to one that needs it."""
-    needs: dict[str, set[str]] = {}
-    for line in map(str.strip, dot.splitlines()):
-        edge = _EDGE.match(line)
-        if edge:
-            needs.setdefault(edge[1], set())
-            needs.setdefault(edge[2], set()).add(edge[1])
-        elif line.startswith('"') and line.rstrip(";").endswith('"'):
-            needs.setdefault(line.rstrip(";").strip('"'), set())
-    return Graph({stage: frozenset(others) for stage, others in needs.items()})
 
 
 def fan_out(
@@ -147,7 +119,7 @@ def stage_apart(
         notify: Who is told of a failure, as for `reproduce`.
     """
     apart = Apart(dvc(hours), hours=hours)
-    graph = read_graph(apart.project.dag())
+    graph = apart.project.graph()
     if stage not in graph.needs:
         raise ParamsError(f"there is no stage {stage!r}. Known stages: {sorted(graph.needs)}.")
     folder = Path(clone) if clone else CLONES / re.sub(r"[^\w@.]+", "-", stage)
@@ -176,7 +148,7 @@ class Apart:
     def run(self, count: int, gpus: int) -> int:
         """Run what is out of date in so many clones; the arguments are those of `run_apart`."""
         changed = self.project.status()
-        graph = read_graph(self.project.dag())
+        graph = self.project.graph()
         if tracked := [name for name in changed if name.endswith(".dvc")]:
             raise DataError(
                 f"{', '.join(tracked)}: the files differ from those that DVC knows, and a clone "

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from pasam.errors import DataError, ParamsError, StageError
-from pipelines.dvc import Dvc
-from pipelines.flows.fan_out import fan_out, read_graph, run_apart, stage_apart
+from pipelines.dvc import Dvc, read_graph
+from pipelines.flows.fan_out import fan_out, run_apart, stage_apart
 
 STAGE = """\
 import os, pathlib, sys, time

@@ -1,0 +1,142 @@
+"""Trainings beside each other in one folder, on a small DVC project of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pasam.errors import StageError
+from pipelines.dvc import Dvc
+from pipelines.side_by_side import SideBySide, lanes
+
+STAGE = """\
+import os, pathlib, sys, time
+out, *deps = sys.argv[1:]
+began = time.monotonic()
+time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
+with open(os.environ["RAN"], "a") as ran:  # at once: others write there, too
+    ran.write(f"{out} {os.environ.get('OMP_NUM_THREADS', '-')} {began} {time.monotonic()}\\n")
+if out in os.environ.get("BROKEN", "").split():
+    sys.exit(2)
+text = "".join(pathlib.Path(dep).read_text() for dep in deps)
+pathlib.Path(out).write_text(f"{out}({text})")
+"""
+PIPELINE = """\
+stages:
+  embed:
+    cmd: python stage.py views
+    outs: [views]
+  train:
+    foreach: [a, b]
+    do:
+      cmd: python stage.py ${item} views
+      deps: [views]
+      outs: ["${item}"]
+  evaluate:
+    cmd: python stage.py scores a b
+    deps: [a, b]
+    outs: [scores]
+"""
+
+INTERRUPTED = """\
+from pathlib import Path
+from pipelines.dvc import Dvc
+from pipelines.side_by_side import SideBySide
+from pipelines.stage_runner import exit_codes
+with exit_codes():
+    project = Dvc(project=Path(), state=Path(".flows"), on_line=print)
+    SideBySide(project, count=2, cores=2).run()
+"""
+
+
+@pytest.fixture
+def project(in_empty_folder, monkeypatch):
+    """Two trainings that need embeddings; `RAN` names a file that each run adds a line to."""
+    monkeypatch.setenv("RAN", str(in_empty_folder.with_name("ran")))
+    Path(os.environ["RAN"]).write_text("")
+    Path("stage.py").write_text(STAGE)
+    Path("dvc.yaml").write_text(PIPELINE)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], check=True)
+    return in_empty_folder
+
+
+def side_by_side(said):
+    project = Dvc(project=Path(), state=Path(".flows"), on_line=said.append)
+    return SideBySide(project, count=2, cores=4)
+
+
+def ran():
+    lines = (line.split() for line in Path(os.environ["RAN"]).read_text().splitlines())
+    return {out: (threads, float(start), float(end)) for out, threads, start, end in lines}
+
+
+@pytest.mark.parametrize(
+    ("size", "cores", "has_gpu", "count"),
+    [("tiny", 2, False, 2), ("tiny", 64, False, 4), ("tiny", 8, True, 1), ("vit_b", 8, False, 1)],
+)
+def test_trainings_share_cores_on_the_small_base_alone(tmp_path, size, cores, has_gpu, count):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"base:\n  size: {size}\n  checkpoint: base.safetensors\n")
+    assert lanes(path, cores, has_gpu=has_gpu) == count
+
+
+@pytest.mark.slow
+def test_trainings_run_at_the_same_time_and_repro_runs_the_rest_alone(project, monkeypatch):
+    monkeypatch.setenv("SECONDS_EACH", "4")  # longer than DVC takes to start
+    said = []
+    side_by_side(said).run()
+    spans = ran()
+    assert set(spans) == {"views", "a", "b"}
+    assert max(spans["a"][1], spans["b"][1]) < min(spans["a"][2], spans["b"][2])
+    assert [spans[name][0] for name in ("a", "b")] == ["2", "2"]
+    assert "train@a: Running stage 'train@a':" in said
+    monkeypatch.setenv("SECONDS_EACH", "0")
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("Running stage") == 1
+    assert Path("scores").read_text() == "scores(a(views())b(views()))"
+    side_by_side(said := []).run()
+    assert said == []
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_stops_the_others_and_says_why(project, monkeypatch):
+    monkeypatch.setenv("BROKEN", "a")
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "embed"], check=True)
+    monkeypatch.setenv("SECONDS_EACH", "3")
+    with pytest.raises(StageError, match="stage train@a failed: the configuration or the data"):
+        side_by_side([]).run()
+    assert still_running(project) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_leaves_no_training_behind(project, root):
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "embed"], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(root), "SECONDS_EACH": "60"}
+    run = subprocess.Popen([sys.executable, "-c", INTERRUPTED], env=environment)
+    deadline = time.monotonic() + 60
+    while not still_running(project):
+        assert time.monotonic() < deadline, "no training began"
+        time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 143
+    assert still_running(project) == []
+
+
+def still_running(project):
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if words[1:2] == ["stage.py"] and process.cwd() == str(project):
+                found.append(words)
+    return found
