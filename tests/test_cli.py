@@ -65,7 +65,7 @@ def test_the_command_line_loads_without_what_only_some_commands_need():
             "error: there is no preset 'huge' in params/. Known presets: [",
         ),
         (("params", "show", "--params-file", "no.yaml"), "error: no.yaml does not exist."),
-        (("report", "show"), "error: reports/table1.md does not exist"),
+        (("report", "show"), "error: reports/table1.csv does not exist"),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(arguments, message, pasam, project):

@@ -12,6 +12,7 @@ from pasam.cli.checkpoint import checkpoint_app, export
 from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
+from pasam.cli.every_command import use_everywhere
 from pasam.cli.feedback import data_forget, data_review
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
@@ -103,6 +104,7 @@ app.command("restore")(restore)
 app.command("clean")(clean)
 app.command("serve")(serve)
 app.command("demo")(demo)
+use_everywhere(app)
 
 
 def refuse_windows(system: str = os.name) -> None:

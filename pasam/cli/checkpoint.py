@@ -60,6 +60,7 @@ def checkpoint_inspect(
 def checkpoint_import(
     file: Annotated[Path, typer.Argument(help="A SAM, or a decoder or merged file.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file.", dir_okay=False)],
+    as_json: options.AsJson = False,
     base: options.Base = None,
     base_out: Annotated[
         Path | None, typer.Option(help="Where the SAM of a merged file goes.", dir_okay=False)
@@ -77,13 +78,15 @@ def checkpoint_import(
 
     base = options.fetched_base(base)
     what = import_checkpoint(file, out, base=base, base_out=base_out, params_file=params_file)
-    typer.echo(f"{file}: {what} -> {out}" + (f", its SAM -> {base_out}" if base_out else ""))
+    line = f"{file}: {what} -> {out}" + (f", its SAM -> {base_out}" if base_out else "")
+    _print_written(line, what=what, file=out, base=base_out, as_json=as_json)
 
 
 @checkpoint_app.command("export")
 def checkpoint_export(
-    name: Name,
+    model: Name,
     out: OutPth,
+    as_json: options.AsJson = False,
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
     params_file: options.ParamsFile = DEFAULT_PATH,
@@ -94,16 +97,18 @@ def checkpoint_export(
     """
     from pasam.models.checkpoint import write_state_dict
 
-    model = options.named_model(name, params_file=params_file, adapters=adapters, base=base)
-    weights = model.segmenter.decoder.state_dict()
+    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
+    weights = opened.segmenter.decoder.state_dict()
     write_state_dict(out, weights)
-    typer.echo(f"the mask decoder of {model.name}, {len(weights)} tensors -> {out}")
+    what = f"the mask decoder of {opened.name}, {len(weights)} tensors"
+    _print_written(f"{what} -> {out}", what=what, file=out, as_json=as_json)
 
 
 @checkpoint_app.command("merge")
 def checkpoint_merge(
-    name: Name,
+    model: Name,
     out: OutPth,
+    as_json: options.AsJson = False,
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
     params_file: options.ParamsFile = DEFAULT_PATH,
@@ -116,14 +121,23 @@ def checkpoint_merge(
     from pasam.models.hq_mask_decoder import HqMaskDecoder
     from pasam.models.pa_mask_decoder import PaMaskDecoder
 
-    model = options.named_model(name, params_file=params_file, adapters=adapters, base=base)
-    decoder = model.segmenter.decoder
+    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
+    decoder = opened.segmenter.decoder
     if not isinstance(decoder, HqMaskDecoder | PaMaskDecoder):
         raise CheckpointError(
-            f"{model.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
+            f"{opened.name} has no decoder to merge: expected a model of HQ-SAM or PA-SAM."
         )
-    export_merged(model.segmenter.base, decoder, out)
-    typer.echo(f"{model.name}, merged into its SAM -> {out}")
+    export_merged(opened.segmenter.base, decoder, out)
+    what = f"{opened.name}, merged into its SAM"
+    _print_written(f"{what} -> {out}", what=what, file=out, as_json=as_json)
+
+
+def _print_written(
+    line: str, *, what: str, file: Path, as_json: bool, base: Path | None = None
+) -> None:
+    """Say what was written where."""
+    content = {"what": what, "file": str(file), "base": None if base is None else str(base)}
+    options.print_result(content, [line], as_json=as_json)
 
 
 def export(

@@ -14,9 +14,15 @@ import yaml
 from rich.console import Console
 from rich.table import Column, Table
 
-from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
+from pasam.cli.options import (
+    CATALOGUE,
+    AsJson,
+    ChangedParamsFile,
+    ParamsFile,
+    print_result,
+)
 from pasam.config.params_file import DEFAULT_PATH, load_section
-from pasam.errors import DataError
+from pasam.errors import DataError, PasamError
 
 if TYPE_CHECKING:
     from pasam.config.schema import DataParams
@@ -32,6 +38,7 @@ data_app = typer.Typer(
 
 OWN = "own"
 """Role of one's own sets, which no catalogue lists."""
+ROLES = ("train", "benchmark", "zero-shot", "open-set", "checkpoint", "generated", OWN)
 SHOWN = 20
 WORKERS = min(4, os.cpu_count() or 1)
 
@@ -45,6 +52,27 @@ CHECKSUMS = Path("catalogue.lock")
 INVENTORY = Path("data/inventory.parquet")
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Own = Annotated[Path | None, typer.Option(help="Folder of your own data; by default data.own.")]
+
+
+def complete_set(incomplete: str) -> list[str]:
+    """Name the public sets, groups and own sets that begin with what was typed."""
+    from pasam.data.catalogue import read_catalogue
+
+    catalogue = read_catalogue()
+    known = [*catalogue.entries, *catalogue.groups, *complete_own_set("")]
+    return [name for name in dict.fromkeys(known) if name.startswith(incomplete)]
+
+
+def complete_own_set(incomplete: str) -> list[str]:
+    """Name the sets in the project's `data.own` that begin with what was typed."""
+    try:
+        own = Path(_data_params(DEFAULT_PATH).own)
+    except PasamError:  # not in a project
+        return []
+    from pasam.data.pairing import registered_sets
+
+    return [each.name for each in registered_sets(own) if each.name.startswith(incomplete)]
+
 
 Name = Annotated[str, typer.Argument(help="What the set is called from now on.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images.")]
@@ -108,7 +136,8 @@ def data_list(
     role: Annotated[
         str | None,
         typer.Option(
-            help="Only train, benchmark, zero-shot, open-set, checkpoint, generated or own."
+            help=f"Only {', '.join(ROLES)}.",
+            autocompletion=lambda incomplete: [r for r in ROLES if r.startswith(incomplete)],
         ),
     ] = None,
     as_json: AsJson = False,
@@ -141,7 +170,10 @@ def data_list(
 
 @data_app.command("show")
 def data_show(
-    name: Annotated[str, typer.Argument(help="A name or a group of `pasam data list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A name or a group of `pasam data list`.", autocompletion=complete_set),
+    ],
     as_json: AsJson = False,
     extra: Extra = None,
 ) -> None:
@@ -159,7 +191,10 @@ def data_show(
 
 @data_app.command("fetch")
 def data_fetch(
-    names: Annotated[list[str], typer.Argument(help="Names or groups of `pasam data list`.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Names or groups of `pasam data list`.", autocompletion=complete_set),
+    ],
     source: Annotated[
         str | None,
         typer.Option("--from", help="A mirror's address, or a folder, with the archives in it."),
@@ -174,6 +209,7 @@ def data_fetch(
     keep_archives: Annotated[
         bool, typer.Option(help="Keep the archives once they are extracted.")
     ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Download, verify and extract data sets; stopped, the same command goes on from there.
 
@@ -186,8 +222,14 @@ def data_fetch(
         read_catalogue(extra).select(names), root, source=source, lock=lock, archives=archives,
         workers=workers, keep_archives=keep_archives,
     )  # fmt: skip
-    for line in (*map(_report, results), *_advice(results, lock)):
-        typer.echo(line)
+    content = [
+        {
+            "name": result.entry.name, "folder": str(result.folder), "new": result.is_new,
+            "images": result.images, "recorded": list(result.recorded),
+        }
+        for result in results
+    ]  # fmt: skip
+    print_result(content, [*map(_report, results), *_advice(results, lock)], as_json=as_json)
 
 
 def _advice(results: Sequence[Fetched], lock: Path) -> list[str]:
@@ -284,7 +326,7 @@ def data_add(
     as_json: AsJson = False,
     own: Own = None,
     workers: Workers = WORKERS,
-    params_file: ParamsFile = DEFAULT_PATH,
+    target: ChangedParamsFile = DEFAULT_PATH,
 ) -> None:
     """Register images and masks of your own; then `dvc repro` trains on them and measures them.
 
@@ -305,11 +347,11 @@ def data_add(
             crowds=crowds, categories=category or (),
         )
     )  # fmt: skip
-    folder = own or Path(_data_params(params_file).own)
+    folder = own or Path(_data_params(target).own)
     catalogue = read_catalogue()
     taken = [*catalogue.entries, *catalogue.groups]
     added = add(name, source, folder, options, taken=taken)
-    lines = [*_description(added), *_next(added, params_file, wanted=measure)]
+    lines = [*_description(added), *_next(added, target, wanted=measure)]
     content = {"state": added.state, "notes": added.notes, **added.plan.description()}
     print_result(content, lines, as_json=as_json)
 
@@ -372,12 +414,15 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
 
 @data_app.command("export")
 def data_export(
-    name: Annotated[str, typer.Argument(help="A set of your own.")],
+    name: Annotated[
+        str, typer.Argument(help="A set of your own.", autocompletion=complete_own_set)
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write; new, or empty.")],
     form: Annotated[
         Literal["coco", "coco-rle", "yolo", "labelme", "cutout"],
         typer.Option("--format", help="Polygons, run lengths, or cut-outs with transparency."),
     ] = "coco",
+    as_json: AsJson = False,
     own: Own = None,
     params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
@@ -393,14 +438,20 @@ def data_export(
     if not mine:
         known = sorted({pair.dataset for pair in pairs})
         raise DataError(f"there is no set '{name}' of your own. Known: {known}.")
-    typer.echo(f"{export_set(mine, out, form)} images, {len(mine)} masks written to {out}")
+    images = export_set(mine, out, form)
+    content = {"name": name, "format": form, "out": str(out), "images": images, "masks": len(mine)}
+    line = f"{images} images, {len(mine)} masks written to {out}"
+    print_result(content, [line], as_json=as_json)
 
 
 @data_app.command("check")
 def data_check(
     what: Annotated[
         str | None,
-        typer.Argument(help="A folder, a set of your own, or a fetched set; all of them if none."),
+        typer.Argument(
+            help="A folder, a set of your own, or a fetched set; all of them if none.",
+            autocompletion=complete_set,
+        ),
     ] = None,
     as_json: AsJson = False,
     own: Own = None,
@@ -493,6 +544,7 @@ def data_quarantine(
         "data/quarantine.csv"
     ),
     inventory: Inventory = INVENTORY,
+    as_json: AsJson = False,
 ) -> None:
     """Leave files out of training and benchmarks, with the reason; review and commit the table.
 
@@ -504,17 +556,18 @@ def data_quarantine(
     after, new = quarantine_files(
         read_quarantine(table), files or [], reason, read_inventory(inventory)
     )
+    content = [{"file": str(entry.file), "reason": entry.reason} for entry in new]
     if not new:
-        typer.echo(f"Nothing to add: {table} stays as it is.")
+        print_result(content, [f"Nothing to add: {table} stays as it is."], as_json=as_json)
         return
     write_quarantine(table, after)
-    for entry in new:
-        typer.echo(f"{entry.file}: {entry.reason}")
     count = "1 file is" if len(new) == 1 else f"{len(new)} files are"
-    typer.echo(
+    advice = (
         f"{count} in {table} now. Look at them, commit it, and run `dvc repro`. To bring one back, "
         "repair the file or remove its row."
     )
+    lines = [*(f"{entry.file}: {entry.reason}" for entry in new), advice]
+    print_result(content, lines, as_json=as_json)
 
 
 @data_app.command("accept")
@@ -523,6 +576,7 @@ def data_accept(
         "data/accepted.json"
     ),
     inventory: Inventory = INVENTORY,
+    as_json: AsJson = False,
 ) -> None:
     """Accept the present data: later versions are compared with it for drift. Commit the file.
 
@@ -535,6 +589,8 @@ def data_accept(
 
     fit = valid_rows(read_inventory(inventory))
     write_text(accepted, accepted_text(fit, images_of(fit)))
-    for row in fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records"):
-        typer.echo(f"{row['split']} {row['dataset']}: {row['count']} masks")
-    typer.echo(f"{accepted} holds this version now. Commit it.")
+    counts = fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in counts]
+    lines = [f"{row['split']} {row['dataset']}: {row['count']} masks" for row in rows]
+    lines.append(f"{accepted} holds this version now. Commit it.")
+    print_result({"accepted": str(accepted), "sets": rows}, lines, as_json=as_json)

@@ -21,8 +21,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pasam.cli.options import CATALOGUE, AsJson, print_result
-from pasam.cli.params import complete_preset
+from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
 from pasam.cli.requirements import (
     CONTEXT,
     Check,
@@ -381,19 +380,11 @@ _STYLES = {"ok": "green", "note": "yellow", "missing": "bold red"}
 
 
 def doctor(
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            "--profile",
-            help="A preset: a file in params/. By default, params.yaml as it is.",
-            autocompletion=complete_preset,
-        ),
-    ] = None,
     team: Annotated[
         bool, typer.Option("--team", help="What working with others needs: remotes, servers, ...")
     ] = False,
     as_json: AsJson = False,
+    params_file: ParamsFile = DEFAULT_PATH,
 ) -> None:
     """Say what a run needs and what is missing: environment, hardware, weights and data.
 
@@ -404,9 +395,7 @@ def doctor(
 
         _show(Diagnosis(params_file="the team's work", checks=team_checks(Path())), as_json)
         return
-    diagnosis = examine(
-        _params_file(preset), root=Path(), places=PLACES, embeddings=EMBEDDINGS, lock=LOCK
-    )
+    diagnosis = examine(params_file, root=Path(), places=PLACES, embeddings=EMBEDDINGS, lock=LOCK)
     _show(diagnosis, as_json)
 
 
@@ -418,14 +407,6 @@ def _show(diagnosis: Diagnosis, as_json: bool) -> None:
         _print(diagnosis)
     if not diagnosis.is_ready:
         raise typer.Exit(2)
-
-
-def _params_file(preset: str | None) -> Path:
-    if preset is None:
-        return DEFAULT_PATH
-    from pasam.config.presets import preset_folder, preset_path
-
-    return preset_path(preset, preset_folder())
 
 
 def _print(diagnosis: Diagnosis) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pasam.cli import options
+from pasam.cli.data import complete_set
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError
 from pasam.workers import progress_bar
@@ -25,7 +26,8 @@ Models = Annotated[
     ),
 ]
 Sets = Annotated[
-    list[str] | None, typer.Option("--data", help="A set of the manifest; repeatable.")
+    list[str] | None,
+    typer.Option("--data", help="A set of the manifest; repeatable.", autocompletion=complete_set),
 ]
 Images = Annotated[Path | None, typer.Option(help="Or a folder of images ...", file_okay=False)]
 Masks = Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pasam.cli.every_command import Project as Project
 from pasam.config.params_file import DEFAULT_PATH, read_params
 from pasam.errors import CheckpointError, ParamsError
 
@@ -33,7 +34,6 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Project = Annotated[Path, typer.Option("--project", help="The project's root.")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -83,6 +83,10 @@ Base = Annotated[
     ),
 ]
 ParamsFile = Annotated[Path, typer.Option(help="The params file.")]
+ChangedParamsFile = Annotated[
+    Path, typer.Option("--params-file", help="The params file, which is changed.")
+]
+"""Of commands that write it, and so take no preset in its place."""
 Adapters = Annotated[Path, typer.Option(help="Folder of the trained adapters.")]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, ..., mps, or auto: a GPU where there is one.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -10,16 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from pasam.cli import options
+from pasam.cli.every_command import complete_preset
 from pasam.config.params_file import DEFAULT_PATH, read_params
 
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its preset.")
-
-
-def complete_preset(incomplete: str) -> list[str]:
-    """Name the presets that begin with what was typed, for the shell's completion."""
-    from pasam.config.presets import known_presets, preset_folder
-
-    return [name for name in known_presets(preset_folder()) if name.startswith(incomplete)]
 
 
 @params_app.command("use")
@@ -30,7 +25,8 @@ def params_use(
             help="A preset: the name of a file in params/.", autocompletion=complete_preset
         ),
     ],
-    params_file: options.ParamsFile = DEFAULT_PATH,
+    as_json: options.AsJson = False,
+    target: options.ChangedParamsFile = DEFAULT_PATH,
 ) -> None:
     """Change params.yaml to a preset, keep what you changed in it, and show the difference.
 
@@ -40,15 +36,19 @@ def params_use(
     """
     from pasam.config.presets import preset_folder, use_preset
 
+    used = use_preset(name, folder=preset_folder(), target=target)
+    if as_json:
+        content = {"preset": name, "params_file": str(target), **dataclasses.asdict(used)}
+        options.print_result(content, (), as_json=True)
+        return
     console = Console(soft_wrap=True, highlight=False)
-    used = use_preset(name, folder=preset_folder(), target=params_file)
     for line in used.difference:
         console.print(Text(line, style=_diff_style(line)))
     for line in used.kept:
         console.print(f"kept your {line}", markup=False)
     verdict = "is now" if used.difference else "already is"
     changes = ", with your changes" if used.kept else ""
-    console.print(f"{params_file} {verdict} the preset '{name}'{changes}.", markup=False)
+    console.print(f"{target} {verdict} the preset '{name}'{changes}.", markup=False)
 
 
 @params_app.command("show")

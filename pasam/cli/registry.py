@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pasam.cli.options import AsJson, Project
-from pasam.errors import RegistryError
+from pasam.cli.options import REGISTERED, AsJson, Project, print_result
+from pasam.errors import PasamError, RegistryError
 
 if TYPE_CHECKING:
     from pasam.registry.transitions import PromotionResult
@@ -21,7 +21,26 @@ registry_app = typer.Typer(
 )
 track_app = typer.Typer(no_args_is_help=True, help="Record results in MLflow, or look at them.")
 
-Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
+
+def complete_version(incomplete: str) -> list[str]:
+    """Name the aliases and versions that begin with what was typed, for the shell's completion."""
+    from pasam.registry.decision_log import DecisionLog
+
+    try:
+        numbers = {each.version for each in DecisionLog(Path()).read() if each.version is not None}
+    except PasamError:  # no log, or none that can be read: the command itself says so
+        numbers = set()
+    known = (*REGISTERED, *map(str, sorted(numbers)))
+    return [name for name in known if name.startswith(incomplete)]
+
+
+Which = Annotated[
+    str,
+    typer.Argument(
+        help="A version's number, or an alias such as champion.",
+        autocompletion=complete_version,
+    ),
+]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the log.")]
 
 JUDGED_AND_REFUSED = 1
@@ -97,7 +116,10 @@ def registry_lineage(
 def registry_promote(
     which: Annotated[
         str | None,
-        typer.Argument(help="A version, to be judged as things stand; the last run's if absent."),
+        typer.Argument(
+            help="A version, to be judged as things stand; the last run's if absent.",
+            autocompletion=complete_version,
+        ),
     ] = None,
     why: Why = "",
     allow_local: Annotated[
@@ -127,7 +149,9 @@ def registry_promote(
 
 
 @registry_app.command("reject")
-def registry_reject(which: Which, why: Why, project: Project = Path()) -> None:
+def registry_reject(
+    which: Which, why: Why, as_json: AsJson = False, project: Project = Path()
+) -> None:
     """Keep a version and its bytes out, whatever the gate says, until a person lifts that.
 
     Example: pasam registry reject 3 --why "halos round hair"
@@ -135,11 +159,15 @@ def registry_reject(which: Which, why: Why, project: Project = Path()) -> None:
     from pasam.registry.transitions import reject
 
     version = reject(project, which, why=_reason(why))
-    typer.echo(f"version {version.number} is rejected: {why}")
+    content = {"version": version.number, "status": "rejected", "why": why}
+    line = f"version {version.number} is rejected: {why}"
+    print_result(content, [line], as_json=as_json)
 
 
 @registry_app.command("lift")
-def registry_lift(which: Which, why: Why, project: Project = Path()) -> None:
+def registry_lift(
+    which: Which, why: Why, as_json: AsJson = False, project: Project = Path()
+) -> None:
     """Let a rejected or rolled-back version be judged again.
 
     Example: pasam registry lift 3 --why "the night images were mislabelled"
@@ -147,7 +175,9 @@ def registry_lift(which: Which, why: Why, project: Project = Path()) -> None:
     from pasam.registry.transitions import lift
 
     version = lift(project, which, why=_reason(why))
-    typer.echo(f"version {version.number} may be judged again: {why}")
+    content = {"version": version.number, "status": "may be judged again", "why": why}
+    line = f"version {version.number} may be judged again: {why}"
+    print_result(content, [line], as_json=as_json)
 
 
 @registry_app.command("rollback")
@@ -181,7 +211,8 @@ def registry_gate(
 
     if adopt:
         changed = set_gate(project, why=_reason(why))
-        typer.echo("in force from the next judgement on" if changed else "in force already")
+        line = "in force from the next judgement on" if changed else "in force already"
+        print_result({"changed": changed}, [line], as_json=as_json)
         return
     _expect_registry(project)
     entry = open_decisions(project).standing.gate
@@ -254,7 +285,10 @@ def registry_check(
 @registry_app.command("verify")
 def registry_verify(
     which: Annotated[
-        str | None, typer.Argument(help="A version's number or alias; all, if absent.")
+        str | None,
+        typer.Argument(
+            help="A version's number or alias; all, if absent.", autocompletion=complete_version
+        ),
     ] = None,
     as_json: AsJson = False,
     project: Project = Path(),
@@ -279,7 +313,7 @@ def registry_verify(
         raise typer.Exit(RegistryError.exit_code)
 
 
-def verify_cache(project: Project = Path()) -> None:
+def verify_cache(as_json: AsJson = False, project: Project = Path()) -> None:
     """Compare every file in DVC's cache with the digest that it is named by.
 
     Exit codes: 0 all are whole, 2 some are damaged.
@@ -289,14 +323,17 @@ def verify_cache(project: Project = Path()) -> None:
     from pasam.registry.snapshot import damaged_cache
 
     found = list(damaged_cache(project))
-    for line in found:
-        typer.echo(line)
+    if as_json:
+        print_result({"damaged": found}, (), as_json=True)
+    elif found:
+        typer.echo("\n".join(found))
     if found:
         raise RegistryError(
             f"{len(found)} files in DVC's cache are damaged. Remove them, and bring them with `dvc "
             "pull` or make them again with `dvc repro --no-run-cache`."
         )
-    typer.echo("Every file in DVC's cache is what its name says.")
+    if not as_json:
+        typer.echo("Every file in DVC's cache is what its name says.")
 
 
 @registry_app.command("reproduce")

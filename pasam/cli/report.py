@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
+from pasam.cli.options import AsJson, print_result
 from pasam.errors import DataError
 
 report_app = typer.Typer(no_args_is_help=True, help="Read the results of the last run.")
@@ -16,40 +17,88 @@ report_app = typer.Typer(no_args_is_help=True, help="Read the results of the las
 Folder = Annotated[Path, typer.Argument(help="Where the report lies.")]
 REPORTS = Path("reports")
 
-PAGE = "index.html"
+PAGE, TABLE = "index.html", "table1.md"
 FIGURE = "figure1.png"
 IMAGES = Path("docs/images")
+MEAN, PHOTOS = "mean", "photos"
+"""Rows of Table 1: the mean of the synthetic benchmarks, and the photographs beside it."""
+NO_DIFFERENCE = "no difference shown"
+MOST_DIFFERENCES = 5
+"""Of those that are shown; the page and the table have all of them."""
+Row = Mapping[str, str]
 WIDEST = 1600
 """Pixels of an image that is part of the repository."""
 
 
 @report_app.command("show")
-def report_show(folder: Folder = REPORTS) -> None:
-    """Print Table 1 and the paths of the figures.
+def report_show(folder: Folder = REPORTS, as_json: AsJson = False) -> None:
+    """Print the means of Table 1, the differences that are shown, and where all of it lies.
 
     Example: pasam report show
     """
-    text = _reported(folder / "table1.md").read_text(encoding="utf-8")
-    console = Console(soft_wrap=True)
-    if console.is_terminal:
-        console.print(Markdown(text))
-    else:
-        typer.echo(text)
-    for figure in sorted(folder.glob("*.png")):
-        typer.echo(f"Figure: {figure}")
-    page = folder / PAGE
-    if page.is_file():
-        typer.echo(f"Page: {page}")
+    rows = _rows(folder / "table1.csv")
+    means = [row for row in rows if row["benchmark"] == MEAN]
+    photos = {row["model"]: row for row in rows if row["benchmark"] == PHOTOS}
+    compared = folder / "differences.csv"
+    shown = [
+        row
+        for row in (_rows(compared) if compared.is_file() else ())
+        if row["benchmark"] == MEAN and row["verdict"] != NO_DIFFERENCE
+    ]
+    names = [folder / TABLE, *sorted(folder.glob("*.png")), folder / PAGE]
+    files = [str(path) for path in names if path.is_file()]
+    lines = [*_means(means, photos), *map(_difference, shown[:MOST_DIFFERENCES])]
+    if len(shown) > MOST_DIFFERENCES:
+        lines.append(f"and {len(shown) - MOST_DIFFERENCES} differences more")
+    content = {"table1": rows, "differences": shown, "files": files}
+    print_result(content, [*lines, ", ".join(files)], as_json=as_json)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with _reported(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _means(means: Sequence[Row], photos: Mapping[str, Row]) -> list[str]:
+    """Lay out Table 1's means, and beside them the photographs, which are in no mean."""
+    from pasam.reporting.style import label
+
+    names = {row["model"]: label(row["model"]) for row in means}
+    width = max((len(name) for name in names.values()), default=0)
+    head = f"{'per cent':<{width}}  mean mIoU  mBIoU"
+    lines = [head + ("  photos mIoU  mBIoU" if photos else "")]
+    for row in means:
+        line = (
+            f"{names[row['model']]:<{width}}  {_number(row, 'miou'):>9}  {_number(row, 'mbiou'):>5}"
+        )
+        of_photos = photos.get(row["model"])
+        if of_photos is not None:
+            line += f"  {_number(of_photos, 'miou'):>11}  {_number(of_photos, 'mbiou'):>5}"
+        lines.append(line)
+    return lines
+
+
+def _number(row: Row, name: str) -> str:
+    return f"{float(row[name]):.1f}"
+
+
+def _difference(row: Row) -> str:
+    from pasam.reporting.style import METRIC_LABELS, label
+
+    a, b = label(row["model"]), label(row["against"])
+    low, high = float(row["low"]), float(row["high"])
+    points = f"{float(row['difference']):+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{a} minus {b}: {METRIC_LABELS[row['metric']]} {points}, {row['verdict']}"
 
 
 @report_app.command("open")
-def report_open(folder: Folder = REPORTS) -> None:
+def report_open(folder: Folder = REPORTS, as_json: AsJson = False) -> None:
     """Open the page in the browser.
 
     Example: pasam report open
     """
     page = _reported(folder / PAGE)
-    typer.echo(f"Page: {page}")
+    print_result({"page": str(page)}, [f"Page: {page}"], as_json=as_json)
     typer.launch(page.resolve().as_uri())
 
 
@@ -57,6 +106,7 @@ def report_open(folder: Folder = REPORTS) -> None:
 def report_images(
     folder: Folder = REPORTS,
     out: Annotated[Path, typer.Option(help="Where README and docs look for images.")] = IMAGES,
+    as_json: AsJson = False,
 ) -> None:
     """Renew the figure that README shows from the last run; `make images` does this and more.
 
@@ -71,7 +121,7 @@ def report_images(
     out.mkdir(parents=True, exist_ok=True)
     # 256 colours: a quarter of the bytes, and every new version stays in git for ever.
     shown.quantize(256).save(target, optimize=True)
-    typer.echo(f"Image: {target}")
+    print_result({"image": str(target)}, [f"Image: {target}"], as_json=as_json)
 
 
 def _reported(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ Upload = Annotated[int, typer.Option(min=1, help="Megabytes of a request.")]
 Megapixels = Annotated[int, typer.Option(min=1, help="Million pixels of an image.")]
 Prompts = Annotated[int, typer.Option(min=1, help="Prompts of a request.")]
 Waiting = Annotated[int, typer.Option(min=1, help="Prompts that may wait; more get 429.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print address and models as JSON.")]
 Cache = Annotated[int, typer.Option(min=1, help="Megabytes of embedded images that are kept.")]
 
 
@@ -69,6 +71,7 @@ def serve(
     max_cache_mb: Cache = 512,
     scores: Report = SCORES,
     feedback: Feedback = None,
+    as_json: AsJson = False,
     device: options.Device = "auto",
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
@@ -103,13 +106,14 @@ def serve(
         )
     with temporary_folder() as versions:
         offered = offered_models(model, device, base, adapters, params_file, Path(versions))
-        _run(offered, settings, host=host, port=port, browser=False)
+        _run(offered, settings, host=host, port=port, browser=False, as_json=as_json)
 
 
 def demo(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     port: Port = 0,
     model: Models = None,
+    as_json: AsJson = False,
     device: options.Device = "auto",
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
@@ -123,7 +127,8 @@ def demo(
 
     with temporary_folder() as versions:
         offered = offered_models(model, device, base, adapters, params_file, Path(versions))
-        _run(offered, Settings(scores=SCORES), host="127.0.0.1", port=port, browser=browser)
+        settings = Settings(scores=SCORES)
+        _run(offered, settings, host="127.0.0.1", port=port, browser=browser, as_json=as_json)
 
 
 def offered_models(
@@ -177,7 +182,9 @@ def offered_models(
     return offered
 
 
-def _run(offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool) -> None:
+def _run(
+    offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool, as_json: bool
+) -> None:
     from pasam.inference.model_files import SEEN_WORDS
     from pasam.serving.app import address_of, create_app, listen, run_server
 
@@ -185,9 +192,15 @@ def _run(offered: ModelPool, settings: Settings, *, host: str, port: int, browse
         address = address_of(taken)
 
         def announce() -> None:
-            for each in offered.all():
-                typer.echo(f"Model: {each.name} ({each.version}), {SEEN_WORDS[each.seen]}")
-            typer.echo(f"Page: {address}    stop with Ctrl-C")
+            models = [(each.name, each.version, SEEN_WORDS[each.seen]) for each in offered.all()]
+            keys = ("name", "version", "trained_on")
+            described = [dict(zip(keys, each, strict=True)) for each in models]
+            if as_json:  # one line, since the program that started this waits for it
+                typer.echo(json.dumps({"address": address, "models": described}))
+            else:
+                for name, version, seen in models:
+                    typer.echo(f"Model: {name} ({version}), {seen}")
+                typer.echo(f"Page: {address}    stop with Ctrl-C")
             if browser:
                 typer.launch(address)
 

@@ -58,7 +58,7 @@ def test_the_default_is_ready(doctor):
 
 
 def test_the_paper_says_what_is_missing_and_the_commands_that_fetch_it(doctor):
-    result = doctor("--profile", "paper")
+    result = doctor("--preset", "paper")
     assert result.exit_code == 2
     said, todo = result.output.split("Not ready for params/paper.yaml. To do:\n")
     assert "  pasam data fetch sam_vit_l\n  pasam data fetch hqseg44k\n" in todo
@@ -69,7 +69,7 @@ def test_the_paper_says_what_is_missing_and_the_commands_that_fetch_it(doctor):
 
 
 def test_a_program_gets_every_check(doctor):
-    result = doctor("--profile", "paper", "--json")
+    result = doctor("--preset", "paper", "--json")
     content = json.loads(result.output)
     assert (result.exit_code, content["ready"]) == (2, False)
     sizes = {c["found"].partition(" ")[0]: c["size"] for c in content["checks"] if c["size"]}
@@ -78,7 +78,7 @@ def test_a_program_gets_every_check(doctor):
 
 
 def test_an_unknown_size_is_one_line(doctor):
-    result = doctor("--profile", "huge")
+    result = doctor("--preset", "huge")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: there is no preset 'huge' in params/. Known presets: [")
 

@@ -195,17 +195,39 @@ def test_a_broken_table_names_its_row(pasam, tmp_path):
     assert "row 2: image" in result.stderr
 
 
-def test_the_report_is_table_1_and_the_figures_paths(in_empty_folder):
+TABLE = """model,benchmark,miou,mbiou
+sam,dis_like,50.0,40.0
+sam,photos,67.5,59.6
+sam,mean,59.08,41.84
+pa_sam,dis_like,51.0,41.0
+pa_sam,photos,47.4,37.4
+pa_sam,mean,56.75,39.56
+"""
+DIFFERENCES = """model,against,benchmark,metric,difference,low,high,verdict
+pa_sam,sam,dis_like,miou,1.0,0.5,1.5,gain shown
+pa_sam,sam,mean,miou,-2.3314,-4.3,-0.4,loss shown
+pa_sam,sam,mean,mbiou,-0.3,-1.0,0.6,no difference shown
+"""
+
+
+def test_the_report_is_told_in_a_few_lines_of_means_and_shown_differences(in_empty_folder):
     reports = in_empty_folder / "reports"
     reports.mkdir()
-    (reports / "table1.md").write_text("| Model | mIoU |\n|---|---|\n| PA-SAM | 81.2 |\n")
-    (reports / "figure1.png").write_bytes(b"")
-    output = CliRunner().invoke(app, ("report", "show")).output
-    assert "| PA-SAM | 81.2 |" in output
-    assert output.endswith("Figure: reports/figure1.png\n")
-    (reports / "index.html").write_text("<p>")
-    output = CliRunner().invoke(app, ("report", "show")).output
-    assert output.endswith("Page: reports/index.html\n")
+    (reports / "table1.csv").write_text(TABLE)
+    (reports / "differences.csv").write_text(DIFFERENCES)
+    for name in ("table1.md", "figure1.png", "index.html"):
+        (reports / name).write_bytes(b"")
+    lines = CliRunner().invoke(app, ("report", "show")).output.splitlines()
+    assert lines == [
+        "per cent  mean mIoU  mBIoU  photos mIoU  mBIoU",
+        "SAM            59.1   41.8         67.5   59.6",
+        "PA-SAM         56.8   39.6         47.4   37.4",
+        "PA-SAM minus SAM: mIoU -2.3 [-4.3, -0.4], loss shown",
+        "reports/table1.md, reports/figure1.png, reports/index.html",
+    ]
+    found = json.loads(CliRunner().invoke(app, ("report", "show", "--json")).output)
+    assert [row["verdict"] for row in found["differences"]] == ["loss shown"]
+    assert found["table1"][2]["mbiou"] == "41.84"
 
 
 def test_the_page_is_opened_in_the_browser(in_empty_folder, monkeypatch):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pasam.cli.options import AsJson, print_result
 from pasam.errors import DataError, ParamsError, PasamError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def merge(
     setup: Annotated[
         bool, typer.Option("--setup", help="Have git do it by itself from now on; `make` does so.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Settle a conflict in dvc.lock, params.yaml and the other files that runs write.
 
@@ -58,10 +60,18 @@ def merge(
 
     Example: pasam merge --take theirs
     """
-    root = Path()
+    root, said = Path(), list[str]()
+    say = said.append if as_json else typer.echo
     if setup:
-        typer.echo(set_up(root))
-        return
+        say(set_up(root))
+    else:
+        _merge(root, take, say)
+    if as_json:
+        print_result({"done": said}, (), as_json=True)
+
+
+def _merge(root: Path, take: str | None, say: Callable[[str], None]) -> None:
+    """Settle every file in conflict that is known, and say what is next."""
     unmerged = _unmerged(root)
     sides = _sides(root)
     if sides is None and not unmerged:
@@ -72,15 +82,15 @@ def merge(
     clashes: list[Clash] = []
     for name in unmerged:
         if _merger(name) is not None and name != LOCK:
-            clashes += _settle(root, name, take)
+            clashes += _settle(root, name, take, say)
         elif name.startswith(IMAGES):
             _git(root, "checkout", "--ours", "--", name)
             _git(root, "add", "--", name)
-            typer.echo(f"{name}: kept ours; `make images` renews it after the next run")
+            say(f"{name}: kept ours; `make images` renews it after the next run")
     if clashes:
         raise ParamsError(_question(root, clashes, sides))
-    _settle_lock(root, unmerged, sides)
-    _say_what_is_next(root, sides)
+    _settle_lock(root, unmerged, sides, say)
+    _say_what_is_next(root, sides, say)
 
 
 def merge_driver(
@@ -127,7 +137,9 @@ def set_up(root: Path) -> str:
     return "git merges dvc.lock, params.yaml and their like by entry from now on, in this clone"
 
 
-def _settle(root: Path, name: str, take: str | None) -> tuple[Clash, ...]:
+def _settle(
+    root: Path, name: str, take: str | None, say: Callable[[str], None]
+) -> tuple[Clash, ...]:
     """Write and stage one file that is in conflict; what clashes stays for a person."""
     path = root / name
     texts = _stages(root, name)
@@ -145,11 +157,13 @@ def _settle(root: Path, name: str, take: str | None) -> tuple[Clash, ...]:
     path.write_text(text, encoding="utf-8")
     _git(root, "add", "--", name)
     how = "as you edited it" if text == now else f"taken from {take}" if merged.clashes else "done"
-    typer.echo(f"{name}: merged, {how}")
+    say(f"{name}: merged, {how}")
     return ()
 
 
-def _settle_lock(root: Path, unmerged: list[str], sides: Sides | None) -> None:
+def _settle_lock(
+    root: Path, unmerged: list[str], sides: Sides | None, say: Callable[[str], None]
+) -> None:
     """Merge `dvc.lock` by what `params.yaml` holds now, unless DVC has run since."""
     from pasam.config.params_file import read_params
     from pasam.config.three_way import merge_lock
@@ -174,7 +188,7 @@ def _settle_lock(root: Path, unmerged: list[str], sides: Sides | None) -> None:
     )
     path.write_text(merge_lock(*texts, LOCK, params).ours, encoding="utf-8")
     _git(root, "add", "--", LOCK)
-    typer.echo(f"{LOCK}: merged, stage by stage")
+    say(f"{LOCK}: merged, stage by stage")
 
 
 def _check(name: str, text: str) -> None:
@@ -209,14 +223,14 @@ def _question(root: Path, clashes: list[Clash], sides: Sides | None) -> str:
     )
 
 
-def _say_what_is_next(root: Path, sides: Sides | None) -> None:
+def _say_what_is_next(root: Path, sides: Sides | None, say: Callable[[str], None]) -> None:
     left = _unmerged(root)
     if left:
-        typer.echo(f"Still in conflict, for you to merge: {', '.join(left)}")
+        say(f"Still in conflict, for you to merge: {', '.join(left)}")
         return
     going_on = "git rebase --continue" if _has(root, "REBASE_HEAD") else "git commit --no-edit"
     before = f"{going_on}; " if sides is not None else ""
-    typer.echo(f"Next: {before}dvc pull --allow-missing --run-cache; dvc repro")
+    say(f"Next: {before}dvc pull --allow-missing --run-cache; dvc repro")
 
 
 def _merged(name: str, base: str, ours: str, theirs: str) -> Merged:

@@ -1,0 +1,136 @@
+"""What holds for every command of `pasam`, found by walking over the app itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from pasam.cli.app import app
+
+SHARED_OPTIONS = {"--json", "--project"}
+ASKED_BY_GIT = "merge-driver"
+"""Git's own protocol: it names four files and reads nothing that is printed."""
+
+
+def every_command(command, words=()):
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [(" ".join(words), command)]
+    return [each for name, sub in below.items() for each in every_command(sub, (*words, name))]
+
+
+COMMANDS = dict(every_command(typer.main.get_command(app)))
+
+GROUPS = sorted({name.rpartition(" ")[0] for name in COMMANDS})
+"""The words of every group of commands; none for `pasam` itself."""
+
+
+def options(command):
+    return {name: each for each in command.params for name in each.opts if name.startswith("--")}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_has_the_options_that_all_have_under_one_name(words):
+    found = options(COMMANDS[words])
+    expected = {"--project"} if words == ASKED_BY_GIT else SHARED_OPTIONS
+    assert expected <= set(found)
+    assert not {"--profile", "--size", "--params", "--root-dir", "--as-json"} & set(found)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_preset_may_be_named_wherever_a_params_file_is_read(words):
+    found = options(COMMANDS[words])
+    params_file = found.get("--params-file")
+    reads = params_file is not None and "which is changed" not in params_file.help
+    assert ("--preset" in found) is reads
+
+
+CHOICES = {"model", "name", "names", "what", "preset", "project", "which", "data", "role"}
+"""Arguments whose values the project knows: names of models, sets, presets and versions."""
+FREE = {
+    ("data add", "name"),  # a new one
+    ("data add", "names"),  # a pattern
+    ("serve", "name"),  # a host's
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_shell_completes_whatever_the_project_knows_the_names_of(words):
+    for each in COMMANDS[words].params:
+        if each.name in CHOICES and (words, each.name) not in FREE:
+            assert each._custom_shell_complete is not None, (words, each.name)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_help_is_whole_at_the_width_of_the_terminal(words, columns):
+    command = COMMANDS[words]
+    context = command.make_context(
+        f"pasam {words}", [], resilient_parsing=True, terminal_width=columns
+    )
+    text = command.get_help(context)
+    assert max(map(len, text.splitlines())) <= columns
+    assert "…" not in text
+    for name in options(command):
+        assert re.search(rf"{name}[\s,]", text)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("words", GROUPS)
+def test_every_list_of_commands_is_whole_at_the_width_of_the_terminal(words, columns):
+    arguments = (*words.split(), "--help")
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)})
+    assert max(map(len, result.output.splitlines())) <= columns
+    assert "…" not in result.output
+    below = [name.removeprefix(words).split()[0] for name in COMMANDS if name.startswith(words)]
+    assert all(name in result.output for name in below if name != ASKED_BY_GIT)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture
+def elsewhere(model_project, tmp_path, monkeypatch):
+    """A folder beside a project in which `pa_sam` is trained; the project's root."""
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    Image.new("RGB", (40, 30), (200, 10, 10)).save("a.png")
+    return model_project
+
+
+def test_a_project_is_named_from_anywhere_and_typed_paths_are_ones_own(elsewhere, tmp_path):
+    typed = ("predict", "a.png", "--model", "pa_sam", "--box", "5,5,30,25", "--out", "masks")
+    assert invoke(*typed).exit_code == 2  # no such model here
+    before = Path.cwd()
+    result = invoke(*typed, "--project", elsewhere)
+    assert result.exit_code == 0, result.output
+    assert Path.cwd() == before
+    assert (tmp_path / "elsewhere" / "masks" / "a_mask.png").is_file()
+    assert not (elsewhere / "masks").exists()
+
+
+def test_a_project_that_is_no_folder_is_refused_in_a_line(elsewhere):
+    result = invoke("doctor", "--project", "nowhere")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "error: --project is nowhere, which is no folder; expected a project's root.\n"
+    )
+
+
+def test_a_preset_takes_the_place_of_the_params_file(elsewhere, root):
+    shown = json.loads(invoke("params", "show", "--json", "--preset", "smoke").stdout)
+    assert shown["preset"] == "smoke"
+    result = invoke("params", "show", "--preset", "smoke", "--params-file", "x.yaml")
+    assert result.exit_code == 2
+    assert "both say which params" in result.stderr
+    unknown = invoke("predict", "a.png", "--box", "5,5,30,25", "--preset", "huge")
+    assert unknown.exit_code == 2
+    assert "there is no preset 'huge'" in unknown.stderr
