@@ -12,8 +12,8 @@ from pasam.cli.checkpoint import checkpoint_app, export
 from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
-from pasam.cli.every_command import use_everywhere
 from pasam.cli.feedback import data_forget, data_review
+from pasam.cli.options import use_everywhere
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache

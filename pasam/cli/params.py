@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pasam.cli import options
-from pasam.cli.every_command import complete_preset
+from pasam.cli.options import complete_preset
 from pasam.config.params_file import DEFAULT_PATH, read_params
 
 params_app = typer.Typer(no_args_is_help=True, help="Look at params.yaml, or change its preset.")

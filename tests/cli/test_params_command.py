@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.cli.every_command import complete_preset
+from pasam.cli.options import complete_preset
 from pasam.config.presets import compose_text, known_presets
 
 
