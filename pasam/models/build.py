@@ -27,6 +27,7 @@ from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.checkpoint import load_strictly, read_weights
+from pasam.models.encoders.fused_attention import fused
 from pasam.models.encoders.lite import STAGES, LiteEncoder, Stage, level_widths
 from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
@@ -73,6 +74,7 @@ def build_base(size: str) -> BaseSam:
     decoder = SamMaskDecoder(transformer_dim=256, transformer=sam.mask_decoder.transformer)
     decoder.load_state_dict(sam.mask_decoder.state_dict())
     sam.mask_decoder = decoder
+    fused(sam.image_encoder)
     # Every quarter of a ViT ends with global attention: blocks 2, 5, ... of 12; 5, 11, ... of 24.
     first_global = OFFICIAL_DEPTHS[size] // 4 - 1
     return BaseSam(sam=sam, early_layer=f"blocks.{first_global}", early_dim=OFFICIAL_WIDTHS[size])
