@@ -33,7 +33,7 @@ def pa_sam(**changes: Any) -> PaSamParams:
     plain: dict[str, Any] = {"epochs": 1}
     for name, value in changes.items():
         section, _, key = name.partition("_")
-        if section in nested and key:
+        if section in nested and key in type(getattr(params, section)).model_fields:
             nested[section][key] = value
         else:
             plain[name] = value

@@ -123,6 +123,12 @@ def variant_in(content: Mapping[str, Any], model: str, path: Path) -> VariantPar
     return variant
 
 
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "pa_sam": {"adapter_rate": 1.0, "keep_sam": 0.0, "mining": {"cells": "all"}}
+}
+"""By decoder, the keys that files of weights of earlier versions lack, with what they mean."""
+
+
 def recorded_variant(entry: Any, *, path: Path) -> VariantParams:
     """Make what describes a trained model of what its file of weights says, old names included.
 
@@ -133,6 +139,8 @@ def recorded_variant(entry: Any, *, path: Path) -> VariantParams:
 
     if isinstance(entry, dict):
         entry = {RENAMED.get(key, key): value for key, value in entry.items()}
+        # Switches that came later: what was trained before them was trained without.
+        entry = laid_over(LATER.get(str(entry.get("decoder")), {}), entry)
     return build_variant(entry, name="variant", path=path)
 
 

@@ -285,6 +285,9 @@ class MiningParams(Section):
     adds no points there either."""
     points: Count
     """Hard points of each sign."""
+    cells: Literal["all", "uncertain"]
+    """Whether any cell may be a hard point (the reference), or only those of which the uncertainty
+    map is unsure, where the refined mask is trained; others only where these are too few."""
     from_epoch: Natural
     """First epoch (from 0) that mines in training; prediction always does."""
     score_scale: Positive
@@ -324,6 +327,11 @@ class PaSamParams(TrainedParams):
     """Plain cross entropy (as the reference), or one that weighs both classes alike."""
     iou_head: Literal["frozen", "trained"]
     """Whether the head that predicts a mask's IoU learns the new masks' (the reference: frozen)."""
+    adapter_rate: Positive
+    """Factor of the learning rate for the adapter beside what is SAM's (the reference: 1)."""
+    keep_sam: NotNegative
+    """Weight of a loss that holds the masks to SAM's where SAM is right and the outline is not near
+    (the reference: 0, which computes nothing)."""
     trains: Trains
 
     @model_validator(mode="after")
@@ -335,6 +343,9 @@ class PaSamParams(TrainedParams):
             maps, loss = parts.maps, self.uncertainty_loss
             require(maps == "grid", "adapter.maps", maps, f"'grid' {why}")
             require(loss == "plain", "uncertainty_loss", loss, f"'plain' {why}")
+        if self.trains == "everything":
+            why = "0 where trains is 'everything', since SAM itself then moves"
+            require(self.keep_sam == 0, "keep_sam", self.keep_sam, why)
         if self.trains == "adapter":
             some = "one part of the adapter or more where trains is 'adapter'"
             require(parts.any(), "adapter", "without any part", some)

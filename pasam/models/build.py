@@ -205,6 +205,7 @@ def _decoder(
         gradient=variant.gradient,
         mining_points=variant.mining.points,
         score_scale=variant.mining.score_scale,
+        mines_uncertain_only=variant.mining.cells == "uncertain",
         temperature=variant.mining.temperature,
         predicts_by=PREDICTION[variant.mining.method],
         parts=variant.adapter,

@@ -179,6 +179,36 @@ def iou_head_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
     return F.mse_loss(iou.float().squeeze(1), actual)
 
 
+def keep_loss(masks: Tensor, sam: Tensor, label: Tensor) -> Tensor:
+    """Hold masks to SAM's where SAM is right, away from the outline.
+
+    There is nothing to be won at such a pixel, so that whatever a decoder changes there it has
+    learnt about the training images and not about the object.
+
+    Args:
+        masks: Logits of the masks that learn, (N, 1, 4g, 4g).
+        sam: Logits of SAM's own for the same prompts, (N, 1, 4g, 4g); no gradient reaches them.
+        label: Labels in 0..255 with soft edges, (N, H, W).
+
+    Returns:
+        The loss, (): the cross entropy against SAM's probabilities less their entropy, averaged
+        over such pixels of each mask, then over masks; 0 where the masks are SAM's.
+
+    Raises:
+        ShapeError: Masks and labels do not belong together.
+    """
+    _require_fit("masks", masks, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        logits, before = masks.float().squeeze(1), sam.detach().float().squeeze(1)
+        size = (logits.shape[-2], logits.shape[-1])
+        near = F.adaptive_max_pool2d(uncertainty_target(label), size)
+        truth = F.adaptive_avg_pool2d((label >= BAND_FOREGROUND).float(), size) > 0.5
+        kept = (1 - near) * ((before > 0) == truth)
+        aim = before.sigmoid()
+        least = selected_bce_loss(before, aim, kept)
+        return selected_bce_loss(logits, aim, kept) - least
+
+
 # The uncertainty map's target, a band round the object's contour, and its loss.
 
 BAND_FRACTION = 0.005

@@ -192,6 +192,7 @@ class PaMaskDecoder(SamMaskDecoder):
         gradient: Which edges guide the adapter, see `edge_channel`.
         mining_points: Hard points k of each sign.
         score_scale: Factor of the mining score beside Gumbel noise.
+        mines_uncertain_only: Whether only uncertain cells are mined.
         temperature: Temperature of the Gumbel relaxation.
         predicts_by: How points are mined in prediction.
         parts: Which parts the adapter has.
@@ -207,6 +208,7 @@ class PaMaskDecoder(SamMaskDecoder):
         gradient: EdgeMode,
         mining_points: int,
         score_scale: float = 1.0,
+        mines_uncertain_only: bool = False,
         temperature: float = 1.0,
         predicts_by: MiningMode = "top",
         parts: AdapterParams = WHOLE,
@@ -221,6 +223,7 @@ class PaMaskDecoder(SamMaskDecoder):
         self.sampler = PointSampler(
             points=mining_points, score_scale=score_scale, temperature=temperature
         )
+        self.mines_uncertain_only = mines_uncertain_only
         self.predicts_by: MiningMode = predicts_by
         self.trainable = trainable
         self.gradient: EdgeMode = gradient
@@ -333,7 +336,9 @@ class PaMaskDecoder(SamMaskDecoder):
                     mining, len(sparse), grid**2, generator=generator, device=source.device
                 )
             how = Mining(
-                pick=partial(_pick, self.sampler, mining, noise), point_embeddings=point_embeddings
+                pick=partial(_pick, self.sampler, mining, noise),
+                point_embeddings=point_embeddings,
+                uncertain_only=self.mines_uncertain_only,
             )
         adapt = partial(
             self.prompt_adapter,

@@ -297,6 +297,10 @@ def to_grid(maps: Tensor, cells: int) -> Tensor:
     return F.avg_pool2d(square, kernel_size=side // grid).flatten(1)
 
 
+UNSURE = 0.5
+"""Uncertainty from which the refined mask is trained, and used, in the coarse one's place."""
+OUT_OF_QUESTION = 1e4
+"""What is taken off a score, in (-1, 1), so that no noise chooses its cell before any other."""
 MASK_ROW = 1
 """Row of the first mask token, behind the iou token."""
 
@@ -312,6 +316,8 @@ class Mining:
     """From scores, (N, g*g), and a sign, 0 for positive and 1 for negative, to cells."""
     point_embeddings: Tensor
     """The prompt encoder's embeddings of a background and a foreground point, (2, C)."""
+    uncertain_only: bool = False
+    """Whether only cells of at least `UNSURE` are mined, as long as there are enough of them."""
 
 
 class AdapterMaps(NamedTuple):
@@ -470,7 +476,11 @@ def _with_points(
     uncertainty, coarse, refined = adapted.maps
     scores = to_grid(uncertainty * (refined.sigmoid() - coarse.sigmoid()), content.shape[1])
     background, foreground = mining.point_embeddings
-    positive, negative = mining.pick(scores, 0), mining.pick(-scores, 1)
+    sure = to_grid(uncertainty, content.shape[1]) < UNSURE if mining.uncertain_only else None
+    positive, negative = (
+        mining.pick(signed if sure is None else signed - OUT_OF_QUESTION * sure, number)
+        for number, signed in enumerate((scores, -scores))
+    )
     positions = key_pe.expand_as(content)
     return adapted._replace(
         tokens=torch.cat(

@@ -41,11 +41,13 @@ from pasam.models.losses import (
     bce_loss,
     hq_sam_loss,
     iou_head_loss,
+    keep_loss,
     mask_loss,
     object_bce_loss,
     pa_sam_loss,
     uncertainty_loss,
 )
+from pasam.models.pa_mask_decoder import ADAPTER
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
@@ -147,20 +149,29 @@ class TrainingStep(nn.Module):
         self.segmenter = segmenter
         self.variant = variant
         self.objective = objective_of(variant, cross_entropy=cross_entropy)
+        self.keeps = variant.keep_sam if isinstance(variant, PaSamParams) else 0.0
 
     def forward(
         self, batch: Batch, *, mining: MiningMode, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return the loss terms of a batch; `loss` is what is minimised."""
+        encoded = batch.encoded()
+        if encoded is None and self.keeps:  # once, for both decoders
+            with torch.no_grad():
+                encoded = self.segmenter.base.encode(batch.images)
+        asked = {"images": batch.images, "encoded": encoded, "image_index": batch.image_index}
         prediction = self.segmenter(
-            images=batch.images,
-            encoded=batch.encoded(),
-            image_index=batch.image_index,
-            prompts=batch.prompts,
-            mining=mining,
-            generator=generator,
+            **asked, prompts=batch.prompts, mining=mining, generator=generator
         )
-        return self.objective(prediction, batch.labels, generator)
+        terms = self.objective(prediction, batch.labels, generator)
+        if not self.keeps:
+            return terms
+        base = self.segmenter.base
+        with torch.no_grad():
+            plain = Segmenter(base=base, decoder=base.sam.mask_decoder)
+            sam = plain(**asked, prompts=batch.prompts).masks
+        kept = self.keeps * keep_loss(prediction.masks, sam, batch.labels)
+        return {**terms, "loss_keep": kept, "loss": terms["loss"] + kept}
 
     def mining_in(self, epoch: int) -> MiningMode:
         """Say how hard points are mined in an epoch of training."""
@@ -238,9 +249,8 @@ def fit(
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
     state = _start(
-        segmenter, rate=params.learning_rate, drop_every=variant.lr_step_size, sink=sink,
-        checkpointer=checkpointer,
-    )  # fmt: skip
+        segmenter, variant, rate=params.learning_rate, sink=sink, checkpointer=checkpointer
+    )
     # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
     runner, driver = fabric.setup(step, state.optimizer)
     first = state.restore()
@@ -380,19 +390,25 @@ class _State:
 
 def _start(
     segmenter: Segmenter,
+    variant: VariantParams,
     *,
     rate: float,
-    drop_every: int,
     sink: JsonlSink,
     checkpointer: Checkpointer,
 ) -> _State:
     """Gather the state of a training that has not begun."""
     learning = {n: p for n, p in segmenter.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.Adam(learning.values(), lr=rate)
+    factor = variant.adapter_rate if isinstance(variant, PaSamParams) else 1.0
+    new = tuple(f"decoder.{part}" for part in ADAPTER)
+    groups = [  # SAM's own first: it is their rate that the history tells
+        {"params": [p for n, p in learning.items() if not n.startswith(new)], "lr": rate},
+        {"params": [p for n, p in learning.items() if n.startswith(new)], "lr": rate * factor},
+    ]
+    optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=rate)
     return _State(
         learning=learning,
         optimizer=optimizer,
-        schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=drop_every),
+        schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_step_size),
         sink=sink,
         checkpointer=checkpointer,
     )

@@ -232,6 +232,10 @@ def test_no_benchmark_has_a_name_that_tables_give_their_totals(name, key, place,
             {**NO_TOKENS, "adapter_dense": False, "adapter_sparse": False, "trains": "adapter"},
             "adapter is 'without any part', expected one part of the adapter or more where trains",
         ),
+        (
+            {"trains": "everything", "keep_sam": 0.5},
+            "keep_sam is 0.5, expected 0 where trains is 'everything', since SAM itself then moves",
+        ),
     ],
 )
 def test_an_impossible_pa_sam_is_refused(changes, message):

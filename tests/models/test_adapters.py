@@ -1,5 +1,7 @@
 """The adapter changes the mask token's row alone and adds points where the masks disagree."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -106,6 +108,29 @@ def test_points_lie_where_the_refined_mask_corrects_the_coarse_one_most(adapter,
     )
     assert torch.equal(output.positive, scores.topk(POINTS).indices.sort().values)
     assert torch.equal(output.negative, scores.topk(POINTS, largest=False).indices.sort().values)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("drawn", ["top", "gumbel"])
+def test_points_can_be_held_to_the_cells_that_are_uncertain(drawn, adapter, inputs):
+    inputs["guiding"] = inputs["guiding"] / 5  # uncertainties on both sides of a half
+    noise = torch.randn(PROMPTS, 2, CELLS, generator=torch.Generator().manual_seed(5))
+    chosen = mining(None if drawn == "top" else 20 * noise)
+    free = adapter(**inputs, mining=chosen)
+    held = adapter(**inputs, mining=dataclasses.replace(chosen, uncertain_only=True))
+    unsure = held.maps.uncertainty >= 0.5
+    assert (unsure.sum(dim=1) >= POINTS).all()
+    assert not unsure.gather(1, free.positive).all()  # left alone, they lie elsewhere too
+    assert unsure.gather(1, held.positive).all()
+    assert unsure.gather(1, held.negative).all()
+    assert not torch.equal(held.positive, held.negative)  # each sign by its own scores
+
+
+@torch.no_grad()
+def test_where_too_few_cells_are_uncertain_others_are_taken_too(adapter, inputs, monkeypatch):
+    monkeypatch.setattr("pasam.models.prompt_adapter.UNSURE", 2.0)  # none is
+    held = adapter(**inputs, mining=dataclasses.replace(mining(), uncertain_only=True))
+    assert held.positive.shape == held.negative.shape == (PROMPTS, POINTS)
 
 
 @torch.no_grad()

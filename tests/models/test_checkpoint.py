@@ -342,6 +342,15 @@ def test_the_file_says_how_its_decoder_is_built(variant, trained, path):
     assert read_variant(path) == variant
 
 
+def test_a_file_of_before_a_switch_was_trained_without_it(path):
+    recorded = pa_sam().model_dump()
+    for key in ("keep_sam", "adapter_rate"):
+        del recorded[key]
+    words = {"variant": json.dumps(recorded)}
+    write_weights(path, {"x": torch.zeros(1)}, metadata=words)
+    assert read_variant(path) == pa_sam(keep_sam=0.0, adapter_rate=1.0)
+
+
 def test_a_file_of_before_says_nothing(trained, path):
     write_weights(path, {"x": torch.zeros(1)}, metadata={"decoder": "hq_sam", "base": "b"})
     assert read_variant(path) is None

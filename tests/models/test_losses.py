@@ -21,6 +21,7 @@ from pasam.models.losses import (
     draw,
     hq_sam_loss,
     iou_head_loss,
+    keep_loss,
     localised_cross_entropy,
     mask_loss,
     object_bce_loss,
@@ -182,6 +183,30 @@ def test_only_the_prediction_of_quality_learns():
 def test_nothing_predicted_of_nothing_counts_as_no_overlap():
     loss = iou_head_loss(torch.tensor([[0.0]]), torch.full((1, 1, 4, 4), -1.0), square(8, 0))
     assert loss.item() == 0
+
+
+def test_keeping_costs_nothing_at_sams_own_masks(logits):
+    sam = 3 * torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    masks = sam.clone().requires_grad_(True)
+    loss = keep_loss(masks, sam, torch.cat([square(64, 32), square(64, 16)]))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert masks.grad.abs().max().item() < 1e-6
+    assert keep_loss(masks + 1, sam, torch.cat([square(64, 32), square(64, 16)])).item() > 0.01
+
+
+def test_masks_are_kept_where_sam_is_right_and_no_outline_is_near():
+    label = square(64, 32)  # rows 0 to 31; its band is 1 pixel wide on both sides
+    sam = torch.full((1, 1, 8, 8), -2.0)
+    sam[..., :4, :] = 2.0  # a row of a mask is 8 pixels of the label
+    sam[..., 6, :] = 2.0  # wrong: nothing is to be kept
+    masks = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    keep_loss(masks, sam, label).backward()
+    held = masks.grad[0, 0].abs() > 0
+    # Where the object meets the image's border there is an outline, too.
+    assert held[:, 3].tolist() == [False, True, True, False, False, True, False, True]
+    assert held[1].tolist() == [False, *[True] * 6, False]
+    assert held[5].all()
 
 
 SURE = 40.0  # a logit whose probability is 1 in float32

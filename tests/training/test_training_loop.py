@@ -292,6 +292,64 @@ def test_a_model_that_begins_at_random_goes_all_the_way(segmenter, cached, train
     assert digest(part.state_dict()) == digest(whole.state_dict())
 
 
+def far_from_sam(model, batch):
+    """How far a model's masks are from SAM's, in logits, where SAM is right."""
+    step = TrainingStep(model, pa_sam(keep_sam=1.0))
+    return step(batch, mining="none", generator=torch.Generator())["loss_keep"].item()
+
+
+def test_a_loss_that_keeps_holds_the_masks_to_sams(segmenter, cached, train):
+    free = pa_sam(epochs=8, lr_step_size=8, adapter_start="sam", mining_method="none")
+    kept = free.replaced(keep_sam=30.0)
+    batch = cached(0)[0]
+    left, held, began = segmenter(free), segmenter(kept), segmenter(free)
+    for name, model, variant in (("left", left, free), ("held", held, kept)):
+        train(model, variant, lambda _: OneBatch(batch), name, learning_rate=1e-2)
+    assert far_from_sam(began, batch) == pytest.approx(0, abs=1e-6)  # it begins at SAM
+    assert 0 < far_from_sam(held, batch) < 0.5 * far_from_sam(left, batch)
+
+
+def test_the_loss_that_keeps_is_part_of_what_is_minimised(segmenter, cached):
+    batch = cached(0)[0]
+    found = {}
+    for weight in (0.0, 2.0, 4.0):
+        variant = pa_sam(keep_sam=weight, mining_method="none")
+        step = TrainingStep(segmenter(variant), variant)
+        found[weight] = step(batch, mining="none", generator=torch.Generator())
+    assert "loss_keep" not in found[0.0]
+    assert found[4.0]["loss_keep"].item() == pytest.approx(2 * found[2.0]["loss_keep"].item())
+    grown = found[4.0]["loss"] - found[0.0]["loss"]
+    assert grown.item() == pytest.approx(found[4.0]["loss_keep"].item(), abs=1e-6)
+
+
+def test_views_that_are_not_cached_are_encoded_once_for_both_decoders(
+    segmenter, cached, monkeypatch
+):
+    bare = dataclasses.replace(cached(0)[0], embedding=None, early=None)
+    variant = pa_sam(keep_sam=1.0, mining_method="none")
+    step = TrainingStep(segmenter(variant), variant)
+    base, seen = type(step.segmenter.base), []
+    encode = base.encode
+    monkeypatch.setattr(base, "encode", lambda *given: seen.append(1) or encode(*given))
+    assert step(bare, mining="none", generator=torch.Generator())["loss_keep"].item() > 0
+    assert len(seen) == 1
+
+
+def test_the_adapter_learns_at_its_own_rate(segmenter, cached, train):
+    def moved(factor):
+        variant = pa_sam(epochs=1, mining_points=2, adapter_rate=factor)
+        began, ended = segmenter(variant), segmenter(variant)
+        row = json.loads(train(ended, variant, lambda _: OneBatch(cached(0)[0]), f"{factor}"))
+        assert row["learning_rate"] == PARAMS.learning_rate  # the head's
+        before = dict(began.named_parameters())
+        far = {n: (p - before[n]).abs().max().item() for n, p in ended.named_parameters()}
+        return tuple(far[f"decoder.{n}.weight"] for n in ("mask_tokens", "guiding_conv.6"))
+
+    # Adam's first step is as long as the rate, whatever the gradient.
+    assert moved(1.0) == pytest.approx((1e-3, 1e-3), rel=1e-2)
+    assert moved(0.1) == pytest.approx((1e-3, 1e-4), rel=1e-2)
+
+
 def test_every_epoch_rank_and_seed_has_noise_of_its_own():
     places = [(seed, epoch, rank) for seed in (0, 1, 4) for epoch in (0, 1, 2) for rank in (0, 1)]
     draws = {tuple(torch.rand(3, generator=_generator(*place)).tolist()) for place in places}

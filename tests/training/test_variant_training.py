@@ -133,7 +133,7 @@ def test_a_switch_at_the_references_value_changes_no_bit(changes, train, referen
         {"mining_temperature": 0.2}, {"mining_points": 2}, {"mining_method": "none"},
         {"mining_method": "random"}, {"mining_method": "top"}, {"adapter_dense": False},
         {"adapter_sparse": False}, {"adapter_start": "sam"},
-        {"adapter_maps": "double"},
+        {"adapter_maps": "double"}, {"keep_sam": 1.0}, {"mining_cells": "uncertain"},
     ],
     ids=lambda changes: "-".join(f"{k}={v}" for k, v in changes.items()),
 )  # fmt: skip
