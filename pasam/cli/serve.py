@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pasam.inference.model_files import ModelFiles
     from pasam.serving.service import ModelPool, Settings
 
-SCORES = Path("reports/metrics.json")
+SCORES = Path("reports/scores.json")
 """Where the pipeline leaves the report's numbers."""
 PORT = 8000
 

@@ -18,7 +18,7 @@ from pasam.evaluation.predictions import Predicted
 from pasam.reporting.blocks import Card, ImageStrip, ImageView
 from pasam.reporting.figures import ComparedImage
 from pasam.reporting.overlay import Image, comparison
-from pasam.reporting.results import Results
+from pasam.reporting.results import BASELINE, Results
 from pasam.reporting.style import (
     BOX,
     INK,
@@ -69,8 +69,10 @@ def window_round(image: ComparedImage) -> Window:
     return rows, columns
 
 
-def data_url(image: Image, *, side: int) -> tuple[str, int, int]:
+def data_url(image: Image, *, side: int, lossless: bool = False) -> tuple[str, int, int]:
     """Pack an image (H, W, 3) into a data URL as WebP, its longest side at most `side` pixels.
+
+    Lossless is for few colours, of which it makes fewer bytes.
 
     Returns:
         The URL, and the packed image's width and height.
@@ -81,7 +83,7 @@ def data_url(image: Image, *, side: int) -> tuple[str, int, int]:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
     packed = io.BytesIO()
     PillowImage.fromarray(np.ascontiguousarray(small)).save(
-        packed, format="WEBP", quality=_QUALITY, method=4
+        packed, format="WEBP", quality=_QUALITY, method=4, lossless=lossless
     )
     return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", *size
 
@@ -105,6 +107,12 @@ class CroppedImage:
         alt = f"Image {self.shown.image_id}" + (f" with {marks}" if marks else "")
         name = "Prompt" if box else "Mined points"
         return self._view(name, self.shown.image, alt, _marks(marked, self.window))
+
+    def truth(self) -> ImageView:
+        """Show the ground truth alone, white."""
+        grey = np.where(self.shown.truth, np.uint8(255), np.uint8(0))
+        alt = f"Ground truth of {self.shown.image_id}"
+        return self._view("Ground truth", np.stack([grey] * 3, axis=-1), alt, lossless=True)
 
     def prediction(self, model: str) -> ImageView:
         """Show a model's mask against the ground truth."""
@@ -132,8 +140,12 @@ class CroppedImage:
         scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
         return self._view(MAPS[name], _coloured(scaled), f"{MAPS[name]} on {self.shown.image_id}")
 
-    def _view(self, name: str, image: Image, alt: str, marks: Markup | None = None) -> ImageView:
-        source, width, height = data_url(image[self.window], side=self.side)
+    def _view(
+        self, name: str, image: Image, alt: str, marks: Markup | None = None,
+        *, lossless: bool = False,
+    ) -> ImageView:  # fmt: skip
+        part = image[self.window]
+        source, width, height = data_url(part, side=self.side, lossless=lossless)
         return ImageView(
             name=name, source=source, alt=alt, width=width, height=height, marks=marks or Markup("")
         )
@@ -226,15 +238,20 @@ def median(images: pd.DataFrame) -> str:
 
 
 def card(results: Results, image_id: str, scores: pd.Series[float]) -> Card:
-    """Draw an image of a gallery, one row of `ranked`: prompt, both models, uncertainty."""
+    """Draw an image of a gallery, one row of `ranked`: prompt, truth, models, uncertainty.
+
+    The models are the subject, what it is held against, and HQ-SAM where it is in the run.
+    """
     image = cropped(results, image_id)
     against, score, gain = (100 * scores[name] for name in ("against", "score", "gain"))
     note = (
         f"Boundary IoU {against:.1f} with {label(results.reference)}, "
         f"{score:.1f} with {label(results.subject)}: {signed(gain)} points"
     )
-    models = [image.prediction(model) for model in (results.reference, results.subject)]
-    return Card(title=image_id, note=note, views=(image.prompt(), *models, *image.uncertainty()))
+    named = dict.fromkeys((results.reference, BASELINE, results.subject))
+    models = [image.prediction(model) for model in named if model in image.shown.predictions]
+    views = (image.prompt(), image.truth(), *models, *image.uncertainty())
+    return Card(title=image_id, note=note, views=views)
 
 
 def walk(results: Results) -> list[ImageStrip]:

@@ -6,7 +6,7 @@ Equal results give equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -26,8 +26,8 @@ from pasam.reporting.model_card import model_card
 from pasam.reporting.page_images import GALLERIES, ranked
 from pasam.reporting.page_sections import MARK_KEYS, OUTCOME_KEYS, SECTIONS
 from pasam.reporting.questions import answers
-from pasam.reporting.results import Results
-from pasam.reporting.style import METRICS, label, listed
+from pasam.reporting.results import ORACLE, Results
+from pasam.reporting.style import MEAN, METRICS, label, listed
 from pasam.reporting.summary import rows_where
 
 VERSION = 1
@@ -114,15 +114,26 @@ def _write_figure(results: Results, path: Path) -> None:
 
 
 def write_tables(results: Results, folder: Path) -> None:
-    """Write `table1.md`, `table1.csv`, `differences.csv` and `metrics.json` into a folder."""
+    """Write `table1.md`, `table1.csv`, `differences.csv`, `scores.json` and `metrics.json`."""
     summary, differences = results.summary, results.differences
     write_text(folder / "table1.md", table1_text(results))
     write_text(folder / "table1.csv", csv_text(summary))
     write_text(folder / "differences.csv", csv_text(differences))
-    write_text(folder / "metrics.json", json.dumps(metrics(summary), indent=2) + "\n")
+    nested = nested_scores(summary)
+    write_text(folder / "scores.json", json.dumps(nested, indent=2) + "\n")
+    write_text(folder / "metrics.json", json.dumps(metrics(nested), indent=2) + "\n")
 
 
-def metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def metrics(nested: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Keep what a table of experiments has room for: each model's means, without the ceiling."""
+    return {
+        model: {name: of_mean[name] for name in METRICS}
+        for model, benchmarks in nested.items()
+        if model != ORACLE and (of_mean := benchmarks.get(MEAN)) is not None
+    }
+
+
+def nested_scores(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """Nest a summary as model -> benchmark -> mIoU and mBIoU, per cent with four decimals."""
     nested: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows_where(summary):

@@ -31,7 +31,7 @@ _OTHER_SHAPES = ("circle", "square", "diamond", "triangle")
 
 _DODGE = 0.56  # Fraction of a category's width over which its series are spread.
 _LETTER = 6.2  # Width of a label's letter.
-_MOST_MARKED = 24  # Points; denser curves speak for themselves.
+_MOST_MARKED = 24  # Points; those of denser curves show under the pointer only.
 
 _ROW_WIDTH, _ROW_HEIGHT, _ROW_MARGIN = 260.0, 22.0, 8.0
 
@@ -295,10 +295,14 @@ def _curve(one: Series, across: Scale, scale: Scale) -> Markup:
         below = [(across(x), scale(y)) for x, y in zip(one.x, one.low, strict=True)]
         drawn.append(element("path", d=path(above + below[::-1], close=True), class_="band"))
     drawn.append(element("path", d=path(points), class_="curve"))
-    marked = points if len(points) <= _MOST_MARKED else []
-    for i, (x, y) in enumerate(marked):
+    is_dense = len(points) > _MOST_MARKED
+    for i, (x, y) in enumerate(points):
         words = f"{one.key.name}, {tick_text(one.x[i])}: {one.y[i]:.3g}"
-        drawn.append(marker(one.key.shape, x, y, words))
+        if is_dense:
+            title = element("title", escape(words))
+            drawn.append(element("circle", title, cx=x, cy=y, r=3.0, class_="hit"))
+        else:
+            drawn.append(marker(one.key.shape, x, y, words))
     return element("g", *drawn, class_="series", style=f"--c:{one.key.colour}")
 
 

@@ -404,7 +404,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
 
     Args:
         models: What is served.
-        scores: `metrics.json` of the report, read anew so that a later run shows.
+        scores: `scores.json` of the report, read anew so that a later run shows.
     """
     reported = read_scores(scores)
     scored = {each.name: each.scores or reported.get(each.name) for each in models}
@@ -436,7 +436,7 @@ def _kind_of_image(scores: Mapping[str, object]) -> str | None:
 
 
 def read_scores(path: Path | None) -> dict[str, dict[str, dict[str, float]]]:
-    """Read `metrics.json` of the report: mIoU and mBIoU by model and benchmark.
+    """Read `scores.json` of the report: mIoU and mBIoU by model and benchmark.
 
     What is absent or invalid is left out: scores are an addition.
     """

@@ -462,7 +462,7 @@ class Settings:
     names: tuple[str, ...] = ()
     """Host names under which it is reached, beside its addresses and its machine's name."""
     scores: Path | None = None
-    """`metrics.json` of the report."""
+    """`scores.json` of the report."""
     feedback: Path | None = None
     """Folder in which corrections wait for review; None takes none."""
     look_every: float = 5.0

@@ -37,6 +37,8 @@ MOST = 500
 """Offenders of one expectation, or pairs of duplicates, that are listed; all are counted."""
 SHOWN = 24
 """Images per finding on the page; the rest is counted, and listed in the findings."""
+SAMPLES, BINS = 5, 16
+"""Masks of every data set that are shown in any case, and bars of a distribution."""
 SIDE = 168
 """Longest side of a thumbnail in pixels."""
 _ABOUT_DUPLICATES = {
@@ -192,7 +194,7 @@ def write_page(
         duplicates=_sharpest(findings["duplicates"]), duplicates_count=len(tables.duplicates),
         seen=[_seen(result, image_of) for result in shown if result.name not in _ABOUT_DUPLICATES],
         drift=[row for row in findings["drift"] if row["drifted"]],
-        compared=len(findings["drift"]),
+        compared=len(findings["drift"]), samples=_samples(valid_rows(pairs)),
     )  # fmt: skip
     write_text(path, text)
 
@@ -241,6 +243,41 @@ def _seen(result: ExpectationResult, image_of: Mapping[Any, Any]) -> dict[str, A
         file = mask if of_mask else image
         cards.append({"file": file, "value": words, "src": source, "beside": beside})
     return {"result": result, "cards": cards, "wide": of_copy}
+
+
+def _samples(valid: pd.DataFrame) -> list[dict[str, Any]]:
+    """Show some masks of every data set, and how its measurements are spread."""
+    shown = []
+    for (split, name), rows in valid.groupby(["split", "dataset"], sort=True):
+        ranked = rows.sort_values("id")
+        places = np.unique(np.linspace(0, len(ranked) - 1, num=SAMPLES).round().astype(int))
+        chosen = ranked.iloc[places]
+        images = rows.drop_duplicates("image")
+        shown.append(
+            {
+                "split": split, "dataset": name,
+                "cards": [
+                    {"file": row["mask"], "src": outlined_thumbnail(row["image"], row["mask"])}
+                    for row in chosen.to_dict("records")
+                ],
+                "spreads": [
+                    _spread("area of the mask, per cent of the image", 100 * rows["area"]),
+                    _spread("width of the image, pixels", images["width"]),
+                    _spread("height of the image, pixels", images["height"]),
+                    _spread("mean brightness, 0 to 255", images["brightness"]),
+                ],
+            }
+        )  # fmt: skip
+    return shown
+
+
+def _spread(words: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """Count values in bins of equal width, as heights from 0 to 1, with their two ends."""
+    known = values.dropna().to_numpy(np.float64)
+    counts, edges = np.histogram(known, bins=BINS)
+    heights = (counts / max(1, counts.max())).round(3).tolist()
+    ends = [f"{edge:.3g}" if abs(edge) < 1000 else f"{edge:.0f}" for edge in (edges[0], edges[-1])]
+    return {"words": words, "heights": heights, "ends": ends, "median": f"{np.median(known):.4g}"}
 
 
 def image_thumbnail(path: str | None) -> str | None:

@@ -258,7 +258,7 @@ def test_published_numbers_stand_beside_the_runs_own(world):
 
 
 def test_the_metrics_are_the_means_of_the_scores(world):
-    metrics = json.loads(world.path("reports/metrics.json").read_text())
+    metrics = json.loads(world.path("reports/scores.json").read_text())
     assert sorted(metrics) == ["hq_sam", "oracle", "pa_sam", "sam"]
     for model in metrics:
         for benchmark in ("dis_like", "thin_like"):

@@ -134,11 +134,11 @@ def test_scores_decide_who_is_shown(make_scores, make_results):
     assert names(most_harmed(ranked(make_results(scores)), 3)) == ["dis_like/3"]
 
 
-def test_a_card_shows_prompt_both_models_and_the_uncertainty(results):
+def test_a_card_shows_prompt_truth_models_and_the_uncertainty(results):
     images = ranked(results)
     shown = card(results, images.index[0], images.iloc[0])
     assert [view.name.split()[0] for view in shown.views] == [
-        "Prompt", "SAM", "PA-SAM", "Uncertainty",
+        "Prompt", "Ground", "SAM", "HQ-SAM", "PA-SAM", "Uncertainty",
     ]  # fmt: skip
     assert f"{100 * images['gain'].iloc[0]:+.1f} points" in shown.note
     assert all(view.alt for view in shown.views)

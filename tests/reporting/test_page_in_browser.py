@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -148,6 +149,30 @@ def test_a_card_opens_large_and_is_walked_through_by_keys(page):
     assert viewer.get_attribute("open") is None
     focused = page.evaluate("document.activeElement.className")
     assert focused == "card"  # the one that was looked at last
+
+
+def test_the_viewer_says_what_its_colours_mean(page):
+    page.locator(".card").first.click()
+    shown = page.locator("#viewer")
+    assert "false positive" in shown.locator(".legend").inner_text()
+    assert [name.split()[0] for name in shown.locator(".view .name").all_inner_texts()][:4] == [
+        "Prompt", "Ground", "SAM", "HQ-SAM",
+    ]  # fmt: skip
+
+
+def test_the_point_nearest_to_the_pointer_says_its_value(page):
+    chart = page.locator("#table1 svg.chart:not(.interval)").first
+    chart.scroll_into_view_if_needed()
+    mark = chart.locator(".series").last.locator("path, circle, rect").last.bounding_box()
+    page.mouse.move(mark["x"] + mark["width"] / 2 + 3, mark["y"] + mark["height"] / 2 + 3)
+    tip = page.locator("#tip")
+    assert re.search(r": \d+\.\d \[\d+\.\d, \d+\.\d\]$", tip.inner_text())
+    page.mouse.move(2, 2)
+    assert not tip.is_visible()
+
+
+def test_the_theme_button_is_called_what_it_says(page):
+    assert page.get_by_role("button", name="Colours: auto").count() == 1
 
 
 def test_the_slider_moves_by_keys(page):

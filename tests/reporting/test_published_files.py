@@ -18,6 +18,7 @@ OTHER_FILES = (
     "figure1.png",
     "index.html",
     "metrics.json",
+    "scores.json",
     "model_cards/hq_sam.md",
     "model_cards/pa_sam.md",
     "plots/fineness.csv",

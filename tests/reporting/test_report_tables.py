@@ -211,10 +211,12 @@ def test_the_csv_holds_every_number_of_every_model_and_benchmark(write, scores):
 
 def test_the_metrics_file_nests_model_benchmark_and_metric(write, scores):
     files = write(scores)
-    found, table = json.loads(files["metrics.json"]), pd.read_csv(io.StringIO(files["table1.csv"]))
+    found, table = json.loads(files["scores.json"]), pd.read_csv(io.StringIO(files["table1.csv"]))
     row = table.set_index(["model", "benchmark"]).loc[("pa_sam", "mean")]
     assert found["pa_sam"]["mean"] == {"miou": row["miou"], "mbiou": row["mbiou"]}
     assert list(found) == ["oracle", "sam", "hq_sam", "pa_sam"]
+    few = json.loads(files["metrics.json"])
+    assert few == {model: found[model]["mean"] for model in ("sam", "hq_sam", "pa_sam")}
 
 
 def test_a_single_model_has_a_table_without_differences(write, make_scores):
@@ -227,7 +229,13 @@ def test_a_single_model_has_a_table_without_differences(write, make_scores):
 def test_identical_scores_give_identical_bytes_in_every_file(write, scores):
     first = write(scores, "a", PUBLISHED)
     assert first == write(scores.sample(frac=1, random_state=3), "b", PUBLISHED)
-    assert sorted(first) == ["differences.csv", "metrics.json", "table1.csv", "table1.md"]
+    assert sorted(first) == [
+        "differences.csv",
+        "metrics.json",
+        "scores.json",
+        "table1.csv",
+        "table1.md",
+    ]
 
 
 def precision(model, benchmark, name, overlap, ap, seed=1, **more):

@@ -133,8 +133,8 @@ def test_health_and_readiness(client):
 
 def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(shelf, tmp_path):
     scores = {"pa_sam": {"mean": {"miou": 67.2, "mbiou": 52.3}}}
-    (tmp_path / "metrics.json").write_text(json.dumps(scores))
-    answer = models_answer(shelf.offered().all(), tmp_path / "metrics.json")
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    answer = models_answer(shelf.offered().all(), tmp_path / "scores.json")
     assert [each.name for each in answer.models] == ["pa_sam", "hq_sam", "sam"]
     assert [each.scores for each in answer.models] == [scores["pa_sam"], None, None]
     assert [each.details for each in answer.models] == [True, False, False]
@@ -156,8 +156,8 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
 )
 def test_scores_say_of_what_kind_of_image_they_are(shelf, tmp_path, benchmarks, kind):
     numbers = {name: {"miou": 67.2, "mbiou": 52.3} for name in (*benchmarks, "mean")}
-    (tmp_path / "metrics.json").write_text(json.dumps({"pa_sam": numbers}))
-    answer = models_answer(shelf.offered().all(), tmp_path / "metrics.json")
+    (tmp_path / "scores.json").write_text(json.dumps({"pa_sam": numbers}))
+    answer = models_answer(shelf.offered().all(), tmp_path / "scores.json")
     assert [each.scored_on for each in answer.models] == [kind, None, None]
 
 
@@ -232,10 +232,10 @@ def test_annotations_that_cannot_be_written_are_refused(client, change, status, 
 
 
 def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):
-    (tmp_path / "metrics.json").write_text('{"pa_sam": {"mean": {"mbiou": 52.3}}}')
+    (tmp_path / "scores.json").write_text('{"pa_sam": {"mean": {"mbiou": 52.3}}}')
     own = {"mean": {"mbiou": 40.0}}
     champion = dataclasses.replace(shelf.offered().get("pa_sam"), scores=own)
-    (answer,) = models_answer([champion], tmp_path / "metrics.json").models
+    (answer,) = models_answer([champion], tmp_path / "scores.json").models
     assert answer.scores == own
 
 
@@ -243,14 +243,14 @@ GOOD = {"sam": {"mean": {"miou": 60.2, "mbiou": 39.4}}}
 
 
 def test_the_reports_numbers_are_read(tmp_path):
-    path = tmp_path / "metrics.json"
+    path = tmp_path / "scores.json"
     path.write_text(json.dumps(GOOD | {"odd": {"mean": 3}, "odder": 4}))
     assert read_scores(path) == GOOD
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", "\xff"])
 def test_without_a_report_there_are_none(content, tmp_path):
-    path = tmp_path / "metrics.json"
+    path = tmp_path / "scores.json"
     if content is not None:
         path.write_text(content, encoding="latin-1")
     assert read_scores(path) == {}

@@ -254,6 +254,22 @@ def test_sound_data_gets_a_yes(parts, tmp_path):
     assert "<strong>Yes, with remarks.</strong>" in (tmp_path / "a.html").read_text()
 
 
+def test_sound_data_is_shown_too_with_its_distributions(parts, mixed, text):
+    valid = mixed.inventory[mixed.inventory["fault"].isna()]
+    shown = text.partition('id="samples"')[2].partition('id="drift"')[0]
+    for name in sorted(set(valid["dataset"])):
+        assert f"<b>{name}</b>" in shown
+    sets = valid.groupby(["split", "dataset"]).ngroups
+    assert shown.count("area of the mask, per cent of the image: ") == sets
+    assert shown.count("data:image/jpeg;base64,") >= sets
+
+
+def test_every_wide_table_can_be_scrolled_by_keys_and_all_is_in_the_main_part(text):
+    assert text.count('class="scroll" tabindex="0"') == text.count('class="scroll"') >= 2
+    assert text.index("<main>") < text.index("<h1>")
+    assert text.index("</main>") > text.rindex("</table>")
+
+
 def _drift(parts, tmp_path):
     write_page(tmp_path / "a.html", *parts)
     return (tmp_path / "a.html").read_text().partition('id="drift"')[2]

@@ -4,12 +4,10 @@
 
   // Colours: as the system has them, light, dark.
   const button = document.getElementById("theme");
-  const words = { "": "Auto", light: "Light", dark: "Dark" };
+  const words = { "": "auto", light: "light", dark: "dark" };
   const order = ["", "light", "dark"];
   const show = () => {
-    const theme = root.dataset.theme || "";
-    button.querySelector(".word").textContent = words[theme];
-    button.setAttribute("aria-label", theme ? `Colours: ${theme}` : "Colours: as the system has them");
+    button.querySelector(".word").textContent = words[root.dataset.theme || ""];
   };
   button.addEventListener("click", () => {
     root.dataset.theme = order[(order.indexOf(root.dataset.theme || "") + 1) % order.length];
@@ -89,6 +87,44 @@
     });
   }
 
+  // Charts: the point nearest to the pointer, or to a finger, says its value.
+  const tip = document.getElementById("tip");
+  const REACH = 40;
+  let pointed = null;
+  const point = (mark, words) => {
+    if (pointed) pointed.classList.remove("pointed");
+    pointed = mark;
+    tip.hidden = !mark;
+    if (!mark) return;
+    mark.classList.add("pointed");
+    tip.textContent = words;
+    const at = mark.getBoundingClientRect(), own = tip.getBoundingClientRect();
+    const left = at.left + at.width / 2 - own.width / 2;
+    tip.style.left = `${Math.max(4, Math.min(left, document.documentElement.clientWidth - own.width - 4))}px`;
+    tip.style.top = `${at.top > own.height + 12 ? at.top - own.height - 8 : at.bottom + 8}px`;
+  };
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    const marks = [...chart.querySelectorAll(".series title")].map((title) => {
+      const mark = title.parentElement, text = title.textContent;
+      title.remove(); // the browser's own tip would come late and beside this one
+      return [mark, text];
+    });
+    if (!marks.length) continue;
+    const nearest = (event) => {
+      let best = [null, ""], least = REACH;
+      for (const [mark, text] of marks) {
+        const box = mark.getBoundingClientRect();
+        const away = Math.hypot(event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2);
+        if (away < least) [best, least] = [[mark, text], away];
+      }
+      point(...best);
+    };
+    chart.addEventListener("pointermove", nearest);
+    chart.addEventListener("pointerdown", nearest);
+    chart.addEventListener("pointerleave", () => point(null));
+  }
+  addEventListener("scroll", () => point(null), { passive: true });
+
   // Two images with a handle between them.
   for (const pair of document.querySelectorAll(".pair")) {
     const range = pair.querySelector("input");
@@ -109,7 +145,9 @@
     count.className = "count";
     count.textContent = `${place + 1} of ${cards.length}`;
     for (const image of card.querySelectorAll("img")) image.loading = "eager";
-    stage.replaceChildren(...card.childNodes, count);
+    const legend = cards[place].closest(".gallery").previousElementSibling;
+    const keys = legend && legend.classList.contains("legend") ? [legend.cloneNode(true)] : [];
+    stage.replaceChildren(...keys, ...card.childNodes, count);
   };
   document.addEventListener("click", (event) => {
     const card = event.target.closest(".card");
