@@ -504,8 +504,8 @@ SECTIONS = (
         key="galleries",
         title="Galleries",
         lead="Chosen by score alone from all images of all benchmarks. Each card: prompt and mined "
-        "points, ground truth, {reference}, HQ-SAM, {subject}, uncertainty map. Open one, then walk "
-        "with the arrow keys.",
+        "points, ground truth, {reference}, HQ-SAM, {subject}, uncertainty map. Open one, then "
+        "walk with the arrow keys.",
         build=galleries,
     ),
     SectionRow(
