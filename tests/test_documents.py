@@ -45,6 +45,8 @@ COMMANDS = {
     "pip install prefect-docker": NETWORK,
     "dvc repro": TRAIN,
     "dvc repro ablate@no_dense": TRAIN,
+    "dvc exp run -S models.pa_sam_plus.interpolation=1.0 develop": TRAIN,
+    "dvc repro ablate@no_mining ablate@image_features": TRAIN,
     "dvc exp run -S models.pa_sam.epochs=6": TRAIN,
     "dvc exp run -S models.pa_sam.epochs=6 -S models.pa_sam.lr_step_size=4 "
     "-S models.pa_sam.mining.method=none": TRAIN,

@@ -124,7 +124,12 @@ def variant_in(content: Mapping[str, Any], model: str, path: Path) -> VariantPar
 
 
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "pa_sam": {"adapter_rate": 1.0, "keep_sam": 0.0, "mining": {"cells": "all"}}
+    "pa_sam": {
+        "adapter_rate": 1.0,
+        "interpolation": 1.0,
+        "keep_sam": 0.0,
+        "mining": {"cells": "all"},
+    }  # fmt: skip
 }
 """By decoder, the keys that files of weights of earlier versions lack, with what they mean."""
 

@@ -212,11 +212,6 @@ class TrainParams(Section):
     cross_entropy: CrossEntropyMean
     """What the cross entropy of the predicted masks is averaged over: the `image`, as PA-SAM, or
     the `object`'s neighbourhood, so that small objects count too. HQ-SAM's points stay its own."""
-    interpolation: Annotated[
-        float, within(lambda value: 0 < value <= 1, "more than 0 and at most 1")
-    ]
-    """How far from SAM's weights (0) to the trained ones (1) the result lies, for models that begin
-    at SAM (`adapter.start: sam`): less keeps more of what SAM can."""
     learning_rate: Positive
     accelerator: Accelerator
     devices: Count
@@ -329,6 +324,11 @@ class PaSamParams(TrainedParams):
     """Whether the head that predicts a mask's IoU learns the new masks' (the reference: frozen)."""
     adapter_rate: Positive
     """Factor of the learning rate for the adapter beside what is SAM's (the reference: 1)."""
+    interpolation: Annotated[
+        float, within(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+    ]
+    """How far from where training began (0) to where it ended (1) the result lies (the reference:
+    1). Less keeps more of what SAM can, so that it asks for an adapter that starts at SAM."""
     keep_sam: NotNegative
     """Weight of a loss that holds the masks to SAM's where SAM is right and the outline is not near
     (the reference: 0, which computes nothing)."""
@@ -343,6 +343,9 @@ class PaSamParams(TrainedParams):
             maps, loss = parts.maps, self.uncertainty_loss
             require(maps == "grid", "adapter.maps", maps, f"'grid' {why}")
             require(loss == "plain", "uncertainty_loss", loss, f"'plain' {why}")
+        if parts.any() and parts.start != "sam":
+            why = "1 where adapter.start is not 'sam', since the way begins at random values"
+            require(self.interpolation == 1, "interpolation", self.interpolation, why)
         if self.trains == "everything":
             why = "0 where trains is 'everything', since SAM itself then moves"
             require(self.keep_sam == 0, "keep_sam", self.keep_sam, why)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pasam.config.schema import PaSamParams, VariantParams
 from pasam.data.catalogue import GENERATED, PHOTOS
 from pasam.evaluation.statistics import SEEDS_FOR_P, worded
 from pasam.masks.prompts import KINDS
@@ -94,7 +95,7 @@ def recipes(results: Results) -> Grid:
         kinds = Counter(KINDS[variant.prompts])
         mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())
         steps = variant.epochs * (masks // (params.train.batch_size * params.train.devices))
-        rate = f"{params.train.learning_rate:g}, a tenth every {variant.lr_step_size} epochs"
+        rate = _rate(variant, params.train.learning_rate)
         seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
         cells = (images, f"{variant.prompts}: {mix}", f"{steps:,}", rate, str(seeds))
         rows.append((label(model), *cells, trainable_cell(results, model)))
@@ -116,6 +117,16 @@ def recipes(results: Results) -> Grid:
         notes=("Table 1 prompts every model with one tight box, whatever it was trained with.",),
         texts=(1, 2, 4),
     )
+
+
+def _rate(variant: VariantParams, rate: float) -> str:
+    """Say at what rate a model learnt, and how much of what it learnt it keeps."""
+    words = f"{rate:g}, a tenth every {variant.lr_step_size} epochs"
+    if isinstance(variant, PaSamParams) and variant.adapter_rate != 1:
+        words += f"; adapter {rate * variant.adapter_rate:g}"
+    if isinstance(variant, PaSamParams) and variant.interpolation != 1:
+        words += f"; {100 * variant.interpolation:g} % of the way from SAM"
+    return words
 
 
 def details(summary: pd.DataFrame, *, level: str) -> Grid:

@@ -282,8 +282,8 @@ def fit(
             if fabric.is_global_zero:
                 sink.append({"epoch": epoch, "learning_rate": rate, **means})
                 state.save(epoch + 1)
-    if isinstance(variant, PaSamParams) and variant.adapter.start == "sam":
-        _interpolate(segmenter, began, params.interpolation)
+    if isinstance(variant, PaSamParams):
+        _interpolate(segmenter, began, variant.interpolation)
     _require_unmoved(segmenter, before)
 
 

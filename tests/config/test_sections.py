@@ -233,6 +233,10 @@ def test_no_benchmark_has_a_name_that_tables_give_their_totals(name, key, place,
             "adapter is 'without any part', expected one part of the adapter or more where trains",
         ),
         (
+            {"interpolation": 0.5},
+            "interpolation is 0.5, expected 1 where adapter.start is not 'sam', since the way",
+        ),
+        (
             {"trains": "everything", "keep_sam": 0.5},
             "keep_sam is 0.5, expected 0 where trains is 'everything', since SAM itself then moves",
         ),

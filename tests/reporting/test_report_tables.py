@@ -4,12 +4,14 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import typing
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from variants import pa_sam
 
 from pasam.errors import ShapeError
 from pasam.reporting import blocks
@@ -53,8 +55,15 @@ def test_what_the_models_were_trained_with_stands_beside_table_1(write, results)
     rows = {row[0]: row[2:] for row in grid.rows}
     assert rows["HQ-SAM"][0] == "thirds: box 1/3, points 1/3, mask 1/3"
     assert rows["PA-SAM"][0] == "effective: box 4/7, points 2/7, mask 1/7"
-    assert rows["PA-SAM"][2].startswith("0.001, a tenth every")
+    assert re.fullmatch(r"0.001, a tenth every \d epochs", rows["PA-SAM"][2])
     assert f"## {grid.caption}" in write(results.scores)["table1.md"]
+
+
+def test_the_adapters_own_rate_and_what_is_kept_of_the_way_stand_there_too(make_results):
+    plus = pa_sam(adapter_start="sam", adapter_rate=0.1, interpolation=0.75)
+    grid = recipes(make_results(variants={"pa_sam": plus}))
+    (row,) = (row for row in grid.rows if row[0] == "PA-SAM")
+    assert row[4].endswith("epochs; adapter 0.0001; 75 % of the way from SAM")
 
 
 def test_steps_are_whole_batches_of_the_training_masks(make_results, results):

@@ -15,7 +15,6 @@ from pasam.training.fit import train_variant
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
     precision="32-true", workers=0, accumulate=1, cross_entropy="image",
-    interpolation=1.0,
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
