@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from small_world import SmallWorld
+from small_world import SmallWorld, read_yaml, small_base, write_yaml
 
 KEPT = (
     "prepare", "validate", "pretrain", "embed@val", "train@hq_sam", "train@pa_sam",
@@ -58,9 +58,19 @@ def leave_servers(patch: pytest.MonkeyPatch) -> None:
         patch.delenv(name, raising=False)
 
 
+@contextmanager
+def standing_in(world: SmallWorld) -> Iterator[None]:
+    """Work in a project's folder for a while, outside of any test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(world.folder)
+        patch.setattr("pasam.models.build.build_base", small_base)
+        leave_servers(patch)
+        yield
+
+
 def write_lock(world: SmallWorld) -> None:
     """Write `dvc.lock` for the files as they are."""
-    params = yaml.safe_load(world.path("params.yaml").read_text())
+    params = read_yaml(world.path("params.yaml"))
     entries: dict[str, Any] = {}
     for stage in _plan(world):
         if all(world.path(out).exists() for out in stage.outs):
@@ -70,8 +80,7 @@ def write_lock(world: SmallWorld) -> None:
                 "params": {"params.yaml": {key: _at(params, key) for key in stage.params}},
                 "outs": [_entry(world, out) for out in stage.outs],
             }
-    text = yaml.safe_dump({"schema": "2.0", "stages": entries}, sort_keys=False)
-    world.path("dvc.lock").write_text(text)
+    write_yaml(world.path("dvc.lock"), {"schema": "2.0", "stages": entries}, sort_keys=False)
 
 
 def commit(project: Path, *, push: bool = True) -> str:

@@ -53,13 +53,12 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     Example: pasam registry list
     """
     from pasam.registry.reproduction import not_again
-    from pasam.registry.versions import oddities, open_registry
+    from pasam.registry.versions import looked_at, open_registry
 
     _expect_registry(project)
-    registry = open_registry(project)
-    versions = registry.versions()
+    versions, odd = looked_at(project, open_registry(project))
     reasons = not_again(project, versions)
-    for line in oddities(project, registry, versions):
+    for line in odd:
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)
     if as_json:
         rows = [{**dataclasses.asdict(v), "not_again": reasons.get(v.number)} for v in versions]
@@ -459,14 +458,13 @@ def _expect_registry(project: Path) -> None:
 
 def _version(project: Path, which: str) -> Version:
     """Find a version, with the tags that the log has of it, which nobody can edit in MLflow."""
-    from pasam.registry.versions import known_standing, open_registry, shown_tags
+    from pasam.registry.versions import as_logged, known_standing, open_registry
 
     _expect_registry(project)
     standing = known_standing(project)
     number = standing.aliases.get(which) if standing else None
     version = open_registry(project).version(which if number is None else number)
-    known = standing.versions.get(version.number) if standing else None
-    return version if known is None else dataclasses.replace(version, tags=shown_tags(known))
+    return as_logged(version, standing)
 
 
 def _line(version: Version, not_again: str | None) -> str:

@@ -307,6 +307,8 @@ class DecisionLog:
         self.tip = ""
         self.entries: tuple[Entry, ...] = ()
         self._there = ""  # where the remote's branch was when it was read
+        self._settings: dict[str, str] = {}  # git's, as of the last decision
+        self._evidence: dict[str, bytes] = {}  # of the last decision: it is shown at once
 
     def read(self, *, shared: bool = True) -> tuple[Entry, ...]:
         """Read the log anew, from the remote if there is one.
@@ -319,8 +321,8 @@ class DecisionLog:
             RegistryError: The log was changed: an entry does not continue the one before, or the
                 remote's does not continue what this clone has seen.
         """
-        here = self._commit_of(REF)
-        tip = self._fetch(here) if shared and self.remote else here
+        here, seen = self._commits_of(REF, self._seen())
+        tip = self._fetch(here, seen) if shared and self.remote else here
         if tip != self.tip:
             self.tip, self.entries = tip, self._chain(tip)
         return self.entries
@@ -365,6 +367,7 @@ class DecisionLog:
                 return tuple(made)
             self._keep(tip)
         self.tip, self._there, self.entries = tip, tip, (*self.entries, *made)
+        self._evidence = dict(evidence or {})
         return tuple(made)
 
     def evidence(self, digest: str) -> bytes:
@@ -373,6 +376,8 @@ class DecisionLog:
         Raises:
             RegistryError: The log does not hold it, or holds something else under its name.
         """
+        if digest in self._evidence:
+            return self._evidence[digest]
         done = call_git(self.project, "cat-file", "blob", f"{self.tip}:{_EVIDENCE}/{digest}")
         if done.returncode or sha256_of(done.stdout) != digest:
             raise RegistryError(
@@ -380,11 +385,6 @@ class DecisionLog:
                 "names it: the branch was changed. Restore it from another clone."
             )
         return done.stdout
-
-    def has_evidence(self, digest: str) -> bool:
-        """Whether a content of this digest is kept already."""
-        place = f"{self.tip}:{_EVIDENCE}/{digest}"
-        return bool(self.tip) and not call_git(self.project, "cat-file", "-e", place).returncode
 
     def _chain(self, tip: str) -> tuple[Entry, ...]:
         """Read all entries of a commit, and see that each continues the one before."""
@@ -409,14 +409,14 @@ class DecisionLog:
             entries.append(entry)
         return tuple(entries)
 
-    def _fetch(self, here: str) -> str:
+    def _fetch(self, here: str, seen: str) -> str:
         """Bring the remote's branch, which has to continue the one here; return its commit."""
         assert self.remote is not None
         found = call_git(
             self.project, "ls-remote", "--exit-code", self.remote, REF, seconds=self.patience
         )
         if found.returncode == 2:
-            if self._commit_of(self._seen()):
+            if seen:
                 raise RegistryError(
                     f"the branch {BRANCH} is gone from the remote '{self.remote}', which had it: "
                     f"put it back with `git push {self.remote} {BRANCH}`, and find out who removed "
@@ -428,7 +428,7 @@ class DecisionLog:
             raise self._away("cannot be read", found)
         tip = found.stdout.split()[0].decode()
         self._there = tip
-        if tip == here == self._commit_of(self._seen()):
+        if tip == here == seen:
             return tip
         done = call_git(
             self.project, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=",
@@ -448,14 +448,17 @@ class DecisionLog:
 
     def _keep(self, tip: str) -> None:
         """Remember what the remote has; another process of this clone may have been quicker."""
-        for ref in (REF, self._seen()):
-            call_git(self.project, "update-ref", ref, tip)
+        lines = "".join(f"update {ref} {tip}\n" for ref in (REF, self._seen()))
+        call_git(self.project, "update-ref", "--stdin", content=lines.encode())
 
     def _seen(self) -> str:
         return f"refs/pasam/{self.remote}/{BRANCH}"
 
-    def _commit_of(self, ref: str) -> str:
-        return self._git("rev-parse", "--verify", "--quiet", ref, fails=True).strip()
+    def _commits_of(self, *refs: str) -> list[str]:
+        """Commits that refs point to; empty for one that is not there."""
+        listed = self._git("for-each-ref", "--format=%(refname) %(objectname)", *refs)
+        found = dict(line.split() for line in listed.splitlines())
+        return [found.get(ref, "") for ref in refs]
 
     def _push(self, tip: str) -> None:
         """Let the remote take a commit if its branch is still where it was read."""
@@ -496,42 +499,48 @@ class DecisionLog:
     def _commit(self, entries: Sequence[Entry], evidence: Mapping[str, bytes]) -> str:
         """Write a commit of the log with these entries; no branch points to it yet."""
         tip = self.tip
+        files = [_files_of(entry, evidence) for entry in entries]
+        blobs = self._blobs([content for each in files for content in each.values()])
+        signed = self._settings.get("commit.gpgsign") in ("true", "yes", "on", "1")
         with temporary_folder() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             if tip:
                 self._git("read-tree", tip, env=index)
-            for entry in entries:
-                files = {f"{_ENTRIES}/{entry.number:06}.json": entry.content()}
-                files |= {
-                    f"{_EVIDENCE}/{digest}": evidence[digest]
-                    for digest in entry.evidence.values()
-                    if digest in evidence
-                }
-                for name, content in files.items():
-                    blob = self._git("hash-object", "-w", "--stdin", content=content).strip()
-                    place = f"100644,{blob},{name}"
-                    self._git("update-index", "--add", "--cacheinfo", place, env=index)
+            for entry, named in zip(entries, files, strict=True):
+                lines = "".join(f"100644 {blobs.pop(0)}\t{name}\n" for name in named).encode()
+                self._git("update-index", "--add", "--index-info", content=lines, env=index)
                 tree = self._git("write-tree", env=index).strip()
                 about = "" if entry.version is None else f" version {entry.version}"
                 message = f"{entry.number}: {entry.event}{about}\n\n{entry.why}".encode()
-                parent = ("-p", tip) if tip else ()
-                signed = self._git("config", "--bool", "commit.gpgsign", fails=True).strip()
-                parent = (*parent, "-S") if signed == "true" else parent
+                options = (*(("-p", tip) if tip else ()), *(("-S",) if signed else ()))
                 tip = self._git(
-                    "commit-tree", tree, *parent, content=message, env=_identity(entry.by)
+                    "commit-tree", tree, *options, content=message, env=_identity(entry.by)
                 ).strip()
         return tip
 
+    def _blobs(self, contents: Sequence[bytes]) -> list[str]:
+        """Let git keep contents, all in one call; return their names in the same order."""
+        with temporary_folder() as folder:
+            paths = [Path(folder).resolve() / str(number) for number in range(len(contents))]
+            for path, content in zip(paths, contents, strict=True):
+                path.write_bytes(content)
+            listed = "".join(f"{path}\n" for path in paths).encode()
+            return self._git(
+                "hash-object", "-w", "--no-filters", "--stdin-paths", content=listed
+            ).split()
+
     def _author(self) -> dict[str, str]:
-        name = self._git("config", "user.name", fails=True).strip()
-        mail = self._git("config", "user.email", fails=True).strip()
+        asked = r"^(user\.(name|email)|commit\.gpgsign)$"
+        found = self._git("config", "--null", "--get-regexp", asked, fails=True).split("\0")
+        self._settings = {line.partition("\n")[0]: line.partition("\n")[2] for line in found}
+        name, mail = (self._settings.get(f"user.{what}", "").strip() for what in ("name", "email"))
         host = socket.gethostname()
         return {
             "who": f"{name or _user()} <{mail or f'{_user()}@{host}'}>",
             "user": _user(),
             "host": host,
             "clone": clone_id(self.project),
-            "commit": self._commit_of("HEAD"),
+            "commit": self._git("rev-parse", "--verify", "--quiet", "HEAD", fails=True).strip(),
             "flow_run": self.flow_run or "",
         }
 
@@ -549,6 +558,13 @@ class DecisionLog:
                 f"the log of decisions cannot be kept: `git {arguments[0]}` failed: {_words(done)}."
             )
         return done.stdout.decode(errors="replace")
+
+
+def _files_of(entry: Entry, evidence: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Content by path of what the branch keeps of an entry."""
+    kept = {d: evidence[d] for d in entry.evidence.values() if d in evidence}
+    files = {f"{_EVIDENCE}/{digest}": content for digest, content in kept.items()}
+    return {f"{_ENTRIES}/{entry.number:06}.json": entry.content(), **files}
 
 
 def has_repository(project: Path) -> bool:

@@ -173,16 +173,15 @@ def _of_version(
 
     place = fetch(registry, version, folder)
     logged = bool(registry.log_mark())
-    verify_files(place, version.number, standing, alias=alias, logged=logged)
+    known = verify_files(place, version.number, standing, alias=alias, logged=logged)
     files = describe_files(place / ARTIFACTS)
     name = f"{files.name} (version {version.number})"
-    return dataclasses.replace(files, name=name, scores=_scores(version, standing))
+    scores = _scores(known.details["tags"] if known else version.tags)
+    return dataclasses.replace(files, name=name, scores=scores)
 
 
-def _scores(version: Version, standing: Standing | None) -> Mapping[str, Mapping[str, float]]:
+def _scores(tags: Mapping[str, str]) -> Mapping[str, Mapping[str, float]]:
     """Mean boundary IoU by benchmark, in per cent, as the gate took it."""
-    known = standing.versions.get(version.number) if standing else None
-    tags = known.registered.details["tags"] if known else version.tags
     try:
         means = {str(n): float(value) for n, value in json.loads(tags[Tag.SCORES]).items()}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):

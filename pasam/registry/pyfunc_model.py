@@ -17,7 +17,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pasam.errors import DataError, PasamError
 from pasam.inference.image_prompt import read_prompts, read_request_image
 from pasam.inference.mask_record import mlflow_answer
-from pasam.registry.upkeep.stored_base import METADATA, put_base_in
+from pasam.registry.upkeep.stored_base import BASE, METADATA, put_base_in
 from pasam.registry.version_files import open_files
 
 IMAGE_FOLDER = "PASAM_IMAGE_FOLDER"
@@ -34,7 +34,8 @@ class ServedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights, and see that they answer."""
         folder = Path(context.artifacts[METADATA]).parent
-        put_base_in(mlflow.MlflowClient(), folder.parent)
+        if not (folder / BASE).exists():  # a client of no known store would make one right here
+            put_base_in(mlflow.MlflowClient(), folder.parent)
         self.predictor = open_files(folder)
         self.predictor.try_out()
         images = os.environ.get(IMAGE_FOLDER)

@@ -88,6 +88,8 @@ def not_again(project: Path, versions: Sequence[Version]) -> dict[int, str]:
     reasons = {}
     for version in versions:
         lock = locks.get(version.tags.get(Tag.COMMIT, ""))
+        if not here and Tag.DIRTY not in version.tags:
+            continue
         if version.tags.get(Tag.DIRTY) != "false":
             reasons[version.number] = "of uncommitted changes"
         elif not here:

@@ -157,7 +157,7 @@ class _Recorder:
     def record(self) -> Synced:
         lock = self.snapshot.lock
         key, name = f"reproduction-{lock.sha256}", f"reproduction {lock.sha256[:8]}"
-        parent = self._start(key, "reproduction", name, source_tags())
+        parent = self._start(key, "reproduction", name, source_tags(), _runs_of(self.store, key))
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}
         recorded = self._recorded(parent)
@@ -172,9 +172,10 @@ class _Recorder:
                 missing[stage.name] = reason
                 continue
             else:
-                run = self._record_stage(stage, parent_id)
+                run = self._record_stage(stage, parent_id, known)
                 new.append(stage.name)
             runs[stage.name] = run.info.run_id
+        self._remove_live(new)
         self._close_parent(parent, runs, missing)
         return Synced(
             parent=parent_id, runs=runs, new=tuple(new), missing=missing,
@@ -200,9 +201,10 @@ class _Recorder:
             return None
         return f"{address}/#/experiments/{experiment}/runs/{run_id}?{TRAININGS}"
 
-    def _start(self, key: str, kind: str, name: str, tags: Mapping[str, str]) -> Run:
-        """Find the run of a key, or make it; one that was cut short is used again."""
-        known = _runs_of(self.store, key)
+    def _start(
+        self, key: str, kind: str, name: str, tags: Mapping[str, str], known: Sequence[Run]
+    ) -> Run:
+        """Take the run of a key, or make it; one that was cut short is used again."""
         if known:
             self._refresh(known[0])
             self._remove_doubles(known)
@@ -239,44 +241,43 @@ class _Recorder:
             for name, value in {**fresh, SOURCE_COMMIT: lineage[Tag.COMMIT]}.items():
                 self.store.client.set_tag(run.info.run_id, name, value)
 
-    def _record_stage(self, stage: StageRecord, parent: str) -> Run:
+    def _record_stage(self, stage: StageRecord, parent: str, known: Sequence[Run]) -> Run:
         client, project = self.store.client, self.snapshot.project
         tags = {PARENT: parent, **source_tags(stage.name), **stage.lineage()}
-        run = self._start(stage.digest, "stage", stage.name, tags)
+        run = self._start(stage.digest, "stage", stage.name, tags, known)
         run_id, moment = run.info.run_id, run.info.start_time
-        self._log_metrics(run_id, moment, metrics_of(project, stage))
-        self._log_params(run_id, stage)
+        self._log(run_id, moment, metrics_of(project, stage), params_of(stage))
         for path in files_of(project, stage):
             client.log_artifact(run_id, str(path), str(path.relative_to(project).parent))
         self._log_data_sets(run_id, stage)
         client.set_terminated(run_id, "FINISHED")
         client.set_tag(run_id, Tag.RECORDED, COMPLETE)
-        self._remove_live(stage)
         known = _runs_of(self.store, stage.digest)
         self._remove_doubles(known)
         return known[0]
 
-    def _remove_live(self, stage: StageRecord) -> None:
-        """Remove the runs that showed this clone's training of it: the record holds it all."""
-        ours = {Tag.KIND: LIVE, Tag.STAGE: stage.name, CLONE: clone_id(self.snapshot.project)}
+    def _remove_live(self, stages: Sequence[str]) -> None:
+        """Remove the runs that showed this clone's training of them: the record holds it all."""
+        if not stages:
+            return
+        ours = {Tag.KIND: LIVE, CLONE: clone_id(self.snapshot.project)}
         query = " AND ".join(f"tags.`{name}` = '{text}'" for name, text in ours.items())
         for run in self.store.client.search_runs([self.store.experiment_id], query):
-            self.store.client.delete_run(run.info.run_id)
+            if run.data.tags.get(Tag.STAGE) in stages:
+                self.store.client.delete_run(run.info.run_id)
 
-    def _log_metrics(self, run_id: str, moment: int, points: Sequence[MetricPoint]) -> None:
-        from mlflow.entities import Metric
+    def _log(
+        self, run_id: str, moment: int, points: Sequence[MetricPoint], params: Mapping[str, str]
+    ) -> None:
+        """Write metrics and params in as few requests as MLflow's limits allow."""
+        from mlflow.entities import Metric, Param
 
         # The run's own time for all: writing a value again then changes nothing.
         metrics = [Metric(point.name, point.value, moment, point.step) for point in points]
-        for first in range(0, len(metrics), _MOST_METRICS):
-            self.store.client.log_batch(run_id, metrics=metrics[first : first + _MOST_METRICS])
-
-    def _log_params(self, run_id: str, stage: StageRecord) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(name, value) for name, value in params_of(stage).items()]
-        for first in range(0, len(params), _MOST_PARAMS):
-            self.store.client.log_batch(run_id, params=params[first : first + _MOST_PARAMS])
+        settings = [Param(name, value) for name, value in params.items()]
+        while metrics or settings:
+            self.store.client.log_batch(run_id, metrics[:_MOST_METRICS], settings[:_MOST_PARAMS])
+            metrics, settings = metrics[_MOST_METRICS:], settings[_MOST_PARAMS:]
 
     def _log_data_sets(self, run_id: str, stage: StageRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -301,7 +302,7 @@ class _Recorder:
         client, run_id = self.store.client, parent.info.run_id
         if parent.data.tags.get(Tag.RECORDED) == COMPLETE:
             return
-        self._log_metrics(run_id, parent.info.start_time, headline(self.snapshot))
+        self._log(run_id, parent.info.start_time, headline(self.snapshot), {})
         table = summary_table(self.snapshot)
         if table is not None:
             client.set_tag(run_id, NOTE, table)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pasam.errors import DataError
-from pasam.files import file_md5, file_sha256, md5_of, sha256_of
+from pasam.files import SafeLoader, file_md5, file_sha256, md5_of, sha256_of
 from pasam.registry.store import Tag, without_password
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ def parse_lock(content: bytes, *, source: str) -> DvcLock:
         DataError: It is no lock of DVC.
     """
     try:
-        found = yaml.safe_load(content)
+        found = yaml.load(content, SafeLoader)  # noqa: S506  (a safe one, and ten times as fast)
         stages = {name: _stage(name, entry) for name, entry in found["stages"].items()}
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DataError(

@@ -85,6 +85,8 @@ class Tag:
     """Of a reproduction: ids of the runs of its stages."""
 
     STATUS, WHY = "pasam.status", "pasam.why"
+    VERDICT = "pasam.verdict"
+    """The page of the gate's last verdict, among the version's files."""
     MODEL, WEIGHTS = "pasam.model", "pasam.weights"
     LOG = "pasam.log"
     """Of the registered model: digest of the first entry of the log that is shown there."""

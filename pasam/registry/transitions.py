@@ -89,6 +89,8 @@ class PromotionResult:
     page: Path | None
     """The verdict as a page."""
     message: str
+    address: str | None = None
+    """Where a browser shows the version; None where no server is known."""
 
 
 class Decisions:
@@ -132,7 +134,7 @@ class Decisions:
     def show(self) -> None:
         """Let MLflow show what was decided, until nobody has decided anything else meanwhile."""
         for turn in range(TURNS):
-            tip = self.log.tip
+            tip, writes = self.log.tip, self.registry.writes
             try:
                 with wrap_mlflow_errors(self.registry.store.registry_uri):
                     self.notes += show(self.registry, self.log, self.standing)
@@ -141,6 +143,8 @@ class Decisions:
                     raise
                 time.sleep(random.uniform(0.1, 0.5))
                 continue
+            if self.registry.writes == writes:
+                return  # nothing of somebody else's was overwritten
             self.log.read()
             if self.log.tip == tip:
                 return
@@ -436,5 +440,6 @@ def result_of(
     """Say what became of a version."""
     words = " ".join([f"version {number} {message}", *decisions.notes])
     return PromotionResult(
-        version=number, promoted=promoted, moved=moved, gate=gate, page=page, message=words
-    )
+        version=number, promoted=promoted, moved=moved, gate=gate, page=page, message=words,
+        address=decisions.registry.page(number),
+    )  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LINEAGE = (
     Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.MANIFEST_MD5, Tag.VALIDATION, Tag.EVALUATION_SET,
     Tag.EVALUATOR_VERSION, Tag.BASE_SHA256, Tag.ADAPTER_SHA256, Tag.SEED, Tag.WEIGHTS,
+    Tag.FLOW_RUN,
 )  # fmt: skip
 """Tags of a version that its page shows."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,21 @@ from pasam.files import file_sha256, sha256_of, temporary_folder
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
-from pasam.registry.decision_log import REGISTER, DecisionLog, Standing, VersionStanding
+from pasam.registry.decision_log import (
+    REGISTER,
+    REGISTERED,
+    DecisionLog,
+    Standing,
+    VersionStanding,
+)
 from pasam.registry.gate import EvaluationKey, per_image
 from pasam.registry.runs import is_score_file
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
 from pasam.registry.transitions import Decisions, Draft
+from pasam.registry.upkeep.signatures import SIGNATURE, sign_files
 from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
-from pasam.registry.versions import NAME, SCORES, SIGNATURE, digests_of, fetched, sign_files
+from pasam.registry.versions import NAME, SCORES, SHOWN, digests_of, fetched
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -370,9 +378,11 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
         )  # fmt: skip
         return Draft(entries=(entry,), evidence=evidence)
 
-    decisions.decide(draft)
+    new = decisions.decide(draft)
     version = decisions.standing.by_key(candidate.key)
     assert version is not None
+    if new and not made:
+        _show_scores(decisions, candidate, version.registered.details)
     for each in made:
         if each.number != version.number:  # another machine has registered the same bytes
             decisions.registry.client.delete_model_version(NAME, str(each.number))
@@ -451,10 +461,12 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
         client.log_model_artifacts(logged.model_id, str(place))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    _show_scores(decisions, candidate, {"run_id": run_id, "model_id": logged.model_id})
+    tags = {name: text for name, text in _tags(candidate).items() if name in SHOWN}
     while True:
         made = client.create_model_version(
             NAME, logged.artifact_location, run_id=run_id, model_id=logged.model_id,
-            description=_description(candidate),
+            description=_description(candidate), tags={**tags, Tag.STATUS: REGISTERED},
         )  # fmt: skip
         if int(made.version) not in decisions.standing.versions:
             return _Stored(
@@ -463,6 +475,22 @@ def _make(decisions: Decisions, candidate: Candidate, run_id: str) -> _Stored:
             )  # fmt: skip
         # MLflow was emptied and counts from 1 again; the log knows that number as another model.
         client.delete_model_version(NAME, str(made.version))
+
+
+def _show_scores(decisions: Decisions, candidate: Candidate, made: Mapping[str, Any]) -> None:
+    """Let MLflow show the scores as metrics of the version's model, and of the run that made it."""
+    from mlflow.entities import Metric
+
+    run_id, model_id = made.get("run_id"), made.get("model_id")
+    if not (run_id and model_id):
+        return  # of a registry from before there was a log
+    moment, means = int(1000 * time.time()), _means(candidate)
+    scores = {f"{name}/mbiou": float(value) for name, value in means.items()}
+    metrics = [
+        Metric(name, value, moment, 0, model_id=model_id)
+        for name, value in {**scores, "mean/mbiou": _mean(means)}.items()
+    ]
+    decisions.registry.client.log_batch(run_id, metrics=metrics)
 
 
 def _description(candidate: Candidate) -> str:

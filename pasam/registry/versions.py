@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasam.errors import RegistryError, TransientError, installing
+from pasam.errors import RegistryError, TransientError
 from pasam.files import file_sha256, sha256_of, temporary_folder, write_bytes
 from pasam.registry.decision_log import (
     ACCEPTED,
@@ -33,11 +32,12 @@ from pasam.registry.decision_log import (
     standing_of,
 )
 from pasam.registry.store import ARTIFACTS, Tag, TrackingStore, open_store, wrap_mlflow_errors
+from pasam.registry.upkeep.signatures import DECISIONS, EVIDENCE, verify_signature
 from pasam.registry.upkeep.stored_base import put_base_in
 from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
@@ -53,12 +53,6 @@ SCORES = "scores.parquet"
 """Per-image scores among the evidence."""
 PAGES = "verdicts"
 """Folder of the verdicts' pages, beside MLflow's records."""
-SIGNATURE = "model.sig"
-"""A signature of all files of a version, among its evidence."""
-SIGNING_KEY, VERIFY_KEY = "PASAM_SIGNING_KEY", "PASAM_VERIFY_KEY"
-"""Variables that name the files of the private and of the public key."""
-DECISIONS, EVIDENCE = "decisions", "evidence"
-"""Folders of a version for its entries of the log, and for what they rest on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,48 +82,58 @@ class Registry:
     def __init__(self, store: TrackingStore) -> None:
         self.store = store
         self.client = store.client
+        self.writes = 0
+        """Changes made so far of what MLflow shows."""
 
     def ensure(self) -> None:
         """Make the registered model, if this is the first version ever."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            self.client.get_registered_model(NAME)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        if self.model() is None:
             try:
                 self.client.create_registered_model(NAME, description="PA-SAM on its frozen base.")
             except MlflowException as taken:  # another machine was quicker
                 if taken.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
 
-    def versions(self) -> list[Version]:
-        """List all versions, the newest first."""
-        aliases, versions, page = self.aliases(), [], None
+    def model(self) -> RegisteredModel | None:
+        """Return what is shown of the model as a whole; None before the first version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_registered_model(NAME)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def versions(self, aliases: Mapping[str, int] | None = None) -> list[Version]:
+        """List all versions, the newest first; `aliases` if they were asked for already."""
+        known = self.aliases() if aliases is None else aliases
+        versions, page = [], None
         while page != "":
             found = self.client.search_model_versions(
                 f"name = '{NAME}'", max_results=PAGE, page_token=page
             )
-            versions += [_version(each, aliases) for each in found]
+            versions += [_version(each, known) for each in found]
             page = found.token or ""
         return sorted(versions, key=lambda version: -version.number)
 
     def aliases(self) -> dict[str, int]:
         """Return the version that each alias points to."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self.client.get_registered_model(NAME).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {str(alias): int(number) for alias, number in found.items()}
+        return _aliases(self.model())
 
     def find(self, number: int) -> Version | None:
         """Find a version by number; None if MLflow does not have it."""
-        return next((each for each in self.versions() if each.number == number), None)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_model_version(NAME, str(number))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return _version(found, dict.fromkeys(found.aliases, number))
 
     def version(self, which: int | str) -> Version:
         """Find a version by number or alias.
@@ -137,14 +141,11 @@ class Registry:
         Raises:
             RegistryError: There is no such version.
         """
-        known = self.versions()
-        for version in known:
-            if str(which).isdecimal():
-                if version.number == int(which):
-                    return version
-            elif which in version.aliases:
-                return version
-        numbers = [version.number for version in known]
+        number = int(which) if str(which).isdecimal() else self.aliases().get(str(which))
+        found = None if number is None else self.find(number)
+        if found is not None:
+            return found
+        numbers = [version.number for version in self.versions()]
         raise RegistryError(
             f"there is no version {which!r}; the registry holds {numbers or 'none'} and the "
             f"aliases {self.aliases() or 'none'}. See `pasam registry list`."
@@ -152,7 +153,12 @@ class Registry:
 
     def log_mark(self) -> str:
         """Digest of the first entry of the log that is shown here; empty before any was."""
-        return str(self.client.get_registered_model(NAME).tags.get(Tag.LOG, ""))
+        return _log_mark(self.model())
+
+    def mark_log(self, digest: str) -> None:
+        """Say which log is shown here."""
+        self.writes += 1
+        self.client.set_registered_model_tag(NAME, Tag.LOG, digest)
 
     def unfinished(self) -> str | None:
         """What a registry from before the log says of a transition that was cut short."""
@@ -165,17 +171,32 @@ class Registry:
         place = re.search(r"/models/(m-\w+)/artifacts", str(found.source))  # databases keep no id
         return str(found.model_id or (place[1] if place else ""))
 
+    def page(self, number: int) -> str | None:
+        """Where a browser shows a version; None where no server is known."""
+        address = self.store.registry_uri.rstrip("/")
+        return (
+            f"{address}/#/models/{NAME}/versions/{number}" if address.startswith("http") else None
+        )
+
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
+        self.writes += 1
         if number is not None:
             self.client.set_registered_model_alias(NAME, alias, str(number))
-        elif alias in self.aliases():
+        else:
             self.client.delete_registered_model_alias(NAME, alias)
 
     def tag_version(self, number: int, tags: Mapping[str, str]) -> None:
         """Write tags of a version."""
         for name, value in tags.items():
+            self.writes += 1
             self.client.set_model_version_tag(NAME, str(number), name, value)
+
+    def untag_version(self, number: int, names: Iterable[str]) -> None:
+        """Remove tags of a version."""
+        for name in names:
+            self.writes += 1
+            self.client.delete_model_version_tag(NAME, str(number), name)
 
 
 def open_registry(project: Path) -> Registry:
@@ -188,6 +209,15 @@ def open_registry(project: Path) -> Registry:
     with wrap_mlflow_errors(registry.store.registry_uri):
         registry.ensure()
     return registry
+
+
+def _aliases(model: RegisteredModel | None) -> dict[str, int]:
+    found = {} if model is None else model.aliases
+    return {str(alias): int(number) for alias, number in found.items()}
+
+
+def _log_mark(model: RegisteredModel | None) -> str:
+    return "" if model is None else str(model.tags.get(Tag.LOG, ""))
 
 
 def _version(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
@@ -271,10 +301,12 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 _LONGEST_TAG = 4000
+SHOWN = (Tag.MODEL, Tag.WEIGHTS, Tag.COMMIT, Tag.FLOW_RUN)
+"""What MLflow shows of where a version comes from; the log, and its own files, have all of it."""
 
 
-def shown_tags(version: VersionStanding) -> dict[str, str]:
-    """Say what MLflow has to show of a version, whatever it shows now."""
+def known_tags(version: VersionStanding) -> dict[str, str]:
+    """Say in tags all that the log knows of a version."""
     tags = dict(version.registered.details["tags"])
     tags |= {Tag.KEY: version.key, Tag.STATUS: version.status, Tag.WHY: version.why}
     if version.verdict is not None:
@@ -288,6 +320,21 @@ def shown_tags(version: VersionStanding) -> dict[str, str]:
     return {name: str(value)[:_LONGEST_TAG] for name, value in tags.items()}
 
 
+def shown_tags(version: VersionStanding) -> dict[str, str]:
+    """Say which tags MLflow has to show of a version: at most seven, and how far it is carried."""
+    known = known_tags(version)
+    tags = {name: known[name] for name in (*SHOWN, Tag.STATUS, Tag.WHY) if name in known}
+    if version.verdict is not None:
+        tags[Tag.VERDICT] = f"{EVIDENCE}/{version.verdict.number:06}-verdict.html"
+    return tags
+
+
+def as_logged(version: Version, standing: Standing | None) -> Version:
+    """Take a version with all that the log knows of it, which nobody can edit in MLflow."""
+    known = standing.versions.get(version.number) if standing else None
+    return version if known is None else replace(version, tags=known_tags(known))
+
+
 def show(registry: Registry, log: DecisionLog, standing: Standing) -> list[str]:
     """Let MLflow show what the log says: tags, aliases, and each version its entries as files.
 
@@ -296,18 +343,20 @@ def show(registry: Registry, log: DecisionLog, standing: Standing) -> list[str]:
     Returns:
         A sentence for each alias that pointed elsewhere.
     """
-    if log.entries and registry.log_mark() != log.entries[0].digest:
-        registry.client.set_registered_model_tag(NAME, Tag.LOG, log.entries[0].digest)
-    found = {version.number: version for version in registry.versions()}
+    model = registry.model()
+    aliases, notes = _aliases(model), []
+    if log.entries and _log_mark(model) != log.entries[0].digest:
+        registry.mark_log(log.entries[0].digest)
+    found = {version.number: version for version in registry.versions(aliases)}
     for number, version in standing.versions.items():
         shown = found.get(number)
         if shown is not None:
-            tags = shown.tags
-            wanted = {n: text for n, text in shown_tags(version).items() if tags.get(n, "") != text}
-            if wanted:
-                registry.tag_version(number, wanted)
+            tags, wanted = shown.tags, shown_tags(version)
+            if new := {name: text for name, text in wanted.items() if tags.get(name, "") != text}:
+                registry.tag_version(number, new)
+            if more := (known_tags(version).keys() & tags) - wanted.keys():  # from when all stood
+                registry.untag_version(number, sorted(more))
             _carry(registry, log, version, shown)
-    aliases, notes = registry.aliases(), []
     for alias in (PREVIOUS, CHAMPION, CANDIDATE):  # the way back is there before it is needed
         wanted_one, pointed = standing.aliases.get(alias), aliases.get(alias)
         if wanted_one != pointed and (wanted_one is None or wanted_one in found):
@@ -327,11 +376,16 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
     model_id = version.registered.details.get("model_id")
     if not new or not model_id:
         return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
     with temporary_folder() as folder:
         for entry in new:
             for name, content in carried_files(log, entry).items():
                 write_bytes(Path(folder) / name, content)
-        registry.client.log_model_artifacts(model_id, folder)
+        # MLflow's client finds the place by the model's id alone, which a project's copy has, too.
+        source = registry.client.get_logged_model(model_id).artifact_location
+        address = registry.store.tracking_uri
+        get_artifact_repository(source, tracking_uri=address).log_artifacts(folder)
     registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
 
 
@@ -357,7 +411,8 @@ def differences(
         standing: What follows from the log.
         shown: All versions, if they were read already: of hundreds that takes a second.
     """
-    found = {each.number: each for each in (registry.versions() if shown is None else shown)}
+    aliases = registry.aliases()
+    found = {each.number: each for each in (shown or registry.versions(aliases))}
     for number, version in standing.versions.items():
         if number not in found and version.removed:
             continue
@@ -375,7 +430,6 @@ def differences(
             )
     for number in sorted(set(found) - set(standing.versions)):
         yield f"version {number} is in MLflow and not in the log, so that nothing promotes it"
-    aliases = registry.aliases()
     for alias in ALIASES:
         if aliases.get(alias) != standing.aliases.get(alias):
             yield (
@@ -401,7 +455,7 @@ def known_standing(project: Path) -> Standing | None:
 
 def verify_files(
     folder: Path, number: int, standing: Standing | None, *, alias: str = "", logged: bool = True
-) -> None:
+) -> Entry | None:
     """See that a version's files are those that were decided on, before anything is made of them.
 
     Args:
@@ -411,6 +465,9 @@ def verify_files(
             that the version carries have to do.
         alias: The alias that it was asked for by, if any.
         logged: Whether MLflow shows a log at all; a registry from before it has no digests.
+
+    Returns:
+        The entry that says where it comes from; None in a registry from before the log.
 
     Raises:
         RegistryError: A file is not the one that was registered, or the alias was set by other
@@ -424,7 +481,7 @@ def verify_files(
         in_use = standing.champion == number
     if known is None:
         if not logged and standing is None:
-            return
+            return None
         raise RegistryError(
             f"version {number} is not in the log of decisions, so that nothing says which files it "
             "should have. Use one that is: `pasam registry list`."
@@ -441,6 +498,7 @@ def verify_files(
             f"{then} (entry {known.number} of the log of decisions). Nothing is made of it; go "
             "back to another version, or register it again with `pasam registry promote`."
         )
+    return known
 
 
 def _changes(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -452,71 +510,6 @@ def _changes(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tu
         if wanted.get(name) != found.get(name):
             what = "its code or MLmodel" if name == "*" else name
             yield what, found.get(name, "not there")[:12], wanted.get(name, "none")[:12]
-
-
-def sign_files(folder: Path) -> bytes | None:
-    """Sign a version's files with the key that `PASAM_SIGNING_KEY` names; None where it names none.
-
-    Returns:
-        A signature in OpenSSF's format, which `model_signing verify` understands, too.
-
-    Raises:
-        RegistryError: The key, or the package for it, cannot be used.
-    """
-    key = os.environ.get(SIGNING_KEY)
-    if not key:
-        return None
-    with temporary_folder() as place, _signing_errors(SIGNING_KEY, key, "be signed"):
-        from model_signing.signing import Config
-
-        signature = Path(place) / SIGNATURE
-        Config().use_elliptic_key_signer(private_key=key).sign(folder, signature)
-        return signature.read_bytes()
-
-
-def verify_signature(folder: Path, number: int, stem: str) -> None:
-    """Verify a version's files with the key that `PASAM_VERIFY_KEY` names, if it names one.
-
-    Args:
-        folder: The version's fetched folder.
-        number: Which version it is.
-        stem: Number of the entry that registered it, as the files that it carries are named.
-
-    Raises:
-        RegistryError: The files are not signed by that key, or the key cannot be used.
-    """
-    key = os.environ.get(VERIFY_KEY)
-    if not key:
-        return
-    signature = folder / EVIDENCE / f"{stem}-{SIGNATURE}"
-    if not signature.is_file():
-        raise RegistryError(
-            f"version {number} is not signed, and {VERIFY_KEY} asks for a signature. Register it "
-            f"again with `pasam registry promote` where {SIGNING_KEY} names the private key."
-        )
-    with _signing_errors(VERIFY_KEY, key, f"be verified (version {number})"):
-        from model_signing.hashing import Config as Hashing
-        from model_signing.verifying import Config
-
-        grows = Hashing().set_ignored_paths(paths=[DECISIONS, EVIDENCE])
-        verifier = Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(grows)
-        verifier.verify(folder, signature)
-
-
-@contextmanager
-def _signing_errors(variable: str, key: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise RegistryError(
-            f"{variable} is set and the files cannot {what}: {error.name} is not installed. "
-            f"Add its group: {installing('sign')}"
-        ) from None
-    except Exception as error:  # noqa: BLE001  (whatever a foreign parser raises of foreign bytes)
-        raise RegistryError(
-            f"the files cannot {what} with {key}, which {variable} names: "
-            f"{type(error).__name__}: {str(error)[:200]}"
-        ) from None
 
 
 def _carried(folder: Path) -> tuple[Entry | None, bool]:
@@ -539,19 +532,23 @@ def _carried(folder: Path) -> tuple[Entry | None, bool]:
     return known, in_use
 
 
-def oddities(project: Path, registry: Registry, shown: Sequence[Version]) -> list[str]:
-    """Say what MLflow shows otherwise than the log, for a command that only looks.
+def looked_at(project: Path, registry: Registry) -> tuple[list[Version], list[str]]:
+    """List all versions as the log has them, and what MLflow shows otherwise, for whoever looks.
 
-    Nothing is said without a log, or while its remote cannot be reached.
+    Nothing of the latter is said without a log, or while its remote cannot be reached.
     """
+    shown = registry.versions()
     if not has_repository(project):
-        return []
-    log = DecisionLog(project, patience=SHORT_PATIENCE)
+        return shown, []
+    log, away = DecisionLog(project, patience=SHORT_PATIENCE), False
     try:
-        entries = log.read()
+        log.read()
     except TransientError:
-        return []
-    return list(differences(registry, standing_of(entries), shown)) if entries else []
+        log.read(shared=False)
+        away = True
+    standing = standing_of(log.entries)
+    odd = [] if away or not log.entries else list(differences(registry, standing, shown))
+    return [as_logged(version, standing) for version in shown], odd
 
 
 def damaged_files(registry: Registry, version: VersionStanding, shown: Version) -> Iterator[str]:

@@ -16,7 +16,15 @@ from pasam.errors import RegistryError, TransientError
 from pasam.registry.snapshot import git_state
 from pipelines.dvc import STATE
 from pipelines.flows.endings import POSTPONED
-from pipelines.flows.engine import Outcome, flow_run_id, log, show_link, show_table, task
+from pipelines.flows.engine import (
+    Outcome,
+    flow_run_id,
+    log,
+    show_link,
+    show_table,
+    show_text,
+    task,
+)
 from pipelines.flows.operations import UNFINISHED, watch
 from pipelines.flows.publishing import (
     MESSAGE,
@@ -234,8 +242,13 @@ def promotion_outcome(promotion: PromotionResult) -> Outcome:
         ]
         show_table("verdict", rows, promotion.message)
         reasons = f": {_in_short(decision)}"
-    if promotion.page is not None:
+    if decision is not None and promotion.page is not None:
         log(f"The verdict as a page: {promotion.page}")
+        text = promotion.page.with_suffix(".md").read_text(encoding="utf-8")
+        show_text(f"version-{promotion.version}", text, "The verdict")
+    if promotion.address is not None:
+        name = f"Version {promotion.version} in MLflow, with its verdict and scores"
+        show_link("version", promotion.address, name)
     return Outcome(_state(promotion), f"{promotion.message}{reasons}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -242,9 +243,25 @@ def promotion(promoted, judged=None, moved=False):
         (False, LOSES, "rejected", "mean: gain -1.20"),
     ],
 )  # fmt: skip
-def test_a_judgement_becomes_a_word_with_its_reasons(promoted, judged, name, words):
+def test_a_judgement_becomes_a_word_with_its_reasons(
+    promoted, judged, name, words, in_empty_folder
+):
+    Path("v.md").write_text("# Version 3")
     outcome = promotion_outcome(promotion(promoted, judged, moved=promoted))
     assert outcome == Outcome(name, f"version 3 x: {words}.")
+
+
+def test_a_runs_page_has_the_verdict_and_a_link_to_the_version(in_empty_folder, monkeypatch):
+    shown = []
+    for name in ("show_text", "show_link"):
+        monkeypatch.setattr(flow, name, lambda *a: shown.append(a))
+    Path("v.md").write_text("# Version 3: promote")
+    page = "https://mlflow.example.org/#/models/pasam/versions/3"
+    promotion_outcome(replace(promotion(True, FIRST, moved=True), address=page))
+    assert shown == [
+        ("version-3", "# Version 3: promote", "The verdict"),
+        ("version", page, "Version 3 in MLflow, with its verdict and scores"),
+    ]
 
 
 def test_a_promotion_without_a_gate_is_one_too():

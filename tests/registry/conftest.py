@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from small_world import small_base
-from tracked_world import commit, copy_tracked, git, leave_servers, place_store, write_lock
+from tracked_world import (
+    commit,
+    copy_tracked,
+    git,
+    leave_servers,
+    place_store,
+    standing_in,
+    write_lock,
+)
 
 from pasam.registry.versions import NAME, open_registry
 
@@ -21,37 +29,66 @@ def accept(world):
     commit(world.folder)
 
 
-@pytest.fixture
-def project(tracked):
-    """The small project with a gate that accepts it."""
-    accept(tracked)
-    return tracked
-
-
-@pytest.fixture
-def aliases(project):
-    """Read the aliases of the project's registry."""
-    return lambda: open_registry(project.folder).aliases()
+@pytest.fixture(scope="session")
+def accepted_once(tracked_once, tmp_path_factory):
+    """The small project with a gate that accepts it; to be copied."""
+    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("accepted") / "world")
+    accept(own)
+    return own
 
 
 @pytest.fixture(scope="session")
-def promoted_once(tracked_once, tmp_path_factory):
-    """A project whose version 1 is champion; not to be changed."""
+def champion_once(accepted_once, tmp_path_factory):
+    """The same with version 1 as champion; to be copied."""
     from pasam.registry.promotion import promote
 
-    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("promoted") / "world")
-    accept(own)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(own.folder)
-        patch.setattr("pasam.models.build.build_base", small_base)
-        leave_servers(patch)
-        assert promote(own.folder, allow_local=True).promoted
+    own = copy_tracked(accepted_once, tmp_path_factory.mktemp("champion") / "world")
+    with standing_in(own):
+        assert promote(own.folder).promoted
     return own
+
+
+@pytest.fixture(scope="session")
+def promoted_once(champion_once, tmp_path_factory):
+    """A project whose version 1 is champion; not to be changed."""
+    return copy_tracked(champion_once, tmp_path_factory.mktemp("promoted") / "world")
+
+
+@pytest.fixture
+def own_copy(tmp_path, monkeypatch):
+    """Copy a project that was made once, as the current folder, to be changed."""
+
+    def copied(once):
+        own = copy_tracked(once, tmp_path / "world")
+        leave_servers(monkeypatch)
+        monkeypatch.chdir(own.folder)
+        monkeypatch.setattr("pasam.models.build.build_base", small_base)
+        return own
+
+    return copied
+
+
+@pytest.fixture
+def project(accepted_once, own_copy):
+    """The small project with a gate that accepts it."""
+    return own_copy(accepted_once)
+
+
+@pytest.fixture
+def own_promoted(champion_once, own_copy):
+    """A project whose version 1 is champion, to be changed."""
+    return own_copy(champion_once)
+
+
+@pytest.fixture
+def aliases(tmp_path):
+    """Read the aliases of the project's registry."""
+    return lambda: open_registry(tmp_path / "world").aliases()
 
 
 @pytest.fixture
 def promoted(promoted_once, monkeypatch):
-    """The same, as the current folder."""
+    """A project whose version 1 is champion, as the current folder; not to be changed."""
     leave_servers(monkeypatch)
     monkeypatch.chdir(promoted_once.folder)
     monkeypatch.setattr("pasam.models.build.build_base", small_base)

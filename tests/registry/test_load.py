@@ -22,7 +22,7 @@ from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
-from pasam.registry.versions import open_registry
+from pasam.registry.versions import as_logged, known_standing, open_registry
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,8 @@ def test_a_run_opens_as_the_version_that_was_registered_from_it(champion):
 
 def test_a_version_brings_the_scores_that_it_was_judged_by(champion, tmp_path):
     files = registered_files("champion", project=champion, folder=tmp_path)
-    tag = open_registry(champion).version("champion").tags["scores.mbiou"]
+    version = open_registry(champion).version("champion")
+    tag = as_logged(version, known_standing(champion)).tags["scores.mbiou"]
     assert {name: each["mbiou"] for name, each in files.scores.items()} == json.loads(tag)
     assert "mean" in files.scores
 

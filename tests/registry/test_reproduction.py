@@ -8,12 +8,13 @@ import pytest
 
 from pasam.errors import RegistryError
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
-from pasam.registry.versions import open_registry
+from pasam.registry.versions import as_logged, known_standing, open_registry
 
 
 @pytest.fixture
 def version(promoted):
-    return open_registry(promoted.folder).version("champion")
+    found = open_registry(promoted.folder).version("champion")
+    return as_logged(found, known_standing(promoted.folder))
 
 
 def test_the_commands_go_to_the_commit_and_the_stage(promoted, version):

@@ -88,7 +88,7 @@ def test_a_stage_that_another_machine_recorded_meanwhile_is_one_run_in_the_end(
 ):
     """The other one began earlier by its clock, and was seen by nobody when this one looked."""
     store, others = open_store(tracked.folder), []
-    real = _Recorder._log_params
+    real = _Recorder._log_data_sets
 
     def meanwhile(self, run_id, stage):
         real(self, run_id, stage)
@@ -97,7 +97,7 @@ def test_a_stage_that_another_machine_recorded_meanwhile_is_one_run_in_the_end(
             made = store.client.create_run(store.experiment_id, start_time=1, tags=tags)
             others.append(made.info.run_id)
 
-    monkeypatch.setattr(_Recorder, "_log_params", meanwhile)
+    monkeypatch.setattr(_Recorder, "_log_data_sets", meanwhile)
     synced = sync(tracked.folder)
     assert [synced.runs["train@pa_sam"]] == others
     every = store.client.search_runs([store.experiment_id])

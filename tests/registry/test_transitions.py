@@ -50,7 +50,7 @@ def crash_at(patch, step, when, die):
 
     for owner, name in (
         (DecisionLog, "_commit"), (DecisionLog, "append"), (Registry, "set_alias"),
-        (Registry, "tag_version"),
+        (Registry, "tag_version"), (Registry, "untag_version"),
     ):  # fmt: skip
         patch.setattr(owner, name, dying(getattr(owner, name)))
     return done

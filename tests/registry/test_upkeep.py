@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tracked_world import commit, git, write_lock
+from tracked_world import commit, copy_tracked, git, standing_in, write_lock
 from typer.testing import CliRunner
 
 from pasam.config.presets import compose
@@ -49,9 +49,9 @@ def inside(folder):
 
 
 def test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion(
-    project, tmp_path, monkeypatch
+    own_promoted, tmp_path, monkeypatch
 ):
-    assert promote(project.folder).promoted
+    project = own_promoted
     before, entries = champions_mask(), DecisionLog(project.folder).read()
     project.path("params.yaml").write_text(project.path("params.yaml").read_text() + "# mine\n")
     project.path("notes").mkdir()
@@ -82,9 +82,9 @@ def test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champio
     assert not old.exists()
 
 
-def test_a_registry_of_the_first_house_is_read_with_its_files_wherever_it_lies_now(project):
+def test_a_registry_of_the_first_house_is_read_with_its_files_wherever_it_lies_now(own_promoted):
     """Its addresses name a folder, its versions have a base each, and there is no log."""
-    assert promote(project.folder).promoted
+    project = own_promoted
     before = champions_mask()
     stored = project.path("mlruns/artifacts/models")
     (base,), (adapter,) = (list(stored.rglob(f"{n}.safetensors")) for n in ("base", "adapter"))
@@ -201,15 +201,22 @@ def kinds(found):
     return sorted(each.kind for each in found)
 
 
+@pytest.fixture(scope="module")
+def two_once(champion_once, tmp_path_factory):
+    """Version 1 is champion; version 2 is rejected. To be copied."""
+    own = copy_tracked(champion_once, tmp_path_factory.mktemp("two") / "world")
+    own.change("gate", model="hq_sam", minimum_gain=50.0)
+    commit(own.folder)
+    with standing_in(own):
+        promote(own.folder)
+        reject(own.folder, 2, why="halos")
+    return own
+
+
 @pytest.fixture
-def two(project, temporary):
+def two(two_once, own_copy, temporary):
     """Version 1 is champion; version 2 is rejected."""
-    assert promote(project.folder).moved
-    project.change("gate", model="hq_sam", minimum_gain=50.0)
-    commit(project.folder)
-    promote(project.folder)
-    reject(project.folder, 2, why="halos")
-    return project
+    return own_copy(two_once)
 
 
 def models(project):
@@ -316,22 +323,30 @@ def test_the_cache_keeps_what_a_branch_the_tree_or_a_version_needs(two):
     assert cleaning.described(found, dry_run=False).endswith("1 removed, 0.0 MiB")
 
 
-@pytest.fixture
-def sealed(project):
-    """Two champions that were judged on one benchmark, with the other one sealed."""
-    project.change("evaluate", benchmarks=["dis_like"])
+@pytest.fixture(scope="module")
+def sealed_once(accepted_once, tmp_path_factory):
+    """Two champions that were judged on one benchmark, with the other one sealed. To be copied."""
+    own = copy_tracked(accepted_once, tmp_path_factory.mktemp("sealed") / "world")
+    own.change("evaluate", benchmarks=["dis_like"])
     for model in ("pa_sam", "hq_sam"):  # as a run without that set would leave them
-        path = project.path(f"data/scores/{model}.parquet")
+        path = own.path(f"data/scores/{model}.parquet")
         rows = read_scores(path)
         write_scores(rows[rows["benchmark"] == "dis_like"], path)
-    project.change("gate", mode="off", sealed=["thin_like"])
-    write_lock(project)
-    commit(project.folder)
-    assert promote(project.folder).moved
-    project.change("gate", model="hq_sam")
-    commit(project.folder)
-    assert promote(project.folder).moved
-    return project
+    own.change("gate", mode="off", sealed=["thin_like"])
+    write_lock(own)
+    commit(own.folder)
+    with standing_in(own):
+        assert promote(own.folder).moved
+        own.change("gate", model="hq_sam")
+        commit(own.folder)
+        assert promote(own.folder).moved
+    return own
+
+
+@pytest.fixture
+def sealed(sealed_once, own_copy):
+    """A copy of that."""
+    return own_copy(sealed_once)
 
 
 def test_a_claim_measures_both_champions_on_what_no_judgement_has_seen(sealed):
@@ -367,10 +382,9 @@ def test_what_was_measured_on_is_not_sealed(sealed):
     assert CLAIM not in [entry.event for entry in DecisionLog(sealed.folder).read()]
 
 
-def test_without_a_sealed_set_there_is_no_claim(project):
-    assert promote(project.folder).moved
+def test_without_a_sealed_set_there_is_no_claim(own_promoted):
     with pytest.raises(RegistryError, match="no data set is sealed: add one"):
-        claim(project.folder)
+        claim(own_promoted.folder)
 
 
 @pytest.fixture

@@ -21,15 +21,9 @@ from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import damaged_cache, take_snapshot
+from pasam.registry.upkeep.signatures import SIGNING_KEY, VERIFY_KEY, sign_files, verify_signature
 from pasam.registry.version_files import find_candidate, write_files
-from pasam.registry.versions import (
-    NAME,
-    SIGNING_KEY,
-    VERIFY_KEY,
-    open_registry,
-    sign_files,
-    verify_signature,
-)
+from pasam.registry.versions import NAME, as_logged, known_standing, open_registry
 from pasam.serving.service import RegisteredVersions
 
 
@@ -91,6 +85,8 @@ def test_predict_notices_a_flipped_bit(name, told, promoted):
 def test_a_machine_without_a_clone_notices_it_by_what_the_version_carries(
     name, told, promoted, served_only
 ):
+    model = registered_files("champion", project=served_only, folder=served_only / "files")
+    assert model.scores["mean"]["mbiou"] > 0  # of the entry that the version carries
     assert load_predictor("champion").name == "pa_sam (version 1)"
     (place,) = [p for p in stored_all(promoted, name) if "code/pasam" not in p.as_posix()]
     with changed(place, flip), pytest.raises(RegistryError, match=told):
@@ -113,7 +109,6 @@ def test_serve_notices_it(promoted, tmp_path):
 
 def test_a_tag_in_mlflow_changed_with_the_file_does_not_help(promoted):
     registry = open_registry(promoted.folder)
-    before = registry.version(1).tags["adapter.sha256"]
     registry.tag_version(1, {"adapter.sha256": "0" * 64})
     try:
         with (
@@ -122,7 +117,7 @@ def test_a_tag_in_mlflow_changed_with_the_file_does_not_help(promoted):
         ):
             load_predictor("1")
     finally:
-        registry.tag_version(1, {"adapter.sha256": before})
+        registry.untag_version(1, ["adapter.sha256"])
 
 
 def test_without_its_entries_a_version_is_not_loaded_where_there_is_no_clone(promoted, served_only):
@@ -157,8 +152,10 @@ def test_an_alias_set_by_hand_misleads_nobody(by_hand, promoted, tmp_path):
     assert "not in the log" in verify_versions(promoted.folder)[by_hand]
 
 
-def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(project, tmp_path, monkeypatch):
-    promote(project.folder)
+def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(
+    own_promoted, tmp_path, monkeypatch
+):
+    project = own_promoted
     project.change("gate", model="hq_sam")
     commit(project.folder)
     assert not promote(project.folder).promoted
@@ -172,8 +169,8 @@ def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(project, tmp_
         load_predictor("champion")
 
 
-def test_promote_notices_a_champion_whose_files_were_changed(project):
-    promote(project.folder)
+def test_promote_notices_a_champion_whose_files_were_changed(own_promoted):
+    project = own_promoted
     project.change("gate", model="hq_sam")
     commit(project.folder)
     (place,) = stored_all(project, "adapter.safetensors")
@@ -191,14 +188,15 @@ def test_an_adapter_replaced_between_the_look_and_the_copy_is_not_registered(pro
 
 def test_reproduce_compares_with_the_logs_digests_not_with_mlflows(promoted):
     registry = open_registry(promoted.folder)
-    wanted = registry.version(1).tags["adapter.sha256"]
+    known = as_logged(registry.version(1), known_standing(promoted.folder))
+    wanted = known.tags["adapter.sha256"]
     registry.tag_version(1, {"adapter.sha256": "0" * 64})
     try:
         output = CliRunner().invoke(app, ("registry", "reproduce", "champion")).output
     finally:
-        registry.tag_version(1, {"adapter.sha256": wanted})
+        registry.untag_version(1, ["adapter.sha256"])
     assert f"sha256 {wanted}" in output
-    assert plan_reproduction(promoted.folder, registry.version(1)).problems == ()
+    assert plan_reproduction(promoted.folder, known).problems == ()
 
 
 def test_the_command_says_which_versions_are_whole(promoted):
