@@ -21,7 +21,12 @@ from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import damaged_cache, take_snapshot
-from pasam.registry.upkeep.signatures import SIGNING_KEY, VERIFY_KEY, sign_files, verify_signature
+from pasam.registry.upkeep.stored_base import (
+    SIGNING_KEY,
+    VERIFY_KEY,
+    sign_files,
+    verify_signature,
+)
 from pasam.registry.version_files import find_candidate, write_files
 from pasam.registry.versions import NAME, as_logged, known_standing, open_registry
 from pasam.serving.service import RegisteredVersions
