@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from pasam.errors import BusyError, TrackingError
-from pasam.evaluation.scores import SCHEMA, read_scores
 from pasam.registry.live_curves import CLONE, LIVE, clone_id
 from pasam.registry.snapshot import (
     LOCK,
@@ -411,6 +410,8 @@ def data_sets_of(snapshot: Snapshot, stage: StageRecord) -> list[DataSet]:
     """List the data sets that a stage trained on or was measured on."""
     if not snapshot.has_manifest:
         return []
+    from pasam.evaluation.scores import read_scores  # with OpenCV, as in the functions below
+
     project, frame = snapshot.project, snapshot.manifest
     if snapshot.manifest_path.relative_to(project).as_posix() not in stage.deps:
         return []
@@ -432,6 +433,8 @@ def is_score_file(path: Path) -> bool:
         return False
     import pyarrow.parquet as pq
 
+    from pasam.evaluation.scores import SCHEMA
+
     names = set(pq.read_schema(path).names)
     return {"benchmark", "image_id", "boundary_iou"} <= names and names <= set(SCHEMA.names)
 
@@ -447,6 +450,8 @@ def _history(path: Path) -> Iterator[MetricPoint]:
 
 
 def _scores(path: Path) -> Iterator[MetricPoint]:
+    from pasam.evaluation.scores import read_scores
+
     frame = read_scores(path)
     several = frame["model"].nunique() > 1 or frame["prompt"].nunique() > 1
     for (model, prompt), part in frame.groupby(["model", "prompt"]):

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pasam.errors import DataError
-from pasam.files import SafeLoader, file_md5, file_sha256, md5_of, sha256_of
+from pasam.files import SafeLoader, file_md5, file_sha256, md5_of, sha256_of, write_json
 from pasam.registry.store import Tag, without_password
 
 if TYPE_CHECKING:
@@ -402,8 +402,36 @@ def declared_stages(project: Path) -> frozenset[str]:
 
 
 @cache
-def _declared(graph: Path, _graph_text: bytes, _params_text: bytes) -> frozenset[str]:
+def _declared(graph: Path, graph_text: bytes, params_text: bytes) -> frozenset[str]:
     """Ask DVC itself, once per text of the two files: importing and asking it takes a second."""
+    from importlib.metadata import version
+
+    key = sha256_of([version("dvc").encode(), b"\0", graph_text, b"\0", params_text])
+    kept = graph.parent / _ANSWERED
+    # A graph that names further files of variables depends on these, too.
+    lasts = b"vars:" not in graph_text
+    if lasts and (known := _answered(kept, key)):
+        return known
+    names = _ask_dvc(graph)
+    if lasts and kept.parent.is_dir():
+        with suppress(OSError):  # such as on a disk that can only be read
+            write_json(kept, {"key": key, "stages": sorted(names)})
+    return names
+
+
+_ANSWERED = Path(".dvc") / "tmp" / "pasam-stages.json"
+"""What DVC answered last; beside its own temporary files, which git ignores."""
+
+
+def _answered(kept: Path, key: str) -> frozenset[str] | None:
+    try:
+        found = json.loads(kept.read_bytes())
+        return frozenset(map(str, found["stages"])) if found["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _ask_dvc(graph: Path) -> frozenset[str]:
     from dvc.dvcfile import ProjectFile
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

@@ -388,8 +388,8 @@ def _carry(registry: Registry, log: DecisionLog, version: VersionStanding, shown
                 write_bytes(Path(folder) / name, content)
         # MLflow's client finds the place by the model's id alone, which a project's copy has, too.
         source = registry.client.get_logged_model(model_id).artifact_location
-        address = registry.store.tracking_uri
-        get_artifact_repository(source, tracking_uri=address).log_artifacts(folder)
+        place = get_artifact_repository(source, tracking_uri=registry.store.tracking_uri)
+        place.log_artifacts(folder)  # type: ignore[no-untyped-call]
     registry.tag_version(version.number, {Tag.CARRIED: str(new[-1].number)})
 
 

@@ -12,6 +12,7 @@ from tracked_world import commit, git
 
 from pasam.data.manifest import read_manifest, write_manifest
 from pasam.errors import DataError
+from pasam.registry import snapshot
 from pasam.registry.snapshot import (
     committed_file,
     declared_stages,
@@ -135,6 +136,23 @@ def test_the_names_are_those_that_dvc_gives(root):
         cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert declared_stages(root) == set(listed.stdout.split())
+
+
+def test_dvc_is_asked_once_about_the_very_same_texts_by_whatever_process(project, monkeypatch):
+    (project / ".dvc" / "tmp").mkdir(parents=True)
+    names, asked = declared_stages(project), []
+    monkeypatch.setattr(
+        snapshot, "_ask_dvc", lambda graph: asked.append(graph) or frozenset({"new"})
+    )
+    snapshot._declared.cache_clear()  # as in another process
+    assert declared_stages(project) == names
+    assert asked == []
+    (project / "params.yaml").write_text(f"{PARAMS}more: 1\n")
+    assert declared_stages(project) == {"new"}
+    snapshot._declared.cache_clear()
+    (project / ".dvc" / "tmp" / "pasam-stages.json").write_text("[")
+    assert declared_stages(project) == {"new"}
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
