@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pasam.errors import DataError
 from pasam.files import portable_path, read_json
-from pasam.masks.images import open_image, orientation_of
+from pasam.masks.images import open_image, upright_size
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation
 
 if TYPE_CHECKING:  # with pandas, which predicting a detector's boxes need not have
@@ -516,8 +516,7 @@ class _Folder:
 def _stored_size(image: Path) -> tuple[int, int]:
     """Read height and width of an image, upright, from its header."""
     with open_image(image) as opened:
-        width, height = opened.size
-        return (width, height) if orientation_of(opened) >= 5 else (height, width)
+        return upright_size(opened)
 
 
 def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:

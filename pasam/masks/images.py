@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -50,6 +51,7 @@ _UNREADABLE = (
 )  # fmt: skip
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how every TIFF begins
 _UPRIGHT = 1
+_XMP_PREFIX = re.compile(r"""xmlns:([\w.-]+)\s*=\s*["']http://ns\.adobe\.com/tiff/1\.0/["']""")
 _BRIGHTEST = 0.999  # fraction of the values that must fit into the bits that are assumed
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
@@ -182,24 +184,33 @@ def load_image(
     try:
         with open_image(source, formats=formats, most_pixels=most_pixels) as image:
             _turn_to_page(image, source, page)
-            depth = stored_depth(image)  # loading forgets it
+            # Loading forgets the depth, and how a TIFF was stored, which Pillow turns itself.
+            depth, orientation = stored_depth(image), orientation_of(image)
+            left = orientation_left(image)
             image.load()
-            values = None if bands else _channels(image, source, depth)
-            orientation = orientation_of(image)
+            values: NDArray[Any] | None = None
+            is_deep = depth > 8 and image.mode in ("RGB", "RGBA")  # of which Pillow keeps 8 bits
+            if is_deep and image.format in ("PNG", "TIFF") and not bands:
+                values = _deep_colours(source)
+                left = orientation if image.format == "PNG" else _UPRIGHT
+            elif not bands:
+                values = _channels(image)
     except _ChoiceError:
         raise
     except InvalidItemError as error:
         if error.kind != "undecodable_image" or not _is_tiff(source) or formats is not None:
             raise
-        values, orientation = None, _UPRIGHT  # Pillow knows no TIFF of five bands
+        values = None  # Pillow knows no TIFF of five bands, and none of doubles
     notes = []
     if values is None:
-        values = _chosen_bands(source, page or 1, bands)
+        values, orientation = _chosen_bands(source, page or 1, bands)
+        left = orientation
         notes += [f"made of its bands {bands}"] if bands else []
     pixels, scaled = eight_bits(values)
     notes += [scaled] if scaled else []
-    if upright and orientation != _UPRIGHT:
-        pixels = turned(pixels, orientation)
+    if upright:
+        pixels = turned(pixels, left)
+    if orientation != (_UPRIGHT if upright else left):
         notes.append(f"turned upright, as its EXIF orientation {orientation} says")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
@@ -234,8 +245,41 @@ def eight_bits(values: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
 
 def orientation_of(image: Image.Image) -> int:
     """Read EXIF's number for how the pixels are stored, 1 to 8, from EXIF or XMP; 1 is upright."""
-    found = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-    return found if found in range(1, 9) else _UPRIGHT
+    found: int | None = image.getexif().get(ExifTags.Base.Orientation)
+    if found is None:
+        found = _orientation_of_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+    return found if found is not None and found in range(1, 9) else _UPRIGHT
+
+
+def orientation_left(image: Image.Image) -> int:
+    """Say what will be left to turn once Pillow has loaded the image; it turns TIFF files itself.
+
+    To be asked before the image is loaded.
+    """
+    by_pillow = image.format == "TIFF" and ExifTags.Base.Orientation in image.getexif()
+    return _UPRIGHT if by_pillow else orientation_of(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Give height and width of an image that is not loaded yet, as viewers show it."""
+    by_pillow = orientation_of(image) >= 5 and orientation_left(image) == _UPRIGHT
+    is_tagged = by_pillow and ExifTags.Base.Orientation in getattr(image, "tag_v2", ())
+    height, width = image.size[::-1]
+    # Pillow swaps the size by a TIFF's tag at once, and by its XMP only with the pixels.
+    return (width, height) if orientation_of(image) >= 5 and not is_tagged else (height, width)
+
+
+def _orientation_of_xmp(content: bytes | str | None) -> int | None:
+    """Find XMP's orientation, whatever prefix and quotes its writer has chosen."""
+    if content is None:
+        return None
+    text = content if isinstance(content, str) else content.decode("utf-8", "ignore")
+    prefix = _XMP_PREFIX.search(text)
+    if prefix is None:
+        return None
+    name = rf"\b{re.escape(prefix[1])}:Orientation"
+    found = re.search(rf"{name}\s*=\s*[\"']\s*([1-8])|<{name}[^>]*>\s*([1-8])", text)
+    return None if found is None else int(found[1] or found[2])
 
 
 def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -325,19 +369,28 @@ def _to_choose(source: Path | bytes, found: str, which: str) -> InvalidItemError
 
 
 _STRIP = 256  # rows
+_SAMPLE_FORMAT, _UNSIGNED = 339, 1  # TIFF's tag, and its value for whole numbers from 0
 
 
-def _channels(image: Image.Image, source: Path | bytes, depth: int) -> NDArray[Any]:
+def _deep_colours(source: Path | bytes) -> NDArray[np.uint16] | None:
+    """Read colours of 16 bits, (H, W, 3), a PNG's as stored, a TIFF's upright; None where not."""
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    deep = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    is_deep = deep is not None and deep.ndim == 3 and deep.dtype == np.uint16
+    return np.asarray(deep[:, :, 2::-1], np.uint16) if deep is not None and is_deep else None
+
+
+def _channels(image: Image.Image) -> NDArray[Any]:
     """Give a decoded image as (H, W) or (H, W, 3), in the depth of the file."""
+    if image.mode == "I" and image.format == "TIFF":
+        formats = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (_UNSIGNED,))
+        values = np.asarray(image)
+        # Pillow's mode is signed, whatever the file says.
+        return values.view(np.uint32) if formats[0] == _UNSIGNED else values
     is_grey = image.mode in ("I", "F", "L") or image.mode.startswith("I;16")
     if is_grey and "transparency" not in image.info:
         return np.asarray(image)
-    if image.mode in ("RGB", "RGBA") and image.format in ("PNG", "TIFF") and depth > 8:
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-        deep = cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # Pillow keeps 8 bits of each
-        if deep is not None and deep.ndim == 3 and deep.dtype == np.uint16:
-            return np.asarray(deep[:, :, 2::-1])
     if "transparency" in image.info:
         image = image.convert("RGBA")
     return _rgb(image if image.mode == "RGB" else image.convert("RGB"))
@@ -364,13 +417,18 @@ def stored_depth(image: Image.Image) -> int:
 
 def _chosen_bands(
     source: Path | bytes, page: int, bands: tuple[int, ...] | None
-) -> NDArray[np.generic]:
-    """Read bands of a TIFF file, (H, W) or (H, W, 3)."""
+) -> tuple[NDArray[np.generic], int]:
+    """Read bands of a TIFF file, (H, W) or (H, W, 3) as stored, and how that is turned.
+
+    One band, and the three or four of a file that says that they are colours, need no choice.
+    """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with tifffile.TiffFile(file) as opened:
-            series = opened.pages[page - 1]
+            series = opened.pages[page - 1].aspage()
             values, axes = series.asarray(), series.axes
+            is_coloured = series.photometric == tifffile.PHOTOMETRIC.RGB
+            orientation = int(series.tags.valueof("Orientation", _UPRIGHT))
     except Exception as error:  # noqa: BLE001 it raises whatever a damaged file makes of it
         raise _to_choose(source, f"cannot be decoded ({error})", "an intact TIFF") from None
     if values.ndim == 2:
@@ -378,13 +436,18 @@ def _chosen_bands(
     elif axes.startswith("S"):
         values = np.moveaxis(values, 0, -1)
     count = values.shape[-1]
+    if values.dtype.kind == "c":
+        raise _to_choose(source, "holds complex numbers", "another export, of real ones")
+    if bands is None and values.ndim == 3 and (count == 1 or (is_coloured and count in (3, 4))):
+        bands = tuple(range(1, min(count, 3) + 1))
     if values.ndim != 3 or bands is None:
         which = "one of them, or three for red, green and blue: bands"
         raise _to_choose(source, f"has {count} bands", which)
     if len(bands) not in (1, 3) or not all(1 <= band <= count for band in bands):
         raise _to_choose(source, f"has {count} bands, not {bands}", "one or three of them: bands")
     chosen = values[:, :, [band - 1 for band in bands]]
-    return chosen[:, :, 0] if len(bands) == 1 else chosen
+    orientation = orientation if orientation in range(1, 9) else _UPRIGHT
+    return (chosen[:, :, 0] if len(bands) == 1 else chosen), orientation
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:

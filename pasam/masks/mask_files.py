@@ -24,7 +24,7 @@ from pasam.masks.images import (
     IMAGE_SUFFIXES,
     foreground,
     open_image,
-    orientation_of,
+    orientation_left,
     turned,
 )
 
@@ -164,10 +164,10 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
 def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
     """Decode a mask file: (H, W) of whole numbers or (H, W, 3) of colours; and if it is lossy."""
     with open_image(path, "mask") as image:
+        orientation = orientation_left(image)
         image.load()
         is_lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path))
         pixels, notes = _channels(path, image)
-        orientation = orientation_of(image)
     if orientation != 1:
         pixels, notes = turned(pixels, orientation), (*notes, "turned upright by its EXIF tag")
     if pixels.ndim == 3:

@@ -11,9 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from pasam.errors import DataError, InvalidItemError
-from pasam.masks.images import IMAGE_FORMATS, foreground, load_image, read_image, write_png
+from pasam.masks.images import (
+    IMAGE_FORMATS,
+    foreground,
+    load_image,
+    open_image,
+    read_image,
+    turned,
+    upright_size,
+    write_png,
+)
 from pasam.masks.mask_files import read_mask
 
 DOT = np.zeros((6, 7), np.uint8)
@@ -42,13 +52,6 @@ def test_alpha_is_dropped(tmp_path):
     assert read_image(save(tmp_path / "a.png", DOT * 100, "RGBA")).shape == (6, 7, 3)
 
 
-XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
-    b'syntax-ns#"><rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
-    b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
-)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_image_is_turned_as_viewers_show_it(tmp_path, orientation):
     stored = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
@@ -64,12 +67,76 @@ def test_an_image_is_turned_as_viewers_show_it(tmp_path, orientation):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png", upright=False), stored)
 
 
-@pytest.mark.parametrize("kind", ["jpg", "webp", "png"])
-def test_xmp_turns_an_image_as_exif_does(tmp_path, kind):
-    Image.fromarray(DOT * 200).convert("RGB").save(tmp_path / f"a.{kind}", xmp=XMP)
-    if kind == "png":  # Pillow writes XMP into JPEG and WebP only
-        return
-    assert read_image(tmp_path / f"a.{kind}").shape == (7, 6, 3)
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+TIFF_NAMES = "http://ns.adobe.com/tiff/1.0/"
+XMP_AS_WRITTEN = {
+    "attribute": f'<r:Description xmlns:tiff="{TIFF_NAMES}" tiff:Orientation="6"/>',
+    "single quotes": f"<r:Description xmlns:tiff='{TIFF_NAMES}' tiff:Orientation='6'/>",
+    "element": f'<r:Description xmlns:tiff="{TIFF_NAMES}"><tiff:Orientation>6</tiff:Orientation>'
+    "</r:Description>",
+    "another prefix": f'<r:Description xmlns:t="{TIFF_NAMES}" t:Orientation="6"/>',
+}
+
+
+@pytest.mark.parametrize("kind", ["jpg", "webp", "png", "tif"])
+@pytest.mark.parametrize("form", XMP_AS_WRITTEN)
+def test_xmp_turns_an_image_as_exif_does(tmp_path, form, kind):
+    body = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}">{XMP_AS_WRITTEN[form]}'
+    content, path = f"{body}</r:RDF></x:xmpmeta>".encode(), tmp_path / f"a.{kind}"
+    stored = Image.fromarray(DOT * 200).convert("RGB")
+    if kind == "png":
+        texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", content.decode())
+        stored.save(path, pnginfo=texts)
+    elif kind == "tif":
+        stored.save(path, tiffinfo={700: content})
+    else:
+        stored.save(path, xmp=content)
+    loaded = load_image(path)
+    assert loaded.pixels.shape == (7, 6, 3)
+    assert (loaded.orientation, len(loaded.notes)) == (6, 1)
+    with open_image(path) as opened:
+        assert upright_size(opened) == (7, 6)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("values", ["8 bits", "16 bits", "floats", "five bands"])
+def test_a_tiff_is_turned_once_whoever_decodes_it(tmp_path, values, orientation):
+    shown = np.random.default_rng(3).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    turns = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # what undoes each
+    stored = turned(shown, turns[orientation])
+    content = {
+        "8 bits": stored,
+        "16 bits": stored.astype(np.uint16) * 257,
+        "floats": (stored / 255).astype(np.float32),
+        "five bands": np.dstack([stored, stored[:, :, :2]]),
+    }[values]
+    colours = "minisblack" if values == "five bands" else "rgb"
+    more = {"planarconfig": "contig"} if values == "five bands" else {}
+    tag = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", content, photometric=colours, extratags=tag, **more)
+    bands = (1, 2, 3) if values == "five bands" else None
+    loaded = load_image(tmp_path / "a.tif", bands=bands)
+    assert np.abs(loaded.pixels.astype(int) - shown).max() <= 1
+    assert any(f"orientation {orientation}" in note for note in loaded.notes)
+
+
+def test_a_tiffs_whole_numbers_are_as_it_says_with_or_without_a_sign(tmp_path):
+    values = np.linspace(0, 4e9, 60).astype(np.uint32).reshape(6, 10)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    assert (np.diff(read_image(tmp_path / "a.tif")[:, :, 0].ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_fractions_of_any_size_are_read(tmp_path, kind):
+    tifffile.imwrite(tmp_path / "a.tif", (GREY / 255).astype(kind))
+    assert np.abs(read_image(tmp_path / "a.tif")[:, :, 0].astype(int) - GREY).max() <= 1
+
+
+def test_complex_numbers_are_no_image(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
+    with pytest.raises(InvalidItemError, match="holds complex numbers"):
+        read_image(tmp_path / "a.tif")
 
 
 GREY = np.random.default_rng(1).integers(0, 256, (40, 50))
