@@ -131,7 +131,8 @@ LATER: Mapping[str, Mapping[str, Any]] = {
         "mining": {"cells": "all"},
     }  # fmt: skip
 }
-"""By decoder, the keys that files of weights of earlier versions lack, with what they mean."""
+"""By decoder, the keys that files of weights of earlier versions lack, and how those were trained;
+`interpolation` was not the model's then and not written down, and building a decoder needs none."""
 
 
 def recorded_variant(entry: Any, *, path: Path) -> VariantParams:
