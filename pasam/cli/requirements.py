@@ -77,24 +77,26 @@ class BaseShape:
     """C."""
     early_dim: int
     """E."""
-    heads: int
-    """Heads of the encoder's global attention; 0 if it has none."""
+    width: int
+    """Channels of the blocks of a ViT of segment-anything; 0 if the encoder is another."""
     parameters: int
 
 
 _OFFICIAL = {"side": 1024, "grid": 64, "dim": 256}
 SHAPES = {
-    "tiny": BaseShape(side=256, grid=32, dim=128, early_dim=40, heads=0, parameters=4_645_184),
-    "vit_t": BaseShape(**_OFFICIAL, early_dim=160, heads=0, parameters=10_130_092),
-    "vit_b": BaseShape(**_OFFICIAL, early_dim=768, heads=12, parameters=93_735_472),
-    "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, heads=16, parameters=312_342_832),
-    "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, heads=16, parameters=641_090_608),
+    "tiny": BaseShape(side=256, grid=32, dim=128, early_dim=40, width=0, parameters=4_645_184),
+    "vit_t": BaseShape(**_OFFICIAL, early_dim=160, width=0, parameters=10_130_092),
+    "vit_b": BaseShape(**_OFFICIAL, early_dim=768, width=768, parameters=93_735_472),
+    "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, width=1024, parameters=312_342_832),
+    "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, width=1280, parameters=641_090_608),
 }
 
-ATTENTION_COPIES = 3
-"""Attention maps alive at once in SAM's encoder: the products, and the sums with either table of
-relative positions. One block of 1024 x 1024 pixels took 2.47 (vit_b) and 3.29 GB (vit_l) on a CPU;
-three copies are 2.42 and 3.22."""
+GPU_ENCODER_NUMBERS = 23
+"""Numbers per grid cell and channel that a global block of SAM's encoder holds for one image, with
+its positions folded into longer queries and keys. One block took 285 (vit_b) and 388 MB (vit_l) so,
+measured on a CPU; no GPU was asked."""
+CPU_ENCODER_NUMBERS = 15.5
+"""The same with one head's positions at a time: 199 (vit_b) and 244 MB (vit_l)."""
 
 DECODER_BYTES = 105_000
 """Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
@@ -130,15 +132,15 @@ def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory
         embed: With packed views the encoder does not run.
 
     Returns:
-        The parts. Encoder: the batch's attention maps of one global block, g^4 numbers per image
-        and head. Decoder: what one step keeps for its gradients.
+        The parts. Encoder: what one global block holds of the batch; it keeps no gradients.
+        Decoder: what one step keeps for its gradients.
     """
     shape = SHAPES[size]
     width = 4 if train.precision == "32-true" else 2
-    maps = ATTENTION_COPIES * shape.heads * shape.grid**4 * width
+    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
     return Memory(
         weights=shape.parameters * 4,
-        encoder=train.batch_size * maps if embed.views == 0 else 0,
+        encoder=train.batch_size * block if embed.views == 0 else 0,
         decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
     )
 
@@ -159,11 +161,11 @@ def cpu_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
         embed: With packed views the encoder does not run.
     """
     shape = SHAPES[size]
-    maps = ATTENTION_COPIES * shape.heads * shape.grid**4 * 4
+    block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
     each = CPU_DECODER_BYTES * shape.dim * shape.grid**2
     return Memory(
         weights=shape.parameters * 4,
-        encoder=train.batch_size * maps if embed.views == 0 else 0,
+        encoder=train.batch_size * block if embed.views == 0 else 0,
         decoder=train.batch_size * each,
         context=CPU_PROCESS,
     )
