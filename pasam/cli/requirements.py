@@ -145,11 +145,12 @@ def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory
     )
 
 
-CPU_PROCESS = 521_000_000
+CPU_PROCESS = 640_000_000
 """Bytes of a training process on the CPU before its first step: Python, torch and the tables."""
-CPU_DECODER_BYTES = 309
+CPU_DECODER_BYTES = 355
 """Bytes per grid cell, embedding channel and mask that a training step on the CPU adds to them.
-HQ-SAM on `tiny` peaked at 615, 716, 885 and 1,181 MB with batches of 2, 4, 8 and 16 masks."""
+HQ-SAM on `tiny` peaked at 731, 856 and 1,393 MB with batches of 2, 4 and 16 masks, PA-SAM at 709,
+788 and 1,293 MB."""
 
 
 def cpu_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:

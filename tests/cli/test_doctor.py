@@ -339,7 +339,7 @@ def test_the_memory_of_a_training_on_the_cpu_is_said_and_compared(root):
     train, embed = TrainParams(**content["train"]), EmbedParams(**content["embed"])
     check = check_memory("tiny", train, embed, there=8_000_000_000)
     assert (check.state, check.name) == ("ok", "memory")
-    assert "Python and torch 0.5 GB" in check.found
+    assert "Python and torch 0.6 GB" in check.found
     assert "8.0 GB there" in check.found
     small = check_memory("tiny", train, embed, there=500_000_000)
     assert small.state == "missing"
