@@ -198,12 +198,12 @@ def load_image(
     except _ChoiceError:
         raise
     except InvalidItemError as error:
-        if error.kind != "undecodable_image" or not _is_tiff(source) or formats is not None:
+        if error.kind != "undecodable_image" or not is_tiff(source) or formats is not None:
             raise
         values = None  # Pillow knows no TIFF of five bands, and none of doubles
     notes = []
     if values is None:
-        values, orientation = _chosen_bands(source, page or 1, bands)
+        values, orientation = read_bands(source, page or 1, bands)
         left = orientation
         notes += [f"made of its bands {bands}"] if bands else []
     pixels, scaled = eight_bits(values)
@@ -339,7 +339,8 @@ def _regular(path: Path) -> Path:
     return path
 
 
-def _is_tiff(source: Path | bytes) -> bool:
+def is_tiff(source: Path | bytes) -> bool:
+    """Say whether a file, or its content, is a TIFF by its first bytes."""
     if isinstance(source, bytes):
         return source.startswith(_TIFF)
     try:
@@ -415,7 +416,7 @@ def stored_depth(image: Image.Image) -> int:
     return 1 if image.mode == "1" else 8
 
 
-def _chosen_bands(
+def read_bands(
     source: Path | bytes, page: int, bands: tuple[int, ...] | None
 ) -> tuple[NDArray[np.generic], int]:
     """Read bands of a TIFF file, (H, W) or (H, W, 3) as stored, and how that is turned.

@@ -23,11 +23,15 @@ from pasam.masks.images import (
     FOREGROUND,
     IMAGE_SUFFIXES,
     foreground,
+    is_tiff,
     open_image,
     orientation_left,
+    read_bands,
     turned,
 )
 
+_VOC_VOID = (224, 224, 192)
+"""Colour of what Pascal VOC's masks leave undecided, number 255."""
 MOST_OBJECTS = 65_535
 """More than that are no objects of one image."""
 
@@ -163,11 +167,18 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
 
 def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
     """Decode a mask file: (H, W) of whole numbers or (H, W, 3) of colours; and if it is lossy."""
-    with open_image(path, "mask") as image:
-        orientation = orientation_left(image)
-        image.load()
-        is_lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path))
-        pixels, notes = _channels(path, image)
+    try:
+        with open_image(path, "mask") as image:
+            orientation = orientation_left(image)
+            image.load()
+            is_lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path))
+            pixels, notes = _channels(path, image)
+    except InvalidItemError as error:
+        if error.kind != "undecodable_mask" or not is_tiff(path):
+            raise
+        # Pillow knows no TIFF of 64 bits, in which NumPy's labels come.
+        pixels, orientation = read_bands(path, 1, None)
+        is_lossy, notes = False, ()
     if orientation != 1:
         pixels, notes = turned(pixels, orientation), (*notes, "turned upright by its EXIF tag")
     if pixels.ndim == 3:
@@ -197,7 +208,7 @@ def _channels(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, 
         layers = np.array(image.convert("RGBA"))
         colours, alpha = layers[:, :, :3], layers[:, :, 3]
         visible = np.unique(colours[alpha > 0], axis=0)
-        if alpha.min() < 255 and len(visible) <= 1:
+        if alpha.min() < 255 and (len(visible) <= 1 or _is_photograph(colours, alpha, visible)):
             return alpha, ("the mask is the alpha channel",)
         seen = np.where(alpha[:, :, None] > 0, colours, 0)
         return seen, ("transparent pixels are background",) if alpha.min() < 255 else ()
@@ -206,6 +217,13 @@ def _channels(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, 
     if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
         return np.array(image), ()
     return np.array(image.convert("RGB")), ()
+
+
+def _is_photograph(
+    colours: NDArray[np.uint8], alpha: NDArray[np.uint8], visible: NDArray[np.uint8]
+) -> bool:
+    """Tell a cut-out, whose mask is its transparency, from colours that number objects."""
+    return len(visible) > _SHADES and float(_flat(colours)[alpha > 0].mean()) < _FLAT
 
 
 def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -218,6 +236,9 @@ def _of_palette(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str
     if (palette == palette[:, :1]).all():
         return np.array(image.convert("L")), ()
     colours = palette[used]
+    void = used[(colours == _VOC_VOID).all(axis=1)]
+    if len(void) and 255 not in used:  # a tool has sorted the palette anew
+        indices = np.where(indices == void[0], np.uint8(255), indices)
     black = used[(colours == 0).all(axis=1)]
     if list(black) == [0]:
         return indices, ()
@@ -276,7 +297,7 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if reading is Reading.AUTO:
         flat = _flat(pixels)
-        if len(values) > _SHADES and flat.mean() < _FLAT:
+        if len(values) > _SHADES and flat.mean() < _FLAT and not _are_small_cells(pixels):
             found = f"holds {len(values)} values, hardly two alike side by side: a photograph"
             raise _doubt(path, found, kind="grey_mask")
         if values[0] != 0:
@@ -302,6 +323,12 @@ def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str,
         kind=MaskKind.INDEX, values=labels, objects=objects, has_void=has_void, notes=notes,
         is_plain=False,
     )  # fmt: skip
+
+
+def _are_small_cells(pixels: NDArray[Any]) -> bool:
+    """Tell numbers of more than 8 bits in runs, as of small cells, from a photograph's shades."""
+    runs = [np.mean(pixels[1:] == pixels[:-1]), np.mean(pixels[:, 1:] == pixels[:, :-1])]
+    return pixels.ndim == 2 and pixels.dtype.itemsize > 1 and bool(min(runs) > 0.5)
 
 
 def _blended(

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -281,3 +282,44 @@ def test_a_mask_drawn_by_us_is_plain_and_one_of_an_odd_form_is_not(tmp_path):
     assert understand(tmp_path / "a.png").is_plain
     assert not understand(tmp_path / "a.png", Reading.BINARY).is_plain
     assert not understand(saved(tmp_path, disk() * np.uint8(255), "a.gif")).is_plain
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_the_mask_of_a_cut_out_photograph_is_its_transparency(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    inside = np.zeros((60, 90), np.uint8)
+    inside[10:40, 20:70] = 255
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.dstack([noise, inside])).save(path, lossless=True)
+    found = understand(path)
+    assert (found.kind, len(found.objects)) == (MaskKind.ZERO_255, 1)
+    np.testing.assert_array_equal(found.values > 128, inside > 0)
+
+
+def test_vocs_void_is_known_by_its_colour_wherever_a_tool_has_put_it(tmp_path):
+    indices = np.zeros((40, 60), np.uint8)
+    indices[5:20, 5:20], indices[5:20, 30:50], indices[4, 4:22] = 1, 2, 3
+    image = Image.fromarray(indices, "P")
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 224, 224, 192])
+    image.save(tmp_path / "a.png")
+    found = understand(tmp_path / "a.png")
+    assert (len(found.objects), found.has_void) == (2, True)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float64])
+def test_labels_of_64_bits_are_read(tmp_path, kind):
+    labels = np.zeros((40, 60), kind)
+    labels[5:20, 5:20], labels[5:20, 30:50] = 1, 2
+    tifffile.imwrite(tmp_path / "a.tif", labels)
+    assert [size for _, size in understand(tmp_path / "a.tif").objects] == [225, 300]
+
+
+def test_cells_of_a_few_pixels_are_objects_and_a_deep_photograph_is_none(tmp_path):
+    cells = np.arange(1, 1501, dtype=np.uint16).reshape(30, 50)
+    cells[:, ::5] = 0
+    tifffile.imwrite(tmp_path / "cells.tif", np.kron(cells, np.ones((3, 4), np.uint16)))
+    assert len(understand(tmp_path / "cells.tif").objects) == 1200
+    photograph = np.random.default_rng(0).integers(0, 4000, (80, 90)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "photograph.tif", photograph)
+    with pytest.raises(InvalidItemError, match="a photograph"):
+        understand(tmp_path / "photograph.tif")
