@@ -7,6 +7,8 @@ import os
 import signal
 import sqlite3
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ if str(HERE) not in sys.path:  # so that the tests find `small_world`
     sys.path.insert(0, str(HERE))
 
 from small_world import SmallWorld, make_world, small_base  # noqa: E402
+from team_servers import Machine, require_machine  # noqa: E402
 from tracked_world import copy_tracked, leave_servers, make_tracked  # noqa: E402
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
@@ -143,3 +146,15 @@ def tracked(
     monkeypatch.chdir(own.folder)
     monkeypatch.setattr("pasam.models.build.build_base", small_base)
     return own
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A machine with the team's servers, out of namespaces; skipped where none can be made."""
+    require_machine()
+    with tempfile.TemporaryDirectory(prefix="pasam-team-") as folder:
+        made = Machine(Path(folder))
+        try:
+            yield made
+        finally:
+            made.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch comes only when a model is really opened
 ADAPTERS = Path("data/adapters")
 """Where the pipeline leaves trained adapters."""
 
-REGISTERED = ("champion", "candidate", "previous")
+REGISTERED = ("champion", "candidate", "previous", "staging")
 
 
 def complete_model(incomplete: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -120,6 +120,10 @@ def registry_promote(
             autocompletion=complete_version,
         ),
     ] = None,
+    to: Annotated[
+        Literal["staging", "production"],
+        typer.Option(help="Staging's gate has floors and compares with nobody."),
+    ] = "production",
     why: Why = "",
     allow_local: Annotated[
         bool,
@@ -130,8 +134,10 @@ def registry_promote(
 ) -> None:
     """Register what the last run trained, judge it, and make it champion if the gate says so.
 
-    Exit codes: 0 it is champion (or gate.mode is dry-run and it was accepted), 1 the gate or a
-    person's decision refuses it, 2 it cannot be judged, 75 a transient error.
+    `--to staging` lets it into staging first, and `pasam registry promote staging --why ...` from
+    there on. Exit codes: 0 it is champion, or in staging (or gate.mode is dry-run and it was
+    accepted), 1 the gate or a person's decision refuses it, 2 it cannot be judged, 75 a transient
+    error.
 
     Example: pasam registry promote --allow-local
     """
@@ -140,7 +146,7 @@ def registry_promote(
     reason = why if which is None else _reason(why)
     if which is None:
         _warn_of_changes(project)
-    outcome = promote(project, which, allow_local=allow_local, why=reason)
+    outcome = promote(project, which, to=to, allow_local=allow_local, why=reason)
     typer.echo(json.dumps(_content(outcome), indent=2) if as_json else _description(outcome))
     accepted = outcome.gate is not None and outcome.gate.accepted
     if not (outcome.promoted or accepted):

@@ -24,26 +24,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pasam.errors import BusyError, DataError, RegistryError, TransientError
+from pasam.errors import BusyError, RegistryError, TransientError
 from pasam.files import sha256_of, temporary_folder
 from pasam.registry.live_curves import clone_id
-from pasam.registry.snapshot import call_git, remote_name
+from pasam.registry.snapshot import call_git, has_repository, remote_name
 
 BRANCH = "pasam-decisions"
 REF = f"refs/heads/{BRANCH}"
 
 GATE, REGISTER, VERDICT = "gate", "register", "verdict"
 PROMOTED, REJECTED_BY, ROLLBACK, LIFT, IMPORT = "promote", "reject", "rollback", "lift", "import"
-CLAIM, REMOVED = "claim", "remove"
+CLAIM, REMOVED, STAGED = "claim", "remove", "stage"
 """Events. `gate` changes its settings; `import` takes over what MLflow showed before there was a
 log; a `verdict` is the gate's, a `reject` a person's; a `claim` measures on the sealed set; a
-`remove` frees the disk of a version that nobody can go back to."""
+`remove` frees the disk of a version that nobody can go back to; a `stage` is staging's gate's."""
 
 BEGIN = (REGISTER, IMPORT)
 """Events that say where a version comes from."""
 
-CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
-"""The three aliases."""
+CANDIDATE, CHAMPION, PREVIOUS, STAGING = "candidate", "champion", "previous", "staging"
+"""The four aliases."""
 REGISTERED, ACCEPTED, REFUSED = "registered", "accepted", "refused"
 REJECTED, ROLLED_BACK = "rejected", "rolled back"
 """What became of a version: the gate refuses, a person rejects or rolls back."""
@@ -145,6 +145,8 @@ class Standing:
     champions: list[int] = field(default_factory=list)
     """Who took over, one after the other; a way back cuts it short. The last one is in use."""
     candidate: int | None = None
+    staging: int | None = None
+    """The version in the environment `staging`."""
     barred: dict[str, Entry] = field(default_factory=dict)
     """Bytes that a person has rejected or rolled back, each with the entry that says so."""
     gate: Entry | None = None
@@ -169,7 +171,8 @@ class Standing:
     @property
     def aliases(self) -> dict[str, int]:
         """What MLflow's aliases have to point to."""
-        found = {CHAMPION: self.champion, PREVIOUS: self.previous, CANDIDATE: self.candidate}
+        found = {CHAMPION: self.champion, PREVIOUS: self.previous}
+        found |= {CANDIDATE: self.candidate, STAGING: self.staging}
         return {alias: number for alias, number in found.items() if number is not None}
 
     def by_key(self, key: str) -> VersionStanding | None:
@@ -238,6 +241,7 @@ class Standing:
         del self.versions[old]
         self.champions = [new if number == old else number for number in self.champions]
         self.candidate = None if self.candidate == old else self.candidate
+        self.staging = new if self.staging == old else self.staging
 
     def _decide(self, number: int, entry: Entry) -> None:
         version, key = self.versions[number], self.versions[number].key
@@ -248,8 +252,11 @@ class Standing:
             status = REFUSED
         if entry.event in (REJECTED_BY, ROLLBACK):
             self.barred[key] = entry
+            self.staging = None if self.staging == number else self.staging
         elif entry.event == LIFT:
             self.barred.pop(key, None)
+        if entry.event == STAGED and entry.details["moved"]:
+            self.staging = number
         if entry.event == PROMOTED:
             self.champions.append(number)
         elif entry.event == ROLLBACK:
@@ -565,14 +572,6 @@ def _files_of(entry: Entry, evidence: Mapping[str, bytes]) -> dict[str, bytes]:
     kept = {d: evidence[d] for d in entry.evidence.values() if d in evidence}
     files = {f"{_EVIDENCE}/{digest}": content for digest, content in kept.items()}
     return {f"{_ENTRIES}/{entry.number:06}.json": entry.content(), **files}
-
-
-def has_repository(project: Path) -> bool:
-    """Whether a folder lies in a git repository."""
-    try:
-        return not call_git(project, "rev-parse", "--git-dir").returncode
-    except DataError:  # a machine without git, such as one that only serves
-        return False
 
 
 def _identity(by: Mapping[str, str]) -> dict[str, str]:

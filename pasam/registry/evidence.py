@@ -7,9 +7,11 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import EmbedParams, EvaluateParams
+from pasam.errors import PasamError
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
@@ -24,8 +27,9 @@ from pasam.files import temporary_folder
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.masks.images import encode_png, read_image
+from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import read_mask
+from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.decision_log import CHAMPION
@@ -36,6 +40,10 @@ from pasam.registry.upkeep.stored_base import METADATA
 from pasam.registry.version_files import comparable_rows, predictor_of, scores_of
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
 
+CORRECTIONS, PROVENANCE = "corrections", "provenance.json"
+"""Name of the set of what people have corrected, and of the file that says who did."""
+MOST_CORRECTED = 12
+"""Corrections that a verdict's page shows: the latest."""
 TURNS, MOST_TURNS = 5, 60
 """Times that every model predicts every image when it is timed, and before it is called slow."""
 
@@ -61,6 +69,66 @@ def trial_images(snapshot: Snapshot, *, count: int) -> list[TrialImage]:
         )
         for image, mask in zip(rows["image"], rows["mask"], strict=True)
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorrectedImage:
+    """An image whose mask a person has corrected, and what models make of it now."""
+
+    identity: str
+    image: Path
+    who: str
+    why: str
+    masks: Mapping[str, NDArray[np.bool_]]
+    """(H, W): `before`, the mask that was corrected, if it is known; `corrected`, the person's;
+    `champion` and `candidate`, of the same prompt today."""
+
+    def iou(self, name: str) -> float:
+        """Return a mask's IoU with the person's, in per cent."""
+        return 100.0 * mask_iou(self.masks["corrected"], self.masks[name])
+
+
+def corrected_images(
+    own: Path, models: Mapping[str, PromptAdapterPredictor]
+) -> list[CorrectedImage]:
+    """Let models predict what people have corrected; what cannot be read is left out.
+
+    Args:
+        own: Folder of one's own data.
+        models: By the names of their masks.
+    """
+    try:
+        origins = json.loads((own / CORRECTIONS / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    latest = sorted(origins.items(), key=lambda item: str(item[1].get("when")))[-MOST_CORRECTED:]
+    found = []
+    for identity, about in latest:
+        with suppress(PasamError, OSError, KeyError):
+            found.append(_corrected(own / CORRECTIONS, identity, about, models))
+    return found
+
+
+def _corrected(
+    folder: Path, identity: str, about: Mapping[str, Any],
+    models: Mapping[str, PromptAdapterPredictor],
+) -> CorrectedImage:  # fmt: skip
+    place = folder / about["image"]
+    image, label = read_image(place), read_mask(folder / about["mask"])
+    prompts = about.get("prompt") or [{}]
+    box = prompts[0].get("box") or [float(edge) for edge in tight_box(label)]
+    masks = {}
+    if about.get("before"):
+        masks["before"] = foreground(read_mask(folder / about["before"]))
+    masks["corrected"] = foreground(label)
+    for name, model in models.items():
+        model.set_image(image)
+        predicted, _, _ = model.predict(box=box, multimask_output=False)
+        masks[name] = predicted[0]
+    return CorrectedImage(
+        identity=identity, image=place, who=str(about.get("who")), why=str(about.get("why")),
+        masks=masks,
+    )  # fmt: skip
 
 
 def reload_parity(

@@ -58,10 +58,11 @@ def load_predictor(
     The registry is only opened for names that nobody else knows.
 
     Args:
-        name: A registry alias (`champion`, `candidate`, `previous`) or a version's number; a run
-            as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a file of weights,
-            ours or a reference's; `packaged` for the PA-SAM+ that comes with the package. Without
-            one, `packaged`, or the project's own model once it was trained on photographs too.
+        name: A registry alias (`champion`, `candidate`, `previous`, `staging`) or a version's
+            number; a run as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a
+            file of weights, ours or a reference's; `packaged` for the PA-SAM+ that comes with the
+            package. Without one, `packaged`, or the project's own model once it was trained on
+            photographs too.
         params_file: Says which base there is and how an entry of `models` is built.
         adapters: Folder of trained adapters, `<entry>.safetensors` each; by default where the
             project's training leaves them.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from typing import Any
 import pandas as pd
 
 from pasam.config.params_file import load_section
-from pasam.config.schema import GateParams
+from pasam.config.schema import DataParams, GateParams
 from pasam.errors import RegistryError
 from pasam.files import sha256_of, temporary_folder, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.decision_log import PROMOTED, VERDICT, Entry, Standing, VersionStanding
+from pasam.registry.decision_log import PROMOTED, STAGED, VERDICT, Entry, Standing, VersionStanding
 from pasam.registry.evidence import (
+    CorrectedImage,
+    corrected_images,
     latencies,
     reevaluate,
     reload_parity,
@@ -64,6 +66,8 @@ from pasam.registry.version_files import (
 )
 from pasam.registry.versions import PAGES, SCORES
 
+PRODUCTION, STAGING_ENVIRONMENT = "production", "staging"
+"""Environments. Production is whatever serves the champion."""
 TRIALS = 4
 """Benchmarks of which one image is predicted, to compare and to time the models."""
 OPPONENT_SCORES = "champion.parquet"
@@ -74,6 +78,7 @@ def promote(
     project: Path,
     which: int | str | None = None,
     *,
+    to: str = PRODUCTION,
     allow_local: bool = False,
     why: str = "",
     flow_run: str | None = None,
@@ -85,6 +90,8 @@ def promote(
     Args:
         project: The project's root.
         which: A version's number or alias; None registers what the last reproduction trained.
+        to: `production`, whose gate compares with the champion; or `staging`, whose gate asks for
+            whole files, sound data and scores, floors and latency, and compares with nobody.
         allow_local: Judge although the tree is dirty, unpushed, or the data not validated.
         why: A person's reason, for the log.
         flow_run: The Prefect run that this belongs to, if any.
@@ -107,7 +114,7 @@ def promote(
             version = decisions.version(which)
         else:
             known = decisions.standing.by_key(candidate.key)
-            settled = known and _settled(decisions, decisions.standing, known)
+            settled = known and _settled(decisions, decisions.standing, known, to)
             if known and settled and (not settled.promoted or is_whole(decisions, known)):
                 return settled
             runs = record_runs(snapshot, decisions.registry.store).runs
@@ -116,7 +123,7 @@ def promote(
             snapshot=snapshot, decisions=decisions, version=version, candidate=candidate,
             tree=tree, allow_local=allow_local, why=why,
         )  # fmt: skip
-        return judgement.decide()
+        return judgement.stage() if to == STAGING_ENVIRONMENT else judgement.decide()
 
 
 def settings_of(params: GateParams) -> dict[str, Any]:
@@ -161,11 +168,13 @@ def _require_shared(snapshot: Snapshot) -> None:
 
 
 def _settled(
-    decisions: Decisions, standing: Standing, version: VersionStanding
+    decisions: Decisions, standing: Standing, version: VersionStanding, to: str = PRODUCTION
 ) -> PromotionResult | None:
     """Say what became of a version whose bytes need no judgement: in use, or barred."""
     number, barred = version.number, standing.barred.get(version.key)
-    if number == standing.champion:
+    if number == standing.staging and to == STAGING_ENVIRONMENT:
+        return result_of(decisions, number, True, "is in staging already; its files are the same")
+    if number == standing.champion and to == PRODUCTION:
         return result_of(decisions, number, True, "is the champion already; its files are the same")
     if barred is None:
         return None
@@ -194,6 +203,8 @@ class Judgement:
         default_factory=dict
     )
     """Decision and evidence by the champion and the gate's settings."""
+    _corrected: Sequence[CorrectedImage] = ()
+    """What people have corrected, as it was last measured."""
 
     def decide(self) -> PromotionResult:
         """Judge, and let the log have the verdict and what follows from it in one step."""
@@ -215,6 +226,48 @@ class Judgement:
         moved = any(entry.event == PROMOTED for entry in made)
         message = self._message(decision, verdict, moved=moved, new=verdict in made)
         return result_of(self.decisions, number, moved, message, moved, decision, page)
+
+    def stage(self) -> PromotionResult:
+        """Let the version into staging, if its gate accepts it; production stays as it is."""
+        number = self.version.number
+        made = self.decisions.decide(self._draft_of_staging)
+        if not made:
+            standing = self.decisions.standing
+            found = _settled(
+                self.decisions, standing, standing.versions[number], STAGING_ENVIRONMENT
+            )
+            assert found is not None
+            return found
+        (entry,) = made
+        decision, moved = decision_of(entry.details), bool(entry.details["moved"])
+        message = (
+            "is in staging now; `pasam registry promote staging` takes it on to production"
+            if moved
+            else "was accepted for staging; gate.mode is dry-run"
+            if decision.accepted
+            else "was refused by staging's gate"
+        )
+        page = self._page(entry)
+        return result_of(self.decisions, number, moved, message, moved, decision, page)
+
+    def _draft_of_staging(self, standing: Standing) -> Draft:
+        version = standing.versions[self.version.number]
+        if version.number == standing.staging or version.key in standing.barred:
+            return Draft()
+        gate, facts = gate_in_force(standing, self.tree), self._facts()
+        decision, tables = self._assess(standing, gate, facts, alone=True)
+        digest = settings_digest(gate)
+        details = {
+            **self._details(decision, None, gate, facts), "environment": STAGING_ENVIRONMENT,
+            "moved": gate.mode == "off" or (decision.accepted and gate.mode == "on"),
+        }  # fmt: skip
+        why = self.why or "; ".join(decision.reasons) or "accepted by staging's gate"
+        evidence = {name: sha256_of(content) for name, content in tables.items()}
+        entry = self.decisions.entry(
+            STAGED, version.number, why, details=details, gate=digest, evidence=evidence
+        )
+        content = {evidence[name]: table for name, table in tables.items()}
+        return Draft(entries=(entry,), evidence=content)
 
     def _message(self, decision: GateDecision, verdict: Entry, *, moved: bool, new: bool) -> str:
         again = "" if new else f" (entry {verdict.number} of the log; nothing has changed since)"
@@ -303,16 +356,8 @@ class Judgement:
             self._given[case] = self._assess(standing, gate, facts)
         decision, tables = self._given[case]
         details = {
-            "version": self.version.number,
-            "champion": standing.champion,
-            **dataclasses.asdict(decision),
-            "accepted": decision.accepted,
-            "reasons": list(decision.reasons),
-            "gate": gate.model_dump(),
-            "lineage": dict(self.version.registered.details["tags"]),
-            "measured": dataclasses.asdict(self._today()),
+            **self._details(decision, standing.champion, gate, facts),
             "attempt": self._attempt(standing),
-            "facts": dict(facts),
         }
         evidence = {name: sha256_of(content) for name, content in tables.items()}
         entry = self.decisions.entry(
@@ -321,10 +366,41 @@ class Judgement:
         )  # fmt: skip
         return entry, {evidence[name]: content for name, content in tables.items()}
 
+    def _details(
+        self,
+        decision: GateDecision,
+        champion: int | None,
+        gate: GateParams,
+        facts: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        return {
+            "version": self.version.number,
+            "champion": champion,
+            **dataclasses.asdict(decision),
+            "accepted": decision.accepted,
+            "reasons": list(decision.reasons),
+            "gate": gate.model_dump(),
+            "lineage": dict(self.version.registered.details["tags"]),
+            "measured": dataclasses.asdict(self._today()),
+            "facts": dict(facts),
+        }
+
     def _assess(
-        self, standing: Standing, gate: GateParams, facts: Mapping[str, Any]
+        self,
+        standing: Standing,
+        gate: GateParams,
+        facts: Mapping[str, Any],
+        *,
+        alone: bool = False,
     ) -> tuple[GateDecision, dict[str, bytes]]:
-        """Gather the evidence and judge; what was measured otherwise is measured again first."""
+        """Gather the evidence and judge; what was measured otherwise is measured again first.
+
+        Args:
+            standing: What was decided.
+            gate: The settings.
+            facts: What holds of the version besides its scores.
+            alone: Compare with no champion, as staging's gate does.
+        """
         seen = trial_images(self.snapshot, count=TRIALS)
         number = self.version.number
         with self.decisions.fetched(number) as folder, temporary_folder() as own:
@@ -336,11 +412,15 @@ class Judgement:
             )  # fmt: skip
         tables = {SCORES: score_bytes(ours)}
         champion = standing.versions.get(standing.champion or 0)
-        if champion is None:
+        if champion is None or alone:
+            self._corrected = corrected_images(self._own_folder(), {"candidate": model})
             (time,) = latencies([model], seen, settled=lambda t: t[0] <= gate.latency_ms)
             return judge(self._scored(ours, time), None, checked, gate), tables
         with self.decisions.fetched(champion.number) as folder:
             reigning = predictor_of(folder)
+        self._corrected = corrected_images(
+            self._own_folder(), {"champion": reigning, "candidate": model}
+        )
         theirs = self._scores(champion, reigning)
         if not same_images(ours, theirs):
             theirs = reevaluate(self.snapshot, reigning)
@@ -388,9 +468,16 @@ class Judgement:
     def _page(self, verdict: Entry) -> Path:
         """Write a verdict's pages beside MLflow's records; numbered, so that none is replaced."""
         place = self.decisions.registry.store.folder / PAGES / f"v{self.version.number}"
-        for name, text in verdict_pages(verdict).items():
+        page = place / f"{verdict.number:06}-verdict.html"
+        if page.is_file() and not self._corrected:  # of a verdict that still holds
+            return page
+        for name, text in verdict_pages(verdict, self._corrected, place).items():
             write_text(place / f"{verdict.number:06}-{name}", text)
-        return place / f"{verdict.number:06}-verdict.html"
+        return page
+
+    def _own_folder(self) -> Path:
+        project = self.snapshot.project
+        return project / load_section(DataParams, "data", project / PARAMS).own
 
 
 def same_images(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:

@@ -526,6 +526,14 @@ def committed_file(project: Path, commit: str, name: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
+def has_repository(project: Path) -> bool:
+    """Whether a folder lies in a git repository."""
+    try:
+        return not call_git(project, "rev-parse", "--git-dir").returncode
+    except DataError:  # a machine without git, such as one that only serves
+        return False
+
+
 def remote_name(project: Path) -> str | None:
     """Return `origin`, or the name of the only other remote; None without any."""
     names = _git(project, "remote").split()

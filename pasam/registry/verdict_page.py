@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasam.registry.store import Tag
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pasam.registry.decision_log import Entry
+    from pasam.registry.evidence import CorrectedImage
+
+_TITLES = {
+    "before": "before: the model's mask then", "corrected": "after: the person's mask",
+    "champion": "champion", "candidate": "candidate",
+}  # fmt: skip
 
 LINEAGE = (
     Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.MANIFEST_MD5, Tag.VALIDATION, Tag.EVALUATION_SET,
@@ -34,6 +46,9 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; }
+figure { margin: 0 0 1.5rem; display: flex; flex-wrap: wrap; gap: .6rem; }
+figcaption { flex: 1 1 100%; } .seen { width: 13.5rem; } .seen div { position: relative; }
+.seen img { display: block; width: 100%; } .seen .mask { position: absolute; inset: 0; }
 </style>
 </head>
 <body>
@@ -49,18 +64,45 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 {% endfor %}
 </tbody></table></div>
 {% endfor %}
+{% if corrected %}
+<h2>Images that people have corrected</h2>
+<p>The mask before, the person's, and what champion and candidate make of the same prompt now, with
+the IoU with the person's mask. The image itself is not in this page: it is shown as long as the
+project has it.</p>
+{% for each in corrected %}
+<figure>
+<figcaption>{{ each.caption }}</figcaption>
+{% for title, mask in each.masks %}
+<div class="seen"><div><img src="{{ each.image }}" alt="the image, if it is still here">
+<img class="mask" src="{{ mask }}" alt=""></div>{{ title }}</div>
+{% endfor %}
+</figure>
+{% endfor %}
+{% endif %}
 </body>
 </html>
 """
 
 
-def verdict_pages(entry: Entry) -> dict[str, str]:
-    """Write an entry of the gate as files, by name: for programs, terminals and browsers."""
+TINT = (255, 90, 0, 140)
+"""Of a mask on an image, RGBA."""
+
+
+def verdict_pages(
+    entry: Entry, corrected: Sequence[CorrectedImage] = (), place: Path | None = None
+) -> dict[str, str]:
+    """Write an entry of the gate as files, by name: for programs, terminals and browsers.
+
+    Args:
+        entry: The entry.
+        corrected: What people have corrected, as the models see it now.
+        place: Folder of the page.
+    """
     content = entry.details
     return {
         "verdict.json": json.dumps(content, indent=2, sort_keys=True) + "\n",
         "verdict.md": markdown_page(content),
-        "verdict.html": html_page(content),
+        "verdict.html": html_page(content, corrected, place),
     }
 
 
@@ -81,11 +123,20 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def html_page(content: Mapping[str, Any]) -> str:
-    """Write a decision as one HTML page that needs nothing else.
+def html_page(
+    content: Mapping[str, Any],
+    corrected: Sequence[CorrectedImage] = (),
+    place: Path | None = None,
+) -> str:
+    """Write a decision as one HTML page that needs nothing else but the images it shows.
+
+    Of an image that people have corrected it holds the masks only: whoever has the image deleted
+    has it deleted here, too.
 
     Args:
         content: Details of an entry of the gate.
+        corrected: What people have corrected.
+        place: Folder of the page.
     """
     from jinja2 import Environment
 
@@ -97,7 +148,31 @@ def html_page(content: Mapping[str, Any]) -> str:
         opponent=_opponent(content),
         tables=_tables(content),
         colours={"yes": "good", "no": "bad"},
+        corrected=[_shown(each, place) for each in corrected],
     )
+
+
+def _shown(each: CorrectedImage, place: Path | None) -> dict[str, Any]:
+    masks = []
+    for name, mask in each.masks.items():
+        right = "" if name == "corrected" else f": IoU {each.iou(name):.1f}"
+        masks.append((f"{_TITLES[name]}{right}", _overlay(mask)))
+    start = place or Path()
+    image = Path(os.path.relpath(each.image.absolute(), start.absolute())).as_posix()
+    return {
+        "caption": f"{each.identity}, {each.who}: {each.why}", "image": image, "masks": masks
+    }  # fmt: skip
+
+
+def _overlay(mask: NDArray[np.bool_]) -> str:
+    """Write a mask (H, W) as an image to lay over another one."""
+    import numpy as np
+
+    from pasam.masks.images import encode_rgba
+
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[mask] = TINT
+    return f"data:image/png;base64,{base64.b64encode(encode_rgba(pixels)).decode()}"
 
 
 def _opponent(content: Mapping[str, Any]) -> str:

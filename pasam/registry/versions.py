@@ -22,15 +22,16 @@ from pasam.registry.decision_log import (
     REJECTED_BY,
     ROLLBACK,
     SHORT_PATIENCE,
+    STAGING,
     VERDICT,
     DecisionLog,
     Entry,
     Standing,
     VersionStanding,
-    has_repository,
     read_entry,
     standing_of,
 )
+from pasam.registry.snapshot import has_repository
 from pasam.registry.store import ARTIFACTS, Tag, TrackingStore, open_store, wrap_mlflow_errors
 from pasam.registry.upkeep.stored_base import (
     DECISIONS,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
 
-ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
+ALIASES = (CANDIDATE, CHAMPION, PREVIOUS, STAGING)
 PAGE = 1000
 """Versions that MLflow is asked for at a time."""
 
@@ -361,7 +362,8 @@ def show(registry: Registry, log: DecisionLog, standing: Standing) -> list[str]:
             if more := (known_tags(version).keys() & tags) - wanted.keys():  # from when all stood
                 registry.untag_version(number, sorted(more))
             _carry(registry, log, version, shown)
-    for alias in (PREVIOUS, CHAMPION, CANDIDATE):  # the way back is there before it is needed
+    # The way back is there before it is needed.
+    for alias in (PREVIOUS, CHAMPION, CANDIDATE, STAGING):
         wanted_one, pointed = standing.aliases.get(alias), aliases.get(alias)
         if wanted_one != pointed and (wanted_one is None or wanted_one in found):
             registry.set_alias(alias, wanted_one)

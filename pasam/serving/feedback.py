@@ -25,12 +25,11 @@ from pasam.errors import DataError
 from pasam.files import draft_folder, file_sha256, put_in_place, write_json
 from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import Reading
+from pasam.registry.evidence import CORRECTIONS, PROVENANCE
 
-SET = "corrections"
-"""Name of the set of accepted corrections."""
+SET = CORRECTIONS
 WAITING, ACCEPTED = "waiting", "accepted"
 IMAGE, MASK, BEFORE, ABOUT = "image.png", "mask.png", "before.png", "about.json"
-PROVENANCE = "provenance.json"
 VAL_FRACTION = 0.2
 _DIGITS = 12  # of an id, in hexadecimal
 
@@ -183,12 +182,7 @@ class FeedbackStore:
                 link=False, dry_run=False, workers=workers,
             )  # fmt: skip
             added = add(name, source, own, options)
-        origins = {
-            each.identity: dict(each.about)
-            | {"image": f"im/{str(each.about['image_sha256'])[:_DIGITS]}.png"}
-            for each in taken
-        }
-        write_json(own / name / PROVENANCE, origins)
+        write_json(own / name / PROVENANCE, _origins(taken, added, own / name))
         return added
 
     def _listed(self, state: str) -> list[Correction]:
@@ -204,6 +198,25 @@ class FeedbackStore:
     def _lock(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock")
+
+
+def _origins(taken: Sequence[Correction], added: Added, folder: Path) -> dict[str, Any]:
+    """Say where everything of the set comes from, and keep the masks that were corrected."""
+    masks = {
+        Path(str(mask.found.origin)).name.removesuffix("_mask.png"): str(mask.target)
+        for image in added.plan.images
+        for mask in image.masks
+    }
+    origins = {}
+    for each in taken:
+        image = f"im/{str(each.about['image_sha256'])[:_DIGITS]}.png"
+        origins[each.identity] = dict(each.about) | {"image": image, "mask": masks[each.identity]}
+        if (each.folder / BEFORE).is_file():
+            kept = folder / "before" / f"{each.identity}.png"
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(each.folder / BEFORE, kept)
+            origins[each.identity]["before"] = f"before/{kept.name}"
+    return origins
 
 
 def review_page(corrections: Sequence[Correction]) -> str:

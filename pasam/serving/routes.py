@@ -348,6 +348,8 @@ async def feedback(
     identity = await run_in_threadpool(
         keep_correction, folder, image.file, codes, about, most_pixels=limits.pixels
     )
+    if service.demand is not None:
+        await run_in_threadpool(service.demand.corrected)
     return FeedbackAnswer(id=identity)
 
 

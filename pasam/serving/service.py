@@ -35,6 +35,7 @@ from pasam.models.segmenter import Segmenter
 from pasam.registry.load import RUN, is_registered_name, registered_files
 from pasam.registry.store import FOLDER, addresses, is_local, wrap_mlflow_errors
 from pasam.registry.versions import Registry, open_registry
+from pasam.serving.demand import DemandLog
 from pasam.serving.jobs import (
     AnnotationsJob,
     Answer,
@@ -482,6 +483,7 @@ class Service:
         limits = settings.limits
         self.cache = EmbeddingCache(limits.cache_bytes)
         self.metrics = Metrics()
+        self.demand = None if settings.feedback is None else DemandLog(settings.feedback)
         self.encoder: Batcher[EmbedJob, EmbeddedImage] = Batcher(
             "images",
             self._timed("embed", embed_images),
@@ -489,7 +491,7 @@ class Service:
         )
         self.decoder: Batcher[PromptJob, Records] = Batcher(
             "prompts",
-            self._timed("predict", answer_prompts),
+            self._timed("predict", self._answer),
             most_waiting=limits.waiting_prompts,
             most=limits.batch,
             most_weight=limits.batch_pixels,
@@ -523,6 +525,14 @@ class Service:
         for queue in self.queues:
             queue.close(max(0.1, end - monotonic()))
         self.models.close(max(0.1, end - monotonic()))
+        if self.demand is not None:
+            self.demand.close()
+
+    def _answer(self, jobs: Sequence[PromptJob]) -> list[Records]:
+        answers = answer_prompts(jobs)
+        if self.demand is not None:
+            self.demand.answered(jobs, answers)
+        return answers
 
     def _timed(
         self, step: str, work: Callable[[Sequence[Job]], Sequence[Answer]]

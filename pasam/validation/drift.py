@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +110,12 @@ def _thinned(values: NDArray[np.float64]) -> list[float]:
 
 
 def compare(
-    present: Mapping[Key, Sketch], accepted: Mapping[Key, Sketch], *, p: float, effect: float
+    present: Mapping[Key, Sketch],
+    accepted: Mapping[Key, Sketch],
+    *,
+    p: float,
+    effect: float,
+    quantities: Sequence[str] = QUANTITIES,
 ) -> pd.DataFrame:
     """Compare every distribution of the present data with the accepted one's.
 
@@ -128,15 +133,16 @@ def compare(
         p: Chance of a false alarm over all comparisons together.
         effect: Largest distance that still counts as the same, in (0, 1): 0.15 says that at any
             value, the shares of data below it differ by 15 points at most.
+        quantities: What is compared.
 
     Returns:
         One row per set and quantity, with the columns of `COLUMNS`.
     """
     shared = [key for key in present if key in accepted and _is_comparable(key, present, accepted)]
-    limit = p / max(1, len(shared) * len(QUANTITIES))
+    limit = p / max(1, len(shared) * len(quantities))
     rows = []
     for split, dataset in shared:
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             now, then = (
                 version[split, dataset].values[quantity] for version in (present, accepted)
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pasam.files import write_text
 from pasam.registry.live_curves import clone_id
-from pasam.registry.snapshot import remote_address
+from pasam.registry.snapshot import has_repository, remote_address
 from pipelines.dvc import STATE
 from pipelines.flows.engine import (
     LOGGER,
@@ -140,7 +140,7 @@ def write_metrics() -> None:
 def _registry_counts() -> tuple[int, Mapping[str, int]]:
     """Count what this clone knows of the log of decisions; no remote is asked."""
     from pasam.errors import PasamError
-    from pasam.registry.decision_log import DecisionLog, has_repository, standing_of
+    from pasam.registry.decision_log import DecisionLog, standing_of
 
     if not has_repository(Path()):
         return 0, {}

@@ -208,7 +208,9 @@ class Apart:
         Raises:
             DataError: A clone would lack files.
         """
-        commit, cache = self._commit(), self.project.cache_folder().resolve()
+        with self._lock_at_rest():
+            commit = self._commit()
+        cache = self.project.cache_folder().resolve()
         private = self.root / ".dvc" / "config.local"
         in_root = partial(in_git, folder=self.root)
         made = []
@@ -284,9 +286,14 @@ class Apart:
     def _take_over(self, worker: Worker) -> None:
         lock = self.root / LOCK
         made = (worker.folder / LOCK).read_text(encoding="utf-8")
-        with FileLock(self.project.state / "take_over.lock"):  # elements of an array end together
+        with self._lock_at_rest():  # elements of an array end together
             now = lock.read_text(encoding="utf-8") if lock.exists() else ""
             write_text(lock, merge_lock(worker.base, now, made, LOCK).ours)
+
+    def _lock_at_rest(self) -> FileLock:
+        """Keep others from writing `dvc.lock`; its draft is a file that git does not know."""
+        self.project.state.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.project.state / "take_over.lock")
 
     def wait(self, worker: Worker) -> None:
         """Wait for a worker's end, however this is interrupted."""

@@ -20,7 +20,7 @@ import yaml
 
 from pasam.errors import PasamError
 from pasam.files import write_text
-from pasam.registry.snapshot import git_state, read_lock
+from pasam.registry.snapshot import git_state, has_repository, read_lock
 from pasam.registry.store import Tag
 from pipelines.dvc import STATE
 from pipelines.flows.endings import (
@@ -210,7 +210,7 @@ def as_markdown(tables: Sequence[OperationsTable]) -> str:
 
 def _decisions() -> tuple[Sequence[Entry], Standing]:
     """Read what this clone knows of the log of decisions."""
-    from pasam.registry.decision_log import DecisionLog, Standing, has_repository, standing_of
+    from pasam.registry.decision_log import DecisionLog, Standing, standing_of
 
     if not has_repository(Path()):
         return (), Standing()

@@ -38,6 +38,7 @@ from pipelines.flows.reproduce import dvc, fetch, repro, reproduce, results
 if TYPE_CHECKING:
     from pasam.registry.gate import GateDecision
     from pasam.registry.transitions import PromotionResult
+    from pasam.serving.demand import Demand
 
 
 @task("is anything new?", delays=(60,))
@@ -293,14 +294,37 @@ def champion_on_new() -> str:
     return watched.message
 
 
-def nightly(*, hours: float = 12.0, notify: str | None = None) -> Outcome:
+@task("what are services asked for?", timeout=600)
+def asked_for(feedback: str | None) -> Demand | None:
+    """Sum up what services counted, and compare what they are asked for with the training data."""
+    from pasam.cli.feedback import FEEDBACK
+    from pasam.config.params_file import load_section
+    from pasam.config.schema import ValidateParams
+    from pasam.registry.snapshot import PARAMS
+    from pasam.serving.demand import read_demand
+
+    params = load_section(ValidateParams, "validate", Path(PARAMS))
+    inventory = next(iter(results("inventory.parquet")), None)
+    found = read_demand(FEEDBACK if feedback is None else Path(feedback), inventory, params)
+    if found is not None:
+        show_table("asked", found.drift, found.message)
+    return found
+
+
+def nightly(
+    *, hours: float = 12.0, feedback: str | None = None, notify: str | None = None
+) -> Outcome:
     """Bring the data's stages up to date, and report drift and the champion's scores.
+
+    Where services take corrections, it says how often masks are corrected, how sure the answers
+    are, and how far what is asked for is from what was trained on.
 
     Nothing is trained and nothing promoted. Once a week people get a sign of life, and an alarm
     while `retrain` has not succeeded for ten days.
 
     Args:
         hours: Longest time of one DVC command, and of waiting for another flow.
+        feedback: Folder that services have as `--feedback`, if not the usual one.
         notify: Who is told of drift, a failure or an alarm: a webhook, or a Prefect block; else
             whom PASAM_NOTIFY names.
     """
@@ -308,8 +332,12 @@ def nightly(*, hours: float = 12.0, notify: str | None = None) -> Outcome:
         repro("data", hours)
         rows = drifted()
         message = champion_on_new()
+        demand = asked_for(feedback)
+    if demand is not None:
+        message = f"{message} {demand.message}"
     if rows:
         moved = ", ".join(f"{row['dataset']} ({row['quantity']})" for row in rows)
         message = f"The data has drifted: {moved}. {message}"
     watch(notify=notify)
-    return Outcome("drifted" if rows else "watched", message)
+    has_drifted = bool(rows) or (demand is not None and bool(demand.drifted))
+    return Outcome("drifted" if has_drifted else "watched", message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -179,24 +180,71 @@ def test_files_that_a_clone_would_lack_are_named(project):
         run_apart(2, 0, 1.0)
 
 
+def smoke_clone(root, folder, monkeypatch):
+    """A clone of the project at smoke size with nothing run."""
+    subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    use = "from pasam.cli.app import app; app(['params', 'use', 'smoke'])"
+    subprocess.run([sys.executable, "-c", use], cwd=folder, check=True, stdout=sys.stderr)
+    (folder / "dvc.lock").unlink()
+
+
+def results_of(folder):
+    """What a run recorded: params, digests of all that was read and made. An ordinary run is next,
+    which has nothing to do."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    again = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=folder, check=True, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert "Running stage" not in again.stdout
+    return stages
+
+
+def kill_workers(folder, count, over):
+    """Kill workers, with -9, one after the other, until so many are dead or all is over."""
+    killed = []
+    while len(killed) < count and not over.wait(1.5):
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                is_worker = "--single-item" in words and str(folder) in process.cwd()
+                if is_worker and (words[-1], process.pid) not in killed:
+                    process.kill()
+                    killed.append((words[-1], process.pid))
+                    break
+    return killed
+
+
 @pytest.mark.slow
-def test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte(root, tmp_path, monkeypatch):
-    locks = {}
+def test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte_and_survives_ten_kills(
+    root, tmp_path, monkeypatch
+):
+    apart = ("-m", "pipelines.flows", "fan_out", "--local", "--workers", "4")
+    locks, seconds, killed = {}, {}, []
     for name, command in (
         ("sequential", ("-m", "dvc", "repro", "--quiet")),
-        ("apart", ("-m", "pipelines.flows", "fan_out", "--local", "--workers", "2")),
+        ("apart", apart),
+        ("killed", apart),
     ):
         folder = tmp_path / name
-        subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
-        monkeypatch.setenv("PYTHONPATH", str(folder))
-        use = "from pasam.cli.app import app; app(['params', 'use', 'smoke'])"
-        subprocess.run([sys.executable, "-c", use], cwd=folder, check=True, stdout=sys.stderr)
-        (folder / "dvc.lock").unlink()
-        subprocess.run([sys.executable, *command], cwd=folder, check=True)
-        locks[name] = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-        again = subprocess.run(
-            [sys.executable, "-m", "dvc", "repro"], cwd=folder, check=True, text=True,
-            capture_output=True,
-        )  # fmt: skip
-        assert "Running stage" not in again.stdout
+        smoke_clone(root, folder, monkeypatch)
+        over, began = threading.Event(), time.monotonic()
+        job = subprocess.Popen([sys.executable, *command], cwd=folder)
+        if name == "killed":
+            killer = threading.Thread(
+                target=lambda folder=folder, over=over: killed.extend(
+                    kill_workers(folder, 10, over)
+                )
+            )
+            killer.start()
+        assert job.wait() == 0, name
+        if name == "killed":
+            over.set()
+            killer.join()
+        seconds[name] = round(time.monotonic() - began)
+        locks[name] = results_of(folder)
+    logging.getLogger(__name__).warning("seconds: %s", seconds)
+    assert len(killed) == 10, killed
     assert locks["apart"] == locks["sequential"]
+    assert locks["killed"] == locks["sequential"]

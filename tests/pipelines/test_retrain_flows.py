@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pasam.errors import StageError, TransientError
 from pasam.registry.decision_log import DecisionLog
 from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision
 from pasam.registry.transitions import PromotionResult
+from pasam.serving.demand import Demand
 from pipelines.flows import endings, operations
 from pipelines.flows import retrain as flow
 from pipelines.flows.engine import Outcome
@@ -291,6 +293,7 @@ def done(monkeypatch, in_empty_folder):
     monkeypatch.setattr(flow, "repro", lambda group, hours: steps.append(group))
     monkeypatch.setattr(flow, "drifted", list)
     monkeypatch.setattr(flow, "champion_on_new", lambda: "Version 1 is champion.")
+    monkeypatch.setattr(flow, "asked_for", lambda feedback: None)
     monkeypatch.setattr(flow, "watch", lambda notify: steps.append(notify))
     return steps
 
@@ -307,6 +310,22 @@ def test_drift_is_an_ending_of_its_own(done, monkeypatch):
     outcome = nightly(notify="team")
     message = "The data has drifted: own (brightness). Version 1 is champion."
     assert (outcome.name, outcome.message) == ("drifted", message)
+
+
+def test_what_services_are_asked_for_is_told_and_may_have_drifted(done, monkeypatch):
+    row = {"quantity": "brightness", "drifted": True}
+    found = Demand(
+        days=30, answered=200, corrected=10, waiting=3, uncertainty=0.2, measured=60, drift=(row,)
+    )
+    monkeypatch.setattr(flow, "asked_for", lambda feedback: found)
+    outcome = nightly(notify="team")
+    assert outcome.name == "drifted"
+    assert outcome.message.startswith("Version 1 is champion. In 30 days 200 prompts were answered")
+    assert "10 corrected (5.0%)" in outcome.message
+    assert outcome.message.endswith("not what was trained on: brightness.")
+    calm = dataclasses.replace(found, drift=())
+    monkeypatch.setattr(flow, "asked_for", lambda feedback: calm)
+    assert nightly(notify="team").name == "watched"
 
 
 def test_drift_is_what_the_findings_say(monkeypatch, in_empty_folder):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tracked_world import commit
+from typer.testing import CliRunner
 
+from pasam.cli.app import app
 from pasam.errors import RegistryError
 from pasam.registry import promotion, versions
 from pasam.registry import snapshot as snapshots
@@ -260,3 +262,73 @@ def test_without_a_commit_elsewhere_a_trial_on_this_machine_says_so(project):
     assert result.moved
     assert last_verdict(project).details["facts"]["clean"] is False
     assert Path(result.page).is_file()
+
+
+def stage(project, which=None, **how):
+    return promote(project.folder, which, to="staging", **how)
+
+
+def change_gate(project, **values):
+    project.change("gate", **values)
+    commit(project.folder)
+
+
+def test_a_version_goes_through_staging_to_production_by_two_commands(project, aliases):
+    first = stage(project)
+    assert (first.version, first.promoted, first.moved) == (1, True, True)
+    assert "is in staging now; `pasam registry promote staging` takes it on" in first.message
+    assert first.page.is_file()
+    assert aliases() == {"staging": 1, "candidate": 1}
+    again = stage(project, allow_local=True)
+    assert (again.promoted, again.moved) == (True, False)
+    assert "is in staging already" in again.message
+    done = CliRunner().invoke(app, ["registry", "promote", "staging", "--why", "looked at it"])
+    assert done.exit_code == 0, done.output
+    assert aliases() == {"staging": 1, "champion": 1}
+    events = [entry.event for entry in DecisionLog(project.folder).read()]
+    assert events == ["gate", "register", "stage", "verdict", "promote"]
+    assert check(project.folder).found == ()
+
+
+def test_stagings_gate_compares_with_nobody_and_productions_does(project, aliases):
+    promote(project.folder)
+    change_gate(project, model="hq_sam")
+    set_gate(project.folder, why="for this test")
+    found = stage(project)
+    assert (found.version, found.moved) == (2, True)
+    assert found.gate.mean_gain is None
+    assert aliases()["champion"] == 1, "production stays as it is"
+    assert aliases()["staging"] == 2
+    change_gate(project, minimum_gain=50.0)
+    set_gate(project.folder, why="nobody gains so much")
+    refused = promote(project.folder, "staging", why="try")
+    assert not refused.promoted
+    assert (aliases()["champion"], aliases()["staging"]) == (1, 2)
+
+
+def test_staging_has_floors_and_a_refusal_changes_nothing(project, aliases):
+    change_gate(project, floor_mean=100.0)
+    refused = CliRunner().invoke(app, ["registry", "promote", "--to", "staging"])
+    assert refused.exit_code == 1
+    assert "was refused by staging's gate" in refused.output
+    assert "staging" not in aliases()
+    (entry,) = (e for e in DecisionLog(project.folder).read() if e.event == "stage")
+    assert (entry.details["accepted"], entry.details["moved"]) == (False, False)
+
+
+@pytest.mark.parametrize(("mode", "moved"), [("dry-run", False), ("off", True)])
+def test_the_gates_mode_holds_for_staging_too(project, aliases, mode, moved):
+    change_gate(project, mode=mode)
+    assert stage(project).moved is moved
+    assert ("staging" in aliases()) is moved
+
+
+def test_what_a_person_rejects_leaves_staging_until_that_is_lifted(project, aliases):
+    stage(project)
+    reject(project.folder, "staging", why="halos")
+    assert "staging" not in aliases()
+    barred = stage(project, allow_local=True)
+    assert not barred.promoted
+    assert "bytes that are barred" in barred.message
+    lift(project.folder, 1, why="the images were wrong")
+    assert stage(project, allow_local=True).moved

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+
+import numpy as np
+import pytest
+from inference_models import picture
 
 from pasam.registry.decision_log import Entry
+from pasam.registry.evidence import MOST_CORRECTED, corrected_images
+from pasam.registry.promotion import promote
 from pasam.registry.verdict_page import html_page, markdown_page, verdict_pages
+from pasam.serving.feedback import FeedbackStore
 
 DECISION = {
     "version": 4,
@@ -59,3 +68,75 @@ def test_an_entry_makes_a_page_for_each_reader():
     pages = verdict_pages(Entry(event="verdict", version=4, details=DECISION))
     assert set(pages) == {"verdict.json", "verdict.md", "verdict.html"}
     assert json.loads(pages["verdict.json"])["mean_score"] == 61.5
+
+
+SIDE = 64
+
+
+def square(left):
+    mask = np.zeros((SIDE, SIDE), np.bool_)
+    mask[16:48, left : left + 24] = True
+    return mask
+
+
+@pytest.fixture
+def store(project):
+    """Five images whose masks were corrected and accepted."""
+    made = FeedbackStore(project.folder / "feedback")
+    for number in range(5):
+        image = np.ascontiguousarray(np.roll(picture(SIDE, SIDE), number, axis=1))
+        about = {
+            "who": "ada", "why": f"<b>hair</b> {number}", "prompt": [{"box": [8, 16, 40, 48]}],
+            "model": "pa_sam",
+        }  # fmt: skip
+        before = square(24) if number else None
+        made.put(image, square(8), before=before, about=about)
+    made.accept([each.identity for each in made.waiting()], reviewer="ben")
+    made.write_set(project.folder / "data/own")
+    return made
+
+
+def test_the_page_shows_them_before_and_after_and_forgets_what_is_forgotten(store, project):
+    first = promote(project.folder, allow_local=True).page
+    page = first.read_text()
+    assert page.count("<figure>") == 5
+    assert page.count("candidate: IoU") == 5
+    assert "champion: IoU" not in page, "there was none"
+    assert page.count("before: the model&#39;s mask then: IoU 20.0") == 4
+    assert "<b>hair" not in page
+    assert "&lt;b&gt;hair" in page
+    sources = {src for src in re.findall(r'src="([^"]+)"', page) if not src.startswith("data:")}
+    assert len(sources) == 5
+    for source in sources:
+        image = (first.parent / source).resolve()
+        assert image.is_file(), source
+        assert base64.b64encode(image.read_bytes())[:200].decode() not in page
+    store.forget(lambda each: True)
+    assert store.write_set(project.folder / "data/own") is None
+    assert not any((first.parent / source).resolve().exists() for source in sources)
+
+    project.change("gate", model="hq_sam", minimum_gain=0.0)
+    later = promote(project.folder, allow_local=True).page.read_text()
+    assert "<figure>" not in later
+
+
+def test_the_champion_is_beside_the_candidate(store, project):
+    promote(project.folder, allow_local=True)
+    project.change("gate", model="hq_sam", minimum_gain=0.0)
+    found = promote(project.folder, allow_local=True)
+    page = found.page.read_text()
+    assert page.count("champion: IoU") == page.count("candidate: IoU") == 5
+    again = promote(project.folder, found.version, allow_local=True)
+    assert again.page.read_text() == page
+
+
+def test_what_cannot_be_read_is_left_out(store, project):
+    place = project.folder / "data/own/corrections"
+    images = sorted((place / "im").iterdir())
+    images[0].write_bytes(b"no image")
+    images[1].unlink()
+    found = corrected_images(project.folder / "data/own", {})
+    assert len(found) == 3 <= MOST_CORRECTED
+    assert found[0].iou("corrected") == 100.0
+    (place / "provenance.json").write_text("{")
+    assert corrected_images(project.folder / "data/own", {}) == []

@@ -5,22 +5,29 @@ from __future__ import annotations
 import io
 import json
 import re
+from datetime import UTC, date, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from inference_models import picture
 from PIL import Image
-from serving_world import encoded_picture
+from serving_world import BOX, encoded_picture, form
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.config.params_file import load_section
+from pasam.config.schema import ValidateParams
+from pasam.data.manifest import INVENTORY_COLUMNS, inventory_frame, write_inventory
 from pasam.data.pairing import find_pairs
 from pasam.errors import DataError
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.run_lengths import encode
+from pasam.serving import demand
 from pasam.serving.app import create_app
+from pasam.serving.demand import FEWEST, DemandLog, read_demand
 from pasam.serving.feedback import FeedbackStore, review_page
 from pasam.serving.service import Settings
 
@@ -209,3 +216,117 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_kept(taking, folder, chan
     assert answer.status_code == status
     assert answer.json()["error"]
     assert FeedbackStore(folder).waiting() == []
+
+
+@pytest.fixture
+def params(root):
+    return load_section(ValidateParams, "validate", root / "params.yaml")
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    """Sixty images to learn from: small objects, brightness about 100."""
+    draw = np.random.default_rng(0)
+    rows = [
+        {
+            **dict.fromkeys(INVENTORY_COLUMNS), "id": f"own/{number}", "dataset": "own",
+            "split": "train", "image": f"{number}.png", "mask": f"{number}_mask.png",
+            "height": 60, "width": 90, "area": float(draw.uniform(0.05, 0.15)), "complexity": 1.5,
+            "image_sha256": f"{number:064}", "mask_sha256": f"{number:064}", "group": str(number),
+            "brightness": float(draw.normal(100, 10)), "contrast": 20.0, "phash": "0" * 16,
+            "dhash": "0" * 16, "soft": 0.0, "depth": 8, "orientation": 1,
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    path = tmp_path / "inventory.parquet"
+    write_inventory(inventory_frame(rows), path)
+    assert len(pd.read_parquet(path)) == 60
+    return path
+
+
+def measured(folder, rows, day="2026-03-02"):
+    place = folder / demand.FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"answered": 4, **row}) for row in rows]
+    (place / f"{day}.jsonl").write_text("\n".join([*lines, '{"answered": 1', ""]))
+
+
+def asked(brightness, count=FEWEST):
+    draw = np.random.default_rng(1)
+    return [
+        {
+            "model": "pa_sam", "uncertainty": 0.25, "area": float(draw.uniform(0.05, 0.15)),
+            "resolution": 73.5, "brightness": float(draw.normal(brightness, 10)),
+        }
+        for _ in range(count)
+    ]  # fmt: skip
+
+
+def test_a_service_that_takes_corrections_counts_what_it_is_asked(shelf, folder, params, inventory):
+    app = create_app(shelf.offered(), Settings(feedback=folder))
+    with TestClient(app, base_url="http://localhost") as client:
+        name = client.post("/embed", files={"image": encoded_picture()}).json()["embedding"]
+        for count in (1, 2):
+            data = form(*[{"box": BOX}] * count, embedding=name)
+            assert client.post("/predict", data=data).status_code == 200
+        sent = {"mask": json.dumps(encode(np.eye(60, 90, dtype=np.uint8))), "who": "ada"}
+        image = {"image": encoded_picture()}
+        assert client.post("/feedback", data=sent, files=image).status_code == 200
+    found = read_demand(folder, inventory, params)
+    assert (found.answered, found.corrected, found.waiting, found.measured) == (3, 1, 1, 1)
+    assert 0 <= found.uncertainty <= 1
+    assert "3 prompts were answered and 1 corrected (33.3%)" in found.message
+    (path,) = (folder / demand.FOLDER).iterdir()
+    row = json.loads(path.read_text().splitlines()[0])
+    numbers = {"answered", "area", "resolution", "brightness", "uncertainty"}
+    assert set(row) == numbers | {"time", "model"}, "nothing of the image or of who asked"
+    assert row["resolution"] == pytest.approx(73.5, abs=0.1)
+    assert 0 < row["area"] < 1
+
+
+def test_a_service_without_corrections_counts_nothing(shelf, params, inventory, tmp_path):
+    assert create_app(shelf.offered(), Settings()).state.service.demand is None
+    assert read_demand(tmp_path, inventory, params) is None
+
+
+def test_other_images_than_those_trained_on_are_named(folder, params, inventory):
+    today = date(2026, 3, 10)
+    measured(folder, asked(brightness=100))
+    same = read_demand(folder, inventory, params, today=today)
+    assert (same.drifted, same.answered) == ((), 4 * FEWEST)
+    assert same.uncertainty == pytest.approx(0.25)
+    measured(folder, asked(brightness=30))
+    dark = read_demand(folder, inventory, params, today=today)
+    assert dark.drifted == ("brightness",)
+    assert "not what was trained on: brightness" in dark.message
+    (row,) = (row for row in dark.drift if row["quantity"] == "brightness")
+    assert row["distance"] > 0.9
+
+
+def test_little_says_nothing_and_what_is_long_ago_does_not_count(folder, params, inventory):
+    measured(folder, asked(brightness=30, count=FEWEST - 1))
+    assert read_demand(folder, inventory, params, today=date(2026, 3, 10)).drift == ()
+    late = read_demand(folder, inventory, params, today=date(2026, 5, 10))
+    assert (late.answered, late.uncertainty) == (0, None)
+
+
+def test_one_prompt_is_measured_now_and_then_and_old_days_go(folder, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(demand, "_measured", lambda job, record: {"area": 0.5})
+    log = DemandLog(folder, every=30.0, clock=lambda: now[0])
+    measured(folder, asked(100, 1), day="2020-01-01")
+    for _ in range(100):
+        log.answered([None], [[{}]])
+        now[0] += 1
+    log.close()
+    (path,) = (folder / demand.FOLDER).iterdir()
+    assert path.stem == str(datetime.now(UTC).date())
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["answered"] for row in rows] == [1, 30, 30, 30, 9]
+    assert [row.get("area") for row in rows] == [0.5, 0.5, 0.5, 0.5, None]
+
+
+def test_what_cannot_be_measured_or_written_costs_nobody_a_mask(folder, monkeypatch):
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("a file in the folder's place")
+    DemandLog(folder).answered([None], [[{}]])

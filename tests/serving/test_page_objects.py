@@ -17,7 +17,10 @@ from inference_models import objects
 from page_visitor import CHROMIUM, Visitor, running
 from PIL import Image
 from serving_world import Shelf, encoded_picture
+from typer.testing import CliRunner
 
+from pasam.cli.app import app
+from pasam.data.manifest import read_manifest
 from pasam.data.pairing import find_pairs
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import mask_iou
@@ -264,8 +267,24 @@ def test_an_image_that_the_service_finds_too_large_is_sent_smaller(browser, tmp_
     assert mask.shape == (480, 640)
 
 
-def test_a_correction_is_sent_for_review_and_in_the_set_once_it_is_accepted(
-    browser, photo, tmp_path
+def pasam(*words):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+
+
+def learn(world):
+    """Run what a training needs, as `dvc repro train@pa_sam` does."""
+    for stage in ("prepare", "validate", "embed@train", "train@pa_sam"):
+        world.run(stage)
+
+
+def corrections(world):
+    manifest = read_manifest(world.path("data/manifest.parquet"))
+    return manifest[manifest["dataset"] == "corrections"]
+
+
+def test_a_correction_is_sent_reviewed_learned_from_and_taken_back(
+    browser, photo, tmp_path, own_world
 ):
     shelf = Shelf(tmp_path, "pa_sam", "sam")
     store = FeedbackStore(tmp_path / "feedback")
@@ -289,10 +308,26 @@ def test_a_correction_is_sent_for_review_and_in_the_set_once_it_is_accepted(
     (waits,) = store.waiting()
     assert (read_mask(waits.folder / "mask.png") > 0).tolist() == mended.tolist()
     assert (read_mask(waits.folder / "before.png") > 0).tolist() == before.tolist()
-    store.accept([waits.identity], reviewer="bob")
-    store.write_set(tmp_path / "own")
-    (pair,) = find_pairs(tmp_path / "own")[0]
+    own = own_world.path("data/own")
+    weights = own_world.path("data/adapters/pa_sam.safetensors").read_bytes()
+    review = ["--feedback", str(store.folder), "--own", str(own)]
+    pasam("data", "review", "--accept", waits.identity, "--reviewer", "bob", *review)
+    (pair,) = find_pairs(own)[0]
     assert ((read_mask(pair.mask) > 0) == mended).all()
+    learn(own_world)
+    row = corrections(own_world)
+    assert row["split"].tolist() == ["train"]
+    assert row["image_sha256"].tolist() == [waits.about["image_sha256"]]
+    origin = json.loads((own / "corrections/provenance.json").read_text())[waits.identity]
+    assert (origin["who"], origin["why"]) == ("ada", "it was too small")
+    assert (origin["reviewer"], origin["model"]) == ("bob", "pa_sam")
+    assert row["mask"].tolist() == [f"data/own/corrections/{origin['mask']}"]
+    assert own_world.path("data/adapters/pa_sam.safetensors").read_bytes() != weights
+
+    pasam("data", "review", "--withdraw", waits.identity, *review)
+    learn(own_world)
+    assert corrections(own_world).empty
+    assert own_world.path("data/adapters/pa_sam.safetensors").read_bytes() == weights
 
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

@@ -31,10 +31,10 @@ from pasam.files import (
     temporary_folder,
     write_json,
 )
-from pasam.registry.decision_log import BRANCH, REF, DecisionLog, has_repository, standing_of
+from pasam.registry.decision_log import BRANCH, REF, DecisionLog, standing_of
 from pasam.registry.load import verify_versions
 from pasam.registry.reproduction import run_command
-from pasam.registry.snapshot import LOCK, call_git, parse_lock
+from pasam.registry.snapshot import LOCK, call_git, has_repository, parse_lock
 from pasam.registry.store import FOLDER, addresses, is_local, without_password
 
 ABOUT, BUNDLE = "backup.json", "project.bundle"

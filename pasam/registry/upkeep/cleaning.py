@@ -91,7 +91,7 @@ def clean(
 
 def removable(standing: Standing, keep: int) -> list[int]:
     """Numbers of the versions that nobody can go back to, but for the newest `keep` of them."""
-    used = {*standing.champions, standing.candidate}
+    used = {*standing.champions, standing.candidate, standing.staging}
     there = {number for number, version in standing.versions.items() if not version.removed}
     others = sorted(there - used)
     return others[: max(0, len(others) - keep)]
