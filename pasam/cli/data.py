@@ -409,7 +409,11 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     if is_dry:
         return [*lines, "Nothing was written (--dry-run)."]
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
-    return [*lines, "Next: dvc repro", f"To share it: {share}"]
+    return [
+        *lines,
+        "Next: dvc repro",
+        f"To share it, and for `dvc exp run --temp|--queue`: {share}",
+    ]
 
 
 @data_app.command("export")
