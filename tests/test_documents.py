@@ -50,7 +50,6 @@ COMMANDS = {
     "dvc exp run -S models.pa_sam.epochs=6": TRAIN,
     "dvc exp run -S models.pa_sam.epochs=6 -S models.pa_sam.lr_step_size=4 "
     "-S models.pa_sam.mining.method=none": TRAIN,
-    "dvc exp show --only-changed": "not here: DVC's own; it reads what a run has left",
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "python -m pipelines.flows --help": "tests/pipelines/test_engine.py::"

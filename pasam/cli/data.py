@@ -412,7 +412,7 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     return [
         *lines,
         "Next: dvc repro",
-        f"To share it, and for `dvc exp run --temp|--queue`: {share}",
+        f"To share it, or for `dvc exp run --temp`: {share}",
     ]
 
 
