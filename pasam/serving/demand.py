@@ -111,7 +111,7 @@ def _measured(job: PromptJob, record: Mapping[str, Any]) -> dict[str, Any]:
         "model": job.model.name,
         "uncertainty": round(1.0 - min(max(float(record["score"]), 0.0), 1.0), 4),
         "area": round(float(record["area"]) / pixels, 6),
-        "resolution": round(math.sqrt(pixels), 3),
+        "resolution": round(math.sqrt(pixels), 6),
         "brightness": round(float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean()), 2),
     }
 

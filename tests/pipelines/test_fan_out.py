@@ -202,16 +202,16 @@ def results_of(folder):
 
 
 def kill_workers(folder, count, over):
-    """Kill workers, with -9, one after the other, until so many are dead or all is over."""
+    """Kill workers of different stages, with -9, until so many are dead or all is over."""
     killed = []
     while len(killed) < count and not over.wait(1.5):
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
             with contextlib.suppress(psutil.Error):  # it has just ended
                 is_worker = "--single-item" in words and str(folder) in process.cwd()
-                if is_worker and (words[-1], process.pid) not in killed:
+                if is_worker and killed.count(words[-1]) < 2:
                     process.kill()
-                    killed.append((words[-1], process.pid))
+                    killed.append(words[-1])
                     break
     return killed
 
@@ -220,12 +220,10 @@ def kill_workers(folder, count, over):
 def test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte_and_survives_ten_kills(
     root, tmp_path, monkeypatch
 ):
-    apart = ("-m", "pipelines.flows", "fan_out", "--local", "--workers", "4")
     locks, seconds, killed = {}, {}, []
     for name, command in (
         ("sequential", ("-m", "dvc", "repro", "--quiet")),
-        ("apart", apart),
-        ("killed", apart),
+        ("killed", ("-m", "pipelines.flows", "fan_out", "--local", "--workers", "4")),
     ):
         folder = tmp_path / name
         smoke_clone(root, folder, monkeypatch)
@@ -246,5 +244,5 @@ def test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte_and_survive
         locks[name] = results_of(folder)
     logging.getLogger(__name__).warning("seconds: %s", seconds)
     assert len(killed) == 10, killed
-    assert locks["apart"] == locks["sequential"]
+    assert len(set(killed)) >= 5
     assert locks["killed"] == locks["sequential"]

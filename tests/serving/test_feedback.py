@@ -256,7 +256,7 @@ def asked(brightness, count=FEWEST):
     return [
         {
             "model": "pa_sam", "uncertainty": 0.25, "area": float(draw.uniform(0.05, 0.15)),
-            "resolution": 73.5, "brightness": float(draw.normal(brightness, 10)),
+            "resolution": 73.484692, "brightness": float(draw.normal(brightness, 10)),
         }
         for _ in range(count)
     ]  # fmt: skip
