@@ -223,7 +223,9 @@ def test_a_release_has_wheel_source_image_bill_of_materials_and_signature(workfl
     assert "cyclonedx_py" in recipe
     steps = [step.get("run", "") for step in workflows["release"]["jobs"]["build"]["steps"]]
     assert steps.index("make wheel") < steps.index(".venv/bin/sigstore sign dist/*")
-    assert "--target serve" in str(workflows["release"]["jobs"]["image"])
+    image = str(workflows["release"]["jobs"]["image"])
+    for words in ("--target serve", "--sbom=true", "sigstore sign image.txt"):
+        assert words in image
     assert "twine" not in str(workflows["release"])  # the index is not ours to fill
 
 
