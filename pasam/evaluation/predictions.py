@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import DataError
-from pasam.files import write_bytes
+from pasam.files import REPEAT, write_bytes
 
 Maps = dict[str, NDArray[np.float16]]
 """PA-SAM's inner maps by name, each (g, g) or (h, h)."""
@@ -85,16 +85,25 @@ def read_prediction(path: Path, name: str) -> Predicted:
     """Read the prediction with this id.
 
     Raises:
-        DataError: The file is missing, or has no such mask.
+        DataError: The file is missing or damaged, or has no such mask.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; run `dvc repro evaluate` to make it.")
-    with np.load(path, allow_pickle=False) as pack:
-        if f"{name}:mask" not in pack:
-            raise DataError(f"{path} has no mask '{name}'; evaluate and report disagree. Repro.")
-        height, width = (int(length) for length in pack[f"{name}:shape"])
-        bits = np.unpackbits(pack[f"{name}:mask"], count=height * width)
-        extras = {e: pack[f"{name}:{e}"] for e in EXTRAS if f"{name}:{e}" in pack}
-        found = [entry for entry in pack.files if entry.startswith(f"{name}{_MAP}")]
-        maps = {entry.removeprefix(f"{name}{_MAP}"): pack[entry] for entry in found}
-    return Predicted(mask=bits.reshape(height, width).astype(np.bool_), maps=maps, **extras)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
+            there = {entry: pack[entry] for entry in pack.files if entry.startswith(f"{name}:")}
+    except Exception as error:  # noqa: BLE001  (of a damaged file zipfile and numpy raise anything)
+        raise DataError(f"{path} is damaged ({error}). {REPEAT}") from None
+    bits, shape = there.get(f"{name}:mask"), there.get(f"{name}:shape")
+    if bits is None or shape is None:
+        raise DataError(f"{path} has no mask '{name}'; evaluate and report disagree. Repro.")
+    sides = shape.tolist() if shape.shape == (2,) and shape.dtype.kind == "i" else [0, 0]
+    if min(sides) < 1 or bits.dtype != np.uint8 or bits.shape != (-(-sides[0] * sides[1] // 8),):
+        raise DataError(f"{path} is damaged: mask '{name}' has {bits.size} values. {REPEAT}")
+    mask = np.unpackbits(bits, count=sides[0] * sides[1]).reshape(sides).astype(np.bool_)
+    extras = {e: there[f"{name}:{e}"] for e in EXTRAS if f"{name}:{e}" in there}
+    maps = {
+        entry.removeprefix(f"{name}{_MAP}"): values
+        for entry, values in there.items() if entry.startswith(f"{name}{_MAP}")
+    }  # fmt: skip
+    return Predicted(mask=mask, maps=maps, **extras)

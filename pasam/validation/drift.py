@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from pasam.errors import DataError
+from pasam.files import read_json
 
 QUANTITIES = ("area", "complexity", "resolution", "brightness")
 """What is compared: of every mask its area and complexity, of every image its size and light."""
@@ -68,6 +69,11 @@ def read_accepted(path: Path) -> dict[Key, Sketch]:
     Raises:
         DataError: The file is missing or is not of that form.
     """
+    content = read_json(
+        path,
+        advice='It holds the accepted data version; with none, it is {"sets": []}. Restore it, or '
+        "write the present one with `pasam data accept`.",
+    )
     try:
         return {
             (entry["split"], entry["dataset"]): Sketch(
@@ -75,14 +81,9 @@ def read_accepted(path: Path) -> dict[Key, Sketch]:
                 images=int(entry["images"]),
                 values={q: np.array(entry["values"][q], dtype=np.float64) for q in QUANTITIES},
             )
-            for entry in json.loads(path.read_text(encoding="utf-8"))["sets"]
+            for entry in content["sets"]
         }
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist. It holds the accepted data version; with none, it is "
-            '{"sets": []}. Restore it, or write the present one with `pasam data accept`.'
-        ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(
             f"{path} is not an accepted data version ({error!r}). Restore it, or write the "
             "present one with `pasam data accept`."

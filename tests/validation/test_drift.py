@@ -156,7 +156,7 @@ def test_two_hundred_values_stand_for_any_number(count, seed):
 @pytest.mark.parametrize("text", ["", "[]", '{"sets": [{"split": "train"}]}', '{"sets": 3}'])
 def test_a_file_of_another_form_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a.json is not an accepted data version"):
+    with pytest.raises(DataError, match=r"a.json is not .*accept"):
         read_accepted(tmp_path / "a.json")
 
 
