@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 HERE = Path(__file__).resolve().parent
@@ -69,14 +71,35 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def _made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], SmallWorld]
+) -> SmallWorld:
+    """Make a project in an empty folder, once for all processes of a test run; the others wait."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # each process has a folder of its own in that of the run
+    told = base / f"{name}.pickle"
+    with FileLock(base / f"{name}.lock"):
+        if not told.exists():
+            folder = base / f"{name}-{os.getpid()}"  # what a failed one has left stays aside
+            folder.mkdir()
+            told.write_bytes(pickle.dumps(make(folder)))
+    made: SmallWorld = pickle.loads(told.read_bytes())  # noqa: S301  (written above)
+    return made
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     """A small project whose stages have all run, each alone; not to be changed."""
-    made = make_world(tmp_path_factory.mktemp("world"), ROOT)
-    alone = tmp_path_factory.mktemp("alone")
-    for name in made.stages:
-        made.run_alone(name, alone / name)
-    return made
+
+    def make(folder: Path) -> SmallWorld:
+        (folder / "world").mkdir()
+        made = make_world(folder / "world", ROOT)
+        for name in made.stages:
+            made.run_alone(name, folder / "alone" / name)
+        return made
+
+    return _made_once(tmp_path_factory, "world", make)
 
 
 @pytest.fixture
@@ -133,7 +156,11 @@ def tracked_once(
     world: SmallWorld, mlflow_tables: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SmallWorld:
     """The small project, locked, committed, pushed, with MLflow's tables; to be copied."""
-    return make_tracked(world, mlflow_tables, tmp_path_factory.mktemp("tracked") / "world")
+    return _made_once(
+        tmp_path_factory,
+        "tracked",
+        lambda folder: make_tracked(world, mlflow_tables, folder / "world"),
+    )
 
 
 @pytest.fixture

@@ -59,8 +59,10 @@ def traced() -> Iterator[Walk]:
             known[place] = _project_file(frame)
         return known[place]
 
-    def note(frame: FrameType, event: str, _argument: Any) -> None:
-        if event != "call" or frame.f_code.co_name == "<module>":
+    def note(frame: FrameType, _event: str, _argument: Any) -> None:
+        # Giving nothing back asks for no event from inside the function: calls alone are told, and
+        # only those of Python's own functions, a small part of what a profiler is told.
+        if frame.f_code.co_name == "<module>":
             return
         name = name_of(frame)
         if name is None:
@@ -78,11 +80,11 @@ def traced() -> Iterator[Walk]:
         if caller != name:
             callers.add(caller)
 
-    before = sys.getprofile()
-    sys.setprofile(note)
-    threading.setprofile(note)  # a service works in threads of its own
+    before, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(note)
+    threading.settrace(note)  # a service works in threads of its own
     try:
         yield walk
     finally:
-        sys.setprofile(before)
-        threading.setprofile(None)
+        sys.settrace(before)
+        threading.settrace(of_threads)  # type: ignore[arg-type]

@@ -190,7 +190,7 @@ def compare(
                 names = {"model": model, "against": against, "benchmark": benchmark}
                 a, b = (every[name, metric] for name in (model, against))
                 chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
-                a, b = (of_all.loc[:, sorted(chosen)] for of_all in (a, b))
+                a, b = (_on(of_all, chosen) for of_all in (a, b))
                 rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
@@ -198,6 +198,11 @@ def compare(
     return pd.concat(
         [_adjusted(table[family].copy(), bootstrap) for family in families]
     ).sort_index()
+
+
+def _on(matrix: pd.DataFrame, benchmarks: Sequence[str]) -> pd.DataFrame:
+    """Keep a score matrix's columns of some benchmarks; by place, which labels take ten times."""
+    return matrix.loc[:, matrix.columns.get_level_values("benchmark").isin(benchmarks)]
 
 
 def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:

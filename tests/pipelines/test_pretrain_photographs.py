@@ -18,7 +18,6 @@ from pasam.config.schema import (
     SidePhase,
 )
 from pasam.errors import CheckpointError, ParamsError
-from pasam.models.build import build_lite
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights, write_weights
 from pasam.training.photograph_training import _PhotographTraining
 
@@ -41,7 +40,7 @@ DATA = DataParams(
 
 def base(size):
     assert size == "tiny"
-    return build_lite(side=64, dim=32)
+    return small_base()
 
 
 @pytest.fixture(scope="module")

@@ -192,10 +192,8 @@ def page(results):
 
 
 @pytest.fixture(scope="module")
-def html():
-    from made_up_run import made_up_results
-
-    return page(made_up_results())
+def html(results):
+    return page(results)
 
 
 class Reader(HTMLParser):

@@ -37,11 +37,9 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    from made_up_run import made_up_results
-
+def files(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    publish(made_up_results(), folder)
+    publish(results, folder)
     return contents(folder)
 
 
@@ -118,10 +116,8 @@ HEADINGS = (
 
 
 @pytest.fixture(scope="module")
-def card(request):
-    from made_up_run import made_up_results
-
-    return model_card(made_up_results(), "pa_sam")
+def card(results):
+    return model_card(results, "pa_sam")
 
 
 def test_the_headings_are_hugging_faces(card):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from photograph_pool import picture, rectangle, write_pool
+from small_world import small_base
 
 from pasam.errors import DataError
 from pasam.masks.mask_files import read_mask
-from pasam.models.build import build_lite
 from pasam.training import annotated
 from pasam.training.annotated import draw_scenes, read_photographs, unpack
 from pasam.training.clickable import Clickable, worst_click
@@ -305,7 +305,7 @@ def steps():
 def test_every_kind_of_step_teaches(steps, kind, rounds):
     batch = next(b for b in steps if getattr(b, kind) is not None and b.rounds == rounds)
     torch.manual_seed(0)
-    model = Clickable(build_lite(side=64, dim=32), detail_weight=0.5)
+    model = Clickable(small_base(), detail_weight=0.5)
     terms = model(batch)
     terms["loss"].backward()
     assert torch.isfinite(terms["loss"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from photograph_pool import picture, rectangle
+from small_world import small_base
 
 from pasam.config.schema import PhotographParams, SidePhase
-from pasam.models.build import build_lite
 from pasam.models.checkpoint import load_strictly
 from pasam.training.clickable import Clickable
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
@@ -36,7 +36,7 @@ PARAMS = PhotographParams(
 
 def make_base(seed=0):
     torch.manual_seed(seed)
-    return build_lite(side=64, dim=32)
+    return small_base()
 
 
 @pytest.fixture(scope="module")
