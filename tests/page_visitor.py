@@ -13,7 +13,7 @@ import numpy as np
 import uvicorn
 
 from pasam.masks.run_lengths import decode
-from pasam.serving.app import address_of, create_app, listen
+from pasam.serving.web_app import address_of, create_app, listen
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 

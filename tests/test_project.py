@@ -248,7 +248,7 @@ def test_later_clicks_go_to_the_larger_error():
 def test_a_photograph_of_the_pool_is_scored_mask_by_mask(tmp_path):
     pool = write_pool(tmp_path)
     torch.manual_seed(0)
-    base = build_lite(side=64, dim=32).eval()
+    base = small_base().eval()
     listed = list(script._listed(pool, "val", None, None))
     assert [(dataset, len(masks)) for dataset, _, masks in listed] == [("cats", 2), ("cups", 2)]
     rows = script.measure(base, script._of_folder(pool, *listed[0]), clicks=3)

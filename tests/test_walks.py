@@ -86,8 +86,8 @@ def test_a_request_is_answered(tmp_path, documented):
     from fastapi.testclient import TestClient
     from serving_world import BOX, Shelf, encoded_picture, form
 
-    from pasam.serving.app import create_app
     from pasam.serving.service import Settings
+    from pasam.serving.web_app import create_app
 
     app = create_app(Shelf(tmp_path, "pa_sam").offered(), Settings())
     with traced() as walk, TestClient(app, base_url="http://localhost") as client:

@@ -84,10 +84,10 @@ def serve(
 
     Example: pasam serve --model champion --model sam --port 8000
     """
-    from pasam.serving.app import is_loopback
     from pasam.serving.payloads import MEGA, Limits
     from pasam.serving.request_guard import read_token
     from pasam.serving.service import Settings
+    from pasam.serving.web_app import is_loopback
 
     limits = Limits(
         upload_bytes=max_upload_mb * MEGA, pixels=max_megapixels * MEGA, prompts=max_prompts,
@@ -186,7 +186,7 @@ def _run(
     offered: ModelPool, settings: Settings, *, host: str, port: int, browser: bool, as_json: bool
 ) -> None:
     from pasam.inference.model_files import SEEN_WORDS
-    from pasam.serving.app import address_of, create_app, listen, run_server
+    from pasam.serving.web_app import address_of, create_app, listen, run_server
 
     with listen(host, port) as taken:
         address = address_of(taken)

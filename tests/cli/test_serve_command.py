@@ -19,7 +19,7 @@ def pasam(model_project):
 @pytest.fixture
 def served(monkeypatch):
     """What would be served, and how."""
-    import pasam.serving.app
+    import pasam.serving.web_app
 
     seen = {}
 
@@ -27,7 +27,7 @@ def served(monkeypatch):
         seen.update(service=app.state.service, host=taken.getsockname()[0])
         when_ready()
 
-    monkeypatch.setattr(pasam.serving.app, "run_server", run_server)
+    monkeypatch.setattr(pasam.serving.web_app, "run_server", run_server)
     return seen
 
 

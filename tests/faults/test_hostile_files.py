@@ -16,8 +16,8 @@ from pasam.data.coco import read_annotations
 from pasam.errors import PasamError
 from pasam.masks.images import read_image
 from pasam.models.adapter_weights import read_variant, recognise
-from pasam.serving.app import create_app
 from pasam.serving.service import Settings
+from pasam.serving.web_app import create_app
 
 LONGEST, MOST_MEMORY = 5.0, 500_000  # seconds; KB
 EVERY = 8

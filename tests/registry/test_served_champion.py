@@ -37,8 +37,8 @@ from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import Draft, open_decisions
 from pasam.registry.version_files import find_candidate, predictor_of, register
 from pasam.registry.versions import NAME, fetch
-from pasam.serving.app import create_app
 from pasam.serving.service import Settings
+from pasam.serving.web_app import create_app
 
 BOX = [90.0, 20.0, 300.0, 400.0]
 

@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from page_visitor import CHROMIUM
 from serving_world import Shelf, encoded_picture
 
-from pasam.serving.app import create_app
 from pasam.serving.payloads import Limits
 from pasam.serving.service import Settings
+from pasam.serving.web_app import create_app
 
 
 @pytest.fixture(scope="module")

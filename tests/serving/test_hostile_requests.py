@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from inference_models import picture
 from serving_world import BOX, encoded_picture, form, png_that_claims
 
-from pasam.serving.app import create_app
 from pasam.serving.service import Settings
+from pasam.serving.web_app import create_app
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -10,8 +10,8 @@ from PIL import Image
 
 from pasam.errors import RefusedError
 from pasam.reporting import style as palette
-from pasam.serving.app import FOLDER
 from pasam.serving.examples import COUNT, example
+from pasam.serving.web_app import FOLDER
 
 HTML = (FOLDER / "index.html").read_text(encoding="utf-8")
 CSS = (FOLDER / "style.css").read_text(encoding="utf-8")

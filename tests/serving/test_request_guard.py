@@ -14,7 +14,6 @@ from serving_world import BOX, encoded_picture, form
 
 from pasam.errors import CheckpointError, ParamsError, PromptError, RefusedError
 from pasam.serving import request_guard
-from pasam.serving.app import create_app
 from pasam.serving.payloads import Limits
 from pasam.serving.request_guard import (
     add_error_handlers,
@@ -24,6 +23,7 @@ from pasam.serving.request_guard import (
     read_token,
 )
 from pasam.serving.service import Settings
+from pasam.serving.web_app import create_app
 
 TOKEN = "0123456789abcdef"
 

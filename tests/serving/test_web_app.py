@@ -26,10 +26,10 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import ParamsError, RefusedError, TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
-from pasam.serving.app import address_of, create_app, is_loopback, listen
 from pasam.serving.last_good import LastGood, folder_of
 from pasam.serving.payloads import MEGA, Limits
 from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
+from pasam.serving.web_app import address_of, create_app, is_loopback, listen
 
 
 def test_a_full_queue_refuses_with_a_time_to_come_again(shelf):
@@ -92,7 +92,7 @@ def test_a_new_champion_under_load_fails_nobody(tmp_path):
 SERVER = """
 import asyncio
 from fastapi import FastAPI
-from pasam.serving.app import listen, run_server, address_of
+from pasam.serving.web_app import listen, run_server, address_of
 app = FastAPI()
 @app.get("/slow")
 async def slow():
@@ -338,7 +338,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from serving_world import Shelf
-from pasam.serving.app import address_of, create_app, listen, run_server
+from pasam.serving.web_app import address_of, create_app, listen, run_server
 from pasam.serving.service import Settings
 app = create_app(Shelf(Path({folder!r}), "sam").offered(), Settings())
 app.state.service.encoder._work = lambda jobs: time.sleep(600)
