@@ -8,7 +8,6 @@ import functools
 import importlib.metadata
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ def check_git(root: Path) -> Check:
     try:
         head = _git(root, "rev-parse", "--short", "HEAD").strip()
         changes = _git(root, "status", "--porcelain").splitlines()
-    except (OSError, subprocess.SubprocessError):
+    except DataError:
         found = "no checkout with a commit here: results cannot name the code they come from"
         return noted("git", found, "clone the repository, or git init and commit")
     if not changes:
@@ -97,10 +96,9 @@ def check_dvc(root: Path) -> list[Check]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=30
-    )
-    return done.stdout
+    from pasam.registry.snapshot import git_text
+
+    return git_text(root, *arguments, seconds=30)
 
 
 def _remotes(root: Path) -> list[str]:

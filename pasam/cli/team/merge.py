@@ -8,7 +8,6 @@ for the three versions and gives the result back. The driver does all that needs
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -262,15 +261,14 @@ def _text(merged: Merged) -> str:
 
 
 def _with_markers(ours: str, base: str, theirs: str) -> str:
+    from pasam.registry.snapshot import call_git
+
     with tempfile.TemporaryDirectory() as folder:
         names = ("ours", "base", "theirs")
         for name, text in zip(names, (ours, base, theirs), strict=True):
             (Path(folder) / name).write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            ["git", "merge-file", "-p", *names], cwd=folder, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-    return done.stdout
+        done = call_git(Path(folder), "merge-file", "-p", *names)  # fails where lines clash
+    return done.stdout.decode()
 
 
 def _keys(clashes: tuple[Clash, ...]) -> str:
@@ -307,23 +305,14 @@ def _stages(root: Path, name: str) -> tuple[str, str, str]:
 
 
 def _shown(root: Path, what: str) -> str:
-    done = subprocess.run(
-        ["git", "show", what], cwd=root, capture_output=True, text=True, check=False
-    )
-    return done.stdout if done.returncode == 0 else ""
+    """Show a file of a commit or of the index; nothing where there is none."""
+    try:
+        return _git(root, "show", what)
+    except DataError:
+        return ""
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Run git.
+    from pasam.registry.snapshot import git_text
 
-    Raises:
-        DataError: It failed.
-    """
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", "") or str(error)).strip()
-        raise DataError(f"`git {' '.join(arguments)}` failed: {said}") from None
-    return done.stdout
+    return git_text(root, *arguments)
