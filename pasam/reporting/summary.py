@@ -157,8 +157,9 @@ def summarise(
     rows = []
     for model in ordered_models(scores["model"]):
         of_model = scores[scores["model"] == model]
+        every = {m: score_matrix(of_model, model, column) for m, column in METRICS.items()}
         for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
-            found = _row(of_model, model, benchmark, bootstrap)
+            found = _row(of_model, every, benchmark, bootstrap)
             rows.append({"model": model, "benchmark": benchmark, **found})
     return _with_published(pd.DataFrame(rows), published)
 
@@ -271,13 +272,15 @@ def in_points(found: statistics.Difference) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(scores: pd.DataFrame, model: str, benchmark: str, bootstrap: Bootstrap) -> dict[str, Any]:
+def _row(
+    scores: pd.DataFrame, every: Mapping[str, pd.DataFrame], benchmark: str, bootstrap: Bootstrap
+) -> dict[str, Any]:
     chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
     rows = scores[scores["benchmark"].isin(chosen)]
     seeds = rows["seed"].nunique()
     found: dict[str, Any] = {"n": len(rows) // seeds, "seeds": seeds}
-    for metric, column in METRICS.items():
-        scored = score_matrix(rows, model, column)
+    for metric, matrix in every.items():
+        scored = _on(matrix, chosen)
         result = bootstrap.interval(scored.to_numpy(np.float64), *places(scored.columns))
         for end, name in (("", "mean"), ("_low", "low"), ("_high", "high")):
             found[f"{metric}{end}"] = percent(getattr(result, name))
