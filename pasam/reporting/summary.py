@@ -184,14 +184,19 @@ def compare(
         for name in dict.fromkeys(name for pair in pairs for name in pair)
         for metric, column in METRICS.items()
     }
+    shown = {name: [name] for name in ordered_benchmarks(scores["benchmark"])}
+    shown[MEAN] = averaged(scores["benchmark"])
+    parts = {
+        (*which, benchmark): _on(matrix, chosen)
+        for which, matrix in every.items()
+        for benchmark, chosen in shown.items()
+    }
     rows = []
     for model, against in pairs:
-        for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
+        for benchmark in shown:
             for metric in METRICS:
                 names = {"model": model, "against": against, "benchmark": benchmark}
-                a, b = (every[name, metric] for name in (model, against))
-                chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
-                a, b = (_on(of_all, chosen) for of_all in (a, b))
+                a, b = (parts[name, metric, benchmark] for name in (model, against))
                 rows.append({**names, "metric": metric, **_difference(a, b, bootstrap)})
     columns = "model against benchmark metric n seeds difference low high better worse tied p"
     table = pd.DataFrame(rows, columns=[*columns.split(), "verdict"])
