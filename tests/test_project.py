@@ -17,9 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from photograph_pool import rectangle, write_pool
+from small_world import small_base
 
 from benchmarks import photographs as script
-from pasam.models.build import build_lite
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.run_lengths import encode
 from pasam.serving import demand
-from pasam.serving.web_app import create_app
 from pasam.serving.demand import FEWEST, DemandLog, read_demand
 from pasam.serving.feedback import FeedbackStore, review_page
 from pasam.serving.service import Settings
