@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from pasam.errors import OWN_FAULT, PasamError, StageError, TransientError, is_full
+from pasam.errors import OWN_FAULT, DataError, PasamError, StageError, TransientError, is_full
 from pipelines.process import GRACE, LogThrottle, TimeUp, run_child
 
 TRANSIENT = TransientError.exit_code
@@ -38,6 +38,7 @@ KEPT_LOGS = 200
 _FAILED = re.compile(r"failed to reproduce '([^']+)'")
 _EXITED = re.compile(r"exited with (-?\d+)")
 _EDGE = re.compile(r'^"?([^"]+)"? -> "?([^"]+?)"?;?$')
+_MD5 = re.compile(r"^\s*md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _NO_RUN_CACHE = "run-cache is not supported"
 """What DVC says of a remote that takes nothing but the bytes, as one behind HTTP."""
@@ -57,6 +58,28 @@ class Graph:
         while more := {s for s, needs in self.needs.items() if needs & found} - found:
             found |= more
         return found
+
+
+def expect_whole_results(project: Path) -> None:
+    """Compare what the cache holds of the results in `dvc.lock` with their digests.
+
+    DVC takes its cache as it is: the next stage would be given a damaged file as its input.
+
+    Raises:
+        DataError: A file has other bytes than those that were made.
+    """
+    lock = project / "dvc.lock"
+    if not lock.is_file():
+        return
+    named = set(_MD5.findall(lock.read_text(encoding="utf-8")))
+    from pasam.registry.snapshot import damaged_cache  # and DVC, which takes a second
+
+    if damaged := list(damaged_cache(project, of=named)):
+        raise DataError(
+            f"{len(damaged)} results in DVC's cache were changed after they were made: "
+            f"{damaged[0]}. Remove them there and run `dvc pull`, or make them again; `pasam "
+            "verify-cache` lists all."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +110,9 @@ class Dvc:
         Raises:
             TransientError: A passing fault; the same call may succeed later.
             StageError: A stage failed for another reason, or was stopped; its exit code is kept.
+            DataError: DVC's cache holds a result with other bytes than those that were made.
         """
+        expect_whole_results(self.project)
         self._command("repro", *targets)
 
     def status(self) -> tuple[str, ...]:

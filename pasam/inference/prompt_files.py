@@ -74,7 +74,8 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
             )
             image = _meant(entry.image, path, images)
         except PasamError as error:
-            raise type(error)(f"{path}, prompt {number}: {error}") from None
+            error.args = (f"{path}, prompt {number}: {error!s:.600}",)
+            raise error from None
         kind = entry.category
         extra = {"category_id": ids[kind], "category": kind} if kind else {}
         by_image[image].append(PromptedObject(prompt, extra))
@@ -144,17 +145,21 @@ def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]
             yield {"image": names[each["image_id"]], "box": box, "category": kind}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is not in COCO's form ({type(error).__name__}: {error}); every annotation "
-            "needs image_id and bbox (x, y, width, height)."
+            f"{path} is not in COCO's form ({type(error).__name__}: {error!s:.80}); every "
+            "annotation needs image_id and bbox (x, y, width, height)."
         ) from None
 
 
 def _read_csv(path: Path) -> list[FilePrompt]:
-    rows = csv.DictReader(io.StringIO(read_text(path, advice=f"Expected {FORMS}.")))
-    names = [name.strip() for name in rows.fieldnames or ()]
+    text = read_text(path, advice=f"Expected {FORMS}.")
+    try:
+        table = csv.DictReader(io.StringIO(text))
+        names, rows = [name.strip() for name in table.fieldnames or ()], list(table)
+    except csv.Error as error:  # a cell of more than 131072 characters, for one
+        raise DataError(f"{path} is no readable CSV: {error}. Expected {FORMS}.") from None
     unknown = [name for name in names if name not in (*COLUMNS, "category")]
     if "image" not in names or unknown:
-        raise DataError(f"{path} has the columns {', '.join(names)}; expected {FORMS}.")
+        raise DataError(f"{path} has the columns {', '.join(names)[:200]}; expected {FORMS}.")
     objects: dict[tuple[str, str], dict[str, Any]] = {}
     for number, row in enumerate(rows, start=2):
         cells = {str(k).strip(): v.strip() for k, v in row.items() if k and v and v.strip()}

@@ -51,8 +51,8 @@ REJECTED, ROLLED_BACK = "rejected", "rolled back"
 _ENTRIES, _EVIDENCE = "entries", "evidence"
 PATIENCE, SHORT_PATIENCE = 120.0, 15.0
 """Seconds that a remote has to answer whoever decides, and whoever only looks."""
-_NOTHING = "0" * 40
-"""What git calls the old value of a branch that must not be there yet."""
+_NOTHING = "0" * 40  # what git calls the old value of a branch that must not be there yet
+_SYNCED = ("-c", "core.fsync=committed")  # branches too, which git syncs not by itself
 _OUTRUN = (
     "fetch first", "non-fast-forward", "stale info", "already exists", "cannot lock ref",
     "failed to update ref", "incorrect old value", "failed to lock", "reference already exists",
@@ -363,7 +363,8 @@ class DecisionLog:
             made.append(last)
         tip = self._commit(made, evidence or {})
         if self.remote is None:
-            if call_git(self.project, "update-ref", REF, tip, self.tip or _NOTHING).returncode:
+            old = self.tip or _NOTHING
+            if call_git(self.project, *_SYNCED, "update-ref", REF, tip, old).returncode:
                 raise OutrunError("another process has decided meanwhile; nothing was changed.")
         else:
             try:
@@ -456,7 +457,7 @@ class DecisionLog:
     def _keep(self, tip: str) -> None:
         """Remember what the remote has; another process of this clone may have been quicker."""
         lines = "".join(f"update {ref} {tip}\n" for ref in (REF, self._seen()))
-        call_git(self.project, "update-ref", "--stdin", content=lines.encode())
+        call_git(self.project, *_SYNCED, "update-ref", "--stdin", content=lines.encode())
 
     def _seen(self) -> str:
         return f"refs/pasam/{self.remote}/{BRANCH}"
@@ -559,7 +560,7 @@ class DecisionLog:
         fails: bool = False,
     ) -> str:
         """Run git; a failure is an error unless it `fails` for a reason that is no fault."""
-        done = call_git(self.project, *arguments, content=content, env=env)
+        done = call_git(self.project, *_SYNCED, *arguments, content=content, env=env)
         if done.returncode and not fails:
             raise RegistryError(
                 f"the log of decisions cannot be kept: `git {arguments[0]}` failed: {_words(done)}."

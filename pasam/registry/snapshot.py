@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOCK, GRAPH, PARAMS = "dvc.lock", "dvc.yaml", "params.yaml"
+_MEMBER = re.compile(r'"md5": ?"([0-9a-f]{32})"')
 MANIFEST = "manifest.parquet"
 WEIGHTS = ".safetensors"
 VERDICT = "verdict.json"
@@ -450,10 +452,15 @@ def _unlistable(graph: Path, why: object) -> DataError:
     )
 
 
-def damaged_cache(project: Path) -> Iterator[str]:
+def damaged_cache(project: Path, *, of: Collection[str] | None = None) -> Iterator[str]:
     """Say which files in DVC's cache are not what their names say; folders' lists are files, too.
 
     DVC itself trusts its cache: it checks such a file out and calls it up to date.
+
+    Args:
+        project: The project's root.
+        of: The md5 of those that are looked at, with `.dir` for a folder with all its files; all
+            if None.
     """
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
@@ -466,10 +473,17 @@ def damaged_cache(project: Path) -> Iterator[str]:
             f"{project.resolve()} is no DVC repository, so it has no cache to verify. Run this in "
             "the project's root, or name it (--project)."
         ) from None
+    named = {*(of or ())}
+    for listed in [name for name in named if name.endswith(".dir")]:
+        listing = place / listed[:2] / listed[2:]
+        if listing.is_file():
+            named |= set(_MEMBER.findall(listing.read_bytes().decode(errors="replace")))
     for path in sorted(place.glob("[0-9a-f][0-9a-f]/*")):
-        wanted = (path.parent.name + path.name).removesuffix(".dir")
+        name = path.parent.name + path.name
+        if of is not None and name not in named:
+            continue
         found = file_md5(path)
-        if found != wanted:
+        if found != name.removesuffix(".dir"):
             yield f"{path.relative_to(place)} holds bytes of md5 {found}"
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, Security, UploadFile
 from fastapi.dependencies.models import Dependant
+from fastapi.params import File as FileField
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 from pydantic import Json
@@ -65,25 +66,36 @@ SYNTHETIC, PHOTOGRAPHS = "synthetic images", "photographs"
 async def known_fields(request: Request) -> None:
     """Refuse a form with a field that its endpoint does not have: a misspelt one changes nothing.
 
+    So is a file in place of text, over which FastAPI trips where the text would be a list.
+
     Raises:
         RefusedError: 422.
     """
     route = request.scope["route"]
     if request.method != "POST":
         return
-    known = _field_names(route.dependant)
-    unknown = sorted(set(await request.form()) - set(known))
+    known, form = _fields(route.dependant), await request.form()
+    unknown = sorted(set(form) - set(known))
     if unknown:
         raise RefusedError(
             f"the form has unknown fields {', '.join(unknown)[:SHOWN]!r}; {request.url.path} takes "
             f"{', '.join(known)}.",
             status=422,
         )
+    for name, value in form.multi_items():
+        if not isinstance(value, str) and not known[name]:
+            raise RefusedError(
+                f"the field {name} came as a file, expected text: send it without a file's name.",
+                status=422,
+            )
 
 
-def _field_names(dependant: Dependant) -> list[str]:
-    own = [field.alias for field in dependant.body_params]
-    return own + [name for each in dependant.dependencies for name in _field_names(each)]
+def _fields(dependant: Dependant) -> dict[str, bool]:
+    """Name the fields of an endpoint's form, and say whether each is a file."""
+    own = {each.alias: isinstance(each.field_info, FileField) for each in dependant.body_params}
+    for each in dependant.dependencies:
+        own |= _fields(each)
+    return own
 
 
 TOKEN = HTTPBearer(auto_error=False, description="Where the service was started with a token.")

@@ -7,13 +7,15 @@ import resource
 import time
 
 import hostile_files
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from serving_world import Shelf, encoded_picture
 
 from pasam.config.params_file import load_models, read_params
 from pasam.data.coco import read_annotations
-from pasam.errors import PasamError
+from pasam.errors import DataError, PasamError
+from pasam.evaluation.predictions import Predicted, read_prediction, write_predictions
 from pasam.masks.images import read_image
 from pasam.models.adapter_weights import read_variant, recognise
 from pasam.serving.service import Settings
@@ -111,3 +113,37 @@ def test_all_hostile_requests_are_answered_or_refused_in_one_line(tmp_path):
 def test_there_are_at_least_five_hundred_inputs():
     made = [name for making, _ in DOORS.values() for name, _ in making()]
     assert len(made) + len(list(hostile_files.requests())) >= 500
+
+
+def test_damaged_predictions_are_refused_in_words(tmp_path):
+    path = tmp_path / "p.npz"
+    mask = np.eye(60, dtype=np.bool_)
+    write_predictions(path, {"a": Predicted(mask, box=np.arange(4, dtype=np.float32))})
+    good = path.read_bytes()
+    cut = [good[:end] for end in range(0, len(good), 40)]
+    paths = hostile_files.write_all(
+        tmp_path,
+        (
+            (f"{number}.npz", content)
+            for number, content in enumerate([*cut, *hostile_files.damaged(good, 200, 7)])
+        ),
+    )
+    assert try_all(paths, lambda file: read_prediction(file, "a")) == []
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"mask": np.zeros(3, np.uint8)},
+        {"mask": np.zeros(3, np.uint8), "shape": np.array([10**9, 10**9])},
+        {"mask": np.zeros(3, np.uint8), "shape": np.array([-1, -5])},
+        {"mask": np.zeros(3, np.uint8), "shape": np.array(5)},
+        {"mask": np.zeros(3), "shape": np.array([3, 8])},
+        {"mask": np.array(["x"]), "shape": np.array(["x", "y"])},
+    ],
+)
+def test_predictions_of_impossible_shapes_are_refused(arrays, tmp_path):
+    path = tmp_path / "p.npz"
+    np.savez(path, **{f"a:{name}": values for name, values in arrays.items()})
+    with pytest.raises(DataError, match=r"p\.npz .*mask 'a'"):
+        read_prediction(path, "a")

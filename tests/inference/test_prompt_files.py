@@ -118,3 +118,21 @@ def test_the_images_may_be_those_that_the_file_names(tmp_path):
     file.write_text("image,x,y\ngone.jpg,1,2\n")
     with pytest.raises(DataError, match=r"gone\.jpg, which does not exist"):
         images_of(file)
+
+
+def test_a_mask_that_cannot_be_read_is_told_with_its_prompt(tmp_path):
+    (tmp_path / "mask.png").write_bytes(b"no image")
+    for name, said in (("mask.png", "cannot be decoded"), ("none.png", "does not exist")):
+        text = json.dumps([{"image": "a.jpg", "mask": name}])
+        with pytest.raises(DataError, match=rf"p\.json, prompt 0: .*{name} {said}") as caught:
+            read(tmp_path / "p.json", text)
+        assert caught.value.kind
+
+
+@pytest.mark.parametrize(
+    "text", ["image,x,y\n" + "x" * 200_000, "x" * 200_000, 'image\n"' + "x" * 200_000]
+)
+def test_a_cell_of_any_length_is_refused_in_a_few_words(text, tmp_path):
+    with pytest.raises(DataError, match=r"p\.csv is no readable CSV") as caught:
+        read(tmp_path / "p.csv", text)
+    assert len(str(caught.value)) < 2000

@@ -24,7 +24,7 @@ from dvc.repo import Repo
 from filelock import FileLock
 
 from pasam.config.params_file import read_params
-from pasam.errors import StageError, TransientError
+from pasam.errors import DataError, StageError, TransientError
 from pipelines.dvc import Dvc, failure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -281,6 +281,39 @@ def project(dvc):
     )
     (dvc.project / "dvc.yaml").write_text(STAGE)
     return dvc
+
+
+NEXT = """
+  second:
+    cmd: python second.py
+    deps: [first.txt, second.py]
+    outs: [second.txt]
+"""
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_result_that_was_changed_in_the_cache_never_reaches_the_next_stage(project, folder):
+    make = "import pathlib; p = pathlib.Path('first.txt'); "
+    write = "p.mkdir(); (p / 'a').write_text('as made')" if folder else "p.write_text('as made')"
+    (project.project / "first.py").write_text(make + write)
+    project.repro()
+    (place,) = [
+        path
+        for path in (project.project / ".dvc" / "cache").rglob("*")
+        if path.is_file() and path.read_bytes() == b"as made"
+    ]
+    place.chmod(0o644)
+    place.write_bytes(b"As made")
+    place.chmod(0o444)  # as DVC keeps what it never looks at again
+    subprocess.run(["rm", "-r", "first.txt"], cwd=project.project, check=True)
+    (project.project / "dvc.yaml").write_text(STAGE + NEXT)
+    (project.project / "second.py").write_text("open('second.txt', 'w').write('used')")
+    with pytest.raises(DataError, match=r"were changed after they were made: .*dvc pull"):
+        project.repro()
+    assert not (project.project / "second.txt").exists()
+    place.unlink()
+    project.repro()
+    assert (project.project / "second.txt").read_text() == "used"
 
 
 def stage_said(code, stage="train@pa_sam"):

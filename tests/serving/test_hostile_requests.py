@@ -86,7 +86,7 @@ def test_any_prompts_are_answered_or_refused(client, embedding):
 
 def fields_of(schemas, path):
     """Names of the fields that the service's OpenAPI description gives a form."""
-    content = schemas["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]
+    (content,) = schemas["paths"][path]["post"]["requestBody"]["content"].values()
     name = content["schema"]["$ref"].rpartition("/")[2]
     return list(schemas["components"]["schemas"][name]["properties"])
 
@@ -105,6 +105,37 @@ def test_any_fields_that_openapi_names_are_answered_or_refused(client, embedding
         expect_answer_or_refusal(client.post(path, data=fields, files=files))
 
     asked(st.data(), ask)
+
+
+def test_text_that_comes_as_a_file_is_refused_by_its_name(client):
+    schemas = client.get("/openapi.json").json()
+    forms = ("/predict", "/everything", "/embed", "/annotations", "/feedback")
+    named = [(path, name) for path in forms for name in fields_of(schemas, path)]
+    for to, name in named:
+        for content in (b"", b"[]", b"x"):
+            answer = client.post(to, files={name: ("a.json", content)})
+            assert 400 <= answer.status_code < 500, (to, name, answer.text)
+            if name != "image":
+                assert f"the field {name} came as a file" in answer.json()["error"]
+
+
+def test_any_annotations_are_answered_or_refused(client):
+    code = st.fixed_dictionaries({"size": st.lists(NUMBER, max_size=3), "counts": st.text()})
+    drawn = st.fixed_dictionaries({}, optional={"name": st.text(), "segmentation": code | ANYTHING})
+    images = st.lists(
+        st.fixed_dictionaries(
+            {"file_name": st.text(), "height": NUMBER, "width": NUMBER},
+            optional={"objects": st.lists(drawn, max_size=3), "more": ANYTHING},
+        ),
+        max_size=3,
+    )
+
+    def ask(content, form):
+        fields = {"images": json.dumps(content), "format": form}
+        expect_answer_or_refusal(client.post("/annotations", data=fields))
+
+    forms = st.sampled_from(["coco", "coco-rle", "yolo", "labelme"])
+    asked(st.tuples(images | ANYTHING, forms), lambda drawn: ask(*drawn))
 
 
 def test_damaged_pictures_are_answered_or_refused(client):
