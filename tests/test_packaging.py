@@ -36,6 +36,28 @@ BLOCKED = (
 """Code after which Python is one without the packages of any group."""
 
 
+def test_the_service_starts_with_what_its_image_has(root):
+    lock = (root / "deploy/serve.lock").read_text()
+    brought = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
+    providers = importlib.metadata.packages_distributions()
+    # The image has `mlflow-skinny`, whose module is `mlflow`.
+    there = {m for m in EXTRA_OF if brought & {canonicalize_name(n) for n in providers.get(m, ())}}
+    assert there >= {"fastapi", "imagehash", "mlflow", "pyarrow"}
+    blocked = BLOCKED.replace(
+        repr(sorted({*EXTRA_OF, "pipelines"})), repr(sorted({*EXTRA_OF, "pipelines"} - there))
+    )
+    code = (
+        "import pasam.cli.serve, pasam.registry.load, pasam.registry.version_files\n"
+        "import pasam.serving.app, pasam.serving.last_good\n"
+        "print('imported')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert done.stdout == "imported\n", done.stderr
+
+
 @pytest.fixture(scope="module")
 def project(root):
     return tomllib.loads((root / "pyproject.toml").read_text())["project"]

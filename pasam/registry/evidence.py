@@ -37,11 +37,10 @@ from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, take_snapshot
 from pasam.registry.store import ARTIFACTS, wrap_mlflow_errors
 from pasam.registry.transitions import open_decisions
 from pasam.registry.upkeep.stored_base import METADATA
+from pasam.registry.verdict_page import CORRECTIONS, PROVENANCE
 from pasam.registry.version_files import comparable_rows, predictor_of, scores_of
 from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_store
 
-CORRECTIONS, PROVENANCE = "corrections", "provenance.json"
-"""Name of the set of what people have corrected, and of the file that says who did."""
 MOST_CORRECTED = 12
 """Corrections that a verdict's page shows: the latest."""
 TURNS, MOST_TURNS = 5, 60

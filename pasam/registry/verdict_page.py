@@ -84,6 +84,8 @@ project has it.</p>
 """
 
 
+CORRECTIONS, PROVENANCE = "corrections", "provenance.json"
+"""Name of the set of what people have corrected, and of the file that says who did."""
 TINT = (255, 90, 0, 140)
 """Of a mask on an image, RGBA."""
 

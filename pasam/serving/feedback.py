@@ -25,7 +25,7 @@ from pasam.errors import DataError
 from pasam.files import draft_folder, file_sha256, put_in_place, write_json
 from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import Reading
-from pasam.registry.evidence import CORRECTIONS, PROVENANCE
+from pasam.registry.verdict_page import CORRECTIONS, PROVENANCE
 
 SET = CORRECTIONS
 WAITING, ACCEPTED = "waiting", "accepted"

@@ -370,7 +370,7 @@ def test_an_array_runs_independent_stages_and_repro_then_runs_none_of_them(clust
     )  # fmt: skip
     logs = until_done(cluster, project)
     numbered = [[name, str(number)] for number, name in enumerate(PARTS, start=1)]
-    assert sorted(ran(cluster)) == numbered, logs
+    assert sorted(ran(cluster)) == numbered, "\n".join(logs.values())
     said = type_in(cluster, "dvc repro")
     assert ran(cluster) == [["last", "-"]], said
     inner = "".join(f"{name}(first())" for name in PARTS)
