@@ -94,6 +94,10 @@ def _meant(name: str) -> list[Path]:
         files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
         images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
         others = [p for p in files if p.suffix.lower() in OTHER_IMAGES]
+        lost = [p for p in sorted(path.iterdir()) if p.is_symlink() and not p.exists()]
+        if lost:
+            what = f"{len(lost)} links of {path} that lead nowhere, e.g. {lost[0].name}"
+            typer.echo(f"left out: {what}.", err=True)
         if others:
             what = f"{len(others)} files of {path} that cannot be read here, e.g. {others[0].name}"
             typer.echo(f"left out: {what}; convert them to PNG or JPEG.", err=True)

@@ -310,6 +310,15 @@ def test_a_folder_means_its_pictures_by_name(pictures):
     assert found("p") == ["p/a.JPG", "p/b.png"]
 
 
+def test_what_a_folder_holds_and_nothing_can_read_is_said(pictures, capsys):
+    (pictures / "p" / "lost.png").symlink_to("nowhere.png")
+    (pictures / "p" / "phone.heic").touch()
+    assert found("p") == ["p/a.JPG", "p/b.png"]
+    said = capsys.readouterr().err
+    assert "1 links of p that lead nowhere, e.g. lost.png" in said
+    assert "1 files of p that cannot be read here, e.g. phone.heic" in said
+
+
 def test_a_pattern_means_what_it_matches(pictures):
     assert found("p/**/*.png") == ["p/b.png", "p/more/c.png"]
 
