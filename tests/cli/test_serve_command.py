@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -45,6 +47,15 @@ def test_serve_listens_on_loopback_with_all_models_and_the_limits_given(
     assert service.settings.limits.pixels == 3_000_000
     assert service.cache.most_bytes == 7_000_000
     assert (served["host"], service.settings.loopback_only) == ("127.0.0.1", True)
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", 0), ("demo", "--no-browser")])
+def test_a_program_that_starts_it_reads_address_and_models_in_one_line(command, pasam, served):
+    line = pasam(*command, "--model", "sam", "--json").stdout
+    found = json.loads(line)
+    assert line.count("\n") == 1
+    assert found["address"].startswith("http://127.0.0.1:")
+    assert [model["name"] for model in found["models"]] == ["sam"]
 
 
 def test_serve_to_others_wants_a_token(pasam, served, tmp_path):
