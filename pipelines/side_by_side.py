@@ -12,12 +12,16 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from rich.progress import Progress, TaskID
+
 from pasam.config.params_file import load_section
 from pasam.config.schema import BaseParams
+from pasam.workers import count_progress
 from pipelines.dvc import STATE, Dvc, expect_whole_results, failure
 from pipelines.process import run_child
 from pipelines.stage_runner import exit_codes
@@ -26,7 +30,15 @@ TRAININGS = ("train", "repeat", "ablate")
 """Stages that may run beside each other."""
 MOST = 4
 """How many at once: each holds about 1 GB, and more gain little on the small base."""
-_ASIDE = (">", "Use `dvc push`", "To track the changes", "git add", "To enable auto")
+_ASIDE = (
+    "Running stage",
+    ">",
+    "Updating lock file",
+    "Use `dvc push`",
+    "To track the changes",
+    "git add",
+    "To enable auto",
+)
 """Beginnings of DVC's lines that are the same for every stage."""
 
 
@@ -49,12 +61,14 @@ class SideBySide:
         project: DVC in the project.
         count: How many trainings at once.
         cores: How many they share.
+        progress: Shows how many are done, in a terminal.
     """
 
-    def __init__(self, project: Dvc, *, count: int, cores: int) -> None:
-        self.project, self.count = project, count
+    def __init__(self, project: Dvc, *, count: int, cores: int, progress: Progress) -> None:
+        self.project, self.count, self.progress = project, count, progress
         self.threads = max(cores // count, 1)
         self.stop = threading.Event()
+        self.at_work: list[str] = []
 
     def run(self) -> None:
         """Run whatever changed, trainings first, with what they need.
@@ -81,31 +95,39 @@ class SideBySide:
     def _train(self, trainings: Sequence[str], needs: Collection[str]) -> None:
         if needs:
             self.project.repro(*sorted(needs))
+        bar = self.progress.add_task("trainings", total=len(trainings), note="")
         with ThreadPoolExecutor(self.count) as pool:
-            waiting: set[Future[None]] = {pool.submit(self._one, stage) for stage in trainings}
+            waiting: set[Future[str]] = {pool.submit(self._one, stage, bar) for stage in trainings}
             try:
                 while waiting:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for each in done:
-                        each.result()
+                    ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for each in ended:
+                        done = f"{len(trainings) - len(waiting)} of {len(trainings)} trainings done"
+                        self.project.on_line(f"{each.result()}, {done}")
+                        self.progress.advance(bar)
             except BaseException:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _one(self, stage: str) -> None:
+    def _one(self, stage: str, bar: TaskID) -> str:
+        """Train one model; return what is said of it, nothing if all are to stop."""
         if self.stop.is_set():
-            return
-        log = self.project.state / "logs" / f"{stage}.log"
+            return stage
+        self.at_work.append(stage)
+        self.progress.update(bar, note=" and ".join(self.at_work))
+        log, began = self.project.state / "logs" / f"{stage}.log", time.monotonic()
         command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
         code = run_child(
             [sys.executable, "-m", *command], cwd=self.project.project, log=log,
             on_line=lambda line: self._show(stage, line), stop=self.stop,
             env={**self.project.environment(), "OMP_NUM_THREADS": str(self.threads)},
         )  # fmt: skip
+        self.at_work.remove(stage)
         if code:
             text = log.read_text(encoding="utf-8", errors="replace")
             raise failure(" ".join(command), code, text, log)
+        return f"{stage}: {time.monotonic() - began:.0f} s"
 
     def _show(self, stage: str, line: str) -> None:
         if not line.lstrip().startswith(_ASIDE):
@@ -120,13 +142,13 @@ def main() -> None:
         expect_whole_results(Path())
         count = lanes(Path("params.yaml"), cores, has_gpu=shutil.which("nvidia-smi") is not None)
         if count > 1:
-            project = Dvc(project=Path(), state=STATE, on_line=_say)
-            SideBySide(project, count=count, cores=cores).run()
+            with count_progress() as progress:
 
+                def say(line: str) -> None:
+                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+                project = Dvc(project=Path(), state=STATE, on_line=say)
+                SideBySide(project, count=count, cores=cores, progress=progress).run()
 
 
 if __name__ == "__main__":

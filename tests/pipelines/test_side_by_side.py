@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pasam.errors import StageError
+from pasam.workers import count_progress
 from pipelines.dvc import Dvc
 from pipelines.side_by_side import SideBySide, lanes
 
@@ -48,12 +49,13 @@ stages:
 
 INTERRUPTED = """\
 from pathlib import Path
+from pasam.workers import count_progress
 from pipelines.dvc import Dvc
 from pipelines.side_by_side import SideBySide
 from pipelines.stage_runner import exit_codes
 with exit_codes():
     project = Dvc(project=Path(), state=Path(".flows"), on_line=print)
-    SideBySide(project, count=2, cores=2).run()
+    SideBySide(project, count=2, cores=2, progress=count_progress()).run()
 """
 
 
@@ -70,7 +72,7 @@ def project(in_empty_folder, monkeypatch):
 
 def side_by_side(said):
     project = Dvc(project=Path(), state=Path(".flows"), on_line=said.append)
-    return SideBySide(project, count=2, cores=4)
+    return SideBySide(project, count=2, cores=4, progress=count_progress())
 
 
 def ran():
@@ -97,7 +99,11 @@ def test_trainings_run_at_the_same_time_and_repro_runs_the_rest_alone(project, m
     assert set(spans) == {"views", "a", "b"}
     assert max(spans["a"][1], spans["b"][1]) < min(spans["a"][2], spans["b"][2])
     assert [spans[name][0] for name in ("a", "b")] == ["2", "2"]
-    assert "train@a: Running stage 'train@a':" in said
+    assert sorted(line[:9] for line in said if "trainings done" in line) == [
+        "train@a: ",
+        "train@b: ",
+    ]
+    assert said[-1].endswith("s, 2 of 2 trainings done")
     monkeypatch.setenv("SECONDS_EACH", "0")
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True, check=True
