@@ -72,7 +72,7 @@ def expect_whole_results(project: Path) -> None:
     if not lock.is_file():
         return
     named = set(_MD5.findall(lock.read_text(encoding="utf-8")))
-    from pasam.registry.snapshot import damaged_cache  # and DVC, which takes a second
+    from pasam.registry.upkeep.damaged_cache import damaged_cache  # and DVC, which takes a second
 
     if damaged := list(damaged_cache(project, of=named)):
         raise DataError(

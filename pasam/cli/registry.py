@@ -325,7 +325,7 @@ def verify_cache(as_json: AsJson = False, project: Project = Path()) -> None:
 
     Example: pasam verify-cache
     """
-    from pasam.registry.snapshot import damaged_cache
+    from pasam.registry.upkeep.damaged_cache import damaged_cache
 
     found = list(damaged_cache(project))
     if as_json:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOCK, GRAPH, PARAMS = "dvc.lock", "dvc.yaml", "params.yaml"
-_MEMBER = re.compile(r'"md5": ?"([0-9a-f]{32})"')
 MANIFEST = "manifest.parquet"
 WEIGHTS = ".safetensors"
 VERDICT = "verdict.json"
@@ -450,41 +448,6 @@ def _unlistable(graph: Path, why: object) -> DataError:
         f"the stages of {graph} with {PARAMS} cannot be listed: {why}. `dvc status` says what is "
         "wrong with them."
     )
-
-
-def damaged_cache(project: Path, *, of: Collection[str] | None = None) -> Iterator[str]:
-    """Say which files in DVC's cache are not what their names say; folders' lists are files, too.
-
-    DVC itself trusts its cache: it checks such a file out and calls it up to date.
-
-    Args:
-        project: The project's root.
-        of: The md5 of those that are looked at, with `.dir` for a folder with all its files; all
-            if None.
-    """
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(project)) as repo:
-            place = Path(repo.cache.local.path)
-    except NotDvcRepoError:
-        raise DataError(
-            f"{project.resolve()} is no DVC repository, so it has no cache to verify. Run this in "
-            "the project's root, or name it (--project)."
-        ) from None
-    named = {*(of or ())}
-    for listed in [name for name in named if name.endswith(".dir")]:
-        listing = place / listed[:2] / listed[2:]
-        if listing.is_file():
-            named |= set(_MEMBER.findall(listing.read_bytes().decode(errors="replace")))
-    for path in sorted(place.glob("[0-9a-f][0-9a-f]/*")):
-        name = path.parent.name + path.name
-        if of is not None and name not in named:
-            continue
-        found = file_md5(path)
-        if found != name.removesuffix(".dir"):
-            yield f"{path.relative_to(place)} holds bytes of md5 {found}"
 
 
 @contextmanager

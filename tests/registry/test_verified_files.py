@@ -20,7 +20,8 @@ from pasam.registry.load import CACHED, load_predictor, registered_files, verify
 from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
-from pasam.registry.snapshot import damaged_cache, take_snapshot
+from pasam.registry.snapshot import take_snapshot
+from pasam.registry.upkeep.damaged_cache import damaged_cache
 from pasam.registry.upkeep.stored_base import (
     SIGNING_KEY,
     VERIFY_KEY,
