@@ -57,6 +57,11 @@ def test_a_value_that_both_changed_is_a_clash_with_all_three_values():
     }  # fmt: skip
 
 
+def test_a_number_and_a_truth_are_two_values():
+    base, ours, theirs = "a: 1\nb: 2\n", "a: 1\nb: 3\n", "a: true\nb: 2\n"
+    assert merge_mapping(base, ours, theirs, "params.yaml").ours == "a: true\nb: 3\n"
+
+
 def test_the_same_change_on_both_sides_is_none():
     both = params(("workers: 0", "workers: 2"))
     assert merge_mapping(PARAMS, both, both, "params.yaml").ours == both

@@ -19,6 +19,7 @@ from pasam.files import (
     file_sha256,
     md5_of,
     parse_yaml,
+    portable_path,
     read_json,
     read_table,
     read_text,
@@ -253,6 +254,20 @@ BOMB = "a: &a [x, x]\n" + "".join(
 def test_yaml_that_means_harm_is_refused_in_our_words(text, message):
     with pytest.raises(DataError, match=message):
         parse_yaml(text, Path("some.yaml"))
+
+
+def test_what_lies_exactly_at_its_limit_is_taken_and_one_more_is_not(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("0123456789")
+    assert read_text(path, advice="Mend it.", most_bytes=10) == "0123456789"
+    with pytest.raises(DataError, match="has 10 bytes, 9 at most"):
+        read_text(path, advice="Mend it.", most_bytes=9)
+    assert parse_yaml("[" * 100 + "]" * 100, path)
+    with pytest.raises(DataError, match="nested more than 100 deep"):
+        parse_yaml("[" * 101 + "]" * 101, path)
+    assert portable_path("\N{BLACK STAR}" * 85) == "\N{BLACK STAR}" * 85  # of three bytes each
+    with pytest.raises(DataError, match="a part of more than 255 bytes"):
+        portable_path("\N{BLACK STAR}" * 86)
 
 
 def test_yaml_with_a_few_aliases_is_read():

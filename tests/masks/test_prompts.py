@@ -291,3 +291,12 @@ def test_masks_of_another_size_are_refused():
             picture(8, 9), np.zeros((1, 9, 8), np.uint8),
             side=8, jitter=(1, 1), rng=np.random.default_rng(0),
         )  # fmt: skip
+
+
+def test_a_jittered_box_stays_inside_a_wide_image_and_reaches_its_edges():
+    box = np.array([150, 10, 195, 47], np.float32)
+    moved = np.array(
+        [jittered_box(box, shape=(50, 200), rng=np.random.default_rng(seed)) for seed in range(60)]
+    )
+    assert moved[:, ::2].min() > 130
+    assert moved[:, 2:].max(axis=0).tolist() == [199, 49]

@@ -18,6 +18,7 @@ from pasam.config.schema import EmbedParams
 from pasam.errors import CheckpointError, DataError
 from pasam.masks.images import write_png
 from pasam.masks.transforms import squash_mask
+from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
 from pasam.training.samples import (
     CachedBatches,
@@ -131,6 +132,37 @@ def test_a_crop_that_misses_the_object_is_drawn_anew(tmp_path):
         [crops(tmp_path, mask, jitter=(2.0, 2.0), epoch=epoch)[0].labels for epoch in range(4)]
     )
     assert ((labels > 128).sum(dim=(1, 2)) >= SMALLEST_LABEL).all()
+
+
+def test_each_crop_that_is_drawn_anew_is_another_one(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[2:12, 2:12] = 255
+    labels = torch.cat(
+        [crops(tmp_path, mask, jitter=(2.0, 2.0), epoch=epoch)[0].labels for epoch in range(8)]
+    )
+    close = (labels > 128).sum(dim=(1, 2)) > 150  # else all ten missed: 100 pixels of the whole
+    assert close.sum() >= 5  # of 24; of one crop each it would be one or two
+
+
+def test_processes_draw_prompts_of_their_own(store, manifest, monkeypatch):
+    drawn = []
+
+    def note(_labels, _sampling, rng):
+        drawn.append(rng.random())
+        return []
+
+    monkeypatch.setattr(samples, "prompt_tensors", note)
+    for rank in (0, 1):
+        own = dataclasses.replace(SAMPLING, batch_size=1, world=2, rank=rank)
+        for epoch in (0, 1):
+            made = (
+                CachedBatches(store, own, epoch=epoch),
+                FreshBatches(manifest, own, epoch=epoch, side=64, jitter=(1.0, 1.0)),
+            )
+            for batches in made:
+                assert batches[0].prompts == batches[1].prompts == []
+    assert len(drawn) == 16
+    assert sorted(drawn.count(value) for value in drawn) == [2] * 16  # the two kinds agree
 
 
 def test_an_object_that_no_crop_shows_is_shown_with_the_whole_image(tmp_path):
