@@ -96,9 +96,12 @@ def check_dvc(root: Path) -> list[Check]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    from pasam.registry.snapshot import git_text
+    from pasam.registry.snapshot import call_git
 
-    return git_text(root, *arguments, seconds=30)
+    done = call_git(root, *arguments, seconds=30)
+    if done.returncode:
+        raise DataError(f"`git {' '.join(arguments)}` failed in {root}.")
+    return done.stdout.decode(errors="replace")
 
 
 def _remotes(root: Path) -> list[str]:

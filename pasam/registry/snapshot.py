@@ -529,19 +529,6 @@ def _git(project: Path, *arguments: str) -> str:
     return call_git(project, *arguments).stdout.decode(errors="replace")
 
 
-def git_text(project: Path, *arguments: str, seconds: float | None = None) -> str:
-    """Run git in a project; give what it says, its line ends as Python has them.
-
-    Raises:
-        DataError: It failed.
-    """
-    done = call_git(project, *arguments, seconds=seconds)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise DataError(f"`git {' '.join(arguments)}` failed: {said}")
-    return done.stdout.decode(errors="replace").replace("\r\n", "\n")
-
-
 def call_git(
     project: Path,
     *arguments: str,

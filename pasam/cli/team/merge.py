@@ -313,6 +313,10 @@ def _shown(root: Path, what: str) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    from pasam.registry.snapshot import git_text
+    from pasam.registry.snapshot import call_git
 
-    return git_text(root, *arguments)
+    done = call_git(root, *arguments)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise DataError(f"`git {' '.join(arguments)}` failed: {said}")
+    return done.stdout.decode(errors="replace").replace("\r\n", "\n")
