@@ -14,6 +14,7 @@ from tracked_world import (
     write_lock,
 )
 
+from pasam.registry.runs import sync
 from pasam.registry.versions import NAME, open_registry
 
 LENIENT = {
@@ -30,10 +31,19 @@ def accept(world):
 
 
 @pytest.fixture(scope="session")
-def accepted_once(tracked_once, tmp_path_factory):
-    """The small project with a gate that accepts it; to be copied."""
-    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("accepted") / "world")
+def fresh_once(tracked_once, tmp_path_factory):
+    """The small project with a gate that accepts it, and nothing in MLflow; to be copied."""
+    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("fresh") / "world")
     accept(own)
+    return own
+
+
+@pytest.fixture(scope="session")
+def accepted_once(fresh_once, tmp_path_factory):
+    """The same with all its stages recorded; to be copied."""
+    own = copy_tracked(fresh_once, tmp_path_factory.mktemp("accepted") / "world")
+    with standing_in(own):
+        sync(own.folder)
     return own
 
 
@@ -69,8 +79,14 @@ def own_copy(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def fresh(fresh_once, own_copy):
+    """The small project with a gate that accepts it, and nothing in MLflow."""
+    return own_copy(fresh_once)
+
+
+@pytest.fixture
 def project(accepted_once, own_copy):
-    """The small project with a gate that accepts it."""
+    """The same with all its stages recorded."""
     return own_copy(accepted_once)
 
 

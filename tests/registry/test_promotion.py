@@ -93,7 +93,8 @@ def test_a_person_bars_bytes_before_they_are_judged_again(project, aliases):
     assert promote(project.folder).moved
 
 
-def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(project):
+def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(fresh):
+    project = fresh
     commit(project.folder, push=False)
     with pytest.raises(RegistryError, match="at a commit that no remote has.*--allow-local"):
         promote(project.folder)
@@ -121,7 +122,7 @@ def count_calls(monkeypatch, *functions):
     return counts
 
 
-def test_everything_is_read_once(project, monkeypatch):
+def test_everything_is_read_once(fresh, monkeypatch):
     read = count_calls(
         monkeypatch,
         (snapshots, "parse_lock"),
@@ -129,7 +130,7 @@ def test_everything_is_read_once(project, monkeypatch):
         (snapshots, "_declared"),
         (versions, "open_store"),
     )
-    promote(project.folder, allow_local=True)
+    promote(fresh.folder, allow_local=True)
     assert read == {"parse_lock": 1, "git_state": 1, "_declared": 1, "open_store": 1}
 
 

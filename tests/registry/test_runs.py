@@ -48,17 +48,17 @@ def test_every_stage_of_the_lock_becomes_one_run_and_a_second_call_adds_nothing(
     assert second.missing == {}
 
 
-def test_a_call_without_news_asks_for_all_stages_at_once_and_writes_nothing(tracked, monkeypatch):
+def test_a_call_without_news_asks_for_all_stages_at_once_and_writes_nothing(project, monkeypatch):
     from mlflow import MlflowClient
 
-    first, asked = sync(tracked.folder), []
+    first, asked = sync(project.folder), []
     real = MlflowClient.search_runs
     monkeypatch.setattr(
         MlflowClient, "search_runs", lambda *a, **k: asked.append(a[2:]) or real(*a, **k)
     )
     for name in ("create_run", "set_tag", "log_batch", "log_artifact", "log_dict", "delete_run"):
         monkeypatch.setattr(MlflowClient, name, lambda *a, name=name, **k: pytest.fail(name))
-    again = sync(tracked.folder)
+    again = sync(project.folder)
     assert (again.new, again.runs) == ((), first.runs)
     assert len(asked) == 2  # the reproduction, and its stages
 
@@ -104,21 +104,21 @@ def test_a_stage_that_another_machine_recorded_meanwhile_is_one_run_in_the_end(
     assert len(every) == len(KEPT) + 1  # and the reproduction
 
 
-def test_a_run_that_was_deleted_is_recorded_again(tracked):
-    first = sync(tracked.folder)
-    open_store(tracked.folder).client.delete_run(first.runs["train@pa_sam"])
-    again = sync(tracked.folder)
+def test_a_run_that_was_deleted_is_recorded_again(project):
+    first = sync(project.folder)
+    open_store(project.folder).client.delete_run(first.runs["train@pa_sam"])
+    again = sync(project.folder)
     assert again.new == ("train@pa_sam",)
-    assert sync(tracked.folder).new == ()
+    assert sync(project.folder).new == ()
 
 
-def test_a_run_holds_params_histories_scores_files_data_and_lineage(tracked):
-    synced = sync(tracked.folder)
-    client = open_store(tracked.folder).client
+def test_a_run_holds_params_histories_scores_files_data_and_lineage(project):
+    synced = sync(project.folder)
+    client = open_store(project.folder).client
     train = client.get_run(synced.runs["train@pa_sam"])
     assert train.data.params["models.pa_sam.decoder"] == "pa_sam"
     assert train.data.params["train.seed"] == "42"
-    rows = tracked.path("reports/history/pa_sam.jsonl").read_text().splitlines()
+    rows = project.path("reports/history/pa_sam.jsonl").read_text().splitlines()
     history = client.get_metric_history(train.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [
         (json.loads(row)["epoch"], json.loads(row)["loss"]) for row in rows
@@ -127,7 +127,7 @@ def test_a_run_holds_params_histories_scores_files_data_and_lineage(tracked):
     assert train.data.tags["mlflow.parentRunId"] == synced.parent
     assert train.data.tags["git.dirty"] == "false"
     assert train.data.tags["git.pushed"] == "true"
-    assert train.data.tags["git.commit"] == git(tracked.folder, "rev-parse", "HEAD").strip()
+    assert train.data.tags["git.commit"] == git(project.folder, "rev-parse", "HEAD").strip()
     assert len(train.data.tags["base.sha256"]) == 64
     assert train.data.tags["data.validation"] == "passed"
     evaluated = client.get_run(synced.runs["evaluate@pa_sam"])
@@ -148,21 +148,21 @@ def test_the_run_of_the_reproduction_holds_its_lock_params_and_machine(tracked):
     assert client.get_run(synced.parent).data.tags["prefect.flow_run"] == "flow-7"
 
 
-def test_a_servers_page_of_the_reproduction_is_named(tracked):
-    assert sync(tracked.folder).page is None  # a file has no page
-    store = open_store(tracked.folder)
+def test_a_servers_page_of_the_reproduction_is_named(project):
+    assert sync(project.folder).page is None  # a file has no page
+    store = open_store(project.folder)
     at_server = dataclasses.replace(store, tracking_uri="https://mlflow.example.org/")
-    page = _Recorder(take_snapshot(tracked.folder), at_server).page("r7")
+    page = _Recorder(take_snapshot(project.folder), at_server).page("r7")
     runs = f"https://mlflow.example.org/#/experiments/{store.experiment_id}/runs"
     assert page == f"{runs}/r7?workflowType=machine_learning"
 
 
-def test_only_what_changed_is_recorded_anew(tracked):
-    first = sync(tracked.folder)
-    tracked.change("models.pa_sam", epochs=1)
-    tracked.run("train@pa_sam")
-    write_lock(tracked)
-    second = sync(tracked.folder)
+def test_only_what_changed_is_recorded_anew(project):
+    first = sync(project.folder)
+    project.change("models.pa_sam", epochs=1)
+    project.run("train@pa_sam")
+    write_lock(project)
+    second = sync(project.folder)
     assert second.parent != first.parent
     assert "train@pa_sam" in second.new
     assert "evaluate@pa_sam" in second.new  # its dependency has other bytes
@@ -262,15 +262,15 @@ def test_two_machines_that_record_at_once_leave_one_run_of_each_stage(tracked, m
     assert len(runs) == len(synced.runs)
 
 
-def test_what_two_machines_have_recorded_twice_is_once_after_the_next_sync(tracked):
-    store = open_store(tracked.folder)
-    synced = sync(tracked.folder)
+def test_what_two_machines_have_recorded_twice_is_once_after_the_next_sync(project):
+    store = open_store(project.folder)
+    synced = sync(project.folder)
     first = store.client.get_run(synced.runs["prepare"])
     double = store.client.create_run(store.experiment_id, tags=first.data.tags)
     begun = {**first.data.tags, "pasam.recorded": "no"}
     writing = store.client.create_run(store.experiment_id, tags=begun)
     store.client.delete_tag(synced.parent, "pasam.runs")  # as one has left it that was killed
-    assert sync(tracked.folder).runs == synced.runs
+    assert sync(project.folder).runs == synced.runs
     stages = {
         run.info.run_id: store.client.get_run(run.info.run_id).info.lifecycle_stage
         for run in (first, double, writing)
@@ -288,13 +288,13 @@ def snapshot(tracked):
     return take_snapshot(tracked.folder)
 
 
-def test_a_reproduction_carries_the_reports_metrics_and_its_table(tracked):
-    synced = sync(tracked.folder)
-    client = open_store(tracked.folder).client
+def test_a_reproduction_carries_the_reports_metrics_and_its_table(project):
+    synced = sync(project.folder)
+    client = open_store(project.folder).client
     parent = client.get_run(synced.parent)
     assert parent.data.metrics == client.get_run(synced.runs["report"]).data.metrics
     assert "pa_sam/mean/mbiou" in parent.data.metrics
-    assert parent.data.tags[NOTE] == tracked.path("reports/table1.md").read_text()
+    assert parent.data.tags[NOTE] == project.path("reports/table1.md").read_text()
 
 
 def test_a_table_that_is_too_long_for_mlflow_ends_with_a_whole_paragraph(tracked):
@@ -312,9 +312,9 @@ def test_files_of_another_lock_sum_up_nothing(tracked, snapshot):
     assert summary_table(snapshot) is None
 
 
-def test_a_runs_source_is_the_command_that_makes_it_and_its_commit(tracked):
-    synced = sync(tracked.folder)
-    tags = open_store(tracked.folder).client.get_run(synced.runs["train@pa_sam"]).data.tags
+def test_a_runs_source_is_the_command_that_makes_it_and_its_commit(project):
+    synced = sync(project.folder)
+    tags = open_store(project.folder).client.get_run(synced.runs["train@pa_sam"]).data.tags
     assert tags["mlflow.source.name"] == "dvc repro train@pa_sam"
     assert tags["mlflow.source.git.commit"] == tags["git.commit"]
     assert source_tags()["mlflow.source.name"] == "dvc repro"
