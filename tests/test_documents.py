@@ -29,6 +29,19 @@ TRAIN = "not here: a training run of minutes; its stages and flows have tests of
 OTHERS = "not here: a server, a container or weights that this machine does not have"
 NETWORK = "not here: it brings packages over the network"
 
+TWO_PEOPLE = (
+    "tests/test_team_walk.py::"
+    "test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice"
+)
+TWO_PEOPLE_AND_MLFLOW = (
+    "tests/test_team_walk.py::"
+    "test_two_accounts_see_one_champion_in_an_mlflow_that_asks_for_a_password"
+)
+STAGED = (
+    "tests/registry/test_promotion.py::"
+    "test_a_version_goes_through_staging_to_production_by_two_commands"
+)
+
 COMMANDS = {
     "make check": "not here: it is what runs before this, in .ci/run",
     "make test": "not here: it is this",
@@ -52,6 +65,16 @@ COMMANDS = {
     "-S models.pa_sam.mining.method=none": TRAIN,
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
+    "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
+    "docker build -f deploy/Dockerfile --target serve -t pasam-serve .": OTHERS,
+    "pip install kubernetes-validate && pytest tests/deploy": NETWORK,
+    "dvc pull --quiet": TWO_PEOPLE,
+    "pasam registry list": TWO_PEOPLE_AND_MLFLOW,
+    "pasam registry promote": TWO_PEOPLE_AND_MLFLOW,
+    'pasam registry promote --why "first version"': TWO_PEOPLE_AND_MLFLOW,
+    'pasam registry reject 1 --why "halos"': TWO_PEOPLE_AND_MLFLOW,
+    "pasam registry promote --to staging": STAGED,
+    'pasam registry promote staging --why "a week in staging"': STAGED,
     "python -m pipelines.flows --help": "tests/pipelines/test_engine.py::"
     "test_the_flows_and_their_help_load_nothing_heavy",
     "python -m pipelines.flows retrain --local": "tests/pipelines/test_retrain_flows.py::"
@@ -142,7 +165,7 @@ COMMANDS = {
     'git commit --quiet -am "Robustness on ten images"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
     'git commit --quiet -am "Robustness on twelve images"': "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
     'git commit -m "Name the team\'s DVC remote" .dvc/config': OTHERS,
-    "git init --bare --shared=group /srv/pasam.git": OTHERS,
+    "git init --bare --shared=group --initial-branch=main /srv/pasam.git": OTHERS,
     "git pull --no-rebase --no-edit": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
     "git pull --quiet --no-rebase --no-edit": "tests/test_team_walk.py::test_two_people_merge_two_retrainings_as_the_docs_say_and_nothing_runs_twice",
     "git push": OTHERS,
@@ -218,13 +241,14 @@ def folder(tmp_path_factory, root):
     mask = np.zeros((400, 600), np.uint8)
     mask[60:360, 120:440] = 255
     Image.fromarray(mask).save(place / "coarse.png")
+    many = range(1, 25)  # of which a fifth falls into val, whatever their digests are
     for name in ("photos", "holiday", "val2017", "cats/photos"):
         (place / name).mkdir(parents=True)
-        for number in (1, 2):
-            coffee.save(place / name / f"{number:012}.jpg")
+        for number in many if name.startswith("cats") else (1, 2):
+            coffee.rotate(number).save(place / name / f"{number:012}.jpg")
     for name in ("masks", "cats/masks"):
         (place / name).mkdir(parents=True)
-        for number in (1, 2):
+        for number in many if name.startswith("cats") else (1, 2):
             Image.fromarray(mask).save(place / name / f"{number:012}.png")
     box = {"box": [80, 15, 482, 385]}
     (place / "prompts.csv").write_text("image,x0,y0,x1,y1\nphoto.jpg,80,15,482,385\n")

@@ -22,6 +22,7 @@ FIGURE = "figure1.png"
 IMAGES = Path("docs/images")
 MEAN, PHOTOS = "mean", "photos"
 """Rows of Table 1: the mean of the synthetic benchmarks, and the photographs beside it."""
+UNIT = "per cent"
 NO_DIFFERENCE = "no difference shown"
 MOST_DIFFERENCES = 5
 """Of those that are shown; the page and the table have all of them."""
@@ -64,8 +65,8 @@ def _means(means: Sequence[Row], photos: Mapping[str, Row]) -> list[str]:
     from pasam.reporting.style import label
 
     names = {row["model"]: label(row["model"]) for row in means}
-    width = max((len(name) for name in names.values()), default=0)
-    head = f"{'per cent':<{width}}  mean mIoU  mBIoU"
+    width = max(len(name) for name in (UNIT, *names.values()))
+    head = f"{UNIT:<{width}}  mean mIoU  mBIoU"
     lines = [head + ("  photos mIoU  mBIoU" if photos else "")]
     for row in means:
         line = (

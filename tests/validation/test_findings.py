@@ -200,7 +200,8 @@ def test_doubles_stand_side_by_side_with_leaks_first(text):
 
 
 def test_a_tiny_mask_is_shown(text):
-    section = text.partition("<h3><code>areas_are_in_range")[2].partition("<h3>")[0]
+    section = text.partition("<h3><code>areas_are_in_range")[2]
+    section = section.partition("<h3>")[0].partition('id="samples"')[0]
     assert "covers 0.065%" in section
     assert "tiny_mask/gt/train0.png" in section
     assert section.count("<img") == 1
@@ -216,6 +217,7 @@ def test_beside_a_copied_mask_stands_its_first_picture(parts, mixed, tmp_path):
     )  # fmt: skip
     write_page(tmp_path / "a.html", verdict, findings, tables, (copied,))
     section = (tmp_path / "a.html").read_text().partition("<code>masks_are_unique")[2]
+    section = section.partition('id="samples"')[0]
     assert section.count("<img") == 2
     assert f"mask copy of {first}" in section
 
