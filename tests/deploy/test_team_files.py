@@ -327,7 +327,7 @@ def project(cluster):
         for name, deps in GRAPH.items()
     }  # fmt: skip
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    ignored = "".join(f"/{name}\n" for name in (".flows/", ".venv/", "deploy", *GRAPH))
+    ignored = "".join(f"/{name}\n" for name in (".flows/", ".venv/", "reports/", "deploy", *GRAPH))
     (folder / ".gitignore").write_text(ignored)
     (folder / "deploy").symlink_to(ROOT / "deploy")
     type_in(
