@@ -68,7 +68,7 @@ def serve(
     max_megapixels: Megapixels = 25,
     max_prompts: Prompts = 64,
     max_waiting: Waiting = 256,
-    max_cache_mb: Cache = 512,
+    max_cache_mb: Cache = 256,
     scores: Report = SCORES,
     feedback: Feedback = None,
     as_json: AsJson = False,

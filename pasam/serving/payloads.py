@@ -46,7 +46,7 @@ class Limits:
     """Prompts that share a pass of the decoder."""
     batch_pixels: int = 64 * MEGA
     """Mask pixels that a pass may hold; large images make smaller passes."""
-    cache_bytes: int = 512 * MEGA
+    cache_bytes: int = 256 * MEGA
     """Memory for embedded images; the one used longest ago goes first."""
     search_pixels: int = 8 * MEGA
     """Pixels of an image in which everything is segmented, which holds many masks at once."""

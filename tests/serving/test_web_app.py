@@ -225,7 +225,7 @@ def test_what_pasam_serve_takes_by_default_are_the_limits_of_the_service_on_loop
     limits = Limits()
     assert limits.upload_bytes == usual["max_upload_mb"] * MEGA == 32_000_000
     assert limits.pixels == usual["max_megapixels"] * MEGA == 25_000_000
-    assert limits.cache_bytes == usual["max_cache_mb"] * MEGA == 512_000_000
+    assert limits.cache_bytes == usual["max_cache_mb"] * MEGA == 256_000_000
     assert limits.prompts == usual["max_prompts"] == 64
     assert limits.waiting_prompts == usual["max_waiting"] == 256
     assert usual["host"] == "127.0.0.1"
