@@ -37,6 +37,20 @@ class PasamError(Exception):
 
     exit_code: int = 2
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By itself an exception is made again of its `args`, which lack what came by keyword: one
+        # that was raised in a worker process would never arrive.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[PasamError], args: tuple[object, ...], words: Mapping[str, object]
+) -> PasamError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(words)
+    return error
+
 
 class ParamsError(PasamError):
     """A value of `params.yaml` is unknown, missing or impossible."""

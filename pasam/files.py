@@ -7,7 +7,10 @@ the rename is atomic, and matched by no pattern that looks for images or results
 
 from __future__ import annotations
 
+import csv
+import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -16,7 +19,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,7 +38,7 @@ MOST_NODES, MOST_DEPTH = 100_000, 100
 TEMPORARY = "pasam-"
 """Begins the names of temporary folders, so that those of killed processes can be found."""
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
-_LONGEST_NAME = 255  # bytes
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes; systems take 4096 with the folder before it
 REPEAT = "Run `dvc repro` to make it again."
 
 
@@ -49,7 +52,7 @@ def draft_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
         path: Target; its folder is made when missing.
         durable: Whether the bytes are on the disk, not only in its cache, when this returns.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent, durable=durable)
     # Unique, so that two processes never write one draft; short, for names have 255 bytes at most.
     draft = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
@@ -130,6 +133,35 @@ def read_text(
         raise error(f"{path} cannot be read as text in UTF-8: {fault}. {advice}") from None
 
 
+def read_csv(
+    path: Path, *, advice: str
+) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
+    """Read a table in UTF-8 with a line of names.
+
+    Args:
+        path: The file.
+        advice: What to do about a missing or damaged one.
+
+    Returns:
+        The names, and of each row the number of its last line and its cells by name, stripped;
+        cells that are empty or have no name are left out.
+
+    Raises:
+        DataError: The file is missing, no text, or no CSV.
+    """
+    text = read_text(path, advice=advice, most_bytes=MOST_JSON)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        names = tuple((name or "").strip() for name in reader.fieldnames or ())
+        rows = []
+        for row in reader:
+            cells = {key.strip(): (value or "").strip() for key, value in row.items() if key}
+            rows.append((reader.line_num, {key: value for key, value in cells.items() if value}))
+    except csv.Error as fault:  # a cell of more than 131072 characters, for one
+        raise DataError(f"{path} is no readable CSV: {fault}. {advice}") from None
+    return names, rows
+
+
 # libyaml, ten times as fast, is part of PyYAML's wheels, but not of every build of it.
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -186,6 +218,14 @@ def _count_nodes(node: Any, counted: dict[int, int]) -> int:
     return counted[id(node)]
 
 
+def is_regular(path: Path) -> bool:
+    """Whether a name, whatever it holds, is that of a file that can be read to its end."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or with a zero byte or a surrogate
+        return False
+
+
 def portable_path(name: str) -> str:
     """Check a name that comes from outside: of an archive's member, or of a file in a table.
 
@@ -208,6 +248,8 @@ def portable_path(name: str) -> str:
         raise DataError("leads out of its folder")
     if any(len(part.encode()) > _LONGEST_NAME for part in parts):
         raise DataError(f"has a part of more than {_LONGEST_NAME} bytes")
+    if len(name.encode()) > _LONGEST_PATH:
+        raise DataError(f"has more than {_LONGEST_PATH} bytes")
     return "/".join(parts)
 
 
@@ -216,29 +258,65 @@ def draft_folder(target: Path, *, durable: bool = False) -> Iterator[Path]:
     """Hand out an empty draft that takes the target's place at the end; an older one is replaced.
 
     The older folder stays until the new one is complete; what a kill left half exchanged is put
-    right the next time. One process at a time: the names are fixed, to be found again.
+    right the next time. Several may write one folder: it is the last one's, and whole.
 
     Args:
         target: The folder; its parent is made when missing.
         durable: Whether all is on the disk when this returns.
     """
-    draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("draft", "old"))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if old.exists() and not target.exists():  # killed between the two renames below
-        old.replace(target)
-    for left in (old, draft):
-        shutil.rmtree(left, ignore_errors=True)
-    draft.mkdir()
+    _make_folder(target.parent, durable=durable)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
+    old = draft.with_suffix(".old")
+    with ExitStack() as held:
+        with _locked(target.parent):
+            _clear_after_kills(target)
+            draft.mkdir()
+            held.enter_context(_locked(draft))  # says that somebody is at it
+        try:
+            yield draft
+            if durable:
+                os.sync()  # thousands of files: one call for all; none may be empty under its name
+            with _locked(target.parent):
+                if target.exists():
+                    target.replace(old)
+                put_in_place(draft, target, durable=durable)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _clear_after_kills(target: Path) -> None:
+    """Put an older folder back that was on its way out, and remove drafts that nobody writes."""
+    left = re.compile(rf"\.{re.escape(target.name)}(\.[0-9a-f]{{8}})?\.(draft|old)")
+    for path in target.parent.iterdir():
+        if not left.fullmatch(path.name):
+            continue
+        if path.suffix == ".old" and not target.exists():  # killed between the two renames
+            path.replace(target)
+            continue
+        with suppress(OSError), _locked(path, wait=False):  # else its writer is alive
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, of which other programs know nothing and which a kill lets go.
+
+    Raises:
+        BlockingIOError: Another has it, and it is not waited for.
+    """
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        yield draft
-        if durable:
-            os.sync()  # thousands of files: one call for all; none may be empty under its new name
-        if target.exists():
-            target.replace(old)
-        put_in_place(draft, target, durable=durable)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # a disk of a network that locks no folders
+            if not wait:
+                raise
+        yield
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        os.close(handle)
 
 
 def temporary_folder(beside: Path | None = None) -> tempfile.TemporaryDirectory[str]:
@@ -330,7 +408,7 @@ def write_table(
                 raise DataError(f"The rows for {path} hold {key} twice ({', '.join(order)}).")
     with draft_file(path) as draft:
         try:
-            pq.write_table(table, draft, compression="zstd")
+            pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
         except pa.ArrowException as fault:  # null where the schema allows none
             raise DataError(f"The rows for {path} do not fit their columns: {fault}.") from None
 
@@ -353,11 +431,12 @@ def read_table(
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:  # no folder of parts, no columns from the path's name
+        # No folder of parts, no columns from the path's name; a flipped bit is noticed.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. {advice}") from None
-    except (pa.ArrowException, OSError) as fault:
+    except (pa.ArrowException, OSError, ValueError) as fault:
         raise DataError(f"{path} is not a readable parquet file: {fault}. {advice}") from None
     found = {field.name: field.type for field in table.schema}
     wrong = [
@@ -366,10 +445,26 @@ def read_table(
         if found.get(field.name) != field.type
     ]
     wrong += [f"{name} is unknown" for name in found if name not in schema.names]
+    wrong = wrong or [
+        f"{field.name} is empty in {table[field.name].null_count} rows"
+        for field in schema
+        if not field.nullable and table[field.name].null_count
+    ]
     if wrong:
         raise DataError(f"{path} is not {what}: {'; '.join(wrong)}. {advice}")
-    frame: pd.DataFrame = table.select(schema.names).to_pandas()
+    try:
+        frame: pd.DataFrame = table.select(schema.names).to_pandas()
+    except (pa.ArrowException, UnicodeDecodeError) as fault:
+        raise DataError(f"{path} is damaged: {fault}. {advice}") from None
     return frame
+
+
+def _make_folder(folder: Path, *, durable: bool) -> None:
+    """Make a folder with those above it; where durable, their names are on the disk as well."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()] if durable else []
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        _sync(each.parent)
 
 
 def _sync(path: Path) -> None:

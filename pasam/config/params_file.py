@@ -202,7 +202,8 @@ def _changed(ablation: Any, name: str, models: dict[str, Any], path: Path) -> di
         )
     if not isinstance(ablation, dict) or set(ablation) != {"of", "change"}:
         raise ParamsError(f"{place}.{name} is {ablation!r}, expected 'of' and 'change'.")
-    original, change = models.get(ablation["of"]), ablation["change"]
+    change = ablation["change"]
+    original = models.get(ablation["of"]) if isinstance(ablation["of"], str) else None
     if not isinstance(original, dict):
         known = sorted(models)
         raise ParamsError(f"{place}.{name}.of is {ablation['of']!r}, expected one of {known}.")

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from pasam.data.catalogue import CatalogueEntry, expected_sha256
 from pasam.errors import DataError
-from pasam.files import draft_folder, portable_path
+from pasam.files import draft_folder, portable_path, read_json
 
 MARKER = ".complete.json"
 """File in a data set's folder: sha256 of its archives, and which of their folders were taken."""
@@ -295,9 +295,9 @@ def installed_digests(
     if not target.exists():
         return None
     try:
-        marker: dict[str, Any] = json.loads((target / MARKER).read_text(encoding="utf-8"))
+        marker: dict[str, Any] = read_json(target / MARKER)
         digests = {str(name): str(digest) for name, digest in marker["archives"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (DataError, TypeError, KeyError, AttributeError):
         raise DataError(
             f"{target} is there, but was not made by `pasam data fetch`: it has no {MARKER} that "
             "can be read. Move it away, or name another root."

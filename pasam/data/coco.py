@@ -9,7 +9,6 @@ SegInW. Where a detector speaks of phrases, `phrase` may stand in place of `cate
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import DataError
-from pasam.files import portable_path, read_json
+from pasam.files import is_regular, portable_path, read_json
 from pasam.masks.images import open_image, upright_size
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation
 
@@ -37,6 +36,8 @@ _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
 _SHOWN = 5
+_MOST = 1e9
+"""No coordinate or score is as large."""
 _OVERHANG = 0.05
 """Fraction of the image's side by which a box may stick out; that part is cut off."""
 
@@ -92,7 +93,7 @@ def read_annotations(path: Path) -> Annotations:
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         faults = [*_repeated(content), *_annotation_faults(content, images, categories)]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"[:200]
         raise DataError(f"{path} is not in COCO's form ({reason}).") from None
     _refuse(path, faults, "annotations")
     return Annotations(images=images, categories=categories, content=content)
@@ -222,7 +223,7 @@ def _records(file: Path, content: Mapping[str, Any]) -> dict[str, Mapping[str, A
     for record in content["images"]:
         key = _id(record.get("id"))
         if not isinstance(record.get("file_name"), str) or key is None:
-            raise DataError(f"{file}: an image lacks 'id' or 'file_name': {record!r}.")
+            raise DataError(f"{file}: an image lacks 'id' or 'file_name': {record!r:.80}.")
         if key in records:
             both = [records[key]["file_name"], record["file_name"]]
             raise DataError(
@@ -260,7 +261,7 @@ def _read_parts(path: Path, parts: Sequence[str], *, advice: str) -> dict[str, A
     for name in parts:
         strangers = [entry for entry in known[name] if not isinstance(entry, dict)]
         if strangers:
-            raise DataError(f"{path}: {name} holds {strangers[0]!r}, expected records.")
+            raise DataError(f"{path}: {name} holds {strangers[0]!r:.80}, expected records.")
     return known
 
 
@@ -286,17 +287,17 @@ def _annotation_faults(
 ) -> list[str]:
     faults = []
     for entry in content["annotations"]:
-        who = f"annotation {entry['id']}"
+        who = f"annotation {entry['id']!s:.80}"
         if entry["image_id"] not in images:
-            faults.append(f"{who} is of image {entry['image_id']}, which the file does not list")
+            faults.append(f"{who} is of image {entry['image_id']!r:.80}, which is not listed")
         if entry["category_id"] not in categories:
             faults.append(
-                f"{who} has category {entry['category_id']}, known are {sorted(categories)}"
+                f"{who} has category {entry['category_id']!r:.80}, known are {sorted(categories)}"
             )
         if not entry.get("segmentation"):
             faults.append(f"{who} has no segmentation; instance annotations are needed")
         if not entry.get("area", 0) > 0:
-            faults.append(f"{who} has area {entry.get('area')!r}, expected more than 0")
+            faults.append(f"{who} has area {entry.get('area')!r:.80}, expected more than 0")
     return faults
 
 
@@ -306,7 +307,7 @@ def _detection(
     image_id = entry.get("image_id")
     if not isinstance(image_id, int) or image_id not in annotations.images:
         raise DataError(
-            f"image_id {image_id!r} is none of the set's {len(annotations.images)} images; "
+            f"image_id {image_id!r:.80} is none of the set's {len(annotations.images)} images; "
             "are these detections of another split?"
         )
     image = annotations.images[image_id]
@@ -325,12 +326,12 @@ def _category(
     if "phrase" in entry:
         phrase = _plain(str(entry["phrase"]))
         if phrase not in phrases:
-            raise DataError(f"phrase {entry['phrase']!r} is none of {sorted(phrases)}")
+            raise DataError(f"phrase {entry['phrase']!r:.80} is none of {sorted(phrases)}")
         return phrases[phrase]
     identity = entry.get("category_id")
     if not isinstance(identity, int) or identity not in categories:
         raise DataError(
-            f"category_id {identity!r} is none of {sorted(categories)}; COCO's ids have gaps, "
+            f"category_id {identity!r:.80} is none of {sorted(categories)}; COCO's ids have gaps, "
             "0..79 must be mapped to them"
         )
     return identity
@@ -338,7 +339,7 @@ def _category(
 
 def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]:
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        raise DataError(f"bbox {box!r} is not four finite numbers x, y, width, height")
+        raise DataError(f"bbox {box!r:.80} is not four finite numbers x, y, width, height")
     x, y, wide, tall = (float(value) for value in box)
     if wide <= 0 or tall <= 0:
         raise DataError(f"bbox {box} is empty; x, y, width, height with positive sizes expected")
@@ -357,12 +358,13 @@ def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]
 
 def _score(score: Any) -> float:
     if not _is_number(score) or not 0 <= score <= 1:
-        raise DataError(f"score {score!r} is no number from 0 to 1")
+        raise DataError(f"score {score!r:.80} is no number from 0 to 1")
     return float(score)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < _MOST  # false of NaN; `isfinite` fails of 400 digits
 
 
 def _plain(phrase: str) -> str:
@@ -489,7 +491,7 @@ class _Folder:
                 path = self.root / portable_path(spelling)
             except DataError:
                 continue
-            if path.is_file():
+            if is_regular(path):
                 return path
         listed = self._all()
         form = unicodedata.normalize("NFC", turned)
@@ -539,5 +541,5 @@ def _code(drawing: Any, size: tuple[int, int]) -> Rle:
             raise DataError(f"is drawn on {mask.shape} pixels, but its image has {size}")
         return encode(mask)
     if not isinstance(drawing, list | dict):
-        raise DataError(f"has the segmentation {drawing!r}, expected polygons or run lengths")
+        raise DataError(f"has the segmentation {drawing!r:.80}, expected polygons or run lengths")
     return from_segmentation(drawing, *size)

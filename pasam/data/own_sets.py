@@ -33,7 +33,7 @@ from pasam.data.pairing import (
     registered_sets,
 )
 from pasam.errors import DataError, ParamsError
-from pasam.files import draft_folder, sha256_of, write_text
+from pasam.files import draft_folder, read_json, sha256_of, write_text
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import MaskKind, Reading
 from pasam.workers import parallel_map
@@ -395,15 +395,13 @@ def registered(own: Path, name: str) -> dict[str, Any] | None:
         DataError: It is damaged.
     """
     file = own / name / SET_FILE
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {**content}
-    except (FileNotFoundError, NotADirectoryError):
+    if not file.exists():
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{file} cannot be read ({error}). Restore it, or remove {file.parent}."
-        ) from None
+    advice = f"Restore it, or remove {file.parent}."
+    content = read_json(file, advice=advice)
+    if not isinstance(content, dict):
+        raise DataError(f"{file} cannot be read: it describes no set. {advice}")
+    return content
 
 
 def register(plan: Plan, own: Path, *, link: bool, workers: int) -> Path:

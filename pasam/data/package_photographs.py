@@ -7,7 +7,6 @@ their digests and licences, and every object as polygons and holes.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import DataError
-from pasam.files import file_sha256
+from pasam.files import file_sha256, read_json
 from pasam.masks.images import package_path, read_image
 
 # Shapes: H, W of a photograph.
@@ -107,8 +106,8 @@ def package_photographs(path: Path = OBJECTS) -> list[PackagePhotograph]:
     Raises:
         DataError: The file is missing or is not of this form.
     """
+    content = read_json(path, advice="It is part of the package.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return [
             PackagePhotograph(
                 name=name,
@@ -120,9 +119,7 @@ def package_photographs(path: Path = OBJECTS) -> list[PackagePhotograph]:
             )
             for name, entry in sorted(content["images"].items())
         ]
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; it is part of the package.") from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a list of drawn objects: {error!r}.") from None
 
 

@@ -6,7 +6,6 @@ is to be registered there. Nothing is decoded here.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
 from pasam.errors import DataError
+from pasam.files import is_regular, read_csv
 from pasam.masks.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from pasam.masks.run_lengths import Rle
 
@@ -280,22 +280,14 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
     Raises:
         DataError: It is missing, no CSV in UTF-8, or lacks one of the columns.
     """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(
-                    f"{table} lacks the columns {missing}; it needs {list(columns)} and has "
-                    f"{list(reader.fieldnames or [])}."
-                )
-            for row in reader:
-                named = {key: value for key, value in row.items() if key is not None}
-                yield reader.line_num, {key: (value or "").strip() for key, value in named.items()}
-    except FileNotFoundError:
-        raise DataError(f"The table {table} does not exist. Correct its name (--csv).") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is not a CSV file in UTF-8 ({error}). Save it as one.") from None
+    names, rows = read_csv(table, advice="Correct its name (--csv), or save it as CSV in UTF-8.")
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise DataError(
+            f"{table} lacks the columns {missing}; it needs {list(columns)} and has {list(names)}."
+        )
+    for line, cells in rows:
+        yield line, {name: cells.get(name, "") for name in names}
 
 
 def _row_faults(
@@ -313,7 +305,7 @@ def _row_faults(
             "measured.",
         )
     for name in ("image", "mask"):
-        if row[name] and not (root / row[name]).is_file():
+        if row[name] and not is_regular(root / row[name]):
             yield (
                 "missing_file",
                 f"{place}: {name} {root / row[name]} does not exist. Paths are relative to {root}; "

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pasam.data.manifest import OF_IMAGE, OF_TABLE, QUARANTINED, project_path
 from pasam.errors import DataError
-from pasam.files import file_sha256, write_text
+from pasam.files import file_sha256, read_csv, write_text
 
 COLUMNS = ("file", "sha256", "reason")
 
@@ -71,24 +71,17 @@ def read_quarantine(path: Path) -> Quarantine:
         DataError: The file is missing, is no CSV with the three columns, names a file twice, or
             gives no reason.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist. It lists the files to leave out; with none, it holds the one "
-            f"line '{','.join(COLUMNS)}'. Restore it."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text ({error}). Restore it.") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise DataError(
-            f"{path} has the columns {list(reader.fieldnames or [])}, expected {list(COLUMNS)}."
-        )
+    columns, rows = read_csv(
+        path,
+        advice="It lists the files to leave out; with none, it holds the one line "
+        f"'{','.join(COLUMNS)}'. Restore it.",
+    )
+    if columns != COLUMNS:
+        raise DataError(f"{path} has the columns {list(columns)}, expected {list(COLUMNS)}.")
     entries: dict[str, QuarantineEntry] = {}
-    for row in reader:
-        entry = QuarantineEntry(**{name: (row[name] or "").strip() for name in COLUMNS})
-        place = f"{path}, row {reader.line_num}"
+    for line, row in rows:
+        entry = QuarantineEntry(**{name: row.get(name, "") for name in COLUMNS})
+        place = f"{path}, row {line}"
         if not entry.file or not entry.reason:
             raise DataError(f"{place}: every row needs a file and a reason. Say why it is there.")
         if entry.file in entries:

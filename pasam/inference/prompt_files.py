@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pasam.errors import DataError, PasamError, PromptError
-from pasam.files import read_json, read_text
+from pasam.files import is_regular, read_csv, read_json
 from pasam.inference.image_prompt import Label, Number, image_prompt, validation_message
 from pasam.inference.prompting import OBJECT, PromptedObject, PromptsByImage
 from pasam.masks.images import foreground
@@ -90,9 +88,10 @@ def images_of(path: Path) -> list[Path]:
     """
     entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
     found = list(dict.fromkeys(path.parent / entry.image for entry in entries))
-    absent = [image for image in found if not image.is_file()]
+    absent = [image for image in found if not is_regular(image)]
     if absent:
-        raise DataError(f"{path} names {absent[0]}, which does not exist; name the images too.")
+        name = str(absent[0])[:300]
+        raise DataError(f"{path} names {name}, which does not exist; name the images too.")
     return found
 
 
@@ -151,18 +150,12 @@ def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]
 
 
 def _read_csv(path: Path) -> list[FilePrompt]:
-    text = read_text(path, advice=f"Expected {FORMS}.")
-    try:
-        table = csv.DictReader(io.StringIO(text))
-        names, rows = [name.strip() for name in table.fieldnames or ()], list(table)
-    except csv.Error as error:  # a cell of more than 131072 characters, for one
-        raise DataError(f"{path} is no readable CSV: {error}. Expected {FORMS}.") from None
+    names, rows = read_csv(path, advice=f"Expected {FORMS}.")
     unknown = [name for name in names if name not in (*COLUMNS, "category")]
     if "image" not in names or unknown:
         raise DataError(f"{path} has the columns {', '.join(names)[:200]}; expected {FORMS}.")
     objects: dict[tuple[str, str], dict[str, Any]] = {}
-    for number, row in enumerate(rows, start=2):
-        cells = {str(k).strip(): v.strip() for k, v in row.items() if k and v and v.strip()}
+    for number, cells in rows:
         _add_row(objects, cells, number, path)
     return _checked(list(objects.values()), path)
 

@@ -69,6 +69,8 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
         else:
             code = {"size": segmentation["size"], "counts": segmentation["counts"]}
         code = _as_text(code)
+        if len(code["size"]) != 2:
+            raise DataError(f"is drawn on {code['size']}, expected its height and width")
         covered = sum(runs(code["counts"]))
     except DataError:
         raise
@@ -104,13 +106,13 @@ def _polygons(segmentation: list[Any], height: int, width: int) -> list[list[flo
         if not isinstance(part, list) or len(part) % 2 or len(part) < 6:
             count = len(part) if isinstance(part, list) else part
             raise DataError(
-                f"has a polygon of {count!r} numbers, expected x and y of 3 points or more"
+                f"has a polygon of {count!r:.80} numbers, expected x and y of 3 points or more"
             )
         for number, side in zip(part, (width, height) * (len(part) // 2), strict=True):
             if not _is_number(number) or not -side <= number <= 2 * side:
                 raise DataError(
-                    f"has the coordinate {number!r}, expected a finite number within its image of "
-                    f"{width} x {height} (width x height)"
+                    f"has the coordinate {number!r:.80}, expected a finite number within its "
+                    f"image of {width} x {height} (width x height)"
                 )
         polygons.append([float(number) for number in part])
     return polygons

@@ -35,13 +35,15 @@ def write_weights(
 ) -> None:
     """Write tensors as safetensors, atomically; equal tensors give equal bytes.
 
+    They are on the disk when this returns: what they were trained from is removed next.
+
     Args:
         path: The file; its folder is made if need be.
         weights: Tensors by name.
         metadata: Words that travel with them (architecture, origin).
     """
     plain = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
-    with draft_file(path) as draft:
+    with draft_file(path, durable=True) as draft:
         safetensors.torch.save_file(plain, draft, metadata=dict(metadata))
         draft.chmod(0o644)  # safetensors makes files that only their owner may read
         _sort_metadata(draft)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from pasam.errors import CheckpointError, DataError
-from pasam.files import draft_file, read_json, read_table, write_json, write_table
+from pasam.files import REPEAT, draft_file, read_json, read_table, write_json, write_table
 from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
@@ -30,7 +30,11 @@ from pasam.workers import parallel_map
 
 # Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
 
-ARRAYS = ("embedding", "early", "images", "labels")
+ARRAYS: dict[str, tuple[type, int]] = {
+    "embedding": (np.float16, 4), "early": (np.float16, 4), "images": (np.uint8, 4),
+    "labels": (np.uint8, 3),
+}  # fmt: skip
+"""Files of a store, with the kind of their numbers and how many dimensions they have."""
 SMALLEST_LABEL = 16
 """Labels with fewer foreground pixels after the crop are left out: no prompt could say them."""
 
@@ -196,12 +200,25 @@ def open_store(folder: Path) -> Store:
     ]
     if missing:
         raise DataError(f"{folder} lacks {missing}; run `dvc repro embed` to make it.")
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     return Store(
-        **arrays,
+        **{name: _mapped(folder / f"{name}.npy", *ARRAYS[name]) for name in ARRAYS},
         index=read_table(folder / "index.parquet", INDEX, what="an index of embeddings"),
         origin=read_json(folder / "origin.json"),
     )
+
+
+def _mapped(path: Path, kind: type, dimensions: int) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = (np.dtype(kind) == array.dtype, array.ndim)
+    except Exception as error:  # noqa: BLE001  (numpy evaluates the header, which may be anything)
+        raise DataError(f"{path} is damaged ({error}). {REPEAT}") from None
+    if found != (True, dimensions):
+        raise DataError(
+            f"{path} holds {array.dtype} {array.shape}, expected {kind.__name__} in {dimensions} "
+            f"dimensions. {REPEAT}"
+        )
+    return array
 
 
 def _cut_labels(folder: Path, *, count: int) -> None:

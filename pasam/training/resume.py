@@ -6,16 +6,17 @@ made from everything the training depends on, so that a changed parameter starts
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from pasam.errors import DataError
-from pasam.files import draft_file, file_sha256, sha256_of, write_json_lines
+from pasam.files import file_sha256, sha256_of, write_bytes, write_json_lines
 
 Echo = Callable[[Mapping[str, float]], None]
 """Somebody who wants to hear every row too, and returns at once."""
@@ -44,6 +45,10 @@ def state_key(**inputs: object) -> str:
     return sha256_of(json.dumps(plain, sort_keys=True))[:16]
 
 
+DIGITS = 64
+"""Characters of the sha256 that a state ends with."""
+
+
 class Checkpointer:
     """Save, find and discard the state of one training.
 
@@ -58,15 +63,31 @@ class Checkpointer:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the saved state; a crash leaves the old one or the new one, never half of it."""
-        with draft_file(self.path, durable=True) as draft, draft.open("wb") as file:
-            torch.save(dict(state), file)
+        file = io.BytesIO()
+        torch.save(dict(state), file)
+        content = file.getvalue()
+        # torch checks no sum when it reads: a flipped bit would be trained on in silence.
+        write_bytes(self.path, content + sha256_of(content).encode(), durable=True)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state on the CPU, or None where there is none."""
+        """Return the saved state on the CPU, or None where there is none.
+
+        Raises:
+            DataError: Its bytes are not those that were saved.
+        """
         if not self.path.is_file():
             return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        return state
+        whole = self.path.read_bytes()
+        content, digest = whole[:-DIGITS], whole[-DIGITS:]
+        if sha256_of(content).encode() != digest:
+            raise DataError(
+                f"{self.path} is damaged: its bytes are not those that were saved. Remove it; the "
+                "training then begins anew, and gives the same."
+            )
+        return cast(
+            dict[str, Any],
+            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True),
+        )
 
     def clear(self) -> None:
         """Forget the state: the training is done."""

@@ -161,7 +161,7 @@ def test_missing_columns_are_named(tmp_path):
 
 def test_a_csv_in_another_encoding_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_bytes(HEADER.encode() + b"train,c\xe4ts,a,b,\n")
-    with pytest.raises(DataError, match="is not a CSV file in UTF-8"):
+    with pytest.raises(DataError, match="cannot be read as text in UTF-8"):
         find_pairs(tmp_path)
 
 

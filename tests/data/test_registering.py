@@ -172,7 +172,7 @@ def test_a_data_set_of_the_layout_keeps_its_name_and_its_place(plan, own, two_fo
 
 def test_a_damaged_description_is_named(plan, own):
     (put(plan, own) / registration.SET_FILE).write_text("{")
-    with pytest.raises(DataError, match=r"set.json cannot be read .* Restore it"):
+    with pytest.raises(DataError, match=r"set.json is not readable JSON.* Restore it"):
         registered(own, "cats")
 
 
@@ -447,7 +447,7 @@ def test_a_missing_or_unreadable_table_is_named(in_empty_folder):
     with pytest.raises(DataError, match=r"q.csv does not exist.*'file,sha256,reason'"):
         read_quarantine(Path("q.csv"))
     Path("q.csv").write_bytes(b"\xff")
-    with pytest.raises(DataError, match=r"q.csv cannot be read as UTF-8"):
+    with pytest.raises(DataError, match=r"q.csv cannot be read as text in UTF-8"):
         read_quarantine(Path("q.csv"))
 
 

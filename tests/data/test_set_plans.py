@@ -270,7 +270,7 @@ def test_every_bad_row_is_named_with_its_number(tmp_path):
             b"picture,mask\n",
             r"lacks the columns \['image'\]; it needs .* and has \['picture', 'mask'\]",
         ),
-        (b"image,mask\n\xe4,b\n", "is not a CSV file in UTF-8"),
+        (b"image,mask\n\xe4,b\n", "cannot be read as text in UTF-8"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named(tmp_path, content, message):

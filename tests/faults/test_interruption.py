@@ -87,6 +87,21 @@ def test_the_state_of_other_params_is_left_alone(world, interrupted, rows_writte
     assert left.contents("train@hq_sam") != world.contents("train@hq_sam")
 
 
+def test_a_damaged_state_stops_the_training_in_one_line(interrupted, capsys):
+    left = interrupted("train@hq_sam")
+    (state,) = left.path("data/resume").rglob("state.pt")
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 4
+    state.write_bytes(content)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        left.run("train@hq_sam")
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert said.count("\n") == 1
+    assert f"{state.name} is damaged" in said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_killed_process_loses_no_more_than_an_epoch(

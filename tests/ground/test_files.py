@@ -95,6 +95,44 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypa
     assert after == ["a"]
 
 
+def test_the_folders_that_a_durable_file_needed_are_on_the_disk_too(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(handle):
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a" / "b" / "c.txt", "new", durable=True)
+    folders = [path for path in synced if not path.endswith(".part")]
+    assert folders == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+
+def write_cats(target, number):
+    """Write a folder of a hundred files, all of which say who wrote them."""
+    with draft_folder(target) as draft:
+        for each in range(100):
+            (draft / f"{each}.txt").write_text(str(number))
+
+
+def test_writers_of_one_folder_never_meet_in_a_draft(tmp_path):
+    target = tmp_path / "cats"
+    children = []
+    for number in range(6):
+        if (child := os.fork()) == 0:
+            try:
+                for _ in range(10):
+                    write_cats(target, number)
+                os._exit(0)
+            except BaseException:  # noqa: BLE001  (a child of a fork must not run the tests' end)
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 6
+    written = content(target)
+    assert len(written) == 100
+    assert len(set(written.values())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+
+
 def test_json_is_sorted_and_ends_with_a_line_end(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [2]}, indent=None)
     write_json_lines(tmp_path / "a.jsonl", [{"b": 1, "a": 2}, {}])

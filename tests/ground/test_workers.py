@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import io
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -43,6 +45,33 @@ def test_nothing_to_do_gives_nothing():
 def test_an_error_of_the_work_reaches_the_caller(workers):
     with pytest.raises(ValueError, match="math domain error"):
         list(parallel_map(math.sqrt, [4.0, -1.0], workers=workers, label=""))
+
+
+KINDS = [
+    kind for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.PasamError)
+]  # fmt: skip
+KEYWORDS = {"kind": "bad_row", "status": 413, "retry_after": 9, "exit_code": 7}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_crosses_from_another_process_whole(kind):
+    taken = inspect.signature(kind.__init__).parameters
+    error = kind("a cat", **{name: value for name, value in KEYWORDS.items() if name in taken})
+    crossed = pickle.loads(pickle.dumps(error))  # noqa: S301  (just made)
+    for found in (crossed, copy.copy(error)):
+        assert type(found) is kind
+        assert str(found) == "a cat"
+        assert vars(found) == vars(error)
+
+
+def test_an_error_with_keywords_reaches_the_caller_from_another_process():
+    work = (
+        "__import__('pasam.masks.images').masks.images.read_image(__import__('pathlib').Path('no'))"
+    )
+    with pytest.raises(errors.InvalidItemError, match="no does not exist") as caught:
+        list(parallel_map(eval, [work, work], workers=2, label=""))
+    assert caught.value.kind == "missing_file"
 
 
 def test_results_come_as_they_are_asked_for():

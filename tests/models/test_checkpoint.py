@@ -515,3 +515,10 @@ def test_other_weights_are_refused(tmp_path):
     write_weights(tmp_path / "x.safetensors", {"fc.weight": torch.zeros(1)}, metadata={})
     with pytest.raises(CheckpointError, match=r"holds 1 tensors, e.g. fc.weight: no whole SAM"):
         recognise(tmp_path / "x.safetensors")
+
+
+def test_weights_are_on_the_disk_before_what_they_came_from_may_go(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append(sorted(tmp_path.iterdir())))
+    write_weights(tmp_path / "a.safetensors", {"w": torch.zeros(2)}, metadata={})
+    assert [tmp_path / "a.safetensors" in found for found in seen] == [False, True]

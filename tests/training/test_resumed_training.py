@@ -56,6 +56,27 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert found == state
 
 
+def test_a_flipped_bit_anywhere_in_a_state_is_noticed(tmp_path):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"weights": {"w": torch.ones(30)}, "rows": [{"loss": 0.5}]})
+    whole = checkpointer.path.read_bytes()
+    for place in range(0, len(whole), 7):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        checkpointer.path.write_bytes(changed)
+        with pytest.raises(DataError, match=r"state\.pt is damaged.* Remove it"):
+            checkpointer.load()
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 500, -1])
+def test_a_state_that_was_cut_off_is_noticed(length, tmp_path):
+    checkpointer = Checkpointer(tmp_path, "key")
+    checkpointer.save({"step": 1})
+    checkpointer.path.write_bytes(checkpointer.path.read_bytes()[:length])
+    with pytest.raises(DataError, match=r"state\.pt is damaged.* Remove it"):
+        checkpointer.load()
+
+
 def test_the_latest_state_counts(tmp_path):
     checkpointer = Checkpointer(tmp_path, "key")
     for step in (1, 2):
