@@ -334,7 +334,14 @@ def located(path: Path) -> Path:
 
 def _regular(path: Path) -> Path:
     """Refuse what only looks like a file: reading a pipe never ends."""
-    if path.exists() and not path.is_file():
+    try:
+        is_file = not path.exists() or path.is_file()
+        path.lstat()
+    except FileNotFoundError:
+        return path  # whoever opens it says so
+    except ValueError as error:  # a zero byte in its name, which `exists` calls absent
+        raise OSError(f"no file has such a name: {error}") from None
+    if not is_file:
         raise OSError("it is no regular file")
     return path
 
