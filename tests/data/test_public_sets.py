@@ -274,5 +274,5 @@ def test_a_polygon_of_two_corners_is_refused(tmp_path):
     with pytest.raises(DataError, match="a polygon of 2 corners"):
         package_photographs(path)
     path.write_text("{")
-    with pytest.raises(DataError, match="not a list of drawn objects"):
+    with pytest.raises(DataError, match="is not readable JSON"):
         package_photographs(path)
