@@ -147,9 +147,9 @@ DISTRIBUTION = "prompt-adapter-sam"
 """Name under which pip knows pasam; the index's `pasam` is somebody else's."""
 
 _GROUPS = {
-    "serve": "fastapi mlflow multipart pandas prometheus_client pyarrow python_multipart "
-    "sqlalchemy starlette uvicorn",
-    "train": "dvc great_expectations imagehash jinja2 lightning_fabric markupsafe matplotlib",
+    "serve": "fastapi imagehash mlflow multipart pandas prometheus_client pyarrow "
+    "python_multipart sqlalchemy starlette uvicorn",
+    "train": "dvc great_expectations jinja2 lightning_fabric markupsafe matplotlib",
     "team": "prefect psycopg2",
     "export": "onnx onnxruntime onnxscript",
     "sign": "model_signing OpenSSL",

@@ -105,7 +105,7 @@ def test_the_command_and_the_library_give_masks_without_the_packages_of_any_grou
     [
         ("serve", "serve"),
         ("predict coffee.png --box 80,15,482,385 --model champion", "serve"),
-        ("evaluate --model pa_sam --images . --masks .", "train"),
+        ("evaluate --model pa_sam --images . --masks .", "serve"),
         ("export --model pa_sam --out onnx", "export"),
     ],
 )

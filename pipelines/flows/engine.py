@@ -237,9 +237,8 @@ def notify(address: str | None, subject: str, text: str) -> bool:
 
 
 def _post(address: str, subject: str, text: str) -> None:
-    answer = urllib3.request(
+    answer = urllib3.PoolManager().request(  # its own: a kept connection may be closed by now
         "POST", address, json={"subject": subject, "text": f"{subject}: {text}"},
-        headers={"Connection": "close", "Content-Type": "application/json"},
         timeout=NOTIFY_SECONDS, retries=False, redirect=False,
     )  # fmt: skip
     if not 200 <= answer.status < 300:

@@ -222,10 +222,8 @@ def _wait_until_ready(has_ended: threading.Event, name: str, health: str, log: P
 def answers(address: str) -> bool:
     """Say whether an HTTP server answers well there."""
     try:
-        # A connection kept from the question before may be closed by now: that is no absent server.
-        answer = urllib3.request(
-            "GET", address, headers={"Connection": "close"}, timeout=5.0, retries=False
-        )
+        # A pool of its own: a connection kept from the question before may be closed by now.
+        answer = urllib3.PoolManager().request("GET", address, timeout=5.0, retries=False)
     except urllib3.exceptions.HTTPError:
         return False
     return answer.status == 200
@@ -297,10 +295,9 @@ def runs_page(server: str) -> str:
     """Return the address of our runs, if there are any: MLflow's front page is of chat programs."""
     place = f"{server}/api/2.0/mlflow/experiments/get-by-name"
     try:
-        answer = urllib3.request(
-            "GET", place, fields={"experiment_name": EXPERIMENT},
-            headers={"Connection": "close"}, timeout=10.0, retries=False,
-        )  # fmt: skip
+        answer = urllib3.PoolManager().request(
+            "GET", place, fields={"experiment_name": EXPERIMENT}, timeout=10.0, retries=False
+        )
     except urllib3.exceptions.HTTPError:
         return server
     if answer.status != 200:

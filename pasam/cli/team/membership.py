@@ -193,13 +193,11 @@ def check_server(
     if parts.password:
         found = f"{variable} holds a password, which logs and pages show"
         return missing(name, found, f"put it into {word}"), None
-    # A connection kept from an earlier question may be closed by now: that is no absent server.
-    headers = {"Connection": "close"}
-    if login:
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     try:
-        answer = urllib3.request(
-            "GET", address.rstrip("/") + path, headers=headers,
+        # A pool of its own: a connection kept from an earlier question may be closed by now.
+        answer = urllib3.PoolManager().request(
+            "GET", address.rstrip("/") + path, headers=headers if login else {},
             timeout=PATIENCE, retries=False,
         )  # fmt: skip
     except urllib3.exceptions.HTTPError as error:
