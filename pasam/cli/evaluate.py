@@ -13,11 +13,12 @@ from rich.table import Table
 from pasam.cli import options
 from pasam.cli.data import complete_set
 from pasam.config.params_file import DEFAULT_PATH
-from pasam.errors import DataError
+from pasam.errors import DataError, ParamsError
 from pasam.workers import progress_bar
 
 if TYPE_CHECKING:
     from pasam.evaluation.set_scores import ImageWithMasks
+    from pasam.inference.predictor import PromptAdapterPredictor
 
 Models = Annotated[
     list[str],
@@ -84,12 +85,15 @@ def evaluate(
 
     if rows is not None:
         set_scores.check_suffix(rows)
-    found = []
+    found: list[dict[str, Any]] = []
+    known: dict[str, tuple[str, str]] = {}
     for name in dict.fromkeys(model):
         predictor = options.named_model(
             name, params_file=params_file, adapters=adapters, base=base, device=device,
             resize=resize,
         )  # fmt: skip
+        if _is_known(predictor, name, known):
+            continue
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
             found += set_scores.score_set(
@@ -106,6 +110,34 @@ def evaluate(
     console.print(_table(scores))
     if differences:
         console.print(_compared(differences))
+
+
+def _is_known(
+    predictor: PromptAdapterPredictor, typed: str, known: dict[str, tuple[str, str]]
+) -> bool:
+    """Whether a model is there already under another word, which is said.
+
+    Args:
+        predictor: The model.
+        typed: What it was called on the command line.
+        known: Of the models before, by name, what was typed and the digest of the weights; this one
+            is put in.
+
+    Raises:
+        ParamsError: Two models have one name.
+    """
+    from pasam.models.build import digest
+
+    name, weights = predictor.name, digest(predictor.segmenter.state_dict())
+    before, same = known.setdefault(name, (typed, weights))
+    if weights != same:
+        raise ParamsError(
+            f"{before} and {typed} are two models that are both called {name}, so their rows could "
+            "not be told apart. Rename one of the files."
+        )
+    if before != typed:
+        typer.echo(f"{typed} is left out: it is {name}, as {before} is", err=True)
+    return before != typed
 
 
 def _chosen_sets(
@@ -229,5 +261,7 @@ def _empty(*titles: str, numbers: tuple[str, ...]) -> Table:
 def _with_ends(row: dict[str, Any], metric: str, sign: str = "") -> str:
     """Write a mean, or a difference, with its interval in per cent; of one image there is none."""
     low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    if metric and low is not None:  # of few images Student's interval knows no bounds; a mean has
+        low, high = max(low, 0.0), min(high, 1.0)
     ends = "" if low is None else f" [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
     return f"{100 * row[metric or 'difference']:{sign}.2f}{ends}"

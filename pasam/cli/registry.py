@@ -253,7 +253,9 @@ def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
             "" if entry.before == entry.after else f"champion {entry.before} -> {entry.after}"
         )
         by = f"{entry.by.get('who', '')} on {entry.by.get('host', '')}"
-        parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, entry.why]
+        changed = ", ".join(entry.details.get("changed", ()))  # of the gate's settings
+        parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, changed]
+        parts.append(entry.why)
         typer.echo("  ".join(part for part in parts if part))
 
 

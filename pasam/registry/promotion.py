@@ -280,7 +280,9 @@ class Judgement:
             return f"is champion now{again}{note}"
         if decision.accepted:
             return f"was accepted; gate.mode is dry-run{note}"
-        return f"was rejected{again}{note}"
+        champion = self.decisions.standing.champion
+        against = "" if champion is None else f", beside version {champion}, the champion"
+        return f"was refused by the gate{against}{again}{note}"
 
     def draft(self, standing: Standing) -> Draft:
         """Say what to decide as things stand."""

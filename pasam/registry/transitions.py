@@ -9,6 +9,7 @@ Nothing here needs a model or its scores, so that the way back takes seconds.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -342,7 +343,14 @@ def change_gate(decisions: Decisions, settings: Mapping[str, Any], digest: str, 
     def draft(standing: Standing) -> Draft:
         if standing.gate is not None and standing.gate.gate == digest:
             return Draft()
-        details = {"settings": dict(settings)}
+        # As the log keeps them: a tuple becomes a list there.
+        wanted = json.loads(json.dumps(dict(settings)))
+        before = {} if standing.gate is None else standing.gate.details["settings"]
+        changed = [
+            f"{name} {before.get(name)} -> {value}"
+            for name, value in wanted.items() if before and before.get(name) != value
+        ]  # fmt: skip
+        details = {"settings": wanted, "changed": changed}
         return Draft(entries=(decisions.entry(GATE, None, why, gate=digest, details=details),))
 
     return bool(decisions.decide(draft))

@@ -234,11 +234,14 @@ def _champion(standing: Standing) -> OperationsTable:
         ("decided by", f"{taken.by.get('who', '')} on {taken.by.get('host', '')}"),
         ("why", taken.why),
         ("champion before", str(taken.before or "none")),
-        ("the way back", f"version {standing.previous}" if standing.previous else "none"),
+        ("the way back", f"version {standing.previous}" if standing.previous else _NO_WAY_BACK),
+        ("made again by", f"pasam registry reproduce {version.number}"),
         *((name, str(tags[name])) for name in sorted(tags) if name in _ORIGIN),
     ]
     return OperationsTable("Champion", f"Version {version.number} is in use.", head, rows)
 
+
+_NO_WAY_BACK = "none; pasam registry promote VERSION takes another one"
 
 _ORIGIN = frozenset({
     Tag.MODEL, Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.PARAMS_SHA256, Tag.MANIFEST_MD5,
@@ -257,7 +260,11 @@ def _versions(standing: Standing) -> OperationsTable:
         facts = (str(version.number), version.status, begun.time[:16], commit, seed)
         rows.append((*facts, *words, version.why))
     head = ("Version", "Status", "Registered", "Commit", "Seed", "Boundary IoU", "Gain", "Why")
-    lead = "Every model that was registered, with what the gate found; scores in points."
+    lead = (
+        "Every model that was registered, with what the gate found; scores in points. Refused: by "
+        "the gate, which may be asked again. Rejected: by a person, out whatever the gate says "
+        "until `pasam registry lift VERSION --why ...`."
+    )
     return OperationsTable("Versions", lead, head, rows[:MOST_ROWS])
 
 
@@ -272,7 +279,8 @@ def _verdict(version: VersionStanding) -> tuple[str, str]:
 def _decided(entries: Sequence[Entry]) -> OperationsTable:
     rows = [
         (e.time[:16], e.event, str(e.version or ""), f"{e.before or '-'} to {e.after or '-'}",
-         e.by.get("who", ""), e.by.get("flow_run", ""), e.why)
+         e.by.get("who", ""), e.by.get("flow_run", ""),
+         ": ".join(part for part in (", ".join(e.details.get("changed", ())), e.why) if part))
         for e in reversed(entries)
     ]  # fmt: skip
     head = ("When", "Decision", "Version", "Champion", "Who", "Flow run", "Why")

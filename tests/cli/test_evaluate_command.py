@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,23 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
     ]
     unknown = pasam("--data", "other", "--manifest", tmp_path / "m.parquet")
     assert "has no set 'other'; it holds ['mine']" in unknown.stderr
+
+
+def test_one_model_by_two_names_is_measured_once_and_two_of_one_name_are_refused(
+    pasam, folders, tmp_path
+):
+    images, masks = folders
+    sets = ("--images", images, "--masks", masks, "--json")
+    file = tmp_path / "pa_sam.safetensors"
+    shutil.copy("data/adapters/pa_sam.safetensors", file)
+    result = pasam("--model", "pa_sam", "--model", file, *sets)
+    assert result.exit_code == 0, result.output
+    assert [row["masks"] for row in json.loads(result.stdout)["scores"]] == [2]
+    assert f"{file} is left out: it is pa_sam, as pa_sam is" in result.stderr
+    shutil.copy("data/adapters/hq_sam.safetensors", file)
+    result = pasam("--model", "pa_sam", "--model", file, *sets)
+    assert result.exit_code == 2
+    assert f"pa_sam and {file} are two models that are both called pa_sam" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def test_the_story_of_two_versions(project, aliases):
     assert promote(project.folder, "candidate", why="looks good").moved
     assert aliases() == {"champion": 1}
     assert events(project) == ["gate", "register", "verdict", "gate", "verdict", "promote"]
+    gates = [each for each in DecisionLog(project.folder).read() if each.event == "gate"]
+    assert [each.details["changed"] for each in gates] == [[], ["mode dry-run -> on"]]
 
     adopt(project, model="hq_sam", minimum_gain=50.0)
     refused = promote(project.folder)
@@ -55,7 +57,9 @@ def test_the_story_of_two_versions(project, aliases):
     assert "above +50.00 is asked for" in version.tags["pasam.why"]
     assert len(version.tags) <= 8
     again = promote(project.folder)
-    assert again.message.startswith("version 2 was rejected (entry 9 of the log; nothing has")
+    assert again.message.startswith(
+        "version 2 was refused by the gate, beside version 1, the champion (entry 9 of the log; "
+    )
     forged = {"gate.decision": "promote", "pasam.status": "accepted", "gate.champion": "1"}
     open_registry(project.folder).tag_version(2, forged)
     assert not promote(project.folder, 2, why="MLflow says so").promoted
