@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import contextmanager, nullcontext
@@ -460,22 +462,33 @@ def test_a_page_that_is_there_already_is_not_started_twice(started, monkeypatch,
     assert "it was there already" in capsys.readouterr().out
 
 
-class Answer:
-    """What MLflow's server says of an experiment."""
+class Experiments(http.server.BaseHTTPRequestHandler):
+    """A server that says of an experiment what MLflow's does."""
 
-    def __init__(self, status, words):
-        self.status, self.words = status, words
+    known = False
 
-    def json(self):
-        return self.words
+    def do_GET(self):
+        body = b'{"experiment": {"experiment_id": "7"}}' if type(self).known else b"{}"
+        asked = self.path.partition("?")[0].endswith("/experiments/get-by-name")
+        self.send_response(200 if asked and type(self).known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
 
 
 def test_the_page_of_the_runs_is_named_as_soon_as_there_are_any(monkeypatch):
-    place = "http://127.0.0.1:5000"
-    known = Answer(200, {"experiment": {"experiment_id": "7"}})
-    for answer, page in ((known, f"{place}/#/experiments/7/runs?"), (Answer(404, {}), place)):
-        monkeypatch.setattr(servers.urllib3, "request", lambda *_, found=answer, **__: found)
-        assert runs_page(place).startswith(page)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Experiments) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        assert runs_page(place) == place
+        monkeypatch.setattr(Experiments, "known", True)
+        assert runs_page(place).startswith(f"{place}/#/experiments/7/runs?")
+        server.shutdown()
+        thread.join()
 
 
 def test_a_server_that_does_not_answer_is_named_all_the_same():
