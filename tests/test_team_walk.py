@@ -119,7 +119,7 @@ class Colleagues:
     def __init__(self, machine):
         self.machine = machine
         self.places = {
-            "Ada": machine.folder / "home/Ada/work/pasam", "Ben": machine.folder / "home/Ben/p",
+            "Ada": machine.folder / "home/Ada/src/pasam", "Ben": machine.folder / "home/Ben/p",
         }  # fmt: skip
         self.log = machine.folder / "ran"
         self.log.touch()

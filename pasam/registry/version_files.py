@@ -36,15 +36,8 @@ from pasam.registry.runs import is_score_file
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
 from pasam.registry.transitions import Decisions, Draft
-from pasam.registry.upkeep.stored_base import (
-    ADAPTER,
-    BASE,
-    BASE_FILE,
-    METADATA,
-    SIGNATURE,
-    sign_files,
-    take_base_out,
-)
+from pasam.registry.upkeep.signatures import SIGNATURE, sign_files
+from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
 from pasam.registry.versions import NAME, SCORES, SHOWN, digests_of, fetched
 
 if TYPE_CHECKING:

@@ -33,12 +33,8 @@ from pasam.registry.decision_log import (
 )
 from pasam.registry.snapshot import has_repository
 from pasam.registry.store import ARTIFACTS, Tag, TrackingStore, open_store, wrap_mlflow_errors
-from pasam.registry.upkeep.stored_base import (
-    DECISIONS,
-    EVIDENCE,
-    put_base_in,
-    verify_signature,
-)
+from pasam.registry.upkeep.signatures import DECISIONS, EVIDENCE, verify_signature
+from pasam.registry.upkeep.stored_base import put_base_in
 from pasam.registry.verdict_page import verdict_pages
 
 if TYPE_CHECKING:

@@ -210,11 +210,6 @@ def _drift(
         return ()
     values = {name: np.array([row[name] for row in measured], np.float64) for name in COMPARED}
     asked = Sketch(masks=len(measured), images=len(measured), values=values)
-    rounded = {
-        name: np.array([float(f"{value:.4g}") for value in trained.values[name]])
-        for name in COMPARED
-    }  # fmt: skip
-    trained = Sketch(masks=trained.masks, images=trained.images, values=rounded)
     found = compare(
         {_SET: asked}, {_SET: trained}, p=params.drift_p, effect=params.drift_effect,
         quantities=COMPARED,

@@ -166,8 +166,8 @@ def _is_comparable(key: Key, present: Mapping[Key, Sketch], accepted: Mapping[Ke
 
 
 def _test(now: np.ndarray, then: np.ndarray) -> tuple[float, float]:
-    """Give the statistic, 0 to 1, and the p-value; accepted values are rounded, so these are."""
-    rounded = np.array([float(f"{value:.4g}") for value in now])
+    """Give the statistic, 0 to 1, and the p-value; accepted values are rounded, so all are."""
+    rounded = [np.array([float(f"{value:.4g}") for value in values]) for values in (now, then)]
     few = len(now) == len(then) == 1  # the approximation has no size for that
-    result = ks_2samp(rounded, then, method="exact" if few else "asymp")
+    result = ks_2samp(*rounded, method="exact" if few else "asymp")
     return float(result.statistic), float(result.pvalue)

@@ -14,23 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from logged_stage import STAGE
 
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import Dvc, read_graph
 from pipelines.flows.fan_out import fan_out, run_apart, stage_apart
-
-STAGE = """\
-import os, pathlib, sys, time
-out, *deps = sys.argv[1:]
-began = time.monotonic()
-time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
-with open(os.environ["RAN"], "a") as ran:  # at once: others write there, too
-    ran.write(f"{out} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {began} {time.monotonic()}\\n")
-if out in os.environ.get("BROKEN", "").split():
-    sys.exit(2)
-text = "".join(pathlib.Path(dep).read_text() for dep in deps)
-pathlib.Path(out).write_text(f"{out}({text})")
-"""
 
 GRAPH = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
 
@@ -42,6 +30,7 @@ def git(*arguments):
 @pytest.fixture
 def project(in_empty_folder, monkeypatch):
     """Four stages, a diamond; `RAN` names a file that each run adds a line to."""
+    monkeypatch.setenv("LOGGED", "CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("RAN", str(in_empty_folder.with_name("ran")))
     Path(os.environ["RAN"]).unlink(missing_ok=True)
     Path("stage.py").write_text(STAGE)

@@ -12,24 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from logged_stage import STAGE
 
 from pasam.errors import StageError
 from pasam.workers import count_progress
 from pipelines.dvc import Dvc
 from pipelines.side_by_side import SideBySide, lanes
 
-STAGE = """\
-import os, pathlib, sys, time
-out, *deps = sys.argv[1:]
-began = time.monotonic()
-time.sleep(float(os.environ.get("SECONDS_EACH", "0")))
-with open(os.environ["RAN"], "a") as ran:  # at once: others write there, too
-    ran.write(f"{out} {os.environ.get('OMP_NUM_THREADS', '-')} {began} {time.monotonic()}\\n")
-if out in os.environ.get("BROKEN", "").split():
-    sys.exit(2)
-text = "".join(pathlib.Path(dep).read_text() for dep in deps)
-pathlib.Path(out).write_text(f"{out}({text})")
-"""
 PIPELINE = """\
 stages:
   embed:
@@ -62,6 +51,7 @@ with exit_codes():
 @pytest.fixture
 def project(in_empty_folder, monkeypatch):
     """Two trainings that need embeddings; `RAN` names a file that each run adds a line to."""
+    monkeypatch.setenv("LOGGED", "OMP_NUM_THREADS")
     monkeypatch.setenv("RAN", str(in_empty_folder.with_name("ran")))
     Path(os.environ["RAN"]).write_text("")
     Path("stage.py").write_text(STAGE)

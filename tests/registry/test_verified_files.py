@@ -22,7 +22,7 @@ from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.upkeep.damaged_cache import damaged_cache
-from pasam.registry.upkeep.stored_base import (
+from pasam.registry.upkeep.signatures import (
     SIGNING_KEY,
     VERIFY_KEY,
     sign_files,
