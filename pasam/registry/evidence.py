@@ -23,7 +23,7 @@ from pasam.errors import PasamError
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
-from pasam.files import temporary_folder
+from pasam.files import read_json, temporary_folder
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
@@ -97,13 +97,15 @@ def corrected_images(
         models: By the names of their masks.
     """
     try:
-        origins = json.loads((own / CORRECTIONS / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        origins = read_json(own / CORRECTIONS / PROVENANCE)
+    except PasamError:
         return []
-    latest = sorted(origins.items(), key=lambda item: str(item[1].get("when")))[-MOST_CORRECTED:]
+    listed = origins.items() if isinstance(origins, dict) else ()
+    known = [(identity, about) for identity, about in listed if isinstance(about, dict)]
+    latest = sorted(known, key=lambda item: str(item[1].get("when")))[-MOST_CORRECTED:]
     found = []
     for identity, about in latest:
-        with suppress(PasamError, OSError, KeyError):
+        with suppress(PasamError, OSError, KeyError, TypeError, ValueError):
             found.append(_corrected(own / CORRECTIONS, identity, about, models))
     return found
 

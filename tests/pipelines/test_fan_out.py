@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from logged_stage import STAGE
+from small_world import STAGE
 
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import Dvc, read_graph

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from logged_stage import STAGE
+from small_world import STAGE
 
 from pasam.errors import StageError
 from pasam.workers import count_progress

@@ -140,3 +140,10 @@ def test_what_cannot_be_read_is_left_out(store, project):
     assert found[0].iou("corrected") == 100.0
     (place / "provenance.json").write_text("{")
     assert corrected_images(project.folder / "data/own", {}) == []
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"image": 3, "mask": 4}}', "{"])
+def test_damaged_provenance_shows_no_corrections_and_stops_no_judgement(content, tmp_path):
+    (tmp_path / "corrections").mkdir()
+    (tmp_path / "corrections" / "provenance.json").write_text(content)
+    assert corrected_images(tmp_path, {}) == []
