@@ -36,7 +36,7 @@ class AveragePrecision:
     """Objects of up to 32 x 32 pixels."""
     ap_medium: float | None
     ap_large: float | None
-    """Objects of more than 96 x 96 pixels."""
+    """Objects of at least 96 x 96 pixels."""
 
 
 def average_precision(
@@ -108,12 +108,15 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
 
 
 def objects_by_size(truth: Mapping[str, Any]) -> dict[str, int]:
-    """Count the objects that the precisions by size are of; crowds are none, as for COCO."""
+    """Count the objects that the precisions by size are of; crowds are none, as for COCO.
+
+    Its ranges hold their ends: an object of 32 x 32 pixels is both small and of medium size.
+    """
     areas = [a["area"] for a in truth["annotations"] if not a.get("iscrowd", 0)]
     small, large = (side**2 for side in (32, 96))
     return {
-        "objects_small": sum(area < small for area in areas),
-        "objects_medium": sum(small <= area < large for area in areas),
+        "objects_small": sum(area <= small for area in areas),
+        "objects_medium": sum(small <= area <= large for area in areas),
         "objects_large": sum(area >= large for area in areas),
     }
 

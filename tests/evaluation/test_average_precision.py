@@ -178,10 +178,21 @@ def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both()
 
 
 def test_objects_are_counted_by_size_and_crowds_are_none():
-    areas = [(100, 0), (1023, 0), (1024, 0), (9215, 0), (9216, 0), (50, 1)]
+    areas = [(100, 0), (1023, 0), (1025, 0), (9215, 0), (9217, 0), (50, 1)]
     truth = {"annotations": [{"area": area, "iscrowd": crowd} for area, crowd in areas]}
     counts = {"objects_small": 2, "objects_medium": 2, "objects_large": 1}
     assert objects_by_size(truth) == counts
+
+
+@pytest.mark.parametrize("area", [1023, 1024, 1025, 9215, 9216, 9217])
+def test_a_precision_is_of_the_objects_that_are_counted(area):
+    truth, results = world(0)
+    for annotation in truth["annotations"]:
+        annotation["area"] = area
+    found = average_precision(truth, results, overlap="mask", boundary_fraction=FRACTION)
+    counted = objects_by_size(truth)
+    for size in ("small", "medium", "large"):
+        assert (getattr(found, f"ap_{size}") is not None) == (counted[f"objects_{size}"] > 0)
 
 
 def test_sizes_without_objects_have_no_precision():
