@@ -1,6 +1,9 @@
 """All models of a comparison stand on one base, each with its own weights."""
 
 import json
+import resource
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,6 +109,14 @@ def test_memory_is_in_mib():
     held = bytearray(64 * 2**20)
     held[::4096] = b"x" * len(held[::4096])
     assert 64 < peak_memory_mib() < 100_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux tells them apart")
+def test_memory_is_the_processs_own_and_not_its_parents(monkeypatch):
+    # A process begins as its parent, and `getrusage` never forgets what that one held.
+    inherited = SimpleNamespace(ru_maxrss=10**9)
+    monkeypatch.setattr(resource, "getrusage", lambda who: inherited)
+    assert peak_memory_mib() < 100_000
 
 
 def build(**changes):

@@ -150,6 +150,32 @@ def test_mined_points_lie_in_the_image_and_sams_mask_is_there(model, image):
     assert Image.open(io.BytesIO(base64.b64decode(details["uncertainty"]))).size == (90, 60)
 
 
+def test_details_are_the_librarys_own_and_keep_their_sides(model, image):
+    prompt = image_prompt(box=BOX)
+    (direct,) = model.predict_many([(image, prompt)], return_details=True)
+    told = answer_prompts([job(model, image, details=True)])[0][0]["details"]
+    assert np.array_equal(decode(told["sam"][0]["segmentation"]), direct.details.sam_masks[0])
+    assert told["sam"][0]["score"] == pytest.approx(float(direct.details.sam_scores[0]), abs=1e-4)
+    for side in ("positive", "negative"):
+        mined = [tuple(point) for point in getattr(direct.details, side).tolist()]
+        assert [tuple(point) for point in told[side]] == [
+            (x, y) for x, y in mined if 0 <= x < 90 and 0 <= y < 60
+        ]
+    assert told["positive"] != told["negative"]
+
+
+def test_each_candidate_has_its_number_and_its_own_logits(shelf):
+    model = shelf.offered().get("sam").predictor
+    image = model.embed(picture(60, 90))
+    (direct,) = model.predict_many([(image, image_prompt(box=BOX))], multimask_output=True)
+    records = answer_prompts([job(model, image, multimask=True, low_res=True)])[0]
+    assert [record["candidate"] for record in records] == [0, 1, 2]
+    for record, mask, logits in zip(records, direct.masks, direct.low_res, strict=True):
+        assert np.array_equal(decode(record["segmentation"]), mask)
+        again = PromptRequest(mask=record["low_res"]).prompt()
+        assert np.array_equal(again.mask, logits)
+
+
 def test_candidates_and_details_weigh_more(model, image):
     plain = job(model, image).pixels
     assert job(model, image, multimask=True).pixels == 3 * plain
@@ -300,6 +326,30 @@ def test_a_full_queue_refuses_all_of_a_request_or_nothing():
     bench.batcher.close()
 
 
+def test_a_queue_takes_as_many_as_may_wait_at_once_or_one_after_the_other():
+    for sizes in ([8], [5, 3]):
+        bench = Bench(most_weight=100)
+        bench.busy()
+        waiting = [each for size in sizes for each in bench.batcher.submit([1] * size)]
+        assert bench.batcher.waiting == 8
+        with pytest.raises(RefusedError, match="8 jobs are waiting already"):
+            bench.batcher.submit([2])
+        bench.go.set()
+        assert [each.result(10) for each in waiting] == ["1"] * 8
+        bench.batcher.close()
+
+
+def test_a_batch_may_weigh_just_as_much_as_is_allowed():
+    bench = Bench(weigh=lambda job: job, most_weight=8)
+    bench.busy()
+    rest = bench.batcher.submit([3, 5, 1])
+    bench.go.set()
+    for each in rest:
+        each.result(10)
+    assert bench.batches == [[0], [3, 5], [1]]
+    bench.batcher.close()
+
+
 def test_a_job_that_fails_fails_alone():
     bench = Bench(most_weight=100)
     bench.busy()
@@ -320,7 +370,7 @@ def test_closing_finishes_what_waits_and_takes_nothing_more():
     assert [each.result(0) for each in rest] == ["1", "2"]
     with pytest.raises(RefusedError, match="stopping") as late:
         bench.batcher.submit([3])
-    assert late.value.status == 503
+    assert (late.value.status, late.value.retry_after) == (503, 5)
 
 
 def test_a_job_that_nobody_waits_for_is_not_done():
@@ -344,6 +394,31 @@ def test_clients_take_turns():
         each.result(10)
     done = [batch[0] for batch in bench.batches[1:]]
     assert done[:4] == ["a0", "b0", "a1", "b1"]
+    bench.batcher.close()
+
+
+def test_a_client_that_sent_much_before_waits_for_nobody_that_came_later():
+    bench = Bench(most=1, most_waiting=20)
+    bench.busy()
+    waiting = bench.batcher.submit(["a0", "a1", "a2"], client="a")
+    waiting += bench.batcher.submit(["b0", "b1"], client="b")
+    waiting += bench.batcher.submit(["a3"], client="a")
+    waiting += bench.batcher.submit(["c0"], client="c")
+    bench.go.set()
+    for each in waiting:
+        each.result(10)
+    done = [batch[0] for batch in bench.batches[1:]]
+    assert done == ["a0", "b0", "c0", "a1", "b1", "a2", "a3"]
+    # Nothing waits any more: what a client sent before does not count against it.
+    bench.go.clear()
+    bench.begun.clear()
+    first = bench.batcher.submit([0])
+    assert bench.begun.wait(10)
+    again = bench.batcher.submit(["a4"], client="a") + bench.batcher.submit(["d0"], client="d")
+    bench.go.set()
+    for each in first + again:
+        each.result(10)
+    assert [batch[0] for batch in bench.batches[-2:]] == ["a4", "d0"]
     bench.batcher.close()
 
 
