@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -74,15 +75,15 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
 def registry_show(
     which: Which = "champion", as_json: AsJson = False, project: Project = Path()
 ) -> None:
-    """Show one version: what the gate said of it, its scores, and what is odd about it.
+    """Show one version: what the gate said of it, its scores, its params, and what is odd.
 
     Example: pasam registry show 3
     """
     from pasam.registry.reproduction import not_again
 
-    version = _version(project, which)
+    version, params = _found(project, which)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(version), indent=2))
+        typer.echo(json.dumps({**dataclasses.asdict(version), "params": params}, indent=2))
         return
     typer.echo(_line(version, not_again(project, [version]).get(version.number)))
     for name in ("pasam.weights", "gate.decision", "gate.champion", "pasam.why"):
@@ -90,6 +91,10 @@ def registry_show(
             typer.echo(f"{name:<14}  {version.tags[name]}")
     for reason in filter(None, version.tags.get("gate.reasons", "").split("; ")):
         typer.echo(f"  {reason}")
+    if params:
+        typer.echo("made with the params")
+    for name, value in params.items():
+        typer.echo(f"  {name}: {value}")
 
 
 @registry_app.command("lineage")
@@ -465,14 +470,19 @@ def _expect_registry(project: Path) -> None:
 
 
 def _version(project: Path, which: str) -> Version:
-    """Find a version, with the tags that the log has of it, which nobody can edit in MLflow."""
-    from pasam.registry.versions import as_logged, known_standing, open_registry
+    return _found(project, which)[0]
+
+
+def _found(project: Path, which: str) -> tuple[Version, Mapping[str, str]]:
+    """Find a version and its params, as the log has them, which nobody can edit in MLflow."""
+    from pasam.registry.versions import PARAMS, as_logged, known_standing, open_registry
 
     _expect_registry(project)
     standing = known_standing(project)
     number = standing.aliases.get(which) if standing else None
     version = open_registry(project).version(which if number is None else number)
-    return as_logged(version, standing)
+    known = standing.versions.get(version.number) if standing else None
+    return as_logged(version, standing), known.registered.details.get(PARAMS, {}) if known else {}
 
 
 def _line(version: Version, not_again: str | None) -> str:

@@ -107,6 +107,18 @@ class DvcLock:
         """List the stages that depend on a path."""
         return [stage for stage in self.stages.values() if path in stage.deps]
 
+    def behind(self, stage: StageRecord) -> list[StageRecord]:
+        """List a stage and those that it rests on; weights that it used stand for themselves."""
+        makers = {path: other for other in self.stages.values() for path in other.outs}
+        found, waiting = {stage.name: stage}, [stage]
+        while waiting:
+            for path in waiting.pop().deps:
+                maker = makers.get(path)
+                if maker is not None and maker.name not in found and not path.endswith(WEIGHTS):
+                    found[maker.name] = maker
+                    waiting.append(maker)
+        return list(found.values())
+
     def output(self, suffix: str) -> LockEntry | None:
         """Find the first output whose path ends so."""
         return next((entry for _, entry in self.makers(suffix)), None)

@@ -53,6 +53,7 @@ figcaption { flex: 1 1 100%; } .seen { width: 13.5rem; } .seen div { position: r
 </head>
 <body>
 <h1>{{ title }}: <span class="{{ 'good' if accepted else 'bad' }}">{{ decision }}</span></h1>
+<p><strong>{{ summary }}</strong></p>
 <p>{{ opponent }}</p>
 {% for heading, names, rows in tables %}
 <h2>{{ heading }}</h2>
@@ -103,18 +104,16 @@ def verdict_pages(
     content = entry.details
     return {
         "verdict.json": json.dumps(content, indent=2, sort_keys=True) + "\n",
-        "verdict.md": markdown_page(content),
-        "verdict.html": html_page(content, corrected, place),
+        "verdict.md": markdown_page(entry),
+        "verdict.html": html_page(entry, corrected, place),
     }
 
 
-def markdown_page(content: Mapping[str, Any]) -> str:
-    """Write a decision as Markdown.
-
-    Args:
-        content: Details of an entry of the gate.
-    """
-    lines = [f"# Version {content['version']}: {content['decision']}", "", _opponent(content)]
+def markdown_page(entry: Entry) -> str:
+    """Write an entry of the gate as Markdown."""
+    content = entry.details
+    lines = [f"# Version {content['version']}: {content['decision']}", "", _summary(entry)]
+    lines += ["", _opponent(content)]
     for heading, names, rows in _tables(content):
         lines += ["", f"## {heading}", "", _line(names), _line(["---"] * len(names))]
         lines += [_line(["**no**" if cell == "no" else cell for cell in row]) for row in rows]
@@ -126,27 +125,27 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def html_page(
-    content: Mapping[str, Any],
-    corrected: Sequence[CorrectedImage] = (),
-    place: Path | None = None,
+    entry: Entry, corrected: Sequence[CorrectedImage] = (), place: Path | None = None
 ) -> str:
-    """Write a decision as one HTML page that needs nothing else but the images it shows.
+    """Write an entry of the gate as one HTML page that needs nothing but the images it shows.
 
     Of an image that people have corrected it holds the masks only: whoever has the image deleted
     has it deleted here, too.
 
     Args:
-        content: Details of an entry of the gate.
+        entry: The entry.
         corrected: What people have corrected.
         place: Folder of the page.
     """
     from jinja2 import Environment
 
+    content = entry.details
     environment = Environment(autoescape=True, trim_blocks=True)
     return environment.from_string(_HTML).render(
         title=f"Version {content['version']}",
         decision=content["decision"],
         accepted=content["accepted"],
+        summary=_summary(entry),
         opponent=_opponent(content),
         tables=_tables(content),
         colours={"yes": "good", "no": "bad"},
@@ -175,6 +174,22 @@ def _overlay(mask: NDArray[np.bool_]) -> str:
     pixels = np.zeros((*mask.shape, 4), np.uint8)
     pixels[mask] = TINT
     return f"data:image/png;base64,{base64.b64encode(encode_rgba(pixels)).decode()}"
+
+
+def _summary(entry: Entry) -> str:
+    """Say in one line what came of it, why, when, and who asked."""
+    content, gain = entry.details, entry.details["mean_gain"]
+    failed = [check["name"] for check in content["checks"] if not check["passed"]]
+    count = len(content["checks"])
+    decided = "Accepted" if content["accepted"] else "Refused"
+    why = f"{len(failed)} of {count} checks fail ({', '.join(failed)})"
+    why = why if failed else f"all {count} checks hold"
+    score = f"mean boundary IoU {content['mean_score']:.2f}"
+    if gain is not None:
+        score += f", gain {gain['mean']:+.2f} points (at least {gain['low']:+.2f})"
+    moment = entry.time[:16].replace("T", " ")
+    asked = f"entry {entry.number} of the log, {moment} UTC, asked by {entry.by.get('who', '')}"
+    return f"{decided}: {why}; {score}. It is {asked}."
 
 
 def _opponent(content: Mapping[str, Any]) -> str:

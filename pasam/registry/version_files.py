@@ -32,13 +32,13 @@ from pasam.registry.decision_log import (
     VersionStanding,
 )
 from pasam.registry.gate import EvaluationKey, per_image
-from pasam.registry.runs import is_score_file
+from pasam.registry.runs import is_score_file, params_of
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
 from pasam.registry.transitions import Decisions, Draft
 from pasam.registry.upkeep.signatures import SIGNATURE, sign_files
 from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
-from pasam.registry.versions import NAME, SCORES, SHOWN, digests_of, fetched
+from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, digests_of, fetched
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -84,6 +84,8 @@ class Candidate:
     weights: str
     """`real`, or what the weights are of instead."""
     lineage: Mapping[str, str]
+    params: Mapping[str, str]
+    """Flattened params of its training and of the stages before it."""
 
 
 def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
@@ -126,6 +128,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         ),
         weights=weights_label(snapshot, stage, size=size),
         lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
+        params={k: v for each in lock.behind(stage) for k, v in sorted(params_of(each).items())},
     )
 
 
@@ -355,7 +358,9 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
     def draft(standing: Standing) -> Draft:
         known = standing.by_key(candidate.key)
         old = known.registered if known is not None and is_whole(decisions, known) else None
-        details: dict[str, Any] = {"key": candidate.key, "tags": _tags(candidate, known)}
+        details: dict[str, Any] = {
+            "key": candidate.key, "tags": _tags(candidate, known), PARAMS: dict(candidate.params),
+        }  # fmt: skip
         names = {SCORES: sha256_of(scores)}
         if known is not None and old is not None:
             if old.evidence.get(SCORES) == names[SCORES] and _same(details, old.details):

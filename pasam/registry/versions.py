@@ -52,6 +52,8 @@ PROMOTE, REJECT, REEVALUATE = "promote", "reject", "re-evaluate the champion"
 
 SCORES = "scores.parquet"
 """Per-image scores among the evidence."""
+PARAMS = "params"
+"""Flattened params that a version was made with, among the details of its registration."""
 PAGES = "verdicts"
 """Folder of the verdicts' pages, beside MLflow's records."""
 
@@ -174,10 +176,7 @@ class Registry:
 
     def page(self, number: int) -> str | None:
         """Where a browser shows a version; None where no server is known."""
-        address = self.store.registry_uri.rstrip("/")
-        return (
-            f"{address}/#/models/{NAME}/versions/{number}" if address.startswith("http") else None
-        )
+        return version_page(self.store.registry_uri, number)
 
     def set_alias(self, alias: str, number: int | None) -> None:
         """Let an alias point to a version, or to none."""
@@ -438,6 +437,12 @@ def differences(
                 f"MLflow's alias '{alias}' points to {aliases.get(alias, 'no version')}, the log "
                 f"says {standing.aliases.get(alias, 'none')}"
             )
+
+
+def version_page(address: str, number: int) -> str | None:
+    """Where a browser shows a version; None where the address is no server's."""
+    place = f"{address.rstrip('/')}/#/models/{NAME}/versions/{number}"
+    return place if address.startswith("http") else None
 
 
 def known_standing(project: Path) -> Standing | None:

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from pipelines.flows.engine import (
 
 ENDINGS = STATE / "endings.jsonl"
 METRICS = STATE / "metrics" / "pasam_flows.prom"
+SERVED = STATE / "served.json"
+"""Which process starts the flows on schedule, and when they are due."""
 
 FAILED, CRASHED, CANCELLED, POSTPONED, SKIPPED = (
     "failed", "crashed", "cancelled", "postponed", "skipped",
@@ -160,18 +162,46 @@ def running_file(run: str) -> Path:
 
 def note_running(run: str) -> None:
     """Say that this process is at a run."""
-    import psutil
-
-    place = running_file(run)
-    write_text(place, json.dumps([os.getpid(), psutil.Process().create_time()]))
+    write_text(running_file(run), json.dumps(_this_process()))
 
 
 def is_running(run: str) -> bool:
     """Say whether the process that began a run still lives; its number may be another's by now."""
+    try:
+        return _lives(json.loads(running_file(run).read_text("utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def note_served(due: Mapping[str, Sequence[str]]) -> None:
+    """Say that this process starts the flows on schedule, and when each is due, in UTC."""
+    write_text(SERVED, json.dumps({"process": _this_process(), "due": due}))
+
+
+def next_due(moment: datetime.datetime) -> dict[str, str] | None:
+    """Say when each flow is due next; None while no process here starts flows on schedule."""
+    try:
+        found = json.loads(SERVED.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not _lives(found["process"]):
+        return None
+    late = moment.isoformat(timespec="seconds")
+    later = {flow: [each for each in due if each > late] for flow, due in found["due"].items()}
+    return {flow: due[0] for flow, due in later.items() if due}
+
+
+def _this_process() -> tuple[int, float]:
     import psutil
 
+    return os.getpid(), psutil.Process().create_time()
+
+
+def _lives(process: Sequence[float]) -> bool:
+    import psutil
+
+    number, created = process
     try:
-        number, created = json.loads(running_file(run).read_text("utf-8"))
-        return bool(psutil.Process(number).create_time() == created)
-    except (OSError, ValueError, psutil.Error):
+        return bool(psutil.Process(int(number)).create_time() == created)
+    except psutil.Error:
         return False

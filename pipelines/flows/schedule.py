@@ -14,9 +14,9 @@ import httpx
 import yaml
 
 from pasam.errors import ParamsError
-from pipelines.flows.endings import last, now, project_name
+from pipelines.flows.endings import SERVED, last, note_served, now, project_name
 from pipelines.flows.engine import LOGGER, Outcome, notify
-from pipelines.flows.operations import DEPLOYMENTS, POOL
+from pipelines.flows.operations import DEPLOYMENTS, POOL, renew_page
 from pipelines.flows.retrain import is_unfinished
 from pipelines.flows.servers import PREFECT_PORT, answers, prefect_server, show, use_own_settings
 
@@ -28,6 +28,8 @@ Schedule: TypeAlias = tuple[str, str]
 
 RETURN_PAUSE = 15.0
 """Seconds between two looks for a server that has gone away."""
+DUE_KNOWN = 400
+"""Times of each schedule that are written down for the page of operations."""
 QUICK = 60.0
 """Seconds within which an end of serving is no outage, if the server answers."""
 SILENCE = 120.0
@@ -95,18 +97,26 @@ def end_silent_runs(tag: str) -> None:
 
 def missed(flow: str, schedules: Sequence[Schedule]) -> bool:
     """Whether a flow was due since it began last, and has not begun; never before its first run."""
-    from prefect.server.schemas.schedules import CronSchedule
-
     before = last(flow)
     if before is None:
         return False
     after = datetime.datetime.fromisoformat(before.started) + datetime.timedelta(seconds=1)
-    due = [
+    return any(moment <= now() for moment in due(schedules, after, 1))
+
+
+def due(
+    schedules: Sequence[Schedule], after: datetime.datetime, count: int
+) -> list[datetime.datetime]:
+    """List when schedules are due from a moment on, each so many times, in order."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    return sorted(
         moment
         for cron, timezone in schedules
-        for moment in asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1, after))
-    ]
-    return any(moment <= now() for moment in due)
+        for moment in asyncio.run(
+            CronSchedule(cron=cron, timezone=timezone).get_dates(count, after)
+        )
+    )
 
 
 def read_deployments(path: Path = DEPLOYMENTS, pool: str = POOL) -> list[dict[str, Any]]:
@@ -216,10 +226,28 @@ def serve(entries: Sequence[dict[str, Any]], schedules: dict[str, str]) -> None:
         LOGGER.warning("Runs whose machine is gone are not ended by the server: %s", error)
     for entry, number in zip(entries, numbers, strict=True):
         _catch_up(flow_name(entry), schedules_of(entry, schedules), number)
+    _say_when(entries, schedules)
     try:
         asyncio.run(runner.start())
     except (KeyboardInterrupt, TerminationSignal):
         show("Stopping.")
+    finally:
+        SERVED.unlink(missing_ok=True)
+        renew_page()
+
+
+def _say_when(entries: Sequence[dict[str, Any]], schedules: dict[str, str]) -> None:
+    """Note when flows are due, for a page of operations that is written without Prefect."""
+    coming = {
+        flow_name(entry): due(schedules_of(entry, schedules), now(), DUE_KNOWN) for entry in entries
+    }
+    note_served(
+        {
+            flow: [m.astimezone(datetime.UTC).isoformat(timespec="seconds") for m in moments]
+            for flow, moments in coming.items()
+        }
+    )
+    renew_page()
 
 
 def _catch_up(flow: str, schedules: Sequence[Schedule], number: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from dataclasses import replace
 from html import escape
@@ -16,6 +17,7 @@ from tracked_world import copy_tracked, git
 from pasam.errors import StageError, TransientError
 from pasam.registry.decision_log import DecisionLog
 from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision
+from pasam.registry.snapshot import read_lock
 from pasam.registry.transitions import PromotionResult
 from pasam.serving.demand import Demand
 from pipelines.flows import endings, operations
@@ -355,12 +357,60 @@ def test_one_page_says_who_is_champion_why_and_what_came_besides(judged, root):
         "Version 1 is in use.", promoted.time[:16], promoted.by["who"], promoted.why,
         tags["git.commit"], tags["data.manifest_md5"], tags["params.sha256"],
         "It came late <and> was done.", "weekly retraining", "0 3 * * 0 UTC",
-        "Nothing is left unfinished", "drift",
+        "Nothing is left unfinished", "drift", "No schedule is active here",
     ):  # fmt: skip
         assert escape(words) in page, words
+    params = read_lock(Path()).stages["train@pa_sam"].section("train")
+    for name in ("learning_rate", "batch_size", "seed"):
+        assert f"<td>train.{name}</td><td>{params[name]}</td>" in page
     shown = operations.as_markdown(operations.write_page())
     assert "## Champion" in shown
     assert promoted.why in shown
+
+
+def test_the_page_leads_to_verdict_card_data_mlflow_and_prefect(judged, monkeypatch):
+    shutil.rmtree("mlruns")
+    operations.write_page()
+    assert "verdict.html" not in operations.PAGE.read_text(), "it is not in this clone"
+    monkeypatch.setenv("PREFECT_API_URL", "https://prefect.example.org/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    entry = DecisionLog(Path()).read(shared=False)[-1]
+    assert entry.event == "promote"
+    verdict = Path("mlruns", "verdicts", "v1", f"{entry.number - 1:06}-verdict.html")
+    verdict.parent.mkdir(parents=True)
+    verdict.touch()
+    operations.end("retrain", Outcome("promoted", "Version 1."), endings.now(), None, "run-1")
+    page = operations.PAGE.read_text()
+    links = set(re.findall('href="([^"]*)"', page))
+    assert links >= {
+        "https://prefect.example.org/runs/flow-run/run-1",
+        "https://mlflow.example.org/#/models/pasam/versions/1",
+    }
+    files = {link for link in links if not link.startswith("https:")}
+    assert {Path(link).name for link in files} == {verdict.name, "pa_sam.md", "index.html"}
+    assert all((operations.PAGE.parent / link).exists() for link in files)
+    assert "of this version" in page
+    shown = operations.as_markdown(operations.write_page())
+    assert "[retrain](https://prefect.example.org/runs/flow-run/run-1)" in shown
+    assert "verdict.html" not in shown, "Prefect's page has no files of the project"
+
+
+def test_the_page_says_whether_schedules_are_active_and_when_they_run_next(in_empty_folder, root):
+    shutil.copy(root / "prefect.yaml", "prefect.yaml")
+    moments = [f"{endings.now().year + years}-02-03T03:00:00+00:00" for years in (-1, 1, 2)]
+    endings.note_served({"retrain": moments, "nightly": []})
+    operations.write_page()
+    page = operations.PAGE.read_text()
+    assert "The schedules are active" in page
+    assert f"<td>{moments[1][:10]} 03:00 UTC</td>" in page
+    assert moments[0][:10] not in page
+    assert moments[2][:10] not in page
+    content = json.loads(endings.SERVED.read_text())
+    content["process"][1] -= 1  # another process has the number by now
+    endings.SERVED.write_text(json.dumps(content))
+    operations.write_page()
+    assert "The schedules are active" not in operations.PAGE.read_text()
+    assert operations.PAGE.read_text().count("<td>none: not active</td>") == 2
 
 
 def test_the_page_is_there_before_anything_was_decided(in_empty_folder):

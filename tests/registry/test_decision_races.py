@@ -80,6 +80,8 @@ PAIRS = [
     (("reject", 6), ("promote", 6)), (("lift", 6), ("promote", 2)),
     (("rollback", 0), ("rollback", 0)), (("promote", 1), ("promote", 1)),
     (("reject", 3), ("lift", 3)), (("sync", 0), ("sync", 0)), (("sync", 0), ("promote", 4)),
+    # What was rolled back stays out until it is lifted: else the later ones would decide nothing.
+    (("lift", 2), ("lift", 4)), (("lift", 1), ("lift", 5)),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -33,8 +34,16 @@ DECISION = {
 }
 
 
+def entry_of(**changes):
+    by = {"who": "Ada <ada@example.org>"}
+    time = "2026-11-28T19:00:00+00:00"
+    return Entry(
+        event="verdict", version=4, number=10, time=time, by=by, details={**DECISION, **changes}
+    )
+
+
 def test_the_html_page_shows_all_and_runs_nothing():
-    page = html_page(DECISION)
+    page = html_page(entry_of())
     assert "<script" not in page
     assert "http" not in page
     for text in (
@@ -53,19 +62,32 @@ def test_the_html_page_shows_all_and_runs_nothing():
 
 
 def test_the_markdown_page_marks_what_failed():
-    page = markdown_page(DECISION)
+    page = markdown_page(entry_of())
     assert page.startswith("# Version 4: reject\n")
     assert "| gain | **no** |" in page
     assert "| dis | 50.25 |  |  |  |" in page
 
 
 def test_a_first_version_says_that_nothing_was_compared():
-    page = markdown_page({**DECISION, "champion": None, "mean_gain": None})
+    page = markdown_page(entry_of(champion=None, mean_gain=None))
     assert "There is no champion yet" in page
 
 
+def test_both_pages_begin_with_what_came_of_it_why_when_and_who_asked():
+    line = (
+        "Refused: 1 of 2 checks fail (gain); mean boundary IoU 61.50, gain +0.10 points (at least "
+        "-0.40). It is entry 10 of the log, 2026-11-28 19:00 UTC, asked by Ada <ada@example.org>."
+    )
+    assert markdown_page(entry_of()).splitlines()[2] == line
+    page = html_page(entry_of())
+    assert page.index(f"<strong>{escape(line, quote=False)}</strong>") < page.index("<h2>")
+    checks = [{"name": "tree", "passed": True, "reason": "clean"}]
+    good = markdown_page(entry_of(accepted=True, checks=checks, mean_gain=None)).splitlines()[2]
+    assert good.startswith("Accepted: all 1 checks hold; mean boundary IoU 61.50. It is entry 10")
+
+
 def test_an_entry_makes_a_page_for_each_reader():
-    pages = verdict_pages(Entry(event="verdict", version=4, details=DECISION))
+    pages = verdict_pages(entry_of())
     assert set(pages) == {"verdict.json", "verdict.md", "verdict.html"}
     assert json.loads(pages["verdict.json"])["mean_score"] == 61.5
 

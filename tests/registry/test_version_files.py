@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 from tracked_world import commit
+from typer.testing import CliRunner
 
+from pasam.cli.app import app
 from pasam.errors import CheckpointError, RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 from pasam.registry import version_files
 from pasam.registry.load import verify_versions
 from pasam.registry.promotion import promote
+from pasam.registry.runs import params_of
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import open_decisions
 from pasam.registry.version_files import (
@@ -188,6 +191,18 @@ def test_a_version_carries_lineage_scores_and_what_they_were_measured_with(promo
     told = json.loads(known["scores.mbiou"])
     assert scores == {f"{name}/mbiou": value for name, value in told.items()}
     assert set(scores) == {"mean/mbiou", "dis_like/mbiou", "thin_like/mbiou"}
+
+
+def test_a_version_tells_the_params_of_its_training_and_of_all_before_it(promoted):
+    stages = take_snapshot(promoted.folder).lock.stages
+    wanted = {**params_of(stages["train@pa_sam"]), **params_of(stages["prepare"])}
+    assert {name.partition(".")[0] for name in wanted} >= {"train", "models", "base", "data"}
+    result = CliRunner().invoke(app, ("registry", "show", "champion", "--json"))
+    params = json.loads(result.stdout)["params"]
+    assert params.items() >= wanted.items()
+    assert not any(name.startswith(("evaluate.", "report.", "pretrain.")) for name in params)
+    lines = CliRunner().invoke(app, ("registry", "show")).stdout.splitlines()
+    assert f"  train.seed: {wanted['train.seed']}" in lines
 
 
 def test_same_bytes_registered_by_two_machines_at_once_are_one_version(tracked, monkeypatch):
