@@ -194,7 +194,7 @@ def walk(root, headings, type_in, ran):
     said, stages = [], []
     for who, lines in blocks(root, *headings):
         for line in lines:
-            command, _, note = line.partition("  #")
+            command, note = re.fullmatch(r"(.*?)(?:\s+#(.*))?", line).groups("")
             said.append(type_in(who, command, fails=note.strip().startswith("fails:")))
         stages.append(ran())
     return said, stages

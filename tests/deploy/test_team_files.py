@@ -114,6 +114,15 @@ def test_manifests_are_valid_strictly_in_three_versions(root, overlay):
         strictly_valid(manifest)
 
 
+def test_manifests_are_valid_as_they_are_written_where_nothing_renders_them(root):
+    paths = sorted((root / "deploy/kubernetes").rglob("*.yaml"))
+    written = [path for path in paths if path.name != "kustomization.yaml"]
+    assert len(written) == 6
+    for path in written:
+        for manifest in yaml.safe_load_all(path.read_text()):
+            strictly_valid(manifest)
+
+
 def test_staging_serves_its_own_version_and_production_the_champion(root):
     models = {
         overlay: next(
