@@ -67,7 +67,6 @@ COMMANDS = {
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
     "docker build -f deploy/Dockerfile --target serve -t pasam-serve .": OTHERS,
-    "dvc pull --quiet": TWO_PEOPLE,
     "pasam registry list": TWO_PEOPLE_AND_MLFLOW,
     "pasam registry promote": TWO_PEOPLE_AND_MLFLOW,
     'pasam registry promote --why "first version"': TWO_PEOPLE_AND_MLFLOW,

@@ -225,6 +225,105 @@ def test_a_file_that_cannot_be_cut_into_entries_keeps_gits_markers(repository):
     assert "<<<<<<<" in Path("dvc.lock").read_text()
 
 
+def test_a_side_that_cannot_be_read_is_named_and_each_way_out_works(repository):
+    commit("hers", params__yaml={"  seed: 42": "  seed: [50"})
+    commit("his", params__yaml={"  seed: 42": "  seed: 60"}, dvc__lock={"one0": "one2"})
+    git("merge", "--quiet", "hers", check=False)
+    for words in ((), ("--take", "ours")):
+        result = invoke(*words)
+        assert result.exit_code == 2
+        assert "it is theirs (" in result.output
+        assert "Test: work of hers" in result.output
+        assert "git checkout --ours params.yaml" in result.output
+    edited = git("show", "HEAD:params.yaml").replace("  seed: 60", "  seed: 70")
+    Path("params.yaml").write_text(edited)
+    result = invoke()
+    assert (result.exit_code, seed()) == (0, 70), result.output
+    assert git("diff", "--name-only", "--diff-filter=U") == ""
+
+    git("reset", "--quiet", "--hard")
+    git("merge", "--quiet", "hers", check=False)
+    git("checkout", "--ours", "params.yaml")
+    git("add", "params.yaml")
+    assert invoke().exit_code == 0
+    assert seed() == 60
+
+
+def test_a_damaged_lock_is_named_and_the_other_sides_stays_as_it_was_taken(repository):
+    commit("hers", dvc__lock={"stages:": "stages: # hers"})
+    commit("his", dvc__lock={"one0": "one2", "stages:": "stages:"})
+    git("commit", "--quiet", "-m", "more", "--allow-empty")
+    git("checkout", "--quiet", "-B", "mine", "his")
+    Path("dvc.lock").write_text(Path("dvc.lock").read_text().replace("schema: '2.0'\n", ""))
+    git("commit", "--quiet", "-am", "mine")
+    git("merge", "--quiet", "hers", check=False)
+    result = invoke()
+    assert result.exit_code == 2
+    assert "it is theirs (" in result.output
+    assert "Edit" not in result.output
+    git("checkout", "--ours", "dvc.lock")
+    git("add", "dvc.lock")
+    result = invoke()
+    assert result.exit_code == 0, result.output
+    assert Path("dvc.lock").read_text() == git("show", "HEAD:dvc.lock")
+
+
+def test_who_edits_down_to_ours_is_told_how_to_keep_it(repository):
+    commit("hers", params__yaml={"  seed: 42": "  seed: 50"})
+    commit("his", params__yaml={"  seed: 42": "  seed: 60"})
+    git("merge", "--quiet", "hers", check=False)
+    git("checkout", "--ours", "params.yaml")
+    result = invoke()
+    assert result.exit_code == 2, "git itself leaves ours where it could not merge"
+    assert "params.yaml was ours word for word" in result.output
+    assert "word for word" not in invoke().output  # there are markers again
+    git("checkout", "--theirs", "params.yaml")
+    assert invoke().exit_code == 0
+    assert seed() == 50
+
+
+def test_what_a_person_wrote_holds_where_the_entries_alone_would_merge(repository):
+    commit("hers", params__yaml={"  seed: 42\n": "  seed: 50\n"})
+    commit("his", params__yaml={"  batch_size: 4\n": "  batch_size: 8\n"})
+    said = git("merge", "--quiet", "hers", check=False)
+    assert "CONFLICT" in said
+    Path("params.yaml").write_text(git("show", "main:params.yaml").replace("seed: 42", "seed: 70"))
+    result = invoke()
+    assert "as you edited it" in result.output
+    assert seed() == 70
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.lock"])
+def test_a_file_that_one_side_deleted_is_kept(repository, name):
+    git("checkout", "--quiet", "-B", "hers")
+    git("rm", "--quiet", name)
+    git("commit", "--quiet", "-m", "work of hers")
+    commit("his", params__yaml={"  seed: 42": "  seed: 60"}, dvc__lock={"one0": "one2"})
+    for ours, theirs in (("his", "hers"), ("hers", "his")):
+        git("checkout", "--quiet", ours)
+        assert "modify/delete" in git("merge", "--quiet", theirs, check=False)
+        result = invoke()
+        assert result.exit_code == 0, result.output
+        assert Path(name).read_text() == git("show", f"his:{name}")
+        git("reset", "--quiet", "--hard")
+
+
+def test_a_setup_that_is_cut_off_leaves_no_name_without_a_driver(repository, monkeypatch):
+    set_before = command._git
+    done = []
+
+    def cut_off(root, *arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return set_before(root, *arguments)
+
+    monkeypatch.setattr(command, "_git", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        command.set_up(repository)
+    assert "merge.pasam.driver" in git("config", "--list")
+
+
 def test_outside_git_the_setup_says_what_is_missing(in_empty_folder):
     result = invoke("--setup")
     assert result.exit_code == 2

@@ -536,3 +536,32 @@ def test_the_small_image_predicts_serves_and_follows_a_champion(machine, tracked
     assert "Application shutdown complete" in machine.log("serve")
     kept = list((cache / ".cache/pasam").rglob("last.json"))
     assert len(kept) == 1, "the volume has the last good version, for a start without MLflow"
+
+
+@pytest.mark.slow
+def test_the_training_image_runs_the_whole_pipeline_without_a_network_or_a_file_of_its_own(
+    tmp_path, root
+):
+    require_image(TRAIN)
+    about = json.loads(podman("image", "inspect", TRAIN).stdout)[0]
+    assert about["Config"]["User"] == "10001:10001"
+    project, cache = tmp_path / "project", tmp_path / "cache"
+    subprocess.run(["git", "clone", "--quiet", str(root), str(project)], check=True)
+    (project / "dvc.lock").unlink()
+    cache.mkdir()
+    for place in (project, cache):
+        subprocess.run(["chown", "-R", "10001:10001", str(place)], check=True)
+    line = (
+        "python -c 'from pasam.cli.app import app; app()' params use smoke && dvc repro --quiet"
+        " && dvc status && id -u && ! touch /opt/pasam/x"
+    )
+    said = podman(
+        "run", "--rm", *CLOSED, "--network=none", "--shm-size=1g", f"--volume={project}:/project",
+        f"--volume={cache}:/cache", "--env=OMP_NUM_THREADS=1", TRAIN, "bash", "-ec", line,
+    )  # fmt: skip
+    assert said.returncode == 0, (said.stdout + said.stderr)[-4000:]
+    assert "Data and pipelines are up to date." in said.stdout
+    assert said.stdout.splitlines()[-1] == "10001"
+    assert "PA-SAM" in (project / "reports/table1.md").read_text()
+    owners = {path.stat().st_uid for path in project.rglob("*") if path.is_file()}
+    assert owners == {10001}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -40,6 +40,15 @@ class Sides:
     base: str
     ours: str
     theirs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What of one file is left for a person."""
+
+    clashes: tuple[Clash, ...] = ()
+    was_ours: bool = False
+    """Whether it stood there as ours, without any markers."""
 
 
 def merge(
@@ -79,15 +88,18 @@ def _merge(root: Path, take: str | None, say: Callable[[str], None]) -> None:
             "after a conflict run this again."
         )
     clashes: list[Clash] = []
+    untouched: list[str] = []
     for name in unmerged:
         if _merger(name) is not None and name != LOCK:
-            clashes += _settle(root, name, take, say)
+            found = _settle(root, name, take, sides, say)
+            clashes += found.clashes
+            untouched += [name] if found.was_ours else []
         elif name.startswith(IMAGES):
             _git(root, "checkout", "--ours", "--", name)
             _git(root, "add", "--", name)
             say(f"{name}: kept ours; `make images` renews it after the next run")
     if clashes:
-        raise ParamsError(_question(root, clashes, sides))
+        raise ParamsError(_question(root, clashes, sides, untouched))
     _settle_lock(root, unmerged, sides, say)
     _say_what_is_next(root, sides, say)
 
@@ -126,8 +138,9 @@ def set_up(root: Path) -> str:
     # This environment's Python, whichever is active when git is used.
     program = f'"{sys.executable}" -c "from pasam.cli.app import app; app()"'
     try:
-        _git(root, "config", f"merge.{DRIVER}.name", "PA-SAM's locks, params and tables, by entry")
+        # The name last: beside a name alone `git pull --rebase` drops commits without a word.
         _git(root, "config", f"merge.{DRIVER}.driver", f"{program} merge-driver %O %A %B %P")
+        _git(root, "config", f"merge.{DRIVER}.name", "PA-SAM's locks, params and tables, by entry")
     except DataError:
         raise DataError(
             f"{root.resolve()} is no checkout of git, expected a clone of the project: a merge "
@@ -137,27 +150,69 @@ def set_up(root: Path) -> str:
 
 
 def _settle(
-    root: Path, name: str, take: str | None, say: Callable[[str], None]
-) -> tuple[Clash, ...]:
+    root: Path, name: str, take: str | None, sides: Sides | None, say: Callable[[str], None]
+) -> Left:
     """Write and stage one file that is in conflict; what clashes stays for a person."""
     path = root / name
     texts = _stages(root, name)
-    merged = _merged(name, *texts)
     now = path.read_text(encoding="utf-8") if path.exists() else ""
-    by_hand = bool(now) and _MARKER not in now and now not in (texts[1], texts[2])
-    if take is not None or not merged.clashes:
-        text = merged.theirs if take == "theirs" else merged.ours
-    elif by_hand:
-        text = now
+    # Git leaves ours, word for word, where it could not merge: that is nobody's choice.
+    by_hand = bool(now) and _MARKER not in now and now != texts[1]
+    merged: Merged | None = None
+    if texts[0] and not (texts[1] and texts[2]):
+        kept, other = ("ours", "theirs") if texts[1] else ("theirs", "ours")
+        text, how = texts[1] or texts[2], f"kept as it is in {kept}; {other} had deleted it"
+    elif take is None and by_hand:
+        text, how = now, "merged, as you edited it"
     else:
-        path.write_text(_text(merged), encoding="utf-8")
-        return merged.clashes
+        merged = _told_whose(root, sides, name, texts)
+        text = merged.theirs if take == "theirs" else merged.ours
+        how = f"merged, taken from {take}" if merged.clashes else "merged, done"
+        if merged.clashes and take is None:
+            path.write_text(_text(merged), encoding="utf-8")
+            return Left(merged.clashes, was_ours=now == texts[1])
     _check(name, text)
     path.write_text(text, encoding="utf-8")
     _git(root, "add", "--", name)
-    how = "as you edited it" if text == now else f"taken from {take}" if merged.clashes else "done"
-    say(f"{name}: merged, {how}")
-    return ()
+    say(f"{name}: {how}")
+    return Left()
+
+
+def _told_whose(root: Path, sides: Sides | None, name: str, texts: tuple[str, str, str]) -> Merged:
+    """Merge a file; where one of its versions cannot be read, say whose it is and the way out.
+
+    Raises:
+        PasamError: It cannot be merged by entry.
+    """
+    try:
+        return _merged(name, *texts)
+    except PasamError as error:
+        broken = [
+            side for side, text in zip(("base", "ours", "theirs"), texts, strict=True)
+            if _is_broken(name, text)
+        ]  # fmt: skip
+        if not broken:
+            raise
+        commits = _commits(root, sides)
+        whose = " and ".join(
+            "it was so before both changes" if side == "base" else f"it is {side}{commits[side]}"
+            for side in broken
+        )
+        ways = [] if name == LOCK else [f"edit {name} as it should be and run `pasam merge` again"]
+        ways += [
+            f"take {side} whole: `git checkout --{side} {name}; git add {name}; pasam merge`"
+            for side in ("ours", "theirs") if side not in broken
+        ]  # fmt: skip
+        way = ", or ".join(ways) or "take it from an earlier commit"
+        raise type(error)(f"{error}\n{whose}. {way[0].upper()}{way[1:]}.") from None
+
+
+def _is_broken(name: str, text: str) -> bool:
+    try:
+        _merged(name, text, text, text)
+    except PasamError:
+        return True
+    return False
 
 
 def _settle_lock(
@@ -180,11 +235,14 @@ def _settle_lock(
     if not path.exists() and LOCK not in unmerged:
         return
     now = path.read_text(encoding="utf-8") if path.exists() else ""
-    if LOCK not in unmerged and now != merge_lock(*texts, LOCK).ours:
-        return
+    if LOCK not in unmerged:
+        was_taken_whole = any(_is_broken(LOCK, text) for text in texts)
+        if was_taken_whole or now != merge_lock(*texts, LOCK).ours:  # or written by DVC since
+            return
     params: Mapping[str, Any] | None = (
         read_params(root / PARAMS) if (root / PARAMS).exists() else None
     )
+    _told_whose(root, sides, LOCK, texts)
     path.write_text(merge_lock(*texts, LOCK, params).ours, encoding="utf-8")
     _git(root, "add", "--", LOCK)
     say(f"{LOCK}: merged, stage by stage")
@@ -203,13 +261,20 @@ def _check(name: str, text: str) -> None:
         validate_content(parse_params(text, Path(name)), Path(name))
 
 
-def _question(root: Path, clashes: list[Clash], sides: Sides | None) -> str:
-    names = {"ours": "", "theirs": ""}
-    if sides is not None:
-        names = {
-            name: f" ({_git(root, 'log', '-1', '--format=%h %an: %s', side).strip()})"
-            for name, side in (("ours", sides.ours), ("theirs", sides.theirs))
-        }
+def _commits(root: Path, sides: Sides | None) -> dict[str, str]:
+    """Name the commit of each side, in brackets, if they are known."""
+    if sides is None:
+        return {"ours": "", "theirs": ""}
+    return {
+        name: f" ({_git(root, 'log', '-1', '--format=%h %an: %s', side).strip()})"
+        for name, side in (("ours", sides.ours), ("theirs", sides.theirs))
+    }
+
+
+def _question(
+    root: Path, clashes: list[Clash], sides: Sides | None, untouched: Sequence[str]
+) -> str:
+    names = _commits(root, sides)
     lines = "".join(
         f"\n  {clash.key} was {clash.base}, is {clash.ours} in ours and {clash.theirs} in theirs"
         for clash in clashes
@@ -219,6 +284,12 @@ def _question(root: Path, clashes: list[Clash], sides: Sides | None) -> str:
         f"{names['ours']}, theirs what it brings in{names['theirs']}. Edit the lines between the "
         "markers and run `pasam merge` again, or take one side's for all of them: "
         "`pasam merge --take ours` or `--take theirs`."
+        + (
+            f" {', '.join(untouched)} was ours word for word, as git leaves it where it could not "
+            "merge: if you meant it so, `--take ours`."
+            if untouched
+            else ""
+        )
     )
 
 
