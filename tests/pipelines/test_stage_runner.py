@@ -222,3 +222,16 @@ def test_a_training_whose_dvc_was_killed_saves_its_state_and_ends(root, in_empty
 def test_a_stage_that_a_person_started_runs_to_its_end():
     with ended_with_dvc(pause=0.01):
         time.sleep(0.1)
+
+
+def test_another_python_is_told_where_the_projects_own_is(root):
+    command = [sys.executable, "-S", "-m", "pipelines.flows", "stage_apart", "--local"]  # bare
+    done = subprocess.run(
+        command, cwd=root, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{sys.executable} is Python 3." in line
+    assert "lacks dvc, pydantic, torch" in line
+    assert ".venv/bin/activate" in line

@@ -28,6 +28,7 @@ IMAGES = "docs/images/"
 """Made by `make images` of the last run: whichever side's is there, the next one replaces it."""
 
 _MARKER = "<<<<<<< "
+KEPT = "kept as one side changed it; the other had deleted it"
 _HEADS = ("REBASE_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 DRIVER = "pasam"
 """Name of the merge driver, which `.gitattributes` gives to files."""
@@ -158,10 +159,8 @@ def _settle(
     now = path.read_text(encoding="utf-8") if path.exists() else ""
     # Git leaves ours, word for word, where it could not merge: that is nobody's choice.
     by_hand = bool(now) and _MARKER not in now and now != texts[1]
-    merged: Merged | None = None
-    if texts[0] and not (texts[1] and texts[2]):
-        kept, other = ("ours", "theirs") if texts[1] else ("theirs", "ours")
-        text, how = texts[1] or texts[2], f"kept as it is in {kept}; {other} had deleted it"
+    if _is_deleted(texts):
+        text, how = texts[1] or texts[2], KEPT
     elif take is None and by_hand:
         text, how = now, "merged, as you edited it"
     else:
@@ -176,6 +175,10 @@ def _settle(
     _git(root, "add", "--", name)
     say(f"{name}: {how}")
     return Left()
+
+
+def _is_deleted(texts: tuple[str, str, str]) -> bool:
+    return bool(texts[0]) and not (texts[1] and texts[2])
 
 
 def _told_whose(root: Path, sides: Sides | None, name: str, texts: tuple[str, str, str]) -> Merged:
@@ -242,10 +245,14 @@ def _settle_lock(
     params: Mapping[str, Any] | None = (
         read_params(root / PARAMS) if (root / PARAMS).exists() else None
     )
-    _told_whose(root, sides, LOCK, texts)
-    path.write_text(merge_lock(*texts, LOCK, params).ours, encoding="utf-8")
+    if _is_deleted(texts):  # not stage by stage: those that nobody changed would go
+        text, how = texts[1] or texts[2], KEPT
+    else:
+        _told_whose(root, sides, LOCK, texts)
+        text, how = merge_lock(*texts, LOCK, params).ours, "merged, stage by stage"
+    path.write_text(text, encoding="utf-8")
     _git(root, "add", "--", LOCK)
-    say(f"{LOCK}: merged, stage by stage")
+    say(f"{LOCK}: {how}")
 
 
 def _check(name: str, text: str) -> None:
