@@ -8,6 +8,7 @@ import http.server
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -118,11 +119,26 @@ def test_a_remote_that_is_gone_or_has_a_password_in_its_address_is_said(clone):
     git("remote", "set-url", "origin", "../gone.git")
     (check,) = team.check_git_remote(clone)
     assert check.state == "missing"
-    assert "cannot be read" in check.found
+    assert re.search(r"cannot be read: fatal: '.*gone\.git' does not appear to be", check.found)
     git("remote", "set-url", "origin", "http://ada:word@127.0.0.1:9/x.git")
     check, _ = team.check_git_remote(clone)
     assert check.found == "its address holds a password"
     assert "word" not in check.remedy.replace("password", "")
+
+
+def test_who_is_not_let_in_reads_the_servers_own_reason(clone, tmp_path, monkeypatch):
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        "#!/bin/sh\n"
+        "echo \"Warning: Permanently added 'git.example.org' to the list of known hosts.\" >&2\n"
+        "echo 'ben@git.example.org: Permission denied (publickey).' >&2; exit 255\n"
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    git("remote", "set-url", "origin", "ssh://git.example.org/srv/pasam.git")
+    (check,) = team.check_git_remote(clone)
+    reason = "ben@git.example.org: Permission denied (publickey)."
+    assert check.found == f"origin cannot be read: {reason}"
 
 
 def test_the_merge_driver_is_looked_for(clone):

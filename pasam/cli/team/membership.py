@@ -94,11 +94,14 @@ def check_git_remote(root: Path) -> list[Check]:
     code, heads = _git(root, "ls-remote", "--heads", "origin")
     if code:
         remedy = "correct it (git remote -v), or ask for access; 20 s are allowed"
-        return [*checks, missing("git remote", f"origin cannot be read: {_last(heads)}", remedy)]
+        return [
+            *checks,
+            missing("git remote", f"origin cannot be read: {_why(heads)}", remedy),
+        ]
     target = f"HEAD:refs/heads/pasam-doctor-{secrets.token_hex(4)}"
     code, said = _git(root, "push", "--dry-run", "origin", target)
     if code:
-        found = f"origin can be read, not pushed to: {_last(said)}"
+        found = f"origin can be read, not pushed to: {_why(said)}"
         remedy = "ask for the right to push; without it your retrainings stay yours"
         return [*checks, missing("git remote", found, remedy)]
     checks.append(passed("git remote", "origin can be read and takes a push"))
@@ -257,6 +260,14 @@ def _owner(path: Path) -> str:
 def _last(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1][:200] if lines else "it says nothing"
+
+
+def _why(text: str) -> str:
+    """Pick why git failed: its first line, or its server's; advice that fits everything follows."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    aside = ("warning:", "hint:", "to ", "**")  # known hosts, and where a push goes
+    reasons = [line for line in lines if not line.lower().startswith(aside)]
+    return (reasons or lines or ["it says nothing"])[0][:200]
 
 
 def _git(root: Path, *arguments: str) -> tuple[int, str]:
