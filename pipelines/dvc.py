@@ -44,6 +44,11 @@ _WHOLE: set[tuple[Path, str]] = set()
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _NO_RUN_CACHE = "run-cache is not supported"
 """What DVC says of a remote that takes nothing but the bytes, as one behind HTTP."""
+_NOT_LET_IN = re.compile(
+    r"[Aa]uthentication fail|[Pp]ermission denied|Access ?Denied|Forbidden|Unauthorized"
+    r"|Unable to locate credentials|InvalidAccessKeyId|SignatureDoesNotMatch"
+)
+"""What SSH, S3, HTTP and folders say to a key, password or right that is missing or wrong."""
 _SETTLED = (251, 253, 254)
 """DVC's codes for a wrong configuration (no remote, say), no repository, and wrong arguments."""
 
@@ -285,7 +290,14 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
             f"{who} found the disk full. Free some space and run this again: what was complete is "
             f"kept. {said}"
         )
-    if stage_code == TRANSIENT or (stage_code is None and _may_pass(command, code)):
+    is_remotes = stage_code is None and command.startswith(("dvc push", "dvc pull"))
+    if is_remotes and _NOT_LET_IN.search(text):
+        return StageError(
+            f"{who} was not let in by DVC's remote or cache: a key, password or right is missing. "
+            "Another try would end the same way; `pasam doctor --team` says what to set (an SSH "
+            f"key, `dvc remote modify --local`, rights). {said}"
+        )
+    if stage_code == TRANSIENT or (is_remotes and code not in _SETTLED):  # it may be away
         return TransientError(f"{who} met a transient error; running it again may succeed. {said}")
     if stage_code in STOPPED or (stage_code is None and code in STOPPED):
         stopped = 143 if (stage_code or code) in {143, -15} else 130
@@ -309,11 +321,6 @@ def failure(command: str, code: int, text: str, log: Path) -> PasamError:
 def is_busy(text: str) -> bool:
     """Whether DVC says that another command is at work on the project."""
     return any(words in text for words in _BUSY)
-
-
-def _may_pass(command: str, code: int) -> bool:
-    """Judge a failure that is no stage's: DVC's remote may be away."""
-    return command.startswith(("dvc push", "dvc pull")) and code not in _SETTLED
 
 
 def _environment() -> dict[str, str]:

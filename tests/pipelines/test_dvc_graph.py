@@ -430,6 +430,24 @@ def test_a_wrong_setting_of_dvc_does_not_pass(command, code, text):
     assert error.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ERROR: failed to connect to ssh (/srv/dvc/files/md5) - Permission denied for user ben",
+        "ERROR: unexpected error - Too many authentication failures",
+        "ERROR: failed to connect to s3 (pasam/files/md5) - Unable to locate credentials",
+        "ERROR: unexpected error - Forbidden: An error occurred (403) when calling HeadObject",
+        "ERROR: unexpected error - [Errno 13] Permission denied: '/srv/dvc-cache/files/md5/4a'",
+    ],
+)
+def test_who_lacks_the_remotes_password_is_told_and_not_kept_waiting(text):
+    error = failure("dvc pull --run-cache", 255, text, LOG)
+    assert isinstance(error, StageError), "a passing fault would be tried for minutes"
+    assert "was not let in" in str(error)
+    assert "pasam doctor --team" in str(error)
+    assert text in str(error)
+
+
 def test_only_the_tail_of_a_long_log_is_in_the_message():
     text = "".join(f"line {number}\n" for number in range(100)) + stage_said(1)
     message = str(failure("dvc repro", 255, text, LOG))
