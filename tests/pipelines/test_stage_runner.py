@@ -232,6 +232,6 @@ def test_another_python_is_told_where_the_projects_own_is(root):
     )  # fmt: skip
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"{sys.executable} is Python 3." in line
-    assert "lacks dvc, pydantic, torch" in line
+    assert f"{sys.executable}, Python 3." in line
+    assert re.search("lacks (yaml|pydantic|psutil|filelock);", line)
     assert ".venv/bin/activate" in line
