@@ -14,8 +14,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,11 @@ _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
 _SHOWN = 5
+_BY_LAST_PART = "the last part of their path"
+_UNQUOTED = "their names without the per cent codes"
+_OF_UPLOAD = "their names without the prefix of Label Studio's upload"
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
+_NOT_IN_UPLOADS = re.compile(r"[^-\w.]")
 _MOST = 1e9
 """No coordinate or score is as large."""
 _OVERHANG = 0.05
@@ -424,8 +431,8 @@ def encoded_source(
     Args:
         kind: What the source is called in the set's description.
         file: The annotations, for messages.
-        images: Folder of the images. A name that leads outside of it, or to another machine, is
-            looked for by its last part.
+        images: Folder of the images. A name that leads outside of it, or to another machine, or
+            that an upload has changed, is looked for by its last part.
         annotated: What the file holds.
         categories: Names of the categories that are taken; all if none.
         faults: What is wrong already.
@@ -441,9 +448,10 @@ def encoded_source(
     there = _Folder(images)
     candidates, found, said, others = [], list(faults), list(notes), 0
     for one in annotated:
-        image = there.find(one.name)
-        if image is None:
-            found.append(f"{file}: image {images / one.name} does not exist.")
+        try:
+            image = there.find(one.name)
+        except DataError as error:
+            found.append(f"{file}: image {error}.")
             continue
         try:
             size = one.size or _stored_size(image)
@@ -468,10 +476,9 @@ def encoded_source(
         if count > 1:
             found.append(f"{file}: {count} of its images are {image}. Keep one.")
     said += [f"{others} annotations of other categories are left out"] if others else []
-    if there.by_last_part:
-        said.append(
-            f"{there.by_last_part} images were found by the last part of their path in {file.name}"
-        )
+    said += [
+        f"{count} images were found by {way} in {file.name}" for way, count in there.ways.items()
+    ]
     return Source(kind=kind, candidates=tuple(candidates), faults=tuple(found), notes=tuple(said))
 
 
@@ -479,12 +486,18 @@ class _Folder:
     """A folder of images, in which names are looked up that other machines wrote."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.by_last_part = root, 0
+        self.root = root
+        self.ways: Counter[str] = Counter()
+        """How often a name had to be read in another way than as it stands."""
         self._listed: dict[str, Path] | None = None
-        self._last: dict[str, list[Path]] = {}
+        self._last: dict[str, list[str]] = {}
 
-    def find(self, name: str) -> Path | None:
-        """Find an image by its name; None if it is not there, or not told from another."""
+    def find(self, name: str) -> Path:
+        """Find an image by its name, as it stands or as a tool has changed it.
+
+        Raises:
+            DataError: It is not there, or cannot be told from another; what is to be done.
+        """
         turned = name.replace("\\", "/")
         for spelling in dict.fromkeys((name, turned)):
             try:
@@ -495,13 +508,38 @@ class _Folder:
                 return path
         listed = self._all()
         form = unicodedata.normalize("NFC", turned)
+        unquoted = unicodedata.normalize("NFC", unquote(turned))
         if form in listed:
             return listed[form]
-        same = self._last.get(form.rpartition("/")[2], [])
-        if len(same) != 1 or "/" not in form:
-            return None
-        self.by_last_part += 1
-        return same[0]
+        if unquoted in listed:
+            self.ways[_UNQUOTED] += 1
+            return listed[unquoted]
+        uploaded = _UPLOADED.match(unquoted.rpartition("/")[2])
+        readings = [(form, _BY_LAST_PART), (unquoted, _UNQUOTED)]
+        readings += [(uploaded["name"], _OF_UPLOAD)] if uploaded else []
+        for spelling, way in readings:
+            if same := self._nearest(spelling, uploaded=way == _OF_UPLOAD):
+                if len(same) > 1:
+                    raise DataError(
+                        f"{name} may be any of {same[:_SHOWN]}. Write its place below --images"
+                    )
+                self.ways[way] += 1
+                return listed[same[0]]
+        raise DataError(
+            f"{self.root / name} does not exist, and below --images no other image has its name"
+        )
+
+    def _nearest(self, name: str, *, uploaded: bool) -> list[str]:
+        """Give the images of the same last part that share most folders above it with a name."""
+        parts = name.split("/")[::-1]
+        same = self._last.get(_upload_name(parts[0]), [])
+        if not uploaded:
+            same = [one for one in same if one.rpartition("/")[2] == parts[0]]
+        shared = {
+            one: sum(1 for _ in takewhile(_alike, zip(parts, one.split("/")[::-1], strict=False)))
+            for one in same
+        }
+        return [one for one in same if shared[one] == max(shared.values())]
 
     def _all(self) -> dict[str, Path]:
         from pasam.data.pairing import list_images
@@ -511,8 +549,17 @@ class _Folder:
             for path in list_images(self.root, deep=True):
                 form = unicodedata.normalize("NFC", path.relative_to(self.root).as_posix())
                 self._listed[form] = path
-                self._last.setdefault(form.rpartition("/")[2], []).append(path)
+                self._last.setdefault(_upload_name(form.rpartition("/")[2]), []).append(form)
         return self._listed
+
+
+def _alike(both: tuple[str, str]) -> bool:
+    return both[0] == both[1]
+
+
+def _upload_name(name: str) -> str:
+    """Give the name under which Label Studio, whose storage is Django's, keeps an upload."""
+    return _NOT_IN_UPLOADS.sub("", name.replace(" ", "_"))
 
 
 def _stored_size(image: Path) -> tuple[int, int]:

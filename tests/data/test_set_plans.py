@@ -423,6 +423,47 @@ def test_what_tools_do_to_ids_crowds_sizes_and_paths_is_understood(tmp_path):
     assert "2 images were found by the last part of their path" in source.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "found", "way"),
+    [
+        ("images/3fa2b1c4-a.png", "a", "without the prefix of Label Studio's upload"),
+        ("3fa2b1c4-b_c_1.png", "day/b c (1)", "without the prefix of Label Studio's upload"),
+        ("/data/upload/7/0f3c2d1e-%C3%A9.png", "é", "without the prefix"),
+        ("day/b%20c%20(1).png", "day/b c (1)", "without the per cent codes"),
+        ("s3://bucket/b%20c%20(1).png", "day/b c (1)", "without the per cent codes"),
+        ("100%.png", "100%", None),
+        ("x%20y.png", "x%20y", None),  # the image's own name
+        ("deadbeef-x.png", "deadbeef-x", None),
+        ("b c (1).png", "day/b c (1)", "the last part of their path"),
+        ("C:\\photos\\night\\same.png", "night/same", "the last part of their path"),
+        ("e\u0301.png", "é", None),
+    ],
+)
+def test_an_image_is_found_by_a_name_that_tools_have_changed(tmp_path, name, found, way):
+    in_day_and_night = ("day/b c (1)", "day/same", "night/same")
+    for file in ("a", "é", "100%", "x%20y", "x y", "deadbeef-x", "x", *in_day_and_night):
+        (tmp_path / "im" / file).parent.mkdir(parents=True, exist_ok=True)
+        write_png(tmp_path / f"im/{file}.png", np.zeros((6, 8, 3), np.uint8))
+    drawn = [{"id": 1, "image_id": 1, "segmentation": [[2, 1, 5, 1, 5, 4]]}]
+    file = coco_file(tmp_path, [{"id": 1, "file_name": name}], drawn)
+    source = from_coco(file, tmp_path / "im")
+    assert source.faults == ()
+    assert [item.name for item in source.candidates] == [found]
+    assert (way is None and source.notes == ()) or way in source.notes[0]
+
+
+@pytest.mark.parametrize("name", ["same.png", "3fa2b1c4-same.png", "other/same.png"])
+def test_an_image_that_may_be_one_of_two_is_refused_with_both(tmp_path, name):
+    for folder in ("day", "night"):
+        (tmp_path / "im" / folder).mkdir(parents=True)
+        write_png(tmp_path / f"im/{folder}/same.png", np.zeros((6, 8, 3), np.uint8))
+    drawn = [{"id": 1, "image_id": 1, "segmentation": [[2, 1, 5, 1, 5, 4]]}]
+    file = coco_file(tmp_path, [{"id": 1, "file_name": name}], drawn)
+    (fault,) = from_coco(file, tmp_path / "im").faults
+    assert f"{name} may be any of ['day/same.png', 'night/same.png']" in fault
+    assert "Write its place below --images" in fault
+
+
 def test_two_images_of_one_id_are_refused(tmp_path):
     images = [{"id": key, "file_name": name} for key, name in ((1, "a.png"), ("1", "b.png"))]
     with pytest.raises(DataError, match=r"two images have the same id 1: \['a.png', 'b.png'\]"):
