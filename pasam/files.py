@@ -285,6 +285,14 @@ def draft_folder(target: Path, *, durable: bool = False) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+def discard_folder(target: Path) -> None:
+    """Remove a folder at once: it is whole, or it is gone; `draft_folder` clears after a kill."""
+    gone = target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft")
+    with _locked(target.parent):
+        target.replace(gone)
+    shutil.rmtree(gone)
+
+
 def _clear_after_kills(target: Path) -> None:
     """Put an older folder back that was on its way out, and remove drafts that nobody writes."""
     left = re.compile(rf"\.{re.escape(target.name)}(\.[0-9a-f]{{8}})?\.(draft|old)")

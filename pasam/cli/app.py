@@ -20,7 +20,7 @@ from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
 from pasam.cli.team.merge import merge, merge_driver
-from pasam.cli.upkeep import backup, clean, restore
+from pasam.cli.upkeep import backup, clean, data_remove, restore
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 EXAMPLES = """\
@@ -87,6 +87,7 @@ app = typer.Typer(
 app.add_typer(params_app, name="params")
 data_app.command("review")(data_review)
 data_app.command("forget")(data_forget)
+data_app.command("remove")(data_remove)
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 app.add_typer(checkpoint_app, name="checkpoint")

@@ -411,7 +411,7 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
     return [
         *lines,
-        "Next: dvc repro",
+        f"Next: dvc repro (to undo: pasam data remove {name})",
         f"To share it, or for `dvc exp run --temp`: {share}",
     ]
 

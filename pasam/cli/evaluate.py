@@ -110,6 +110,12 @@ def evaluate(
     console.print(_table(scores))
     if differences:
         console.print(_compared(differences))
+        each = len(differences) // len(sets)
+        typer.echo(
+            "Intervals: 95 %, over images or their groups, of these weights alone. Verdict: after\n"
+            f"Holm's correction over the {each} comparisons of a set, which asks for more than an\n"
+            "interval without 0."
+        )
 
 
 def _is_known(

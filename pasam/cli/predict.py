@@ -156,8 +156,7 @@ def typed_prompts(
     from pasam.masks.images import foreground
     from pasam.masks.mask_files import read_mask
 
-    corners = [_numbers(box, "--box", (4,), "x0,y0,x1,y1") for box in boxes or ()]
-    places = [_numbers(point, "--point", (2, 3), "x,y or x,y,0 or x,y,1") for point in points or ()]
+    corners, places = _typed_numbers(boxes, points)
     if (places or mask) and len(corners) > 1:
         others = f"{len(places)} points come" if places else "a mask comes"
         raise PromptError(
@@ -176,13 +175,22 @@ def typed_prompts(
     ]
 
 
+def _typed_numbers(
+    boxes: Sequence[str] | None, points: Sequence[str] | None
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Read the numbers of the boxes and of the points."""
+    form = "x,y or x,y,0 or x,y,1 in pixels"
+    corners = [_numbers(box, "--box", (4,), "x0,y0,x1,y1 in pixels") for box in boxes or ()]
+    return corners, [_numbers(point, "--point", (2, 3), form) for point in points or ()]
+
+
 def _numbers(text: str, option: str, counts: tuple[int, ...], form: str) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in counts:
-        raise PromptError(f"{option} is {text!r}, expected {form} in pixels of the image.")
+        raise PromptError(f"{option} is {text!r}, expected {form}, with commas and without spaces.")
     return numbers
 
 
@@ -446,6 +454,7 @@ def predict(
     Example: pasam predict photo.jpg --box 80,40,420,380 --point 250,200 --out masks
     """
     outputs = PredictionOutputs(out, formats, model=model or "", as_json=as_json)
+    _typed_numbers(box, point)  # first: after `--box 80 15 482 385` three numbers pass for images
     paths = _named_images(images, prompts)
     prompting = chosen_prompting(
         paths,

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,7 +33,7 @@ from pasam.data.pairing import (
     registered_sets,
 )
 from pasam.errors import DataError, ParamsError
-from pasam.files import draft_folder, read_json, sha256_of, write_text
+from pasam.files import discard_folder, draft_folder, read_json, sha256_of, write_text
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import MaskKind, Reading
 from pasam.workers import parallel_map
@@ -296,14 +296,13 @@ def make_plan(
             )
             for found, end in ((found, _ending(found)) for found in item.objects)
         )
-        key = item.candidate.group or item.sha256
         images.append(
             PlannedImage(
                 target=PurePosixPath(
                     "im", stem + (".png" if item.chosen else item.candidate.image.suffix.lower())
                 ),
                 inspected=item,
-                split=item.candidate.split or split_of(key, val_fraction=val_fraction),
+                split=item.candidate.split or split_of(_key(item), val_fraction=val_fraction),
                 masks=masks,
             )
         )
@@ -317,12 +316,28 @@ def _check_splits(plan: Plan) -> None:
         return
     for split, wanted in (("train", plan.val_fraction < 1), ("val", plan.val_fraction > 0)):
         if wanted and not plan.count(split)[0]:
-            keys = {image.inspected.candidate.group or image.target for image in plan.images}
+            keys = {_key(image.inspected) for image in plan.images}
+            other = _other_fraction(keys, plan.val_fraction)
             raise DataError(
                 f"With --val-fraction {plan.val_fraction} none of the {len(keys)} images or groups "
-                f"falls into '{split}'. Give another one (0: all is for training, 1: all is for "
-                "measuring), more images, or a column 'split' in a --csv."
+                f"falls into '{split}'. {other}0 takes all for training, 1 all for "
+                "measuring, and a column 'split' in a --csv decides for each image."
             )
+
+
+def _key(item: Inspected) -> str:
+    """Give what must not be torn apart: the group, or the image itself."""
+    return item.candidate.group or item.sha256
+
+
+def _other_fraction(keys: Collection[str], wanted: float) -> str:
+    """Name the nearest fraction by which both splits get something, if there is one."""
+    choices = sorted(range(1, 100), key=lambda percent: abs(percent - 100 * wanted))
+    for fraction in (percent / 100 for percent in choices):
+        held = sum(split_of(key, val_fraction=fraction) == "val" for key in keys)
+        if 0 < held < len(keys):
+            return f"--val-fraction {fraction} holds {held} of them out. "
+    return ""
 
 
 def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
@@ -453,6 +468,39 @@ def _write(task: tuple[PlannedImage, Path, bool]) -> None:
             write_png(draft / mask.target, mask.found.draw())
 
 
+def remove(name: str, own: Path, params_file: Path) -> tuple[Path, bool]:
+    """Remove a set that `add` has registered, and its name among the benchmarks.
+
+    Args:
+        name: Name of the set.
+        own: Folder of one's own data.
+        params_file: The file that names the benchmarks.
+
+    Returns:
+        The folder that is gone, and whether the set was a benchmark.
+
+    Raises:
+        DataError: There is no such set, or its folder holds what `add` has not written.
+        ParamsError: It is the only benchmark.
+    """
+    known = {folder.name: folder for folder in registered_sets(own)} if own.is_dir() else {}
+    if name not in known:
+        raise DataError(f"there is no registered set '{name}' in {own}. Known: {sorted(known)}.")
+    folder = known[name]
+    others = sorted({path.name for path in folder.iterdir()} - {"im", "gt", CSV_NAME, SET_FILE})
+    if others:
+        raise DataError(
+            f"{folder} holds {others}, which `pasam data add` has not written. Move them elsewhere "
+            "first; corrected masks that people have sent are deleted by `pasam data forget`."
+        )
+    was_listed = _leave_benchmarks(name, params_file)
+    try:
+        discard_folder(folder)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be removed ({error}).") from None
+    return folder, was_listed
+
+
 def add_benchmark(name: str, params_file: Path) -> list[str]:
     """Add a set to the benchmarks.
 
@@ -466,15 +514,34 @@ def add_benchmark(name: str, params_file: Path) -> list[str]:
     Raises:
         ParamsError: The file has no list `evaluate.benchmarks`.
     """
-    content = read_params(params_file)
-    section = content.get("evaluate") or {}
+    listed = _benchmarks(params_file)
+    return [] if name in listed else _with_benchmarks([*listed, name], params_file)
+
+
+def _leave_benchmarks(name: str, params_file: Path) -> bool:
+    listed = _benchmarks(params_file)
+    if name not in listed:
+        return False
+    if len(listed) == 1:
+        raise ParamsError(
+            f"{params_file}: {name} is the only set of evaluate.benchmarks, which must not be "
+            "empty. Name another first."
+        )
+    _with_benchmarks([other for other in listed if other != name], params_file)
+    return True
+
+
+def _benchmarks(params_file: Path) -> list[str]:
+    section = read_params(params_file).get("evaluate") or {}
     listed = section.get("benchmarks") if isinstance(section, dict) else None
     if not isinstance(listed, list):
         raise ParamsError(f"{params_file}: evaluate.benchmarks is {listed!r}, expected a list.")
-    if name in listed:
-        return []
-    old = params_file.read_text(encoding="utf-8")
-    section["benchmarks"] = [*listed, name]
+    return listed
+
+
+def _with_benchmarks(names: list[str], params_file: Path) -> list[str]:
+    old, content = params_file.read_text(encoding="utf-8"), read_params(params_file)
+    content["evaluate"]["benchmarks"] = names
     new = edited(old, content)
     write_text(params_file, new)
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)

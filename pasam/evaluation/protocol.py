@@ -195,8 +195,8 @@ def benchmark_rows(manifest: pd.DataFrame, benchmark: str) -> pd.DataFrame:
         known = sorted(set(val["dataset"]))
         raise DataError(
             f"benchmark '{benchmark}' has no images; the manifest's val split holds {known}. "
-            "If the set was added since, run `dvc repro`, which prepares it and measures the models on "
-            "it; else correct evaluate.benchmarks in params.yaml."
+            "If the set was added since, run `dvc repro`, which prepares it and measures the "
+            "models on it; else correct evaluate.benchmarks in params.yaml."
         )
     return rows
 

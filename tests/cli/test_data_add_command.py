@@ -50,9 +50,51 @@ def test_two_folders_are_registered_and_measured(photos, in_empty_folder):
     assert lines[2].endswith("masks to measure")
     assert lines[3] == "  masks: 12 0/255"
     assert "  params.yaml: evaluate.benchmarks now has cats" in lines
-    assert "Next: dvc repro" in lines
+    assert "Next: dvc repro (to undo: pasam data remove cats)" in lines
     assert benchmarks()[-1] == "cats"
     assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
+
+
+def remove(*arguments):
+    return CliRunner().invoke(app, ("data", "remove", *arguments))
+
+
+def test_what_was_added_is_undone_to_the_letter(photos, in_empty_folder):
+    before = (in_empty_folder / "params.yaml").read_text()
+    add("cats", *photos)
+    (in_empty_folder / "data/own/cats.dvc").touch()
+    result = remove("cats")
+    assert result.exit_code == 0, result.output
+    assert (in_empty_folder / "params.yaml").read_text() == before
+    assert [path.name for path in (in_empty_folder / "data/own").iterdir()] == ["cats.dvc"]
+    assert len(list((in_empty_folder / "photos").iterdir())) == 12
+    assert "dvc remove data/own/cats.dvc" in result.output
+    assert add("cats", *photos).output.startswith("cats registered in")
+
+
+def test_only_what_add_has_written_is_removed(photos, in_empty_folder):
+    add("cats", *photos)
+    (in_empty_folder / "data/own/cats/provenance.json").touch()
+    (in_empty_folder / "data/own/mine").mkdir()
+    for name, words in (
+        ("cats", "holds ['provenance.json'], which `pasam data add` has not written"),
+        ("mine", "there is no registered set 'mine' in data/own. Known: ['cats']"),
+        ("../own/cats", "there is no registered set"),
+    ):
+        result = remove(name)
+        assert result.exit_code == 2
+        assert words in result.output
+    assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
+    assert benchmarks()[-1] == "cats"
+
+
+def test_the_last_benchmark_is_not_removed(photos, in_empty_folder):
+    add("cats", *photos)
+    params = yaml.safe_load((in_empty_folder / "params.yaml").read_text())
+    params["evaluate"]["benchmarks"] = ["cats"]
+    (in_empty_folder / "params.yaml").write_text(yaml.safe_dump(params))
+    assert "cats is the only set of evaluate.benchmarks" in remove("cats").output
+    assert (in_empty_folder / "data/own/cats").is_dir()
 
 
 def test_again_says_that_it_is_there(photos):

@@ -471,6 +471,13 @@ def test_a_slip_is_said_with_what_was_typed(boxes, points, words):
         typed_prompts(boxes, points)
 
 
+def test_a_box_typed_with_blanks_is_told_of_commas(pasam, tmp_path):
+    Image.fromarray(picture(60, 90)).save(tmp_path / "a.png")
+    result = pasam("predict", tmp_path / "a.png", "--box", "12", "8", "70", "50")
+    assert result.exit_code == 2
+    assert "--box is '12', expected x0,y0,x1,y1 in pixels, with commas and" in result.stderr
+
+
 def test_of_a_file_with_many_bands_those_that_are_chosen_are_seen(pasam, tmp_path):
     image = picture(60, 90)
     bands = np.moveaxis(np.dstack([image, image[..., :2]]), -1, 0)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -118,6 +119,14 @@ def test_an_empty_split_is_refused_unless_it_was_asked_for():
     with pytest.raises(DataError, match="none of the 1 images or groups falls into"):
         plan(item("a"), val_fraction=0.5)
     assert plan(item("a"), val_fraction=1.0).count("val") == (1, 1)
+    images = [item(name, sha=name) for name in "abc"]
+    for wanted, empty in ((0.01, "val"), (0.99, "train")):
+        with pytest.raises(DataError, match=f"falls into '{empty}'") as said:
+            plan(*images, val_fraction=wanted)
+        fraction, held = re.search(
+            r"--val-fraction (\S+) holds (\d) of them out", str(said.value)
+        ).groups()
+        assert plan(*images, val_fraction=float(fraction)).count("val")[0] == int(held)
 
 
 def test_the_description_counts_and_tells_contents_apart():

@@ -165,7 +165,9 @@ def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
     both = pd.concat([manifest, training])
     assert benchmark_rows(both, "mine")["id"].tolist() == manifest["id"].tolist()
     for name in ("nope", "seen"):  # what was trained on is no benchmark
-        with pytest.raises(DataError, match=rf"'{name}' has no images; .* holds \['mine'\]") as said:
+        with pytest.raises(
+            DataError, match=rf"'{name}' has no images; .* holds \['mine'\]"
+        ) as said:
             benchmark_rows(both, name)
         assert "If the set was added since, run `dvc repro`" in str(said.value)
 
