@@ -198,7 +198,7 @@ READING = {
 
 WRITING = {
     "predict", "evaluate", "export", "serve", "demo", "params use", "data fetch", "data add",
-    "data export", "data quarantine", "data accept", "report open", "report images",
+    "data export", "data remove", "data quarantine", "data accept", "report open", "report images",
     "checkpoint import", "checkpoint export", "checkpoint merge", "track sync", "registry promote",
     "registry reject", "registry lift",
     "registry claim", "restore", "clean", "backup", "data forget", "data review",

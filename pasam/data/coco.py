@@ -447,7 +447,9 @@ def encoded_source(
         raise DataError(f"{file} has no category {strangers} (--category), only {sorted(known)}.")
     there = _Folder(images)
     candidates, found, said, others = [], list(faults), list(notes), 0
-    for one in annotated:
+    bare = sum(not one.objects for one in annotated)
+    said += [f"{bare} images without an object are left out"] if bare else []
+    for one in (one for one in annotated if one.objects):
         try:
             image = there.find(one.name)
         except DataError as error:

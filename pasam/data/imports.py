@@ -24,8 +24,8 @@ from pasam.data.coco import AnnotatedFile, DrawnAs, Shares, encoded_source, from
 from pasam.data.pairing import Source, from_csv, from_folders, list_images
 from pasam.errors import DataError
 from pasam.files import read_json, read_text
-from pasam.masks.images import open_image
-from pasam.masks.run_lengths import MOST_PIXELS
+from pasam.masks.images import IMAGE_SUFFIXES, open_image
+from pasam.masks.run_lengths import MOST_PIXELS, decode, from_segmentation
 
 _ROUND = 64  # corners of the polygon that stands for a circle
 _SHOWN = 60
@@ -145,7 +145,8 @@ def _of_folder(folder: Path, images: Path, left_out: list[str]) -> tuple[str, li
 
 
 def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
-    size = (int(content["imageHeight"]), int(content["imageWidth"]))
+    sides = (content.get("imageHeight"), content.get("imageWidth"))
+    size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
     objects: dict[tuple[str, Any], list[Any]] = {}
     for number, shape in enumerate(content["shapes"], start=1):
         kind, points = shape.get("shape_type") or "polygon", shape["points"]
@@ -160,19 +161,32 @@ def _labelme(content: Mapping[str, Any], left_out: list[str]) -> Iterator[Annota
         elif kind == "mask":
             part = _png(base64.b64decode(shape["mask"], validate=True))
             left, top = (round(value) for value in points[0])
-            objects[key] = [_placed(part, left, top, size)]
+            if size is None:
+                raise ValueError("a mask without imageHeight and imageWidth")
+            objects.setdefault(key, []).append(_placed(part, left, top, size))
         else:
-            left_out.append(f"{kind}s")
+            left_out.append(_several(kind))
     yield AnnotatedFile(
         name=str(content["imagePath"]), size=size,
         objects=tuple(
             DrawnAs(
                 label=f"{label}-{number}", category=label, name=f"shape {number} '{label}'",
-                drawing=drawn[0] if isinstance(drawn[0], np.ndarray) else drawn,
+                drawing=_united(drawn, size),
             )
             for (label, number), drawn in objects.items()
         ),
     )  # fmt: skip
+
+
+def _united(drawn: Sequence[Any], size: tuple[int, int] | None) -> Any:
+    """Join what belongs to one object: polygons stay polygons, beside a mask they are drawn."""
+    masks = [part for part in drawn if isinstance(part, np.ndarray)]
+    polygons = [part for part in drawn if not isinstance(part, np.ndarray)]
+    if not masks or size is None:
+        return polygons
+    if polygons:
+        masks.append(decode(from_segmentation(polygons, *size)))
+    return np.maximum.reduce(masks)
 
 
 def _via(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
@@ -190,9 +204,11 @@ def _via(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedF
                 drawn = [value for point in zip(xs, ys, strict=True) for value in point]
             elif kind in ("circle", "ellipse"):
                 across, down = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
-                drawn = _ellipse(shape["cx"], shape["cy"], across, down)
+                drawn = _ellipse(
+                    shape["cx"], shape["cy"], across, down, turn=shape.get("theta") or 0.0
+                )
             else:
-                left_out.append(f"{kind}s")
+                left_out.append(_several(kind))
                 continue
             objects.append(
                 DrawnAs(
@@ -209,19 +225,24 @@ def _label_studio(content: Sequence[Any], left_out: list[str]) -> Iterator[Annot
         left_out += ["further annotators' answers"] * (len(valid) - 1)
         objects, size = [], None
         for number, result in enumerate(valid[0]["result"] if valid else [], start=1):
-            value, kind = result["value"], str(result["type"])
+            value, kind = result.get("value") or {}, str(result["type"])
             names = value.get(kind) or ["object"]
             drawing: Any
-            if value.get("format") == "rle":
+            if result.get("image_rotation"):  # its percentages may be of either side then
+                drawing = f"of an image that is turned by {result['image_rotation']} degrees there"
+            elif value.get("format") == "rle":
                 size = (int(result["original_height"]), int(result["original_width"]))
                 drawing = _brush(value["rle"], size)
             elif "points" in value:
                 drawing = Shares(polygons=[[one / 100 for p in value["points"] for one in p]])
             elif "radiusX" in value:
-                parts = (value[key] / 100 for key in ("x", "y", "radiusX", "radiusY"))
-                drawing = Shares(polygons=[_ellipse(*parts)])
+                wide, tall = result["original_width"], result["original_height"]
+                scales = (("x", wide), ("y", tall), ("radiusX", wide), ("radiusY", tall))
+                parts = (value[key] / 100 * side for key, side in scales)
+                drawing = [_ellipse(*parts, turn=math.radians(value.get("rotation") or 0))]
+                size = (int(tall), int(wide))
             else:
-                left_out.append(kind)
+                left_out.append(kind if kind.endswith("s") else _several(kind))
                 continue
             objects.append(
                 DrawnAs(
@@ -229,9 +250,15 @@ def _label_studio(content: Sequence[Any], left_out: list[str]) -> Iterator[Annot
                     category=str(names[0]),
                 )
             )  # fmt: skip
-        image, *_ = [value for value in task["data"].values() if isinstance(value, str)]
-        path = unquote(image.partition("?d=")[2] or image.partition("?")[0])
-        yield AnnotatedFile(name=path, size=size, objects=tuple(objects))
+        yield AnnotatedFile(name=_task_image(task["data"]), size=size, objects=tuple(objects))
+
+
+def _task_image(data: Mapping[str, Any]) -> str:
+    """Find a task's image among its values, which may be texts and other links too."""
+    texts = [value for value in data.values() if isinstance(value, str)]
+    paths = [unquote(text.partition("?d=")[2] or text.partition("?")[0]) for text in texts]
+    images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+    return (images or paths)[0]
 
 
 def _sa_1b(content: Mapping[str, Any], left_out: list[str]) -> Iterator[AnnotatedFile]:
@@ -254,6 +281,8 @@ _READERS: dict[str, Callable[[Any, list[str]], Iterator[AnnotatedFile]]] = {
 
 def _cvat(root: Xml.Element, left_out: list[str]) -> Iterator[AnnotatedFile]:
     """Read "CVAT for images"."""
+    if root.find("track") is not None and root.find("image") is None:
+        raise DataError('the file is "CVAT for video"; export it as "CVAT for images".')
     for image in root.iter("image"):
         size = (int(image.attrib["height"]), int(image.attrib["width"]))
         objects = []
@@ -264,7 +293,9 @@ def _cvat(root: Xml.Element, left_out: list[str]) -> Iterator[AnnotatedFile]:
                 points = given["points"].replace(";", ",").split(",")
                 drawing = [[float(value) for value in points]]
             elif shape.tag == "ellipse":
-                drawing = [_ellipse(*(float(given[key]) for key in ("cx", "cy", "rx", "ry")))]
+                turn = math.radians(float(given.get("rotation", 0)))
+                parts = (float(given[key]) for key in ("cx", "cy", "rx", "ry"))
+                drawing = [_ellipse(*parts, turn=turn)]
             elif shape.tag == "mask":
                 left, top, wide, tall = (int(given[k]) for k in ("left", "top", "width", "height"))
                 if not 0 < wide * tall <= MOST_PIXELS:
@@ -276,7 +307,7 @@ def _cvat(root: Xml.Element, left_out: list[str]) -> Iterator[AnnotatedFile]:
                 part = np.repeat(values, runs).reshape(tall, wide).astype(np.uint8)
                 drawing = _placed(part, left, top, size)
             else:
-                left_out.append(f"{shape.tag}es" if shape.tag == "box" else f"{shape.tag}s")
+                left_out.append(_several(shape.tag))
                 continue
             label = given.get("label", "object")
             objects.append(
@@ -294,13 +325,21 @@ def _yolo(
     """Read YOLO's segments: a line per object, its class and corners as fractions of the image."""
     named = folder / "classes.txt"
     names = read_text(named, advice=_ADVICE).splitlines() if named.is_file() else []
-    there = {
-        path.stem: path.relative_to(images).as_posix() for path in list_images(images, deep=True)
-    }
+    there: dict[str, list[str]] = {}
+    for path in list_images(images, deep=True):
+        there.setdefault(path.stem, []).append(path.relative_to(images).as_posix())
     for file in files:
         objects = []
+        same = there.get(file.stem, [file.stem])
+        if len(same) > 1:
+            raise DataError(f"{file} may be of any of {same}. Leave one in --images.")
         for number, line in enumerate(read_text(file, advice=_ADVICE).splitlines(), start=1):
             kind, *values = line.split() or [""]
+            if not all(map(_is_number, values)):
+                raise DataError(
+                    f"{file}, line {number}: '{line[:_SHOWN]}' is not YOLO's, a class and numbers. "
+                    "Correct it, or move the file elsewhere."
+                )
             if len(values) == 4:
                 left_out.append("boxes")
             elif values:
@@ -312,13 +351,31 @@ def _yolo(
                         name=f"line {number} of {file.name}",
                     )
                 )  # fmt: skip
-        yield AnnotatedFile(name=there.get(file.stem, file.stem), size=None, objects=tuple(objects))
+        yield AnnotatedFile(name=same[0], size=None, objects=tuple(objects))
 
 
-def _ellipse(x: float, y: float, across: float, down: float) -> list[float]:
-    """Give an ellipse as a polygon x, y, x, y, ..."""
-    turns = [2 * math.pi * step / _ROUND for step in range(_ROUND)]
-    return [v for t in turns for v in (x + across * math.cos(t), y + down * math.sin(t))]
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _several(kind: str) -> str:
+    """Name many of a kind of shape."""
+    return kind if kind.endswith("s") else f"{kind}es" if kind.endswith("x") else f"{kind}s"
+
+
+def _ellipse(x: float, y: float, across: float, down: float, *, turn: float = 0.0) -> list[float]:
+    """Give an ellipse as a polygon x, y, x, y, ...; `turn` in radians, clockwise as seen."""
+    cos, sin = math.cos(turn), math.sin(turn)
+    corners = []
+    for step in range(_ROUND):
+        angle = 2 * math.pi * step / _ROUND
+        right, below = across * math.cos(angle), down * math.sin(angle)
+        corners += [x + right * cos - below * sin, y + right * sin + below * cos]
+    return corners
 
 
 def _placed(
@@ -377,5 +434,8 @@ def _xml(file: Path) -> Xml.Element:
     except Xml.ParseError as error:
         raise DataError(f"{file} is no XML ({error}). {_ADVICE}") from None
     if root.tag != "annotations":
-        raise DataError(f"{file} begins with <{root.tag[:_SHOWN]}>, expected CVAT's <annotations>.")
+        boxes = " Pascal VOC's XML holds boxes, no masks." if root.tag == "annotation" else ""
+        raise DataError(
+            f"{file} begins with <{root.tag[:_SHOWN]}>, expected CVAT's <annotations>.{boxes}"
+        )
     return root

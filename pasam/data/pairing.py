@@ -493,7 +493,7 @@ def from_folders(
     notes = (f"{bare} images without a mask are left out",) if bare else ()
     faults += [
         f"{image} has no mask: {masks} holds no {image.stem}.png, {image.stem}_<anything>.png or "
-        f"folder {image.stem}/."
+        f"folder {image.stem}/. Of other names --names speaks, such as '{{name}}=gt_{{name}}'."
         for image in found.without_mask
         if not bare
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -167,6 +168,7 @@ def understand(path: Path, reading: Reading = Reading.AUTO) -> MaskFile:
 
 def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
     """Decode a mask file: (H, W) of whole numbers or (H, W, 3) of colours; and if it is lossy."""
+    _refuse_stack(path)
     try:
         with open_image(path, "mask") as image:
             orientation = orientation_left(image)
@@ -198,6 +200,23 @@ def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
     if pixels.dtype.kind == "i":
         pixels = pixels.astype(np.uint16 if int(pixels.max()) < 1 << 16 else np.uint32)
     return pixels, is_lossy, notes
+
+
+def _refuse_stack(path: Path) -> None:
+    """Refuse a TIFF file with a page for each object, of which all but the first would be lost."""
+    if not is_tiff(path):
+        return
+    try:
+        with tifffile.TiffFile(path) as opened:
+            sizes = [page.aspage().shape[:2] for page in opened.pages]
+    except Exception:  # noqa: BLE001 it raises whatever a damaged file makes of it
+        return  # whoever decodes it says so
+    if sizes.count(sizes[0]) > 1:
+        raise InvalidItemError(
+            f"{path} is a stack of {len(sizes)} pages, and a mask is one of them. Write each page "
+            "as a file of its own: NAME_1.png, NAME_2.png.",
+            kind="label_map",
+        )
 
 
 def _channels(path: Path, image: Image.Image) -> tuple[NDArray[Any], tuple[str, ...]]:

@@ -152,6 +152,83 @@ def test_yolos_segments(tmp_path, images):
     assert source.notes == ("1 boxes are left out, no masks",)
 
 
+RIGHT, DOWN = np.meshgrid(np.arange(W) + 0.5 - 40, np.arange(H) + 0.5 - 30)
+ALONG, ACROSS = np.sqrt(0.75) * RIGHT + 0.5 * DOWN, np.sqrt(0.75) * DOWN - 0.5 * RIGHT
+TURNED = (ALONG / 25) ** 2 + (ACROSS / 8) ** 2 < 1
+"""An ellipse round (40, 30), turned by 30 degrees, clockwise as seen."""
+
+
+def test_a_turned_ellipse_stays_turned(tmp_path, images):
+    cvat = (
+        f"<annotations><image name='a.png' width='{W}' height='{H}'><ellipse label='cat' cx='40' "
+        "cy='30' rx='25' ry='8' rotation='30'/></image></annotations>"
+    )
+    ellipse = {"name": "ellipse", "cx": 40, "cy": 30, "rx": 25, "ry": 8, "theta": np.pi / 6}
+    via = {"a.png1": {"filename": "a.png", "regions": [{"shape_attributes": ellipse}]}}
+    value = {
+        "x": 50, "y": 50, "radiusX": 2500 / W, "radiusY": 800 / H, "rotation": 30,
+        "ellipselabels": ["cat"],
+    }  # fmt: skip
+    studio = [task({"type": "ellipselabels", "value": value})]
+    for content, name in ((cvat, "a.xml"), (via, "a.json"), (studio, "b.json")):
+        _, (mask,) = read(as_file(tmp_path, content, name), images)
+        assert iou(mask > 0, TURNED) > 0.93
+
+
+def task(*results, **data):
+    """A task of Label Studio about the image a.png."""
+    size = {"original_width": W, "original_height": H}
+    whole = [{**size, **result} for result in results]
+    return {"id": 1, "data": data or {"image": "/data/upload/1/0f3c2d1e-a.png"},
+            "annotations": [{"result": whole}]}  # fmt: skip
+
+
+def studio_polygon(**more):
+    points = [[100 * x / W, 100 * y / H] for x, y in POINTS]
+    return {"type": "polygonlabels", "value": {"points": points}, **more}
+
+
+def test_a_task_of_label_studio_with_texts_relations_and_untouched_images(tmp_path, images):
+    relation = {"type": "relation", "from_id": "a", "to_id": "b"}
+    with_text = task(studio_polygon(), relation, caption="A red cup", image="s3://x/a.png?v=1")
+    untouched = {"id": 2, "data": {"image": "gone.png"}, "annotations": []}
+    source, (mask,) = read(as_file(tmp_path, [with_text, untouched]), images)
+    assert np.array_equal(mask, SQUARE)
+    assert "1 images without an object are left out" in source.notes
+    turned = as_file(tmp_path, [task(studio_polygon(image_rotation=90))])
+    assert "turned by 90 degrees" in from_annotations(turned, SetPlaces(images=images)).faults[0]
+
+
+def test_labelmes_masks_of_one_group_are_one_object_and_its_size_may_be_missing(tmp_path, images):
+    png = io.BytesIO()
+    Image.fromarray(np.full((20, 20), 255, np.uint8)).save(png, "PNG")
+    drawn = base64.b64encode(png.getvalue()).decode()
+    rest = [[50, 10], [60, 10], [60, 30], [50, 30]]
+    shapes = [
+        shape("mask", [[20, 10], [39, 29]], group=1, mask=drawn),
+        shape("mask", [[30, 10], [49, 29]], group=1, mask=drawn),
+        shape(points=rest, group=1),
+    ]
+    as_file(tmp_path / "labels", labelme(shapes))
+    _, (mask,) = read(tmp_path / "labels", images)
+    assert np.array_equal(mask, SQUARE)
+    as_file(tmp_path / "labels", {**labelme([shape()]), "imageHeight": None, "imageWidth": None})
+    _, (mask,) = read(tmp_path / "labels", images)
+    assert np.array_equal(mask, SQUARE)
+
+
+def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
+    labels = tmp_path / "labels"
+    as_file(labels, "0 0.1 0.1 0.9 0.1 0.9 0.9\n", "a.txt")
+    as_file(labels, "This data set was exported.\n", "README.txt")
+    with pytest.raises(DataError, match=r"README.txt, line 1: 'This data set .* is not YOLO's"):
+        from_annotations(labels, SetPlaces(images=images))
+    (labels / "README.txt").unlink()
+    write_png(images / "night" / "a.png", np.zeros((H, W, 3), np.uint8))
+    with pytest.raises(DataError, match=r"a.txt may be of any of \['a.png', 'night/a.png'\]"):
+        from_annotations(labels, SetPlaces(images=images))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -162,6 +239,8 @@ def test_yolos_segments(tmp_path, images):
         ("a.json", [{"data": {}}], "is not written as its tool does it"),
         ("a.xml", "<a/>", "begins with <a>"),
         ("a.xml", "<annotations>", "is no XML"),
+        ("a.xml", "<annotation><object/></annotation>", "Pascal VOC's XML holds boxes"),
+        ("a.xml", "<annotations><track/></annotations>", 'export it as "CVAT for images"'),
         ("a.xml", "<!DOCTYPE x [<!ENTITY a 'b'>]><annotations/>", "has a document type"),
         (
             "a.xml",

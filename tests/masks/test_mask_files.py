@@ -323,3 +323,16 @@ def test_cells_of_a_few_pixels_are_objects_and_a_deep_photograph_is_none(tmp_pat
     tifffile.imwrite(tmp_path / "photograph.tif", photograph)
     with pytest.raises(InvalidItemError, match="a photograph"):
         understand(tmp_path / "photograph.tif")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])  # Pillow reads the one, tifffile the other
+def test_a_stack_with_a_page_for_each_object_is_not_read_as_its_first(tmp_path, kind):
+    pages = np.zeros((2, 40, 60), kind)
+    pages[0, 5:20, 5:20], pages[1, 20:35, 30:50] = 1, 1
+    tifffile.imwrite(tmp_path / "stack.tif", pages)
+    with pytest.raises(InvalidItemError, match="is a stack of 2 pages.*Write each page as a file"):
+        understand(tmp_path / "stack.tif")
+    with tifffile.TiffWriter(tmp_path / "preview.tif") as file:  # a smaller page is a preview
+        file.write(pages[0])
+        file.write(pages[0, ::4, ::4])
+    assert read_mask(tmp_path / "preview.tif").any()
