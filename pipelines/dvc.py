@@ -39,8 +39,6 @@ _FAILED = re.compile(r"failed to reproduce '([^']+)'")
 _EXITED = re.compile(r"exited with (-?\d+)")
 _EDGE = re.compile(r'^"?([^"]+)"? -> "?([^"]+?)"?;?$')
 _MD5 = re.compile(r"^\s*md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
-_WHOLE: set[tuple[Path, str]] = set()
-"""Results that this process has compared: a flow runs one stage after the other."""
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _NO_RUN_CACHE = "run-cache is not supported"
 """What DVC says of a remote that takes nothing but the bytes, as one behind HTTP."""
@@ -70,7 +68,9 @@ class Graph:
 def expect_whole_results(project: Path) -> None:
     """Compare what the cache holds of the results in `dvc.lock` with their digests.
 
-    DVC takes its cache as it is: the next stage would be given a damaged file as its input.
+    DVC takes its cache as it is: the next stage would be given a damaged file as its input. At the
+    paper's size it holds tens of gigabytes, so that a file that was whole within a week, and that
+    nobody has touched since, is not read again.
 
     Raises:
         DataError: A file has other bytes than those that were made.
@@ -78,17 +78,15 @@ def expect_whole_results(project: Path) -> None:
     lock = project / "dvc.lock"
     if not lock.is_file():
         return
-    found = _MD5.findall(lock.read_text(encoding="utf-8"))
-    named = {name for name in found if (project, name) not in _WHOLE}
+    named = set(_MD5.findall(lock.read_text(encoding="utf-8")))
     from pasam.registry.upkeep.damaged_cache import damaged_cache  # and DVC, which takes a second
 
-    if damaged := list(damaged_cache(project, of=named)):
+    if damaged := list(damaged_cache(project, of=named, again=False)):
         raise DataError(
             f"{len(damaged)} results in DVC's cache were changed after they were made: "
             f"{damaged[0]}. Remove them there and run `dvc pull`, or make them again; `pasam "
             "verify-cache` lists all."
         )
-    _WHOLE.update((project, name) for name in named)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,12 @@ NAMES = (
 )
 
 
+EXIF = (
+    b"Exif\0\0II*\0\x08\0\0\0\x02\0"  # two tags: the orientation as a text, one far outside
+    b"\x12\x01\x02\0\x04\0\0\0x\0\0\0" b"\x0e\x01\x02\0\xff\xff\xff\x7f\xf0\xff\xff\xff" b"\0\0\0\0"
+)  # fmt: skip
+
+
 def damaged(content: bytes, count: int, seed: int) -> Iterator[bytes]:
     """Copies with bytes flipped, cut off, doubled or put in."""
     rng = random.Random(seed)
@@ -156,6 +162,14 @@ def images() -> Iterator[Made]:
         Image.fromarray(pixels).save(file, kind)
         for number, content in enumerate(damaged(file.getvalue(), 30, len(kind))):
             yield f"damaged{number}.{kind.lower()}", content
+        if kind not in ("PNG", "JPEG", "WEBP"):
+            continue
+        for number, tag in enumerate((b"Exif\0\0", b"", b"Exif\0\0II*\0\xff\xff\xff\xff", EXIF)):
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, kind, exif=tag)
+            yield f"exif{number}.{kind.lower()}", file.getvalue()
+        for number, content in enumerate(damaged(file.getvalue(), 20, len(kind))):
+            yield f"damaged-exif{number}.{kind.lower()}", content
     for number, content in enumerate(EVIL):
         yield f"evil{number}.png", content
     for number, values in enumerate((

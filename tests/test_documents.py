@@ -56,6 +56,7 @@ COMMANDS = {
     'pip install "prompt-adapter-sam[serve]"': NETWORK,
     'pip install "prompt-adapter-sam[sign]"': NETWORK,
     "pip install prefect-docker": NETWORK,
+    "python -m venv /tmp/fuzz": NETWORK,
     "dvc repro": TRAIN,
     "dvc repro ablate@no_dense": TRAIN,
     "dvc exp run -S models.pa_sam_plus.interpolation=1.0 develop": TRAIN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -149,9 +150,20 @@ def _plan(world: SmallWorld) -> tuple[Planned, ...]:
 
 def _entry(world: SmallWorld, path: str) -> dict[str, str]:
     place = world.path(path)
-    content = place.read_bytes() if place.is_file() else f"a folder, {path}".encode()
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return {"path": path, "hash": "md5", "md5": md5 if place.is_file() else f"{md5}.dir"}
+    if place.is_file():
+        return {"path": path, "hash": "md5", "md5": _md5(place.read_bytes())}
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    listed = [
+        {"md5": _md5(file.read_bytes()), "relpath": file.relative_to(place).as_posix()}
+        for file in files
+    ]
+    listed.sort(key=lambda each: each["relpath"])
+    text = json.dumps(listed, sort_keys=True).encode()
+    return {"path": path, "hash": "md5", "md5": f"{_md5(text)}.dir"}
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _at(params: Mapping[str, Any], key: str) -> Any:

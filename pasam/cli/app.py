@@ -13,7 +13,7 @@ from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
 from pasam.cli.feedback import data_forget, data_review
-from pasam.cli.options import use_everywhere
+from pasam.cli.options import error_line, use_everywhere
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
 from pasam.cli.registry import registry_app, track_app, verify_cache
@@ -64,14 +64,14 @@ class OneLineErrors(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except PasamError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(error_line(error), err=True)
             raise typer.Exit(error.exit_code) from None
         except (typer.exceptions.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
             raise  # they are told as they are
         except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
             known = in_words(error)
             if known is not None:
-                typer.echo(f"error: {known}", err=True)
+                typer.echo(error_line(known), err=True)
                 raise typer.Exit(known.exit_code) from None
             typer.echo(f"error: {own_fault(error)}", err=True)
             raise typer.Exit(OWN_FAULT) from None

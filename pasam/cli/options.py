@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,9 +158,30 @@ def named_model(
     )
 
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_LONGEST = 2000
+"""Characters of a line of an error."""
+
+
+def plain(text: str) -> str:
+    """Write control characters as escapes: words of a foreign file must not steer a terminal."""
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def error_line(error: Exception) -> str:
+    """Write an error for a person; of a line that repeats a huge value, beginning and end."""
+    lines = plain(f"error: {error}").split("\n")
+    short = (
+        each if len(each) <= _LONGEST else f"{each[:1500]} ... {each[-300:]}" for each in lines
+    )
+    return "\n".join(short)
+
+
 def print_result(content: Any, lines: Iterable[str], *, as_json: bool) -> None:
     """Print what a command found: as JSON for programs, or as lines for people."""
-    typer.echo(json.dumps(content, indent=2) if as_json else "\n".join(lines))
+    typer.echo(json.dumps(content, indent=2) if as_json else plain("\n".join(lines)))
 
 
 class EveryCommand(TyperCommand):

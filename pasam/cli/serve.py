@@ -155,7 +155,9 @@ def offered_models(
     from pasam.inference.model_files import find_model, open_model
     from pasam.serving.last_good import LastGood, folder_of
     from pasam.serving.service import ModelPool, RegisteredVersions, available
+    from pasam.serving.web_app import release_memory_soon
 
+    release_memory_soon()
     base = options.fetched_base(base)
     resolve = RegisteredVersions(Path(), versions)
     last_good = LastGood(folder_of(Path()))

@@ -16,7 +16,6 @@ import datetime
 import getpass
 import json
 import os
-import re
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any
 from pasam.errors import BusyError, RegistryError, TransientError
 from pasam.files import sha256_of, temporary_folder
 from pasam.registry.live_curves import clone_id
-from pasam.registry.snapshot import call_git, has_repository, remote_name
+from pasam.registry.snapshot import call_git, git_words, has_repository, remote_name
 
 BRANCH = "pasam-decisions"
 REF = f"refs/heads/{BRANCH}"
@@ -136,6 +135,11 @@ class VersionStanding:
         """Digest of its bytes: adapter and base."""
         return str(self.registered.details["key"])
 
+    @property
+    def marks(self) -> tuple[str, str]:
+        """Its key, and the digest of its numbers alone, which the words in a file do not change."""
+        return self.key, str(self.registered.details.get("tensors", self.key))
+
 
 @dataclass(kw_only=True, slots=True)
 class Standing:
@@ -148,7 +152,7 @@ class Standing:
     staging: int | None = None
     """The version in the environment `staging`."""
     barred: dict[str, Entry] = field(default_factory=dict)
-    """Bytes that a person has rejected or rolled back, each with the entry that says so."""
+    """Marks of versions that a person has rejected or rolled back, with the entry that says so."""
     gate: Entry | None = None
     """The gate's settings in force."""
     claims: list[Entry] = field(default_factory=list)
@@ -164,7 +168,7 @@ class Standing:
         """The version to go back to: the last champion before this one that nobody has barred."""
         return next(
             (n for n in reversed(self.champions[:-1])
-             if n != self.champion and self.versions[n].key not in self.barred),
+             if n != self.champion and not self.barring(self.versions[n])),
             None,
         )  # fmt: skip
 
@@ -178,6 +182,10 @@ class Standing:
     def by_key(self, key: str) -> VersionStanding | None:
         """Find the version that was made of these bytes."""
         return next((each for each in self.versions.values() if each.key == key), None)
+
+    def barring(self, version: VersionStanding) -> Entry | None:
+        """Find the entry that keeps out a version, or another one of the same numbers."""
+        return next((self.barred[mark] for mark in version.marks if mark in self.barred), None)
 
     def follow(self, entry: Entry) -> None:
         """Take the next entry into account.
@@ -227,7 +235,7 @@ class Standing:
         if replaced in self.versions:
             self._replace(replaced, number)
         if entry.details.get("barred"):
-            self.barred[self.versions[number].key] = entry
+            self.barred |= dict.fromkeys(self.versions[number].marks, entry)
         if entry.event == REGISTER and number != self.champion:
             self.candidate = number
 
@@ -244,17 +252,17 @@ class Standing:
         self.staging = new if self.staging == old else self.staging
 
     def _decide(self, number: int, entry: Entry) -> None:
-        version, key = self.versions[number], self.versions[number].key
+        version = self.versions[number]
         status = {
             PROMOTED: ACCEPTED, REJECTED_BY: REJECTED, ROLLBACK: ROLLED_BACK, LIFT: REGISTERED,
         }.get(entry.event, version.status)  # fmt: skip
         if entry.event == VERDICT and not entry.details["accepted"]:
             status = REFUSED
         if entry.event in (REJECTED_BY, ROLLBACK):
-            self.barred[key] = entry
+            self.barred |= dict.fromkeys(version.marks, entry)
             self.staging = None if self.staging == number else self.staging
         elif entry.event == LIFT:
-            self.barred.pop(key, None)
+            self.barred = {m: by for m, by in self.barred.items() if m not in version.marks}
         if entry.event == STAGED and entry.details["moved"]:
             self.staging = number
         if entry.event == PROMOTED:
@@ -427,8 +435,7 @@ class DecisionLog:
             if seen:
                 raise RegistryError(
                     f"the branch {BRANCH} is gone from the remote '{self.remote}', which had it: "
-                    f"put it back with `git push {self.remote} {BRANCH}`, and find out who removed "
-                    "it."
+                    f"put it back with `git push {self.remote} {BRANCH}`, and ask who removed it."
                 )
             self._there = ""
             return here  # begun before there was a remote: the next decision publishes all of it
@@ -478,7 +485,7 @@ class DecisionLog:
         )  # fmt: skip
         if not done.returncode:
             return
-        said = _words(done)
+        said = git_words(done)
         if any(word in said for word in _OUTRUN):
             raise OutrunError("another machine has decided meanwhile; nothing was changed.")
         if "rejected]" in said:
@@ -500,8 +507,8 @@ class DecisionLog:
 
     def _away(self, what: str, done: subprocess.CompletedProcess[bytes]) -> TransientError:
         return TransientError(
-            f"the log of decisions at the remote '{self.remote}' {what}: {_words(done)}. Nothing "
-            "was decided; try again when the remote can be reached."
+            f"the log of decisions at the remote '{self.remote}' {what}: {git_words(done)}. "
+            "Nothing was decided; try again when the remote can be reached."
         )
 
     def _commit(self, entries: Sequence[Entry], evidence: Mapping[str, bytes]) -> str:
@@ -563,7 +570,7 @@ class DecisionLog:
         done = call_git(self.project, *_SYNCED, *arguments, content=content, env=env)
         if done.returncode and not fails:
             raise RegistryError(
-                f"the log of decisions cannot be kept: `git {arguments[0]}` failed: {_words(done)}."
+                f"the log of decisions cannot be kept: git {arguments[0]}: {git_words(done)}."
             )
         return done.stdout.decode(errors="replace")
 
@@ -590,11 +597,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return str(os.getuid())
-
-
-def _words(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What git said, in one line, without the credentials of an address."""
-    said = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("hint:", "To ", "Done"))]
-    return re.sub(r"://[^@/\s]+@", "://", " | ".join(kept[:4])).rstrip(".")

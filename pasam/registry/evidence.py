@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import EmbedParams, EvaluateParams
-from pasam.errors import PasamError
+from pasam.errors import PasamError, RegistryError
 from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
@@ -33,7 +33,7 @@ from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.decision_log import CHAMPION
-from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, take_snapshot
+from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, folder_md5, take_snapshot
 from pasam.registry.store import ARTIFACTS, wrap_mlflow_errors
 from pasam.registry.transitions import open_decisions
 from pasam.registry.upkeep.stored_base import METADATA
@@ -205,15 +205,24 @@ def _direct(model: PromptAdapterPredictor, example: TrialImage) -> str:
 
 
 def remeasure(
-    snapshot: Snapshot, predictor: PromptAdapterPredictor, scores: pd.DataFrame, *, count: int = 4
+    snapshot: Snapshot,
+    predictor: PromptAdapterPredictor,
+    scores: pd.DataFrame,
+    *,
+    champion: pd.DataFrame | None = None,
+    count: int = 4,
 ) -> float:
-    """Measure a few masks of each benchmark again, which nobody knows beforehand.
+    """Measure some masks of each benchmark again.
+
+    A few are drawn, so that nobody knows them beforehand. Against a champion those are added by
+    which the model gains most: a few scores that were raised a lot would seldom be drawn.
 
     Args:
         snapshot: The project.
         predictor: The model.
         scores: Its scores as they were handed in.
-        count: Masks of each benchmark.
+        champion: The champion's scores, if there is one.
+        count: Masks of each benchmark that are drawn, and those of the largest gain.
 
     Returns:
         Mean difference between the two, in points; nan if a mask has no score.
@@ -221,8 +230,16 @@ def remeasure(
     frame = snapshot.manifest
     rows = frame[(frame["split"] == "val") & frame["dataset"].isin(set(scores["benchmark"]))]
     order = rows.sample(frac=1, random_state=secrets.randbits(32))
-    again = reevaluate(snapshot, predictor, order.groupby("dataset", sort=True).head(count))
+    drawn = order.groupby("dataset", sort=True).head(count)
     keys = ["benchmark", "image_id", "prompt"]
+    if champion is not None:
+        both = scores.merge(champion, on=keys, suffixes=("", "_champion"))
+        gains = (both["boundary_iou"] - both["boundary_iou_champion"]).sort_values(ascending=False)
+        most = both.loc[gains.index].groupby("benchmark").head(count)
+        named = set(zip(most["benchmark"], most["image_id"], strict=True))
+        is_named = [pair in named for pair in zip(rows["dataset"], rows["id"], strict=True)]
+        drawn = rows.loc[sorted({*drawn.index, *rows.index[is_named]})]
+    again = reevaluate(snapshot, predictor, drawn)
     both = again.merge(scores, on=keys, how="left", suffixes=("", "_before"))
     differences = (both["boundary_iou"] - both["boundary_iou_before"]).abs()
     return float(100 * differences.mean(skipna=False))  # nan if one of them had no score
@@ -268,17 +285,27 @@ def reevaluate(
 
 
 def _embedded(snapshot: Snapshot, base: str) -> Store | None:
-    """Open the project's own embeddings, if they are of this base and of today's data."""
+    """Open the project's own embeddings, if they are of this base and of today's data.
+
+    Raises:
+        RegistryError: They were changed after they were made.
+    """
     manifest = snapshot.lock.output(MANIFEST)
     for stage in snapshot.lock.stages.values():
         if stage.kind != "embed" or not stage.name.endswith("@val"):
             continue
         known = manifest is not None and stage.deps.get(manifest.path) == manifest
-        for path in stage.outs:
+        for path, entry in stage.outs.items():
             if known and (snapshot.project / path).is_dir():
                 store = open_store(snapshot.project / path)
-                if store.origin["base"] == base:
-                    return store
+                if store.origin["base"] != base:
+                    continue
+                if folder_md5(snapshot.project / path) != entry.md5:
+                    raise RegistryError(
+                        f"{path} has changed since {stage.name} made it, so that nothing can be "
+                        "measured on it. Run `dvc checkout`, or `dvc repro` to make it anew."
+                    )
+                return store
     return None
 
 

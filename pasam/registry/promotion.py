@@ -21,7 +21,18 @@ from pasam.config.schema import DataParams, GateParams
 from pasam.errors import RegistryError
 from pasam.files import sha256_of, temporary_folder, write_text
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.registry.decision_log import PROMOTED, STAGED, VERDICT, Entry, Standing, VersionStanding
+from pasam.registry.decision_log import (
+    PROMOTED,
+    REJECTED,
+    REJECTED_BY,
+    ROLLBACK,
+    ROLLED_BACK,
+    STAGED,
+    VERDICT,
+    Entry,
+    Standing,
+    VersionStanding,
+)
 from pasam.registry.evidence import (
     CorrectedImage,
     corrected_images,
@@ -171,7 +182,7 @@ def _settled(
     decisions: Decisions, standing: Standing, version: VersionStanding, to: str = PRODUCTION
 ) -> PromotionResult | None:
     """Say what became of a version whose bytes need no judgement: in use, or barred."""
-    number, barred = version.number, standing.barred.get(version.key)
+    number, barred = version.number, standing.barring(version)
     if number == standing.staging and to == STAGING_ENVIRONMENT:
         return result_of(decisions, number, True, "is in staging already; its files are the same")
     if number == standing.champion and to == PRODUCTION:
@@ -179,9 +190,11 @@ def _settled(
     if barred is None:
         return None
     who, day = barred.by.get("who", ""), barred.time[:10]
+    how = {REJECTED_BY: REJECTED, ROLLBACK: ROLLED_BACK}.get(barred.event, version.status)
+    other = "" if barred.version == number else f" as version {barred.version}"
     message = (
-        f"has bytes that are barred: {version.status} on {day} by {who} ({barred.why}). They stay "
-        f'out until a person lifts that: `pasam registry lift {number} --why "..."`.'
+        f"has bytes that are barred: {how}{other} on {day} by {who} ({barred.why}). They stay out "
+        f'until a person lifts that: `pasam registry lift {barred.version} --why "..."`.'
     )
     return result_of(decisions, number, False, message)
 
@@ -252,7 +265,7 @@ class Judgement:
 
     def _draft_of_staging(self, standing: Standing) -> Draft:
         version = standing.versions[self.version.number]
-        if version.number == standing.staging or version.key in standing.barred:
+        if version.number == standing.staging or standing.barring(version):
             return Draft()
         gate, facts = gate_in_force(standing, self.tree), self._facts()
         decision, tables = self._assess(standing, gate, facts, alone=True)
@@ -287,7 +300,7 @@ class Judgement:
     def draft(self, standing: Standing) -> Draft:
         """Say what to decide as things stand."""
         version = standing.versions[self.version.number]
-        if version.number == standing.champion or version.key in standing.barred:
+        if version.number == standing.champion or standing.barring(version):
             return Draft()
         gate = gate_in_force(standing, self.tree)
         number = version.number
@@ -405,16 +418,14 @@ class Judgement:
         """
         seen = trial_images(self.snapshot, count=TRIALS)
         number = self.version.number
+        champion = None if alone else standing.versions.get(standing.champion or 0)
         with self.decisions.fetched(number) as folder, temporary_folder() as own:
             model = self._trained(Path(own), folder)
             ours = self._scores(self.version, model)
-            checked = Preconditions(
-                **facts, reload_parity=reload_parity(folder, model, seen),
-                remeasured=remeasure(self.snapshot, model, ours),
-            )  # fmt: skip
+            parity = reload_parity(folder, model, seen)
         tables = {SCORES: score_bytes(ours)}
-        champion = standing.versions.get(standing.champion or 0)
-        if champion is None or alone:
+        if champion is None:
+            checked = self._checked(facts, parity, model, ours)
             self._corrected = corrected_images(self._own_folder(), {"candidate": model})
             (time,) = latencies([model], seen, settled=lambda t: t[0] <= gate.latency_ms)
             return judge(self._scored(ours, time), None, checked, gate), tables
@@ -426,6 +437,7 @@ class Judgement:
         theirs = self._scores(champion, reigning)
         if not same_images(ours, theirs):
             theirs = reevaluate(self.snapshot, reigning)
+        checked = self._checked(facts, parity, model, ours, theirs)
         tables[OPPONENT_SCORES] = score_bytes(theirs)
         our_time, their_time = latencies(
             [model, reigning], seen,
@@ -436,6 +448,17 @@ class Judgement:
             attempt=self._attempt(standing),
         )  # fmt: skip
         return decision, tables
+
+    def _checked(
+        self,
+        facts: Mapping[str, Any],
+        parity: bool,
+        model: PromptAdapterPredictor,
+        ours: pd.DataFrame,
+        theirs: pd.DataFrame | None = None,
+    ) -> Preconditions:
+        remeasured = remeasure(self.snapshot, model, ours, champion=theirs)
+        return Preconditions(**facts, reload_parity=parity, remeasured=remeasured)
 
     def _attempt(self, standing: Standing) -> int:
         """Which judgement against a champion on today's images this is, from 1."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -207,9 +208,11 @@ class Snapshot:
 
     def validation(self) -> str:
         """Say what the validation of this very data said: passed, failed, or not validated."""
-        found = self.lock.output(VERDICT)
-        if found is None or not self.has_manifest or not (self.project / found.path).is_file():
+        found, manifest = self.lock.output(VERDICT), self.lock.output(MANIFEST)
+        if found is None or manifest is None:
             return NOT_VALIDATED
+        if not all(self._is_as_made(entry) for entry in (found, manifest)):
+            return NOT_VALIDATED  # they are gone, or somebody has edited them
         from pasam.validation.verdict import read_verdict  # with pandas
 
         verdict = read_verdict(self.project / found.path)
@@ -248,9 +251,13 @@ class Snapshot:
             place = self.project / path
             if not place.exists():
                 return f"{path} is not there"
-            if place.is_file() and file_md5(place) != entry.md5:
+            if place.is_file() and not self._is_as_made(entry):
                 return f"{path} has changed since"
         return None
+
+    def _is_as_made(self, entry: LockEntry) -> bool:
+        place = self.project / entry.path
+        return place.is_file() and file_md5(place) == entry.md5
 
     def stale_input(self, stage: StageRecord) -> str | None:
         """Say which input of a stage, or of those before it, was made anew since it ran."""
@@ -264,6 +271,8 @@ class Snapshot:
                     continue
                 if maker.outs[path].md5 != used.md5:
                     return f"{each.name} has read another {path} than {maker.name} made last"
+                if (self.project / path).is_file() and not self._is_as_made(used):
+                    return f"{path} has changed since {maker.name} made it"
                 if maker.name not in seen:
                     seen.add(maker.name)
                     waiting.append(maker)
@@ -471,6 +480,13 @@ def dvc_locked(project: Path) -> Iterator[None]:
         yield
 
 
+def folder_md5(folder: Path) -> str:
+    """Digest a folder as DVC does: the list of its files with their digests, ordered by path."""
+    files = sorted((p.relative_to(folder).as_posix(), p) for p in folder.rglob("*") if p.is_file())
+    listed = [{"md5": file_md5(place), "relpath": path} for path, place in files]
+    return f"{md5_of(json.dumps(listed, sort_keys=True))}.dir"
+
+
 def rows_md5(rows: pd.DataFrame) -> str:
     """Digest rows of a manifest: ids and contents, in any order."""
     columns = ["dataset", "id", "image_sha256", "mask_sha256"]
@@ -572,3 +588,11 @@ def call_git(
         return subprocess.CompletedProcess(
             command, 128, b"", f"no answer within {seconds} s".encode()
         )
+
+
+def git_words(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What git said, in one line, without the credentials of an address."""
+    said = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("hint:", "To ", "Done"))]
+    return re.sub(r"://[^@/\s]+@", "://", " | ".join(kept[:4])).rstrip(".")

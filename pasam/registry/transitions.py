@@ -282,7 +282,7 @@ def lift(project: Path, which: int | str, *, why: str) -> VersionStanding:
 
     def draft(standing: Standing) -> Draft:
         version = standing.versions[number]
-        if version.key not in standing.barred:
+        if standing.barring(version) is None:
             raise RegistryError(
                 f"version {number} is not barred (it is {version.status}), so there is nothing to "
                 f"lift; judge it with `pasam registry promote {number} --why ...`."

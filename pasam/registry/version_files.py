@@ -23,6 +23,7 @@ from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_sco
 from pasam.files import file_sha256, sha256_of, temporary_folder
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.models.build import digest as tensor_digest
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
 from pasam.registry.decision_log import (
     REGISTER,
@@ -78,6 +79,8 @@ class Candidate:
     """Its entry in `models`."""
     key: str
     """Digest of adapter and base: the same key means the same predictions."""
+    tensors: str
+    """The same of the adapter's numbers alone, which other words in its file leave as they are."""
     scores: pd.DataFrame
     """Its scores with the box prompt on clean images."""
     measured: EvaluationKey
@@ -122,6 +125,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         size=size,
         variant=_variant(stage, model),
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
+        tensors=f"{tensor_digest(read_weights(project / adapter.path))}-{lineage[Tag.BASE_SHA256]}",
         scores=complete_scores(snapshot, _scores(project, users, model)),
         measured=EvaluationKey(
             evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
@@ -359,7 +363,8 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
         known = standing.by_key(candidate.key)
         old = known.registered if known is not None and is_whole(decisions, known) else None
         details: dict[str, Any] = {
-            "key": candidate.key, "tags": _tags(candidate, known), PARAMS: dict(candidate.params),
+            "key": candidate.key, "tensors": candidate.tensors,
+            "tags": _tags(candidate, known), PARAMS: dict(candidate.params),
         }  # fmt: skip
         names = {SCORES: sha256_of(scores)}
         if known is not None and old is not None:

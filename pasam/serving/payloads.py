@@ -44,7 +44,7 @@ class Limits:
     """Mask pixels that one prompt may ask for; details of a large image hold nine masks at once."""
     batch: int = 16
     """Prompts that share a pass of the decoder."""
-    batch_pixels: int = 64 * MEGA
+    batch_pixels: int = 32 * MEGA
     """Mask pixels that a pass may hold; large images make smaller passes."""
     cache_bytes: int = 256 * MEGA
     """Memory for embedded images; the one used longest ago goes first."""

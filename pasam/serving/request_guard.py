@@ -242,6 +242,12 @@ class RequestGuard:
                 status=429,
                 retry_after=1,
             )
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # Two lengths: a proxy that believes the other one takes the rest for a request.
+            raise RefusedError(
+                "the request has Content-Length and Transfer-Encoding; send one of them.",
+                status=400,
+            )
         said = headers.get("content-length", "0")
         if (
             not said.isascii()

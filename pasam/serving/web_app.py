@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import errno
 import ipaddress
 import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
@@ -22,7 +25,7 @@ from pasam import __version__
 from pasam.errors import ParamsError
 from pasam.serving.connections import bounded_connections
 from pasam.serving.examples import COUNT, example
-from pasam.serving.payloads import ExampleAnswer
+from pasam.serving.payloads import ErrorAnswer, ExampleAnswer
 from pasam.serving.request_guard import RequestGuard, add_error_handlers
 from pasam.serving.routes import router
 from pasam.serving.service import ModelPool, Service, Settings
@@ -48,7 +51,12 @@ async def examples() -> list[ExampleAnswer]:
     ]
 
 
-@page_router.get("/examples/{number}", summary="One of them, as PNG", response_class=Response)
+@page_router.get(
+    "/examples/{number}",
+    summary="One of them, as PNG",
+    response_class=Response,
+    responses={404: {"model": ErrorAnswer, "description": "There is no such example."}},
+)
 async def example_image(number: int) -> Response:
     """Send an example."""
     drawn = await run_in_threadpool(example, number)
@@ -150,6 +158,33 @@ def address_of(taken: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's malloc.h
+
+
+def release_memory_soon() -> None:
+    """Let memory go back to the system when what lay there is freed, where glibc manages it.
+
+    By itself it keeps blocks of up to 32 MB once one of that size was freed, in an arena for each
+    thread: images of all sizes left hundreds of MB that nobody used. To be called before the models
+    are loaded, since threads keep the arena that they began with.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 1_000_000)
+        library.mallopt(_M_ARENA_MAX, 2)
+
+
+def _logging_to_stderr() -> dict[str, Any]:
+    """Uvicorn's logging, with requests on stderr, too.
+
+    Whoever starts the service for its address need not read on: a pipe that nobody empties would
+    stop it after a thousand requests.
+    """
+    config = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    config["handlers"]["access"]["stream"] = "ext://sys.stderr"
+    return config
+
+
 def run_server(
     app: FastAPI, taken: socket.socket, *, log_level: str, when_ready: Callable[[], None]
 ) -> None:
@@ -177,6 +212,7 @@ def run_server(
         app,
         http=bounded_connections(),
         log_level=log_level,
+        log_config=_logging_to_stderr(),
         server_header=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE,

@@ -74,7 +74,7 @@ def loose_ends() -> tuple[str, ...]:
         return (*found, f"the last result cannot be judged as it is: {error}")
     version = standing.by_key(key)
     if version is None or not (
-        version.verdict or key in standing.barred or version.number in standing.champions
+        version.verdict or standing.barring(version) or version.number in standing.champions
     ):
         found.append("the last result is not judged")
     return tuple(found)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.inference import onnx_export
 from pasam.inference.onnx_export import Parity
 from pasam.models.adapter_weights import recognise
+from pasam.models.checkpoint import write_weights
 
 
 @pytest.fixture
@@ -27,6 +29,14 @@ def test_inspect_says_what_a_file_is(pasam):
     assert (about["kind"], about["size"]) == ("adapter", None)
     assert about["metadata"]["decoder"] == "pa_sam"
     assert len(about["sha256"]) == 64
+
+
+def test_words_of_a_foreign_file_do_not_steer_the_terminal(pasam, tmp_path):
+    words = {"decoder": "pa_sam", "base": "0", "note": "a\x1b[2J\x07b\u202ec"}
+    write_weights(tmp_path / "x.safetensors", {"a": torch.ones(1)}, metadata=words)
+    assert r"note: a\x1b[2J\x07b\u202ec" in pasam("inspect", tmp_path / "x.safetensors").output
+    refused = pasam("inspect", tmp_path / "no\x1b[31m.safetensors")
+    assert r"no\x1b[31m.safetensors" in refused.stderr
 
 
 def test_export_merge_and_import_close_a_circle(pasam, tmp_path):

@@ -1,5 +1,6 @@
 """A set appears at once or not at all, and never in another's place unasked."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -13,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
+from pasam.data.coco import from_coco
 from pasam.data.inspection import InspectionTask, inspect
 from pasam.data.manifest import Fault, invalid_row, inventory_frame
 from pasam.data.own_sets import (
@@ -247,6 +249,34 @@ def test_nothing_but_bad_pairs_is_refused(add_set, two_folders):
         write_png(path, np.zeros((12, 12), np.uint8))
     with pytest.raises(DataError, match="No image with a mask is left for 'cats'"):
         add_set(skip_bad=True)
+
+
+EVIL = ("/../../../../secret", "../../secret", "{secret}", "a\0b", "x" * 300, "\ud800", ".", "")
+
+
+def test_names_of_a_coco_file_write_and_read_nothing_outside(two_folders, own, tmp_path):
+    photos, _ = two_folders
+    secret = tmp_path / "secret"
+    write_png(tmp_path / "secret.png", np.full((12, 12, 3), 77, np.uint8))
+    images, drawn = [], []
+    for number, evil in enumerate(EVIL):
+        evil = evil.format(secret=secret)
+        names = (f"0{number}.png", f"{evil}.png")
+        for key, name in enumerate(names):
+            images.append({"id": 2 * number + key, "file_name": name, "height": 12, "width": 12})
+            corners = [1, 1, 9, 1, 9, 9, 1, 9]
+            drawn.append({"id": evil, "image_id": 2 * number + key, "segmentation": [corners]})
+    (tmp_path / "c.json").write_text(json.dumps({"images": images, "annotations": drawn}))
+    before = tree(tmp_path)
+    options = Options(**{**OPTIONS, "skip_bad": True})
+    with contextlib.suppress(DataError):
+        add("cats", from_coco(tmp_path / "c.json", photos), own, options)
+    after = tree(tmp_path)
+    inside = {name: after.pop(name) for name in sorted(set(after) - set(before))}
+    assert after == before
+    assert inside
+    assert all(name.startswith("own/cats/") for name in inside)
+    assert before["secret.png"] not in inside.values()
 
 
 def test_copies_are_told(add_set, two_folders):

@@ -197,11 +197,13 @@ def test_bands_and_pages_are_chosen_not_guessed(tmp_path):
         load_image(tmp_path / "stack.tif", page=4)
 
 
-def test_a_pipe_that_is_named_like_an_image_is_never_read(tmp_path):
+def test_a_pipe_or_a_device_that_is_named_like_an_image_is_never_read(tmp_path):
     os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
     for read in (read_image, read_mask):
-        with pytest.raises(InvalidItemError, match="no regular file"):
-            read(tmp_path / "a.png")
+        for name in ("a.png", "zero.png"):
+            with pytest.raises(InvalidItemError, match="no regular file"):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize("scale", [1, 255])

@@ -25,7 +25,8 @@ from filelock import FileLock
 
 from pasam.config.params_file import read_params
 from pasam.errors import DataError, StageError, TransientError
-from pipelines.dvc import Dvc, failure
+from pasam.registry.upkeep import damaged_cache
+from pipelines.dvc import Dvc, expect_whole_results, failure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = sorted((ROOT / "params").glob("*.yaml"))
@@ -314,6 +315,34 @@ def test_a_result_that_was_changed_in_the_cache_never_reaches_the_next_stage(pro
     place.unlink()
     project.repro()
     assert (project.project / "second.txt").read_text() == "used"
+
+
+def test_what_was_whole_is_read_again_when_it_was_touched_or_after_a_week(project, monkeypatch):
+    (project.project / "first.py").write_text("open('first.txt', 'w').write('as made')")
+    project.repro()
+    (place,) = (project.project / ".dvc/cache/files/md5").glob("??/*")
+    read, real = [], damaged_cache.file_md5
+    monkeypatch.setattr(damaged_cache, "file_md5", lambda path: read.append(path) or real(path))
+    for _ in range(2):
+        expect_whole_results(project.project)
+    assert read == [place]
+    assert list(damaged_cache.damaged_cache(project.project)) == []  # as `pasam verify-cache`
+    assert read == [place, place]
+    looks = place.stat()
+    place.chmod(0o644)
+    place.write_bytes(b"As made")
+    os.utime(place, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+    with pytest.raises(DataError, match="were changed after they were made"):
+        expect_whole_results(project.project)
+    place.write_bytes(b"as made")
+    expect_whole_results(project.project)
+    count, now = len(read), time.time()
+    monkeypatch.setattr(damaged_cache.time, "time", lambda: now + 6 * 86_400)
+    expect_whole_results(project.project)
+    assert len(read) == count
+    monkeypatch.setattr(damaged_cache.time, "time", lambda: now + 8 * 86_400)
+    expect_whole_results(project.project)
+    assert len(read) == count + 1
 
 
 def stage_said(code, stage="train@pa_sam"):

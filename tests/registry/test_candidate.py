@@ -72,6 +72,20 @@ def test_scores_of_data_that_was_made_anew_since_are_refused(stage, path, words,
         find_candidate(snapshot, "pa_sam")
 
 
+@pytest.mark.parametrize(
+    ("path", "maker"),
+    [("reports/validation/verdict.json", "validate"), ("data/manifest.parquet", "prepare")],
+)
+def test_what_was_edited_since_it_was_made_vouches_for_nothing(path, maker, tracked):
+    assert take_snapshot(tracked.folder).validation() == "passed"
+    place = tracked.path(path)
+    place.write_bytes(place.read_bytes() + b"\n")
+    snapshot = take_snapshot(tracked.folder)
+    assert snapshot.validation() == "not validated"
+    with pytest.raises(RegistryError, match=f"{path} has changed since {maker} made it"):
+        find_candidate(snapshot, "pa_sam")
+
+
 def test_every_mask_of_every_benchmark_needs_a_score(promoted):
     snapshot = take_snapshot(promoted.folder)
     scores = find_candidate(snapshot, "pa_sam").scores

@@ -13,6 +13,7 @@ import torch
 
 from pasam.config.presets import compose
 from pasam.config.schema import GateParams
+from pasam.errors import RegistryError
 from pasam.registry import evidence
 from pasam.registry.evidence import (
     compare,
@@ -132,6 +133,25 @@ def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promote
     better = scores.assign(boundary_iou=(scores["boundary_iou"] + 0.02).clip(0, 1))
     assert remeasure(snapshot, model, better) > 0.5
     assert math.isnan(remeasure(snapshot, model, scores.assign(image_id="other")))
+
+
+def test_a_few_scores_that_were_raised_a_lot_are_always_among_the_sample(promoted, champion_folder):
+    snapshot, model = take_snapshot(promoted.folder), predictor_of(champion_folder)
+    before = find_candidate(snapshot, "pa_sam").scores
+    raised = before.copy()
+    raised.loc[raised.index[-1], "boundary_iou"] += 0.2
+    for _ in range(8):  # drawn alone, one of the two masks is missed half of the time
+        assert remeasure(snapshot, model, raised, champion=before, count=1) > 4
+    assert remeasure(snapshot, model, before, champion=before, count=1) == pytest.approx(0, abs=0.1)
+
+
+def test_embeddings_that_were_changed_measure_nothing(tracked, promoted, champion_folder):
+    snapshot, model = take_snapshot(tracked.folder), predictor_of(champion_folder)
+    assert len(reevaluate(snapshot, model))
+    place = tracked.path("data/embeddings/val/embedding.npy")
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    with pytest.raises(RegistryError, match="data/embeddings/val has changed since embed@val made"):
+        reevaluate(snapshot, model)
 
 
 def test_every_model_gets_a_time(champion_folder, seen):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tracked_world import commit
+from tracked_world import commit, write_lock
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.errors import RegistryError
+from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import promotion, versions
 from pasam.registry import snapshot as snapshots
 from pasam.registry.decision_log import PROMOTED, DecisionLog
@@ -95,6 +96,23 @@ def test_a_person_bars_bytes_before_they_are_judged_again(project, aliases):
     assert aliases() == {}
     lift(project.folder, 1, why="seen again")
     assert promote(project.folder).moved
+
+
+def test_barred_numbers_do_not_come_back_in_a_file_of_other_words(second, aliases):
+    adopt(second, mode="off")
+    assert promote(second.folder).moved
+    rollback(second.folder, why="halos")
+    file = second.path("data/adapters/hq_sam.safetensors")
+    words = {**read_metadata(file), "trained_on": '["photos"]'}
+    write_weights(file, read_weights(file), metadata=words)
+    write_lock(second)
+    commit(second.folder)
+    out = promote(second.folder)
+    assert (out.version, out.promoted) == (3, False)
+    assert "barred: rolled back as version 2 on " in out.message
+    assert aliases()["champion"] == 1
+    lift(second.folder, 2, why="the photographs were mislabelled")
+    assert promote(second.folder).moved
 
 
 def test_a_dirty_or_unpushed_tree_is_refused_before_anything_is_recorded(fresh):

@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from tracked_world import commit, git
+from tracked_world import commit, git, write_lock
 
 from pasam.data.manifest import read_manifest, write_manifest
 from pasam.errors import DataError
@@ -276,11 +276,14 @@ def test_the_validation_is_believed_only_of_the_data_that_it_saw(tracked):
     path = tracked.path("reports/validation/verdict.json")
     verdict = read_verdict(path)
     write_verdict(path, dataclasses.replace(verdict, passed=False))
-    assert snapshot.validation() == "failed"
+    assert snapshot.validation() == "not validated"  # nobody locked it: it was edited
+    write_lock(tracked)
+    assert take_snapshot(tracked.folder).validation() == "failed"
     write_verdict(path, dataclasses.replace(verdict, manifest_sha256="0" * 64))
-    assert snapshot.validation() == "not validated"
+    write_lock(tracked)
+    assert take_snapshot(tracked.folder).validation() == "not validated"
     path.unlink()
-    assert snapshot.validation() == "not validated"
+    assert take_snapshot(tracked.folder).validation() == "not validated"
 
 
 def test_a_stage_names_the_weights_that_it_made_or_used(tracked):

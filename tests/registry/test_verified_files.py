@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.errors import RegistryError
+from pasam.registry import version_files, versions
 from pasam.registry.load import CACHED, load_predictor, registered_files, verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
@@ -297,16 +299,36 @@ def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
         load_predictor("champion")
 
 
+def measured(monkeypatch, module, name):
+    """CPU seconds of every call of a function."""
+    real, spent = getattr(module, name), []
+
+    def timed(*arguments):
+        start = time.process_time()
+        try:
+            return real(*arguments)
+        finally:
+            spent.append(time.process_time() - start)
+
+    monkeypatch.setattr(module, name, timed)
+    return spent
+
+
 def test_a_signed_version_is_verified_with_the_public_key_alone(
     project, tmp_path, monkeypatch, keys
 ):
     pytest.importorskip("model_signing", reason="model-signing is not installed")
     private, public, other = keys
     monkeypatch.setenv(SIGNING_KEY, str(private))
+    spent = measured(monkeypatch, version_files, "sign_files")
     promote(project.folder)
     monkeypatch.delenv(SIGNING_KEY)
     monkeypatch.setenv(VERIFY_KEY, str(public))
+    verifying = measured(monkeypatch, versions, "verify_signature")
     assert verify_versions(project.folder) == {1: ""}
+    assert spent
+    assert verifying
+    assert sum(spent) + max(verifying) < 2
     # A machine that only serves: MLflow's address, the package, the public key.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlruns/mlflow.db")
     machine = tmp_path / "machine"

@@ -35,6 +35,8 @@ def test_examples_are_listed_and_served(client):
     assert answer.headers["content-type"] == "image/png"
     assert client.get("/examples/99").json()["error"].startswith("there is no example 99")
     assert client.get("/examples/x").status_code == 422
+    said = client.get("/openapi.json").json()["paths"]["/examples/{number}"]["get"]["responses"]
+    assert {"200", "404", "422"} <= set(said)
 
 
 def test_nothing_comes_from_elsewhere():

@@ -282,3 +282,12 @@ def test_a_body_that_trickles_is_ended(shelf, monkeypatch):
     asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
+
+
+def test_two_lengths_of_one_body_are_refused(guarded):
+    headers = {
+        "Authorization": f"Bearer {TOKEN}", "Content-Length": "3", "Transfer-Encoding": "chunked",
+    }  # fmt: skip
+    answer = guarded.post("/embed", content=b"abc", headers=headers)
+    assert answer.status_code == 400
+    assert "send one of them" in answer.json()["error"]

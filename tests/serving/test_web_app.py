@@ -100,7 +100,7 @@ async def slow():
     await asyncio.sleep(0.5)
     return "done"
 taken = listen("127.0.0.1", 0)
-run_server(app, taken, log_level="warning", when_ready=lambda: print(address_of(taken), flush=True))
+run_server(app, taken, log_level="info", when_ready=lambda: print(address_of(taken), flush=True))
 """
 
 
@@ -133,15 +133,20 @@ def test_told_to_stop_it_finishes_what_is_in_flight():
     from concurrent.futures import ThreadPoolExecutor
     from urllib.request import urlopen
 
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
-    with process.stdout, ThreadPoolExecutor(1) as pool:
+    assert process.stderr is not None
+    with process.stdout, process.stderr, ThreadPoolExecutor(1) as pool:
         address = process.stdout.readline().strip()
         answer = pool.submit(lambda: urlopen(f"{address}slow", timeout=20).read())
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGTERM)
         assert answer.result() == b'"done"'
-    assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(20) == -signal.SIGTERM
+        assert process.stdout.read() == ""  # nobody need read on who started it for its address
+        assert '"GET /slow HTTP/1.1" 200' in process.stderr.read()
 
 
 def test_a_service_that_never_started_can_be_closed(shelf):
