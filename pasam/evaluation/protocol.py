@@ -195,8 +195,9 @@ def benchmark_rows(manifest: pd.DataFrame, benchmark: str) -> pd.DataFrame:
         known = sorted(set(val["dataset"]))
         raise DataError(
             f"benchmark '{benchmark}' has no images; the manifest's val split holds {known}. "
-            "If the set was added since, run `dvc repro`, which prepares it and measures the "
-            "models on it; else correct evaluate.benchmarks in params.yaml."
+            "If the set was added since, run `dvc repro`, which prepares and measures it; an "
+            "experiment (--temp, --queue) has only what is committed, so first `dvc add "
+            f"data/own/{benchmark}` and commit. Else correct evaluate.benchmarks in params.yaml."
         )
     return rows
 

@@ -170,6 +170,7 @@ def test_an_unknown_benchmark_is_named_beside_the_known_ones(manifest):
         ) as said:
             benchmark_rows(both, name)
         assert "If the set was added since, run `dvc repro`" in str(said.value)
+        assert f"`dvc add data/own/{name}` and commit" in str(said.value)
 
 
 def test_all_benchmarks_are_scored_in_their_order(segmenter, store, benchmarks):
