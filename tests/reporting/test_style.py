@@ -9,6 +9,7 @@ from PIL.ImageColor import getrgb
 from pasam.reporting import style as palette
 from pasam.reporting.style import (
     MEAN,
+    NOTHING,
     comparison_sentence,
     counted,
     label,
@@ -16,6 +17,7 @@ from pasam.reporting.style import (
     mean_label,
     ordered_benchmarks,
     ordered_models,
+    p_text,
     percent,
     points,
     row_label,
@@ -130,3 +132,15 @@ def test_ends_lists_and_counts_read_as_words():
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert (counted(1, "image"), counted(1200, "image")) == ("1 image", "1,200 images")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0011, "0.001"), (1.0, "1.000")],
+)
+def test_a_p_value_has_three_decimals_and_none_is_nought(p, text):
+    assert p_text(p) == text
+
+
+def test_where_seeds_carry_no_p_value_there_is_none():
+    assert p_text(float("nan")) == NOTHING

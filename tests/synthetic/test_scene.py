@@ -23,6 +23,8 @@ from pasam.synthetic.scene import (
     with_look,
 )
 from pasam.synthetic.strokes import THINNEST_HAIR, rasterise
+from pasam.synthetic.surfaces import KINDS as TEXTURES
+from pasam.synthetic.surfaces import tile
 
 PINNED = {
     ("dis", 11, 128, False, 1): "aafaf990ec077c80",
@@ -30,12 +32,40 @@ PINNED = {
     ("hrsod", 13, 128, False, 1): "803f815f58548b61",
     ("thin", 14, 128, True, 1): "29548fde62f21de6",
     ("mixed", 15, 96, False, 3): "39591e0f53282c13",
+    ("dis", 21, 96, True, 1): "86fec42ccbb6965c",
+    ("coift", 22, 96, False, 1): "e263dbdc2c2250d5",
+    ("hrsod", 23, 96, True, 1): "f35f98d2d85ac338",
+    ("thin", 24, 96, False, 1): "0c70c9e18628e77e",
+    ("mixed", 25, 128, True, 2): "0a5cb4090b2a12c6",
+    ("dis", 26, 160, False, 2): "16feafba809e0d73",
 }
+PINNED_SHAPES = {
+    "animal": "45f4b6a64305", "basket": "c6ca4a2dc989", "beast": "fbdec6c89f4e",
+    "bicycle": "c0e05a47f76f", "bird": "247c6a1e4a64", "blob": "8895b3956ba8",
+    "bush": "0276b3e367d4", "cable": "5ae31578d9c2", "chair": "31368c4b172a",
+    "comb": "745f31c2f091", "fish": "c40062c6b045", "fork": "99767ed5afb6",
+    "furry": "e3577a3a548b", "gate": "5bcafe97263b", "gear": "2bd0fdb675f9",
+    "ladder": "e82e19f4368e", "leaf": "3b3e9bc87f35", "parasol": "9ebd3dbf1a4d",
+    "pennant": "51ceb5034397", "person": "99a0df79bab9", "plumage": "9fcbe6fafa6f",
+    "portrait": "11ead940f2fc", "racket": "22ecab287a08", "scissors": "7b21549622ad",
+    "shelf": "502a1a976e49", "spectacles": "6c7c9b158b0c", "star": "bcc29751b3c2",
+    "thistle": "6ab728162d11", "tree": "ef55b9de2934", "truss": "c8387ee49186",
+    "vessel": "817a02ef6d93", "wheel": "66e5cc2d6488",
+}  # fmt: skip
+PINNED_TEXTURES = {
+    "clouds": "8b89a6b26d7e", "wood": "f2e473cffbc9", "stripes": "5559324325ca",
+    "checks": "fd2cfe52440e", "bricks": "3714a5e977b4", "grass": "19c5a4becf5b",
+    "pebbles": "c702efa996a0", "spots": "41ebfcf636fe", "slope": "11ab63fbe7ba",
+    "photographed": "b6f6923432c0",
+}  # fmt: skip
+
+
+def _of_all(arrays):
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
 
 def _digest(scene):
-    joined = b"".join(np.ascontiguousarray(a).tobytes() for a in (scene.image, *scene.masks))
-    return hashlib.sha256(joined).hexdigest()[:16]
+    return _of_all((scene.image, *scene.masks))[:16]
 
 
 def _box(mask):
@@ -52,6 +82,28 @@ def test_pixels_are_those_of_the_day_the_seed_was_pinned(arguments, digest):
     family, seed, side, held_out, objects = arguments
     scene = draw_scene(family=family, seed=seed, side=side, held_out=held_out, objects=objects)
     assert _digest(scene) == digest
+
+
+def _rastered(shape, seed):
+    """Coverage of a shape, and of each of its parts; every other seed is held out."""
+    drawing = shape(Draws(seed, held_out=seed % 2 == 1), 180.0)
+    left, top, right, bottom = drawing.bounds()
+    moved = drawing.mapped(np.eye(2), np.array([4 - left, 4 - top]))
+    layer = rasterise(moved, side=256, height=int(bottom - top) + 8, width=int(right - left) + 8)
+    return layer.coverage, *layer.parts
+
+
+def test_shapes_and_textures_are_those_that_the_published_tables_were_made_of():
+    shapes = {shape for of_family in SHAPES.values() for shape in of_family}
+    drawn = {
+        shape.__name__: _of_all(array for seed in range(4) for array in _rastered(shape, seed))[:12]
+        for shape in shapes
+    }
+    assert drawn == PINNED_SHAPES
+    both = {
+        kind: (tile(kind, 0, held_out=False), tile(kind, 1, held_out=True)) for kind in TEXTURES
+    }
+    assert {kind: _of_all(tiles)[:12] for kind, tiles in both.items()} == PINNED_TEXTURES
 
 
 def test_the_number_of_threads_changes_nothing():
@@ -285,6 +337,11 @@ def iou(one, two):
 
 def test_the_same_draws_give_the_same_detections():
     assert simulated(1) == simulated(1) != simulated(2)
+    values = [(*one.box, one.category, one.score) for seed in range(40) for one in simulated(seed)]
+    assert len(values) == 162
+    assert np.sum(values, axis=0).tolist() == pytest.approx(
+        [10446.56, 7144.99, 22753.58, 16250.0, 175.0, 98.9705]
+    )
 
 
 def test_boxes_lie_in_the_picture_and_scores_between_nothing_and_one():
