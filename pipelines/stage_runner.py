@@ -27,7 +27,7 @@ from pasam.config.params_file import (
 )
 from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
 from pasam.config.section import Section
-from pasam.errors import OWN_FAULT, PasamError, in_words, own_fault
+from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -37,7 +37,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: whoever saves its state after Ctrl-C does so now, too."""
 
 
-def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> None:
+def run(
+    stage: Callable[..., None], arguments: Sequence[str] | None = None, *, trains: bool = False
+) -> None:
     """Run a stage as a command, from the last line of its file (`if __name__ == "__main__"`).
 
     A parameter whose type is a class of `pasam.config.schema` is the section of `params.yaml`
@@ -48,6 +50,8 @@ def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> N
     Args:
         stage: The stage's one public function.
         arguments: The command line without the program; by default the process's own.
+        trains: Whether several processes may run it together, as `torchrun` starts them; of any
+            other stage each would do all the work, into the same files, and so they are refused.
     """
     hints = typing.get_type_hints(stage)
     sections = {name: hint for name, hint in hints.items() if _is_section(hint)}
@@ -61,8 +65,20 @@ def run(stage: Callable[..., None], arguments: Sequence[str] | None = None) -> N
     flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
     with exit_codes(), ended_with_dvc():
+        if not trains:
+            _require_one_process(stage.__name__)
         loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
         stage(**flags, **loaded)
+
+
+def _require_one_process(name: str) -> None:
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started != "1":
+        raise ParamsError(
+            f"{started} processes were started (WORLD_SIZE), and stage {name} runs in one. Start "
+            "it once, without torchrun; `python -m pipelines.flows fan_out` gives stages that do "
+            "not need each other to several GPUs."
+        )
 
 
 def add_flags(

@@ -44,4 +44,4 @@ def ablate(
 
 
 if __name__ == "__main__":
-    run(ablate)
+    run(ablate, trains=True)

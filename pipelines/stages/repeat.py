@@ -57,4 +57,4 @@ def repeat(
 
 
 if __name__ == "__main__":
-    run(repeat)
+    run(repeat, trains=True)

@@ -33,4 +33,4 @@ def train(
 
 
 if __name__ == "__main__":
-    run(train)
+    run(train, trains=True)
