@@ -144,7 +144,7 @@ def shown_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def glance_lead(results: Results) -> str:
-    """Name every pair that Table 1 shows to differ, the losses first, and then the others."""
+    """Name every pair that Table 1 shows to differ, the losses first; count the others."""
     rows = rows_where(results.differences, benchmark=MEAN)
     if not rows:
         return f"One model was scored: {label(results.subject)}."
@@ -161,16 +161,18 @@ def glance_lead(results: Results) -> str:
         side = "above" if above else "below"
         clauses.append(f"{label(model)} is {by} {side} {label(against)} ({ends})")
     told = "; ".join(clauses)
-    others = [
-        f"{label(row['model'])} and {label(row['against'])} in {METRIC_WORDS[row['metric']]}"
-        for row in rows
-        if row["verdict"] == UNDECIDED
-    ]
+    undecided = len(undecided_rows(results))
     after = f"{results.level} intervals{of_weights(rows)}, Holm's correction over {len(rows)} rows"
     sentences = [f"{told} ({after})."] if told else []
-    if others:
-        sentences.append(f"No difference is shown between {listed(others)}.")
+    if undecided:
+        sentences.append(f"No difference is shown in {undecided} of {len(rows)} comparisons.")
     return " ".join(sentences)
+
+
+def undecided_rows(results: Results) -> list[dict[str, Any]]:
+    """List the comparisons of means in which Table 1 shows no difference."""
+    rows = rows_where(results.differences, benchmark=MEAN)
+    return [row for row in rows if row["verdict"] == UNDECIDED]
 
 
 def glance(results: Results) -> Iterator[Block]:
@@ -178,6 +180,22 @@ def glance(results: Results) -> Iterator[Block]:
     yield Tiles(tiles=tuple(_tiles(results)))
     if results.reference != results.subject:
         yield _slider(results)
+    if undecided := undecided_rows(results):
+        yield Grid(
+            caption=f"Comparisons without a shown difference: {len(undecided)}",
+            head=("Models", "Mean of", "Points", f"{results.level} interval"),
+            rows=tuple(
+                (
+                    f"{label(row['model'])} minus {label(row['against'])}",
+                    METRIC_WORDS[row["metric"]], signed(row["difference"]),
+                    span(row["low"], row["high"]),
+                )
+                for row in undecided
+            ),
+            notes=("That no difference is shown does not mean that there is none.",),
+            texts=(1,),
+            folded=True,
+        )  # fmt: skip
     masks, names = counted(len(results.by_image), "mask"), results.summary["benchmark"]
     benchmarks = counted(names.nunique() - 1, "benchmark")
     of = mean_label(names).removeprefix("Mean of ")
