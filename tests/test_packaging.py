@@ -100,6 +100,16 @@ def test_the_command_and_the_library_give_masks_without_the_packages_of_any_grou
     assert 0.3 < float(done.stdout) < 0.6, done.stderr
 
 
+def test_a_mask_does_not_wait_for_what_only_tables_need(root, photograph):
+    code = (
+        "import sys; from pasam.cli.app import app\n"
+        "app(['predict', 'coffee.png', '--box', '80,15,482,385'], standalone_mode=False)\n"
+        "print(sorted({'scipy', 'pandas', 'jinja2', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = python(code, path=root)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("typed", "extra"),
     [

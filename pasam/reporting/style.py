@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pasam.data.catalogue import GENERATED, PHOTOS
-from pasam.evaluation.statistics import GAIN, LOSS, worded
 
 MEAN = "mean"
 """Name of the row that averages over benchmarks."""
@@ -177,6 +176,8 @@ def p_text(p: float) -> str:
 
 def verdict_text(row: Mapping[Any, Any]) -> str:
     """Write a comparison's verdict with the p-value behind it, where there is one."""
+    from pasam.evaluation.statistics import worded  # with scipy, which no overlay needs
+
     p, verdict = p_text(row["p_holm"]), worded(row["verdict"], row["seeds"])
     if p == NOTHING:
         return verdict
@@ -189,6 +190,8 @@ def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None
     Where the interval (after Holm's correction, if the row has one) does not exclude zero it says
     that no difference is shown, never that there is none. `first` names the first model.
     """
+    from pasam.evaluation.statistics import GAIN, LOSS
+
     a, b = first or label(str(row["model"])), label(str(row["against"]))
     metric = METRIC_WORDS[str(row["metric"])]
     ends = f"{level} interval {span(row['low'], row['high'])}"
