@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 
 import click
 import numpy as np
@@ -185,6 +186,82 @@ COMMANDS = {
 }
 """Where each command is run: `RUN`, a test, or `not here: why`."""
 
+SHELLS = "not here: it changes files of the person's shell"
+SLOW_TIER = "not here: the tests of the slow tier, one of which this is"
+MEASURING = "not here: it measures for minutes; docs say what came of it"
+OWN_SET = "tests/test_documents.py::test_a_set_of_ones_own_is_added_checked_exported_and_removed"
+FEEDBACK = "tests/serving/test_feedback.py::test_review_and_forget_from_the_command_line"
+
+IN_SENTENCES = {
+    "make check": COMMANDS["make check"],
+    "make demo": COMMANDS["pasam demo"],
+    "make flows": COMMANDS["make flows"],
+    "make help": "tests/test_documents.py::test_make_lists_every_target_that_the_documents_name",
+    "make images": TRAIN,
+    "make lock": NETWORK,
+    "make pretrain": "not here: a training of hours",
+    "make reproduce": TRAIN,
+    "make test": COMMANDS["make test"],
+    "make ui": COMMANDS["make ui"],
+    "pasam --help": RUN,
+    "pasam --install-completion": SHELLS,
+    "pasam clean --dry-run": "tests/registry/test_upkeep.py::test_the_commands_say_what_they_did",
+    "pasam data add coco --coco data/catalogue/coco_val2017/annotations/instances_val2017.json "
+    "--images data/catalogue/coco_val2017/val2017": NETWORK,
+    "pasam data check cats": OWN_SET,
+    "pasam data export cats --format coco --out cats-coco": OWN_SET,
+    "pasam data fetch coco_val2017 seginw": NETWORK,
+    "pasam data fetch hqseg44k": NETWORK,
+    "pasam data fetch mobile_sam": NETWORK,
+    "pasam data fetch sam_vit_l hqseg44k": NETWORK,
+    "pasam data forget --who NAME": FEEDBACK,
+    "pasam data remove cats": OWN_SET,
+    "pasam data review --reject ID": FEEDBACK,
+    "pasam data show NAME": "tests/cli/test_data_commands.py::test_show_prints_all_that_is_known",
+    "pasam doctor --preset paper": "tests/cli/test_doctor.py::"
+    "test_the_paper_says_what_is_missing_and_the_commands_that_fetch_it",
+    "pasam doctor --team": "tests/cli/test_doctor_team.py::"
+    "test_the_command_ends_with_2_and_what_to_do",
+    "pasam evaluate --model pa_sam --model sam --data dis_like": "tests/cli/"
+    "test_evaluate_command.py::test_several_models_on_a_set_of_the_manifest",
+    "pasam params use laptop": RUN,
+    "pasam params use photographs": RUN,
+    "pasam predict --base vit_t": NETWORK,
+    "pasam predict data/generated/dis_like/im/00028.png --box 23,4,251,224 --format overlay": TRAIN,
+    "pasam predict photo.jpg --box 80,15,482,385": RUN,
+    "pasam predict photo.jpg --box 80,40,420,380 --base vit_t": NETWORK,
+    'pasam registry gate --adopt --why "..."': "tests/registry/test_promotion.py::test_the_story_of_two_versions",
+    "pasam registry log --json": "tests/cli/test_registry_commands.py::"
+    "test_decisions_are_shown_with_who_and_why",
+    "pasam serve --feedback DIR": FEEDBACK,
+    "pasam serve --feedback data/feedback": FEEDBACK,
+    "pasam serve --help": RUN,
+    "pytest -m slow": SLOW_TIER,
+    "pytest -m slow tests/serving": SLOW_TIER,
+    "pytest tests/parity --fixtures FOLDER": "not here: it is tests/parity, run on the repository's "
+    "own folder",
+    "python -m benchmarks.orchestration_overhead": MEASURING,
+    "python -m pipelines.flows deployments --cron 'retrain=*/5 * * * *'": "tests/pipelines/"
+    "test_prefect_flows.py::test_every_flow_keeps_its_parameters_and_words",
+    "python -m pipelines.flows fan_out --local --workers 4": "tests/pipelines/test_fan_out.py::"
+    "test_the_smoke_run_apart_equals_the_sequential_one_byte_for_byte_and_survives_ten_kills",
+    "python -m pipelines.flows stage_apart --local --stage train@pa_sam": "tests/pipelines/"
+    "test_fan_out.py::test_stages_given_out_by_somebody_else_are_restored_too",
+    "python -m pipelines.flows watch": OTHERS,
+    "python .ci/lock.py --upgrade": NETWORK,
+    "python benchmarks/click_latency.py": MEASURING,
+    "python benchmarks/serving_load.py": MEASURING,
+    "python benchmarks/speed.py": MEASURING,
+    "python benchmarks/statistics_simulation.py": MEASURING,
+}
+"""The same for what stands in a sentence with more than a command's name.
+
+Commands of other tools (dvc, git, mlflow, prefect, docker) in sentences are theirs, and not listed.
+"""
+
+NAMED_ONLY = ("pasam predict --detections", "pasam predict --model champion")
+"""Parts of commands, which are run with the rest of what they need."""
+
 TOOLS = (
     "pasam", "make", "dvc", "git", "pip", "python", "prefect", "mlflow", "curl", "openssl",
     "docker", "podman", "kubectl", "sbatch",
@@ -212,20 +289,59 @@ def test_every_documented_command_is_run_somewhere_or_marked(root):
     assert documented(root) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("where", sorted({w for w in COMMANDS.values() if w.startswith("tests/")}))
+def in_sentences(root):
+    """All commands of our own between back ticks, outside of blocks."""
+    found = set()
+    for path in documents(root):
+        text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+        spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text))
+        found |= {span for span in spans if re.match(r"(pasam|make|python|pytest) \S", span)}
+    return found
+
+
+def groups_and_commands(command, words=("pasam",)):
+    yield " ".join(words)
+    for name, below in getattr(command, "commands", {}).items():
+        yield from groups_and_commands(below, (*words, name))
+
+
+def test_every_command_in_a_sentence_is_run_somewhere_or_marked(root):
+    names = set(groups_and_commands(typer.main.get_command(app)))
+    listed = {*COMMANDS, *IN_SENTENCES, *NAMED_ONLY}
+    assert sorted(in_sentences(root) - names - listed) == []
+    assert sorted({*IN_SENTENCES, *NAMED_ONLY} - in_sentences(root)) == []
+
+
+def test_make_lists_every_target_that_the_documents_name(root):
+    done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
+    told = set(re.findall(r"^  (make \w+)", done.stdout, re.M))
+    typed = {*COMMANDS, *in_sentences(root)}
+    assert {words for words in typed if words.startswith("make ")} <= told
+
+
+RUN_BY_TESTS = sorted(
+    {w for w in (*COMMANDS.values(), *IN_SENTENCES.values()) if w.startswith("tests/")}
+)
+
+
+@pytest.mark.parametrize("where", RUN_BY_TESTS)
 def test_the_test_that_runs_a_command_is_there(where, root):
     path, name = where.split("::")
     tree = ast.parse((root / path).read_text())
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("typed", [typed for typed in COMMANDS if typed.startswith("pasam ")])
+TYPED = [typed for typed in (*COMMANDS, *IN_SENTENCES) if typed.startswith("pasam ")]
+
+
+@pytest.mark.parametrize("typed", TYPED)
 def test_a_documented_command_has_the_options_that_it_is_typed_with(typed, root):
     command, words = typer.main.get_command(app), shlex.split(typed)[1:]
     context = click.Context(command)
-    while getattr(command, "commands", None):
+    while getattr(command, "commands", None) and not words[0].startswith("--"):
         command = command.commands[words.pop(0)]
     known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    known |= {"--help"}
     assert [word for word in words if word.startswith("--") and word not in known] == []
     assert context.command
 
@@ -262,7 +378,10 @@ def folder(tmp_path_factory, root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("typed", [typed for typed, where in COMMANDS.items() if where == RUN])
+@pytest.mark.parametrize(
+    "typed",
+    [typed for listed in (COMMANDS, IN_SENTENCES) for typed, at in listed.items() if at == RUN],
+)
 def test_a_documented_command_does_what_it_says(typed, folder, root, monkeypatch):
     monkeypatch.chdir(folder)
     words = shlex.split(typed.replace("~", str(folder)))[1:]
@@ -272,6 +391,21 @@ def test_a_documented_command_does_what_it_says(typed, folder, root, monkeypatch
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert result.output.strip()
+
+
+def test_a_set_of_ones_own_is_added_checked_exported_and_removed(folder, root, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "params.yaml").write_text((root / "params/default.yaml").read_text())
+    for typed in (
+        "pasam data add cats --images cats/photos --masks cats/masks --replace",
+        "pasam data check cats",
+        "pasam data export cats --format coco --out cats-coco",
+        "pasam data remove cats",
+    ):
+        result = CliRunner().invoke(app, shlex.split(typed)[1:])
+        assert result.exit_code == 0, result.output
+    assert len(json.loads((folder / "cats-coco/annotations.json").read_text())["images"]) == 24
+    assert not (folder / "data/own/cats").exists()
 
 
 def test_the_index_names_every_document(root):

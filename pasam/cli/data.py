@@ -409,11 +409,8 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     if is_dry:
         return [*lines, "Nothing was written (--dry-run)."]
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
-    return [
-        *lines,
-        f"Next: dvc repro (to undo: pasam data remove {name})",
-        f"To share it, or for `dvc exp run --temp`: {share}",
-    ]
+    lines.append(f"Next: dvc repro (to undo: pasam data remove {name})")
+    return [*lines, f"To share it, or for `dvc exp run --temp`: {share}"]
 
 
 @data_app.command("export")
@@ -492,7 +489,8 @@ def _pairs_to_check(
         pairs, faults = find_pairs(folder)
         return pairs, tuple(fault.message for fault in faults)
 
-    if what is not None and Path(what).is_dir():
+    is_set = what in complete_own_set("")  # of the two that may be called so; ./cats is the folder
+    if what is not None and Path(what).is_dir() and not is_set:
         return (*below(Path(what)), ())
     catalogue = read_catalogue()
     if what is not None and (what in catalogue.entries or what in catalogue.groups):
