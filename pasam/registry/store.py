@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from pasam.errors import TrackingError
+from pasam.errors import RegistryError, TrackingError
 from pasam.files import TEMPORARY, portable_path
 
 if TYPE_CHECKING:
@@ -260,12 +260,19 @@ def wrap_mlflow_errors(address: str) -> Iterator[None]:
 
     Raises:
         TrackingError: The backend failed.
+        RegistryError: Its file is damaged, which no other try mends.
     """
     try:
         yield
     except Exception as error:  # noqa: BLE001  (three libraries' errors; the rest is raised again)
         if not _is_backend_fault(error):
             raise
+        if any(word in str(error) for word in _DAMAGED):
+            raise RegistryError(
+                f"MLflow's records at {without_password(address)} are damaged: {_cause(error)}. "
+                "Restore the file from a backup. Or move it away: decisions are in git, and `pasam "
+                "track sync` and `pasam registry promote` record and register anew what is here."
+            ) from error
         raise TrackingError(
             f"MLflow's records at {without_password(address)} cannot be used: {_cause(error)}. "
             f"{_advice(address, error)} No result is lost: run `pasam track sync` afterwards, "
@@ -302,6 +309,9 @@ _MISTAKES = (
 )  # fmt: skip
 """Codes of MLflow for what another try cannot mend."""
 
+
+_DAMAGED = ("disk image is malformed", "file is not a database")
+"""SQLite's words for a file with other bytes than it wrote."""
 
 _RACES = ("UniqueViolation", "UNIQUE constraint", "IntegrityError", "deadlock", "serialize access")
 """Words of databases for two that wrote the same row at once; MLflow calls it a bad request."""

@@ -23,7 +23,6 @@ from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_sco
 from pasam.files import file_sha256, sha256_of, temporary_folder
 from pasam.inference.model_files import ModelFiles, open_model
 from pasam.inference.predictor import PromptAdapterPredictor
-from pasam.models.build import digest as tensor_digest
 from pasam.models.checkpoint import file_digest, read_metadata, read_weights, write_weights
 from pasam.registry.decision_log import (
     REGISTER,
@@ -125,7 +124,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         size=size,
         variant=_variant(stage, model),
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
-        tensors=f"{tensor_digest(read_weights(project / adapter.path))}-{lineage[Tag.BASE_SHA256]}",
+        tensors=f"{_tensors_sha256(project / adapter.path)}-{lineage[Tag.BASE_SHA256]}",
         scores=complete_scores(snapshot, _scores(project, users, model)),
         measured=EvaluationKey(
             evaluation_set=lineage[Tag.EVALUATION_SET], evaluator=lineage[Tag.EVALUATOR_VERSION]
@@ -134,6 +133,14 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         lineage={**lineage, **stage.lineage(), Tag.ADAPTER_SHA256: digest},
         params={k: v for each in lock.behind(stage) for k, v in sorted(params_of(each).items())},
     )
+
+
+def _tensors_sha256(path: Path) -> str:
+    """Digest what stands behind a safetensors file's header, in which its words are."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        file.seek(min(8 + size, path.stat().st_size))
+        return sha256_of(iter(lambda: file.read(1 << 20), b""))
 
 
 def weights_label(snapshot: Snapshot, stage: StageRecord, *, size: str) -> str:

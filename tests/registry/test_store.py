@@ -127,6 +127,17 @@ def test_a_locked_database_is_said_to_be_locked(project):
         raise fault
 
 
+@pytest.mark.parametrize("change", [lambda old: b"x" * 5000, lambda old: old[: len(old) // 2]])
+def test_a_damaged_database_is_no_passing_fault(change, mlflow_tables, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    place_store(mlflow_tables, tmp_path)
+    file = tmp_path / "mlruns" / "mlflow.db"
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(RegistryError, match=r"mlflow.db are damaged: .*from a backup") as caught:
+        open_registry(tmp_path).versions()
+    assert caught.value.exit_code == 2
+
+
 def test_mlflow_prints_no_trace_beside_our_sentence(project, capfd):
     store = open_store(project)
     database = sqlite3.connect(project / "mlruns" / "mlflow.db")
