@@ -95,6 +95,14 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypa
     assert after == ["a"]
 
 
+def test_other_files_do_not_wait_for_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("it waited"))
+    write_text(tmp_path / "a", "new")
+    write_bytes(tmp_path / "b", b"new")
+    write_json(tmp_path / "c", {})
+    assert sorted(content(tmp_path)) == ["a", "b", "c"]
+
+
 def test_the_folders_that_a_durable_file_needed_are_on_the_disk_too(tmp_path, monkeypatch):
     synced = []
 

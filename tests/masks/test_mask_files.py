@@ -168,6 +168,14 @@ def test_a_mask_in_the_alpha_channel_is_found_and_said(tmp_path, white):
     assert found.notes == ("the mask is the alpha channel",)
 
 
+def test_a_soft_edge_in_the_alpha_channel_stays_soft_whatever_the_one_colour(tmp_path):
+    soft = cv2.GaussianBlur(disk().astype(np.uint8) * 255, (0, 0), 2)
+    red = np.broadcast_to(np.uint8([255, 0, 0]), (64, 64, 3))
+    found = understand(saved(tmp_path, np.dstack([red, soft])))
+    assert found.notes == ("the mask is the alpha channel",)
+    assert np.array_equal(found.mask(), soft)
+
+
 def test_what_is_transparent_round_colours_is_background(tmp_path):
     labels = regions(1, 2)
     colours = np.array([[255, 255, 255], [0, 0, 255], [255, 0, 0]], np.uint8)[labels]

@@ -14,9 +14,10 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from PIL import Image
@@ -245,6 +246,53 @@ def test_the_address_may_come_from_the_environment(webhook, monkeypatch):
     monkeypatch.setenv("PASAM_NOTIFY", address(webhook))
     assert notify(None, "retrain failed", "no disk")
     assert len(webhook.received) == 1
+
+
+@cache
+def told_block():
+    """A notification block of Prefect that appends to a list; Prefect knows a class only once."""
+    from prefect.blocks.abstract import NotificationBlock
+
+    class Told(NotificationBlock):
+        sent: ClassVar[list[tuple[str, str]]] = []
+        error: ClassVar[Exception | None] = None
+
+        async def notify(self, body: str, subject: str | None = None) -> None:
+            if self.error is not None:
+                raise self.error
+            self.sent.append((subject, body))
+
+    return Told
+
+
+@pytest.fixture
+def block(monkeypatch):
+    """The class of a block that Prefect has by one name."""
+    from prefect.blocks.core import Block
+
+    async def load(name):
+        if name != "slack-webhook/team":
+            raise ValueError(name)
+        return told_block()()
+
+    monkeypatch.setattr(Block, "aload", load)
+    monkeypatch.setattr(told_block(), "sent", [])
+    return told_block()
+
+
+def test_a_block_of_prefect_is_given_the_message(block, said):
+    assert notify("slack-webhook/team", "retrain failed", "no disk")
+    assert block.sent == [("retrain failed", "no disk")]
+    assert not notify("slack-webhook/other", "retrain failed", "no disk")
+    assert "Prefect has no such block" in said.text
+    assert len(block.sent) == 1
+
+
+def test_a_block_that_cannot_send_fails_nothing_and_tells_no_secret(block, said, monkeypatch):
+    monkeypatch.setattr(block, "error", RuntimeError("https://hooks.example.com/SECRET: no"))
+    assert not notify("slack-webhook/team", "retrain failed", "no disk")
+    assert said.messages[-1].startswith("Nobody was told by slack-webhook/team (")
+    assert "SECRET" not in said.text
 
 
 @pytest.fixture(autouse=True)

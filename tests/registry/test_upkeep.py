@@ -225,22 +225,24 @@ def models(project):
 
 def test_a_rejected_version_goes_and_the_champion_stays_whole(two):
     before, stored = DecisionLog(two.folder).read(), models(two)
-    would = clean(two.folder, keep=0, dry_run=True)
+    would = clean(two.folder, keep=0, days=30, dry_run=True)
     assert [(each.kind, each.name) for each in would] == [("version", "2")]
     assert would[0].size > 100_000
     assert (DecisionLog(two.folder).read(), models(two)) == (before, stored)
 
-    assert [(each.kind, each.name) for each in clean(two.folder, keep=0)] == [("version", "2")]
+    assert [(each.kind, each.name) for each in clean(two.folder, keep=0, days=30)] == [
+        ("version", "2")
+    ]
     assert len(models(two)) == len(stored) - 1  # the base stays: the champion stands on it
     assert verify_versions(two.folder) == {1: ""}
     assert check(two.folder).found == ()
     assert DecisionLog(two.folder).read()[-1].event == "remove"
-    assert clean(two.folder, keep=0) == []
+    assert clean(two.folder, keep=0, days=30) == []
     assert promote(two.folder).message.startswith("version 2 has bytes that are barred")
 
 
 def test_a_version_that_was_removed_comes_back_when_it_is_registered_again(two):
-    clean(two.folder, keep=0)
+    clean(two.folder, keep=0, days=30)
     from pasam.registry.transitions import lift
 
     lift(two.folder, 2, why="another look")
@@ -289,7 +291,7 @@ def test_what_killed_processes_left_goes_and_what_lives_stays(project, temporary
     log.write_text("long ago")
     for path in (left, part, other, log):
         age(path)
-    found = clean(project.folder)
+    found = clean(project.folder, keep=10, days=30)
     assert kinds(found) == ["draft", "draft", "log"]
     assert not part.exists()
     assert not log.exists()
@@ -316,7 +318,7 @@ def test_the_cache_keeps_what_a_branch_the_tree_or_a_version_needs(two):
     lock = two.path("dvc.lock")
     text = lock.read_text()
     lock.write_text(text.replace(file_md5(adapter), "0" * 32))  # the commits still have it
-    found = clean(two.folder, keep=9)
+    found = clean(two.folder, keep=9, days=30)
     assert [each.kind for each in found] == ["cache"]
     assert needed.exists()
     assert not orphan.exists()

@@ -62,9 +62,7 @@ class Leftover:
     """Bytes on this disk; 0 where a server keeps it."""
 
 
-def clean(
-    project: Path, *, keep: int = 10, days: float = 30, dry_run: bool = False
-) -> list[Leftover]:
+def clean(project: Path, *, keep: int, days: float, dry_run: bool = False) -> list[Leftover]:
     """Remove what nothing needs any more.
 
     Args:
