@@ -148,14 +148,29 @@ def open_store(project: Path) -> TrackingStore:
         # It logs the trace of every error that it raises; ours is one sentence.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         folder.mkdir(parents=True, exist_ok=True)
-        # Tables are made by whoever comes first; two at once would tear them.
-        with FileLock(folder / "init.lock"):
+        with _opening(folder):
             client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
             _look_beside_the_file()
             experiment = _experiment(client, ROOT if is_local(tracking) else None)
             if is_local(tracking):
                 forget_folder(_sqlite_file(tracking))
     return TrackingStore(client, tracking, registry, experiment, folder)
+
+
+@contextmanager
+def _opening(folder: Path) -> Iterator[None]:
+    """Let one process at a time make the tables: two at once would tear them."""
+    lock = FileLock(folder / "init.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        # What is on a disk that can only be read, or is somebody else's, may be looked at.
+        if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

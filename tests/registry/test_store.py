@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -163,6 +168,30 @@ def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
     ):
         database.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
     database.close()
+
+
+READ_ONLY = 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" && ! touch x 2>&1 && '
+"""Makes the current folder one that can only be read, for the command that follows it."""
+
+
+def test_what_is_on_a_disk_that_can_only_be_read_may_be_looked_at(registry, tmp_path, root):
+    def run(command):
+        return subprocess.run(
+            ["unshare", "--map-root-user", "--mount", "sh", "-c", READ_ONLY + command],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
+
+    if shutil.which("unshare") is None or run("true").returncode:
+        pytest.skip("no folder can be made read-only here")
+    words = f"{sys.executable} -c 'from pasam.cli.app import app; app()' "
+    done = run(f"{words} registry list --json && {words} registry reject 3 --why x")
+    listed = json.loads(done.stdout[done.stdout.index("[") :])
+    assert [(each["number"], each["aliases"]) for each in listed] == [
+        (3, ["candidate"]), (2, ["champion"]), (1, ["previous"]),
+    ]  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith("error: ")
 
 
 def test_mistakes_of_the_program_are_not_called_faults_of_the_backend(project):
