@@ -58,6 +58,7 @@ TAGS = {
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run, at a server
     # An unreachable server is said within seconds; MLflow's own patience is minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -337,6 +338,10 @@ def is_race(error: BaseException | None) -> bool:
     return error is not None and any(word in str(error) for word in _RACES)
 
 
+_STATUS = re.compile(r"too many (\d{3}) error responses")
+"""Words of urllib3 after its last try, for a server that is there and fails."""
+
+
 def _is_backend_fault(error: Exception) -> bool:
     module = type(error).__module__.partition(".")[0]
     if module == "mlflow":
@@ -349,6 +354,9 @@ def _cause(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     if is_race(error):
         return "another machine wrote the same at the same time"
+    failing = _STATUS.search(text)
+    if failing is not None:
+        return f"the server answers with HTTP status {failing[1]}"
     if "Max retries exceeded" in text:
         return "nothing answers there"
     lines = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]
@@ -364,6 +372,8 @@ def _advice(address: str, error: Exception) -> str:
         return "Free some space on the disk."
     if "locked" in text:
         return "End the process that holds the database, or wait for it."
+    if _STATUS.search(text):
+        return "Its own log says why."
     if address.startswith("http"):
         return "Check that the server runs and that MLFLOW_TRACKING_URI names it."
     if "alembic" in text or "schema" in text:

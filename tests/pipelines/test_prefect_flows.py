@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -15,6 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
+import psutil
 import pytest
 import urllib3
 
@@ -258,12 +260,32 @@ def project(root, tmp_path):
     return tmp_path
 
 
+def free_port():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+@pytest.fixture
+def team_server(tmp_path_factory):
+    """A server of Prefect that goes on when whoever uses it is killed; its address."""
+    port, home = free_port(), tmp_path_factory.mktemp("team")
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    environment = {**ours, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command], env=environment, stdout=output, stderr=output, cwd=home
+        )
+    yield f"http://127.0.0.1:{port}/api"
+    process.terminate()
+    process.wait(60)
+
+
 @pytest.fixture
 def serve(project):
     """Serve the project's flows with a reproduction every minute, as often as a test asks."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port = place.getsockname()[1]
+    port = free_port()
     started = []
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     command = [
@@ -271,11 +293,11 @@ def serve(project):
         "--cron", "reproduce=* * * * *",
     ]  # fmt: skip
 
-    def start():
+    def start(**variables):
         with (project / "serve.log").open("a") as output:
             process = subprocess.Popen(
-                [sys.executable, *command], cwd=project, env=environment, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                [sys.executable, *command], cwd=project, env={**environment, **variables},
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         started.append(process)
         return process
@@ -317,3 +339,35 @@ def test_a_scheduled_run_fires_and_what_is_silent_would_be_ended(serve, project)
     assert automation["trigger"]["within"] == 120.0
     kept = (project / ".flows" / "endings.jsonl").read_text().splitlines()
     assert json.loads(kept[-1])["outcome"] == "reproduced"
+    page = (project / "reports" / "operations.html").read_text()
+    assert "The schedules are active" in page
+
+
+def test_a_run_whose_machine_is_gone_ends_within_three_minutes_and_leaves_its_place(
+    team_server, serve, project
+):
+    """Runner, flow and DVC are killed at once; the server alone is left."""
+    graph = project / "dvc.yaml"
+    graph.write_text(STAGES.replace("cp input.txt", "sleep 900; cp input.txt", 1))
+    runner = serve(PREFECT_API_URL=team_server)
+    wait_for(lambda: "Running" in states_of(team_server, "reproduce"))
+    wait_for(lambda: "sleep" in [p.name() for p in processes_of(runner)])
+    time.sleep(35)  # a heartbeat comes every 30 s
+    gone = processes_of(runner)
+    for process in gone:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(gone, 30)
+    killed = time.monotonic()
+    wait_for(lambda: "Running" not in states_of(team_server, "reproduce"))
+    assert "Crashed" in states_of(team_server, "reproduce")
+    assert time.monotonic() - killed < 180 + 30  # and what a busy machine takes to say so
+    graph.write_text(STAGES)
+    serve(PREFECT_API_URL=team_server)
+    wait_for(lambda: "Reproduced" in states_of(team_server, "reproduce"))
+
+
+def processes_of(runner):
+    """A runner with all that it has started."""
+    one = psutil.Process(runner.pid)
+    return [one, *one.children(recursive=True)]

@@ -9,7 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,40 @@ def test_a_server_that_does_not_answer_is_one_message_and_exit_code_75(project, 
     assert "pasam track sync" in text
     assert "secret" not in text
     assert caught.value.exit_code == 75
+
+
+def test_a_server_that_fails_is_told_from_one_that_is_not_there(project, monkeypatch):
+    class Failing(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Failing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    words = r"used: the server answers with HTTP status 503\. Its own log says why\."
+    try:
+        with pytest.raises(TrackingError, match=words):
+            open_store(project)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_server_prints_no_lines_for_each_run(project, monkeypatch, capsys):
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    open_store(project)
+    # It would ask the server, which is not there, for the run's name.
+    TrackingServiceClient("http://127.0.0.1:9")._log_url("a run")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_locked_database_is_said_to_be_locked(project):
