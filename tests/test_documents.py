@@ -331,6 +331,21 @@ def test_the_test_that_runs_a_command_is_there(where, root):
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+FINDINGS = [*map(str, range(1, 24)), "T1", "T2", "T3", "T5", "T6", "T7", "T11"]
+
+
+def test_every_finding_of_operation_has_tests_that_are_there(root):
+    text = (root / "docs/operations.md").read_text()
+    rows = re.findall(r"^\| (T?\d+) \| .* \| (.*) \|$", text, re.M)
+    assert [number for number, _ in rows] == FINDINGS
+    for _, cell in rows:
+        path = ""
+        for name in re.findall(r"`([^`]+)`", cell):
+            path, _, function = name.rpartition("::") if "::" in name else (path, "", name)
+            tree = ast.parse((root / "tests" / path).read_text())
+            assert function in {each.name for each in tree.body if hasattr(each, "name")}, name
+
+
 TYPED = [typed for typed in (*COMMANDS, *IN_SENTENCES) if typed.startswith("pasam ")]
 
 

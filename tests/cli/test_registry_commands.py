@@ -27,6 +27,7 @@ VERSIONS = [
             "pasam.status": "accepted", "pasam.model": "pa_sam", "git.commit": "c0ffee" * 7,
             "scores.mbiou": '{"mean": 61.25}', "pasam.weights": "generated data",
             "gate.decision": "promote", "gate.reasons": "gain +2.0; floor", "git.dirty": "false",
+            "seed": "42",
         },
     ),
     Version(
@@ -55,7 +56,7 @@ def test_the_list_shows_aliases_status_scores_and_what_is_unreal(pasam):
     first, second = pasam("list").output.splitlines()
     assert first.split() == [
         "2", "champion", "accepted", "pa_sam", "boundary", "IoU", "61.25", "c0ffeec0ff",
-        "generated", "data",
+        "seed", "42", "generated", "data",
     ]  # fmt: skip
     assert second.split() == [
         "1", "-", "registered", "-", "boundary", "IoU", "-", "cannot", "be", "made",
