@@ -467,7 +467,8 @@ def _next() -> OperationsTable:
         else "Nothing is left unfinished."
     )
     active = (
-        "No schedule is active here: `make flows` does not run in this project."
+        "No schedule is active here: `make flows` does not run in this project. What a team's "
+        "server of Prefect schedules is on its own page."
         if due is None
         else "The schedules are active: `make flows` runs in this project."
     )
