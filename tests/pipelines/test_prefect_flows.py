@@ -254,6 +254,7 @@ def project(root, tmp_path):
     for name in ("pipelines", "pasam", "prefect.yaml"):
         (tmp_path / name).symlink_to(root / name)
     (tmp_path / "dvc.yaml").write_text(STAGES)
+    (tmp_path / "params.yaml").write_text("{}\n")
     (tmp_path / "input.txt").touch()
     for command in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True)
