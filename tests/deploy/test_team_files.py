@@ -539,11 +539,12 @@ def test_the_small_image_predicts_serves_and_follows_a_champion(machine, tracked
 
 
 @pytest.mark.slow
-def test_the_training_image_runs_the_whole_pipeline_without_a_network_or_a_file_of_its_own(
-    tmp_path, root
+@pytest.mark.parametrize(("image", "cuda"), [(TRAIN, "None"), (f"{TRAIN}-cuda", "13.0")])
+def test_a_training_image_runs_the_whole_pipeline_without_a_network_or_a_file_of_its_own(
+    tmp_path, root, image, cuda
 ):
-    require_image(TRAIN)
-    about = json.loads(podman("image", "inspect", TRAIN).stdout)[0]
+    require_image(image)
+    about = json.loads(podman("image", "inspect", image).stdout)[0]
     assert about["Config"]["User"] == "10001:10001"
     project, cache = tmp_path / "project", tmp_path / "cache"
     subprocess.run(["git", "clone", "--quiet", str(root), str(project)], check=True)
@@ -553,15 +554,16 @@ def test_the_training_image_runs_the_whole_pipeline_without_a_network_or_a_file_
         subprocess.run(["chown", "-R", "10001:10001", str(place)], check=True)
     line = (
         "python -c 'from pasam.cli.app import app; app()' params use smoke && dvc repro --quiet"
-        " && dvc status && id -u && ! touch /opt/pasam/x"
+        " && dvc status && ! touch /opt/pasam/x"
+        " && python -c 'import os, torch; print(os.getuid(), torch.version.cuda)'"
     )
     said = podman(
         "run", "--rm", *CLOSED, "--network=none", "--shm-size=1g", f"--volume={project}:/project",
-        f"--volume={cache}:/cache", "--env=OMP_NUM_THREADS=1", TRAIN, "bash", "-ec", line,
+        f"--volume={cache}:/cache", "--env=OMP_NUM_THREADS=1", image, "bash", "-ec", line,
     )  # fmt: skip
     assert said.returncode == 0, (said.stdout + said.stderr)[-4000:]
     assert "Data and pipelines are up to date." in said.stdout
-    assert said.stdout.splitlines()[-1] == "10001"
+    assert said.stdout.splitlines()[-1] == f"10001 {cuda}"
     assert "PA-SAM" in (project / "reports/table1.md").read_text()
     owners = {path.stat().st_uid for path in project.rglob("*") if path.is_file()}
     assert owners == {10001}
