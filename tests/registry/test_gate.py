@@ -224,6 +224,10 @@ def test_generated_data_may_be_allowed_and_stays_labelled(params):
     decision = judge(side(scores()), None, facts, allowed)
     assert decision.accepted
     assert "generated data, allowed by gate.allow_generated" in check(decision, "weights").reason
+    barred = check(judge(side(scores()), None, facts, params), "weights")
+    assert barred.reason == "the weights are of generated data, barred by gate.allow_generated"
+    real = check(judge(side(scores()), None, FACTS, params), "weights")
+    assert real.reason == f"the weights are of {FACTS.weights}"
 
 
 @pytest.mark.parametrize(
