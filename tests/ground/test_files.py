@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pasam.errors import DataError, RegistryError
+from pasam.errors import DataError, RegistryError, in_words, installing
 from pasam.files import (
     draft_file,
     draft_folder,
@@ -338,3 +338,23 @@ def test_json_of_any_depth_ends_in_our_words(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match="is not readable JSON"):
         read_json(tmp_path / "deep.json")
+
+
+@pytest.mark.parametrize(
+    ("module", "group"),
+    [
+        ("mlflow", "serve"),
+        ("mlflow.pyfunc.model", "serve"),
+        ("dvc.repo", "train"),
+        ("prefect.flows", "team"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_group_that_brings_it(module, group):
+    error = in_words(ModuleNotFoundError(f"No module named {module!r}", name=module))
+    assert f"this needs {module}, which the group '{group}' brings" in str(error)
+    assert installing(group) in str(error)
+
+
+@pytest.mark.parametrize("name", ["numpy.typing", "no_such_module", None])
+def test_a_package_of_no_group_is_no_matter_of_installing_one(name):
+    assert in_words(ModuleNotFoundError("No module", name=name)) is None

@@ -163,6 +163,15 @@ def test_single_points_lie_on_the_object():
             assert around.any()
 
 
+def test_an_object_that_nearly_vanishes_has_a_target_all_the_same():
+    pictures = [picture("s", rectangle(128, 128, 31, 41, 2, 2))]  # one pixel of the view
+    made = batches(pictures, views=WHOLE)
+    for step in range(10):
+        targets = made[step].targets
+        assert (targets.flatten(1).sum(dim=1) > 0).all()
+        assert set(targets.unique().tolist()) <= {0.0, 1.0}
+
+
 def test_whole_views_are_squashed_or_padded():
     mask = rectangle(60, 120, 0, 0, 120, 60)
     made = batches([picture("wide", mask)], side=64)
