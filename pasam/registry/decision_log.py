@@ -51,6 +51,7 @@ _ENTRIES, _EVIDENCE = "entries", "evidence"
 PATIENCE, SHORT_PATIENCE = 120.0, 15.0
 """Seconds that a remote has to answer whoever decides, and whoever only looks."""
 _NOTHING = "0" * 40  # what git calls the old value of a branch that must not be there yet
+_Env = Mapping[str, str] | None
 _SYNCED = ("-c", "core.fsync=committed")  # branches too, which git syncs not by itself
 _OUTRUN = (
     "fetch first", "non-fast-forward", "stale info", "already exists", "cannot lock ref",
@@ -409,6 +410,11 @@ class DecisionLog:
         listed = self._git("ls-tree", f"{tip}:{_ENTRIES}").splitlines()
         blobs = "".join(f"{line.split()[2]}\n" for line in listed)
         done = call_git(self.project, "cat-file", "--batch", content=blobs.encode())
+        if done.returncode or b" missing\n" in done.stdout:
+            raise RegistryError(
+                f"git cannot read an entry of the log of decisions here ({git_words(done)}): its "
+                f"file is damaged. Bring {BRANCH} anew with `git fetch --refetch`."
+            )
         entries: list[Entry] = []
         rest, before = done.stdout, ""
         while rest:
@@ -560,11 +566,7 @@ class DecisionLog:
         }
 
     def _git(
-        self,
-        *arguments: str,
-        content: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        fails: bool = False,
+        self, *arguments: str, content: bytes | None = None, env: _Env = None, fails: bool = False
     ) -> str:
         """Run git; a failure is an error unless it `fails` for a reason that is no fault."""
         done = call_git(self.project, *_SYNCED, *arguments, content=content, env=env)
@@ -577,9 +579,8 @@ class DecisionLog:
 
 def _files_of(entry: Entry, evidence: Mapping[str, bytes]) -> dict[str, bytes]:
     """Content by path of what the branch keeps of an entry."""
-    kept = {d: evidence[d] for d in entry.evidence.values() if d in evidence}
-    files = {f"{_EVIDENCE}/{digest}": content for digest, content in kept.items()}
-    return {f"{_ENTRIES}/{entry.number:06}.json": entry.content(), **files}
+    kept = {f"{_EVIDENCE}/{d}": evidence[d] for d in entry.evidence.values() if d in evidence}
+    return {f"{_ENTRIES}/{entry.number:06}.json": entry.content(), **kept}
 
 
 def _identity(by: Mapping[str, str]) -> dict[str, str]:

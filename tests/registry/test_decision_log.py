@@ -235,6 +235,19 @@ def rewrite(folder, name, content):
     git(folder, "update-ref", REF, git(folder, "commit-tree", root, "-m", "x").strip())
 
 
+@pytest.mark.parametrize("damage", [lambda content: content[:10] + b"x" + content[11:], None])
+def test_a_damaged_or_lost_file_of_git_is_told_in_words(damage, alone):
+    DecisionLog(alone).append([registration(1)])
+    name = git(alone, "rev-parse", f"{REF}:entries/000001.json").strip()
+    file = alone / ".git" / "objects" / name[:2] / name[2:]
+    content = file.read_bytes()
+    file.unlink()
+    if damage is not None:
+        file.write_bytes(damage(content))
+    with pytest.raises(RegistryError, match=r"cannot read an entry .*git fetch --refetch"):
+        DecisionLog(alone).read()
+
+
 def test_an_entry_that_was_changed_breaks_the_chain(alone):
     git(alone, "config", "user.email", "x@example.org")
     git(alone, "config", "user.name", "X")
