@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import pandas as pd
 
 from pasam.config.schema import HqSamParams
 from pasam.data.catalogue import GENERATED
@@ -181,21 +183,15 @@ def glance(results: Results) -> Iterator[Block]:
     if results.reference != results.subject:
         yield _slider(results)
     if undecided := undecided_rows(results):
-        yield Grid(
+        yield replace(
+            tables.pairs(pd.DataFrame(undecided), level=results.level),
             caption=f"Comparisons without a shown difference: {len(undecided)}",
-            head=("Models", "Mean of", "Points", f"{results.level} interval"),
-            rows=tuple(
-                (
-                    f"{label(row['model'])} minus {label(row['against'])}",
-                    METRIC_WORDS[row["metric"]], signed(row["difference"]),
-                    span(row["low"], row["high"]),
-                )
-                for row in undecided
+            notes=(
+                "An interval without 0 is not enough, since many comparisons are made: p is after "
+                "Holm's correction. No difference shown does not mean that there is none.",
             ),
-            notes=("That no difference is shown does not mean that there is none.",),
-            texts=(1,),
             folded=True,
-        )  # fmt: skip
+        )
     masks, names = counted(len(results.by_image), "mask"), results.summary["benchmark"]
     benchmarks = counted(names.nunique() - 1, "benchmark")
     of = mean_label(names).removeprefix("Mean of ")
