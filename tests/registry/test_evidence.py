@@ -47,20 +47,21 @@ def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(champi
 
 
 class Slow:
-    """A model whose predictions take the given times, by a clock of their own."""
+    """A model whose predictions take the given times, by clocks of their own."""
 
-    def __init__(self, clock, times):
-        self.clock, self.times = clock, iter(times)
+    def __init__(self, clock, times, work=0.0):
+        self.clock, self.times, self.work = clock, iter(times), work
 
     def embed(self, pixels):
         return pixels
 
     def predict_many(self, requests):
         self.clock[0] += next(self.times)
+        self.clock[1] += self.work
 
 
 def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):
-    clock = [0.0]
+    clock = [0.0, 0.0]
     monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
     slow = [9.0] * len(seen) + [0.001, 0.002] * evidence.TURNS
     even = [0.004] * len(seen) * (evidence.TURNS + 1)
@@ -70,7 +71,7 @@ def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):
 
 def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(seen, monkeypatch):
     """The candidate is disturbed in the first twelve turns, and the champion never."""
-    clock = [0.0]
+    clock = [0.0, 0.0]
     monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
     images = len(seen)
     disturbed = [0.009] * images * 12 + [0.004] * images * evidence.MOST_TURNS
@@ -81,6 +82,18 @@ def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(
     slower = [0.0065] * images * (evidence.MOST_TURNS + 1)
     found = latencies([Slow(clock, slower), Slow(clock, calm)], seen, settled=judged)
     assert found == pytest.approx([6.5, 4.0])
+
+
+def test_a_slow_model_gains_nothing_by_a_champion_that_was_disturbed_at_first(seen, monkeypatch):
+    clock = [0.0, 0.0]
+    monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(evidence.time, "process_time", lambda: clock[1])
+    images = len(seen)
+    slow = [0.0065] * images * (evidence.MOST_TURNS + 1)
+    disturbed = [0.009] * images * 12 + [0.004] * images * evidence.MOST_TURNS
+    judged = lambda times: times[0] <= 1.5 * times[1]  # noqa: E731
+    pair = [Slow(clock, slow, work=0.0065), Slow(clock, disturbed, work=0.004)]
+    assert latencies(pair, seen, settled=judged) == pytest.approx([6.5, 4.0])
 
 
 def turn_round(stop):
