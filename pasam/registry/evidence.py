@@ -43,8 +43,9 @@ from pasam.training.embeddings import Store, benchmark_tasks, open_store, write_
 
 MOST_CORRECTED = 12
 """Corrections that a verdict's page shows: the latest."""
-TURNS, MOST_TURNS = 5, 60
-"""Times that every model predicts every image when it is timed, and before it is called slow."""
+TURNS, MOST_TURNS, LONGEST = 5, 60, 400
+"""Times that every model predicts every image when it is timed, before it is called slow, and at
+the most, while the clock and the processor's time disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,8 @@ def latencies(
 
     What a machine does besides only ever makes a prediction slower, so that the best of many turns
     is the model's own time. After few turns that may be luck: of two models the one that was left
-    alone looks fast. So few are enough only where the processor's time, which other work does not
-    lengthen, says the same.
+    alone looks fast. So it is believed only once the processor's time, which other work does not
+    lengthen, says the same; while they disagree the turns go on, and at last the clock decides.
 
     Args:
         predictors: The models.
@@ -188,7 +189,7 @@ def latencies(
     ]
     best = np.full((len(predictors), len(seen)), np.inf)
     worked = np.zeros(len(predictors))
-    for turn in range(MOST_TURNS + 1):
+    for turn in range(LONGEST + 1):
         for place, (model, asked) in enumerate(zip(predictors, requests, strict=True)):
             for which, request in enumerate(asked):
                 start, work = time.perf_counter(), time.process_time()
@@ -198,7 +199,10 @@ def latencies(
                     best[place, which] = min(best[place, which], spent)
                     worked[place] += 1000 * (time.process_time() - work)
         times = [float(each) for each in best.mean(axis=1)]
-        if turn >= TURNS and settled(times) and settled(list(worked / (turn * len(seen)))):
+        if turn < TURNS:
+            continue
+        said = {settled(times), settled([float(each) for each in worked / (turn * len(seen))])}
+        if said == {True} or (said == {False} and turn >= MOST_TURNS):
             break
     return times
 

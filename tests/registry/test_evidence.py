@@ -69,30 +69,43 @@ def test_the_first_turn_warms_up_and_is_not_counted(seen, monkeypatch):
     assert found == pytest.approx([1.5, 4.0])
 
 
-def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(seen, monkeypatch):
-    """The candidate is disturbed in the first twelve turns, and the champion never."""
-    clock = [0.0, 0.0]
-    monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
-    images = len(seen)
-    disturbed = [0.009] * images * 12 + [0.004] * images * evidence.MOST_TURNS
-    calm = [0.004] * images * (evidence.MOST_TURNS + 1)
-    judged = lambda times: times[0] <= 1.5 * times[1]  # noqa: E731
-    found = latencies([Slow(clock, disturbed), Slow(clock, calm)], seen, settled=judged)
-    assert found == pytest.approx([4.0, 4.0])
-    slower = [0.0065] * images * (evidence.MOST_TURNS + 1)
-    found = latencies([Slow(clock, slower), Slow(clock, calm)], seen, settled=judged)
-    assert found == pytest.approx([6.5, 4.0])
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock's time and the processor's, which stand still by themselves."""
+    times = [0.0, 0.0]
+    monkeypatch.setattr(evidence.time, "perf_counter", lambda: times[0])
+    monkeypatch.setattr(evidence.time, "process_time", lambda: times[1])
+    return times
 
 
-def test_a_slow_model_gains_nothing_by_a_champion_that_was_disturbed_at_first(seen, monkeypatch):
-    clock = [0.0, 0.0]
-    monkeypatch.setattr(evidence.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(evidence.time, "process_time", lambda: clock[1])
+def judged(times):
+    return times[0] <= 1.5 * times[1]
+
+
+def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(seen, clock):
+    """The candidate is disturbed in the first hundred turns, and the champion never."""
     images = len(seen)
-    slow = [0.0065] * images * (evidence.MOST_TURNS + 1)
-    disturbed = [0.009] * images * 12 + [0.004] * images * evidence.MOST_TURNS
-    judged = lambda times: times[0] <= 1.5 * times[1]  # noqa: E731
+    disturbed = [0.009] * images * 100 + [0.004] * images * evidence.LONGEST
+    calm = [0.004] * images * (evidence.LONGEST + 1)
+    pair = [Slow(clock, disturbed, work=0.004), Slow(clock, calm, work=0.004)]
+    assert latencies(pair, seen, settled=judged) == pytest.approx([4.0, 4.0])
+    slower = [0.0065] * images * (evidence.MOST_TURNS + 1)  # no more: both say so
+    pair = [Slow(clock, slower, work=0.0065), Slow(clock, calm, work=0.004)]
+    assert latencies(pair, seen, settled=judged) == pytest.approx([6.5, 4.0])
+
+
+def test_a_slow_model_gains_nothing_by_a_champion_that_was_disturbed_at_first(seen, clock):
+    images = len(seen)
+    slow = [0.0065] * images * (evidence.LONGEST + 1)
+    disturbed = [0.009] * images * 12 + [0.004] * images * evidence.LONGEST
     pair = [Slow(clock, slow, work=0.0065), Slow(clock, disturbed, work=0.004)]
+    assert latencies(pair, seen, settled=judged) == pytest.approx([6.5, 4.0])
+
+
+def test_where_clock_and_processor_disagree_to_the_end_the_clock_decides(seen, clock):
+    waits = [0.0065] * len(seen) * (evidence.LONGEST + 1)
+    calm = [0.004] * len(seen) * (evidence.LONGEST + 1)
+    pair = [Slow(clock, waits, work=0.004), Slow(clock, calm, work=0.004)]
     assert latencies(pair, seen, settled=judged) == pytest.approx([6.5, 4.0])
 
 
