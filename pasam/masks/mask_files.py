@@ -278,7 +278,9 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
         return MaskKind.ZERO_255
     if present in ({0, 127, 255}, {0, 128, 255}, {1, 2, 3}):
         raise _doubt(path, f"holds {sorted(present)}: a trimap, or a numbering", trimap=True)
-    is_soft = is_lossy or (top in (255, 65535) and _is_soft(values, top))
+    # A blurred object may end at any top; numbers of many objects go as far, but lie in patches.
+    is_graded = top in (255, 65535) or (len(found) > _SHADES and not _in_patches(values, top))
+    is_soft = is_lossy or (is_graded and _is_soft(values, top))
     if not is_soft:
         return MaskKind.INDEX
     if top <= FOREGROUND:
@@ -301,6 +303,19 @@ def _is_soft(values: NDArray[Any], top: int) -> bool:
     middle = between & (values > top // 16) & (values < top - top // 16)
     between = middle if middle.any() else between
     return bool(4 * np.count_nonzero(between & flat) <= np.count_nonzero(between))
+
+
+def _in_patches(values: NDArray[Any], top: int) -> bool:
+    """Tell whether most pixels between black and the top have their value beside and below, too."""
+    beside, below = np.zeros(values.shape, np.bool_), np.zeros(values.shape, np.bool_)
+    same = values[:, 1:] == values[:, :-1]
+    beside[:, 1:] |= same
+    beside[:, :-1] |= same
+    same = values[1:] == values[:-1]
+    below[1:] |= same
+    below[:-1] |= same
+    between = (values > 0) & (values < top)
+    return bool(2 * np.count_nonzero(between & beside & below) > np.count_nonzero(between))
 
 
 def _flat(pixels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -344,6 +344,9 @@ def test_the_memory_of_a_training_on_the_cpu_is_said_and_compared(root):
     small = check_memory("tiny", train, embed, there=500_000_000)
     assert small.state == "missing"
     assert "train.batch_size" in small.remedy
+    for size, peak in ((2, 731e6), (4, 856e6), (16, 1393e6)):  # of HQ-SAM's training, measured
+        batch = train.replaced(batch_size=size)
+        assert cpu_memory("tiny", batch, embed).total == pytest.approx(peak, rel=0.1)
     twice = train.replaced(batch_size=2 * train.batch_size)
     one, two = (cpu_memory("tiny", each, embed) for each in (train, twice))
     assert two.decoder == 2 * one.decoder

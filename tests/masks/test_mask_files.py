@@ -216,6 +216,33 @@ def test_a_thin_wire_between_two_objects_stays_an_object(tmp_path):
     assert [label for label, _ in found.objects] == ["9", "20", "30"]
 
 
+def wide_square():
+    mask = np.zeros((64, 64))
+    mask[16:48, 12:52] = 1
+    return mask
+
+
+@pytest.mark.parametrize("shape", [disk, wide_square])
+@pytest.mark.parametrize("top", [200, 254, 1000, 4095, 65535])
+def test_a_blurred_object_is_one_wherever_its_greys_end(tmp_path, shape, top):
+    soft = cv2.GaussianBlur(shape().astype(np.float64), (0, 0), 3)
+    grey = np.rint(soft / soft.max() * top).astype(np.uint8 if top < 256 else np.uint16)
+    found = understand(saved(tmp_path, grey))
+    assert found.kind is MaskKind.SOFT
+    expected = grey if top < 256 else grey * 255.0 / top
+    assert np.abs(found.mask().astype(float) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_many_small_cells_stay_many_objects(tmp_path, kind, size):
+    labels = np.zeros((160, 160), kind)
+    for number in range(144):
+        y, x = 4 + 13 * (number // 12), 4 + 13 * (number % 12)
+        labels[y : y + size, x : x + size] = number + 1
+    assert len(understand(saved(tmp_path, labels)).objects) == 144
+
+
 def test_a_lossy_webp_mask_is_a_soft_one(tmp_path):
     path = saved(tmp_path, np.repeat(disk()[..., None] * np.uint8(255), 3, 2), "m.webp", quality=60)
     assert understand(path).kind is MaskKind.SOFT
