@@ -81,9 +81,10 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
     assert lines[0][:4] == ["Model", "Set", "Masks", "mIoU"]
     assert [line[:3] for line in lines[1:3]] == [["sam", "mine", "1"], ["pa_sam", "mine", "1"]]
     assert lines[3][0] == "Comparison"
-    assert [line[:5] for line in lines[4:]] == [
+    assert [line[:5] for line in lines[4:6]] == [
         ["sam", "minus", "pa_sam", "mine", metric] for metric in ("mIoU", "mBIoU")
     ]
+    assert "Holm's correction over the 2 comparisons of a set" in result.stdout
     unknown = pasam("--data", "other", "--manifest", tmp_path / "m.parquet")
     assert "has no set 'other'; it holds ['mine']" in unknown.stderr
 
