@@ -33,7 +33,7 @@ from pasam.registry.decision_log import (
     VersionStanding,
     standing_of,
 )
-from pasam.registry.store import wrap_mlflow_errors
+from pasam.registry.store import without_password, wrap_mlflow_errors
 from pasam.registry.upkeep.first_registries import imported
 from pasam.registry.versions import (
     NAME,
@@ -227,7 +227,16 @@ class Decisions:
         Raises:
             RegistryError: MLflow has lost it, or its files were changed.
         """
-        with fetched(self.registry, self.registry.version(number)) as folder:
+        version = self.registry.find(number)
+        if version is None:
+            raise RegistryError(
+                f"version {number} stands in the log of decisions and not in MLflow at "
+                f"{without_password(self.registry.store.registry_uri)}. If that is another MLflow "
+                "than the log's, correct MLFLOW_TRACKING_URI; if it was lost there, `pasam "
+                "registry promote` in the clone that made it registers it anew in its place, and "
+                "`pasam restore` brings a backup's back."
+            )
+        with fetched(self.registry, version) as folder:
             verify_files(folder, number, self.standing)
             yield folder
 

@@ -322,6 +322,11 @@ def test_an_emptied_mlflow_is_told_version_by_version(project, mlflow_tables):
         for n, use in ((1, " and is previous"), (2, " and is champion"), (3, " and is candidate"))
     )
     assert open_registry(project).versions() == []
+    with (
+        pytest.raises(RegistryError, match="version 2 stands in the log of decisions and not in"),
+        open_decisions(project).fetched(2),
+    ):
+        pass
 
 
 def test_the_way_back_loads_no_model_library(root):
