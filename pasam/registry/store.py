@@ -150,6 +150,8 @@ def open_store(project: Path) -> TrackingStore:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         folder.mkdir(parents=True, exist_ok=True)
         with _opening(folder):
+            for address in {tracking, registry}:
+                _look_into(address)
             client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
             _look_beside_the_file()
             experiment = _experiment(client, ROOT if is_local(tracking) else None)
@@ -192,6 +194,15 @@ def is_local(address: str) -> bool:
 
 def _sqlite_file(address: str) -> Path:
     return Path(address.partition("///")[2].partition("?")[0])
+
+
+def _look_into(address: str) -> None:
+    """Read the list of a sqlite file's tables: MLflow tries for minutes to open a damaged one."""
+    file = _sqlite_file(address)
+    if is_local(address) and file.is_file():
+        place = f"{file.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(place, uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def artifacts_folder(address: str) -> Path:

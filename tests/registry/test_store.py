@@ -174,6 +174,8 @@ def test_a_damaged_database_is_no_passing_fault(change, mlflow_tables, tmp_path,
     place_store(mlflow_tables, tmp_path)
     file = tmp_path / "mlruns" / "mlflow.db"
     file.write_bytes(change(file.read_bytes()))
+    # MLflow tries ten times, with ever longer pauses, before it gives a database up.
+    monkeypatch.setattr("mlflow.store.db.utils.time.sleep", lambda seconds: pytest.fail("it waits"))
     with pytest.raises(RegistryError, match=r"mlflow.db are damaged: .*from a backup") as caught:
         open_registry(tmp_path).versions()
     assert caught.value.exit_code == 2
