@@ -26,6 +26,7 @@ from torch.nn import functional as F
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.params_file import load_variant
 from pasam.evaluation.scores import Truth, score_mask
+from pasam.inference.image_transform import ImageTransform
 from pasam.masks.overlap import Region, band_width
 from pasam.models.base_sam import Encoded
 from pasam.models.build import build_base, build_trainable
@@ -115,17 +116,16 @@ def evaluation() -> Line:
     truth = Truth.of(label, boundary_fraction=0.02)
     width = band_width(*label.shape)
 
-    def mask() -> np.ndarray[Any, Any]:
-        whole = F.interpolate(logits, (1500, 2000), mode="bilinear", align_corners=False)
-        return (whole[0, 0] > 0).numpy()
+    transform = ImageTransform(1500, 2000, 1024, "squash")
 
     def reference() -> tuple[float, float]:
-        found = mask()
+        whole = F.interpolate(logits, (1500, 2000), mode="bilinear", align_corners=False)
+        found = (whole[0, 0] > 0).numpy()
         bands = whole_band(label > 0, width), whole_band(found, width)
         return whole_iou(label, found), whole_iou(*bands)
 
     def ours() -> tuple[float, float]:
-        row = score_mask(truth, mask())
+        row = score_mask(truth, transform.masks_at_original_size(logits)[0, 0].numpy())
         return float(row["iou"]), float(row["boundary_iou"])
 
     assert np.allclose(reference(), ours(), atol=1e-12), "the two measure the same"

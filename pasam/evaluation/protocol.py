@@ -30,7 +30,6 @@ from pasam.evaluation.model_set import ModelEntry, Pixels, encode
 from pasam.evaluation.predictions import Predicted
 from pasam.evaluation.scores import BOX, CLEAN, UNTRAINED, Row, Truth, score_mask
 from pasam.inference.image_transform import ImageTransform
-from pasam.inference.predictor import MASK_THRESHOLD
 from pasam.masks.images import foreground
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
@@ -99,8 +98,8 @@ def masks_at_original_size(
 ) -> Iterator[NDArray[np.bool_]]:
     """Bring each mask to its image's own size, (H, W), one after the other to spare memory."""
     for number, transform in enumerate(batch.transforms):
-        logits = transform.at_original_size(prediction.masks[number : number + 1].float())
-        mask: NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
+        logits = prediction.masks[number : number + 1].float()
+        mask: NDArray[np.bool_] = transform.masks_at_original_size(logits)[0, 0].cpu().numpy()
         yield mask
 
 

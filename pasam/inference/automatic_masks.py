@@ -21,8 +21,8 @@ from torch import Tensor
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import PromptError
-from pasam.inference.image_transform import EmbeddedImage
-from pasam.inference.predictor import MASK_THRESHOLD, PromptedModel
+from pasam.inference.image_transform import MASK_THRESHOLD, EmbeddedImage
+from pasam.inference.predictor import PromptedModel
 from pasam.models.segmenter import Prompts
 from segment_anything.utils import amg
 

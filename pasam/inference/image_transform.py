@@ -33,6 +33,8 @@ Resize = Literal["longest", "squash"]
 """`longest` keeps the aspect as SAM does; `squash` fills the square as the reference evaluates."""
 
 
+MASK_THRESHOLD = 0.0
+"""Logit above which a pixel belongs to the mask, as in SAM."""
 CERTAIN = 10.0
 """Logit of a pixel that a given mask has or has not, as in SAM 2."""
 TENSORS = ("pixels", "embedding", "early")
@@ -152,6 +154,48 @@ class ImageTransform:
         square = (self.side, self.side)
         whole = F.interpolate(maps, square, mode="bilinear", align_corners=False)
         return F.interpolate(whole[..., :h, :w], size, mode="bilinear", align_corners=False)
+
+    def masks_at_original_size(self, logits: Tensor) -> Tensor:
+        """Bring mask logits back to the original image, where they become masks.
+
+        The same as `at_original_size(logits) > MASK_THRESHOLD`, but rows of the image that lie
+        between rows of logits without foreground are not computed: there is none in them.
+
+        Args:
+            logits: (N, C, m, m), at any resolution m.
+
+        Returns:
+            (N, C, H, W), bool
+        """
+        if self.resize == "longest":
+            h, w = self.inner
+            square = (self.side, self.side)
+            whole = F.interpolate(logits, square, mode="bilinear", align_corners=False)
+            logits = whole[..., :h, :w]
+        masks = [_foreground(each, self.height, self.width) for each in logits.flatten(0, 1)]
+        return torch.stack(masks).reshape(*logits.shape[:2], self.height, self.width)
+
+
+def _foreground(logits: Tensor, height: int, width: int) -> Tensor:
+    """Resize one map of logits, (h, w), bilinearly, and threshold it; see above."""
+    mask = torch.zeros(height, width, dtype=torch.bool, device=logits.device)
+    filled = (logits > MASK_THRESHOLD).any(dim=1).nonzero()
+    if not len(filled):
+        return mask
+    last = logits.shape[0] - 1
+    at = (torch.arange(height, device=logits.device) + 0.5) * (logits.shape[0] / height) - 0.5
+    at = at.clamp(min=0)
+    above = at.floor().long().clamp(max=last)
+    below = (above + 1).clamp(max=last)
+    touched = ((above <= filled[-1]) & (below >= filled[0])).nonzero()
+    if not len(touched):  # a smaller image may step over the only rows with foreground
+        return mask
+    rows = slice(int(touched[0]), int(touched[-1]) + 1)
+    share = (at - above)[rows, None].to(logits.dtype)
+    between = logits[above[rows]] * (1 - share) + logits[below[rows]] * share
+    wide = F.interpolate(between[None], width, mode="linear", align_corners=False)[0]
+    mask[rows] = wide > MASK_THRESHOLD
+    return mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

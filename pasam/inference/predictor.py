@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from pasam.inference.sam_api import SamModel
     from segment_anything.utils.transforms import ResizeLongestSide
 
-MASK_THRESHOLD = 0.0
-"""Logit above which a pixel belongs to the mask, as in SAM."""
-
 Request = tuple[EmbeddedImage, ImagePrompt]
 
 
@@ -457,9 +454,9 @@ class PromptAdapterPredictor(PromptedModel):
         group = Prompts(places, boxes, point_coords, point_labels, mask_input)
         images = [self.image] * len(places)
         decoded = self.decode(images, group, multimask_output, with_sam=False)
-        masks = self.image.transform.at_original_size(decoded.masks)
-        masks = masks if return_logits else masks > MASK_THRESHOLD
-        return masks, decoded.scores, decoded.masks
+        transform = self.image.transform
+        bring = transform.at_original_size if return_logits else transform.masks_at_original_size
+        return bring(decoded.masks), decoded.scores, decoded.masks
 
 
 def _by_base(
@@ -494,8 +491,8 @@ def postprocess(
     """
 
     def masks(logits: Tensor) -> NDArray[Any]:
-        whole = transform.at_original_size(logits[row : row + 1])[0]
-        return _numpy(whole if return_logits else whole > MASK_THRESHOLD)
+        bring = transform.at_original_size if return_logits else transform.masks_at_original_size
+        return _numpy(bring(logits[row : row + 1])[0])
 
     details = None
     if return_details:

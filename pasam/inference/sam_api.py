@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
+from pasam.inference.image_transform import MASK_THRESHOLD
 from pasam.inference.model_files import (
     PACKAGED_BEST,
     SAM,
@@ -33,7 +34,7 @@ from pasam.inference.model_files import (
     open_model,
     packaged_models,
 )
-from pasam.inference.predictor import MASK_THRESHOLD, PromptAdapterPredictor, PromptedModel
+from pasam.inference.predictor import PromptAdapterPredictor, PromptedModel
 from pasam.masks.run_lengths import decode
 from pasam.models.build import SIZES
 

@@ -79,6 +79,22 @@ def test_a_map_over_the_input_comes_back_where_it_was(resize):
     assert middle.item() == pytest.approx(7.5, abs=0.05)  # 90 wide: the width fills the input
 
 
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(["longest", "squash"]), st.integers(8, 90),
+    st.integers(8, 90), st.integers(3, 20),
+)  # fmt: skip
+def test_masks_are_where_the_resized_logits_are_positive(seed, resize, height, width, side):
+    """Some maps have foreground in a few rows only, at a rim, everywhere, or nowhere."""
+    random = np.random.default_rng(seed)
+    logits = torch.from_numpy(random.normal(-1.5, 1, (2, 3, side, side)).astype(np.float32))
+    logits[:, :, : random.integers(side + 1)] -= 5
+    transform = ImageTransform(height, width, 32, resize)
+    whole, masks = transform.at_original_size(logits), transform.masks_at_original_size(logits)
+    assert masks.shape == whole.shape
+    clear = whole.abs() > 1e-5
+    assert torch.equal(masks[clear], (whole > 0)[clear])
+
+
 def test_the_padding_does_not_come_back():
     transform = ImageTransform(30, 90, 64, "longest")
     marked = torch.zeros(1, 1, 64, 64)
