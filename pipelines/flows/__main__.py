@@ -7,24 +7,17 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-try:
-    from pasam.errors import TransientError
-    from pipelines.flows.endings import POSTPONED
-    from pipelines.flows.engine import Outcome
-    from pipelines.flows.fan_out import fan_out, stage_apart
-    from pipelines.flows.operations import followed, watch
-    from pipelines.flows.reproduce import reproduce
-    from pipelines.flows.retrain import nightly, promote, retrain
-    from pipelines.flows.schedule import deployments, guard
-    from pipelines.flows.servers import ui, use_own_settings
-    from pipelines.flows.studies import ablate
-    from pipelines.stage_runner import add_flags, docstring_parts, exit_codes
-except ModuleNotFoundError as error:  # with a traceback and 1, a judgement's code, otherwise
-    sys.stderr.write(
-        f"error: {sys.executable}, Python {sys.version.split()[0]}, lacks {error.name}; expected "
-        "the project's own environment. `make` makes it, `source .venv/bin/activate` takes it.\n"
-    )
-    sys.exit(2)
+from pasam.errors import TransientError
+from pipelines.flows.endings import POSTPONED
+from pipelines.flows.engine import Outcome
+from pipelines.flows.fan_out import fan_out, stage_apart
+from pipelines.flows.operations import followed, watch
+from pipelines.flows.reproduce import reproduce
+from pipelines.flows.retrain import nightly, promote, retrain
+from pipelines.flows.schedule import deployments, guard
+from pipelines.flows.servers import ui, use_own_settings
+from pipelines.flows.studies import ablate
+from pipelines.stage_runner import add_flags, docstring_parts, exit_codes
 
 FLOWS: tuple[Callable[..., Outcome], ...] = (
     reproduce, retrain, promote, nightly, ablate, fan_out, stage_apart,

@@ -251,8 +251,11 @@ def test_a_stage_that_a_person_started_runs_to_its_end():
         time.sleep(0.1)
 
 
-def test_another_python_is_told_where_the_projects_own_is(root):
-    command = [sys.executable, "-S", "-m", "pipelines.flows", "stage_apart", "--local"]  # bare
+@pytest.mark.parametrize(
+    "door", ["pipelines.flows stage_apart --local", "pipelines.stages.prepare"]
+)
+def test_another_python_is_told_where_the_projects_own_is(root, door):
+    command = [sys.executable, "-S", "-m", *door.split()]  # bare
     done = subprocess.run(
         command, cwd=root, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
         check=False,
@@ -260,5 +263,5 @@ def test_another_python_is_told_where_the_projects_own_is(root):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"{sys.executable}, Python 3." in line
-    assert re.search("lacks (yaml|pydantic|psutil|filelock);", line)
+    assert re.search("lacks (pydantic|torch|psutil);", line)
     assert ".venv/bin/activate" in line
