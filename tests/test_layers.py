@@ -53,7 +53,11 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout == "{'pasam'}\n"
 
 
-@pytest.mark.parametrize("path", INITS, ids=str)
+DOOR = Path("pipelines/__init__.py")
+"""Asks for the packages before anything imports them, and so is more than a docstring."""
+
+
+@pytest.mark.parametrize("path", [path for path in INITS if path != DOOR], ids=str)
 def test_a_folder_re_exports_nothing(path):
     kinds = {type(node) for node in tree(path).body}
     assert kinds <= {ast.Expr, ast.Assign}
