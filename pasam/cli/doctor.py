@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
-from pasam.cli.requirements import (
+from pasam.cli.resources import (
     CONTEXT,
     Check,
     Content,

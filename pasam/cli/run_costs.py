@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pasam.cli.requirements import SHAPES, Check, Content, noted, passed
+from pasam.cli.resources import SHAPES, Check, Content, noted, passed
 
 if TYPE_CHECKING:
     from pasam.config.schema import (

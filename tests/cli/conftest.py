@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pasam.cli.requirements import Places
+from pasam.cli.resources import Places
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from pasam.cli.doctor import (
     explained,
     gpu_memories,
 )
-from pasam.cli.requirements import Check, cpu_memory, gigabytes, training_memory
+from pasam.cli.resources import Check, cpu_memory, gigabytes, training_memory
 from pasam.config.presets import compose
 from pasam.config.schema import EmbedParams, TrainParams
 from pasam.errors import ParamsError

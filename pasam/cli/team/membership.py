@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from pasam.cli.requirements import Check, missing, noted, passed
+from pasam.cli.resources import Check, missing, noted, passed
 
 PATIENCE = 20.0
 """Seconds that a remote or a server has to answer."""

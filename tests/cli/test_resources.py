@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pasam.cli.doctor import _plan
-from pasam.cli.requirements import (
+from pasam.cli.resources import (
     SHAPES,
     Content,
     check_base,
