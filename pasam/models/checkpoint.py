@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pasam.errors import CheckpointError
-from pasam.files import draft_file, file_sha256
+from pasam.files import draft_file, file_sha256, is_regular, read_text
 
 PICKLED = (".pth", ".pt")
 """Suffixes of files that torch pickles."""
@@ -28,6 +28,13 @@ MOST_HEADER, MOST_TENSORS = 4_000_000, 20_000
 """Bytes that name the tensors of a file, and how many there may be; ViT-H has 596 in 0.1 MB."""
 PRECISIONS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 """What trained values may be stored as."""
+SUMS = "SHA256SUMS"
+"""File beside weights with their digests; the package's own have one. It is made anew with
+`sha256sum *.safetensors > SHA256SUMS` in their folder."""
+_ANEW = (
+    "Install the package, or fetch the files, again; if they were trained anew, run "
+    f"`sha256sum *.safetensors > {SUMS}` in their folder."
+)
 
 
 def write_weights(
@@ -93,12 +100,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors, `.pth` or `.pt` file; nothing in it is ever executed.
 
     Of a training program's checkpoint the model's tensors are taken, without the prefix that all
-    of their names have.
+    of their names have. Where `SHA256SUMS` lies beside the file and names it, its bytes are
+    compared with that first.
 
     Raises:
-        CheckpointError: The file is missing or cannot be read as plain tensors.
+        CheckpointError: The file is missing, is not the one that was recorded, or cannot be read
+            as plain tensors.
     """
     _expect_file(path)
+    _expect_recorded_bytes(path)
     try:
         if path.suffix == ".safetensors":
             _expect_small_header(path)
@@ -240,6 +250,20 @@ def file_digest(path: Path) -> str:
     """
     _expect_file(path)
     return file_sha256(path)
+
+
+def _expect_recorded_bytes(path: Path) -> None:
+    sums = path.with_name(SUMS)
+    if not is_regular(sums):
+        return
+    lines = read_text(sums, advice=_ANEW, error=CheckpointError).splitlines()
+    recorded = {name.lstrip(" *"): digest for digest, _, name in (i.partition(" ") for i in lines)}
+    expected, found = recorded.get(path.name), file_sha256(path)
+    if expected not in (None, found):
+        raise CheckpointError(
+            f"{path} has sha256 {found[:12]}..., expected {str(expected)[:12]}... as {sums} "
+            f"records: it was damaged or changed. {_ANEW}"
+        )
 
 
 def _expect_small_header(path: Path) -> None:

@@ -37,6 +37,7 @@ from pasam.models.adapter_weights import export_merged, recognise, write_adapter
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_base, build_decoder, build_trainable, digest, load_base
 from pasam.models.checkpoint import (
+    SUMS,
     file_digest,
     read_metadata,
     read_weights,
@@ -45,6 +46,7 @@ from pasam.models.checkpoint import (
 )
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.segmenter import Segmenter
+from pasam.registry.load import load_predictor
 
 ADAPTERS = Path("data/adapters")
 
@@ -456,6 +458,34 @@ def test_a_packaged_adapter_needs_no_training_and_is_small(name):
     predictor.set_image(image)
     masks, _, _ = predictor.predict(box=box, multimask_output=False)
     assert mask_iou(truth, masks[0]) > 0.8
+
+
+def test_every_packaged_file_has_its_digest_recorded(root):
+    """Made anew by `cd pasam/packaged && sha256sum *.safetensors > SHA256SUMS`."""
+    files = sorted((root / "pasam" / "packaged").glob("*.safetensors"))
+    lines = "".join(f"{file_digest(path)}  {path.name}\n" for path in files)
+    assert files[0].with_name(SUMS).read_text() == lines
+
+
+@pytest.mark.parametrize("name", ["pa_sam_plus", "tiny"])
+def test_a_flipped_byte_of_a_packaged_file_is_noticed(name, in_empty_folder, monkeypatch):
+    """In `predict`, `serve` and `load_predictor`; the numbers stay sound."""
+    folder = Path(shutil.copytree(PACKAGED, "brought"))
+    monkeypatch.setattr(model_files, "PACKAGED", folder)
+    Image.fromarray(picture(40, 40)).save("x.png")
+    commands = (["predict", "x.png", "--box", "5,5,30,30"], ["serve", "--port", "0"])
+    assert CliRunner().invoke(app, commands[0]).exit_code == 0
+    damaged = folder / f"{name}.safetensors"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2 & ~3] ^= 1  # the last bit of one number
+    damaged.write_bytes(content)
+    said = rf"{name}\.safetensors has sha256 \w+\.\.\., expected \w+\.\.\. as .*{SUMS} records"
+    with pytest.raises(CheckpointError, match=said):
+        load_predictor()
+    for command in commands:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 2
+        assert f"{name}.safetensors has sha256" in done.stderr
 
 
 def test_packaged_pa_sam_plus_is_no_worse_than_its_base_on_the_packages_photographs(model):
