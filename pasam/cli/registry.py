@@ -75,7 +75,7 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
 def registry_show(
     which: Which = "champion", as_json: AsJson = False, project: Project = Path()
 ) -> None:
-    """Show one version: what the gate said of it, its scores, its params, and what is odd.
+    """Show one version: who decided what of it and why, what it was made of, and the evidence.
 
     Example: pasam registry show 3
     """
@@ -85,16 +85,17 @@ def registry_show(
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(version), "params": params}, indent=2))
         return
-    typer.echo(_line(version, not_again(project, [version]).get(version.number)))
-    for name in ("pasam.weights", "gate.decision", "gate.champion", "pasam.why"):
-        if version.tags.get(name):
-            typer.echo(f"{name:<14}  {version.tags[name]}")
-    for reason in filter(None, version.tags.get("gate.reasons", "").split("; ")):
-        typer.echo(f"  {reason}")
-    if params:
-        typer.echo("made with the params")
-    for name, value in params.items():
-        typer.echo(f"  {name}: {value}")
+    reason = not_again(project, [version]).get(version.number)
+    typer.echo(_line(version, reason))
+    known = _account(project, version.number)
+    for heading, facts in (known or _shown_by_mlflow(version)).items():
+        if facts:
+            typer.echo(heading)
+        width = max((len(name) for name, _ in facts), default=0)
+        for name, value in facts:
+            typer.echo(f"  {name:<{width}}  {value}")
+    if known and reason is None:
+        typer.echo(f"can be made again: `pasam registry reproduce {version.number}` says how")
 
 
 @registry_app.command("lineage")
@@ -258,6 +259,8 @@ def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
             "" if entry.before == entry.after else f"champion {entry.before} -> {entry.after}"
         )
         by = f"{entry.by.get('who', '')} on {entry.by.get('host', '')}"
+        if run := entry.by.get("flow_run"):
+            by += f", flow run {run}"
         changed = ", ".join(entry.details.get("changed", ()))  # of the gate's settings
         parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, changed]
         parts.append(entry.why)
@@ -483,6 +486,27 @@ def _found(project: Path, which: str) -> tuple[Version, Mapping[str, str]]:
     version = open_registry(project).version(which if number is None else number)
     known = standing.versions.get(version.number) if standing else None
     return as_logged(version, standing), known.registered.details.get(PARAMS, {}) if known else {}
+
+
+def _account(project: Path, number: int) -> dict[str, list[tuple[str, str]]]:
+    """What the log says of a version, by headings; nothing where it does not know the version."""
+    from pasam.registry.decision_log import DecisionLog, standing_of
+    from pasam.registry.snapshot import has_repository
+    from pasam.registry.upkeep.champion_history import account
+
+    if not has_repository(project):
+        return {}
+    log = DecisionLog(project)
+    standing = standing_of(log.read(shared=False))
+    return account(log, standing, number) if number in standing.versions else {}
+
+
+def _shown_by_mlflow(version: Version) -> dict[str, list[tuple[str, str]]]:
+    """What MLflow alone shows of a version, such as where a model is only served."""
+    names = ("pasam.weights", "gate.decision", "gate.champion", "pasam.why")
+    found = [(name, version.tags[name]) for name in names if version.tags.get(name)]
+    reasons = filter(None, version.tags.get("gate.reasons", "").split("; "))
+    return {"MLflow shows": found, "what the gate found": [("", each) for each in reasons]}
 
 
 def _line(version: Version, not_again: str | None) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,15 +23,22 @@ from pasam.files import write_text
 from pasam.registry.snapshot import (
     MANIFEST,
     VERDICT,
-    WEIGHTS,
     DvcLock,
     git_state,
     has_repository,
     read_lock,
 )
-from pasam.registry.store import FOLDER, Tag, addresses
-from pasam.registry.versions import PAGES, PARAMS, version_page
+from pasam.registry.store import Tag
 from pipelines.dvc import STATE
+from pipelines.flows.decision_tables import (
+    MOST_ROWS,
+    PAGE,
+    Cell,
+    OperationsTable,
+    decision_tables,
+    file_link,
+    run_link,
+)
 from pipelines.flows.endings import (
     CANCELLED,
     FAILED,
@@ -47,10 +53,9 @@ from pipelines.flows.endings import (
     write_metrics,
 )
 from pipelines.flows.engine import LOGGER, Outcome, flow_run_id, in_flow_run, notify, show_text
-from pipelines.flows.servers import HOST, own_server
 
 if TYPE_CHECKING:
-    from pasam.registry.decision_log import Entry, Standing, VersionStanding
+    from pasam.registry.decision_log import DecisionLog, Standing
 
 TOLD = STATE / "told.json"
 UNFINISHED = STATE / "unfinished"
@@ -58,10 +63,6 @@ UNFINISHED = STATE / "unfinished"
 DEPLOYMENTS = Path("prefect.yaml")
 POOL = "here"
 """Name of the work pool whose deployments need nothing but this machine."""
-PAGE = Path("reports") / "operations.html"
-MOST_ROWS = 60
-"""Rows of a table of the page."""
-
 QUIET = frozenset({"unchanged", "watched", "reproduced", "studied"})
 """Endings without news. Nobody is told of them; the weekly sign of life counts them."""
 
@@ -172,47 +173,25 @@ def _tell(
         write_text(TOLD, json.dumps({name: each.isoformat() for name, each in moments.items()}))
 
 
-@dataclass(frozen=True, slots=True)
-class PageLink:
-    """Words that lead somewhere: to a file of the project, or to a server's page."""
-
-    words: str
-    address: str
-
-
-Cell: TypeAlias = str | PageLink
-
-
-@dataclass(frozen=True, slots=True)
-class OperationsTable:
-    """One part of the page."""
-
-    heading: str
-    lead: str
-    head: tuple[str, ...]
-    rows: Sequence[Sequence[Cell]]
-
-
 def write_page() -> list[OperationsTable]:
     """Write the page anew, and return what it says."""
     from jinja2 import Environment
 
-    entries, standing = _decisions()
+    log, standing = _decisions()
     lock = _lock()
     tables = [
-        _champion(standing, lock),
-        _params(standing),
-        _versions(standing),
-        _decided(entries),
+        *decision_tables(log, standing, lock),
         _flows(read_endings()),
         _data(lock, standing),
         _drift(lock),
         _next(),
     ]
+    count = len(log.entries) if log else 0
+    moment = f"{now():%Y-%m-%d %H:%M} UTC, of {count} entries of the log of decisions"
     environment = Environment(autoescape=True, trim_blocks=True)
     page = environment.from_string(_HTML).render(
-        title=f"Operation of {project_name()}", moment=f"{now():%Y-%m-%d %H:%M} UTC", tables=tables,
-        trend=_trend(standing),
+        title=f"Operation of {project_name()}", moment=moment, machine=socket.gethostname(),
+        tables=tables, trend=_trend(standing),
     )  # fmt: skip
     write_text(PAGE, page)
     return tables
@@ -243,48 +222,18 @@ def as_markdown(tables: Sequence[OperationsTable]) -> str:
     return "\n\n".join(parts)
 
 
-def _file(words: str, path: Path) -> Cell:
-    """Link to a file of the project, if it is there."""
-    if not path.exists():
-        return words
-    return PageLink(words, Path(os.path.relpath(path, PAGE.parent)).as_posix())
-
-
-def _run(run: str, words: str = "") -> Cell:
-    """Link to a flow run on Prefect's page, if one is known."""
-    words, server = words or run, os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
-    own = own_server("prefect")
-    page = server or (f"http://{HOST}:{own}" if own else "")
-    return PageLink(words, f"{page}/runs/flow-run/{run}") if page and run else words
-
-
-def _in_mlflow(version: int) -> Cell:
-    own = own_server("mlflow")
-    known = f"http://{HOST}:{own}" if own else addresses(Path())[1]
-    page = version_page(known, version)
-    return f"`make ui` shows it as version {version}" if page is None else PageLink(page, page)
-
-
-def _verdict_page(version: VersionStanding, words: str) -> Cell:
-    """Link to the page of a version's last verdict, if it was given in this clone."""
-    if version.verdict is None:
-        return words
-    folder = Path(FOLDER) / PAGES / f"v{version.number}"
-    return _file(words, folder / f"{version.verdict.number:06}-verdict.html")
-
-
-def _decisions() -> tuple[Sequence[Entry], Standing]:
-    """Read what this clone knows of the log of decisions."""
+def _decisions() -> tuple[DecisionLog | None, Standing]:
+    """Read what this clone knows of the log of decisions; None if there is none."""
     from pasam.registry.decision_log import DecisionLog, Standing, standing_of
 
     if not has_repository(Path()):
-        return (), Standing()
+        return None, Standing()
     try:
-        entries = DecisionLog(Path()).read(shared=False)
-        return entries, standing_of(entries)
+        log = DecisionLog(Path())
+        return log, standing_of(log.read(shared=False))
     except PasamError as error:
         LOGGER.warning("The page has no decisions: %s", error)
-        return (), Standing()
+        return None, Standing()
 
 
 def _lock() -> DvcLock | None:
@@ -294,116 +243,15 @@ def _lock() -> DvcLock | None:
         return None
 
 
-def _champion(standing: Standing, lock: DvcLock | None) -> OperationsTable:
-    head = ("What", "Value")
-    if standing.champion is None:
-        return OperationsTable("Champion", "No version is in use yet.", head, ())
-    version = standing.versions[standing.champion]
-    taken = next(e for e in reversed(version.entries) if e.after == standing.champion)
-    tags: Mapping[str, Any] = version.registered.details["tags"]
-    verdict = "none: it was not judged"
-    if version.verdict is not None:
-        verdict = f"entry {version.verdict.number} of the log"
-    run = str(taken.by.get("flow_run", ""))
-    rows: list[Sequence[Cell]] = [
-        ("in use since", f"{taken.time[:16]} UTC, by {taken.event} (entry {taken.number})"),
-        ("decided by", f"{taken.by.get('who', '')} on {taken.by.get('host', '')}"),
-        ("why", taken.why),
-        ("champion before", str(taken.before or "none")),
-        ("the way back", f"version {standing.previous}" if standing.previous else _NO_WAY_BACK),
-        ("made again by", f"pasam registry reproduce {version.number}"),
-        ("verdict", _verdict_page(version, verdict)),
-        ("flow run", _run(run) if run else "none: by hand"),
-        ("in MLflow", _in_mlflow(version.number)),
-        *_card(lock, version),
-        *((name, str(tags[name])) for name in sorted(tags) if name in _ORIGIN),
-    ]
-    return OperationsTable("Champion", f"Version {version.number} is in use.", head, rows)
-
-
-def _card(lock: DvcLock | None, version: VersionStanding) -> list[Sequence[Cell]]:
-    """Link to the model's card, and say whether the last report is about this very version."""
-    tags = version.registered.details["tags"]
-    cards = None if lock is None else lock.output("model_cards")
-    if lock is None or cards is None:
-        return []
-    name = f"{tags.get(Tag.MODEL, '')}.md"
-    weights = {stage.out_with(WEIGHTS) for stage in lock.stages.values() if stage.kind == "train"}
-    same = tags.get(Tag.MODEL_MD5, "") in {each.md5 for each in weights if each is not None}
-    about = "of this version" if same else "of the last training, which is not this version"
-    return [("model card", _file(f"{name}, {about}", Path(cards.path) / name))]
-
-
-def _params(standing: Standing) -> OperationsTable:
-    head, version = ("Param", "Value"), standing.versions.get(standing.champion or 0)
-    params: Mapping[str, str] = version.registered.details.get(PARAMS, {}) if version else {}
-    lead = "What the champion was trained with, and its data made with."
-    if version is None:
-        lead = "There is no champion yet."
-    elif not params:
-        commit = version.registered.details["tags"].get(Tag.COMMIT, "")[:10]
-        lead = f"The log has none of this version; `git show {commit}:params.yaml` may."
-    return OperationsTable("Params", lead, head, list(params.items()))
-
-
-_NO_WAY_BACK = "none; pasam registry promote VERSION takes another one"
-
-_ORIGIN = frozenset({
-    Tag.MODEL, Tag.COMMIT, Tag.DIRTY, Tag.LOCK_SHA256, Tag.PARAMS_SHA256, Tag.MANIFEST_MD5,
-    Tag.VALIDATION, Tag.EVALUATION_SET, Tag.EVALUATOR_VERSION, Tag.BASE_SHA256,
-    Tag.ADAPTER_SHA256, Tag.SEED, Tag.STAGE, Tag.WEIGHTS,
-})  # fmt: skip
-"""Tags that say which data, code and parameters a version was made of."""
-
-
-def _versions(standing: Standing) -> OperationsTable:
-    rows = []
-    for version in sorted(standing.versions.values(), key=lambda v: v.number, reverse=True):
-        begun, words = version.registered, _verdict(version)
-        tags = begun.details["tags"]
-        commit, seed = str(tags.get(Tag.COMMIT, ""))[:10], str(tags.get(Tag.SEED, ""))
-        number = _verdict_page(version, str(version.number))
-        facts = (number, version.status, begun.time[:16], commit, seed)
-        rows.append((*facts, *words, version.why))
-    head = ("Version", "Status", "Registered", "Commit", "Seed", "Boundary IoU", "Gain", "Why")
-    lead = (
-        "Every model that was registered, with what the gate found; scores in points. The number "
-        "leads to the verdict, where it was given in this clone. Refused: by "
-        "the gate, which may be asked again. Rejected: by a person, out whatever the gate says "
-        "until `pasam registry lift VERSION --why ...`."
-    )
-    return OperationsTable("Versions", lead, head, rows[:MOST_ROWS])
-
-
-def _verdict(version: VersionStanding) -> tuple[str, str]:
-    if version.verdict is None:
-        return "", ""
-    gain = version.verdict.details["mean_gain"]
-    words = "" if gain is None else f"{gain['mean']:+.2f} (at least {gain['low']:+.2f})"
-    return f"{version.verdict.details['mean_score']:.2f}", words
-
-
-def _decided(entries: Sequence[Entry]) -> OperationsTable:
-    rows = [
-        (e.time[:16], e.event, str(e.version or ""), f"{e.before or '-'} to {e.after or '-'}",
-         e.by.get("who", ""), _run(e.by.get("flow_run", "")),
-         ": ".join(part for part in (", ".join(e.details.get("changed", ())), e.why) if part))
-        for e in reversed(entries)
-    ]  # fmt: skip
-    head = ("When", "Decision", "Version", "Champion", "Who", "Flow run", "Why")
-    lead = "The log of decisions, the newest first; `pasam registry log` has all of it."
-    return OperationsTable("Decisions", lead, head, rows[:MOST_ROWS])
-
-
 def _flows(endings: Sequence[Ending]) -> OperationsTable:
     rows = [
-        (e.started[:16], _run(e.run, e.flow), e.outcome, e.message.partition("\n")[0],
+        (e.started[:16], run_link(e.run, e.flow), e.outcome, e.message.partition("\n")[0],
          e.commit[:10])
         for e in reversed(endings)
     ]  # fmt: skip
     success = last("retrain", succeeded=True)
     lead = (
-        "What ran, what was skipped or postponed, and why. "
+        "What ran, what was skipped or postponed, and why, the newest first. "
         f"retrain succeeded last: {success.ended[:16] if success else 'never'}."
     )
     head = ("Began", "Flow", "Ended as", "Why", "Commit")
@@ -432,7 +280,7 @@ def _data(lock: DvcLock | None, standing: Standing) -> OperationsTable:
         ("judged, or restored from the cache", f"{there:%Y-%m-%d %H:%M} UTC"),
     ]
     page = stage.out_with(".html")
-    rows += [("its page", _file(page.path, Path(page.path)))] if page else []
+    rows += [("its page", file_link(page.path, Path(page.path)))] if page else []
     return OperationsTable("Data", "What the last validation said.", head, rows)
 
 
@@ -456,7 +304,8 @@ def _next() -> OperationsTable:
     due = next_due(now())
     rows = [
         (str(entry["name"]), str(entry.get("description", "")),
-         f"{each['cron']} {each.get('timezone', 'UTC')}", _when(due, entry))
+         f"{_in_words(each['cron'])} ({each['cron']} {each.get('timezone', 'UTC')})",
+         _when(due, entry))
         for entry in content.get("deployments", [])
         if entry.get("work_pool", {}).get("name") == POOL
         for each in entry.get("schedules", ())
@@ -472,7 +321,7 @@ def _next() -> OperationsTable:
         if due is None
         else "The schedules are active: `make flows` runs in this project."
     )
-    head = ("Deployment", "What", "Cron", "Next run")
+    head = ("Deployment", "What", "When", "Next run")
     return OperationsTable("What comes next", f"{left} {active}", head, rows)
 
 
@@ -481,6 +330,22 @@ def _when(due: Mapping[str, str] | None, entry: Mapping[str, Any]) -> str:
     if due is None:
         return "none: not active"
     return f"{due[flow][:16].replace('T', ' ')} UTC" if flow in due else "none is known"
+
+
+_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _in_words(cron: str) -> str:
+    """Say when a schedule is due, if it is as simple as those of `prefect.yaml`."""
+    found = re.fullmatch(r"(\d+) (\d+) \* \* (?:(\*)|([0-7])(?:-([0-7]))?)", cron)
+    if found is None:
+        return "as cron says"
+    minute, hour, daily, first, last_day = found.groups()
+    at = f"at {int(hour):02}:{int(minute):02}"
+    if daily:
+        return f"every day {at}"
+    until = f" to {_DAYS[int(last_day)]}" if last_day else ""
+    return f"every {_DAYS[int(first)]}{until} {at}"
 
 
 def _trend(standing: Standing) -> str:
@@ -523,7 +388,8 @@ svg path, svg line { stroke: currentColor; fill: none; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-<p>As of {{ moment }}.</p>
+<p>As of {{ moment }}; written on {{ machine }}. Every flow renews this page; `python -m
+pipelines.flows watch` does now. All times are UTC.</p>
 {% for table in tables %}
 <h2>{{ table.heading }}</h2>
 <p>{{ table.lead }}</p>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from tracked_world import KEPT, git, leave_servers, place_store
@@ -69,8 +70,8 @@ def test_the_list_shows_aliases_status_scores_and_what_is_unreal(pasam):
 
 def test_a_version_is_shown_with_the_gates_reasons(pasam):
     output = pasam("show").output
-    assert "gate.decision   promote" in output
-    assert output.endswith("  gain +2.0\n  floor\n")
+    assert "gate.decision  promote" in output
+    assert [line.strip() for line in output.splitlines()[-2:]] == ["gain +2.0", "floor"]
     assert json.loads(pasam("show", "1", "--json").output)["number"] == 1
 
 
@@ -166,6 +167,9 @@ def decided(tmp_path, mlflow_tables, monkeypatch):
 def test_decisions_are_shown_with_who_and_why(decided):
     run = lambda *words: CliRunner().invoke(app, ("registry", *words))  # noqa: E731
     assert run("rollback", "--why", "halos at night").exit_code == 0
+    shown = run("show", "2").output
+    assert re.search(r"may not be promoted +rollback; entry .*: halos at night; `pasam reg", shown)
+    assert "came back when version 2 was rolled back" in run("show").output
     assert "version 2 may be judged again" in run("lift", "2", "--why", "it was the lens").output
     lines = run("log").output.splitlines()
     assert "rollback 2" in lines[-2]

@@ -20,6 +20,14 @@ from pasam.registry.decision_log import (
     read_entry,
     standing_of,
 )
+from pasam.registry.upkeep.champion_history import (
+    account,
+    decided,
+    reigns,
+    verdict_behind,
+    why_in_use,
+)
+from pipelines.flows.decision_tables import decision_tables
 
 TABLE = b"scores"
 
@@ -327,3 +335,98 @@ def test_an_entry_that_contradicts_those_before_is_refused():
         history(*THREE[:4], registration(3, 1))
     with pytest.raises(RegistryError, match="versions are \\[1, 2, 3\\]"):
         history(*THREE, promotion(9, 3))
+
+
+def verdict(number, *, champion=None, gain=None, gate="g1"):
+    checks = [{"name": "mean", "passed": True, "reason": "mean: good enough"}]
+    measured = None if gain is None else {"mean": gain, "low": gain - 1.0, "std": 1.0}
+    details = {
+        "accepted": True, "champion": champion, "checks": checks, "decision": "promote",
+        "gains": {}, "gate": {"mode": "on"}, "mean_gain": measured, "mean_score": 60.0 + number,
+        "reasons": ["mean: good enough"], "scores": {}, "version": number,
+    }  # fmt: skip
+    digest = sha256_of(TABLE)
+    return Entry(
+        event="verdict", version=number, before=champion, after=champion, gate=gate,
+        details=details, evidence={"scores.parquet": digest},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def fair(alone):
+    """A log: 1 was first, 2 won against it, 3 was promoted unjudged and rolled back, 1 rejected."""
+    log, evidence = DecisionLog(alone), {sha256_of(TABLE): TABLE}
+    git(alone, "config", "user.name", "Ada")
+    git(alone, "config", "user.email", "ada@example.org")
+    log.read()
+    log.append([registration(1), verdict(1), promotion(1)], evidence)
+    params = {"train.learning_rate": "0.001"}
+    tags = {"git.commit": "c0ffee", "git.dirty": "false", "data.manifest_md5": "da7a"}
+    made = registration(2, before=1, params=params, tags=tags)
+    log.append([made, verdict(2, champion=1, gain=4.5), promotion(2, before=1)], evidence)
+    hurried = replace(promotion(3, before=2), why="the fair is tomorrow", gate="g2")
+    log.append([registration(3, before=2), hurried])
+    git(alone, "config", "user.name", "Grace")
+    torn = Entry(event="rollback", version=3, before=3, after=2, why="masks looked torn")
+    rejected = Entry(event="reject", version=1, before=2, after=2, why="trained too fast")
+    log.append([torn, rejected])
+    return log
+
+
+def test_it_is_told_who_was_champion_until_when_and_why_no_longer(fair):
+    found = reigns(fair.entries)
+    assert [each.version for each in found] == [1, 2, 3, 2]
+    assert [each.ended and each.ended.event for each in found] == [
+        "promote", "promote", "rollback", None,
+    ]  # fmt: skip
+    facts = dict(why_in_use(fair.entries, standing_of(fair.entries)))
+    assert facts["in use since"].endswith("came back when version 3 was rolled back")
+    assert "Grace" in facts["decided"]
+    assert "Ada" in facts["promoted before"]
+    assert "62.00, +4.50 points against version 1" in facts["why it won"]
+    assert "at least +3.50" in facts["why it won"]
+    assert facts["champion before"].startswith("version 3; rolled back; entry 9 of the log")
+    assert facts["champion before"].endswith("masks looked torn")
+
+
+def test_what_nobody_judged_is_told_though_it_was_judged_at_another_time(fair):
+    standing = standing_of(fair.entries)
+    assert verdict_behind(standing.versions[3]) is None
+    late = verdict(2, champion=2)
+    fair.append([replace(late, details={**late.details, "accepted": False})])
+    version = standing_of(fair.entries).versions[2]
+    assert version.verdict.number == 11, "the last one"
+    assert verdict_behind(version).number == 5, "the one it became champion by"
+
+
+def test_a_versions_account_says_of_what_it_is_made_and_whether_its_evidence_is_whole(fair):
+    told = account(fair, standing_of(fair.entries), 2)
+    assert ("code: git commit", "c0ffee") in told["made of"]
+    assert ("code: uncommitted changes", "none") in told["made of"]
+    assert ("data: manifest, md5", "da7a") in told["made of"]
+    assert told["made with the params"] == [("train.learning_rate", "0.001")]
+    assert told["what the gate found"] == [("holds", "mean: good enough")]
+    where = dict(told["evidence"])
+    assert where["scores.parquet of entry 5"] == f"evidence/{sha256_of(TABLE)}: whole"
+    assert "entries 1 to 10 each continue the one before" in where["the log lies"]
+    fair._evidence = {"f" * 64: b""}
+    git(fair.project, "commit", "--quiet", "--allow-empty", "--message", "none")
+    fair.tip = git(fair.project, "rev-parse", "HEAD").strip()
+    where = dict(account(fair, standing_of(fair.entries), 2)["evidence"])
+    assert where["scores.parquet of entry 5"].endswith(": DAMAGED OR GONE")
+    barred = dict(account(fair, standing_of(fair.entries), 1)["state"])
+    assert "trained too fast; `pasam registry lift 1" in barred["may not be promoted"]
+    assert barred["in use"].endswith("version 2 took its place; " + decided(fair.entries[5]))
+
+
+def test_the_page_has_the_champions_the_barred_and_the_gates_judgement(fair, monkeypatch):
+    monkeypatch.chdir(fair.project)
+    tables = {t.heading: t for t in decision_tables(fair, standing_of(fair.entries), None)}
+    assert [row[0] for row in tables["Champions"].rows] == ["2", "3", "2", "1"]
+    assert [row[0] for row in tables["May not be promoted"].rows] == ["3", "1"]
+    assert tables["May not be promoted"].rows[1][-1] == 'pasam registry lift 1 --why "..."'
+    assert "judged version 2 against version 1" in tables["Why it won"].lead
+    assert tables["Why it won"].rows[0] == ("mean", "yes", "mean: good enough")
+    assert tables["Versions"].rows[0][5:8] == ("not judged", "", "")
+    assert tables["Versions"].rows[1][6] == "version 1"
+    assert dict(tables["Params"].rows) == {"train.learning_rate": "0.001"}
