@@ -54,10 +54,11 @@ def registry_list(as_json: AsJson = False, project: Project = Path()) -> None:
     Example: pasam registry list
     """
     from pasam.registry.reproduction import not_again
-    from pasam.registry.versions import looked_at, open_registry
+    from pasam.registry.upkeep.shown_in_file import shown_versions
+    from pasam.registry.versions import looked_at
 
     _expect_registry(project)
-    versions, odd = looked_at(project, open_registry(project))
+    versions, odd = looked_at(project, shown_versions(project))
     reasons = not_again(project, versions)
     for line in odd:
         typer.echo(f"differs from the log of decisions (`pasam registry check`): {line}", err=True)

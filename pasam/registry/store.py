@@ -156,7 +156,7 @@ def open_store(project: Path) -> TrackingStore:
             _look_beside_the_file()
             experiment = _experiment(client, ROOT if is_local(tracking) else None)
             if is_local(tracking):
-                forget_folder(_sqlite_file(tracking))
+                forget_folder(sqlite_file(tracking))
     return TrackingStore(client, tracking, registry, experiment, folder)
 
 
@@ -192,13 +192,14 @@ def is_local(address: str) -> bool:
     return address.startswith("sqlite:")
 
 
-def _sqlite_file(address: str) -> Path:
+def sqlite_file(address: str) -> Path:
+    """File of an address of sqlite's."""
     return Path(address.partition("///")[2].partition("?")[0])
 
 
 def _look_into(address: str) -> None:
     """Read the list of a sqlite file's tables: MLflow tries for minutes to open a damaged one."""
-    file = _sqlite_file(address)
+    file = sqlite_file(address)
     if is_local(address) and file.is_file():
         place = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(place, uri=True)) as database:
@@ -207,7 +208,7 @@ def _look_into(address: str) -> None:
 
 def artifacts_folder(address: str) -> Path:
     """Folder of the artifacts of a backend that is a sqlite file; it lies beside the file."""
-    return _sqlite_file(address).parent / ARTIFACTS
+    return sqlite_file(address).parent / ARTIFACTS
 
 
 def _look_beside_the_file() -> None:

@@ -40,6 +40,8 @@ from pasam.registry.verdict_page import verdict_pages
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
+    from pasam.registry.upkeep.shown_in_file import ShownVersions
+
 NAME = "pasam"
 """Name of the registered model; `models:/pasam@champion` is what a server asks for."""
 
@@ -403,7 +405,7 @@ def carried_files(log: DecisionLog, entry: Entry) -> dict[str, bytes]:
 
 
 def differences(
-    registry: Registry, standing: Standing, shown: Sequence[Version] | None = None
+    registry: ShownVersions, standing: Standing, shown: Sequence[Version] | None = None
 ) -> Iterator[str]:
     """Say where MLflow does not show what the log says, files apart.
 
@@ -539,7 +541,7 @@ def _carried(folder: Path) -> tuple[Entry | None, bool]:
     return known, in_use
 
 
-def looked_at(project: Path, registry: Registry) -> tuple[list[Version], list[str]]:
+def looked_at(project: Path, registry: ShownVersions) -> tuple[list[Version], list[str]]:
     """List all versions as the log has them, and what MLflow shows otherwise, for whoever looks.
 
     Nothing of the latter is said without a log, or while its remote cannot be reached.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from pasam.registry.store import (
     wrap_mlflow_errors,
 )
 from pasam.registry.transitions import open_decisions
+from pasam.registry.upkeep.shown_in_file import ShownInFile, shown_versions
 from pasam.registry.versions import NAME, looked_at, open_registry
 
 
@@ -300,6 +302,44 @@ def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, mo
     for number in range(4, 40):
         registry.client.create_model_version(NAME, f"file:///nowhere/{number}")
     assert questions() == few <= 10
+
+
+def test_mlflows_file_shows_without_mlflow_what_its_client_shows(registry):
+    project, client = registry.store.folder.parent, registry.client
+    open_decisions(project)
+    client.set_model_version_tag(NAME, "3", "of", "three")
+    client.create_model_version(NAME, "file:///nowhere/4", run_id=None)
+    client.delete_model_version(NAME, "4")
+    shown = shown_versions(project)
+    assert isinstance(shown, ShownInFile)
+    assert shown.aliases() == registry.aliases() == {"champion": 2, "previous": 1, "candidate": 3}
+    assert shown.versions() == registry.versions()
+    assert [each.number for each in shown.versions()] == [3, 2, 1]
+    assert looked_at(project, shown) == looked_at(project, registry)
+
+
+def test_a_list_of_versions_does_not_wait_for_mlflow_to_be_imported(registry):
+    project = registry.store.folder.parent
+    open_decisions(project)
+    program = (
+        "import sys; from pasam.cli.registry import registry_list; from pathlib import Path; "
+        f"registry_list(project=Path({str(project)!r})); assert 'mlflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["3", "candidate"], ["2", "champion"], ["1", "previous"],
+    ]  # fmt: skip
+
+
+def test_a_file_of_another_mlflow_is_left_to_mlflow(registry):
+    project, file = registry.store.folder.parent, registry.store.folder / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file)) as tables:
+        tables.execute("ALTER TABLE registered_model_aliases RENAME COLUMN alias TO name_of_it")
+    with pytest.raises(TrackingError):
+        shown_versions(project).versions()
 
 
 def test_versions_beyond_one_page_of_mlflow_are_read_too(registry, monkeypatch):
