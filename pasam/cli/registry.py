@@ -81,6 +81,7 @@ def registry_show(
     Example: pasam registry show 3
     """
     from pasam.registry.reproduction import not_again
+    from pasam.registry.upkeep.champion_history import account_in
 
     version, params = _found(project, which)
     if as_json:
@@ -88,7 +89,7 @@ def registry_show(
         return
     reason = not_again(project, [version]).get(version.number)
     typer.echo(_line(version, reason))
-    known = _account(project, version.number)
+    known = account_in(project, version.number)
     for heading, facts in (known or _shown_by_mlflow(version)).items():
         if facts:
             typer.echo(heading)
@@ -487,19 +488,6 @@ def _found(project: Path, which: str) -> tuple[Version, Mapping[str, str]]:
     version = open_registry(project).version(which if number is None else number)
     known = standing.versions.get(version.number) if standing else None
     return as_logged(version, standing), known.registered.details.get(PARAMS, {}) if known else {}
-
-
-def _account(project: Path, number: int) -> dict[str, list[tuple[str, str]]]:
-    """What the log says of a version, by headings; nothing where it does not know the version."""
-    from pasam.registry.decision_log import DecisionLog, standing_of
-    from pasam.registry.snapshot import has_repository
-    from pasam.registry.upkeep.champion_history import account
-
-    if not has_repository(project):
-        return {}
-    log = DecisionLog(project)
-    standing = standing_of(log.read(shared=False))
-    return account(log, standing, number) if number in standing.versions else {}
 
 
 def _shown_by_mlflow(version: Version) -> dict[str, list[tuple[str, str]]]:

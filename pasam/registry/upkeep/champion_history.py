@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pasam.errors import RegistryError
 from pasam.registry.decision_log import (
@@ -15,7 +16,9 @@ from pasam.registry.decision_log import (
     Entry,
     Standing,
     VersionStanding,
+    standing_of,
 )
+from pasam.registry.snapshot import has_repository
 from pasam.registry.store import Tag
 from pasam.registry.versions import PARAMS
 
@@ -229,3 +232,12 @@ def account(log: DecisionLog, standing: Standing, number: int) -> dict[str, list
         "evidence": evidence(log, version),
         "made with the params": list(version.registered.details.get(PARAMS, {}).items()),
     }
+
+
+def account_in(project: Path, number: int) -> dict[str, list[Fact]]:
+    """Say what a clone's log says of a version; nothing where it does not know it."""
+    if not has_repository(project):
+        return {}
+    log = DecisionLog(project)
+    standing = standing_of(log.read(shared=False))
+    return account(log, standing, number) if number in standing.versions else {}
