@@ -51,7 +51,7 @@ def main(folder: Path, trains: str, nodes: int, devices: int, die_in: int) -> No
     params = TrainParams(
         seed=4, batch_size=2, learning_rate=1e-3, accelerator="cpu", devices=devices, nodes=nodes,
         precision="32-true", workers=0, accumulate=1,
-        cross_entropy="image",
+        cross_entropy="image", outline=0.0,
     )  # fmt: skip
     variant = pa_sam(trains=trains, epochs=2, lr_step_size=2)
     fabric = launch(params, nodes=nodes, ddp=ddp_strategy(variant))

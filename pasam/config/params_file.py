@@ -128,6 +128,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
         "adapter_rate": 1.0,
         "interpolation": 1.0,
         "keep_sam": 0.0,
+        "adapter": {"fine": False},
         "mining": {"cells": "all"},
     }  # fmt: skip
 }

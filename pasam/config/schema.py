@@ -212,6 +212,9 @@ class TrainParams(Section):
     cross_entropy: CrossEntropyMean
     """What the cross entropy of the predicted masks is averaged over: the `image`, as PA-SAM, or
     the `object`'s neighbourhood, so that small objects count too. HQ-SAM's points stay its own."""
+    outline: NotNegative
+    """Weight of a loss, for all models, that counts the masks' overlap and the band round the
+    outline once more (the references: 0)."""
     learning_rate: Positive
     accelerator: Accelerator
     devices: Count
@@ -263,13 +266,20 @@ class AdapterParams(Section):
     """The uncertain and the refined token, with their maps and those maps' losses."""
     maps: Literal["grid", "double"]
     """Side of these maps: the grid of the image tokens, or twice that."""
+    fine: bool
+    """Dense compensation at the masks' resolution (not the reference's): the image at full size,
+    its edges and the mask's features correct the mask's logits."""
     start: Literal["random", "sam"]
     """Whether the new parts start at random (as the reference), or such that they add nothing and
     training begins at SAM."""
 
+    def guided(self) -> bool:
+        """Say whether there is a part that the guiding embedding is for."""
+        return self.dense or self.sparse or self.tokens
+
     def any(self) -> bool:
         """Say whether there is any part at all."""
-        return self.dense or self.sparse or self.tokens
+        return self.guided() or self.fine
 
 
 class MiningParams(Section):
@@ -343,7 +353,7 @@ class PaSamParams(TrainedParams):
             maps, loss = parts.maps, self.uncertainty_loss
             require(maps == "grid", "adapter.maps", maps, f"'grid' {why}")
             require(loss == "plain", "uncertainty_loss", loss, f"'plain' {why}")
-        if parts.any() and parts.start != "sam":
+        if parts.guided() and parts.start != "sam":
             why = "1 where adapter.start is not 'sam', since the way begins at random values"
             require(self.interpolation == 1, "interpolation", self.interpolation, why)
         if self.trains == "everything":

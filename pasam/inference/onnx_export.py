@@ -59,8 +59,10 @@ class ImageGraph(nn.Module):
         self.sees_edges = isinstance(decoder, PaMaskDecoder | ImageAdaptedMaskDecoder)
         self.outputs = [EMBEDDING]
         if isinstance(decoder, PaMaskDecoder):
-            finer = decoder.prompt_adapter.finer_maps is not None
-            self.outputs += ["guiding", "detail"] if finer else ["guiding"]
+            parts = decoder.prompt_adapter.parts
+            self.outputs += ["guiding"]
+            self.outputs += ["detail"] if parts.maps == "double" else []
+            self.outputs += ["fine"] if parts.fine else []
         if isinstance(decoder, HqMaskDecoder):
             self.outputs += ["details"]
 
@@ -77,12 +79,14 @@ class ImageGraph(nn.Module):
             return encoded.embedding, decoder.details(encoded.embedding, encoded.early)
         if edges is None:
             return (encoded.embedding,)
-        guided = torch.cat([shrunk(base.normalise(pixels), base.grid), edges], dim=1)
+        normalised = base.normalise(pixels)
+        guided = torch.cat([shrunk(normalised, base.grid), edges], dim=1)
         if isinstance(decoder, ImageAdaptedMaskDecoder):
             return (decoder.adapted_from(encoded.embedding, guided),)
         assert isinstance(decoder, PaMaskDecoder), "only adapters look at edges"
-        given = (encoded.embedding, decoder.guiding_from(guided))
-        return (*given, decoder.detail_from(guided)) if "detail" in self.outputs else given
+        made: dict[str, Tensor | None] = {EMBEDDING: encoded.embedding}
+        made |= decoder.image_features_from(normalised, guided)
+        return tuple(part for name in self.outputs if (part := made[name]) is not None)
 
 
 class PromptGraph(nn.Module):

@@ -211,6 +211,7 @@ def _decoder(
         parts=variant.adapter,
         trainable=trained_prefixes(variant),
         iou_head_hidden_dim=hidden,
+        fold=base.side // base.mask_side,
     )
 
 

@@ -197,7 +197,7 @@ def keep_loss(masks: Tensor, sam: Tensor, label: Tensor) -> Tensor:
     Raises:
         ShapeError: Masks and labels do not belong together.
     """
-    _require_fit("masks", masks, label)
+    require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
         logits, before = masks.float().squeeze(1), sam.detach().float().squeeze(1)
         size = (logits.shape[-2], logits.shape[-1])
@@ -236,7 +236,11 @@ def uncertainty_target(label: Tensor) -> Tensor:
     Returns:
         1 in the band and 0 elsewhere, (N, H, W) float32.
     """
-    radius = band_radius(*label.shape[-2:])
+    return band(label, band_radius(*label.shape[-2:]))
+
+
+def band(label: Tensor, radius: int) -> Tensor:
+    """Mark the pixels that have the other class within a radius, (N, H, W)."""
     if label.device.type == "cpu":
         return torch.stack([_eroded_band(one, radius) for one in label])
     return pooled_band(label, radius)
@@ -332,9 +336,9 @@ def mask_loss(
     Raises:
         ShapeError: Masks and labels do not belong together.
     """
-    _require_fit("masks", masks, label)
+    require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
-        mask, target = _at_label(masks, label), label.float() / 255
+        mask, target = at_label(masks, label), label.float() / 255
         return total({"loss_mask": pixel_loss(mask, target), "loss_dice": dice_loss(mask, target)})
 
 
@@ -376,12 +380,12 @@ def pa_sam_loss(
         ShapeError: Predictions and labels do not belong together.
     """
     for name, maps in (("masks", masks), ("coarse", coarse), ("refined", refined)):
-        _require_fit(name, maps, label)
-    _require_fit("uncertainty", uncertainty, label)
+        require_fit(name, maps, label)
+    require_fit("uncertainty", uncertainty, label)
     with torch.autocast(masks.device.type, enabled=False):
         target = label.float() / 255
-        mask, coarse, refined = (_at_label(maps, label) for maps in (masks, coarse, refined))
-        unsure = (_at_label(uncertainty.detach(), label) >= 0.5).float()
+        mask, coarse, refined = (at_label(maps, label) for maps in (masks, coarse, refined))
+        unsure = (at_label(uncertainty.detach(), label) >= 0.5).float()
         sure = 1 - unsure
         return total(
             {
@@ -417,7 +421,7 @@ def hq_sam_loss(
     Raises:
         ShapeError: Masks and labels do not belong together.
     """
-    _require_fit("masks", masks, label)
+    require_fit("masks", masks, label)
     with torch.autocast(masks.device.type, enabled=False):
         masks = masks.float()
         if draws is None:
@@ -430,7 +434,7 @@ def hq_sam_loss(
         )
 
 
-def _at_label(maps: Tensor, label: Tensor) -> Tensor:
+def at_label(maps: Tensor, label: Tensor) -> Tensor:
     """Resize (N, 1, h, w) maps to the label's size, (N, H, W)."""
     return _resized(maps.float(), label, align_corners=False)
 
@@ -468,7 +472,12 @@ def _line_weights(short: int, long: int, align_corners: bool) -> Tensor:
     return F.interpolate(units, size=long, mode="linear", align_corners=align_corners)[0]
 
 
-def _require_fit(name: str, maps: Tensor, label: Tensor) -> None:
+def require_fit(name: str, maps: Tensor, label: Tensor) -> None:
+    """Require that maps, (N, 1, h, w), and labels, (N, H, W), belong together.
+
+    Raises:
+        ShapeError: They do not.
+    """
     if label.dim() != 3 or maps.dim() != 4 or maps.shape[:2] != (len(label), 1):
         raise ShapeError(
             f"{name} must be (N, 1, h, w) and label (N, H, W) with the same N; "

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from pasam.config.schema import AdapterParams
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD
+from pasam.models.fine_compensation import FineCompensation
 from pasam.models.prompt_adapter import (
     WHOLE,
     AdapterMaps,
@@ -36,7 +37,7 @@ from pasam.models.prompt_adapter import (
     channel_norm,
     zero,
 )
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder, on_map
 
 EdgeMode = Literal["reference", "image"]
 
@@ -142,7 +143,7 @@ def guided(layers: nn.Sequential, joined: Tensor) -> Guided:
     return Guided(half=square.permute(0, 3, 1, 2), rows=rows)
 
 
-ADAPTER = ("guiding_conv.", "prompt_adapter.")
+ADAPTER = ("guiding_conv.", "prompt_adapter.", "fine_compensation.")
 MASK_HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")
 IOU_HEAD = ("iou_prediction_head.",)
 
@@ -198,6 +199,7 @@ class PaMaskDecoder(SamMaskDecoder):
         parts: Which parts the adapter has.
         trainable: Prefixes of the parameters that are trained.
         iou_head_hidden_dim: Hidden width of SAM's iou head.
+        fold: Pixels of the image's side to one of the mask's, for an adapter with `fine`.
     """
 
     def __init__(
@@ -214,6 +216,7 @@ class PaMaskDecoder(SamMaskDecoder):
         parts: AdapterParams = WHOLE,
         trainable: tuple[str, ...] = TRAINABLE,
         iou_head_hidden_dim: int = 256,
+        fold: int = 4,
     ) -> None:
         super().__init__(
             transformer_dim=transformer_dim,
@@ -233,8 +236,11 @@ class PaMaskDecoder(SamMaskDecoder):
         )
         if parts.start == "sam":
             zero(self.guiding_conv[-1])
-        if not parts.any():
+        if not parts.guided():
             del self.guiding_conv
+        self.fine_compensation = (
+            FineCompensation(features=transformer_dim // 8, fold=fold) if parts.fine else None
+        )
 
     def guiding(self, images: Tensor, grid: int) -> Tensor:
         """Make the guiding embedding of images; it serves all their prompts.
@@ -250,40 +256,34 @@ class PaMaskDecoder(SamMaskDecoder):
 
     def guiding_from(self, joined: Tensor) -> Tensor:
         """Make the guiding embedding, (B, g*g, C), of images with edges, (B, 4, 4g, 4g)."""
-        if not self.prompt_adapter.parts.any():
+        if not self.prompt_adapter.parts.guided():
             cells = joined.shape[-1] ** 2 // 16
             return joined.new_zeros(len(joined), cells, self.transformer_dim)
         return guided(self.guiding_conv, joined).rows
 
-    def detail(self, images: Tensor, grid: int) -> Tensor | None:
-        """Make what finer maps need of images, from half way through the guiding network.
-
-        Args:
-            images: Normalised images, (B, 3, S, S).
-            grid: Grid g of the image tokens.
-
-        Returns:
-            Guiding features at twice the grid, (B, C/4, 2g, 2g), or None for maps on the grid.
-        """
-        if self.prompt_adapter.finer_maps is None:
-            return None
-        return self.detail_from(guiding_input(images, grid, self.gradient))
-
-    def detail_from(self, joined: Tensor) -> Tensor:
-        """Make the guiding features, (B, C/4, 2g, 2g), of images with edges, (B, 4, 4g, 4g)."""
-        return guided(self.guiding_conv, joined).half
-
     def image_features(self, images: Tensor, grid: int) -> dict[str, Tensor | None]:
-        """Make all that `decode` needs of images, by `guiding` and `detail` at once.
+        """Make all that `decode` needs of images, the guiding embedding among it.
 
         Args:
             images: Normalised images, (B, 3, S, S).
             grid: Grid g of the image tokens.
         """
+        return self.image_features_from(images, guiding_input(images, grid, self.gradient))
+
+    def image_features_from(self, images: Tensor, joined: Tensor) -> dict[str, Tensor | None]:
+        """Make all that `decode` needs of images whose edges are found.
+
+        Args:
+            images: Normalised images, (B, 3, S, S).
+            joined: The same with edges, (B, 4, 4g, 4g), see `guiding_input`.
+        """
+        fine = None
+        if self.fine_compensation is not None:
+            fine = self.fine_compensation.image_part(images, joined[:, 3:])
         if self.prompt_adapter.finer_maps is None:
-            return {"guiding": self.guiding(images, grid), "detail": None}
-        found = guided(self.guiding_conv, guiding_input(images, grid, self.gradient))
-        return {"guiding": found.rows, "detail": found.half}
+            return {"guiding": self.guiding_from(joined), "detail": None, "fine": fine}
+        found = guided(self.guiding_conv, joined)
+        return {"guiding": found.rows, "detail": found.half, "fine": fine}
 
     def decode(  # type: ignore[override]  # it needs the guiding embedding and how to mine
         self,
@@ -295,6 +295,7 @@ class PaMaskDecoder(SamMaskDecoder):
         image_index: Tensor,
         guiding: Tensor,
         detail: Tensor | None = None,
+        fine: Tensor | None = None,
         point_embeddings: Tensor,
         mining: MiningMode,
         generator: torch.Generator | None = None,
@@ -310,7 +311,8 @@ class PaMaskDecoder(SamMaskDecoder):
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
             guiding: What `guiding` makes of the images, (B, g*g, C).
-            detail: What `detail` makes of the images.
+            detail: Guiding features at twice the grid, (B, C/4, 2g, 2g), for finer maps.
+            fine: The images' part of fine compensation, (B, 16, 4g, 4g).
             point_embeddings: The prompt encoder's embeddings of a background and a foreground
                 point, (2, C).
             mining: "none" adds no points; "gumbel" samples them, for training; "top" takes the
@@ -347,15 +349,23 @@ class PaMaskDecoder(SamMaskDecoder):
             mining=how,
         )
         tokens, keys, adapted = self.transformer(source, image_pe, self.tokens(sparse), adapt)
+        parts = None
         if multimask:
-            masks = self.sam_masks(tokens, self.upscale(keys, grid))
+            upscaled = self.upscale(keys, grid)
+            masks = self.sam_masks(tokens, upscaled)
         else:
-            masks = self.first_mask(tokens, self.upscaled_parts(keys))
+            parts = self.upscaled_parts(keys)
+            masks = self.first_mask(tokens, parts)
         # Detached, so that a quality head that learns changes no mask.
         iou = self.iou_prediction_head(tokens[:, 0].detach())
         if multimask:
             masks, iou = self.best_of(masks[:, 1:3], iou[:, 1:3])
-        return _prediction(masks[:, :1], iou, adapted)
+        masks = masks[:, :1]
+        if self.fine_compensation is not None:
+            assert fine is not None, "fine compensation needs the images' part of it"
+            features = upscaled if parts is None else on_map(parts)
+            masks = masks + self.fine_compensation(masks, features, fine[image_index])
+        return _prediction(masks, iou, adapted)
 
 
 def _pick(

@@ -304,7 +304,7 @@ OUT_OF_QUESTION = 1e4
 MASK_ROW = 1
 """Row of the first mask token, behind the iou token."""
 
-WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid", start="random")
+WHOLE = AdapterParams(dense=True, sparse=True, tokens=True, maps="grid", fine=False, start="random")
 """The reference's adapter."""
 
 

@@ -42,6 +42,7 @@ _WORDS: Mapping[tuple[str, Any], str] = {
     ("adapter.sparse", False): "no sparse optimisation",
     ("adapter.tokens", False): "no refined and uncertain token",
     ("adapter.maps", "double"): "maps at twice the grid",
+    ("adapter.fine", True): "compensation at the masks' resolution",
     ("adapter.start", "sam"): "adapter starts at SAM",
     ("mining.method", "none"): "no hard points",
     ("mining.method", "random"): "random points",

@@ -47,6 +47,7 @@ from pasam.models.losses import (
     pa_sam_loss,
     uncertainty_loss,
 )
+from pasam.models.outline_loss import outline_loss
 from pasam.models.pa_mask_decoder import ADAPTER
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
@@ -136,6 +137,7 @@ class TrainingStep(nn.Module):
         segmenter: What is trained.
         variant: Which model it is; decides the losses and the mining.
         cross_entropy: What the masks' cross entropy is averaged over.
+        outline: Weight of `outline_loss`; 0 computes none.
     """
 
     def __init__(
@@ -144,11 +146,13 @@ class TrainingStep(nn.Module):
         variant: VariantParams,
         *,
         cross_entropy: CrossEntropyMean = "image",
+        outline: float = 0.0,
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
         self.variant = variant
         self.objective = objective_of(variant, cross_entropy=cross_entropy)
+        self.outline = outline
         self.keeps = variant.keep_sam if isinstance(variant, PaSamParams) else 0.0
 
     def forward(
@@ -164,6 +168,9 @@ class TrainingStep(nn.Module):
             **asked, prompts=batch.prompts, mining=mining, generator=generator
         )
         terms = self.objective(prediction, batch.labels, generator)
+        if self.outline:
+            near = self.outline * outline_loss(prediction.masks, batch.labels)
+            terms = {**terms, "loss_outline": near, "loss": terms["loss"] + near}
         if not self.keeps:
             return terms
         base = self.segmenter.base
@@ -245,7 +252,9 @@ def fit(
     Raises:
         CheckpointError: A frozen tensor has moved.
     """
-    step = TrainingStep(segmenter, variant, cross_entropy=params.cross_entropy)
+    step = TrainingStep(
+        segmenter, variant, cross_entropy=params.cross_entropy, outline=params.outline
+    )
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
     state = _start(

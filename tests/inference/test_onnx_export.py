@@ -25,6 +25,7 @@ from pasam.inference.onnx_export import (
     export_onnx,
     graph_edges,
 )
+from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.models.build import build_decoder
 from pasam.models.segmenter import Segmenter
 
@@ -59,6 +60,22 @@ def test_other_grids_agree_too(side, tmp_path):
     parity = export_onnx(model, tmp_path)
     assert parity.difference < 1e-3
     assert parity.iou >= 0.999
+
+
+def test_finer_maps_and_fine_compensation_are_in_the_graphs(tmp_path):
+    plain = make_predictor("pa_sam")
+    torch.manual_seed(0)
+    decoder = build_decoder(
+        plain.segmenter.base, pa_sam(adapter_maps="double", adapter_fine=True, mining_method="none")
+    )
+    with torch.no_grad():
+        decoder.fine_compensation.out.weight.normal_()
+    segmenter = Segmenter(base=plain.segmenter.base, decoder=decoder)
+    parity = export_onnx(PromptAdapterPredictor(segmenter, name="pa_sam", base=BASE), tmp_path)
+    assert parity.difference < 1e-3
+    assert parity.iou >= 0.999
+    names = [i.name for i in onnxruntime.InferenceSession(tmp_path / "prompts.onnx").get_inputs()]
+    assert names[:4] == ["image_embeddings", "guiding", "detail", "fine"]
 
 
 def test_the_files_say_what_they_are(exported):

@@ -70,7 +70,7 @@ def without(*parts: str, maps: str = "grid") -> PromptAdapter:
     torch.manual_seed(0)
     left = {part: part not in parts for part in ("dense", "sparse", "tokens")}
     return PromptAdapter(
-        dim=DIM, num_heads=4, parts=AdapterParams(**left, maps=maps, start="random")
+        dim=DIM, num_heads=4, parts=AdapterParams(**left, maps=maps, fine=False, start="random")
     )
 
 

@@ -36,6 +36,7 @@ from pasam.models.losses import (
     uncertainty_target,
     values_at,
 )
+from pasam.models.outline_loss import outline_loss
 
 
 @pytest.fixture
@@ -207,6 +208,20 @@ def test_masks_are_kept_where_sam_is_right_and_no_outline_is_near():
     assert held[:, 3].tolist() == [False, True, True, False, False, True, False, True]
     assert held[1].tolist() == [False, *[True] * 6, False]
     assert held[5].all()
+
+
+def test_the_outline_counts_a_wrong_pixel_near_it_more_than_one_far_off():
+    label = square(64, 32)  # rows 0 to 31; the band is 2 pixels wide on both sides
+    right = torch.full((1, 1, 64, 64), -40.0)
+    right[..., :32, :] = 40.0
+    near, far = right.clone(), right.clone()
+    near[..., 32, :8] = 40.0
+    far[..., 60, :8] = 40.0
+    losses = [outline_loss(masks, label).item() for masks in (right, near, far)]
+    assert losses[0] == pytest.approx(0, abs=1e-5)
+    assert losses[1] > 2 * losses[2] > 0
+    with pytest.raises(ShapeError, match="masks"):
+        outline_loss(right, label[:, :, :32].repeat(2, 1, 1))
 
 
 SURE = 40.0  # a logit whose probability is 1 in float32

@@ -63,11 +63,7 @@ def decode(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], **how: Any) 
     """Guide by the images, then decode."""
     rest = {name: value for name, value in inputs.items() if name != "images"}
     grid = inputs["dense"].shape[-1]
-    guiding, detail = (
-        decoder.guiding(inputs["images"], grid),
-        decoder.detail(inputs["images"], grid),
-    )
-    return decoder.decode(**rest, guiding=guiding, detail=detail, **how)
+    return decoder.decode(**rest, **decoder.image_features(inputs["images"], grid), **how)
 
 
 def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:
@@ -227,10 +223,16 @@ def test_without_any_part_it_is_sams_decoder():
     torch.testing.assert_close(prediction.iou, iou)
 
 
-@pytest.mark.parametrize("parts", [{}, {"dense": False}, {"sparse": False}, {"tokens": False}])
+FINE_ALONE = {"dense": False, "sparse": False, "tokens": False, "fine": True}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"dense": False}, {"sparse": False}, {"tokens": False}, {"fine": True}, FINE_ALONE],
+)
 def test_an_adapter_can_start_at_sam_and_all_of_it_learns_all_the_same(parts):
     torch.manual_seed(0)
-    fresh = build(parts=WHOLE.replaced(start="sam", **parts))
+    fresh = build(parts=WHOLE.replaced(start="sam", **parts), fold=2)
     with torch.no_grad():
         prediction = decode(fresh, inputs_for(), mining="none")
         masks, _ = by_sam(fresh, inputs_for())
@@ -246,6 +248,22 @@ def test_an_adapter_can_start_at_sam_and_all_of_it_learns_all_the_same(parts):
         loss.backward()
         optimizer.step()
     assert all(not torch.equal(p, old) for p, old in zip(new, before, strict=True))
+
+
+@torch.no_grad()
+def test_fine_compensation_sees_what_is_smaller_than_a_mask_pixel_and_leaves_far_pixels():
+    torch.manual_seed(0)
+    fine = build(parts=WHOLE.replaced(**FINE_ALONE), fold=2)
+    torch.nn.init.normal_(fine.fine_compensation.out.weight)
+    inputs = inputs_for(grid=32)
+    before = decode(fine, inputs, mining="none").masks
+    # Two pixels of one mask pixel change places: their mean, all that is left at the masks'
+    # resolution, stays.
+    changed = inputs["images"].clone()
+    changed[:, :, 20, 20:22] = changed[:, :, 20, 20:22].flip(-1)
+    after = decode(fine, {**inputs, "images": changed}, mining="none").masks
+    assert not torch.equal(before[..., 10, 10], after[..., 10, 10])
+    torch.testing.assert_close(before[..., 64:, 64:], after[..., 64:, 64:])
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from pasam.training.samples import CachedBatches, Sampling
 
 PARAMS = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, nodes=1,
-    precision="32-true", workers=0, accumulate=1, cross_entropy="image",
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
 )  # fmt: skip
 HQ = hq_sam(epochs=3)
 PA = pa_sam(epochs=3, mining_points=2, mining_from_epoch=1)
@@ -269,6 +269,18 @@ def test_training_takes_the_cross_entropy_of_its_params(segmenter, cached, train
         for over in ("image", "object")
     ]
     assert losses[0]["loss_mask"] != losses[1]["loss_mask"]
+
+
+@each_variant
+def test_the_outlines_weight_adds_its_term_and_leaves_the_others(variant, segmenter, cached, train):
+    without, with_it = (
+        json.loads(
+            train(segmenter(variant), variant.replaced(epochs=1), cached, str(over), outline=over)
+        )
+        for over in (0.0, 1.0)
+    )
+    assert set(with_it) - set(without) == {"loss_outline"}
+    assert with_it["loss_outline"] > 0
 
 
 def test_a_model_that_begins_at_sam_goes_only_a_part_of_the_way(segmenter, cached, train):

@@ -14,7 +14,7 @@ from pasam.training.fit import train_variant
 
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
-    precision="32-true", workers=0, accumulate=1, cross_entropy="image",
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
@@ -133,6 +133,7 @@ def test_a_switch_at_the_references_value_changes_no_bit(changes, train, referen
         {"mining_method": "random"}, {"mining_method": "top"}, {"adapter_dense": False},
         {"adapter_sparse": False}, {"adapter_start": "sam"},
         {"adapter_maps": "double"}, {"keep_sam": 1.0}, {"mining_cells": "uncertain"},
+        {"adapter_fine": True},
     ],
     ids=lambda changes: "-".join(f"{k}={v}" for k, v in changes.items()),
 )  # fmt: skip
