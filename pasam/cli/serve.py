@@ -84,7 +84,7 @@ def serve(
 
     Example: pasam serve --model champion --model sam --port 8000
     """
-    from pasam.serving.payloads import MEGA, Limits
+    from pasam.serving.limits import MEGA, Limits
     from pasam.serving.request_guard import read_token
     from pasam.serving.service import Settings
     from pasam.serving.web_app import is_loopback

@@ -51,7 +51,7 @@ from pasam.serving.jobs import (
     write_annotations,
 )
 from pasam.serving.last_good import LastGood
-from pasam.serving.payloads import Limits
+from pasam.serving.limits import Limits
 
 CHAMPION = "champion"
 

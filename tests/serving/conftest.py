@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from page_visitor import CHROMIUM
 from serving_world import Shelf, encoded_picture
 
-from pasam.serving.payloads import Limits
+from pasam.serving.limits import Limits
 from pasam.serving.service import Settings
 from pasam.serving.web_app import create_app
 

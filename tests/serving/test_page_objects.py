@@ -26,7 +26,7 @@ from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import mask_iou
 from pasam.masks.run_lengths import decode, from_segmentation
 from pasam.serving.feedback import FeedbackStore
-from pasam.serving.payloads import Limits
+from pasam.serving.limits import Limits
 from pasam.serving.service import Settings
 
 pytestmark = [

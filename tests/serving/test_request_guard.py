@@ -14,7 +14,7 @@ from serving_world import BOX, encoded_picture, form
 
 from pasam.errors import CheckpointError, ParamsError, PromptError, RefusedError
 from pasam.serving import request_guard
-from pasam.serving.payloads import Limits
+from pasam.serving.limits import Limits
 from pasam.serving.request_guard import (
     add_error_handlers,
     check_origin,

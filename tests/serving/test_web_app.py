@@ -27,7 +27,7 @@ from pasam.errors import ParamsError, RefusedError, TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
 from pasam.serving.last_good import LastGood, folder_of
-from pasam.serving.payloads import MEGA, Limits
+from pasam.serving.limits import MEGA, Limits
 from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
 from pasam.serving.web_app import address_of, create_app, is_loopback, listen
 
