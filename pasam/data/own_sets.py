@@ -33,8 +33,15 @@ from pasam.data.pairing import (
     registered_sets,
 )
 from pasam.errors import DataError, ParamsError
-from pasam.files import discard_folder, draft_folder, read_json, sha256_of, write_text
-from pasam.masks.images import write_png
+from pasam.files import (
+    discard_folder,
+    draft_folder,
+    read_json,
+    sha256_of,
+    write_bytes,
+    write_text,
+)
+from pasam.masks.images import encode_bits, write_png
 from pasam.masks.mask_files import MaskKind, Reading
 from pasam.workers import parallel_map
 
@@ -256,7 +263,7 @@ def _remarks(plan: Plan) -> list[str]:
 
 
 def split_of(key: str, *, val_fraction: float) -> str:
-    """Choose the split of all images that share a key.
+    """Choose the split of all images that share a key, whatever other images there are.
 
     Args:
         key: What must not be torn apart: the group, or the sha256 of the image.
@@ -265,8 +272,32 @@ def split_of(key: str, *, val_fraction: float) -> str:
     Returns:
         `train` or `val`. Raising it never moves a key from `val` to `train`.
     """
-    number = int(sha256_of(key)[:16], 16)  # 64 bits
-    return "val" if number < val_fraction * 2**64 else "train"
+    return "val" if _place(key) < val_fraction * 2**64 else "train"
+
+
+def _place(key: str) -> int:
+    return int(sha256_of(key)[:16], 16)  # 64 bits
+
+
+def held_out(keys: Collection[str], *, val_fraction: float) -> frozenset[str]:
+    """Choose what is only measured: what `split_of` says, and never less than the fraction.
+
+    Of twenty images a hash alone holds one or none out in seven sets of a hundred. The next in
+    the hash's order are taken then, and one key is left to learn from.
+
+    Args:
+        keys: What must not be torn apart, each once.
+        val_fraction: Fraction of the keys that go to `val`, in [0, 1].
+
+    Returns:
+        The keys of `val`. Raising the fraction never takes one back, nor do other keys take back
+        one that `split_of` gives to `val`.
+    """
+    order = sorted(keys, key=_place)
+    count = sum(split_of(key, val_fraction=val_fraction) == "val" for key in order)
+    if 0 < val_fraction < 1:
+        count = min(max(count, round(val_fraction * len(order)), 1), len(order) - 1)
+    return frozenset(order[: max(count, 0)])
 
 
 def make_plan(
@@ -282,9 +313,12 @@ def make_plan(
             itself stays as it is.
 
     Raises:
-        DataError: One split would be empty although it was not asked to be.
+        DataError: It is one image, or group, and both splits are to have some.
     """
     images = []
+    measured = held_out(
+        {_key(item) for item in inspected if not item.candidate.split}, val_fraction=val_fraction
+    )
     taken_images: set[str] = set()
     taken_masks: set[str] = set()
     for item in sorted(inspected, key=lambda item: (item.candidate.name, item.sha256)):
@@ -302,7 +336,7 @@ def make_plan(
                     "im", stem + (".png" if item.chosen else item.candidate.image.suffix.lower())
                 ),
                 inspected=item,
-                split=item.candidate.split or split_of(_key(item), val_fraction=val_fraction),
+                split=item.candidate.split or ("val" if _key(item) in measured else "train"),
                 masks=masks,
             )
         )
@@ -312,32 +346,18 @@ def make_plan(
 
 
 def _check_splits(plan: Plan) -> None:
-    if any(image.inspected.candidate.split for image in plan.images):
-        return
-    for split, wanted in (("train", plan.val_fraction < 1), ("val", plan.val_fraction > 0)):
-        if wanted and not plan.count(split)[0]:
-            keys = {_key(image.inspected) for image in plan.images}
-            other = _other_fraction(keys, plan.val_fraction)
-            raise DataError(
-                f"With --val-fraction {plan.val_fraction} none of the {len(keys)} images or groups "
-                f"falls into '{split}'. {other}0 takes all for training, 1 all for "
-                "measuring, and a column 'split' in a --csv decides for each image."
-            )
+    keys = {_key(image.inspected) for image in plan.images}
+    is_given = any(image.inspected.candidate.split for image in plan.images)
+    if not is_given and len(keys) == 1 and 0 < plan.val_fraction < 1:
+        raise DataError(
+            f"'{plan.name}' is one image or group, and --val-fraction {plan.val_fraction} wants "
+            "some for training and some for measuring. 0 takes all for training, 1 for measuring."
+        )
 
 
 def _key(item: Inspected) -> str:
     """Give what must not be torn apart: the group, or the image itself."""
     return item.candidate.group or item.sha256
-
-
-def _other_fraction(keys: Collection[str], wanted: float) -> str:
-    """Name the nearest fraction by which both splits get something, if there is one."""
-    choices = sorted(range(1, 100), key=lambda percent: abs(percent - 100 * wanted))
-    for fraction in (percent / 100 for percent in choices):
-        held = sum(split_of(key, val_fraction=fraction) == "val" for key in keys)
-        if 0 < held < len(keys):
-            return f"--val-fraction {fraction} holds {held} of them out. "
-    return ""
 
 
 def _mask_stem(stem: str, item: Inspected, found: FoundObject) -> str:
@@ -464,7 +484,9 @@ def _write(task: tuple[PlannedImage, Path, bool]) -> None:
     for mask in image.masks:
         if mask.found.is_plain and isinstance(mask.found.origin, Path):
             bring(mask.found.origin.resolve(), draft / mask.target)
-        else:
+        elif mask.found.kind in DRAWN:
+            write_bytes(draft / mask.target, encode_bits(mask.found.draw()))
+        else:  # it may have greys
             write_png(draft / mask.target, mask.found.draw())
 
 

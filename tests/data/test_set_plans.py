@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import unicodedata
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from pasam.data.coco import from_coco
 from pasam.data.inspection import FoundObject, Inspected
-from pasam.data.own_sets import make_plan, split_of
+from pasam.data.own_sets import held_out, make_plan, split_of
 from pasam.data.pairing import EncodedMask, PairCandidate, from_csv, from_folders, list_images
 from pasam.errors import DataError
 from pasam.masks.images import write_png
@@ -115,18 +114,23 @@ def test_a_split_that_the_source_gives_stays():
     assert [image.split for image in made.images] == ["val", "train"]
 
 
-def test_an_empty_split_is_refused_unless_it_was_asked_for():
-    with pytest.raises(DataError, match="none of the 1 images or groups falls into"):
+def test_one_image_cannot_be_in_both_splits():
+    with pytest.raises(DataError, match=r"'cats' is one image or group, and --val-fraction 0.5"):
         plan(item("a"), val_fraction=0.5)
     assert plan(item("a"), val_fraction=1.0).count("val") == (1, 1)
-    images = [item(name, sha=name) for name in "abc"]
-    for wanted, empty in ((0.01, "val"), (0.99, "train")):
-        with pytest.raises(DataError, match=f"falls into '{empty}'") as said:
-            plan(*images, val_fraction=wanted)
-        fraction, held = re.search(
-            r"--val-fraction (\S+) holds (\d) of them out", str(said.value)
-        ).groups()
-        assert plan(*images, val_fraction=float(fraction)).count("val")[0] == int(held)
+    assert plan(item("a"), val_fraction=0.0).count("val") == (0, 0)
+
+
+@pytest.mark.parametrize(("images", "share", "least"), [(20, 0.2, 4), (10, 0.2, 2), (3, 0.2, 1)])
+def test_a_small_set_has_its_share_held_out(images, share, least):
+    for other in range(60):  # the hash alone held one or none of twenty out in four of these
+        keys = [f"{other}-{number}" for number in range(images)]
+        made = plan(*(item(key, sha=key) for key in keys), val_fraction=share)
+        assert least <= made.count("val")[0] < images
+        by_hash = {key for key in keys if split_of(key, val_fraction=share) == "val"}
+        held = held_out(keys, val_fraction=share)
+        assert by_hash <= held or by_hash == set(keys)
+    assert len(held_out(["a", "b"], val_fraction=0.99)) == 1, "one is left to learn from"
 
 
 def test_the_description_counts_and_tells_contents_apart():
@@ -148,8 +152,14 @@ def test_a_larger_share_takes_nothing_back_from_val(key, one, other):
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_about_the_share_is_held_out(share):
-    held_out = sum(split_of(key, val_fraction=share) == "val" for key in KEYS)
-    assert held_out / len(KEYS) == pytest.approx(share, abs=0.03)
+    count = len(held_out(KEYS, val_fraction=share))
+    assert share * len(KEYS) <= count == pytest.approx(share * len(KEYS), abs=60)
+
+
+@given(st.sets(st.text(), max_size=30), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_share_of_few_takes_nothing_back_either(keys, one, other):
+    less, more = sorted((one, other))
+    assert held_out(keys, val_fraction=less) <= held_out(keys, val_fraction=more)
 
 
 def test_no_share_and_the_whole_share_are_exact():

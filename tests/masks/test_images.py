@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import (
     IMAGE_FORMATS,
+    encode_bits,
     foreground,
     load_image,
     open_image,
@@ -274,6 +275,23 @@ def test_equal_arrays_give_equal_bytes_and_no_leftovers(tmp_path_factory, array)
     write_png(folder / "b.png", array)
     assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png"]
+
+
+@given(
+    mask=arrays.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 20), st.integers(1, 20)),
+        elements=st.sampled_from([0, 255]),
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_a_mask_of_one_bit_is_white_where_it_was_in_every_reader(tmp_path_factory, mask):
+    path = tmp_path_factory.mktemp("bits") / "m.png"
+    path.write_bytes(encode_bits(mask))
+    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), mask)
+    np.testing.assert_array_equal(np.array(Image.open(path)), mask > 0)
+    if mask.any():
+        np.testing.assert_array_equal(read_mask(path), mask)
 
 
 def test_an_array_of_another_kind_is_not_written(tmp_path):

@@ -35,7 +35,7 @@ def saved(tmp_path, array, name="m.png", **options):
     ("mask", "kind"),
     [
         (disk().astype(np.uint8), MaskKind.ZERO_ONE),
-        (disk(), MaskKind.ZERO_ONE),
+        (disk(), MaskKind.ZERO_255),
         (disk().astype(np.uint8) * 255, MaskKind.ZERO_255),
         (disk().astype(np.uint16) * 65535, MaskKind.ZERO_255),
         (cv2.GaussianBlur(disk().astype(np.uint8) * 255, (5, 5), 0), MaskKind.SOFT),
