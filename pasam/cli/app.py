@@ -12,7 +12,6 @@ from pasam.cli.checkpoint import checkpoint_app, export
 from pasam.cli.data import data_app
 from pasam.cli.doctor import doctor
 from pasam.cli.evaluate import evaluate
-from pasam.cli.feedback import data_forget, data_review
 from pasam.cli.options import error_line, use_everywhere
 from pasam.cli.params import params_app
 from pasam.cli.predict import predict
@@ -20,7 +19,7 @@ from pasam.cli.registry import registry_app, track_app, verify_cache
 from pasam.cli.report import report_app
 from pasam.cli.serve import demo, serve
 from pasam.cli.team.merge import merge, merge_driver
-from pasam.cli.upkeep import backup, clean, data_remove, restore
+from pasam.cli.upkeep import backup, clean, restore
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 
 EXAMPLES = """\
@@ -85,9 +84,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(params_app, name="params")
-data_app.command("review")(data_review)
-data_app.command("forget")(data_forget)
-data_app.command("remove")(data_remove)
 app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 app.add_typer(checkpoint_app, name="checkpoint")

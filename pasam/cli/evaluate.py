@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pasam.cli import options
-from pasam.cli.data import complete_set
+from pasam.cli.sets.set_options import complete_set
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError
 from pasam.workers import progress_bar

@@ -1,4 +1,4 @@
-"""The commands `pasam backup`, `restore`, `clean` and `data remove`: a project over months."""
+"""The commands `pasam backup`, `restore` and `clean`: a project over months."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pasam.cli.data import Own, complete_own_set, own_folder
-from pasam.cli.options import AsJson, ChangedParamsFile, Project, print_result
-from pasam.config.params_file import DEFAULT_PATH
+from pasam.cli.options import AsJson, Project
 
 
 def backup(
@@ -70,28 +68,3 @@ def clean(
     found = cleaning.clean(project, keep=keep, days=days, dry_run=dry_run)
     content = json.dumps([dataclasses.asdict(each) for each in found], indent=2)
     typer.echo(content if as_json else cleaning.described(found, dry_run=dry_run))
-
-
-def data_remove(
-    name: Annotated[
-        str, typer.Argument(help="A set of your own.", autocompletion=complete_own_set)
-    ],
-    as_json: AsJson = False,
-    own: Own = None,
-    target: ChangedParamsFile = DEFAULT_PATH,
-) -> None:
-    """Undo `pasam data add`: remove a set's copies and its name in evaluate.benchmarks.
-
-    Example: pasam data remove cats
-    """
-    from pasam.data.own_sets import remove
-
-    folder, unlisted = remove(name, own_folder(own, target), target)
-    lines = [f"{name} removed: {folder} is gone, the files it was made from are where they were"]
-    if unlisted:
-        lines.append(f"  {target}: evaluate.benchmarks no longer has {name}")
-    tracked = folder.with_name(f"{folder.name}.dvc")
-    if tracked.exists():
-        lines.append(f"  {tracked} still names it; to forget it there, too: dvc remove {tracked}")
-    content = {"name": name, "folder": str(folder), "unlisted": unlisted}
-    print_result(content, [*lines, "Next: dvc repro"], as_json=as_json)

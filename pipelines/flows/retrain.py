@@ -297,7 +297,7 @@ def champion_on_new() -> str:
 @task("what are services asked for?", timeout=600)
 def asked_for(feedback: str | None) -> Demand | None:
     """Sum up what services counted, and compare what they are asked for with the training data."""
-    from pasam.cli.feedback import FEEDBACK
+    from pasam.cli.sets.deciding import FEEDBACK
     from pasam.config.params_file import load_section
     from pasam.config.schema import ValidateParams
     from pasam.registry.snapshot import PARAMS

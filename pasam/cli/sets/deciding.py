@@ -1,4 +1,4 @@
-"""The commands `pasam data review` and `pasam data forget`: what people have corrected."""
+"""The commands `pasam data quarantine`, `accept`, `review`, `forget`: what a person decides."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pasam.cli.data import Own, own_folder
 from pasam.cli.options import AsJson, ParamsFile, print_result
+from pasam.cli.sets.set_options import Own, own_folder
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError
 from pasam.files import write_text
@@ -21,7 +21,70 @@ Folder = Annotated[
     Path, typer.Option("--feedback", help="Folder of the corrections, as `pasam serve` has it.")
 ]
 FEEDBACK = Path("data/feedback")
+Inventory = Annotated[Path, typer.Option(help="What `dvc repro prepare` found.")]
+INVENTORY = Path("data/inventory.parquet")
 Ids = list[str] | None
+
+
+def data_quarantine(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Images or masks; none takes all that the last run found invalid."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why the named files are left out.")] = "",
+    table: Annotated[Path, typer.Option("--quarantine", help="The table to add to.")] = Path(
+        "data/quarantine.csv"
+    ),
+    inventory: Inventory = INVENTORY,
+    as_json: AsJson = False,
+) -> None:
+    """Leave files out of training and benchmarks, with the reason; review and commit the table.
+
+    Example: pasam data quarantine data/own/train/cats/gt/tom.png --reason "the wrong cat"
+    """
+    from pasam.data.manifest import read_inventory
+    from pasam.data.quarantine import quarantine_files, read_quarantine, write_quarantine
+
+    after, new = quarantine_files(
+        read_quarantine(table), files or [], reason, read_inventory(inventory)
+    )
+    content = [{"file": str(entry.file), "reason": entry.reason} for entry in new]
+    if not new:
+        print_result(content, [f"Nothing to add: {table} stays as it is."], as_json=as_json)
+        return
+    write_quarantine(table, after)
+    count = "1 file is" if len(new) == 1 else f"{len(new)} files are"
+    advice = (
+        f"{count} in {table} now. Look at them, commit it, and run `dvc repro`. To bring one back, "
+        "repair the file or remove its row."
+    )
+    lines = [*(f"{entry.file}: {entry.reason}" for entry in new), advice]
+    print_result(content, lines, as_json=as_json)
+
+
+def data_accept(
+    accepted: Annotated[Path, typer.Option(help="The accepted data version.")] = Path(
+        "data/accepted.json"
+    ),
+    inventory: Inventory = INVENTORY,
+    as_json: AsJson = False,
+) -> None:
+    """Accept the present data: later versions are compared with it for drift. Commit the file.
+
+    Example: pasam data accept
+    """
+    from pasam.data.manifest import read_inventory, valid_rows
+    from pasam.files import write_text
+    from pasam.validation.drift import accepted_text
+    from pasam.validation.duplicates import images_of
+
+    fit = valid_rows(read_inventory(inventory))
+    write_text(accepted, accepted_text(fit, images_of(fit)))
+    counts = fit.value_counts(["split", "dataset"], sort=False).reset_index().to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in counts]
+    lines = [f"{row['split']} {row['dataset']}: {row['count']} masks" for row in rows]
+    lines.append(f"{accepted} holds this version now. Commit it.")
+    print_result({"accepted": str(accepted), "sets": rows}, lines, as_json=as_json)
 
 
 def data_review(

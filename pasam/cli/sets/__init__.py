@@ -1,0 +1,1 @@
+"""The commands `pasam data`, by what a set of data goes through."""
