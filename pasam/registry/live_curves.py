@@ -89,6 +89,7 @@ class LiveCurves:
         # Asked first, so that a server that is gone costs neither an import nor long retries.
         socket.create_connection((place.hostname or "", port), timeout=3).close()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # "View run ..."
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=self.address)

@@ -48,6 +48,7 @@ def _render(results: Results, model: str, **facts: Any) -> str:
     benchmarks = [f"{b} ({sizes.get(b, 0)} images)" for b in results.params.evaluate.benchmarks]
     groups = gains(results, measures(results)[0], model=model).table.to_dict("records")
     text = environment.get_template("model_card.md.j2").render(
+        weights_md5=results.weights_md5.get(model, ""), manifest_md5=results.manifest_md5,
         model=model, seed=results.params.train.seed, over_seeds=mean, rows=rows,
         setting=results.setting, base=results.params.base.size,
         limits=limits(results), smoothest=groups[0], finest=groups[-1],

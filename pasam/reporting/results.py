@@ -23,7 +23,7 @@ from pasam.masks.images import FOREGROUND, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.reporting import summary
 from pasam.reporting.figures import ComparedImage, compared_image
-from pasam.reporting.style import METRICS, counted, listed, ordered_models, percent
+from pasam.reporting.style import METRICS, counted, label, listed, ordered_models, percent
 
 if TYPE_CHECKING:
     from pasam.evaluation.predictions import Predicted
@@ -137,6 +137,10 @@ class Results:
     """Average precisions from detectors' boxes: one row per model, seed, set and overlap."""
     instances: pd.DataFrame | None = None
     """One row per model and detection."""
+    manifest_md5: str = ""
+    """Digest of the manifest, as `dvc.lock` and the registry have it; empty if it is not known."""
+    weights_md5: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the weights of every trained model, likewise."""
 
     @property
     def bootstrap(self) -> summary.Bootstrap:
@@ -184,6 +188,22 @@ class Results:
         facts = {} if self.ablations is None else self.ablations.facts
         known = self.costs.get(model) or facts.get(model) or {}
         return known.get("trainable")
+
+    @property
+    def about(self) -> str:
+        """Say what the pages describe: digests by which git finds the commit and its date.
+
+        A date of its own would make another page of an equal run.
+        """
+        named = [f"weights of {label(model)}, md5 {md5}" for model, md5 in self.weights_md5.items()]
+        data = [f"manifest of the data, md5 {self.manifest_md5}"] if self.manifest_md5 else []
+        if not data + named:
+            return ""
+        first = (list(self.weights_md5.values()) or [self.manifest_md5])[0]
+        return (
+            f"Of the {'; '.join(data + named)}. dvc.lock and the registry have the same digests: "
+            f"git log -S {first} -- dvc.lock finds the commit and its date."
+        )
 
     @cached_property
     def shown_scores(self) -> pd.DataFrame:

@@ -171,8 +171,20 @@ def write_page(
     findings: Mapping[str, Any],
     tables: Tables,
     results: Iterable[ExpectationResult],
+    *,
+    manifest_md5: str = "",
 ) -> None:
-    """Write one self-contained HTML file; equal findings and images give equal bytes."""
+    """Write one self-contained HTML file; equal findings and images give equal bytes.
+
+    Args:
+        path: Where to.
+        verdict: The verdict.
+        findings: What `collect` has gathered.
+        tables: What was judged.
+        results: What became of each expectation.
+        manifest_md5: The manifest's digest as `dvc.lock` has it, by which git finds commit and
+            date: a date of its own would make the page of equal data another one.
+    """
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -189,7 +201,7 @@ def write_page(
     pairs = tables.by_name[PAIRS]
     image_of = dict(zip(pairs["mask"], pairs["image"], strict=True))
     text = environment.from_string(template).render(
-        verdict=verdict, summary=_summary(verdict), findings=findings,
+        verdict=verdict, summary=_summary(verdict), findings=findings, manifest_md5=manifest_md5,
         left_out=left_out[:SHOWN], left_out_count=len(left_out),
         duplicates=_sharpest(findings["duplicates"]), duplicates_count=len(tables.duplicates),
         seen=[_seen(result, image_of) for result in shown if result.name not in _ABOUT_DUPLICATES],

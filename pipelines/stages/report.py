@@ -20,6 +20,7 @@ from pasam.evaluation.diagnostics import read_diagnostics
 from pasam.evaluation.instances import read_instances, read_precisions
 from pasam.evaluation.published import published_for, published_instances, repeats_protocol
 from pasam.evaluation.scores import clean_box_rows, read_scores
+from pasam.files import file_md5
 from pasam.reporting.publish import publish
 from pasam.reporting.results import (
     AblationResults,
@@ -37,8 +38,8 @@ def report(
     base: BaseParams, data: DataParams, train: TrainParams,
     models: ModelsParams, ablations: AblationsParams, repeats: RepeatsParams,
     evaluate: EvaluateParams, report: ReportParams, manifest: Path, scores: Path,
-    predictions: Path, diagnostics: Path, instances: Path, variants: Path, cost: Path,
-    histories: Path, repeated: Path, development: Path, out: Path,
+    adapters: Path, predictions: Path, diagnostics: Path, instances: Path, variants: Path,
+    cost: Path, histories: Path, repeated: Path, development: Path, out: Path,
 ) -> None:  # fmt: skip
     """Write everything that people look at into one folder."""
     frame = read_manifest(manifest)
@@ -74,6 +75,8 @@ def report(
         diagnostics=read_diagnostics(*inside),
         precisions=read_precisions(instances / "average_precision.parquet"),
         instances=read_instances(instances / "instances.parquet"),
+        manifest_md5=file_md5(manifest),
+        weights_md5={m: file_md5(adapters / f"{m}.safetensors") for m in evaluate.models},
     )  # fmt: skip
     publish(results, out)
 

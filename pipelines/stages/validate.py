@@ -7,7 +7,7 @@ from pasam.data.catalogue import read_catalogue
 from pasam.data.manifest import read_inventory
 from pasam.data.quarantine import read_quarantine
 from pasam.errors import DataError
-from pasam.files import file_sha256, write_json
+from pasam.files import file_md5, file_sha256, write_json
 from pasam.validation.drift import read_accepted
 from pasam.validation.expectations import judge, make_tables, suite
 from pasam.validation.findings import collect, failure_message, summarize, write_page
@@ -34,7 +34,7 @@ def validate(
     write_verdict(verdict, summary)
     collected = collect(found, tables, results)
     write_json(findings, collected, allow_nan=False)
-    write_page(page, summary, collected, tables, results)
+    write_page(page, summary, collected, tables, results, manifest_md5=file_md5(manifest))
     if not summary.passed:
         raise DataError(failure_message(found, results, page.as_posix()))
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,3 +85,20 @@ def test_a_server_that_hangs_is_left_behind(monkeypatch):
     send(monkeypatch, Server(gate=gate))
     assert time.monotonic() - start < 5
     gate.set()
+
+
+def test_mlflow_prints_no_lines_about_the_run_of_the_curves(monkeypatch, capsys):
+    from mlflow import MlflowClient
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r1"))
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *a: None)
+    monkeypatch.setattr(MlflowClient, "create_experiment", lambda *a: "1")
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *a, **k: run)
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"http://127.0.0.1:{there.getsockname()[1]}"
+        assert LiveCurves("train@pa_sam", address=address)._start()[1] == "r1"
+    # It would ask the server, which is not there, for the run's name.
+    TrackingServiceClient("http://127.0.0.1:9")._log_url("a run")
+    assert capsys.readouterr().out == ""

@@ -170,3 +170,22 @@ def test_every_trained_model_has_a_card_of_its_own(results):
     hq = model_card(results, "hq_sam")
     assert "# Model card: HQ-SAM" in hq
     assert "2306.01567" in hq
+
+
+def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_finds_the_date(
+    results, make_results, tmp_path, card
+):
+    weights, data = "1" * 32, "2" * 32
+    known = make_results(manifest_md5=data, weights_md5={"pa_sam": weights})
+    made = model_card(known, "pa_sam")
+    version = made.partition("### Version")[2].partition("\n## ")[0]
+    assert f"md5 `{weights}`, seed 42" in version
+    assert f"md5 `{data}`" in version
+    assert f"`git log -S {weights} -- dvc.lock`" in version
+    assert "Not known" in card.partition("### Version")[2]
+    assert "Not known" in model_card(known, "hq_sam"), "its weights were not at hand"
+    publish(known, tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert f"weights of PA-SAM, md5 {weights}" in page
+    assert f"manifest of the data, md5 {data}" in page
+    assert results.about == ""

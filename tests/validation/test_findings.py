@@ -152,6 +152,13 @@ def test_the_page_repeats_byte_for_byte(parts, text, tmp_path):
     assert (tmp_path / "again.html").read_text() == text
 
 
+def test_the_page_says_of_which_manifest_it_is_and_how_git_finds_the_date(parts, tmp_path):
+    write_page(tmp_path / "a.html", *parts, manifest_md5="5" * 32)
+    page = (tmp_path / "a.html").read_text()
+    assert parts[0].manifest_sha256 in page
+    assert f"git log -S {'5' * 32} -- dvc.lock" in page
+
+
 def test_the_page_asks_nothing_of_the_network(text):
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
     assert "<script" not in text

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from pasam.cli.resources import Check, missing, noted, passed
+from pasam.registry.snapshot import call_git, git_words
 
 PATIENCE = 20.0
 """Seconds that a remote or a server has to answer."""
@@ -73,7 +74,7 @@ def team_checks(root: Path, environment: Mapping[str, str] | None = None) -> tup
 
 def check_identity(root: Path) -> Check:
     """See whether git knows who commits here: decisions and results carry the name."""
-    who = [_git(root, "config", f"user.{part}")[1].strip() for part in ("name", "email")]
+    who = [_said(_git(root, "config", f"user.{part}")) for part in ("name", "email")]
     if all(who):
         return passed("git identity", f"{who[0]} <{who[1]}>")
     remedy = 'git config --global user.name "..."; git config --global user.email ...'
@@ -82,30 +83,30 @@ def check_identity(root: Path) -> Check:
 
 def check_git_remote(root: Path) -> list[Check]:
     """See whether the remote answers, takes a push, and holds the log of decisions."""
-    code, said = _git(root, "remote", "get-url", "origin")
-    if code:
+    asked = _git(root, "remote", "get-url", "origin")
+    if asked.returncode:
         found = "no remote 'origin': nobody else sees commits and decisions of this clone"
         return [missing("git remote", found, "git remote add origin ADDRESS")]
     checks = []
-    if (parts := urlsplit(said.strip())).password:
+    if (parts := urlsplit(_said(asked))).password:
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         remedy = f"git remote set-url origin {place}, and git config credential.helper for the rest"
         checks.append(missing("git remote", "its address holds a password", remedy))
-    code, heads = _git(root, "ls-remote", "--heads", "origin")
-    if code:
+    heads = _git(root, "ls-remote", "--heads", "origin")
+    if heads.returncode:
         remedy = "correct it (git remote -v), or ask for access; 20 s are allowed"
         return [
             *checks,
-            missing("git remote", f"origin cannot be read: {_why(heads)}", remedy),
+            missing("git remote", f"origin cannot be read: {git_words(heads, most=1)}", remedy),
         ]
     target = f"HEAD:refs/heads/pasam-doctor-{secrets.token_hex(4)}"
-    code, said = _git(root, "push", "--dry-run", "origin", target)
-    if code:
-        found = f"origin can be read, not pushed to: {_why(said)}"
+    pushed = _git(root, "push", "--dry-run", "origin", target)
+    if pushed.returncode:
+        found = f"origin can be read, not pushed to: {git_words(pushed, most=1)}"
         remedy = "ask for the right to push; without it your retrainings stay yours"
         return [*checks, missing("git remote", found, remedy)]
     checks.append(passed("git remote", "origin can be read and takes a push"))
-    if "refs/heads/pasam-decisions" in heads:
+    if "refs/heads/pasam-decisions" in _said(heads):
         checks.append(passed("decisions", "the log is on origin, branch pasam-decisions"))
     else:
         found = "origin has no branch pasam-decisions yet; the first decision makes it"
@@ -115,7 +116,7 @@ def check_git_remote(root: Path) -> list[Check]:
 
 def check_driver(root: Path) -> Check:
     """See whether git merges `dvc.lock` and `params.yaml` by entry here."""
-    if _git(root, "config", "merge.pasam.driver")[0] == 0:
+    if _git(root, "config", "merge.pasam.driver").returncode == 0:
         return passed("merges", "dvc.lock and params.yaml are merged by entry")
     found = "git merges dvc.lock and params.yaml by line in this clone"
     return noted("merges", found, "pasam merge --setup, or pasam merge after a conflict")
@@ -262,22 +263,19 @@ def _last(text: str) -> str:
     return lines[-1][:200] if lines else "it says nothing"
 
 
-def _why(text: str) -> str:
-    """Pick why git failed: its first line, or its server's; advice that fits everything follows."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    aside = ("warning:", "hint:", "to ", "**")  # known hosts, and where a push goes
-    reasons = [line for line in lines if not line.lower().startswith(aside)]
-    return (reasons or lines or ["it says nothing"])[0][:200]
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    ssh = {"GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")}
+    return call_git(root, *arguments, env=ssh, seconds=PATIENCE * 2)
 
 
-def _git(root: Path, *arguments: str) -> tuple[int, str]:
-    return _run(root, "git", *arguments)
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What a command printed, if it succeeded."""
+    return "" if done.returncode else done.stdout.decode(errors="replace").strip()
 
 
 def _run(root: Path, *command: str) -> tuple[int, str]:
     """Run a command that asks nothing; give its exit code, and all that it said."""
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
-    environment = {**quiet, **os.environ, "DVC_NO_ANALYTICS": "1"}
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     try:
         done = subprocess.run(
             command, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE * 2,
