@@ -591,17 +591,9 @@ def call_git(
 
 
 def git_words(done: subprocess.CompletedProcess[bytes], *, most: int = 4) -> str:
-    """Pick from what git said why it failed, in one line, without the credentials of an address.
-
-    Args:
-        done: What it was asked for, and what it said.
-        most: Lines to keep; the first says why, further ones give advice that fits everything.
-    """
+    """Pick from what git said why it failed; no address's credentials, nor where a push goes."""
     said = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(_ASIDE)] or lines or ["it says nothing"]
+    aside = ("hint:", "To ", "Done", "warning:", "Warning:", "**")
+    kept = [line for line in lines if not line.startswith(aside)] or lines or ["it says nothing"]
     return re.sub(r"://[^@/\s]+@", "://", " | ".join(kept[:most])).rstrip(".")
-
-
-_ASIDE = ("hint:", "To ", "Done", "warning:", "Warning:", "**")
-"""How lines of git and ssh begin that say where a push goes, or whom ssh knows from now on."""
