@@ -423,6 +423,26 @@ def test_a_set_of_ones_own_is_added_checked_exported_and_removed(folder, root, m
     assert not (folder / "data/own/cats").exists()
 
 
+IN_THE_REPOSITORY = r"(?:docs|tests|pasam|params|pipelines|benchmarks|deploy)/[\w./-]+"
+
+
+def test_every_path_of_the_repository_in_a_document_is_there(root):
+    documents = [
+        root / "README.md",
+        root / "CONTRIBUTING.md",
+        *sorted((root / "docs").glob("*.md")),
+    ]
+    named = {
+        (document.name, path)
+        for document in documents
+        for path in re.findall(rf"`({IN_THE_REPOSITORY})`", document.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    made_by_its_reader = {"deploy/secrets"}
+    absent = [pair for pair in sorted(named) if not (root / pair[1]).exists()]
+    assert [pair for pair in absent if pair[1] not in made_by_its_reader] == []
+
+
 def test_the_index_names_every_document(root):
     index = (root / "README.md").read_text().partition("## Documentation")[2]
     linked = set(re.findall(r"\]\((?:docs/)?([\w.]+)\)", index.partition("\n## ")[0]))

@@ -10,18 +10,26 @@ import pandas as pd
 
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
-from pasam.reporting.results import Results
+from pasam.reporting.results import JITTER, Results, change_of_gain, difference_at
 from pasam.reporting.style import (
     MEAN,
+    after_holm,
     gain_in_brackets,
+    gain_words,
     label,
     listed,
     of_weights,
-    points,
     signed,
     span,
 )
-from pasam.reporting.summary import QuantileGains, compare, gain_by_quantile, rows_where
+from pasam.reporting.summary import (
+    QuantileGains,
+    compare,
+    gain_by_quantile,
+    held_together,
+    in_points,
+    rows_where,
+)
 
 Group = Literal["component", "mining", "trained", "image", "correction", "repeat"]
 
@@ -236,12 +244,23 @@ def gains(results: Results, measure: Measure, *, model: str | None = None) -> Qu
     )
 
 
-def trend_sentence(results: Results, measure: Measure) -> str:
-    """Say whether the gain is larger on fine objects."""
-    found = gains(results, measure)
-    table, change = found.table, found.trend
-    if change is None:
-        return "There are too few images to split them by how fine their objects are."
+def trend_sentences(results: Results) -> list[str]:
+    """Say by each measure whether the gain is larger on fine objects, corrected for both."""
+    found = [(measure, gains(results, measure)) for measure in measures(results)]
+    trends = [in_points(split.trend) for _, split in found if split.trend is not None]
+    if len(trends) < len(found):
+        return ["There are too few images to split them by how fine their objects are."]
+    return [
+        _trend_sentence(results, measure, split.table, row)
+        for (measure, split), row in zip(
+            found, held_together(trends, results.bootstrap), strict=True
+        )
+    ]
+
+
+def _trend_sentence(
+    results: Results, measure: Measure, table: pd.DataFrame, change: Mapping[str, Any]
+) -> str:
     first, last = table.iloc[0], table.iloc[-1]
     group = ORDINALS.get(len(table), "group")
     start = (
@@ -250,12 +269,58 @@ def trend_sentence(results: Results, measure: Measure) -> str:
         f"with {measure.coarsest} and {signed(last['difference'])} on the {group} with "
         f"{measure.finest}"
     )
-    ends = f"{results.level} interval {span(points(change.low), points(change.high))}"
-    by = f"{signed(points(change.mean))} points, {ends}"
-    if change.verdict == UNDECIDED:
+    by = f"{signed(change['difference'])} points, {ends_of(results, [change])}"
+    if change["verdict"] == UNDECIDED:
         return f"{start}; no difference between the two is shown ({by})."
-    side = "larger" if change.verdict == GAIN else "smaller"
+    side = "larger" if change["verdict"] == GAIN else "smaller"
     return f"{start}: {side} on the finer ones ({by})."
+
+
+def ends_of(results: Results, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write the interval of a corrected row, with its p-value, for brackets in a sentence."""
+    ends = [f"{span(row['low'], row['high'])}{after_holm(row)}" for row in rows]
+    return f"{results.level} interval{of_weights(rows)} {listed(ends)}"
+
+
+def changes_of_gain(results: Results, models: Sequence[str]) -> list[str]:
+    """Say how models' gains over the reference change from tight boxes to the loosest.
+
+    Three comparisons a model (on tight boxes, on loose ones, and the change) are corrected
+    together.
+    """
+    amounts = results.curves[results.curves["family"] == JITTER]["amount"]
+    places = float(amounts.min()), float(amounts.max())
+    rows = []
+    for model in models:
+        pair = model, results.reference
+        rows += [difference_at(results, JITTER, amount, pair) for amount in places]
+        rows.append(change_of_gain(results, JITTER, places, pair))
+    told = held_together(rows, results.bootstrap)
+    return [
+        _change_sentence(results, model, places[1], *told[3 * number : 3 * number + 3])
+        for number, model in enumerate(models)
+    ]
+
+
+def _change_sentence(
+    results: Results, model: str, amount: float,
+    tight: Mapping[str, Any], loose: Mapping[str, Any], change: Mapping[str, Any],
+) -> str:  # fmt: skip
+    gain = f"{label(model)}'s gain over {label(results.reference)}"
+    by = f"{signed(change['difference'])} points, {ends_of(results, [change])}, n = {change['n']}"
+    verb = {GAIN: "grows", LOSS: "shrinks"}.get(change["verdict"])
+    start = f"{gain} {verb}" if verb else f"No change of {gain} is shown"
+    first, last = (f"{gain_words(row)[:-1]}; {shown(row)})" for row in (tight, loose))
+    return (
+        f"{start} ({by}): from {first} points of boundary IoU with tight boxes to {last} with "
+        f"boxes jittered by {amount:g} of their sides."
+    )
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """Say in a clause what a row of a comparison shows."""
+    says = {GAIN: "a gain is shown", LOSS: "a loss is shown"}
+    return says.get(str(row["verdict"]), "no difference is shown")
 
 
 def group_names(table: pd.DataFrame, measure: Measure) -> list[str]:
@@ -300,10 +365,9 @@ def kept_sentence(results: Results, words: Mapping[str, str]) -> str:
     best = best_benchmark(results, results.reference)
     table = change_over_reference(results, list(words))
     rows = rows_where(table, benchmark=best)
-    says = {GAIN: "a gain is shown", LOSS: "a loss is shown"}
     clauses = [
         f"{words[str(row['model'])]} {signed(row['difference'])} ({span(row['low'], row['high'])}; "
-        f"{says.get(str(row['verdict']), 'no difference is shown')})"
+        f"{shown(row)})"
         for row in rows
     ]
     return (

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pasam.config.schema import HqSamParams
-from pasam.data.catalogue import GENERATED
-from pasam.evaluation.statistics import GAIN, UNDECIDED
+from pasam.data.catalogue import GENERATED, PHOTOS
+from pasam.evaluation.scores import averaged
+from pasam.evaluation.statistics import GAIN, UNDECIDED, worded
 from pasam.reporting import analyses, page_images, svg, tables
 from pasam.reporting.blocks import (
     Absent,
@@ -40,11 +41,12 @@ from pasam.reporting.style import (
     listed,
     mean_label,
     of_weights,
+    ordered_benchmarks,
     ordered_models,
     signed,
     span,
 )
-from pasam.reporting.summary import rows_where
+from pasam.reporting.summary import held_together, rows_where
 from pasam.reporting.svg import forest_plot, legend, model_key, other_colour, series_of
 
 OUTCOME_KEYS = (
@@ -209,7 +211,7 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
     rows = rows_where(results.differences, model=results.subject, benchmark=MEAN, metric="mbiou")
     for row in sorted(rows, key=lambda row: row["difference"]):
         words = f"points against {label(row['against'])}, {results.level} interval "
-        words += span(row["low"], row["high"])
+        words += f"{span(row['low'], row['high'])}: {worded(row['verdict'], row['seeds'])}"
         yield signed(row["difference"]), words
     if rows:
         words = f"of the masks are better than with {label(rows[0]['against'])}"
@@ -222,7 +224,7 @@ def _slider(results: Results) -> Slider:
     image = page_images.cropped(results, chosen, side=_SLIDER_SIDE)
     caption = (
         f"Drag the handle: {label(results.reference)} on the left, {label(results.subject)} on the "
-        f"right. This is {chosen}, the image in the middle of all {len(images)} "
+        f"right. This is {chosen}, in the middle of all {counted(len(images), 'mask')} "
         f"by gain ({signed(100 * images['gain'][chosen])} points of boundary IoU)."
     )
     before, after = (image.prediction(model) for model in (results.reference, results.subject))
@@ -235,7 +237,7 @@ def limits(results: Results) -> list[str]:
     if results.params.base.size == "tiny":
         found.append("how the models compare on a full-size SAM, since the base is the small one")
     if results.manifest["dataset"].isin(GENERATED).any():
-        found.append("how they do on photographs where the data is synthetic")
+        found.append(_photographs_limit(results))
         found.append(
             "how they do on kinds of objects that training lacks: synthetic benchmarks draw the "
             "same kinds with parameters between those of training, which is interpolation"
@@ -250,17 +252,27 @@ def limits(results: Results) -> list[str]:
     return found or ["what happens on data unlike these benchmarks"]
 
 
+def _photographs_limit(results: Results) -> str:
+    """Say what synthetic images, and the few photographs beside them, leave open."""
+    measured = results.manifest[results.manifest["split"] == "val"]
+    photographs = measured[measured["dataset"] == PHOTOS]["image"].nunique()
+    if not photographs or not set(measured["dataset"]) <= {PHOTOS, *GENERATED}:
+        return "how they do on photographs where the data is synthetic"
+    return (
+        f"how they do on photographs at large: {counted(photographs, 'photograph')} of "
+        f"'{PHOTOS}' tell little, and all else that is measured is synthetic"
+    )
+
+
 def setup(results: Results) -> Iterator[Block]:
     """Describe data, size and seeds."""
     params, train = results.params, results.params.train
     train_rows = results.manifest[results.manifest["split"] == "train"]
     images = counted(train_rows["image"].nunique(), "image")
-    sizes = results.by_image["benchmark"].value_counts()
-    benchmarks = listed([f"{b} ({sizes.get(b, 0)})" for b in params.evaluate.benchmarks])
     boundary = f"{100 * params.evaluate.boundary_fraction:g} % of the image's diagonal"
     rows = (
         ("Training set", f"{images}, {counted(len(train_rows), 'mask')}"),
-        ("Benchmarks (images)", benchmarks),
+        ("Benchmarks", listed(tables.sizes_of_benchmarks(results))),
         ("Frozen base", params.base.size),
         *((f"Trained: {label(model)}", _recipe(results, model)) for model in params.variants),
         ("Seeds of training", listed([str(seed) for seed in results.seeds])),
@@ -347,18 +359,17 @@ def galleries(results: Results) -> Iterator[Block]:
         why = words.format(subject, reference)
         chosen = pick(images, count)
         if len(chosen):
-            caption = f"{counted(len(chosen), 'image')} {why}."
+            caption = f"{counted(len(chosen), 'mask')} {why}."
             cards = tuple(page_images.card(results, str(i), row) for i, row in chosen.iterrows())
             yield Gallery(name=name, caption=caption, cards=cards)
         else:
-            yield Text(words=f"{name}: there is no image {why}.")
+            yield Text(words=f"{name}: there is no mask {why}.")
 
 
 def fine_structure(results: Results) -> Iterator[Block]:
     """Show the gain by boundary complexity and by thinness."""
     yield _fineness_charts(results)
-    for measure in analyses.measures(results):
-        yield Text(words=analyses.trend_sentence(results, measure))
+    yield from (Text(words=words) for words in analyses.trend_sentences(results))
 
 
 def _fineness_charts(results: Results) -> Charts:
@@ -392,11 +403,15 @@ def robustness(results: Results) -> Iterator[Block]:
     """Show the curves over prompts and corruptions, and who is ahead at their worst ends."""
     found = [str(name) for name in dict.fromkeys(results.curves["family"])]
     yield condition_charts(results, found)
+    worst = {}
     for family in found:
         amounts = results.curves[results.curves["family"] == family]["amount"]
-        amount = float(amounts.min() if family == POINTS else amounts.max())
-        row = difference_at(results, family, amount, (results.subject, results.reference))
-        start = f"{CURVES.get(family, (family, ''))[0]}, at {amount:g}: "
+        worst[family] = float(amounts.min() if family == POINTS else amounts.max())
+    pair = results.subject, results.reference
+    rows = [difference_at(results, family, amount, pair) for family, amount in worst.items()]
+    told = held_together(rows, results.bootstrap)
+    for (family, amount), row in zip(worst.items(), told, strict=True):
+        start = f"{CURVES.get(family, (family, ''))[0]}, at {amount:g} (n = {row['n']}): "
         yield Text(words=start + comparison_sentence(row, level=results.level))
 
 
@@ -517,7 +532,7 @@ SECTIONS = (
     SectionRow(
         key="galleries",
         title="Galleries",
-        lead="Chosen by score alone from all images of all benchmarks. Each card: prompt and mined "
+        lead="Chosen by score alone from all masks of all benchmarks. Each card: prompt and mined "
         "points, ground truth, {reference}, HQ-SAM, {subject}, uncertainty map. Open one, then "
         "walk with the arrow keys.",
         build=galleries,
@@ -525,8 +540,11 @@ SECTIONS = (
     SectionRow(
         key="fine-structure",
         title="Gain by fineness of structure",
-        lead="All images in equally large groups, from coarse to fine, whatever benchmark they "
-        "belong to.",
+        lead=lambda results: (
+            "All masks of "
+            + listed(averaged(map(str, ordered_benchmarks(results.scores["benchmark"]))))
+            + " in equally large groups, from coarse to fine."
+        ),
         build=fine_structure,
     ),
     SectionRow(
@@ -572,8 +590,9 @@ SECTIONS = (
         title="How to repeat it",
         lead="Same commit, same params, same kind of processor: same page. Another kind rounds "
         "differently, and training lets that grow: between two processors the means of the "
-        "default run differed by up to 0.04 points. Seeds: training {params.train.seed}, resamples "
-        "of the intervals {params.report.seed}, synthetic images {params.data.generated.seed}.",
+        "default run differed by up to 0.04 points, so that conclusions repeat and last digits do "
+        "not. Seeds: training {params.train.seed}, resamples of the intervals "
+        "{params.report.seed}, synthetic images {params.data.generated.seed}.",
         build=repeat,
     ),
 )

@@ -6,9 +6,8 @@ which are shown below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -17,15 +16,7 @@ from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED, Difference, Inter
 from pasam.reporting import analyses, page_images, tables
 from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Key, Panel
 from pasam.reporting.page_sections import CONDITIONS, VARIANTS, Need, condition_charts, variant_plot
-from pasam.reporting.results import (
-    BASELINE,
-    JITTER,
-    ORACLE,
-    POINTS,
-    Results,
-    change_of_gain,
-    difference_at,
-)
+from pasam.reporting.results import BASELINE, JITTER, ORACLE, POINTS, Results
 from pasam.reporting.style import (
     MEAN,
     NOTHING,
@@ -33,9 +24,9 @@ from pasam.reporting.style import (
     counted,
     gain_cell,
     gain_in_brackets,
-    gain_words,
     label,
     listed,
+    of_weights,
     percent,
     points,
     signed,
@@ -44,8 +35,6 @@ from pasam.reporting.style import (
 from pasam.reporting.summary import rows_where
 from pasam.reporting.svg import forest_plot, line_chart, model_key, other_colour, series_of
 
-BEST = "pa_sam_plus"
-"""The best combination of changes, as a model of its own."""
 CHANCE = 0.5
 """Area under the ROC curve of an uncertainty that knows nothing, and rate of right random points:
 as many foreground as background points are drawn, so the object's size cancels out."""
@@ -340,8 +329,7 @@ def _trained_grid(results: Results, names: dict[str, str]) -> Grid:
 
 def fine_structure(results: Results) -> Iterator[Part]:
     """Question 7: the gain on coarse and on fine objects, and by benchmark."""
-    for measure in analyses.measures(results):
-        yield analyses.trend_sentence(results, measure)
+    yield from analyses.trend_sentences(results)
     pair = {"model": results.subject, "against": results.reference, "metric": "mbiou"}
     chosen = [r for r in rows_where(results.differences, **pair) if r["benchmark"] != MEAN]
     if not chosen:
@@ -366,9 +354,9 @@ def detector_boxes(results: Results) -> Iterator[Part]:
     """Question 8: the gain over SAM from tight boxes to a detector's."""
     found = _prompt_curves(results)
     if JITTER in found:
-        for model in dict.fromkeys((results.subject, BASELINE)):
-            if model in set(results.curves["model"]) and model != results.reference:
-                yield loss_of_gain(results, model)
+        known = set(results.curves["model"]) - {results.reference}
+        models = [m for m in dict.fromkeys((results.subject, BASELINE)) if m in known]
+        yield from analyses.changes_of_gain(results, models)
     for benchmark in tables.benchmarks_of(results.precisions, tables.COCO_STYLE):
         yield from tables.box_sentences(results, benchmark)
     if found:
@@ -379,33 +367,6 @@ def _prompt_curves(results: Results) -> list[str]:
     return [name for name in (JITTER, POINTS) if name in set(results.curves["family"])]
 
 
-def loss_of_gain(results: Results, model: str) -> str:
-    """Compare a model's gain over the reference on the loosest boxes with that on tight ones."""
-    amounts = results.curves[results.curves["family"] == JITTER]["amount"]
-    tight, loose = (
-        difference_at(results, JITTER, amount, (model, results.reference))
-        for amount in (float(amounts.min()), float(amounts.max()))
-    )
-    places = (float(amounts.min()), float(amounts.max()))
-    change = change_of_gain(results, JITTER, places, (model, results.reference))
-    gain, ends = f"{label(model)}'s gain over {label(results.reference)}", span(*_ends(change))
-    by = (
-        f"{signed(change['difference'])} points, {results.level} interval {ends}, n = {change['n']}"
-    )
-    verb = {GAIN: "grows", LOSS: "shrinks"}.get(change["verdict"])
-    start = f"{gain} {verb}" if verb else f"No change of {gain} is shown"
-    kept = "is still shown" if loose["low"] > 0 else "is no longer shown"
-    return (
-        f"{start} ({by}): from {signed(tight['difference'])} points of boundary IoU "
-        f"({span(*_ends(tight))}) with tight boxes to {gain_words(loose)} with boxes jittered by "
-        f"{amounts.max():g} of their sides, where it {kept}."
-    )
-
-
-def _ends(row: Mapping[str, Any]) -> tuple[float, float]:
-    return row["low"], row["high"]
-
-
 def findings(results: Results) -> Iterator[Part]:
     """Question 9: all variants, sorted by what is shown of them."""
     variants = analyses.scored_variants(results)
@@ -413,12 +374,14 @@ def findings(results: Results) -> Iterator[Part]:
     found = analyses.by_verdict(results, words)
     better, worse, same = (found[verdict] for verdict in (GAIN, LOSS, UNDECIDED))
     name = label(results.subject)
+    rows = [row for of_verdict in found.values() for row in of_verdict]
     yield (
         f"Of {counted(len(words), 'variant')}, {len(better)} are shown to be better than {name} in "
-        f"boundary IoU, {len(worse)} worse, and for {len(same)} no difference is shown."
+        f"boundary IoU, {len(worse)} worse, and for {len(same)} no difference is shown"
+        + (" (one seed each: it is said of these weights)." if of_weights(rows) else ".")
     )
     for start, rows in (
-        ("What to adopt, by these numbers", better),
+        ("What is worth adopting, if more seeds confirm it", better),
         ("What costs most", worse[:3]),
     ):
         if rows:
@@ -478,9 +441,9 @@ def refined_sentence(results: Results) -> str:
 
 def best_sentence(results: Results) -> str:
     """Say whether the best combination beats PA-SAM, and only if the interval does."""
-    if BEST not in results.models:
+    if tables.BEST not in results.models:
         return ""
-    pair = {"model": BEST, "against": results.subject, "benchmark": MEAN, "metric": "mbiou"}
+    pair = {"model": tables.BEST, "against": results.subject, "benchmark": MEAN, "metric": "mbiou"}
     rows = rows_where(results.differences, **pair)
     return comparison_sentence(rows[0], level=results.level) if rows else ""
 
@@ -585,7 +548,7 @@ QUESTIONS = (
         experiment="The reference's choices, each changed by a switch; the ceiling of the mask "
         "resolution; and the best combination as a model of its own, pa_sam_plus.",
         needs=Need(
-            met=lambda results: CORRECTIONS.met(results) or BEST in results.models,
+            met=lambda results: CORRECTIONS.met(results) or tables.BEST in results.models,
             absent=CORRECTIONS.absent,
             command=CORRECTIONS.command,
         ),

@@ -184,11 +184,26 @@ def verdict_text(row: Mapping[Any, Any]) -> str:
     return f"{verdict}, p {'' if p.startswith('<') else '= '}{p}"
 
 
+def after_holm(row: Mapping[Any, Any]) -> str:
+    """Say what Holm's correction makes of a row: its p, or that it takes the interval's word back.
+
+    Nothing where the row was not corrected, or has no p and a verdict that is its interval's.
+    """
+    if "p_holm" not in row:
+        return ""
+    p, shown = p_text(row["p_holm"]), row["low"] > 0 or row["high"] < 0
+    if p != NOTHING:
+        return f"; p {'' if p.startswith('<') else '= '}{p} after Holm's correction"
+    lost = shown and row["verdict"] not in ("gain shown", "loss shown")
+    return "; not after Holm's correction" if lost else ""
+
+
 def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None = None) -> str:
     """Say what one row of `summary.compare` shows.
 
     Where the interval (after Holm's correction, if the row has one) does not exclude zero it says
-    that no difference is shown, never that there is none. `first` names the first model.
+    that no difference is shown, never that there is none; what Holm's correction makes of the row
+    stands beside the interval, which knows nothing of it. `first` names the first model.
     """
     from pasam.evaluation.statistics import GAIN, LOSS
 
@@ -196,6 +211,7 @@ def comparison_sentence(row: Mapping[Any, Any], *, level: str, first: str | None
     metric = METRIC_WORDS[str(row["metric"])]
     ends = f"{level} interval {span(row['low'], row['high'])}"
     ends += ", of these weights" if row["seeds"] == 1 else ""
+    ends += after_holm(row)
     if row["verdict"] in (GAIN, LOSS):
         side = "above" if row["verdict"] == GAIN else "below"
         return (

@@ -223,6 +223,19 @@ def _adjusted(table: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     return table
 
 
+def held_together(rows: Sequence[Mapping[str, Any]], bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """Correct comparisons that stand beside each other outside a table, as `compare` corrects its.
+
+    Args:
+        rows: As `difference` or `in_points` give them.
+        bootstrap: Settings of the intervals.
+
+    Returns:
+        The same rows in their order, with `p_holm` and the verdict that it leaves.
+    """
+    return rows_where(_adjusted(pd.DataFrame(rows), bootstrap)) if rows else []
+
+
 def rows_where(table: pd.DataFrame, **equal: str) -> list[dict[str, Any]]:
     """List the rows of a table whose columns have these values."""
     for column, value in equal.items():

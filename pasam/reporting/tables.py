@@ -34,8 +34,14 @@ from pasam.reporting.style import (
     row_label,
     signed,
 )
-from pasam.reporting.summary import Bootstrap, in_points, rows_where, score_matrix
+from pasam.reporting.summary import Bootstrap, held_together, in_points, rows_where, score_matrix
 
+BEST = "pa_sam_plus"
+"""The best combination of changes, as a model of its own."""
+TRIES = (
+    f"{label(BEST)} had more tries than the others: its settings were chosen among more than "
+    "forty, on sets that Table 1 does not use (docs/ablations.md)."
+)
 PUBLISHED_HEAD = "published (ViT-L, HQSeg-44K): not comparable with this run"
 NONE_STATED = "none stated"
 READING = (
@@ -90,18 +96,22 @@ def recipes(results: Results) -> Grid:
     params, rows = results.params, []
     train = results.manifest[results.manifest["split"] == "train"]
     masks, drawn = len(train), bool(train["dataset"].isin(GENERATED).all())
+    at_once = params.train.batch_size * params.train.devices * params.train.nodes
+    step = counted(at_once * params.train.accumulate, "mask")
     images = "synthetic only" if drawn else "also others"
     for model, variant in params.variants.items():
         kinds = Counter(KINDS[variant.prompts])
         mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())
-        steps = variant.epochs * (masks // (params.train.batch_size * params.train.devices))
+        steps = variant.epochs * -(-(masks // at_once) // params.train.accumulate)
         rate = _rate(variant, params.train.learning_rate)
         seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
-        cells = (images, f"{variant.prompts}: {mix}", f"{steps:,}", rate, str(seeds))
+        cells = (images, f"{variant.prompts}: {mix}", f"{steps:,} of {step}", rate, str(seeds))
         rows.append((label(model), *cells, trainable_cell(results, model)))
     if PACKAGED in results.models:
         cells = ("photographs too", "docs/tiny.md", NOTHING, "docs/tiny.md", "1")
         rows.append((label(PACKAGED), *cells, trainable_cell(results, PACKAGED)))
+    notes = ["Table 1 prompts every model with one tight box, whatever it was trained with."]
+    notes += [TRIES] if BEST in params.variants else []
     return Grid(
         caption="What the models of Table 1 were trained with",
         head=(
@@ -114,7 +124,7 @@ def recipes(results: Results) -> Grid:
             "Trainable parameters",
         ),
         rows=tuple(rows),
-        notes=("Table 1 prompts every model with one tight box, whatever it was trained with.",),
+        notes=tuple(notes),
         texts=(1, 2, 4),
     )
 
@@ -235,22 +245,31 @@ def single_set_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
         f"{benchmark}: {counts['images']} images, {counts['objects']} objects, "
         f"{counts['detections']} boxes of a detector"
     )
-    few = f"No AP of a size is given where fewer than {FEWEST} objects have it."
+    few = (
+        f"No AP of a size is given where fewer than {FEWEST} objects have it. COCO's sizes share "
+        "their limits: an object of exactly 32 x 32 or 96 x 96 pixels counts in two."
+    )
     return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL, few))
 
 
 def collection_grid(precisions: pd.DataFrame, benchmark: str) -> Grid:
     """Lay out SegInW-style sets: mask AP of each, and the mean, every set alike."""
     rows = _over_seeds(precisions[precisions["benchmark"] == benchmark])
-    sets = sorted(set(rows["set"]) - {MEAN})
+    objects = {str(row["set"]): _objects(row, "ap") for row in rows_where(rows)}
+    sets = sorted(set(objects) - {MEAN})
     lines = []
     for model in ordered_models(rows["model"]):
-        cells = [_row(rows[rows["set"] == name], model, "mask") for name in [*sets, MEAN]]
+        cells = [
+            _row(rows[rows["set"] == name], model, "mask") if objects[name] >= FEWEST else {}
+            for name in [*sets, MEAN]
+        ]
         cells.append(_row(rows[rows["set"] == MEAN], model, "boundary"))
         lines.append((label(model), *(_precision(cell.get("ap")) for cell in cells)))
-    head = ("Model", *sets, f"Mean of {len(sets)}", "Mean boundary AP")
-    caption = f"{benchmark}: mask AP by set, boxes by phrase"
-    return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL,))
+    named = [f"{name} (n={objects[name]})" for name in sets]
+    head = ("Model", *named, f"Mean of {len(sets)}", "Mean boundary AP")
+    caption = f"{benchmark}: mask AP by set with its objects, boxes by phrase"
+    few = f"No AP of a set is given where it has fewer than {FEWEST} objects; the mean is of all."
+    return Grid(caption=caption, head=head, rows=tuple(lines), notes=(NO_INTERVAL, few))
 
 
 def published_precision_grid(
@@ -357,14 +376,29 @@ def box_sentences(results: Results, benchmark: str) -> list[str]:
     """Say how the subject's masks compare with the others' on the same boxes."""
     if results.instances is None:
         return []
-    sentences = []
-    for against in dict.fromkeys((results.reference, BASELINE)):
-        pair = (results.subject, against)
-        row = box_difference(results.instances, benchmark, pair, results.bootstrap)
-        if row is not None and against != results.subject:
-            words = comparison_sentence(row, level=results.level)
-            sentences.append(f"On the same boxes of {benchmark}: {words}")
-    return sentences
+    others = [m for m in dict.fromkeys((results.reference, BASELINE)) if m != results.subject]
+    found = [
+        box_difference(results.instances, benchmark, (results.subject, against), results.bootstrap)
+        for against in others
+    ]
+    rows = held_together([row for row in found if row is not None], results.bootstrap)
+    return [
+        f"On the same boxes of {benchmark} (n = {counted(row['n'], 'image')}): "
+        + comparison_sentence(row, level=results.level)
+        for row in rows
+    ]
+
+
+def sizes_of_benchmarks(results: Results) -> list[str]:
+    """Say how many images, and of those how many masks, each benchmark has."""
+    measured = results.manifest[results.manifest["split"] == "val"]
+    sizes = []
+    for name in results.params.evaluate.benchmarks:
+        rows = measured[measured["dataset"] == name]
+        images, masks = rows["image"].nunique(), len(rows)
+        words = counted(images, "image")
+        sizes.append(f"{name} ({words if images == masks else f'{words}, {masks} masks'})")
+    return sizes
 
 
 def trainable_cell(results: Results, model: str) -> str:

@@ -84,16 +84,24 @@ def test_a_preset_states_nothing_that_the_default_has_already(name, root):
     assert set(leaves(stated)) == {path for paths in reasons.values() for path in paths}
 
 
-def test_the_ablation_preset_is_the_default_with_more_images_ablations_and_equal_prompts(root):
+def test_the_ablation_preset_is_the_default_with_more_images_and_ablations(root):
     default, ablation = (compose(name, root / "params") for name in ("default", "ablation"))
     changed = changes(default, ablation)
     assert default["ablations"].items() < ablation["ablations"].items()
-    assert ablation["models"].pop("hq_sam_effective")["prompts"] == "effective"
-    for section in ("evaluate", "repeats"):
-        assert ablation[section]["models"] == [*default[section]["models"], "hq_sam_effective"]
-    more = {path for path in changed if path[0] not in ("ablations", "models")}
-    more -= {("evaluate", "models"), ("repeats", "models")}
+    more = {path for path in changed if path[0] != "ablations"}
     assert more == {("preset",), ("data", "generated", "train_images"), ("train", "batch_size")}
+
+
+def test_the_default_trains_every_decoder_of_table_1_with_the_same_prompts_too(root):
+    default = compose("default", root / "params")
+    for section in ("evaluate", "repeats"):
+        mixes = {}
+        for name in default[section]["models"]:
+            model = default["models"][name]
+            mixes.setdefault(model["prompts"], set()).add(model["decoder"])
+        assert {"hq_sam", "pa_sam"} in mixes.values()
+    own, equal = (default["models"][name] for name in ("hq_sam", "hq_sam_effective"))
+    assert {**equal, "prompts": own["prompts"]} == own
 
 
 def test_comments_of_the_default_and_of_the_preset_both_stay(root):

@@ -18,7 +18,7 @@ from pasam.reporting.analyses import (
     measures,
     of_group,
     scored_variants,
-    trend_sentence,
+    trend_sentences,
 )
 from pasam.reporting.style import gain_in_brackets
 
@@ -122,7 +122,7 @@ def by_complexity(factor):
 def test_the_sentence_follows_the_numbers(make_scores, make_results):
     scores = make_scores(n=12)
     sentences = [
-        trend_sentence(results, measures(results)[0])
+        trend_sentences(results)[0]
         for results in (
             make_results(change_scores(scores, "pa_sam", by_complexity(factor)))
             for factor in (0.01, 0.0, -0.01)

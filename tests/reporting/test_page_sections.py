@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_up_run import change_scores, made_up_ablations
@@ -23,6 +24,9 @@ def test_it_says_how_far_the_subject_is_ahead(results):
     assert "points of IoU and 20.0 points of boundary IoU above SAM" in found.lead
     tiles = [value for value, _ in found.blocks[0].tiles]
     assert tiles[1:] == ["+5.0", "+20.0", "100 %"]
+    words = [words for _, words in found.blocks[0].tiles]
+    assert "points against SAM" in words[2]
+    assert words[2].endswith(": gain shown for these weights")
 
 
 def test_the_first_sentence_names_every_row_of_table_1_that_is_shown_losses_first(
@@ -183,6 +187,18 @@ def test_a_small_base_synthetic_data_one_seed_and_few_images_are_limits(results)
         assert words in text
 
 
+def test_photographs_among_the_benchmarks_are_counted_in_the_limit(results, make_results):
+    rows = pd.DataFrame(
+        [("val", "photos", "a"), ("val", "photos", "a"), ("val", "photos", "b")],
+        columns=["split", "dataset", "image"],
+    )
+    few = make_results(manifest=pd.concat([results.manifest, rows]))
+    assert "2 photographs of 'photos' tell little" in "; ".join(limits(few))
+    own = rows.assign(dataset="cats")
+    more = make_results(manifest=pd.concat([results.manifest, rows, own]))
+    assert "on photographs where the data is synthetic" in "; ".join(limits(more))
+
+
 def test_a_run_without_these_limits_still_claims_nothing_more(make_scores, make_results):
     scores = make_scores(benchmarks=("a", "b"), n=40, seeds=(1, 2, 3))
     results = make_results(scores, comparable=True)
@@ -273,7 +289,7 @@ def test_curves_numbers_and_a_sentence_per_condition(make_scores, make_results):
     charts, sentence = section("robustness", make_results(conditions=rows)).blocks
     assert charts.panels[0].heading == "Jittered boxes"
     assert len(charts.numbers.rows) == 3 * 4
-    assert sentence.words.startswith("Jittered boxes, at 0.4: PA-SAM is 20.0 points")
+    assert sentence.words.startswith("Jittered boxes, at 0.4 (n = 24): PA-SAM is 20.0 points")
     worse = pd.concat([make_scores(), change_scores(loose, "pa_sam", -0.4)])
     other = section("robustness", make_results(conditions=worse)).blocks[1]
     assert "below SAM" in other.words
@@ -282,7 +298,27 @@ def test_curves_numbers_and_a_sentence_per_condition(make_scores, make_results):
 def test_the_worst_end_of_points_is_the_fewest(make_scores, make_results):
     rows = pd.concat([make_scores(), *(make_scores(prompt=f"points_{k}") for k in (1, 10))])
     sentence = section("robustness", make_results(conditions=rows)).blocks[1]
-    assert "at 1:" in sentence.words
+    assert "at 1 (n = 24):" in sentence.words
+
+
+def test_sentences_of_several_conditions_are_corrected_together(make_scores, make_results):
+    """One of five conditions whose interval leaves zero by a little shows nothing."""
+    scores = make_scores(n=40)
+    noise = np.random.default_rng(1).normal(0, 0.1, 160)
+    noise -= noise.mean() + 0.2
+    tight = make_scores(n=40, prompt="box_jitter_0.4")
+    just = change_scores(tight, "pa_sam", lambda rows: noise + 0.018)
+    alone = section("robustness", make_results(conditions=pd.concat([scores, just]))).blocks[1]
+    assert "above SAM" in alone.words
+    others = [
+        change_scores(make_scores(n=40, corruption=f"{kind}_1"), "pa_sam",
+                      lambda rows: np.random.default_rng(2).permutation(noise))
+        for kind in ("blur", "noise", "jpeg")
+    ]  # fmt: skip
+    results = make_results(conditions=pd.concat([scores, just, *others]))
+    first = section("robustness", results).blocks[1].words
+    assert first.startswith("Jittered boxes, at 0.4 (n = 160): No difference")
+    assert "not after Holm's correction" in first
 
 
 def precisions():
@@ -322,8 +358,9 @@ def test_each_kind_of_set_goes_to_its_table(make_results):
     results = make_results(precisions=precisions(), instances=instances(0.2))
     table, sentence = section("table-2", results).blocks
     assert "coco_like" in table.caption
-    assert sentence.words.startswith("On the same boxes of coco_like: PA-SAM is 20.0 points")
-    assert section("table-3", results).blocks[0].head[1] == "ants"
+    start = "On the same boxes of coco_like (n = 8 images): PA-SAM is 20.0 points"
+    assert sentence.words.startswith(start)
+    assert section("table-3", results).blocks[0].head[1] == "ants (n=9)"
     assert list(precision_grids(results)) == ["table2", "table3"]
 
 

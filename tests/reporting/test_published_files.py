@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from variants import pa_sam
 
 from pasam.reporting.model_card import model_card
 from pasam.reporting.publish import plot_frames, publish, records, report_json
@@ -154,7 +155,9 @@ def test_a_card_gives_the_scores_of_the_file_and_beside_them_the_mean_of_all_see
     front = yaml.safe_load(made.split("---")[1])["model-index"][0]["results"][-1]
     assert front["metrics"][1]["value"] == pytest.approx(of_file, abs=0.01)
     assert "The scores of this file, which was trained with seed 42, one of 3 seeds" in made
-    assert re.search(rf"of this file: mIoU [\d.]+ %, mBIoU {of_file:.1f} %", made)
+    assert re.search(
+        rf"Mean of 4 synthetic, of this file: mIoU [\d.]+ %, mBIoU {of_file:.1f} %", made
+    )
     assert re.search(rf"Mean of 3 seeds: mIoU [\d.]+ %, mBIoU {of_all:.1f} %", made)
 
 
@@ -164,6 +167,33 @@ def test_other_numbers_make_another_card(card, make_scores, make_results):
     other = model_card(make_results(scores), "pa_sam")
     assert "PA-SAM is 10.0 points of boundary IoU below SAM" in other
     assert other != card
+
+
+@pytest.mark.parametrize(
+    ("change", "there", "not_there"),
+    [
+        ({}, ["adds hard points", "The adapter and SAM's mask head learn; the rest of SAM"], []),
+        ({"mining_method": "none"}, ["refines the dense prompt"], ["hard points"]),
+        ({"adapter_dense": False}, ["refines the sparse"], ["refines the dense"]),
+        ({"iou_head": "trained"}, ["The adapter, SAM's mask head and SAM's IoU head learn"], []),
+        ({"trains": "adapter"}, ["The adapter learns; SAM's weights stay unchanged"], []),
+    ],
+)
+def test_a_card_describes_the_parts_that_its_model_has(change, there, not_there, make_results):
+    made = model_card(make_results(variants={"pa_sam": pa_sam(**change)}), "pa_sam")
+    for words in there:
+        assert words in made
+    for words in not_there:
+        assert words not in made.split("### Model sources")[0]
+
+
+def test_the_bare_head_has_no_adapter_and_no_paper(make_results):
+    bare = pa_sam(adapter_dense=False, adapter_sparse=False, adapter_tokens=False,
+                  mining_method="none")  # fmt: skip
+    made = model_card(make_results(variants={"pa_sam": bare}), "pa_sam")
+    assert "and no adapter" in made
+    assert "SAM's mask head learns; the rest of SAM stays" in made
+    assert "2401.13051" not in made
 
 
 def test_every_trained_model_has_a_card_of_its_own(results):

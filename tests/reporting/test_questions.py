@@ -1,5 +1,7 @@
 """The ten questions: each sentence follows the numbers."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -269,8 +271,9 @@ def test_the_sentence_follows_the_gain_on_loose_boxes(make_scores, make_results)
         "PA-SAM's gain over SAM shrinks (\N{MINUS SIGN}30.0 points, 95 % interval"
     )
     assert ", n = 24): from +20.0" in gone
-    assert "where it is no longer shown" in gone
-    assert "where it is still shown" in smaller
+    assert re.search(r"\+20\.0 \([^)]*; a gain is shown\) points of boundary IoU with tight", gone)
+    assert re.search(r"to .10\.0 \([^)]*; a loss is shown\) with boxes jittered by 0.4", gone)
+    assert re.search(r"to \+10\.0 \([^)]*; a gain is shown\) with boxes", smaller)
     assert "PA-SAM's gain over SAM grows (+10.0 points" in larger
     assert "No change of HQ-SAM's gain over SAM is shown (" in larger
 
@@ -286,6 +289,19 @@ def test_a_gain_whose_change_is_within_its_interval_neither_grows_nor_shrinks(
     start = said.split(" from ")[0]
     assert start.startswith("No change of PA-SAM's gain over SAM is shown (")
     assert "n = 24" in start
+
+
+def test_a_gain_that_was_never_shown_is_not_said_to_be_lost(make_scores, make_results):
+    """Nothing on tight boxes and nothing on loose ones: neither "still" nor "no longer"."""
+    noise = np.random.default_rng(3).normal(0, 0.1, 24)
+    level = [
+        change_scores(make_scores(prompt=prompt), "pa_sam", lambda rows: noise - noise.mean() - 0.2)
+        for prompt in ("box", "box_jitter_0.4")
+    ]
+    said = ask(8, make_results(level[0], conditions=pd.concat(level))).sentence.split(". ")[0]
+    assert said.count("no difference is shown") == 2
+    assert "longer" not in said
+    assert "still" not in said
 
 
 def test_it_needs_variants_of_findings(results):

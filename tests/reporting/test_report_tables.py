@@ -36,6 +36,7 @@ from pasam.reporting.tables import (
     published_precision_grid,
     recipes,
     single_set_grid,
+    sizes_of_benchmarks,
     table_notes,
 )
 
@@ -71,8 +72,25 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
     masks = pd.DataFrame({"split": ["train"] * 11, "dataset": "a", "image": "a"})
     grid = recipes(make_results(train=train, manifest=masks))
     epochs = results.params.variants["pa_sam"].epochs
-    assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [str(2 * epochs)]
+    assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [f"{2 * epochs} of 4 masks"]
     assert {row[1] for row in grid.rows} == {"also others"}
+    twice = recipes(make_results(train=train.replaced(accumulate=2), manifest=masks))
+    assert {row[3] for row in twice.rows} == {f"{epochs} of 8 masks"}
+
+
+def test_more_tries_than_the_others_had_are_told_beside_table_1(make_results, results):
+    assert "tries" not in " ".join(recipes(results).notes)
+    plus = {**results.params.variants, "pa_sam_plus": pa_sam()}
+    assert "PA-SAM+ had more tries" in recipes(make_results(variants=plus)).notes[-1]
+
+
+def test_benchmarks_tell_images_and_masks_apart(make_results, results):
+    names = ("dis_like", "photos")
+    evaluate = results.params.evaluate.replaced(benchmarks=names)
+    rows = [("val", "dis_like", "a"), ("val", "dis_like", "b")] + [("val", "photos", "c")] * 3
+    manifest = pd.DataFrame(rows, columns=["split", "dataset", "image"])
+    found = sizes_of_benchmarks(make_results(evaluate=evaluate, manifest=manifest))
+    assert found == ["dis_like (2 images)", "photos (1 image, 3 masks)"]
 
 
 def test_details_give_every_interval(scores, bootstrap):
@@ -305,8 +323,16 @@ def test_seeds_are_averaged(precisions):
 
 def test_a_collection_has_a_column_per_set_and_the_mean_last(precisions):
     grid = collection_grid(precisions, "wild")
-    assert grid.head == ("Model", "ants", "zebras", "Mean of 2", "Mean boundary AP")
+    assert grid.head == ("Model", "ants (n=29)", "zebras (n=29)", "Mean of 2", "Mean boundary AP")
     assert grid.rows[0] == ("SAM", "40.0", "40.0", "40.0", "40.0")
+
+
+def test_a_set_of_few_objects_has_no_precision_of_its_own(precisions):
+    precisions.loc[precisions["set"] == "ants", "objects"] = 9
+    grid = collection_grid(precisions, "wild")
+    assert grid.head[1] == "ants (n=9)"
+    assert grid.rows[0] == ("SAM", "-", "40.0", "40.0", "40.0")
+    assert "fewer than 10 objects" in grid.notes[-1]
 
 
 def published(base="vit_l"):

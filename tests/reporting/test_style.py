@@ -114,6 +114,19 @@ def test_a_comparison_of_one_seed_says_that_it_is_of_these_weights():
     assert "weights" not in comparison_sentence(ROW, level="95 %")
 
 
+def test_what_holms_correction_makes_of_a_row_stands_beside_its_interval():
+    open_row = {**ROW, "verdict": "no difference shown", "p_holm": 0.142}
+    said = comparison_sentence(open_row, level="95 %")
+    assert said.endswith("(95 % interval +1.2 to +3.0; p = 0.142 after Holm's correction).")
+    assert "p <0.001 after Holm" in comparison_sentence({**ROW, "p_holm": 0.0}, level="95 %")
+    without = {**open_row, "seeds": 1, "p_holm": float("nan")}
+    assert "of these weights; not after Holm's correction)" in comparison_sentence(
+        without, level="95 %"
+    )
+    assert "Holm" not in comparison_sentence({**without, "low": -1.0}, level="95 %")
+    assert "Holm" not in comparison_sentence(ROW, level="95 %")
+
+
 def test_other_numbers_give_another_sentence():
     assert comparison_sentence(ROW, level="95 %") != comparison_sentence(
         {**ROW, "difference": 3.4}, level="95 %"

@@ -12,11 +12,26 @@ from pasam.reporting.summary import (
     compare,
     default_pairs,
     gain_by_quantile,
+    held_together,
     paired_values,
     places,
     score_matrix,
     summarise,
 )
+
+
+def test_what_is_told_together_is_corrected_together(bootstrap):
+    p = [0.03, 0.001, 0.6]
+    rows = [{"n": 5, "seeds": 3, "p": value, "verdict": "gain shown"} for value in p]
+    told = held_together(rows, bootstrap)
+    assert [row["p_holm"] for row in told] == [0.06, 0.003, 0.6]
+    assert [row["verdict"] for row in told] == [
+        "no difference shown", "gain shown", "no difference shown",
+    ]  # fmt: skip
+    [alone] = held_together([{**rows[0], "seeds": 1}], bootstrap)
+    assert alone["verdict"] == "gain shown"
+    assert np.isnan(alone["p_holm"])
+    assert held_together([], bootstrap) == []
 
 
 def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
