@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from pasam.data.catalogue import GENERATED, PHOTOS
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
 from pasam.reporting.results import JITTER, Results, change_of_gain, difference_at
 from pasam.reporting.style import (
     MEAN,
     after_holm,
+    counted,
     gain_in_brackets,
     gain_words,
     label,
@@ -373,4 +375,37 @@ def kept_sentence(results: Results, words: Mapping[str, str]) -> str:
     return (
         f"On {best}, which {label(results.reference)} does best by itself, the points of boundary "
         f"IoU over {label(results.reference)} are: {listed(clauses)}."
+    )
+
+
+def limits(results: Results) -> list[str]:
+    """List the claims that this run's data, size and seeds do not carry."""
+    found = []
+    if results.params.base.size == "tiny":
+        found.append("how the models compare on a full-size SAM, since the base is the small one")
+    if results.manifest["dataset"].isin(GENERATED).any():
+        found.append(_photographs_limit(results))
+        found.append(
+            "how they do on kinds of objects that training lacks: synthetic benchmarks draw the "
+            "same kinds with parameters between those of training, which is interpolation"
+        )
+    if not results.published.comparable:
+        found.append("any number of the paper, whose weights, data and protocol are others")
+    if len(results.seeds) == 1:
+        found.append("whether another seed of training would say the same")
+    smallest = int(results.summary["n"].min())
+    if smallest < 30:
+        found.append(f"much about single benchmarks of {counted(smallest, 'image')}")
+    return found or ["what happens on data unlike these benchmarks"]
+
+
+def _photographs_limit(results: Results) -> str:
+    """Say what synthetic images, and the few photographs beside them, leave open."""
+    measured = results.manifest[results.manifest["split"] == "val"]
+    photographs = measured[measured["dataset"] == PHOTOS]["image"].nunique()
+    if not photographs or not set(measured["dataset"]) <= {PHOTOS, *GENERATED}:
+        return "how they do on photographs where the data is synthetic"
+    return (
+        f"how they do on photographs at large: {counted(photographs, 'photograph')} of "
+        f"'{PHOTOS}' tell little, and all else that is measured is synthetic"
     )

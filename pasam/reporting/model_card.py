@@ -7,9 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pasam.config.schema import HqSamParams, PaSamParams, VariantParams
-from pasam.reporting.analyses import flat, gains, measures
+from pasam.reporting.analyses import flat, gains, limits, measures
 from pasam.reporting.blocks import markdown
-from pasam.reporting.page_sections import limits
 from pasam.reporting.results import Results
 from pasam.reporting.style import MEAN, comparison_sentence, label, listed, mean_label, ranged
 from pasam.reporting.summary import rows_where

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pasam.config.schema import HqSamParams
-from pasam.data.catalogue import GENERATED, PHOTOS
 from pasam.evaluation.scores import averaged
-from pasam.evaluation.statistics import GAIN, UNDECIDED, worded
+from pasam.evaluation.statistics import GAIN, UNDECIDED
 from pasam.reporting import analyses, page_images, svg, tables
 from pasam.reporting.blocks import (
     Absent,
@@ -211,7 +210,7 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
     rows = rows_where(results.differences, model=results.subject, benchmark=MEAN, metric="mbiou")
     for row in sorted(rows, key=lambda row: row["difference"]):
         words = f"points against {label(row['against'])}, {results.level} interval "
-        words += f"{span(row['low'], row['high'])}: {worded(row['verdict'], row['seeds'])}"
+        words += span(row["low"], row["high"])
         yield signed(row["difference"]), words
     if rows:
         words = f"of the masks are better than with {label(rows[0]['against'])}"
@@ -229,39 +228,6 @@ def _slider(results: Results) -> Slider:
     )
     before, after = (image.prediction(model) for model in (results.reference, results.subject))
     return Slider(before=before, after=after, caption=caption)
-
-
-def limits(results: Results) -> list[str]:
-    """List the claims that this run's data, size and seeds do not carry."""
-    found = []
-    if results.params.base.size == "tiny":
-        found.append("how the models compare on a full-size SAM, since the base is the small one")
-    if results.manifest["dataset"].isin(GENERATED).any():
-        found.append(_photographs_limit(results))
-        found.append(
-            "how they do on kinds of objects that training lacks: synthetic benchmarks draw the "
-            "same kinds with parameters between those of training, which is interpolation"
-        )
-    if not results.published.comparable:
-        found.append("any number of the paper, whose weights, data and protocol are others")
-    if len(results.seeds) == 1:
-        found.append("whether another seed of training would say the same")
-    smallest = int(results.summary["n"].min())
-    if smallest < 30:
-        found.append(f"much about single benchmarks of {counted(smallest, 'image')}")
-    return found or ["what happens on data unlike these benchmarks"]
-
-
-def _photographs_limit(results: Results) -> str:
-    """Say what synthetic images, and the few photographs beside them, leave open."""
-    measured = results.manifest[results.manifest["split"] == "val"]
-    photographs = measured[measured["dataset"] == PHOTOS]["image"].nunique()
-    if not photographs or not set(measured["dataset"]) <= {PHOTOS, *GENERATED}:
-        return "how they do on photographs where the data is synthetic"
-    return (
-        f"how they do on photographs at large: {counted(photographs, 'photograph')} of "
-        f"'{PHOTOS}' tell little, and all else that is measured is synthetic"
-    )
 
 
 def setup(results: Results) -> Iterator[Block]:
@@ -520,7 +486,7 @@ SECTIONS = (
     SectionRow(
         key="setting",
         title="Setup",
-        lead=lambda results: "This run cannot show " + "; ".join(limits(results)) + ".",
+        lead=lambda results: "This run cannot show " + "; ".join(analyses.limits(results)) + ".",
         build=setup,
     ),
     SectionRow(
