@@ -204,7 +204,9 @@ def made_up_ablations(seed: int = 1, **gains: float) -> dict[str, Any]:
     }
 
 
-def made_up_diagnostics(models=("pa_sam", "mining_random"), **means: float) -> pd.DataFrame:
+def made_up_diagnostics(
+    models=("pa_sam", "mining_random"), benchmarks=BENCHMARKS, **means: float
+) -> pd.DataFrame:
     """Diagnostics with given means and a little noise."""
     levels = {
         "dense_change": 0.3, "sparse_change": 0.2, "coarse_iou": 0.6, "refined_iou": 0.65,
@@ -213,7 +215,7 @@ def made_up_diagnostics(models=("pa_sam", "mining_random"), **means: float) -> p
         "points_right_outside": 0.2, **means,
     }  # fmt: skip
     keys = ["model", "seed", "benchmark", "image_id", "prompt"]
-    frame = made_up_scores(models=models)[keys]
+    frame = made_up_scores(models=models, benchmarks=benchmarks)[keys]
     generator = np.random.default_rng(0)
     noise = {k: v + generator.normal(0, 0.01, len(frame)) for k, v in levels.items()}
     return frame.assign(**noise)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from pasam.data.catalogue import GENERATED, PHOTOS
-from pasam.evaluation.scores import averaged
+from pasam.evaluation.scores import BOX, averaged
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED
 from pasam.reporting.results import JITTER, Results, change_of_gain, difference_at
 from pasam.reporting.style import (
@@ -21,6 +21,7 @@ from pasam.reporting.style import (
     label,
     listed,
     of_weights,
+    ordered_benchmarks,
     signed,
     span,
 )
@@ -409,3 +410,35 @@ def _photographs_limit(results: Results) -> str:
         f"how they do on photographs at large: {counted(photographs, 'photograph')} of "
         f"'{PHOTOS}' tell little, and all else that is measured is synthetic"
     )
+
+
+def measured_on(results: Results, benchmarks: Iterable[object]) -> str:
+    """Say on which base and sets an answer was measured, and whether photographs are among them."""
+    names = ordered_benchmarks({str(name) for name in benchmarks})
+    if not names:
+        return ""
+    instances = () if results.instances is None else results.instances["benchmark"]
+    drawn = {*GENERATED, *(name for name in instances if str(name).endswith("_like"))}
+    none = "; no photographs among them" if set(names) <= drawn else ""
+    return f"Base: {results.params.base.size}. Measured on {listed(names)}{none}."
+
+
+def on_variants(results: Results) -> Iterable[object]:
+    """Name the sets that variants are compared on."""
+    return results.ablation_scores["benchmark"] if scored_variants(results) else ()
+
+
+def on_diagnostics(results: Results) -> Iterable[object]:
+    """Name the sets of which it is known what happened inside the subject."""
+    return () if results.diagnostics is None else results.diagnostics["benchmark"]
+
+
+def on_table_1(results: Results) -> Iterable[object]:
+    """Name the benchmarks of Table 1."""
+    return results.scores["benchmark"]
+
+
+def on_weaker_boxes(results: Results) -> Iterable[object]:
+    """Name the sets of looser prompts and of detectors' boxes."""
+    looser = results.conditions[results.conditions["prompt"] != BOX]["benchmark"]
+    return [*looser, *(() if results.instances is None else results.instances["benchmark"])]

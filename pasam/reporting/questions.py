@@ -6,12 +6,13 @@ which are shown below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from markupsafe import Markup
 
+from pasam.data.catalogue import PHOTOS
 from pasam.evaluation.statistics import GAIN, LOSS, UNDECIDED, Difference, Interval
 from pasam.reporting import analyses, page_images, tables
 from pasam.reporting.blocks import Absent, Answer, Block, Charts, Grid, Key, Panel
@@ -59,6 +60,8 @@ class QuestionRow:
     title: str
     experiment: str
     build: Callable[[Results], Iterator[Part]]
+    on: Callable[[Results], Iterable[object]]
+    """Names of the sets that it is answered on."""
     needs: Need | None = None
     partial: bool = False
     """Whether something can be said without what it needs."""
@@ -76,7 +79,7 @@ class QuestionRow:
             number=number,
             short=self.short,
             title=self.title,
-            experiment=self.experiment,
+            experiment=f"{self.experiment} {analyses.measured_on(results, self.on(results))}",
             sentence=sentence or UNANSWERED,
             blocks=tuple(blocks),
             answered=answered,
@@ -201,6 +204,15 @@ def tokens(results: Results) -> Iterator[Part]:
     shown = {GAIN: "improves the coarse one", LOSS: "worsens the coarse one"}
     verdict = shown.get(change.verdict, "shows no difference")
     yield f"Taking the refined mask where it doubts {verdict}: {_points_of_iou(results, change)}."
+    photographs = results.seen_on(PHOTOS)
+    if photographs is not None:
+        area = photographs.mean_inside(results.subject, "uncertainty_auroc")
+        change = photographs.difference_inside(results.subject, "final_iou", "coarse_iou")
+        verdict = shown.get(change.verdict, "shows no difference")
+        yield (
+            f"On {PHOTOS} the area is {_percent(area)}, and taking the refined mask {verdict}: "
+            f"{_points_of_iou(results, change)}."
+        )
 
 
 def mining(results: Results) -> Iterator[Part]:
@@ -220,6 +232,10 @@ def mining(results: Results) -> Iterator[Part]:
     if clauses:
         yield f"Points that are chosen in prediction by {'; '.join(clauses)}."
     yield band_sentence(results)
+    photographs = results.seen_on(PHOTOS)
+    if photographs is not None and photographs.diagnosed(results.subject, "points_right"):
+        right = _right_points(photographs, results.subject).replace(" them", " its points")
+        yield f"On {PHOTOS} {label(results.subject)} has {right}."
     if compared:
         yield analyses.effects_sentence(results, compared)
 
@@ -473,6 +489,7 @@ QUESTIONS = (
         "with what happens inside.",
         needs=COMPONENTS,
         build=components,
+        on=analyses.on_variants,
         partial=True,
     ),
     QuestionRow(
@@ -482,6 +499,7 @@ QUESTIONS = (
         "all benchmarks and on the one that SAM does best by itself.",
         needs=IMAGE_ADAPTER,
         build=prompt_or_image,
+        on=analyses.on_variants,
     ),
     QuestionRow(
         short="Changes of the prompts",
@@ -491,6 +509,7 @@ QUESTIONS = (
         "dense change and of the mask token's attention; and each change left out.",
         needs=diagnostics_of("dense_change", "sparse_change"),
         build=prompt_changes,
+        on=analyses.on_diagnostics,
     ),
     QuestionRow(
         short="Refined and uncertain token",
@@ -500,6 +519,7 @@ QUESTIONS = (
         "coarse one?",
         needs=diagnostics_of("uncertainty_auroc", "coarse_iou", "final_iou"),
         build=tokens,
+        on=analyses.on_diagnostics,
     ),
     QuestionRow(
         short="Hard points",
@@ -508,6 +528,7 @@ QUESTIONS = (
         "the scale of the score as curves; and how far apart and how right the chosen points are.",
         needs=MINING_VARIANTS,
         build=mining,
+        on=lambda results: {*analyses.on_diagnostics(results), *analyses.on_variants(results)},
         partial=True,
     ),
     QuestionRow(
@@ -518,6 +539,7 @@ QUESTIONS = (
         "frozen weights compared bit for bit.",
         needs=TRAINED_PARTS,
         build=freezing,
+        on=analyses.on_variants,
     ),
     QuestionRow(
         short="Fine structure",
@@ -525,6 +547,7 @@ QUESTIONS = (
         experiment="Gain by quantile of boundary complexity and of thinness, all images pooled, "
         "and by benchmark; charts of the quantiles are above, under gain by fineness of structure.",
         build=fine_structure,
+        on=analyses.on_table_1,
     ),
     QuestionRow(
         short="Detectors' boxes",
@@ -534,6 +557,7 @@ QUESTIONS = (
         "detector.",
         needs=WEAKER_BOXES,
         build=detector_boxes,
+        on=analyses.on_weaker_boxes,
     ),
     QuestionRow(
         short="What follows",
@@ -541,6 +565,7 @@ QUESTIONS = (
         experiment="Every variant against PA-SAM: paired differences, Holm-adjusted, and the cost.",
         needs=VARIANTS,
         build=findings,
+        on=analyses.on_variants,
     ),
     QuestionRow(
         short="Limits",
@@ -553,6 +578,7 @@ QUESTIONS = (
             command=CORRECTIONS.command,
         ),
         build=limits,
+        on=analyses.on_table_1,
         partial=True,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -318,6 +318,13 @@ class Results:
         both = self._inside(model)[[first, second]].dropna()
         a, b = (both[name].to_numpy(float) for name in (first, second))
         return self.bootstrap.difference(a, b, *summary.places(both.index))
+
+    def seen_on(self, benchmark: str) -> Results | None:
+        """Give the same run with the diagnostics of one benchmark; None where there are none."""
+        if self.diagnostics is None:
+            return None
+        rows = self.diagnostics[self.diagnostics["benchmark"] == benchmark]
+        return replace(self, diagnostics=rows) if len(rows) else None
 
     def _inside(self, model: str) -> pd.DataFrame:
         """Diagnostics averaged over seeds, indexed by benchmark, image and group."""

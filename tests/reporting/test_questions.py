@@ -55,6 +55,36 @@ def test_no_sentence_is_a_constant(make_scores, make_results):
     assert all(answer.answered for answer in other)
 
 
+def test_every_answer_names_its_base_its_sets_and_the_lack_of_photographs(
+    make_scores, make_results
+):
+    jitter = make_scores(prompt="box_jitter_0.4")
+    inside = made_up_diagnostics()
+    results = make_results(
+        conditions=pd.concat([make_scores(), jitter]), diagnostics=inside, **made_up_ablations()
+    )
+    told = [answer.experiment for answer in answers(results)]
+    assert all("Base: tiny. Measured on dis_like" in words for words in told)
+    assert all(words.endswith("; no photographs among them.") for words in told)
+
+
+def test_photographs_are_told_apart_where_they_were_looked_into(make_scores, make_results):
+    names = ("dis_like", "photos")
+    scores = make_scores(benchmarks=names)
+    inside = made_up_diagnostics(models=("pa_sam",), benchmarks=names)
+    of_photographs = inside["benchmark"] == "photos"
+    inside.loc[of_photographs, ["uncertainty_auroc", "points_right"]] -= 0.4
+    results = make_results(scores, diagnostics=inside)
+    assert "photographs among" not in ask(4, results).experiment
+    assert "Measured on dis_like and photos." in ask(4, results).experiment
+    said = ask(4, results).sentence
+    assert re.search(r"is (79|80)\.\d % ", said)
+    assert re.search(r"On photos the area is (39|40)\.\d % ", said)
+    said = ask(5, results).sentence
+    assert re.search(r"On photos PA-SAM has (29|30)\.\d % .* of its points .* fewer than", said)
+    assert "On photos" not in ask(4, make_results(diagnostics=made_up_diagnostics())).sentence
+
+
 def question(met, partial=False):
     def build(results):
         yield "So."
@@ -63,8 +93,9 @@ def question(met, partial=False):
 
     need = Need(met=lambda results: met, absent="No maps.", command="dvc repro x")
     return QuestionRow(
-        short="S", title="T?", experiment="E.", build=build, needs=need, partial=partial
-    )
+        short="S", title="T?", experiment="E.", build=build, needs=need, partial=partial,
+        on=lambda results: ["dis_like"],
+    )  # fmt: skip
 
 
 def test_a_question_without_its_experiment_says_so_and_how_to_make_it(results):
@@ -78,7 +109,8 @@ def test_a_question_without_its_experiment_says_so_and_how_to_make_it(results):
 def test_an_answer_keeps_its_question_and_joins_its_sentences(results):
     answer = question(met=True).answer(3, results)
     assert answer.answered
-    assert (answer.title, answer.experiment, answer.sentence) == ("T?", "E.", "So. And so.")
+    assert (answer.title, answer.sentence) == ("T?", "So. And so.")
+    assert answer.experiment.startswith("E. Base: tiny. Measured on dis_like; no photographs")
     assert [block.words for block in answer.blocks] == ["x"]
 
 
