@@ -430,7 +430,10 @@ def on_variants(results: Results) -> Iterable[object]:
 
 def on_diagnostics(results: Results) -> Iterable[object]:
     """Name the sets of which it is known what happened inside the subject."""
-    return () if results.diagnostics is None else results.diagnostics["benchmark"]
+    if results.diagnostics is None:
+        return ()
+    own = results.diagnostics["model"] == results.subject
+    return results.diagnostics[own]["benchmark"]
 
 
 def on_table_1(results: Results) -> Iterable[object]:

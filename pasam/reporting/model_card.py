@@ -53,13 +53,14 @@ def described(variant: VariantParams) -> str:
         return "SAM's decoder on image features that a residual adapter has changed."
     if bare_head(variant):
         return "SAM's decoder as it is, and no adapter: what learns are weights that SAM has."
+    adapter, mining = variant.adapter, variant.mining
     parts = {
-        "refines the dense prompt by a guiding embedding of image and edges": variant.adapter.dense,
-        "refines the sparse prompt by attention": variant.adapter.sparse,
-        "predicts a refined mask and an uncertainty map": variant.adapter.tokens,
-        f"adds hard points ({_MINED[variant.mining.method]}, {_CELLS[variant.mining.cells]})":
-            variant.mining.method != "none",
-    }  # fmt: skip
+        "refines the dense prompt by a guiding embedding of image and edges": adapter.dense,
+        "refines the sparse prompt by attention": adapter.sparse,
+        "predicts a refined mask and an uncertainty map": adapter.tokens,
+    }
+    if mining.method != "none":
+        parts[f"adds hard points ({_MINED[mining.method]}, {_CELLS[mining.cells]})"] = True
     does = listed([words for words, there in parts.items() if there])
     return f"SAM's decoder with a prompt adapter in its last block, which {does}."
 
