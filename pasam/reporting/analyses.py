@@ -17,7 +17,6 @@ from pasam.reporting.style import (
     after_holm,
     counted,
     gain_in_brackets,
-    gain_words,
     label,
     listed,
     of_weights,
@@ -313,10 +312,11 @@ def _change_sentence(
     by = f"{signed(change['difference'])} points, {ends_of(results, [change])}, n = {change['n']}"
     verb = {GAIN: "grows", LOSS: "shrinks"}.get(change["verdict"])
     start = f"{gain} {verb}" if verb else f"No change of {gain} is shown"
-    first, last = (f"{gain_words(row)[:-1]}; {shown(row)})" for row in (tight, loose))
+    first, last = (f"({span(row['low'], row['high'])}; {shown(row)})" for row in (tight, loose))
     return (
-        f"{start} ({by}): from {first} points of boundary IoU with tight boxes to {last} with "
-        f"boxes jittered by {amount:g} of their sides."
+        f"{start} ({by}): from {signed(tight['difference'])} points of boundary IoU {first} with "
+        f"tight boxes to {signed(loose['difference'])} {last} with boxes jittered by {amount:g} of "
+        "their sides."
     )
 
 

@@ -89,7 +89,7 @@ def test_a_model_that_is_held_against_the_subject_is_told_of(make_scores, make_r
 
 def test_the_picture_is_the_image_in_the_middle(results):
     slider = section("glance", results).blocks[1]
-    assert "the image in the middle of all 24 by gain" in slider.caption
+    assert "in the middle of all 24 masks by gain" in slider.caption
     assert slider.before.name.startswith("SAM")
 
 
@@ -255,8 +255,8 @@ def test_there_are_three_galleries_and_an_empty_one_says_so(results):
     found = section("galleries", results)
     worst, improved, harmed = found.blocks
     assert (worst.name, len(worst.cards)) == ("Worst", 3)
-    assert improved.caption == "3 images where PA-SAM gains most over SAM."
-    assert harmed.words == "Most harmed: there is no image where PA-SAM loses most against SAM."
+    assert improved.caption == "3 masks where PA-SAM gains most over SAM."
+    assert harmed.words == "Most harmed: there is no mask where PA-SAM loses most against SAM."
 
 
 def test_harmed_images_are_shown_when_there_are_some(make_scores, make_results):

@@ -303,7 +303,7 @@ def test_the_sentence_follows_the_gain_on_loose_boxes(make_scores, make_results)
         "PA-SAM's gain over SAM shrinks (\N{MINUS SIGN}30.0 points, 95 % interval"
     )
     assert ", n = 24): from +20.0" in gone
-    assert re.search(r"\+20\.0 \([^)]*; a gain is shown\) points of boundary IoU with tight", gone)
+    assert re.search(r"\+20\.0 points of boundary IoU \([^)]*; a gain is shown\) with tight", gone)
     assert re.search(r"to .10\.0 \([^)]*; a loss is shown\) with boxes jittered by 0.4", gone)
     assert re.search(r"to \+10\.0 \([^)]*; a gain is shown\) with boxes", smaller)
     assert "PA-SAM's gain over SAM grows (+10.0 points" in larger
@@ -344,9 +344,9 @@ def test_it_counts_what_is_shown_and_says_what_follows(make_results):
     found = ask(9, make_results(**made_up_ablations(gradient_image=0.1, no_dense=-0.1)))
     assert found.sentence.startswith(
         f"Of {len(ABLATIONS)} variants, 1 are shown to be better than PA-SAM in boundary IoU, 1 "
-        "worse, and for 9 no difference is shown."
+        "worse, and for 9 no difference is shown (one seed each: it is said of these weights)."
     )
-    assert "What to adopt, by these numbers: edges of the image itself" in found.sentence
+    assert "What is worth adopting, if more seeds confirm it: edges of the image itself" in found.sentence
     assert "What costs most: no dense compensation" in found.sentence
     assert "With fewer trainable parameters, and no difference shown:" in found.sentence
     assert found.blocks[0].folded
