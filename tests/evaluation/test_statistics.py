@@ -276,8 +276,8 @@ HARDEST = [
     "8 seeds, four of 60 images, spread 2",
     "one seed, 60 photographs of 5 masks, correlation 0.3",
 ]
-USUAL = "8 seeds that vary by 0.7 points"
-"""As much as seeds of the default run differ."""
+USUAL = "8 seeds that vary by 0.6 points"
+"""About as much as seeds of the default run differ at most."""
 
 
 @cache
@@ -297,7 +297,7 @@ def test_a_gain_of_two_points_is_shown_by_eight_seeds_and_not_by_three():
     eight = simulate(GAINS[USUAL], **QUICK)
     assert eight.shown >= 0.8
     assert eight.coverage >= 0.93
-    assert simulate(GAINS["3 seeds that vary by 0.7 points"], **QUICK).shown <= 0.5
+    assert simulate(GAINS["3 seeds that vary by 0.6 points"], **QUICK).shown <= 0.5
 
 
 @pytest.fixture(scope="module")

@@ -346,7 +346,10 @@ def test_it_counts_what_is_shown_and_says_what_follows(make_results):
         f"Of {len(ABLATIONS)} variants, 1 are shown to be better than PA-SAM in boundary IoU, 1 "
         "worse, and for 9 no difference is shown (one seed each: it is said of these weights)."
     )
-    assert "What is worth adopting, if more seeds confirm it: edges of the image itself" in found.sentence
+    assert (
+        "What is worth adopting, if more seeds confirm it: edges of the image itself"
+        in found.sentence
+    )
     assert "What costs most: no dense compensation" in found.sentence
     assert "With fewer trainable parameters, and no difference shown:" in found.sentence
     assert found.blocks[0].folded
