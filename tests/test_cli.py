@@ -109,12 +109,12 @@ def test_the_shell_completes_names_of_models(model_project, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("pasam predict --model hq", "hq_sam"),
-        ("pasam serve --model hq", "hq_sam"),
-        ("pasam demo --model hq", "hq_sam"),
-        ("pasam evaluate --model hq", "hq_sam"),
-        ("pasam export --model hq", "hq_sam"),
-        ("pasam checkpoint export hq", "hq_sam"),
+        ("pasam predict --model hea", "head_only"),
+        ("pasam serve --model hea", "head_only"),
+        ("pasam demo --model hea", "head_only"),
+        ("pasam evaluate --model hea", "head_only"),
+        ("pasam export --model hea", "head_only"),
+        ("pasam checkpoint export hea", "head_only"),
         ("pasam predict --format ov", "overlay"),
     ],
 )
