@@ -12,8 +12,6 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(
     path.relative_to(ROOT)
@@ -34,6 +32,11 @@ MOST_TEST_FILES = 180
 @cache
 def tree(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -57,57 +60,68 @@ DOOR = Path("pipelines/__init__.py")
 """Asks for the packages before anything imports them, and so is more than a docstring."""
 
 
-@pytest.mark.parametrize("path", [path for path in INITS if path != DOOR], ids=str)
-def test_a_folder_re_exports_nothing(path):
-    kinds = {type(node) for node in tree(path).body}
-    assert kinds <= {ast.Expr, ast.Assign}
-    assert not any(isinstance(node, ast.Call) for node in ast.walk(tree(path)))
+def test_a_folder_re_exports_nothing():
+    def holds_names_only(path: Path) -> bool:
+        kinds = {type(node) for node in tree(path).body}
+        calls = any(isinstance(node, ast.Call) for node in nodes(path))
+        return kinds <= {ast.Expr, ast.Assign} and not calls
+
+    assert [str(path) for path in INITS if path != DOOR and not holds_names_only(path)] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_a_module_opens_with_what_lives_there(path):
-    docstring = ast.get_docstring(tree(path)) or ""
-    first, _, rest = docstring.partition("\n")
-    assert first.endswith((".", ":"))
-    assert not rest or rest.startswith("\n")
+def test_a_module_opens_with_what_lives_there():
+    def opens_well(path: Path) -> bool:
+        first, _, rest = (ast.get_docstring(tree(path)) or "").partition("\n")
+        return first.endswith((".", ":")) and (not rest or rest.startswith("\n"))
+
+    assert [str(path) for path in MODULES if not opens_well(path)] == []
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=str)
-def test_a_file_is_short_and_its_name_says_something(path):
-    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
-    assert path.stem not in VAGUE_NAMES
+def test_a_file_is_short():
+    lines = {
+        str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        for path in (*MODULES, *TESTS)
+    }
+    assert {path: count for path, count in lines.items() if count > LONGEST_FILE} == {}
 
 
-@pytest.mark.parametrize("path", CODE, ids=str)
-def test_a_function_fits_the_eye(path):
-    functions = [
-        node
-        for node in ast.walk(tree(path))
+def test_a_files_name_says_something():
+    assert [str(path) for path in (*MODULES, *TESTS) if path.stem in VAGUE_NAMES] == []
+
+
+def test_a_function_fits_the_eye():
+    lines = {
+        f"{path}: {node.name}": code_lines(node)
+        for path in CODE
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    long = {node.name: code_lines(node) for node in functions}
-    assert {name: lines for name, lines in long.items() if lines > LONGEST_FUNCTION} == {}
+    }
+    assert {name: count for name, count in lines.items() if count > LONGEST_FUNCTION} == {}
 
 
-@pytest.mark.parametrize("path", CODE, ids=str)
-def test_paths_of_the_pipeline_stand_in_dvc_yaml_only(path):
-    if Path("pasam/cli") in path.parents:
-        return  # where a person looks at results, and brings data sets
+def pipeline_paths(path: Path) -> list[str]:
+    """Paths of the pipeline's files that a module names outside of its docstrings."""
     docstrings = {
         id(node.value)
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    named = [
+    return [
         node.value
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and id(node) not in docstrings
         and node.value.split("/")[0] in {"data", "reports"}
         and "/" in node.value
     ]
-    assert named == []
+
+
+def test_paths_of_the_pipeline_stand_in_dvc_yaml_only():
+    # Except in commands, where a person looks at results, and brings data sets.
+    others = [path for path in CODE if Path("pasam/cli") not in path.parents]
+    named = {str(path): pipeline_paths(path) for path in others}
+    assert {path: paths for path, paths in named.items() if paths} == {}
 
 
 def test_no_folder_is_crowded():
@@ -138,9 +152,6 @@ def test_no_module_name_stands_twice():
 
 def test_no_class_name_stands_twice():
     counts = Counter(
-        node.name
-        for path in CODE
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.ClassDef)
+        node.name for path in CODE for node in nodes(path) if isinstance(node, ast.ClassDef)
     )
     assert {name: count for name, count in counts.items() if count > 1} == {}

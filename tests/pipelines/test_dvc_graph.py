@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -49,9 +50,10 @@ class Stage:
         return Path(*dotted.split(".")).with_suffix(".py")
 
 
-def load_stages() -> list[Stage]:
+@cache
+def stages() -> tuple[Stage, ...]:
     with Repo(str(ROOT)) as repo:
-        return [
+        return tuple(
             Stage(
                 name=stage.addressing,
                 command=shlex.split(stage.cmd if isinstance(stage.cmd, str) else stage.cmd[-1]),
@@ -70,7 +72,13 @@ def load_stages() -> list[Stage]:
             )
             for stage in repo.index.stages
             if stage.cmd
-        ]
+        )
+
+
+def offenders(found: Callable[[Stage], Any]) -> dict[str, Any]:
+    """What is found amiss, by the stage."""
+    every = {stage.name: found(stage) for stage in stages()}
+    return {name: amiss for name, amiss in every.items() if amiss}
 
 
 NEITHER_DEP_NOR_OUT = {
@@ -81,9 +89,6 @@ NEITHER_DEP_NOR_OUT = {
     "--curve": "the packaged weights came without one",
 }
 """Flags whose paths DVC does not know, and why."""
-
-STAGES = load_stages()
-each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
 @cache
@@ -140,7 +145,7 @@ def test_there_is_a_stage_for_every_file_of_stages_and_the_reverse():
     files = {path.relative_to(ROOT) for path in (ROOT / "pipelines" / "stages").glob("*.py")}
     files.discard(Path("pipelines/stages/__init__.py"))
     assert files
-    assert {stage.module for stage in STAGES} == files
+    assert {stage.module for stage in stages()} == files
 
 
 def test_the_closure_follows_indirect_imports():
@@ -148,27 +153,32 @@ def test_the_closure_follows_indirect_imports():
     assert Path("pasam/config/schema.py") in import_closure(Path("pasam/cli/app.py"))
 
 
-@each_stage
-def test_a_stage_depends_on_all_the_code_that_it_imports(stage):
-    lacking = {
-        str(file)
-        for file in import_closure(stage.module)
-        if file not in stage.deps and not stage.deps & set(file.parents)
-    }
-    assert lacking == set(), f"add to the deps of {stage.name} in dvc.yaml: {sorted(lacking)}"
+def test_a_stage_depends_on_all_the_code_that_it_imports():
+    def lacking(stage: Stage) -> list[str]:
+        return sorted(
+            str(file)
+            for file in import_closure(stage.module)
+            if file not in stage.deps and not stage.deps & set(file.parents)
+        )
+
+    assert offenders(lacking) == {}, "add these to the deps in dvc.yaml"
 
 
-@each_stage
-def test_a_stage_depends_on_no_code_that_is_gone(stage):
-    code = [dep for dep in stage.deps if dep.parts[0] in {"pasam", "pipelines"}]
-    assert [str(dep) for dep in code if not (ROOT / dep).exists()] == []
+def test_a_stage_depends_on_no_code_that_is_gone():
+    def gone(stage: Stage) -> list[str]:
+        code = [dep for dep in stage.deps if dep.parts[0] in {"pasam", "pipelines"}]
+        return [str(dep) for dep in code if not (ROOT / dep).exists()]
+
+    assert offenders(gone) == {}
 
 
-@each_stage
-def test_a_stages_command_gives_exactly_the_flags_of_its_signature(stage):
-    given = [word for word in stage.command if re.fullmatch(r"--[a-z][a-z0-9-]*", word)]
-    assert len(given) == len(set(given))
-    assert set(given) == sections_and_flags(stage)[1]
+def test_a_stages_command_gives_exactly_the_flags_of_its_signature():
+    def amiss(stage: Stage) -> list[str]:
+        given = [word for word in stage.command if re.fullmatch(r"--[a-z][a-z0-9-]*", word)]
+        twice = [flag for flag in given if given.count(flag) > 1]
+        return sorted({*twice, *(set(given) ^ sections_and_flags(stage)[1])})
+
+    assert offenders(amiss) == {}
 
 
 def path_flags(stage: Stage) -> dict[str, Path]:
@@ -180,36 +190,41 @@ def path_flags(stage: Stage) -> dict[str, Path]:
     return {flag: Path(stage.command[stage.command.index(flag) + 1]) for flag in flags}
 
 
-@each_stage
-def test_every_path_that_a_command_names_is_a_dependency_or_an_output(stage):
-    known = stage.deps | stage.outs
-    lacking = {
-        f"{flag} {path}"
-        for flag, path in path_flags(stage).items()
-        if flag not in NEITHER_DEP_NOR_OUT
-        and not known & {path, *path.parents}
-        and not any(path in each.parents for each in stage.outs)  # `--out reports`
-    }
-    assert lacking == set(), f"add to the deps or outs of {stage.name} in dvc.yaml"
+def test_every_path_that_a_command_names_is_a_dependency_or_an_output():
+    def lacking(stage: Stage) -> list[str]:
+        known = stage.deps | stage.outs
+        return [
+            f"{flag} {path}"
+            for flag, path in path_flags(stage).items()
+            if flag not in NEITHER_DEP_NOR_OUT
+            and not known & {path, *path.parents}
+            and not any(path in each.parents for each in stage.outs)  # `--out reports`
+        ]
+
+    assert offenders(lacking) == {}, "add these to the deps or outs in dvc.yaml"
 
 
 def test_every_exception_is_still_one():
-    named = {flag for stage in STAGES for flag in path_flags(stage)}
+    named = {flag for stage in stages() for flag in path_flags(stage)}
     assert named >= NEITHER_DEP_NOR_OUT.keys()
 
 
-@each_stage
-def test_who_needs_the_generated_images_needs_ones_own_too(stage):
+def test_who_needs_the_generated_images_needs_ones_own_too():
     own = Path(content_of(ROOT / "params.yaml")["data"]["own"])
-    if stage.module.stem != "prepare":  # makes the ones out of the others' manifest
-        assert (Path("data/generated") in stage.deps) == (own in stage.deps)
+
+    def one_alone(stage: Stage) -> bool:
+        # `prepare` makes the ones out of the others' manifest.
+        both = (Path("data/generated") in stage.deps) == (own in stage.deps)
+        return stage.module.stem != "prepare" and not both
+
+    assert offenders(one_alone) == {}
 
 
 def test_a_stage_writes_nothing_but_its_outputs(world):
     """Nor does it read anything but its dependencies: in the small world it has no more."""
     exceptions = {
         path
-        for stage in STAGES
+        for stage in stages()
         for flag, path in path_flags(stage).items()
         if flag in NEITHER_DEP_NOR_OUT and flag != "--resume"  # it is gone once all is done
     }
@@ -223,20 +238,22 @@ def test_a_stage_writes_nothing_but_its_outputs(world):
     assert strays == []
 
 
-@each_stage
-def test_a_stage_watches_every_section_that_it_reads(stage):
-    sections, _ = sections_and_flags(stage)
-    watched = {key.split(".")[0] for key in stage.params}
-    read = {"models" if kind == "VariantParams" else name for name, kind in sections.items()}
-    assert watched - {"ablations"} == read - {"ablations"}
-    assert read & {"ablations"} <= watched
+def test_a_stage_watches_every_section_that_it_reads():
+    def amiss(stage: Stage) -> list[str]:
+        sections, _ = sections_and_flags(stage)
+        watched = {key.split(".")[0] for key in stage.params}
+        read = {"models" if kind == "VariantParams" else name for name, kind in sections.items()}
+        # Which models an ablation changes is read from its entry, of which it watches its own.
+        return sorted(((watched ^ read) - {"ablations"}) | ((read & {"ablations"}) - watched))
+
+    assert offenders(amiss) == {}
 
 
 def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():
     ablations = yaml.safe_load((ROOT / "params.yaml").read_text())["ablations"]
     found = {
         stage.name: {key for key in stage.params if key.split(".")[0] in {"models", "ablations"}}
-        for stage in STAGES
+        for stage in stages()
         if stage.module.stem == "ablate"
     }
     assert found == {
@@ -245,17 +262,24 @@ def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():
     }
 
 
-@each_stage
 @pytest.mark.parametrize("size", SIZES, ids=lambda path: path.stem)
-def test_a_watched_param_exists_in_every_size(stage, size):
-    content = content_of(size)
-    for key in stage.params:
-        if key.startswith("ablations."):
-            continue  # each size has its own
-        node = content
+def test_a_watched_param_exists_in_every_size(size):
+    def exists(key: str) -> bool:
+        node: Any = content_of(size)
         for part in key.split("."):
-            assert part in node, f"{size.name} lacks {key}"
+            if part not in node:
+                return False
             node = node[part]
+        return True
+
+    # Each size has ablations of its own.
+    lacking = {
+        key
+        for stage in stages()
+        for key in stage.params
+        if not key.startswith("ablations.") and not exists(key)
+    }
+    assert lacking == set(), f"{size.name} lacks these"
 
 
 STAGE = """\
