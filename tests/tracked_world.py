@@ -65,6 +65,7 @@ def standing_in(world: SmallWorld) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(world.folder)
         patch.setattr("pasam.models.build.build_base", small_base)
+        patch.setattr("pasam.registry.evidence.TURNS", 1)  # models of a few weights
         leave_servers(patch)
         yield
 

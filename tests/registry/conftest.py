@@ -70,6 +70,7 @@ def own_copy(tmp_path, monkeypatch):
 
     def copied(once):
         own = copy_tracked(once, tmp_path / "world")
+        monkeypatch.setattr("pasam.registry.evidence.TURNS", 1)  # models of a few weights
         leave_servers(monkeypatch)
         monkeypatch.chdir(own.folder)
         monkeypatch.setattr("pasam.models.build.build_base", small_base)

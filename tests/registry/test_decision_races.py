@@ -151,6 +151,7 @@ def check_one_order(clones, outcomes):
     return made
 
 
+@pytest.mark.slow  # two processes; of two machines one wins: test_decision_log
 def test_two_clones_that_decide_at_once_come_to_one_order(clones):
     outcomes = race(clones, PAIRS[:2])
     made = check_one_order(clones, outcomes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tracked_world import commit, write_lock
+from tracked_world import commit, copy_tracked, standing_in, write_lock
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -37,7 +37,7 @@ def events(project):
     return [entry.event for entry in DecisionLog(project.folder).read()]
 
 
-def test_the_story_of_two_versions(project, aliases):
+def test_a_dry_run_judges_and_a_person_follows_it(project, aliases):
     set_params(project, mode="dry-run")
     judged = promote(project.folder)
     assert (judged.promoted, judged.gate.accepted) == (False, True)
@@ -49,6 +49,11 @@ def test_the_story_of_two_versions(project, aliases):
     gates = [each for each in DecisionLog(project.folder).read() if each.event == "gate"]
     assert [each.details["changed"] for each in gates] == [[], ["mode dry-run -> on"]]
 
+
+def test_the_story_of_two_versions(own_promoted, aliases):
+    project = own_promoted
+    assert aliases() == {"champion": 1}
+    begun = events(project)
     adopt(project, model="hq_sam", minimum_gain=50.0)
     refused = promote(project.folder)
     assert (refused.version, refused.promoted) == (2, False)
@@ -59,13 +64,13 @@ def test_the_story_of_two_versions(project, aliases):
     assert len(version.tags) <= 8
     again = promote(project.folder)
     assert again.message.startswith(
-        "version 2 was refused by the gate, beside version 1, the champion (entry 9 of the log; "
+        "version 2 was refused by the gate, beside version 1, the champion (entry 7 of the log; "
     )
     forged = {"gate.decision": "promote", "pasam.status": "accepted", "gate.champion": "1"}
     open_registry(project.folder).tag_version(2, forged)
     assert not promote(project.folder, 2, why="MLflow says so").promoted
     assert open_registry(project.folder).version(2).status == "refused"
-    assert events(project)[6:] == ["gate", "register", "verdict"]
+    assert events(project)[len(begun) :] == ["gate", "register", "verdict"]
 
     adopt(project, mode="off")
     assert promote(project.folder).gate is None
@@ -80,12 +85,13 @@ def test_the_story_of_two_versions(project, aliases):
         assert (out.promoted, out.gate) == (False, None)
         assert "barred: rolled back on " in out.message
         assert "(halos)" in out.message
-    assert events(project)[9:] == ["gate", "promote", "rollback"]
+    assert events(project)[len(begun) + 3 :] == ["gate", "promote", "rollback"]
     lift(project.folder, 2, why="the photographs were mislabelled")
     assert promote(project.folder, 2, why="again").moved
     assert check(project.folder).found == ()
 
 
+@pytest.mark.slow  # the story has it of a rollback
 def test_a_person_bars_bytes_before_they_are_judged_again(project, aliases):
     set_params(project, mode="dry-run")
     promote(project.folder)
@@ -180,6 +186,7 @@ def test_a_champion_of_another_evaluator_is_measured_again(second, monkeypatch):
     assert verdict["champion"] == 1
 
 
+@pytest.mark.slow  # whoever is outrun decides anew: test_transitions
 def test_who_judges_while_another_machine_promotes_judges_again_on_the_new_champion(
     second, monkeypatch
 ):
@@ -205,31 +212,40 @@ def test_who_judges_while_another_machine_promotes_judges_again_on_the_new_champ
     assert open_decisions(second.folder).standing.champions == [1, 2]
 
 
-def test_a_verdict_names_all_it_was_given_against_and_its_scores_are_kept(second):
-    promote(second.folder)
-    log = DecisionLog(second.folder)
+@pytest.fixture(scope="module")
+def judged_once(champion_once, tmp_path_factory):
+    """Version 2 judged beside the champion by a tree that asks for something else; and the page."""
+    own = copy_tracked(champion_once, tmp_path_factory.mktemp("judged") / "world")
+    set_params(own, model="hq_sam", minimum_gain=0.0, margin=100.0, mode="off")
+    with standing_in(own):
+        return own, promote(own.folder)
+
+
+def test_a_verdict_names_all_it_was_given_against_and_its_scores_are_kept(judged_once):
+    project, _ = judged_once
+    log = DecisionLog(project.folder)
     log.read()
-    entry = last_verdict(second)
+    entry = last_verdict(project)
     given = entry.details
     assert given["champion"] == 1
     assert set(given["measured"]) == {"evaluation_set", "evaluator"}
-    assert given["gate"]["margin"] == 2.0
     assert entry.gate
     assert set(entry.evidence) == {"scores.parquet", "champion.parquet"}
     assert all(log.evidence(digest) for digest in entry.evidence.values())
     assert entry.by["commit"]
 
 
-def test_a_version_carries_its_entries_and_their_evidence_numbered(second, tmp_path):
-    page = promote(second.folder).page
-    registry = open_registry(second.folder)
+def test_a_version_carries_its_entries_and_their_evidence_numbered(judged_once, tmp_path):
+    project, judged = judged_once
+    page = judged.page
+    registry = open_registry(project.folder)
     folder = versions.fetch(registry, registry.version(2), tmp_path)
-    entries = [e for e in DecisionLog(second.folder).read() if e.version == 2]
+    entries = [e for e in DecisionLog(project.folder).read() if e.version == 2]
     assert len(entries) >= 2
     for entry in entries:
         place = folder / "decisions" / f"{entry.number:06}.json"
         assert place.read_bytes() == entry.content()
-    stem = f"{last_verdict(second).number:06}"
+    stem = f"{last_verdict(project).number:06}"
     words = json.loads((folder / "evidence" / f"{stem}-verdict.json").read_text())
     assert words["champion"] == 1
     assert page.name == f"{stem}-verdict.html"
@@ -238,12 +254,11 @@ def test_a_version_carries_its_entries_and_their_evidence_numbered(second, tmp_p
     assert set(frame["model"]) == {"pa_sam"}
 
 
-def test_the_gates_settings_are_the_logs_and_not_those_of_the_tree_under_judgement(second):
-    set_params(second, margin=100.0, mode="off")
-    result = promote(second.folder)
-    assert result.gate is not None
-    assert last_verdict(second).details["gate"]["margin"] == 2.0
-    assert "pasam registry gate --adopt" in result.message
+def test_the_gates_settings_are_the_logs_and_not_those_of_the_tree_under_judgement(judged_once):
+    project, judged = judged_once
+    assert judged.gate is not None
+    assert last_verdict(project).details["gate"]["margin"] == 2.0
+    assert "pasam registry gate --adopt" in judged.message
 
 
 def test_evidence_does_not_depend_on_the_run_or_on_mlflows_files(second):
@@ -313,17 +328,14 @@ def test_a_version_goes_through_staging_to_production_by_two_commands(project, a
     assert check(project.folder).found == ()
 
 
-def test_stagings_gate_compares_with_nobody_and_productions_does(project, aliases):
-    promote(project.folder)
-    change_gate(project, model="hq_sam")
-    set_gate(project.folder, why="for this test")
+def test_stagings_gate_compares_with_nobody_and_productions_does(own_promoted, aliases):
+    project = own_promoted
+    adopt(project, model="hq_sam", minimum_gain=50.0)
     found = stage(project)
     assert (found.version, found.moved) == (2, True)
     assert found.gate.mean_gain is None
     assert aliases()["champion"] == 1, "production stays as it is"
     assert aliases()["staging"] == 2
-    change_gate(project, minimum_gain=50.0)
-    set_gate(project.folder, why="nobody gains so much")
     refused = promote(project.folder, "staging", why="try")
     assert not refused.promoted
     assert (aliases()["champion"], aliases()["staging"]) == (1, 2)
@@ -339,7 +351,9 @@ def test_staging_has_floors_and_a_refusal_changes_nothing(project, aliases):
     assert (entry.details["accepted"], entry.details["moved"]) == (False, False)
 
 
-@pytest.mark.parametrize(("mode", "moved"), [("dry-run", False), ("off", True)])
+@pytest.mark.parametrize(
+    ("mode", "moved"), [("dry-run", False), pytest.param("off", True, marks=pytest.mark.slow)]
+)
 def test_the_gates_mode_holds_for_staging_too(project, aliases, mode, moved):
     change_gate(project, mode=mode)
     assert stage(project).moved is moved

@@ -122,6 +122,7 @@ def test_a_promotion_that_dies_at_any_step_is_decided_or_not_and_shown(project, 
     assert seen >= 12  # the log's two, then tags and aliases, each before and after
 
 
+@pytest.mark.slow  # it walks as a promotion does
 def test_a_rollback_that_dies_at_any_step_is_decided_or_not_and_shown(project, registry):
     def back(decisions):
         decisions.decide(

@@ -82,6 +82,7 @@ def test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champio
     assert not old.exists()
 
 
+@pytest.mark.slow  # its addresses: test_store
 def test_a_registry_of_the_first_house_is_read_with_its_files_wherever_it_lies_now(own_promoted):
     """Its addresses name a folder, its versions have a base each, and there is no log."""
     project = own_promoted
@@ -241,6 +242,7 @@ def test_a_rejected_version_goes_and_the_champion_stays_whole(two):
     assert promote(two.folder).message.startswith("version 2 has bytes that are barred")
 
 
+@pytest.mark.slow  # two judgements
 def test_a_version_that_was_removed_comes_back_when_it_is_registered_again(two):
     clean(two.folder, keep=0, days=30)
     from pasam.registry.transitions import lift
