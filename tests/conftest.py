@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from filelock import FileLock
@@ -24,7 +25,13 @@ if str(HERE) not in sys.path:  # so that the tests find `small_world`
 
 from small_world import SmallWorld, make_world, small_base  # noqa: E402
 from team_servers import Machine, require_machine  # noqa: E402
-from tracked_world import copy_tracked, leave_servers, make_tracked  # noqa: E402
+from tracked_world import (  # noqa: E402
+    accept,
+    copy_tracked,
+    leave_servers,
+    make_tracked,
+    standing_in,
+)
 
 # Two test processes on two cores must not fight for them; read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +43,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Torch, MLflow and Great Expectations make millions of objects that stay: going through them again
 # and again took a tenth of the tests' time.
 gc.set_threshold(50_000, 20, 100)
+
+# Great Expectations brings jsonschema, which would make 38 grammars of addresses at its import: two
+# seconds in each process, for formats that nothing here checks. Without the package it does not.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def pytest_collection_finish() -> None:
+    """Never go through what the imports have made again; it stays to the end."""
+    gc.freeze()
 
 
 # A suite must not fail today and pass tomorrow on the same code: the same examples every time.
@@ -71,10 +87,11 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _made_once(
-    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], SmallWorld]
-) -> SmallWorld:
-    """Make a project in an empty folder, once for all processes of a test run; the others wait."""
+Made = TypeVar("Made")
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Made]) -> Made:
+    """Make something in an empty folder, once for all processes of a test run; the others wait."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # each process has a folder of its own in that of the run
@@ -84,7 +101,7 @@ def _made_once(
             folder = base / f"{name}-{os.getpid()}"  # what a failed one has left stays aside
             folder.mkdir()
             told.write_bytes(pickle.dumps(make(folder)))
-    made: SmallWorld = pickle.loads(told.read_bytes())  # noqa: S301  (written above)
+    made: Made = pickle.loads(told.read_bytes())  # noqa: S301  (written above)
     return made
 
 
@@ -142,13 +159,18 @@ def _leave_syncing_to_the_system(connection: object, _record: object) -> None:
 def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables and nothing in them; to be copied."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    from mlflow import MlflowClient
     from sqlalchemy import Engine, event
 
     event.listen(Engine, "connect", _leave_syncing_to_the_system)
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+
+    def make(folder: Path) -> Path:
+        from mlflow import MlflowClient
+
+        path = folder / "mlflow.db"
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+        return path
+
+    return _made_once(tmp_path_factory, "mlflow", make)
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +183,50 @@ def tracked_once(
         "tracked",
         lambda folder: make_tracked(world, mlflow_tables, folder / "world"),
     )
+
+
+@pytest.fixture(scope="session")
+def fresh_once(tracked_once: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    """The small project with a gate that accepts it, and nothing in MLflow; to be copied."""
+
+    def make(folder: Path) -> SmallWorld:
+        own = copy_tracked(tracked_once, folder / "world")
+        accept(own)
+        return own
+
+    return _made_once(tmp_path_factory, "fresh", make)
+
+
+@pytest.fixture(scope="session")
+def accepted_once(fresh_once: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    """The same with all its stages recorded; to be copied."""
+
+    def make(folder: Path) -> SmallWorld:
+        from pasam.registry.runs import sync
+
+        own = copy_tracked(fresh_once, folder / "world")
+        with standing_in(own):
+            sync(own.folder)
+        return own
+
+    return _made_once(tmp_path_factory, "accepted", make)
+
+
+@pytest.fixture(scope="session")
+def champion_once(
+    accepted_once: SmallWorld, tmp_path_factory: pytest.TempPathFactory
+) -> SmallWorld:
+    """The same with version 1 as champion; to be copied."""
+
+    def make(folder: Path) -> SmallWorld:
+        from pasam.registry.promotion import promote
+
+        own = copy_tracked(accepted_once, folder / "world")
+        with standing_in(own):
+            assert promote(own.folder).promoted
+        return own
+
+    return _made_once(tmp_path_factory, "champion", make)
 
 
 @pytest.fixture

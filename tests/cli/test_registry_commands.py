@@ -7,10 +7,12 @@ import json
 import re
 
 import pytest
+from small_world import write_yaml
 from tracked_world import KEPT, git, leave_servers, place_store
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.config.presets import compose
 from pasam.errors import RegistryError
 from pasam.registry import promotion
 from pasam.registry.gate import REJECT, GateCheck, GateDecision
@@ -135,12 +137,15 @@ def test_what_changes_the_champion_by_hand_needs_a_reason(arguments, pasam):
     assert "a reason is needed for the log" in result.stderr
 
 
-def test_the_simulation_reads_the_gate_in_place(pasam, root, monkeypatch):
-    monkeypatch.chdir(root)
+def test_the_simulation_reads_the_gate_in_place(pasam, root, in_empty_folder):
+    params = compose("default", root / "params")
+    params["gate"] |= {"n_resamples": 200, "attempts": 3}
+    write_yaml(in_empty_folder / "params.yaml", params)
     found = json.loads(pasam("simulate", "--images", "20", "--pairs", "50", "--json").output)
     assert found["judgements"][0]["name"] == "equal models"
+    assert found["judgements"][4]["name"].startswith("any of 3 candidates")
     assert found["years"]["promotions"] >= 0
-    assert "promotions a year" in pasam("simulate", "--images", "20", "--pairs", "50").output
+    assert "promotions a year" in pasam("simulate", "--images", "20", "--pairs", "5").output
 
 
 @pytest.mark.parametrize("command", COMMANDS)

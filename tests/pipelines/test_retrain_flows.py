@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tracked_world import copy_tracked, git
+from tracked_world import git
 
 from pasam.errors import StageError, TransientError
 from pasam.registry.decision_log import DecisionLog
@@ -154,36 +154,13 @@ def test_all_steps_can_be_asked_for(steps):
     assert steps.done == [*BEGIN, *WORK]
 
 
-@pytest.fixture(scope="module")
-def promoted_world(tracked_once, tmp_path_factory):
-    """A project whose last result is recorded, judged, and champion; not to be changed."""
-    from small_world import small_base
-    from tracked_world import commit, leave_servers, write_lock
-
-    from pasam.registry.promotion import promote as promote_last
-    from pasam.registry.runs import sync
-
-    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("judged") / "world")
-    own.change("gate", mode="on", allow_generated=True, floor_mean=0.0, floor_benchmark=0.0,
-               n_resamples=100, latency_ms=100_000.0, latency_ratio=1000.0)  # fmt: skip
-    write_lock(own)
-    commit(own.folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(own.folder)
-        patch.setattr("pasam.models.build.build_base", small_base)
-        leave_servers(patch)
-        sync(Path())
-        assert promote_last(own.folder, allow_local=True).promoted
-    return own
-
-
 @pytest.fixture
-def judged(promoted_world, tmp_path, monkeypatch):
+def judged(champion_once, tmp_path, monkeypatch):
     """A copy of it, as the current folder, at whose decisions no remote has a part."""
     from tracked_world import leave_servers
 
     leave_servers(monkeypatch)
-    own = promoted_world.copy(tmp_path / "world")
+    own = champion_once.copy(tmp_path / "world")
     git(own.folder, "remote", "remove", "origin")
     monkeypatch.chdir(own.folder)
     return own

@@ -5,57 +5,13 @@ from __future__ import annotations
 import pytest
 from small_world import small_base
 from tracked_world import (
-    commit,
     copy_tracked,
     git,
     leave_servers,
     place_store,
-    standing_in,
-    write_lock,
 )
 
-from pasam.registry.runs import sync
 from pasam.registry.versions import NAME, open_registry
-
-LENIENT = {
-    "mode": "on", "allow_generated": True, "floor_mean": 0.0, "floor_benchmark": 0.0,
-    "n_resamples": 100, "latency_ms": 100_000.0, "latency_ratio": 1000.0,
-}  # fmt: skip
-
-
-def accept(world):
-    """Let the gate of a project accept its models."""
-    world.change("gate", **LENIENT)
-    write_lock(world)
-    commit(world.folder)
-
-
-@pytest.fixture(scope="session")
-def fresh_once(tracked_once, tmp_path_factory):
-    """The small project with a gate that accepts it, and nothing in MLflow; to be copied."""
-    own = copy_tracked(tracked_once, tmp_path_factory.mktemp("fresh") / "world")
-    accept(own)
-    return own
-
-
-@pytest.fixture(scope="session")
-def accepted_once(fresh_once, tmp_path_factory):
-    """The same with all its stages recorded; to be copied."""
-    own = copy_tracked(fresh_once, tmp_path_factory.mktemp("accepted") / "world")
-    with standing_in(own):
-        sync(own.folder)
-    return own
-
-
-@pytest.fixture(scope="session")
-def champion_once(accepted_once, tmp_path_factory):
-    """The same with version 1 as champion; to be copied."""
-    from pasam.registry.promotion import promote
-
-    own = copy_tracked(accepted_once, tmp_path_factory.mktemp("champion") / "world")
-    with standing_in(own):
-        assert promote(own.folder).promoted
-    return own
 
 
 @pytest.fixture(scope="session")

@@ -355,6 +355,7 @@ def test_over_500_pairs_and_years_errors_stay_within_the_stated_rate_and_gains_a
     assert all(row.holds for row in rows)
 
 
+@pytest.mark.slow  # a second simulation of years
 def test_few_images_do_not_raise_the_error_rate(simulation_params):
     few = dict.fromkeys(IMAGES, 12)
     equal, _, harmful, better, year, _ = simulate(simulation_params, few, std=6.0, pairs=500)

@@ -159,6 +159,7 @@ def decisions(project):
     return found
 
 
+@pytest.mark.slow  # in the service: serving/test_web_app
 def test_another_champion_answers_without_a_restart_and_fails_nobody(decisions, tmp_path):
     offered = offered_models(
         [CHAMPION], "cpu", None, Path("data/adapters"), Path("params.yaml"), tmp_path
