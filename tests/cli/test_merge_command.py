@@ -113,8 +113,15 @@ def clash():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("driver", [True, False])
-@pytest.mark.parametrize(("take", "expected"), [("ours", 60), ("theirs", 50)])
+@pytest.mark.parametrize(
+    ("take", "expected", "driver"),
+    [
+        ("ours", 60, True),
+        ("theirs", 50, False),
+        pytest.param("ours", 60, False, marks=pytest.mark.slow),
+        pytest.param("theirs", 50, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_value_that_both_changed_waits_for_a_person_and_the_lock_follows_the_choice(
     repository, driver, take, expected
 ):

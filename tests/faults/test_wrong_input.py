@@ -11,8 +11,6 @@ from pasam.masks.images import write_png
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 
 BASE = "pasam/packaged/tiny.safetensors"
-IMAGE = "data/own/train/mine/im/cup.png"
-MASK = "data/own/train/mine/gt/cup.png"
 
 
 @pytest.fixture
@@ -33,51 +31,36 @@ def error_of(own_world, capsys):
     return run
 
 
-@pytest.fixture
-def refusal(own_world, error_of):
-    """Prepare and validate one's own data, and return what stops it."""
-
-    def run():
-        own_world.change("data.generated", train_images=0, benchmark_images=0)
-        own_world.run("prepare")
-        return error_of("validate")
-
-    return run
-
-
-@pytest.fixture
-def cup(own_world):
-    """An image of one's own with its mask, 20 pixels high and 24 wide."""
+def test_every_fault_of_ones_own_files_is_named_at_once(own_world, error_of):
     mask = np.zeros((20, 24), np.uint8)
     mask[5:15, 5:15] = 255
-    write_png(own_world.path(IMAGE), np.full((20, 24, 3), 90, np.uint8))
-    write_png(own_world.path(MASK), mask)
-    return mask
+    faults = ("alone", "small", "black", "empty", "text", "cut")
+    images = {name: own_world.path(f"data/own/train/mine/im/{name}.png") for name in faults}
+    masks = {name: own_world.path(f"data/own/train/mine/gt/{name}.png") for name in faults}
+    for number, name in enumerate(faults):
+        drawn = np.random.default_rng(number).integers(0, 255, (20, 24, 3), np.uint8)
+        write_png(images[name], drawn)
+        write_png(masks[name], np.roll(mask, number, 1))
+    masks["alone"].unlink()
+    write_png(masks["small"], mask[:10, :12])
+    write_png(masks["black"], np.zeros_like(mask))
+    whole = images["cut"].read_bytes()
+    images["cut"].write_bytes(whole[: len(whole) // 2])
+    images["empty"].write_bytes(b"")
+    images["text"].write_bytes(b"no picture")
 
-
-@pytest.mark.usefixtures("cup")
-def test_a_missing_mask(own_world, refusal):
-    own_world.path(MASK).unlink()
-    assert f"{IMAGE} has no mask" in refusal()
-
-
-def test_a_mask_of_another_size(own_world, refusal, cup):
-    write_png(own_world.path(MASK), cup[:10, :12])
-    said = refusal()
-    assert f"mask {MASK} is 10 x 12 (height x width) but its image {IMAGE} is 20 x 24" in said
-
-
-def test_an_all_black_mask(own_world, refusal, cup):
-    write_png(own_world.path(MASK), np.zeros_like(cup))
-    assert f"{MASK} is all black" in refusal()
-
-
-@pytest.mark.usefixtures("cup")
-@pytest.mark.parametrize("content", [b"", b"no picture", "cut"], ids=["empty", "text", "cut"])
-def test_an_unreadable_image(content, own_world, refusal):
-    whole = own_world.path(IMAGE).read_bytes()
-    own_world.path(IMAGE).write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
-    assert f"image {IMAGE} cannot be decoded" in refusal()
+    own_world.change("data.generated", train_images=0, benchmark_images=0)
+    own_world.run("prepare")
+    said = error_of("validate")
+    image, label = "data/own/train/mine/im", "data/own/train/mine/gt"
+    assert f"{image}/alone.png has no mask" in said
+    assert (
+        f"mask {label}/small.png is 10 x 12 (height x width) but its image {image}/small.png is "
+        "20 x 24" in said
+    )
+    assert f"{label}/black.png is all black" in said
+    for name in ("empty", "text", "cut"):
+        assert f"image {image}/{name}.png cannot be decoded" in said
 
 
 def test_an_unknown_params_key(own_world, error_of):

@@ -357,6 +357,7 @@ def test_light_hq_sams_file_becomes_an_adapter_of_mobile_sam(mobile_sam, tmp_pat
     assert read_metadata(out)["base"] == file_digest(mobile_sam)
 
 
+@pytest.mark.slow  # a decoder of another base is refused, below
 def test_light_hq_sams_decoder_alone_is_bound_to_its_base(mobile_sam, tmp_path, root):
     decoder = light_hq_sam(load_base("vit_t", mobile_sam))
     theirs, out = tmp_path / "decoder.pth", tmp_path / "light.safetensors"

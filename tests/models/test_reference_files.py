@@ -130,6 +130,7 @@ def test_a_decoders_file_must_be_named_as_the_references_do(tmp_path):
         write_state_dict(tmp_path / "x.safetensors", build(PA)[1].state_dict())
 
 
+@pytest.mark.slow  # as the last one does
 def test_segment_anything_imports_in_a_fresh_interpreter():
     code = "import pasam.models.before_segment_anything, segment_anything"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

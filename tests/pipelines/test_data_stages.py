@@ -116,6 +116,7 @@ def test_the_verdict_is_written_before_the_refusal_and_training_does_not_start(o
         assert "is not fit: few_items_are_invalid failed" in refused(own_world, stage, capsys)
 
 
+@pytest.mark.slow  # the expectation: tests/validation
 @pytest.mark.usefixtures("cups")
 def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
     write_png(own_world.path(MASK), np.zeros((70, 80), np.uint8))
@@ -127,6 +128,7 @@ def test_a_stated_share_of_unfit_items_is_left_out_without_a_stop(own_world):
     own_world.run("embed@train")
 
 
+@pytest.mark.slow  # tests/validation
 def test_a_quarantined_file_is_left_out_and_counted(own_world, cups, monkeypatch):
     from typer.testing import CliRunner
 
@@ -152,6 +154,7 @@ def test_an_old_verdict_does_not_count_for_new_data(own_world, capsys):
     assert "is about another" in refused(own_world, "embed@train", capsys)
 
 
+@pytest.mark.slow  # tests/validation/test_drift
 def test_drift_is_reported_against_the_accepted_version(own_world, world, monkeypatch):
     from typer.testing import CliRunner
 

@@ -9,7 +9,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -301,9 +300,7 @@ def dvc(tmp_path):
 @pytest.fixture
 def project(dvc):
     """A project with one stage, whose code a test writes."""
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=dvc.project, check=True
-    )
+    Repo.init(str(dvc.project), no_scm=True).close()
     (dvc.project / "dvc.yaml").write_text(STAGE)
     return dvc
 
@@ -316,7 +313,7 @@ NEXT = """
 """
 
 
-@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("folder", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_result_that_was_changed_in_the_cache_never_reaches_the_next_stage(project, folder):
     make = "import pathlib; p = pathlib.Path('first.txt'); "
     write = "p.mkdir(); (p / 'a').write_text('as made')" if folder else "p.write_text('as made')"

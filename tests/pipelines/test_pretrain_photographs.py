@@ -81,6 +81,7 @@ def test_scenes_alone_will_do(run):
     assert run(folder=None).is_file()
 
 
+@pytest.mark.slow  # tests/faults/test_interruption
 def test_an_interrupted_stage_ends_with_the_same_bytes(run, tmp_path, monkeypatch):
     whole = run("whole").read_bytes()
     step, left = _PhotographTraining.step, [3]
@@ -101,12 +102,16 @@ def test_an_interrupted_stage_ends_with_the_same_bytes(run, tmp_path, monkeypatc
     assert (tmp_path / "resumed.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
-def test_it_goes_on_from_weights_alone(run):
-    first = run("first")
+def test_it_goes_on_from_weights_alone(run, tmp_path):
+    torch.manual_seed(5)
+    first, old = tmp_path / "first.safetensors", small_base()
+    write_weights(first, old.sam.state_dict(), metadata={"size": "tiny"})
     still = {"learning_rate": 1e-12, "ema_decay": 0.0}
     second = run("second", initial=first, **still)
     name = "mask_decoder.output_upscaling.0.weight"
-    torch.testing.assert_close(read_weights(second)[name], read_weights(first)[name])
+    torch.testing.assert_close(
+        read_weights(second)[name].float(), old.sam.state_dict()[name], rtol=1e-3, atol=1e-3
+    )
 
 
 def test_the_decoder_of_another_base_is_taken_over(run, tmp_path):

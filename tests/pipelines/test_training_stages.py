@@ -20,9 +20,10 @@ from pasam.training.embeddings import open_store
 WEIGHTS = "pasam/packaged/tiny.safetensors"
 
 
-def test_a_second_run_gives_the_same_bytes(world, own_world):
+def test_a_second_run_gives_the_same_bytes_and_leaves_no_state(world, own_world):
     own_world.run("pretrain")
     assert own_world.contents("pretrain") == world.contents("pretrain")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_the_weights_are_in_half_precision_and_fit_the_base(world):
@@ -37,11 +38,6 @@ def test_the_weights_are_in_half_precision_and_fit_the_base(world):
 def test_the_history_has_a_row_per_saved_state(world):
     lines = world.path("reports/pretraining/curve.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
-
-
-def test_a_finished_training_leaves_no_state(own_world):
-    own_world.run("pretrain")
-    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_it_can_start_from_given_weights(world, own_world):
@@ -173,9 +169,10 @@ def rows_of(world, name):
     return read_scores(world.path(f"data/ablations/{name}.parquet"))
 
 
-def test_a_second_run_gives_the_same_bytes_of_ablate(world, own_world):
+def test_a_second_run_gives_the_same_bytes_of_ablate_and_leaves_no_state(world, own_world):
     own_world.run("ablate@bare_head")
     assert own_world.contents("ablate@bare_head") == world.contents("ablate@bare_head")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_an_ablation_that_changes_nothing_differs_by_exactly_zero(world):
@@ -231,11 +228,6 @@ def test_the_frozen_weights_are_the_same_before_and_after(name, world):
     assert ("prompt_adapter" in facts["trained"]) == (name == "unchanged")
 
 
-def test_a_finished_ablation_leaves_no_state(own_world):
-    own_world.run("ablate@unchanged")
-    assert not any(own_world.path("data/resume").glob("*"))
-
-
 SCORES, HISTORY = "data/repeats/pa_sam.parquet", "reports/history/pa_sam-repeats.jsonl"
 
 
@@ -243,9 +235,10 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_a_second_run_gives_the_same_bytes_of_repeat(world, own_world):
+def test_a_second_run_gives_the_same_bytes_of_repeat_and_leaves_no_state(world, own_world):
     own_world.run("repeat@pa_sam")
     assert own_world.contents("repeat@pa_sam") == world.contents("repeat@pa_sam")
+    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_the_main_seed_among_the_further_ones_would_give_the_main_scores(world, own_world):
@@ -283,11 +276,6 @@ def test_every_seed_scores_every_image_of_every_benchmark(own_world):
         assert sorted(rows["image_id"]) == sorted(first["image_id"])
     lines = own_world.path(HISTORY).read_text().splitlines()
     assert {json.loads(line)["seed"] for line in lines} == {43, 44}
-
-
-def test_a_finished_stage_leaves_no_state(own_world):
-    own_world.run("repeat@pa_sam")
-    assert not any(own_world.path("data/resume").glob("*"))
 
 
 def test_every_stage_with_a_verdict_waits_for_data_that_passed(own_world, capsys):

@@ -76,7 +76,9 @@ def whole(pictures, tmp_path_factory):
 
 
 # 3 pictures are looked at when the sampler is made, then 2 at every step.
-@pytest.mark.parametrize("steps", [1, 3, 4, 6])
+@pytest.mark.parametrize(
+    "steps", [*(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 3, 6)), 4]
+)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(pictures, tmp_path, whole, steps):
     folder, weights = whole
     seen = Interrupting(pictures, after=len(pictures) + 2 * steps)
