@@ -7,8 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import yaml
-from small_world import small_base
+from small_world import dump_yaml, load_yaml, small_base
 from variants import hq_sam, pa_sam
 
 from pasam.config.params_file import load_variant
@@ -72,9 +71,9 @@ def write_project(folder: Path, root: Path) -> None:
 
     `tiny` is the small base there; patch `build_base` to read it.
     """
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = load_yaml((root / "params.yaml").read_text())
     params["base"] = {"size": "tiny", "checkpoint": str(folder / "base.safetensors")}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(dump_yaml(params))
     base = _loud_base()
     write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})
     digest = file_digest(folder / "base.safetensors")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import skimage
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
+from small_world import load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app, refuse_windows
@@ -204,7 +204,7 @@ def test_a_wheel_gives_a_mask_in_an_empty_folder_within_five_seconds(
 def test_a_wheel_brings_presets_catalogue_and_page(root, tmp_path_factory, in_empty_folder):
     site = install(root, tmp_path_factory.mktemp("wheel"))
     assert pasam("params", "use", "paper", path=site).returncode == 0
-    assert yaml.safe_load(Path("params.yaml").read_text())["base"]["size"] == "vit_l"
+    assert load_yaml(Path("params.yaml").read_text())["base"]["size"] == "vit_l"
     listed = pasam("data", "list", path=site)
     assert "sam_vit_l" in listed.stdout, listed.stderr
     assert (site / "pasam/serving/page/index.html").is_file()

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import skimage
 import torch
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from photograph_pool import rectangle, write_pool
-from small_world import small_base
+from small_world import load_yaml, small_base
 
 from benchmarks import photographs as script
 
@@ -144,7 +143,7 @@ def test_trainings_start_where_slurms_client_is_installed_and_warnings_are_error
 
 
 def test_the_citation_names_the_papers_authors_as_the_readme_does(root):
-    content = yaml.safe_load((root / "CITATION.cff").read_text())
+    content = load_yaml((root / "CITATION.cff").read_text())
     (paper,) = content["references"]
     names = " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"])
     assert f"{{{names}}}" in (root / "README.md").read_text()
@@ -168,7 +167,7 @@ WORKFLOWS = ("tests", "pull-request", "release")
 def workflows(root):
     folder = root / ".github" / "workflows"
     assert {path.stem for path in folder.iterdir()} == set(WORKFLOWS)
-    return {name: yaml.safe_load((folder / f"{name}.yml").read_text()) for name in WORKFLOWS}
+    return {name: load_yaml((folder / f"{name}.yml").read_text()) for name in WORKFLOWS}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_every_python_that_is_promised_is_tested_on_linux_and_macos(project, wor
         matrix = workflows["tests"]["jobs"][job]["strategy"]["matrix"]
         assert matrix["python"] == promised
         assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos"}
-    gitlab = yaml.safe_load((root / ".gitlab-ci.yml").read_text())
+    gitlab = load_yaml((root / ".gitlab-ci.yml").read_text())
     assert gitlab["tests"]["parallel"]["matrix"] == [{"PYTHON_VERSION": promised}]
 
 

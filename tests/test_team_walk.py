@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-import yaml
+from small_world import dump_yaml
 from team_servers import ACCOUNTS, ADDRESSES, HOST, INSIDE, LOGINS, MLFLOW
 from tracked_world import KEPT, copy_tracked, git, write_lock
 
@@ -47,7 +47,7 @@ def write_project(folder, root):
         }
         for name, deps in GRAPH.items()
     }
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (folder / "dvc.yaml").write_text(dump_yaml({"stages": stages}))
 
 
 class Team:

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
+from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -34,7 +34,7 @@ def add(*arguments):
 
 def benchmarks():
     with open("params.yaml") as file:  # noqa: PTH123
-        return yaml.safe_load(file)["evaluate"]["benchmarks"]
+        return load_yaml(file)["evaluate"]["benchmarks"]
 
 
 def test_help_has_an_example():
@@ -90,9 +90,9 @@ def test_only_what_add_has_written_is_removed(photos, in_empty_folder):
 
 def test_the_last_benchmark_is_not_removed(photos, in_empty_folder):
     add("cats", *photos)
-    params = yaml.safe_load((in_empty_folder / "params.yaml").read_text())
+    params = load_yaml((in_empty_folder / "params.yaml").read_text())
     params["evaluate"]["benchmarks"] = ["cats"]
-    (in_empty_folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (in_empty_folder / "params.yaml").write_text(dump_yaml(params))
     assert "cats is the only set of evaluate.benchmarks" in remove("cats").output
     assert (in_empty_folder / "data/own/cats").is_dir()
 

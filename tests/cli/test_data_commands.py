@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from filelock import FileLock
+from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -42,7 +43,7 @@ def own(in_empty_folder):
         "archives": {"own.pth": {"address": None, "sha256": None, "size": len(WEIGHTS)}},
         "entries": {"own": {**entry, "hint": "Ask the team."}},
     }
-    (in_empty_folder / "own.yaml").write_text(yaml.safe_dump(content))
+    (in_empty_folder / "own.yaml").write_text(dump_yaml(content))
     (in_empty_folder / "mirror").mkdir()
     (in_empty_folder / "mirror" / "own.pth").write_bytes(WEIGHTS)
     return ("own", "--extra", "own.yaml", "--from", "mirror")
@@ -74,7 +75,7 @@ def test_an_unknown_role_is_one_line_and_exit_code_2(pasam):
 
 
 def test_show_prints_all_that_is_known(pasam):
-    shown = yaml.safe_load(pasam("show", "HRSOD").output)
+    shown = load_yaml(pasam("show", "HRSOD").output)
     assert shown["images"] == 287
     assert shown["layout"]["masks"] == "thin_object_detection/HRSOD/masks_max255"
     assert shown["archives"][0]["sha256"] is None
@@ -96,7 +97,7 @@ def test_fetch_brings_records_and_says_so(pasam, own, in_empty_folder):
     assert result.output.startswith("own fetched to data/catalogue/own\n")
     assert "Nobody publishes checksums of own.pth: catalogue.lock now holds" in result.output
     assert (in_empty_folder / "data/catalogue/own/own.pth").read_bytes() == WEIGHTS
-    recorded = yaml.safe_load((in_empty_folder / "catalogue.lock").read_text())
+    recorded = load_yaml((in_empty_folder / "catalogue.lock").read_text())
     assert recorded == {"own.pth": hashlib.sha256(WEIGHTS).hexdigest()}
 
 

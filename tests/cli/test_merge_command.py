@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from small_world import load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -57,7 +57,7 @@ def invoke(*arguments):
 
 
 def seed():
-    return yaml.safe_load(Path("params.yaml").read_text())["train"]["seed"]
+    return load_yaml(Path("params.yaml").read_text())["train"]["seed"]
 
 
 HERS = {"params__yaml": {"  seed: 42": "  seed: 50\n"}, "dvc__lock": {"one0": "one1"}}
@@ -75,7 +75,7 @@ def test_with_the_driver_git_merges_two_retrainings_by_itself(repository):
     text = Path("params.yaml").read_text()
     assert "  seed: 50\n" in text
     assert "  accumulate: 2 " in text
-    lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+    lock = load_yaml(Path("dvc.lock").read_text())["stages"]
     assert [stage["outs"][0]["md5"] for stage in lock.values()] == ["one1", "two0", "three2"]
     assert git("status", "--porcelain") == ""
 
@@ -97,7 +97,7 @@ def test_without_the_driver_the_command_does_the_same_after_the_conflict(reposit
     )
     assert git("diff", "--name-only", "--diff-filter=U") == ""
     assert seed() == 50
-    assert yaml.safe_load(Path("params.yaml").read_text())["train"]["batch_size"] == 8
+    assert load_yaml(Path("params.yaml").read_text())["train"]["batch_size"] == 8
 
 
 def clash():

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_world import dump_yaml, load_yaml
 
 from pasam.config.params_file import load_ablations, load_section, load_variant, read_params
 from pasam.config.presets import validate
@@ -43,14 +43,14 @@ class Fraction(Section):
 
 @pytest.fixture
 def content(root):
-    return yaml.safe_load((root / "params" / "default.yaml").read_text())
+    return load_yaml((root / "params" / "default.yaml").read_text())
 
 
 @pytest.fixture
 def write(tmp_path):
     def write_params(content) -> Path:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(content))
+        path.write_text(dump_yaml(content))
         return path
 
     return write_params
@@ -109,7 +109,7 @@ def test_an_impossible_value_is_quoted(section, cls, key, value, message, conten
 @given(value=st.integers(min_value=-(10**9), max_value=10**9))
 def test_a_whole_number_may_stand_for_a_float(value, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "whole.yaml"
-    path.write_text(yaml.safe_dump({"report": {"share": value}}))
+    path.write_text(dump_yaml({"report": {"share": value}}))
     share = load_section(Fraction, "report", path).share
     assert isinstance(share, float)
     assert share == value

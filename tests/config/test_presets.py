@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-import yaml
+from small_world import dump_yaml, load_yaml
 
 from pasam.config.params_file import read_params
 from pasam.config.presets import (
@@ -57,7 +57,7 @@ def test_every_preset_of_the_repository_is_valid_and_names_itself(name, root):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_written_out_has_the_values_of_the_preset(name, root):
-    assert yaml.safe_load(compose_text(name, root / "params")) == compose(name, root / "params")
+    assert load_yaml(compose_text(name, root / "params")) == compose(name, root / "params")
 
 
 def test_the_params_file_of_the_repository_is_the_default_byte_for_byte(root):
@@ -66,7 +66,7 @@ def test_the_params_file_of_the_repository_is_the_default_byte_for_byte(root):
 
 @pytest.mark.parametrize("name", ["ablation", "laptop", "paper", "photographs", "smoke"])
 def test_a_preset_states_nothing_that_the_default_has_already(name, root):
-    stated = yaml.safe_load((root / "params" / f"{name}.yaml").read_text())
+    stated = load_yaml((root / "params" / f"{name}.yaml").read_text())
     assert stated.pop("extends") == "default"
 
     def leaves(node, path=()):
@@ -153,7 +153,7 @@ def test_what_a_person_changed_stays_there_and_back(folder, params):
     assert "# stricter for the clinic" in text
     assert "# Agreed with the reviewers." in text
     use_preset("default", folder=folder, target=params)
-    assert read_params(params) == yaml.safe_load(mine)
+    assert read_params(params) == load_yaml(mine)
     assert params.read_text() == mine
 
 
@@ -275,7 +275,7 @@ def test_a_result_that_would_not_be_valid_is_not_written(folder, params):
 )
 def test_validation_names_what_is_wrong(change, message, root, tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(compose("default", root / "params") | change))
+    path.write_text(dump_yaml(compose("default", root / "params") | change))
     with pytest.raises(ParamsError, match=re.escape(message)):
         validate(path)
 
@@ -297,7 +297,7 @@ def test_validation_wants_sections_to_agree(section, change, message, root, tmp_
     content = compose("default", root / "params")
     content[section] |= change
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     with pytest.raises(ParamsError, match=re.escape(message)):
         validate(path)
 

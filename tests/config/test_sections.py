@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from small_world import load_yaml
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config import schema
@@ -19,7 +20,7 @@ from pasam.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
-CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text())
+CONTENT = load_yaml((ROOT / "params.yaml").read_text())
 NO_TOKENS = {"adapter_tokens": False, "mining_method": "none"}
 
 AT_LEAST_ONE = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
+from small_world import load_yaml
 
 from pasam.config.three_way import merge_accepted, merge_lock, merge_mapping, merge_rows
 from pasam.errors import DataError
@@ -51,8 +51,8 @@ def test_a_value_that_both_changed_is_a_clash_with_all_three_values():
     merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
     (clash,) = merged.clashes
     assert (clash.key, clash.base, clash.ours, clash.theirs) == ("train.workers", "0", "2", "4")
-    assert yaml.safe_load(merged.ours)["train"]["workers"] == 2
-    assert yaml.safe_load(merged.theirs)["train"] == {
+    assert load_yaml(merged.ours)["train"]["workers"] == 2
+    assert load_yaml(merged.theirs)["train"] == {
         "seed": 43, "learning_rate": 0.001, "workers": 4,
     }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_names_that_each_added_to_a_list_are_both_in_it():
     ours = params(("[dis, coift]", "[dis, coift, mine]"))
     theirs = params(("[dis, coift]", "[coift, theirs]"))
     merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
-    assert yaml.safe_load(merged.ours)["evaluate"]["benchmarks"] == ["coift", "theirs", "mine"]
+    assert load_yaml(merged.ours)["evaluate"]["benchmarks"] == ["coift", "theirs", "mine"]
     assert merged.clashes == ()
 
 
@@ -85,8 +85,8 @@ def test_a_model_that_one_took_out_and_the_other_changed_is_a_clash_of_the_whole
     theirs = params(("    epochs: 3\n", "    epochs: 4\n"))
     merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
     assert [clash.key for clash in merged.clashes] == ["models.hq_sam"]
-    assert "hq_sam" not in yaml.safe_load(merged.ours)["models"]
-    assert yaml.safe_load(merged.theirs)["models"]["hq_sam"] == {"epochs": 4}
+    assert "hq_sam" not in load_yaml(merged.ours)["models"]
+    assert load_yaml(merged.theirs)["models"]["hq_sam"] == {"epochs": 4}
 
 
 def test_a_mapping_in_the_place_of_null_beside_another_change_of_it_is_a_clash():
@@ -94,7 +94,7 @@ def test_a_mapping_in_the_place_of_null_beside_another_change_of_it_is_a_clash()
     ours, theirs = "a: {}\nb:\n  c:\n    d: 1\n", "a: {}\nb:\n  c: 5\n"
     merged = merge_mapping(base, ours, theirs, "params.yaml")
     assert [clash.key for clash in merged.clashes] == ["b.c"]
-    assert yaml.safe_load(merged.theirs)["b"] == {"c": 5}
+    assert load_yaml(merged.theirs)["b"] == {"c": 5}
 
 
 def test_two_recorded_archives_are_both_in_the_catalogues_lock():

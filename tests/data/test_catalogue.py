@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
+from small_world import dump_yaml
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import BaseParams, InstancesParams
@@ -128,7 +128,7 @@ def read_own(tmp_path):
     def read(change=lambda content: None):
         content = copy.deepcopy(OWN)
         change(content)
-        (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+        (tmp_path / "own.yaml").write_text(dump_yaml(content))
         return read_catalogue(tmp_path / "own.yaml")
 
     return read

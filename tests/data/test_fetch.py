@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-import yaml
 from filelock import FileLock
+from small_world import load_yaml
 
 from pasam.data.catalogue import read_catalogue
 from pasam.data.download import ATTEMPTS, download, is_on_the_web
@@ -74,7 +74,7 @@ def test_checksums_that_nobody_publishes_are_recorded(bring, published, lock):
     results = bring()
     assert results[0].recorded == ("DIS5K.zip",)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in published.items()}
-    assert yaml.safe_load(lock.read_text()) == digests
+    assert load_yaml(lock.read_text()) == digests
 
 
 def test_what_was_recorded_has_to_come_again(bring, place, server, published, lock):
@@ -110,7 +110,7 @@ def test_a_whole_published_checksum_stays_out_of_the_lock(bring, lock, server):
     assert (result.is_new, result.recorded) == (True, ())
     assert not lock.exists()
     bring([DIS_VD])
-    assert list(yaml.safe_load(lock.read_text())) == ["DIS5K.zip"]
+    assert list(load_yaml(lock.read_text())) == ["DIS5K.zip"]
 
 
 def test_a_deleted_lock_is_written_again_from_what_is_there(bring, lock, server):

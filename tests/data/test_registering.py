@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
+from small_world import load_yaml
 
 from pasam.config.presets import compose_text
 from pasam.data import own_sets as registration
@@ -334,9 +334,9 @@ def test_one_line_changes_in_every_size(root, tmp_path, size):
     new = path.read_text().splitlines()
     assert [line for line in new if line not in old.splitlines()] == [changed[1][1:]]
     assert len(new) == len(old.splitlines())
-    expected = yaml.safe_load(old)
+    expected = load_yaml(old)
     expected["evaluate"]["benchmarks"].append("cats")
-    assert yaml.safe_load(path.read_text()) == expected
+    assert load_yaml(path.read_text()) == expected
     assert list(tmp_path.iterdir()) == [path]
 
 

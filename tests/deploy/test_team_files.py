@@ -14,6 +14,7 @@ import time
 
 import pytest
 import yaml
+from small_world import dump_yaml, load_yaml
 from team_servers import ADDRESSES, INSIDE, ROOT
 from tracked_world import copy_tracked
 
@@ -39,7 +40,7 @@ def strictly_valid(manifest):
 
 @pytest.fixture(scope="module")
 def compose(root):
-    return yaml.safe_load((root / "deploy/compose.yaml").read_text())
+    return load_yaml((root / "deploy/compose.yaml").read_text())
 
 
 def test_compose_is_valid_by_its_schema(root):
@@ -335,7 +336,7 @@ def project(cluster):
         }
         for name, deps in GRAPH.items()
     }  # fmt: skip
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (folder / "dvc.yaml").write_text(dump_yaml({"stages": stages}))
     ignored = "".join(f"/{name}\n" for name in (".flows/", ".venv/", "reports/", "deploy", *GRAPH))
     (folder / ".gitignore").write_text(ignored)
     (folder / "deploy").symlink_to(ROOT / "deploy")
@@ -384,9 +385,9 @@ def test_an_array_runs_independent_stages_and_repro_then_runs_none_of_them(clust
     assert ran(cluster) == [["last", "-"]], said
     inner = "".join(f"{name}(first())" for name in PARTS)
     assert (project / "last").read_text() == f"last({inner})"
-    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    lock = load_yaml((project / "dvc.lock").read_text())["stages"]
     type_in(cluster, "rm -rf dvc.lock .dvc/cache first last part_?; dvc repro -q --no-run-cache")
-    assert yaml.safe_load((project / "dvc.lock").read_text())["stages"] == lock
+    assert load_yaml((project / "dvc.lock").read_text())["stages"] == lock
     assert type_in(cluster, "git status --porcelain --untracked-files=all").split() == [
         "??",
         "dvc.lock",

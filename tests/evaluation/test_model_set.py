@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import yaml
-from small_world import small_base
+from small_world import load_yaml, small_base
 from variants import pa_sam
 
 import pasam.models.build
@@ -33,7 +32,7 @@ MODELS = ("hq_sam", "pa_sam")
 @pytest.fixture
 def load(world, monkeypatch):
     monkeypatch.setattr(pasam.models.build, "build_base", small_base)
-    content = yaml.safe_load(world.path("params.yaml").read_text())
+    content = load_yaml(world.path("params.yaml").read_text())
     checkpoint = world.path(content["base"]["checkpoint"])
 
     def loaded(adapters=None):

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from filelock import FileLock
+from small_world import load_yaml
 
 from pasam.config.params_file import read_params
 from pasam.errors import DataError, StageError, TransientError
@@ -249,7 +249,7 @@ def test_a_stage_watches_every_section_that_it_reads():
 
 
 def test_an_ablation_watches_its_own_entry_and_the_models_that_it_changes():
-    ablations = yaml.safe_load((ROOT / "params.yaml").read_text())["ablations"]
+    ablations = load_yaml((ROOT / "params.yaml").read_text())["ablations"]
     found = {
         stage.name: {key for key in stage.params if key.split(".")[0] in {"models", "ablations"}}
         for stage in stages()

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from PIL import Image
-from small_world import SmallWorld, lay_out
+from small_world import SmallWorld, lay_out, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -223,7 +222,7 @@ def test_clean_boxes_are_the_evaluations_so_that_both_can_be_read_at_once(world)
 
 
 def world_ablations(world):
-    return yaml.safe_load(world.path("params.yaml").read_text())["ablations"]
+    return load_yaml(world.path("params.yaml").read_text())["ablations"]
 
 
 def scores_of(world, model, benchmark):
@@ -499,7 +498,7 @@ def box_of(scene: Scene) -> tuple[int, int, int, int]:
 def detected(paper, scenes) -> SmallWorld:
     """The same project with COCO and SegInW in their places, and made-up detections."""
     scene = scenes[11]
-    params = yaml.safe_load(paper.path("params.yaml").read_text())["instances"]
+    params = load_yaml(paper.path("params.yaml").read_text())["instances"]
     coco, seginw = params["coco"], params["seginw"]
     found = [{"image_id": 1, "category_id": 1, "bbox": list(box_of(scene)), "score": 0.9}]
     places = [(coco["images"], coco["annotations"], coco["detections"])]

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
-from small_world import STAGE
+from small_world import STAGE, load_yaml
 
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import Dvc, read_graph
@@ -181,7 +180,7 @@ def smoke_clone(root, folder, monkeypatch):
 def results_of(folder):
     """What a run recorded: params, digests of all that was read and made. An ordinary run is next,
     which has nothing to do."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    stages = load_yaml((folder / "dvc.lock").read_text())["stages"]
     again = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], cwd=folder, check=True, text=True,
         capture_output=True,

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from photograph_pool import write_pool
-from small_world import small_base
+from small_world import dump_yaml, load_yaml, small_base
 
 import pipelines.stages.pretrain as stage
 from pasam.config.params_file import load_section
@@ -135,14 +134,14 @@ def test_a_decoder_of_another_width_is_refused(run, tmp_path):
 
 
 def test_the_recipe_is_read_from_a_params_file(root, tmp_path):
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    content = load_yaml((root / "params" / "default.yaml").read_text())
     recipe = PHOTOGRAPHS.model_dump() | {
         "emphasis": [{"dataset": "cats", "factor": 2.5}],
         "phases": [{"side": 128, "steps": 5, "batch_size": 2, "frozen_stages": 3}],
     }
     content["pretrain"] |= {"photographs": recipe}
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
     assert found is not None
     assert (found.emphasis[0].dataset, found.phases[0].side) == ("cats", 128)
@@ -150,11 +149,11 @@ def test_the_recipe_is_read_from_a_params_file(root, tmp_path):
 
 def test_the_documented_recipe_can_be_used(root, tmp_path):
     text = (root / "docs" / "tiny.md").read_text(encoding="utf-8")
-    recipe = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
-    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    recipe = load_yaml(text.split("```yaml\n")[1].split("```")[0])
+    content = load_yaml((root / "params" / "default.yaml").read_text())
     content["pretrain"] |= recipe
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(dump_yaml(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
     assert found is not None
     assert [phase.side for phase in found.phases] == [128, 256]

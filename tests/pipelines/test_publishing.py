@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+from small_world import dump_yaml
 
 from pasam.errors import ParamsError, StageError, TransientError
 from pipelines.flows.publishing import (
@@ -53,7 +53,7 @@ def repository(in_empty_folder):
         deps = [{"path": "code.py", "md5": "0"}]
         report = {"cmd": "x", "deps": deps, "outs": outs}
         lock = {"schema": "2.0", "stages": {"report": report}}
-        Path("dvc.lock").write_text(yaml.safe_dump(lock))
+        Path("dvc.lock").write_text(dump_yaml(lock))
         Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
         Path("params.yaml").touch()
         Path(".gitignore").write_text("weights.bin\n")

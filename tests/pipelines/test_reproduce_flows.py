@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
+from small_world import dump_yaml, load_yaml
 from tracked_world import git
 
 from pasam.config.presets import compose_text
@@ -54,7 +54,7 @@ def test_a_failed_group_ends_the_flow(steps, monkeypatch):
 
 
 def test_the_groups_name_every_stage_of_dvc_yaml_once(root):
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    stages = load_yaml((root / "dvc.yaml").read_text())["stages"]
     wanted = [name for name, stage in stages.items() if not stage.get("frozen")]
     named = [target for group in GROUPS.values() for target in group]
     assert sorted(named) == sorted(wanted), "add the stage to GROUPS in pipelines/flows/reproduce"
@@ -81,7 +81,7 @@ def test_dvc_waits_for_another_flow_as_long_as_a_command_may_take(in_empty_folde
 
 def test_results_and_outputs_are_those_of_the_lock_that_are_there(in_empty_folder):
     stages = {"report": {"cmd": "x", "outs": [{"path": p, "md5": "0"} for p in ("a.md", "b.md")]}}
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    Path("dvc.lock").write_text(dump_yaml({"schema": "2.0", "stages": stages}))
     Path("dvc.yaml").write_text("stages: {report: {cmd: x}}\n")
     Path("params.yaml").touch()
     Path("b.md").touch()
@@ -230,7 +230,7 @@ def test_a_killed_study_leaves_nothing_behind_for_a_retraining_and_goes_on(proje
     assert subprocess.run(status, cwd=project, check=False).returncode == 0
     assert ablate(size="smoke").name == "studied"
     kept = project / STATE / "results" / "smoke" / "out" / "report.md"
-    seed = yaml.safe_load(compose_text("smoke"))["train"]["seed"]
+    seed = load_yaml(compose_text("smoke"))["train"]["seed"]
     assert seed != 7
     assert kept.read_text() == f"seed {seed}, input a"
     assert state(project) == before

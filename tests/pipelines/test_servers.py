@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import httpx
 import psutil
 import pytest
-import yaml
+from small_world import load_yaml
 
 from pasam.errors import ParamsError, StageError, TransientError
 from pipelines.flows import endings, schedule, servers
@@ -220,7 +220,7 @@ POOLS = {POOL, "docker", "kubernetes"}
 
 @pytest.fixture
 def every(root):
-    return yaml.safe_load((root / "prefect.yaml").read_text())["deployments"]
+    return load_yaml((root / "prefect.yaml").read_text())["deployments"]
 
 
 def test_this_machine_serves_every_flow(root):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml
+from small_world import dump_yaml, load_yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
@@ -210,11 +210,11 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
 
 
 def test_a_stage_that_nobody_told_it_of_is_one_run_like_every_other(tracked):
-    lock = yaml.safe_load(tracked.path("dvc.lock").read_text())
+    lock = load_yaml(tracked.path("dvc.lock").read_text())
     train = lock["stages"]["train@pa_sam"]
     history, *_ = (out for out in train["outs"] if out["path"].endswith(".jsonl"))
     lock["stages"]["repeat@pa_sam"] = {**train, "outs": [history], "cmd": "python -m repeat"}
-    tracked.path("dvc.lock").write_text(yaml.safe_dump(lock))
+    tracked.path("dvc.lock").write_text(dump_yaml(lock))
     synced = sync(tracked.folder)
     assert set(synced.runs) == {*KEPT, "repeat@pa_sam"}
     run = open_store(tracked.folder).client.get_run(synced.runs["repeat@pa_sam"])

@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 import pytest
-import yaml
+from small_world import load_yaml
 from tracked_world import commit
 from typer.testing import CliRunner
 
@@ -95,7 +95,7 @@ def test_the_fetched_weights_are_the_trained_bytes(promoted, champion_folder):
 
 
 def test_mlflow_knows_that_the_weights_are_not_of_real_data(champion_folder):
-    content = yaml.safe_load((champion_folder / "MLmodel").read_text())
+    content = load_yaml((champion_folder / "MLmodel").read_text())
     assert content["metadata"] == {"weights": "generated data and the small base"}
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml
+from small_world import dump_yaml, load_yaml
 
 from pasam.reporting.publish import publish
 
@@ -245,9 +245,9 @@ def dvc_plots(root, tmp_path_factory):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(root / name, folder / name)
     results = made_up_results()
-    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params = load_yaml((folder / "params.yaml").read_text())
     params["evaluate"]["models"] = list(results.histories)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(dump_yaml(params))
     publish(results, folder / "reports")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     dvc = [sys.executable, "-m", "dvc", "plots", "show"]

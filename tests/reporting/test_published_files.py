@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from small_world import load_yaml
 from variants import pa_sam
 
 from pasam.reporting.model_card import model_card
@@ -126,7 +126,7 @@ def test_the_headings_are_hugging_faces(card):
 
 
 def test_the_front_matter_is_yaml_with_the_results(card):
-    front = yaml.safe_load(card.split("---")[1])
+    front = load_yaml(card.split("---")[1])
     assert front["pipeline_tag"] == "mask-generation"
     assert front["license"] == "apache-2.0"
     measured = front["model-index"][0]["results"]
@@ -152,7 +152,7 @@ def test_a_card_gives_the_scores_of_the_file_and_beside_them_the_mean_of_all_see
     own = scores[scores["model"] == "pa_sam"]
     of_file, of_all = (100 * rows["boundary_iou"].mean() for rows in (own[own["seed"] == 42], own))
     assert of_file > of_all + 5
-    front = yaml.safe_load(made.split("---")[1])["model-index"][0]["results"][-1]
+    front = load_yaml(made.split("---")[1])["model-index"][0]["results"][-1]
     assert front["metrics"][1]["value"] == pytest.approx(of_file, abs=0.01)
     assert "The scores of this file, which was trained with seed 42, one of 3 seeds" in made
     assert re.search(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from planted_faults import (
     black_mask,
     copy_of_an_image,
@@ -17,6 +16,7 @@ from planted_faults import (
     tiny_mask,
 )
 from small_set import SmallSet
+from small_world import load_yaml
 
 from pasam.config.schema import ValidateParams
 from pasam.data.manifest import inventory_frame
@@ -41,7 +41,7 @@ class Mixed:
 def validate_params() -> ValidateParams:
     """The default section, for images of 48 x 64 pixels."""
     text = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
-    content = yaml.safe_load(text)["validate"]
+    content = load_yaml(text)["validate"]
     content |= {"area": tuple(content["area"]), "warnings": tuple(content["warnings"])}
     return ValidateParams(**{**content, "side": (32, 256)})
 
