@@ -84,9 +84,9 @@ def commands(command, path=()):
     return [each for name, sub in below.items() for each in commands(sub, (*path, name))]
 
 
-@pytest.mark.parametrize(("words", "text"), commands(typer.main.get_command(app)))
-def test_every_commands_help_has_an_example_of_itself(words, text):
-    assert f"Example: pasam {words}" in text
+def test_every_commands_help_has_an_example_of_itself():
+    every = commands(typer.main.get_command(app))
+    assert [words for words, text in every if f"Example: pasam {words}" not in text] == []
 
 
 def test_a_trained_model_is_found_where_the_pipeline_leaves_it(model_project):

@@ -35,20 +35,21 @@ def options(command):
     return {name: each for each in command.params for name in each.opts if name.startswith("--")}
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_has_the_options_that_all_have_under_one_name(words):
-    found = options(COMMANDS[words])
-    expected = {"--project"} if words == ASKED_BY_GIT else SHARED_OPTIONS
-    assert expected <= set(found)
-    assert not {"--profile", "--size", "--params", "--root-dir", "--as-json"} & set(found)
+def test_every_command_has_the_options_that_all_have_under_one_name():
+    for words, command in COMMANDS.items():
+        found = options(command)
+        expected = {"--project"} if words == ASKED_BY_GIT else SHARED_OPTIONS
+        assert expected <= set(found), words
+        others = {"--profile", "--size", "--params", "--root-dir", "--as-json"}
+        assert not others & set(found), words
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_a_preset_may_be_named_wherever_a_params_file_is_read(words):
-    found = options(COMMANDS[words])
-    params_file = found.get("--params-file")
-    reads = params_file is not None and "which is changed" not in params_file.help
-    assert ("--preset" in found) is reads
+def test_a_preset_may_be_named_wherever_a_params_file_is_read():
+    for words, command in COMMANDS.items():
+        found = options(command)
+        params_file = found.get("--params-file")
+        reads = params_file is not None and "which is changed" not in params_file.help
+        assert ("--preset" in found) is reads, words
 
 
 CHOICES = {"model", "name", "names", "what", "preset", "project", "which", "data", "role"}
@@ -60,25 +61,24 @@ FREE = {
 }
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_the_shell_completes_whatever_the_project_knows_the_names_of(words):
-    for each in COMMANDS[words].params:
-        if each.name in CHOICES and (words, each.name) not in FREE:
-            assert each._custom_shell_complete is not None, (words, each.name)
+def test_the_shell_completes_whatever_the_project_knows_the_names_of():
+    for words, command in COMMANDS.items():
+        for each in command.params:
+            if each.name in CHOICES and (words, each.name) not in FREE:
+                assert each._custom_shell_complete is not None, (words, each.name)
 
 
 @pytest.mark.parametrize("columns", [60, 80])
-@pytest.mark.parametrize("words", COMMANDS)
-def test_every_help_is_whole_at_the_width_of_the_terminal(words, columns):
-    command = COMMANDS[words]
-    context = command.make_context(
-        f"pasam {words}", [], resilient_parsing=True, terminal_width=columns
-    )
-    text = command.get_help(context)
-    assert max(map(len, text.splitlines())) <= columns
-    assert "…" not in text
-    for name in options(command):
-        assert re.search(rf"{name}[\s,]", text)
+def test_every_help_is_whole_at_the_width_of_the_terminal(columns):
+    for words, command in COMMANDS.items():
+        context = command.make_context(
+            f"pasam {words}", [], resilient_parsing=True, terminal_width=columns
+        )
+        text = command.get_help(context)
+        assert max(map(len, text.splitlines())) <= columns, words
+        assert "…" not in text, words
+        for name in options(command):
+            assert re.search(rf"{name}[\s,]", text), words
 
 
 @pytest.mark.parametrize("columns", [60, 80])

@@ -218,6 +218,7 @@ def test_every_set_can_be_read_back_with_its_images_and_detections(folder):
             assert read_image(images / image.file).shape == (image.height, image.width, 3)
 
 
+@pytest.mark.slow  # so does prepare: test_preparation
 def test_the_same_seed_gives_the_same_bytes_with_one_process_or_two(folder, tmp_path):
     assert draw(tmp_path, workers=2) == contents(folder)
 

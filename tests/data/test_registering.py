@@ -85,6 +85,7 @@ def test_the_folder_holds_copies_a_table_and_a_description(plan, own, two_folder
     assert registered(own, "cats") == plan.description()
 
 
+@pytest.mark.slow  # so does prepare: test_preparation
 def test_twice_the_same_gives_the_same_bytes_with_any_number_of_processes(plan, own):
     first = tree(put(plan, own))
     assert tree(put(plan, own, workers=2)) == first
