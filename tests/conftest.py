@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import pickle
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import typer.main
+import typer.testing
 from filelock import FileLock
 from hypothesis import settings
 
@@ -47,6 +50,10 @@ gc.set_threshold(50_000, 20, 100)
 # Great Expectations brings jsonschema, which would make 38 grammars of addresses at its import: two
 # seconds in each process, for formats that nothing here checks. Without the package it does not.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+# Typer makes all of the application's commands anew for each one that a test invokes: a tenth of a
+# second for fifty commands, where a person waits for it once.
+typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
 
 
 def pytest_collection_finish() -> None:

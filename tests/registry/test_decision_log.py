@@ -320,6 +320,18 @@ def test_the_way_back_goes_past_what_a_person_has_rejected():
     assert standing.barred == {}
 
 
+def test_what_a_person_has_rejected_is_in_no_environment():
+    staged = Entry(
+        event="stage", version=4, before=3, after=3, details={"accepted": True, "moved": True}
+    )
+    standing = history(*THREE, registration(4, 3), staged)
+    assert standing.aliases["staging"] == 4
+    rejected = Entry(event="reject", version=4, before=3, after=3, why="halos")
+    standing = history(*THREE, registration(4, 3), staged, rejected)
+    assert "staging" not in standing.aliases
+    assert set(standing.barred) == {"k4"}
+
+
 def test_a_version_that_comes_back_under_another_number_takes_over_all_that_it_was():
     again = registration(4, before=3, replaces=3)
     again = replace(again, details={**again.details, "key": "k3"}, after=4)

@@ -360,6 +360,7 @@ def test_the_gates_mode_holds_for_staging_too(project, aliases, mode, moved):
     assert ("staging" in aliases()) is moved
 
 
+@pytest.mark.slow  # tests/registry/test_decision_log, test_transitions
 def test_what_a_person_rejects_leaves_staging_until_that_is_lifted(project, aliases):
     stage(project)
     reject(project.folder, "staging", why="halos")

@@ -30,6 +30,7 @@ def test_there_are_ten_in_their_order(results):
     assert all(answer.title.endswith("?") and answer.experiment for answer in found)
 
 
+@pytest.mark.slow  # each follows its numbers in a test of its own
 def test_no_sentence_is_a_constant(make_scores, make_results):
     import pandas as pd
 
