@@ -166,9 +166,18 @@ def _leave_syncing_to_the_system(connection: object, _record: object) -> None:
 def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables and nothing in them; to be copied."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow.store.db import utils
+    from mlflow.utils import requirements_utils
     from sqlalchemy import Engine, event
 
     event.listen(Engine, "connect", _leave_syncing_to_the_system)
+    # For the newest of its 67 migrations MLflow loads them all, at every file that it opens first;
+    # for the packages of each requirement, at every model that it saves, all that is installed.
+    for module, name in (
+        (utils, "_get_latest_schema_revision"),
+        (requirements_utils, "_check_requirement_satisfied"),
+    ):
+        setattr(module, name, functools.cache(getattr(module, name)))
 
     def make(folder: Path) -> Path:
         from mlflow import MlflowClient
