@@ -30,7 +30,11 @@ def predictors(root):
     return {kind: make_predictor(kind, base) for kind in KINDS}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[
+        kind if kind == "pa_sam" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS
+    ]
+)
 def predictor(request, predictors):
     return predictors[request.param]
 

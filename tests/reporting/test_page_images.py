@@ -269,6 +269,7 @@ def test_the_table_of_contents_lists_every_section_and_question(html, results):
         assert f'<li><a href="#{answer.key}">' in html
 
 
+@pytest.mark.slow  # and the same files: test_published_files
 def test_the_same_results_give_the_same_page(html, make_results):
     assert page(make_results()) == html
 

@@ -100,6 +100,7 @@ def test_it_holds_every_part_and_no_number_that_json_lacks(results):
     assert all(question["answer"] for question in content["questions"])
 
 
+@pytest.mark.slow  # as all files do, above
 def test_the_same_results_give_the_same_text(results, make_results):
     assert report_json(results, ()) == report_json(make_results(), ())
 

@@ -161,7 +161,13 @@ def test_other_data_begin_anew_though_all_params_are_the_same(train, project, ma
     assert first.checkpointer.path.is_file()  # the other training has left it alone
 
 
-@pytest.mark.parametrize("variant", [hq_sam(), pa_sam()], ids=["hq_sam", "pa_sam"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(hq_sam(), id="hq_sam", marks=pytest.mark.slow),
+        pytest.param(pa_sam(), id="pa_sam"),
+    ],
+)
 def test_adapters_train_on_mobile_sams_embeddings(variant, manifest, ids, tmp_path):
     def own():
         return build_mobile(side=64)
