@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_run import made_up_results, made_up_scores
+from made_up_run import made_up_ablations, made_up_results, made_up_scores
 
 from pasam.evaluation.predictions import Predicted
 from pasam.reporting.figures import ComparedImage
@@ -17,6 +17,12 @@ def make_results():
 @pytest.fixture(scope="session")
 def results():
     return made_up_results()
+
+
+@pytest.fixture(scope="session")
+def equal_variants():
+    """Results of variants that are no better or worse than PA-SAM; not to be changed."""
+    return made_up_results(**made_up_ablations())
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def test_another_model_is_the_adapter_of_image_features():
     assert "image features" in variant({}, of="image_adapter").words
 
 
-def test_variants_come_by_group_and_only_if_they_were_scored(make_results):
-    results = make_results(**made_up_ablations())
+def test_variants_come_by_group_and_only_if_they_were_scored(make_results, equal_variants):
+    results = equal_variants
     groups = [ablation.group for ablation in scored_variants(results)]
     assert groups == sorted(groups, key=["component", "mining", "image", "trained",
                                          "correction", "repeat"].index)  # fmt: skip
@@ -64,8 +64,8 @@ def test_variants_come_by_group_and_only_if_they_were_scored(make_results):
     assert [a.name for a in of_group(results, "image")] == ["image_features"]
 
 
-def test_a_variant_that_changes_nothing_differs_by_exactly_nothing(make_results):
-    row = gain_of(make_results(**made_up_ablations()), "nothing")
+def test_a_variant_that_changes_nothing_differs_by_exactly_nothing(equal_variants):
+    row = gain_of(equal_variants, "nothing")
     assert (row["difference"], row["low"], row["high"]) == (0.0, 0.0, 0.0)
     assert np.isnan(row["p"])  # one seed carries no p-value
     assert row["verdict"] == "no difference shown"

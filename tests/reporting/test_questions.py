@@ -128,9 +128,9 @@ def test_without_variants_the_pass_is_shown_and_the_rest_admitted(results):
     assert [block.kind for block in found.blocks] == ["images", "absent"]
 
 
-def test_the_sentence_says_what_each_part_brings(make_results):
+def test_the_sentence_says_what_each_part_brings(make_results, equal_variants):
     costly = ask(1, make_results(**made_up_ablations(no_mining=-0.1)))
-    idle = ask(1, make_results(**made_up_ablations()))
+    idle = ask(1, equal_variants)
     assert costly.answered
     assert (
         "\N{LEFT DOUBLE QUOTATION MARK}no hard points\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -209,13 +209,13 @@ def test_without_variants_the_spread_alone_is_told(results, make_results):
     assert not found.answered
 
 
-def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results):
+def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results, equal_variants):
     changes = made_up_ablations(mining_random=-0.1)
     found = ask(5, make_results(diagnostics=made_up_diagnostics(), **changes))
     assert found.answered
     assert "random points" in found.sentence.split("loses")[0]
     assert "random points: 20." in found.sentence
-    assert "loses" not in ask(5, make_results(**made_up_ablations())).sentence
+    assert "loses" not in ask(5, equal_variants).sentence
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_mined_points_are_told_apart_by_the_uncertain_band(make_results):
     assert "lie where" not in ask(5, make_results(diagnostics=older)).sentence
 
 
-def test_numbers_become_curves_through_pa_sams_own_choice(make_results):
-    [charts] = mining_curves(make_results(**made_up_ablations()))
+def test_numbers_become_curves_through_pa_sams_own_choice(equal_variants):
+    [charts] = mining_curves(equal_variants)
     assert [panel.heading for panel in charts.panels] == ["Number of points"]
     svg = charts.panels[0].svg
     assert ">4</text>" in svg
@@ -248,9 +248,9 @@ def test_it_needs_variants(results):
     assert not ask(6, results).answered
 
 
-def test_the_sentence_follows_what_is_trained(make_results):
+def test_the_sentence_follows_what_is_trained(make_results, equal_variants):
     worse = ask(6, make_results(**made_up_ablations(adapter_only=-0.1)))
-    same = ask(6, make_results(**made_up_ablations()))
+    same = ask(6, equal_variants)
     assert "loses" in worse.sentence
     assert "loses" not in same.sentence
     assert "SAM does best by itself" in same.sentence
