@@ -9,8 +9,9 @@ import ast
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from pathlib import Path
+
+from walks import nodes, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(
@@ -27,16 +28,6 @@ LONGEST_FILE = 600
 LONGEST_FUNCTION = 60
 MOST_FILES = 16  # in a folder
 MOST_TEST_FILES = 180
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
-
-
-@cache
-def nodes(path: Path) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(tree(path)))
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from walks import nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(
@@ -110,7 +111,7 @@ def found() -> dict[Callable[[ast.AST], bool], set[str]]:
     """Files that do each of it; the tree is read once for all."""
     places = {does: set() for does in OWNERS}
     for path in FILES:
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        for node in nodes(Path(path)):
             if isinstance(node, ast.Attribute | ast.Call | ast.Compare | ast.stmt):
                 for does, paths in places.items():
                     if does(node):

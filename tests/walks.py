@@ -1,17 +1,36 @@
-"""Which files of the project a piece of work walks through: traced, not read off the imports."""
+"""Which files of the project a piece of work walks through: traced, not read off the imports.
+
+And what stands in the files.
+"""
 
 from __future__ import annotations
 
+import ast
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The syntax of a file, whose path is relative to the root; read once for all tests."""
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in it."""
+    return tuple(ast.walk(tree(path)))
+
+
 GROUND = ("pasam/errors.py", "pasam/files.py", "pasam/workers.py", "pasam/config/")
 
 

@@ -22,6 +22,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from filelock import FileLock
 from small_world import load_yaml
+from walks import nodes, tree
 
 from pasam.config.params_file import read_params
 from pasam.errors import DataError, StageError, TransientError
@@ -94,7 +95,7 @@ NEITHER_DEP_NOR_OUT = {
 def imported_modules(path: Path) -> set[Path]:
     """The project's own modules that a file imports at any depth of its code."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -126,8 +127,7 @@ def content_of(size: Path) -> dict[str, Any]:
 
 
 def stage_function(stage: Stage) -> ast.FunctionDef:
-    tree = ast.parse((ROOT / stage.module).read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in tree(stage.module).body if isinstance(node, ast.FunctionDef)]
     return next(node for node in functions if node.name == stage.module.stem)
 
 
