@@ -41,6 +41,8 @@ flows: $(READY) ## Serve the flows on schedule and say Prefect's address; Ctrl-C
 ui: $(READY) ## Show Prefect's and MLflow's pages and say their addresses; Ctrl-C ends it
 	@python -m pipelines.flows ui
 
+# Compiled once, not anew by each process that a test starts.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## Run the fast tests
 	@pytest -n auto --maxprocesses 4 --dist worksteal
 
