@@ -8,6 +8,7 @@ import torch
 from inference_models import KINDS, make_predictor, objects
 
 import pasam.models.before_segment_anything
+import segment_anything
 from pasam.errors import PromptError
 from pasam.inference.automatic_masks import (
     AutomaticMaskOptions,
@@ -16,7 +17,6 @@ from pasam.inference.automatic_masks import (
 )
 from pasam.masks.run_lengths import decode
 from pasam.models.build import load_base
-from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 from segment_anything.utils import amg
 
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.6}
@@ -48,9 +48,10 @@ def generator(predictors, monkeypatch):
             boxes, scores, iou_threshold
         )
 
-    monkeypatch.setattr(automatic_mask_generator, "batched_nms", suppress)
+    generator = segment_anything.SamAutomaticMaskGenerator
+    monkeypatch.setattr(segment_anything.automatic_mask_generator, "batched_nms", suppress)
     sam = predictors["sam"].segmenter.base.sam
-    return lambda **options: SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **options)
+    return lambda **options: generator(sam, output_mode="coco_rle", **options)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from pasam.errors import DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
-from segment_anything.utils.transforms import ResizeLongestSide
 
 SIZES = st.integers(8, 3000)
 
@@ -39,6 +38,8 @@ def test_the_squash_fills_the_input(height, width):
 @pytest.mark.parametrize("side", [32, 64, 1024])
 def test_keeping_the_aspect_is_sams_own_resize_to_the_bit(height, width, side):
     image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    from segment_anything.utils.transforms import ResizeLongestSide
+
     theirs = ResizeLongestSide(side).apply_image(image)
     ours = ImageTransform(height, width, side, "longest").resized(image)
     assert np.array_equal(ours.permute(1, 2, 0).numpy(), theirs)

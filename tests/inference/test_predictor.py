@@ -10,13 +10,13 @@ import pytest
 import torch
 from inference_models import BASE, make_predictor, picture
 
+import segment_anything
 from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import Decoded, postprocess
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prompts
-from segment_anything import SamPredictor
 
 BOX = [12, 8, 70, 50]
 POINTS, LABELS = [[30, 20], [60, 44], [5, 5]], [1, 1, 0]
@@ -56,7 +56,7 @@ def details(model, *, point_coords=None, point_labels=None, mask_input=None, box
 @pytest.mark.parametrize("name", PROMPTS)
 def test_sams_masks_are_exactly_those_of_sams_own_predictor(name, shape, predictors):
     ours = predictors["sam"]
-    theirs = SamPredictor(ours.segmenter.base.sam)
+    theirs = segment_anything.SamPredictor(ours.segmenter.base.sam)
     image = picture(*shape)
     ours.set_image(image)
     theirs.set_image(image)
@@ -74,7 +74,8 @@ def test_sams_masks_are_exactly_those_of_sams_own_predictor(name, shape, predict
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 def test_an_adapters_details_hold_exactly_the_bases_masks(kind, predictors):
     image = picture(60, 90)
-    adapted, base = predictors[kind], SamPredictor(predictors[kind].segmenter.base.sam)
+    adapted = predictors[kind]
+    base = segment_anything.SamPredictor(adapted.segmenter.base.sam)
     adapted.set_image(image)
     base.set_image(image)
     for multimask in (True, False):
@@ -136,7 +137,7 @@ def test_a_masks_logits_can_be_the_next_prompt(predictor):
 @pytest.mark.parametrize("name", PROMPTS)
 def test_a_batch_in_the_inputs_pixels_is_sams_too(name, predictors):
     ours = predictors["sam"]
-    theirs = SamPredictor(ours.segmenter.base.sam)
+    theirs = segment_anything.SamPredictor(ours.segmenter.base.sam)
     ours.set_image(picture(60, 90))
     theirs.set_image(picture(60, 90))
     prompt = {key: torch.tensor(np.stack([value] * 3)) for key, value in given(name).items()}

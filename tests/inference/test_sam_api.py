@@ -13,6 +13,7 @@ import skimage
 import torch
 from inference_models import picture
 
+import segment_anything
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.automatic_masks import segment_everything
 from pasam.inference.sam_api import (
@@ -22,7 +23,6 @@ from pasam.inference.sam_api import (
     sam_model_registry,
 )
 from pasam.masks.run_lengths import decode
-from segment_anything import SamPredictor as ReferencePredictor
 
 NOTEBOOK = Path("docs/predictor.ipynb")
 
@@ -54,7 +54,7 @@ def with_ours(model) -> dict:
 @pytest.fixture(scope="module")
 def with_sams(root, predictors):
     sam = predictors["sam"].segmenter.base.sam
-    return run(root, {"sam": sam, "predictor": ReferencePredictor(sam)})
+    return run(root, {"sam": sam, "predictor": segment_anything.SamPredictor(sam)})
 
 
 def test_the_notebook_gives_sams_own_numbers_for_sam(root, predictors, with_sams):

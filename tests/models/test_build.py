@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from variants import hq_sam, pa_sam
 
+import segment_anything
 from pasam.config.schema import VariantParams
 from pasam.errors import CheckpointError, ParamsError
 from pasam.models import build, hq_mask_decoder, pa_mask_decoder
@@ -23,7 +24,6 @@ from pasam.models.build import (
     load_base,
 )
 from pasam.models.checkpoint import write_state_dict, write_weights
-from segment_anything import sam_model_registry
 from segment_anything.build_sam import _build_sam
 
 HQ, PA = hq_sam(), pa_sam(mining_points=3)
@@ -76,7 +76,7 @@ def test_the_small_size_fits_in_twelve_megabytes_of_half_precision(tiny):
 def test_official_sizes_have_the_official_names_and_shapes(size):
     base = on_meta(size)
     with torch.device("meta"):
-        official = sam_model_registry[size](checkpoint=None)
+        official = segment_anything.sam_model_registry[size](checkpoint=None)
     assert shapes(base.sam) == shapes(official)
     assert len(shapes(base.sam)) == OFFICIAL[size][2]
     assert (base.side, base.grid, base.dim, base.mask_side) == (1024, 64, 256, 256)
@@ -165,7 +165,7 @@ def test_a_file_as_meta_publishes_them_is_loaded_as_it_is(tmp_path):
 
 @pytest.mark.slow
 def test_a_whole_vit_b_goes_through_its_file(tmp_path: Path):
-    official = sam_model_registry["vit_b"](checkpoint=None).state_dict()
+    official = segment_anything.sam_model_registry["vit_b"](checkpoint=None).state_dict()
     torch.save(official, tmp_path / "sam_vit_b_01ec64.pth")
     found = load_base("vit_b", tmp_path / "sam_vit_b_01ec64.pth").sam.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in official.items())
