@@ -33,6 +33,7 @@ from tracked_world import (  # noqa: E402
     copy_tracked,
     leave_servers,
     make_tracked,
+    pack,
     standing_in,
 )
 
@@ -208,7 +209,7 @@ def fresh_once(tracked_once: SmallWorld, tmp_path_factory: pytest.TempPathFactor
     def make(folder: Path) -> SmallWorld:
         own = copy_tracked(tracked_once, folder / "world")
         accept(own)
-        return own
+        return pack(own)
 
     return _made_once(tmp_path_factory, "fresh", make)
 
@@ -240,7 +241,7 @@ def champion_once(
         own = copy_tracked(accepted_once, folder / "world")
         with standing_in(own):
             assert promote(own.folder).promoted
-        return own
+        return pack(own)
 
     return _made_once(tmp_path_factory, "champion", make)
 

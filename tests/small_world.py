@@ -197,8 +197,9 @@ class SmallWorld:
         write_yaml(path, params)
 
     def copy(self, folder: Path) -> SmallWorld:
-        """Copy everything to another folder."""
-        return SmallWorld(shutil.copytree(self.folder, folder), self.stages)
+        """Copy everything to another folder, but for Great Expectations' pages, a third of it."""
+        pages = shutil.ignore_patterns("data_docs")
+        return SmallWorld(shutil.copytree(self.folder, folder, ignore=pages), self.stages)
 
 
 def load_yaml(text: str) -> Any:

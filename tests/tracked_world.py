@@ -44,13 +44,20 @@ def make_tracked(world: SmallWorld, tables: Path, folder: Path) -> SmallWorld:
     write_lock(own)
     commit(own.folder)
     place_store(tables, own.folder)
-    return own
+    return pack(own)
 
 
 def copy_tracked(tracked: SmallWorld, folder: Path) -> SmallWorld:
     """Copy a project and the repository beside it that it was pushed to."""
     shutil.copytree(_remote(tracked.folder), _remote(folder))
     return tracked.copy(folder)
+
+
+def pack(world: SmallWorld) -> SmallWorld:
+    """Put all objects of both repositories into one file each, so that there is less to copy."""
+    for repository in (world.folder, _remote(world.folder)):
+        git(repository, "gc", "--quiet", "--prune=now")
+    return world
 
 
 def leave_servers(patch: pytest.MonkeyPatch) -> None:
@@ -101,12 +108,12 @@ def write_lock(world: SmallWorld) -> None:
 def commit(project: Path, *, push: bool = True) -> str:
     """Commit everything, push it to a bare repository beside the project, return the commit."""
     if not (project / ".git").exists():
-        git(project, "init", "--quiet", "--initial-branch=main")
+        git(project, "init", "--quiet", "--initial-branch=main", "--template=")
         git(project, "config", "user.email", "test@example.org")
         git(project, "config", "user.name", "Test")
         (project / ".gitignore").write_text("\n".join(IGNORED) + "\n")
         bare = _remote(project)
-        subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+        git(project, "init", "--quiet", "--bare", "--template=", str(bare))
         git(project, "remote", "add", "origin", f"../{bare.name}")  # good for copies of both, too
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--allow-empty", "--message", "Work")
