@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from walks import Walk, traced
 
 from pasam.config.presets import compose
 from pasam.files import SafeLoader
@@ -121,6 +122,8 @@ class SmallWorld:
     stages: Mapping[str, Stage]
     strays: dict[str, list[Path]] = field(default_factory=dict)
     """Files that a stage has written besides its outputs, by its name."""
+    walks: dict[str, Walk] = field(default_factory=dict)
+    """Files of the project that a stage has walked through, by its name."""
     has_small_base: bool = True
     """Whether `tiny` is built smaller, and is the only base."""
 
@@ -158,7 +161,8 @@ class SmallWorld:
         for path in given:
             _link(self.path(path), alone.path(path))
         try:
-            alone.run(name)
+            with traced() as self.walks[name]:
+                alone.run(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it is, it is told)
             raise RuntimeError(f"{name} needs more than its deps in dvc.yaml: {error!r}") from error
         known = {Path(path) for path in (*given, *self.stages[name].outs)}

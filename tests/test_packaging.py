@@ -88,7 +88,8 @@ from pasam.cli.app import app
 from pasam.registry.load import load_predictor
 
 app(sys.argv[1:], standalone_mode=False)
-print(sorted({'scipy', 'pandas', 'jinja2', 'pyarrow'} & set(sys.modules)))
+late = {'scipy', 'pandas', 'jinja2', 'pyarrow', 'torchvision', 'torch._dynamo'}
+print(sorted(late & set(sys.modules)))
 formats = [word for form in ('coco', 'rle', 'uncertainty') for word in ('--format', form)]
 app([*sys.argv[1:], *formats], standalone_mode=False)
 predictor = load_predictor(device='auto')

@@ -39,27 +39,17 @@ def check(walk, listed, homes, *, shown, counted, literal):
     )
 
 
-@pytest.fixture(scope="module")
-def stage_walks(world, tmp_path_factory):
-    own = world.copy(tmp_path_factory.mktemp("walk") / "world")
-    walks = {}
-    for name in IMAGE:
-        with traced() as walks[name]:
-            own.run(name)
-    return walks
-
-
-def test_an_image_reaches_the_report(stage_walks, documented):
+def test_an_image_reaches_the_report(world, documented):
     together = Walk()
-    for walk in stage_walks.values():
-        for name, callers in walk.steps.items():
+    for stage in IMAGE:
+        for name, callers in world.walks[stage].steps.items():
             together.steps.setdefault(name, set()).update(callers)
     listed = documented["An image to the report"]
     check(together, listed, ("pipelines/",), shown=25, counted=33, literal=70)
 
 
-def test_a_parameter_reaches_its_use(stage_walks, documented):
-    walk = stage_walks["train@pa_sam"]
+def test_a_parameter_reaches_its_use(world, documented):
+    walk = world.walks["train@pa_sam"]
     listed = documented["`models.pa_sam.mining.points` to its use"]
     assert listed[-1] == "pasam/models/prompt_adapter.py"
     assert len(listed) <= 6
@@ -67,9 +57,9 @@ def test_a_parameter_reaches_its_use(stage_walks, documented):
         assert caller in walk.steps[called], f"{caller} does not call {called}"
 
 
-def test_the_page_is_written(stage_walks, documented):
+def test_the_page_is_written(world, documented):
     listed = documented["`make reproduce` to `reports/index.html`"]
-    walk = stage_walks["report"]
+    walk = world.walks["report"]
     check(walk, listed, ("pipelines/",), shown=12, counted=12, literal=28)
 
 

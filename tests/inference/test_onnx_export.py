@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from inference_models import BASE, KINDS, make_predictor, picture
+from inference_models import BASE, make_predictor, picture
 from small_world import small_base
 from variants import pa_sam
 
@@ -30,7 +30,10 @@ from pasam.models.build import build_decoder
 from pasam.models.segmenter import Segmenter
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=["sam", pytest.param("hq_sam", marks=pytest.mark.slow), "pa_sam"],
+)
 def exported(request, tmp_path_factory):
     """A model of each kind and its files, written once."""
     model = make_predictor(request.param)

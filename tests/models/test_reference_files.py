@@ -162,6 +162,7 @@ def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.slow  # of predictions: test_packaging
 def test_no_stage_and_no_prediction_pays_for_torchvision_and_the_compiler_at_its_start():
     modules = "pipelines.stages.evaluate, pipelines.stages.embed, pasam.inference.predictor"
     run(

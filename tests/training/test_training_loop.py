@@ -25,7 +25,9 @@ HQ = hq_sam(epochs=3)
 PA = pa_sam(epochs=3, mining_points=2, mining_from_epoch=1)
 SAMPLING = Sampling(batch_size=4, mix="effective", mask_side=32, seed=4)
 
-each_variant = pytest.mark.parametrize("variant", [HQ, PA], ids=["hq_sam", "pa_sam"])
+each_variant = pytest.mark.parametrize(
+    "variant", [pytest.param(HQ, marks=pytest.mark.slow), PA], ids=["hq_sam", "pa_sam"]
+)
 
 
 class OneBatch(Dataset):
