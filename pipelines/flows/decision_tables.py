@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ def _champion(
     run = str(version.registered.by.get("flow_run", ""))
     rows: list[Sequence[Cell]] = [
         *why_in_use(entries, standing),
-        ("the way back", f"version {standing.previous}" if standing.previous else _NO_WAY_BACK),
+        ("the way back", _way_back(standing)),
         ("can it be made again", _again(version)),
         ("verdict", _verdict_page(version, verdict, words)),
         ("flow run that registered it", run_link(run) if run else "none: by hand"),
@@ -122,7 +123,22 @@ def _champion(
     return OperationsTable("Champion", f"Version {version.number} is in use.", head, rows)
 
 
-_NO_WAY_BACK = "none; pasam registry promote VERSION takes another one"
+def _way_back(standing: Standing) -> str:
+    """Name the version that a rollback brings back, or say why there is none and what is left."""
+    from pasam.registry.upkeep.champion_history import barred
+
+    if standing.previous:
+        return f"version {standing.previous}"
+    out = {version.number for version, _ in barred(standing)}
+    left = sorted(set(standing.versions) - out - {standing.champion})
+    if left:
+        return f"none; pasam registry promote {left[-1]} has the gate judge version {left[-1]}"
+    if out:
+        return (
+            "none: every other version may not be promoted (below), until "
+            f'pasam registry lift {max(out)} --why "..." lets one be judged again'
+        )
+    return "none: there is no other version"
 
 
 def _again(version: VersionStanding) -> str:
@@ -264,7 +280,10 @@ def _versions(standing: Standing) -> OperationsTable:
 def _verdict(version: VersionStanding) -> tuple[str, str, str]:
     """Return the score, the version it was compared with, and the gain; empty where unjudged."""
     if version.verdict is None:
-        return "not judged", "", ""
+        scores = json.loads(version.registered.details["tags"].get(Tag.SCORES, "{}"))
+        measured = scores.get("mean")
+        words = "" if measured is None else f", measured {measured:.2f}"
+        return f"not judged{words}", "", ""
     details = version.verdict.details
     gain, other = details["mean_gain"], details["champion"]
     words = "" if gain is None else f"{gain['mean']:+.2f} (at least {gain['low']:+.2f})"

@@ -136,7 +136,9 @@ def retrain(
             except TransientError as error:
                 return Outcome(POSTPONED, f"Whether all is judged cannot be seen now: {error}")
         if not (force or reasons):
-            return Outcome("unchanged", "Nothing is new, and all is judged; nothing was run.")
+            return Outcome(
+                "unchanged", "Nothing is new, and all is judged or barred; nothing was run."
+            )
         log(f"Going through all steps: {'; '.join(reasons) or 'asked for'}.")
         require_publishable(publish, dvc(hours))
         begin()

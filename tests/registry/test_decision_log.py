@@ -377,7 +377,8 @@ def fair(alone):
     made = registration(2, before=1, params=params, tags=tags)
     log.append([made, verdict(2, champion=1, gain=4.5), promotion(2, before=1)], evidence)
     hurried = replace(promotion(3, before=2), why="the fair is tomorrow", gate="g2")
-    log.append([registration(3, before=2), hurried])
+    unjudged = registration(3, before=2, tags={"scores.mbiou": '{"mean": 38.8}'})
+    log.append([unjudged, hurried])
     git(alone, "config", "user.name", "Grace")
     torn = Entry(event="rollback", version=3, before=3, after=2, why="masks looked torn")
     rejected = Entry(event="reject", version=1, before=2, after=2, why="trained too fast")
@@ -439,6 +440,9 @@ def test_the_page_has_the_champions_the_barred_and_the_gates_judgement(fair, mon
     assert tables["May not be promoted"].rows[1][-1] == 'pasam registry lift 1 --why "..."'
     assert "judged version 2 against version 1" in tables["Why it won"].lead
     assert tables["Why it won"].rows[0] == ("mean", "yes", "mean: good enough")
-    assert tables["Versions"].rows[0][5:8] == ("not judged", "", "")
+    assert tables["Versions"].rows[0][5:8] == ("not judged, measured 38.80", "", "")
     assert tables["Versions"].rows[1][6] == "version 1"
     assert dict(tables["Params"].rows) == {"train.learning_rate": "0.001"}
+    back = dict(tables["Champion"].rows)["the way back"]
+    assert back.startswith("none: every other version may not be promoted")
+    assert "pasam registry lift 3 --why" in back
