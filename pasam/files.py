@@ -151,12 +151,14 @@ def read_csv(
     """
     text = read_text(path, advice=advice, most_bytes=MOST_JSON)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        names = tuple((name or "").strip() for name in reader.fieldnames or ())
+        reader = csv.reader(io.StringIO(text, newline=""))
+        names = tuple(name.strip() for name in next(reader, ()))
         rows = []
-        for row in reader:
-            cells = {key.strip(): (value or "").strip() for key, value in row.items() if key}
-            rows.append((reader.line_num, {key: value for key, value in cells.items() if value}))
+        for row in reader:  # of which there may be hundreds of thousands
+            cells = zip(names, row, strict=False)
+            full = {name: kept for name, cell in cells if name and (kept := cell.strip())}
+            if row:
+                rows.append((reader.line_num, full))
     except csv.Error as fault:  # a cell of more than 131072 characters, for one
         raise DataError(f"{path} is no readable CSV: {fault}. {advice}") from None
     return names, rows
@@ -221,7 +223,7 @@ def _count_nodes(node: Any, counted: dict[int, int]) -> int:
 def is_regular(path: Path) -> bool:
     """Whether a name, whatever it holds, is that of a file that can be read to its end."""
     try:
-        return path.is_file()
+        return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):  # a name that is too long, or with a zero byte or a surrogate
         return False
 

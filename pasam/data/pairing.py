@@ -260,21 +260,22 @@ def _pairs_of_set(folder: Path) -> Iterator[Pair | Fault]:
 
 
 def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
-    root = table.parent
-    for line, row in _read_rows(table, CSV_COLUMNS):
-        image, mask = root / row["image"], root / row["mask"]
+    rows = _read_rows(table, CSV_COLUMNS)
+    paths, absent = _located(rows, table.parent)
+    for line, row in rows:
         pair = Pair(
-            split=row["split"], dataset=row["dataset"], image=image, mask=mask,
-            group=row.get(GROUP_COLUMN, ""),
+            split=row["split"], dataset=row["dataset"], image=paths[row["image"]],
+            mask=paths[row["mask"]], group=row.get(GROUP_COLUMN, ""),
         )  # fmt: skip
         faults = _row_faults(
-            row, CSV_COLUMNS, place=f"{table}, row {line}", root=root, splits=SPLITS
-        )
+            row, CSV_COLUMNS, place=f"{table}, row {line}", root=table.parent, absent=absent,
+            splits=SPLITS,
+        )  # fmt: skip
         first = next(faults, None)
         yield pair if first is None else pair.fault(*first)
 
 
-def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_rows(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Read a table's rows with their line numbers, all values stripped.
 
     Raises:
@@ -286,12 +287,29 @@ def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[
         raise DataError(
             f"{table} lacks the columns {missing}; it needs {list(columns)} and has {list(names)}."
         )
-    for line, cells in rows:
-        yield line, {name: cells.get(name, "") for name in names}
+    empty = dict.fromkeys(names, "")
+    return [(line, {**empty, **cells}) for line, cells in rows]
+
+
+def _located(
+    rows: Iterable[tuple[int, Mapping[str, str]]], root: Path
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Find the files that rows name: all, and those that are not there.
+
+    Each name is looked at once, for a path takes longer than all else that is done to a row.
+    """
+    paths = {name: root / name for name in {row[c] for _, row in rows for c in ("image", "mask")}}
+    return paths, {name: path for name, path in paths.items() if not is_regular(path)}
 
 
 def _row_faults(
-    row: Mapping[str, str], columns: Sequence[str], *, place: str, root: Path, splits: Sequence[str]
+    row: Mapping[str, str],
+    columns: Sequence[str],
+    *,
+    place: str,
+    root: Path,
+    absent: Mapping[str, Path],
+    splits: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
     """Say what is wrong with a table's row: the fault's kind and its message."""
     for name in columns:
@@ -305,11 +323,11 @@ def _row_faults(
             "measured.",
         )
     for name in ("image", "mask"):
-        if row[name] and not is_regular(root / row[name]):
+        if row[name] and row[name] in absent:
             yield (
                 "missing_file",
-                f"{place}: {name} {root / row[name]} does not exist. Paths are relative to {root}; "
-                "restore the file, or correct or remove the row.",
+                f"{place}: {name} {absent[row[name]]} does not exist. Paths are relative to "
+                f"{root}; restore the file, or correct or remove the row.",
             )
 
 
@@ -516,26 +534,25 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
         DataError: It cannot be read, or lacks columns.
     """
     faults: list[str] = []
-    rows: dict[Path, list[Mapping[str, str]]] = {}
+    by_image: dict[Path, list[Mapping[str, str]]] = {}
     columns, splits = ("image", "mask", *([group] if group else ())), ("", *SPLITS)
-    for line, row in _read_rows(table, columns):
+    rows = _read_rows(table, columns)
+    paths, absent = _located(rows, table.parent)
+    for line, row in rows:
         place = f"{table}, row {line}"
-        found = [
-            message
-            for _, message in _row_faults(
-                row, columns, place=place, root=table.parent, splits=splits
-            )
-        ]
-        if found:
-            faults += found
-        else:
-            rows.setdefault(table.parent / row["image"], []).append(row)
+        found = _row_faults(
+            row, columns, place=place, root=table.parent, absent=absent, splits=splits
+        )
+        before = len(faults)
+        faults += [message for _, message in found]
+        if len(faults) == before:
+            by_image.setdefault(paths[row["image"]], []).append(row)
     candidates = []
-    for image, of_image in rows.items():
+    for image, of_image in by_image.items():
         for column in ("split", group or GROUP_COLUMN):
             if len({row.get(column) for row in of_image}) > 1:
                 faults.append(f"{table} gives {image} more than one {column}. Keep one.")
-        masks = tuple(table.parent / row["mask"] for row in of_image)
+        masks = tuple(paths[row["mask"]] for row in of_image)
         if len(set(masks)) < len(masks):
             faults.append(f"{table} lists a mask of {image} twice. Remove one row.")
         candidates.append(

@@ -64,13 +64,14 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
     categories = dict(enumerate(names, start=1)) if names else OBJECT
     ids = {name: identity for identity, name in categories.items()}
     by_image: dict[Path, list[PromptedObject]] = {image: [] for image in images}
+    meant = _ImageNames(path, images)
     for number, entry in enumerate(entries):
         try:
             mask = None if entry.mask is None else foreground(read_mask(path.parent / entry.mask))
             prompt = image_prompt(
                 box=entry.box, points=entry.points, labels=entry.labels, mask=mask
             )
-            image = _meant(entry.image, path, images)
+            image = meant[entry.image]
         except PasamError as error:
             error.args = (f"{path}, prompt {number}: {error!s:.600}",)
             raise error from None
@@ -87,7 +88,8 @@ def images_of(path: Path) -> list[Path]:
         DataError: The file is missing or in no known form, or an image is not there.
     """
     entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
-    found = list(dict.fromkeys(path.parent / entry.image for entry in entries))
+    names = dict.fromkeys(entry.image for entry in entries)
+    found = list(dict.fromkeys(path.parent / name for name in names))
     absent = [image for image in found if not is_regular(image)]
     if absent:
         name = str(absent[0])[:300]
@@ -95,27 +97,50 @@ def images_of(path: Path) -> list[Path]:
     return found
 
 
-def _meant(name: str, path: Path, images: Sequence[Path]) -> Path:
-    """Find the image that a name in the file means."""
-    wanted = _plain(name)
-    exact = [image for image in images if _same(image, path.parent / name)]
-    found = exact or [image for image in images if f"/{_plain(image)}".endswith(f"/{wanted}")]
-    if not found:
-        raise DataError(
-            f"the image {name!r} is none of the {len(images)} images given. Give it too, or take "
-            "its prompts out."
-        )
-    if len(found) > 1:
-        raise DataError(f"the image {name!r} may be {found[0]} or {found[1]}; write its folder.")
-    return found[0]
+class _ImageNames(dict[str, Path]):
+    """The images that names in a file mean, each looked for once.
+
+    Args:
+        path: The file.
+        images: The images that there are.
+    """
+
+    def __init__(self, path: Path, images: Sequence[Path]) -> None:
+        super().__init__()
+        self._folder, self._count = path.parent, len(images)
+        self._whole: dict[str, list[Path]] = {}
+        self._last: dict[str, list[Path]] = {}
+        for image in images:
+            self._whole.setdefault(_plain(image.absolute()), []).append(image)
+            self._last.setdefault(_plain(image.name), []).append(image)
+
+    def __missing__(self, name: str) -> Path:
+        """Find the image that a name means.
+
+        Raises:
+            DataError: It means none, or several.
+        """
+        wanted, place = _plain(name), _plain((self._folder / name).absolute())
+        found = self._whole.get(place) or [
+            image
+            for image in self._last.get(wanted.rpartition("/")[2], ())
+            if f"/{_plain(image)}".endswith(f"/{wanted}")
+        ]
+        if not found:
+            raise DataError(
+                f"the image {name!r} is none of the {self._count} images given. Give it too, or "
+                "take its prompts out."
+            )
+        if len(found) > 1:
+            raise DataError(
+                f"the image {name!r} may be {found[0]} or {found[1]}; write its folder."
+            )
+        self[name] = found[0]
+        return found[0]
 
 
 def _plain(name: str | Path) -> str:
     return unicodedata.normalize("NFC", Path(name).as_posix())
-
-
-def _same(one: Path, other: Path) -> bool:
-    return _plain(one.absolute()) == _plain(other.absolute())
 
 
 def _read_json(path: Path) -> list[FilePrompt]:

@@ -36,7 +36,7 @@ from pasam.registry.runs import is_score_file, params_of
 from pasam.registry.snapshot import WEIGHTS, DvcLock, LockEntry, Snapshot, StageRecord
 from pasam.registry.store import ARTIFACTS, Tag, quiet_pyfunc
 from pasam.registry.transitions import Decisions, Draft
-from pasam.registry.upkeep.signatures import SIGNATURE, sign_files
+from pasam.registry.upkeep.signatures import SIGNATURE, lacks_signature, sign_files
 from pasam.registry.upkeep.stored_base import ADAPTER, BASE, BASE_FILE, METADATA, take_base_out
 from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, digests_of, fetched
 
@@ -355,7 +355,8 @@ def predictor_of(folder: Path) -> PromptAdapterPredictor:
 def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> VersionStanding:
     """Make a version of a candidate, or find the one that was made of the same bytes.
 
-    Where MLflow has lost that one, or its files are damaged, a new version takes its place.
+    Where MLflow has lost that one, or its files are damaged, or it is not signed and a key to sign
+    with is there, a new version takes its place.
 
     Args:
         decisions: The registry.
@@ -368,7 +369,7 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
 
     def draft(standing: Standing) -> Draft:
         known = standing.by_key(candidate.key)
-        old = known.registered if known is not None and is_whole(decisions, known) else None
+        old = known.registered if known is not None and _stays(decisions, known) else None
         details: dict[str, Any] = {
             "key": candidate.key, "tensors": candidate.tensors,
             "tags": _tags(candidate, known), PARAMS: dict(candidate.params),
@@ -421,6 +422,10 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
         for name, text in new["tags"].items()
         if name.startswith(("evaluation.", "scores.")) or name in (Tag.DIRTY, Tag.PUSHED)
     )
+
+
+def _stays(decisions: Decisions, known: VersionStanding) -> bool:
+    return not lacks_signature(known.registered.evidence) and is_whole(decisions, known)
 
 
 def is_whole(decisions: Decisions, version: VersionStanding) -> bool:

@@ -297,6 +297,38 @@ def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
         load_predictor("champion")
 
 
+def test_what_was_registered_before_there_was_a_key_is_signed_by_the_next_promotion(
+    own_promoted, monkeypatch, keys
+):
+    pytest.importorskip("model_signing", reason="model-signing is not installed")
+    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(VERIFY_KEY, str(keys[1]))
+    promote(own_promoted.folder)
+    assert load_predictor("champion").name == "pa_sam (version 2)"
+
+
+def test_signing_and_verifying_vit_l_takes_less_than_two_seconds(tmp_path, monkeypatch, keys):
+    """Of one processor's time; the file is of that size and takes no place on the disk."""
+    pytest.importorskip("model_signing", reason="model-signing is not installed")
+    monkeypatch.setenv(SIGNING_KEY, str(keys[0]))
+    monkeypatch.setenv(VERIFY_KEY, str(keys[1]))
+    folder = tmp_path / "version"
+    (folder / "evidence").mkdir(parents=True)
+    with (folder / "base.safetensors").open("wb") as base:
+        base.truncate(1_250_000_000)
+    start = time.process_time()
+    signature = sign_files(folder)
+    assert signature is not None
+    (folder / "evidence" / "000001-model.sig").write_bytes(signature)
+    verify_signature(folder, 1, "000001")
+    assert time.process_time() - start < 2
+    with (folder / "base.safetensors").open("r+b") as base:
+        base.seek(1_111_111_111)
+        base.write(b"x")
+    with pytest.raises(RegistryError, match="cannot be verified"):
+        verify_signature(folder, 1, "000001")
+
+
 def measured(monkeypatch, module, name):
     """CPU seconds of every call of a function."""
     real, spent = getattr(module, name), []
