@@ -179,6 +179,7 @@ COMMANDS = {
     "pasam backup /mnt/backups/pasam.tar": "tests/registry/test_upkeep.py::test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion",
     "pasam merge": "tests/cli/test_merge_command.py::test_without_the_driver_the_command_does_the_same_after_the_conflict",
     "pasam merge --take theirs": "tests/cli/test_merge_command.py::test_a_value_that_both_changed_waits_for_a_person_and_the_lock_follows_the_choice",
+    "pasam report show": "tests/cli/test_evaluate_command.py::test_the_report_is_told_in_a_few_lines_of_means_and_shown_differences",
     "pasam restore /mnt/backups/pasam.tar ~/pasam": "tests/registry/test_upkeep.py::test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion",
     "prefect deploy -n 'retrain/weekly retraining' -n 'nightly/nightly watch'": OTHERS,
     "prefect work-pool create kubernetes --type kubernetes --base-job-template deploy/kubernetes/prefect-job-template.json": OTHERS,

@@ -237,7 +237,7 @@ def _table(scores: list[dict[str, Any]]) -> Table:
     )
     for row in scores:
         means = (_with_ends(row, metric) for metric in ("iou", "boundary_iou"))
-        others = (f"{100 * row[name]:.2f}" for name in ("pooled_iou", "covered"))
+        others = (f"{100 * row[name]:.1f}" for name in ("pooled_iou", "covered"))
         table.add_row(row["model"], row["data"], f"{row['masks']:,}", *means, *others)
     return table
 
@@ -269,5 +269,5 @@ def _with_ends(row: dict[str, Any], metric: str, sign: str = "") -> str:
     low, high = row[f"{metric}_low"], row[f"{metric}_high"]
     if metric and low is not None:  # of few images Student's interval knows no bounds; a mean has
         low, high = max(low, 0.0), min(high, 1.0)
-    ends = "" if low is None else f" [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]"
-    return f"{100 * row[metric or 'difference']:{sign}.2f}{ends}"
+    ends = "" if low is None else f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    return f"{100 * row[metric or 'difference']:{sign}.1f}{ends}"

@@ -453,9 +453,9 @@ def _warn_of_changes(project: Path) -> None:
 
     changed = git_state(project).changed
     if changed:
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        others = f" and {len(changed) - 1} more differ" if len(changed) > 1 else " differs"
         typer.echo(
-            f"note: {changed[0]}{others} differs from the commit, so what comes of this cannot be "
+            f"note: {changed[0]}{others} from the commit, so what comes of this cannot be "
             "made again. Commit first, or take it as a trial.",
             err=True,
         )

@@ -20,12 +20,14 @@ REPORTS = Path("reports")
 PAGE, TABLE = "index.html", "table1.md"
 FIGURE = "figure1.png"
 IMAGES = Path("docs/images")
-MEAN, PHOTOS = "mean", "photos"
-"""Rows of Table 1: the mean of the synthetic benchmarks, and the photographs beside it."""
+MEAN = "mean"
+"""Row of Table 1 that is no set: the mean of all but `photos`."""
 UNIT = "per cent"
 NO_DIFFERENCE = "no difference shown"
 MOST_DIFFERENCES = 5
 """Of those that are shown; the page and the table have all of them."""
+COLUMNS = 80
+"""Width of a terminal, in which the table of means has to stay."""
 Row = Mapping[str, str]
 WIDEST = 1600
 """Pixels of an image that is part of the repository."""
@@ -33,13 +35,11 @@ WIDEST = 1600
 
 @report_app.command("show")
 def report_show(folder: Folder = REPORTS, as_json: AsJson = False) -> None:
-    """Print the means of Table 1, the differences that are shown, and where all of it lies.
+    """Print means and photographs of Table 1, the differences shown, and where all of it lies.
 
     Example: pasam report show
     """
     rows = _rows(folder / "table1.csv")
-    means = [row for row in rows if row["benchmark"] == MEAN]
-    photos = {row["model"]: row for row in rows if row["benchmark"] == PHOTOS}
     compared = folder / "differences.csv"
     shown = [
         row
@@ -48,7 +48,7 @@ def report_show(folder: Folder = REPORTS, as_json: AsJson = False) -> None:
     ]
     names = [folder / TABLE, *sorted(folder.glob("*.png")), folder / PAGE]
     files = [str(path) for path in names if path.is_file()]
-    lines = [*_means(means, photos), *map(_difference, shown[:MOST_DIFFERENCES])]
+    lines = [*_means(rows), *map(_difference, shown[:MOST_DIFFERENCES])]
     if len(shown) > MOST_DIFFERENCES:
         lines.append(f"and {len(shown) - MOST_DIFFERENCES} differences more")
     content = {"table1": rows, "differences": shown, "files": files}
@@ -60,23 +60,33 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _means(means: Sequence[Row], photos: Mapping[str, Row]) -> list[str]:
-    """Lay out Table 1's means, and beside them the photographs, which are in no mean."""
+def _means(rows: Sequence[Row]) -> list[str]:
+    """Lay out Table 1's means, and beside them the sets of photographs, one's own first."""
+    from pasam.data.catalogue import GENERATED, PHOTOS
     from pasam.reporting.style import label
 
-    names = {row["model"]: label(row["model"]) for row in means}
+    sets = dict.fromkeys(row["benchmark"] for row in rows)
+    real = [name for name in sets if name not in (MEAN, *GENERATED)]
+    real.sort(key=lambda name: name == PHOTOS)
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    found = {(row["model"], row["benchmark"]): row for row in rows}
+    names = {model: label(model) for model in models}
     width = max(len(name) for name in (UNIT, *names.values()))
-    head = f"{UNIT:<{width}}  mean mIoU  mBIoU"
-    lines = [head + ("  photos mIoU  mBIoU" if photos else "")]
-    for row in means:
-        line = (
-            f"{names[row['model']]:<{width}}  {_number(row, 'miou'):>9}  {_number(row, 'mbiou'):>5}"
-        )
-        of_photos = photos.get(row["model"])
-        if of_photos is not None:
-            line += f"  {_number(of_photos, 'miou'):>11}  {_number(of_photos, 'mbiou'):>5}"
+    head, shown = f"{UNIT:<{width}}", []
+    for name in (MEAN, *real):
+        longer = f"{head}  {name} mIoU  mBIoU"
+        if len(longer) <= COLUMNS:
+            head = longer
+            shown.append(name)
+    lines = [head]
+    for model in models:
+        line = f"{names[model]:<{width}}"
+        for name in shown:
+            row = found[model, name]
+            line += f"  {_number(row, 'miou'):>{len(name) + 5}}  {_number(row, 'mbiou'):>5}"
         lines.append(line)
-    return lines
+    rest = [name for name in real if name not in shown]
+    return [*lines, f"{TABLE} has {', '.join(rest)}, too"] if rest else lines
 
 
 def _number(row: Row, name: str) -> str:

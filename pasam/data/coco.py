@@ -577,6 +577,10 @@ def _encoded(drawn: DrawnAs, size: tuple[int, int]) -> EncodedMask:
     if drawing is None or (isinstance(drawing, list | dict) and not drawing):
         raise DataError("has no segmentation; a box alone is no mask")
     code = _code(drawing, size)
+    parts = drawing if isinstance(drawing, list) else ()
+    corners = [one for part in parts if isinstance(part, list) for one in part]
+    if corners and all(isinstance(one, int | float) and one <= 1 for one in corners):
+        raise DataError("has corners from 0 to 1 only: fractions of the image, expected pixels")
     if not area(code):
         raise DataError("marks no pixel")
     label = _NOT_PLAIN.sub("-", drawn.label).strip("-")[:_LONGEST_LABEL] or "object"

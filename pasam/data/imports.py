@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ def from_annotations(file: Path, places: SetPlaces) -> Source:
     """
     images = places.images or (file if file.is_dir() else file.parent)
     left_out: list[str] = []
+    if zipfile.is_zipfile(file):
+        raise DataError(f"{file} is an archive. Unpack it, and name the file of annotations in it.")
     try:
         if file.is_dir():
             kind, found = _of_folder(file, images, left_out)
@@ -339,6 +342,11 @@ def _yolo(
                 raise DataError(
                     f"{file}, line {number}: '{line[:_SHOWN]}' is not YOLO's, a class and numbers. "
                     "Correct it, or move the file elsewhere."
+                )
+            if kind.startswith("-"):
+                raise DataError(
+                    f"{file}, line {number}: the class is {kind}, expected a number from 0. "
+                    "Correct it, or remove the line."
                 )
             if len(values) == 4:
                 left_out.append("boxes")

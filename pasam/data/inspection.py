@@ -19,7 +19,13 @@ from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError
 from pasam.files import file_sha256, sha256_of
 from pasam.masks.images import LoadedImage, load_image, turned
-from pasam.masks.mask_files import MaskFile, Reading, check_fitness, understand
+from pasam.masks.mask_files import (
+    MaskFile,
+    Reading,
+    check_fitness,
+    grey_fraction,
+    understand,
+)
 from pasam.masks.run_lengths import area, decode
 
 CODED = "coded in COCO"
@@ -134,7 +140,7 @@ def _objects(
         labels, name, kind = understood.objects, str(origin), str(understood.kind)
         shape, digest = understood.values.shape, file_sha256(origin)
         if labels[0][0] == "":
-            soft = float(np.mean((understood.values > 0) & (understood.values < 255)))
+            soft = grey_fraction(understood.values)
     size, orientation, notes = (
         image.pixels.shape[:2],
         1,

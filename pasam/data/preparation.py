@@ -45,7 +45,7 @@ from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
 from pasam.files import file_sha256
 from pasam.masks.images import foreground, load_image, write_png
-from pasam.masks.mask_files import check_fitness, read_one
+from pasam.masks.mask_files import check_fitness, grey_fraction, read_one
 from pasam.synthetic.scene import draw_scene
 from pasam.workers import parallel_map
 
@@ -133,7 +133,7 @@ def _check_mask(
         label = found.mask(found.objects[0][0])
         doubts = check_fitness(
             label.shape, size, inside=int(np.count_nonzero(foreground(label))),
-            soft=soft_fraction(label), name=pair.mask, image=pair.image,
+            soft=grey_fraction(label), name=pair.mask, image=pair.image,
         )  # fmt: skip
     except InvalidItemError as error:
         return invalid_row(pair.fault(error.kind, str(error)))

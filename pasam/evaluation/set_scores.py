@@ -26,7 +26,7 @@ from pasam.files import write_table, write_text
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import PromptedModel
 from pasam.masks.images import foreground, read_image
-from pasam.masks.mask_files import check_fitness, read_mask
+from pasam.masks.mask_files import check_fitness, grey_fraction, read_mask
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash_mask
 
@@ -203,7 +203,7 @@ def _image_with_masks(
     pixels = read_image(image)
     truths = [read_mask(mask) for mask in masks]
     for mask, truth in zip(masks, truths, strict=True):
-        soft = float(np.mean((truth > 0) & (truth < 255)))
+        soft = grey_fraction(truth)
         inside = int(np.count_nonzero(foreground(truth)))
         height, width = pixels.shape[:2]
         check_fitness(

@@ -291,8 +291,7 @@ def _grey_kind(path: Path, values: NDArray[Any], is_lossy: bool) -> MaskKind:
         return MaskKind.INDEX
     if top <= FOREGROUND:
         raise _doubt(path, "numbers its objects, or is faint, in a format that blurs the numbers")
-    grey = (values > top // 16) & (values < top - top // 16)
-    if 2 * np.count_nonzero(grey) > grey.size:
+    if grey_fraction(values, top) > MOST_SOFT:
         raise _doubt(path, "is mostly neither black nor white: a photograph", kind="grey_mask")
     return MaskKind.SOFT
 
@@ -469,6 +468,14 @@ FULL = 0.99
 """Fraction of the image above which a mask leaves nothing to find."""
 MOST_SOFT = 0.5
 """Fraction of grey pixels beyond which a file is a photograph, not a mask with soft edges."""
+
+
+def grey_fraction(values: NDArray[Any], top: int = 255) -> float:
+    """Measure how much of a mask, (H, W), is neither black nor white, in [0, 1].
+
+    A sixteenth at either end counts as black or white: JPEG makes 1 and 254 of whole areas.
+    """
+    return float(np.mean((values > top // 16) & (values < top - top // 16)))
 
 
 def check_fitness(

@@ -43,7 +43,7 @@ _HTML = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; }
 figure { margin: 0 0 1.5rem; display: flex; flex-wrap: wrap; gap: .6rem; }
@@ -207,13 +207,16 @@ def _tables(content: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list
     ]
     measured = [("mean", content["mean_score"], content["mean_gain"])]
     measured += [(n, score, content["gains"].get(n)) for n, score in content["scores"].items()]
-    scores = [[name, f"{score:.2f}", *_gain_cells(gain)] for name, score, gain in measured]
+    gain_columns = ("Gain", "Lower bound", "Std") if content["champion"] is not None else ()
+    scores = [
+        [name, f"{score:.2f}", *_gain_cells(gain)[: len(gain_columns)]]
+        for name, score, gain in measured
+    ]
     tags = content["lineage"]
     origin = [[name, tags[name]] for name in LINEAGE if name in tags]
-    gain_columns = ("Benchmark", "Candidate", "Gain", "Lower bound", "Std")
     return [
         ("Checks", ("Check", "Holds", "Found and asked for"), checks),
-        ("Boundary IoU, points", gain_columns, scores),
+        ("Boundary IoU, points", ("Benchmark", "Candidate", *gain_columns), scores),
         ("Where it comes from", ("Tag", "Value"), origin),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from pasam.config.schema import HqSamParams
 from pasam.evaluation.scores import averaged
-from pasam.evaluation.statistics import GAIN, UNDECIDED
+from pasam.evaluation.statistics import GAIN, UNDECIDED, worded
 from pasam.reporting import analyses, page_images, svg, tables
 from pasam.reporting.blocks import (
     Absent,
@@ -209,12 +209,20 @@ def _tiles(results: Results) -> Iterator[tuple[str, str]]:
     yield f"{own['mbiou']:.1f} %", f"mean boundary IoU of {label(results.subject)}"
     rows = rows_where(results.differences, model=results.subject, benchmark=MEAN, metric="mbiou")
     for row in sorted(rows, key=lambda row: row["difference"]):
-        words = f"points against {label(row['against'])}, {results.level} interval "
-        words += span(row["low"], row["high"])
-        yield signed(row["difference"]), words
+        yield signed(row["difference"]), _against(row, results)
     if rows:
         words = f"of the masks are better than with {label(rows[0]['against'])}"
         yield f"{rows[0]['better']:.0f} %", words
+
+
+def _against(row: Mapping[str, Any], results: Results) -> str:
+    """Write a difference's verdict beside its interval, which knows of no other comparison."""
+    verdict = worded(row["verdict"], int(row["seeds"]))
+    interval = f"{results.level} interval {span(row['low'], row['high'])}"
+    if row["verdict"] == UNDECIDED and not row["low"] <= 0 <= row["high"]:
+        many = len(rows_where(results.differences, benchmark=MEAN))
+        verdict, interval = f"{verdict} among {many} comparisons", f"by itself, {interval}"
+    return f"points against {label(row['against'])}: {verdict} ({interval})"
 
 
 def _slider(results: Results) -> Slider:

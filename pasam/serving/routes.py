@@ -442,11 +442,14 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
     """Say what the mean of scores is over; None where there are none."""
-    benchmarks = set(scores) - {"mean"}
+    from pasam.evaluation.scores import averaged  # with pandas, which no other answer needs
+
+    benchmarks = averaged(name for name in scores if name != "mean")
     generated = {entry.name for entry in read_catalogue().of_role("generated")}
-    drawn = benchmarks & generated  # the mean is of these, if there are any
-    count, kind = len(drawn or benchmarks), SYNTHETIC if drawn else PHOTOGRAPHS
-    return f"{count} benchmark{'s' if count > 1 else ''} of {kind}" if benchmarks else None
+    drawn = sum(name in generated for name in benchmarks)
+    parts = ((drawn, SYNTHETIC), (len(benchmarks) - drawn, PHOTOGRAPHS))
+    counted = [f"{count} benchmark{'s'[: count > 1]} of {kind}" for count, kind in parts if count]
+    return " and ".join(counted) or None
 
 
 def read_scores(path: Path | None) -> dict[str, dict[str, dict[str, float]]]:

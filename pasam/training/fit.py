@@ -8,6 +8,7 @@ is chosen by its params.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,13 +209,16 @@ def launch(params: TrainParams | PhotographParams, *, nodes: int = 1, ddp: str =
             f"train.nodes {nodes} are {world}. Set both to what is launched, for example "
             "`torchrun --nnodes <train.nodes> --nproc-per-node <train.devices>`."
         )
-    fabric = Fabric(
-        accelerator=params.accelerator,
-        devices=params.devices,
-        num_nodes=nodes,
-        strategy=ddp if world > 1 else "auto",
-        precision=params.precision,
-    )
+    with warnings.catch_warnings():
+        # Wherever `srun` is installed Fabric advises to use it, in every training's output.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(
+            accelerator=params.accelerator,
+            devices=params.devices,
+            num_nodes=nodes,
+            strategy=ddp if world > 1 else "auto",
+            precision=params.precision,
+        )
     fabric.launch()
     return fabric
 

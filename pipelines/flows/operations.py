@@ -276,7 +276,7 @@ def _data(lock: DvcLock | None, standing: Standing) -> OperationsTable:
         ("expectations", said + (", ".join(verdict["warnings"]) or "none")),
         ("masks", f"{verdict['masks']} valid, {verdict['quarantined']} in quarantine"),
         (Tag.MANIFEST_MD5, seen),
-        ("the champion's", used and (used if used != seen else "the same")),
+        *([("the champion's", used if used != seen else "the same")] if used else []),
         ("judged, or restored from the cache", f"{there:%Y-%m-%d %H:%M} UTC"),
     ]
     page = stage.out_with(".html")
@@ -291,12 +291,14 @@ def _drift(lock: DvcLock | None) -> OperationsTable:
     if entry is not None and Path(entry.path).exists():
         content = json.loads(Path(entry.path).read_text("utf-8"))
         rows = [
-            (str(row["dataset"]), str(row["quantity"]), "yes" if row["drifted"] else "no")
+            (row["split"], row["dataset"], row["quantity"], "yes" if row["drifted"] else "no")
             for row in content.get("drift", [])
         ]
     lead = "How the data have drifted from the accepted ones, by the last validation."
     lead = lead if rows else "No drift is known: no data were accepted to compare with."
-    return OperationsTable("Drift", lead, ("Set", "Quantity", "Has drifted"), rows[:MOST_ROWS])
+    return OperationsTable(
+        "Drift", lead, ("Split", "Set", "Quantity", "Has drifted"), rows[:MOST_ROWS]
+    )
 
 
 def _next() -> OperationsTable:
@@ -380,7 +382,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
          vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 .wide { overflow-x: auto; }
 svg { max-width: 30rem; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg path, svg line { stroke: currentColor; fill: none; }

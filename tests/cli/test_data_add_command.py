@@ -50,7 +50,8 @@ def test_two_folders_are_registered_and_measured(photos, in_empty_folder):
     assert lines[2].endswith("masks to measure")
     assert lines[3] == "  masks: 12 0/255"
     assert "  params.yaml: evaluate.benchmarks now has cats" in lines
-    assert "Next: dvc repro (to undo: pasam data remove cats)" in lines
+    assert "Next: dvc repro trains and measures, and pasam report show prints the table" in lines
+    assert "To undo it: pasam data remove cats" in lines
     assert benchmarks()[-1] == "cats"
     assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
 

@@ -145,9 +145,9 @@ def test_the_table_has_the_numbers_of_the_json_each_under_its_title(pasam, folde
     shown = dict(zip(titles, values, strict=True))
     wanted = {"mIoU": "iou", "mBIoU": "boundary_iou", "Pooled IoU": "pooled_iou"}
     assert {title: shown[title].split(" ")[0] for title in wanted} == {
-        title: f"{100 * row[key]:.2f}" for title, key in wanted.items()
+        title: f"{100 * row[key]:.1f}" for title, key in wanted.items()
     }
-    assert len({row[key] for key in wanted.values()}) == 3  # or a swap would not show
+    assert len({shown[title] for title in wanted}) == 3  # or a swap would not show
 
 
 @pytest.fixture
@@ -247,6 +247,27 @@ def test_the_report_is_told_in_a_few_lines_of_means_and_shown_differences(in_emp
     found = json.loads(CliRunner().invoke(app, ("report", "show", "--json")).output)
     assert [row["verdict"] for row in found["differences"]] == ["loss shown"]
     assert found["table1"][2]["mbiou"] == "41.84"
+
+
+def test_the_table_in_the_terminal_has_ones_own_sets_in_80_columns(in_empty_folder):
+    reports = in_empty_folder / "reports"
+    reports.mkdir()
+    own = "".join(
+        f"{model},{name},{value},{value}\n"
+        for model, value in (("sam", 61.26), ("pa_sam_plus", 63.5))
+        for name in ("cats", "a_set_with_a_name_that_is_long_enough")
+    )
+    table = TABLE.replace("pa_sam,", "pa_sam_plus,")
+    (reports / "table1.csv").write_text(table + own)
+    shown = CliRunner().invoke(app, ("report", "show"))
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split("  ")[1:] == [
+        "mean mIoU", "mBIoU", "cats mIoU", "mBIoU", "photos mIoU", "mBIoU",
+    ]  # fmt: skip
+    assert lines[1].split() == ["SAM", "59.1", "41.8", "61.3", "61.3", "67.5", "59.6"]
+    assert lines[3] == "table1.md has a_set_with_a_name_that_is_long_enough, too"
 
 
 def test_the_page_is_opened_in_the_browser(in_empty_folder, monkeypatch):

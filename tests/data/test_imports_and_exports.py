@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import zipfile
 
 import cv2
 import numpy as np
@@ -156,6 +157,36 @@ RIGHT, DOWN = np.meshgrid(np.arange(W) + 0.5 - 40, np.arange(H) + 0.5 - 30)
 ALONG, ACROSS = np.sqrt(0.75) * RIGHT + 0.5 * DOWN, np.sqrt(0.75) * DOWN - 0.5 * RIGHT
 TURNED = (ALONG / 25) ** 2 + (ACROSS / 8) ** 2 < 1
 """An ellipse round (40, 30), turned by 30 degrees, clockwise as seen."""
+
+
+def test_yolos_class_below_0_and_a_zipped_export_are_refused_with_what_to_do(tmp_path, images):
+    as_file(tmp_path / "labels", "-1 0.1 0.1 0.9 0.1 0.9 0.9\n", "a.txt")
+    with pytest.raises(
+        DataError, match=r"a.txt, line 1: the class is -1, expected a number from 0"
+    ):
+        from_annotations(tmp_path / "labels", SetPlaces(images=images))
+    with zipfile.ZipFile(tmp_path / "task.zip", "w") as archive:
+        archive.writestr("annotations.xml", "<annotations/>")
+    with pytest.raises(DataError, match=r"task.zip is an archive. Unpack it, and name the file of"):
+        from_annotations(tmp_path / "task.zip", SetPlaces(images=images))
+
+
+def test_a_coco_polygon_in_fractions_is_no_object_of_one_pixel(tmp_path, images):
+    height, width = SQUARE.shape
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": width, "height": height}],
+        "annotations": [
+            {
+                "id": 7,
+                "image_id": 1,
+                "category_id": 1,
+                "segmentation": [[0.1, 0.1, 0.6, 0.1, 0.5, 1]],
+            }
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    source = from_annotations(as_file(tmp_path, content, "coco.json"), SetPlaces(images=images))
+    assert "annotation 7 has corners from 0 to 1 only: fractions" in source.faults[0]
 
 
 def test_a_turned_ellipse_stays_turned(tmp_path, images):

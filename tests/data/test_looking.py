@@ -5,6 +5,7 @@ import hashlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs
@@ -40,6 +41,26 @@ def test_every_object_of_every_mask_is_found(look, tmp_path):
     ]
     assert found.sha256 == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
     assert (found.faults, found.voids) == ((), 0)
+
+
+@pytest.mark.parametrize("quality", [40, 70, 95])
+def test_a_jpeg_that_makes_1_of_black_areas_is_a_mask_and_a_photograph_is_none(tmp_path, quality):
+    y, x = np.mgrid[:60, :80]
+    write_png(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
+    disk = ((x - 30) ** 2 + (y - 30) ** 2 < 200).astype(np.uint8) * 255
+    grey = (np.random.default_rng(0).random((60, 80)) * 120 + 60).astype(np.uint8)
+    for name, pixels in (("disk", disk), ("grey", grey)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", quality=quality)
+
+    def seen(name):
+        masks = (tmp_path / f"{name}.jpg",)
+        candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=masks)
+        return inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
+
+    (found,) = seen("disk").objects
+    assert (found.kind, found.pixels) == ("soft edge", pytest.approx(disk.sum() / 255, rel=0.05))
+    assert seen("grey").objects == ()
+    assert "photograph" in seen("grey").faults[0]
 
 
 def test_void_pixels_are_counted_by_mask(look):

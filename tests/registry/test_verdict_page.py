@@ -71,6 +71,8 @@ def test_the_markdown_page_marks_what_failed():
 def test_a_first_version_says_that_nothing_was_compared():
     page = markdown_page(entry_of(champion=None, mean_gain=None))
     assert "There is no champion yet" in page
+    assert "| Benchmark | Candidate |\n" in page, "columns of a comparison that nothing is in"
+    assert "| dis | 50.25 |\n" in page
 
 
 def test_both_pages_begin_with_what_came_of_it_why_when_and_who_asked():

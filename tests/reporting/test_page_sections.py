@@ -60,6 +60,28 @@ def test_the_first_sentence_names_every_row_of_table_1_that_is_shown_losses_firs
     assert float(row[others.head.index("p (Holm)")]) > 0.05
 
 
+def test_a_tile_whose_interval_lacks_0_says_why_no_difference_is_shown(make_scores, make_results):
+    results = make_results(make_scores(models=("sam", "hq_sam", "pa_sam"), seeds=(40, 41, 42)))
+    table = results.differences
+    named = {"benchmark": "mean", "metric": "mbiou", "model": "pa_sam"}
+    mine = (table[list(named)] == named).all(axis=1)
+    for against, low, verdict in (
+        ("sam", -4.0, "no difference shown"), ("hq_sam", -4.0, "loss shown"),
+    ):  # fmt: skip
+        row = mine & (table["against"] == against)
+        assert row.sum() == 1
+        table.loc[row, ["difference", "low", "high", "verdict"]] = [-2.3, low, -0.6, verdict]
+    tiles = [words for _, words in section("glance", results).blocks[0].tiles]
+    assert set(tiles[1:3]) == {
+        "points against HQ-SAM: loss shown (95 % interval −4.0 to −0.6)",
+        "points against SAM: no difference shown among 6 comparisons (by itself, 95 % interval "
+        "−4.0 to −0.6)",
+    }
+    table.loc[mine & (table["against"] == "sam"), "high"] = 0.4
+    tiles = [words for _, words in section("glance", results).blocks[0].tiles]
+    assert "points against SAM: no difference shown (95 % interval −4.0 to +0.4)" in tiles
+
+
 LABELS = {"sam": "SAM", "hq_sam": "HQ-SAM", "pa_sam": "PA-SAM"}
 WORDS = {"miou": "IoU", "mbiou": "boundary IoU"}
 

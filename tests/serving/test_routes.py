@@ -151,7 +151,12 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
     [
         (("dis_like", "thin_like"), "2 benchmarks of synthetic images"),
         (("cats",), "1 benchmark of photographs"),
-        (("cats", "dis_like"), "1 benchmark of synthetic images"),
+        (("photos", "dis_like"), "1 benchmark of synthetic images"),
+        (("photos",), "1 benchmark of photographs"),
+        (
+            ("dis_like", "thin_like", "cats", "photos"),
+            "2 benchmarks of synthetic images and 1 benchmark of photographs",
+        ),
     ],
 )
 def test_scores_say_of_what_kind_of_image_they_are(shelf, tmp_path, benchmarks, kind):

@@ -423,6 +423,18 @@ def test_the_last_step_of_an_epoch_takes_the_batches_that_are_left(
     assert len(taken) == steps
 
 
+def test_a_machine_with_slurms_commands_gets_no_advice_about_them(tmp_path, monkeypatch):
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.warns(UserWarning, match="srun"):
+        SLURMEnvironment.detect()
+    launch(PARAMS)  # a warning is an error here
+
+
 def test_a_launch_whose_processes_do_not_fit_the_params_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ParamsError, match=r"2 processes .* train.devices 1 on train.nodes 1 are 1"):

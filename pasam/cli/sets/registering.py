@@ -190,7 +190,8 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     if is_dry:
         return [*lines, "Nothing was written (--dry-run)."]
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
-    lines.append(f"Next: dvc repro (to undo: pasam data remove {name})")
+    lines.append("Next: dvc repro trains and measures, and pasam report show prints the table")
+    lines.append(f"To undo it: pasam data remove {name}")
     return [*lines, f"To share it, or for `dvc exp run --temp`: {share}"]
 
 

@@ -55,6 +55,6 @@ export function benchmarksOf(model) {
 export function scoresNote(models) {
   const scored = models.find((model) => model.scores?.mean);
   if (!scored) return "";
-  const others = scored.scored_on.endsWith("synthetic images") ? " On photographs the order may be another." : "";
+  const others = scored.scored_on.includes("synthetic images") ? " On photographs the order may be another." : "";
   return `On the right: mean boundary IoU in per cent, on ${scored.scored_on}.${others}`;
 }
