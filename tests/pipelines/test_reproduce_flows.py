@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from small_world import dump_yaml, load_yaml
 from tracked_world import git
@@ -237,3 +240,64 @@ def test_a_killed_study_leaves_nothing_behind_for_a_retraining_and_goes_on(proje
     assert not (project / STUDIES / "smoke").exists()
     assert git(project, "worktree", "list").count("\n") == 1
     assert Path("out/report.md").read_text() == "seed 7, input a"
+
+
+KILLS = int(os.environ.get("PASAM_KILLS", "20"))
+"""Kills in all, spread evenly over the time that the study takes."""
+
+
+def processes_in(folder):
+    """Processes whose folder is this one, or in it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            where = Path(process.cwd())
+            found += [process.pid] if folder in (where, *where.parents) else []
+    return set(found) - {os.getpid()}
+
+
+@pytest.mark.slow
+def test_whenever_a_study_is_killed_nothing_lives_on_and_the_next_one_gives_the_same(
+    made, root, tmp_path
+):
+    temporary = tmp_path / "temporary"
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "pipelines.flows", "ablate", "--local", "--size", "smoke"]
+    temporary.mkdir()
+
+    def started(folder):
+        subprocess.run(["cp", "-r", str(made), str(folder)], check=True)
+        return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+
+    def result(folder):
+        return (folder / STATE / "results" / "smoke" / "out" / "report.md").read_text()
+
+    began = time.monotonic()
+    assert started(tmp_path / "undisturbed").wait(600) == 0
+    took, wanted = time.monotonic() - began, result(tmp_path / "undisturbed")
+    killed = 0
+    for number in range(KILLS):
+        own = tmp_path / str(number)
+        process = started(own)
+        before = state(made)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(took * (number + 0.5) / KILLS)
+        killed += process.poll() is None
+        process.kill()
+        process.wait(30)
+        deadline = time.monotonic() + 60
+        while processes_in(own):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        shutil.rmtree(own / "reports", ignore_errors=True)  # the page of operations
+        assert state(own) == before
+        subprocess.run(command, cwd=own, env=environment, check=True, timeout=600)
+        assert result(own) == wanted
+        shutil.rmtree(own / "reports")
+        assert state(own) == before
+        assert not (own / STUDIES / "smoke").exists()
+        assert git(own, "worktree", "list").count("\n") == 1
+        assert list(temporary.iterdir()) == []
+        assert not list(own.rglob("*.part"))
+        shutil.rmtree(own)
+    assert killed >= KILLS // 2
