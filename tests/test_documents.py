@@ -332,13 +332,17 @@ def test_the_test_that_runs_a_command_is_there(where, root):
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-FINDINGS = [*map(str, range(1, 24)), "T1", "T2", "T3", "T5", "T6", "T7", "T11"]
+FINDINGS = {
+    "operations": [*map(str, range(1, 24)), "T1", "T2", "T3", "T5", "T6", "T7", "T11"],
+    "security": [*map(str, range(1, 16)), *(f"T{number}" for number in range(1, 13))],
+}
 
 
-def test_every_finding_of_operation_has_tests_that_are_there(root):
-    text = (root / "docs/operations.md").read_text()
+@pytest.mark.parametrize("page", FINDINGS)
+def test_every_finding_has_tests_that_are_there(page, root):
+    text = (root / f"docs/{page}.md").read_text()
     rows = re.findall(r"^\| (T?\d+) \| .* \| (.*) \|$", text, re.M)
-    assert [number for number, _ in rows] == FINDINGS
+    assert [number for number, _ in rows] == FINDINGS[page]
     for _, cell in rows:
         path = ""
         for name in re.findall(r"`([^`]+)`", cell):
