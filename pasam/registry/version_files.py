@@ -369,7 +369,7 @@ def register(decisions: Decisions, candidate: Candidate, *, run_id: str) -> Vers
 
     def draft(standing: Standing) -> Draft:
         known = standing.by_key(candidate.key)
-        old = known.registered if known is not None and _stays(decisions, known) else None
+        old = known.registered if known is not None and is_whole(decisions, known) else None
         details: dict[str, Any] = {
             "key": candidate.key, "tensors": candidate.tensors,
             "tags": _tags(candidate, known), PARAMS: dict(candidate.params),
@@ -424,12 +424,10 @@ def _same(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     )
 
 
-def _stays(decisions: Decisions, known: VersionStanding) -> bool:
-    return not lacks_signature(known.registered.evidence) and is_whole(decisions, known)
-
-
 def is_whole(decisions: Decisions, version: VersionStanding) -> bool:
-    """Whether MLflow still has a version, with the files that it was registered with."""
+    """Whether MLflow still has a version as it was registered, signed where a key is set."""
+    if lacks_signature(version.registered.evidence):
+        return False
     shown = decisions.registry.find(version.number)
     if shown is None or not version.registered.files:
         return False
