@@ -13,10 +13,12 @@ temporary folder, no run that MLflow calls running. Prints a line for each kill,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -58,11 +60,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=told.work) as folder:
         place = Path(folder)
         base = _copy(told.project.resolve(), place / "undisturbed", told.seed)
-        began = time.monotonic()
+        began = _processor_time()
         _run(command, base)
-        took = time.monotonic() - began
+        took = _processor_time() - began
         wanted = _left(base)
-        _say(f"undisturbed: {took:.0f} s, {wanted['stages']} stages")
+        _say(f"undisturbed: {took:.0f} s of processor time, {wanted['stages']} stages")
         wrong, killed = 0, 0
         chance = random.Random(told.seed)
         for number in range(1, told.kills + 1):
@@ -124,17 +126,38 @@ def _run(command: list[str], own: Path) -> None:
         raise SystemExit(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
+def _processor_time() -> float:
+    """Seconds of the processor that ended children of this process took, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _used(process: psutil.Process) -> float:
+    """Seconds of the processor that a process and all below it have taken so far."""
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += sum(each.cpu_times()[:4])
+    return total
+
+
 def _killed(command: list[str], own: Path, seconds: float) -> bool:
-    """Start a command and kill it after a while; say whether it was still at work."""
+    """Start a command and kill it after so much processor time, which no load changes.
+
+    Returns:
+        Whether it was still at work.
+    """
     with subprocess.Popen(
         command, cwd=own, env=_environment(own), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            return True
+        known = psutil.Process(process.pid)
+        while process.poll() is None:
+            if _used(known) >= seconds:
+                os.kill(process.pid, signal.SIGKILL)
+                return True
+            time.sleep(0.05)
     return False
 
 
