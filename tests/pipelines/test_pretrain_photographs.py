@@ -151,12 +151,12 @@ def test_the_documented_recipe_can_be_used(root, tmp_path):
     text = (root / "docs" / "tiny.md").read_text(encoding="utf-8")
     recipe = load_yaml(text.split("```yaml\n")[1].split("```")[0])
     content = load_yaml((root / "params" / "default.yaml").read_text())
-    content["pretrain"] |= recipe
+    content["pretrain"] |= recipe["pretrain"]
     path = tmp_path / "params.yaml"
     path.write_text(dump_yaml(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
     assert found is not None
-    assert [phase.side for phase in found.phases] == [128, 256]
+    assert [(phase.side, phase.steps) for phase in found.phases] == [(256, 1900)]
 
 
 @pytest.mark.parametrize(
