@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from pasam.config.presets import compose
 from pasam.config.schema import GateParams
 from pasam.errors import DataError, RegistryError
 from pasam.evaluation.scores import read_scores, write_scores
-from pasam.files import TEMPORARY, file_md5, temporary_folder
+from pasam.files import TEMPORARY, file_md5, sha256_of, temporary_folder
 from pasam.inference.image_prompt import image_prompt
 from pasam.registry.decision_log import CLAIM, PROMOTED, DecisionLog
 from pasam.registry.evidence import reevaluate
@@ -160,6 +161,58 @@ def test_a_member_too_much_and_a_file_that_is_no_backup_are_refused(small, tmp_p
     file.write_bytes(b"no tar")
     with pytest.raises(DataError, match="no backup"):
         restore(file, tmp_path / "new")
+
+
+def forged(file, changes, added=()):
+    """Write a backup with another description and further members, their digests in it."""
+    with tarfile.open(file) as tape:
+        members = [(each, tape.extractfile(each).read()) for each in tape if each.isreg()]
+    about = json.loads(members[0][1]) | changes
+    for member, content in added:
+        if member.isreg():
+            about["files"][member.name] = sha256_of(content)
+    members[0] = (members[0][0], json.dumps(about).encode())
+    with tarfile.open(file, "w") as tape:
+        for member, content in (*members, *added):
+            member.size = len(content)
+            tape.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": None}, {"files": {"project.bundle": 5}}, {"remotes": []}, {"deleted": [1]},
+        {"left_out": 3}, {"log": None}, {"champion": "x"}, {"branch": "--orphan"},
+        {"branch": "", "head": "--help"}, {"remotes": {"--mirror": "x"}},
+        {"remotes": {"x": "--mirror"}}, {"deleted": ["../../small/a.txt"]},
+    ],
+)  # fmt: skip
+def test_a_backup_that_is_described_otherwise_is_refused_in_words(changes, small, tmp_path):
+    back_up(small, tmp_path / "backup.tar")
+    forged(tmp_path / "backup.tar", changes)
+    with pytest.raises(DataError, match=r"backup|leads out"):
+        restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert (small / "a.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["tree/.git/config", "tree/.GIT/hooks/post-checkout"])
+def test_a_backup_brings_nothing_that_git_would_run(name, small, tmp_path):
+    back_up(small, tmp_path / "backup.tar")
+    program = f"[core]\n\tfsmonitor = touch {tmp_path}/ran #\n".encode()
+    forged(tmp_path / "backup.tar", {}, [(tarfile.TarInfo(name), program)])
+    with pytest.raises(DataError, match="which git would run or obey"):
+        restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_link_in_a_backup_is_refused(small, tmp_path):
+    back_up(small, tmp_path / "backup.tar")
+    link = tarfile.TarInfo("tree/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    forged(tmp_path / "backup.tar", {}, [(link, b"")])
+    with pytest.raises(DataError, match="link"):
+        restore(tmp_path / "backup.tar", tmp_path / "new")
 
 
 def test_a_folder_that_exists_is_not_restored_over(small, tmp_path):

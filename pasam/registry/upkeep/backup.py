@@ -16,7 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, StringConstraints
 
 from pasam.data.archives import MemberPaths, unpack
 from pasam.errors import DataError, RegistryError
@@ -46,6 +48,24 @@ FORM = 1
 _LOCKS = (".lock", "-wal", "-shm")
 ADVICE = "Take another backup."
 _LONGEST_ABOUT = 10**9
+
+
+_Name = Annotated[str, StringConstraints(pattern=r"^([^-].*)?$")]
+"""A word for git, which takes one that begins with a dash for an option."""
+
+
+class _Description(BaseModel, strict=True):
+    """What `backup.json` holds."""
+
+    form: int
+    branch: _Name
+    head: _Name
+    log: str
+    champion: int | None
+    remotes: dict[_Name, _Name]
+    deleted: list[str]
+    left_out: list[str]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,14 +188,21 @@ def _checked(file: Path) -> dict[str, Any]:
                     f"{file} is no backup of the form {FORM}, but {about.get('form')!r:.20}; "
                     "restore it with the version of pasam that wrote it."
                 )
+            _Description.model_validate(about)
             found = {each.name: sha256_of(_parts(tape, each)) for each in members if each.isreg()}
     except (tarfile.TarError, EOFError, ValueError, AttributeError, RecursionError) as error:
-        raise DataError(f"{file} is damaged, or no backup ({error}). {ADVICE}") from None
+        what = str(error).replace("\n", " ")[:200]
+        raise DataError(f"{file} is damaged, or no backup ({what}). {ADVICE}") from None
     for name in sorted(found.keys() | about["files"].keys()):
         wanted, there = about["files"].get(name, "nothing"), found.get(name, "not there")
         if there != wanted:
             raise DataError(
                 f"{file} is damaged: {name} is {there[:12]}, expected {wanted[:12]}. {ADVICE}"
+            )
+        if ".git" in name.casefold().split("/"):  # its config and its hooks name programs
+            raise DataError(
+                f"{file} holds {name}, which git would run or obey; `pasam backup` writes no such "
+                f"file. {ADVICE}"
             )
     return about
 
