@@ -131,8 +131,11 @@ Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, ..., mps, or auto: a GPU where there is one.")
 ]
 Resize = Annotated[
-    Literal["longest", "squash"],
-    typer.Option(help="longest keeps the aspect as SAM does; squash is what the tables use."),
+    Literal["longest", "squash"] | None,
+    typer.Option(
+        help="longest keeps the aspect as SAM does; squash is what the tables use, and what the "
+        "base tiny is best at: what is left out is squash for tiny, longest for the others."
+    ),
 ]
 
 
@@ -143,7 +146,7 @@ def named_model(
     adapters: Path = ADAPTERS,
     base: Path | None = None,
     device: str = "cpu",
-    resize: Literal["longest", "squash"] = "longest",
+    resize: Literal["longest", "squash"] | None = None,
 ) -> PromptAdapterPredictor:
     """Open the model that a person has named."""
     from pasam.registry.load import load_predictor

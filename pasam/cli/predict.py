@@ -441,7 +441,7 @@ def predict(
     page: Page = None, bands: Bands = None,
     points_per_side: Side = None, pred_iou_thresh: LowestIou = None,
     stability_score_thresh: LowestStability = None, min_mask_region_area: Smallest = 0,
-    resize: options.Resize = "longest", device: options.Device = "auto", base: options.Base = None,
+    resize: options.Resize = None, device: options.Device = "auto", base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS, params_file: options.ParamsFile = DEFAULT_PATH,
 ) -> None:  # fmt: skip
     """Segment objects in images: in boxes, at points, a detector's, or everything.

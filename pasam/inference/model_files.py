@@ -282,23 +282,25 @@ def _has_all(parts: AdapterParams) -> bool:
 
 
 def open_model(
-    files: ModelFiles, *, device: str = "cpu", resize: Resize = "longest"
+    files: ModelFiles, *, device: str = "cpu", resize: Resize | None = None
 ) -> PromptAdapterPredictor:
     """Open a model whose files are known.
 
     Args:
         files: The files.
         device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
-        resize: How images are brought to the encoder's input.
+        resize: How images are brought to the encoder's input; by default as the base is best at,
+            `squash` for `tiny` and `longest`, SAM's own way, for the others.
 
     Raises:
         ParamsError: There is no such device.
         CheckpointError: Weights are missing or do not fit.
     """
+    usual: Resize = "squash" if files.size == "tiny" else "longest"
     place = choose_device(device, mps=True)
     digest = file_digest(files.base)
     segmenter = _segmenter(files, digest).to(place)
-    return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize)
+    return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize or usual)
 
 
 def _segmenter(files: ModelFiles, digest: str) -> Segmenter:

@@ -154,10 +154,10 @@ sam_model_registry: Mapping[str, Callable[..., SamModel]] = _ModelRegistry()
 
 def _open(name: str, checkpoint: str | Path | None = None) -> SamModel:
     if checkpoint is not None:
-        return SamModel(open_model(find_model(str(checkpoint))))
+        return SamModel(open_model(find_model(str(checkpoint)), resize="longest"))
     chosen = PACKAGED_BEST if name == "default" else name
     if chosen in SIZES:
         raise CheckpointError(
             f"sam_model_registry[{name!r}] needs the file of its weights: (checkpoint='...')."
         )
-    return SamModel(open_model(find_model(chosen)))
+    return SamModel(open_model(find_model(chosen), resize="longest"))

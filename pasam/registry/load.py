@@ -51,7 +51,7 @@ def load_predictor(
     adapters: Path | None = None,
     base: Path | None = None,
     device: str = "cpu",
-    resize: Resize = "longest",
+    resize: Resize | None = None,
 ) -> PromptAdapterPredictor:
     """Open a model by any of its names: in a project's root, or anywhere what the package brings.
 
@@ -68,7 +68,8 @@ def load_predictor(
             project's training leaves them.
         base: Another checkpoint of the frozen SAM than the params file's.
         device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
-        resize: `longest` keeps the aspect as SAM does; `squash` is what the tables use.
+        resize: `longest` keeps the aspect as SAM does; `squash` is what the tables use; by default
+            what the base is best at, `squash` for `tiny` and `longest` for the others.
 
     Raises:
         ParamsError: Nobody knows the name, or there is no such device.

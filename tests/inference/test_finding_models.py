@@ -29,6 +29,7 @@ from pasam.inference.model_files import (
     packaged_models,
 )
 from pasam.inference.predictor import PromptAdapterPredictor
+from pasam.inference.sam_api import sam_model_registry
 from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import FOREGROUND, read_image
 from pasam.masks.overlap import mask_iou
@@ -249,6 +250,14 @@ def test_the_way_to_resize_reaches_the_model(project):
     assert open_model(find_model("sam"), resize="squash").resize == "squash"
 
 
+def test_a_base_is_shown_images_as_it_is_best_at():
+    """`tiny` learnt from squashed images; what segment_anything's notebooks call is SAM's way."""
+    packaged = find_model("packaged")
+    assert open_model(packaged).resize == "squash"
+    assert open_model(packaged, resize="longest").resize == "longest"
+    assert sam_model_registry["default"]().prompted.resize == "longest"
+
+
 BASE = Path("base.safetensors")
 each_kind = pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 
@@ -409,7 +418,8 @@ def weights(root):
 def model(weights):
     base = load_base("tiny", weights)
     segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
-    return PromptAdapterPredictor(segmenter, name="sam", base=file_digest(weights))
+    digest = file_digest(weights)
+    return PromptAdapterPredictor(segmenter, name="sam", base=digest, resize="squash")
 
 
 def test_the_weights_are_small_and_say_what_they_are(weights):
