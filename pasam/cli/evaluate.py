@@ -231,13 +231,18 @@ def _say_what_is_left(paths: Iterable[Path], what: str) -> None:
         typer.echo(f"left out: {len(names)} {what}, e.g. {names[0]}", err=True)
 
 
+_WHOLE = ("mIoU", "mBIoU", "Points")
+"""Columns whose cells hold an interval; a narrow terminal breaks the others first."""
+
+
 def _table(scores: list[dict[str, Any]]) -> Table:
-    table = _empty(
-        "Model", "Set", numbers=("Masks", "mIoU", "mBIoU", "Pooled IoU", "Band covers mask")
-    )
+    thin = any(row["covered"] for row in scores)  # masks whose boundary band is all of them
+    numbers = ("Masks", "mIoU", "mBIoU", "Pooled IoU", *(["Band covers mask"] if thin else []))
+    table = _empty("Model", "Set", numbers=numbers)
     for row in scores:
         means = (_with_ends(row, metric) for metric in ("iou", "boundary_iou"))
-        others = (f"{100 * row[name]:.1f}" for name in ("pooled_iou", "covered"))
+        names = ("pooled_iou", "covered") if thin else ("pooled_iou",)
+        others = (f"{100 * row[name]:.1f}" for name in names)
         table.add_row(row["model"], row["data"], f"{row['masks']:,}", *means, *others)
     return table
 
@@ -258,9 +263,9 @@ def _compared(differences: list[dict[str, Any]]) -> Table:
 def _empty(*titles: str, numbers: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for title in numbers:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=title in _WHOLE)
     return table
 
 

@@ -57,7 +57,7 @@ figcaption { flex: 1 1 100%; } .seen { width: 13.5rem; } .seen div { position: r
 <p>{{ opponent }}</p>
 {% for heading, names, rows in tables %}
 <h2>{{ heading }}</h2>
-<div class="wide"><table>
+<div class="wide" tabindex="0"><table>
 <thead><tr>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}

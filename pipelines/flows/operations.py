@@ -397,7 +397,7 @@ pipelines.flows watch` does now. All times are UTC.</p>
 <p>{{ table.lead }}</p>
 {% if table.heading == "Versions" %}{{ trend }}{% endif %}
 {% if table.rows %}
-<div class="wide"><table>
+<div class="wide" tabindex="0"><table>
 <thead><tr>{% for name in table.head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}

@@ -229,6 +229,16 @@ pa_sam,sam,mean,mbiou,-0.3,-1.0,0.6,no difference shown
 """
 
 
+def test_no_interval_is_broken_at_80_columns(pasam, folders, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    images, masks = folders
+    models = ("--model", "sam", "--model", "pa_sam")
+    lines = pasam("--images", images, "--masks", masks, *models).stdout.splitlines()
+    intervals = [line for line in lines if re.search(r"\[[-+]?\d", line)]
+    assert len(intervals) == 4
+    assert all(re.search(r"\[[-+]?\d+\.\d, [-+]?\d+\.\d\]", line) for line in intervals)
+
+
 def test_the_report_is_told_in_a_few_lines_of_means_and_shown_differences(in_empty_folder):
     reports = in_empty_folder / "reports"
     reports.mkdir()

@@ -45,6 +45,7 @@ def entry_of(**changes):
 def test_the_html_page_shows_all_and_runs_nothing():
     page = html_page(entry_of())
     assert "<script" not in page
+    assert page.count('<div class="wide" tabindex="0">') == 3, "what scrolls is reached by keys"
     assert "http" not in page
     for text in (
         "Version 4",
