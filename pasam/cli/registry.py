@@ -135,7 +135,11 @@ def registry_promote(
     why: Why = "",
     allow_local: Annotated[
         bool,
-        typer.Option("--allow-local", help="Judge though uncommitted, unpushed or not validated."),
+        typer.Option(
+            "--allow-local",
+            help="Judge though uncommitted, unpushed or not validated; the decision is pushed to "
+            "the branch pasam-decisions all the same.",
+        ),
     ] = False,
     as_json: AsJson = False,
     project: Project = Path(),

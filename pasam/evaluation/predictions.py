@@ -20,6 +20,8 @@ Maps = dict[str, NDArray[np.float16]]
 
 EXTRAS = ("box", "uncertainty", "positive", "negative")
 _MAP = ":map:"
+MOST_BYTES = 500_000_000
+"""What one mask and all its maps may unpack to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,10 @@ def read_prediction(path: Path, name: str) -> Predicted:
         raise DataError(f"{path} does not exist; run `dvc repro evaluate` to make it.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
+            parts = [each for each in pack.zip.infolist() if each.filename.startswith(f"{name}:")]
+            whole = sum(each.file_size for each in parts)
+            if whole > MOST_BYTES:  # before any of it is unpacked
+                raise DataError(f"it unpacks to {whole} bytes; at most {MOST_BYTES} are read")
             there = {entry: pack[entry] for entry in pack.files if entry.startswith(f"{name}:")}
     except Exception as error:  # noqa: BLE001  (of a damaged file zipfile and numpy raise anything)
         raise DataError(f"{path} is damaged ({error}). {REPEAT}") from None

@@ -110,13 +110,15 @@ def default_model(
     It is the packaged PA-SAM+, which has seen photographs, until the project has trained a model
     that has seen some too: one that knows synthetic images alone finds a fraction of the object.
     On another base (`base`) it is the project's own that was trained on it, or that base itself.
+    What a smoke run has trained in a few steps takes nobody's place.
     """
     own = own_models(params_file, adapters)
     if base is not None:
         digest = file_digest(base)
         files = ((name, adapters / f"{name}.safetensors") for name in own if adapters)
         return next((n for n, file in files if read_metadata(file).get("base") == digest), SAM)
-    for name in own:
+    smoke = own and read_params(params_file).get("preset") == "smoke"
+    for name in [] if smoke else own:
         if adapters and seen_by(adapters / f"{name}.safetensors") == "photographs":
             return name
     return PACKAGED_NAME

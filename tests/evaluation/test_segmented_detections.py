@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,17 @@ def segment(model_set, sets):
 @pytest.fixture(scope="module")
 def rows(segment):
     return segment()
+
+
+def test_a_mask_that_would_fill_the_memory_is_not_unpacked(tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("set/a:mask.npy", "w", force_zip64=True) as entry,
+    ):
+        for _ in range(501):
+            entry.write(bytes(1_000_000))
+    with pytest.raises(DataError, match="unpacks to 501000000 bytes; at most 500000000"):
+        read_prediction(tmp_path / "m.npz", "set/a")
 
 
 def test_all_sets_are_found_where_their_layouts_say(sets):

@@ -316,6 +316,20 @@ def test_what_lies_exactly_at_its_limit_is_taken_and_one_more_is_not(tmp_path):
         portable_path("\N{BLACK STAR}" * 86)
 
 
+def test_a_number_that_nobody_can_print_is_no_yaml():
+    assert parse_yaml(f"a: {2**63}\nb: -0x7f", Path("some.yaml")) == {"a": 2**63, "b": -127}
+    with pytest.raises(DataError, match="whole number in line 2 has more than 64 bits"):
+        parse_yaml("a: 1\nb: -0x" + "f" * 5000, Path("some.yaml"))
+
+
+def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path):
+    many = pa.table({"x": pa.array(["a"]).dictionary_encode().take(pa.array([0] * 1_000_001))})
+    pq.write_table(many, tmp_path / "t")
+    assert (tmp_path / "t").stat().st_size < 10_000
+    with pytest.raises(DataError, match="has 1000001 rows; at most 1000000 are read"):
+        read_table(tmp_path / "t", many.schema)
+
+
 def test_yaml_with_a_few_aliases_is_read():
     assert parse_yaml("a: &a [1]\nb: [*a, *a]\n", Path("some.yaml"))["b"] == [[1], [1]]
     assert parse_yaml("", Path("some.yaml")) is None

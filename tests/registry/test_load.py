@@ -90,6 +90,9 @@ def test_a_model_that_has_seen_synthetic_images_alone_never_becomes_the_default(
 def test_the_own_model_is_the_default_once_it_has_seen_other_images(names, default, reproduced):
     reproduced(*names)
     assert default_model(adapters=Path("data/adapters")) == default
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("preset: default", "preset: smoke"))
+    assert default_model(adapters=Path("data/adapters")) == "packaged", "it learnt for seconds"
     on = PACKAGED / "tiny.safetensors"  # whatever it has seen: it is the one on that base
     assert default_model(adapters=Path("data/adapters"), base=on) == "pa_sam_plus"
 
