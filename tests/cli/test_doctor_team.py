@@ -152,7 +152,7 @@ def test_who_is_not_let_in_reads_the_servers_own_reason(clone, tmp_path, monkeyp
     monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
     git("remote", "set-url", "origin", "ssh://git.example.org/srv/pasam.git")
     (check,) = team.check_git_remote(clone)
-    reason = "ben@git.example.org: Permission denied (publickey)."
+    reason = "ben@git.example.org: Permission denied (publickey)"
     assert check.found == f"origin cannot be read: {reason}"
 
 

@@ -158,9 +158,10 @@ def test_the_decoder_decides_a_variants_keys(model, cls, root):
 
 
 def test_an_unknown_model_lists_the_known_ones(content, write):
-    with pytest.raises(
-        ParamsError, match=r"models has no 'pa'\. Known models: \['head_only', 'hq_sam', 'image"
-    ):
+    known = (
+        r"models has no 'pa'\. Known models: \['head_only', 'hq_sam', 'hq_sam_effective', 'image"
+    )
+    with pytest.raises(ParamsError, match=known):
         load_variant("pa", write(content))
 
 
