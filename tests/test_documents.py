@@ -65,6 +65,9 @@ COMMANDS = {
     "dvc exp run -S models.pa_sam.epochs=6": TRAIN,
     "dvc exp run -S models.pa_sam.epochs=6 -S models.pa_sam.lr_step_size=4 "
     "-S models.pa_sam.mining.method=none": TRAIN,
+    "python benchmarks/equal_training.py --out FOLDER --photographs POOL --split held "
+    "--per-set 8 --seeds 42 43 44 45 46 --models hq_sam head_only pa_sam pa_sam_plus --case "
+    'head_06 "{of: head_only, change: {interpolation: 0.6}}"': "not here: it measures for hours",
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
@@ -238,6 +241,7 @@ IN_SENTENCES = {
     "pasam serve --feedback data/feedback": FEEDBACK,
     "pasam serve --help": RUN,
     "pytest -m slow": SLOW_TIER,
+    "pytest tests/registry/test_verified_files.py -k vit_l": SLOW_TIER,
     "pytest -m slow tests/serving": SLOW_TIER,
     "pytest tests/parity --fixtures FOLDER": "not here: it is tests/parity, run on the repository's "
     "own folder",
