@@ -118,7 +118,7 @@ def test_it_is_said_before_a_promotion_that_nobody_could_make_it_again(
     for name in ("a.py", "b.py"):
         (in_empty_folder / name).touch()
     result = pasam("promote", "--allow-local")
-    assert result.output.startswith("note: a.py and 1 more differs from the commit, so what comes")
+    assert result.output.startswith("note: a.py and 1 more differ from the commit, so what comes")
     assert not pasam("promote", "2", "--why", "again").output.startswith("note")
 
 

@@ -307,6 +307,7 @@ def test_what_was_registered_before_there_was_a_key_is_signed_by_the_next_promot
     assert load_predictor("champion").name == "pa_sam (version 2)"
 
 
+@pytest.mark.slow  # it times, which other work beside it disturbs
 def test_signing_and_verifying_vit_l_takes_less_than_two_seconds(tmp_path, monkeypatch, keys):
     """Of one processor's time; the file is of that size and takes no place on the disk."""
     pytest.importorskip("model_signing", reason="model-signing is not installed")
