@@ -108,13 +108,18 @@ def evaluate(
         return
     console = Console(soft_wrap=True)
     console.print(_table(scores))
+    if any(row["covered"] for row in scores):
+        typer.echo(
+            "Thin: of the masks, those whose boundary band is all of them, so that boundary\n"
+            "IoU says no more than IoU."
+        )
     if differences:
         console.print(_compared(differences))
         each = len(differences) // len(sets)
         typer.echo(
-            "Intervals: 95 %, over images or their groups, of these weights alone. Verdict: after\n"
-            f"Holm's correction over the {each} comparisons of a set, which asks for more than an\n"
-            "interval without 0."
+            "Intervals: 95 %, over images or their groups, of these weights alone.\n"
+            f"Verdict: after Holm's correction over the {each} comparisons of a set, which\n"
+            "asks for more than an interval without 0."
         )
 
 
@@ -237,7 +242,7 @@ _WHOLE = ("mIoU", "mBIoU", "Points")
 
 def _table(scores: list[dict[str, Any]]) -> Table:
     thin = any(row["covered"] for row in scores)  # masks whose boundary band is all of them
-    numbers = ("Masks", "mIoU", "mBIoU", "Pooled IoU", *(["Band covers mask"] if thin else []))
+    numbers = ("Masks", "mIoU", "mBIoU", "Pooled IoU", *(["Thin"] if thin else []))
     table = _empty("Model", "Set", numbers=numbers)
     for row in scores:
         means = (_with_ends(row, metric) for metric in ("iou", "boundary_iou"))

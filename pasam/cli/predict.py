@@ -470,6 +470,8 @@ def predict(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
     outputs.model = model or predictor.name
+    if model is None and not as_json:
+        typer.echo(f"model: {predictor.name}; --model asks another", err=True)
     if "uncertainty" in outputs.formats and (everything or zoom or not predictor.has_uncertainty):
         what = "--everything" if everything else "--zoom" if zoom else predictor.name
         raise ParamsError(

@@ -264,8 +264,12 @@ def _preconditions(facts: Preconditions, params: GateParams) -> list[GateCheck]:
     validated = facts.validation == "passed"
     local = facts.local_allowed
     excuse = ", which --allow-local permits"
-    unreal = "allowed by" if params.allow_generated else "barred by"
-    barred = f", {unreal} gate.allow_generated" if facts.weights != "real" else ""
+    ruled = (
+        "allowed by gate.allow_generated" if params.allow_generated else
+        "barred by gate.allow_generated; true there in params.yaml, and then `pasam registry gate "
+        '--adopt --why "..."`, admits them'
+    )  # fmt: skip
+    barred = f", {ruled}" if facts.weights != "real" else ""
     parity = "predict" if facts.reload_parity else "do not predict"
     return [
         GateCheck(

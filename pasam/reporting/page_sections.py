@@ -482,6 +482,8 @@ def training(results: Results) -> Iterator[Block]:
 def repeat(results: Results) -> Iterator[Block]:
     """Tell how to make this page again."""
     yield Code(lines=COMMANDS)
+    if results.about:
+        yield Text(words=results.about, quiet=True)
     yield Text(
         words="Beside this page: tables as Markdown, LaTeX and CSV in the folder tables, all its "
         "numbers in report.json, and a card for every trained model in model_cards.",

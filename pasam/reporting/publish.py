@@ -58,7 +58,7 @@ def publish(results: Results, folder: Path) -> None:
     page = render_page(
         title=label(results.subject) + (f" against {others}" if others else ""),
         setting=results.setting, sections=page_sections(results, found), answers=found,
-        links=page_links(results), about=results.about,
+        links=page_links(results),
     )  # fmt: skip
     write_text(folder / "index.html", page)
 
@@ -230,12 +230,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def render_page(
     *, title: str, setting: str, sections: Sequence[PageSection], answers: Sequence[Answer],
-    links: Sequence[tuple[str, str]] = (), about: str = "",
+    links: Sequence[tuple[str, str]] = (),
 ) -> str:  # fmt: skip
     """Write the page as HTML that needs no other file and no network.
 
     The section with the key "questions" holds the answers; the setting stands below the title, then
-    what the page is about, and the links, address and words of each.
+    the links, address and words of each.
     """
     environment = Environment(
         loader=PackageLoader("pasam.reporting", _TEMPLATES),
@@ -250,7 +250,7 @@ def render_page(
     script = files("pasam.reporting").joinpath(_TEMPLATES, "page.js").read_text(encoding="utf-8")
     page = environment.get_template("index.html.j2").render(
         title=title, setting=setting, description=setting, sections=sections, answers=answers,
-        links=links, about=about, style=Markup(style), script=Markup(script),
+        links=links, style=Markup(style), script=Markup(script),
     )  # fmt: skip
     return page + "\n"
 

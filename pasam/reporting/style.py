@@ -27,7 +27,7 @@ LABELS = {
     "packaged": "PA-SAM+ (packaged)",
     "head_only": "Mask head alone",
     "hq_sam": "HQ-SAM",
-    "hq_sam_effective": "HQ-SAM, PA-SAM's prompts",
+    "hq_sam_effective": "HQ-SAM (PA-SAM's prompts)",
     "image_adapter": "Image adapter",
     "pa_sam": "PA-SAM",
     "pa_sam_plus": "PA-SAM+",

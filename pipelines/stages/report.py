@@ -1,6 +1,7 @@
 """DVC stage `report`: the page, tables, figures and cards, from the score files."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def report(
         weights_md5={m: file_md5(adapters / f"{m}.safetensors") for m in evaluate.models},
     )  # fmt: skip
     publish(results, out)
+    sys.stdout.write(f"{out / 'index.html'} is the page; `pasam report show` prints Table 1.\n")
 
 
 def _of_each(folder: Path, models: Iterable[str]) -> list[Path]:

@@ -225,7 +225,10 @@ def test_generated_data_may_be_allowed_and_stays_labelled(params):
     assert decision.accepted
     assert "generated data, allowed by gate.allow_generated" in check(decision, "weights").reason
     barred = check(judge(side(scores()), None, facts, params), "weights")
-    assert barred.reason == "the weights are of generated data, barred by gate.allow_generated"
+    assert barred.reason.startswith(
+        "the weights are of generated data, barred by gate.allow_generated; true there in params"
+    )
+    assert "pasam registry gate --adopt" in barred.reason, "the second of two steps"
     real = check(judge(side(scores()), None, FACTS, params), "weights")
     assert real.reason == f"the weights are of {FACTS.weights}"
 
