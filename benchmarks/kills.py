@@ -1,23 +1,25 @@
-"""Kill `dvc repro`, a retraining and a study at random moments, again and again, and compare.
+"""Kill what changes a project at random moments, again and again, and compare.
 
-    python benchmarks/kills.py PROJECT --action repro --kills 8 --seed 7
+    python -m benchmarks.kills PROJECT --action repro --kills 20
 
-Works on copies of a clone of the project that is committed, pushed and up to date. In each copy
-`train.seed` is set to `--seed`, the command is killed (SIGKILL, its process alone, so that what it
-started is orphaned), orphans are given a minute to end, and the command is given again. What there
-is then has to equal what an undisturbed run leaves: digests in `dvc.lock`, decisions, aliases, the
-runs of MLflow; and nothing may be left behind: no process, no lock, no draft, no worktree, no
-temporary folder, no run that MLflow calls running. Prints a line for each kill, then the count.
+PROJECT is a clone that is committed and up to date; where there is no such folder, a small one is
+made of this repository's last commit. In a copy of it, `--change` is made and committed, and for
+`promote` and `rollback` what is decided about is made. Each kill has a copy of that to itself: the
+command is killed (SIGKILL, its process alone, so that what it started is orphaned) after a part of
+the processor time that it takes, orphans are given a minute to end, and the command is given again.
+`flow`, `runner` and `server` are killed where the flows are served (`benchmarks/served_kills.py`).
+
+What there is then has to equal what an undisturbed run leaves: digests in `dvc.lock`, decisions,
+aliases, the runs of MLflow, a study's tables; and nothing may be left behind: no process, no lock,
+no worktree, no run that is called running, and no draft or temporary folder that `pasam clean` does
+not take away once it is a day old. Prints a line for each kill, then the count.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import random
-import re
 import resource
 import shutil
 import signal
@@ -25,64 +27,88 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
-import yaml
 
+from benchmarks.kill_projects import (
+    PASAM,
+    PROMOTE,
+    REPRO,
+    SIZE,
+    at_work,
+    change,
+    commit,
+    copy,
+    drafts,
+    environment,
+    make,
+    run,
+    what_is_left,
+)
+from benchmarks.served_kills import SERVED, kill_served, prepare_served, run_served, used
 from pasam.errors import PasamError
-from pasam.registry.decision_log import DecisionLog, standing_of
-from pasam.registry.store import open_store
 
 FLOWS = [sys.executable, "-m", "pipelines.flows"]
 ACTIONS = {
-    "repro": [sys.executable, "-m", "dvc", "repro", "--quiet"],
-    "retrain": [*FLOWS, "retrain", "--local"],
+    "promote": PROMOTE,
+    "rollback": [*PASAM, "registry", "rollback", "--why", "worse"],
+    "repro": REPRO,
+    "retrain": [*FLOWS, "retrain", "--local", "--allow-local"],
     "ablate": [*FLOWS, "ablate", "--local", "--size", "smoke"],
 }
+DONE = (0, 1, 2)
+"""1: the gate has refused; 2: the way back was gone before, and there is none any more."""
 ORPHANS = 60.0
 """Seconds that what a killed process has started may take to end."""
 
 
 def main() -> None:
     """Kill, finish, compare; exit code 1 if anything differs or is left."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--action", choices=ACTIONS, required=True)
-    parser.add_argument("--kills", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--targets", nargs="*", default=[], help="stages, of repro alone")
-    parser.add_argument("--work", type=Path, help="folder for the copies")
-    told = parser.parse_args()
-    command = [*ACTIONS[told.action], *told.targets]
+    told = _told()
+    if not told.project.exists():
+        _say(f"making {told.project}")
+        make(told.project.resolve())
     with tempfile.TemporaryDirectory(dir=told.work) as folder:
         place = Path(folder)
-        base = _copy(told.project.resolve(), place / "undisturbed", told.seed)
-        began = _processor_time()
-        _run(command, base)
-        took = _processor_time() - began
-        wanted = _left(base)
+        start = _prepared(told.project.resolve(), place / "start", told)
+        base = copy(start, place / "undisturbed")
+        took = _undisturbed(base, told)
+        wanted = what_is_left(base)
         _say(f"undisturbed: {took:.0f} s of processor time, {wanted['stages']} stages")
+        shutil.rmtree(place / "undisturbed")
         wrong, killed = 0, 0
         chance = random.Random(told.seed)
         for number in range(1, told.kills + 1):
-            own = _copy(told.project.resolve(), place / str(number), told.seed)
-            after = chance.uniform(0.02, 0.98) * took
-            at_it = _killed(command, own, after)
-            killed += at_it
-            faults = [] if _orphans_end(own) else ["processes live on"]
-            _run(command, own)
-            found = _left(own)
+            own = copy(start, place / str(number))
+            after = (number - chance.uniform(0.02, 0.98)) / told.kills * took
+            at_it, faults = _killed(own, after, told)
+            _clean(own)
+            found = what_is_left(own)
             faults += [f"{name}: {found[name]}" for name in wanted if found[name] != wanted[name]]
+            killed += at_it
             wrong += bool(faults)
             words = "; ".join(faults) or "equal, nothing left"
             _say(f"{number:>3}  killed after {after:5.1f} s ({at_it}): {words}")
-            if not faults:
+            if not (faults and told.keep):
                 shutil.rmtree(place / str(number))
-        _say(f"{told.action}: {killed} killed at work, {wrong} of {told.kills} wrong")
+            elif told.keep:
+                shutil.move(place / str(number), told.keep / f"{told.action}-{number}")
+        _say(f"{told.action}: {killed} of {told.kills} killed at work, {wrong} wrong")
     sys.exit(1 if wrong else 0)
+
+
+def _told() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--action", choices=(*ACTIONS, *SERVED), required=True)
+    parser.add_argument("--kills", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=7, help="of the moments")
+    parser.add_argument("--change", default="train.seed=7", help="what is new in params")
+    parser.add_argument("--targets", nargs="*", default=[], help="stages, of repro alone")
+    parser.add_argument("--work", type=Path, help="folder for the copies")
+    parser.add_argument("--keep", type=Path, help="folder for copies in which something was wrong")
+    return parser.parse_args()
 
 
 def _say(line: str) -> None:
@@ -90,141 +116,90 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _copy(project: Path, place: Path, seed: int) -> Path:
-    """Copy a project with a remote of its own, and commit another seed in it."""
-    place.mkdir()
-    (place / "temporary").mkdir()
-    own = place / project.name  # the same name: MLflow and DVC know no other path
-    shutil.copytree(project, own, symlinks=True)
-    _git(place, "clone", "--quiet", "--bare", str(project), "remote.git")
-    _git(own, "remote", "set-url", "origin", str(place / "remote.git"))
-    text = (own / "params.yaml").read_text("utf-8")
-    head, train, rest = re.split(r"(?m)^(train:)$", text)
-    rest = re.sub(r"(?m)^  seed: \d+", f"  seed: {seed}", rest, count=1)
-    (own / "params.yaml").write_text(head + train + rest, "utf-8")
-    _git(own, "commit", "--quiet", "--all", "--message", f"Seed {seed}")
-    _git(own, "push", "--quiet", "origin", "HEAD", "refs/heads/pasam-decisions")
+def _prepared(project: Path, place: Path, told: argparse.Namespace) -> Path:
+    """Copy the project, and bring the copy to where the command has something to do."""
+    own = copy(project, place)
+    if told.action == "rollback":  # two champions, whatever the gate would say of the second
+        change(own / "params.yaml", "gate.mode", '"off"')
+        commit(own, "Promote what is asked for")
+        run(PROMOTE, own, (0,))
+    for file in (own / "params.yaml", own / SIZE):
+        change(file, *told.change.split("=", 1))
+    commit(own, f"Change {told.change}")
+    if told.action in ("promote", "rollback"):
+        run(REPRO, own)
+        commit(own, "What comes of it")
+    if told.action == "rollback":
+        run(PROMOTE, own, (0,))
+    if told.action in SERVED:
+        prepare_served(own)
     return own
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"git {' '.join(arguments)}: {done.stderr}")
-    return done.stdout
+def _command(told: argparse.Namespace) -> list[str]:
+    return [*ACTIONS[told.action], *told.targets]
 
 
-def _environment(own: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(own.parent / "temporary")}
+def _undisturbed(own: Path, told: argparse.Namespace) -> float:
+    """Do it once without a kill; return the seconds of the processor that it took."""
+    if told.action in SERVED:
+        return run_served(own)
+    began = _processor_time()
+    run(_command(told), own)
+    return _processor_time() - began
 
 
-def _run(command: list[str], own: Path) -> None:
-    done = subprocess.run(
-        command, cwd=own, env=_environment(own), capture_output=True, text=True, check=False
-    )
-    if done.returncode not in (0, 1):  # 1: the gate has refused
-        raise SystemExit(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+def _killed(own: Path, seconds: float, told: argparse.Namespace) -> tuple[bool, list[str]]:
+    """Kill it and have it done all the same; say if it was at work, and what went wrong."""
+    if told.action in SERVED:
+        return kill_served(own, told.action, seconds)
+    at_it = _kill_command(_command(told), own, seconds)
+    faults = [] if _orphans_end(own) else ["processes live on"]
+    run(_command(told), own, DONE)
+    return at_it, faults
 
 
 def _processor_time() -> float:
     """Seconds of the processor that ended children of this process took, theirs included."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    taken = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return taken.ru_utime + taken.ru_stime
 
 
-def _used(process: psutil.Process) -> float:
-    """Seconds of the processor that a process and all below it have taken so far."""
-    total = 0.0
-    with contextlib.suppress(psutil.Error):
-        for each in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += sum(each.cpu_times()[:4])
-    return total
-
-
-def _killed(command: list[str], own: Path, seconds: float) -> bool:
+def _kill_command(command: list[str], own: Path, seconds: float) -> bool:
     """Start a command and kill it after so much processor time, which no load changes.
 
     Returns:
         Whether it was still at work.
     """
     with subprocess.Popen(
-        command, cwd=own, env=_environment(own), start_new_session=True,
+        command, cwd=own, env=environment(own), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         known = psutil.Process(process.pid)
         while process.poll() is None:
-            if _used(known) >= seconds:
+            if used(known) >= seconds:
                 os.kill(process.pid, signal.SIGKILL)
                 return True
             time.sleep(0.05)
     return False
 
 
-def _at_work(own: Path) -> list[int]:
-    """Processes whose folder is the project, or in it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            where = Path(process.cwd())
-        except (psutil.Error, OSError):
-            continue
-        if own in (where, *where.parents):
-            found.append(process.pid)
-    return found
-
-
 def _orphans_end(own: Path) -> bool:
     deadline = time.monotonic() + ORPHANS
-    while _at_work(own):
+    while at_work(own):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
     return True
 
 
-def _locks(own: Path) -> list[str]:
-    """List what living processes have locked; DVC takes a dead one's lock away when it is met."""
-    file = own / ".dvc" / "tmp" / "rwlock"
-    held = json.loads(file.read_text("utf-8") or "{}") if file.exists() else {}
-    infos = [
-        (path, info)
-        for paths in held.values()
-        for path, found in paths.items()
-        for info in (found if isinstance(found, list) else [found])
-    ]
-    return sorted({path for path, info in infos if psutil.pid_exists(int(info["pid"]))})
-
-
-def _left(own: Path) -> dict[str, Any]:
-    """Say what there is after a command, in words that equal runs share."""
-    lock = yaml.safe_load((own / "dvc.lock").read_text("utf-8"))["stages"]
-    digests = {
-        name: sorted((out["path"], out.get("md5")) for out in stage.get("outs", ()))
-        for name, stage in lock.items()
-    }
-    entries = DecisionLog(own).read()
-    standing = standing_of(entries)
-    keys = {number: version.key for number, version in standing.versions.items()}
-    store = open_store(own)
-    runs = store.client.search_runs([store.experiment_id], max_results=5000)
-    drafts = [path for path in own.rglob("*.part") if ".git" not in path.parts]
-    return {
-        "digests": digests,
-        "stages": len(digests),
-        "decided": [(entry.event, keys.get(entry.version or 0)) for entry in entries],
-        "aliases": {alias: keys[number] for alias, number in standing.aliases.items()},
-        "runs": Counter(
-            run.data.tags.get("dvc.stage", run.data.tags.get("pasam.kind", "")) for run in runs
-        ),
-        "running": [run.info.run_id for run in runs if run.info.status == "RUNNING"],
-        "drafts": drafts,
-        "locks": _locks(own),
-        "worktrees": _git(own, "worktree", "list").count("\n"),
-        "changed": _git(own, "status", "--porcelain"),
-        "temporary": sorted(path.name for path in (own.parent / "temporary").iterdir()),
-        "processes": _at_work(own),
-    }
+def _clean(own: Path) -> None:
+    """Clean up what was left half-written, as if it were a day old: younger may be at work."""
+    left = drafts(own)
+    if left:
+        for path in (*left, *(each for top in left for each in top.rglob("*"))):
+            os.utime(path, (1, 1))
+        run([*PASAM, "clean"], own, (0,))
 
 
 if __name__ == "__main__":

@@ -198,10 +198,14 @@ def sqlite_file(address: str) -> Path:
 
 
 def _look_into(address: str) -> None:
-    """Read the list of a sqlite file's tables: MLflow tries for minutes to open a damaged one."""
+    """Read the list of a sqlite file's tables: MLflow tries for minutes to open a damaged one.
+
+    A change that a killed process left half done is undone by that.
+    """
     file = sqlite_file(address)
     if is_local(address) and file.is_file():
-        place = f"{file.absolute().as_uri()}?mode=ro"
+        # For writing where that is allowed, for reading elsewhere: nobody else undoes the change.
+        place = f"{file.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(place, uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -208,6 +209,30 @@ def test_a_database_that_cannot_grow_says_that_the_disk_is_full(project):
     ):
         database.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", rows)
     database.close()
+
+
+TORN = """
+import os, signal, sqlite3, sys
+tables = sqlite3.connect(sys.argv[1])
+tables.execute("PRAGMA cache_size = 1")  # what is not committed goes to the file at once
+tables.execute("BEGIN")
+tables.execute("CREATE TABLE half (content BLOB)")
+tables.executemany("INSERT INTO half VALUES (?)", [(bytes(4096),)] * 100)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_records_whose_writer_was_killed_amidst_a_change_are_what_they_were_before_it(project):
+    run = record(open_store(project), "kept")
+    file = project / "mlruns" / "mlflow.db"
+    done = subprocess.run([sys.executable, "-c", TORN, str(file)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert file.with_name("mlflow.db-journal").stat().st_size > 0
+    assert read(open_store(project), run, project / "read") == "kept"
+    with contextlib.closing(sqlite3.connect(file)) as tables:
+        names = {name for (name,) in tables.execute("SELECT name FROM sqlite_master")}
+    assert "half" not in names
+    assert "runs" in names
 
 
 READ_ONLY = 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" && ! touch x 2>&1 && '
