@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -229,14 +230,15 @@ def use_everywhere(app: typer.Typer) -> None:
             use_everywhere(group.typer_instance)
 
 
-def _shared() -> list[Any]:
-    """Let typer make the options, as it makes those of a command."""
+@functools.cache
+def _shared() -> tuple[Any, ...]:
+    """Let typer make the options, as it makes those of a command; once, not for each command."""
 
     def shared(project: Project = Path(), preset: Preset = None) -> None: ...
 
     app = typer.Typer(add_completion=False)
     app.command()(shared)
-    return typer.main.get_command(app).params
+    return tuple(typer.main.get_command(app).params)
 
 
 def _from_here(value: Any, may_be_name: bool) -> Any:

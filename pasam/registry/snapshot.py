@@ -294,10 +294,10 @@ class Snapshot:
             return None
         return (
             f"only {LOCK} differs from the commit, and only in results: the same commands on the "
-            "same inputs gave other bytes on this machine, as trainings do on another processor. "
-            f"To keep what was made here, commit and push it (`git commit {LOCK}`, `git push`, "
-            f"`dvc push`); to go back to the committed results, run `git checkout {LOCK}` and `dvc "
-            "checkout`."
+            "same inputs gave other bytes on this machine, as embeddings and trainings do on "
+            "another processor. To keep what was made here, commit and push it "
+            f"(`git commit {LOCK}`, `git push`, `dvc push`); to go back to the committed results, "
+            f"run `git checkout {LOCK}` and `dvc checkout`."
         )
 
 
@@ -351,7 +351,7 @@ def parse_lock(content: bytes, *, source: str) -> DvcLock:
 def only_results_differ(lock: DvcLock, committed: DvcLock) -> bool:
     """Say whether two locks tell of the same commands on the same inputs with other outputs.
 
-    So it is after a reproduction on another processor: trainings, and what follows from them,
+    So it is after a reproduction on another processor: embeddings, and what follows from them,
     differ in the last digits.
 
     Args:
