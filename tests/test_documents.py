@@ -68,6 +68,9 @@ COMMANDS = {
     "python benchmarks/equal_training.py --out FOLDER --photographs POOL --split held "
     "--per-set 8 --seeds 42 43 44 45 46 --models hq_sam head_only pa_sam pa_sam_plus --case "
     'head_06 "{of: head_only, change: {interpolation: 0.6}}"': "not here: it measures for hours",
+    "python benchmarks/equal_training.py --out FOLDER --photographs POOL --split held "
+    "--per-set 8 --seeds 42 43 44 45 46 --models head_only image_features no_mining --case "
+    'plus_whole "{of: pa_sam_plus, change: {interpolation: 1.0}}"': "not here: it measures for hours",
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
