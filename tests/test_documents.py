@@ -71,6 +71,12 @@ COMMANDS = {
     "python benchmarks/equal_training.py --out FOLDER --photographs POOL --split held "
     "--per-set 8 --seeds 42 43 44 45 46 --models head_only image_features no_mining --case "
     'plus_whole "{of: pa_sam_plus, change: {interpolation: 1.0}}"': "not here: it measures for hours",
+    "python benchmarks/equal_training.py --out FOLDER --photographs POOL --split held "
+    "--per-set 8 --seeds 42 43 44 45 46 --models pa_sam no_mining --case mining_uncertain "
+    '"{of: pa_sam, change: {mining: {cells: uncertain}}}" --case points_1 '
+    '"{of: pa_sam, change: {mining: {points: 1}}}" --case mining_random '
+    '"{of: pa_sam, change: {mining: {method: random}}}" --case mining_top '
+    '"{of: pa_sam, change: {mining: {method: top}}}"': "not here: it measures for hours",
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
