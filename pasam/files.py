@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
-import io
 import json
 import os
 import re
@@ -21,7 +20,7 @@ import tempfile
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import yaml
 
@@ -35,6 +34,8 @@ MOST_TEXT, MOST_JSON = 10**7, 2 * 10**9
 """Bytes of a text file, and of a JSON file, that are read."""
 MOST_NODES, MOST_DEPTH = 100_000, 100
 """Values in a YAML file, aliases written out, and how deep they are nested."""
+MOST_ROWS = 1_000_000
+"""Rows of a table that are read; the paper's largest, of all detections on COCO, has 150,000."""
 TEMPORARY = "pasam-"
 """Begins the names of temporary folders, so that those of killed processes can be found."""
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\:\ud800-\udfff]")
@@ -118,6 +119,15 @@ def read_text(
     Raises:
         PasamError: The file is missing, no regular file, too large or no text; of the type `error`.
     """
+    with _opened_text(path, advice, error, most_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened_text(
+    path: Path, advice: str, error: type[PasamError], most_bytes: int
+) -> Iterator[TextIO]:
+    """Open what `read_text` reads; what is wrong with it is raised while it is read, too."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a pipe or a device would never end
@@ -126,16 +136,52 @@ def read_text(
             raise error(
                 f"{path} has {found.st_size} bytes, {most_bytes} at most are read. {advice}"
             )
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            yield file
     except FileNotFoundError:
         raise error(f"{path} does not exist. {advice}") from None
     except (OSError, ValueError) as fault:  # a name with a zero byte is a ValueError
         raise error(f"{path} cannot be read as text in UTF-8: {fault}. {advice}") from None
 
 
+MOST_FAULTS = 1000
+"""Messages about one file that are kept."""
+
+
+class Faults:
+    """What is wrong with a file, in words: the first messages are kept, the others are counted.
+
+    A table can be wrong in each of its rows, and nobody reads a million messages.
+
+    Args:
+        messages: The first ones.
+    """
+
+    def __init__(self, messages: Iterable[str] = ()) -> None:
+        self.kept: list[str] = []
+        self.more = 0
+        """How many there are beyond those that are kept."""
+        self.extend(messages)
+
+    def __len__(self) -> int:
+        return len(self.kept) + self.more
+
+    def add(self, message: str) -> None:
+        """Add one."""
+        if len(self.kept) < MOST_FAULTS:
+            self.kept.append(message)
+        else:
+            self.more += 1
+
+    def extend(self, messages: Iterable[str]) -> None:
+        """Add several, of which only those that are kept are in memory together."""
+        for message in messages:
+            self.add(message)
+
+
 def read_csv(
     path: Path, *, advice: str
-) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
+) -> tuple[tuple[str, ...], Iterator[tuple[int, dict[str, str]]]]:
     """Read a table in UTF-8 with a line of names.
 
     Args:
@@ -144,24 +190,36 @@ def read_csv(
 
     Returns:
         The names, and of each row the number of its last line and its cells by name, stripped;
-        cells that are empty or have no name are left out.
+        cells that are empty or have no name are left out. Rows are read one by one, for a table
+        may have hundreds of thousands; what is wrong with the file is raised on the way.
 
     Raises:
-        DataError: The file is missing, no text, or no CSV.
+        DataError: The file is missing, no text, no CSV, or has more than `MOST_ROWS` rows.
     """
-    text = read_text(path, advice=advice, most_bytes=MOST_JSON)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""))
-        names = tuple(name.strip() for name in next(reader, ()))
-        rows = []
-        for row in reader:  # of which there may be hundreds of thousands
+    read = _csv_rows(path, advice)
+    _, first = next(read, (0, []))
+    names = tuple(name.strip() for name in first)
+
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        for line, row in read:
             cells = zip(names, row, strict=False)
-            full = {name: kept for name, cell in cells if name and (kept := cell.strip())}
-            if row:
-                rows.append((reader.line_num, full))
-    except csv.Error as fault:  # a cell of more than 131072 characters, for one
-        raise DataError(f"{path} is no readable CSV: {fault}. {advice}") from None
-    return names, rows
+            yield line, {name: kept for name, cell in cells if name and (kept := cell.strip())}
+
+    return names, rows()
+
+
+def _csv_rows(path: Path, advice: str) -> Iterator[tuple[int, list[str]]]:
+    """Give a table's rows, the first one and all that are not empty, with their last lines."""
+    with _opened_text(path, advice, DataError, MOST_JSON) as file:
+        reader = csv.reader(file)
+        try:
+            for number, row in enumerate(reader):
+                if number > MOST_ROWS:
+                    raise DataError(f"{path} has more than {MOST_ROWS} rows. {advice}")
+                if row or not number:
+                    yield reader.line_num, row
+        except csv.Error as fault:  # a cell of more than 131072 characters, for one
+            raise DataError(f"{path} is no readable CSV: {fault}. {advice}") from None
 
 
 # libyaml, ten times as fast, is part of PyYAML's wheels, but not of every build of it.
@@ -230,10 +288,10 @@ def _count_nodes(node: Any, counted: dict[int, int]) -> int:
     return counted[id(node)]
 
 
-def is_regular(path: Path) -> bool:
+def is_regular(path: Path | str) -> bool:
     """Whether a name, whatever it holds, is that of a file that can be read to its end."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 of a `str` in half the time
     except (OSError, ValueError):  # a name that is too long, or with a zero byte or a surrogate
         return False
 
@@ -431,10 +489,6 @@ def write_table(
             pq.write_table(table, draft, compression="zstd", write_page_checksum=True)
         except pa.ArrowException as fault:  # null where the schema allows none
             raise DataError(f"The rows for {path} do not fit their columns: {fault}.") from None
-
-
-MOST_ROWS = 1_000_000
-"""Rows of a table that are read; the paper's largest, of all detections on COCO, has 150,000."""
 
 
 def read_table(

@@ -199,7 +199,8 @@ def _of_csv(table: Path, split: str) -> list[ImageWithMasks]:
 
     source = from_csv(table)
     if source.faults:
-        more = f" ({len(source.faults)} faults in all)" if len(source.faults) > 1 else ""
+        count = len(source.faults) + source.more_faults
+        more = f" ({count} faults in all)" if count > 1 else ""
         raise DataError(f"{source.faults[0]}{more}")
     kept = [one for one in source.candidates if not one.split or one.split in _splits(split)]
     if not kept:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasam.errors import DataError
-from pasam.files import is_regular, portable_path, read_json
+from pasam.files import Faults, is_regular, portable_path, read_json
 from pasam.masks.images import open_image, upright_size
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation
 
@@ -37,7 +37,7 @@ _NOT_PLAIN = re.compile(r"[^\w-]+")
 _LONGEST_LABEL = 60
 _IN_PARAMS = "Correct section `instances` of params.yaml, or put it there."
 _CROWD = (1, 1.0, True, "1", "true", "True")
-_SHOWN = 5
+_SHOWN, _LISTED = 5, 20
 _BY_LAST_PART = "the last part of their path"
 _UNQUOTED = "their names without the per cent codes"
 _OF_UPLOAD = "their names without the prefix of Label Studio's upload"
@@ -98,7 +98,7 @@ def read_annotations(path: Path) -> Annotations:
             for image in content["images"]
         }
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
-        faults = [*_repeated(content), *_annotation_faults(content, images, categories)]
+        faults = Faults(chain(_repeated(content), _annotation_faults(content, images, categories)))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"[:200]
         raise DataError(f"{path} is not in COCO's form ({reason}).") from None
@@ -133,12 +133,12 @@ def read_detections(path: Path, annotations: Annotations) -> list[Detection]:
             "height in pixels of the original image expected. Multiply them by its sides."
         )
     phrases = {_plain(name): identity for identity, name in annotations.categories.items()}
-    found, faults = [], []
+    found, faults = [], Faults()
     for number, entry in enumerate(entries):
         try:
             found.append(_detection(number, entry, annotations, phrases))
         except DataError as error:
-            faults.append(f"entry {number}: {error}")
+            faults.add(f"entry {number}: {error}")
     _refuse(path, faults, f"of {len(entries)} detections")
     return found
 
@@ -186,12 +186,12 @@ def from_coco(
     }  # fmt: skip
     records = _records(file, content)
     objects: dict[str, list[DrawnAs]] = {key: [] for key in records}
-    faults: list[str] = []
+    faults = Faults()
     left_out = 0
     for place, annotation in enumerate(content["annotations"], start=1):
         key, number = _id(annotation.get("image_id")), str(annotation.get("id", f"({place})"))
         if key is None or key not in records:
-            faults.append(f"{file}: annotation {number} names no image of the file.")
+            faults.add(f"{file}: annotation {number} names no image of the file.")
         elif annotation.get("iscrowd") in _CROWD and not crowds:
             left_out += 1
         else:
@@ -210,10 +210,10 @@ def from_coco(
         )
         for key, record in records.items() if objects[key]
     ]  # fmt: skip
-    faults += [
+    faults.extend(
         f"{file}: image {record['file_name']} has no '{group}' (--group)."
         for key, record in records.items() if objects[key] and group and group not in record
-    ]  # fmt: skip
+    )  # fmt: skip
     bare = len(records) - len(annotated)
     notes = [f"{left_out} crowd annotations are left out"] if left_out else []
     if left_out:
@@ -272,10 +272,10 @@ def _read_parts(path: Path, parts: Sequence[str], *, advice: str) -> dict[str, A
     return known
 
 
-def _refuse(path: Path, faults: list[str], what: str) -> None:
+def _refuse(path: Path, faults: Faults, what: str) -> None:
     """Raise one error that lists the first faults, if there are any."""
     if faults:
-        shown = "".join(f"\n- {fault}" for fault in faults[:_SHOWN])
+        shown = "".join(f"\n- {fault}" for fault in faults.kept[:_SHOWN])
         more = f"\n- and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise DataError(f"{path} holds {len(faults)} invalid {what}:{shown}{more}")
 
@@ -291,21 +291,23 @@ def _repeated(content: dict[str, Any]) -> list[str]:
 
 def _annotation_faults(
     content: dict[str, Any], images: dict[int, AnnotatedImage], categories: dict[int, str]
-) -> list[str]:
-    faults = []
+) -> Iterator[str]:
     for entry in content["annotations"]:
         who = f"annotation {entry['id']!s:.80}"
         if entry["image_id"] not in images:
-            faults.append(f"{who} is of image {entry['image_id']!r:.80}, which is not listed")
+            yield f"{who} is of image {entry['image_id']!r:.80}, which is not listed"
         if entry["category_id"] not in categories:
-            faults.append(
-                f"{who} has category {entry['category_id']!r:.80}, known are {sorted(categories)}"
-            )
+            yield f"{who} has category {entry['category_id']!r:.80}, not of {_some(categories)}"
         if not entry.get("segmentation"):
-            faults.append(f"{who} has no segmentation; instance annotations are needed")
+            yield f"{who} has no segmentation; instance annotations are needed"
         if not entry.get("area", 0) > 0:
-            faults.append(f"{who} has area {entry.get('area')!r:.80}, expected more than 0")
-    return faults
+            yield f"{who} has area {entry.get('area')!r:.80}, expected more than 0"
+
+
+def _some(names: Collection[Any]) -> str:
+    """List names, of which a file may have any number, and say so once for each of its entries."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{sorted(islice(names, _LISTED))}{more}"
 
 
 def _detection(
@@ -333,12 +335,12 @@ def _category(
     if "phrase" in entry:
         phrase = _plain(str(entry["phrase"]))
         if phrase not in phrases:
-            raise DataError(f"phrase {entry['phrase']!r:.80} is none of {sorted(phrases)}")
+            raise DataError(f"phrase {entry['phrase']!r:.80} is none of {_some(phrases)}")
         return phrases[phrase]
     identity = entry.get("category_id")
     if not isinstance(identity, int) or identity not in categories:
         raise DataError(
-            f"category_id {identity!r:.80} is none of {sorted(categories)}; COCO's ids have gaps, "
+            f"category_id {identity!r:.80} is none of {_some(categories)}; COCO's ids have gaps, "
             "0..79 must be mapped to them"
         )
     return identity
@@ -423,7 +425,7 @@ def encoded_source(
     annotated: Sequence[AnnotatedFile],
     *,
     categories: Sequence[str] = (),
-    faults: Sequence[str] = (),
+    faults: Faults | None = None,
     notes: Sequence[str] = (),
 ) -> Source:
     """Find the images of a file of annotations, and bring its drawings to run lengths.
@@ -446,19 +448,19 @@ def encoded_source(
     if strangers := sorted(set(categories) - known):
         raise DataError(f"{file} has no category {strangers} (--category), only {sorted(known)}.")
     there = _Folder(images)
-    candidates, found, said, others = [], list(faults), list(notes), 0
+    candidates, found, said, others = [], faults or Faults(), list(notes), 0
     bare = sum(not one.objects for one in annotated)
     said += [f"{bare} images without an object are left out"] if bare else []
     for one in (one for one in annotated if one.objects):
         try:
             image = there.find(one.name)
         except DataError as error:
-            found.append(f"{file}: image {error}.")
+            found.add(f"{file}: image {error}.")
             continue
         try:
             size = one.size or _stored_size(image)
         except DataError as error:
-            found.append(str(error))
+            found.add(str(error))
             continue
         encoded = []
         for drawn in one.objects:
@@ -468,7 +470,7 @@ def encoded_source(
             try:
                 encoded.append(_encoded(drawn, size))
             except DataError as error:
-                found.append(f"{file}: {drawn.name} {error}.")
+                found.add(f"{file}: {drawn.name} {error}.")
         name = image.relative_to(images).with_suffix("").as_posix()
         if encoded:
             candidates.append(
@@ -476,12 +478,12 @@ def encoded_source(
             )
     for image, count in Counter(candidate.image for candidate in candidates).items():
         if count > 1:
-            found.append(f"{file}: {count} of its images are {image}. Keep one.")
+            found.add(f"{file}: {count} of its images are {image}. Keep one.")
     said += [f"{others} annotations of other categories are left out"] if others else []
     said += [
         f"{count} images were found by {way} in {file.name}" for way, count in there.ways.items()
     ]
-    return Source(kind=kind, candidates=tuple(candidates), faults=tuple(found), notes=tuple(said))
+    return Source(kind, tuple(candidates), tuple(found.kept), found.more, tuple(said))
 
 
 class _Folder:

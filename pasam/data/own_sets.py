@@ -190,17 +190,22 @@ def add(
     ]
     found = list(parallel_map(inspect, tasks, workers=options.workers, label="looking"))
     faults = [*source.faults, *(fault for item in found for fault in item.faults)]
+    count = len(faults) + source.more_faults
     if faults and not options.skip_bad:
         raise DataError(
-            f"'{name}' was not registered: {len(faults)} faults. Mend them, or leave these out "
-            f"with --skip-bad.\n" + "\n".join(f"- {fault}" for fault in _first(faults))
+            f"'{name}' was not registered: {count} faults. Mend them, or leave these out "
+            f"with --skip-bad.\n" + "\n".join(f"- {fault}" for fault in _first(faults, count))
         )
     valid = [item for item in found if item.sha256 and item.objects]
     if not valid:
         why = "".join(f"\n- {note}" for note in source.notes)
         raise DataError(f"No image with a mask is left for '{name}'. Nothing was written.{why}")
     plan = make_plan(name, source.kind, valid, val_fraction=options.val_fraction)
-    notes = (*source.notes, *(f"left out: {fault}" for fault in _first(faults)), *_remarks(plan))
+    notes = (
+        *source.notes,
+        *(f"left out: {fault}" for fault in _first(faults, count)),
+        *_remarks(plan),
+    )
     state = _state(plan, own, replace=options.replace)
     if state != "unchanged" and not options.dry_run:
         register(plan, own, link=options.link, workers=options.workers)
@@ -233,8 +238,8 @@ def _size(description: dict[str, object]) -> str:
     return " and ".join(parts) + " images"
 
 
-def _first(faults: list[str]) -> list[str]:
-    more = len(faults) - _SHOWN
+def _first(faults: list[str], count: int) -> list[str]:
+    more = count - _SHOWN
     return [*faults[:_SHOWN], f"and {more} more"] if more > 0 else faults
 
 
@@ -259,7 +264,8 @@ def _remarks(plan: Plan) -> list[str]:
             "into one group, or one split"
         )
     said = Counter(note for image in plan.images for note in image.inspected.notes)
-    return remarks + _first([f"{note} ({n} images)" if n > 1 else note for note, n in said.items()])
+    noted = [f"{note} ({n} images)" if n > 1 else note for note, n in said.items()]
+    return remarks + _first(noted, len(noted))
 
 
 def split_of(key: str, *, val_fraction: float) -> str:

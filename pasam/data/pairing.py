@@ -6,6 +6,7 @@ is to be registered there. Nothing is decoded here.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from pasam.config.schema import SUMMARY_ROWS
 from pasam.data.manifest import SPLITS, Fault
 from pasam.errors import DataError
-from pasam.files import is_regular, read_csv
+from pasam.files import Faults, is_regular, read_csv
 from pasam.masks.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from pasam.masks.run_lengths import Rle
 
@@ -42,6 +43,10 @@ class Pair:
     mask: Path
     group: str = ""
     """What must stay together with the image: a film, a patient, a scene; empty if it is alone."""
+
+    def place(self) -> tuple[object, ...]:
+        """Give what pairs are sorted by, which compares sooner than the pairs themselves."""
+        return self.split, self.dataset, self.image.parts, self.mask.parts, self.group
 
     def fault(self, kind: str, message: str) -> Fault:
         """Say what is wrong with this pair; `kind` is one of `pasam.data.manifest.KINDS`."""
@@ -219,7 +224,7 @@ def find_pairs(own: Path) -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
     every = list(itertools.chain(loose, registered))
     faults = [found for found in every if isinstance(found, Fault)]
     pairs: list[Pair] = []
-    for pair in sorted(found for found in every if isinstance(found, Pair)):
+    for pair in sorted((found for found in every if isinstance(found, Pair)), key=Pair.place):
         if pairs and pairs[-1] == pair:
             message = f"{own} lists {pair.mask} twice for {pair.image}. Remove one entry."
             faults.append(pair.fault("listed_twice", message))
@@ -260,22 +265,20 @@ def _pairs_of_set(folder: Path) -> Iterator[Pair | Fault]:
 
 
 def _pairs_of_csv(table: Path) -> Iterator[Pair | Fault]:
-    rows = _read_rows(table, CSV_COLUMNS)
-    paths, absent = _located(rows, table.parent)
-    for line, row in rows:
+    files = _NamedFiles(table.parent)
+    for line, row in _read_rows(table, CSV_COLUMNS):
         pair = Pair(
-            split=row["split"], dataset=row["dataset"], image=paths[row["image"]],
-            mask=paths[row["mask"]], group=row.get(GROUP_COLUMN, ""),
+            split=row["split"], dataset=row["dataset"], image=files.path(row["image"]),
+            mask=files.path(row["mask"]), group=row.get(GROUP_COLUMN, ""),
         )  # fmt: skip
         faults = _row_faults(
-            row, CSV_COLUMNS, place=f"{table}, row {line}", root=table.parent, absent=absent,
-            splits=SPLITS,
-        )  # fmt: skip
+            row, CSV_COLUMNS, place=f"{table}, row {line}", files=files, splits=SPLITS
+        )
         first = next(faults, None)
         yield pair if first is None else pair.fault(*first)
 
 
-def _read_rows(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def _read_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a table's rows with their line numbers, all values stripped.
 
     Raises:
@@ -288,18 +291,25 @@ def _read_rows(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str,
             f"{table} lacks the columns {missing}; it needs {list(columns)} and has {list(names)}."
         )
     empty = dict.fromkeys(names, "")
-    return [(line, {**empty, **cells}) for line, cells in rows]
+    return ((line, {**empty, **cells}) for line, cells in rows)
 
 
-def _located(
-    rows: Iterable[tuple[int, Mapping[str, str]]], root: Path
-) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Find the files that rows name: all, and those that are not there.
+class _NamedFiles(dict[str, bool]):
+    """Whether the files that a table names are there, each looked at once.
 
-    Each name is looked at once, for a path takes longer than all else that is done to a row.
+    Args:
+        root: Folder that the names are relative to.
     """
-    paths = {name: root / name for name in {row[c] for _, row in rows for c in ("image", "mask")}}
-    return paths, {name: path for name, path in paths.items() if not is_regular(path)}
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.path = functools.cache(lambda name: root / name)
+        self.root = str(root)
+
+    def __missing__(self, name: str) -> bool:
+        # A `Path` takes longer to make than to look for, and most are never needed.
+        found = self[name] = is_regular(os.path.join(self.root, name))  # noqa: PTH118
+        return found
 
 
 def _row_faults(
@@ -307,8 +317,7 @@ def _row_faults(
     columns: Sequence[str],
     *,
     place: str,
-    root: Path,
-    absent: Mapping[str, Path],
+    files: _NamedFiles,
     splits: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
     """Say what is wrong with a table's row: the fault's kind and its message."""
@@ -323,11 +332,11 @@ def _row_faults(
             "measured.",
         )
     for name in ("image", "mask"):
-        if row[name] and row[name] in absent:
+        if row[name] and not files[row[name]]:
             yield (
                 "missing_file",
-                f"{place}: {name} {absent[row[name]]} does not exist. Paths are relative to "
-                f"{root}; restore the file, or correct or remove the row.",
+                f"{place}: {name} {files.root}/{row[name]} does not exist. Paths are relative to "
+                f"{files.root}; restore the file, or correct or remove the row.",
             )
 
 
@@ -454,7 +463,7 @@ class PairCandidate:
     """Given by the source; chosen by a hash if none."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """All candidates of a source, with whatever is wrong and whatever should be said."""
 
@@ -462,7 +471,9 @@ class Source:
     """folders, csv or coco."""
     candidates: tuple[PairCandidate, ...]
     faults: tuple[str, ...] = ()
-    """What does not pair, in words."""
+    """What does not pair, in words: the first `MOST_FAULTS`."""
+    more_faults: int = 0
+    """How many there are beyond those."""
     notes: tuple[str, ...] = ()
     """What was left out on purpose."""
 
@@ -497,29 +508,29 @@ def from_folders(
         image_files, mask_files, image_root=images, mask_root=masks, pattern=pattern
     )
     candidates = []
-    faults = [
+    faults = Faults(
         f"{first} and {second} share a name, so masks cannot tell them apart. Rename one."
         for first, second in found.same_name
-    ]
+    )
     for image, of_image in found.masks_of.items():
         name = _name(image, images)
         group_name = None if group is None else _group_of(name, group)
         if group is not None and group_name is None:
-            faults.append(f"'{group}' (--group) finds nothing in the name {name}.")
+            faults.add(f"'{group}' (--group) finds nothing in the name {name}.")
         candidates.append(PairCandidate(image=image, name=name, masks=of_image, group=group_name))
     bare = len(found.without_mask) if pattern else 0
     notes = (f"{bare} images without a mask are left out",) if bare else ()
-    faults += [
+    faults.extend(
         f"{image} has no mask: {masks} holds no {image.stem}.png, {image.stem}_<anything>.png or "
         f"folder {image.stem}/. Of other names --names speaks, such as '{{name}}=gt_{{name}}'."
         for image in found.without_mask
         if not bare
-    ]
-    faults += [
+    )
+    faults.extend(
         f"{mask} belongs to no image: {images} holds none of its name."
         for mask in found.without_image
-    ]
-    return Source(kind="folders", candidates=tuple(candidates), faults=tuple(faults), notes=notes)
+    )
+    return Source("folders", tuple(candidates), tuple(faults.kept), faults.more, notes)
 
 
 def from_csv(table: Path, *, group: str | None = None) -> Source:
@@ -533,28 +544,23 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
     Raises:
         DataError: It cannot be read, or lacks columns.
     """
-    faults: list[str] = []
+    faults, files = Faults(), _NamedFiles(table.parent)
     by_image: dict[Path, list[Mapping[str, str]]] = {}
     columns, splits = ("image", "mask", *([group] if group else ())), ("", *SPLITS)
-    rows = _read_rows(table, columns)
-    paths, absent = _located(rows, table.parent)
-    for line, row in rows:
-        place = f"{table}, row {line}"
-        found = _row_faults(
-            row, columns, place=place, root=table.parent, absent=absent, splits=splits
-        )
+    for line, row in _read_rows(table, columns):
+        found = _row_faults(row, columns, place=f"{table}, row {line}", files=files, splits=splits)
         before = len(faults)
-        faults += [message for _, message in found]
+        faults.extend(message for _, message in found)
         if len(faults) == before:
-            by_image.setdefault(paths[row["image"]], []).append(row)
+            by_image.setdefault(files.path(row["image"]), []).append(row)
     candidates = []
     for image, of_image in by_image.items():
         for column in ("split", group or GROUP_COLUMN):
             if len({row.get(column) for row in of_image}) > 1:
-                faults.append(f"{table} gives {image} more than one {column}. Keep one.")
-        masks = tuple(paths[row["mask"]] for row in of_image)
+                faults.add(f"{table} gives {image} more than one {column}. Keep one.")
+        masks = tuple(files.path(row["mask"]) for row in of_image)
         if len(set(masks)) < len(masks):
-            faults.append(f"{table} lists a mask of {image} twice. Remove one row.")
+            faults.add(f"{table} lists a mask of {image} twice. Remove one row.")
         candidates.append(
             PairCandidate(
                 image=image,
@@ -564,7 +570,7 @@ def from_csv(table: Path, *, group: str | None = None) -> Source:
                 split=of_image[0].get("split") or None,
             )
         )
-    return Source(kind="csv", candidates=tuple(candidates), faults=tuple(faults))
+    return Source("csv", tuple(candidates), tuple(faults.kept), faults.more)
 
 
 def _sources_name(image: Path) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pasam.errors import DataError, PasamError, PromptError
 from pasam.files import is_regular, read_csv, read_json
@@ -15,6 +15,7 @@ from pasam.inference.image_prompt import Label, Number, image_prompt, validation
 from pasam.inference.prompting import OBJECT, PromptedObject, PromptsByImage
 from pasam.masks.images import foreground
 from pasam.masks.mask_files import read_mask
+from pasam.masks.run_lengths import Rle, encode
 
 COLUMNS = ("image", "object", "x0", "y0", "x1", "y1", "x", "y", "label", "mask")
 """Columns of a CSV file; all but the first may be absent or empty."""
@@ -23,6 +24,10 @@ FORMS = (
     '{"image": "photo.jpg", "box": [x0, y0, x1, y1], "points": [[x, y]], "labels": [1], '
     '"mask": "mask.png"}; or a COCO set, whose boxes are taken'
 )
+
+
+MOST_PROMPTS = 100_000
+"""Prompts of a file, or its rows, that are read; COCO's validation images have 36,781 objects."""
 
 
 class FilePrompt(BaseModel):
@@ -57,17 +62,16 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
             that several of them could be.
         PromptError: A prompt is empty or impossible in itself.
     """
-    entries = list(_read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path))
+    entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
     if not entries:
         raise DataError(f"{path} holds no prompt; expected {FORMS}.")
-    names = sorted({entry.category for entry in entries} - {""})
-    categories = dict(enumerate(names, start=1)) if names else OBJECT
-    ids = {name: identity for identity, name in categories.items()}
     by_image: dict[Path, list[PromptedObject]] = {image: [] for image in images}
-    meant = _ImageNames(path, images)
-    for number, entry in enumerate(entries):
+    meant, drawn = _ImageNames(path, images), _MaskFiles(path.parent)
+    extras: dict[str, dict[str, Any]] = {"": {}}
+    for number, content in enumerate(entries):
+        entry = _checked(content, number, path)
         try:
-            mask = None if entry.mask is None else foreground(read_mask(path.parent / entry.mask))
+            mask = None if entry.mask is None else drawn[entry.mask]
             prompt = image_prompt(
                 box=entry.box, points=entry.points, labels=entry.labels, mask=mask
             )
@@ -75,10 +79,12 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
         except PasamError as error:
             error.args = (f"{path}, prompt {number}: {error!s:.600}",)
             raise error from None
-        kind = entry.category
-        extra = {"category_id": ids[kind], "category": kind} if kind else {}
+        extra = extras.setdefault(entry.category, {"category_id": 0, "category": entry.category})
         by_image[image].append(PromptedObject(prompt, extra))
-    return PromptsByImage(categories, by_image, upright=True)
+    categories = dict(enumerate(sorted(extras.keys() - {""}), start=1))
+    for identity, name in categories.items():
+        extras[name]["category_id"] = identity
+    return PromptsByImage(categories or OBJECT, by_image, upright=True)
 
 
 def images_of(path: Path) -> list[Path]:
@@ -86,15 +92,44 @@ def images_of(path: Path) -> list[Path]:
 
     Raises:
         DataError: The file is missing or in no known form, or an image is not there.
+        PromptError: A prompt of a JSON file names none.
     """
-    entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
-    names = dict.fromkeys(entry.image for entry in entries)
-    found = list(dict.fromkeys(path.parent / name for name in names))
-    absent = [image for image in found if not is_regular(image)]
-    if absent:
-        name = str(absent[0])[:300]
-        raise DataError(f"{path} names {name}, which does not exist; name the images too.")
-    return found
+    names: Iterable[str]
+    if path.suffix.lower() == ".csv":
+        names = (cells.get("image", "") for _, cells in _rows(path))
+    else:  # what else is in them is looked at when they are read
+        names = (_image_of(each, number, path) for number, each in enumerate(_read_json(path)))
+    found: dict[Path, None] = {}
+    for image in (path.parent / name for name in dict.fromkeys(names)):
+        if not is_regular(image):
+            raise DataError(
+                f"{path} names {str(image)[:300]}, which does not exist; name the images too."
+            )
+        found[image] = None
+    return list(found)
+
+
+def _image_of(content: object, number: int, path: Path) -> str:
+    name = content.get("image") if isinstance(content, dict) else None
+    return name if isinstance(name, str) else _checked(content, number, path).image
+
+
+class _MaskFiles(dict[str, Rle]):
+    """The masks that names in a file mean, each read once.
+
+    As run lengths: as pixels, a few hundred would take all memory.
+
+    Args:
+        folder: That of the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Rle:
+        mask = self[name] = encode(foreground(read_mask(self._folder / name)))
+        return mask
 
 
 class _ImageNames(dict[str, Path]):
@@ -143,7 +178,7 @@ def _plain(name: str | Path) -> str:
     return unicodedata.normalize("NFC", Path(name).as_posix())
 
 
-def _read_json(path: Path) -> list[FilePrompt]:
+def _read_json(path: Path) -> list[Any]:
     content = read_json(path, advice=f"Expected {FORMS}.")
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         content = list(_of_coco(content, path))
@@ -155,7 +190,11 @@ def _read_json(path: Path) -> list[FilePrompt]:
             for image, prompts in content.items()
             for each in (prompts if isinstance(prompts, list) else [prompts])
         ]
-    return _checked(content, path)
+    if not isinstance(content, list):
+        raise PromptError(f"{path} holds {content!r:.80}; expected {FORMS}.")
+    if len(content) > MOST_PROMPTS:
+        raise _too_many(path)
+    return content
 
 
 def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
@@ -174,15 +213,29 @@ def _of_coco(content: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]
         ) from None
 
 
-def _read_csv(path: Path) -> list[FilePrompt]:
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     names, rows = read_csv(path, advice=f"Expected {FORMS}.")
     unknown = [name for name in names if name not in (*COLUMNS, "category")]
     if "image" not in names or unknown:
         raise DataError(f"{path} has the columns {', '.join(names)[:200]}; expected {FORMS}.")
+    for place, row in enumerate(rows):
+        if place == MOST_PROMPTS:
+            raise _too_many(path)
+        yield row
+
+
+def _too_many(path: Path) -> DataError:
+    return DataError(
+        f"{path} has more than {MOST_PROMPTS} prompts. Give them in several files, one after the "
+        "other."
+    )
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
     objects: dict[tuple[str, str], dict[str, Any]] = {}
-    for number, cells in rows:
+    for number, cells in _rows(path):
         _add_row(objects, cells, number, path)
-    return _checked(list(objects.values()), path)
+    return list(objects.values())
 
 
 def _add_row(
@@ -211,9 +264,9 @@ def _number(cells: Mapping[str, str], name: str, number: int, path: Path) -> flo
         raise DataError(f"{path}, line {number}: {name} is {found}, expected a number.") from None
 
 
-def _checked(content: object, path: Path) -> list[FilePrompt]:
+def _checked(content: object, number: int, path: Path) -> FilePrompt:
     try:
-        return TypeAdapter(list[FilePrompt]).validate_python(content)
+        return FilePrompt.model_validate(content)
     except ValidationError as error:
-        message = validation_message(error.errors(include_url=False), root="prompts")
+        message = validation_message(error.errors(include_url=False), root=f"prompts[{number}]")
         raise PromptError(f"{path}: {message}; expected {FORMS}.") from None

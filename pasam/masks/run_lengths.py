@@ -25,6 +25,7 @@ Rle = dict[str, Any]
 """`size` (height, width) and `counts` as text or bytes."""
 
 
+_PLAIN = frozenset((int, float))
 _MOST_BITS = 40  # of a length; without a bound, a long enough code would never be read to its end
 
 
@@ -62,8 +63,9 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     try:
         if isinstance(segmentation, list):
             polygons = _polygons(segmentation, height, width)
-            code = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
-        elif isinstance(segmentation["counts"], list):
+            drawn = pycocotools_mask.frPyObjects(polygons, height, width)
+            return _as_text(pycocotools_mask.merge(drawn) if len(drawn) > 1 else drawn[0])
+        if isinstance(segmentation["counts"], list):
             _check_counts(segmentation["counts"], segmentation["size"])
             code = pycocotools_mask.frPyObjects(segmentation, height, width)
         else:
@@ -108,7 +110,13 @@ def _polygons(segmentation: list[Any], height: int, width: int) -> list[list[flo
             raise DataError(
                 f"has a polygon of {count!r:.80} numbers, expected x and y of 3 points or more"
             )
-        for number, side in zip(part, (width, height) * (len(part) // 2), strict=True):
+        xs, ys = part[::2], part[1::2]
+        is_inside = _PLAIN.issuperset(map(type, part)) and all(
+            -side <= number <= 2 * side  # false of NaN
+            for numbers, side in ((xs, width), (ys, height))
+            for number in numbers
+        )
+        for number, side in () if is_inside else zip(part, (width, height) * len(xs), strict=True):
             if not _is_number(number) or not -side <= number <= 2 * side:
                 raise DataError(
                     f"has the coordinate {number!r:.80}, expected a finite number within its "

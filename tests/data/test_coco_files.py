@@ -68,7 +68,7 @@ def entry(**values):
         (lambda c: c["images"].append(c["images"][0]), "id 7 is there 2 times among the images"),
         (lambda c: c["annotations"].append(c["annotations"][0]), "id 1 is there 2 times among"),
         (entry(image_id=8), "annotation 1 is of image 8, which is not listed"),
-        (entry(category_id=1), r"annotation 1 has category 1, known are \[3\]"),
+        (entry(category_id=1), r"annotation 1 has category 1, not of \[3\]"),
         (entry(segmentation=[]), "annotation 1 has no segmentation"),
         (entry(area=0), "annotation 1 has area 0, expected more than 0"),
     ],

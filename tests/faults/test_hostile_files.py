@@ -398,15 +398,25 @@ def test_changed_cells_of_tables_are_used_or_refused(header, row, opening, folde
     ("header", "row", "opening"),
     [
         ("image,mask", "a.png,mask.png", from_csv),
+        ("image,mask", "im/{0}.png,gt/{0}.png", from_csv),
         ("file,sha256,reason", "{0}.png,00,blurred", read_quarantine),
     ],
-    ids=["one image", "quarantine"],
+    ids=["one image", "missing files", "quarantine"],
 )
 def test_a_table_of_200_000_rows_is_read_soon(header, row, opening, folder):
     file = folder / "file.csv"
     rows = "\n".join(row.format(number) for number in range(200_000))
     file.write_text(f"{header}\n{rows}\n", encoding="utf-8")
     assert try_all([file, folder / "none.csv"], opening) == []
+
+
+def test_of_a_thousand_faults_on_all_are_counted_and_not_kept(folder):
+    file = folder / "missing.csv"
+    rows = "\n".join(f"im/{number}.png,mask.png" for number in range(1500))
+    file.write_text(f"image,mask\n{rows}\n", encoding="utf-8")
+    source = from_csv(file)
+    assert (len(source.faults), source.more_faults) == (1000, 500)
+    assert "row 2: image" in source.faults[0]
 
 
 def row_of(schema: pa.Schema) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from pasam.errors import DataError, PromptError
 from pasam.inference.prompt_files import images_of, read_prompt_file
 from pasam.masks.images import write_png
+from pasam.masks.run_lengths import decode
 
 IMAGES = [Path("x/a.jpg"), Path("x/b.jpg"), Path("y/b.jpg")]
 
@@ -80,7 +81,7 @@ def test_a_mask_image_is_read_beside_the_file(tmp_path):
     write_png(tmp_path / "m.png", drawn)
     found = read(tmp_path / "p.csv", "image,mask\na.jpg,m.png\n")
     (prompt,) = prompts(found, "x/a.jpg")
-    assert np.array_equal(prompt.mask, drawn > 0)
+    assert np.array_equal(decode(prompt.mask), drawn > 0)
 
 
 def test_a_name_is_the_same_in_either_unicode_form(tmp_path):
