@@ -1,14 +1,21 @@
-"""Work done in several processes, its results in order, and progress bars for terminals."""
+"""Work done in several processes, its results in order, and progress bars for terminals.
+
+`parallel_map` starts processes for one function. A `ProcessGroup` is what a launcher (`torchrun`)
+has started: the same command several times, on one machine or on many, each doing its share.
+"""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -26,6 +33,64 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroup:
+    """The processes that share the work of one command, seen from one of them."""
+
+    rank: int = 0
+    """Which this is, on all machines together; 0 writes the results."""
+    size: int = 1
+    """How many there are."""
+    local_rank: int = 0
+    """Which this is on its machine."""
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this process's part: those of all processes, by rank, are the items in order."""
+        first, end = (len(items) * rank // self.size for rank in (self.rank, self.rank + 1))
+        return items[first:end]
+
+    def gather(self, found: Sequence[Item]) -> list[Item]:
+        """Bring together what every process has found; all have to call it.
+
+        Returns:
+            Everything, by rank, in the first process; nothing in the others.
+        """
+        if self.size == 1:
+            return list(found)
+        import torch.distributed as dist  # two seconds, which a process alone need not wait
+
+        parts: list[Any] | None = None if self.rank else [None] * self.size
+        dist.gather_object(list(found), parts, group=_gloo())
+        return [item for part in parts or [] for item in part]
+
+
+_LONGEST_WAIT = timedelta(days=1)
+"""For the slowest share; of a process that has died the others hear at once."""
+
+
+@functools.cache
+def _gloo() -> Any:
+    """Connect the processes. Not by NCCL, which needs a GPU in each and may have trained before."""
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
+        return dist.group.WORLD
+    return dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+
+
+ALONE = ProcessGroup()
+
+
+def started_group() -> ProcessGroup:
+    """Read from the environment which processes were started together, as `torchrun` says it."""
+    rank, size, local = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+    )
+    return ProcessGroup(rank, size, local)
 
 
 def parallel_map(

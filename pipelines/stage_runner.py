@@ -28,6 +28,7 @@ from pasam.config.params_file import (
 from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
 from pasam.config.section import Section
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
+from pasam.workers import ProcessGroup, started_group
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -45,30 +46,33 @@ def run(
     A parameter whose type is a class of `pasam.config.schema` is the section of `params.yaml`
     with the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
     `model: str` names, one of type `ModelsParams` is all of `models`, one of type
-    `AblationsParams` all of `ablations` as they stand. All others are flags; see `add_flags`.
+    `AblationsParams` all of `ablations` as they stand. A `ProcessGroup` is the processes that
+    were started together. All others are flags; see `add_flags`.
 
     Args:
         stage: The stage's one public function.
         arguments: The command line without the program; by default the process's own.
-        trains: Whether several processes may run it together, as `torchrun` starts them; of any
-            other stage each would do all the work, into the same files, and so they are refused.
+        trains: Whether several processes may train in it together, as `torchrun` starts them.
+            They may share the work of a stage that takes a `ProcessGroup`, too; of any other stage
+            each would do all the work, into the same files, and so they are refused.
     """
     hints = typing.get_type_hints(stage)
     sections = {name: hint for name, hint in hints.items() if _is_section(hint)}
+    groups = [name for name, hint in hints.items() if hint is ProcessGroup]
     module = inspect.getmodule(stage)
     program = f"python -m {module.__spec__.name}" if module and module.__spec__ else None
     parser = argparse.ArgumentParser(
         prog=program, description=docstring_parts(stage)[0], allow_abbrev=False
     )
-    add_flags(parser, stage, leave_out=sections)
+    add_flags(parser, stage, leave_out={*sections, *groups})
     parser.add_argument("--params-file", type=Path, default=DEFAULT_PATH, metavar="PATH")
     flags = vars(parser.parse_args(arguments))
     params_file = flags.pop("params_file")
     with exit_codes(), ended_with_dvc():
-        if not trains:
+        if not (trains or groups):
             _require_one_process(stage.__name__)
         loaded = {name: _load(hint, name, flags, params_file) for name, hint in sections.items()}
-        stage(**flags, **loaded)
+        stage(**flags, **loaded, **{name: started_group() for name in groups})
 
 
 def _require_one_process(name: str) -> None:

@@ -1,34 +1,47 @@
-"""One of several processes that train together: started by torchrun, writes what it ended with.
+"""One of several processes that work together: started by torchrun, writes what it ended with.
 
-torchrun --nproc-per-node 2 tests/one_of_many.py FOLDER TRAINS NODES DEVICES DIE_IN_EPOCH
+torchrun --nproc-per-node 2 tests/one_of_many.py train FOLDER TRAINS NODES DEVICES DIE_IN_EPOCH
+torchrun --nproc-per-node 2 tests/one_of_many.py resume FOLDER TRIES
+torchrun --nproc-per-node 2 tests/one_of_many.py stages FOLDER STAGES
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from small_world import small_base
 from torch.utils.data import Dataset
 from variants import pa_sam
 
-from pasam.config.schema import TrainParams
+import pasam.models.build
+from pasam.config.schema import TrainParams, VariantParams
 from pasam.models.build import build_trainable, digest
-from pasam.training.fit import ddp_strategy, fit, launch
+from pasam.models.segmenter import Segmenter
+from pasam.training.fit import fit, launch
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import Batch, box_prompts
+from pipelines.stage_runner import run
 
 STEPS = 3
+EPOCHS = 12
+BEGAN = "began"
+"""Its time of change is when the first step of a process with this folder began."""
 
 
 class Drawn(Dataset[Batch]):
     """Batches that epoch, step and rank decide; the process dies in the second of an epoch."""
 
-    def __init__(self, epoch: int, rank: int, *, die: bool) -> None:
-        self.epoch, self.rank, self.die = epoch, rank, die
+    def __init__(self, epoch: int, rank: int, folder: Path, *, die: bool = False) -> None:
+        self.epoch, self.rank, self.folder, self.die = epoch, rank, folder, die
 
     def __len__(self) -> int:
         return STEPS
@@ -36,6 +49,8 @@ class Drawn(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         if self.die and step == 1:
             os._exit(9)
+        if self.rank == 0 and not (self.folder / BEGAN).exists():
+            (self.folder / BEGAN).touch()
         noise = torch.Generator().manual_seed(100 * self.epoch + 10 * step + self.rank)
         images = torch.randint(0, 256, (2, 3, 64, 64), generator=noise, dtype=torch.uint8)
         labels = torch.zeros(2, 64, 64, dtype=torch.uint8)
@@ -47,25 +62,81 @@ class Drawn(Dataset[Batch]):
         )  # fmt: skip
 
 
-def main(folder: Path, trains: str, nodes: int, devices: int, die_in: int) -> None:
-    params = TrainParams(
-        seed=4, batch_size=2, learning_rate=1e-3, accelerator="cpu", devices=devices, nodes=nodes,
-        precision="32-true", workers=0, accumulate=1,
-        cross_entropy="image", outline=0.0,
-    )  # fmt: skip
-    variant = pa_sam(trains=trains, epochs=2, lr_step_size=2)
-    fabric = launch(params, nodes=nodes, ddp=ddp_strategy(variant))
-    torch.manual_seed(4)
-    segmenter = build_trainable(small_base(), variant)
-    rank = fabric.global_rank
-    sink = JsonlSink(folder / "history.jsonl" if fabric.is_global_zero else None)
-    fit(
-        segmenter, variant, params, lambda epoch: Drawn(epoch, rank, die=epoch == die_in),
-        fabric=fabric, sink=sink, checkpointer=Checkpointer(folder, "state"),
-    )  # fmt: skip
-    (folder / f"weights-{rank}").write_text(digest(segmenter.state_dict()), encoding="utf-8")
+class Late(Checkpointer):
+    """Finds the state of an interrupted training a moment after the first process."""
+
+    def load(self) -> dict[str, Any] | None:
+        time.sleep(0.01 * int(os.environ["RANK"]))
+        return super().load()
+
+
+class Training:
+    """A small training of several processes, any number of times."""
+
+    def __init__(self, trains: str, nodes: int, devices: int, epochs: int) -> None:
+        self.params = TrainParams(
+            seed=4, batch_size=2, learning_rate=1e-3, accelerator="cpu", devices=devices,
+            nodes=nodes, precision="32-true", workers=0, accumulate=1,
+            cross_entropy="image", outline=0.0,
+        )  # fmt: skip
+        self.variant: VariantParams = pa_sam(trains=trains, epochs=epochs, lr_step_size=epochs)
+        self.fabric: Fabric = launch(self.params, nodes=nodes)
+        self.rank = self.fabric.global_rank
+
+    def segmenter(self) -> Segmenter:
+        torch.manual_seed(4)
+        return build_trainable(small_base(), self.variant)
+
+    def fit(
+        self, folder: Path, *, die_in: int = -1, states: type[Checkpointer] = Checkpointer
+    ) -> str:
+        """Train, or go on, and return the digest of the weights."""
+        segmenter = self.segmenter()
+        sink = JsonlSink(folder / "history.jsonl" if self.rank == 0 else None)
+        fit(
+            segmenter, self.variant, self.params,
+            lambda epoch: Drawn(epoch, self.rank, folder, die=epoch == die_in),
+            fabric=self.fabric, sink=sink, checkpointer=states(folder, "state"),
+        )  # fmt: skip
+        return digest(segmenter.state_dict())
+
+
+def train(folder: Path, trains: str, nodes: str, devices: str, die_in: str) -> None:
+    """Train once."""
+    training = Training(trains, int(nodes), int(devices), EPOCHS)
+    weights = training.fit(folder, die_in=int(die_in))
+    (folder / f"weights-{training.rank}").write_text(weights, encoding="utf-8")
+    (folder / f"ended-{training.rank}").write_text(str(time.time()), encoding="utf-8")
+
+
+def resume(folder: Path, tries: str) -> None:
+    """Go on from a whole training's state again and again; the first process clears it at once."""
+    training = Training("mask_head", 1, int(os.environ["WORLD_SIZE"]), 1)
+    expected = training.fit(folder)
+    training.fabric.barrier()  # until the first process has saved
+    state = (folder / "state" / "state.pt").read_bytes()
+    for number in range(int(tries)):
+        place = folder / str(number)
+        if training.rank == 0:
+            (place / "state").mkdir(parents=True)
+            (place / "state" / "state.pt").write_bytes(state)
+        training.fabric.barrier()
+        assert training.fit(place, states=Late) == expected
+        if training.rank == 0:
+            Checkpointer(place, "state").clear()
+        assert not (place / BEGAN).exists(), "nothing was left to train"
+    (folder / f"weights-{training.rank}").write_text(expected, encoding="utf-8")
+
+
+def stages(folder: Path, commands: str) -> None:
+    """Run stages of a small world one after the other: a list of module and arguments each."""
+    os.chdir(folder)
+    pasam.models.build.build_base = small_base
+    for module, *arguments in json.loads(commands):
+        name = module.rpartition(".")[2]
+        run(getattr(import_module(module), name), arguments, trains=name in ("train", "repeat"))
 
 
 if __name__ == "__main__":
-    place, what, *numbers = sys.argv[1:]
-    main(Path(place), what, *map(int, numbers))
+    what, place, *others = sys.argv[1:]
+    {"train": train, "resume": resume, "stages": stages}[what](Path(place), *others)

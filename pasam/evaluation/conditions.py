@@ -39,7 +39,7 @@ from pasam.masks.transforms import squash
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
-from pasam.workers import progress_bar
+from pasam.workers import ALONE, ProcessGroup, progress_bar
 
 _BOX, _POINTS = 0, 1  # streams of draws
 
@@ -119,6 +119,7 @@ def evaluate_robustness(
     *,
     batch_size: int,
     boundary_fraction: float,
+    group: ProcessGroup = ALONE,
 ) -> list[Row]:
     """Score every model under every condition; tight boxes on clean images are left out.
 
@@ -129,11 +130,12 @@ def evaluate_robustness(
         params: The conditions.
         batch_size: Masks per call; changes nothing but the time.
         boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+        group: The processes that share the batches.
 
     Returns:
-        Rows of `pasam.evaluation.scores`.
+        Rows of `pasam.evaluation.scores`, of this process's share.
     """
-    parts, fraction = parts_of(rows, batch_size), boundary_fraction
+    parts, fraction = group.share(parts_of(rows, batch_size)), boundary_fraction
     found: list[Row] = []
     for items in progress_bar(parts, total=len(parts), label="robustness"):
         clean, truths = store_batch(store, items), truths_of(items, boundary_fraction=fraction)

@@ -51,7 +51,7 @@ from pasam.inference.image_transform import ImageTransform, Resize
 from pasam.masks.images import read_image
 from pasam.masks.run_lengths import Rle, area, encode, from_segmentation, overlaps
 from pasam.training.samples import box_prompts
-from pasam.workers import progress_bar
+from pasam.workers import ALONE, ProcessGroup, progress_bar
 
 OVERLAPS: tuple[Overlap, ...] = ("mask", "boundary")
 MEAN = "mean"
@@ -214,6 +214,7 @@ def segment_instances(
     resize: Resize,
     batch_size: int,
     boundary_fraction: float,
+    group: ProcessGroup = ALONE,
 ) -> list[Row]:
     """Segment every detection with every model.
 
@@ -223,17 +224,18 @@ def segment_instances(
         resize: Whether images keep their aspect.
         batch_size: Boxes per decoder call; changes nothing but the time.
         boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
+        group: The processes that share the images.
 
     Returns:
-        Rows of `INSTANCES`.
+        Rows of `INSTANCES`, of this process's share.
 
     Raises:
         DataError: An image is missing or is not of the annotated size.
     """
     objects = _objects(data.annotations)
     rows = []
-    count, label = len(data.detections), f"images of {data.name}"
-    for image_id, found in progress_bar(data.detections.items(), total=count, label=label):
+    own = group.share(list(data.detections.items()))
+    for image_id, found in progress_bar(own, total=len(own), label=f"images of {data.name}"):
         image = data.annotations.images[image_id]
         transform = ImageTransform(image.height, image.width, models.base.side, resize)
         boxes = [input_box(one.box, transform) for one in found]

@@ -37,6 +37,7 @@ from pasam.models.base_sam import BaseSam, Encoded, finish
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
+from pasam.workers import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +74,13 @@ class Evaluated:
         self.scores.extend(other.scores)
         self.predictions.update(other.predictions)
         self.seconds.extend(other.seconds)
+
+    def gathered(self, group: ProcessGroup) -> Evaluated:
+        """Put all processes' shares together, in the first of them; in the others there is none."""
+        whole = Evaluated()
+        for part in group.gather([self]):
+            whole.extend(part)
+        return whole
 
 
 def predict(segmenter: Segmenter, batch: PromptBatch) -> Prediction:
@@ -148,6 +156,7 @@ def evaluate_benchmark(
     *,
     batch_size: int,
     boundary_fraction: float,
+    group: ProcessGroup = ALONE,
 ) -> Evaluated:
     """Predict and score every mask of a benchmark.
 
@@ -157,10 +166,11 @@ def evaluate_benchmark(
         rows: The benchmark's rows of the manifest.
         batch_size: Prompts per decoder call; changes nothing but the time.
         boundary_fraction: Width of the boundary band as a fraction of the diagonal.
+        group: The processes that share the batches; what is returned is this one's share.
     """
     entry.segmenter.eval()
     found = Evaluated()
-    for items in parts_of(rows, batch_size):
+    for items in group.share(parts_of(rows, batch_size)):
         truths = truths_of(items, boundary_fraction=boundary_fraction)
         found.extend(evaluate_batch(entry, store_batch(store, items), items, truths))
     return found
@@ -168,15 +178,18 @@ def evaluate_benchmark(
 
 def evaluate_benchmarks(
     entry: ModelEntry, store: Store, manifest: pd.DataFrame, params: EvaluateParams,
-    *, names: Sequence[str] | None = None,
+    *, names: Sequence[str] | None = None, group: ProcessGroup = ALONE,
 ) -> Evaluated:  # fmt: skip
-    """Predict and score every mask of some data sets, by default of all benchmarks."""
+    """Predict and score every mask of some data sets, by default of all benchmarks.
+
+    Of a group of processes each returns what `evaluate_benchmark` does: its own share.
+    """
     found = Evaluated()
     for name in params.benchmarks if names is None else names:
         found.extend(
             evaluate_benchmark(
                 entry, store, benchmark_rows(manifest, name), batch_size=params.batch_size,
-                boundary_fraction=params.boundary_fraction,
+                boundary_fraction=params.boundary_fraction, group=group,
             )
         )  # fmt: skip
     return found

@@ -18,17 +18,28 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
-def choose_device(name: str, *, key: str = "the device", mps: bool = False) -> torch.device:
+def choose_device(
+    name: str, *, key: str = "the device", mps: bool = False, local_rank: int = 0
+) -> torch.device:
     """Turn a device's name into the device: the one choice for stages, predictor and registry.
 
     Args:
         name: `cpu`, `gpu` or `cuda`, `cuda:1`, ..., or `auto`: a GPU where there is one.
         key: What was set to it, for the message: a key of `params.yaml`, an option.
         mps: Whether `auto` may be Apple's GPU; training and tables do without it.
+        local_rank: Which of the machine's processes asks; each takes a GPU of its own.
 
     Raises:
         ParamsError: There is no such device here.
     """
+    if local_rank and name in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        gpus = torch.cuda.device_count()
+        if local_rank >= gpus:
+            raise ParamsError(
+                f"process {local_rank + 1} of this machine finds {gpus} GPUs ({key}: {name}); "
+                f"start one for each: torchrun --nproc-per-node {gpus}, or set {key} to cpu."
+            )
+        return torch.device("cuda", local_rank)
     if name == "auto":
         apple = "mps" if mps and torch.backends.mps.is_available() else "cpu"
         return torch.device("cuda" if torch.cuda.is_available() else apple)

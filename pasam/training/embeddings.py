@@ -7,6 +7,7 @@ label, and `origin.json`, which says what it was made from. Arrays are mapped, n
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from pasam.masks.mask_files import read_mask
 from pasam.masks.transforms import View, augment, squash, squash_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.checkpoint import file_digest
-from pasam.workers import parallel_map
+from pasam.workers import ALONE, ProcessGroup, parallel_map
 
 # Shapes: V views, M labels, S pixels a side, g grid cells a side, C and E channels, K masks.
 
@@ -110,8 +111,11 @@ def write_store(
     batch_size: int,
     workers: int,
     origin: dict[str, Any],
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Make the views, encode them and write all into a folder.
+
+    Several processes encode whole batches, those that one would encode, and so the same numbers.
 
     Args:
         folder: The store; made if need be.
@@ -122,12 +126,56 @@ def write_store(
         batch_size: Views per encoder call.
         workers: Processes that read and augment.
         origin: What the store is made from; `origin.json`.
+        group: The processes that share the views, on machines with one file system.
 
     Raises:
         DataError: There is nothing to encode.
     """
     if not tasks:
         raise DataError("there is no image to embed: the manifest's split is empty.")
+    batches = [tasks[first : first + batch_size] for first in range(0, len(tasks), batch_size)]
+    own = [task for batch in group.share(batches) for task in batch]
+    # Not into one file: machines that write to the same page of it would undo each other's bytes.
+    place = folder if group.size == 1 else folder / f"{_PART}{group.rank}"
+    rows = _encode_views(
+        place, own, ids, base, jitter=jitter, batch_size=batch_size, workers=workers
+    )
+    parts = group.gather([_Part(place, len(own), rows)])
+    if group.rank:
+        return
+    if group.size > 1:
+        rows = _put_together(folder, base, parts)
+    _cut_labels(folder, count=len(rows))
+    write_table(folder / "index.parquet", rows, INDEX)
+    write_json(folder / "origin.json", origin)  # last: it says that the rest is whole
+
+
+_PART = "part-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one process has encoded."""
+
+    folder: Path
+    views: int
+    rows: list[dict[str, Any]]
+    """Of the index, as if there were no other views."""
+
+
+def _encode_views(
+    folder: Path,
+    tasks: Sequence[ViewTask],
+    ids: dict[str, str],
+    base: BaseSam,
+    *,
+    jitter: tuple[float, float],
+    batch_size: int,
+    workers: int,
+) -> list[dict[str, Any]]:
+    """Write the arrays of some views, room for every label, and return the rows of the index."""
+    if not tasks:  # more processes than batches
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(make_view, side=base.side, jitter=jitter)
     views = parallel_map(make, tasks, workers=workers, label="views")
@@ -151,9 +199,38 @@ def write_store(
                     rows.append({"id": ids[path], "view": tasks[row].view, "row": row})
     for pack in packs.values():
         pack.flush()
-    _cut_labels(folder, count=len(rows))
-    write_table(folder / "index.parquet", rows, INDEX)
-    write_json(folder / "origin.json", origin)  # last: it says that the rest is whole
+    return rows
+
+
+def _put_together(folder: Path, base: BaseSam, parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    """Copy all processes' arrays behind each other, remove their folders, and number the rows."""
+    views, labels = sum(part.views for part in parts), sum(len(part.rows) for part in parts)
+    packs = _open_packs(folder, base, views=views, labels=max(1, labels))
+    rows: list[dict[str, Any]] = []
+    first = 0
+    for part in parts:
+        if not part.views:
+            continue
+        for name, pack in packs.items():
+            start, count = (len(rows), len(part.rows)) if name == "labels" else (first, part.views)
+            _copy(np.load(part.folder / f"{name}.npy", mmap_mode="r"), pack, start, count)
+        rows += [{**row, "row": row["row"] + first} for row in part.rows]
+        first += part.views
+    for pack in packs.values():
+        pack.flush()
+    for left in folder.glob(f"{_PART}*"):  # those of a run that was killed, too
+        shutil.rmtree(left)
+    return rows
+
+
+def _copy(source: Pack, target: Pack, start: int, count: int) -> None:
+    """Copy the first `count` entries behind `start`, some at a time to spare memory."""
+    for first in range(0, count, _AT_ONCE):
+        last = min(first + _AT_ONCE, count)
+        target[start + first : start + last] = source[first:last]
+
+
+_AT_ONCE = 256
 
 
 def _open_packs(folder: Path, base: BaseSam, *, views: int, labels: int) -> dict[str, Pack]:
@@ -234,13 +311,8 @@ def _cut_labels(folder: Path, *, count: int) -> None:
         with draft_file(path) as draft:
             shape = (count, *every.shape[1:])
             cut: Pack = np.lib.format.open_memmap(draft, "w+", every.dtype, shape)
-            for first in range(0, count, _LABELS_AT_ONCE):
-                last = min(first + _LABELS_AT_ONCE, count)
-                cut[first:last] = every[first:last]
+            _copy(every, cut, 0, count)
             cut.flush()
-
-
-_LABELS_AT_ONCE = 256
 
 
 def _images(manifest: pd.DataFrame, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
@@ -54,7 +55,7 @@ from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
-from pasam.workers import count_progress
+from pasam.workers import ProcessGroup, count_progress
 
 Objective = Callable[[Prediction, Tensor, torch.Generator], dict[str, Tensor]]
 """From a prediction, its labels and a source of noise to scalar terms; `loss` is minimised."""
@@ -189,13 +190,12 @@ class TrainingStep(nn.Module):
         return mining.method if epoch >= mining.from_epoch else "none"
 
 
-def launch(params: TrainParams | PhotographParams, *, nodes: int = 1, ddp: str = "ddp") -> Fabric:
+def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
     """Start the training's processes on the devices that the params name.
 
     Args:
         params: Device, number of processes on each machine, precision.
         nodes: Machines; on each of them the same command is started, by `torchrun` or SLURM.
-        ddp: Fabric's name of the strategy of several processes.
 
     Raises:
         ParamsError: More or fewer processes were started than the params speak of: each of two
@@ -212,24 +212,19 @@ def launch(params: TrainParams | PhotographParams, *, nodes: int = 1, ddp: str =
     with warnings.catch_warnings():
         # Wherever `srun` is installed Fabric advises to use it, in every training's output.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
+        # Parts of a decoder have no loss in some steps or in all. And without it DDP packs the
+        # gradients anew after the first step, of each start: four processes would add them in
+        # another order where they go on after an interruption, and end with other weights.
         fabric = Fabric(
             accelerator=params.accelerator,
             devices=params.devices,
             num_nodes=nodes,
-            strategy=ddp if world > 1 else "auto",
+            strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
             precision=params.precision,
         )
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     fabric.launch()
     return fabric
-
-
-def ddp_strategy(variant: VariantParams) -> str:
-    """Name Fabric's strategy for several processes that train a variant.
-
-    Where all of a decoder learns, only its first mask has a loss: DDP has to look for the rest.
-    """
-    partly = isinstance(variant, PaSamParams) and variant.trains in ("decoder", "everything")
-    return "ddp_find_unused_parameters_true" if partly else "ddp"
 
 
 def fit(
@@ -267,6 +262,7 @@ def fit(
     # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
     runner, driver = fabric.setup(step, state.optimizer)
     first = state.restore()
+    fabric.barrier()  # the first process may have nothing left to train, and then clears the state
     runner.train()
     with count_progress() as progress:
         task = progress.add_task("train", total=None, note="")
@@ -274,14 +270,14 @@ def fit(
             batches = make_batches(epoch)
             steps = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
             progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
-            generator = _generator(params.seed, epoch, fabric.global_rank)
+            noise = _noise(params.seed, epoch, fabric, accumulate=params.accumulate)
             loader = DataLoader(
                 batches, batch_size=None, num_workers=params.workers, worker_init_fn=_one_thread
             )
             rate = _number(state.schedule.get_last_lr()[0])
             sums: dict[str, Tensor] = {}
             trained = _steps(
-                runner, driver, loader, fabric, mining=step.mining_in(epoch), generator=generator,
+                runner, driver, loader, fabric, mining=step.mining_in(epoch), noise=noise,
                 accumulate=params.accumulate,
             )  # fmt: skip
             for number, terms in enumerate(trained):
@@ -326,7 +322,7 @@ def _steps(
     fabric: Fabric,
     *,
     mining: MiningMode,
-    generator: torch.Generator,
+    noise: Callable[[int], torch.Generator],
     accumulate: int,
 ) -> Iterator[dict[str, Tensor]]:
     """Train through one epoch and yield the terms of every batch, on the device.
@@ -340,7 +336,7 @@ def _steps(
         if number == first:
             driver.zero_grad()
         with fabric.no_backward_sync(runner, enabled=number < last):
-            terms = runner(batch, mining=mining, generator=generator)
+            terms = runner(batch, mining=mining, generator=noise(number))
             fabric.backward(terms["loss"] / (last - first + 1))
         if number == last:
             driver.step()
@@ -359,11 +355,28 @@ def _number(value: Any) -> float:
     return float(value.item() if isinstance(value, Tensor) else value)
 
 
-def _generator(seed: int, epoch: int, rank: int) -> torch.Generator:
-    """Seed the noise of an epoch, so that resuming needs no random state."""
-    generator = torch.Generator()
-    generator.manual_seed((seed * 10_007 + epoch) * 1_009 + rank)
-    return generator
+def _noise(
+    seed: int, epoch: int, fabric: Fabric, *, accumulate: int
+) -> Callable[[int], torch.Generator]:
+    """Return where an epoch's noise comes from, by the step.
+
+    Where several batches make a step each has noise of its own, the same whichever process trains
+    on it: eight processes then learn what one does that accumulates eight batches. One process that
+    steps after every batch draws on and on, as its recorded results were drawn.
+    """
+    rank, world = fabric.global_rank, fabric.world_size
+    if world * accumulate == 1:
+        drawn_on = _generator(seed, epoch, 0)
+        return lambda _step: drawn_on
+    return lambda step: _generator(seed, epoch, step * world + rank)
+
+
+def _generator(seed: int, epoch: int, batch: int) -> torch.Generator:
+    """Seed the noise of a batch by its place in the training; resuming needs no random state."""
+    place = (seed * 10_007 + epoch) * 1_009
+    if batch:
+        place = int(np.random.SeedSequence([place, batch]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(place)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -442,8 +455,13 @@ class Trained:
     """Means of every epoch."""
     checkpointer: Checkpointer
     """Holds the training's last state; to be cleared once the results are written."""
-    writes: bool
-    """Whether this is the process that writes results."""
+    group: ProcessGroup
+    """The processes that have trained it."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes results."""
+        return not self.group.rank
 
 
 def train_variant(
@@ -479,14 +497,14 @@ def train_variant(
     origin = file_digest(checkpoint)
     key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
     checkpointer = Checkpointer(resume, f"{name}-{key}")
-    fabric = launch(train, nodes=train.nodes, ddp=ddp_strategy(variant))
+    fabric = launch(train, nodes=train.nodes)
     torch.manual_seed(train.seed)
     frozen = load_base(base.size, checkpoint)
     segmenter = build_trainable(frozen, variant)
     sampling = Sampling(
         batch_size=train.batch_size, mix=variant.prompts, mask_side=frozen.mask_side,
         seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
-        prompts_per_mask=variant.prompts_per_mask,
+        prompts_per_mask=variant.prompts_per_mask, accumulate=train.accumulate,
     )  # fmt: skip
     batches = batches_by_epoch(
         embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
@@ -499,5 +517,6 @@ def train_variant(
         segmenter=segmenter, base=origin, frozen=before,
         trained_on=tuple(sorted(set(frame.loc[frame["split"] == "train", "dataset"]))),
         history=sink.rows,
-        checkpointer=checkpointer, writes=fabric.is_global_zero,
+        checkpointer=checkpointer,
+        group=ProcessGroup(fabric.global_rank, fabric.world_size, fabric.local_rank),
     )  # fmt: skip

@@ -63,11 +63,12 @@ def train_on_photographs(
         processes but the first.
     """
     state = checkpointer.load()
-    sink.restore([] if state is None else state["rows"])
     model = Clickable(base, detail_weight=params.detail_weight)
     training = _PhotographTraining(model, params, 0 if state is None else int(state["phase"]))
     if state is not None:
         training.load_state_dict(state)
+    if training.fabric.is_global_zero:  # of several that go on together one writes the history
+        sink.restore([] if state is None else state["rows"])
     sampler = ObjectSampler(
         pictures,
         generated_fraction=params.generated_fraction,
@@ -107,8 +108,7 @@ class _PhotographTraining:
     def __init__(self, model: Clickable, params: PhotographParams, phase: int) -> None:
         self.params = params
         self.side = model.base.side
-        # A step with boxes leaves what answers to points without a gradient, and the reverse.
-        self.fabric = launch(params, ddp="ddp_find_unused_parameters_true")
+        self.fabric = launch(params)
         self.total = sum(phase.steps for phase in params.phases)
         self.done = 0
         self.sums: dict[str, float] = {}

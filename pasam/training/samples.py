@@ -75,10 +75,20 @@ class Sampling:
     """How many training processes there are."""
     prompts_per_mask: int = 1
     """How many prompts are drawn for each mask, so that N is this many times B."""
+    accumulate: int = 1
+    """How many batches of each process make a step of the optimiser."""
+
+    def number(self, step: int) -> int:
+        """Return the place of this process's batch among all batches of an epoch.
+
+        What is drawn for a batch depends on this and not on the process, so that several processes
+        train on what one does that accumulates their batches.
+        """
+        return step * self.world + self.rank
 
     def own_part(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """Return this process's part of step `step` of an epoch in this order."""
-        first = (step * self.world + self.rank) * self.batch_size
+        first = self.number(step) * self.batch_size
         return order[first : first + self.batch_size]
 
     def image_index(self, views: int) -> NDArray[np.int64]:
@@ -86,8 +96,12 @@ class Sampling:
         return np.repeat(np.arange(views), self.prompts_per_mask)
 
     def steps(self, samples: int) -> int:
-        """Return the whole steps in an epoch of so many samples; the rest is dropped."""
-        return samples // (self.batch_size * self.world)
+        """Return the batches of a process in an epoch of so many samples; the rest is dropped.
+
+        All steps are of `accumulate` batches, unless there are too few for one.
+        """
+        batches = samples // (self.batch_size * self.world)
+        return batches - batches % self.accumulate or batches
 
 
 class CachedBatches(Dataset[Batch]):
@@ -117,7 +131,7 @@ class CachedBatches(Dataset[Batch]):
         """Make the batch of one step."""
         labels = self.sampling.own_part(self.order, step)
         rows = self.store.index["row"].to_numpy()[labels]
-        rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
+        rng = _rng(self.sampling, self.epoch, step)
         index = self.sampling.image_index(len(labels))
         chosen = self.store.labels[labels][index]
         return Batch(
@@ -170,7 +184,7 @@ class FreshBatches(Dataset[Batch]):
             view = self._view(int(number))
             images.append(view.image)
             labels.append(view.masks[0])
-        rng = np.random.default_rng([self.sampling.seed, self.epoch, step, self.sampling.rank])
+        rng = _rng(self.sampling, self.epoch, step)
         index = self.sampling.image_index(len(labels))
         stacked = np.stack(labels)[index]
         return Batch(
@@ -196,6 +210,11 @@ class FreshBatches(Dataset[Batch]):
                 return view
         whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)
         return make_view(whole, side=self.side, jitter=self.jitter)
+
+
+def _rng(sampling: Sampling, epoch: int, step: int) -> np.random.Generator:
+    """Seed the prompts of a batch."""
+    return np.random.default_rng([sampling.seed, epoch, sampling.number(step), 0])
 
 
 def prompt_tensors(

@@ -14,12 +14,13 @@ from pasam.training.embeddings import (
     write_store,
 )
 from pasam.validation.verdict import require_passed
+from pasam.workers import ProcessGroup
 from pipelines.stage_runner import run
 
 
 def embed(
     data: DataParams, base: BaseParams, embed: EmbedParams,
-    split: str, manifest: Path, verdict: Path, store: Path,
+    split: str, manifest: Path, verdict: Path, store: Path, group: ProcessGroup,
 ) -> None:  # fmt: skip
     """Write the store of one split: augmented views of `train`, squashed images of `val`."""
     frame = read_manifest(manifest)
@@ -32,13 +33,14 @@ def embed(
     checkpoint = Path(base.checkpoint)
     origin = {"base": file_digest(checkpoint), "split": split, **embed.model_dump()}
     if split == "train" and embed.views == 0:
-        write_empty_store(store, origin)
+        if not group.rank:
+            write_empty_store(store, origin)
         return
     ids = dict(zip(frame["mask"], frame["id"], strict=True))
-    device = choose_device(embed.accelerator, key="embed.accelerator")
+    device = choose_device(embed.accelerator, key="embed.accelerator", local_rank=group.local_rank)
     write_store(
         store, tasks, ids, load_base(base.size, checkpoint).to(device), jitter=embed.jitter,
-        batch_size=embed.batch_size, workers=data.workers, origin=origin,
+        batch_size=embed.batch_size, workers=data.workers, origin=origin, group=group,
     )  # fmt: skip
 
 

@@ -43,10 +43,12 @@ def repeat(
             base, embed, train.replaced(seed=seed), variant, name=f"{model}-{seed}",
             manifest=manifest, store=store, resume=resume, history=None,
         )  # fmt: skip
+        # All of them score: those that only waited would give up before a long evaluation ends.
+        entry = ModelEntry(model, seed, trained.segmenter)
+        own = evaluate_benchmarks(entry, opened, frame, evaluate, group=trained.group)
+        rows += trained.group.gather(own.scores)
         if not trained.writes:
             continue
-        entry = ModelEntry(model, seed, trained.segmenter)
-        rows += evaluate_benchmarks(entry, opened, frame, evaluate).scores
         epochs += [{"seed": seed, **row} for row in trained.history]
         done.append(trained.checkpointer)
     if done:

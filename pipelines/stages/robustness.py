@@ -12,12 +12,14 @@ from pasam.evaluation.protocol import benchmark_rows
 from pasam.evaluation.scores import averaged, write_scores
 from pasam.models.base_sam import choose_device
 from pasam.training.embeddings import open_store
+from pasam.workers import ProcessGroup
 from pipelines.stage_runner import run
 
 
 def robustness(
     base: BaseParams, evaluate: EvaluateParams, robustness: RobustnessParams,
     models: ModelsParams, seed: int, manifest: Path, store: Path, adapters: Path, scores: Path,
+    group: ProcessGroup,
 ) -> None:  # fmt: skip
     """Write one score row per model, image and condition."""
     opened = open_store(store)
@@ -29,13 +31,17 @@ def robustness(
     )
     model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,
-        device=choose_device(evaluate.accelerator, key="evaluate.accelerator"),
+        device=choose_device(
+            evaluate.accelerator, key="evaluate.accelerator", local_rank=group.local_rank
+        ),
     )  # fmt: skip
-    found = evaluate_robustness(
+    own = evaluate_robustness(
         model_set, opened, rows, robustness, batch_size=evaluate.batch_size,
-        boundary_fraction=evaluate.boundary_fraction,
+        boundary_fraction=evaluate.boundary_fraction, group=group,
     )  # fmt: skip
-    write_scores(found, scores)
+    found = group.gather(own)
+    if not group.rank:
+        write_scores(found, scores)
 
 
 if __name__ == "__main__":

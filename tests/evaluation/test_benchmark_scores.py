@@ -19,6 +19,7 @@ from pasam.config.schema import EvaluateParams
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.model_set import ModelEntry, encode
 from pasam.evaluation.protocol import (
+    Evaluated,
     PromptBatch,
     benchmark_rows,
     evaluate_benchmark,
@@ -41,6 +42,7 @@ from pasam.models.build import build_decoder
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.embeddings import benchmark_tasks, open_store, write_store
 from pasam.training.samples import box_prompts
+from pasam.workers import ALONE, ProcessGroup
 
 SIZES = [(64, 64), (50, 90), (96, 48), (70, 64)]
 BOXES = [np.array(box, np.float32) for box in ([4, 4, 40, 50], [10, 20, 60, 60], [0, 0, 9, 9])]
@@ -49,10 +51,10 @@ FRACTION = 0.02
 
 @pytest.fixture(scope="module")
 def evaluate(segmenter, store, manifest):
-    def run(rows=manifest, *, batch_size=4, store=store):
+    def run(rows=manifest, *, batch_size=4, store=store, group=ALONE):
         entry = ModelEntry("pa_sam", 5, segmenter)
         return evaluate_benchmark(
-            entry, store, rows, batch_size=batch_size, boundary_fraction=FRACTION
+            entry, store, rows, batch_size=batch_size, boundary_fraction=FRACTION, group=group
         )
 
     return run
@@ -83,6 +85,18 @@ def test_the_model_of_these_tests_predicts_neither_nothing_nor_everything(evalua
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_the_batch_size_changes_nothing(batch_size, evaluate, evaluated):
     agree(evaluate(batch_size=batch_size), evaluated)
+
+
+@pytest.mark.parametrize("size", [2, 3])  # of two batches the third process has none
+def test_the_shares_of_several_processes_are_what_one_measures(size, evaluate):
+    whole = evaluate(batch_size=3)
+    shares = [evaluate(batch_size=3, group=ProcessGroup(rank, size)) for rank in range(size)]
+    together = Evaluated()
+    for share in shares:
+        assert len(share.scores) < len(whole.scores)
+        together.extend(share)
+    assert together.scores == whole.scores
+    agree(together, whole)
 
 
 def test_the_order_of_the_rows_changes_nothing(manifest, evaluate, evaluated):

@@ -34,6 +34,7 @@ from pasam.evaluation.scores import ORDER, write_scores
 from pasam.masks.images import read_image
 from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash
+from pasam.workers import ProcessGroup
 
 VALUES = {
     "images": 4, "seed": 1, "jitter": (0.2, 0.4), "points": (1, 3), "blur": (0.01,),
@@ -49,11 +50,16 @@ CONDITIONS = {
 
 @pytest.fixture(scope="module")
 def evaluate(model_set, store, manifest):
-    def run(rows=manifest, batch_size=4, **changes):
+    def run(rows=manifest, batch_size=4, processes=1, **changes):
         params = RobustnessParams(**{**VALUES, **changes})
-        found = evaluate_robustness(
-            model_set, store, rows, params, batch_size=batch_size, boundary_fraction=0.02
-        )
+        found = [
+            row
+            for rank in range(processes)
+            for row in evaluate_robustness(
+                model_set, store, rows, params, batch_size=batch_size, boundary_fraction=0.02,
+                group=ProcessGroup(rank, processes),
+            )
+        ]  # fmt: skip
         return pd.DataFrame(found).sort_values(ORDER, ignore_index=True)
 
     return run
@@ -62,6 +68,10 @@ def evaluate(model_set, store, manifest):
 @pytest.fixture(scope="module")
 def rows(evaluate):
     return evaluate()
+
+
+def test_the_shares_of_several_processes_are_what_one_measures(evaluate, rows):
+    pd.testing.assert_frame_equal(evaluate(batch_size=2, processes=2), evaluate(batch_size=2))
 
 
 def test_every_model_meets_every_condition_on_every_image(rows, manifest):

@@ -25,6 +25,7 @@ from pasam.evaluation.predictions import (
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import write_png
 from pasam.masks.run_lengths import area, decode, encode
+from pasam.workers import ProcessGroup
 
 SIZES = [(60, 80), (90, 50)]
 
@@ -91,10 +92,15 @@ def sets(params):
 
 @pytest.fixture(scope="module")
 def segment(model_set, sets):
-    def run(batch_size=8, resize="squash"):
-        rows = segment_instances(
-            model_set, sets[0], resize=resize, batch_size=batch_size, boundary_fraction=0.02
-        )
+    def run(batch_size=8, resize="squash", processes=1):
+        rows = [
+            row
+            for rank in range(processes)
+            for row in segment_instances(
+                model_set, sets[0], resize=resize, batch_size=batch_size, boundary_fraction=0.02,
+                group=ProcessGroup(rank, processes),
+            )
+        ]  # fmt: skip
         keys = ["image_id", "detection", "model"]
         return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
 
@@ -104,6 +110,10 @@ def segment(model_set, sets):
 @pytest.fixture(scope="module")
 def rows(segment):
     return segment()
+
+
+def test_the_shares_of_several_processes_are_what_one_measures(segment, rows):
+    pd.testing.assert_frame_equal(segment(processes=3), rows)
 
 
 def test_a_mask_that_would_fill_the_memory_is_not_unpacked(tmp_path):

@@ -17,7 +17,15 @@ import pytest
 from rich.console import Console
 
 from pasam import errors
-from pasam.workers import byte_progress, count_progress, parallel_map, progress_bar
+from pasam.workers import (
+    ALONE,
+    ProcessGroup,
+    byte_progress,
+    count_progress,
+    parallel_map,
+    progress_bar,
+    started_group,
+)
 
 # Other processes must be able to import the work: builtins and the standard library are.
 WHO_AM_I = "__import__('os').getpid()"
@@ -173,3 +181,24 @@ def test_only_a_passing_fault_has_the_exit_code_that_means_retry():
     passing = {cls for cls in TREE if issubclass(cls, errors.TransientError)}
     assert {cls.exit_code for cls in passing} == {75}
     assert {cls.exit_code for cls in set(TREE) - passing} == {2}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("count", [0, 1, 5, 12])
+def test_the_shares_of_all_processes_are_the_whole_in_order_and_even(size, count):
+    shares = [ProcessGroup(rank, size).share(range(count)) for rank in range(size)]
+    assert [item for share in shares for item in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_process_alone_gathers_its_own():
+    assert ALONE.gather((1, 2)) == [1, 2]
+
+
+def test_a_group_is_what_torchrun_says(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert started_group() == ALONE
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert started_group() == ProcessGroup(rank=3, size=4, local_rank=1)

@@ -137,6 +137,7 @@ def sections_and_flags(stage: Stage) -> tuple[dict[str, str], set[str]]:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     kinds = {argument.arg: ast.unparse(argument.annotation) for argument in every}
     sections = {name: kind for name, kind in kinds.items() if kind.endswith("Params")}
+    kinds = {name: kind for name, kind in kinds.items() if kind != "ProcessGroup"}
     return sections, {f"--{name.replace('_', '-')}" for name in kinds.keys() - sections.keys()}
 
 

@@ -1,6 +1,7 @@
 """A store holds what the encoder says of each view, and knows what it was made from."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pasam.training.embeddings import (
     write_empty_store,
     write_store,
 )
+from pasam.workers import ProcessGroup
 
 
 def write(folder, tasks, ids, base, *, batch_size=4, origin=None):
@@ -140,6 +142,32 @@ def test_training_views_that_show_nothing_are_an_error(manifest, ids, base, tmp_
     monkeypatch.setattr("pasam.training.embeddings.SMALLEST_LABEL", 10**6)
     with pytest.raises(DataError, match="nothing to train"):
         write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+
+
+class InTurn(ProcessGroup):
+    """Processes that run one after the other, the first one last; what they gather is kept."""
+
+    told: ClassVar[dict[int, list[object]]] = {}
+
+    def gather(self, found):
+        self.told[self.rank] = list(found)
+        return [] if self.rank else [one for rank in range(self.size) for one in self.told[rank]]
+
+
+@pytest.mark.parametrize("size", [2, 4])  # four processes have three batches to share
+def test_several_processes_write_the_bytes_that_one_writes(size, manifest, ids, base, tmp_path):
+    tasks = training_tasks(manifest, views=2, seed=3)
+    one, many = tmp_path / "one", tmp_path / "many"
+    (many / "part-9").mkdir(parents=True)  # left by a run of more processes that was killed
+    write(one, tasks, ids, base, batch_size=3)
+    for rank in reversed(range(size)):
+        write_store(
+            many, tasks, ids, base, jitter=(0.9, 1.0), batch_size=3, workers=1,
+            origin={"base": "a", "views": 2}, group=InTurn(rank, size),
+        )  # fmt: skip
+    files = sorted(path.name for path in one.iterdir())
+    assert files == sorted(path.name for path in many.iterdir())
+    assert [(many / n).read_bytes() for n in files] == [(one / n).read_bytes() for n in files]
 
 
 @pytest.mark.gpu

@@ -71,6 +71,26 @@ def test_processes_share_an_epoch_without_overlap(samples, batch_size, world):
     assert samples - len(together) < batch_size * world
 
 
+@pytest.mark.parametrize(("world", "accumulate"), [(2, 2), (4, 1)])
+def test_several_processes_see_the_batches_that_one_accumulates(world, accumulate, store):
+    def seen(**how):
+        ranks = [dataclasses.replace(small, rank=rank, **how) for rank in range(how["world"])]
+        parts = [CachedBatches(store, sampling, epoch=1) for sampling in ranks]
+        return [flat(part[step]) for step in range(len(parts[0])) for part in parts]
+
+    small = dataclasses.replace(SAMPLING, batch_size=1)
+    alone, together = seen(world=1, accumulate=4), seen(world=world, accumulate=accumulate)
+    assert len(alone) == len(together) == 8
+    assert all(map(same, together, alone))
+
+
+@pytest.mark.parametrize(
+    ("samples", "batches"), [(0, 0), (2, 0), (3, 1), (8, 2), (11, 3), (12, 4), (23, 4), (24, 8)]
+)
+def test_every_step_is_of_all_its_batches_unless_there_are_too_few_for_one(samples, batches):
+    assert dataclasses.replace(SAMPLING, accumulate=4).steps(samples) == batches
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_nothing(workers, store):
     batches = CachedBatches(store, SAMPLING, epoch=1)
