@@ -77,6 +77,8 @@ COMMANDS = {
     '"{of: pa_sam, change: {mining: {points: 1}}}" --case mining_random '
     '"{of: pa_sam, change: {mining: {method: random}}}" --case mining_top '
     '"{of: pa_sam, change: {mining: {method: top}}}"': "not here: it measures for hours",
+    "dvc commit --force evaluate@pa_sam": "tests/training/test_many_processes.py::"
+    "test_two_machines_of_two_embed_evaluate_and_train_as_one_process",
     "dvc metrics diff": "not here: DVC's own; it reads what two runs have left",
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
