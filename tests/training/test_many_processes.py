@@ -47,7 +47,11 @@ def start_all(arguments, *, nodes=1, devices=2):
 
 def finish(running):
     """Wait for the end of all, which has to be a good one."""
-    said = [process.communicate(timeout=300)[0] for process in running]
+    try:
+        said = [process.communicate(timeout=300)[0] for process in running]
+    except subprocess.TimeoutExpired:  # they wait for each other
+        kill(running)
+        raise
     assert [process.returncode for process in running] == [0] * len(running), "\n".join(said)[
         -3000:
     ]
