@@ -7,7 +7,7 @@ by its speed; what a person wants to know is whether the run takes minutes, hour
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,12 @@ CORE_GAIN = 0.8
 """What each further core adds to the speed of one process."""
 START = 4.0
 """Seconds until a stage's process begins its work."""
+REST = 80.0
+"""Seconds of the default run's other stages: data, validation, detections, report, and DVC."""
+SEEN = 803
+"""Seconds that `make reproduce` took with the default preset on two cores of `CPU`'s kind, the
+installation apart: what README, docs/performance.md and the preset say, and `run_seconds` estimates
+within a tenth."""
 DAY = 24 * 3600
 CONDITIONS = ("jitter", "points", "blur", "noise", "jpeg")
 """Lists of `robustness`; the last three need images encoded anew."""
@@ -97,7 +103,8 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
         cores: Cores of this machine, for what runs on the CPU.
 
     Returns:
-        Seconds by part: `embed`, `train`, `repeats`, `ablations`, `evaluate` and `robustness`.
+        Seconds by part: `embed`, `train`, `repeats`, `ablations`, `evaluate`, `robustness`, and
+        the `rest`.
     """
     rates, single = (GPU, 1.0) if on_gpu else (CPU, 1 + CORE_GAIN * (cores - 1))
     processes = plan.train.devices * plan.train.nodes if on_gpu else 1
@@ -105,8 +112,8 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
     encode = ENCODER_WORK[plan.base.size] / rates.encoder / single
     step = (rates.small_step if small else rates.step) / single
     score = (rates.small_mask if small else rates.mask) / single
-    counts = {s: c for s, c in content.counts.items() if s[1] in plan.evaluate.benchmarks}
-    measured = [c for (split, _), c in counts.items() if split == "val"]
+    measured = _benchmarks(content, plan.evaluate.benchmarks)
+    compared = _benchmarks(content, plan.evaluate.compared_on)
     images, masks = sum(c[0] for c in measured), sum(c[1] for c in measured)
     train_images, train_masks = content.count("train")
     on_the_fly = (
@@ -116,32 +123,37 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
         / single
         / (rates.encoder if plan.train.precision == "32-true" else rates.encoder_mixed)
     )
-    sets = len(measured)
 
     def trained(variant: VariantParams) -> float:
         encoded = on_the_fly
         if getattr(variant, "trains", "") == "everything":
             encoded = 3 * encode  # forward, and twice that backward
-        return START + variant.epochs * train_masks * (encoded + step) / processes
-
-    def measure(models: int) -> float:
-        return models * (sets * START + masks * score)
+        return variant.epochs * train_masks * (encoded + step) / processes
 
     looked = [(min(i, plan.robustness.images), min(m, plan.robustness.images)) for i, m in measured]
     listed = {name: len(getattr(plan.robustness, name)) for name in CONDITIONS}
     anew = sum(listed[name] for name in CONDITIONS[2:])
     shown = len(plan.models) + ("sam" in plan.evaluate.baselines)
     again = [plan.models[name] for name in plan.repeats.models if name in plan.models]
-    seeds = len(plan.repeats.seeds)
+    # One process for each model, whatever its seeds and its benchmarks.
+    once_more = sum(trained(variant) + masks * score for variant in again)
+    shared = sum(c[1] for c in compared) * score
     return {
         "embed": START * 2 + encode * (images + plan.embed.views * train_images),
-        "train": sum(map(trained, plan.models.values())),
-        "repeats": seeds * (sum(map(trained, again)) + measure(len(again))),
-        "ablations": sum(map(trained, plan.ablations.values())) + measure(len(plan.ablations)),
-        "evaluate": measure(len(plan.models) + len(plan.evaluate.baselines)),
+        "train": sum(START + trained(variant) for variant in plan.models.values()),
+        "repeats": START * len(again) + len(plan.repeats.seeds) * once_more,
+        "ablations": sum(START + trained(v) + shared for v in plan.ablations.values()),
+        "evaluate": (len(plan.models) + len(plan.evaluate.baselines)) * (START + masks * score)
+        + (START + shown * shared if plan.evaluate.development else 0.0),
         "robustness": sum(i for i, _ in looked) * anew * encode
         + sum(m for _, m in looked) * sum(listed.values()) * shown * score,
+        "rest": REST,
     }
+
+
+def _benchmarks(content: Content, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the images and the masks of each of some benchmarks that there are data for."""
+    return [c for (split, name), c in content.counts.items() if split == "val" and name in names]
 
 
 def check_time(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int | None = None) -> Check:
