@@ -253,6 +253,7 @@ IN_SENTENCES = {
     "pasam serve --help": RUN,
     "pytest -m slow": SLOW_TIER,
     "pytest tests/registry/test_verified_files.py -k vit_l": SLOW_TIER,
+    "pytest -m slow tests/cli/test_doctor.py -k predicted_peak": SLOW_TIER,
     "pytest -m slow tests/serving": SLOW_TIER,
     "pytest tests/parity --fixtures FOLDER": "not here: it is tests/parity, run on the repository's "
     "own folder",

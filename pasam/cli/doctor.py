@@ -30,7 +30,7 @@ from pasam.cli.resources import (
     check_base,
     check_data,
     check_purpose,
-    cpu_memory,
+    cpu_memories,
     fitting_batch,
     generated_bytes,
     gigabytes,
@@ -45,7 +45,13 @@ from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.errors import DataError
 
 if TYPE_CHECKING:
-    from pasam.config.schema import BaseParams, DataParams, EmbedParams, TrainParams
+    from pasam.config.schema import (
+        BaseParams,
+        DataParams,
+        EmbedParams,
+        EvaluateParams,
+        TrainParams,
+    )
 
 _REMOTE = "remote "  # how a section of DVC's settings begins, the name in quotes after it
 
@@ -226,26 +232,40 @@ def check_gpu(
 
 
 def check_memory(
-    size: str, train: TrainParams, embed: EmbedParams, there: int | None = None
+    size: str,
+    train: TrainParams,
+    embed: EmbedParams,
+    evaluate: EvaluateParams,
+    there: int | None = None,
 ) -> Check:
-    """See whether this machine's memory holds a training on the CPU.
+    """See whether this machine's memory holds what runs on the CPU.
 
     Args:
         size: The base.
         train: How large a batch is.
-        embed: Whether the encoder runs in training.
+        embed: Whether the encoder runs in training, and on how many images it does before.
+        evaluate: On how many masks a model is measured at a time.
         there: Bytes of memory, if not this machine's.
     """
-    memory = cpu_memory(size, train, embed)
+    memories = cpu_memories(size, train, embed, evaluate)
+    largest = max(memories, key=lambda name: memories[name].total)
+    peak = memories[largest].total
     there = there or int(psutil.virtual_memory().total)
+    others = ", ".join(f"{name} {gigabytes(one.total)}" for name, one in memories.items())
     found = (
-        f"about {gigabytes(memory.total)} at the peak of a training ({explained(memory, train)}), "
-        f"{gigabytes(there)} there"
+        f"about {gigabytes(peak)} at the peak of a stage ({others}; of a training "
+        f"{explained(memories['training'], train)}), {gigabytes(there)} there"
     )
-    if there >= memory.total:
+    if there >= peak:
         return passed("memory", found)
-    smaller = "a smaller train.batch_size with train.accumulate, or a smaller base (base.size)"
-    return missing("memory", found, smaller)
+    return missing("memory", found, _SMALLER[largest])
+
+
+_SMALLER = {
+    "training": "a smaller train.batch_size with train.accumulate, or a smaller base (base.size)",
+    "embedding": "a smaller embed.batch_size, or a smaller base (base.size)",
+    "evaluation": "a smaller evaluate.batch_size, or a smaller base (base.size)",
+}
 
 
 def _fewer_gpus(train: TrainParams, count: int) -> str:
@@ -324,7 +344,7 @@ def examine(
         params_file=str(params_file),
         checks=(
             check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
-            *([] if on_gpu else [check_memory(base.size, train, embed)]),
+            *([] if on_gpu else [check_memory(base.size, train, embed, evaluate)]),
             check_disk(root, needed, parts), check_time(plan, content, on_gpu=on_gpu),
             check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content),

@@ -172,6 +172,40 @@ def cpu_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
     )
 
 
+CPU_VIEW_BYTES = 375
+"""Bytes per input pixel and image that `tiny`'s encoder adds in embedding: 730, 1,045 and 1,420 MB
+at the peak with batches of 4, 16 and 32 images."""
+CPU_MASK_BYTES = 107
+"""Bytes per grid cell, embedding channel and mask that evaluation adds: PA-SAM+ peaked at 710, 832
+and 1,145 MB with batches of 2, 8 and 32 masks, HQ-SAM at 750 and 1,080 MB with 8 and 32."""
+
+
+def cpu_memories(
+    size: str, train: TrainParams, embed: EmbedParams, evaluate: EvaluateParams
+) -> dict[str, Memory]:
+    """Estimate the peak memory on the CPU of the stages that take most, by what they do.
+
+    Files of embeddings are mapped and not counted: what is read of them leaves the memory when it
+    is needed.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        train: Its `batch_size` is what counts, as that of the others.
+        embed: With packed views the encoder does not run in training.
+        evaluate: How many masks are predicted at a time.
+    """
+    shape = SHAPES[size]
+    block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
+    view = block or CPU_VIEW_BYTES * shape.side**2
+    masks = evaluate.batch_size * CPU_MASK_BYTES * shape.dim * shape.grid**2
+    whole = {"weights": shape.parameters * 4, "context": CPU_PROCESS}
+    return {
+        "training": cpu_memory(size, train, embed),
+        "embedding": Memory(**whole, encoder=embed.batch_size * view, decoder=0),
+        "evaluation": Memory(**whole, encoder=0, decoder=masks),
+    }
+
+
 def fitting_batch(size: str, train: TrainParams, embed: EmbedParams, memory: int) -> int:
     """Find the largest batch that fits into so many bytes; 0 if not even one mask does."""
     whole = training_memory(size, train, embed)

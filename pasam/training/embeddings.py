@@ -140,7 +140,7 @@ def write_store(
     rows = _encode_views(
         place, own, ids, base, jitter=jitter, batch_size=batch_size, workers=workers
     )
-    parts = group.gather([_Part(place, len(own), rows)])
+    parts = group.gather([_EncodedPart(place, len(own), rows)])
     if group.rank:
         return
     if group.size > 1:
@@ -154,7 +154,7 @@ _PART = "part-"
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _EncodedPart:
     """What one process has encoded."""
 
     folder: Path
@@ -202,7 +202,9 @@ def _encode_views(
     return rows
 
 
-def _put_together(folder: Path, base: BaseSam, parts: Sequence[_Part]) -> list[dict[str, Any]]:
+def _put_together(
+    folder: Path, base: BaseSam, parts: Sequence[_EncodedPart]
+) -> list[dict[str, Any]]:
     """Copy all processes' arrays behind each other, remove their folders, and number the rows."""
     views, labels = sum(part.views for part in parts), sum(len(part.rows) for part in parts)
     packs = _open_packs(folder, base, views=views, labels=max(1, labels))
