@@ -10,8 +10,9 @@ import functools
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
@@ -117,14 +118,36 @@ def parallel_map(
     with ProcessPoolExecutor(
         min(workers, len(items)), mp_context=context, initializer=_begin
     ) as pool:
-        chunk = max(1, min(16, len(items) // (4 * workers)))
-        results = pool.map(work, items, chunksize=chunk)
+        size = max(1, min(16, len(items) // (4 * workers)))
+        chunks = [items[first : first + size] for first in range(0, len(items), size)]
+        results = _some_ahead(pool, work, chunks, ahead=2 * workers)
         try:
             yield from progress_bar(results, total=len(items), label=label)
         except BaseException:  # an interruption too; leaving the pool would wait for the work
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
+
+
+def _some_ahead(
+    pool: ProcessPoolExecutor,
+    work: Callable[[Item], Result],
+    chunks: Sequence[Sequence[Item]],
+    *,
+    ahead: int,
+) -> Iterator[Result]:
+    """Work on a few chunks more than are asked for: the results of all might not fit the memory."""
+    waiting: deque[Future[list[Result]]] = deque()
+    for chunk in chunks:
+        waiting.append(pool.submit(_each, work, chunk))
+        if len(waiting) > ahead:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+def _each(work: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in chunk]
 
 
 def progress_bar(items: Iterable[Item], *, total: int, label: str) -> Iterator[Item]:

@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -85,6 +86,20 @@ def test_an_error_with_keywords_reaches_the_caller_from_another_process():
 def test_results_come_as_they_are_asked_for():
     results = parallel_map(math.sqrt, [4.0, -1.0], workers=1, label="")
     assert next(results) == 2
+
+
+def test_work_goes_on_only_a_little_ahead_of_what_is_taken(tmp_path):
+    done = tmp_path / "done"
+    work = [f"open({str(done)!r}, 'a').write('.')"] * 400
+    results = parallel_map(eval, work, workers=2, label="")
+    next(results)
+    before, now = 0, len(done.read_text())
+    while now > before:
+        time.sleep(0.3)
+        before, now = now, len(done.read_text())
+    assert 16 <= now <= 96
+    assert len(list(results)) == 399
+    assert len(done.read_text()) == 400
 
 
 PROGRAM = """
