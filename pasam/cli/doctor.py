@@ -236,6 +236,7 @@ def check_memory(
     train: TrainParams,
     embed: EmbedParams,
     evaluate: EvaluateParams,
+    content: Content,
     there: int | None = None,
 ) -> Check:
     """See whether this machine's memory holds what runs on the CPU.
@@ -245,18 +246,19 @@ def check_memory(
         train: How large a batch is.
         embed: Whether the encoder runs in training, and on how many images it does before.
         evaluate: On how many masks a model is measured at a time.
+        content: How much there is to embed.
         there: Bytes of memory, if not this machine's.
     """
-    memories = cpu_memories(size, train, embed, evaluate)
-    largest = max(memories, key=lambda name: memories[name].total)
-    peak = memories[largest].total
+    memories = cpu_memories(size, train, embed, evaluate, content)
+    largest = max(memories, key=lambda name: memories[name].needed)
     there = there or int(psutil.virtual_memory().total)
-    others = ", ".join(f"{name} {gigabytes(one.total)}" for name, one in memories.items())
+    peaks = ", ".join(f"{name} {gigabytes(one.total)}" for name, one in memories.items())
     found = (
-        f"about {gigabytes(peak)} at the peak of a stage ({others}; of a training "
-        f"{explained(memories['training'], train)}), {gigabytes(there)} there"
+        f"about {gigabytes(memories[largest].needed)} needed by a stage; with mapped embeddings "
+        f"its process shows, at its peak: {peaks} (training: "
+        f"{explained(memories['training'], train)}); {gigabytes(there)} there"
     )
-    if there >= peak:
+    if there >= memories[largest].needed:
         return passed("memory", found)
     return missing("memory", found, _SMALLER[largest])
 
@@ -281,6 +283,7 @@ def explained(memory: Memory, train: TrainParams) -> str:
     parts = {
         "weights": memory.weights, "encoder": memory.encoder, "decoder": memory.decoder,
         "CUDA" if memory.context == CONTEXT else "Python and torch": memory.context,
+        "mapped embeddings": memory.files,
     }  # fmt: skip
     shown = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size)
     return f"{shown}, at train.batch_size {train.batch_size}"
@@ -344,7 +347,7 @@ def examine(
         params_file=str(params_file),
         checks=(
             check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
-            *([] if on_gpu else [check_memory(base.size, train, embed, evaluate)]),
+            *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
             check_disk(root, needed, parts), check_time(plan, content, on_gpu=on_gpu),
             check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content),

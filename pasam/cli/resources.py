@@ -110,17 +110,25 @@ _PNG_BYTES = 2.1  # per pixel of a generated image, its masks included
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """GPU memory of one training process, by what takes it."""
+    """Memory of one process, by what takes it."""
 
     weights: int
     encoder: int
     decoder: int
     context: int = CONTEXT
+    files: int = 0
+    """Embeddings, mapped from their files: they count in a process's peak, and leave the memory
+    when something else needs it."""
+
+    @property
+    def needed(self) -> int:
+        """What has to be there."""
+        return self.weights + self.encoder + self.decoder + self.context
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return self.weights + self.encoder + self.decoder + self.context
+        """What the process shows at its peak, where there is room for it."""
+        return self.needed + self.files
 
 
 def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
@@ -145,64 +153,61 @@ def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory
     )
 
 
-CPU_PROCESS = 640_000_000
-"""Bytes of a training process on the CPU before its first step: Python, torch and the tables."""
-CPU_DECODER_BYTES = 355
-"""Bytes per grid cell, embedding channel and mask that a training step on the CPU adds to them.
-HQ-SAM on `tiny` peaked at 731, 856 and 1,393 MB with batches of 2, 4 and 16 masks, PA-SAM at 709,
-788 and 1,293 MB."""
-
-
-def cpu_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
-    """Estimate the peak memory of a training process on the CPU, by what takes it.
-
-    Args:
-        size: A SAM of `SHAPES`.
-        train: Its `batch_size` is what counts.
-        embed: With packed views the encoder does not run.
-    """
-    shape = SHAPES[size]
-    block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
-    each = CPU_DECODER_BYTES * shape.dim * shape.grid**2
-    return Memory(
-        weights=shape.parameters * 4,
-        encoder=train.batch_size * block if embed.views == 0 else 0,
-        decoder=train.batch_size * each,
-        context=CPU_PROCESS,
-    )
-
-
-CPU_VIEW_BYTES = 375
-"""Bytes per input pixel and image that `tiny`'s encoder adds in embedding: 730, 1,045 and 1,420 MB
-at the peak with batches of 4, 16 and 32 images."""
+CPU_PROCESS = 490_000_000
+"""Bytes of a stage's process on the CPU before its first batch: Python, torch and the tables."""
+CPU_STEP_BYTES = 350
+"""Bytes per grid cell, embedding channel and mask of a training step: the largest of HQ-SAM's and
+PA-SAM's on `tiny`."""
+CPU_VIEW_BYTES = 374
+"""Bytes per input pixel and image that `tiny`'s encoder takes where no gradient is kept."""
 CPU_MASK_BYTES = 107
-"""Bytes per grid cell, embedding channel and mask that evaluation adds: PA-SAM+ peaked at 710, 832
-and 1,145 MB with batches of 2, 8 and 32 masks, HQ-SAM at 750 and 1,080 MB with 8 and 32."""
+"""Bytes per grid cell, embedding channel and mask that is measured."""
 
 
 def cpu_memories(
-    size: str, train: TrainParams, embed: EmbedParams, evaluate: EvaluateParams
+    size: str, train: TrainParams, embed: EmbedParams, evaluate: EvaluateParams, content: Content
 ) -> dict[str, Memory]:
     """Estimate the peak memory on the CPU of the stages that take most, by what they do.
 
-    Files of embeddings are mapped and not counted: what is read of them leaves the memory when it
-    is needed.
+    The constants were fitted to the peaks that tests/cli/test_doctor.py lists.
 
     Args:
         size: A SAM of `SHAPES`.
         train: Its `batch_size` is what counts, as that of the others.
         embed: With packed views the encoder does not run in training.
-        evaluate: How many masks are predicted at a time.
+        evaluate: How many masks are predicted at a time, and of which benchmarks.
+        content: How much there is to embed.
     """
     shape = SHAPES[size]
+    cells = shape.dim * shape.grid**2
     block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
     view = block or CPU_VIEW_BYTES * shape.side**2
-    masks = evaluate.batch_size * CPU_MASK_BYTES * shape.dim * shape.grid**2
+    counts = [content.counts.get(("val", name), (0, 0)) for name in evaluate.benchmarks]
+    stores = [
+        store_bytes(size, images=images, masks=masks, views=views)
+        for (images, masks), views in (
+            (content.count("train"), embed.views),
+            (content.count("val"), 1),
+            ((sum(c[0] for c in counts), sum(c[1] for c in counts)), 1),
+        )
+    ]
     whole = {"weights": shape.parameters * 4, "context": CPU_PROCESS}
     return {
-        "training": cpu_memory(size, train, embed),
-        "embedding": Memory(**whole, encoder=embed.batch_size * view, decoder=0),
-        "evaluation": Memory(**whole, encoder=0, decoder=masks),
+        "training": Memory(
+            **whole,
+            encoder=train.batch_size * view if embed.views == 0 else 0,
+            decoder=train.batch_size * CPU_STEP_BYTES * cells,
+            files=stores[0],
+        ),
+        "embedding": Memory(
+            **whole, encoder=embed.batch_size * view, decoder=0, files=max(stores[:2])
+        ),
+        "evaluation": Memory(
+            **whole,
+            encoder=0,
+            decoder=evaluate.batch_size * CPU_MASK_BYTES * cells,
+            files=stores[2],
+        ),
     }
 
 
