@@ -69,6 +69,15 @@ settings.register_profile("search", print_blob=True)
 settings.load_profile("repeatable")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU, in words, where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU here that torch can use")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `--fixtures` name the recordings; pytest's own option keeps its name `--funcargs`."""
     group = parser.getgroup("parity", "agreement with the reference implementations")

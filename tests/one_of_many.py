@@ -135,6 +135,7 @@ def stages(folder: Path, commands: str) -> None:
     for module, *arguments in json.loads(commands):
         name = module.rpartition(".")[2]
         run(getattr(import_module(module), name), arguments, trains=name in ("train", "repeat"))
+        torch.distributed.barrier()  # as torchrun ends when all have: the first one writes last
 
 
 if __name__ == "__main__":
