@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import dump_yaml, load_yaml
 
-from pasam.config.params_file import load_ablations, load_section, load_variant, read_params
+from pasam.config.params_file import (
+    load_ablations,
+    load_section,
+    load_variant,
+    read_params,
+    recorded_variant,
+)
 from pasam.config.presets import validate
 from pasam.config.schema import (
     BaseParams,
@@ -155,6 +161,19 @@ def test_a_section_that_is_no_mapping_is_quoted(content, write):
 @pytest.mark.parametrize(("model", "cls"), [("hq_sam", HqSamParams), ("pa_sam", PaSamParams)])
 def test_the_decoder_decides_a_variants_keys(model, cls, root):
     assert isinstance(load_variant(model, root / "params" / "default.yaml"), cls)
+
+
+def test_weights_from_before_a_switch_are_read_as_trained_without_it(root):
+    path = root / "params" / "default.yaml"
+    recorded = load_variant("pa_sam_plus", path).model_dump()
+    assert recorded_variant(recorded, path=path) == load_variant("pa_sam_plus", path)
+    for part, key in (("adapter", "fine"), ("mining", "cells")):
+        del recorded[part][key]
+    for key in ("adapter_rate", "interpolation", "keep_sam"):
+        del recorded[key]
+    early = recorded_variant(recorded, path=path)
+    assert (early.adapter.fine, early.mining.cells) == (False, "all")
+    assert (early.adapter_rate, early.interpolation, early.keep_sam) == (1.0, 1.0, 0.0)
 
 
 def test_an_unknown_model_lists_the_known_ones(content, write):

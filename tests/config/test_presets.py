@@ -291,6 +291,7 @@ def test_validation_names_what_is_wrong(change, message, root, tmp_path):
         ),
         ("repeats", {"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], exp"),
         ("repeats", {"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.s"),
+        ("gate", {"sealed": ["thin_like"]}, "gate.sealed names ['thin_like'], which evaluate.ben"),
     ],
 )
 def test_validation_wants_sections_to_agree(section, change, message, root, tmp_path):

@@ -326,6 +326,16 @@ def test_polygons_keep_parts_and_holes(seed):
     assert not drawn[12:16, 60:66].any()
 
 
+def test_a_ring_within_a_ring_keeps_its_own_hole():
+    mask = np.zeros((60, 80), np.uint8)
+    for margin, value in ((2, 255), (8, 0), (14, 255), (20, 0)):
+        mask[margin : 60 - margin, margin : 80 - margin] = value
+    parts = polygons_of(mask)
+    assert len(parts) == 2
+    drawn = decode(from_segmentation([part.ravel().tolist() for part in parts], 60, 80))
+    assert iou(drawn, mask > 0) > 0.97
+
+
 @pytest.mark.parametrize(
     ("form", "least"), [("coco", 0.98), ("coco-rle", 1), ("yolo", 0.98), ("labelme", 0.98)]
 )

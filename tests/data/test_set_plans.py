@@ -139,6 +139,9 @@ def test_the_description_counts_and_tells_contents_apart():
     assert one.description()["mask_kinds"] == {"0/255": 1}
     assert one.kinds() == {"0/255": (1, 1)}
     assert one.description() != plan(item("a", sha="2")).description()
+    of_groups = [plan(item("a", sha="1", group=name)).description() for name in ("ann", "bob")]
+    assert one.description() not in of_groups  # intervals resample what a group is
+    assert of_groups[0] != of_groups[1]
 
 
 KEYS = [f"{number:064x}" for number in range(2000)]

@@ -95,6 +95,8 @@ def test_a_trimap_is_asked_about_and_can_be_said(tmp_path):
         understand(path)
     assert understand(path, Reading.BINARY).objects == (("", 320),)
     assert understand(path, Reading.INDEX).objects == (("128", 320),)
+    alone = saved(tmp_path, regions(0, 255), "alone.png")  # with nothing to be void beside
+    assert understand(alone, Reading.INDEX).objects == (("255", 320),)
     assert understand(path, Reading.TRIMAP).objects == (("", 320),)
 
 

@@ -31,6 +31,7 @@ from pasam.models.build import (
     freeze_decoder,
 )
 from pasam.models.checkpoint import (
+    file_digest,
     load_strictly,
     read_metadata,
     read_weights,
@@ -186,6 +187,17 @@ def test_a_truncated_state_dict_is_said_to_be_damaged(tmp_path):
     write_state_dict(path, {"a": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match="damaged"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("mark", ["  ", " *"])  # as sha256sum writes them, of text and --binary
+def test_bytes_are_compared_with_the_digest_that_lies_beside_them(mark, tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_weights(path, WEIGHTS, metadata={})
+    path.with_name("SHA256SUMS").write_text(f"{file_digest(path)}{mark}x.safetensors\n")
+    assert same(read_weights(path), WEIGHTS)
+    write_weights(path, {name: tensor + 1 for name, tensor in WEIGHTS.items()}, metadata={})
+    with pytest.raises(CheckpointError, match=r"expected \w{12}\.\.\. as .*SHA256SUMS records"):
         read_weights(path)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import binary_cross_entropy_with_logits as bce_with_logits
 
 from pasam.errors import ShapeError
 from pasam.models.losses import (
@@ -472,6 +473,16 @@ def test_a_leak_costs_by_the_pixel_whatever_the_object():
     leaked[..., 60:80, 60:70] = 6  # twice the object's area
     assert localised_cross_entropy(leaked, mask) > localised_cross_entropy(right, mask) + 1
     assert balanced_cross_entropy(leaked, mask) < balanced_cross_entropy(right, mask) + 0.1
+
+
+def test_an_objects_neighbourhood_is_four_times_its_box_whichever_way_it_lies():
+    lying = torch.zeros(1, 1, 128, 128)
+    lying[..., 40:50, 20:60] = 1
+    nothing = torch.full((1, 1, 128, 128), -6.0)
+    each = bce_with_logits(nothing, lying, reduction="none")
+    for mask in (lying, lying.mT):
+        found = localised_cross_entropy(nothing, mask)
+        assert found.item() == pytest.approx(each.sum().item() / (4 * 10 * 40), rel=1e-4)
 
 
 def test_maps_of_any_side_are_taken_at_the_labels_size():

@@ -369,13 +369,26 @@ def test_the_cache_keeps_what_a_branch_the_tree_or_a_version_needs(two):
         place.parent.mkdir(exist_ok=True)
         return draft.rename(place)
 
+    def added(name, *contents):
+        """Keep a folder in the cache as `dvc add` does, and say so in a file for git."""
+        members = [keep(content) for content in contents]
+        listed = [{"md5": file_md5(each), "relpath": each.name} for each in members]
+        listing = keep(json.dumps(listed).encode())
+        folder = listing.rename(listing.with_name(f"{listing.name}.dir"))
+        two.path(name).write_text(f"outs:\n- md5: {file_md5(folder)}.dir\n  path: {name}\n")
+        return [folder, *members]
+
+    theirs = added("cats.dvc", b"a cat", b"its mask")
+    commit(two.folder)
+    two.path("cats.dvc").unlink()  # the commit has it
     needed, orphan = keep(adapter.read_bytes()), keep(b"of no commit")
+    mine = added("dogs.dvc", b"a dog, not committed yet")
     lock = two.path("dvc.lock")
     text = lock.read_text()
     lock.write_text(text.replace(file_md5(adapter), "0" * 32))  # the commits still have it
     found = clean(two.folder, keep=9, days=30)
     assert [each.kind for each in found] == ["cache"]
-    assert needed.exists()
+    assert all(each.exists() for each in (needed, *theirs, *mine))
     assert not orphan.exists()
     assert cleaning.described(found, dry_run=False).endswith("1 removed, 0.0 MiB")
 

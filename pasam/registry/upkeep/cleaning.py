@@ -233,8 +233,9 @@ class _Cleaner:
 
 
 def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
-    """Names of the cache's files that a lock of the working tree or of a commit needs."""
-    texts = {committed_file(project, commit, LOCK) for commit in {*commits} - {""}}
+    """Names of the cache's files that the working tree or a commit needs."""
+    known = {*commits} - {""}
+    texts = {committed_file(project, commit, LOCK) for commit in known}
     if (project / LOCK).is_file():
         texts.add((project / LOCK).read_bytes())
     outs = {
@@ -244,6 +245,7 @@ def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
         for stage in parse_lock(text, source=LOCK).stages.values()
         for entry in [*stage.outs.values(), *stage.deps.values()]
     }
+    outs |= _added_objects(project, known)
     needed = set(outs)
     for name in outs:
         listing = project / OBJECTS / name[:2] / name[2:]
@@ -251,6 +253,16 @@ def _needed_objects(project: Path, commits: Iterable[str]) -> set[str]:
             members: Sequence[dict[str, str]] = read_json(listing, advice="Run `dvc pull`.")
             needed |= {each["md5"] for each in members}
     return needed
+
+
+def _added_objects(project: Path, commits: Iterable[str]) -> set[str]:
+    """Names of what people have put into the cache by `dvc add`, as their `*.dvc` files say."""
+    listed = ("grep", "-h", "-o", "--extended-regexp")
+    md5, files = r"[0-9a-f]{32}(\.dir)?", ("--", "*.dvc")
+    # One that this clone lacks is a failure without a word.
+    calls = [(md5, commit, *files) for commit in commits] + [("--untracked", md5, *files)]
+    said = [call_git(project, *listed, *call).stdout.decode() for call in calls]
+    return {name for each in said for name in each.split()}
 
 
 def _every_run(decisions: Decisions) -> list[Run]:
