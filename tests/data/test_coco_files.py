@@ -112,9 +112,9 @@ def test_a_phrase_stands_for_the_category_of_that_name(tmp_path, phrase):
     assert read(tmp_path, {**entry, "phrase": phrase})[0].category_id == 1
 
 
-def test_a_box_that_sticks_out_a_little_is_cut_off(tmp_path):
-    (found,) = read(tmp_path, {**ENTRY, "bbox": [-3, -1, 206, 50]})
-    assert found.box == (0.0, 0.0, 200.0, 49.0)
+def test_a_box_that_sticks_out_a_little_of_each_side_is_cut_off(tmp_path):
+    (found,) = read(tmp_path, {**ENTRY, "bbox": [-8, -4, 217, 50]})
+    assert found.box == (0.0, 0.0, 200.0, 46.0)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,7 @@ def test_a_box_that_sticks_out_a_little_is_cut_off(tmp_path):
         ({"bbox": [0, 0, math.inf, 1]}, "is not four finite numbers"),
         ({"bbox": [5, 5, 0, 4]}, r"bbox \[5, 5, 0, 4\] is empty"),
         ({"bbox": [300, 20, 10, 10]}, r"leaves its image of 200 x 100 \(width x height\)"),
+        ({"bbox": [20, 30, 10, 78]}, "leaves its image"),
         ({"bbox": [150, 20, 190, 60]}, "not corners or fractions"),
         ({"bbox": [-5, 0, 4, 4]}, "lies outside its image"),
     ],

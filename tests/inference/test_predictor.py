@@ -445,6 +445,19 @@ def test_an_image_that_the_transform_has_resized_gives_the_same_masks(resize):
         ours.set_torch_image(torch.zeros(1, 3, 8, 8), (60, 90))
 
 
+def test_a_resized_image_beyond_0_and_255_is_cut_off_there(predictors):
+    ours = predictors["pa_sam"]
+    pixels = torch.as_tensor(ours.embed(picture(60, 90)).pixels)[None].float()
+    beyond = 2 * pixels - 120
+    answers = []
+    for one in (beyond, beyond.clamp(0, 255)):
+        ours.set_torch_image(one, (60, 90))
+        answers.append((ours.predict(box=BOX, return_logits=True)[0], ours.image.pixels))
+    assert beyond.max() > 255 > 0 > beyond.min()
+    assert np.array_equal(answers[0][0], answers[1][0])
+    assert torch.equal(answers[0][1], answers[1][1])
+
+
 def test_a_mask_of_the_image_is_refined(predictors):
     ours = predictors["sam"]
     ours.set_image(picture(60, 90))

@@ -81,6 +81,13 @@ def test_a_code_that_is_damaged_or_of_another_size_never_reaches_the_decoder(seg
         from_segmentation(segmentation, 6, 8)
 
 
+def test_a_coordinate_is_held_against_its_own_side_of_the_image():
+    wide = from_segmentation([[0, 0, 15, 0, 15, 5, 0, 5]], 6, 8)
+    assert bounding_box(wide) == (0, 0, 8, 5)
+    with pytest.raises(DataError, match=r"has the coordinate 15, .* 8 x 6 \(width x height\)"):
+        from_segmentation([[0, 0, 5, 0, 5, 15, 0, 15]], 6, 8)
+
+
 @given(mask=MASKS)
 def test_runs_cover_the_whole_mask_and_alternate(mask):
     lengths = runs(encode(mask)["counts"])

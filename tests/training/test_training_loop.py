@@ -390,16 +390,21 @@ class Batches(Dataset):
         return self.batches[step]
 
 
-def test_accumulated_batches_make_one_step_of_their_mean_gradient(segmenter, cached, train):
+def test_accumulated_batches_make_one_step_of_their_mean_gradient_the_last_ones_too(
+    segmenter, cached, train
+):
     first, second = cached(0)[0], cached(0)[1]
     variant = IMAGE.replaced(epochs=1, lr_step_size=1)
     by_hand, trained = segmenter(variant), segmenter(variant)
     learning = [p for p in by_hand.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=PARAMS.learning_rate)
     step, noise = TrainingStep(by_hand, variant), torch.Generator()
-    (sum(step(b, mining="none", generator=noise)["loss"] for b in (first, second)) / 2).backward()
-    optimizer.step()
-    train(trained, variant, lambda _: Batches(first, second), accumulate=2)
+    for taken in ((first, second), (first,)):
+        optimizer.zero_grad()
+        losses = [step(batch, mining="none", generator=noise)["loss"] for batch in taken]
+        (sum(losses) / len(taken)).backward()
+        optimizer.step()
+    train(trained, variant, lambda _: Batches(first, second, first), accumulate=2)
     for ours, theirs in zip(trained.parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
     assert digest(trained.state_dict()) != digest(segmenter(variant).state_dict())
