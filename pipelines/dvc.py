@@ -6,6 +6,7 @@ One at a time per project; a stage's own exit code decides what a failure means.
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
 import re
@@ -87,6 +88,30 @@ def expect_whole_results(project: Path) -> None:
             f"{damaged[0]}. Remove them there and run `dvc pull`, or make them again; `pasam "
             "verify-cache` lists all."
         )
+
+
+def forget_half_written_locks(project: Path) -> None:
+    """Remove DVC's list of who works on which file where a kill has left it half written.
+
+    DVC writes it in place and refuses every command once it cannot be read. Nothing is lost: it
+    names processes that are at work, and DVC forgets dead ones by itself. Looked at as DVC does,
+    under its own lock, so that no living command is in the middle of writing it.
+    """
+    folder = project / ".dvc" / "tmp"
+    listed = folder / "rwlock"
+    if not listed.exists():
+        return
+    with (folder / "rwlock.lock").open("a") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # somebody writes it just now, and so it will be whole
+            return
+        try:
+            json.loads(listed.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            listed.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +212,7 @@ class Dvc:
                 "or stop it, and run this again."
             ) from None
         try:
+            forget_half_written_locks(self.project)
             yield
         finally:
             lock.release()

@@ -22,7 +22,13 @@ from rich.progress import Progress, TaskID
 from pasam.config.params_file import load_section
 from pasam.config.schema import BaseParams
 from pasam.workers import count_progress
-from pipelines.dvc import STATE, Dvc, expect_whole_results, failure
+from pipelines.dvc import (
+    STATE,
+    Dvc,
+    expect_whole_results,
+    failure,
+    forget_half_written_locks,
+)
 from pipelines.process import run_child
 from pipelines.stage_runner import exit_codes
 
@@ -139,6 +145,7 @@ def main() -> None:
     # Of this process: a batch system or a container gives it fewer than the machine has.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     with exit_codes():
+        forget_half_written_locks(Path())
         expect_whole_results(Path())
         count = lanes(Path("params.yaml"), cores, has_gpu=shutil.which("nvidia-smi") is not None)
         if count > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.repo import Repo
 from small_world import STAGE
 
 from pasam.errors import StageError
 from pasam.workers import count_progress
-from pipelines.dvc import Dvc
+from pipelines.dvc import Dvc, forget_half_written_locks
 from pipelines.side_by_side import SideBySide, lanes
 
 PIPELINE = """\
@@ -39,7 +41,7 @@ stages:
 INTERRUPTED = """\
 from pathlib import Path
 from pasam.workers import count_progress
-from pipelines.dvc import Dvc
+from pipelines.dvc import Dvc, forget_half_written_locks
 from pipelines.side_by_side import SideBySide
 from pipelines.stage_runner import exit_codes
 with exit_codes():
@@ -136,3 +138,30 @@ def still_running(project):
             if words[1:2] == ["stage.py"] and process.cwd() == str(project):
                 found.append(words)
     return found
+
+
+def test_locks_that_a_kill_left_half_written_stop_nobody(tmp_path):
+    Repo.init(str(tmp_path), no_scm=True).close()
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: 'true'\n")
+    listed = tmp_path / ".dvc" / "tmp" / "rwlock"
+    project = Dvc(project=tmp_path, state=tmp_path / ".flows", on_line=lambda line: None)
+    for half in ("", '{"read": {"/x/da'):
+        listed.write_text(half)
+        assert project.status() == ("a",)
+
+
+def test_locks_that_somebody_is_writing_and_whole_ones_stay(tmp_path):
+    folder = tmp_path / ".dvc" / "tmp"
+    folder.mkdir(parents=True)
+    forget_half_written_locks(tmp_path)  # nothing was locked yet
+    listed = folder / "rwlock"
+    listed.write_text("{}")
+    forget_half_written_locks(tmp_path)
+    assert listed.read_text() == "{}"
+    listed.write_text("")
+    with (folder / "rwlock.lock").open("a") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        forget_half_written_locks(tmp_path)
+        assert listed.exists()
+    forget_half_written_locks(tmp_path)
+    assert not listed.exists()
