@@ -32,7 +32,7 @@ from pasam.evaluation.protocol import (
     slices,
     store_batch,
 )
-from pasam.evaluation.set_scores import ImageWithMasks, box_in_input, score_set
+from pasam.evaluation.set_scores import ImageWithMasks, box_in_input, compare_models, score_set
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import read_mask
@@ -310,6 +310,24 @@ def test_keeping_the_aspect_is_another_protocol(pairs):
     }
     first, second = ([row["iou"] for row in rows] for rows in scores.values())
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("ahead", "shown"),
+    [(0.045, "no difference shown"), (0.08, "gain shown for these weights")],
+    ids=["p 0.034", "p 0.0005"],
+)
+def test_a_gain_is_shown_only_where_it_survives_holms_correction(ahead, shown):
+    spread = np.linspace(-0.1, 0.1, 12)
+    rows = [
+        {"data": "mine", "model": model, "group": f"image {k}", "iou": iou, "boundary_iou": 0.5}
+        for model, values in (("ours", 0.6 + ahead + spread), ("theirs", np.full(12, 0.6)))
+        for k, iou in enumerate(values)
+    ]
+    masks, outlines = compare_models(rows)
+    assert masks["low"] > 0, "its own interval says so; there is a second comparison"
+    assert masks["verdict"] == shown
+    assert outlines["verdict"] == "no difference shown"
 
 
 def test_the_box_is_the_squashed_labels_or_the_masks_own():

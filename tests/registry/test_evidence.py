@@ -159,6 +159,7 @@ def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promote
     better = scores.assign(boundary_iou=(scores["boundary_iou"] + 0.02).clip(0, 1))
     assert remeasure(snapshot, model, better) > 0.5
     assert math.isnan(remeasure(snapshot, model, scores.assign(image_id="other")))
+    assert math.isnan(remeasure(snapshot, model, scores[1:])), "one mask of several has no score"
 
 
 def test_a_few_scores_that_were_raised_a_lot_are_always_among_the_sample(promoted, champion_folder):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_run import change_scores
 from small_world import load_yaml
 from variants import pa_sam
 
@@ -168,6 +169,19 @@ def test_other_numbers_make_another_card(card, make_scores, make_results):
     other = model_card(make_results(scores), "pa_sam")
     assert "PA-SAM is 10.0 points of boundary IoU below SAM" in other
     assert other != card
+
+
+def test_a_card_tells_the_scores_of_the_finest_and_of_the_smoothest_objects_apart(
+    make_scores, make_results
+):
+    worse = change_scores(make_scores(), "pa_sam", lambda rows: -0.06 * rows["complexity"])
+    made = model_card(make_results(worse), "pa_sam")
+    fine, smooth = re.search(
+        r"boundary IoU is ([\d.]+) % on the \d+ masks with the most intricate outlines, and "
+        r"([\d.]+) % on the \d+ masks with the smoothest",
+        made,
+    ).groups()
+    assert float(fine) < float(smooth) - 10
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,9 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
     epochs = results.params.variants["pa_sam"].epochs
     assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [f"{2 * epochs} of 4 masks"]
     assert {row[1] for row in grid.rows} == {"also others"}
-    twice = recipes(make_results(train=train.replaced(accumulate=2), manifest=masks))
-    assert {row[3] for row in twice.rows} == {f"{epochs} of 8 masks"}
+    more = pd.concat([masks, masks])  # 5 whole batches: 2 steps of two, and one of what is left
+    twice = recipes(make_results(train=train.replaced(accumulate=2), manifest=more))
+    assert {row[3] for row in twice.rows} == {f"{3 * epochs} of 8 masks"}
 
 
 def test_more_tries_than_the_others_had_are_told_beside_table_1(make_results, results):

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,13 @@ from pasam.cli.app import app
 from pasam.config.params_file import load_section
 from pasam.config.schema import ValidateParams
 from pasam.data.manifest import INVENTORY_COLUMNS, inventory_frame, write_inventory
+from pasam.data.own_sets import split_of
 from pasam.data.pairing import find_pairs
 from pasam.errors import DataError
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.run_lengths import encode
-from pasam.serving import demand
+from pasam.serving import demand, feedback
 from pasam.serving.demand import FEWEST, DemandLog, read_demand
 from pasam.serving.feedback import FeedbackStore, review_page
 from pasam.serving.service import Settings
@@ -79,6 +81,20 @@ def test_what_is_accepted_is_a_set_with_its_provenance_split_by_image(store, tmp
     assert (tmp_path / "own" / "corrections" / origins[again]["image"]).is_file()
     assert origins[again]["prompt"] == [{"box": [1, 2, 3, 4]}]
     assert [each.identity for each in store.waiting()] == [others[1]]
+
+
+def test_corrections_of_an_image_share_its_split_whatever_their_ids(store, tmp_path, monkeypatch):
+    names = [f"{number:012x}" for number in range(99)]
+    ids = [
+        next(name for name in names if split_of(name, val_fraction=0.2) == split)
+        for split in ("train", "val")
+    ]
+    given = iter(ids)
+    monkeypatch.setattr(feedback, "secrets", SimpleNamespace(token_hex=lambda _: next(given)))
+    store.accept([put(store), put(store, mask=mask(30))], reviewer="carol")
+    store.write_set(tmp_path / "own")
+    one, other = find_pairs(tmp_path / "own")[0]
+    assert (one.image, one.split) == (other.image, other.split)
 
 
 def test_an_image_keeps_its_split_when_others_come_and_go(store, tmp_path):
