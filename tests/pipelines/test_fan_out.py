@@ -17,7 +17,7 @@ from small_world import STAGE, load_yaml
 
 from pasam.errors import DataError, ParamsError, StageError
 from pipelines.dvc import Dvc, read_graph
-from pipelines.flows.fan_out import fan_out, run_apart, stage_apart
+from pipelines.flows.fan_out import Apart, Worker, fan_out, run_apart, stage_apart
 
 GRAPH = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
 
@@ -130,6 +130,20 @@ def test_a_stage_of_a_killed_worker_is_given_out_again_and_each_sees_one_gpu(pro
     assert status() == ("first", "last", "left", "right")  # nothing is checked out yet
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
     assert Path("last").read_text() == "last(left(first())right(first()))"
+
+
+def test_a_stage_whose_worker_is_killed_each_time_is_given_out_again_ten_times(tmp_path):
+    apart = Apart(Dvc(project=tmp_path, state=tmp_path, on_line=lambda line: None), hours=1.0)
+    ended = subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(1)"])
+    ended.wait()
+    log = tmp_path / "log"
+    log.write_text("ERROR: failed to reproduce 'left': failed to run: x, exited with -9\n")
+    for given in range(1, 11):
+        apart.tries["left"] = given  # counted where it is given out
+        assert not apart.finish(Worker(tmp_path, None, "left", ended, log))
+    apart.tries["left"] = 11
+    with pytest.raises(StageError, match="stage left failed: exit code -9"):
+        apart.finish(Worker(tmp_path, None, "left", ended, log))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,8 +17,9 @@ from pasam.errors import RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import promotion, versions
 from pasam.registry import snapshot as snapshots
-from pasam.registry.decision_log import PROMOTED, DecisionLog
-from pasam.registry.promotion import promote, set_gate
+from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, Standing, VersionStanding
+from pasam.registry.promotion import Judgement, promote, set_gate
+from pasam.registry.store import Tag
 from pasam.registry.transitions import Draft, check, lift, open_decisions, reject, rollback
 from pasam.registry.versions import open_registry
 
@@ -172,6 +174,24 @@ def second(own_promoted):
 def last_verdict(project):
     entries = DecisionLog(project.folder).read()
     return next(entry for entry in reversed(entries) if entry.event == "verdict")
+
+
+def test_only_judgements_against_a_champion_on_todays_images_use_up_the_error_rate():
+    def entry(event, images, champion=1):
+        words = {"champion": champion, "measured": {"evaluation_set": images}}
+        return Entry(event=event, version=2, details=words)
+
+    entries = [entry("verdict", "old"), entry("verdict", "old"), entry("verdict", "today", None)]
+    entries += [entry("stage", "today"), entry("verdict", "today"), entry("verdict", "today", 3)]
+    known = VersionStanding(
+        number=2, registered=Entry(event="register"), status="", entries=tuple(entries)
+    )
+    lineage = {Tag.EVALUATION_SET: "today", Tag.EVALUATOR_VERSION: "e"}
+    judgement = Judgement(
+        snapshot=SimpleNamespace(lineage=lineage), decisions=None, version=known, candidate=None,
+        tree=None, allow_local=False, why="",
+    )  # fmt: skip
+    assert judgement._attempt(Standing(versions={2: known})) == 3
 
 
 def test_a_champion_of_another_evaluator_is_measured_again(second, monkeypatch):
