@@ -44,6 +44,7 @@ _ASIDE = (
     "To track the changes",
     "git add",
     "To enable auto",
+    "dvc config core.autostage",
 )
 """Beginnings of DVC's lines that are the same for every stage."""
 
