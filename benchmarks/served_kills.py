@@ -45,16 +45,20 @@ class Served:
     def __init__(self, own: Path) -> None:
         self.own = own
         self.process: subprocess.Popen[bytes] | None = None
+        self.said_before = 0
 
     def start(self) -> None:
         """Serve, and wait until runs are taken."""
         with (self.own.parent / "served.log").open("ab") as output:
+            self.said_before = output.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.flows", "deployments", "--port", "4400"],
                 cwd=self.own, env=environment(self.own), stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
         self.wait(lambda: self._serves() and bool(self.deployment()), "it serves")
+        # Before its first look for runs it has not put its own handler of SIGTERM in place.
+        self.wait(lambda: b"get_scheduled_flow_runs" in self._said(), "it looks for runs")
 
     def stop(self) -> None:
         """End it as systemd does, and wait for that."""
@@ -71,6 +75,9 @@ class Served:
         except (OSError, ValueError):
             return False
         return bool(told["process"][0] == self.process.pid)
+
+    def _said(self) -> bytes:
+        return (self.own.parent / "served.log").read_bytes()[self.said_before :]
 
     def wait(self, happened: Any, what: str, seconds: float = PATIENCE) -> None:
         """Wait until something has happened."""
