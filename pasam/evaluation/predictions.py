@@ -96,8 +96,13 @@ def read_prediction(path: Path, name: str) -> Predicted:
             parts = [each for each in pack.zip.infolist() if each.filename.startswith(f"{name}:")]
             whole = sum(each.file_size for each in parts)
             if whole > MOST_BYTES:  # before any of it is unpacked
-                raise DataError(f"it unpacks to {whole} bytes; at most {MOST_BYTES} are read")
+                raise DataError(
+                    f"{path}: mask '{name}' unpacks to {whole} bytes; at most {MOST_BYTES} are "
+                    f"read. {REPEAT}"
+                )
             there = {entry: pack[entry] for entry in pack.files if entry.startswith(f"{name}:")}
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001  (of a damaged file zipfile and numpy raise anything)
         raise DataError(f"{path} is damaged ({error}). {REPEAT}") from None
     bits, shape = there.get(f"{name}:mask"), there.get(f"{name}:shape")

@@ -468,17 +468,11 @@ def encode_png(array: NDArray[np.uint8]) -> bytes:
 def encode_bits(mask: NDArray[np.uint8]) -> bytes:
     """Compress a mask of 0 and 255, (H, W), as PNG of one bit a pixel.
 
-    For label images of thousands of objects, each with a mask of the whole image: OpenCV and Pillow
-    filter and compress eight times as many bytes, which takes ten times as long.
+    For label images of thousands of objects, each with a mask of the whole image: an eighth of the
+    time of a byte a pixel.
     """
-    rows = np.zeros((mask.shape[0], 1 + (mask.shape[1] + 7) // 8), np.uint8)
-    rows[:, 1:] = np.packbits(mask, axis=1)  # a row begins with the number of its filter: none
-    header = struct.pack(">IIBBBBB", mask.shape[1], mask.shape[0], 1, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
+    how = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1]
+    return cv2.imencode(".png", mask, how)[1].tobytes()
 
 
 def encode_rgba(pixels: NDArray[np.uint8]) -> bytes:
