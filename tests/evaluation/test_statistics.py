@@ -101,6 +101,7 @@ def test_the_interval_is_as_wide_as_theory_says():
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
 
 
+@pytest.mark.slow  # it times, which other work beside it disturbs
 def test_ten_thousand_draws_of_240_images_take_well_under_half_a_second():
     values, strata = np.random.default_rng(0).random(240), list("abcd") * 60
     start = time.process_time()
