@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pasam.cli import options
-from pasam.cli.sets.set_options import complete_set
+from pasam.cli.sets.set_options import complete_set, own_folder
 from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError, ParamsError
 from pasam.workers import progress_bar
@@ -80,7 +80,7 @@ def evaluate(
 
     Example: pasam evaluate --model pa_sam --model sam --data dis_like
     """
-    sets = _chosen_sets(data, images, masks, csv, manifest, split)
+    sets = _chosen_sets(data, images, masks, csv, manifest, split, params_file)
     from pasam.evaluation import set_scores
 
     if rows is not None:
@@ -158,6 +158,7 @@ def _chosen_sets(
     csv: Path | None,
     manifest: Path,
     split: str,
+    params_file: Path,
 ) -> dict[str, list[ImageWithMasks]]:
     """Find the sets that were named, each with its images and their masks."""
     if (images is None) is not (masks is None):
@@ -171,26 +172,54 @@ def _chosen_sets(
         return {images.name: _of_folders(images, masks)}
     if csv is not None:
         return {csv.stem: _of_csv(csv, split)}
-    return {name: _of_manifest(name, manifest, split) for name in data or ()}
+    return {name: _of_manifest(name, manifest, split, params_file) for name in data or ()}
 
 
-def _of_manifest(name: str, manifest: Path, split: str) -> list[ImageWithMasks]:
+def _of_manifest(name: str, manifest: Path, split: str, params_file: Path) -> list[ImageWithMasks]:
     from pasam.data.manifest import read_manifest
     from pasam.evaluation.set_scores import ImageWithMasks
 
+    own = _own_set(name, params_file)
+    if own is not None and not manifest.exists():
+        raise DataError(f"{manifest} does not exist yet. {_before_prepare(own)}")
     frame = read_manifest(manifest)
     rows = frame[(frame["dataset"] == name) & frame["split"].isin(_splits(split))]
     if rows.empty:
         others = sorted(set(frame.loc[frame["dataset"] == name, "split"]))
+        if others:
+            raise DataError(
+                f"{manifest} has the set '{name}' in {' and '.join(others)} only, not in {split}. "
+                "Say --split all."
+            )
+        known = ", ".join(sorted(set(frame["dataset"])))
         raise DataError(
-            f"{manifest} has the set '{name}' in {others} only, not in {split}. Say --split all."
-            if others
-            else f"{manifest} has no set '{name}'; it holds {sorted(set(frame['dataset']))}."
+            f"{manifest} has no set '{name}' yet. {_before_prepare(own)}"
+            if own is not None
+            else f"{manifest} has no set '{name}'; it has {known}. Name one of these, register "
+            f"your own by `pasam data add {name} ...`, or measure two folders: --images, --masks."
         )
     return [
         ImageWithMasks(Path(str(image)), [Path(mask) for mask in of["mask"]], of["group"].iloc[0])
         for image, of in rows.groupby("image", sort=True)
     ]
+
+
+def _own_set(name: str, params_file: Path) -> Path | None:
+    """Find the folder of a set that was registered by `pasam data add`."""
+    from pasam.data.pairing import registered_sets
+
+    try:
+        own = own_folder(None, params_file)
+    except ParamsError:  # not in a project
+        return None
+    return next((folder for folder in registered_sets(own) if folder.name == name), None)
+
+
+def _before_prepare(own: Path) -> str:
+    return (
+        f"The set is registered in {own}: `dvc repro prepare` puts it there; or measure it at "
+        f"once, all of it, by --images {own}/im --masks {own}/gt in place of --data {own.name}."
+    )
 
 
 def _of_csv(table: Path, split: str) -> list[ImageWithMasks]:

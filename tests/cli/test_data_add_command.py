@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,10 +51,24 @@ def test_two_folders_are_registered_and_measured(photos, in_empty_folder):
     assert lines[2].endswith("masks to measure")
     assert lines[3] == "  masks: 12 0/255"
     assert "  params.yaml: evaluate.benchmarks now has cats" in lines
-    assert "Next: dvc repro trains and measures, and pasam report show prints the table" in lines
+    assert "  dvc repro trains and measures, and pasam report show prints the table" in lines
     assert "To undo it: pasam data remove cats" in lines
     assert benchmarks()[-1] == "cats"
     assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
+
+
+def test_the_command_that_it_names_next_measures_the_set_at_once(photos, root):
+    Path("pasam").mkdir()
+    Path("pasam/packaged").symlink_to(root / "pasam" / "packaged")  # where a clone has them
+    lines = add("cats", *photos).output.splitlines()
+    (line,) = (line for line in lines if line.startswith("Next: pasam evaluate "))
+    arguments = line.removeprefix("Next: pasam ").split()
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.stdout)["scores"]
+    assert [(row["model"], row["masks"]) for row in scores] == [
+        ("sam", 12), ("pa_sam_plus (packaged)", 12)
+    ]  # fmt: skip
 
 
 def remove(*arguments):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.cli.options import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
+from pasam.data.pairing import SET_FILE
 from pasam.evaluation.set_scores import ImageWithMasks, score_set
 from pasam.masks.images import write_png
 
@@ -86,7 +87,34 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
     ]
     assert "Holm's correction over the 2 comparisons of a set" in result.stdout
     unknown = pasam("--data", "other", "--manifest", tmp_path / "m.parquet")
-    assert "has no set 'other'; it holds ['mine']" in unknown.stderr
+    assert "has no set 'other'; it has mine. Name one of these" in unknown.stderr
+
+
+def test_a_set_that_is_registered_and_not_yet_prepared_says_how_to_measure_it(
+    pasam, folders, tmp_path
+):
+    images, masks = folders
+    own = tmp_path / "own" / "coins"  # as `pasam data add` leaves it
+    own.mkdir(parents=True)
+    params = tmp_path / "params.yaml"
+    params.write_text(Path("params.yaml").read_text().replace("data/own", str(own.parent)))
+    shutil.copytree(images, own / "im")
+    shutil.copytree(masks, own / "gt")
+    (own / SET_FILE).touch()
+    row = describe_pair(
+        split="val", dataset="mine", image=images / "a.png", mask=masks / "a.png",
+        label=np.full((60, 90), 255, np.uint8), image_sha256="0",
+    )  # fmt: skip
+    write_manifest(manifest_frame([row]), tmp_path / "m.parquet")
+    for manifest, words in (("m", "has no set 'coins' yet"), ("gone", "does not exist yet")):
+        file = tmp_path / f"{manifest}.parquet"
+        result = pasam("--data", "coins", "--manifest", file, "--params-file", params)
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert "`dvc repro prepare`" in result.stderr
+    instead = re.search(r"--images \S+ --masks \S+", result.stderr)[0].split()
+    measured = pasam("--model", "sam", *instead, "--json")
+    assert json.loads(measured.stdout)["scores"][0]["masks"] == 2
 
 
 def test_one_model_by_two_names_is_measured_once_and_two_of_one_name_are_refused(

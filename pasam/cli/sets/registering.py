@@ -190,7 +190,10 @@ def _next(added: Added, params_file: Path, *, wanted: bool) -> list[str]:
     if is_dry:
         return [*lines, "Nothing was written (--dry-run)."]
     share = f"dvc add {added.folder}, git add what that names, and dvc push"
-    lines.append("Next: dvc repro trains and measures, and pasam report show prints the table")
+    folders = f"--images {added.folder}/im --masks {added.folder}/gt"
+    lines.append(f"Next: pasam evaluate {folders} --model sam --model packaged")
+    lines.append("  measures SAM and the packaged PA-SAM+ on it at once; or")
+    lines.append("  dvc repro trains and measures, and pasam report show prints the table")
     lines.append(f"To undo it: pasam data remove {name}")
     return [*lines, f"To share it, or for `dvc exp run --temp`: {share}"]
 
