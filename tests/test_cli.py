@@ -17,6 +17,7 @@ from pasam.cli.app import app
 from pasam.cli.options import REGISTERED, complete_model, named_model
 from pasam.config.params_file import read_params
 from pasam.errors import ParamsError
+from pasam.inference.model_files import packaged_names
 
 
 @pytest.fixture
@@ -99,9 +100,9 @@ def test_a_name_that_nobody_knows_is_refused(model_project):
 
 
 def test_the_shell_completes_names_of_models(model_project, monkeypatch, tmp_path):
-    assert complete_model("") == ["sam", "packaged", *read_params()["models"], *REGISTERED]
+    assert complete_model("") == ["sam", *read_params()["models"], *packaged_names(), *REGISTERED]
     own = [m for m in read_params()["models"] if m.startswith("pa")]
-    assert complete_model("pa") == ["packaged", *own]
+    assert complete_model("pa") == [*own, *packaged_names()]
     monkeypatch.chdir(tmp_path)
     assert complete_model("c") == ["champion", "candidate"]
 

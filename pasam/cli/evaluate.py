@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from pasam.inference.predictor import PromptAdapterPredictor
 
 Models = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
-        "--model", help="A name, file or alias; repeatable.", autocompletion=options.complete_model
+        "--model", autocompletion=options.complete_model,
+        help="Repeatable: a name, file or alias, as of `pasam predict`, and by default the model "
+        "that answers there.",
     ),
-]
+]  # fmt: skip
 Sets = Annotated[
     list[str] | None,
     typer.Option("--data", help="A set of the manifest; repeatable.", autocompletion=complete_set),
@@ -56,7 +58,7 @@ BoundaryFraction = Annotated[
 
 
 def evaluate(
-    model: Models = ["pa_sam"],  # noqa: B006  (typer copies it)
+    model: Models = None,
     data: Sets = None,
     images: Images = None,
     masks: Masks = None,
@@ -67,7 +69,7 @@ def evaluate(
     boundary_fraction: BoundaryFraction = 0.02,
     as_json: options.AsJson = False,
     resize: options.Resize = "squash",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     base: options.Base = None,
     adapters: options.Adapters = options.ADAPTERS,
     params_file: options.ParamsFile = DEFAULT_PATH,
@@ -87,12 +89,13 @@ def evaluate(
         set_scores.check_suffix(rows)
     found: list[dict[str, Any]] = []
     known: dict[str, tuple[str, str]] = {}
-    for name in dict.fromkeys(model):
+    asked: list[str | None] = [*dict.fromkeys(model or ())]
+    for name in asked or [None]:
         predictor = options.named_model(
             name, params_file=params_file, adapters=adapters, base=base, device=device,
             resize=resize,
         )  # fmt: skip
-        if _is_known(predictor, name, known):
+        if _is_known(predictor, name or predictor.name, known):
             continue
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")

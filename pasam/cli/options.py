@@ -24,6 +24,10 @@ ADAPTERS = Path("data/adapters")
 """Where the pipeline leaves trained adapters."""
 
 REGISTERED = ("champion", "candidate", "previous", "staging")
+PACKAGED = (
+    "packaged", "packaged/sam", "packaged/hq_sam", "packaged/pa_sam", "packaged/pa_sam_plus"
+)  # fmt: skip
+"""What comes with the package, by names that mean no model of the project's."""
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -33,7 +37,7 @@ def complete_model(incomplete: str) -> list[str]:
     except ParamsError:
         models = {}
     return [
-        name for name in ("sam", "packaged", *models, *REGISTERED) if name.startswith(incomplete)
+        name for name in ("sam", *models, *PACKAGED, *REGISTERED) if name.startswith(incomplete)
     ]
 
 
@@ -80,8 +84,9 @@ Model = Annotated[
         autocompletion=complete_model,
         help="By default the PA-SAM+ that comes with the package (packaged), until the project's "
         "own was trained on photographs too; with --base what was trained on it, or it itself. "
-        "A model of params.yaml (pa_sam, hq_sam), sam for the base, a file of weights "
-        "(ours or a reference's), a registry alias such as champion, or a run as runs:/ID.",
+        "A model of params.yaml (pa_sam, hq_sam), sam for the base, packaged/pa_sam and the like "
+        "for those of the package whatever was trained here, a file of weights (ours or a "
+        "reference's), a registry alias such as champion, or a run as runs:/ID.",
     ),
 ]
 CATALOGUE = Path("data/catalogue")

@@ -40,7 +40,8 @@ PACKAGED_BASE = "tiny"
 PACKAGED_BEST = "pa_sam_plus"
 """The packaged adapter that is best on photographs (docs/tiny.md)."""
 PACKAGED_NAME = "packaged"
-"""The name by which it is asked for where the project has trained one of its own."""
+"""The name by which it is asked for where the project has trained one of its own; the others, and
+their base, are `packaged/pa_sam`, `packaged/sam`, ..."""
 _FIRST = (PACKAGED_BEST, "pa_sam")  # a project's own models in the order of preference
 
 Seen = Literal["synthetic", "photographs", "unknown"]
@@ -140,8 +141,8 @@ def find_model(
 
     Args:
         name: `sam` for the base; a file of weights, ours or a reference's; an entry of `models`
-            in the params file; `packaged` for the PA-SAM+ that comes with the package; or a name
-            that `resolve` knows.
+            in the params file; `packaged` for the PA-SAM+ that comes with the package, and
+            `packaged/NAME` for each model that does; or a name that `resolve` knows.
         params_file: Says which base there is and how an entry of `models` is built. Outside a
             project, where there is none, the base is the one that comes with the package.
         adapters: Folder of trained adapters, `<entry>.safetensors` each. Where it lacks an entry,
@@ -156,8 +157,8 @@ def find_model(
     """
     if name == SAM:
         return _sam(SAM, *_base(params_file, base))
-    if name == PACKAGED_NAME:
-        return _packaged_best(base)
+    if name in (PACKAGED_NAME, *packaged_names()):
+        return _packaged(name.partition("/")[2] or PACKAGED_BEST, base)
     path = Path(name)
     if path.is_file():
         return _of_file(path, params_file, base)
@@ -177,11 +178,31 @@ def find_model(
             f"(adapters=...), or give the file, {name}.safetensors."
         )
     if found is None:
-        raise ParamsError(
-            f"there is no model '{name}': it is no file, and the entries of {params_file} are "
-            f"{[SAM, PACKAGED_NAME, *models]}. Give a file of weights, or one of these."
-        )
+        raise ParamsError(_unknown(name, params_file, adapters, base))
     return found
+
+
+def _unknown(name: str, params_file: Path, adapters: Path | None, base: Path | None) -> str:
+    """Say of a name that nobody knows which ones open a model here."""
+    own = [] if base is not None else own_models(params_file, adapters)
+    brought = [] if base is not None else packaged_models()
+    here = [SAM, *own, *(each for each in brought if each not in own)]
+    packaged = packaged_names() if brought else []
+    advice = (
+        "A name has no comma: where several models may be named, each has a --model of its own"
+        if "," in name
+        else "Give one of these, or a file of weights"
+    )
+    return (
+        f"there is no model '{name}': it is no file and no name that is known here, which are "
+        f"{', '.join([*here, *packaged])}. {advice}."
+    )
+
+
+def packaged_names() -> list[str]:
+    """Name what comes with the package so that no model of the project can be meant."""
+    found = packaged_models()
+    return [PACKAGED_NAME, *(f"{PACKAGED_NAME}/{each}" for each in (SAM, *found))] if found else []
 
 
 def packaged_models() -> list[str]:
@@ -202,11 +223,16 @@ def packaged_model(name: str) -> ModelFiles | None:
     )  # fmt: skip
 
 
-def _packaged_best(base: Path | None) -> ModelFiles:
-    found = None if base is not None else packaged_model(PACKAGED_BEST)
+def _packaged(name: str, base: Path | None) -> ModelFiles:
+    if base is not None:
+        raise CheckpointError(
+            f"the packaged {name} stands on a base of its own, not on {base}. Name another model."
+        )
+    if name == SAM:
+        return _sam(f"{SAM} (packaged)", PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE)
+    found = packaged_model(name)
     if found is None:
-        what = f"stands on a base of its own, not on {base}" if base else "did not come with it"
-        raise CheckpointError(f"the packaged {PACKAGED_BEST} {what}. Name another model.")
+        raise CheckpointError(f"the packaged {name} did not come with it. Name another model.")
     return found
 
 

@@ -20,6 +20,7 @@ from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
 from pasam.data.pairing import SET_FILE
 from pasam.evaluation.set_scores import ImageWithMasks, score_set
 from pasam.masks.images import write_png
+from pasam.registry.load import load_predictor
 
 
 @pytest.fixture
@@ -115,6 +116,14 @@ def test_a_set_that_is_registered_and_not_yet_prepared_says_how_to_measure_it(
     instead = re.search(r"--images \S+ --masks \S+", result.stderr)[0].split()
     measured = pasam("--model", "sam", *instead, "--json")
     assert json.loads(measured.stdout)["scores"][0]["masks"] == 2
+
+
+def test_without_a_name_the_model_that_predict_asks_is_measured(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, masks = folders
+    sets = ("--images", str(images), "--masks", str(masks), "--json")
+    result = CliRunner().invoke(app, ["evaluate", *sets])
+    assert [row["model"] for row in json.loads(result.stdout)["scores"]] == [load_predictor().name]
 
 
 def test_one_model_by_two_names_is_measured_once_and_two_of_one_name_are_refused(

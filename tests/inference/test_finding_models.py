@@ -27,6 +27,7 @@ from pasam.inference.model_files import (
     import_checkpoint,
     open_model,
     packaged_models,
+    packaged_names,
 )
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.inference.sam_api import sam_model_registry
@@ -124,10 +125,34 @@ def test_a_name_that_is_nothing_here_goes_to_who_may_know_it(project):
 
 @pytest.mark.parametrize("name", ["pa-sam", "nowhere/pa_sam.safetensors", "gone.pth"])
 def test_an_unknown_name_is_refused_with_those_there_are(name, project):
-    with pytest.raises(
-        ParamsError, match=r"entries of params.yaml are \['sam', 'packaged', 'head_only', 'hq_sam'"
-    ):
+    with pytest.raises(ParamsError, match=r"known here, which are sam, pa_sam, hq_sam, "):
         find_model(name, adapters=ADAPTERS)
+
+
+def test_the_names_that_an_unknown_one_is_answered_with_open_models(project):
+    """Also outside a project, where the package's are all that there is."""
+    for adapters in (ADAPTERS, Path("nowhere")):
+        with pytest.raises(
+            ParamsError, match=r"no comma.*each has a --model of its own"
+        ) as refused:
+            find_model("sam,pa_sam", adapters=adapters)
+        names = str(refused.value).partition("which are ")[2].partition(". A name")[0].split(", ")
+        assert set(names) == {"sam", "hq_sam", "pa_sam", "pa_sam_plus", *packaged_names()}
+        for name in names:
+            assert find_model(name, adapters=adapters).base.is_file()
+
+
+def test_what_the_package_brings_keeps_its_names_whatever_the_project_has_trained(project):
+    assert find_model("pa_sam", adapters=ADAPTERS).weights == ADAPTERS / "pa_sam.safetensors"
+    for name in packaged_models():
+        files = find_model(f"packaged/{name}", adapters=ADAPTERS)
+        assert files.weights == PACKAGED / f"{name}.safetensors"
+        assert (files.name, files.base) == (f"{name} (packaged)", PACKAGED / "tiny.safetensors")
+    sam = find_model("packaged/sam", adapters=ADAPTERS)
+    assert (sam.base, sam.weights) == (PACKAGED / "tiny.safetensors", None)
+    assert find_model("sam", adapters=ADAPTERS).base == project / "base.safetensors"
+    with pytest.raises(CheckpointError, match=r"packaged hq_sam stands on a base of its own"):
+        find_model("packaged/hq_sam", base=project / "base.safetensors")
 
 
 def test_a_model_that_is_not_trained_yet_says_what_to_do(project, tmp_path, monkeypatch):

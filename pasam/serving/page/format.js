@@ -2,7 +2,9 @@
 
 const NAMES = {
   sam: "SAM", hq_sam: "HQ-SAM", pa_sam: "PA-SAM", pa_sam_plus: "PA-SAM+", champion: "Champion",
-  packaged: "PA-SAM+ (packaged)", head_only: "Mask head alone",
+  packaged: "PA-SAM+ (packaged)", "packaged/pa_sam_plus": "PA-SAM+ (packaged)",
+  "packaged/pa_sam": "PA-SAM (packaged)", "packaged/hq_sam": "HQ-SAM (packaged)",
+  "packaged/sam": "SAM (packaged)", head_only: "Mask head alone",
   hq_sam_effective: "HQ-SAM (PA-SAM's prompts)",
 };
 const KNOWN = ["sam", "hq_sam", "pa_sam"];
