@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from variants import pa_sam
 
 import pasam.models.build
+import pasam.training.fit
 from pasam.config.schema import TrainParams, VariantParams
 from pasam.models.build import build_trainable, digest
 from pasam.models.segmenter import Segmenter
@@ -60,6 +61,11 @@ class Drawn(Dataset[Batch]):
             images=images, embedding=None, early=None, image_index=torch.arange(2), labels=labels,
             prompts=box_prompts(boxes),
         )  # fmt: skip
+
+
+def save_every_step() -> None:
+    """Let a training save its state after each step of an epoch, not after minutes."""
+    pasam.training.fit._LOOK_EVERY, pasam.training.fit._SAVE_EVERY = 1, 0.0
 
 
 class Late(Checkpointer):
@@ -104,6 +110,7 @@ class Training:
 def train(folder: Path, trains: str, nodes: str, devices: str, die_in: str) -> None:
     """Train once."""
     training = Training(trains, int(nodes), int(devices), EPOCHS)
+    save_every_step()
     weights = training.fit(folder, die_in=int(die_in))
     (folder / f"weights-{training.rank}").write_text(weights, encoding="utf-8")
     (folder / f"ended-{training.rank}").write_text(str(time.time()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The training loop of the adapters: frozen base, trained decoder parts, resumable at every epoch.
+"""The training loop of the adapters: frozen base, trained decoder parts, resumable every minutes.
 
 Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
 references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise). What a model learns from
@@ -8,11 +8,12 @@ is chosen by its params.
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from pasam.config.schema import (
     BaseParams,
@@ -246,7 +247,7 @@ def fit(
         make_batches: Batches of an epoch.
         fabric: Launched; knows device, precision and processes.
         sink: Receives the mean terms and the learning rate of every epoch.
-        checkpointer: Keeps the state after every epoch; the caller clears it in the end.
+        checkpointer: Keeps the state every few minutes; the caller clears it in the end.
 
     Raises:
         CheckpointError: A frozen tensor has moved.
@@ -256,48 +257,42 @@ def fit(
     )
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
-    state = _start(
-        segmenter, variant, rate=params.learning_rate, sink=sink, checkpointer=checkpointer
-    )
+    state = _start(segmenter, variant, params.learning_rate, sink, checkpointer)
     # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
     runner, driver = fabric.setup(step, state.optimizer)
-    first = state.restore()
+    place = state.restore(fabric)
     fabric.barrier()  # the first process may have nothing left to train, and then clears the state
     runner.train()
     with count_progress() as progress:
         task = progress.add_task("train", total=None, note="")
-        for epoch in range(first, variant.epochs):
+        for epoch in range(place.epoch, variant.epochs):
             batches = make_batches(epoch)
             steps = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
-            progress.update(task, total=steps * variant.epochs, completed=steps * epoch)
-            noise = _noise(params.seed, epoch, fabric, accumulate=params.accumulate)
-            loader = DataLoader(
-                batches, batch_size=None, num_workers=params.workers, worker_init_fn=_one_thread
-            )
+            done = steps * epoch + place.batches
+            progress.update(task, total=steps * variant.epochs, completed=done)
             rate = _number(state.schedule.get_last_lr()[0])
-            sums: dict[str, Tensor] = {}
-            trained = _steps(
-                runner, driver, loader, fabric, mining=step.mining_in(epoch), noise=noise,
-                accumulate=params.accumulate,
-            )  # fmt: skip
+            trained = _steps(step, runner, driver, batches, params, fabric, state, place)
             for number, terms in enumerate(trained):
-                for name, value in terms.items():
-                    sums[name] = sums[name] + value if name in sums else value
                 if number % _READ_EVERY == 0:  # reading a loss waits for the device
                     loss = f"loss {terms['loss'].item():.3f}"
                 progress.update(task, advance=1, note=f"epoch {epoch + 1}/{variant.epochs}, {loss}")
             state.schedule.step()
-            means = {k: _number(fabric.all_reduce(total / steps)) for k, total in sums.items()}
+            means = {k: _number(fabric.all_reduce(v / steps)) for k, v in place.sums.items()}
+            place = _Place(epoch + 1)
             if fabric.is_global_zero:
                 sink.append({"epoch": epoch, "learning_rate": rate, **means})
-                state.save(epoch + 1)
+                state.save(place, {})
     if isinstance(variant, PaSamParams):
         _interpolate(segmenter, began, variant.interpolation)
     _require_unmoved(segmenter, before)
 
 
 _READ_EVERY = 10
-"""Steps between two losses that the progress shows."""
+"""Batches between two losses that the progress shows."""
+_LOOK_EVERY = 10
+"""Steps of the optimiser between two looks at the clock, which all processes take together."""
+_SAVE_EVERY = 180.0
+"""Seconds between two states that are saved within an epoch."""
 
 
 def _one_thread(_worker: int) -> None:
@@ -315,32 +310,67 @@ def _interpolate(segmenter: Segmenter, began: Mapping[str, Tensor], fraction: fl
             parameter.copy_(torch.lerp(began[name].to(parameter), parameter, fraction))
 
 
+@dataclass(slots=True)
+class _Place:
+    """How far a training has come."""
+
+    epoch: int
+    """Epochs that are done."""
+    batches: int = 0
+    """Batches of this process that are done in the next one."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Terms of these batches, added up."""
+    noise: Tensor | None = None
+    """Random state of the noise after these batches, where it is drawn on and on."""
+
+
 def _steps(
+    step: TrainingStep,
     runner: _FabricModule,
     driver: _FabricOptimizer,
-    loader: DataLoader[Batch],
+    batches: Dataset[Batch],
+    params: TrainParams,
     fabric: Fabric,
-    *,
-    mining: MiningMode,
-    noise: Callable[[int], torch.Generator],
-    accumulate: int,
+    state: _State,
+    place: _Place,
 ) -> Iterator[dict[str, Tensor]]:
-    """Train through one epoch and yield the terms of every batch, on the device.
+    """Train to the end of an epoch and yield the terms of every batch, on the device.
 
     The gradients of `accumulate` batches, of fewer at the epoch's end, are averaged before a step.
+    `place` is kept up, and saved now and then.
     """
-    batches = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-    for number, batch in enumerate(batches):
-        first = number - number % accumulate
-        last = min(first + accumulate, len(loader)) - 1
+    end = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
+    mining = step.mining_in(place.epoch)
+    noise = _Noise(params.seed, place, fabric, accumulate=params.accumulate)
+    loader = DataLoader(
+        Subset(batches, range(place.batches, end)), batch_size=None, num_workers=params.workers,
+        worker_init_fn=_one_thread,
+    )  # fmt: skip
+    saved = time.monotonic()
+    for number, batch in enumerate(
+        fabric.setup_dataloaders(loader, use_distributed_sampler=False), start=place.batches
+    ):
+        first = number - number % params.accumulate
+        last = min(first + params.accumulate, end) - 1
         if number == first:
             driver.zero_grad()
         with fabric.no_backward_sync(runner, enabled=number < last):
             terms = runner(batch, mining=mining, generator=noise(number))
             fabric.backward(terms["loss"] / (last - first + 1))
+        terms = {name: value.detach() for name, value in terms.items()}
+        for name, value in terms.items():
+            place.sums[name] = place.sums[name] + value if name in place.sums else value
+        place.batches = number + 1
         if number == last:
             driver.step()
-        yield {name: value.detach() for name, value in terms.items()}
+            looks = (last // params.accumulate + 1) % _LOOK_EVERY == 0 and place.batches < end
+            if looks and fabric.broadcast(time.monotonic() - saved >= _SAVE_EVERY):
+                place.noise = noise.state()
+                sums = fabric.all_gather(place.sums)
+                if fabric.is_global_zero:
+                    state.save(place, cast(dict[str, Tensor], sums))
+                saved = time.monotonic()
+        yield terms
 
 
 def _require_unmoved(segmenter: Segmenter, before: str) -> None:
@@ -355,20 +385,31 @@ def _number(value: Any) -> float:
     return float(value.item() if isinstance(value, Tensor) else value)
 
 
-def _noise(
-    seed: int, epoch: int, fabric: Fabric, *, accumulate: int
-) -> Callable[[int], torch.Generator]:
-    """Return where an epoch's noise comes from, by the step.
+class _Noise:
+    """The noise of an epoch, by the batch.
 
     Where several batches make a step each has noise of its own, the same whichever process trains
     on it: eight processes then learn what one does that accumulates eight batches. One process that
     steps after every batch draws on and on, as its recorded results were drawn.
     """
-    rank, world = fabric.global_rank, fabric.world_size
-    if world * accumulate == 1:
-        drawn_on = _generator(seed, epoch, 0)
-        return lambda _step: drawn_on
-    return lambda step: _generator(seed, epoch, step * world + rank)
+
+    def __init__(self, seed: int, place: _Place, fabric: Fabric, *, accumulate: int) -> None:
+        self.seed, self.epoch = seed, place.epoch
+        self.rank, self.world = fabric.global_rank, fabric.world_size
+        alone = self.world * accumulate == 1
+        self.drawn_on = _generator(seed, place.epoch, 0) if alone else None
+        if self.drawn_on is not None and place.noise is not None:
+            self.drawn_on.set_state(place.noise)
+
+    def __call__(self, batch: int) -> torch.Generator:
+        """Return the source of a batch's noise."""
+        if self.drawn_on is not None:
+            return self.drawn_on
+        return _generator(self.seed, self.epoch, batch * self.world + self.rank)
+
+    def state(self) -> Tensor | None:
+        """Return the random state that the next batch begins with, if that is no matter of seed."""
+        return None if self.drawn_on is None else self.drawn_on.get_state()
 
 
 def _generator(seed: int, epoch: int, batch: int) -> torch.Generator:
@@ -389,35 +430,44 @@ class _State:
     sink: JsonlSink
     checkpointer: Checkpointer
 
-    def save(self, epochs_done: int) -> None:
+    def save(self, place: _Place, sums: Mapping[str, Tensor]) -> None:
+        """Keep everything; `sums` are the terms of all processes, () or (processes,) each."""
         self.checkpointer.save(
             {
                 "weights": {name: p.detach().cpu() for name, p in self.learning.items()},
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "rows": self.sink.rows,
-                "epochs_done": epochs_done,
+                "epochs_done": place.epoch,
+                "batches_done": place.batches,
+                "sums": {name: value.reshape(-1).cpu() for name, value in sums.items()},
+                "noise": place.noise,
             }
         )
 
-    def restore(self) -> int:
-        """Load an interrupted run's state, if there is one, and return its number of epochs."""
+    def restore(self, fabric: Fabric) -> _Place:
+        """Load an interrupted run's state, if there is one, and return how far it came."""
         state = self.checkpointer.load()
         if state is None:
-            return 0
+            return _Place(0)
         with torch.no_grad():
             for name, parameter in self.learning.items():
                 parameter.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.sink.restore(state["rows"])
-        return int(state["epochs_done"])
+        sums = {
+            name: value[fabric.global_rank].to(fabric.device)
+            for name, value in state.get("sums", {}).items()  # none in states of former versions
+        }
+        return _Place(
+            int(state["epochs_done"]), int(state.get("batches_done", 0)), sums, state.get("noise")
+        )
 
 
 def _start(
     segmenter: Segmenter,
     variant: VariantParams,
-    *,
     rate: float,
     sink: JsonlSink,
     checkpointer: Checkpointer,

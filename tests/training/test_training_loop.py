@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import pytest
 import torch
@@ -102,6 +103,47 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(variant, segmenter
     assert digest(killed.state_dict()) != digest(whole.state_dict())
     assert train(resumed, variant, cached, "killed") == history
     assert digest(resumed.state_dict()) == digest(whole.state_dict())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_training_that_is_interrupted_within_an_epoch_goes_on_there(
+    accumulate, segmenter, store, train, monkeypatch
+):
+    monkeypatch.setattr("pasam.training.fit._LOOK_EVERY", 1)
+    monkeypatch.setattr("pasam.training.fit._SAVE_EVERY", 0)
+    made = []
+
+    def batches(epoch, step=None):
+        class Noted(CachedBatches):
+            def __getitem__(self, number):
+                made.append((epoch, number))
+                if (epoch, number) == (1, step):
+                    raise KeyboardInterrupt
+                return super().__getitem__(number)
+
+        return Noted(store, dataclasses.replace(SAMPLING, batch_size=2), epoch=epoch)
+
+    whole, killed, resumed = segmenter(PA), segmenter(PA), segmenter(PA)
+    history = train(whole, PA, batches, "whole", accumulate=accumulate)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, PA, lambda epoch: batches(epoch, 3), "killed", accumulate=accumulate)
+    made.clear()
+    assert train(resumed, PA, batches, "killed", accumulate=accumulate) == history
+    assert made[0] == (1, 3 - 3 % accumulate)  # the last step that was whole is not made again
+    assert digest(resumed.state_dict()) == digest(whole.state_dict())
+
+
+def test_within_an_epoch_a_state_is_saved_by_the_clock(segmenter, store, train, monkeypatch):
+    monkeypatch.setattr("pasam.training.fit._LOOK_EVERY", 1)
+    clock, saved = iter(range(0, 10_000, 60)), []  # a minute passes between two looks
+    stand_in = types.SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("pasam.training.fit.time", stand_in)
+    monkeypatch.setattr(
+        Checkpointer, "save", lambda _self, state: saved.append(state["batches_done"])
+    )
+    sampling = dataclasses.replace(SAMPLING, batch_size=1)
+    train(segmenter(PA), PA.replaced(epochs=1), lambda e: CachedBatches(store, sampling, epoch=e))
+    assert saved == [3, 6, 0]  # every three minutes, and after the epoch
 
 
 @each_variant
