@@ -102,7 +102,9 @@ def recipes(results: Results) -> Grid:
     for model, variant in params.variants.items():
         kinds = Counter(KINDS[variant.prompts])
         mix = ", ".join(f"{kind} {count}/{kinds.total()}" for kind, count in kinds.items())
-        steps = variant.epochs * -(-(masks // at_once) // params.train.accumulate)
+        # As the training has it: all steps are of whole batches, unless there are too few for one.
+        batches = masks // at_once
+        steps = variant.epochs * (batches // params.train.accumulate or min(batches, 1))
         rate = _rate(variant, params.train.learning_rate)
         seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
         cells = (images, f"{variant.prompts}: {mix}", f"{steps:,} of {step}", rate, str(seeds))

@@ -39,6 +39,7 @@ from pasam.reporting.tables import (
     sizes_of_benchmarks,
     table_notes,
 )
+from pasam.training.samples import Sampling
 
 
 def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, bootstrap):
@@ -74,9 +75,12 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
     epochs = results.params.variants["pa_sam"].epochs
     assert [row[3] for row in grid.rows if row[0] == "PA-SAM"] == [f"{2 * epochs} of 4 masks"]
     assert {row[1] for row in grid.rows} == {"also others"}
-    more = pd.concat([masks, masks])  # 5 whole batches: 2 steps of two, and one of what is left
-    twice = recipes(make_results(train=train.replaced(accumulate=2), manifest=more))
-    assert {row[3] for row in twice.rows} == {f"{3 * epochs} of 8 masks"}
+    more = pd.concat([masks, masks])  # 5 whole batches
+    for accumulate, steps in ((2, 2), (8, 1)):  # what is left is dropped, unless it is all there is
+        sampling = Sampling(batch_size=4, mix="thirds", mask_side=1, seed=0, accumulate=accumulate)
+        assert -(-sampling.steps(len(more)) // accumulate) == steps
+        grid = recipes(make_results(train=train.replaced(accumulate=accumulate), manifest=more))
+        assert {row[3] for row in grid.rows} == {f"{steps * epochs} of {4 * accumulate} masks"}
 
 
 def test_more_tries_than_the_others_had_are_told_beside_table_1(make_results, results):
