@@ -37,12 +37,12 @@ def data(*catalogue, generated=NONE):
     return DataParams(generated=generated, catalogue=catalogue, own="data/own", workers=1)
 
 
-def purpose(content, *benchmarks):
+def purpose(content, *benchmarks, development=()):
     evaluate = EvaluateParams(
         models=("pa_sam",),
         baselines=(),
         benchmarks=benchmarks,
-        development=(),
+        development=development,
         batch_size=1,
         accelerator="cpu",
         boundary_fraction=0.02,
@@ -152,6 +152,16 @@ def test_a_missing_own_folder_is_told(project, places):
 def test_every_benchmark_needs_data(project, places, benchmarks, states):
     checks = purpose(check_data(data(generated=SOME), places), *benchmarks)
     assert [check.state for check in checks] == states
+
+
+def test_the_sets_that_variants_are_compared_on_need_data_too(project, places):
+    content = check_data(data(generated=SOME), places)
+    check = purpose(content, "dis_like", development=("dis_like_dev",))[1]
+    assert (check.state, "dis_like_dev" in check.found) == ("missing", True)
+    own_pair(project, "val", "cats")
+    checks = purpose(check_data(data(generated=SOME), places), "dis_like", development=("cats",))
+    assert checks[1].state == "ok"
+    assert "cats" not in checks[-1].found, "it will be measured"
 
 
 def test_something_to_learn_from_is_needed(project, places):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pasam.config.schema import RobustnessParams
 from pasam.errors import DataError
+from pasam.evaluation import conditions
 from pasam.evaluation.conditions import (
     Corruption,
     corrupt,
@@ -143,6 +144,27 @@ def test_images_are_made_worse_at_their_own_size_before_they_are_squashed(
         for row in expected:
             assert rows.at[row["image_id"], "intersection"] == row["intersection"]
             assert rows.at[row["image_id"], "union"] == row["union"]
+
+
+def test_few_points_are_the_first_of_the_most_and_masks_of_one_image_meet_one_noise(
+    evaluate, manifest, monkeypatch
+):
+    given, noisy, of = {}, [], conditions.point_prompts
+
+    def seen(points):
+        given.setdefault(len(points[0]), []).append(np.stack(points))
+        return of(points)
+
+    def worse(image, corruption, *, name, seed):
+        noisy.append(name)
+        return corrupt(image, corruption, name=name, seed=seed)
+
+    monkeypatch.setattr(conditions, "point_prompts", seen)
+    monkeypatch.setattr(conditions, "corrupt", worse)
+    evaluate(**{**NOTHING, "points": (1, 3), "noise": (20.0,)})
+    one, three = (np.concatenate(given[count]) for count in (1, 3))
+    assert np.array_equal(one, three[:, :1])
+    assert noisy == manifest["image_sha256"].tolist()
 
 
 def test_points_are_foreground_and_keep_their_order():

@@ -6,6 +6,7 @@ import copy
 import inspect
 import io
 import math
+import multiprocessing
 import os
 import pickle
 import signal
@@ -54,6 +55,23 @@ def test_nothing_to_do_gives_nothing():
 def test_an_error_of_the_work_reaches_the_caller(workers):
     with pytest.raises(ValueError, match="math domain error"):
         list(parallel_map(math.sqrt, [4.0, -1.0], workers=workers, label=""))
+
+
+class Bystander:
+    """Stands for a process that somebody else of this program has started."""
+
+    ended = False
+
+    def terminate(self):
+        self.ended = True
+
+
+def test_an_error_ends_the_processes_of_the_work_and_nobody_elses(monkeypatch):
+    bystander, children = Bystander(), multiprocessing.active_children
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [bystander, *children()])
+    with pytest.raises(ValueError, match="math domain error"):
+        list(parallel_map(math.sqrt, [4.0, -1.0], workers=2, label=""))
+    assert not bystander.ended
 
 
 KINDS = [

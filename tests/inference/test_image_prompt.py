@@ -264,6 +264,9 @@ def test_half_a_pixel_outside_is_the_edge_and_more_is_refused():
     assert inside.points.tolist() == [[90, 0]]
     with pytest.raises(PromptError, match="box corner 90.6,60 lies outside"):
         image_prompt(box=[0, 0, 90.6, 60]).clipped(60, 90)
+    for beside in ([90.1, 3, 90.4, 9], [3, -0.4, 9, 0]):  # nothing of it is left at the edge
+        with pytest.raises(PromptError, match="is empty, expected x0 < x1"):
+            image_prompt(box=beside).clipped(60, 90)
 
 
 def test_only_where_the_object_is_not_is_no_prompt():

@@ -150,6 +150,9 @@ GREY = np.random.default_rng(1).integers(0, 256, (40, 50))
         ("8_in_16.tif", GREY.astype(np.uint16), 0, 255),
         ("16.png", (GREY * 257).astype(np.uint16), 0, 65535),
         ("fractions.tif", (GREY / 255).astype(np.float32), 0, 1),
+        ("bright.tif", (0.5 + GREY / 510).astype(np.float32), 0, 1),
+        ("dim.tif", (GREY / 510).astype(np.float32), 0, 1),
+        ("above_1.tif", (GREY / 250).astype(np.float32), 0, 1.02),
         ("int32.tif", (GREY * 200).astype(np.int32), 0, 65535),
         ("signed.tif", (GREY * 2 - 100).astype(np.float32), -100, 410),
     ],
@@ -183,6 +186,10 @@ def test_bands_and_pages_are_chosen_not_guessed(tmp_path):
     tifffile.imwrite(tmp_path / "five.tif", bands, **options)
     with pytest.raises(InvalidItemError, match="has 5 bands. Choose"):
         read_image(tmp_path / "five.tif")
+    for count in (3, 4):  # not colours unless the file says so: infrared comes in fours, too
+        tifffile.imwrite(tmp_path / "some.tif", bands[:count].astype(float), **options)
+        with pytest.raises(InvalidItemError, match=f"has {count} bands. Choose"):
+            read_image(tmp_path / "some.tif")
     chosen = load_image(tmp_path / "five.tif", bands=(5, 1, 2)).pixels
     np.testing.assert_array_equal(chosen, np.moveaxis(bands[[4, 0, 1]], 0, 2))
     with pytest.raises(InvalidItemError, match="has 5 bands, not"):

@@ -135,6 +135,16 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
     assert (choose_device("auto").type, choose_device("cpu").type) == ("cuda", "cpu")
 
 
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own_and_one_too_many_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("auto", "gpu", "cuda"):
+        assert choose_device(name, local_rank=1) == torch.device("cuda", 1)
+        with pytest.raises(ParamsError, match="process 3 of this machine finds 2 GPUs"):
+            choose_device(name, local_rank=2)
+    assert choose_device("cpu", local_rank=2).type == "cpu"
+
+
 def _no_gpu(*size: int, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         raise RuntimeError("no GPU\nand a trace")

@@ -1,10 +1,13 @@
 """The stage `prepare`: generated and own images, and the manifest that lists them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from small_world import load_yaml
 
+from pasam.config.presets import compose
 from pasam.data.manifest import read_manifest
 from pasam.masks.images import write_png
 from pasam.validation.verdict import read_verdict
@@ -33,6 +36,29 @@ def test_the_manifest_lists_every_written_file_by_its_path_in_the_project(world)
     tables = {"data/manifest.parquet", "data/inventory.parquet"}
     written = set(world.contents("prepare")) - tables
     assert listed == written
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_what_the_params_name_is_among_what_the_stages_that_read_it_depend_on(preset, root):
+    params = compose(preset, root / "params")
+    of_detectors = [params["instances"]["coco"]["detections"]]
+    of_detectors.append(params["instances"]["seginw"]["detections"])
+    named = {"instances": of_detectors, "base": [params["base"]["checkpoint"]]}
+    known = {"${data.own}": params["data"]["own"], "${base.checkpoint}": named["base"][0]}
+    lacking, seen = [], set()
+    for name, stage in load_yaml((root / "dvc.yaml").read_text())["stages"].items():
+        stage = stage.get("do", stage)
+        every = [path for path in (*stage["deps"], *stage["outs"]) if isinstance(path, str)]
+        paths = {known.get(path, path) for path in every}
+        if name in ("report", "prepare_instances"):  # what the base was; what is to be drawn
+            continue
+        for section in named.keys() & {each for each in stage["params"] if isinstance(each, str)}:
+            seen.add(section)
+            for path in named[section]:
+                if not paths & {path, *map(str, Path(path).parents)}:
+                    lacking.append(f"{name}: {path}")
+    assert seen == named.keys()
+    assert lacking == []
 
 
 def test_own_images_stand_beside_generated_ones(own_world):

@@ -50,7 +50,7 @@ def repository(in_empty_folder):
         git("config", "user.name", "T")
         git("config", "user.email", "t@example.org")
         outs = [{"path": path, "md5": "0"} for path in ("table.md", "weights.bin")]
-        deps = [{"path": "code.py", "md5": "0"}]
+        deps = [{"path": path, "md5": "0"} for path in ("code.py", "room")]
         report = {"cmd": "x", "deps": deps, "outs": outs}
         lock = {"schema": "2.0", "stages": {"report": report}}
         Path("dvc.lock").write_text(dump_yaml(lock))
@@ -132,7 +132,9 @@ def others_push(name, content="theirs"):
     if not Path("../other").exists():
         git("clone", "--quiet", "../origin.git", "../other")
     git("-C", "../other", "pull", "--quiet")
-    Path("../other", name).write_text(content)
+    path = Path("../other", name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
     git("-C", "../other", "add", name)
     who = ("-c", "user.name=O", "-c", "user.email=o@example.org")
     git("-C", "../other", *who, "commit", "--quiet", "-m", f"other {name}")
@@ -159,7 +161,7 @@ def test_results_go_behind_what_others_have_pushed_meanwhile():
 
 
 @pytest.mark.usefixtures("repository")
-@pytest.mark.parametrize("name", ["code.py", "params.yaml", "dvc.lock"])
+@pytest.mark.parametrize("name", ["code.py", "room/part.py", "params.yaml", "dvc.lock"])
 def test_results_of_other_code_params_or_data_go_to_a_branch_of_their_own(name, caplog):
     caplog.set_level(logging.INFO, logger="pipelines.flows")
     content = Path("dvc.lock").read_text() + "\n" if name == "dvc.lock" else "changed: 1"

@@ -367,6 +367,25 @@ def begun(days, flow="retrain"):
 WEEKLY = [("0 3 * * 0", "UTC")]
 
 
+def test_a_time_that_passed_while_the_last_run_was_at_work_was_missed_too(
+    in_empty_folder, monkeypatch
+):
+    passed = endings.now() - datetime.timedelta(days=1)
+    to_come = passed + datetime.timedelta(days=7)
+    monkeypatch.setattr(
+        schedule,
+        "due",
+        lambda schedules, after, count: [m for m in (passed, to_come) if m >= after][:count],
+    )
+    assert not missed("retrain", WEEKLY), "before the first run nothing is missed"
+    began, ended = (endings.now() - datetime.timedelta(days=days) for days in (2, 0.5))
+    for start, late in ((began, True), (passed, False)):
+        times = {"started": start.isoformat(timespec="seconds"), "ended": ended.isoformat()}
+        endings.keep(endings.Ending(flow="retrain", outcome="unchanged", message="", **times))
+        assert missed("retrain", WEEKLY) is late
+        assert not missed("nightly", WEEKLY)
+
+
 @pytest.mark.slow  # imports Prefect
 @pytest.mark.filterwarnings("default")
 def test_a_schedule_that_passed_while_nothing_ran_was_missed(in_empty_folder):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from small_world import STAGE
 
 from pasam.errors import StageError
 from pasam.workers import count_progress
-from pipelines.dvc import Dvc, forget_half_written_locks
+from pipelines import side_by_side as side_by_side_module
+from pipelines.dvc import Dvc, Graph, forget_half_written_locks
+from pipelines.process import Stopped
 from pipelines.side_by_side import SideBySide, lanes
 
 PIPELINE = """\
@@ -104,6 +107,46 @@ def test_trainings_run_at_the_same_time_and_repro_runs_the_rest_alone(project, m
     assert Path("scores").read_text() == "scores(a(views())b(views()))"
     side_by_side(said := []).run()
     assert said == []
+
+
+class TwoTrainings:
+    """DVC in a project whose two trainings are out of date."""
+
+    project, state = Path(), Path(".flows")
+
+    def __init__(self):
+        self.said = []
+        self.on_line = self.said.append
+
+    def alone(self):
+        return contextlib.nullcontext()
+
+    def status(self):
+        return ("train@a", "train@b")
+
+    def graph(self):
+        return Graph({"train@a": frozenset(), "train@b": frozenset()})
+
+    def environment(self):
+        return {}
+
+
+def test_the_first_training_that_fails_has_the_others_stopped(in_empty_folder, monkeypatch):
+    both, stopped = threading.Barrier(2, timeout=10), []
+
+    def run(command, *, log, stop, **how):
+        both.wait()
+        if command[-1] == "train@b":
+            stopped.append(stop.wait(10))
+            raise Stopped
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("failed to reproduce 'train@a': it exited with 2")
+        return 2
+
+    monkeypatch.setattr(side_by_side_module, "run_child", run)
+    with pytest.raises(StageError, match="stage train@a failed"):
+        SideBySide(TwoTrainings(), count=2, cores=2, progress=count_progress()).run()
+    assert stopped == [True]
 
 
 @pytest.mark.slow

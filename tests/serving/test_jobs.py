@@ -397,6 +397,27 @@ def test_clients_take_turns():
     bench.batcher.close()
 
 
+def test_who_comes_while_others_are_at_work_takes_turns_with_them_and_no_more():
+    bench = Bench(most=1, most_waiting=20)
+    waiting = bench.batcher.submit(["a0", "a1", "a2", "a3"], client="a")
+    come, work = threading.Event(), bench.work
+
+    def working(jobs):
+        if jobs == ["a1"]:
+            waiting.extend(bench.batcher.submit(["b0", "b1", "b2"], client="b"))
+            come.set()
+        return work(jobs)
+
+    bench.batcher._work = working
+    bench.go.set()
+    bench.batcher.start()
+    assert come.wait(10)
+    for each in waiting:
+        each.result(10)
+    assert [batch[0] for batch in bench.batches] == ["a0", "a1", "b0", "a2", "b1", "a3", "b2"]
+    bench.batcher.close()
+
+
 def test_a_client_that_sent_much_before_waits_for_nobody_that_came_later():
     bench = Bench(most=1, most_waiting=20)
     bench.busy()

@@ -269,6 +269,8 @@ def test_an_embedding_of_another_base_is_refused(path, client):
     answer = client.post(path, data={**prompts, "embedding": name})
     assert answer.status_code == 409
     assert "embedded by base another" in answer.json()["error"]
+    files = {"image": encoded_picture()}  # which is embedded anew, as where the name is not known
+    assert client.post(path, data={**prompts, "embedding": name}, files=files).status_code == 200
 
 
 @pytest.mark.parametrize(("count", "status"), [(8, 200), (9, 422)])

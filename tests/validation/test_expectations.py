@@ -243,6 +243,18 @@ def test_every_table_has_the_columns_that_name_its_rows(mixed):
         assert set(keys) <= set(mixed.tables.by_name[name].columns)
 
 
+def test_both_fractions_are_of_all_of_a_sets_items(mixed):
+    deep = mixed.inventory["dataset"] == "deep_image"
+    first = mixed.inventory.index[deep & (mixed.inventory["split"] == "train")].tolist()
+    unfit = mixed.inventory.copy()
+    whole = [row for row in first if pd.isna(unfit.at[row, "fault"])]
+    unfit.loc[whole[0], "fault"] = "empty_mask"
+    sets = make_tables(unfit, Quarantine(), {}, {}, mixed.params).by_name[SETS]
+    row = sets.set_index(["dataset", "split"]).loc[("deep_image", "train")]
+    assert [row["valid"], row["invalid"], row["quarantined"]] == [1, 1, 1]
+    assert (row["invalid_fraction"], row["quarantined_fraction"]) == (1 / 3, 1 / 3)
+
+
 def test_items_are_counted_by_set(mixed):
     sets = mixed.tables.by_name[SETS].set_index(["dataset", "split"])
     assert sets.loc[("black_mask", "train"), ["valid", "invalid", "quarantined"]].tolist() == [
