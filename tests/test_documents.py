@@ -257,6 +257,7 @@ IN_SENTENCES = {
     "pytest -m slow tests/serving": SLOW_TIER,
     "pytest tests/parity --fixtures FOLDER": "not here: it is tests/parity, run on the repository's "
     "own folder",
+    "python -m benchmarks.kills PROJECT --action repro --kills 20": "not here: it kills for an hour",
     "python -m benchmarks.orchestration_overhead": MEASURING,
     "python -m pipelines.flows deployments --cron 'retrain=*/5 * * * *'": "tests/pipelines/"
     "test_prefect_flows.py::test_every_flow_keeps_its_parameters_and_words",
