@@ -83,6 +83,8 @@ COMMANDS = {
     "dvc plots diff": "not here: DVC's own; it reads what two runs have left",
     "docker build -f deploy/Dockerfile --target train -t pasam-train .": OTHERS,
     "docker build -f deploy/Dockerfile --target serve -t pasam-serve .": OTHERS,
+    "pasam registry log": "tests/cli/test_registry_commands.py::"
+    "test_decisions_are_shown_with_who_and_why",
     "pasam registry list": TWO_PEOPLE_AND_MLFLOW,
     "pasam registry promote": TWO_PEOPLE_AND_MLFLOW,
     'pasam registry promote --why "first version"': TWO_PEOPLE_AND_MLFLOW,
@@ -107,6 +109,8 @@ COMMANDS = {
     "pasam params use default": RUN,
     "pasam params use ablation": RUN,
     "pasam params use paper": RUN,
+    "pasam params use laptop": RUN,
+    "pasam params use photographs": RUN,
     "pasam data add cats --images ~/cats/photos --masks ~/cats/masks": RUN,
     "pasam data add cats --csv ~/cats/pairs.csv": "tests/cli/test_data_add_command.py::"
     "test_a_table_is_a_source",
@@ -131,7 +135,9 @@ COMMANDS = {
     "pasam predict photo.jpg --mask coarse.png": RUN,
     "pasam predict large.tif --box 80,40,120,90 --zoom": RUN,
     "pasam predict large.tif --everything --tiles 1": RUN,
-    "pasam evaluate --model pa_sam --images photos/ --masks masks/": RUN,
+    "pasam evaluate --images photos/ --masks masks/ --model sam --model packaged": RUN,
+    "pasam evaluate --images ~/cats/photos --masks ~/cats/masks --model sam --model packaged "
+    "--model packaged/pa_sam": RUN,
     "pasam export --model pa_sam --out onnx": "tests/test_documents.py::"
     "test_the_recipe_of_onnx_gives_the_predictors_masks",
     "pasam checkpoint inspect sam_vit_l_0b3195.pth": OTHERS,
@@ -239,8 +245,6 @@ IN_SENTENCES = {
     "test_the_command_ends_with_2_and_what_to_do",
     "pasam evaluate --model pa_sam --model sam --data dis_like": "tests/cli/"
     "test_evaluate_command.py::test_several_models_on_a_set_of_the_manifest",
-    "pasam params use laptop": RUN,
-    "pasam params use photographs": RUN,
     "pasam predict --base vit_t": NETWORK,
     "pasam predict data/generated/dis_like/im/00028.png --box 23,4,251,224 --format overlay": TRAIN,
     "pasam predict photo.jpg --box 80,15,482,385": RUN,
@@ -277,7 +281,11 @@ IN_SENTENCES = {
 Commands of other tools (dvc, git, mlflow, prefect, docker) in sentences are theirs, and not listed.
 """
 
-NAMED_ONLY = ("pasam predict --detections", "pasam predict --model champion")
+NAMED_ONLY = (
+    "pasam predict --zoom",
+    "pasam predict --detections",
+    "pasam predict --model champion",
+)
 """Parts of commands, which are run with the rest of what they need."""
 
 TOOLS = (
