@@ -46,7 +46,9 @@ class Shelf:
     def find(self, name: str) -> ModelFiles:
         path = self.folder / name
         kind = self.kinds[name]
-        return ModelFiles(name=kind, base=path, size="tiny", kind="sam", weights=path, variant=None)
+        return ModelFiles(
+            name=kind, base=path, size="tiny", kind="sam", weights=path, variant=None, origin="test"
+        )
 
     def open(self, files: ModelFiles) -> PromptAdapterPredictor:
         if files.weights.name in self.broken:

@@ -522,11 +522,12 @@ def project(model_project, tmp_path, monkeypatch):
 
 def test_the_predictors_examples_run(blocks, project):
     names: dict = {}
-    for block in blocks[:2]:
+    for block in blocks[:3]:
         exec(block, names)
     assert names["masks"].shape == (1, 60, 90)
     assert names["answer"].details.uncertainty.shape == (60, 90)
-    assert len(names["answers"]) == 2
+    assert names["mask"].shape == (60, 90)
+    assert names["window"] == (25, 16, 45, 32)
 
 
 PHOTOGRAPHS = {
@@ -544,7 +545,7 @@ def test_the_recipe_of_onnx_gives_the_predictors_masks(name, blocks, in_empty_fo
     export_onnx(predictor, in_empty_folder / "onnx")
     for photograph, box in PHOTOGRAPHS.items():
         names: dict = {"photo": getattr(skimage.data, photograph)()}
-        exec(blocks[2].replace("[80, 15, 482, 385]", str(box)), names)
+        exec(blocks[3].replace("[80, 15, 482, 385]", str(box)), names)
         predictor.set_image(names["photo"])
         expected = predictor.predict(box=box)[0][0]
         assert 0.02 < expected.mean() < 0.8

@@ -320,6 +320,7 @@ class PredictionOutputs:
         self.folder = folder
         self.formats = set(formats)
         self.model = model
+        self.model_from = ""
         self.as_json = as_json
         self.coco = CocoSet()
         self.say: Callable[[str], None] = typer.echo
@@ -343,7 +344,8 @@ class PredictionOutputs:
         )
         if self.as_json:
             for number, found in enumerate(masks):
-                line = {"image": str(path), "model": self.model, **found.with_prompt()}
+                model = {"model": self.model, "model_from": self.model_from}
+                line = {"image": str(path), **model, **found.with_prompt()}
                 self.say(json.dumps({**line, "files": _of_mask(written, number)}))
             return
         shown = ", ".join(str(path) for paths in written.values() for path in paths[:1])
@@ -469,9 +471,9 @@ def predict(
     predictor = options.named_model(
         model, params_file=params_file, adapters=adapters, base=base, device=device, resize=resize
     )
-    outputs.model = model or predictor.name
-    if model is None and not as_json:
-        typer.echo(f"model: {predictor.name}; --model asks another", err=True)
+    outputs.model, outputs.model_from = model or predictor.name, predictor.origin
+    if not as_json:
+        typer.echo(f"model: {describe_model(predictor, model)}", err=True)
     if "uncertainty" in outputs.formats and (everything or zoom or not predictor.has_uncertainty):
         what = "--everything" if everything else "--zoom" if zoom else predictor.name
         raise ParamsError(
@@ -480,6 +482,19 @@ def predict(
     chosen = None if bands is None else tuple(map(int, _numbers(bands, "--bands", (1, 3), "3,2,1")))
     read = functools.partial(_read, page=page, bands=chosen)
     _predict_all(predictor, paths, prompting, outputs, read)
+
+
+def describe_model(predictor: PromptedModel, typed: str | None) -> str:
+    """Say which model answers, whose it is and what it was trained on.
+
+    Of the registry's versions and runs, and most of the package's, the name says whose they are.
+    """
+    name, origin = predictor.name, predictor.origin
+    if not name.endswith(f"({origin})") and not origin.startswith(("registry ", "run ")):
+        name += " (this project's)" if origin == "project" else f" ({origin})"
+    if typed in options.REGISTERED:
+        name = f"{typed}, which is {name}"
+    return f"{name}, {predictor.trained_on}" + ("" if typed else "; --model asks another")
 
 
 def _read(
@@ -493,6 +508,18 @@ def _read(
         if not note.startswith("turned upright"):
             typer.echo(f"note: {path}: {note}", err=True)
     return found.pixels
+
+
+def _say_what_zoom_left(path: Path, masks: Sequence[MaskRecord]) -> None:
+    left = [found.prompt["box"] for found in masks if found.extra.get("zoomed") is False]
+    if left:
+        box = ",".join(f"{corner:g}" for corner in left[0])
+        several = f" (and {len(left) - 1} more of {len(masks)})" if len(left) > 1 else ""
+        typer.echo(
+            f"note: {path}: box {box}{several} fills so much of the image that zooming changes "
+            "nothing",
+            err=True,
+        )
 
 
 def _named_images(named: Sequence[str] | None, prompts: Path | None) -> list[Path]:
@@ -534,6 +561,7 @@ def _predict_all(
                     masks = prompting.masks(
                         predictor, image, uncertainty=wants_map, on_progress=moved
                     )
+                    _say_what_zoom_left(path, masks)
                     outputs.add(path, name, pixels, masks, listed=listed)
                 except (DataError, PromptError) as error:
                     text = str(error)

@@ -484,9 +484,10 @@ def _version(project: Path, which: str) -> Version:
 
 def _found(project: Path, which: str) -> tuple[Version, Mapping[str, str]]:
     """Find a version and its params, as the log has them, which nobody can edit in MLflow."""
+    from pasam.registry.store import expect_begun
     from pasam.registry.versions import PARAMS, as_logged, known_standing, open_registry
 
-    _expect_registry(project)
+    expect_begun(project, wanted=f"version {which!r}")
     standing = known_standing(project)
     number = standing.aliases.get(which) if standing else None
     version = open_registry(project).version(which if number is None else number)

@@ -42,6 +42,8 @@ PACKAGED_BEST = "pa_sam_plus"
 PACKAGED_NAME = "packaged"
 """The name by which it is asked for where the project has trained one of its own; the others, and
 their base, are `packaged/pa_sam`, `packaged/sam`, ..."""
+PROJECT = "project"
+"""The origin of a model that the project has trained."""
 _FIRST = (PACKAGED_BEST, "pa_sam")  # a project's own models in the order of preference
 
 Seen = Literal["synthetic", "photographs", "unknown"]
@@ -72,8 +74,13 @@ class ModelFiles:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """What it reached, by benchmark and measure in per cent, where its finder knows that."""
 
-    packaged: bool = False
-    """Whether it came with the package, trained on photographs too, not in this project."""
+    origin: str
+    """Whose it is: `PACKAGED_NAME`, `PROJECT`, `registry version 2`, `run ID`, or a file's path."""
+
+    @property
+    def packaged(self) -> bool:
+        """Whether it came with the package, trained on photographs too, not in this project."""
+        return self.origin == PACKAGED_NAME
 
     @property
     def seen(self) -> Seen:
@@ -219,7 +226,7 @@ def packaged_model(name: str) -> ModelFiles | None:
     return ModelFiles(
         name=f"{name} (packaged)", base=PACKAGED / f"{PACKAGED_BASE}.safetensors",
         size=PACKAGED_BASE, kind="adapter", weights=weights, variant=read_variant(weights),
-        packaged=True,
+        origin=PACKAGED_NAME,
     )  # fmt: skip
 
 
@@ -245,8 +252,9 @@ def _of_entry(name: str, weights: Path, params_file: Path, base: Path | None) ->
     checkpoint, size = _base(params_file, base)
     variant = read_variant(weights) or load_variant(name, params_file)
     return ModelFiles(
-        name=name, base=checkpoint, size=size, kind="adapter", weights=weights, variant=variant
-    )
+        name=name, base=checkpoint, size=size, kind="adapter", weights=weights, variant=variant,
+        origin=PROJECT,
+    )  # fmt: skip
 
 
 def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
@@ -265,12 +273,17 @@ def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     merged = found.kind.endswith("_merged")
     checkpoint, size = (path, found.size or "") if merged else _base(params_file, base)
     return ModelFiles(
-        name=path.stem, base=checkpoint, size=size, kind=found.kind, weights=path, variant=variant
-    )
+        name=path.stem, base=checkpoint, size=size, kind=found.kind, weights=path, variant=variant,
+        origin=str(path),
+    )  # fmt: skip
 
 
 def _sam(name: str, checkpoint: Path, size: str) -> ModelFiles:
-    return ModelFiles(name=name, base=checkpoint, size=size, kind="sam", weights=None, variant=None)
+    brought = checkpoint.resolve().parent == PACKAGED.resolve()
+    return ModelFiles(
+        name=name, base=checkpoint, size=size, kind="sam", weights=None, variant=None,
+        origin=PACKAGED_NAME if brought else str(checkpoint),
+    )  # fmt: skip
 
 
 def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
@@ -328,7 +341,10 @@ def open_model(
     place = choose_device(device, mps=True)
     digest = file_digest(files.base)
     segmenter = _segmenter(files, digest).to(place)
-    return PromptAdapterPredictor(segmenter, name=files.name, base=digest, resize=resize or usual)
+    return PromptAdapterPredictor(
+        segmenter, name=files.name, base=digest, resize=resize or usual,
+        origin=files.origin, trained_on=SEEN_WORDS[files.seen],
+    )  # fmt: skip
 
 
 def _segmenter(files: ModelFiles, digest: str) -> Segmenter:

@@ -98,14 +98,19 @@ class PromptedModel:
         name: What the model is called, for people.
         base: Digest of the base's checkpoint file.
         resize: How images are brought to the encoder's input.
+        origin: Whose it is, as `pasam.inference.model_files` found it.
+        trained_on: What it was trained on, in its words.
     """
 
     def __init__(
-        self, segmenter: Segmenter, *, name: str, base: str, resize: Resize = "longest"
-    ) -> None:
+        self, segmenter: Segmenter, *, name: str, base: str, resize: Resize = "longest",
+        origin: str = "", trained_on: str = "",
+    ) -> None:  # fmt: skip
         self.segmenter = segmenter.eval().requires_grad_(False)
         self.name = name
         self.base = base
+        self.origin = origin
+        self.trained_on = trained_on
         self.resize: Resize = resize
         self._encoding = threading.Lock()  # the encoder's early features are caught by a hook
 

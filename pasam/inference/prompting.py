@@ -23,7 +23,7 @@ from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
-from pasam.inference.zoomed_boxes import predict_zoomed
+from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
@@ -141,7 +141,7 @@ class PromptsByImage:
         prompts = [each.prompt for each in objects]
         masks = _masks_of_prompts(model, image, prompts, uncertainty, zoom=self.zoom)
         return [
-            dataclasses.replace(mask, extra=each.extra)
+            dataclasses.replace(mask, extra={**each.extra, **mask.extra})
             for mask, each in zip(masks, objects, strict=True)
         ]
 
@@ -190,15 +190,22 @@ def _masks_of_prompts(
     model: PromptedModel, image: ReadImage, prompts: Sequence[ImagePrompt], uncertainty: bool,
     *, zoom: bool,
 ) -> list[MaskRecord]:  # fmt: skip
-    """Predict one mask of each prompt."""
+    """Predict one mask of each prompt; with `zoom` its record says whether that did anything."""
+    extras: list[dict[str, Any]]
     inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
     if zoom:
         boxes = [each.box for each in inside if each.points is None and each.mask is None]
         if len(boxes) < len(inside) or uncertainty:
             raise PromptError("zoom looks at boxes alone: without points, masks and maps.")
-        answers = predict_zoomed(model, image.pixels, [box for box in boxes if box is not None])
+        known = [box for box in boxes if box is not None]
+        answers = predict_zoomed(model, image.pixels, known)
+        extras = [{"zoomed": zoom_window(box, image.pixels.shape) is not None} for box in known]
     else:
         answers = model.predict_many(
             [(image.embedded, prompt) for prompt in inside], return_details=uncertainty
         )
-    return [records_of(answer, prompt)[0] for prompt, answer in zip(inside, answers, strict=True)]
+        extras = [{}] * len(inside)
+    return [
+        dataclasses.replace(records_of(answer, prompt)[0], extra=extra)
+        for prompt, answer, extra in zip(inside, answers, extras, strict=True)
+    ]

@@ -27,17 +27,17 @@ round a mast shows what stands beside it."""
 WORTH_IT = 0.8
 """Windows with both sides above this share of the image are the whole image instead."""
 
+Box = Sequence[float] | NDArray[np.floating[Any]]
+"""x0, y0, x1, y1 in pixels, inclusive, (4,)."""
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, the last exclusive."""
 
 
-def zoom_window(
-    box: NDArray[np.floating[Any]], shape: tuple[int, ...], *, zoom: float = ZOOM
-) -> Window | None:
+def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOM) -> Window | None:
     """Find the part of an image in which a box is looked at, or None for the whole image.
 
     Args:
-        box: x0, y0, x1, y1 in pixels, inclusive, (4,).
+        box: The box.
         shape: Height and width of the image.
         zoom: Sides of the window in sides of the box, 1 or more.
 
@@ -60,7 +60,7 @@ def zoom_window(
 def predict_zoomed(
     model: PromptedModel,
     image: NDArray[np.uint8],
-    boxes: Sequence[NDArray[np.floating[Any]]],
+    boxes: Sequence[Box],
     *,
     zoom: float = ZOOM,
 ) -> list[PredictedMasks]:
@@ -69,7 +69,7 @@ def predict_zoomed(
     Args:
         model: SAM or an adapter.
         image: RGB, (H, W, 3).
-        boxes: N boxes x0, y0, x1, y1 in pixels, (4,) each.
+        boxes: N boxes.
         zoom: Sides of a box's window in its own sides.
 
     Returns:
@@ -93,7 +93,7 @@ def predict_zoomed(
 
 
 def _in_window(
-    model: PromptedModel, image: NDArray[np.uint8], box: NDArray[np.floating[Any]], window: Window
+    model: PromptedModel, image: NDArray[np.uint8], box: Box, window: Window
 ) -> PredictedMasks:
     x0, y0, x1, y1 = window
     part = model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))

@@ -23,7 +23,7 @@ from pasam.inference.model_files import ModelFiles, default_model, find_model, o
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.registry.decision_log import CHAMPION, Standing
 from pasam.registry.snapshot import LOCK, WEIGHTS, read_lock
-from pasam.registry.store import ARTIFACTS, Tag, wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, Tag, expect_begun, wrap_mlflow_errors
 from pasam.registry.versions import (
     ALIASES,
     Registry,
@@ -121,6 +121,7 @@ def registered_files(
     """
     if not is_registered_name(name) and not name.startswith(RUN):
         return None
+    expect_begun(project, wanted=f"model '{name}'")
     registry = open_registry(project)
     if not name.startswith(RUN):
         standing = known_standing(project)
@@ -147,6 +148,7 @@ def verify_versions(project: Path, which: str | None = None) -> dict[int, str]:
     Returns:
         By number, what does not fit; empty for a version that is whole.
     """
+    expect_begun(project, wanted="version")
     registry, standing = open_registry(project), known_standing(project)
     with wrap_mlflow_errors(registry.store.registry_uri):
         logged = bool(registry.log_mark())
@@ -179,7 +181,8 @@ def _of_version(
     files = describe_files(place / ARTIFACTS)
     name = f"{files.name} (version {version.number})"
     scores = _scores(known.details["tags"] if known else version.tags)
-    return dataclasses.replace(files, name=name, scores=scores)
+    origin = f"registry version {version.number}"
+    return dataclasses.replace(files, name=name, scores=scores, origin=origin)
 
 
 def _scores(tags: Mapping[str, str]) -> Mapping[str, Mapping[str, float]]:
@@ -221,7 +224,8 @@ def weights_of_run(registry: Registry, run_id: str, *, project: Path, folder: Pa
             f"`dvc pull {stage}`."
         )
     files = find_model(str(path), params_file=project / DEFAULT_PATH)
-    return dataclasses.replace(files, name=f"{path.stem} (run {run_id[:8]})")
+    name = f"{path.stem} (run {run_id[:8]})"
+    return dataclasses.replace(files, name=name, origin=f"run {run_id}")
 
 
 def _run(registry: Registry, run_id: str) -> Run:

@@ -131,6 +131,20 @@ def is_begun(project: Path) -> bool:
     )
 
 
+def expect_begun(project: Path, *, wanted: str) -> None:
+    """Refuse to read what is not there yet: opening it would make it.
+
+    Raises:
+        RegistryError: There is no store; it says so of what was wanted.
+    """
+    if not is_begun(project):
+        raise RegistryError(
+            f"there is no {wanted} here: {project.resolve().name}/ has none of MLflow's records, "
+            f"{FOLDER}/mlflow.db. `pasam registry promote` begins them; or name the project "
+            "(--project), or the server that has them (MLFLOW_TRACKING_URI)."
+        )
+
+
 def open_store(project: Path) -> TrackingStore:
     """Connect to MLflow; make the tables and the experiment at the first use.
 

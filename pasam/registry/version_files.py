@@ -280,7 +280,7 @@ def describe_files(folder: Path) -> ModelFiles:
         ) from None
     return ModelFiles(
         name=name, base=folder / BASE, size=size, kind="adapter", weights=folder / ADAPTER,
-        variant=variant,
+        variant=variant, origin=str(folder),
     )  # fmt: skip
 
 

@@ -67,6 +67,41 @@ def test_a_box_gives_the_librarys_own_mask_and_an_overlay(pasam, photos, tmp_pat
     assert np.array_equal(np.array(Image.open(out / "one_mask.png")) > 0, expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "whose", "words"),
+    [
+        ("pa_sam", "project", "pa_sam (this project's), trained on synthetic images only"),
+        (None, "packaged", "pa_sam_plus (packaged), trained on photographs too; --model asks "),
+    ],
+)
+def test_which_model_answers_and_whose_it_is_is_said(
+    name, whose, words, pasam, photos, tmp_path, monkeypatch
+):
+    arguments = ["predict", str(photos / "one.png"), "--box", BOX, "--out", str(tmp_path / "out")]
+    if name is None:
+        monkeypatch.undo()  # the package's own base, and no project
+        monkeypatch.chdir(tmp_path)
+    named = ["--model", name] if name else []
+    result = CliRunner().invoke(app, [*arguments, *named])
+    assert result.stderr.startswith(f"model: {words}")
+    result = CliRunner().invoke(app, [*arguments, *named, "--json"])
+    found = json.loads(result.stdout)
+    assert found["model_from"] == whose
+    assert "model: " not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["champion", "2", "runs:/0123"])
+def test_a_registered_name_where_nothing_is_registered_is_refused_and_leaves_nothing(
+    name, photos, in_empty_folder
+):
+    before = sorted(in_empty_folder.rglob("*"))
+    arguments = ["predict", str(photos / "one.png"), "--box", BOX, "--model", name]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert f"there is no model '{name}' here" in result.stderr
+    assert sorted(in_empty_folder.rglob("*")) == before
+
+
 def test_a_folder_and_points_and_another_model(pasam, photos, tmp_path):
     arguments = ("--point", "20,20", "--point", "5,5,0", "--model", "sam", "--json")
     result = pasam("predict", photos, *arguments, "--out", tmp_path / "out", "--format", "rle")
@@ -211,8 +246,16 @@ def test_zoom_looks_at_small_boxes_from_near(pasam, photos, tmp_path):
     arguments = ("--box", "30,20,39,27", "--zoom", "--format", "png", "--out", tmp_path)
     result = pasam("predict", photos / "one.png", *arguments)
     assert result.exit_code == 0, result.output
+    assert "note: " not in result.stderr
     (answer,) = predict_zoomed(named_model("pa_sam"), picture(60, 90, 0), [np.array(box, float)])
     assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, answer.masks[0])
+
+
+def test_a_box_that_is_too_large_to_zoom_is_said(pasam, photos, tmp_path):
+    boxes = ("--box", "30,20,39,27", "--box", "2,2,85,55", "--zoom", "--out", tmp_path)
+    result = pasam("predict", photos / "one.png", *boxes, "--json")
+    assert [json.loads(line)["zoomed"] for line in result.stdout.splitlines()] == [True, False]
+    assert "one.png: box 2,2,85,55 fills so much of the image that zooming " in result.stderr
 
 
 @pytest.mark.parametrize(

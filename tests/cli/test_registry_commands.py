@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 from small_world import write_yaml
@@ -198,6 +199,14 @@ def test_a_difference_is_named_mended_and_a_code_of_its_own(decided):
     assert f"differs  {line}" in result.output
     assert f"mended   {line}" in run("check", "--repair").output
     assert decided.aliases()["champion"] == 2
+
+
+@pytest.mark.parametrize("command", ["list", "show champion", "lineage 1", "log"])
+def test_who_only_reads_leaves_nothing_behind_where_only_the_log_is(command, decided):
+    for path in sorted(Path("mlruns").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    CliRunner().invoke(app, ("registry", *command.split()))
+    assert not list(Path("mlruns").rglob("*.db"))
 
 
 def track_pasam(*arguments):

@@ -12,6 +12,7 @@ from inference_models import picture
 from small_world import small_base
 
 from pasam.cli.options import named_model
+from pasam.cli.predict import describe_model
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError, RegistryError
 from pasam.inference.model_files import PACKAGED, default_model, find_model, open_model
@@ -28,14 +29,19 @@ from pasam.registry.versions import as_logged, known_standing, open_registry
 @pytest.mark.parametrize(
     ("name", "called"),
     [
-        ("champion", "pa_sam (version 1)"),
-        ("hq_sam", "hq_sam"),
-        ("sam", "sam"),
-        ("data/adapters/pa_sam.safetensors", "pa_sam"),
+        ("champion", "champion, which is pa_sam (version 1)"),
+        ("1", "pa_sam (version 1)"),
+        ("hq_sam", "hq_sam (this project's)"),
+        ("data/adapters/pa_sam.safetensors", "pa_sam (data/adapters/pa_sam.safetensors)"),
     ],
 )
-def test_a_model_opens_by_each_of_its_names(name, called, promoted):
-    assert load_predictor(name, adapters=Path("data/adapters")).name == called
+def test_a_model_opens_by_each_of_its_names_and_whose_it_is_is_said(name, called, promoted):
+    opened = load_predictor(name, adapters=Path("data/adapters"))
+    said = describe_model(opened, name)
+    assert said == f"{called}, trained on synthetic images only"
+    assert opened.name in said
+    is_version = "version" in called
+    assert (opened.origin == "registry version 1") is is_version
 
 
 def test_an_entry_that_is_not_trained_is_said_where_it_was_looked_for(promoted):

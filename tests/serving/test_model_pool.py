@@ -147,6 +147,7 @@ class Registry:
         return ModelFiles(
             name=f"pa_sam (version {name})", base=folder / "base", size="tiny",
             kind="adapter", weights=folder / "adapter", variant=None,
+            origin=f"registry version {name}",
         )  # fmt: skip
 
 

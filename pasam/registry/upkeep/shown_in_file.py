@@ -52,7 +52,9 @@ def shown_versions(project: Path) -> ShownVersions:
     """
     _, address = addresses(project)
     file = sqlite_file(address)
-    if is_local(address) and file.is_file():
+    if is_local(address) and not file.exists():
+        return ShownInFile((), {})  # who only looks makes none
+    if is_local(address):
         with contextlib.suppress(sqlite3.Error):
             return _read(file)
     return open_registry(project)
