@@ -521,9 +521,12 @@ def _line(version: Version, not_again: str | None) -> str:
 
 
 def _description(outcome: PromotionResult) -> str:
+    from pasam.registry.verdict_page import of_one_seed
+
     lines = [outcome.message]
     if outcome.gate is not None:
         lines += [f"  {reason}" for reason in outcome.gate.reasons]
+        lines.append(of_one_seed(outcome.seed))
     if outcome.page is not None:
         lines.append(f"Verdict: {outcome.page}")
     return "\n".join(lines)

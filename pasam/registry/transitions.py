@@ -33,7 +33,7 @@ from pasam.registry.decision_log import (
     VersionStanding,
     standing_of,
 )
-from pasam.registry.store import without_password, wrap_mlflow_errors
+from pasam.registry.store import Tag, without_password, wrap_mlflow_errors
 from pasam.registry.upkeep.first_registries import imported
 from pasam.registry.versions import (
     NAME,
@@ -92,6 +92,8 @@ class PromotionResult:
     message: str
     address: str | None = None
     """Where a browser shows the version; None where no server is known."""
+    seed: str = ""
+    """Of the version's training, as the log has it; empty where it does not."""
 
 
 class Decisions:
@@ -456,7 +458,9 @@ def result_of(
 ) -> PromotionResult:
     """Say what became of a version."""
     words = " ".join([f"version {number} {message}", *decisions.notes])
+    version = decisions.standing.versions.get(number)
+    tags = {} if version is None else version.registered.details["tags"]
     return PromotionResult(
         version=number, promoted=promoted, moved=moved, gate=gate, page=page, message=words,
-        address=decisions.registry.page(number),
+        address=decisions.registry.page(number), seed=str(tags.get(Tag.SEED, "")),
     )  # fmt: skip

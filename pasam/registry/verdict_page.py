@@ -192,11 +192,17 @@ def _summary(entry: Entry) -> str:
     return f"{decided}: {why}; {score}. It is {asked}."
 
 
+def of_one_seed(seed: str) -> str:
+    """Say what the scores of a version are not: the means of Table 1."""
+    own = f"seed {seed}" if seed.isdecimal() else "own seed"
+    return f"Scores are of this version's {own} alone; Table 1 has the mean over seeds."
+
+
 def _opponent(content: Mapping[str, Any]) -> str:
-    champion = content["champion"]
+    champion, seed = content["champion"], of_one_seed(str(content["lineage"].get(Tag.SEED, "")))
     if champion is None:
-        return "There is no champion yet, so that only the floors count."
-    return f"Compared with version {champion}, the champion, image by image."
+        return f"There is no champion yet, so that only the floors count. {seed}"
+    return f"Compared with version {champion}, the champion, image by image. {seed}"
 
 
 def _tables(content: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:

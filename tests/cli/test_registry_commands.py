@@ -92,12 +92,14 @@ def test_a_refused_candidate_is_exit_code_1_with_every_reason(pasam, monkeypatch
     verdict = GateDecision(decision=REJECT, checks=(failed,), mean_score=50.0, scores={}, gains={})
     page = tmp_path / "v.html"
     refused = PromotionResult(
-        version=3, promoted=False, moved=False, gate=verdict, page=page, message="version 3 no"
-    )
+        version=3, promoted=False, moved=False, gate=verdict, page=page, message="version 3 no",
+        seed="42",
+    )  # fmt: skip
     monkeypatch.setattr(promotion, "promote", lambda project, which, **options: refused)
     result = pasam("promote")
     assert result.exit_code == 1
-    assert result.output == f"version 3 no\n  mean: gain +0.10\nVerdict: {page}\n"
+    seed = "Scores are of this version's seed 42 alone; Table 1 has the mean over seeds."
+    assert result.output == f"version 3 no\n  mean: gain +0.10\n{seed}\nVerdict: {page}\n"
     words = json.loads(pasam("promote", "--json").output)
     assert (words["decision"], words["promoted"]) == ("reject", False)
     good = dataclasses.replace(refused, promoted=True, gate=None, page=None)

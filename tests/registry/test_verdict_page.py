@@ -30,7 +30,7 @@ DECISION = {
     "scores": {"dis": 50.25, "mean": 7.0},
     "mean_gain": {"mean": 0.1, "low": -0.4, "std": 6.25, "images": 9},
     "gains": {},
-    "lineage": {"git.commit": "abc", "other": "not shown"},
+    "lineage": {"git.commit": "abc", "seed": "42", "other": "not shown"},
 }
 
 
@@ -65,6 +65,7 @@ def test_the_html_page_shows_all_and_runs_nothing():
 def test_the_markdown_page_marks_what_failed():
     page = markdown_page(entry_of())
     assert page.startswith("# Version 4: reject\n")
+    assert "Scores are of this version's seed 42 alone; Table 1 has the mean over seeds." in page
     assert "| gain | **no** |" in page
     assert "| dis | 50.25 |  |  |  |" in page
 
