@@ -10,6 +10,7 @@ import pytest
 import torch
 from inference_models import BASE, make_predictor, picture
 
+import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
 from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt

@@ -13,6 +13,7 @@ import skimage
 import torch
 from inference_models import picture
 
+import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.automatic_masks import segment_everything

@@ -242,10 +242,13 @@ def test_mixed_prompts_of_several_images_equal_each_alone(
                 torch.tensor([0]),
                 [take(group, row)],
             )
-            assert_same(together.masks[place : place + 1], alone.masks)
+            rows = slice(place, place + 1)
+            assert_same(together.masks[rows], alone.masks)
+            assert_same(together.iou[rows], alone.iou)
             if alone.details is not None:
-                rows = slice(place, place + 1)
-                assert_same(together.details.uncertainty[rows], alone.details.uncertainty)
+                for name in ("masks", "iou", "uncertainty", "coarse", "refined", "final"):
+                    of_all, of_one = (getattr(p.details, name) for p in (together, alone))
+                    assert_same(of_all[rows], of_one)
                 assert torch.equal(together.details.positive[rows], alone.details.positive)
                 assert torch.equal(together.details.negative[rows], alone.details.negative)
 
@@ -274,6 +277,13 @@ def test_different_prompts_give_different_masks(segmenter, segmenter_images, enc
     ).masks
     gaps = [(masks[i] - masks[j]).abs().max() for i in range(5) for j in range(i)]
     assert min(gaps) > 1e-3
+
+
+def test_different_prompts_have_different_predicted_ious(
+    segmenter, segmenter_images, encoded, groups
+):
+    iou = predict(segmenter, segmenter_images, encoded, INDEX, groups).iou.flatten()
+    assert iou.sort().values.diff().min() > 1e-3, "else their order could not be told"
 
 
 def test_images_are_encoded_when_they_are_not_yet(segmenter, segmenter_images, encoded, groups):

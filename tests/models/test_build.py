@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from variants import hq_sam, pa_sam
 
+import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
 from pasam.config.schema import VariantParams
 from pasam.errors import CheckpointError, ParamsError

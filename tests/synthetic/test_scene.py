@@ -324,8 +324,8 @@ SIZE = (200, 300)
 BOXES = [(20.0, 30.0, 60.0, 50.0), (150.0, 80.0, 100.0, 90.0), (0.0, 0.0, 300.0, 200.0)]
 
 
-def simulated(seed, boxes=BOXES, categories=(0, 1, 2)):
-    return simulate_detections(Draws(seed, held_out=True), boxes, categories, size=SIZE, known=3)
+def simulated(seed, boxes=BOXES, categories=(0, 1, 2), size=SIZE):
+    return simulate_detections(Draws(seed, held_out=True), boxes, categories, size=size, known=3)
 
 
 def iou(one, two):
@@ -354,6 +354,19 @@ def test_boxes_lie_in_the_picture_and_scores_between_nothing_and_one():
             assert y + tall <= SIZE[0] + 0.01
             assert 0 < found.score < 1
             assert found.category in range(3)
+
+
+@pytest.mark.parametrize("size", [(200, 300), (300, 200)])
+def test_a_box_in_the_last_corner_is_found_there_whatever_the_pictures_form(size):
+    height, width = size
+    corner = (width - 20.0, height - 20.0, 20.0, 20.0)
+    for seed in range(40):
+        for found in simulated(seed, [corner], (0,), size):
+            x, y, wide, tall = found.box
+            assert x + wide <= width + 0.01
+            assert y + tall <= height + 0.01
+            if found.score > 0.56:  # no false alarm
+                assert iou(found.box, corner) > 0.5
 
 
 def test_it_misses_doubles_mistakes_and_invents():

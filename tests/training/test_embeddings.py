@@ -142,6 +142,22 @@ def test_training_views_that_show_nothing_are_an_error(manifest, ids, base, tmp_
     monkeypatch.setattr("pasam.training.embeddings.SMALLEST_LABEL", 10**6)
     with pytest.raises(DataError, match="nothing to train"):
         write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+    with pytest.raises(DataError, match="lacks"):  # what says that it is whole comes last
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize("fails", ["write_table", "_cut_labels"])
+def test_a_store_that_is_cut_off_at_any_step_is_no_store(
+    fails, manifest, ids, base, tmp_path, monkeypatch
+):
+    def killed(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"pasam.training.embeddings.{fails}", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+    with pytest.raises(DataError, match=r"lacks \[.*'origin.json'\]"):
+        open_store(tmp_path)
 
 
 class InTurn(ProcessGroup):

@@ -139,9 +139,9 @@ def test_every_row_is_a_line_with_sorted_keys(tmp_path):
 def test_every_row_is_echoed_as_it_is_written_restored_ones_too(tmp_path):
     heard = []
     sink = JsonlSink(tmp_path / "history.jsonl", echo=heard.append)
-    sink.restore([{"epoch": 0}])
-    sink.append({"epoch": 1, "loss": 1 / 3})
-    assert heard == [{"epoch": 0}, {"epoch": 1, "loss": 0.3333333}]
+    sink.restore([{"epoch": 0}, {"epoch": 1}])
+    sink.append({"epoch": 2, "loss": 1 / 3})
+    assert heard == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2, "loss": 0.3333333}]
 
 
 def test_values_are_rounded_to_seven_digits(tmp_path):

@@ -417,6 +417,10 @@ def test_the_epochs_of_a_training_draw_their_noise_from_their_own_place(
     monkeypatch.setattr(TrainingStep, "forward", recorded)
     train(segmenter(HQ), HQ, lambda epoch: OneBatch(cached(0)[0]))
     assert seen == [_generator(PARAMS.seed, epoch, 0).initial_seed() for epoch in range(3)]
+    seen.clear()  # each of the batches that make one step has noise of its own
+    short, batch = HQ.replaced(epochs=1, lr_step_size=1), cached(0)[0]
+    train(segmenter(short), short, lambda epoch: Batches(batch, batch), "two", accumulate=2)
+    assert seen == [_generator(PARAMS.seed, 0, number).initial_seed() for number in range(2)]
 
 
 class Batches(Dataset):

@@ -206,6 +206,20 @@ def test_doubles_stand_side_by_side_with_leaks_first(text):
     assert section.count("<img") == 4
 
 
+def test_of_doubles_leaks_are_shown_first_then_equal_files_then_the_most_alike():
+    def double(split, same_bytes, bits):
+        return {
+            "first_split": "train", "second_split": split, "same_bytes": same_bytes, "bits": bits,
+        }  # fmt: skip
+
+    ranked = [
+        double("val", True, 0), double("val", False, 1), double("train", True, 0),
+        double("train", False, 0), *(double("train", False, 3) for _ in range(page_module.SHOWN)),
+    ]  # fmt: skip
+    shown = page_module._sharpest(ranked[::-1])
+    assert shown == ranked[: page_module.SHOWN]
+
+
 def test_a_tiny_mask_is_shown(text):
     section = text.partition("<h3><code>areas_are_in_range")[2]
     section = section.partition("<h3>")[0].partition('id="samples"')[0]
