@@ -235,10 +235,12 @@ class _Loader(SafeLoader):  # type: ignore[misc]
             if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other`, which brings many keys
                 continue
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if isinstance(key, Hashable) and lines.setdefault(key, line) != line:
-                raise yaml.YAMLError(
-                    f"'{key}' stands twice, in lines {lines[key]} and {line}; remove one of them."
-                )
+            if not isinstance(key, Hashable):
+                continue
+            if key in lines:
+                both = f"lines {lines[key]} and" if lines[key] != line else "line"
+                raise yaml.YAMLError(f"'{key}' stands twice, in {both} {line}; remove one of them.")
+            lines[key] = line
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 

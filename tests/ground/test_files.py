@@ -292,6 +292,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
         (BOMB, "aliases stand for more than"),
         ("a: &a [*a]\n", "aliases stand for more than"),
         ("a: 1\na: 2\n", "'a' stands twice, in lines 1 and 2"),
+        ("b: {a: 1, c: 2, a: 3}\n", "'a' stands twice, in line 1;"),
         ("a: 2020-99-99\n", "is not valid YAML"),
         ("[" * 50_000, "nested more than 100 deep"),
         ("- " * 50_000 + "x", "nested more than 100 deep"),
