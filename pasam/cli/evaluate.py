@@ -47,6 +47,10 @@ Split = Annotated[
     Literal["val", "train", "all"],
     typer.Option(help="Split of the manifest or table; rows without one count for each."),
 ]
+Zoom = Annotated[
+    bool,
+    typer.Option("--zoom", help="Measure each model with `pasam predict --zoom` too, and compare."),
+]
 Rows = Annotated[
     Path | None,
     typer.Option(help="Write a row per model and mask: .csv or .parquet.", dir_okay=False),
@@ -64,6 +68,7 @@ def evaluate(
     masks: Masks = None,
     csv: Pairs = None,
     split: Split = "val",
+    zoom: Zoom = False,
     rows: Rows = None,
     manifest: Manifest = Path("data/manifest.parquet"),
     boundary_fraction: BoundaryFraction = 0.02,
@@ -100,7 +105,7 @@ def evaluate(
         for title, pairs in sets.items():
             shown = progress_bar(pairs, total=len(pairs), label=f"{predictor.name} on {title}")
             found += set_scores.score_set(
-                predictor, shown, data=title, boundary_fraction=boundary_fraction
+                predictor, shown, data=title, boundary_fraction=boundary_fraction, zoom=zoom
             )
     if rows is not None:
         set_scores.write_rows(found, rows)

@@ -9,7 +9,7 @@ images, and speaks of these weights; no p-value is given.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from pasam.evaluation.scores import Row, Truth, score_mask
 from pasam.files import write_table, write_text
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import PromptedModel
+from pasam.inference.zoomed_boxes import zoom_window
 from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import check_fitness, grey_fraction, read_mask
 from pasam.masks.prompts import tight_box
@@ -54,8 +55,9 @@ class ImageWithMasks(NamedTuple):
 
 
 def score_set(
-    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, data: str, boundary_fraction: float
-) -> list[Row]:
+    model: PromptedModel, pairs: Iterable[ImageWithMasks], *, data: str, boundary_fraction: float,
+    zoom: bool = False,
+) -> list[Row]:  # fmt: skip
     """Predict and score every mask of a set by its box.
 
     With the resize `squash` the scores are those that the tables would show of this set.
@@ -65,32 +67,60 @@ def score_set(
         pairs: Images, each with its masks.
         data: Name of the set.
         boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
+        zoom: Look at small boxes from near too (`pasam.inference.zoomed_boxes`).
 
     Returns:
-        Rows of `SCHEMA`, in the order of the pairs.
+        Rows of `SCHEMA`, in the order of the pairs; those of `zoom` after the others, as a model
+        of its own, so that the two are compared.
 
     Raises:
         DataError: A file is unreadable, a mask has another size than its image, or there is none.
     """
-    rows = []
+    rows: dict[str, list[Row]] = {}
     for pair in pairs:
         image, truths = _image_with_masks(pair.image, pair.masks)
-        height, width, _ = image.shape
-        transform = ImageTransform(height, width, model.side, model.resize)
-        boxes = [box_in_input(truth, transform) for truth in truths]
-        batch = image_batch(model.segmenter.base, image, transform, boxes)
-        found = masks_at_original_size(predict(model.segmenter, batch), batch)
+        found = _masks_of(model, image, truths)
         for path, truth, mask in zip(pair.masks, truths, found, strict=True):
-            rows.append(
-                {
-                    "model": model.name, "data": data, "image": str(pair.image),
-                    "mask": str(path), "group": pair.group or str(pair.image),
-                    **score_mask(Truth.of(truth, boundary_fraction=boundary_fraction), mask),
-                }
-            )  # fmt: skip
+            measured = Truth.of(truth, boundary_fraction=boundary_fraction)
+            names = {
+                "data": data, "image": str(pair.image), "mask": str(path),
+                "group": pair.group or str(pair.image),
+            }  # fmt: skip
+            ways = {model.name: mask}
+            if zoom:
+                ways[f"{model.name} zoomed"] = _zoomed(model, image, truth, mask)
+            for name, each in ways.items():
+                row = {"model": name, **names, **score_mask(measured, each)}
+                rows.setdefault(name, []).append(row)
     if not rows:
         raise DataError("there is no mask to score; give a set that has some.")
-    return rows
+    return [row for of_model in rows.values() for row in of_model]
+
+
+def _masks_of(
+    model: PromptedModel, image: NDArray[np.uint8], truths: Sequence[NDArray[np.uint8]]
+) -> Iterator[NDArray[np.bool_]]:
+    """Predict the mask of each label's box, (H, W), one after the other to spare memory."""
+    height, width, _ = image.shape
+    transform = ImageTransform(height, width, model.side, model.resize)
+    boxes = [box_in_input(truth, transform) for truth in truths]
+    batch = image_batch(model.segmenter.base, image, transform, boxes)
+    return masks_at_original_size(predict(model.segmenter, batch), batch)
+
+
+def _zoomed(
+    model: PromptedModel, image: NDArray[np.uint8], truth: NDArray[np.uint8],
+    whole: NDArray[np.bool_],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Predict the mask of a small box on the part round it; of others it is that on the whole."""
+    window = zoom_window(tight_box(truth), image.shape)
+    if window is None:
+        return whole
+    x0, y0, x1, y1 = window
+    part = np.ascontiguousarray(image[y0:y1, x0:x1])
+    mask = np.zeros(truth.shape, np.bool_)
+    (mask[y0:y1, x0:x1],) = _masks_of(model, part, [truth[y0:y1, x0:x1]])
+    return mask
 
 
 def summarise_sets(rows: Sequence[Row]) -> list[dict[str, Any]]:

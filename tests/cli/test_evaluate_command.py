@@ -19,7 +19,10 @@ from pasam.cli.options import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
 from pasam.data.pairing import SET_FILE
 from pasam.evaluation.set_scores import ImageWithMasks, score_set
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import write_png
+from pasam.masks.overlap import mask_iou
+from pasam.masks.prompts import tight_box
 from pasam.registry.load import load_predictor
 
 
@@ -141,6 +144,33 @@ def test_one_model_by_two_names_is_measured_once_and_two_of_one_name_are_refused
     result = pasam("--model", "pa_sam", "--model", file, *sets)
     assert result.exit_code == 2
     assert f"pa_sam and {file} are two models that are both called pa_sam" in result.stderr
+
+
+def test_zoom_is_measured_beside_the_whole_image_with_predicts_own_windows(
+    pasam, folders, tmp_path
+):
+    images, masks = folders
+    small = np.zeros((60, 90), np.uint8)
+    small[20:28, 30:40] = 255
+    write_png(masks / "a.png", small)
+    (masks / "b_1.png").unlink()
+    large = np.zeros((60, 90), np.uint8)
+    large[2:58, 2:88] = 255  # too much for a window
+    write_png(masks / "b_2.png", large)
+    rows = tmp_path / "rows.csv"
+    sets = ("--images", images, "--masks", masks, "--rows", rows, "--json")
+    result = pasam("--model", "pa_sam", "--zoom", *sets)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert [row["model"] for row in content["scores"]] == ["pa_sam", "pa_sam zoomed"]
+    assert {row["against"] for row in content["differences"]} == {"pa_sam zoomed"}
+    found = pd.read_csv(rows).set_index(["model", "mask"])["iou"].unstack("model")
+    assert found["pa_sam"].iloc[1] == found["pa_sam zoomed"].iloc[1]
+    model = named_model("pa_sam", resize="squash")
+    (answer,) = predict_zoomed(model, picture(60, 90, 0), [tight_box(small)])
+    overlap = mask_iou(small > 0, answer.masks[0])
+    assert found["pa_sam zoomed"].iloc[0] == pytest.approx(overlap, abs=0.03)
+    assert overlap != pytest.approx(found["pa_sam"].iloc[0], abs=0.03)
 
 
 @pytest.mark.parametrize(
