@@ -190,6 +190,24 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, pasam):
     assert result.stderr.count("\n") == 1
 
 
+def test_groups_of_the_manifest_are_what_intervals_resample(pasam, folders, tmp_path):
+    images, masks = folders
+    rows = [
+        describe_pair(
+            split="val", dataset="mine", image=images / image, mask=masks / mask,
+            label=np.full((60, 90), 255, np.uint8), image_sha256=image, group=group,
+        )
+        for image, mask, group in (
+            ("a.png", "a.png", "film 1"), ("b.png", "b_1.png", "film 1"),
+            ("alone.png", "stray.png", ""),
+        )
+    ]  # fmt: skip
+    write_manifest(manifest_frame(rows), tmp_path / "m.parquet")
+    arguments = ("--model", "sam", "--data", "mine", "--manifest", tmp_path / "m.parquet")
+    (found,) = json.loads(pasam(*arguments, "--json").stdout)["scores"]
+    assert (found["masks"], found["groups"]) == (3, 2)
+
+
 def test_folders_that_share_no_name_are_refused(pasam, folders, tmp_path):
     write_png(tmp_path / "other" / "zzz.png", np.full((4, 4), 255, np.uint8))
     result = pasam("--images", folders[0], "--masks", tmp_path / "other")

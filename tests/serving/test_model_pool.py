@@ -209,6 +209,10 @@ def test_a_refused_file_is_not_read_again_until_it_changes(own):
         with pytest.raises(CheckpointError):
             offered.refresh()
     assert own.opened == 3  # two at the start, one refused
+    del own.spoiled["champion"]
+    own.place("champion", "pa_sam", "trained again")
+    offered.refresh()
+    assert (own.opened, offered.get("champion").kind) == (4, "pa_sam")
 
 
 def test_a_model_whose_file_is_gone_while_it_is_trained_again_goes_on_answering(own):
