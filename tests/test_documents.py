@@ -438,6 +438,7 @@ def test_a_documented_command_does_what_it_says(typed, folder, root, monkeypatch
     assert result.output.strip()
 
 
+@pytest.mark.slow  # with worker processes, as people type it
 def test_a_set_of_ones_own_is_added_checked_exported_and_removed(folder, root, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "params.yaml").write_text((root / "params/default.yaml").read_text())

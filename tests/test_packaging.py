@@ -36,6 +36,7 @@ BLOCKED = (
 """Code after which Python is one without the packages of any group."""
 
 
+@pytest.mark.slow  # a service in a process of its own
 def test_the_service_starts_with_what_its_image_has(root):
     lock = (root / "deploy/serve.lock").read_text()
     brought = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}

@@ -64,6 +64,7 @@ def faults(own: Path, quarantine: Quarantine = NONE) -> dict[str, tuple[str, str
     }
 
 
+@pytest.mark.slow  # it starts processes
 def test_one_process_and_two_find_the_same_rows(own):
     rows = collect_own(own, NONE, workers=1)
     assert collect_own(own, NONE, workers=2) == rows

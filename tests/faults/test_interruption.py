@@ -67,7 +67,10 @@ def interrupted(own_world, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("stage", ["train@hq_sam", "train@pa_sam", "pretrain"])
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param("train@hq_sam", marks=pytest.mark.slow), "train@pa_sam", "pretrain"],
+)
 def test_a_training_goes_on_where_it_was_interrupted(stage, world, interrupted, rows_written):
     left = interrupted(stage)
     assert [path.name for path in left.path("data/resume").rglob("*.pt")] == ["state.pt"]

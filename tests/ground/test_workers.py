@@ -130,7 +130,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_the_processes_end_with_the_one_they_work_for(sent, root, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -60,7 +60,9 @@ def generator(predictors, monkeypatch):
         {},
         {"points_per_batch": 3},
         {"stability_score_thresh": 0.0, "min_mask_region_area": 200},
-        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
+        pytest.param(
+            {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}, marks=pytest.mark.slow
+        ),
         {"pred_iou_thresh": 10.0},
     ],
     ids=str,
@@ -76,7 +78,7 @@ def test_sams_objects_are_exactly_those_of_sams_own_generator(options, predictor
     assert segment_everything(predictors["sam"], image, AutomaticMaskOptions(**chosen)) == expected
 
 
-@pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
+@pytest.mark.parametrize("kind", [pytest.param("hq_sam", marks=pytest.mark.slow), "pa_sam"])
 def test_an_adapter_refines_what_sam_proposes(kind, predictors):
     image = objects(*SHAPE)
     options = AutomaticMaskOptions(**LOOSE)

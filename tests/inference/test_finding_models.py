@@ -358,6 +358,7 @@ def test_a_published_base_that_is_not_here_names_the_command(in_empty_folder):
     assert fetched_base(None) is None
 
 
+@pytest.mark.slow  # MobileSAM at its full size
 def test_predict_asks_the_base_that_is_named_alone(mobile_sam, tmp_path):
     words = ["predict", "photo.png", "--box", "12,8,70,50", "--base", "vit_t", "--json"]
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)])

@@ -172,6 +172,7 @@ def test_no_stage_and_no_prediction_pays_for_torchvision_and_the_compiler_at_its
     )
 
 
+@pytest.mark.slow  # it imports all of segment-anything in a process of its own
 def test_segment_anything_itself_has_its_names_when_somebody_wants_them_and_no_others():
     run(
         "import pasam.models.base_sam, segment_anything\n"

@@ -232,6 +232,7 @@ def scores_of(world, model, benchmark):
     return rows[rows["benchmark"] == benchmark]
 
 
+@pytest.mark.slow  # two reports
 def test_a_second_run_gives_the_same_bytes_of_report_whatever_else_lies_beside_the_scores(
     world, own_world
 ):

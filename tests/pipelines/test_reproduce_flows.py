@@ -182,6 +182,7 @@ def test_a_study_has_the_project_as_it_is_at_another_size(project):
     assert state(project) == before
 
 
+@pytest.mark.slow  # a study twice
 def test_a_study_that_goes_on_sees_what_has_changed_and_keeps_what_it_has_made(project):
     folder = lay_out("smoke", 1.0)
     (folder / "out").mkdir(exist_ok=True)
@@ -194,6 +195,7 @@ def test_a_study_that_goes_on_sees_what_has_changed_and_keeps_what_it_has_made(p
     assert not (folder / "stray.txt").exists()
 
 
+@pytest.mark.slow  # a study twice
 def test_a_start_that_was_cut_short_is_begun_again(project):
     broken = project / STUDIES / "smoke"
     broken.mkdir(parents=True)

@@ -228,6 +228,7 @@ def wait_until(happened, seconds=60):
         time.sleep(0.1)
 
 
+@pytest.mark.slow  # it waits for what was killed
 def test_a_training_whose_dvc_was_killed_saves_its_state_and_ends(root, in_empty_folder):
     Path("stage.py").write_text(ORPHAN)
     Path("dvc.yaml").write_text(

@@ -345,6 +345,7 @@ def simulation_params(root):
     return GateParams(**{**content, "n_resamples": 3000})
 
 
+@pytest.mark.slow  # 500 years
 def test_over_500_pairs_and_years_errors_stay_within_the_stated_rate_and_gains_are_found(
     simulation_params,
 ):

@@ -281,6 +281,7 @@ def test_the_gates_settings_are_the_logs_and_not_those_of_the_tree_under_judgeme
     assert "pasam registry gate --adopt" in judged.message
 
 
+@pytest.mark.slow  # two promotions
 def test_evidence_does_not_depend_on_the_run_or_on_mlflows_files(second):
     registry = open_registry(second.folder)
     registry.client.delete_run(registry.version(1).run_id)
@@ -348,6 +349,7 @@ def test_a_version_goes_through_staging_to_production_by_two_commands(project, a
     assert check(project.folder).found == ()
 
 
+@pytest.mark.slow  # three promotions
 def test_stagings_gate_compares_with_nobody_and_productions_does(own_promoted, aliases):
     project = own_promoted
     adopt(project, model="hq_sam", minimum_gain=50.0)

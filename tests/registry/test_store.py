@@ -239,6 +239,7 @@ READ_ONLY = 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" && ! to
 """Makes the current folder one that can only be read, for the command that follows it."""
 
 
+@pytest.mark.slow  # each command in a process of its own
 def test_what_is_on_a_disk_that_can_only_be_read_may_be_looked_at(registry, tmp_path, root):
     def run(command):
         return subprocess.run(

@@ -158,6 +158,7 @@ def test_an_alias_set_by_hand_misleads_nobody(by_hand, promoted, tmp_path):
     assert "not in the log" in verify_versions(promoted.folder)[by_hand]
 
 
+@pytest.mark.slow  # two promotions
 def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(
     own_promoted, tmp_path, monkeypatch
 ):

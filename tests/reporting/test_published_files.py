@@ -50,6 +50,7 @@ def test_the_report_has_all_its_files_and_no_draft(files):
     assert sorted(files) == sorted([*tables, *OTHER_FILES])
 
 
+@pytest.mark.slow  # two reports
 def test_the_same_results_give_the_same_bytes(files, tmp_path, make_results):
     publish(make_results(), tmp_path)
     assert contents(tmp_path) == files

@@ -129,6 +129,7 @@ def test_loopback_is_told_from_the_rest(host, inside):
     assert is_loopback(host) is inside
 
 
+@pytest.mark.slow  # a service in a process of its own
 def test_told_to_stop_it_finishes_what_is_in_flight():
     from concurrent.futures import ThreadPoolExecutor
     from urllib.request import urlopen
@@ -278,6 +279,7 @@ def offered(home):
     return offered_models(None, "cpu", None, home / "none", DEFAULT_PATH, home / "versions")
 
 
+@pytest.mark.slow  # MLflow is asked again and again
 def test_a_service_starts_from_its_last_good_version_while_mlflow_is_away_or_holds_a_broken_one(
     home, monkeypatch
 ):

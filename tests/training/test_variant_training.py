@@ -165,7 +165,7 @@ def test_other_data_begin_anew_though_all_params_are_the_same(train, project, ma
     "variant",
     [
         pytest.param(hq_sam(), id="hq_sam", marks=pytest.mark.slow),
-        pytest.param(pa_sam(), id="pa_sam"),
+        pytest.param(pa_sam(), id="pa_sam", marks=pytest.mark.slow),
     ],
 )
 def test_adapters_train_on_mobile_sams_embeddings(variant, manifest, ids, tmp_path):
