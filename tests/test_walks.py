@@ -12,10 +12,9 @@ import re
 from itertools import pairwise
 
 import pytest
+from small_world import WALKED
 from typer.testing import CliRunner
 from walks import Walk, traced
-
-IMAGE = ("prepare", "validate", "embed@val", "train@pa_sam", "evaluate@pa_sam", "report")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def check(walk, listed, homes, *, shown, counted, literal):
 
 def test_an_image_reaches_the_report(world, documented):
     together = Walk()
-    for stage in IMAGE:
+    for stage in WALKED:
         for name, callers in world.walks[stage].steps.items():
             together.steps.setdefault(name, set()).update(callers)
     listed = documented["An image to the report"]
