@@ -49,7 +49,6 @@ def inside(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-@pytest.mark.slow  # as another user
 def test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion(
     own_promoted, tmp_path, monkeypatch
 ):
@@ -420,7 +419,6 @@ def sealed(sealed_once, own_copy):
     return own_copy(sealed_once)
 
 
-@pytest.mark.slow  # both champions are measured
 def test_a_claim_measures_both_champions_on_what_no_judgement_has_seen(sealed):
     found = claim(sealed.folder)
     assert (found.champion, found.before, found.use) == (2, 1, 1)
