@@ -99,6 +99,7 @@ print(predictor.predict(box=[80, 15, 482, 385])[0].mean())
 """
 
 
+@pytest.mark.slow  # it imports all anew
 def test_the_command_and_the_library_give_masks_without_the_packages_of_any_group(root, photograph):
     """Nor does a mask wait for what only tables need."""
     typed = ("predict", "coffee.png", "--box", "80,15,482,385", "--out", "out", "--format", "png")

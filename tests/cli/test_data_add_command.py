@@ -57,6 +57,7 @@ def test_two_folders_are_registered_and_measured(photos, in_empty_folder):
     assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
 
 
+@pytest.mark.slow  # it measures
 def test_the_command_that_it_names_next_measures_the_set_at_once(photos, root):
     Path("pasam").mkdir()
     Path("pasam/packaged").symlink_to(root / "pasam" / "packaged")  # where a clone has them

@@ -71,6 +71,7 @@ def rows(evaluate):
     return evaluate()
 
 
+@pytest.mark.slow  # the whole stage three times
 def test_the_shares_of_several_processes_are_what_one_measures(evaluate, rows):
     pd.testing.assert_frame_equal(evaluate(batch_size=2, processes=2), evaluate(batch_size=2))
 

@@ -116,6 +116,7 @@ def test_the_shares_of_several_processes_are_what_one_measures(segment, rows):
     pd.testing.assert_frame_equal(segment(processes=3), rows)
 
 
+@pytest.mark.slow  # of a large memory
 def test_a_mask_that_would_fill_the_memory_is_not_unpacked(tmp_path):
     with (
         zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as packed,

@@ -101,6 +101,7 @@ def test_a_record_says_of_its_mask_what_is_so(predictor):
         assert (x + width, y + height) == (columns[-1], rows[-1])
 
 
+@pytest.mark.slow  # two searches
 def test_an_image_embedded_before_gives_the_same(predictor, predictors):
     image = objects(*SHAPE)
     few = {"points_per_side": 2, "crop_n_layers": 1}  # tiles are embedded by themselves in any case

@@ -56,6 +56,7 @@ def test_numbers_of_prompts_and_points_are_free(prompts, points, exported):
     assert parity.iou >= 0.999
 
 
+@pytest.mark.slow  # an export
 @pytest.mark.parametrize("side", [32, pytest.param(96, marks=pytest.mark.slow)])
 def test_other_grids_agree_too(side, tmp_path):
     torch.manual_seed(0)

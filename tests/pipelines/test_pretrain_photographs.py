@@ -76,6 +76,7 @@ def test_it_writes_half_precision_weights_that_load_and_forgets_its_state(run, t
     assert not list((tmp_path / "resume").glob("*/state.pt"))
 
 
+@pytest.mark.slow  # a training
 def test_scenes_alone_will_do(run):
     assert run(folder=None).is_file()
 

@@ -535,6 +535,7 @@ with exit_codes():
 """
 
 
+@pytest.mark.slow  # it starts servers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_servers_end_with_the_command_however_it_ends(number, root, tmp_path):
     with socket.socket() as place:

@@ -40,6 +40,7 @@ def test_the_history_has_a_row_per_saved_state(world):
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
+@pytest.mark.slow  # a training
 def test_it_can_start_from_given_weights(world, own_world):
     initial = own_world.path("initial.safetensors")
     initial.write_bytes(own_world.path(WEIGHTS).read_bytes())

@@ -237,6 +237,7 @@ def test_large_photographs_are_brought_down(tmp_path, monkeypatch):
     assert {p.shape for p in read(write_pool(tmp_path))} == {(40, 60)}
 
 
+@pytest.mark.slow  # it starts processes
 def test_processes_change_nothing(tmp_path):
     pool = write_pool(tmp_path)
     one, two = (read(pool, coarseness=0.02, workers=n) for n in (1, 2))
