@@ -161,7 +161,7 @@ def test_the_readmes_first_lines_give_a_mask_in_any_folder(root, tmp_path, monke
     assert 0.3 < names["masks"].mean() < 0.6  # cup and saucer fill about half of it
 
 
-WORKFLOWS = ("tests", "pull-request", "release")
+WORKFLOWS = ("tests", "slow", "pull-request", "release")
 
 
 @pytest.fixture(scope="module")
