@@ -71,7 +71,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Never go through what the imports have made again; it stays to the end."""
+    """Import what must not be imported within a test, and never go through it all again."""
+    import dvc  # noqa: F401  (it keeps the stdout of that moment, which a command's test closes)
+
     gc.freeze()
 
 
