@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +18,8 @@ from pasam.inference.automatic_masks import (
     _remove_small_regions,
     segment_everything,
 )
+from pasam.inference.image_transform import ImageTransform
+from pasam.inference.predictor import Decoded
 from pasam.masks.run_lengths import decode
 from pasam.models.build import load_base
 from segment_anything.utils import amg
@@ -99,6 +104,40 @@ def test_a_record_says_of_its_mask_what_is_so(predictor):
         x, y, width, height = record["bbox"]
         assert (x, y) == (columns[0], rows[0])
         assert (x + width, y + height) == (columns[-1], rows[-1])
+
+
+class BrightThings:
+    """Stands for a model: at any point it finds what is bright in the part that it has embedded."""
+
+    is_adapted, side, mask_side, device = False, 64, 64, torch.device("cpu")
+
+    @property
+    def frozen_base(self):
+        return self
+
+    def embed(self, image):
+        transform = ImageTransform(image.shape[0], image.shape[1], self.side, "squash")
+        return SimpleNamespace(transform=transform, bright=np.float32(image[..., 0] > 128))
+
+    def decode(self, images, prompts, multimask, *, with_sam):
+        size = (self.mask_side, self.mask_side)
+        masks = np.stack([cv2.resize(image.bright, size) * 20 - 10 for image in images])
+        logits = torch.from_numpy(masks)[:, None].repeat(1, 3, 1, 1)
+        scores = torch.full((len(images), 3), 0.9)
+        return Decoded(logits, scores, logits, scores, maps=None)
+
+
+def test_an_object_in_several_tiles_is_the_smallest_ones_which_are_embedded_by_themselves():
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    image[30:50, 25:60] = 255
+    model, options = BrightThings(), AutomaticMaskOptions(**{**LOOSE, "crop_n_layers": 1})
+    (found,) = segment_everything(model, image, options)
+    assert np.array_equal(decode(found["segmentation"]), image[..., 0] > 0)
+    x, y, width, height = found["crop_box"]
+    assert (x, y) == (0, 0)
+    assert width * height < SHAPE[0] * SHAPE[1]
+    again = segment_everything(model, image, options, embedded=model.embed(image))
+    assert again == [found]
 
 
 @pytest.mark.slow  # two searches
