@@ -34,7 +34,7 @@ from pasam.masks.prompts import tight_box
 from pasam.models.segmenter import Segmenter
 from pasam.registry.decision_log import CHAMPION
 from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, folder_md5, take_snapshot
-from pasam.registry.store import ARTIFACTS, wrap_mlflow_errors
+from pasam.registry.store import ARTIFACTS, quiet_pyfunc, wrap_mlflow_errors
 from pasam.registry.transitions import open_decisions
 from pasam.registry.upkeep.stored_base import METADATA
 from pasam.registry.verdict_page import CORRECTIONS, PROVENANCE
@@ -143,10 +143,10 @@ def reload_parity(
         trained: The predictor made of the project's own files.
         seen: Images to try.
     """
-    from mlflow.pyfunc.model import PythonModelContext
+    with quiet_pyfunc():  # which speaks of our model's types as soon as its class is made
+        from mlflow.pyfunc.model import PythonModelContext
 
-    from pasam.registry.pyfunc_model import ServedModel
-
+        from pasam.registry.pyfunc_model import ServedModel
     rows = [
         {
             "image": base64.b64encode(encode_png(each.pixels)).decode("ascii"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import multiprocessing
+import sys
 import time
 
 import pandas as pd
@@ -24,6 +26,7 @@ from pasam.registry.evidence import (
     trial_images,
 )
 from pasam.registry.snapshot import MANIFEST, take_snapshot
+from pasam.registry.store import quiet_pyfunc
 from pasam.registry.version_files import find_candidate, predictor_of
 
 
@@ -37,7 +40,18 @@ def test_one_image_of_each_benchmark_is_tried(seen):
     assert all(x0 < x1 and y0 < y1 for x0, y0, x1, y1 in (each.box for each in seen))
 
 
-def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(champion_folder, seen):
+def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(
+    champion_folder, seen, monkeypatch
+):
+    @contextlib.contextmanager
+    def quiet():
+        with quiet_pyfunc() as made:
+            yield made
+        assert served in sys.modules, "a process that has registered nothing would hear MLflow warn"
+
+    served = "pasam.registry.pyfunc_model"
+    monkeypatch.delitem(sys.modules, served, raising=False)
+    monkeypatch.setattr(evidence, "quiet_pyfunc", quiet)
     model = predictor_of(champion_folder)
     assert reload_parity(champion_folder, model, seen)
     with torch.no_grad():
