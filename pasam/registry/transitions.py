@@ -322,11 +322,14 @@ def rollback(project: Path, *, why: str) -> Transition:
                 "again."
             )
         if seen is None or standing.previous is None:
-            lacking = "champion" if seen is None else "previous champion"
+            held = (
+                "no version has been promoted"
+                if seen is None
+                else f"version {seen} is champion, and none was before it that may come back"
+            )
             raise RegistryError(
-                f"there is no {lacking} to go back from or to; the aliases are "
-                f"{standing.aliases or 'none'}. Promote a version by number with `pasam registry "
-                "promote VERSION`."
+                f"there is nothing to go back to: {held}. `pasam registry log` says what was "
+                "decided; `pasam registry promote VERSION` makes another version champion."
             )
         return Draft(entries=(decisions.entry(ROLLBACK, seen, why, after=standing.previous),))
 
