@@ -1,4 +1,4 @@
-"""The training loop of the adapters: frozen base, trained decoder parts, resumable every minutes.
+"""The training loop of the adapters: frozen base, trained decoder parts, resumable at any time.
 
 Adam with a constant rate that falls tenfold every so many epochs, no decay, no clipping, as both
 references train (PA-SAM section 7 of its code's recipe, HQ-SAM likewise). What a model learns from
