@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from inference_models import picture
+from inference_models import make_predictor, picture
 from PIL import Image
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.cli.evaluate import _chosen_sets
 from pasam.cli.options import named_model
 from pasam.data.manifest import describe_pair, manifest_frame, write_manifest
 from pasam.data.pairing import SET_FILE
+from pasam.errors import DataError
 from pasam.evaluation.set_scores import ImageWithMasks, score_set
 from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import write_png
@@ -297,6 +299,64 @@ def test_a_broken_table_names_its_row(pasam, tmp_path):
     result = pasam("--csv", tmp_path / "t.csv", "--model", "sam")
     assert result.exit_code == 2
     assert "row 2: image" in result.stderr
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_every_option_of_evaluate_reaches_what_it_is_for(given, table, tmp_path, monkeypatch):
+    seen, model = [], make_predictor("sam")
+    monkeypatch.setattr(
+        "pasam.cli.options.named_model", lambda name, **how: seen.append((name, how)) or model
+    )
+
+    def score(predictor, pairs, **how):
+        seen.append(([pair.image.stem for pair in pairs], how))
+        raise DataError("measured")
+
+    monkeypatch.setattr("pasam.evaluation.set_scores.score_set", score)
+    words = (
+        "--split train --zoom --boundary-fraction 0.01 --resize longest --device cuda:1 --base b "
+        "--adapters t --params-file p.yaml --model a --model b"
+    )
+    found = CliRunner().invoke(app, ["evaluate", "--csv", str(table), *words.split() * given])
+    assert found.exit_code == 2
+    assert "measured" in found.stderr
+    (name, how), (names, measured) = seen
+    assert (name, names) == (("a", ["b", "alone"]) if given else (None, ["a", "alone"]))
+    paths = ("p.yaml", "t") if given else ("params.yaml", "data/adapters")
+    assert how == {
+        "params_file": Path(paths[0]), "adapters": Path(paths[1]),
+        "base": Path("b") if given else None, "device": "cuda:1" if given else "auto",
+        "resize": "longest" if given else "squash",
+    }  # fmt: skip
+    assert measured == {
+        "data": "films", "boundary_fraction": 0.01 if given else 0.02, "zoom": given
+    }  # fmt: skip
+
+
+def test_rows_are_told_apart_by_split_set_and_group_of_the_manifest(folders, tmp_path):
+    images, masks = folders
+    rows = [
+        describe_pair(
+            split=split, dataset=name, image=images / "a.png", mask=masks / mask,
+            label=np.full((60, 90), 255, np.uint8), image_sha256=name + split, group=group,
+        )
+        for split, name, mask, group in (
+            ("val", "mine", "a.png", "g"), ("val", "mine", "b_1.png", "g"),
+            ("train", "mine", "stray.png", ""), ("val", "other", "stray.png", ""),
+        )
+    ]  # fmt: skip
+    manifest = tmp_path / "m.parquet"
+    write_manifest(manifest_frame(rows), manifest)
+
+    def found(name, split):
+        sets = _chosen_sets([name], None, None, None, manifest, split, Path("params.yaml"))
+        assert list(sets) == [name]
+        return [(len(each.masks), each.group) for each in sets[name]]
+
+    assert found("mine", "val") == [(2, "g")]
+    assert [count for count, _ in found("mine", "train")] == [1]
+    assert [count for count, _ in found("mine", "all")] == [3]
+    assert [count for count, _ in found("other", "val")] == [1]
 
 
 TABLE = """model,benchmark,miou,mbiou

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from inference_models import picture
 from PIL import Image
 from typer.testing import CliRunner
 
+from pasam.cli import predict as command
 from pasam.cli.app import app
 from pasam.cli.options import named_model
 from pasam.cli.predict import (
@@ -537,3 +539,41 @@ def test_of_a_file_with_many_bands_those_that_are_chosen_are_seen(pasam, tmp_pat
     predictor.set_image(image)
     expected = predictor.predict(box=[12, 8, 70, 50])[0][0]
     assert np.array_equal(np.array(Image.open(tmp_path / "five_mask.png")) > 0, expected)
+
+
+def test_every_option_reaches_what_it_is_for(in_empty_folder, monkeypatch):
+    seen = {}
+    model = SimpleNamespace(name="m", origin="project", trained_on="", has_uncertainty=True)
+    monkeypatch.setattr(
+        "pasam.cli.options.named_model", lambda name, **how: seen.update(name=name, **how) or model
+    )
+    monkeypatch.setattr(
+        command, "chosen_prompting", lambda paths, **typed: seen.update(typed, paths=paths)
+    )
+    monkeypatch.setattr(command, "_predict_all", lambda *given: seen.update(given=given))
+    Path("a.png").touch()
+    words = (
+        "a.png --box 1,2,3,4 --point 5,6 --mask m.png --prompts p.csv --zoom --tiles 2 "
+        "--detections d.json --annotations a.json --min-score 0.7 --model champion --out o "
+        "--format rle --format coco --page 3 --bands 3,2,1 --points-per-side 9 "
+        "--pred-iou-thresh 0.1 --stability-score-thresh 0.2 --min-mask-region-area 5 "
+        "--resize squash --device cuda:1 --base b.pth --adapters t --params-file p.yaml"
+    )
+    assert CliRunner().invoke(app, ["predict", *words.split()]).exit_code == 0
+    predictor, paths, _, outputs, read = seen.pop("given")
+    assert (predictor, paths, outputs.folder) == (model, [Path("a.png")], Path("o"))
+    assert (outputs.formats, outputs.model, outputs.model_from, outputs.as_json) == (
+        {"rle", "coco"}, "champion", "project", False
+    )  # fmt: skip
+    assert read.keywords == {"page": 3, "bands": (3, 2, 1)}
+    assert seen == {
+        "paths": [Path("a.png")], "name": "champion", "params_file": Path("p.yaml"),
+        "adapters": Path("t"), "base": Path("b.pth"), "device": "cuda:1", "resize": "squash",
+        "box": ["1,2,3,4"], "point": ["5,6"], "mask": Path("m.png"), "prompt_file": Path("p.csv"),
+        "zoom": True, "everything": False, "detections": Path("d.json"),
+        "annotations": Path("a.json"), "min_score": 0.7,
+        "grid": {
+            "points_per_side": 9, "pred_iou_thresh": 0.1, "stability_score_thresh": 0.2,
+            "min_mask_region_area": 5, "crop_n_layers": 2,
+        },
+    }  # fmt: skip

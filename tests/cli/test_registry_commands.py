@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_world import write_yaml
@@ -150,6 +152,118 @@ def test_the_simulation_reads_the_gate_in_place(pasam, root, in_empty_folder):
     assert found["judgements"][4]["name"].startswith("any of 3 candidates")
     assert found["years"]["promotions"] >= 0
     assert "promotions a year" in pasam("simulate", "--images", "20", "--pairs", "5").output
+
+
+class ReachedError(RegistryError):
+    """A command has called what it is for."""
+
+
+P = Path("p")
+
+
+@pytest.mark.parametrize(
+    ("words", "function", "given"),
+    [
+        ("registry promote", "promotion.promote",
+         ((Path(), None), {"to": "production", "allow_local": False, "why": ""})),
+        ("registry promote 3 --to staging --allow-local --why w --project p", "promotion.promote",
+         ((P, "3"), {"to": "staging", "allow_local": True, "why": "w"})),
+        ("registry reject 3 --why w --project p", "transitions.reject", ((P, "3"), {"why": "w"})),
+        ("registry lift 3 --why w --project p", "transitions.lift", ((P, "3"), {"why": "w"})),
+        ("registry rollback --why w --project p", "transitions.rollback", ((P,), {"why": "w"})),
+        ("registry gate --adopt --why w --project p", "promotion.set_gate", ((P,), {"why": "w"})),
+        ("registry check --project p", "transitions.check", ((P,), {"repair": False})),
+        ("registry check --repair", "transitions.check", ((Path(),), {"repair": True})),
+        ("registry verify --project p", "load.verify_versions", ((P, None), {})),
+        ("registry verify 2", "load.verify_versions", ((Path(), "2"), {})),
+        ("registry claim --project p", "upkeep.claims.claim", ((P, None), {})),
+        ("registry claim --against 2", "upkeep.claims.claim", ((Path(), "2"), {})),
+        ("verify-cache --project p", "upkeep.damaged_cache.damaged_cache", ((P,), {})),
+        ("track sync --project p --flow-run r", "runs.sync", ((P,), {"flow_run": "r"})),
+        ("track sync", "runs.sync", ((Path(),), {"flow_run": None})),
+        ("track show --project p", "runs.overview", ((P,), {})),
+        ("clean", "upkeep.cleaning.clean",
+         ((Path(),), {"keep": 10, "days": 30, "dry_run": False})),
+        ("clean --dry-run --keep 2 --days 3 --project p", "upkeep.cleaning.clean",
+         ((P,), {"keep": 2, "days": 3, "dry_run": True})),
+        ("backup b.tar --project p", "upkeep.backup.back_up", ((P, Path("b.tar")), {})),
+        ("restore b.tar q", "upkeep.backup.restore", ((Path("b.tar"), Path("q")), {})),
+    ],
+)  # fmt: skip
+def test_every_option_of_a_command_reaches_what_it_is_for(
+    words, function, given, monkeypatch, in_empty_folder
+):
+    def reach(*arguments, **options):
+        assert (arguments, options) == given
+        raise ReachedError("as it was typed")
+
+    monkeypatch.setattr("pasam.registry.store.is_begun", lambda project: True)
+    importlib.import_module(f"pasam.registry.{function.rpartition('.')[0]}")
+    monkeypatch.setattr(f"pasam.registry.{function}", reach)
+    result = CliRunner().invoke(app, words.split())
+    assert result.exit_code == 2, result.output
+    assert result.stderr == "error: as it was typed\n"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_reproduction_is_planned_for_its_folder_and_done_there_or_refused(
+    cached, pasam, monkeypatch, tmp_path
+):
+    from pasam.registry import reproduction
+
+    seen = []
+    plan = SimpleNamespace(text=lambda: "plan", files=(("a", "0"),), problems=("x",), version=2)
+    monkeypatch.setattr(
+        reproduction, "plan_reproduction", lambda *given, **how: seen.append((given, how)) or plan
+    )
+    monkeypatch.setattr(
+        reproduction, "reproduce", lambda *given, **how: seen.append((given, how)) or ["same"]
+    )
+    refused = pasam("reproduce", "2")
+    assert refused.exit_code == 2
+    assert "version 2 cannot be made again: x" in refused.stderr
+    assert seen == [((Path(), VERSIONS[0]), {"folder": ""})]
+    seen.clear()
+    done = pasam("reproduce", "2", "--into", tmp_path, *["--cached"] * cached)
+    assert done.stdout == "plan\n# a: sha256 0\nsame\n"
+    assert seen == [
+        ((Path(), VERSIONS[0]), {"folder": str(tmp_path)}),
+        ((Path(), plan, tmp_path), {"cached": cached}),
+    ]
+
+
+def test_a_simulation_is_of_so_many_images_spread_and_pairs(pasam, monkeypatch, root):
+    from pasam.registry import gate
+
+    seen = []
+
+    def simulated(settings, sizes, **how):
+        seen.append((sizes, how))
+        return [] if "pairs" in how else gate.SimulatedYears(
+            promotions=1.0, gain=2.0, judged_excess=3.0, sealed_excess=4.0
+        )  # fmt: skip
+
+    monkeypatch.setattr(gate, "simulate", simulated)
+    monkeypatch.setattr(gate, "simulate_years", simulated)
+    write_yaml(Path("params.yaml"), compose("default", root / "params"))
+    words = ("--images", "20", "--spread", "8", "--pairs", "50", "--json")
+    years = json.loads(pasam("simulate", *words).output)["years"]
+    assert years == {"promotions": 1, "gain": 2, "judged_excess": 3, "sealed_excess": 4}
+    (sizes, pairs), (again, spread) = seen
+    assert set(sizes.values()) == {20}
+    assert len(sizes) > 2
+    assert (again, pairs, spread) == (sizes, {"std": 8, "pairs": 50}, {"std": 8, "years": 10})
+
+
+def test_files_that_are_not_whole_are_a_code_of_their_own(pasam, monkeypatch):
+    found = {1: "", 2: "adapter.safetensors differs"}
+    monkeypatch.setattr("pasam.registry.load.verify_versions", lambda *given: found)
+    result = pasam("verify")
+    assert (result.exit_code, result.output) == (
+        2, "version 1: whole\nversion 2: adapter.safetensors differs\n"
+    )  # fmt: skip
+    found[2] = ""
+    assert pasam("verify", "--json").exit_code == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)

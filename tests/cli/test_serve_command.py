@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from pasam.cli import serve
 from pasam.cli.app import app
 from pasam.cli.serve import offered_models
+from pasam.errors import ParamsError
 from pasam.inference import model_files
+from pasam.serving.limits import MEGA, Limits
+from pasam.serving.service import Settings
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def served(monkeypatch):
     seen = {}
 
     def run_server(app, taken, *, log_level, when_ready):
-        seen.update(service=app.state.service, host=taken.getsockname()[0])
+        seen.update(service=app.state.service, host=taken.getsockname()[0], level=log_level)
         when_ready()
 
     monkeypatch.setattr(pasam.serving.web_app, "run_server", run_server)
@@ -83,7 +88,9 @@ def test_demo_opens_the_page_unless_told_not_to(pasam, served, monkeypatch):
     opened = []
     monkeypatch.setattr(typer, "launch", opened.append)
     assert pasam("demo", "--model", "sam").exit_code == 0
+    assert served["level"] == "warning"
     assert pasam("demo", "--model", "sam", "--no-browser").exit_code == 0
+    assert served["level"] == "info"
     assert len(opened) == 1
     assert opened[0].startswith("http://127.0.0.1:")
 
@@ -105,3 +112,79 @@ def test_an_adapter_that_is_trained_later_is_offered_later(model_project, tmp_pa
     (tmp_path / "pa_sam.safetensors").write_bytes((adapters / "pa_sam.safetensors").read_bytes())
     offered.refresh()
     assert [each.name for each in offered.all()] == ["pa_sam", "sam"]
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """How the models would be loaded and the service started; nothing is."""
+    seen = {}
+    monkeypatch.setattr(
+        serve, "offered_models", lambda *given: seen.update(loaded=given[:5]) or "the models"
+    )
+    monkeypatch.setattr(serve, "_run", lambda *given, **how: seen.update(run=given, how=how))
+    return seen
+
+
+def test_every_option_of_serve_has_its_effect(in_empty_folder, started):
+    (in_empty_folder / "token").write_text("0123456789abcdef\n")
+    (in_empty_folder / "token").chmod(0o600)
+    words = (
+        "serve --model a --model b --host 0.0.0.0 --port 81 --token-file token --name n --name m "
+        "--max-upload-mb 2 --max-megapixels 3 --max-prompts 4 --max-waiting 5 --max-cache-mb 6 "
+        "--scores s.json --feedback kept --json --device cuda:1 --base b.pth --adapters trained "
+        "--params-file p.yaml"
+    )
+    result = CliRunner().invoke(app, words.split())
+    assert result.exit_code == 0, result.output
+    paths = map(Path, ("b.pth", "trained", "p.yaml"))
+    assert started["loaded"] == (["a", "b"], "cuda:1", *paths)
+    limits = Limits(
+        upload_bytes=2 * MEGA, pixels=3 * MEGA, prompts=4, waiting_prompts=5, cache_bytes=6 * MEGA
+    )
+    settings = Settings(
+        limits=limits, token="0123456789abcdef", loopback_only=False, names=("n", "m"),
+        scores=Path("s.json"), feedback=Path("kept"),
+    )  # fmt: skip
+    assert started["run"] == ("the models", settings)
+    assert started["how"] == {"host": "0.0.0.0", "port": 81, "browser": False, "as_json": True}
+
+
+def test_what_is_left_out_is_loopback_all_models_and_no_corrections(in_empty_folder, started):
+    usual = (None, "auto", None, Path("data/adapters"), Path("params.yaml"))
+    for command, port, browser in (("serve", 8000, False), ("demo", 0, True)):
+        assert CliRunner().invoke(app, [command]).exit_code == 0
+        assert started["loaded"] == usual
+        assert started["run"] == ("the models", Settings(scores=Path("reports/scores.json")))
+        how = {"host": "127.0.0.1", "port": port, "browser": browser, "as_json": False}
+        assert started["how"] == how
+    words = "demo --no-browser --port 82 --model a --json --device cpu --base b --adapters t"
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
+    assert started["loaded"] == (["a"], "cpu", Path("b"), Path("t"), Path("params.yaml"))
+    assert started["how"] == {
+        "host": "127.0.0.1", "port": 82, "browser": False, "as_json": True
+    }  # fmt: skip
+
+
+def test_models_are_found_and_opened_as_was_asked(model_project, tmp_path, monkeypatch):
+    asked, find, load = [], model_files.find_model, model_files.open_model
+    monkeypatch.setattr(
+        model_files,
+        "find_model",
+        lambda name, **how: asked.append((name, how)) or find(name, **how),
+    )
+    monkeypatch.setattr(
+        model_files, "open_model", lambda files, **how: asked.append(how) or load(files, **how)
+    )
+    adapters, params = model_project / "data" / "adapters", model_project / "params.yaml"
+    base = model_project / "base.safetensors"
+    versions = tmp_path / "versions"
+    pool = offered_models(None, "cpu", base, adapters, params, versions)
+    assert [each.name for each in pool.all()] == ["pa_sam", "hq_sam", "sam"]  # nothing packaged
+    how = {"params_file": params, "adapters": adapters, "base": base}
+    for name in ("pa_sam", "hq_sam", "sam"):
+        (given,) = (each[1] for each in asked if isinstance(each, tuple) and each[0] == name)
+        assert how.items() <= given.items()
+        assert given["resolve"].folder == versions
+    assert [each for each in asked if isinstance(each, dict)] == [{"device": "cpu"}] * 3
+    with pytest.raises(ParamsError, match="the device is 'tpu'"):
+        offered_models(["sam"], "tpu", None, adapters, params, versions)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from inference_models import picture
 from PIL import Image
@@ -23,13 +24,15 @@ from pasam.config.schema import ValidateParams
 from pasam.data.manifest import INVENTORY_COLUMNS, inventory_frame, write_inventory
 from pasam.data.own_sets import split_of
 from pasam.data.pairing import find_pairs
-from pasam.errors import DataError
+from pasam.errors import DataError, RefusedError
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
-from pasam.masks.run_lengths import encode
+from pasam.masks.run_lengths import decode, encode
 from pasam.serving import demand, feedback
 from pasam.serving.demand import FEWEST, DemandLog, read_demand
 from pasam.serving.feedback import FeedbackStore, review_page
+from pasam.serving.jobs import keep_correction
+from pasam.serving.limits import Limits
 from pasam.serving.service import Settings
 from pasam.serving.web_app import create_app
 
@@ -136,6 +139,38 @@ def test_no_more_waits_than_was_allowed_and_masks_fit_their_image(store):
         store.accept(["nothing"], reviewer="carol")
 
 
+def test_the_bytes_that_wait_are_bounded_too_and_what_was_accepted_waits_no_more(store):
+    first = put(store)
+    size = sum(path.stat().st_size for path in (store.folder / "waiting" / first).iterdir())
+    store.most_bytes = size
+    with pytest.raises(DataError, match="1 corrections of 0 MB"):
+        put(store, 1)
+    store.most_bytes = size + 1
+    put(store, 1)
+    store.accept([first], reviewer="carol")
+    put(store, 2)
+
+
+def test_the_oldest_is_listed_first_and_a_set_keeps_what_the_model_had_made(store, tmp_path):
+    ids = [put(store, seed, before=mask(5) if seed else None) for seed in range(3)]
+    for identity, when in zip(ids, ("2026-03-03", "2026-03-01", "2026-03-02"), strict=True):
+        path = store.folder / "waiting" / identity / "about.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"when": when}))
+    assert [each.identity for each in store.waiting()] == [ids[1], ids[2], ids[0]]
+    store.accept([*ids, ids[0]], reviewer="carol")
+    assert [each.identity for each in store.accepted()] == [ids[1], ids[2], ids[0]]
+    store.write_set(tmp_path / "own")
+    made = tmp_path / "own" / "corrections"
+    origins = json.loads((made / "provenance.json").read_text())
+    assert set(origins) == set(ids)
+    assert "before" not in origins[ids[0]]
+    for identity in ids[1:]:
+        assert np.array_equal(read_mask(made / origins[identity]["before"]) > 0, mask(5))
+        assert np.array_equal(read_mask(made / origins[identity]["mask"]) > 0, mask())
+        seed = ids.index(identity)
+        assert (read_image(made / origins[identity]["image"]) == image(seed)).all()
+
+
 def test_the_page_shows_before_and_after_and_runs_nothing_that_was_sent(store):
     put(store, before=mask(5))
     page = review_page(store.waiting())
@@ -211,6 +246,44 @@ def test_a_correction_waits_with_who_why_prompt_and_model(taking, folder):
     assert b"maker" not in (waits.folder / "image.png").read_bytes()
     assert (np.asarray(Image.open(waits.folder / "image.png")) == picture(60, 90)).all()
     assert taking.get("/models").json()["feedback"] is True
+
+
+def test_both_masks_of_a_correction_keep_their_place(taking, folder):
+    small = json.dumps(encode(np.pad(np.ones((4, 5), np.uint8), ((3, 53), (2, 83)))))
+    sent = {"mask": code(), "before": small, "who": "ada", "why": "a hair"}
+    assert taking.post("/feedback", data=sent, files={"image": encoded_picture()}).is_success
+    (waits,) = FeedbackStore(folder).waiting()
+    assert (waits.about["why"], waits.about["prompt"], waits.about["model"]) == (
+        "a hair", None, None
+    )  # fmt: skip
+    for name, drawn in (("mask", code()), ("before", small)):
+        kept = read_mask(waits.folder / f"{name}.png")
+        assert np.array_equal(kept > 0, decode(json.loads(drawn)))
+    wrong = sent | {"before": code(90, 60)}
+    answer = taking.post("/feedback", data=wrong, files={"image": encoded_picture()})
+    assert (answer.status_code, len(FeedbackStore(folder).waiting())) == (422, 1)
+
+
+@pytest.mark.parametrize(("pixels", "status"), [(5400, 200), (5399, 413)])
+def test_a_corrected_image_is_bounded_like_any_other(pixels, status, shelf, folder):
+    app = create_app(shelf.offered(), Settings(feedback=folder, limits=Limits(pixels=pixels)))
+    with TestClient(app, base_url="http://localhost") as client:
+        sent = {"mask": code(), "who": "ada"}
+        answer = client.post("/feedback", data=sent, files={"image": encoded_picture()})
+    assert answer.status_code == status
+
+
+def test_where_too_much_waits_a_sender_may_come_again_in_an_hour(folder, monkeypatch):
+    about = {"who": "ada"}
+    codes = [encode(np.ones((60, 90), np.uint8)), None]
+    keep = lambda: keep_correction(  # noqa: E731
+        folder, io.BytesIO(encoded_picture()), codes, about, most_pixels=5400
+    )
+    keep()
+    monkeypatch.setattr(FeedbackStore.__init__, "__kwdefaults__", {"most": 1, "most_bytes": 9**9})
+    with pytest.raises(RefusedError, match="1 corrections of 0 MB wait") as refused:
+        keep()
+    assert (refused.value.status, refused.value.retry_after) == (429, 3600)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +413,36 @@ def test_one_prompt_is_measured_now_and_then_and_old_days_go(folder, monkeypatch
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["answered"] for row in rows] == [1, 30, 30, 30, 9]
     assert [row.get("area") for row in rows] == [0.5, 0.5, 0.5, 0.5, None]
+
+
+def test_days_count_and_are_kept_to_the_last_of_them(folder, params, monkeypatch):
+    today = date(2026, 3, 31)
+    for day in ("2026-03-01", "2026-03-02", "2026-03-31"):
+        measured(folder, asked(100, 1), day=day)
+    found = read_demand(folder, None, params, today=today, days=30)
+    assert (found.days, found.answered, found.measured, found.drift) == (30, 8, 2, ())
+    assert read_demand(folder, None, params, today=today, days=31).answered == 12
+    now = datetime.now(UTC).date()
+    days = [now - timedelta(days=age) for age in (demand.KEPT_DAYS, demand.KEPT_DAYS + 1)]
+    for day in days:
+        measured(folder, asked(100, 1), day=str(day))
+    DemandLog(folder).corrected()
+    kept = {path.stem for path in (folder / demand.FOLDER).iterdir()}
+    assert str(days[0]) in kept
+    assert str(days[1]) not in kept
+
+
+@pytest.mark.parametrize(("score", "uncertainty"), [(0.75, 0.25), (1.2, 0.0), (-0.1, 1.0)])
+def test_a_prompt_is_measured_as_sets_of_data_are(score, uncertainty):
+    pixels = torch.zeros(3, 30, 45, dtype=torch.uint8)
+    pixels[0] = 200  # red
+    transform = SimpleNamespace(height=60, width=90)
+    image = SimpleNamespace(transform=transform, pixels=pixels)
+    job = SimpleNamespace(image=image, model=SimpleNamespace(name="pa_sam"))
+    assert demand._measured(job, {"score": score, "area": 540}) == {
+        "model": "pa_sam", "uncertainty": uncertainty, "area": 0.1,
+        "resolution": pytest.approx(73.484692), "brightness": pytest.approx(60, abs=0.5),
+    }  # fmt: skip
 
 
 def test_what_cannot_be_measured_or_written_costs_nobody_a_mask(folder, monkeypatch):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
 
 import pytest
-from inference_models import picture
+from inference_models import VARIANTS, make_predictor, picture
 from serving_world import Shelf
 
-from pasam.errors import CheckpointError, RefusedError
+from pasam.errors import CheckpointError, RefusedError, TrackingError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.model_files import ModelFiles, find_model
 from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.serving import service as registered_versions
-from pasam.serving.service import ModelPool, RegisteredVersions, available
+from pasam.serving.service import (
+    ModelPool,
+    RegisteredVersions,
+    _sharing_base,
+    _signature,
+    available,
+)
 
 
 @pytest.fixture
@@ -258,3 +265,129 @@ def test_the_watcher_survives_whatever_a_look_raises(fault, own, monkeypatch):
         assert time.monotonic() < end
         time.sleep(0.01)
     offered.close()
+
+
+def test_a_run_is_fetched_once_and_only_an_alias_is_verified_as_one(
+    registry, tmp_path, monkeypatch
+):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").touch()
+    asked = []
+
+    def fetch(name, *, project, folder, alias):
+        asked.append((name, project, folder, alias))
+        return ModelFiles(
+            name=name, base=folder, size="tiny", kind="adapter", weights=None, variant=None,
+            origin="",
+        )  # fmt: skip
+
+    monkeypatch.setattr(registered_versions, "registered_files", fetch)
+    versions = tmp_path / "versions"
+    find = RegisteredVersions(tmp_path, versions)
+    run = find("runs:/ab/model")
+    assert find("runs:/ab/model") is run
+    find("3")
+    find("champion")
+    assert asked == [
+        ("runs:/ab/model", tmp_path, versions / "abmodel", ""),
+        ("3", tmp_path, versions / "3", ""),
+        ("1", tmp_path, versions / "1", "champion"),
+    ]
+
+
+def test_a_registry_on_a_server_is_asked_where_no_file_of_one_is_here(
+    registry, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    assert RegisteredVersions(tmp_path, tmp_path / "versions")("champion") is not None
+
+
+def test_who_shares_a_base_keeps_its_own_name_decoder_and_resize():
+    first, foreign = make_predictor("sam"), make_predictor("hq_sam")
+    foreign.base = "another"
+    for kind, resize in (("sam", "squash"), ("pa_sam", "squash"), ("pa_sam", "longest")):
+        alone = make_predictor(kind, resize=resize)
+        shared = _sharing_base(alone, [foreign, first])
+        assert shared.segmenter.base is first.segmenter.base
+        assert (shared.name, shared.base, shared.resize) == (kind, first.base, resize)
+        own = first.segmenter.base.sam.mask_decoder if kind == "sam" else alone.segmenter.decoder
+        assert shared.segmenter.decoder is own
+        assert _sharing_base(alone, [foreign]) is alone
+
+
+def test_a_fault_of_one_name_keeps_no_other_from_its_new_version(own):
+    offered = own.offered()
+    own.place("champion", "pa_sam")
+    own.broken.add("champion")
+    own.place("sam", "sam", "trained longer")
+    before = offered.get("sam")
+    offered._looked = 0.0
+    with pytest.raises(CheckpointError, match="champion is broken"):
+        offered.refresh()
+    assert offered.get("sam").version != before.version
+    assert [each.name for each in offered.all()] == ["champion", "sam"]
+    assert offered.swaps == 1
+    assert offered.seconds_since_look() < 1000  # all names were looked up
+
+
+class Kept:
+    """The last good versions, in memory."""
+
+    def __init__(self):
+        self.files = {}
+
+    def keep(self, name, files):
+        self.files[name] = files
+
+    def get(self, name):
+        return self.files.get(name)
+
+
+def test_only_a_registered_version_that_answers_is_kept_and_only_a_start_falls_back_on_it(own):
+    kept = Kept()
+
+    def pool(find=own.find):
+        return ModelPool(lambda: list(own.kinds), find=find, open_files=own.open, last_good=kept)
+
+    def away(name):
+        if name == "champion":
+            raise TrackingError("MLflow does not answer.")
+        return own.find(name)
+
+    running = pool()
+    running.refresh()
+    assert list(kept.files) == ["champion"]  # `sam` is no name of a registry
+    good = kept.files["champion"]
+    own.place("champion", "pa_sam")
+    own.broken.add("champion")
+    with pytest.raises(CheckpointError):
+        running.refresh()
+    assert kept.files["champion"] is good
+    assert running.get("champion").kind == "hq_sam"
+    own.broken.clear()
+    started = pool(away)
+    started.refresh()
+    assert [each.name for each in started.all()] == ["champion", "sam"]
+    assert started.get("champion").kind == "hq_sam"
+    with pytest.raises(TrackingError):
+        started.refresh()  # it answers already, and says that it cannot follow
+    assert started.get("champion").kind == "hq_sam"
+    with pytest.raises(TrackingError):
+        ModelPool(lambda: ["champion"], find=away, open_files=own.open).refresh()
+
+
+def test_a_file_counts_as_changed_by_its_base_its_build_and_its_content(tmp_path):
+    for name in ("base", "other", "weights"):
+        (tmp_path / name).write_text("x")
+    files = ModelFiles(
+        name="m", base=tmp_path / "base", size="tiny", kind="adapter",
+        weights=tmp_path / "weights", variant=None, origin="",
+    )  # fmt: skip
+    seen = {_signature(files)}
+    for changed in ({"base": tmp_path / "other"}, {"variant": VARIANTS["pa_sam"]},
+                    {"variant": VARIANTS["hq_sam"]}):  # fmt: skip
+        seen.add(_signature(dataclasses.replace(files, **changed)))
+    for name, text in (("weights", "xy"), ("base", "xyz")):
+        (tmp_path / name).write_text(text)
+        seen.add(_signature(files))
+    assert len(seen) == 6

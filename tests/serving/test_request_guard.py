@@ -135,6 +135,43 @@ def test_without_the_token_only_its_state_is_told(guarded):
     assert right.status_code == 200
 
 
+OPEN = ("/", "/health", "/ready", "/openapi.json", "/page/main.js", "/examples/0")
+
+
+def test_all_else_needs_the_token_and_every_answer_is_safe_in_a_browser(guarded):
+    forms = ("/embed", "/predict", "/everything", "/annotations", "/feedback")
+    asked = [(method, path) for method in ("GET", "POST") for path in forms]
+    others = ("/models", "/metrics", "/examples", "/nowhere", "/pages", "/healthy", "/page")
+    asked += [("GET", path) for path in (*others, *OPEN)]
+    for method, path in asked:
+        answer = guarded.request(method, path)
+        assert (answer.status_code == 401) is (path not in OPEN), path
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    with_it = guarded.post("/predict", headers={"Authorization": f"bearer  {TOKEN} "})
+    assert with_it.status_code == 422
+
+
+def test_a_token_may_be_as_short_and_as_plain_as_the_limits_say(tmp_path):
+    file = tmp_path / "token"
+    for token, fits in (
+        ("01234567" * 2, True), ("01234566" * 2, False), ("0123456789abcde", False),
+    ):  # fmt: skip
+        file.write_text(f" {token} \n")
+        file.chmod(0o600)
+        if fits:
+            assert read_token(file) == token
+        else:
+            with pytest.raises(ParamsError, match="expected (8|16) or more"):
+                read_token(file)
+
+
+@pytest.mark.parametrize(("length", "status"), [("50000", 422), ("50001", 413)])
+def test_a_body_may_announce_as_much_as_the_limit_says(length, status, guarded):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Length": length}
+    assert guarded.post("/embed", content=b"", headers=headers).status_code == status
+
+
 def test_an_announced_body_that_is_too_large_is_refused(guarded):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answer = guarded.post("/embed", files={"image": bytes(60_000)}, headers=headers)

@@ -7,15 +7,19 @@ import json
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from inference_models import objects, picture
 from serving_world import BOX, encoded_picture, form, small_embedding
 
+from pasam.errors import RefusedError
+from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.masks.overlap import mask_iou
 from pasam.masks.run_lengths import decode, encode, from_segmentation
+from pasam.serving.limits import Limits
+from pasam.serving.payloads import AnnotatedUpload
 from pasam.serving.routes import models_answer, read_scores
 
 
@@ -332,3 +336,178 @@ def test_openapi_says_what_needs_the_token_and_groups_endpoints(client):
             open_paths = ("/health", "/ready", "/examples", "/examples/{number}")
             asks = path not in open_paths
             assert ("security" in operation) is asks
+
+
+@pytest.fixture
+def queued(client, monkeypatch):
+    """What the endpoints queue: the queue, the jobs and whose they are; answered with nothing."""
+    found, service = [], client.app.state.service
+
+    def watched(queue, answer):
+        def submit(jobs, client=""):
+            found.append((queue.name, list(jobs), client))
+            futures = [Future() for _ in jobs]
+            for each in futures:
+                each.set_result(answer)
+            return futures
+
+        monkeypatch.setattr(queue, "submit", submit)
+
+    embedded = service.models.get().predictor.embed(picture(60, 90))
+    for queue, answer in zip(service.queues, (embedded, [], [], {"a": "b"}), strict=True):
+        watched(queue, answer)
+    return found
+
+
+FLAGS = ("multimask", "details", "low_res")
+
+
+@pytest.mark.parametrize("chosen", [(), *((flag,) for flag in FLAGS), ("format",), ("model",)])
+def test_each_option_of_a_prediction_reaches_its_job_and_no_other(
+    chosen, client, embedding, queued
+):
+    values = dict.fromkeys(FLAGS, True) | {"format": "png", "model": "sam"}
+    given = {name: values[name] for name in chosen}
+    client.post("/predict", data=form({"box": BOX}, embedding=embedding, **given))
+    ((queue, (job,), whose),) = queued
+    assert (queue, whose) == ("prompts", "testclient")
+    assert {flag: getattr(job, flag) for flag in FLAGS} == {flag: flag in chosen for flag in FLAGS}
+    assert job.form == ("png" if "format" in chosen else "rle")
+    pool = client.app.state.service.models
+    assert job.model is pool.get("sam" if "model" in chosen else "pa_sam").predictor
+
+
+@pytest.mark.parametrize("path", ["/embed", "/predict", "/everything"])
+def test_an_upload_is_embedded_by_the_model_that_was_named_for_its_sender(path, client, queued):
+    fields = form({"box": BOX}) if path == "/predict" else {}
+    client.post(path, data=fields | {"model": "hq_sam"}, files={"image": encoded_picture()})
+    queue, (job,), whose = queued[0]
+    service = client.app.state.service
+    assert (queue, whose) == ("images", "testclient")
+    assert job.model is service.models.get("hq_sam").predictor
+    assert job.most_pixels == service.settings.limits.pixels
+    assert [each[2] for each in queued[1:]] == ["testclient"] * (path != "/embed")
+    assert all(each[1][0].model is job.model for each in queued[1:])
+
+
+SEARCH = {
+    "points_per_side": 8, "pred_iou_thresh": 0.1, "stability_score_thresh": 0.2,
+    "box_nms_thresh": 0.3, "min_mask_region_area": 4,
+}  # fmt: skip
+
+
+ALONE = [{name: value} for name, value in SEARCH.items()]
+NONE = [{"pred_iou_thresh": 0.0}, {"min_mask_region_area": 0}]
+
+
+@pytest.mark.parametrize("given", [{}, SEARCH, *ALONE, *NONE])
+@pytest.mark.parametrize("name", ["sam", "pa_sam"])
+def test_options_of_a_search_reach_it_and_the_rest_is_what_suits_its_model(
+    given, name, client, embedding, queued
+):
+    fields = {"embedding": embedding, "model": name, "format": "png", **given}
+    client.post("/everything", data=fields)
+    ((queue, (job,), _),) = queued
+    model = client.app.state.service.models.get(name).predictor
+    assert (queue, job.form, job.model) == ("searches", "png", model)
+    usual = AutomaticMaskOptions.suited_to(model)
+    assert job.options == dataclasses.replace(usual, **given)
+
+
+@pytest.mark.parametrize("tool", [None, "yolo", "labelme", "coco-rle"])
+def test_annotations_are_queued_for_their_tool_and_their_sender(tool, client, queued):
+    images = [
+        {"file_name": f"{name}.png", "height": 60, "width": 90,
+         "objects": [{"name": name, "segmentation": square()}] * 10}
+        for name in ("b", "a")
+    ]  # fmt: skip
+    fields = {"images": json.dumps(images)} | ({} if tool is None else {"format": tool})
+    answer = client.post("/annotations", data=fields)  # as many objects as are taken at once
+    assert answer.json() == {"files": {"a": "b"}}
+    ((queue, (job,), whose),) = queued
+    assert (queue, whose, job.form) == ("exports", "testclient", tool or "coco")
+    assert [(each.name, len(each.objects)) for each in job.images] == [
+        ("b.png", 10), ("a.png", 10)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def limited(client, monkeypatch):
+    """Set limits of the running service."""
+    service = client.app.state.service
+
+    def limit(**limits):
+        changed = dataclasses.replace(service.settings.limits, **limits)
+        settings = dataclasses.replace(service.settings, limits=changed)
+        monkeypatch.setattr(service, "settings", settings)
+
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "path", "fields"),
+    [
+        ("pixels", 5400, "/embed", {}),
+        ("pixels", 5400, "/predict", form({"box": BOX})),
+        ("prompt_pixels", 5400, "/predict", form({"box": BOX})),
+        ("prompt_pixels", 3 * 5400, "/predict", form({"box": BOX}, multimask=True)),
+        ("prompt_pixels", 7 * 5400, "/predict", form({"box": BOX}, details=True)),
+        ("search_pixels", 5400, "/everything", {"points_per_side": 1}),
+    ],
+)
+def test_an_image_of_just_as_many_pixels_as_a_limit_says_is_taken_and_no_larger_one(
+    name, at, path, fields, client, limited
+):
+    image = {"image": encoded_picture()}
+    limited(**{name: at})
+    assert client.post(path, data=fields, files=image).status_code == 200
+    limited(**{name: at - 1})
+    assert client.post(path, data=fields, files=image).status_code == 413
+
+
+def test_annotations_may_be_as_large_as_the_limits_say_and_no_larger():
+    object_ = {"name": "cat", "segmentation": square()}  # of 30 x 50 pixels
+    image = {"file_name": "a.png", "height": 60, "width": 90, "objects": [object_]}
+    upload = AnnotatedUpload.model_validate(image)
+    written = upload.checked(Limits(exported_pixels=5400, pixels=1500))
+    assert (written.name, written.height, written.width) == ("a.png", 60, 90)
+    for limits, words in (({"exported_pixels": 5399}, "5400 pixels"), ({"pixels": 1499}, "spans")):
+        with pytest.raises(RefusedError, match=words) as refused:
+            upload.checked(Limits(**limits))
+        assert refused.value.status == 413
+
+
+def test_an_answer_has_no_more_than_was_asked_for(client, embedding):
+    usual = {"prompt", "candidate", "score", "area", "bbox", "segmentation"}
+    for given, more in (
+        ({}, set()), ({"details": True}, {"details"}), ({"low_res": True}, {"low_res"}),
+        ({"format": "png"}, {"png"}), ({"format": "coco"}, set()),
+    ):  # fmt: skip
+        answer = client.post("/predict", data=form({"box": BOX}, embedding=embedding, **given))
+        (mask,) = answer.json()["masks"]
+        assert set(mask) == usual | more
+        assert ("coco" in answer.json()) is (given.get("format") == "coco")
+
+
+def test_a_service_that_stops_or_has_no_model_is_alive_and_not_ready(client, monkeypatch):
+    service = client.app.state.service
+    monkeypatch.setattr(service, "stopping", True)
+    stopping = client.get("/ready")
+    assert (stopping.status_code, stopping.headers["retry-after"]) == (503, "5")
+    monkeypatch.undo()
+    monkeypatch.setattr(service.models, "_offered", {})
+    assert client.get("/ready").status_code == 503
+    assert client.get("/health").status_code == 200
+
+
+def test_each_model_is_described_by_its_own_facts(shelf):
+    one, two, three = shelf.offered().all()
+    two, three = (dataclasses.replace(each, seen="synthetic") for each in (two, three))
+    answer = models_answer([two, one, three], None)
+    assert answer.note.startswith("hq_sam, sam: trained on synthetic images only.")
+    for model, found in zip((two, one, three), answer.models, strict=True):
+        assert (found.name, found.kind, found.version) == (model.name, model.kind, model.version)
+        assert (found.size, found.base) == (model.size, model.predictor.base[:12])
+        assert found.mask_side == model.predictor.mask_side
+        assert found.scores is found.scored_on is None
+    assert [each.details for each in answer.models] == [False, True, False]

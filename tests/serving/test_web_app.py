@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import itertools
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -160,6 +163,77 @@ def test_its_numbers_are_those_of_its_parts(client):
     text = client.get("/metrics").text
     assert "pasam_models 3.0" in text
     assert "pasam_waiting_prompts 0.0" in text
+
+
+def number(text, name):
+    """A number of Prometheus's text; 0.0 where it is not there."""
+    found = re.search(rf"^{re.escape(name)} (.*)$", text, re.MULTILINE)
+    return 0.0 if found is None else float(found[1])
+
+
+def test_requests_steps_and_batches_are_counted_by_what_they_were(client, embedding):
+    names = [
+        'pasam_requests_total{route="/predict",status="200"}',
+        'pasam_requests_total{route="/predict",status="404"}',
+        'pasam_requests_total{route="other",status="404"}',
+        'pasam_requests_total{route="other",status="421"}',
+        'pasam_request_seconds_count{route="/predict"}',
+        'pasam_step_seconds_count{step="predict"}',
+        'pasam_step_seconds_count{step="embed"}',
+        'pasam_step_seconds_count{step="everything"}',
+        "pasam_batch_prompts_sum",
+    ]
+    before = client.get("/metrics").text
+    client.post("/predict", data=form({"box": BOX}, {"box": BOX}, embedding=embedding))
+    client.post("/predict", data=form({"box": BOX}, embedding="no"))
+    client.post("/everything", data={"points_per_side": 1, "embedding": embedding})
+    client.post("/embed", files={"image": encoded_picture()})
+    client.get("/nowhere")
+    client.get("/models", headers={"Host": "evil.example"})
+    after = client.get("/metrics").text
+    told = [number(after, name) - number(before, name) for name in names]
+    assert told[:5] == [1, 1, 1, 1, 2]
+    assert 1 <= told[5] <= 2  # the two prompts may have come into the queue one after the other
+    assert told[6:] == [1, 1, 2]
+
+
+def test_every_limit_reaches_its_queue_and_every_gauge_shows_its_own(shelf):
+    limits = Limits(
+        waiting_images=3, waiting_prompts=5, batch=7, batch_pixels=11, cache_bytes=2 * SIZE
+    )
+    service = Service(shelf.offered(), Settings(limits=limits))
+    assert {
+        queue.name: (queue._most_waiting, queue._most, queue._most_weight)
+        for queue in service.queues
+    } == {"images": (3, 1, 1), "prompts": (5, 7, 11), "searches": (3, 1, 1), "exports": (3, 1, 1)}
+    assert service.cache.most_bytes == 2 * SIZE
+    for count, queue in ((1, service.encoder), (2, service.decoder), (3, service.searcher)):
+        queue.submit([object()] * count)
+    service.cache.put(small_embedding())
+    service.models.swaps = 4
+    text = service.metrics.text().decode()
+    assert {
+        name: number(text, f"pasam_{name}")
+        for name in ("waiting_pictures", "waiting_prompts", "waiting_searches", "embeddings",
+                     "embedding_bytes", "models", "model_swaps")
+    } == {
+        "waiting_pictures": 1, "waiting_prompts": 2, "waiting_searches": 3, "embeddings": 1,
+        "embedding_bytes": SIZE, "models": 3, "model_swaps": 4,
+    }  # fmt: skip
+
+
+def test_a_service_looks_as_often_as_it_was_told_and_ends_with_all_its_parts(tmp_path):
+    said = []
+    models = SimpleNamespace(
+        watch=said.append, close=lambda seconds: said.append("models"), seconds_since_look=None
+    )
+    service = Service(models, Settings(look_every=0.7, feedback=tmp_path))
+    service.demand.close = lambda: said.append("demand")
+    service.start()
+    assert all(queue._worker.is_alive() for queue in service.queues)
+    service.close()
+    assert said == [0.7, "models", "demand"]
+    assert not any(queue._worker.is_alive() for queue in service.queues)
 
 
 SIZE = small_embedding().nbytes
@@ -326,6 +400,24 @@ def test_kept_files_that_were_changed_are_not_used_and_old_ones_go(tmp_path, mon
     assert kept.get("champion") is None
     (tmp_path / "kept" / "last.json").write_text("{")
     assert kept.get("champion") is None
+
+
+def test_each_name_keeps_its_own_version_with_its_scores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = LastGood(tmp_path / "kept")
+    scores = {"mean": {"miou": 61.0, "mbiou": 52.0}}
+    first = describe_files(version(tmp_path / "v1", "pa_sam"))
+    first = dataclasses.replace(first, name="pa_sam (version 1)", scores=scores)
+    other = describe_files(version(tmp_path / "v2", "hq_sam"))
+    kept.keep("champion", first)
+    kept.keep("staging", other)
+    found = LastGood(tmp_path / "kept").get("champion")
+    assert (found.name, found.scores) == ("pa_sam (version 1)", scores)
+    assert found.weights.read_bytes() == first.weights.read_bytes()
+    assert kept.get("staging").weights.read_bytes() == other.weights.read_bytes()
+    kept.keep("champion", other)  # the same files under both names: those of neither go
+    assert kept.get("champion").name == kept.get("staging").name == "hq_sam"
+    assert sum(path.is_dir() for path in (tmp_path / "kept").iterdir()) == 1
 
 
 def test_projects_and_registries_keep_apart(tmp_path, monkeypatch):
