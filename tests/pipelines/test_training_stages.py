@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock, call
 
 import pandas as pd
 import pytest
@@ -10,12 +13,20 @@ from small_world import small_base
 
 from pasam.config.params_file import load_variant
 from pasam.data.manifest import read_manifest
+from pasam.errors import CheckpointError
 from pasam.evaluation.diagnostics import read_diagnostics
+from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.scores import read_scores
 from pasam.models.adapter_weights import load_adapter, read_trained_on, read_variant
 from pasam.models.build import build_trainable, freeze_decoder
 from pasam.models.checkpoint import load_strictly, read_metadata, read_weights
+from pasam.training.annotated import MANIFEST as ANNOTATED
 from pasam.training.embeddings import open_store
+from pipelines.stages.ablate import ablate
+from pipelines.stages.embed import embed
+from pipelines.stages.pretrain import pretrain
+from pipelines.stages.repeat import repeat
+from pipelines.stages.train import train
 
 WEIGHTS = "pasam/packaged/tiny.safetensors"
 
@@ -302,3 +313,231 @@ def test_the_main_seed_is_no_further_seed(own_world, capsys):
     assert "repeats.seeds is [41, 42], expected others than train.seed, 42." in (
         capsys.readouterr().err
     )
+
+
+def stand_in(stage, monkeypatch, *names):
+    """Put something that notes its calls in the place of what a stage calls."""
+    made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
+    for name in names:
+        monkeypatch.setattr(f"pipelines.stages.{stage}.{name}", getattr(made, name))
+    return made
+
+
+PLACES = [Path(name) for name in "abcdefgh"]
+OWN_BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_embed_hands_on_what_its_params_say(split, monkeypatch):
+    made = stand_in(
+        "embed", monkeypatch, "read_manifest", "require_passed", "training_tasks",
+        "benchmark_tasks", "file_digest", "choose_device", "load_base", "write_store",
+        "write_empty_store",
+    )  # fmt: skip
+    made.read_manifest.return_value = frame = {"mask": ["m", "n"], "id": ["1", "2"]}
+    manifest, verdict, store = PLACES[:3]
+    data, params, group = MagicMock(), MagicMock(views=2), MagicMock()
+    params.model_dump.return_value = {"views": 2}
+    embed(data, OWN_BASE, params, split, manifest, verdict, store, group)
+    made.read_manifest.assert_called_once_with(manifest)
+    made.require_passed.assert_called_once_with(verdict, manifest)
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    made.choose_device.assert_called_once_with(
+        params.accelerator, key="embed.accelerator", local_rank=group.local_rank
+    )
+    encoder = made.load_base.return_value.to
+    encoder.assert_called_once_with(made.choose_device.return_value)
+    tasks = made.training_tasks if split == "train" else made.benchmark_tasks
+    how = {"views": 2, "seed": params.seed} if split == "train" else {}
+    tasks.assert_called_once_with(frame, **how)
+    made.file_digest.assert_called_once_with(Path("base.pth"))
+    origin = {"base": made.file_digest.return_value, "split": split, "views": 2}
+    made.write_store.assert_called_once_with(
+        store, tasks.return_value, {"m": "1", "n": "2"}, encoder.return_value,
+        jitter=params.jitter, batch_size=params.batch_size, workers=data.workers, origin=origin,
+        group=group,
+    )  # fmt: skip
+    params.views, params.model_dump.return_value = 0, {}
+    for rank in (1, 0):
+        group.rank = rank
+        embed(data, OWN_BASE, params, "train", manifest, verdict, store, group)
+        assert made.write_empty_store.called is not bool(rank)
+    made.write_empty_store.assert_called_once_with(
+        store, {"base": made.file_digest.return_value, "split": "train"}
+    )
+    assert made.write_store.call_count == 1
+
+
+def test_train_hands_on_what_its_params_say_and_keeps_its_state_until_its_weights_load(monkeypatch):
+    made = stand_in(
+        "train", monkeypatch, "require_passed", "live_curves", "train_variant", "write_adapter",
+        "reload_parity",
+    )  # fmt: skip
+    base, params, own, variant = (MagicMock() for _ in range(4))
+    manifest, verdict, store, resume, weights, history = PLACES[:6]
+    given = (base, params, own, variant, "m", manifest, verdict, store, resume, weights, history)
+    trained = made.train_variant.return_value
+    made.reload_parity.side_effect = CheckpointError("not the same")
+    with pytest.raises(CheckpointError):
+        train(*given)
+    trained.checkpointer.clear.assert_not_called()
+    made.reload_parity.side_effect = None
+    trained.writes = False
+    train(*given)
+    trained.checkpointer.clear.assert_not_called()
+    trained.writes = True
+    train(*given)
+    trained.checkpointer.clear.assert_called_once_with()
+    made.require_passed.assert_called_with(verdict, manifest)
+    made.live_curves.assert_called_with("train@m")
+    made.train_variant.assert_called_with(
+        base, params, own, variant, name="m", manifest=manifest, store=store, resume=resume,
+        history=history, echo=made.live_curves.return_value.__enter__.return_value.append,
+    )  # fmt: skip
+    assert made.write_adapter.call_args_list == [
+        call(weights, trained.segmenter.decoder, variant=variant, base=trained.base,
+             trained_on=trained.trained_on)
+    ] * 2  # fmt: skip
+    made.reload_parity.assert_called_with(trained.segmenter, variant, weights, base=trained.base)
+
+
+def test_ablate_hands_on_what_its_params_say(monkeypatch):
+    made = stand_in(
+        "ablate", monkeypatch, "require_passed", "open_store", "train_variant", "AdapterProbe",
+        "evaluate_benchmarks", "read_manifest", "diagnose", "write_scores", "write_diagnostics",
+        "write_facts",
+    )  # fmt: skip
+    params, own, measure, variant = (MagicMock() for _ in range(4))
+    manifest, verdict, store, benchmarks, resume, scores, diagnostics, facts = PLACES
+    history = Path("i")
+    given = (
+        OWN_BASE, params, own, measure, variant, "m", manifest, verdict, store, benchmarks, resume,
+        scores, diagnostics, facts, history,
+    )  # fmt: skip
+    trained = made.train_variant.return_value
+    trained.writes = False
+    ablate(*given)
+    assert not made.write_scores.called
+    trained.writes = True
+    ablate(*given)
+    made.require_passed.assert_called_with(verdict, manifest)
+    made.open_store.assert_called_with(benchmarks)
+    opened, segmenter = made.open_store.return_value, trained.segmenter
+    opened.check_base.assert_called_with(Path("base.pth"))
+    made.train_variant.assert_called_with(
+        OWN_BASE, params, own, variant, name="m", manifest=manifest, store=store, resume=resume,
+        history=history,
+    )  # fmt: skip
+    made.read_manifest.assert_called_with(manifest)
+    made.evaluate_benchmarks.assert_called_once_with(
+        ModelEntry("m", own.seed, segmenter), opened, made.read_manifest.return_value, measure,
+        names=measure.compared_on,
+    )  # fmt: skip
+    found = made.evaluate_benchmarks.return_value.scores
+    made.AdapterProbe.assert_called_once_with(segmenter)
+    probe = made.AdapterProbe.return_value.__enter__.return_value
+    made.diagnose.assert_called_once_with(found, probe.seen, opened, grid=segmenter.base.grid)
+    made.write_scores.assert_called_once_with(found, scores)
+    made.write_diagnostics.assert_called_once_with(made.diagnose.return_value, diagnostics)
+    made.write_facts.assert_called_once_with(
+        facts, segmenter, model="m", frozen_before=trained.frozen, base=trained.base
+    )
+    trained.checkpointer.clear.assert_called_once_with()
+
+
+def test_repeat_trains_and_scores_every_seed_and_forgets_no_state_too_early(monkeypatch):
+    made = stand_in(
+        "repeat", monkeypatch, "require_passed", "open_store", "read_manifest", "train_variant",
+        "evaluate_benchmarks", "write_scores", "write_json_lines",
+    )  # fmt: skip
+    params, measure, variant = (MagicMock() for _ in range(3))
+    own = MagicMock(seed=42)
+    own.replaced.side_effect = lambda seed: ("train", seed)
+    trained = [MagicMock(history=[{"epoch": number}]) for number in (0, 1)]
+    for each in trained:
+        each.group.gather.side_effect = lambda rows: [f"row of {rows}"]
+    made.train_variant.side_effect = trained * 2
+    measured = [SimpleNamespace(scores=f"seed {seed}") for seed in (43, 44)]
+    made.evaluate_benchmarks.side_effect = measured * 2
+    manifest, verdict, store, benchmarks, resume, scores, history = PLACES[:7]
+    given = (
+        OWN_BASE, params, own, measure, SimpleNamespace(models=("m",), seeds=(43, 44)), variant,
+        "m", manifest, verdict, store, benchmarks, resume, scores, history,
+    )  # fmt: skip
+    made.write_json_lines.side_effect = OSError("full")
+    with pytest.raises(OSError, match="full"):
+        repeat(*given)
+    assert not any(each.checkpointer.clear.called for each in trained)
+    made.write_json_lines.side_effect = None
+    repeat(*given)
+    assert [each.checkpointer.clear.call_count for each in trained] == [1, 1]
+    made.require_passed.assert_called_with(verdict, manifest)
+    made.open_store.assert_called_with(benchmarks)
+    made.open_store.return_value.check_base.assert_called_with(Path("base.pth"))
+    made.read_manifest.assert_called_with(manifest)
+    assert made.train_variant.call_args_list[2:] == [
+        call(OWN_BASE, params, ("train", seed), variant, name=f"m-{seed}", manifest=manifest,
+             store=store, resume=resume, history=None)
+        for seed in (43, 44)
+    ]  # fmt: skip
+    assert made.evaluate_benchmarks.call_args_list[2:] == [
+        call(ModelEntry("m", seed, each.segmenter), made.open_store.return_value,
+             made.read_manifest.return_value, measure, group=each.group)
+        for seed, each in zip((43, 44), trained, strict=True)
+    ]  # fmt: skip
+    made.write_scores.assert_called_with(["row of seed 43", "row of seed 44"], scores)
+    made.write_json_lines.assert_called_with(
+        history, [{"seed": 43, "epoch": 0}, {"seed": 44, "epoch": 1}]
+    )
+
+
+def test_pretrain_draws_trains_and_keeps_its_state_as_its_params_say(monkeypatch, tmp_path):
+    made = stand_in(
+        "pretrain", monkeypatch, "state_key", "Checkpointer", "draw_scenes", "read_photographs",
+        "build_base", "_initialise", "train_on_photographs", "JsonlSink", "_write_halves",
+    )  # fmt: skip
+    data, params = MagicMock(), MagicMock(seed=5, initial="first.pth")
+    photographs = params.photographs
+    photographs.folder, photographs.trunk, photographs.decoder = "photos", "trunk.pth", None
+    made.read_photographs.return_value, made.draw_scenes.return_value = ["photo"], ["scene"]
+    resume, checkpoint, curve = PLACES[:3]
+    made.train_on_photographs.return_value = None
+    made.Checkpointer.return_value.folder = tmp_path
+    pretrain(data, params, resume, checkpoint, curve)
+    assert not made._write_halves.called
+    assert not made.Checkpointer.return_value.clear.called
+    made.train_on_photographs.return_value = {"w": 1}
+    seen = []
+    made.build_base.side_effect = lambda size: seen.append((size, torch.initial_seed())) or "base"
+    pretrain(data, params, resume, checkpoint, curve)
+    assert seen == [("tiny", 5)]
+    made.state_key.assert_called_with(
+        params=photographs.model_dump.return_value, seed=5,
+        scenes=[params.generated_images, data.generated.seed, data.generated.side],
+        photographs=Path("photos") / ANNOTATED, initial=Path("first.pth"),
+        trunk=Path("trunk.pth"), decoder=None,
+    )  # fmt: skip
+    made.Checkpointer.assert_called_with(resume, made.state_key.return_value)
+    made.draw_scenes.assert_called_with(
+        params.generated_images, seed=data.generated.seed, side=data.generated.side,
+        coarseness=photographs.coarseness, workers=data.workers,
+    )  # fmt: skip
+    made.read_photographs.assert_called_with(
+        Path("photos"), coarseness=photographs.coarseness, workers=data.workers
+    )
+    made._initialise.assert_called_with("base", photographs, "first.pth")
+    given = made.train_on_photographs.call_args
+    report = given.kwargs.pop("report")
+    assert given == call(
+        "base", ["photo", "scene"], photographs, seed=5, sink=made.JsonlSink.return_value,
+        checkpointer=made.Checkpointer.return_value,
+    )  # fmt: skip
+    made.JsonlSink.assert_called_with(curve)
+    report({"w": 0})
+    assert made._write_halves.call_args_list == [
+        call(checkpoint, {"w": 1}), call(tmp_path / "average.safetensors", {"w": 0})
+    ]  # fmt: skip
+    made.Checkpointer.return_value.clear.assert_called_once_with()
+    photographs.folder = None
+    pretrain(data, params, resume, checkpoint, curve)
+    assert made.train_on_photographs.call_args.args[1] == ["scene"]
