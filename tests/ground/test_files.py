@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pasam.errors import DataError, RegistryError, in_words, installing
+from pasam import files
+from pasam.errors import DataError, ParamsError, RegistryError, in_words, installing, own_fault
 from pasam.files import (
+    Faults,
+    discard_folder,
     draft_file,
     draft_folder,
     file_md5,
@@ -20,10 +26,12 @@ from pasam.files import (
     md5_of,
     parse_yaml,
     portable_path,
+    read_csv,
     read_json,
     read_table,
     read_text,
     sha256_of,
+    temporary_folder,
     write_bytes,
     write_json,
     write_json_lines,
@@ -205,6 +213,62 @@ def test_a_folder_survives_a_kill_between_its_two_renames(tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["cats"]
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_durable_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, durable):
+    target, synced = tmp_path / "new" / "cats", []
+
+    def fsync(handle):
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink().name, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "sync", lambda: synced.append(("all", target.exists())))
+    with draft_folder(target, durable=durable) as draft:
+        (draft / "a").write_text("new")
+    wanted = [(tmp_path.name, False), ("all", False), (draft.name, False), ("new", True)]
+    assert synced == (wanted if durable else [])
+
+
+def test_only_what_is_left_of_the_same_folder_is_cleared(tmp_path):
+    write_text(tmp_path / "cats" / "old", "old")
+    for name in (".cats.0123abcd.draft", ".cats.0123abcd.old", ".cats.draft", ".cats.old"):
+        write_text(tmp_path / name / "half", "half")
+    kept = {
+        "cats",
+        ".cats2.0123abcd.draft",
+        ".cats.0123abcd.draft.mine",
+        ".cats.mine.old",
+        "a.draft",
+    }
+    for name in kept:
+        write_text(tmp_path / name / "whole", "whole")
+    with draft_folder(tmp_path / "cats") as draft, draft_folder(tmp_path / "cats") as other:
+        assert draft.is_dir(), "its writer is alive"
+        assert other != draft
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_discarded_folder_is_gone_at_once_and_the_rest_of_it_the_next_time(tmp_path, monkeypatch):
+    for name in "ab":
+        write_text(tmp_path / "cats" / name, name)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(shutil, "rmtree", lambda path, **more: (path / "a").unlink())
+        discard_folder(tmp_path / "cats")
+    assert not (tmp_path / "cats").exists()
+    with draft_folder(tmp_path / "cats") as draft:
+        (draft / "new").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+    discard_folder(tmp_path / "cats")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_lies_where_it_is_asked_for_under_a_name_that_clean_finds(tmp_path):
+    for beside, place in ((tmp_path, tmp_path), (None, Path(tempfile.gettempdir()))):
+        with temporary_folder(beside) as folder:
+            assert Path(folder).parent == place
+            assert Path(folder).name.startswith("pasam-")
+        assert not Path(folder).exists()
+
+
 def test_digests_are_those_of_the_bytes(tmp_path):
     data = b"\x00abc" * 100_000
     (tmp_path / "a").write_bytes(data)
@@ -280,6 +344,70 @@ def test_a_file_that_is_no_table_is_named_with_what_to_do(tmp_path, there):
         read_table(tmp_path, SCHEMA)
 
 
+def test_a_frames_gaps_are_empty_and_a_rows_nan_stays_a_number(tmp_path):
+    rows = [{"name": "a", "count": 1, "iou": float("nan")}]
+    write_table(tmp_path / "rows", rows, SCHEMA)
+    write_table(tmp_path / "frame", pd.DataFrame(rows), SCHEMA)
+    empty = {name: pq.read_table(tmp_path / name)["iou"].null_count for name in ("rows", "frame")}
+    assert empty == {"rows": 0, "frame": 1}
+    optional = pa.schema([*SCHEMA][:2] + [pa.field("iou", pa.float64(), nullable=False)])
+    with pytest.raises(DataError, match="iou is empty in 1 rows. Mend"):
+        read_table(tmp_path / "frame", optional, advice="Mend it.")
+
+
+def test_what_is_no_json_for_everybody_leaves_the_older_file(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")}, allow_nan=False)
+    assert content(tmp_path) == {"a.json": '{\n "a": 1\n}\n'}
+    write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert "NaN" in content(tmp_path)["a.json"]
+
+
+def test_a_table_of_text_gives_cells_by_name_with_the_number_of_their_last_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('\ufeff image , ,mask\n"a\nb",x, m \n\n,,\nc,d,e,f\n', encoding="utf-8")
+    names, rows = read_csv(path, advice="Mend it.")
+    assert names == ("image", "", "mask")
+    assert list(rows) == [
+        (3, {"image": "a\nb", "mask": "m"}), (5, {}), (6, {"image": "c", "mask": "e"})
+    ]  # fmt: skip
+
+
+def test_a_table_of_text_may_have_so_many_rows_and_no_more(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    monkeypatch.setattr(files, "MOST_ROWS", 3)
+    path.write_text("a\n1\n2\n3\n")
+    assert len(list(read_csv(path, advice="Mend it.")[1])) == 3
+    path.write_text("a\n1\n2\n3\n4\n")
+    with pytest.raises(DataError, match=r"t.csv has more than 3 rows. Mend it."):
+        list(read_csv(path, advice="Mend it.")[1])
+    path.write_text("a\n" + "x" * 200_000)
+    with pytest.raises(DataError, match=r"t.csv is no readable CSV: .* Mend it."):
+        list(read_csv(path, advice="Mend it.")[1])
+
+
+def test_a_json_file_may_be_far_larger_than_a_text_and_neither_endless(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_JSON", 4)
+    (tmp_path / "a").write_text("[10]")
+    assert read_json(tmp_path / "a") == [10]
+    (tmp_path / "a").write_text("[100]")
+    with pytest.raises(DataError, match="has 5 bytes, 4 at most are read. Run `dvc repro`"):
+        read_json(tmp_path / "a")
+    assert files.MOST_TEXT >= 10**7
+    with pytest.raises(ParamsError, match="is not valid YAML"):
+        parse_yaml("a: [", Path("params.yaml"), error=ParamsError)
+
+
+def test_the_first_faults_are_kept_and_all_are_counted():
+    faults = Faults(f"{number}" for number in range(files.MOST_FAULTS))
+    assert (len(faults), faults.more, faults.kept[-1]) == (1000, 0, "999")
+    faults.add("one")
+    faults.extend(["two"])
+    assert (len(faults), faults.more, len(faults.kept)) == (1002, 2, 1000)
+    assert not Faults()
+
+
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n"
     for former, name in zip("abcdefg", "bcdefgh", strict=True)
@@ -315,6 +443,10 @@ def test_what_lies_exactly_at_its_limit_is_taken_and_one_more_is_not(tmp_path):
     assert portable_path("\N{BLACK STAR}" * 85) == "\N{BLACK STAR}" * 85  # of three bytes each
     with pytest.raises(DataError, match="a part of more than 255 bytes"):
         portable_path("\N{BLACK STAR}" * 86)
+    longest = "/".join(["x" * 199] * 10) + "/"
+    assert portable_path(longest) == longest[:-1]
+    with pytest.raises(DataError, match="has more than 2000 bytes"):
+        portable_path(f"{longest}x")
 
 
 def test_a_number_that_nobody_can_print_is_no_yaml():
@@ -373,3 +505,50 @@ def test_a_missing_package_is_named_with_the_group_that_brings_it(module, group)
 @pytest.mark.parametrize("name", ["numpy.typing", "no_such_module", None])
 def test_a_package_of_no_group_is_no_matter_of_installing_one(name):
     assert in_words(ModuleNotFoundError("No module", name=name)) is None
+
+
+def chained(error: BaseException, *, by_cause: bool) -> BaseException:
+    """What a library makes of an error: one of its own."""
+    try:
+        try:
+            raise error
+        except OSError as first:
+            if by_cause:
+                raise RuntimeError("of its own") from first
+            raise RuntimeError("of its own")  # noqa: B904
+    except RuntimeError as second:
+        return second
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_its_file_whatever_was_made_of_it(number):
+    full = OSError(number, "of another language", "/data/a.bin")
+    for error in (full, chained(full, by_cause=True), chained(full, by_cause=False)):
+        assert "the disk is full, while /data/a.bin was written. Free" in str(in_words(error))
+    for words in (
+        "database or disk is full",
+        "OSError: No space left on device",
+        "Disk quota exceeded",
+    ):
+        assert "the disk is full. Free" in str(in_words(RuntimeError(words)))
+
+
+def test_other_faults_of_the_system_are_told_with_their_file_and_strangers_not_at_all():
+    said = str(in_words(PermissionError(errno.EACCES, "Permission denied", "/root/x")))
+    assert said.startswith("/root/x: Permission denied. Name a file or folder")
+    assert str(in_words(OSError("broken"))).startswith("broken. Name a file")
+    assert in_words(chained(OSError(errno.EIO, "I/O", "x"), by_cause=True)) is None
+    assert in_words(ValueError("odd")) is None
+
+
+def test_a_fault_of_our_own_keeps_its_traceback_or_does_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.raises(ValueError, match="odd") as caught:
+        raise ValueError("odd\nand long")
+    kept = tmp_path / f"pasam-{os.getpid()}.txt"
+    assert own_fault(caught.value) == (
+        f"this is a fault of pasam itself (ValueError: odd). Please report it with {kept}."
+    )
+    assert "raise ValueError" in kept.read_text()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "gone"))
+    assert own_fault(caught.value).endswith("(ValueError: odd). Please report it.")

@@ -13,12 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import psutil
 import pytest
 from rich.console import Console
 
-from pasam import errors
+from pasam import errors, workers
 from pasam.workers import (
     ALONE,
     ProcessGroup,
@@ -38,9 +39,12 @@ def test_one_process_works_here_and_in_order():
 
 
 def test_two_processes_work_elsewhere_and_in_order():
-    found = list(parallel_map(eval, ["0", WHO_AM_I, "2"], workers=2, label=""))
-    assert (found[0], found[2]) == (0, 2)
-    assert found[1] != os.getpid()
+    threads = "__import__('cv2').getNumThreads()"
+    work = ["0", WHO_AM_I, "2", threads, WHO_AM_I, "5"]
+    found = list(parallel_map(eval, work, workers=2, label=""))
+    assert (found[0], found[2], found[5]) == (0, 2, 5)
+    assert os.getpid() not in (found[1], found[4])
+    assert found[3] == 1, "processes must not fight for the processors"
 
 
 def test_a_single_task_is_not_worth_a_process():
@@ -228,6 +232,25 @@ def test_the_shares_of_all_processes_are_the_whole_in_order_and_even(size, count
 
 def test_a_process_alone_gathers_its_own():
     assert ALONE.gather((1, 2)) == [1, 2]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_of_several_processes_gathers_by_rank_and_the_others_nothing(monkeypatch, rank):
+    asked = []
+
+    def gather_object(mine, parts, group):
+        asked.append((mine, parts and list(parts), group))
+        if parts:
+            parts[:] = [["a"], [], ["b", "c"]]
+
+    fake = types.SimpleNamespace(gather_object=gather_object)
+    for name, module in (("torch", types.SimpleNamespace(distributed=fake)),):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "torch.distributed", fake)
+    monkeypatch.setattr(workers, "_gloo", lambda: "gloo")
+    found = ProcessGroup(rank, 3, 0).gather(("a",))
+    assert found == ([] if rank else ["a", "b", "c"])
+    assert asked == [(["a"], None if rank else [None] * 3, "gloo")]
 
 
 def test_a_group_is_what_torchrun_says(monkeypatch):
