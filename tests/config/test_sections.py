@@ -32,6 +32,10 @@ AT_LEAST_ONE = [
     "embed.batch_size",
     "train.batch_size",
     "train.devices",
+    "train.accumulate",
+    "train.nodes",
+    "pretrain.photographs.devices",
+    "pretrain.photographs.row_every",
     "evaluate.batch_size",
     "report.n_resamples",
     "report.figure_rows",
@@ -58,6 +62,10 @@ AT_LEAST_ZERO = [
     "embed.seed",
     "train.seed",
     "train.workers",
+    "train.outline",
+    "pretrain.photographs.workers",
+    "pretrain.photographs.save_minutes",
+    "models.pa_sam.keep_sam",
     "report.seed",
     "robustness.seed",
     "gate.seed",
@@ -72,12 +80,15 @@ AT_LEAST_ZERO = [
 ]
 MORE_THAN_ZERO = [
     "pretrain.photographs.learning_rate",
+    "pretrain.photographs.trunk_rate",
     "train.learning_rate",
     "gate.latency_ms",
+    "models.pa_sam.adapter_rate",
     "models.pa_sam.mining.score_scale",
     "models.pa_sam.mining.temperature",
 ]
-BETWEEN = "validate.drift_p validate.drift_effect evaluate.boundary_fraction report.confidence"
+BETWEEN = """validate.drift_p validate.drift_effect evaluate.boundary_fraction report.confidence
+pretrain.photographs.generated_fraction pretrain.photographs.box_fraction"""
 
 
 def changed(key: str, value: Any) -> dict[str, Any]:
@@ -150,6 +161,14 @@ def test_a_level_lies_between_zero_and_one(key, value, refused):
         ("data.generated.side", 4097, "64 to 4096 pixels"),
         ("pretrain.photographs.warmup_steps", 1900, "fewer than all phases' steps together (1900)"),
         ("pretrain.photographs.phases", [], "one phase or more"),
+        ("pretrain.photographs.phases.0.side", 48, "a multiple of 32 pixels"),
+        ("pretrain.photographs.phases.0.side", 0, "a multiple of 32 pixels"),
+        ("pretrain.photographs.phases.0.frozen_stages", 9, "0 to 8"),
+        ("pretrain.photographs.phases.0.frozen_stages", -1, "0 to 8"),
+        ("pretrain.photographs.whole", 1.1, "a fraction, 0 to 1"),
+        ("pretrain.photographs.crop", -0.1, "a fraction, 0 to 1"),
+        ("models.pa_sam.interpolation", 0.0, "more than 0 and at most 1"),
+        ("models.pa_sam.interpolation", 1.1, "more than 0 and at most 1"),
         ("pretrain.photographs.ema_decay", 1.0, "0 or more and less than 1"),
         ("pretrain.photographs.ema_decay", -0.1, "0 or more and less than 1"),
         ("embed.jitter", [0.0, 1.0], "two scales, 0 < low <= high"),
@@ -192,10 +211,22 @@ def test_a_value_out_of_its_range_is_quoted(key, value, expected, refused):
         ("validate.quarantined_fraction", 1), ("validate.area", [0, 1]), ("validate.side", [1, 1]),
         ("validate.near_bits", 0), ("validate.near_bits", 16), ("pretrain.initial", None),
         ("pretrain.initial", "weights.safetensors"), ("pretrain.photographs.warmup_steps", 1899),
+        ("pretrain.photographs.phases.0.side", 32),
+        ("pretrain.photographs.phases.0.frozen_stages", 0),
+        ("pretrain.photographs.phases.0.frozen_stages", 8), ("pretrain.photographs.crop", 0.65),
+        ("models.pa_sam.interpolation", 1), ("gate.latency_ratio", 1), ("report.picture_side", 16),
+        ("repeats", {"models": [], "seeds": []}), ("repeats.seeds", [0]),
     ],
 )  # fmt: skip
 def test_the_edges_of_a_range_belong_to_it(key, value, accepted):
     accepted(key, value)
+
+
+def test_views_of_the_whole_and_of_parts_are_no_more_than_all(refused):
+    said = refused("pretrain.photographs.crop", 0.66)  # beside 0.35 of the whole
+    assert said == (
+        "pretrain.photographs.whole + crop is 1.01, expected 1 or less; the rest are zooms."
+    )
 
 
 @pytest.mark.parametrize("name", ["mean", "(all)"])
@@ -252,7 +283,21 @@ def test_every_part_can_be_missing_alone():
     pa_sam(adapter_dense=False)
     pa_sam(adapter_sparse=False)
     assert not pa_sam(**NO_TOKENS).adapter.tokens
-    assert not pa_sam(**NO_TOKENS, adapter_dense=False, adapter_sparse=False).adapter.any()
+    none = {**NO_TOKENS, "adapter_dense": False, "adapter_sparse": False}
+    assert not pa_sam(**none).adapter.any()
+    for part in ("dense", "sparse", "tokens"):
+        alone = pa_sam(**{**none, f"adapter_{part}": True}).adapter
+        assert alone.any()
+        assert alone.guided()
+
+
+def test_the_part_at_full_size_is_one_that_starts_at_sam_and_needs_no_guide():
+    none = {**NO_TOKENS, "adapter_dense": False, "adapter_sparse": False}
+    fine = pa_sam(**none, adapter_fine=True, trains="adapter", interpolation=0.5)
+    assert fine.adapter.any()
+    assert not fine.adapter.guided()
+    pa_sam(adapter_start="sam", interpolation=0.5)
+    pa_sam(trains="decoder", keep_sam=0.5)
 
 
 def test_hq_sam_is_trained_with_one_prompt_per_mask():

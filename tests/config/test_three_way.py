@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_world import load_yaml
 
+from pasam.config.params_edit import edited
 from pasam.config.three_way import merge_accepted, merge_lock, merge_mapping, merge_rows
 from pasam.errors import DataError
 
@@ -24,6 +28,53 @@ models:
 evaluate:
   benchmarks: [dis, coift]
 """
+
+
+VALUES = st.one_of(
+    st.sampled_from([True, False, None, 0, 1, 1.5, "", "1", "a b", "x: y", "# no"]),
+    st.lists(st.sampled_from(["a", "b", 1, True]), max_size=3),
+)
+MAPPINGS = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.recursive(VALUES, lambda inner: st.dictionaries(st.sampled_from("efgh"), inner, max_size=3)),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+def commented(values, *, braces):
+    """Write values as YAML, inner mappings in braces or not, with a comment round every line."""
+    text = yaml.safe_dump(values, default_flow_style=False, sort_keys=False, width=999)
+    if braces:
+        flow = {"default_flow_style": True, "sort_keys": False, "width": 999}
+        parts = (yaml.safe_dump([value], **flow).strip()[1:-1] for value in values.values())
+        text = "".join(f"{key}: {part}\n" for key, part in zip(values, parts, strict=True))
+    written = ""
+    for number, line in enumerate(text.splitlines()):
+        indent = " " * (len(line) - len(line.lstrip()))
+        written += f"{indent}# above {number}\n{line}  # behind {number}\n"
+    return written
+
+
+def typed(values):
+    return json.dumps(values, sort_keys=True)  # which tells true from 1
+
+
+@settings(max_examples=20)
+@given(MAPPINGS, MAPPINGS, st.booleans(), st.booleans())
+def test_a_file_whose_values_are_changed_holds_them_and_what_need_not_change_stays(
+    before, wanted, braces, has_source
+):
+    text = commented(before, braces=braces)
+    assert edited(text, before) == text
+    after = edited(text, wanted, commented(wanted, braces=False) if has_source else "{}")
+    assert typed(load_yaml(after)) == typed(wanted)
+    same = {key for key in before if key in wanted and typed(before[key]) == typed(wanted[key])}
+    key, lines = "", set()
+    for line in text.splitlines():
+        key = line[0] if line[0] in "abcd" else key
+        if key in same and not line.startswith("#"):
+            lines.add(line)
+    assert lines <= set(after.splitlines())
 
 
 def params(*changes):
