@@ -11,6 +11,7 @@ from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import Reading
+from pasam.masks.run_lengths import encode
 
 
 @pytest.fixture
@@ -98,6 +99,45 @@ def test_an_image_that_cannot_be_read_has_no_objects(look, tmp_path):
     found = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
     assert (found.sha256, found.objects) == ("", ())
     assert "a.png cannot be decoded" in found.faults[0]
+
+
+def test_each_object_knows_whether_its_file_can_be_copied_and_else_draws_its_mask(tmp_path):
+    y, x = np.mgrid[:40, :60]
+    disk = np.where((x - 30) ** 2 + (y - 20) ** 2 < 150, 255, 0).astype(np.uint8)
+    numbered = np.where(x < 30, 1, 2).astype(np.uint8) * (y < 20)
+    soft = cv2.GaussianBlur(disk, (5, 5), 0)
+    write_png(tmp_path / "a.png", np.zeros((40, 60, 3), np.uint8))
+    files = tuple(tmp_path / f"{name}.png" for name in ("disk", "soft", "numbered"))
+    for file, pixels in zip(files, (disk, soft, numbered), strict=True):
+        write_png(file, pixels)
+    code = EncodedMask(label="5", size=(40, 60), counts=encode(disk > 0)["counts"])
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=files, encoded=(code,))
+    truths = {
+        Reading.AUTO: [disk > 0, soft > 128, numbered == 1, numbered == 2, disk > 0],
+        Reading.BINARY: [disk > 0, soft > 128, disk > 0],
+    }
+    plain = {Reading.AUTO: [True, True, False, False, False], Reading.BINARY: [False] * 3}
+    for reading, masks in truths.items():
+        found = inspect(InspectionTask(candidate=candidate, reading=reading))
+        assert [one.is_plain for one in found.objects] == plain[reading]
+        assert {(one.reading, one.orientation) for one in found.objects} == {(reading, 1)}
+        for one, mask in zip(found.objects, masks, strict=True):
+            assert np.array_equal(one.draw() > 128, mask)
+            assert one.pixels == np.count_nonzero(mask)
+        assert len({one.sha256 for one in found.objects}) == len({*files, code}) - len(found.faults)
+    assert len(found.faults) == 1, "as one object, numbers up to 2 are black"
+    assert found.chosen is None
+    task = InspectionTask(candidate=candidate, reading=Reading.AUTO, page=1)
+    assert inspect(task).chosen == task
+
+
+def test_a_code_of_the_same_text_and_another_size_is_another_object(look):
+    sizes = ((4, 6), (6, 4))
+    mask = encode(np.eye(4, 6, dtype=np.uint8))["counts"]
+    codes = [EncodedMask(label="5", size=size, counts=mask) for size in sizes]
+    (one,) = look(encoded=(codes[0],)).objects
+    assert one.sha256 == hashlib.sha256(f"(4, 6){mask}".encode()).hexdigest()
+    assert look(encoded=(codes[1],)).objects == ()
 
 
 @pytest.fixture

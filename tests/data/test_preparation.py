@@ -1,6 +1,7 @@
 """Valid pairs are taken whatever the number of processes, invalid ones are named; scenes differ."""
 
 import importlib.metadata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ from pasam.data.manifest import (
     stored_form,
 )
 from pasam.data.package_photographs import package_photographs
+from pasam.data.pairing import Pair
 from pasam.data.preparation import (
     SceneTask,
+    _scene_tasks,
     collect_own,
     draw_generated,
     list_photographs,
@@ -251,6 +254,106 @@ def test_the_inventory_joins_own_and_generated_pairs_valid_and_invalid(tmp_path)
     assert set(inventory["dataset"]) == {"cats", "generated_train"}
     assert inventory["fault"].dropna().tolist() == ["empty_mask"]
     assert inventory["id"].is_unique
+
+
+def test_the_inventory_leaves_out_what_is_in_quarantine_of_ones_own_and_of_public_sets(tmp_path):
+    own_data(tmp_path / "own")
+    base = own_data(tmp_path / "fetched") / "train/cats"
+    public = [
+        Pair(split="val", dataset="dogs", image=base / "im/a.png", mask=base / f"gt/{name}.png")
+        for name in ("a", "a_empty")
+    ]
+    reviewed = [
+        ((tmp_path / "own/train/cats/gt/a_empty.png").as_posix(), "not drawn"),
+        ((base / "gt/a.png").as_posix(), "another dog"),
+    ]
+    found = take_inventory(
+        data(tmp_path / "own"), NONE.including(reviewed), tmp_path / "made", public
+    )
+    seen = found[["split", "dataset", "fault", "message"]].fillna("").to_numpy().tolist()
+    assert [row[:3] for row in seen] == [
+        ["train", "cats", ""], ["train", "cats", "quarantined"],
+        ["val", "dogs", "quarantined"], ["val", "dogs", "empty_mask"],
+    ]  # fmt: skip
+    assert [row[3] for row in seen[:3]] == ["", "not drawn", "another dog"]
+
+
+def test_an_image_that_cannot_be_read_leaves_reviewed_masks_their_reasons(own):
+    (own / "train/cats/im/2.png").write_bytes(b"no picture")
+    mask = own / "train/cats/gt/2_1.png"
+    found = faults(own, NONE.including([(mask.as_posix(), "wrong cat")]))
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        "2_0.png": "undecodable_image", "2_1.png": "quarantined",
+    }  # fmt: skip
+    assert found["2_1.png"][1] == "wrong cat"
+
+
+def test_of_two_reasons_the_images_is_told_and_a_reviewed_mask_takes_no_id(own):
+    base = own / "train/cats"
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(base / "gt/0_0.tif")
+    both = [
+        (base / "im/1.png", "blurred"),
+        (base / "gt/1_0.png", "cut"),
+        (base / "gt/0_0.png", "x"),
+    ]
+    found = faults(own, NONE.including([(path.as_posix(), reason) for path, reason in both]))
+    assert found == {
+        "0_0.png": ("quarantined", "x"), "1_0.png": ("quarantined", "blurred"),
+        "1_1.png": ("quarantined", "blurred"),
+    }  # fmt: skip
+
+
+def test_a_group_of_ones_own_table_is_in_the_inventory_and_else_the_image_is_one(own):
+    masks = [f"train/cats/gt/{number}_0.png" for number in range(3)]
+    lines = [
+        f"train,cats,train/cats/im/{number}.png,{masks[number]},{group}"
+        for number, group in enumerate(("film 1", "film 1", ""))
+    ]
+    (own / "manifest.csv").write_text("\n".join(["split,dataset,image,mask,group", *lines]))
+    rows = collect_own(own, NONE, workers=1)
+    assert [row["group"] for row in rows[:2]] == ["film 1", "film 1"]
+    assert rows[2]["group"] == rows[2]["image_sha256"]
+
+
+def test_a_turned_deep_image_is_measured_upright_and_its_form_is_that_of_the_file(own):
+    stored = np.zeros((8, 12), np.uint16)
+    stored[:, :3] = 4095
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (own / "val/dogs/im").mkdir(parents=True)
+    Image.fromarray(stored).save(own / "val/dogs/im/a.png", exif=exif)
+    label = np.zeros((12, 8), np.uint8)
+    label[:3, :4], label[3, :2] = 255, 100
+    write_png(own / "val/dogs/gt/a.png", label)
+    (row,) = [row for row in collect_own(own, NONE, workers=1) if row["dataset"] == "dogs"]
+    assert (row["height"], row["width"], row["depth"], row["orientation"]) == (12, 8, 16, 6)
+    assert (row["brightness"], row["soft"], row["fault"]) == (255 / 4, 2 / 96, None)
+    assert row["split"] == "val"
+    assert [note for note in row["doubts"] if "12 bits" in note or "0 to 255" in note]
+    assert any("gt/a.png marks only 12 pixels" in note for note in row["doubts"])
+    assert any("EXIF orientation 6" in note for note in row["doubts"])
+
+
+def test_each_generated_scene_is_drawn_as_the_params_and_its_set_say(tmp_path):
+    params = GeneratedParams(train_images=3, benchmark_images=4, side=80, seed=7)
+    tasks = list(_scene_tasks(params, tmp_path))
+    counted = Counter(task.dataset for task in tasks)
+    assert counted == {
+        TRAINING_SET: 3, **dict.fromkeys(GENERATED_BENCHMARKS, 4),
+        **dict.fromkeys(DEVELOPMENT_SETS, 2),
+    }  # fmt: skip
+    for task in tasks:
+        trained = task.dataset == TRAINING_SET
+        like = DEVELOPMENT_SETS.get(task.dataset, task.dataset)
+        later = task.dataset in DEVELOPMENT_SETS
+        assert task == SceneTask(
+            split="train" if trained else "val", dataset=task.dataset, side=80,
+            family="mixed" if trained else GENERATED_BENCHMARKS[like],
+            seed=scene_seed(7 + later, dataset=like, index=int(task.stem)),
+            objects=training_objects(task.seed) if trained else 1, held_out=not trained,
+            folder=tmp_path / task.dataset, stem=task.stem,
+        )  # fmt: skip
+    assert len({(task.dataset, task.stem) for task in tasks}) == len(tasks)
 
 
 def test_no_data_at_all_is_an_error_that_names_the_keys(tmp_path):
