@@ -1,17 +1,28 @@
-"""A candidate is what the lock vouches for, and it says what its weights are of."""
+"""A candidate is what the lock vouches for; what is measured of it before the gate, and when."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
 
+from pasam.config.schema import GateParams
 from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
+from pasam.registry import promotion
+from pasam.registry.decision_log import Entry, Standing, VersionStanding
+from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision, Preconditions
+from pasam.registry.promotion import Judgement
 from pasam.registry.snapshot import read_lock, take_snapshot
+from pasam.registry.store import Tag
 from pasam.registry.version_files import (
+    _tags,
     comparable_rows,
     complete_scores,
     find_candidate,
@@ -138,3 +149,273 @@ def test_only_clean_images_with_the_box_prompt_are_compared(promoted):
     others = [scores.assign(corruption="blur_1"), scores.assign(prompt="points_3")]
     kept = comparable_rows(pd.concat([scores, *others]))
     pd.testing.assert_frame_equal(kept, scores)
+
+
+GATE = GateParams(
+    mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.95, n_resamples=200,
+    attempts=1, seed=0, floor_mean=0.0, floor_benchmark=0.0, latency_ms=100.0, latency_ratio=1.5,
+    latency="required", sealed=[], allow_generated=False,
+)  # fmt: skip
+TODAY = {Tag.EVALUATION_SET: "today", Tag.EVALUATOR_VERSION: "e", Tag.VALIDATION: "passed"}
+
+
+def registered(number, **tags):
+    made = {Tag.DIRTY: "false", Tag.PUSHED: "true", Tag.WEIGHTS: "real", **TODAY, **tags}
+    entry = Entry(
+        event="register", version=number, details={"key": f"k{number}", "tags": made},
+        evidence={"scores.parquet": f"s{number}"},
+    )  # fmt: skip
+    return VersionStanding(number=number, registered=entry, status="registered", entries=(entry,))
+
+
+def before_the_gate(monkeypatch, *, candidate=None, champion=1, tree=GATE, dirty=False, **how):
+    """Version 2 before the gate, with stand-ins for all that is measured, and notes of them."""
+    names = (
+        "trial_images", "reload_parity", "corrected_images", "latencies", "reevaluate",
+        "remeasure", "judge", "predictor_of", "open_files", "write_files", "scores_of",
+        "same_images", "score_bytes",
+    )  # fmt: skip
+    made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
+    for name in names:
+        monkeypatch.setattr(promotion, name, getattr(made, name))
+    made.predictor_of.side_effect = lambda folder: f"model of {folder}"
+    made.scores_of.side_effect = lambda log, version: f"scores of {version.number}"
+    made.score_bytes.side_effect = lambda scores: str(scores).encode()
+    made.latencies.side_effect = lambda models, seen, settled: [float(len(m)) for m in models]
+    decisions = MagicMock()
+    decisions.fetched.side_effect = lambda number: nullcontext(Path(f"v{number}"))
+    versions_ = {number: registered(number) for number in (1, 2)}
+    standing = Standing(versions=versions_, champions=[champion] if champion else [])
+    decisions.standing = standing
+    decisions.entry.side_effect = lambda event, number, why="", **more: Entry(
+        event=event, version=number, why=why, before=standing.champion,
+        **{"after": standing.champion, **more},
+    )  # fmt: skip
+    snapshot = SimpleNamespace(lineage=TODAY, git=SimpleNamespace(dirty=dirty, pushed=False))
+    judgement = Judgement(
+        snapshot=snapshot, decisions=decisions, version=versions_[2], candidate=candidate,
+        tree=tree, allow_local=how.get("allow_local", False), why=how.get("why", ""),
+    )  # fmt: skip
+    monkeypatch.setattr(Judgement, "_own_folder", lambda self: Path("own"))
+    return judgement, standing, made
+
+
+ACCEPTS = GateDecision(
+    decision=PROMOTE, checks=(GateCheck(name="gain", passed=True, reason="+2"),), mean_score=60.0,
+    scores={"dis": 60.0}, mean_gain=Gain(mean=2.0, low=1.0, std=3.0, images=9),
+    gains={"dis": Gain(mean=2.0, low=1.0, std=3.0, images=9)},
+)  # fmt: skip
+REFUSES = dataclasses.replace(
+    ACCEPTS, decision=REJECT, checks=(GateCheck(name="gain", passed=False, reason="-2"),)
+)
+
+
+@pytest.mark.parametrize("against", ["champion", "nobody yet", "nobody, for staging"])
+def test_a_judgement_measures_the_version_and_what_it_is_compared_with(against, monkeypatch):
+    champion = None if against == "nobody yet" else 1
+    judgement, standing, made = before_the_gate(monkeypatch, champion=champion, allow_local=True)
+    facts = judgement._facts()
+    alone = against != "champion"
+    _, tables = judgement._assess(standing, GATE, facts, alone=against.startswith("nobody, "))
+    seen = made.trial_images.return_value
+    made.trial_images.assert_called_once_with(judgement.snapshot, count=promotion.TRIALS)
+    made.reload_parity.assert_called_once_with(Path("v2"), "model of v2", seen)
+    theirs = None if alone else "scores of 1"
+    made.remeasure.assert_called_once_with(
+        judgement.snapshot, "model of v2", "scores of 2", champion=theirs
+    )
+    models = {"candidate": "model of v2"} | ({} if alone else {"champion": "model of v1"})
+    made.corrected_images.assert_called_once_with(Path("own"), models)
+    order = ["model of v2", *([] if alone else ["model of v1"])]
+    (given,) = made.latencies.call_args_list
+    assert given.args == (order, seen)
+    settled = given.kwargs["settled"]
+    if alone:
+        assert (settled([100.0]), settled([100.1])) == (True, False)
+    else:
+        assert (settled([75.0, 50.0]), settled([75.1, 50.0])) == (True, False)
+        assert (settled([100.0, 90.0]), settled([100.1, 90.0])) == (True, False)
+    ours, other, checked, gate = made.judge.call_args.args
+    assert (ours.scores, ours.latency_ms, gate) == ("scores of 2", 11.0, GATE)
+    assert (None if other is None else other.scores) == theirs
+    assert made.judge.call_args.kwargs == ({} if alone else {"attempt": 1})
+    assert checked == Preconditions(
+        clean=True, pushed=True, local_allowed=True, validation="passed", weights="real",
+        reload_parity=made.reload_parity.return_value, remeasured=made.remeasure.return_value,
+    )  # fmt: skip
+    kept = {"scores.parquet": b"scores of 2"}
+    assert tables == kept | ({} if alone else {"champion.parquet": b"scores of 1"})
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("otherwise", [Tag.EVALUATION_SET, Tag.EVALUATOR_VERSION])
+def test_whichever_was_measured_otherwise_is_measured_again(number, otherwise, monkeypatch):
+    judgement, standing, made = before_the_gate(monkeypatch)
+    standing.versions[number] = registered(number, **{otherwise: "before"})
+    judgement.version = standing.versions[2]
+    made.reevaluate.return_value = "again"
+    judgement._assess(standing, GATE, judgement._facts())
+    made.reevaluate.assert_called_once_with(judgement.snapshot, f"model of v{number}")
+    wanted = {1: "scores of 1", 2: "scores of 2"} | {number: "again"}
+    assert [each.scores for each in made.judge.call_args.args[:2]] == [wanted[2], wanted[1]]
+
+
+def test_a_champion_of_other_images_is_measured_again_and_the_candidates_scores_stay(monkeypatch):
+    candidate = SimpleNamespace(scores="its own")
+    judgement, standing, made = before_the_gate(monkeypatch, candidate=candidate)
+    made.same_images.return_value = False
+    made.reevaluate.return_value = "again"
+    made.open_files.return_value = "trained"
+    _, tables = judgement._assess(standing, GATE, judgement._facts())
+    made.same_images.assert_called_once_with("its own", "scores of 1")
+    made.reevaluate.assert_called_once_with(judgement.snapshot, "model of v1")
+    assert [each.scores for each in made.judge.call_args.args[:2]] == ["its own", "again"]
+    assert tables == {"scores.parquet": b"its own", "champion.parquet": b"again"}
+    made.reload_parity.assert_called_once_with(
+        Path("v2"), "trained", made.trial_images.return_value
+    )
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_facts_of_an_older_version_are_those_it_was_registered_with(own, monkeypatch):
+    judgement, standing, _ = before_the_gate(
+        monkeypatch, candidate=SimpleNamespace() if own else None, dirty=True, allow_local=True
+    )
+    judgement.version = registered(2, **{Tag.WEIGHTS: "the small base", Tag.PUSHED: "false"})
+    assert judgement._facts() == {
+        "clean": not own, "pushed": False, "local_allowed": True, "validation": "passed",
+        "weights": "the small base",
+    }  # fmt: skip
+    judgement.snapshot.git.pushed = True
+    assert judgement._facts()["pushed"] is own
+
+
+def judged(judgement, decision=ACCEPTS, **changes):
+    """The version after a verdict on it."""
+    details = {
+        **judgement._details(decision, 1, GATE, judgement._facts()), **changes.pop("details", {})
+    }  # fmt: skip
+    verdict = Entry(
+        event="verdict", version=2, gate=changes.get("gate", promotion.settings_digest(GATE)),
+        details=details, evidence={"scores.parquet": changes.get("scores", "s2")}, number=7,
+    )  # fmt: skip
+    return dataclasses.replace(judgement.version, verdict=verdict)
+
+
+OTHERWISE = [
+    {"gate": "other"}, {"scores": "s3"}, {"details": {"champion": 3}},
+    {"details": {"measured": {"evaluation_set": "before", "evaluator": "e"}}},
+    {"details": {"facts": {}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [None, *OTHERWISE])
+def test_a_verdict_holds_as_long_as_all_that_it_was_given_against(changes, monkeypatch):
+    for decision in (ACCEPTS, REFUSES):
+        judgement, standing, made = before_the_gate(monkeypatch)
+        standing.versions[2] = judged(judgement, decision, **dict(changes or {}))
+        made.judge.return_value = decision
+        entries = judgement.draft(standing).entries
+        again = [] if changes is None else ["verdict"]
+        assert [each.event for each in entries] == [
+            *again, *(["promote"] if decision is ACCEPTS else [])
+        ]  # fmt: skip
+        assert made.judge.called is bool(again)
+
+
+@pytest.mark.parametrize(
+    ("mode", "decision", "events"),
+    [
+        ("on", ACCEPTS, ["verdict", "promote"]), ("on", REFUSES, ["verdict"]),
+        ("dry-run", ACCEPTS, ["verdict"]), ("dry-run", REFUSES, ["verdict"]),
+        ("off", REFUSES, ["promote"]),
+    ],
+)  # fmt: skip
+def test_what_follows_from_a_judgement_is_the_gates_mode(mode, decision, events, monkeypatch):
+    gate = GATE.replaced(mode=mode)
+    judgement, standing, made = before_the_gate(monkeypatch, tree=gate, why="a person's")
+    made.judge.return_value = decision
+    draft = judgement.draft(standing)
+    assert [each.event for each in draft.entries] == events
+    for each in draft.entries:
+        assert (each.version, each.before) == (2, 1)
+        assert each.after == (2 if each.event == "promote" else 1)
+        assert each.why == ("a person's" if each.event == "promote" else decision.reasons[0])
+    if "verdict" in events:
+        verdict = draft.entries[0]
+        assert verdict.gate == promotion.settings_digest(gate)
+        assert verdict.details["attempt"] == 1
+        assert verdict.details["champion"] == 1
+        assert promotion.decision_of(verdict.details) == decision
+        assert set(draft.evidence) == set(verdict.evidence.values())
+        contents = {name: draft.evidence[digest] for name, digest in verdict.evidence.items()}
+        assert contents == {
+            "scores.parquet": b"scores of 2", "champion.parquet": b"scores of 1"
+        }  # fmt: skip
+    staged = judgement._draft_of_staging(standing)
+    (entry,) = staged.entries
+    assert (entry.event, entry.after, entry.details["environment"]) == ("stage", 1, "staging")
+    assert entry.details["champion"] is None
+    assert entry.details["moved"] is (mode == "off" or (mode == "on" and decision is ACCEPTS))
+
+
+def test_neither_a_champion_nor_barred_numbers_nor_what_is_in_staging_are_judged(monkeypatch):
+    judgement, standing, made = before_the_gate(monkeypatch)
+    standing.staging = 2
+    assert judgement._draft_of_staging(standing).entries == ()
+    standing.champions.append(2)
+    assert judgement.draft(standing).entries == ()
+    standing.champions.pop()
+    standing.staging = None
+    standing.barred["k2"] = Entry(event="reject", version=2)
+    assert judgement.draft(standing).entries == ()
+    assert judgement._draft_of_staging(standing).entries == ()
+    assert not made.judge.called
+
+
+def test_settings_in_force_are_the_logs_but_for_the_model_and_what_it_does_not_know():
+    logged = {**promotion.settings_of(GATE), "margin": 7.0, "gone": 1}
+    del logged["seed"]
+    standing = Standing(gate=Entry(event="gate", details={"settings": logged}))
+    tree = GATE.replaced(model="other", margin=2.0, seed=9, latency_ms=5.0)
+    assert promotion.gate_in_force(standing, tree) == GATE.replaced(
+        model="other", margin=7.0, seed=9
+    )
+    assert promotion.gate_in_force(Standing(), tree) == tree
+    same, different = tree.replaced(model="m"), tree.replaced(margin=2.1)
+    assert promotion.settings_digest(same) == promotion.settings_digest(tree)
+    assert promotion.settings_digest(different) != promotion.settings_digest(tree)
+
+
+def test_tables_are_of_the_same_images_in_any_order_and_not_of_other_prompts():
+    rows = pd.DataFrame(
+        {"benchmark": ["a", "a", "b"], "image_id": ["1", "2", "1"], "prompt": "box", "iou": 0.5}
+    )
+    assert promotion.same_images(rows, rows[::-1].assign(iou=0.1))
+    assert not promotion.same_images(rows, rows[:2])
+    for column in ("benchmark", "image_id", "prompt"):
+        assert not promotion.same_images(rows, rows.assign(**{column: "x"}))
+
+
+@pytest.mark.parametrize(("before", "now", "kept"), [
+    ("false", "true", True), ("false", "false", False), ("true", "true", False),
+    ("true", "false", False), (None, "true", False),
+])  # fmt: skip
+def test_a_clean_commit_is_kept_by_its_tags_and_the_scores_are_todays(before, now, kept):
+    rows = [
+        {"model": "m", "benchmark": name, "image_id": name, "group": name, "boundary_iou": value}
+        for name, value in (("dis", 0.5), ("mean", 0.7), ("photos", 0.1))
+    ]
+    lineage = {Tag.DIRTY: now, Tag.COMMIT: "new", Tag.EVALUATION_SET: "today"}
+    candidate = SimpleNamespace(
+        scores=pd.DataFrame(rows), lineage=lineage, model="m", weights="real"
+    )
+    old = {Tag.DIRTY: before, Tag.COMMIT: "old", Tag.EVALUATION_SET: "then", Tag.SCORES: "{}"}
+    details = {"key": "k", "tags": old}
+    version = VersionStanding(
+        number=1, registered=Entry(event="register", details=details), status=""
+    )
+    tags = _tags(candidate, None if before is None else version)
+    assert tags[Tag.COMMIT] == ("old" if kept else "new")
+    assert tags[Tag.EVALUATION_SET] == "today"
+    assert json.loads(tags[Tag.SCORES]) == {"mean": 60.0, "dis": 50.0, "photos": 10.0}

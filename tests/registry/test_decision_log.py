@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from tracked_world import git
@@ -17,6 +19,7 @@ from pasam.registry.decision_log import (
     DecisionLog,
     Entry,
     OutrunError,
+    Standing,
     read_entry,
     standing_of,
 )
@@ -27,6 +30,8 @@ from pasam.registry.upkeep.champion_history import (
     verdict_behind,
     why_in_use,
 )
+from pasam.registry.upkeep.claims import _earlier
+from pasam.registry.upkeep.cleaning import removable
 from pipelines.flows.decision_tables import decision_tables
 
 TABLE = b"scores"
@@ -446,3 +451,115 @@ def test_the_page_has_the_champions_the_barred_and_the_gates_judgement(fair, mon
     back = dict(tables["Champion"].rows)["the way back"]
     assert back.startswith("none: every other version may not be promoted")
     assert "pasam registry lift 3 --why" in back
+
+
+class Plainly:
+    """What the log means, in the plainest words: whoever was promoted, and who is out."""
+
+    def __init__(self):
+        self.champions, self.out, self.status = [], set(), {}
+        self.staging = self.candidate = None
+
+    @property
+    def previous(self):
+        before = [n for n in self.champions[:-1] if n != self.champions[-1] and n not in self.out]
+        return before[-1] if before else None
+
+    def becomes(self, number, status):
+        if self.candidate == number and self.status[number] != status:
+            self.candidate = None
+        self.status[number] = status
+
+    def goes_out(self, number, status):
+        self.becomes(number, status)
+        self.out.add(number)
+        self.staging = None if self.staging == number else self.staging
+
+    def act(self, event, number, holds):
+        """Do it, or return nothing where the commands would refuse it."""
+        champion = self.champions[-1] if self.champions else None
+        common = {"event": event, "before": champion, "after": champion, "version": number}
+        if event == "register":
+            number = len(self.status) + 1
+            self.status[number], self.candidate = "registered", number
+            return Entry(**common | {"version": number, "details": {"key": f"k{number}"}})
+        if event == "rollback":
+            back = self.previous
+            if back is None:
+                return None
+            self.goes_out(champion, "rolled back")
+            while self.champions[-1] != back:
+                self.champions.pop()
+            return Entry(**common | {"version": champion, "after": back})
+        if number not in self.status or number == champion:
+            return None
+        if (number in self.out) is not (event == "lift"):
+            return None
+        if event == "promote":
+            self.becomes(number, "accepted")
+            self.champions.append(number)
+            return Entry(**common | {"after": number})
+        if event == "reject":
+            self.goes_out(number, "rejected")
+        elif event == "lift":
+            self.out.discard(number)
+            self.becomes(number, "registered")
+        elif event == "verdict" and not holds:
+            self.becomes(number, "refused")
+        elif event == "stage" and holds:
+            self.staging = number
+        return Entry(**common, details={"accepted": holds, "moved": holds})
+
+
+EVENTS = ("register", "promote", "promote", "rollback", "reject", "lift", "verdict", "stage")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_decided_in_whatever_order_means_what_the_plain_rules_say(seed):
+    draw = Random(seed)
+    plain, standing, number = Plainly(), Standing(), 0
+    for event in ("register", "register", *draw.choices(EVENTS, k=400)):
+        which, holds = draw.randint(1, 4), draw.random() < 0.5
+        if event == "register" and len(plain.status) == 4:
+            continue
+        entry = plain.act(event, which, holds)
+        if entry is None:
+            continue
+        number += 1
+        standing.follow(replace(entry, number=number))
+        aliases = {
+            "champion": plain.champions[-1] if plain.champions else None,
+            "previous": plain.previous, "candidate": plain.candidate, "staging": plain.staging,
+        }  # fmt: skip
+        assert standing.aliases == {k: v for k, v in aliases.items() if v is not None}
+        assert standing.champions == plain.champions
+        found = standing.versions
+        assert {n: each.status for n, each in found.items()} == plain.status
+        assert {n for n, each in found.items() if standing.barring(each)} == plain.out
+
+
+def test_a_champion_of_a_year_ago_is_the_last_that_had_taken_over_by_then_and_is_in_line_still():
+    def at(entry, days):
+        moment = datetime.now(UTC) - timedelta(days=days)
+        return replace(entry, time=moment.isoformat(timespec="milliseconds"))
+
+    standing = history(
+        at(registration(1), 900), at(promotion(1), 900), at(registration(2, 1), 500),
+        at(promotion(2, 1), 500), at(registration(3, 2), 400), at(promotion(3, 2), 400),
+        at(rolled_back(3, 2), 390), at(registration(4, 2), 300), at(promotion(4, 2), 300),
+    )  # fmt: skip
+    assert _earlier(standing) == 2, "3 was rolled back, and 4 came later"
+    young = history(at(registration(1), 9), at(promotion(1), 9), at(registration(2, 1), 8),
+                    at(promotion(2, 1), 8))  # fmt: skip
+    assert _earlier(young) == 1
+    assert _earlier(Standing()) is None
+
+
+def test_of_old_versions_those_in_use_stay_and_what_is_gone_counts_for_nothing():
+    entries = [*THREE, *(registration(number, 3) for number in range(4, 10))]
+    staged = Entry(event="stage", version=5, before=3, after=3, details={"moved": True})
+    gone = Entry(event="remove", version=4, before=3, after=3)
+    standing = history(*entries, staged, gone)
+    assert standing.candidate == 9
+    for keep, going in ((0, [6, 7, 8]), (1, [6, 7]), (2, [6]), (3, []), (9, [])):
+        assert removable(standing, keep) == going

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import multiprocessing
+import shutil
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,16 +20,20 @@ import torch
 from pasam.config.presets import compose
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
+from pasam.masks.images import write_png
+from pasam.masks.mask_files import read_mask
+from pasam.masks.prompts import tight_box
 from pasam.registry import evidence
 from pasam.registry.evidence import (
     compare,
+    corrected_images,
     latencies,
     reevaluate,
     reload_parity,
     remeasure,
     trial_images,
 )
-from pasam.registry.snapshot import MANIFEST, take_snapshot
+from pasam.registry.snapshot import MANIFEST, LockEntry, take_snapshot
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.version_files import find_candidate, predictor_of
 
@@ -270,3 +278,187 @@ def test_a_benchmark_that_is_wholly_new_has_no_past():
     (row,) = compare(1, BEFORE, scores([("own", "x", 0.9)])).rows
     assert (row.known, row.new) == (0, 1)
     assert row.shown()["when judged"] == "-"
+
+
+def test_what_is_new_is_scored_over_all_new_images_and_not_over_benchmarks():
+    today = scores([("dis", "a", 0.5), ("dis", "x", 0.9), ("own", "y", 0.3), ("own", "z", 0.3)])
+    watch = compare(2, BEFORE, today)
+    assert [(row.benchmark, row.known, row.new) for row in watch.rows] == [
+        ("dis", 1, 1), ("own", 0, 2)
+    ]  # fmt: skip
+    assert watch.message.startswith("Version 2 is champion; 3 images are new since it was judged.")
+    assert "On what is new it scores 50.00 points" in watch.message
+
+
+@pytest.fixture
+def manifest():
+    """Six masks of val on each of three sets, and one of train."""
+    rows = [
+        {"split": "val", "dataset": name, "id": f"{name}/{number}", "image": f"{name}{number}.png",
+         "mask": f"{name}{number}_mask.png"}
+        for name in ("dis", "coift", "other") for number in range(6)
+    ]  # fmt: skip
+    return pd.DataFrame([{**rows[0], "split": "train", "id": "dis/train"}, *rows])
+
+
+def rows_of(ids, values):
+    return pd.DataFrame(
+        {"benchmark": [one.partition("/")[0] for one in ids], "image_id": list(ids),
+         "prompt": "box", "boundary_iou": list(values)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("against", [False, True])
+def test_the_sample_is_drawn_of_every_benchmark_and_has_the_largest_gains(
+    against, manifest, monkeypatch
+):
+    ids = [f"{name}/{number}" for name in ("dis", "coift") for number in range(6)]
+    handed_in = rows_of(ids, [0.5] * 12)
+    champion = rows_of(ids, [0.5] * 12)
+    champion.loc[[3, 5, 7, 11], "boundary_iou"] = [0.1, 0.2, 0.3, 0.4]  # of these it gains most
+    drawn, measured = [], []
+
+    def again(snapshot, predictor, rows):
+        assert (snapshot.manifest is manifest, predictor) == (True, "model")
+        drawn.append(sorted(rows["id"]))
+        measured.append(rows)
+        return rows_of(rows["id"], [0.47] * len(rows))
+
+    monkeypatch.setattr(evidence, "reevaluate", again)
+    snapshot = SimpleNamespace(manifest=manifest)
+    for _ in range(6):
+        difference = remeasure(
+            snapshot, "model", handed_in, champion=champion if against else None, count=2
+        )
+        assert difference == pytest.approx(3.0)
+    for names in drawn:
+        by_set = [sum(each.startswith(name) for each in names) for name in ("dis", "coift")]
+        assert len(names) == sum(by_set), "neither train nor sets that have no scores"
+        assert min(by_set) >= 2
+        assert max(by_set) <= (4 if against else 2)
+        if against:
+            assert {"dis/3", "dis/5", "coift/1", "coift/5"} <= set(names)
+    assert len({tuple(names) for names in drawn}) > 1, "nobody knows them beforehand"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_model_is_measured_on_the_rows_and_benchmarks_that_are_asked_for(
+    given, manifest, monkeypatch, root, tmp_path
+):
+    seen = {}
+    shutil.copy(root / "params.yaml", tmp_path)
+    rows = manifest.head(3)
+    kept = {"prompt": "box", "corruption": "none", "benchmark": "dis", "image_id": "a"}
+    found = [kept, {**kept, "prompt": "points_1"}]
+
+    def measure(entry, store, frame, params):
+        seen.update(entry=entry, store=store, frame=frame, benchmarks=params.benchmarks)
+        return SimpleNamespace(scores=found)
+
+    monkeypatch.setattr(evidence, "evaluate_benchmarks", measure)
+    monkeypatch.setattr(evidence, "_embedded", lambda snapshot, base: f"store of {base}")
+    snapshot = SimpleNamespace(project=tmp_path, manifest=manifest)
+    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter="s")
+    how = {"benchmarks": ["own"]} if given else {}
+    table = reevaluate(snapshot, predictor, rows if given else None, **how)
+    assert table.to_dict("records") == [kept]
+    usual = tuple(compose("default", root / "params")["evaluate"]["benchmarks"])
+    assert seen["benchmarks"] == (("own",) if given else usual)
+    assert (seen["entry"].name, seen["entry"].segmenter, seen["store"]) == (
+        "pa_sam", "s", "store of b"
+    )  # fmt: skip
+    wanted = rows if given else manifest
+    assert list(seen["frame"]["id"]) == list(wanted["id"])
+    for column in ("image", "mask"):
+        assert list(seen["frame"][column]) == [str(tmp_path / each) for each in wanted[column]]
+        assert not str(manifest[column][0]).startswith("/"), "the manifest stays as it is"
+
+
+def test_one_image_of_each_of_the_first_benchmarks_is_tried_with_its_own_box(tmp_path, manifest):
+    for number, name in enumerate(("coift", "dis", "other")):
+        for which in range(6):
+            drawn = np.zeros((20, 30), np.uint8)
+            drawn[2 : 8 + number, 3 + which : 20] = 255
+            write_png(tmp_path / f"{name}{which}_mask.png", drawn)
+            write_png(tmp_path / f"{name}{which}.png", np.full((20, 30, 3), 9 * number, np.uint8))
+    snapshot = SimpleNamespace(project=tmp_path, manifest=manifest)
+    seen = trial_images(snapshot, count=2)
+    assert [each.box for each in seen] == [
+        tuple(map(float, tight_box(read_mask(tmp_path / f"{name}0_mask.png"))))
+        for name in ("dis", "coift")
+    ]
+    assert [int(each.pixels[0, 0, 0]) for each in seen] == [9, 0]
+    assert len(trial_images(snapshot, count=9)) == 3
+
+
+def lock_of(tmp_path, monkeypatch, **changes):
+    """A project whose embeddings are of today's data, but for what changes."""
+    made = LockEntry(path="data/manifest.parquet", md5="today")
+    used = LockEntry(path=made.path, md5=changes.get("data", "today"))
+    stage = SimpleNamespace(
+        name=changes.get("name", "embed@val"), kind=changes.get("name", "embed@val")[:5],
+        deps={used.path: used}, outs={"store": LockEntry(path="store", md5="bytes")},
+    )  # fmt: skip
+    lock = SimpleNamespace(output=lambda suffix: made, stages={"x": stage})
+    if changes.get("there", True):
+        (tmp_path / "store").mkdir()
+    store = SimpleNamespace(origin={"base": changes.get("base", "b")})
+    monkeypatch.setattr(evidence, "open_store", lambda place: store)
+    monkeypatch.setattr(evidence, "folder_md5", lambda place: changes.get("bytes", "bytes"))
+    return SimpleNamespace(project=tmp_path, lock=lock), store
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"data": "before"}, {"name": "embed@train"}, {"base": "other"}, {"there": False}],
+)
+def test_only_embeddings_of_the_base_and_of_todays_benchmarks_are_used(
+    changes, tmp_path, monkeypatch
+):
+    snapshot, store = lock_of(tmp_path, monkeypatch, **changes)
+    assert evidence._embedded(snapshot, "b") is (None if changes else store)
+
+
+def test_the_latest_corrections_are_shown_each_as_its_models_see_it(tmp_path, monkeypatch):
+    folder = tmp_path / "corrections"
+    label = np.zeros((20, 30), np.uint8)
+    label[4:10, 5:20] = 255
+    origins = {}
+    for number in range(3):
+        write_png(folder / f"{number}.png", np.full((20, 30, 3), number, np.uint8))
+        write_png(folder / f"{number}_mask.png", label)
+        origins[str(number)] = {
+            "image": f"{number}.png", "mask": f"{number}_mask.png", "who": f"who {number}",
+            "why": f"why {number}", "when": f"2026-01-0{3 - number}",
+        }  # fmt: skip
+    write_png(folder / "before.png", np.full((20, 30), 255, np.uint8))
+    origins["0"] |= {"prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}], "before": "before.png"}
+    (folder / "provenance.json").write_text(json.dumps(origins))
+    monkeypatch.setattr(evidence, "MOST_CORRECTED", 2)
+
+    class Model:
+        def __init__(self, value):
+            self.value, self.asked = value, []
+
+        def set_image(self, image):
+            self.asked.append(int(image[0, 0, 0]))
+
+        def predict(self, *, box, multimask_output):
+            assert multimask_output is False
+            self.asked.append(list(box))
+            return np.full((1, 20, 30), self.value), None, None
+
+    one, other = Model(True), Model(False)
+    found = corrected_images(tmp_path, {"champion": one, "candidate": other})
+    tight = [float(edge) for edge in tight_box(label)]
+    assert one.asked == other.asked == [1, tight, 0, [1.0, 2.0, 9.0, 9.0]]
+    assert [(each.identity, each.who, each.why) for each in found] == [
+        ("1", "who 1", "why 1"), ("0", "who 0", "why 0")
+    ]  # fmt: skip
+    assert [list(each.masks) for each in found] == [
+        ["corrected", "champion", "candidate"], ["before", "corrected", "champion", "candidate"]
+    ]  # fmt: skip
+    assert found[1].masks["before"].all()
+    assert found[1].masks["corrected"].sum() == 90
+    assert found[1].iou("champion") == pytest.approx(100 * 90 / 600)
+    assert found[1].iou("candidate") == 0

@@ -441,3 +441,101 @@ def test_what_lies_exactly_at_its_limit_passes(params):
     assert [c.passed for c in floors] == [True, True, False]
     assert _latency(params.latency_ms, None, params).passed
     assert not _latency(params.latency_ms + 0.01, None, params).passed
+
+
+def test_photographs_of_packages_count_for_floors_and_harm_and_not_for_the_mean(params):
+    def both(dis, photos):
+        return {"dis": np.full(20, dis), "photos": np.full(10, photos)}
+
+    decision = judge(side(both(0.6, 0.5)), side(both(0.5, 0.5)), FACTS, params)
+    assert decision.accepted
+    assert decision.mean_score == pytest.approx(60.0)
+    assert (decision.mean_gain.mean, decision.mean_gain.images) == (pytest.approx(10.0), 20)
+    assert set(decision.gains) == set(decision.scores) == {"dis", "photos"}
+    harmed = judge(side(both(0.6, 0.4)), side(both(0.5, 0.5)), FACTS, params)
+    assert [c.name for c in harmed.checks if not c.passed] == ["no harm photos"]
+    low = judge(side(both(0.6, 0.1)), None, FACTS, params)
+    assert [c.name for c in low.checks if not c.passed] == ["floor photos"]
+    alone = judge(side({"photos": np.full(10, 0.5)}), None, FACTS, params)
+    assert alone.mean_score == pytest.approx(50.0)
+
+
+def test_benchmarks_of_unequal_sizes_weigh_the_same_in_the_mean_and_its_gain(params):
+    ours = {"dis": np.full(5, 0.7), "coift": np.full(45, 0.5)}
+    theirs = {"dis": np.full(5, 0.6), "coift": np.full(45, 0.46)}
+    decision = judge(side(ours), side(theirs), FACTS, params)
+    assert decision.mean_score == pytest.approx(60.0)
+    assert decision.mean_gain.mean == pytest.approx((10 + 4) / 2)
+    assert {n: g.images for n, g in decision.gains.items()} == {"dis": 5, "coift": 45}
+
+
+def test_the_level_is_that_of_the_mean_alone_and_seed_and_resamples_are_the_gates(params):
+    ours, theirs = (per_image(table(values)) for values in noisy(0.01))
+    mean, each = gains_of(ours, theirs, params, level=0.95)
+    wide, same = gains_of(ours, theirs, params, level=0.999)
+    assert same == each, "harm is judged at the gate's own level"
+    assert wide.low < mean.low
+    assert wide.mean == mean.mean
+    assert each["dis"].std == pytest.approx(float((ours - theirs)["dis"].std(ddof=0)))
+    for changes in ({"seed": params.seed + 1}, {"n_resamples": 401}):
+        other, others = gains_of(ours, theirs, params.replaced(**changes), level=0.95)
+        assert other.low != mean.low
+        assert others["dis"].low != each["dis"].low
+    surer = gains_of(ours, theirs, params.replaced(confidence=0.99), level=0.95)
+    assert surer[0] == mean
+    assert all(surer[1][name].low < each[name].low for name in BENCHMARKS)
+
+
+NOT_SHARED = {"clean": False, "pushed": False, "validation": "not validated"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({}, {"tree", "data"}),
+        ({"local_allowed": True}, set()),
+        ({"local_allowed": True, "validation": "failed"}, {"data"}),
+        ({"local_allowed": True, "validation": "passed"}, set()),
+        ({"local_allowed": True, "reload_parity": False, "weights": "x"}, {"reload", "weights"}),
+        ({"remeasured": 0.5}, {"tree", "data"}),
+        ({"remeasured": 0.51}, {"tree", "data", "evidence"}),
+    ],
+)
+def test_several_facts_at_once_are_each_judged_for_themselves(changes, failed, params):
+    facts = dataclasses.replace(FACTS, **NOT_SHARED | changes)
+    decision = judge(side(scores()), None, facts, params)
+    assert {c.name for c in decision.checks if not c.passed} == failed
+    excused = {c.name for c in decision.checks if "--allow-local permits" in c.reason}
+    validated = facts.validation != "not validated"
+    wanted = {"tree"} if validated else {"tree", "data"}
+    assert excused == (wanted if facts.local_allowed else set())
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "changes", "passed"),
+    [
+        (65.0, 50.0, {}, True),  # 1.3 times as long
+        (65.1, 50.0, {}, False),
+        (130.0, 200.0, {"latency_ms": 130.0}, True),  # beside a slow champion the stated limit
+        (131.0, 200.0, {"latency_ms": 130.0}, False),
+        (500.0, 50.0, {"latency": "advisory"}, True),
+        (float("nan"), 50.0, {"latency": "advisory"}, False),
+    ],
+)
+def test_the_narrower_of_two_limits_of_time_holds(ours, theirs, changes, passed, params):
+    assert _latency(ours, theirs, params.replaced(**changes)).passed is passed
+
+
+def test_the_smallest_gain_and_the_margin_are_the_gates_and_neither_is_enough_itself(params):
+    values = {"dis": np.full(20, 0.5), "coift": np.full(20, 0.5)}
+    ours = {"dis": np.full(20, 0.54), "coift": np.full(20, 0.49)}
+    for asked, margin, failed in (
+        (1.0, 2.0, []), (2.0, 2.0, ["gain"]), (1.0, 0.5, ["no harm coift"]),
+        (3.0, 0.5, ["gain", "no harm coift"]),
+    ):  # fmt: skip
+        gate = params.replaced(minimum_gain=asked, margin=margin)
+        decision = judge(side(ours), side(values), FACTS, gate)
+        assert [c.name for c in decision.checks if not c.passed] == failed
+        gains = check(decision, "gain").reason, check(decision, "no harm coift").reason
+        assert f"above {asked:+.2f} is asked for" in gains[0]
+        assert f"above {-margin:+.2f} is asked for" in gains[1]
