@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from small_world import STAGE, load_yaml
 
 from pasam.errors import DataError, ParamsError, StageError
-from pipelines.dvc import Dvc, read_graph
+from pipelines.dvc import Dvc, Graph, read_graph
+from pipelines.flows import fan_out as fan_out_flows
 from pipelines.flows.fan_out import Apart, Worker, fan_out, run_apart, stage_apart
 
 GRAPH = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
@@ -72,6 +74,143 @@ def test_the_graph_is_read_with_stages_that_stand_alone():
 def test_a_number_of_workers_that_is_none_is_refused():
     with pytest.raises(ParamsError, match="workers is 0"):
         fan_out(workers=0)
+
+
+@pytest.fixture
+def told(monkeypatch, in_empty_folder):
+    """What a flow hands on, with stand-ins; nothing runs."""
+    seen = []
+
+    @contextlib.contextmanager
+    def alone(self):
+        seen.append(("begin", self.patience / 3600))
+        yield
+        seen.append("end")
+
+    monkeypatch.setattr(Dvc, "alone", alone)
+    monkeypatch.setattr(Dvc, "graph", lambda self: Graph({"train@a": frozenset()}))
+    for name in ("fetch", "run_groups"):
+        monkeypatch.setattr(fan_out_flows, name, lambda *given, name=name: seen.append(given))
+    monkeypatch.setattr(fan_out_flows, "run_apart", lambda *given: seen.append(given) or 5)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "gpus"),
+    [({}, 2, 0), ({"workers": 3}, 3, 0), ({"gpus": 4}, 4, 4), ({"workers": 3, "gpus": 1}, 1, 1)],
+)
+def test_as_many_stages_run_at_once_as_there_are_gpus_or_else_workers(given, count, gpus, told):
+    found = fan_out(**given, pull=True, hours=2.0)
+    assert told == [("begin", 2.0), (2.0,), (count, gpus, 2.0), (2.0,), "end"]
+    assert found.message == f"5 stages ran in {count} clones of the project."
+    told.clear()
+    fan_out(**given)
+    assert told == [("begin", 24.0), (count, gpus, 24.0), (24.0,), "end"]
+
+
+def test_fewer_gpus_than_none_are_refused():
+    with pytest.raises(ParamsError, match="gpus -1"):
+        fan_out(gpus=-1)
+
+
+@pytest.mark.parametrize(("clone", "remote"), [("", False), ("elsewhere", True)])
+def test_one_stage_runs_in_its_own_clone_until_it_is_done(clone, remote, told, monkeypatch):
+    ends = [False, False, True]
+
+    class Noting(Apart):
+        @contextlib.contextmanager
+        def clones(self, folders, gpus=0):
+            told.append((*folders, gpus, self.seconds))
+            yield ["worker"]
+            told.append("gone")
+
+        def start(self, worker, stage, graph, *, remote=False):
+            told.append((worker, stage, remote))
+
+        def wait(self, worker):
+            told.append("waited")
+
+        def finish(self, worker, *, remote=False):
+            told.append(("finish", remote))
+            return ends.pop(0)
+
+    monkeypatch.setattr(fan_out_flows, "Apart", Noting)
+    stage_apart(stage="train@a", clone=clone, remote=remote, hours=0.5)
+    folder = Path(clone) if clone else Path(".flows/workers/train@a")
+    tried = [("worker", "train@a", remote), "waited", ("finish", remote)]
+    assert told == [(folder.resolve(), 0, 1800.0), *tried * 3, "gone"]
+
+
+class Clone(Apart):
+    """A project of four stages, given out to stand-ins that end at once."""
+
+    def __init__(self, changed, ends=lambda stage: True):
+        super().__init__(SimpleNamespace(project=Path(), state=Path(".flows")), hours=1.0)
+        self.project.status = lambda: changed
+        self.project.graph = lambda: Graph({k: frozenset(v) for k, v in GRAPH.items()})
+        self.log, self.ends, self.stopped = [], ends, []
+
+    @contextlib.contextmanager
+    def clones(self, folders, gpus=0):
+        self.log.append((len(folders), gpus))
+        yield [Worker(folder, None) for folder in folders]
+
+    def start(self, worker, stage, graph, *, remote=False):
+        worker.stage, worker.process = stage, SimpleNamespace(poll=lambda: 0)
+        worker.since = time.monotonic()
+        self.log.append(stage)
+
+    def finish(self, worker, *, remote=False):
+        return self.ends(worker.stage)
+
+    def _stop(self, worker):
+        self.stopped.append(worker.stage)
+
+
+@pytest.mark.parametrize(
+    ("changed", "count", "order"),
+    [
+        (("first",), 2, [(2, 0), "first", "left", "right", "last"]),
+        (("right",), 5, [(2, 0), "right", "last"]),
+        (("left", "right"), 1, [(1, 0), "left", "right", "last"]),
+        ((), 2, []),
+    ],
+)
+def test_a_stage_is_given_out_once_all_that_it_needs_is_done(
+    changed, count, order, in_empty_folder, monkeypatch
+):
+    monkeypatch.setattr(fan_out_flows, "_PAUSE", 0.0)
+    apart = Clone(changed)
+    assert apart.run(count, 0) == max(0, len(order) - 1)
+    assert apart.log == order
+
+
+def test_what_is_at_work_is_stopped_when_another_stage_fails(in_empty_folder, monkeypatch):
+    monkeypatch.setattr(fan_out_flows, "_PAUSE", 0.0)
+
+    def ends(stage):
+        if stage == "left":
+            raise StageError("left failed")
+        return True
+
+    apart = Clone(("left", "right"), ends)
+    with pytest.raises(StageError, match="left failed"):
+        apart.run(2, 2)
+    assert apart.log == [(2, 2), "left", "right"]
+    assert apart.stopped == ["right"]
+    with pytest.raises(DataError, match=r"a\.dvc: the files differ"):
+        Clone(("left", "a.dvc")).run(1, 0)
+
+
+def test_a_stage_that_takes_too_long_is_stopped_and_said(in_empty_folder):
+    apart = Clone(("left",))
+    late = Worker(Path(), None, "left", SimpleNamespace(), Path("its.log"))
+    late.since = time.monotonic() - 3599
+    apart._end_late_ones([late])
+    late.since -= 2
+    with pytest.raises(StageError, match="left took longer than 1 h") as ended:
+        apart._end_late_ones([late])
+    assert (ended.value.exit_code, apart.stopped) == (143, ["left"])
 
 
 @pytest.mark.slow

@@ -18,8 +18,9 @@ from tracked_world import git
 
 from pasam.config.presets import compose_text
 from pasam.errors import DataError, ParamsError, StageError
-from pipelines.dvc import STATE
+from pipelines.dvc import STATE, Dvc
 from pipelines.flows import reproduce as flow
+from pipelines.flows import studies
 from pipelines.flows.reproduce import GROUPS, dvc, outputs, reproduce, results
 from pipelines.flows.retrain import begin, finish, is_unfinished
 from pipelines.flows.studies import STUDIES, ablate, lay_out
@@ -43,6 +44,91 @@ def test_the_groups_run_in_order_and_the_results_are_shown(steps):
 def test_what_others_have_made_is_fetched_first_if_asked(steps):
     reproduce(pull=True)
     assert steps[:2] == ["fetch", "data"]
+
+
+@pytest.fixture
+def held(monkeypatch, in_empty_folder):
+    """What flows do with the project, in their order, with stand-ins for DVC and git."""
+    seen = []
+
+    @contextlib.contextmanager
+    def alone(self):
+        seen.append(("begin", self.patience / 3600))
+        yield
+        seen.append("end")
+
+    def noting(name):
+        return lambda self, *targets: seen.append((name, self.project, *targets))
+
+    monkeypatch.setattr(Dvc, "alone", alone)
+    for name in ("repro", "pull", "status"):
+        monkeypatch.setattr(Dvc, name, noting(name))
+    monkeypatch.setattr(flow, "show_results", lambda folder: seen.append(("show", folder)))
+    monkeypatch.setattr(flow, "results_note", lambda folder: None)
+    return seen
+
+
+def test_all_that_a_reproduction_does_is_done_alone_in_its_own_folder(held, in_empty_folder):
+    here = in_empty_folder
+    groups = [("repro", here, *targets) for targets in GROUPS.values()]
+    reproduce(pull=True, hours=3.0)
+    assert held == [("begin", 3.0), ("pull", here), *groups, ("show", Path()), "end"]
+    held.clear()
+    reproduce()
+    assert held == [("begin", 24.0), *groups, ("show", Path()), "end"]
+
+
+def test_a_study_is_done_in_its_own_folder_kept_and_only_then_cleared(held, monkeypatch):
+    other = Path("other").resolve()
+    monkeypatch.setattr(studies, "lay_out", lambda *given: held.append(given) or other)
+    kept = lambda *given: held.append(("keep", *given)) or "kept"  # noqa: E731
+    monkeypatch.setattr(studies, "keep_report", kept)
+    monkeypatch.setattr(studies, "clear", lambda size: held.append(("clear", size)))
+    assert ablate(size="smoke", hours=5.0).message == "The report of 'smoke' is in kept."
+    groups = [("repro", other, *targets) for targets in GROUPS.values()]
+    assert held == [
+        ("begin", 5.0), ("smoke", 5.0), *groups, ("show", other), ("keep", "smoke", other),
+        ("clear", "smoke"), "end",
+    ]  # fmt: skip
+    assert dvc(1.0, other).env == {"MLFLOW_TRACKING_URI": ""}, "no live curves of a study"
+    assert dvc(1.0).env == {}
+    held.clear()
+    monkeypatch.setattr(Dvc, "repro", lambda self, *targets: raise_failure())
+    with pytest.raises(StageError):
+        ablate(size="smoke", hours=5.0)
+    assert held == [("begin", 5.0), ("smoke", 5.0)], "an interrupted one goes on there"
+
+
+def raise_failure():
+    raise StageError("no")
+
+
+def test_a_studys_report_takes_the_place_of_the_one_before(in_empty_folder, monkeypatch):
+    study, old = Path("study"), studies.RESULTS / "smoke" / "old.md"
+    (study / "reports" / "cards").mkdir(parents=True)
+    (study / "reports" / "cards" / "a.md").write_text("a")
+    (study / "reports" / "table.md").write_text("t")
+    old.parent.mkdir(parents=True)
+    old.touch()
+    made = [Path("reports/cards"), Path("reports/table.md")]
+    monkeypatch.setattr(studies, "outputs", lambda stage, folder: {"report": made}[stage])
+    kept = studies.keep_report("smoke", study)
+    files = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.md"))
+    assert files == ["reports/cards/a.md", "reports/table.md"]
+
+
+def test_results_are_shown_of_the_folder_that_was_asked_for(in_empty_folder, monkeypatch):
+    shown, other = [], Path("other")
+    other.mkdir()
+    (other / "a.md").write_text("words")
+    known = {".md": [other / "a.md"], ".png": [other / "b.png"], "index.html": []}
+    monkeypatch.setattr(
+        flow, "results", lambda suffix, folder: known[suffix] if folder == other else []
+    )
+    for name in ("show_text", "show_image"):
+        monkeypatch.setattr(flow, name, lambda *given: shown.append(given))
+    flow.show_results(other)
+    assert shown == [("a", "words", "other/a.md"), ("b", other / "b.png", "other/b.png")]
 
 
 def test_a_failed_group_ends_the_flow(steps, monkeypatch):

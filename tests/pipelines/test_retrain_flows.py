@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -14,15 +15,21 @@ from types import SimpleNamespace
 import pytest
 from tracked_world import git
 
+from pasam.cli.sets import deciding
+from pasam.config.params_file import load_section
+from pasam.config.schema import ValidateParams
 from pasam.errors import StageError, TransientError
 from pasam.registry.decision_log import DecisionLog
 from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision
 from pasam.registry.snapshot import read_lock
 from pasam.registry.transitions import PromotionResult
 from pasam.serving.demand import Demand
+from pipelines.dvc import Dvc
 from pipelines.flows import endings, operations
 from pipelines.flows import retrain as flow
 from pipelines.flows.engine import Outcome
+from pipelines.flows.publishing import MESSAGE
+from pipelines.flows.reproduce import dvc
 from pipelines.flows.retrain import (
     drifted,
     is_unfinished,
@@ -43,11 +50,12 @@ class World:
         self.loose = ()
         self.note = ""
         self.outcome = Outcome("promoted", "version 2 is champion now")
-        self.fails = {}
+        self.fails, self.given = {}, {}
 
     def step(self, name, result=None):
         def act(*args, **kwargs):
             self.done.append(name)
+            self.given[name] = args, kwargs
             if name in self.fails:
                 raise self.fails[name]
             return getattr(self, result) if result else None
@@ -317,6 +325,105 @@ def test_drift_is_what_the_findings_say(monkeypatch, in_empty_folder):
 def test_without_findings_there_is_no_drift(monkeypatch):
     monkeypatch.setattr(flow, "results", lambda suffix: [])
     assert drifted() == []
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Where flows keep others off the project, and for how many hours, with what is done in it."""
+    seen = []
+
+    @contextmanager
+    def alone(self):
+        seen.append(("begin", self.patience / 3600))
+        yield
+        seen.append("end")
+
+    monkeypatch.setattr(Dvc, "alone", alone)
+    return seen
+
+
+def test_what_a_retraining_was_told_reaches_every_step_and_all_run_alone(steps, held):
+    steps.done = held
+    retrain(pull=True, publish="push", allow_local=True, hours=7.0)
+    assert held == [("begin", 7.0), "news", "pull", "status", *WORK, "end"]
+    assert steps.given == {
+        "news": ((), {}), "pull": ((7.0,), {}), "status": ((7.0,), {}),
+        "may publish": (("push", dvc(7.0)), {}), "reproduce": ((), {"hours": 7.0}),
+        "publish_results": (("push", 7.0), {}), "record": ((), {}),
+        "register_and_judge": ((True,), {}),
+    }  # fmt: skip
+    retrain()
+    assert steps.given["publish_results"] == (("commit", 24.0), {})
+    assert steps.given["register_and_judge"] == ((False,), {})
+
+
+def test_work_that_was_cut_short_is_finished_without_asking_what_else_is_loose(steps):
+    flow.begin()
+    steps.changed = ()
+    assert retrain().name == "promoted"
+    assert "loose ends" not in steps.done
+    assert not is_unfinished()
+
+
+def test_promotions_and_the_nightly_watch_run_alone_with_what_they_were_told(
+    held, done, monkeypatch
+):
+    answer = Outcome("promoted", "x")
+    monkeypatch.setattr(flow, "register_and_judge", lambda *words: held.append(words) or answer)
+    monkeypatch.setattr(flow, "promote_version", lambda *words: held.append(words) or answer)
+    monkeypatch.setattr(flow, "warn_of_changes", lambda: held.append("warned"))
+    promote(allow_local=True, why="w", hours=2.0)
+    promote(version="3", allow_local=True, why="w", hours=3.0)
+    assert held == [
+        ("begin", 2.0), "warned", (True, "w"), "end", ("begin", 3.0), ("3", True, "w"), "end"
+    ]  # fmt: skip
+    held.clear()
+    monkeypatch.setattr(flow, "repro", lambda *words: held.append(words))
+    monkeypatch.setattr(flow, "asked_for", held.append)
+    monkeypatch.setattr(flow, "champion_on_new", lambda: held.append("champion") or "")
+    nightly(hours=4.0, feedback="kept", notify="team")
+    assert held == [("begin", 4.0), ("data", 4.0), "champion", "kept", "end"]
+    assert done == ["team"]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_judgement_of_a_flow_names_the_flow_and_what_a_person_allowed(local, monkeypatch):
+    asked = []
+    monkeypatch.setattr(flow, "flow_run_id", lambda: "run-1")
+    monkeypatch.setattr(flow, "promotion_outcome", lambda made: made)
+    monkeypatch.setattr(
+        "pasam.registry.promotion.promote", lambda *given, **how: asked.append((given, how))
+    )
+    flow.register_and_judge(local, "w")
+    flow.promote_version("3", local, "w")
+    how = {"allow_local": local, "why": "w", "flow_run": "run-1"}
+    assert asked == [((Path(),), how), ((Path(), "3"), how)]
+    found = SimpleNamespace(new=("train",), runs={"train": "1"}, address="a", page=None)
+    monkeypatch.setattr(
+        "pasam.registry.runs.sync", lambda *given, **how: asked.append((given, how)) or found
+    )
+    flow.record()
+    assert asked[2:] == [((Path(),), {"flow_run": "run-1"})]
+    monkeypatch.setattr(flow, "push_and_commit", lambda *given, **how: asked.append((given, how)))
+    flow.publish_results("push", 5.0)
+    assert asked[3:] == [(("push",), {"dvc": dvc(5.0), "message": MESSAGE})]
+
+
+@pytest.mark.parametrize("feedback", [None, "kept"])
+def test_what_services_are_asked_for_is_compared_with_the_inventory(feedback, monkeypatch, root):
+    monkeypatch.chdir(root)
+    asked, shown = [], []
+    found = SimpleNamespace(drift=[{"quantity": "area"}], message="m")
+    monkeypatch.setattr(
+        "pasam.serving.demand.read_demand", lambda *given: asked.append(given) or found
+    )
+    monkeypatch.setattr(flow, "results", lambda suffix: [Path(suffix)])
+    monkeypatch.setattr(flow, "show_table", lambda *words: shown.append(words))
+    assert flow.asked_for(feedback) is found
+    params = load_section(ValidateParams, "validate", Path("params.yaml"))
+    folder = deciding.FEEDBACK if feedback is None else Path("kept")
+    assert asked == [(folder, Path("inventory.parquet"), params)]
+    assert shown == [("asked", found.drift, "m")]
 
 
 def test_one_page_says_who_is_champion_why_and_what_came_besides(judged, root):

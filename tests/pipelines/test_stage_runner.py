@@ -1,4 +1,4 @@
-"""From a stage's signature to its command line, parameters and exit code."""
+"""From a stage's signature to its command line and exit code; what stages hand on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock, call
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -22,7 +25,18 @@ from pasam.config.schema import (
     VariantParams,
 )
 from pasam.errors import DataError, TransientError
+from pasam.evaluation.model_set import ModelEntry
+from pasam.evaluation.scores import UNTRAINED
 from pipelines.stage_runner import ended_with_dvc, run
+from pipelines.stages import (
+    baseline,
+    develop,
+    evaluate,
+    instances,
+    prepare,
+    prepare_instances,
+    robustness,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -266,3 +280,245 @@ def test_another_python_is_told_where_the_projects_own_is(root, door):
     assert f"{sys.executable}, Python 3." in line
     assert re.search("lacks (pydantic|torch|psutil);", line)
     assert ".venv/bin/activate" in line
+
+
+def stand_in(stage, monkeypatch, *names):
+    """Put something that notes its calls in the place of what a stage calls."""
+    made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
+    for name in names:
+        monkeypatch.setattr(f"pipelines.stages.{stage}.{name}", getattr(made, name))
+    return made
+
+
+PLACES = [Path(name) for name in "abcdefghijk"]
+BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth")
+
+
+def measuring(**more):
+    return MagicMock(benchmarks=("x", "y"), boundary_fraction=0.01, batch_size=3, **more)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_evaluate_hands_on_what_its_params_say_and_only_the_first_process_writes(rank, monkeypatch):
+    made = stand_in(
+        "evaluate", monkeypatch, "open_store", "build_trainable", "load_base", "load_adapter",
+        "file_digest", "choose_device", "encoder_milliseconds", "read_manifest", "benchmark_rows",
+        "AdapterProbe", "evaluate_benchmark", "diagnose", "with_maps", "replace",
+        "write_predictions", "write_scores", "write_diagnostics", "write_parameters",
+        "write_timing",
+    )  # fmt: skip
+    measure, variant, group = measuring(), MagicMock(), MagicMock(rank=rank)
+    store, weights, scores, predictions, diagnostics, cost, timing, manifest = PLACES[:8]
+    group.gather.side_effect = lambda rows: rows
+    made.diagnose.return_value = ["inside"]
+    whole = made.replace.return_value.gathered.return_value
+    whole.scores, whole.seconds = ["row"], [0.5, 0.25]
+    made.benchmark_rows.side_effect = lambda frame, name: f"rows of {name}"
+    evaluate.evaluate(
+        BASE, measure, variant, "m", 42, manifest, store, weights, scores, predictions,
+        diagnostics, cost, timing, group,
+    )  # fmt: skip
+    made.open_store.assert_called_once_with(store)
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    made.build_trainable.assert_called_once_with(made.load_base.return_value, variant)
+    segmenter = made.build_trainable.return_value
+    made.load_adapter.assert_called_once_with(
+        segmenter.decoder, weights, kind=variant.decoder, base=made.file_digest.return_value
+    )
+    made.file_digest.assert_called_once_with(Path("base.pth"))
+    made.choose_device.assert_called_once_with(
+        measure.accelerator, key="evaluate.accelerator", local_rank=group.local_rank
+    )
+    segmenter.to.assert_called_once_with(made.choose_device.return_value)
+    assert made.evaluate_benchmark.call_args_list == [
+        call(ModelEntry("m", 42, segmenter), made.open_store.return_value, f"rows of {name}",
+             batch_size=3, boundary_fraction=0.01, group=group)
+        for name in ("x", "y")
+    ]  # fmt: skip
+    assert made.AdapterProbe.call_args_list == [call(segmenter, inner_maps=True)] * 2
+    own = made.evaluate_benchmark.return_value
+    probe = made.AdapterProbe.return_value.__enter__.return_value
+    made.diagnose.assert_called_with(
+        own.scores, probe.seen, made.open_store.return_value, grid=segmenter.base.grid
+    )
+    made.with_maps.assert_called_with(own.predictions, probe.maps)
+    made.replace.assert_called_with(own, predictions=made.with_maps.return_value)
+    made.replace.return_value.gathered.assert_called_with(group)
+    if rank:
+        writers = ("predictions", "scores", "diagnostics", "parameters", "timing")
+        assert not any(getattr(made, f"write_{what}").called for what in writers)
+        return
+    assert made.write_predictions.call_args_list == [
+        call(predictions / f"{name}.npz", whole.predictions) for name in ("x", "y")
+    ]
+    made.write_scores.assert_called_once_with(["row", "row"], scores)
+    made.write_diagnostics.assert_called_once_with(["inside"] * 2, diagnostics)
+    made.write_parameters.assert_called_once_with(cost, "m", segmenter)
+    made.write_timing.assert_called_once_with(
+        timing, masks=2, decoder_seconds=1.5, encoder_ms=made.encoder_milliseconds.return_value
+    )
+
+
+@pytest.mark.parametrize("model", ["sam", "oracle"])
+def test_baseline_hands_on_what_its_params_say(model, monkeypatch):
+    made = stand_in(
+        "baseline", monkeypatch, "read_manifest", "benchmark_rows", "load_base", "open_store",
+        "_segmenter", "choose_device", "encoder_milliseconds", "evaluate_oracle",
+        "evaluate_benchmark", "write_predictions", "write_scores", "write_parameters",
+        "write_timing",
+    )  # fmt: skip
+    measure = measuring()
+    manifest, store, scores, predictions, cost, timing = PLACES[:6]
+    made.benchmark_rows.side_effect = lambda frame, name: f"rows of {name}"
+    ours = made.evaluate_oracle if model == "oracle" else made.evaluate_benchmark
+    ours.return_value.scores, ours.return_value.seconds = ["row"], [0.5]
+    baseline.baseline(
+        BASE, measure, model, manifest, store, scores, predictions, cost, timing
+    )  # fmt: skip
+    frozen, segmenter = made.load_base.return_value, made._segmenter.return_value
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    if model == "oracle":
+        wanted = {"model": "oracle", "mask_side": frozen.mask_side, "boundary_fraction": 0.01}
+        assert ours.call_args_list == [call(f"rows of {n}", **wanted) for n in ("x", "y")]
+        assert not made.open_store.called
+        segmenter = milliseconds = None
+    else:
+        opened = made.open_store.return_value
+        made.open_store.assert_called_once_with(store)
+        opened.check_base.assert_called_once_with(Path("base.pth"))
+        made._segmenter.assert_called_once_with("sam", frozen, Path("base.pth"))
+        segmenter.to.assert_called_once_with(made.choose_device.return_value)
+        made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
+        made.encoder_milliseconds.assert_called_once_with(frozen, opened.images)
+        milliseconds = made.encoder_milliseconds.return_value
+        entry = ModelEntry("sam", UNTRAINED, segmenter)
+        assert ours.call_args_list == [
+            call(entry, opened, f"rows of {name}", batch_size=3, boundary_fraction=0.01)
+            for name in ("x", "y")
+        ]
+    assert made.write_predictions.call_args_list == [
+        call(predictions / f"{name}.npz", ours.return_value.predictions) for name in ("x", "y")
+    ]
+    made.write_scores.assert_called_once_with(["row", "row"], scores)
+    made.write_parameters.assert_called_once_with(cost, model, segmenter)
+    made.write_timing.assert_called_once_with(
+        timing, masks=2, decoder_seconds=1.0, encoder_ms=milliseconds
+    )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_models_are_measured_by_the_stages_that_compare_them_as_their_params_say(
+    rank, monkeypatch
+):
+    measure, params, models, group = measuring(), MagicMock(images=7), MagicMock(), MagicMock()
+    group.rank, group.gather.side_effect = rank, lambda rows: [*rows, "others"]
+    store, manifest, adapters, scores, precision = PLACES[:5]
+    made = stand_in(
+        "robustness", monkeypatch, "open_store", "read_manifest", "benchmark_rows", "evenly",
+        "load_model_set", "choose_device", "evaluate_robustness", "write_scores",
+    )  # fmt: skip
+    made.evenly.side_effect = lambda rows, count: pd.DataFrame({"of": [rows], "count": [count]})
+    made.benchmark_rows.side_effect = lambda frame, name: name
+    made.evaluate_robustness.return_value = ["row"]
+    robustness.robustness(
+        BASE, measure, params, models, 42, manifest, store, adapters, scores, group
+    )
+    device = {"key": "evaluate.accelerator", "local_rank": group.local_rank}
+    made.choose_device.assert_called_once_with(measure.accelerator, **device)
+    loaded = call(
+        BASE, models, measure.models, adapters=adapters, seed=42,
+        device=made.choose_device.return_value,
+    )  # fmt: skip
+    assert made.load_model_set.call_args == loaded
+    made.open_store.assert_called_once_with(store)
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
+    ours, opened, rows, how = made.evaluate_robustness.call_args.args
+    assert (ours, opened, how) == (
+        made.load_model_set.return_value, made.open_store.return_value, params
+    )  # fmt: skip
+    assert rows.to_dict("records") == [{"of": "x", "count": 7}, {"of": "y", "count": 7}]
+    wanted = {"batch_size": 3, "boundary_fraction": 0.01, "group": group}
+    assert made.evaluate_robustness.call_args.kwargs == wanted
+    assert made.write_scores.call_args_list == [call(["row", "others"], scores)] * (not rank)
+
+    made = stand_in(
+        "instances", monkeypatch, "instance_sets", "load_model_set", "choose_device",
+        "segment_instances", "write_instances", "read_instances", "average_precisions",
+        "write_precisions",
+    )  # fmt: skip
+    made.instance_sets.return_value = (["set 1", "set 2"], [])
+    made.segment_instances.return_value = ["row"]
+    instances.instances(BASE, measure, params, models, 42, adapters, scores, precision, group)
+    loaded.kwargs["device"] = made.choose_device.return_value
+    assert made.load_model_set.call_args == loaded
+    made.choose_device.assert_called_once_with(measure.accelerator, **device)
+    assert made.segment_instances.call_args_list == [
+        call(made.load_model_set.return_value, data, resize=params.resize, **wanted)
+        for data in ("set 1", "set 2")
+    ]
+    if rank:
+        assert not made.write_instances.called
+        assert not made.write_precisions.called
+        return
+    made.write_instances.assert_called_once_with(["row", "row", "others"], scores)
+    made.read_instances.assert_called_once_with(scores)
+    made.average_precisions.assert_called_once_with(
+        made.read_instances.return_value, ["set 1", "set 2"], boundary_fraction=0.01
+    )
+    made.write_precisions.assert_called_once_with(made.average_precisions.return_value, precision)
+
+
+def test_develop_scores_every_model_on_the_development_sets(monkeypatch):
+    made = stand_in(
+        "develop", monkeypatch, "open_store", "read_manifest", "load_model_set", "choose_device",
+        "evaluate_benchmarks", "write_scores",
+    )  # fmt: skip
+    measure, models = measuring(development=("d",)), MagicMock()
+    manifest, store, adapters, scores = PLACES[:4]
+    made.load_model_set.return_value.entries = ["one", "other"]
+    made.evaluate_benchmarks.side_effect = lambda entry, *_, **__: SimpleNamespace(scores=[entry])
+    develop.develop(BASE, measure, models, 42, manifest, store, adapters, scores)
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
+    made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
+    made.load_model_set.assert_called_once_with(
+        BASE, models, measure.models, adapters=adapters, seed=42,
+        device=made.choose_device.return_value,
+    )  # fmt: skip
+    assert made.evaluate_benchmarks.call_args_list == [
+        call(entry, made.open_store.return_value, made.read_manifest.return_value, measure,
+             names=("d",))
+        for entry in ("one", "other")
+    ]  # fmt: skip
+    made.write_scores.assert_called_once_with(["one", "other"], scores)
+
+
+def test_the_data_are_prepared_as_the_params_and_the_quarantine_say(monkeypatch, tmp_path, caplog):
+    made = stand_in(
+        "prepare", monkeypatch, "public_pairs", "take_inventory", "read_quarantine",
+        "write_inventory", "manifest_frame", "valid_rows", "write_manifest",
+    )  # fmt: skip
+    made.public_pairs.return_value = ("pairs", ["a set is not here"])
+    data = MagicMock()
+    quarantine, catalogue, lock, manifest, inventory = PLACES[:5]
+    images = tmp_path / "images"
+    prepare.prepare(data, quarantine, images, catalogue, lock, manifest, inventory)
+    assert images.is_dir()
+    assert "a set is not here" in caplog.text
+    made.public_pairs.assert_called_once_with(data.catalogue, catalogue, lock)
+    made.read_quarantine.assert_called_once_with(quarantine)
+    made.take_inventory.assert_called_once_with(
+        data, made.read_quarantine.return_value, images, "pairs"
+    )
+    found = made.take_inventory.return_value
+    made.write_inventory.assert_called_once_with(found, inventory)
+    made.valid_rows.assert_called_once_with(found)
+    made.manifest_frame.assert_called_once_with(made.valid_rows.return_value.to_dict.return_value)
+    made.write_manifest.assert_called_once_with(made.manifest_frame.return_value, manifest)
+    drawn = stand_in("prepare_instances", monkeypatch, "draw_instance_sets").draw_instance_sets
+    params = MagicMock()
+    prepare_instances.prepare_instances(data, params, tmp_path / "out")
+    drawn.assert_called_once_with(
+        params.generated, tmp_path / "out", seed=data.generated.seed, side=data.generated.side,
+        workers=data.workers,
+    )  # fmt: skip
