@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from pasam.errors import CheckpointError, DataError
-from pasam.masks.images import read_image
+from pasam.masks.images import read_image, write_png
 from pasam.masks.transforms import squash_mask
 from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
     SMALLEST_LABEL,
+    ViewTask,
+    _copy,
     benchmark_tasks,
     make_view,
     open_store,
@@ -59,6 +61,30 @@ def test_images_and_labels_are_those_of_their_view(store, manifest, ids):
 def test_labels_that_are_too_small_after_the_crop_are_left_out(store):
     assert set(store.index["id"]) == {f"own/{n}_{part}" for n in range(4) for part in (0, 1)}
     assert ((store.labels > 128).sum(axis=(1, 2)) >= SMALLEST_LABEL).all()
+
+
+@pytest.mark.parametrize(("pixels", "there"), [(SMALLEST_LABEL, True), (SMALLEST_LABEL - 1, False)])
+def test_the_smallest_label_that_is_prompted_for_has_sixteen_pixels(
+    pixels, there, manifest, ids, base, tmp_path
+):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20, 20 : 20 + pixels] = 255
+    write_png(tmp_path / "small.png", mask)
+    first = manifest.iloc[0]
+    task = ViewTask(first["image"], (str(tmp_path / "small.png"), first["mask"]), 0, (1, 0, 0))
+    write_store(
+        tmp_path / "store", [task], {**ids, task.masks[0]: "small"}, base, jitter=(1.0, 1.0),
+        batch_size=1, workers=1, origin={"base": "a"},
+    )  # fmt: skip
+    found = open_store(tmp_path / "store").index["id"].tolist()
+    assert found == (["small"] if there else []) + [first["id"]]
+
+
+def test_an_array_of_many_pieces_is_copied_whole_to_its_place(monkeypatch):
+    monkeypatch.setattr("pasam.training.embeddings._AT_ONCE", 2)
+    target = np.zeros(9, int)
+    _copy(np.arange(1, 8), target, 3, 5)
+    assert target.tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 0]
 
 
 def test_a_benchmark_keeps_small_objects_and_squashes(manifest, ids, base, tmp_path):

@@ -1,5 +1,6 @@
 """Training on photographs learns, goes on after an interruption, and ends at the base's side."""
 
+import json
 import math
 import subprocess
 import sys
@@ -91,8 +92,52 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(pictures, tmp_path, who
     assert (tmp_path / "resumed.jsonl").read_bytes() == (folder / "run.jsonl").read_bytes()
 
 
+def test_every_choice_of_the_params_reaches_sampler_and_batches(pictures, tmp_path, monkeypatch):
+    made = []
+
+    class Sampler(ObjectSampler):
+        def __init__(self, pictures, **named):
+            made.append(named)
+            super().__init__(pictures, **named)
+
+    class Batches(ObjectBatches):
+        def __init__(self, pictures, *, sampler, **named):
+            made.append(named)
+            super().__init__(pictures, sampler=sampler, **named)
+
+    def step(training, batch):
+        training.done += 1
+
+    monkeypatch.setattr(_PhotographTraining, "step", step)
+    monkeypatch.setattr("pasam.training.photograph_training.ObjectSampler", Sampler)
+    monkeypatch.setattr("pasam.training.photograph_training.ObjectBatches", Batches)
+    phases = (
+        SidePhase(side=32, steps=1, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=2, batch_size=3, frozen_stages=1),
+    )
+    train_on_photographs(
+        make_base(), pictures,
+        PARAMS.replaced(
+            phases=phases, whole=0.3, crop=0.6, box_fraction=0.7, prompts_per_image=2,
+            generated_fraction=0.25, emphasis=({"dataset": "cats", "factor": 3.0},),
+        ),
+        seed=8, sink=JsonlSink(None), checkpointer=Checkpointer(tmp_path, "run"),
+    )  # fmt: skip
+    shared = {
+        "views": ViewMix(whole=0.3, crop=0.6), "full_side": 64, "prompts_per_image": 2,
+        "box_fraction": 0.7, "seed": 8,
+    }  # fmt: skip
+    assert made == [
+        {"generated_fraction": 0.25, "emphasis": {"cats": 3.0}},
+        {"side": 32, "batch_size": 2, **shared},
+        {"side": 64, "batch_size": 3, **shared},
+    ]
+
+
 def test_a_finished_run_is_not_trained_again(pictures, whole):
     folder, first = whole
+    rows = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["side"]) for row in rows] == [(3, 32), (6, 64), (7, 64)]
     again = train(make_base(seed=9), pictures, folder, "run")
     assert all(torch.equal(first[name], again[name]) for name in first)
 

@@ -145,6 +145,13 @@ def test_fresh_views_differ_from_epoch_to_epoch(tmp_path):
     assert not torch.equal(one, two)
 
 
+def test_views_of_one_image_differ_within_an_epoch(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:50, 10:50] = 255
+    labels = crops(tmp_path, mask, jitter=(0.5, 1.5))[0].labels
+    assert len({label.numpy().tobytes() for label in labels}) == 3
+
+
 def test_a_crop_that_misses_the_object_is_drawn_anew(tmp_path):
     mask = np.zeros((64, 64), np.uint8)
     mask[2:12, 2:12] = 255  # one crop in twenty of a fourfold view shows this corner
@@ -256,6 +263,12 @@ def test_without_packed_views_every_epoch_looks_anew(choose, tmp_path):
     assert first[0].embedding is None
     assert first[0].images.shape == (4, 3, 64, 64)
     assert not torch.equal(first[0].images, second[0].images)
+    assert first.jitter == FRESH.jitter
+    assert [make(epoch).epoch for epoch in (0, 3)] == [0, 3]
+    both = choose(FRESH, dataclasses.replace(sampling(), prompts_per_mask=2))(0)[1]
+    assert both.image_index.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert torch.equal(both.labels[::2], both.labels[1::2])
+    assert torch.equal(both.labels[::2], first[1].labels)
 
 
 @pytest.mark.parametrize("embed", [PACKED, FRESH], ids=["packed", "fresh"])

@@ -340,6 +340,49 @@ def test_a_model_that_begins_at_sam_goes_only_a_part_of_the_way(segmenter, cache
     torch.testing.assert_close(found, start + 0.25 * (end - start))
 
 
+def test_a_part_of_the_way_is_of_the_whole_way_though_it_was_interrupted(segmenter, cached, train):
+    plus = pa_sam(epochs=2, mining_points=2, adapter_start="sam", interpolation=0.25)
+    batch = cached(0)[0]
+
+    def batches(epoch):
+        return Batches(batch)
+
+    whole, killed, resumed = segmenter(plus), segmenter(plus), segmenter(plus)
+    train(whole, plus, batches, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, plus, interrupted_in(1, batches, step=0), "killed")
+    train(resumed, plus, batches, "killed")
+    assert digest(resumed.state_dict()) == digest(whole.state_dict())
+
+
+def test_the_history_tells_the_mean_of_an_epochs_batches(segmenter, cached, train):
+    some, variant = [cached(0)[0], cached(0)[1], cached(1)[0]], IMAGE.replaced(epochs=1)
+    step = TrainingStep(segmenter(variant), variant)
+    losses = [step(b, mining="none", generator=torch.Generator())["loss"].item() for b in some]
+    row = train(
+        segmenter(variant), variant, lambda _: Batches(*some), accumulate=2, learning_rate=1e-30
+    )
+    assert json.loads(row)["loss"] == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_all_terms_at_once_add_up_each_by_its_weight(segmenter, cached):
+    batch = cached(0)[0]
+
+    def terms(outline, keep):
+        variant = pa_sam(keep_sam=keep, iou_head="trained", mining_method="none")
+        step = TrainingStep(segmenter(variant), variant, cross_entropy="object", outline=outline)
+        found = step(batch, mining="none", generator=torch.Generator())
+        return {name: value.item() for name, value in found.items()}
+
+    one, more = terms(1.0, 2.0), terms(3.0, 5.0)
+    for found in (one, more):
+        assert set(found) == MASK | MAPS | {"loss_quality", "loss_outline", "loss_keep", "loss"}
+        assert found["loss"] == pytest.approx(sum(found.values()) - found["loss"], rel=1e-5)
+    factors = {name: more[name] / one[name] for name in one if name != "loss"}
+    expected = {**dict.fromkeys(factors, 1.0), "loss_outline": 3.0, "loss_keep": 2.5}
+    assert factors == pytest.approx(expected, rel=1e-4)
+
+
 def far_from_sam(model, batch):
     """How far a model's masks are from SAM's, in logits, where SAM is right."""
     step = TrainingStep(model, pa_sam(keep_sam=1.0))
@@ -490,6 +533,29 @@ def test_a_launch_whose_processes_do_not_fit_the_params_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ParamsError, match=r"2 processes .* train.devices 1 on train.nodes 1 are 1"):
         launch(PARAMS)
+
+
+def test_devices_machines_and_precision_of_the_params_are_those_that_are_launched(monkeypatch):
+    made = []
+
+    class Fabric:
+        def __init__(self, **named):
+            made.append(named)
+
+        def launch(self):
+            made.append("launched")
+
+    monkeypatch.setattr("pasam.training.fit.Fabric", Fabric)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    launch(PARAMS.replaced(precision="bf16-mixed"))
+    launch(PARAMS.replaced(devices=2, nodes=3), nodes=3)
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    launch(PARAMS.replaced(devices=2, nodes=3), nodes=3)
+    alone = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto",
+             "precision": "bf16-mixed"}  # fmt: skip
+    many = {**alone, "devices": 2, "num_nodes": 3, "precision": "32-true",
+            "strategy": "ddp_find_unused_parameters_true"}  # fmt: skip
+    assert made == [alone, "launched", many, "launched", many, "launched"]
 
 
 @pytest.mark.gpu

@@ -1,5 +1,7 @@
 """One function trains every variant; each switch moves exactly the parameters that it names."""
 
+import types
+
 import pytest
 import torch
 from small_world import small_base
@@ -9,8 +11,11 @@ from pasam.config.schema import BaseParams, EmbedParams, TrainParams
 from pasam.models import build
 from pasam.models.build import build_mobile, digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
+from pasam.training import fit
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
+from pasam.training.samples import Sampling
+from pasam.workers import ProcessGroup
 
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
@@ -184,3 +189,87 @@ def test_adapters_train_on_mobile_sams_embeddings(variant, manifest, ids, tmp_pa
     assert all(name.startswith("decoder.") for name in names)
     read = "decoder.compress_vit_feat." if variant.decoder == "hq_sam" else "decoder.guiding_conv."
     assert any(name.startswith(read) for name in names)
+
+
+@pytest.fixture
+def asked(project, tmp_path, manifest, monkeypatch):
+    """Ask for a training, and see what it would be made of; nothing is trained."""
+    seen = {}
+    frame = manifest.assign(dataset=["learnt" if s == "train" else "measured"
+                                     for s in manifest["split"]])  # fmt: skip
+
+    def launch(params, *, nodes=1):
+        seen["nodes"] = nodes
+        return seen["fabric"]
+
+    def batches(embed, sampling, **named):
+        seen.update(named, embed=embed, sampling=sampling)
+
+    def built(base, variant):
+        seen.update(seed=torch.initial_seed(), variant=variant)
+        return types.SimpleNamespace(base=base)
+
+    monkeypatch.setattr(fit, "launch", launch)
+    monkeypatch.setattr(fit, "load_base", lambda size, checkpoint: small_base())
+    monkeypatch.setattr(fit, "build_trainable", built)
+    monkeypatch.setattr(fit, "batches_by_epoch", batches)
+    monkeypatch.setattr(fit, "frozen_tensors", lambda segmenter: {})
+    monkeypatch.setattr(fit, "read_manifest", lambda path: frame)
+    monkeypatch.setattr(fit, "fit", lambda *given, **named: seen.update(named, params=given[2]))
+
+    def ask(variant=None, *, rank=0, world=1, embed=EMBED, name="run", echo=None, **changes):
+        seen["fabric"] = types.SimpleNamespace(
+            global_rank=rank, world_size=world, local_rank=rank % 4, is_global_zero=rank == 0
+        )
+        base = BaseParams(size="tiny", checkpoint=str(project / "base.safetensors"))
+        trained = train_variant(
+            base, embed, TRAIN.replaced(**changes), variant or pa_sam(), name=name,
+            manifest=project / "manifest.parquet", store=project / "store",
+            resume=tmp_path / "resume", history=tmp_path / "history.jsonl", echo=echo,
+        )  # fmt: skip
+        return trained, seen
+
+    return ask
+
+
+def test_every_choice_of_a_training_reaches_its_place(asked, project, tmp_path):
+    variant, heard = pa_sam(prompts="thirds", prompts_per_mask=2), []
+    shared = {"seed": 11, "batch_size": 3, "accumulate": 5, "nodes": 2, "devices": 4}
+    trained, seen = asked(variant, rank=6, world=8, echo=heard.append, **shared)
+    assert seen["sampling"] == Sampling(
+        batch_size=3, mix="thirds", mask_side=32, seed=11, rank=6, world=8, prompts_per_mask=2,
+        accumulate=5,
+    )  # fmt: skip
+    assert (seen["nodes"], seen["seed"], seen["embed"]) == (2, 11, EMBED)
+    assert (seen["variant"], seen["params"].learning_rate) == (variant, TRAIN.learning_rate)
+    assert (seen["store"], seen["checkpoint"]) == (project / "store", project / "base.safetensors")
+    assert trained.trained_on == ("learnt",)
+    assert (trained.group, trained.writes) == (ProcessGroup(6, 8, 2), False)
+    assert trained.base == file_digest(project / "base.safetensors")
+    assert (seen["sink"].path, seen["sink"].echo) == (None, None)  # the first process alone writes
+    first, seen = asked(variant, world=8, echo=heard.append, **shared)
+    seen["sink"].append({"epoch": 0})
+    assert (seen["sink"].path, heard) == (tmp_path / "history.jsonl", [{"epoch": 0}])
+    assert first.writes
+    assert first.checkpointer.path == trained.checkpointer.path == seen["checkpointer"].path
+
+
+def test_whatever_decides_the_result_decides_which_state_is_gone_on_with(asked, project):
+    def state(**change):
+        return asked(**change)[0].checkpointer.folder.name
+
+    changes = (
+        {}, {"embed": EMBED.replaced(jitter=(0.5, 1.0))}, {"variant": pa_sam(keep_sam=1.0)},
+        {"learning_rate": 1e-3}, {"seed": 5}, {"outline": 0.5}, {"name": "other"},
+    )  # fmt: skip
+    before = [state(**change) for change in changes]
+    assert before[0] == state()
+    assert len(set(before)) == len(before)
+    for file in ("base.safetensors", "store/origin.json"):
+        content = (project / file).read_bytes()
+        (project / file).write_bytes(content + b" ")
+        try:
+            other = state()
+        finally:
+            (project / file).write_bytes(content)
+        assert other not in before, file
