@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pasam.data.exports import FORMS, export_set
+from pasam.data.exports import FORMS, ExportedImage, annotation_files, export_set
 from pasam.data.imports import SetPlaces, from_annotations, read_source
 from pasam.data.pairing import Pair
 from pasam.errors import DataError
 from pasam.masks.images import write_png
 from pasam.masks.polygons import polygons_of
-from pasam.masks.run_lengths import decode, from_segmentation
+from pasam.masks.run_lengths import decode, encode, from_segmentation
 
 H, W = 60, 80
 SQUARE = np.zeros((H, W), np.uint8)
@@ -90,14 +90,19 @@ def test_vias_regions(tmp_path, images):
     assert len(masks) == 1
 
 
-def brush(mask):
-    """Encode as Label Studio does: here runs only, of words of 8 bits."""
+def brush(mask, *, literal=False):
+    """Encode as Label Studio does, of words of 8 bits: here runs only, or word by word."""
     values = np.repeat(mask.ravel().astype(int) * 255, 4)
     bits = (
         f"{len(values):032b}" + f"{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
     )
     edges = np.flatnonzero(np.diff(values)) + 1
+    for first in range(0, len(values), 8) if literal else ():
+        part = values[first : first + 8]
+        bits += "0" + "00" + f"{len(part) - 1:03b}" + "".join(f"{value:08b}" for value in part)
     for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
+        if literal:
+            break
         bits += "1" + "11" + f"{end - first - 1:016b}" + f"{values[first]:08b}"
     bits += "0" * (-len(bits) % 8)
     return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
@@ -114,6 +119,9 @@ def test_label_studios_brush_and_polygons(tmp_path, images):
     ]  # fmt: skip
     task = {"id": 7, "data": {"image": "/data/local-files/?d=im%2Fa.png"},
             "annotations": [{"result": results}, {"result": []}]}  # fmt: skip
+    results[0]["value"]["rle"] = brush(SQUARE, literal=True)
+    assert np.array_equal(read(as_file(tmp_path, [task]), images)[1][0], SQUARE)
+    results[0]["value"]["rle"] = brush(SQUARE)
     source, masks = read(as_file(tmp_path, [task]), images)
     assert [np.array_equal(mask, SQUARE) for mask in masks] == [True, True]
     assert "1 rectanglelabels are left out, no masks" in source.notes
@@ -135,12 +143,14 @@ def test_cvats_polygons_and_brush(tmp_path, images):
     text = f"""<?xml version="1.0"?><annotations><version>1.1</version>
     <image id="0" name="a.png" width="{W}" height="{H}">
     <polygon label="cat" points="{points}"/><box label="cat" xtl="1" ytl="1" xbr="2" ybr="2"/>
-    <mask label="cat" rle="{rle}" left="20" top="10" width="40" height="4"/></image>
+    <mask label="cat" rle="{rle}" left="20" top="10" width="40" height="4"/>
+    <mask label="dog" rle="0, 2, 3, 1" left="-1" top="-1" width="3" height="2"/></image>
     </annotations>"""
     source, masks = read(as_file(tmp_path, text, "a.xml"), images)
     assert np.array_equal(masks[0], SQUARE)
     assert masks[1][11, 22:60].all()
     assert masks[1].sum() == 3 * 38
+    assert np.argwhere(masks[2]).tolist() == [[0, 1]], "what sticks out is cut off"
     assert source.notes == ("1 boxes are left out, no masks",)
 
 
@@ -268,6 +278,24 @@ def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
         ("a.json", labelme([{"label": "cat"}]), "is not written as its tool does it"),
         ("a.json", labelme([shape("mask", mask="?")]), "is not written as its tool does it"),
         ("a.json", [{"data": {}}], "is not written as its tool does it"),
+        (
+            "a.json",
+            {
+                "a": {
+                    "filename": "a.png",
+                    "regions": [
+                        {
+                            "shape_attributes": {
+                                "name": "polygon",
+                                "all_points_x": [1, 2, 3, 4],
+                                "all_points_y": [1, 2, 3],
+                            }
+                        }
+                    ],
+                }
+            },
+            "is not written as its tool does it",
+        ),
         ("a.xml", "<a/>", "begins with <a>"),
         ("a.xml", "<annotations>", "is no XML"),
         ("a.xml", "<annotation><object/></annotation>", "Pascal VOC's XML holds boxes"),
@@ -300,9 +328,79 @@ def test_an_image_of_another_folder_is_neither_found_nor_touched(tmp_path, image
     assert "does not exist" in source.faults[0]
 
 
-def test_one_source_and_no_other_is_named():
+@pytest.mark.parametrize(
+    "named", ["", "im", "gt", "im gt a", "im gt t", "gt t", "im t", "t a", "gt a"]
+)
+def test_one_source_and_no_other_is_named(tmp_path, named):
+    keys = {"im": "images", "gt": "masks", "t": "table", "a": "annotations"}
     with pytest.raises(DataError, match="in one of three ways"):
-        read_source(SetPlaces())
+        read_source(SetPlaces(**{keys[part]: tmp_path for part in named.split()}))
+
+
+def coco(**record):
+    """A file of two objects, the second one a crowd, on the image a.png."""
+    cats = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    drawn = [
+        {"id": n, "image_id": 7, "category_id": n, "iscrowd": n - 1, "segmentation": [CORNERS]}
+        for n in (1, 2)
+    ]
+    image = {"id": 7, "file_name": "a.png", "height": H, "width": W, **record}
+    return {"images": [image], "annotations": drawn, "categories": cats}
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "group"),
+    [
+        ({}, ["1"], None),
+        ({"crowds": True}, ["1", "2"], None),
+        ({"group": "film"}, ["1"], "f3"),
+        ({"categories": ["cat"]}, ["1"], None),
+        ({"crowds": True, "categories": ["dog"], "group": "film"}, ["2"], "f3"),
+    ],
+)
+def test_what_is_asked_of_a_coco_file_is_done_wherever_it_is_named(
+    tmp_path, images, options, labels, group
+):
+    file = as_file(tmp_path, coco(film="f3"))
+    (candidate,) = read_source(SetPlaces(images=images, annotations=file, **options)).candidates
+    assert ([mask.label for mask in candidate.encoded], candidate.group) == (labels, group)
+    beside = as_file(images, coco(film="f3"))  # its images need no naming
+    (candidate,) = read_source(SetPlaces(annotations=beside, **options)).candidates
+    assert ([mask.label for mask in candidate.encoded], candidate.group) == (labels, group)
+
+
+def test_what_is_asked_of_folders_and_tables_is_done_and_other_forms_refuse_a_group(
+    tmp_path, images
+):
+    write_png(tmp_path / "gt" / "m_a.png", SQUARE)
+    (tmp_path / "t.csv").write_text("image,mask,who\nim/a.png,gt/m_a.png,ann\n")
+    (one,) = read_source(SetPlaces(table=tmp_path / "t.csv", group="who")).candidates
+    assert one.group == "ann"
+    places = {"images": images, "masks": tmp_path / "gt", "names": "{name}=m_{name}"}
+    (one,) = read_source(SetPlaces(**places, group="(.)$")).candidates
+    assert (one.group, one.masks) == ("a", (tmp_path / "gt" / "m_a.png",))
+    as_file(tmp_path / "labels", labelme([shape()]))
+    with pytest.raises(DataError, match="--group goes with COCO, tables and folders"):
+        from_annotations(tmp_path / "labels", SetPlaces(images=images, group="film"))
+
+
+def test_a_crowd_is_one_however_its_tool_writes_it(tmp_path, images):
+    content = coco()
+    for said, taken in ((1, 1), (True, 1), ("1", 1), (0, 2), ("0", 2), (False, 2), (None, 2)):
+        content["annotations"][1]["iscrowd"] = said
+        (one,) = from_annotations(as_file(tmp_path, content), SetPlaces(images=images)).candidates
+        assert len(one.encoded) == taken, said
+
+
+def test_two_records_of_one_image_are_told_and_labels_are_fit_for_names(tmp_path, images):
+    content = coco()
+    content["images"].append({**content["images"][0], "id": 8})
+    content["annotations"][1] |= {"image_id": 8, "iscrowd": 0, "id": "x" * 70}
+    source = from_annotations(as_file(tmp_path, content), SetPlaces(images=images))
+    assert source.faults == (
+        f"{tmp_path / 'a.json'}: 2 of its images are {images / 'a.png'}. Keep one.",
+    )
+    assert [len(mask.label) for one in source.candidates for mask in one.encoded] == [1, 60]
 
 
 def blob(seed):
@@ -356,6 +454,51 @@ def test_what_is_exported_is_imported_as_it_was(tmp_path, form, least):
     for candidate in source.candidates:
         (mask,) = candidate.encoded
         assert iou(decode(mask.code()), wanted[candidate.image]) >= least
+
+
+def test_an_export_of_images_in_folders_numbers_all_and_keeps_their_places(tmp_path):
+    pairs, dot = [], np.zeros((H, W), np.uint8)
+    dot[40:44, 5:9] = 255
+    for name in ("day/a", "night/a"):
+        write_png(tmp_path / f"im/{name}.png", np.zeros((H, W, 3), np.uint8))
+        for part, mask in (("0", SQUARE * np.uint8(255)), ("1", dot)):
+            write_png(tmp_path / f"gt/{name}_{part}.png", mask)
+            pairs.append(
+                Pair(split="val", dataset="cats", image=tmp_path / f"im/{name}.png",
+                     mask=tmp_path / f"gt/{name}_{part}.png")
+            )  # fmt: skip
+    assert export_set(pairs, tmp_path / "coco", "coco-rle") == 2
+    content = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert [(one["id"], one["file_name"]) for one in content["images"]] == [
+        (1, "day/a.png"), (2, "night/a.png")
+    ]  # fmt: skip
+    assert content["categories"] == [{"id": 1, "name": "cats"}]
+    found = [(a["id"], a["image_id"], a["area"], a["bbox"]) for a in content["annotations"]]
+    square, small = (800, [20, 10, 40, 20]), (16, [5, 40, 4, 4])
+    assert found == [(1, 1, *square), (2, 1, *small), (3, 2, *square), (4, 2, *small)]
+    export_set(pairs, tmp_path / "labelme", "labelme")
+    written = json.loads((tmp_path / "labelme" / "night" / "a.json").read_text())
+    assert (written["imagePath"], written["imageHeight"], written["imageWidth"]) == ("a.png", H, W)
+    assert [one["group_id"] for one in written["shapes"]] == [1, 2]
+    export_set(pairs, tmp_path / "yolo", "yolo")
+    assert len((tmp_path / "yolo" / "day" / "a.txt").read_text().splitlines()) == 2
+    assert (tmp_path / "yolo" / "classes.txt").read_text() == "cats\n"
+    export_set(pairs, tmp_path / "cut", "cutout")
+    assert np.array(Image.open(tmp_path / "cut" / "night" / "a_1.png")).shape == (4, 4, 4)
+
+
+def test_categories_are_numbered_by_their_first_object_and_each_object_is_announced():
+    code, announced = encode(SQUARE), []
+    images = [
+        ExportedImage("a.png", H, W, [("dog", code), ("cat", code)]),
+        ExportedImage("b.png", H, W, [("cat", code)]),
+    ]
+    texts = annotation_files(images, "yolo", on_object=lambda: announced.append(1))
+    assert [line[0] for line in (texts["a.txt"] + texts["b.txt"]).splitlines()] == ["0", "1", "1"]
+    assert (texts["classes.txt"], len(announced)) == ("dog\ncat\n", 3)
+    content = json.loads(annotation_files(images, "coco")["annotations.json"])
+    assert [one["category_id"] for one in content["annotations"]] == [1, 2, 2]
+    assert [one["name"] for one in content["categories"]] == ["dog", "cat"]
 
 
 def test_a_cutout_is_the_object_in_its_box(tmp_path):

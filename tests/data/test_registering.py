@@ -229,6 +229,22 @@ def test_another_set_of_the_name_needs_to_be_asked_for(add_set, two_folders, own
     assert (own / "cats/im/03.png").read_bytes() == (two_folders[0] / "03.png").read_bytes()
 
 
+def test_a_set_that_is_there_is_replaced_when_asked_for_and_left_by_a_dry_run(add_set, own):
+    add_set()
+    before = tree(own)
+    assert add_set(val_fraction=0.6, replace=True, dry_run=True).state == "planned"
+    assert add_set(dry_run=True, replace=True).state == "planned"
+    assert add_set(replace=True).state == "unchanged"
+    assert tree(own) == before
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_files_are_second_names_only_where_that_was_asked_for(add_set, two_folders, own, link):
+    add_set(link=link)
+    for kind, folder in zip(("im", "gt"), two_folders, strict=True):
+        assert (own / f"cats/{kind}/03.png").samefile(folder / "03.png") is link
+
+
 def test_another_split_is_another_set(add_set):
     add_set()
     with pytest.raises(DataError, match="or another split"):
