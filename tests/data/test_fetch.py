@@ -239,6 +239,38 @@ def test_a_full_disk_is_told_before_anything_is_fetched(bring, server, monkeypat
     assert server.requests == []
 
 
+def test_an_archive_that_is_there_needs_no_room(bring, monkeypatch):
+    bring([DIS_VD])
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1_000_000}))
+    (dis_tr,) = bring(CATALOGUE.select(["DIS5K-TR"]))
+    assert dis_tr.images == 5
+
+
+def test_an_archive_that_somebody_vouches_for_stays_where_it_cannot_be_extracted(
+    bring, place, server, published
+):
+    layout = DIS_VD.layout.model_copy(update={"images": "DIS5K/gone"})
+    whole = hashlib.sha256(published["DIS5K.zip"]).hexdigest()
+    for sha256, kept in ((whole, ["DIS5K.zip"]), (None, []), (whole[:6], ["DIS5K.zip"])):
+        archive = DIS_VD.archives[0].model_copy(update={"sha256": sha256})
+        entry = DIS_VD.model_copy(update={"archives": (archive,), "layout": layout})
+        with pytest.raises(DataError, match="holds nothing in 'DIS5K/gone'"):
+            bring([entry])
+        assert [path.name for path in (place / "archives").iterdir()] == kept
+        assert not (place / "DIS5K-VD").exists()
+
+
+def test_only_archives_of_this_fetch_go_and_they_lie_where_they_are_wanted(bring, place, tmp_path):
+    bring([DIS_VD])
+    bring(CATALOGUE.select(["HRSOD"]), keep_archives=False)
+    bring(CATALOGUE.select(["HRSOD", "DIS5K-VD"]), keep_archives=False)  # both are there
+    assert [path.name for path in (place / "archives").iterdir()] == ["DIS5K.zip"]
+    (found,) = bring(CATALOGUE.select(["DUTS-TR"]), archives=tmp_path / "store", workers=1)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["cascade_psp.zip"]
+    assert (found.folder, found.images) == (place / "DUTS-TR", 4)
+    assert visible(place) == ["DIS5K-VD", "DUTS-TR", "HRSOD", "archives"]
+
+
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 

@@ -62,7 +62,7 @@ def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
     other = [[40, 10], [60, 10], [60, 30], [40, 30]]
     shapes = [
         shape(), shape(points=half, group=1), shape(points=other, group=1), mask,
-        shape("circle", [[40, 30], [40, 40]]), shape("rectangle", [[0, 0], [9, 9]]),
+        shape("circle", [[40, 30], [46, 38]]), shape("rectangle", [[0, 0], [9, 9]]),
     ]  # fmt: skip
     as_file(tmp_path / "labels", labelme(shapes))
     source, masks = read(tmp_path / "labels", images)
@@ -278,6 +278,27 @@ def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
         ("a.json", labelme([{"label": "cat"}]), "is not written as its tool does it"),
         ("a.json", labelme([shape("mask", mask="?")]), "is not written as its tool does it"),
         ("a.json", [{"data": {}}], "is not written as its tool does it"),
+        (
+            "a.json",
+            [
+                {
+                    "data": {"i": "a.png"},
+                    "annotations": [
+                        {
+                            "result": [
+                                {
+                                    "type": "brushlabels",
+                                    "original_width": W,
+                                    "original_height": H,
+                                    "value": {"format": "rle", "rle": [0, 0, 75]},
+                                }
+                            ]
+                        }
+                    ],
+                }
+            ],
+            "breaks off",
+        ),
         (
             "a.json",
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -172,6 +173,26 @@ def test_a_role_decides_the_split(bring, fetched):
     fss = next(pair for pair in pairs if pair.dataset == "FSS-1000")
     assert fss.image.with_suffix(".png") == fss.mask
     assert any("4 images with a mask; the catalogue says 10000" in one for one in remarks)
+
+
+def test_a_remark_names_the_first_files_without_a_partner_and_no_count_that_is_right(
+    bring, fetched, monkeypatch
+):
+    bring("HRSOD")
+    entry = dataclasses.replace(CATALOGUE, groups={}).entries["HRSOD"]
+    right = dataclasses.replace(
+        CATALOGUE, entries={"HRSOD": entry.model_copy(update={"images": 2})}
+    )
+    monkeypatch.setattr("pasam.data.fetch.read_catalogue", lambda: right)
+    assert public_pairs(["HRSOD"], *fetched)[1] == ()
+    images = fetched[0] / "HRSOD/thin_object_detection/HRSOD/images"
+    for count, shown in ((5, "a4.jpg)"), (6, "a4.jpg, ...)")):
+        (images / f"a{count - 1}.jpg").touch()
+        for number in range(count):
+            (images / f"a{number}.jpg").touch()
+        (remark,) = public_pairs(["HRSOD"], *fetched)[1]
+        assert f"HRSOD: {count} files have no partner and are left out (a0.jpg, " in remark
+        assert remark.endswith(f"{shown}.")
 
 
 def test_no_names_are_no_sets(fetched):

@@ -70,6 +70,41 @@ def test_false_alarms_are_as_rare_as_stated_over_all_comparisons_together():
     assert alarms / 30 <= 0.1
 
 
+def test_the_limits_themselves_are_no_drift_and_what_is_compared_can_be_chosen():
+    now, then = sketch(0, 300, area=0.9), sketch(1, 200)
+    table = compare({KEY: now}, {KEY: then}, p=0.01, effect=0.15, quantities=("area", "resolution"))
+    assert table["quantity"].tolist() == ["area", "resolution"]
+    assert table["limit_p"].tolist() == [0.005] * 2
+    distance, p = table[["distance", "p"]].to_numpy()[0]
+    assert distance > 0.15
+    assert table["drifted"].tolist() == [True, False]
+    only = {"quantities": ("area",)}
+    at_effect = compare({KEY: now}, {KEY: then}, p=0.01, effect=distance, **only)
+    at_p = compare({KEY: now}, {KEY: then}, p=p, effect=0.15, **only)
+    assert at_effect["drifted"].tolist() == at_p["drifted"].tolist() == [False]
+    assert compare({KEY: now}, {KEY: then}, p=1.01 * p, effect=0.15, **only)["drifted"].all()
+
+
+def test_data_that_is_rounded_as_it_was_accepted_has_not_drifted(tmp_path):
+    pairs, images = frames({("train", "cats"): 12}, seed=4)
+    (tmp_path / "a.json").write_text(accepted_text(pairs, images))
+    table = compare(
+        dict(group_values(pairs, images)), read_accepted(tmp_path / "a.json"), p=0.5, effect=0.01
+    )
+    assert table["distance"].tolist() == [0.0] * 4
+    one = Sketch(masks=1, images=1, values={name: np.array([1.0]) for name in QUANTITIES})
+    assert compare({KEY: one}, {KEY: one}, p=0.5, effect=0.1)["p"].tolist() == [1.0] * 4
+
+
+def test_a_split_is_known_by_its_own_images_alone():
+    pairs, images = frames({("train", "cats"): 4, ("val", "cats"): 4})
+    images.loc[images["split"] == "val", "brightness"] += 50
+    found = dict(group_values(pairs, images))
+    assert sorted(found["train", "cats"].values["brightness"]) == [100, 101]
+    assert sorted(found["val", "cats"].values["brightness"]) == [150, 151]
+    assert sorted(found["val", WHOLE].values["brightness"]) == [150, 151]
+
+
 def test_sets_of_only_one_version_are_not_compared():
     table = compare({KEY: sketch(0, 9)}, {("val", "cats"): sketch(0, 9)}, p=0.01, effect=0.1)
     assert len(table) == 0
@@ -195,6 +230,20 @@ def test_equal_bytes_are_doubles_whatever_shows():
         ("a", "b", 0, True)
     ]
     assert found_among(image("a", **blank), image("b", **blank)) == []
+
+
+def test_an_image_of_exactly_the_least_contrast_shows_something():
+    for contrast, pairs in ((2.0, [("a", "b", 0, False)]), (1.999, [])):
+        assert found_among(image("a"), image("b", contrast=contrast)) == pairs
+        assert found_among(image("a", contrast=contrast), image("b")) == pairs
+
+
+def test_of_several_originals_the_first_is_named_and_bits_are_those_of_the_farther_hash():
+    near = image("b", phash=0b1, dhash=0b111)
+    assert found_among(image("a"), near, bits=3) == [("a", "b", 3, False)]
+    images = pd.DataFrame([image(name, sha="x") for name in ("c", "a", "b")])
+    found = find_duplicates(images, bits=0, contrast=2)
+    assert originals(found, across=False, same_bytes=True) == {"b": "a", "c": "a"}
 
 
 def test_the_training_image_comes_first():

@@ -16,7 +16,7 @@ from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError
 from pasam.files import file_sha256
-from pasam.validation.drift import accepted_text, read_accepted
+from pasam.validation.drift import accepted_text, group_values, read_accepted
 from pasam.validation.duplicates import images_of
 from pasam.validation.expectations import (
     DRIFT,
@@ -153,6 +153,53 @@ def test_a_limit_of_unfit_items_lets_a_few_pass(validate_params):
     loose = validate_params.replaced(unreviewed_fraction=0.1)
     few = next(one for one in suite(loose) if one.name == "few_items_are_invalid")
     assert few.check.max_value == 0.1
+
+
+def test_each_limit_of_the_params_is_that_of_its_own_expectation(validate_params):
+    loose = validate_params.replaced(
+        unreviewed_fraction=0.1, quarantined_fraction=0.2, area=(0.01, 0.9), side=(40, 50),
+        contrast=3.0, drift_effect=0.3,
+    )  # fmt: skip
+    limits = {
+        one.name: (one.column, one.check.min_value, one.check.max_value)
+        for one in suite(loose) if hasattr(one.check, "min_value")
+    }  # fmt: skip
+    assert limits == {
+        "images_are_large_enough": ("short_side", 40, None),
+        "images_are_not_huge": ("long_side", None, 50),
+        "images_show_something": ("contrast", 3.0, None),
+        "images_have_8_bits": ("depth", 8, 8), "images_are_upright": ("orientation", 1, 1),
+        "areas_are_in_range": ("area", 0.01, 0.9),
+        "few_items_are_invalid": ("invalid_fraction", None, 0.1),
+        "few_items_are_quarantined": ("quarantined_fraction", None, 0.2),
+        "sets_have_valid_items": ("valid", 1, None),
+        **{f"{name}_has_not_drifted": (name, None, 0.3)
+           for name in ("area", "complexity", "resolution", "brightness")},
+    }  # fmt: skip
+
+
+def test_the_tables_are_made_with_the_params_and_versions_that_are_given(mixed):
+    here = mixed.params.replaced(near_bits=2, drift_p=0.4, drift_effect=0.9)
+    inventory = mixed.inventory.copy()
+    (leak,) = inventory.index[inventory["image"].str.endswith("jpeg_in_the_benchmark/im/val0.png")]
+    inventory.loc[leak, "phash"] = f"{int(str(inventory.at[leak, 'phash']), 16) ^ 0b11:016x}"
+    fit = valid_rows(inventory)
+    accepted = dict(group_values(fit, images_of(fit)))
+    gone = ("train", "gone_set")
+    accepted[gone] = accepted["train", "deep_image"]
+    tables = make_tables(inventory, Quarantine(), accepted, {"tiny_mask": 4}, here)
+    assert [pair.bits for pair in tables.duplicates] == [0, 2]
+    apart = make_tables(inventory, Quarantine(), {}, {}, here.replaced(near_bits=1))
+    blind = make_tables(inventory, Quarantine(), {}, {}, here.replaced(contrast=255.0))
+    for one in (apart, blind):
+        assert [pair.same_bytes for pair in one.duplicates] == [True]
+    compared = len(tables.comparisons)
+    assert tables.comparisons["limit_p"].tolist() == [0.4 / compared] * compared
+    sets = tables.by_name[SETS].set_index(["split", "dataset"])
+    assert sets[sets["gone"]].index.tolist() == [gone]
+    assert sets["expected_images"].dropna().to_dict() == {
+        ("train", "tiny_mask"): 4, ("val", "tiny_mask"): 4
+    }  # fmt: skip
 
 
 def test_severities_are_those_of_the_params(validate_params):
