@@ -1,9 +1,10 @@
-"""The flows with Prefect: tasks, states, retries, and a scheduled run that really fires."""
+"""The flows with Prefect: tasks, states, retries, schedules, and a run that really fires."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib.util
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from unittest.mock import MagicMock, call
 
 import httpx
 import psutil
@@ -21,7 +24,7 @@ import pytest
 import urllib3
 
 from pasam.errors import DataError, TransientError
-from pipelines.flows import endings, operations
+from pipelines.flows import endings, engine, operations, schedule
 from pipelines.flows.engine import (
     Outcome,
     flow_run_id,
@@ -33,7 +36,7 @@ from pipelines.flows.engine import (
 )
 from pipelines.flows.reproduce import GROUPS
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = pytest.mark.filterwarnings("default")
 
 PATIENCE = 420  # seconds; a server of Prefect starts slowly on a busy machine
 STAGES = "stages:\n" + "".join(
@@ -41,6 +44,220 @@ STAGES = "stages:\n" + "".join(
     for group in GROUPS.values()
     for name in group
 )
+
+
+@pytest.fixture
+def stub(monkeypatch, in_empty_folder):
+    """A stand-in for all of Prefect, which takes seconds to import; no flow is running."""
+    made = MagicMock()
+    made.flow = lambda **how: lambda run: SimpleNamespace(how=how, run=run)
+    made.FlowRunContext.get.return_value = None
+    for name in (
+        "", ".automations", ".cache_policies", ".client", ".client.schemas",
+        ".client.schemas.objects", ".context", ".deployments", ".deployments.runner", ".events",
+        ".events.actions", ".events.schemas", ".events.schemas.automations", ".exceptions",
+        ".flows", ".runner", ".schedules", ".states",
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, f"prefect{name}", made)
+    return made
+
+
+@pytest.fixture
+def made(stub, root):
+    """The module that makes Prefect's flows, on that stand-in."""
+    place = root / "pipelines" / "flows" / "prefect_flows.py"
+    spec = importlib.util.spec_from_file_location("flows_on_a_stand_in", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def due(stub):
+    """When the present run was due; it is one of a schedule."""
+    moment = endings.now() - datetime.timedelta(hours=1)
+    stub.runtime.flow_run.tags, stub.runtime.flow_run.id = ["x", "auto-scheduled"], 7
+    stub.runtime.flow_run.scheduled_start_time = moment
+    stub.Completed.side_effect = lambda **how: (how["name"], how["message"])
+    return moment
+
+
+def weekly(*, how: str = "a", notify: str | None = None) -> Outcome:
+    """Do something."""
+    raise AssertionError
+
+
+def test_a_run_says_that_it_is_at_work_and_ends_as_its_flow_does(made, due, monkeypatch):
+    seen = []
+
+    def followed(function, parameters):
+        seen.append((function, parameters, endings.is_running("7")))
+        return Outcome("promoted", "x")
+
+    monkeypatch.setattr(operations, "followed", followed)
+    flow = made.prefect_flow(weekly)
+    assert flow.run(how="b") == ("Promoted", "x")
+    assert seen == [(weekly, {"how": "b"}, True)]
+    assert not endings.running_file("7").exists()
+    monkeypatch.setattr(operations, "followed", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        flow.run()
+    assert not endings.running_file("7").exists()
+    assert flow.how == {
+        "name": "weekly", "flow_run_name": made.run_name, "persist_result": False,
+        "on_crashed": [made.follow_cut_run], "on_cancellation": [made.follow_cut_run],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome", "flow", "by_schedule", "skipped"),
+    [
+        (61, "unchanged", "weekly", True, True),
+        (60, "unchanged", "weekly", True, False),
+        (-10, "unchanged", "weekly", True, False),
+        (61, "failed", "weekly", True, False),
+        (61, "unchanged", "nightly", True, False),
+        (61, "unchanged", "weekly", False, False),
+    ],
+)
+def test_only_a_late_run_of_a_schedule_whose_work_is_done_is_skipped(
+    seconds, outcome, flow, by_schedule, skipped, made, due, stub, monkeypatch
+):
+    moment = (due + datetime.timedelta(seconds=seconds)).isoformat()
+    times = {"started": moment, "ended": moment}
+    endings.keep(endings.Ending(flow=flow, outcome=outcome, message="", **times))
+    monkeypatch.setattr(operations, "followed", lambda *_: Outcome("unchanged", ""))
+    stub.runtime.flow_run.tags = ["auto-scheduled"] if by_schedule else []
+    name, message = made.prefect_flow(weekly).run()
+    assert name == ("Skipped" if skipped else "Unchanged")
+    assert ("It came late" in message) is skipped
+
+
+@pytest.mark.parametrize(("outcome", "again"), [("postponed", 1), ("promoted", 0)])
+def test_a_postponed_run_is_followed_by_another_of_its_deployment_in_an_hour(
+    outcome, again, made, due, stub, monkeypatch
+):
+    monkeypatch.setattr(operations, "followed", lambda *_: Outcome(outcome, ""))
+    stub.runtime.deployment.id = "d"
+    made.prefect_flow(weekly).run()
+    assert stub.run_deployment.call_count == again
+    if again:
+        given = stub.run_deployment.call_args
+        when = given.kwargs.pop("scheduled_time")
+        assert given == call("d", timeout=0, as_subflow=False)
+        assert abs((when - endings.now()).total_seconds() - 3600) < 60
+        stub.run_deployment.side_effect = RuntimeError("away")
+        assert made.prefect_flow(weekly).run()[0] == "Postponed"
+        stub.runtime.deployment.id = None
+        made.prefect_flow(weekly).run()
+        assert stub.run_deployment.call_count == 2
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_run_that_could_not_say_how_it_ended_is_ended_for_it(cancelled, made, monkeypatch):
+    ended = []
+    monkeypatch.setattr(operations, "end", lambda *words: ended.append(words))
+    endings.note_running("7")
+    state = SimpleNamespace(is_cancelled=lambda: cancelled, message=None if cancelled else "killed")
+    run = SimpleNamespace(id="7", start_time=endings.now(), parameters={"notify": "team"})
+    made.follow_cut_run(SimpleNamespace(name="weekly"), run, state)
+    outcome = (
+        Outcome("cancelled", "It says no more.") if cancelled else Outcome("crashed", "killed")
+    )
+    assert ended == [("weekly", outcome, run.start_time, "team", "7")]
+    assert not endings.running_file("7").exists()
+
+
+def test_a_task_of_prefect_has_the_delays_the_time_and_the_rule_of_ours(stub, monkeypatch):
+    monkeypatch.setattr(engine, "in_flow_run", lambda: True)
+    stub.task.side_effect = lambda **how: lambda function: lambda *a, **k: (how, function, a, k)
+
+    @task("look at {what}", delays=(5, 50), timeout=70)
+    def look_at(what, how=""):
+        raise AssertionError
+
+    how, function, *given = look_at("x", how="y")
+    assert (function, given) == (look_at.function, [("x",), {"how": "y"}])
+    assert how == {
+        "name": "look at", "task_run_name": "look at {what}", "retries": 2,
+        "retry_delay_seconds": [5, 50], "retry_condition_fn": engine.worth_another_try,
+        "timeout_seconds": 70, "cache_policy": stub.NO_CACHE, "persist_result": False,
+    }  # fmt: skip
+
+
+ENTRY = {
+    "name": "weekly retraining", "entrypoint": "a/b.py:retrain", "description": "d",
+    "parameters": {"publish": "push"}, "tags": ["t"],
+    "schedules": [{"cron": "0 3 * * 0", "timezone": "Europe/Berlin"}, {"cron": "1 1 * * *"}],
+    "concurrency_limit": {"limit": 1},
+}  # fmt: skip
+
+
+def test_what_is_served_of_an_entry_is_all_that_it_says_under_this_projects_name(stub):
+    schedule.deployment(ENTRY, {})
+    stub.RunnerDeployment.from_entrypoint.assert_called_once_with(
+        "a/b.py:retrain", description="d", parameters={"publish": "push"},
+        name=f"weekly retraining of {endings.project_name()}",
+        tags=["t", endings.project_name()], schedules=[stub.Cron.return_value] * 2,
+        concurrency_limit=stub.ConcurrencyLimitConfig.return_value,
+    )  # fmt: skip
+    stub.ConcurrencyLimitConfig.assert_called_once_with(limit=1)
+    assert stub.Cron.call_args_list == [
+        call("0 3 * * 0", timezone="Europe/Berlin"), call("1 1 * * *", timezone="UTC")
+    ]  # fmt: skip
+    none = {**ENTRY}
+    del none["schedules"]
+    for entry, cron, wanted in (
+        (ENTRY, {"nightly": "2 2 * * *"}, [("0 3 * * 0", "Europe/Berlin"), ("1 1 * * *", "UTC")]),
+        (ENTRY, {"retrain": "2 2 * * *"},
+         [("2 2 * * *", "Europe/Berlin"), ("2 2 * * *", "UTC")]),
+        (none, {"retrain": "2 2 * * *"}, [("2 2 * * *", "UTC")]),
+        (none, {"nightly": "2 2 * * *"}, []),
+    ):  # fmt: skip
+        assert schedule.schedules_of(entry, cron) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flow", "cut", "missed", "starts"),
+    [
+        ("retrain", False, False, False), ("retrain", True, False, True),
+        ("retrain", False, True, True), ("nightly", True, False, False),
+        ("nightly", False, True, True),
+    ],
+)  # fmt: skip
+def test_what_was_missed_or_cut_short_runs_at_once(flow, cut, missed, starts, stub, monkeypatch):
+    monkeypatch.setattr(schedule, "is_unfinished", lambda: cut)
+    monkeypatch.setattr(schedule, "missed", lambda name, schedules: missed)
+    schedule._catch_up(flow, [], 5)
+    wanted = [call(5, timeout=0, as_subflow=False)] if starts else []
+    assert stub.run_deployment.call_args_list == wanted
+
+
+def test_serving_says_when_all_is_due_and_takes_that_back_at_the_end(stub, monkeypatch):
+    seen = []
+    nightly = {**ENTRY, "name": "nightly", "entrypoint": "a/b.py:nightly"}
+    stub.TerminationSignal = KeyboardInterrupt
+    stub.Runner.return_value.add_deployment.side_effect = lambda made: len(seen)
+    moment = endings.now() + datetime.timedelta(days=1)
+    monkeypatch.setattr(schedule, "due", lambda schedules, after, count: [moment])
+    monkeypatch.setattr(schedule, "_catch_up", lambda *given: seen.append(given))
+    monkeypatch.setattr(schedule, "end_silent_runs", seen.append)
+    monkeypatch.setattr(schedule, "renew_page", lambda: seen.append("page"))
+
+    def start(running):
+        seen.append(endings.next_due(endings.now()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(schedule.asyncio, "run", start)
+    schedule.serve([ENTRY, nightly], {"nightly": "2 2 * * *"})
+    own, other = [("0 3 * * 0", "Europe/Berlin"), ("1 1 * * *", "UTC")], "2 2 * * *"
+    text = moment.isoformat(timespec="seconds")
+    assert seen == [
+        endings.project_name(), ("retrain", own, 0),
+        ("nightly", [(other, "Europe/Berlin"), (other, "UTC")], 0), "page",
+        {"retrain": text, "nightly": text}, "page",
+    ]  # fmt: skip
+    assert endings.next_due(endings.now()) is None
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +278,7 @@ def served(tmp_path_factory):
             yield module
 
 
+@pytest.mark.slow
 def test_an_outcome_becomes_the_runs_state_and_tasks_its_task_runs(served):
     seen = []
 
@@ -81,6 +299,7 @@ def test_an_outcome_becomes_the_runs_state_and_tasks_its_task_runs(served):
     assert run_id is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "tries"), [(TransientError("busy"), 2), (DataError("bad mask"), 1)]
 )
@@ -103,6 +322,7 @@ def test_only_a_transient_error_is_tried_again(error, tries, served):
     assert len(calls) == tries
 
 
+@pytest.mark.slow
 def test_a_failure_is_kept_and_told_to_whom_the_parameters_name(served, monkeypatch):
     told = []
     monkeypatch.setattr(operations, "notify", lambda *words: told.append(words))
@@ -120,9 +340,8 @@ def test_a_failure_is_kept_and_told_to_whom_the_parameters_name(served, monkeypa
     assert kept.run
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_or_cancelled_is_kept_and_told_once(served, monkeypatch):
-    from types import SimpleNamespace
-
     from prefect.states import Cancelled, Crashed
 
     told = []
@@ -134,6 +353,7 @@ def test_a_run_that_was_killed_or_cancelled_is_kept_and_told_once(served, monkey
     assert [subject.rpartition(" ")[2] for _, subject, _ in told] == ["crashed", "cancelled"]
 
 
+@pytest.mark.slow
 def test_a_late_run_does_its_work_and_further_late_ones_are_skipped(served):
     calls = []
 
@@ -150,6 +370,7 @@ def test_a_late_run_does_its_work_and_further_late_ones_are_skipped(served):
     assert calls == [1]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_at_work_says_which_process_it_is(served):
     seen = []
 
@@ -164,6 +385,7 @@ def test_a_run_that_is_at_work_says_which_process_it_is(served):
     assert not endings.running_file(seen[0]).exists()
 
 
+@pytest.mark.slow
 def test_what_a_page_cannot_show_costs_no_result(served, monkeypatch, caplog):
     def away(*_, **__):
         raise httpx.ConnectError("gone")
@@ -178,6 +400,7 @@ def test_what_a_page_cannot_show_costs_no_result(served, monkeypatch, caplog):
     assert served.prefect_flow(flow)(return_state=True).name == "Unchanged"
 
 
+@pytest.mark.slow
 def test_a_notification_block_tells_and_its_refusal_is_said_without_its_secret(served, caplog):
     from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
     from prefect.blocks.system import Secret
@@ -225,6 +448,7 @@ def test_a_notification_block_tells_and_its_refusal_is_said_without_its_secret(s
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
     from prefect import runtime
 
@@ -238,6 +462,7 @@ def test_a_run_is_named_by_its_flow_and_when_it_was_due(served):
     )
 
 
+@pytest.mark.slow
 def test_every_flow_keeps_its_parameters_and_words(served):
     for name in ("reproduce", "retrain", "ablate", "promote", "nightly"):
         flow = getattr(served, name)
@@ -330,6 +555,7 @@ def wait_for(happened, seconds=PATIENCE):
         time.sleep(1)
 
 
+@pytest.mark.slow
 def test_a_scheduled_run_fires_and_what_is_silent_would_be_ended(serve, project):
     serve()
     wait_for(lambda: "Reproduced" in states_of(serve.address, "reproduce"))
@@ -344,6 +570,7 @@ def test_a_scheduled_run_fires_and_what_is_silent_would_be_ended(serve, project)
     assert "The schedules are active" in page
 
 
+@pytest.mark.slow
 def test_a_run_whose_machine_is_gone_ends_within_three_minutes_and_leaves_its_place(
     team_server, serve, project
 ):
