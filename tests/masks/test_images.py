@@ -1,6 +1,7 @@
 """Files are read for what they are, and doubtful masks are refused."""
 
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -178,6 +179,49 @@ def test_colours_of_16_bits_keep_what_they_hold(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     cv2.imwrite(str(path), (colours[:, :, ::-1] * 16).astype(np.uint16))
     assert np.abs(read_image(path).astype(int) - colours).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_png_of_any_depth_is_turned_when_that_is_wanted_and_it_is_said(
+    tmp_path, orientation, upright, deep
+):
+    stored = np.random.default_rng(2).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    values = stored.astype(np.uint16) * 257 if deep else stored
+    content = cv2.imencode(".png", values[:, :, ::-1])[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    tag = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = b"eXIf" + tag
+    chunk = len(tag).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])  # behind its header
+    found = load_image(tmp_path / "a.png", upright=upright)
+    wanted = turned(stored, orientation) if upright else stored
+    assert np.abs(found.pixels.astype(int) - wanted).max() <= 1
+    assert found.orientation == orientation
+    said = " ".join(found.notes)
+    assert ("turned upright" in said) is (upright and orientation > 1)
+    assert ("16 bits" in said) is deep
+
+
+def test_chosen_bands_of_a_turned_page_are_turned_and_told_and_more_than_three_are_none(tmp_path):
+    bands = np.random.default_rng(3).integers(0, 256, (2, 5, 20, 30), dtype=np.uint8)
+    tags = [(274, "H", 1, 6, True)]  # orientation
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in bands:
+            file.write(page, planarconfig="separate", photometric="minisblack", extratags=tags)
+    for chosen in ((3, 1, 2), (4,)):
+        found = load_image(tmp_path / "a.tif", page=2, bands=chosen)
+        layers = [bands[1, band - 1] for band in chosen] * (3 // len(chosen))
+        assert np.array_equal(found.pixels, turned(np.dstack(layers), 6))
+        assert found.orientation == 6
+        assert found.notes[0] == f"made of its bands {chosen}"
+        stored = load_image(tmp_path / "a.tif", page=2, bands=chosen, upright=False)
+        assert np.array_equal(stored.pixels, np.dstack(layers))
+    for wrong in ((1, 2), (1, 2, 3, 4), (0,), (1, 2, 6)):
+        with pytest.raises(InvalidItemError, match="has 5 bands, not"):
+            load_image(tmp_path / "a.tif", page=1, bands=wrong)
 
 
 def test_bands_and_pages_are_chosen_not_guessed(tmp_path):

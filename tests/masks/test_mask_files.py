@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pasam.errors import DataError, InvalidItemError
-from pasam.masks.images import write_png
-from pasam.masks.mask_files import MaskKind, Reading, check_fitness, read_mask, understand
+from pasam.masks.images import turned, write_png
+from pasam.masks.mask_files import (
+    MaskKind,
+    Reading,
+    check_fitness,
+    grey_fraction,
+    read_mask,
+    understand,
+)
 
 
 def disk(side=64, radius=20):
@@ -312,6 +319,86 @@ def test_a_mask_that_nothing_can_use_is_refused_by_its_kind(shape, inside, soft,
         check_fitness(shape, (4, 6), inside=inside, soft=soft, name="m.png", image="a.png")
     assert caught.value.kind == kind
     assert ("is turned" in str(caught.value)) == (kind == "size_mismatch")
+
+
+@pytest.mark.parametrize(
+    ("inside", "soft", "doubts"),
+    [
+        (64, 0.5, []), (63, 0.0, ["m.png marks only 63 pixels."]), (9900, 0.0, []),
+        (9901, 0.0, ["m.png covers 99.0% of its image."]), (1, 0.0, ["m.png marks only 1 pixels."]),
+    ],
+)  # fmt: skip
+def test_what_lies_at_a_limit_of_fitness_is_fit_and_what_is_odd_is_said(inside, soft, doubts):
+    size = (50, 200)
+    found = check_fitness(size, size, inside=inside, soft=soft, name="m.png", image="a.png")
+    assert list(found) == doubts
+    with pytest.raises(InvalidItemError, match="a photograph: 51% of its pixels"):
+        check_fitness(size, size, inside=inside, soft=0.51, name="m.png", image="a.png")
+
+
+def test_a_sixteenth_at_either_end_is_black_or_white():
+    assert grey_fraction(np.array([0, 15, 16, 239, 240, 255])) == 2 / 6
+    assert grey_fraction(np.array([0, 4096, 4095, 61440, 61439]), top=65535) == 2 / 5
+
+
+def test_void_is_void_only_beside_other_numbers_and_not_where_numbering_reaches_it(tmp_path):
+    for values, labels, has_void in (
+        ((1, 2, 255), ["1", "2"], True),
+        ((1, 254, 255), ["1", "254", "255"], False),
+        ((255,), ["255"], False),
+    ):
+        found = understand(saved(tmp_path, regions(*values)), Reading.INDEX)
+        assert ([label for label, _ in found.objects], found.has_void) == (labels, has_void)
+
+
+@pytest.mark.parametrize(
+    ("values", "border", "inside"),
+    [((0, 127, 255), 128, 1), ((0, 128, 255), 128, 1), ((1, 2, 3), 3, None), ((0, 255), 128, 1)],
+)
+def test_every_trimap_has_one_object_and_its_border_is_none(tmp_path, values, border, inside):
+    labels = regions(*values[1:] if inside else values)
+    if not inside:
+        labels[labels == 0] = 2
+    found = understand(saved(tmp_path, labels), Reading.TRIMAP)
+    value = 1 if border == 3 else 255
+    assert np.array_equal(found.mask() == 255, labels == value)
+    assert found.notes == (f"{value} of a trimap is the object, its border ({border}) is not",)
+    assert not found.is_plain
+    for wrong in (regions(1, 2, 4), regions(64, 255), np.dstack([labels] * 2 + [labels // 2])):
+        with pytest.raises(DataError, match="and a trimap 1, 2, 3 or 0, 128, 255"):
+            understand(saved(tmp_path, wrong), Reading.TRIMAP)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_mask_is_turned_by_its_tag_in_every_reading_and_is_then_not_copied(tmp_path, orientation):
+    stored = regions(255)[:40]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, stored, exif=exif)
+    for reading in (Reading.AUTO, Reading.BINARY, Reading.TRIMAP):
+        found = understand(path, reading)
+        assert np.array_equal(found.mask(), turned(stored, orientation))
+    found = understand(path)
+    assert found.is_plain is (orientation == 1)
+    assert found.notes == (() if orientation == 1 else ("turned upright by its EXIF tag",))
+    (one,) = understand(path, Reading.INDEX).objects
+    assert one == ("255", 320)
+
+
+def test_binary_takes_what_is_above_half_of_the_brightest_value_of_any_depth(tmp_path):
+    for top, kind in ((255, np.uint8), (65535, np.uint16), (4095, np.uint16), (1, np.uint8)):
+        values = np.zeros((40, 40), kind)
+        values[:10], values[10:20], values[20:30] = top, top * 0.52, top * 0.48
+        found = understand(saved(tmp_path, values), Reading.BINARY)
+        rows = 20 if top > 1 else 10
+        assert np.array_equal(
+            found.mask(), np.where(np.arange(40) < rows, 255, 0)[:, None].repeat(40, 1)
+        )
+        assert not found.is_plain
+    colours = np.zeros((40, 40, 3), np.uint8)
+    colours[:10, :, 2], colours[10:20, :, 0], colours[30:, :, 1] = 255, 129, 128
+    found = understand(saved(tmp_path, colours), Reading.BINARY)
+    assert np.array_equal(found.mask()[:, 0] == 255, np.arange(40) < 20)
 
 
 def test_a_mask_drawn_by_us_is_plain_and_one_of_an_odd_form_is_not(tmp_path):

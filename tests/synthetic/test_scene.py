@@ -270,6 +270,14 @@ def test_looks_do_what_their_names_say():
     assert red > blue
 
 
+def test_the_looks_of_a_pixel_are_those_of_the_published_sets():
+    pixel = np.array([[[10, 100, 200]]], np.uint8)
+    assert {look: with_look(pixel, look).ravel().tolist() for look in LOOKS} == {
+        "plain": [10, 100, 200], "grey": [84] * 3, "night": [2, 31, 86],
+        "faded": [105, 150, 200], "negative": [245, 155, 55], "warm": [10, 84, 117],
+    }  # fmt: skip
+
+
 def test_white_and_black_stay_in_range():
     for value in (0, 255):
         flat = np.full((2, 2, 3), value, np.uint8)
