@@ -12,6 +12,8 @@ from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.data import own_sets
+from pasam.errors import ParamsError
 from pasam.masks.images import write_png
 
 
@@ -103,6 +105,30 @@ def test_only_what_add_has_written_is_removed(photos, in_empty_folder):
         assert words in result.output
     assert (in_empty_folder / "data/own/cats/manifest.csv").is_file()
     assert benchmarks()[-1] == "cats"
+
+
+def test_a_set_that_is_no_benchmark_is_removed_and_leaves_the_params_alone(photos, in_empty_folder):
+    before = (in_empty_folder / "params.yaml").read_text()
+    add("cats", *photos, "--no-measure")
+    assert own_sets.remove("cats", Path("data/own"), Path("params.yaml")) == (
+        Path("data/own/cats"), False
+    )  # fmt: skip
+    add("cats", *photos)
+    assert own_sets.remove("cats", Path("data/own"), Path("params.yaml"))[1]
+    assert (in_empty_folder / "params.yaml").read_text() == before
+
+
+def test_a_set_whose_folder_cannot_go_is_told_and_one_that_params_hold_on_to_stays(
+    photos, in_empty_folder, monkeypatch
+):
+    add("cats", *photos)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(own_sets, "discard_folder", lambda folder: Path("/nowhere").rmdir())
+        assert "data/own/cats cannot be removed" in remove("cats").output
+    (in_empty_folder / "params.yaml").write_text("evaluate: {benchmarks: cats}\n")
+    with pytest.raises(ParamsError, match=r"evaluate.benchmarks is 'cats', expected a list"):
+        own_sets.remove("cats", Path("data/own"), Path("params.yaml"))
+    assert (in_empty_folder / "data/own/cats/set.json").is_file()
 
 
 def test_the_last_benchmark_is_not_removed(photos, in_empty_folder):

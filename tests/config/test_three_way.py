@@ -160,6 +160,14 @@ def test_two_recorded_archives_are_both_in_the_catalogues_lock():
     assert merged.ours == f"{head}two.zip: bb\n"
 
 
+def test_an_empty_file_that_both_filled_keeps_our_order_and_theirs_behind():
+    merged = merge_mapping("", "# mine\nb: 1\na: 2\n", "c: 3\n", "catalogue.lock")
+    assert merged.ours == "# mine\nb: 1\na: 2\nc: 3\n"
+    merged = merge_mapping("# head\n{}\n", "# head\n{}\n", "b: 1\na: 2\n", "catalogue.lock")
+    assert merged.ours == "# head\nb: 1\na: 2\n"
+    assert merge_mapping("a: 1\n", "a: 2\n", "a: 3\n", "x.yaml").base == "a: 1\n"
+
+
 def stage(name, *, seed, dep, out):
     return (
         f"  {name}:\n    cmd: python {name}.py\n    deps:\n    - path: d\n      hash: md5\n"
@@ -257,6 +265,10 @@ def test_quarantined_files_of_both_are_in_the_table_sorted():
         head, f"{head}b.png,2,blurred\n", f'{head}a.png,1,"cut, half"\n', "data/quarantine.csv"
     )
     assert merged.ours == f'{head}a.png,1,"cut, half"\nb.png,2,blurred\n'
+    for base, ours in (("", f"{head}\nb.png,2,x\n"), (head, f"{head}b.png,2,x\n\n")):  # blank lines
+        assert merge_rows(base, ours, head, "q.csv").ours == f"{head}b.png,2,x\n"
+        assert merge_rows(base, head, ours, "q.csv").ours == f"{head}b.png,2,x\n"
+    assert merge_rows("", "", f"{head}b.png,2,x\n", "q.csv").ours == f"{head}b.png,2,x\n"
     merged = merge_rows(head, f"{head}b.png,2,blurred\n", f"{head}b.png,2,dark\n", "q.csv")
     assert [clash.key for clash in merged.clashes] == ["b.png"]
     with pytest.raises(DataError, match="columns"):

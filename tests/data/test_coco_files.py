@@ -3,10 +3,12 @@
 import copy
 import json
 import math
+import zlib
 
 import pytest
 
 from pasam.config.schema import GeneratedInstancesParams
+from pasam.data import instance_sets
 from pasam.data.coco import (
     AnnotatedImage,
     Annotations,
@@ -115,6 +117,27 @@ def test_a_phrase_stands_for_the_category_of_that_name(tmp_path, phrase):
 def test_a_box_that_sticks_out_a_little_of_each_side_is_cut_off(tmp_path):
     (found,) = read(tmp_path, {**ENTRY, "bbox": [-8, -4, 217, 50]})
     assert found.box == (0.0, 0.0, 200.0, 46.0)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "box"),
+    [
+        ([-10, -5, 220, 110], (0, 0, 200, 100)),  # a twentieth of the side beyond each edge
+        ([-10.1, 0, 20, 20], None), ([0, -5.1, 20, 20], None),
+        ([0, 0, 210.1, 20], None), ([0, 0, 20, 105.1], None),
+        ([199, 99, 2, 2], (199, 99, 200, 100)), ([200, 0, 5, 5], None), ([0, 100, 5, 5], None),
+        ([-10, 0, 10, 5], None), ([0, -5, 5, 5], None), ([5, 5, 0.5, 0.5], (5, 5, 5.5, 5.5)),
+    ],
+)  # fmt: skip
+def test_the_edges_of_an_image_belong_to_it_and_so_does_a_twentieth_beyond(tmp_path, bbox, box):
+    for score in (0, 1):
+        entry = {**ENTRY, "bbox": bbox, "score": score}
+        if box:
+            (found,) = read(tmp_path, entry)
+            assert (found.box, found.score) == (box, score)
+        else:
+            with pytest.raises(DataError, match="leaves its image|lies outside its image"):
+                read(tmp_path, entry)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +272,29 @@ def test_small_sets_detections_speak_in_phrases(folder):
 def test_areas_of_annotations_fit_into_their_boxes(folder):
     for entry in read_annotations(folder / "coco_like/annotations.json").content["annotations"]:
         assert 0 < entry["area"] <= entry["bbox"][2] * entry["bbox"][3]
+
+
+def test_each_generated_set_is_drawn_as_its_plan_says(tmp_path, monkeypatch):
+    tasks = []
+    monkeypatch.setattr(
+        instance_sets,
+        "parallel_map",
+        lambda work, items, **more: tasks.extend(items) or iter(items),
+    )
+    monkeypatch.setattr(instance_sets, "_write_set", lambda plan, drawn: None)
+    params = GeneratedInstancesParams(coco_images=2, seginw_images=1)
+    draw_instance_sets(params, tmp_path, seed=7, side=96, workers=3)
+    assert [(task.plan.name, task.number) for task in tasks] == [
+        ("coco_like", 0), ("coco_like", 1), *((name, 0) for name in SMALL_SETS)
+    ]  # fmt: skip
+    assert {task.side for task in tasks} == {96}
+    assert len({task.entropy for task in tasks}) == len(tasks)
+    for task in tasks:
+        plan, (look, kinds) = task.plan, SMALL_SETS.get(task.plan.name, ("plain", tuple(KINDS)))
+        is_coco = plan.name == "coco_like"
+        assert task.entropy == (zlib.crc32(plan.name.encode()), 7, task.number)
+        assert (plan.look, plan.kinds) == (look, kinds)
+        assert (plan.objects, plan.phrases) == (((2, 5), False) if is_coco else ((2, 4), True))
 
 
 def test_no_images_make_empty_sets(tmp_path):

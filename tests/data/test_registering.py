@@ -343,6 +343,16 @@ def test_many_faults_are_cut_short(draw, tmp_path, own):
         add("cats", from_folders(images, masks), own, Options(**OPTIONS))
 
 
+def test_faults_that_a_source_has_only_counted_are_counted_too(two_folders, own):
+    source = from_folders(*two_folders)
+    faulty = Source("csv", source.candidates, tuple("abcdefghijklmnopqrstuvwxy"), 10, ("told",))
+    with pytest.raises(DataError, match=r"35 faults(.|\n)*- t\n- and 15 more$"):
+        add("cats", faulty, own, Options(**OPTIONS))
+    notes = add("cats", faulty, own, Options(**{**OPTIONS, "skip_bad": True})).notes
+    left_out = [f"left out: {fault}" for fault in (*"abcdefghijklmnopqrst", "and 15 more")]
+    assert list(notes[:22]) == ["told", *left_out]
+
+
 @pytest.mark.parametrize("size", ["default", "smoke", "paper"])
 def test_one_line_changes_in_every_size(root, tmp_path, size):
     old = compose_text(size, root / "params")

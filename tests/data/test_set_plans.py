@@ -114,6 +114,16 @@ def test_a_split_that_the_source_gives_stays():
     assert [image.split for image in made.images] == ["val", "train"]
 
 
+def test_what_the_source_decides_takes_nothing_from_the_share_of_the_others():
+    given = [item(f"given{n}", split="val") for n in range(5)]
+    free = [item(f"{n}", group=f"g{n % 10}") for n in range(20)]
+    made = plan(*given, *free, val_fraction=0.2)
+    chosen = {one.inspected.candidate.group for one in made.images if one.split == "val"} - {None}
+    assert chosen == held_out([f"g{n}" for n in range(10)], val_fraction=0.2)
+    assert made.count("val") == (5 + 2 * len(chosen),) * 2
+    assert plan(item("a", split="train"), val_fraction=0.5).count("train") == (1, 1)
+
+
 def test_one_image_cannot_be_in_both_splits():
     with pytest.raises(DataError, match=r"'cats' is one image or group, and --val-fraction 0.5"):
         plan(item("a"), val_fraction=0.5)
@@ -264,6 +274,13 @@ def test_a_table_gives_masks_splits_and_groups(tmp_path):
     first, second = from_csv(path).candidates
     assert [mask.name for mask in first.masks] == ["a0.png", "a1.png"]
     assert (first.split, first.group, second.split, second.group) == ("val", "g1", None, None)
+    alone = table(tmp_path, "image,mask,group,who", "b.jpg,b.png,g1,ann")
+    assert [one.group for one in from_csv(alone, group="who").candidates] == ["ann"]
+    table(tmp_path, "image,mask,split,group,who", "a.jpg,a0.png,,,x", "a.jpg,a1.png,,,y")
+    assert "more than one who. Keep one." in from_csv(path, group="who").faults[0]
+    table(
+        tmp_path, "image,mask,split,group,who", "a.jpg,a0.png,val,g1,x", "b.jpg,b.png,,,",
+    )  # fmt: skip
     assert (
         from_csv(path, group="who")
         .faults[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -228,7 +229,7 @@ def test_a_durable_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkey
     assert synced == (wanted if durable else [])
 
 
-def test_only_what_is_left_of_the_same_folder_is_cleared(tmp_path):
+def test_only_what_is_left_of_the_same_folder_is_cleared(tmp_path, monkeypatch):
     write_text(tmp_path / "cats" / "old", "old")
     for name in (".cats.0123abcd.draft", ".cats.0123abcd.old", ".cats.draft", ".cats.old"):
         write_text(tmp_path / name / "half", "half")
@@ -241,9 +242,18 @@ def test_only_what_is_left_of_the_same_folder_is_cleared(tmp_path):
     }
     for name in kept:
         write_text(tmp_path / name / "whole", "whole")
-    with draft_folder(tmp_path / "cats") as draft, draft_folder(tmp_path / "cats") as other:
-        assert draft.is_dir(), "its writer is alive"
-        assert other != draft
+    flock, asked = fcntl.flock, []
+
+    def at_once(handle, how):
+        asked.append((Path(f"/proc/self/fd/{handle}").readlink().name, bool(how & fcntl.LOCK_NB)))
+        flock(handle, how | fcntl.LOCK_NB)
+
+    with draft_folder(tmp_path / "cats") as draft:
+        monkeypatch.setattr(fcntl, "flock", at_once)
+        with draft_folder(tmp_path / "cats") as other:
+            assert draft.is_dir(), "its writer is alive"
+            assert other != draft
+        assert (draft.name, True) in asked, "nobody waits for a writer that is alive"
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
