@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.inference import onnx_export
+from pasam.errors import CheckpointError
+from pasam.inference import model_files, onnx_export
 from pasam.inference.onnx_export import Parity
 from pasam.models.adapter_weights import recognise
 from pasam.models.checkpoint import write_weights
@@ -110,3 +112,48 @@ def test_programs_read_json(model_project, tmp_path):
 def test_its_help_has_an_example():
     result = CliRunner().invoke(app, ["export", "--help"])
     assert "Example: pasam export --model pa_sam" in result.output
+
+
+@pytest.mark.parametrize("words", ["checkpoint export m --out o", "checkpoint merge m --out o",
+                                   "export --model m --out o"])  # fmt: skip
+def test_whatever_is_written_is_of_the_model_that_was_named(words, in_empty_folder, monkeypatch):
+    seen = []
+
+    def named(name, **how):
+        seen.append((name, how))
+        raise CheckpointError("named")
+
+    monkeypatch.setattr("pasam.cli.options.named_model", named)
+    chosen = "--base b.pth --adapters t --params-file p.yaml"
+    result = CliRunner().invoke(app, f"{words} {chosen}".split())
+    assert result.stderr == "error: named\n"
+    paths = {"params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b.pth")}
+    assert seen == [("m", paths)]
+
+
+def test_an_import_is_told_its_base_where_that_goes_and_the_params(in_empty_folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        model_files, "import_checkpoint", lambda *given, **how: seen.append((given, how)) or "it"
+    )
+    words = "checkpoint import f.pth --out o --base b.pth --base-out s --params-file p.yaml"
+    result = CliRunner().invoke(app, words.split())
+    assert result.stdout == "f.pth: it -> o, its SAM -> s\n"
+    how = {"base": Path("b.pth"), "base_out": Path("s"), "params_file": Path("p.yaml")}
+    assert seen == [((Path("f.pth"), Path("o")), how)]
+
+
+@pytest.mark.parametrize(("count", "rest"), [(5, None), (7, "and 2 differences more")])
+def test_of_many_differences_the_first_are_told_and_the_rest_counted(count, rest, in_empty_folder):
+    reports = in_empty_folder / "reports"
+    reports.mkdir()
+    (reports / "table1.csv").write_text("model,benchmark,miou,mbiou\nsam,mean,50.0,40.0\n")
+    rows = [f"pa_sam,sam,mean,miou,{number},0.1,9.9,gain shown" for number in range(count)]
+    rows += ["pa_sam,sam,dis_like,miou,1,0.1,9.9,gain shown",
+             "pa_sam,sam,mean,miou,1,-1,9.9,no difference shown"]  # fmt: skip
+    head = "model,against,benchmark,metric,difference,low,high,verdict"
+    (reports / "differences.csv").write_text("\n".join([head, *rows]) + "\n")
+    lines = CliRunner().invoke(app, ("report", "show")).output.splitlines()
+    told = [line for line in lines if " minus " in line]
+    assert [float(line.split()[4]) for line in told] == list(range(5))
+    assert [line for line in lines if line.startswith("and ")] == ([rest] if rest else [])

@@ -303,3 +303,46 @@ def test_packed_views_and_fewer_conditions_take_less(root):
 )
 def test_times_are_written_for_people(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
+    """By hand: 100 images with 200 masks to train on, and two benchmarks of unequal sizes."""
+    plan = plan_of("default", root)
+    names = plan.evaluate.benchmarks[:2]
+    evaluate = plan.evaluate.replaced(benchmarks=names, baselines=("sam", "oracle"))
+    plan = plan_with(
+        plan, evaluate=evaluate.replaced(development=("dev",)),
+        embed=plan.embed.replaced(views=2),
+        robustness=plan.robustness.replaced(
+            images=15, jitter=[0.1], points=[1, 2], blur=[0.004], noise=[], jpeg=[9, 8]
+        ),
+        repeats=plan.repeats.replaced(models=("pa_sam",), seeds=(1, 2, 3)),
+    )  # fmt: skip
+    counts = {("train", "t"): (100, 200), ("val", names[0]): (10, 20), ("val", names[1]): (30, 30),
+              ("val", "dev"): (7, 30), ("val", "x"): (99, 99)}  # fmt: skip
+    content = Content(counts=counts, checks=(), download=0)
+    found = run_seconds(plan, content, on_gpu=False, cores=3)
+    speed = 1 + 0.8 * 2
+    encode, step, mask = 1.33e9 / 54e9 / speed, 0.044 / speed, 0.03 / speed
+    epochs = {name: each.epochs for name, each in plan.models.items()}
+    train = {
+        name: count * 200 * (
+            step + 3 * encode * (getattr(plan.models[name], "trains", "") == "everything")
+        )
+        for name, count in epochs.items()
+    }  # fmt: skip
+    variants = len(plan.ablations)
+    assert found["embed"] == pytest.approx(8 + encode * (40 + 200))
+    assert found["train"] == pytest.approx(4 * len(epochs) + sum(train.values()))
+    assert found["repeats"] == pytest.approx(4 + 3 * (train["pa_sam"] + 50 * mask))
+    trained = sum(each.epochs for each in plan.ablations.values()) * 200 * step
+    assert found["ablations"] == pytest.approx(variants * (4 + 30 * mask) + trained)
+    models = len(epochs)
+    assert found["evaluate"] == pytest.approx(
+        (models + 2) * (4 + 50 * mask) + 4 + (models + 1) * 30 * mask
+    )
+    assert found["robustness"] == pytest.approx(
+        (10 + 15) * 3 * encode + (15 + 15) * 6 * (models + 1) * mask
+    )
+    said = check_time(plan, content, on_gpu=False, cores=3)
+    assert said.found.startswith(f"about {duration(sum(found.values()))} on 3 cores")

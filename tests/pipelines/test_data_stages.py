@@ -200,3 +200,51 @@ def test_drift_is_reported_against_the_accepted_version(own_world, world, monkey
     assert verdict.passed
     before = read_verdict(world.path(VERDICT)).warnings
     assert set(verdict.warnings) - set(before) == {"brightness_has_not_drifted"}
+
+
+EACH = "${item}"
+FLAGS = {
+    "embed": {"--split": EACH, "--store": f"data/embeddings/{EACH}"},
+    "train": {"--model": EACH, "--store": "data/embeddings/train",
+              "--weights": f"data/adapters/{EACH}.safetensors",
+              "--history": f"reports/history/{EACH}.jsonl"},
+    "repeat": {"--model": EACH, "--store": "data/embeddings/train",
+               "--benchmark-store": "data/embeddings/val",
+               "--scores": f"data/repeats/{EACH}.parquet",
+               "--history": f"reports/history/{EACH}-repeats.jsonl"},
+    "ablate": {"--model": "${key}", "--store": "data/embeddings/train",
+               "--benchmark-store": "data/embeddings/val",
+               "--scores": "data/ablations/${key}.parquet",
+               "--history": "reports/history/${key}.jsonl"},
+    "evaluate": {"--model": EACH, "--seed": "${train.seed}", "--store": "data/embeddings/val",
+                 "--weights": f"data/adapters/{EACH}.safetensors"},
+    "baseline": {"--model": EACH, "--store": "data/embeddings/val"},
+    "instances": {"--seed": "${train.seed}", "--adapters": "data/adapters"},
+    "robustness": {"--seed": "${train.seed}", "--store": "data/embeddings/val"},
+    "develop": {"--seed": "${train.seed}", "--store": "data/embeddings/val"},
+}  # fmt: skip
+ALWAYS = {
+    "--manifest": "data/manifest.parquet", "--inventory": "data/inventory.parquet",
+    "--verdict": "reports/validation/verdict.json", "--resume": "data/resume",
+    "--quarantine": "data/quarantine.csv", "--adapters": "data/adapters",
+}  # fmt: skip
+OVER = {
+    "embed": ["train", "val"], "train": "${evaluate.models}", "repeat": "${repeats.models}",
+    "ablate": "${ablations}", "evaluate": "${evaluate.models}",
+    "baseline": "${evaluate.baselines}",
+}  # fmt: skip
+
+
+def test_each_stage_is_told_the_model_seed_and_store_that_it_is_for(root):
+    """Where two values are alike in kind, nothing else would tell a mistake from a choice."""
+    stages = load_yaml((root / "dvc.yaml").read_text())["stages"]
+    assert {name: each["foreach"] for name, each in stages.items() if "foreach" in each} == OVER
+    assert [name for name, each in stages.items() if each.get("frozen")] == ["pretrain"]
+    for name, stage in stages.items():
+        words = stage.get("do", stage)["cmd"].split()
+        assert words[:3] == ["python", "-m", f"pipelines.stages.{name}"]
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        wanted = {flag: path for flag, path in ALWAYS.items() if flag in given}
+        assert given.items() >= (wanted | FLAGS.get(name, {})).items(), name
+        uncached = [out for out in stage.get("do", stage)["outs"] if isinstance(out, dict)]
+        assert len(uncached) == (name == "pretrain")

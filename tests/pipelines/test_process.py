@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.errors import StageError
+from pipelines import dvc as dvc_module
 from pipelines import process as process_module
+from pipelines.dvc import Dvc
 from pipelines.process import LogThrottle, TimeUp, run_child
 
 WITH_GRANDCHILD = """
@@ -277,3 +280,72 @@ def test_no_line_is_lost_without_being_counted_and_the_rate_holds(pauses):
     counted = sum(int(note[1:].split()[0]) for note in passed if note != "line")
     assert lines + counted == len(pauses)
     assert lines <= 5 + 2 * now[0]
+
+
+@pytest.fixture
+def attempts(tmp_path, monkeypatch):
+    """DVC in a folder, whose commands only note how they would be run."""
+    seen = []
+
+    def child(command, **how):
+        seen.append((command, how))
+        how["log"].parent.mkdir(parents=True, exist_ok=True)
+        how["log"].write_text('{"train": [1]}\n/cache')
+        how["on_line"]("words")
+        return 0
+
+    monkeypatch.setattr(dvc_module, "run_child", child)
+    monkeypatch.setattr(dvc_module, "expect_whole_results", lambda folder: seen.append(folder))
+    lines = []
+    made = Dvc(
+        project=tmp_path, state=tmp_path / ".flows", on_line=lines.append, timeout=5.0, grace=2.0,
+        env={"OWN": "1"},
+    )  # fmt: skip
+    return made, seen, lines
+
+
+@pytest.mark.parametrize(
+    ("act", "words", "told"),
+    [
+        (lambda dvc: dvc.repro("train", "report"), ["repro", "train", "report"], ["words"]),
+        (lambda dvc: dvc.pull("train"), ["pull", "--allow-missing", "train", "--run-cache"],
+         ["words"]),
+        (lambda dvc: dvc.push("train"), ["push", "train", "--run-cache"], ["words"]),
+        (lambda dvc: dvc.status(), ["status", "--json"], []),
+        (lambda dvc: dvc.graph(), ["dag", "--dot"], []),
+        (lambda dvc: dvc.has_remote(), ["remote", "list"], []),
+        (lambda dvc: dvc.share_cache(Path("c")),
+         ["cache", "dir", "--local", str(Path("c").resolve())], []),
+    ],
+)  # fmt: skip
+def test_each_of_dvcs_commands_is_run_as_it_was_set_up(act, words, told, attempts, tmp_path):
+    made, seen, lines = attempts
+    act(made)
+    if words[0] == "repro":
+        assert seen.pop(0) == tmp_path, "the cache is looked at before anything runs on it"
+    ((command, how),) = seen
+    assert command == [sys.executable, "-m", "dvc", *words]
+    assert (how["cwd"], how["timeout"], how["grace"]) == (tmp_path, 5.0, 2.0)
+    assert how["env"]["OWN"] == "1"
+    assert how["env"]["DVC_NO_ANALYTICS"] == "1"
+    assert how["env"]["PATH"].startswith(str(Path(sys.executable).parent) + os.pathsep)
+    assert how["log"].parent == tmp_path / ".flows" / "logs"
+    assert lines == told
+    assert made.environment().items() >= {"OWN": "1", "DO_NOT_TRACK": "1"}.items()
+
+
+def test_what_dvc_says_for_programs_is_read_from_its_last_line(attempts, tmp_path):
+    made, *_ = attempts
+    assert made.status() == ("train",)
+    assert made.cache_folder() == Path("/cache")
+    assert made.has_remote()
+
+
+def test_a_command_that_took_too_long_names_its_log_and_its_time(attempts, monkeypatch):
+    def late(command, **how):
+        raise TimeUp
+
+    monkeypatch.setattr(dvc_module, "run_child", late)
+    with pytest.raises(StageError, match=r"`dvc push --run-cache` took longer than 5 s") as ended:
+        attempts[0].push()
+    assert ended.value.exit_code == 143

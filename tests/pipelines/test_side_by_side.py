@@ -208,3 +208,70 @@ def test_locks_that_somebody_is_writing_and_whole_ones_stay(tmp_path):
         assert listed.exists()
     forget_half_written_locks(tmp_path)
     assert not listed.exists()
+
+
+class Known(TwoTrainings):
+    """The same, with embeddings that are needed and other stages, and notes of what is run."""
+
+    def __init__(self, changed):
+        super().__init__()
+        self.changed, self.reproduced, self.held = changed, [], []
+
+    @contextlib.contextmanager
+    def alone(self):
+        self.held.append("begin")
+        yield
+        self.held.append("end")
+
+    def status(self):
+        return self.changed
+
+    def graph(self):
+        views = frozenset({"views"})
+        return Graph({
+            "prepare": frozenset(), "views": frozenset({"prepare"}), "train@a": views,
+            "repeat@a": views, "ablate@x": views, "evaluate@a": frozenset({"train@a"}),
+        })  # fmt: skip
+
+    def repro(self, *targets):
+        self.reproduced.append(targets)
+
+    def environment(self):
+        return {"X": "1", "OMP_NUM_THREADS": "9"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "needs", "trained"),
+    [
+        (("prepare",), [("views",)], {"train@a", "repeat@a", "ablate@x"}),
+        (("train@a", "ablate@x"), [], {"train@a", "ablate@x"}),
+        (("train@a",), [], set()),  # an ordinary `dvc repro` does one as well
+        (("evaluate@a",), [], set()),
+        ((), [], set()),
+    ],
+)
+def test_what_trainings_need_comes_first_and_each_has_its_part_of_the_cores(
+    changed, needs, trained, in_empty_folder, monkeypatch
+):
+    ran, project = {}, Known(changed)
+
+    def run(command, **how):
+        ran[command[-1]] = (command[1:-1], how["cwd"], how["log"], how["env"])
+        assert project.reproduced == needs
+        how["on_line"]("Running stage 'x':")
+        how["on_line"]("epoch 1")
+        return 0
+
+    monkeypatch.setattr(side_by_side_module, "run_child", run)
+    SideBySide(project, count=2, cores=5, progress=count_progress()).run()
+    assert set(ran) == trained
+    assert project.reproduced == needs
+    assert project.held == ["begin", "end"]
+    for stage, (words, folder, log, environment) in ran.items():
+        assert words == ["-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+        assert (folder, log) == (Path(), Path(".flows/logs") / f"{stage}.log")
+        assert environment == {"X": "1", "OMP_NUM_THREADS": "2"}
+        assert f"{stage}: epoch 1" in project.said
+    assert not any("Running stage" in line for line in project.said)
+    done = [line.rpartition(", ")[2] for line in project.said if "trainings done" in line]
+    assert done[-1:] == [f"{len(trained)} of {len(trained)} trainings done"] * bool(trained)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
+from pasam.registry import load
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
 from pasam.registry.versions import as_logged, known_standing, open_registry
@@ -226,3 +228,72 @@ def test_without_a_name_and_outside_a_project_the_package_answers(in_empty_folde
     model = load_predictor()
     model.set_image(np.zeros((40, 60, 3), np.uint8))
     assert model.predict(box=[5, 5, 30, 30])[0].shape[1:] == (40, 60)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_a_caller_chose_reaches_the_finding_and_the_opening(
+    given, in_empty_folder, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(load, "find_model", lambda name, **how: seen.append((name, how)) or "files")
+    monkeypatch.setattr(load, "open_model", lambda files, **how: seen.append((files, how)))
+    monkeypatch.setattr(load, "default_model", lambda *chosen: seen.append(chosen) or "the usual")
+    how = {
+        "params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b"),
+        "device": "cuda:1", "resize": "squash",
+    }  # fmt: skip
+    load_predictor(*["champion"] * given, **how)
+    wanted = [] if given else [(Path("p.yaml"), Path("t"), Path("b"))]
+    *before, (name, found), opened = seen
+    resolve = found.pop("resolve")
+    assert before == wanted
+    assert name == ("champion" if given else "the usual")
+    assert found == {key: how[key] for key in ("params_file", "adapters", "base")}
+    assert opened == ("files", {"device": "cuda:1", "resize": "squash"})
+    assert resolve.func is registered_files
+    assert resolve.keywords["project"] == Path()
+
+
+class Shown:
+    """An MLflow that shows versions 1 and 2, and an alias that points to the first."""
+
+    class store:  # noqa: N801
+        tracking_uri = registry_uri = "sqlite:///x"
+
+    def version(self, which):
+        return SimpleNamespace(number=1 if which == "champion" else int(which), run_id="", tags={})
+
+    def versions(self):
+        return [SimpleNamespace(number=n, run_id=f"r{n}", tags={}, aliases=()) for n in (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "number", "alias"),
+    [
+        ("champion", {}, 2, "champion"), ("2", {}, 2, ""),
+        ("1", {"alias": "champion"}, 1, "champion"),
+        ("previous", {}, 1, "previous"), ("runs:/r1/", {}, 1, ""), ("runs:/r2", {}, 2, ""),
+    ],
+)  # fmt: skip
+def test_an_alias_means_what_the_log_says_and_is_verified_as_one(
+    name, how, number, alias, in_empty_folder, monkeypatch
+):
+    seen = []
+    standing = SimpleNamespace(aliases={"champion": 2, "previous": 1})
+    monkeypatch.setattr(load, "expect_begun", lambda project, wanted: None)
+    monkeypatch.setattr(load, "open_registry", lambda project: Shown())
+    monkeypatch.setattr(load, "known_standing", lambda project: standing)
+    monkeypatch.setattr(
+        load, "_of_version",
+        lambda registry, version, folder, known, alias="": seen.append(
+            (version.number, folder, known, alias)
+        ),
+    )  # fmt: skip
+    registered_files(name, project=Path(), folder=Path("f"), **how)
+    assert seen == [(number, Path("f"), standing, alias)]
+
+
+@pytest.mark.parametrize("name", ["pa_sam", "sam", "x/1", "run:/a", "packaged"])
+def test_a_name_of_another_kind_opens_no_registry(name, in_empty_folder):
+    assert registered_files(name, project=Path(), folder=Path("f")) is None
+    assert list(in_empty_folder.iterdir()) == []

@@ -6,13 +6,14 @@ import base64
 import json
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pasam.errors import DataError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.mask_record import mlflow_answer
-from pasam.masks.images import read_image
+from pasam.masks.images import encode_png, read_image
 from pasam.registry.load import verify_versions
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.version_files import predictor_of
@@ -118,3 +119,53 @@ def test_only_regular_files_below_the_folder_are_read_and_all_else_is_answered_a
     named = {"outside": "../secret.png", "folder": "."}.get(kind, kind)
     with pytest.raises(DataError, match=r"^'path' names no file that the server can read\.$"):
         read_below(folder, named)
+
+
+@pytest.mark.parametrize("given", [{}, {"multimask": True}, {"uncertainty": True},
+                                   {"format": "png"}])  # fmt: skip
+def test_each_param_of_a_request_reaches_the_model_and_no_other(given, monkeypatch):
+    with quiet_pyfunc():
+        from pasam.registry import pyfunc_model
+
+    seen = {}
+    answer = lambda found, **how: seen.update(how, found=found) or "answer"  # noqa: E731
+    monkeypatch.setattr(pyfunc_model, "mlflow_answer", answer)
+
+    class Model:
+        def embed(self, pixels):
+            return pixels.shape
+
+        def predict_many(self, requests, **how):
+            seen.update(how, asked=[(image, prompt.box.tolist()) for image, prompt in requests])
+            return "found"
+
+    served = pyfunc_model.ServedModel()
+    served.predictor, served.folder = Model(), None
+    image = base64.b64encode(encode_png(np.zeros((20, 30, 3), np.uint8))).decode()
+    prompts = json.dumps([{"box": [1, 2, 9, 9]}, {"box": [3, 4, 30.4, 12]}])
+    rows = pd.DataFrame([{"image": image, "path": None, "prompts": prompts}] * 2)
+    assert served.predict(None, rows, given or None)["result"].tolist() == ["answer"] * 2
+    assert seen == {
+        "multimask_output": given.get("multimask", False), "found": "found",
+        "return_details": given.get("uncertainty", False), "form": given.get("format", "rle"),
+        "uncertainty": given.get("uncertainty", False),
+        "asked": [((20, 30, 3), [1, 2, 9, 9]), ((20, 30, 3), [3, 4, 30, 12])],
+    }  # fmt: skip
+
+
+def test_files_of_a_folder_alone_may_be_named_up_to_the_limit(tmp_path, monkeypatch):
+    with quiet_pyfunc():
+        from pasam.registry import pyfunc_model
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"1234")
+    (tmp_path / "images2").write_bytes(b"1234")
+    monkeypatch.setattr(pyfunc_model, "MOST_BYTES", 4)
+    assert pyfunc_model.read_below(folder, "a") == b"1234"
+    for path in ("../images2", "b", "", "."):
+        with pytest.raises(DataError, match="names no file"):
+            pyfunc_model.read_below(folder, path)
+    monkeypatch.setattr(pyfunc_model, "MOST_BYTES", 3)
+    with pytest.raises(DataError, match="names no file"):
+        pyfunc_model.read_below(folder, "a")

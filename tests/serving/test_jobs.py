@@ -17,12 +17,14 @@ from inference_models import objects, picture
 from PIL import Image
 from serving_world import BOX, encoded_picture, png_that_claims
 
+from pasam.data.exports import ExportedImage
 from pasam.errors import RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import PromptRequest, image_prompt
-from pasam.masks.run_lengths import decode
+from pasam.masks.run_lengths import decode, encode
 from pasam.serving import jobs
 from pasam.serving.jobs import (
+    AnnotationsJob,
     Batcher,
     EmbedJob,
     EverythingJob,
@@ -35,6 +37,7 @@ from pasam.serving.jobs import (
     segment_images,
     wait_for,
     wait_for_all,
+    write_annotations,
 )
 
 MOST = 10_000
@@ -460,3 +463,17 @@ def test_jobs_whose_client_has_gone_are_left_out():
     bench.go.set()
     bench.batcher.close()
     assert bench.batches == [[0]]
+
+
+def test_annotations_that_nobody_waits_for_any_more_are_not_written_to_the_end():
+    code = encode(np.pad(np.ones((4, 5), np.uint8), 2))
+    image = ExportedImage("a.png", 8, 9, [("cat", code)])
+    kept, left = JobProgress(), JobProgress()
+    (files,) = write_annotations([AnnotationsJob([image], "yolo", kept)])
+    assert set(files) == {"a.txt", "classes.txt"}
+    left.leave()
+    for order in ([left], [kept, left]):
+        with pytest.raises(RefusedError, match="nobody waits") as ended:
+            write_annotations([AnnotationsJob([image], "yolo", each) for each in order])
+        assert ended.value.status == 499
+    write_annotations([AnnotationsJob([image], "yolo", kept)])
