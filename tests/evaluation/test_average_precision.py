@@ -360,6 +360,49 @@ def test_the_mean_counts_images_objects_and_detections_of_all_sets(found):
     assert row["benchmark"] == "seginw"
 
 
+def test_sets_of_one_name_in_two_benchmarks_and_other_bands_are_told_apart():
+    other = a_set("coco", "one")
+    rows = pd.DataFrame([row("sam", ONE, 8), row("sam", other, 2), row("hq_sam", other, 1)])
+    sizes = {}
+    for fraction in (0.02, 0.2):
+        found = pd.DataFrame(average_precisions(rows, [ONE, other], boundary_fraction=fraction))
+        found = found.set_index(["benchmark", "model", "overlap"])
+        assert set(found["set"]) == {"one"}  # no benchmark has several, so no mean
+        counted = found["detections"].to_dict()
+        assert counted["seginw", "sam", "mask"] == counted["coco", "sam", "mask"] == 1
+        assert counted["seginw", "hq_sam", "mask"] == 0  # it found nothing there
+        sizes[fraction] = found["ap"].to_dict()
+        assert sizes[fraction]["seginw", "sam", "mask"] < sizes[fraction]["coco", "sam", "mask"]
+    narrow, wide = sizes.values()
+    assert narrow["coco", "sam", "mask"] == wide["coco", "sam", "mask"]
+    assert narrow["coco", "sam", "boundary"] < wide["coco", "sam", "boundary"]
+
+
+def test_the_mean_leaves_out_what_a_set_lacks_and_is_of_every_model_and_seed_by_itself():
+    rows = pd.DataFrame(
+        [
+            row("pa_sam", ONE, 0, seed=3),
+            row("pa_sam", TWO, 0, seed=3),
+            row("pa_sam", ONE, 0, seed=4),
+        ]
+    )
+    found = pd.DataFrame(average_precisions(rows, [ONE, TWO], boundary_fraction=FRACTION))
+    mean = found[(found["set"] == "mean") & (found["overlap"] == "mask")].set_index("seed")
+    assert mean["ap"].to_dict() == pytest.approx({3: 1.0, 4: 0.5})
+    assert mean["ap_medium"].isna().all()
+    lacking = a_set("seginw", "three")
+    lacking.annotations.content["annotations"][0]["area"] = 5000  # no small one
+    found = pd.DataFrame(
+        average_precisions(
+            pd.concat([rows[:1], pd.DataFrame([row("pa_sam", lacking, 20, seed=3)])]),
+            [ONE, lacking], boundary_fraction=FRACTION,
+        )
+    ).set_index(["set", "overlap"])  # fmt: skip
+    assert found.at[("mean", "mask"), "ap"] == pytest.approx(0.5)
+    assert found.at[("mean", "mask"), "ap_small"] == pytest.approx(1.0)
+    assert found.at[("mean", "mask"), "ap_medium"] == 0.0
+
+
 def test_the_rows_fit_their_file(tmp_path):
     rows = average_precisions(ROWS, SETS, boundary_fraction=FRACTION)
     assert {entry["ap_large"] for entry in rows} == {None}

@@ -15,8 +15,10 @@ from inference_models import make_predictor
 from torch.nn import functional as F
 from variants import pa_sam
 
-from pasam.config.schema import EvaluateParams
+from pasam.config.schema import EvaluateParams, RobustnessParams
 from pasam.errors import DataError, ShapeError
+from pasam.evaluation import protocol, statistics
+from pasam.evaluation.conditions import evaluate_robustness
 from pasam.evaluation.model_set import ModelEntry, encode
 from pasam.evaluation.protocol import (
     Evaluated,
@@ -32,7 +34,13 @@ from pasam.evaluation.protocol import (
     slices,
     store_batch,
 )
-from pasam.evaluation.set_scores import ImageWithMasks, box_in_input, compare_models, score_set
+from pasam.evaluation.set_scores import (
+    ImageWithMasks,
+    box_in_input,
+    compare_models,
+    score_set,
+    summarise_sets,
+)
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import read_mask
@@ -200,6 +208,126 @@ def test_all_benchmarks_are_scored_in_their_order(segmenter, store, benchmarks):
     assert [row["benchmark"] for row in found.scores] == ["other"] * 4 + ["mine"] * 4
 
 
+def test_every_choice_of_the_params_reaches_every_benchmark(benchmarks, monkeypatch):
+    asked = []
+
+    def measured(entry, store, rows, **named):
+        asked.append((entry, store, rows["dataset"].unique().tolist(), named))
+        return Evaluated(scores=[{"rows": len(rows)}], seconds=[1.0])
+
+    monkeypatch.setattr(protocol, "evaluate_benchmark", measured)
+    params = EvaluateParams(
+        models=("pa_sam",), baselines=(), benchmarks=("mine", "other"), development=(),
+        batch_size=3, accelerator="cpu", boundary_fraction=0.07,
+    )  # fmt: skip
+    group = ProcessGroup(1, 4)
+    passed = {"batch_size": 3, "boundary_fraction": 0.07, "group": group}
+    found = evaluate_benchmarks("a model", "a store", benchmarks, params, group=group)
+    assert asked == [("a model", "a store", [name], passed) for name in ("mine", "other")]
+    assert (found.scores, found.seconds) == ([{"rows": 4}] * 2, [1.0, 1.0])
+    asked.clear()
+    evaluate_benchmarks("a model", "a store", benchmarks, params, names=("other",))
+    assert [(names, how["group"]) for _, _, names, how in asked] == [(["other"], ALONE)]
+
+
+def test_the_band_is_as_wide_as_was_asked_wherever_masks_are_scored(
+    segmenter, model_set, store, manifest, pairs
+):
+    entry, one = ModelEntry("pa_sam", 5, segmenter), manifest.iloc[[0]]
+    model = make_predictor("pa_sam", resize="squash")
+    only_noise = RobustnessParams(
+        images=1, seed=1, jitter=(), points=(), blur=(), noise=(20.0,), jpeg=()
+    )
+    ways = {
+        "benchmark": lambda f: (
+            evaluate_benchmark(entry, store, one, batch_size=1, boundary_fraction=f).scores
+        ),
+        "oracle": lambda f: (
+            evaluate_oracle(one, model="oracle", mask_side=8, boundary_fraction=f).scores
+        ),
+        "set": lambda f: score_set(model, pairs[:1], data="x", boundary_fraction=f),
+        "zoomed": lambda f: score_set(model, pairs[:1], data="x", boundary_fraction=f, zoom=True)[
+            1:
+        ],
+        "conditions": lambda f: evaluate_robustness(
+            model_set, store, one, only_noise, batch_size=1, boundary_fraction=f
+        ),
+    }
+    for name, way in ways.items():
+        narrow, wide = [way(f)[0] for f in (0.02, 0.3)]
+        assert narrow["iou"] == wide["iou"], name
+        assert 0 < narrow["boundary_iou"] < wide["boundary_iou"], name
+        assert (narrow["boundary_covers"], wide["boundary_covers"]) == (False, True), name
+
+
+ENDS = ("low", "high", "better", "worse")
+
+
+def made_up_rows(groups):
+    """Rows of two models on two sets, twelve masks each, whose hardness is shared by group."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for data in ("b", "a"):
+        hard = rng.normal(0, 0.1, (2, groups))
+        for model, ahead in (("ours", 0.05), ("theirs", 0.0)):
+            for mask in range(12):
+                group = mask % groups
+                iou = 0.6 + ahead + hard[int(model == "ours"), group] + rng.normal(0, 0.01)
+                rows.append(
+                    {"data": data, "model": model, "group": f"film {group}", "iou": iou,
+                     "boundary_iou": iou - 0.2 + rng.normal(0, 0.01), "intersection": 5 * mask,
+                     "union": 7 * mask, "boundary_covers": mask < 3}
+                )  # fmt: skip
+    return rows
+
+
+def test_intervals_and_differences_of_sets_draw_groups_and_correct_each_set_alone(monkeypatch):
+    rows, families, adjust = made_up_rows(groups=4), [], statistics.holm
+    monkeypatch.setattr(
+        statistics, "holm", lambda values: families.append(values) or adjust(values)
+    )
+    frame = pd.DataFrame(rows)
+    settings = {"n_resamples": 10_000, "confidence": 0.95, "seed": 0}
+
+    def part(data, model, column):
+        chosen = frame[(frame["data"] == data) & (frame["model"] == model)]
+        return chosen[column].to_numpy()
+
+    for one in summarise_sets(rows):
+        own = one["data"], one["model"]
+        assert (one["masks"], one["groups"], one["covered"]) == (12, 4, 0.25)
+        assert one["pooled_iou"] == pytest.approx(5 / 7)
+        for metric in ("iou", "boundary_iou"):
+            wanted = statistics.interval(
+                {"": part(*own, metric)}, units_by_stratum={"": part(*own, "group")}, **settings
+            )
+            found = tuple(one[f"{metric}{end}"] for end in ("", "_low", "_high"))
+            assert found == (wanted.mean, wanted.low, wanted.high)
+    for one in compare_models(rows):
+        a, b = (part(one["data"], one[who], one["metric"]) for who in ("model", "against"))
+        wanted = statistics.paired_difference(
+            a, b, [one["data"]] * 12, units=part(one["data"], "ours", "group"), **settings
+        )
+        assert (one["model"], one["against"]) == ("ours", "theirs")
+        assert (one["difference"], one["low"], one["high"]) == (
+            wanted.mean,
+            wanted.low,
+            wanted.high,
+        )
+        assert (one["better"], one["worse"]) == (wanted.better, wanted.worse)
+    assert [len(family) for family in families] == [2, 2]
+    alone = statistics.interval({"": part("a", "ours", "iou")}, **settings)
+    assert alone.low != summarise_sets(rows)[2]["iou_low"]
+
+
+def test_masks_of_one_group_have_a_mean_and_no_interval():
+    rows = made_up_rows(groups=1)
+    for one in summarise_sets(rows):
+        assert (one["groups"], one["iou_low"], one["boundary_iou_high"]) == (1, None, None)
+    for one in compare_models(rows):
+        assert (one["low"], one["high"], one["verdict"]) == (None, None, "no difference shown")
+
+
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8)
@@ -310,6 +438,14 @@ def test_keeping_the_aspect_is_another_protocol(pairs):
     }
     first, second = ([row["iou"] for row in rows] for rows in scores.values())
     assert first != second
+
+
+def test_masks_of_an_image_without_a_group_belong_to_the_image(pairs):
+    model = make_predictor("sam", resize="squash")
+    some = [pairs[0]._replace(group="film 1"), pairs[-1]]
+    found = score_set(model, some, data="x", boundary_fraction=FRACTION)
+    expected = ["film 1"] * len(some[0].masks) + [str(some[1].image)] * len(some[1].masks)
+    assert [row["group"] for row in found] == expected
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,11 @@ def test_the_shares_of_several_processes_are_what_one_measures(evaluate, rows):
     pd.testing.assert_frame_equal(evaluate(batch_size=2, processes=2), evaluate(batch_size=2))
 
 
+def test_several_processes_share_the_images_of_a_condition(evaluate, manifest):
+    how = {**NOTHING, "jitter": (0.2,), "batch_size": 1, "rows": manifest[:2]}
+    pd.testing.assert_frame_equal(evaluate(processes=2, **how), evaluate(**how))
+
+
 def test_every_model_meets_every_condition_on_every_image(rows, manifest):
     assert set(zip(rows["prompt"], rows["corruption"], strict=True)) == CONDITIONS
     assert len(rows) == len(CONDITIONS) * 3 * len(manifest)

@@ -1,5 +1,6 @@
 """Detectors' boxes become masks of the original image, one row for each model and box."""
 
+import dataclasses
 import json
 import tempfile
 import zipfile
@@ -159,6 +160,18 @@ def test_masks_are_of_the_original_size_and_measured_against_their_object(rows):
         assert row["iou"] == pytest.approx(shared / (mask | truth[row["image_id"]]).sum())
         assert row["object_id"] == (row["image_id"] if shared else -1)
         assert 0 <= row["boundary_iou"] <= 1
+
+
+def test_outlines_are_compared_in_a_band_as_wide_as_was_asked(model_set, sets, rows):
+    one = dataclasses.replace(model_set, entries=model_set.entries[:1])
+    wide = pd.DataFrame(
+        segment_instances(one, sets[0], resize="squash", batch_size=4, boundary_fraction=0.3)
+    ).set_index(["image_id", "detection"])
+    narrow = rows[rows["model"] == "sam"].set_index(["image_id", "detection"])
+    assert wide["iou"].to_dict() == narrow["iou"].to_dict()
+    met = narrow["object_id"] > 0
+    assert met.any()
+    assert (wide["boundary_iou"][met] > narrow["boundary_iou"][met]).any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

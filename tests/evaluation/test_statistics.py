@@ -16,6 +16,7 @@ from scipy import stats
 from benchmarks.statistics_simulation import EQUAL, GAINS, Design, simulate
 from pasam.errors import DataError, ParamsError, ShapeError
 from pasam.evaluation.statistics import (
+    Difference,
     by_stratum,
     estimate_many,
     holm,
@@ -93,6 +94,60 @@ def test_pairing_finds_a_small_gain_that_hard_images_would_hide():
 def test_a_clear_loss_is_called_a_loss():
     b = np.linspace(0, 1, 20)
     assert paired_difference(b - 0.1, b, ["dis"] * 20, **SETTINGS).verdict == "loss shown"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "words"),
+    [
+        (0.1, 0.3, 1, "gain shown for these weights"), (0.1, 0.3, 2, "gain shown"),
+        (0.0, 0.3, 3, "no difference shown"), (-0.1, 0.0, 3, "no difference shown"),
+        (-0.3, -0.1, 3, "loss shown"), (-0.3, -0.1, 1, "loss shown for these weights"),
+        (-0.1, 0.1, 1, "no difference shown"), (-np.inf, np.inf, 1, "no difference shown"),
+    ],
+)  # fmt: skip
+def test_an_interval_that_touches_zero_shows_nothing_and_one_seed_speaks_of_its_weights(
+    low, high, seeds, words
+):
+    shares = {"better": 0.0, "worse": 0.0, "tied": 1.0, "p": 0.5}
+    found = Difference(mean=0.0, low=low, high=high, seeds=seeds, **shares)
+    assert worded(found.verdict, seeds) == words
+    assert prints_p(seeds) == (seeds >= 3)
+
+
+def test_seeds_that_differ_decide_together_which_masks_are_better():
+    a = np.array([[0.9, 0.1, 0.5, 0.5], [0.2, 0.3, 0.6, 0.5]])
+    found = paired_difference(a, np.full(4, 0.5), ["a"] * 4, **SETTINGS)
+    assert (found.better, found.worse, found.tied) == (0.5, 0.25, 0.25)
+    other = paired_difference(np.full((1, 4), 0.5), a, ["a"] * 4, **SETTINGS)
+    assert (other.mean, other.better) == pytest.approx((-found.mean, 0.25))
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.99])
+def test_the_level_decides_how_wide_an_interval_of_few_images_is(confidence):
+    values = np.array([0.1, 0.4, 0.2, 0.9, 0.6])
+    draws = np.random.default_rng([3, zlib.crc32(b"dis")]).integers(5, size=(500, 4))
+    low = np.quantile(values[draws].mean(axis=1), (1 - confidence) / 2)
+    upper = (1 + confidence) / 2
+    wider = stats.t.ppf(upper, 4) / stats.norm.ppf(upper)
+    found = interval({"dis": values}, n_resamples=500, confidence=confidence, seed=3)
+    assert found.low == pytest.approx(values.mean() + wider * (low - values.mean()))
+
+
+def test_units_of_unequal_size_weigh_by_their_masks_and_belong_to_their_benchmark():
+    values = {"a": np.array([1.0, 1, 1, 0]), "b": np.array([0.5, 0.7, 0.2, 0.3])}
+    units = {"a": ["x", "x", "x", "y"], "b": ["x", "y", "y", "z"]}
+    found = interval(values, units_by_stratum=units, **SETTINGS)
+    assert found.mean == pytest.approx((0.75 + 0.425) / 2)
+    renamed = {"a": ["2", "2", "2", "3"], "b": ["k", "l", "l", "m"]}
+    assert interval(values, units_by_stratum=renamed, **SETTINGS) == found
+    with pytest.raises(ShapeError, match="'b' has 4 scores, but 3 images of them are named"):
+        interval(values, units_by_stratum={**units, "b": ["x", "y", "z"]}, **SETTINGS)
+    strata = ["a"] * 4 + ["b"] * 4
+    both, named = np.concatenate(list(values.values())), [*units["a"], *units["b"]]
+    paired = paired_difference(both, 0 * both, strata, units=named, **SETTINGS)
+    assert (paired.mean, paired.low, paired.high) == pytest.approx(
+        (found.mean, found.low, found.high)
+    )
 
 
 def test_the_interval_is_as_wide_as_theory_says():
