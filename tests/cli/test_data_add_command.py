@@ -12,9 +12,11 @@ from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.data import own_sets
+from pasam.cli.sets.set_options import WORKERS
+from pasam.data import exports, imports, own_sets
 from pasam.errors import ParamsError
 from pasam.masks.images import write_png
+from pasam.masks.mask_files import Reading
 
 
 @pytest.fixture
@@ -226,3 +228,58 @@ def test_names_of_generated_sets_are_taken(photos):
     result = add("dis_like", *photos)
     assert result.exit_code == 2
     assert "'dis_like' is a set of the catalogue" in result.stderr
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_every_option_of_add_reaches_what_it_is_for(given, in_empty_folder, monkeypatch):
+    seen = []
+
+    def stopped(*arguments, **options):
+        seen.append((arguments, options))
+        raise ParamsError("added")
+
+    monkeypatch.setattr(imports, "read_source", lambda places: seen.append(places) or "source")
+    monkeypatch.setattr(own_sets, "add", stopped)
+    words = (
+        "--images i --masks m --csv t.csv --annotations a.json --val-fraction 0.4 --group film "
+        "--names {name}={name}_x --page 2 --bands 3,2,1 --crowds --category cat --category dog "
+        "--masks-are index --replace --skip-bad --link --dry-run --workers 7"
+    )
+    result = add("cats", "--own", "place", *words.split() * given)
+    assert result.stderr == "error: added\n", result.output
+    places, ((name, source, folder, options), more) = seen
+    assert (name, source, folder) == ("cats", "source", Path("place"))
+    assert {"HRSOD", "hqseg44k"} <= set(more["taken"])
+    if given:
+        assert places == imports.SetPlaces(
+            images=Path("i"), masks=Path("m"), table=Path("t.csv"), annotations=Path("a.json"),
+            group="film", names="{name}={name}_x", crowds=True, categories=["cat", "dog"],
+        )  # fmt: skip
+        assert options == own_sets.Options(
+            val_fraction=0.4, reading=Reading.INDEX, skip_bad=True, replace=True, link=True,
+            dry_run=True, workers=7, page=2, bands=(3, 2, 1),
+        )  # fmt: skip
+    else:
+        assert places == imports.SetPlaces(categories=())
+        assert options == own_sets.Options(
+            val_fraction=0.2, reading=Reading.AUTO, skip_bad=False, replace=False, link=False,
+            dry_run=False, workers=WORKERS,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [None, "yolo", "cutout"])
+def test_only_the_masks_of_the_set_that_was_named_are_written_in_the_form_asked_for(
+    form, photos, monkeypatch
+):
+    seen = []
+    for name in ("cats", "dogs"):
+        assert add(name, *photos, "--masks-are", "binary", "--no-measure").exit_code == 0
+    monkeypatch.setattr(
+        exports, "export_set", lambda pairs, *how: seen.append(([*pairs], *how)) or 12
+    )
+    chosen = [] if form is None else ["--format", form]
+    words = ("data", "export", "cats", "--out", "o", *chosen)
+    assert CliRunner().invoke(app, words).output == "12 images, 12 masks written to o\n"
+    ((pairs, *how),) = seen
+    assert {pair.dataset for pair in pairs} == {"cats"}
+    assert (len(pairs), how) == (12, [Path("o"), form or "coco"])

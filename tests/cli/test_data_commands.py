@@ -21,6 +21,7 @@ from pasam.data.manifest import inventory_frame, write_inventory
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine, read_quarantine
 from pasam.masks.images import write_png
+from pasam.serving.feedback import FeedbackStore
 from pasam.validation.drift import read_accepted
 
 WEIGHTS = b"weights"
@@ -296,3 +297,81 @@ def test_the_list_tells_every_set_by_its_whole_name_on_a_narrow_screen(pasam, co
     assert max(map(len, table)) <= columns
     names = {line.split()[0] for line in table if not line.startswith(" ")}
     assert {"ThinObject5K-TR", "ThinObject5K-TE"} <= names
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_every_option_of_fetch_reaches_what_it_is_for(given, pasam, own, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "pasam.data.fetch.fetch", lambda *chosen, **how: seen.append((chosen, how)) or []
+    )
+    words = [
+        "--from",
+        "mirror",
+        "--root",
+        "r",
+        "--lock",
+        "l",
+        "--archives",
+        "a",
+        "--workers",
+        "9",
+        "--no-keep-archives",
+    ]
+    result = pasam("fetch", "own", "--extra", "own.yaml", *words * given)
+    assert result.exit_code == 0, result.output
+    ((((entry,), root), how),) = seen
+    assert entry.name == "own"
+    assert root == Path("r" if given else "data/catalogue")
+    assert how == {
+        "source": "mirror" if given else None, "lock": Path("l" if given else "catalogue.lock"),
+        "archives": Path("a" if given else "data/archives"), "workers": 9 if given else 4,
+        "keep_archives": not given,
+    }  # fmt: skip
+
+
+def corrections(folder):
+    """Four corrections of two people; one of each was accepted."""
+    store = FeedbackStore(folder)
+    mask = np.zeros((20, 30), np.bool_)
+    mask[4:12, 5:20] = True
+    ids = [
+        store.put(np.full((20, 30, 3), number, np.uint8), mask, about={"who": who, "why": "x"})
+        for number, who in enumerate(("ada", "ada", "bob", "bob"))
+    ]
+    store.accept([ids[1], ids[3]], reviewer="carol")
+    return store, ids
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gone"),
+    [(("--who", "ada"), {0, 1}), (("--id", "2"), {2}), (("--who", "ada", "--id", "2"), {0, 1, 2}),
+     (("--id", "0", "--id", "3"), {0, 3}), (("--all",), {0, 1, 2, 3}), (("--who", "x"), set())],
+)  # fmt: skip
+def test_what_was_named_is_forgotten_and_nothing_else(chosen, gone, pasam, in_empty_folder):
+    store, ids = corrections(in_empty_folder / "kept")
+    words = [ids[int(word)] if word.isdecimal() else word for word in chosen]
+    places = ("--feedback", "kept", "--own", "own")
+    found = pasam("forget", *words, *places, "--json")
+    assert set(json.loads(found.output)["deleted"]) == {ids[number] for number in gone}
+    left = {each.identity for each in (*store.waiting(), *store.accepted())}
+    assert left == {each for number, each in enumerate(ids) if number not in gone}
+    made = in_empty_folder / "own" / "corrections"
+    assert made.exists() is bool({1, 3} - gone)
+    if made.exists():
+        kept = json.loads((made / "provenance.json").read_text())
+        assert set(kept) == {ids[number] for number in {1, 3} - gone}
+
+
+def test_a_review_says_who_decided_and_touches_only_what_was_named(pasam, in_empty_folder):
+    store, ids = corrections(in_empty_folder / "kept")
+    places = ("--feedback", "kept", "--own", "own")
+    chosen = ("--accept", ids[0], "--reject", ids[2], "--withdraw", ids[3], "--reviewer", "dan")
+    assert pasam("review", *chosen, *places).exit_code == 0
+    assert store.waiting() == []
+    assert {each.identity: each.about["reviewer"] for each in store.accepted()} == {
+        ids[0]: "dan", ids[1]: "carol"
+    }  # fmt: skip
+    for wrong in (("--reject", ids[0]), ("--withdraw", ids[2]), ("--accept", ids[1])):
+        assert pasam("review", *wrong, *places).exit_code == 2
+    assert len(store.accepted()) == 2

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_world import lay_out
@@ -18,6 +19,7 @@ from pasam.cli import doctor as machine
 from pasam.cli.app import app
 from pasam.cli.doctor import (
     Diagnosis,
+    _disk,
     check_disk,
     check_dvc,
     check_git,
@@ -29,9 +31,17 @@ from pasam.cli.doctor import (
     explained,
     gpu_memories,
 )
-from pasam.cli.resources import Check, Content, cpu_memories, gigabytes, training_memory
+from pasam.cli.resources import (
+    Check,
+    Content,
+    cpu_memories,
+    generated_bytes,
+    gigabytes,
+    store_bytes,
+    training_memory,
+)
 from pasam.config.presets import compose
-from pasam.config.schema import EmbedParams, EvaluateParams, TrainParams
+from pasam.config.schema import BaseParams, DataParams, EmbedParams, EvaluateParams, TrainParams
 from pasam.errors import ParamsError
 from pasam.inference.model_files import PACKAGED
 
@@ -445,3 +455,51 @@ def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(batch_size, ro
         )  # fmt: skip
         measured = float(done.stdout.split()[-1])
         assert predicted[what].total == pytest.approx(measured, rel=0.15), what
+
+
+def test_just_enough_is_enough_and_a_byte_less_is_missing(gpu, paper, monkeypatch, tmp_path):
+    train, embed = paper
+    needed = training_memory("vit_l", train, embed).total
+    count = train.devices
+    for gpus, state in (
+        ([needed] * count, "ok"), ([needed] * (count - 1) + [needed - 1], "missing"),
+        ([needed] * (count - 1), "missing"), ([needed] * count + [1], "ok"),
+    ):  # fmt: skip
+        assert gpu(*gpus).state == state
+    assert gpu(*[needed] * count, accelerator="auto").state == "ok"
+    assert gpu(1, accelerator="auto").state == "missing"
+    for free, state in ((1000, "ok"), (999, "missing")):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("pasam.cli.doctor.shutil.disk_usage", lambda at, found=usage: found)
+        assert check_disk(tmp_path, 1000, "x").state == state
+
+
+def test_the_room_for_what_is_still_to_come_is_the_sum_of_its_parts(root):
+    content = compose("default", root / "params")
+    data, base = DataParams(**content["data"]), BaseParams(**content["base"])
+    embed = EmbedParams(**content["embed"]).replaced(views=3)
+    found = Content(
+        counts={("train", "t"): (10, 20), ("val", "a"): (3, 4), ("val", "b"): (1, 1)}, checks=(),
+        download=7,
+    )  # fmt: skip
+    weights = Check(name="base", state="missing", found="", size=100)
+    stores = store_bytes(base.size, images=10, masks=20, views=3)
+    stores += store_bytes(base.size, images=4, masks=5, views=1)
+    drawn = generated_bytes(data.generated)
+    total, _ = _disk(data, base, embed, found, weights, is_packed=False)
+    assert total == 107 + 7 + 2 * (stores + drawn)
+    assert _disk(data, base, embed, found, weights, is_packed=True) == (
+        114, "downloads 0 MB, extracted 0 MB"
+    )  # fmt: skip
+
+
+def test_what_is_to_be_done_is_said_once_and_only_for_what_is_missing():
+    checks = (
+        Check(name="a", state="missing", found="", remedy="x"),
+        Check(name="b", state="missing", found="", remedy="x"),
+        Check(name="c", state="note", found="", remedy="y"),
+        Check(name="d", state="missing", found=""),
+    )
+    found = Diagnosis(params_file="p", checks=checks)
+    assert (found.is_ready, found.remedies) == (False, ("x",))
+    assert Diagnosis(params_file="p", checks=checks[2:3]).is_ready

@@ -8,6 +8,7 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -512,3 +513,40 @@ def test_the_trend_is_drawn_over_the_versions():
     standing = SimpleNamespace(versions={n: version(n, 60.0 + n) for n in (1, 2, 3)})
     assert "<svg" in operations._trend(standing)
     assert operations._trend(SimpleNamespace(versions={1: version(1, 60.0)})) == ""
+
+
+@pytest.mark.parametrize(
+    ("silent", "name", "told"),
+    [
+        (timedelta(days=10), "watched", "alive"),
+        (timedelta(days=10, seconds=1), "alarmed", "no success"),
+    ],
+)
+def test_an_alarm_and_a_sign_of_life_come_when_their_time_is_past_and_not_before(
+    silent, name, told, in_empty_folder, monkeypatch
+):
+    moment, sent = [endings.now().replace(microsecond=0)], []
+    monkeypatch.setattr(operations, "now", lambda: moment[0])
+    monkeypatch.setattr(operations, "renew_page", lambda: None)
+    monkeypatch.setattr(operations, "notify", lambda *words: sent.append(words) or True)
+    assert operations.watch(notify="team").message == "No flow has run here yet."
+    for flow_name, outcome, ago in (
+        ("retrain", "rejected", silent), ("retrain", "failed", timedelta(days=7)),
+        ("nightly", "watched", timedelta(days=7, seconds=-1)),
+    ):  # fmt: skip
+        text = (moment[0] - ago).isoformat()
+        endings.keep(
+            endings.Ending(flow=flow_name, outcome=outcome, message="m", started=text, ended=text)
+        )
+    assert operations.watch(notify="team").name == name
+    ((address, subject, text),) = sent
+    assert (address, subject) == ("team", f"{endings.project_name()}: {told}")
+    if name == "watched":
+        assert "In the last week: 1 x nightly watched. Last success of retrain: " in text
+    else:
+        assert "has not succeeded for 10 days; the last run failed: m" in text
+    again = operations.ALARM_AGAIN if name == "alarmed" else operations.SIGN_OF_LIFE
+    for wait, count in ((again, 1), (timedelta(seconds=1), 2)):
+        moment[0] += wait
+        operations.watch(notify="team", days=10 if name == "alarmed" else 99)
+        assert len(sent) == count
