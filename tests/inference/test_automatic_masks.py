@@ -151,6 +151,56 @@ def test_an_image_embedded_before_gives_the_same(predictor, predictors):
         assert found == expected != []
 
 
+def test_what_suits_a_model_depends_on_its_side_and_tells_the_small_bases_from_sams(predictors):
+    small = AutomaticMaskOptions.suited_to(predictors["sam"])
+    assert (small.points_per_side, small.pred_iou_thresh, small.points_per_batch) == (12, 0.55, 24)
+    for side, own in ((1023, small), (1024, AutomaticMaskOptions())):
+        assert AutomaticMaskOptions.suited_to(SimpleNamespace(side=side)) == own
+
+
+class OneAnswer(BrightThings):
+    """Stands for an adapter: whatever box it is given, all that is bright, or nothing above it."""
+
+    is_adapted = True
+
+    @property
+    def frozen_base(self):
+        return SquaresAtPoints()
+
+    def decode(self, images, prompts, multimask, *, with_sam):
+        assert not multimask
+        found = super().decode(images, prompts, multimask, with_sam=with_sam)
+        logits = found.masks[:, :1].clone()
+        logits[prompts.boxes[:, 1] < 32] = -10.0  # boxes of the upper half show it nothing
+        return Decoded(logits, found.scores[:, :1], logits, found.scores[:, :1], maps=None)
+
+
+class SquaresAtPoints(BrightThings):
+    """Stands for SAM: a small square at every point, trusted the more the farther right it lies."""
+
+    def decode(self, images, prompts, multimask, *, with_sam):
+        places = prompts.points[:, 0]
+        rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+        near = [(abs(columns - x) < 4) & (abs(rows - y) < 4) for x, y in places]
+        logits = (torch.stack(near)[:, None] * 20.0 - 10.0).repeat(1, 3, 1, 1)
+        scores = (0.4 + places[:, :1] / 128 + places[:, 1:] / 6400).repeat(1, 3).float()
+        return Decoded(logits, scores, logits, scores, maps=None)
+
+
+@pytest.mark.parametrize("points_per_batch", [1, 3, 64])
+def test_of_refined_masks_that_are_one_object_the_best_proposals_stays_and_empty_ones_go(
+    points_per_batch,
+):
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    image[30:90, 20:160] = 255
+    options = AutomaticMaskOptions(**LOOSE, points_per_batch=points_per_batch)
+    assert len(segment_everything(SquaresAtPoints(), image, options)) == 16
+    (found,) = segment_everything(OneAnswer(), image, options)
+    assert found["point_coords"] == [[157.5, 105.0]]  # lower right
+    assert found["predicted_iou"] == pytest.approx(0.4 + 56 / 128 + 56 / 6400)
+    assert np.array_equal(decode(found["segmentation"]), image[..., 0] > 0)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("points_per_side", 0), ("points_per_batch", 0), ("crop_n_layers", -1)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pasam.errors import DataError, PasamError, PromptError
+from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.inference.image_prompt import (
     MaskLogits,
     PromptRequest,
@@ -36,6 +38,7 @@ from pasam.inference.prompting import (
     ReadImage,
     detected_boxes,
 )
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import read_image
 
 HERE = ImageTransform(60, 90, 64, "longest")
@@ -352,6 +355,52 @@ def test_automatic_masks_take_what_was_typed_and_what_suits_the_model_for_the_re
     assert all(each.prompt["labels"] == [1] and each.mask.any() for each in found)
 
 
+def test_automatic_masks_take_the_embedding_that_there_is_and_tell_their_progress(
+    predictors, monkeypatch
+):
+    asked = []
+
+    def found(model, pixels, options, *, embedded, on_progress):
+        asked.append((model, pixels, options, embedded))
+        on_progress(0.5)
+        return []
+
+    monkeypatch.setattr("pasam.inference.prompting.segment_everything", found)
+    model, pixels, heard = predictors["sam"], picture(60, 90), []
+    image = ReadImage(PATH, pixels, model.embed(pixels))
+    typed = {"crop_n_layers": 2, "min_mask_region_area": 9}
+    AutomaticMasks(typed).masks(model, image, uncertainty=True, on_progress=heard.append)
+    options = dataclasses.replace(AutomaticMaskOptions.suited_to(model), **typed)
+    ((model_asked, shown, chosen, embedded),) = asked
+    assert model_asked is model
+    assert (shown is pixels, chosen, embedded is image.embedded) == (True, options, True)
+    assert heard == [0.5]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["fixed", "by image"])
+def test_zoom_goes_with_either_way_to_prompt_and_looks_at_boxes_alone(own, masks_of, predictors):
+    small, large = image_prompt(box=[30, 20, 39, 27]), image_prompt(box=[2, 2, 85, 55])
+
+    def asked(*prompts, uncertainty=False):
+        objects = [PromptedObject(prompt, {"category_id": k}) for k, prompt in enumerate(prompts)]
+        ways = PromptsByImage({}, {PATH: objects}, zoom=True), FixedPrompts(prompts, zoom=True)
+        return masks_of(ways[0 if own else 1], uncertainty=uncertainty)
+
+    found = asked(small, large)
+    assert [mask.extra["zoomed"] for mask in found] == [True, False]
+    assert [mask.extra.get("category_id") for mask in found] == ([0, 1] if own else [None, None])
+    answers = predict_zoomed(
+        predictors["pa_sam"], picture(60, 90), [each.box for each in (small, large)]
+    )
+    for mask, answer in zip(found, answers, strict=True):
+        assert np.array_equal(mask.mask, answer.masks[0])
+        assert mask.score == pytest.approx(float(answer.scores[0]))
+    point = image_prompt(box=[30, 20, 39, 27], points=[[32, 22]])
+    for boxes, uncertainty in (((small,), True), ((small, point), False)):
+        with pytest.raises(PromptError, match="zoom looks at boxes alone"):
+            asked(*boxes, uncertainty=uncertainty)
+
+
 def test_what_a_detector_says_goes_into_the_record(masks_of):
     extra = {"category_id": 3, "category": "dog", "detection_score": 0.9}
     prompting = PromptsByImage({3: "dog"}, {PATH: [PromptedObject(BOX, extra)]})
@@ -397,6 +446,13 @@ def test_boxes_go_to_their_images_the_best_first(match):
     assert second.extra["detection_score"] == 0.4
     assert found.by_image[IMAGES[1]] == []
     assert found.categories == {3: "dog"}
+
+
+def test_a_box_of_exactly_the_lowest_score_is_kept_and_only_of_the_best(match):
+    scores = [0.3, 0.299, 0.9, 0.5]
+    for most, kept in ((100, [0.9, 0.5, 0.3]), (2, [0.9, 0.5])):
+        found = match([entry(score) for score in scores], most=most).by_image[IMAGES[0]]
+        assert [each.extra["detection_score"] for each in found] == kept
 
 
 def test_only_so_many_boxes_are_kept(match):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from inference_models import picture
+from inference_models import make_predictor, picture
 
 import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
@@ -125,3 +125,50 @@ def test_a_size_needs_its_weights_and_an_unknown_one_is_a_key_error():
     with pytest.raises(KeyError, match="vit_x"):
         sam_model_registry["vit_x"]
     assert {"default", "vit_b", "sam"} <= set(sam_model_registry)
+
+
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_every_part_of_the_api_resizes_as_its_model_does(resize):
+    own = make_predictor("pa_sam", resize=resize)
+    assert own.frozen_base.resize == resize
+    assert (own.frozen_base.base, own.frozen_base.is_adapted) == (own.base, False)
+    predictor, image = SamPredictor(SamModel(own)), picture(60, 90)
+    assert (predictor.resize, predictor.base, predictor.name) == (resize, own.base, "pa_sam")
+    predictor.set_image(image)
+    own.set_image(image)
+    prompt = {"box": [12, 8, 70, 50], "return_logits": True}
+    assert np.array_equal(predictor.predict(**prompt)[0], own.predict(**prompt)[0])
+
+
+def test_a_batch_takes_points_with_their_labels_masks_and_candidates_as_sam_does(predictors):
+    model, image = predictors["sam"], picture(60, 90)
+    sam, theirs = SamModel(model), model.segmenter.base.sam
+    predictor = SamPredictor(sam)
+    predictor.set_image(image)
+    pixels = torch.as_tensor(predictor.transform.apply_image(image)).permute(2, 0, 1)
+    noise = torch.Generator().manual_seed(0)
+    prompt = {
+        "image": pixels, "original_size": (60, 90),
+        "point_coords": torch.rand(2, 3, 2, generator=noise) * 60,
+        "point_labels": torch.tensor([[1, 0, 1], [0, 1, 0]]),
+        "mask_inputs": 5 * torch.randn(2, 1, 32, 32, generator=noise),
+    }  # fmt: skip
+    for multimask in (True, False):
+        (found,), (wanted,) = sam([prompt], multimask), theirs([prompt], multimask)
+        assert found["masks"].shape == (2, 3 if multimask else 1, 60, 90)
+        for name in ("masks", "iou_predictions", "low_res_logits"):
+            torch.testing.assert_close(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+def test_models_of_the_registry_keep_the_aspect_whatever_their_base_is_best_at(monkeypatch):
+    opened = []
+    monkeypatch.setattr("pasam.inference.sam_api.find_model", lambda name: name)
+    monkeypatch.setattr(
+        "pasam.inference.sam_api.open_model", lambda files, **how: opened.append((files, how))
+    )
+    monkeypatch.setattr("pasam.inference.sam_api.SamModel", lambda model: model)
+    sam_model_registry["default"]()
+    sam_model_registry["pa_sam"]()
+    sam_model_registry["vit_b"](checkpoint=Path("some.pth"))
+    kept = {"resize": "longest"}
+    assert opened == [("pa_sam_plus", kept), ("pa_sam", kept), ("some.pth", kept)]

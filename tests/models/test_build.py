@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import variants
+from small_world import small_base
 from torch import nn
 from variants import hq_sam, pa_sam
 
@@ -12,7 +14,7 @@ import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
 from pasam.config.schema import VariantParams
 from pasam.errors import CheckpointError, ParamsError
-from pasam.models import build, hq_mask_decoder, pa_mask_decoder
+from pasam.models import build, hq_mask_decoder, image_adapter, pa_mask_decoder
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import (
     OFFICIAL_DEPTHS,
@@ -127,6 +129,36 @@ def test_a_decoder_starts_as_a_copy_of_sams(tiny, variant: VariantParams):
 def test_a_decoder_takes_the_choices_of_its_variant(tiny):
     decoder = build_decoder(tiny, PA)
     assert (decoder.gradient, decoder.sampler.points) == ("reference", 3)
+
+
+def test_every_choice_of_a_variant_reaches_its_own_place_in_the_decoder():
+    base = small_base()
+    choices = {
+        "gradient": "image", "mining_points": 5, "mining_score_scale": 7.0,
+        "mining_temperature": 0.3, "mining_cells": "uncertain", "adapter_fine": True,
+        "adapter_maps": "double", "trains": "adapter", "iou_head": "trained",
+    }  # fmt: skip
+    decoder = build_decoder(base, pa_sam(**choices))
+    sampler = decoder.sampler
+    assert (sampler.points, sampler.score_scale, sampler.temperature) == (5, 7.0, 0.3)
+    assert (decoder.gradient, decoder.mines_uncertain_only) == ("image", True)
+    assert decoder.prompt_adapter.parts == pa_sam(**choices).adapter
+    assert decoder.fine_compensation.fold == base.side // base.mask_side == 2
+    assert decoder.trainable == (*pa_mask_decoder.ADAPTER, *pa_mask_decoder.IOU_HEAD)
+    plain = build_decoder(base, pa_sam(mining_method="none"))
+    assert (plain.gradient, plain.mines_uncertain_only) == ("reference", False)
+    assert (plain.fine_compensation, plain.trainable) == (None, pa_mask_decoder.TRAINABLE)
+    predicts = {"none": "none", "random": "fixed", "top": "top", "gumbel": "top"}
+    for method, mode in predicts.items():
+        assert build_decoder(base, pa_sam(mining_method=method)).predicts_by == mode
+    for trains, prefixes in (("mask_head", image_adapter.TRAINABLE), ("adapter", None)):
+        other = build_decoder(base, variants.image_adapter(trains=trains, gradient="image"))
+        assert other.trainable == (prefixes or image_adapter.ADAPTER)
+        assert other.gradient == "image"
+    own, hidden = base.sam.mask_decoder, base.sam.mask_decoder.iou_prediction_head.layers[0]
+    for each in (decoder, other, build_decoder(base, variants.hq_sam())):
+        assert each.iou_prediction_head.layers[0].out_features == hidden.out_features
+        assert each.transformer.depth == own.transformer.depth
 
 
 @pytest.mark.parametrize("size", OFFICIAL)
