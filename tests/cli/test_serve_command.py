@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from inference_models import make_predictor
 from typer.testing import CliRunner
 
 from pasam.cli import serve
 from pasam.cli.app import app
 from pasam.cli.serve import offered_models
-from pasam.errors import ParamsError
 from pasam.inference import model_files
 from pasam.serving.limits import MEGA, Limits
 from pasam.serving.service import Settings
@@ -166,25 +166,21 @@ def test_what_is_left_out_is_loopback_all_models_and_no_corrections(in_empty_fol
 
 
 def test_models_are_found_and_opened_as_was_asked(model_project, tmp_path, monkeypatch):
-    asked, find, load = [], model_files.find_model, model_files.open_model
+    asked, find, model = [], model_files.find_model, make_predictor("sam")
     monkeypatch.setattr(
         model_files,
         "find_model",
         lambda name, **how: asked.append((name, how)) or find(name, **how),
     )
-    monkeypatch.setattr(
-        model_files, "open_model", lambda files, **how: asked.append(how) or load(files, **how)
-    )
+    monkeypatch.setattr(model_files, "open_model", lambda files, **how: asked.append(how) or model)
     adapters, params = model_project / "data" / "adapters", model_project / "params.yaml"
     base = model_project / "base.safetensors"
     versions = tmp_path / "versions"
-    pool = offered_models(None, "cpu", base, adapters, params, versions)
+    pool = offered_models(None, "cuda:1", base, adapters, params, versions)
     assert [each.name for each in pool.all()] == ["pa_sam", "hq_sam", "sam"]  # nothing packaged
     how = {"params_file": params, "adapters": adapters, "base": base}
     for name in ("pa_sam", "hq_sam", "sam"):
         (given,) = (each[1] for each in asked if isinstance(each, tuple) and each[0] == name)
         assert how.items() <= given.items()
         assert given["resolve"].folder == versions
-    assert [each for each in asked if isinstance(each, dict)] == [{"device": "cpu"}] * 3
-    with pytest.raises(ParamsError, match="the device is 'tpu'"):
-        offered_models(["sam"], "tpu", None, adapters, params, versions)
+    assert [each for each in asked if isinstance(each, dict)] == [{"device": "cuda:1"}] * 3

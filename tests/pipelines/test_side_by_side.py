@@ -263,14 +263,14 @@ def test_what_trainings_need_comes_first_and_each_has_its_part_of_the_cores(
         return 0
 
     monkeypatch.setattr(side_by_side_module, "run_child", run)
-    SideBySide(project, count=2, cores=5, progress=count_progress()).run()
+    SideBySide(project, count=2, cores=7, progress=count_progress()).run()
     assert set(ran) == trained
     assert project.reproduced == needs
     assert project.held == ["begin", "end"]
     for stage, (words, folder, log, environment) in ran.items():
         assert words == ["-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
         assert (folder, log) == (Path(), Path(".flows/logs") / f"{stage}.log")
-        assert environment == {"X": "1", "OMP_NUM_THREADS": "2"}
+        assert environment == {"X": "1", "OMP_NUM_THREADS": "3"}
         assert f"{stage}: epoch 1" in project.said
     assert not any("Running stage" in line for line in project.said)
     done = [line.rpartition(", ")[2] for line in project.said if "trainings done" in line]

@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 from inference_models import picture
 
-from pasam.registry.decision_log import Entry
+from pasam.registry.decision_log import Entry, VersionStanding
 from pasam.registry.evidence import MOST_CORRECTED, corrected_images
 from pasam.registry.promotion import promote
+from pasam.registry.upkeep.champion_history import (
+    how_begun,
+    how_ended,
+    reigns,
+    verdict_behind,
+)
 from pasam.registry.verdict_page import html_page, markdown_page, verdict_pages
 from pasam.serving.feedback import FeedbackStore
 
@@ -170,3 +176,54 @@ def test_damaged_provenance_shows_no_corrections_and_stops_no_judgement(content,
     (tmp_path / "corrections").mkdir()
     (tmp_path / "corrections" / "provenance.json").write_text(content)
     assert corrected_images(tmp_path, {}) == []
+
+
+def judged(number, accepted, gate="g"):
+    return Entry(event="verdict", version=2, number=number, gate=gate,
+                 details={"accepted": accepted})  # fmt: skip
+
+
+def promoted(number, gate="g"):
+    return Entry(event="promote", version=2, number=number, gate=gate)
+
+
+@pytest.mark.parametrize(
+    ("entries", "number"),
+    [
+        ([judged(2, True), promoted(3)], 2),
+        ([judged(2, False), promoted(3)], None),  # by hand, with the gate off
+        ([promoted(3)], None),
+        ([judged(2, True), promoted(9)], 2),  # of a dry run, under the same settings
+        ([judged(2, True, "before"), promoted(9)], None),
+        ([judged(2, True, "before"), promoted(3)], 2),
+        ([judged(2, True), promoted(3), judged(5, False)], 2),  # judged again while in use
+        ([judged(2, True), judged(4, True), promoted(5)], 4),
+        ([judged(2, True), promoted(3), judged(5, False), promoted(6)], None),
+    ],
+)
+def test_a_promotion_is_told_with_the_verdict_that_led_to_it_and_no_other(entries, number):
+    begun = Entry(event="register", version=2, number=1)
+    standing = VersionStanding(number=2, registered=begun, status="", entries=(begun, *entries))
+    found = verdict_behind(standing)
+    assert (None if found is None else found.number) == number
+
+
+def test_reigns_end_when_the_next_begins_and_rollbacks_are_told_as_such():
+    def entry(number, event, version, before, after):
+        return Entry(event=event, version=version, before=before, after=after, number=number,
+                     time=f"2026-01-0{number}T10:00:00", by={"who": "ada", "host": "h"},
+                     why="w")  # fmt: skip
+
+    entries = [
+        entry(1, "promote", 1, None, 1), entry(2, "verdict", 2, 1, 1),
+        entry(3, "promote", 2, 1, 2), entry(4, "rollback", 2, 2, 1),
+    ]  # fmt: skip
+    found = reigns(entries)
+    assert [(each.version, each.begun.number) for each in found] == [(1, 1), (2, 3), (1, 4)]
+    assert [each.ended and each.ended.number for each in found] == [3, 4, None]
+    said = "entry 4 of the log, 2026-01-04 10:00 UTC, ada on h: w"
+    assert how_ended(found[1]) == f"rolled back; {said}"
+    assert how_ended(found[0]).startswith("version 2 took its place; entry 3 of the log")
+    assert how_ended(found[2]) == "still in use"
+    assert how_begun(found[2]) == "came back when version 2 was rolled back"
+    assert how_begun(found[0]) == "promoted"

@@ -305,7 +305,7 @@ def test_a_registry_on_a_server_is_asked_where_no_file_of_one_is_here(
 def test_who_shares_a_base_keeps_its_own_name_decoder_and_resize():
     first, foreign = make_predictor("sam"), make_predictor("hq_sam")
     foreign.base = "another"
-    for kind, resize in (("sam", "squash"), ("pa_sam", "squash"), ("pa_sam", "longest")):
+    for kind, resize in (("sam", "squash"), ("pa_sam", "squash")):
         alone = make_predictor(kind, resize=resize)
         shared = _sharing_base(alone, [foreign, first])
         assert shared.segmenter.base is first.segmenter.base
