@@ -1,9 +1,10 @@
-"""What `make reproduce` runs: trainings side by side, then an ordinary `dvc repro` for the rest.
+"""What `make reproduce` runs: stages side by side, each as soon as what it needs is there.
 
-DVC runs one stage after another, and a small training cannot keep two cores busy. Trainings do not
-need each other, and DVC holds its lock of the project only between their commands, so that several
-`dvc repro --single-item` get on with each other as long as each waits for that lock. Evaluations
-stay one after another: they state times. Where a GPU is at hand a training has it to itself.
+DVC runs one stage after another, and a stage on the small base cannot keep two cores busy. DVC
+holds its lock of the project only between the commands of stages, so that several
+`dvc repro --single-item` get on with each other as long as each waits for that lock. Each has the
+same number of threads whatever runs beside it, since that number decides how sums are rounded.
+Where a GPU is at hand a stage has it to itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pasam.workers import count_progress
 from pipelines.dvc import (
     STATE,
     Dvc,
+    Graph,
     expect_whole_results,
     failure,
     forget_half_written_locks,
@@ -32,8 +34,8 @@ from pipelines.dvc import (
 from pipelines.process import run_child
 from pipelines.stage_runner import exit_codes
 
-TRAININGS = ("train", "repeat", "ablate")
-"""Stages that may run beside each other."""
+LONGEST_FIRST = ("repeat", "train", "robustness", "ablate", "instances", "develop", "evaluate")
+"""Which of the stages that could begin does; the others come after them."""
 MOST = 4
 """How many at once: each holds about 1 GB, and more gain little on the small base."""
 _ASIDE = (
@@ -50,23 +52,23 @@ _ASIDE = (
 
 
 def lanes(params_file: Path, cores: int, *, has_gpu: bool) -> int:
-    """Say how many trainings may run at once.
+    """Say how many stages may run at once.
 
     Args:
-        params_file: Which base they train on: larger ones than `tiny` fill cores and memory alone.
+        params_file: Which base they run: larger ones than `tiny` fill cores and memory alone.
         cores: How many this process may use.
-        has_gpu: Whether trainings run on a GPU.
+        has_gpu: Whether stages run on a GPU.
     """
     base = load_section(BaseParams, "base", params_file)
     return min(cores, MOST) if base.size == "tiny" and not has_gpu else 1
 
 
 class SideBySide:
-    """A project whose trainings share its folder.
+    """A project whose stages share its folder.
 
     Args:
         project: DVC in the project.
-        count: How many trainings at once.
+        count: How many stages at once.
         cores: How many they share.
         progress: Shows how many are done, in a terminal.
     """
@@ -78,49 +80,42 @@ class SideBySide:
         self.at_work: list[str] = []
 
     def run(self) -> None:
-        """Run whatever changed, trainings first, with what they need.
+        """Run whatever changed.
 
         Raises:
-            PasamError: A stage failed, or was stopped; the other trainings are stopped too, and go
+            PasamError: A stage failed, or was stopped; the others are stopped too, and trainings go
                 on from their saved states next time.
         """
         with self.project.alone():
-            trainings, needs = self._trainings()
-            if len(trainings) > 1:
-                self._train(trainings, needs)
+            changed = self.project.status()
+            graph = self.project.graph() if changed else Graph({})
+            todo = graph.after(changed)
+            if len(todo) > 1:
+                self._run({stage: graph.needs[stage] & todo for stage in todo})
 
-    def _trainings(self) -> tuple[list[str], set[str]]:
-        """Name the trainings that are out of date, and what they need."""
-        changed = self.project.status()
-        if not changed:
-            return [], set()
-        graph = self.project.graph()
-        todo = graph.after(changed)
-        found = sorted(stage for stage in todo if stage.partition("@")[0] in TRAININGS)
-        return found, {need for stage in found for need in graph.needs[stage] if need in todo}
-
-    def _train(self, trainings: Sequence[str], needs: Collection[str]) -> None:
-        if needs:
-            self.project.repro(*sorted(needs))
-        bar = self.progress.add_task("trainings", total=len(trainings), note="")
+    def _run(self, needs: Mapping[str, frozenset[str]]) -> None:
+        """Run stages, each after those that it needs."""
+        bar = self.progress.add_task("stages", total=len(needs), note="")
+        waiting, done = sorted(needs, key=_turn), set[str]()
         with ThreadPoolExecutor(self.count) as pool:
-            waiting: set[Future[str]] = {pool.submit(self._one, stage, bar) for stage in trainings}
+            running: dict[Future[str], str] = {}
             try:
-                while waiting:
-                    ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for each in ended:
-                        done = f"{len(trainings) - len(waiting)} of {len(trainings)} trainings done"
-                        self.project.on_line(f"{each.result()}, {done}")
+                while waiting or running:
+                    ready = [stage for stage in waiting if needs[stage] <= done]
+                    for stage in ready[: self.count - len(running)]:
+                        waiting.remove(stage)
+                        running[pool.submit(self._one, stage, bar)] = stage
+                    for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                        done.add(running.pop(ended))
+                        counted = f"{len(done)} of {len(needs)} stages done"
+                        self.project.on_line(f"{ended.result()}, {counted}")
                         self.progress.advance(bar)
             except BaseException:
                 self.stop.set()
-                pool.shutdown(cancel_futures=True)
                 raise
 
     def _one(self, stage: str, bar: TaskID) -> str:
-        """Train one model; return what is said of it, nothing if all are to stop."""
-        if self.stop.is_set():
-            return stage
+        """Run one stage; return what is said of it."""
         self.at_work.append(stage)
         self.progress.update(bar, note=" and ".join(self.at_work))
         log, began = self.project.state / "logs" / f"{stage}.log", time.monotonic()
@@ -141,8 +136,15 @@ class SideBySide:
             self.project.on_line(f"{stage}: {line}")
 
 
+def _turn(stage: str) -> tuple[int, str]:
+    """Order stages that could begin at the same time."""
+    kind = stage.partition("@")[0]
+    place = LONGEST_FIRST.index(kind) if kind in LONGEST_FIRST else len(LONGEST_FIRST)
+    return place, stage
+
+
 def main() -> None:
-    """Run the trainings that are out of date, if several may run at once."""
+    """Run the stages that are out of date, if several may run at once."""
     # Of this process: a batch system or a container gives it fewer than the machine has.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     with exit_codes():

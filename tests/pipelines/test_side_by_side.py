@@ -1,4 +1,4 @@
-"""Trainings beside each other in one folder, on a small DVC project of its own."""
+"""Stages beside each other in one folder, on a small DVC project of its own."""
 
 from __future__ import annotations
 
@@ -79,60 +79,115 @@ def ran():
     ("size", "cores", "has_gpu", "count"),
     [("tiny", 2, False, 2), ("tiny", 64, False, 4), ("tiny", 8, True, 1), ("vit_b", 8, False, 1)],
 )
-def test_trainings_share_cores_on_the_small_base_alone(tmp_path, size, cores, has_gpu, count):
+def test_stages_share_cores_on_the_small_base_alone(tmp_path, size, cores, has_gpu, count):
     path = tmp_path / "params.yaml"
     path.write_text(f"base:\n  size: {size}\n  checkpoint: base.safetensors\n")
     assert lanes(path, cores, has_gpu=has_gpu) == count
 
 
 @pytest.mark.slow
-def test_trainings_run_at_the_same_time_and_repro_runs_the_rest_alone(project, monkeypatch):
+def test_stages_run_at_the_same_time_and_leave_nothing_to_repro(project, monkeypatch):
     monkeypatch.setenv("SECONDS_EACH", "4")  # longer than DVC takes to start
     said = []
     side_by_side(said).run()
     spans = ran()
-    assert set(spans) == {"views", "a", "b"}
+    assert set(spans) == {"views", "a", "b", "scores"}
     assert max(spans["a"][1], spans["b"][1]) < min(spans["a"][2], spans["b"][2])
-    assert [spans[name][0] for name in ("a", "b")] == ["2", "2"]
-    assert sorted(line[:9] for line in said if "trainings done" in line) == [
-        "train@a: ",
-        "train@b: ",
-    ]
-    assert said[-1].endswith("s, 2 of 2 trainings done")
-    monkeypatch.setenv("SECONDS_EACH", "0")
+    assert {threads for threads, _, _ in spans.values()} == {"2"}
+    told = [line.partition(":")[0] for line in said if "stages done" in line]
+    assert (told[0], set(told[1:3]), told[3]) == ("embed", {"train@a", "train@b"}, "evaluate")
+    assert said[-1].endswith("s, 4 of 4 stages done")
+    assert Path("scores").read_text() == "scores(a(views())b(views()))"
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True, check=True
     )
-    assert done.stdout.count("Running stage") == 1
-    assert Path("scores").read_text() == "scores(a(views())b(views()))"
+    assert "Running stage" not in done.stdout
     side_by_side(said := []).run()
     assert said == []
 
 
-class TwoTrainings:
-    """DVC in a project whose two trainings are out of date."""
+class Changed:
+    """DVC in a project where some stages are out of date."""
 
     project, state = Path(), Path(".flows")
 
-    def __init__(self):
-        self.said = []
+    def __init__(self, graph, changed):
+        self.needs = {stage: frozenset(needs) for stage, needs in graph.items()}
+        self.changed, self.said = changed, []
         self.on_line = self.said.append
 
     def alone(self):
         return contextlib.nullcontext()
 
     def status(self):
-        return ("train@a", "train@b")
+        return self.changed
 
     def graph(self):
-        return Graph({"train@a": frozenset(), "train@b": frozenset()})
+        return Graph(self.needs)
 
     def environment(self):
-        return {}
+        return {"DVC_NO_ANALYTICS": "1"}
+
+
+GRAPH = {
+    "prepare": [],
+    "validate": ["prepare"],
+    "embed": ["prepare"],
+    "ablate@x": ["embed", "validate"],
+    "repeat@b": ["embed", "validate"],
+    "train@a": ["embed", "validate"],
+    "train@b": ["embed", "validate"],
+    "evaluate@a": ["train@a"],
+    "evaluate@b": ["train@b"],
+    "robustness": ["train@a", "train@b"],
+    "report": ["evaluate@a", "evaluate@b", "robustness", "ablate@x", "repeat@b"],
+}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_each_stage_runs_once_after_those_it_needs_and_the_longest_first(
+    in_empty_folder, monkeypatch, count
+):
+    begun, ended, most, threads, lock = [], [], [], set(), threading.Lock()
+
+    def run(command, *, env, **how):
+        with lock:
+            begun.append(command[-1])
+            assert set(GRAPH[command[-1]]) - {"prepare"} <= set(ended)
+            most.append(len(begun) - len(ended))
+            threads.add(env["OMP_NUM_THREADS"])
+        time.sleep(0.02)
+        with lock:
+            ended.append(command[-1])
+        return 0
+
+    monkeypatch.setattr(side_by_side_module, "run_child", run)
+    project = Changed(GRAPH, ("embed", "validate"))  # what was prepared is as it should be
+    SideBySide(project, count=count, cores=7, progress=count_progress()).run()
+    assert sorted(begun) == sorted(set(GRAPH) - {"prepare"})
+    assert max(most) <= count
+    assert threads == {str(max(7 // count, 1))}
+    assert begun[-1] == "report"
+    longest = begun.index("repeat@b")
+    assert all(longest < begun.index(name) for name in ("train@b", "ablate@x", "evaluate@a"))
+    assert begun.index("robustness") < begun.index("evaluate@b")
+    assert project.said[-1].endswith("10 of 10 stages done")
+
+
+def test_a_single_changed_stage_is_left_to_repro_which_gives_it_all_cores(
+    in_empty_folder, monkeypatch
+):
+    monkeypatch.setattr(side_by_side_module, "run_child", None)
+    project = Changed(GRAPH, ("report",))
+    SideBySide(project, count=2, cores=2, progress=count_progress()).run()
+    assert project.said == []
 
 
 def test_the_first_training_that_fails_has_the_others_stopped(in_empty_folder, monkeypatch):
     both, stopped = threading.Barrier(2, timeout=10), []
+    both_changed = Changed(
+        {"train@a": [], "train@b": [], "report": ["train@a"]}, ("train@a", "train@b")
+    )
 
     def run(command, *, log, stop, **how):
         both.wait()
@@ -145,7 +200,7 @@ def test_the_first_training_that_fails_has_the_others_stopped(in_empty_folder, m
 
     monkeypatch.setattr(side_by_side_module, "run_child", run)
     with pytest.raises(StageError, match="stage train@a failed"):
-        SideBySide(TwoTrainings(), count=2, cores=2, progress=count_progress()).run()
+        SideBySide(both_changed, count=2, cores=2, progress=count_progress()).run()
     assert stopped == [True]
 
 
