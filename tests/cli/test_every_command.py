@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.cli.options import _from_here, named_model
 
 SHARED_OPTIONS = {"--json", "--project"}
 ASKED_BY_GIT = "merge-driver"
@@ -134,3 +135,33 @@ def test_a_preset_takes_the_place_of_the_params_file(elsewhere, root):
     unknown = invoke("predict", "a.png", "--box", "5,5,30,25", "--preset", "huge")
     assert unknown.exit_code == 2
     assert "there is no preset 'huge'" in unknown.stderr
+
+
+def test_a_named_model_is_opened_with_all_that_was_chosen(in_empty_folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "pasam.registry.load.load_predictor", lambda name, **how: seen.append((name, how))
+    )
+    chosen = {
+        "params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b.pth"),
+        "device": "cuda:1", "resize": "squash",
+    }  # fmt: skip
+    named_model("champion", **chosen)
+    named_model(None)
+    usual = {
+        "params_file": Path("params.yaml"), "adapters": Path("data/adapters"), "base": None,
+        "device": "cpu", "resize": None,
+    }  # fmt: skip
+    assert seen == [("champion", chosen), (None, usual)]
+
+
+def test_only_what_is_a_path_counts_from_where_it_was_typed(in_empty_folder):
+    (in_empty_folder / "here").touch()
+    here = str(in_empty_folder / "here")
+    for value, may_be_name, wanted in (
+        (Path("x"), False, in_empty_folder / "x"), ("here", True, here), ("here", False, "here"),
+        ("champion", True, "champion"), ("p/*.png", True, str(in_empty_folder / "p/*.png")),
+        ([Path("x"), Path("/y")], False, [in_empty_folder / "x", Path("/y")]),
+        (["here", "sam"], True, [here, "sam"]), (3, True, 3), (None, True, None),
+    ):  # fmt: skip
+        assert _from_here(value, may_be_name) == wanted

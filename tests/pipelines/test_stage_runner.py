@@ -35,6 +35,7 @@ from pipelines.stages import (
     instances,
     prepare,
     prepare_instances,
+    report,
     robustness,
 )
 
@@ -522,3 +523,61 @@ def test_the_data_are_prepared_as_the_params_and_the_quarantine_say(monkeypatch,
         params.generated, tmp_path / "out", seed=data.generated.seed, side=data.generated.side,
         workers=data.workers,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_the_report_is_of_the_models_benchmarks_and_files_of_this_very_run(rich, monkeypatch):
+    def told(name):
+        return lambda *given, **how: (name, *given, *sorted(how.items()))
+
+    names = (
+        "read_scores", "read_diagnostics", "read_history", "read_precisions", "read_instances",
+        "file_md5", "describe_run", "published_for", "repeats_protocol", "clean_box_rows", "_json",
+    )  # fmt: skip
+    made = stand_in("report", monkeypatch, "read_manifest", "publish", *names)
+    for name in names:
+        getattr(made, name).side_effect = told(name)
+    rows = [("train", "t"), ("val", "x"), ("val", "dev")]
+    frame = pd.DataFrame([{"id": name, "split": split, "dataset": name} for split, name in rows])
+    made.read_manifest.return_value = frame
+    measure = measuring(models=("m",), baselines=("sam",), development=("dev",) * rich)
+    models, variants = {"m": "how", "other": "else"}, {"v": "change"} if rich else {}
+    train, again = SimpleNamespace(seed=42), SimpleNamespace(models=("m",), seeds=(43, 44))
+    shown = MagicMock()
+    keys = ("scores", "adapters", "predictions", "diagnostics", "instances", "variants", "cost",
+            "histories", "repeated", "development", "manifest", "out")  # fmt: skip
+    at = {name: Path(name) for name in keys}
+    report.report(
+        base=BASE, data="data", train=train, models=models, ablations=variants, repeats=again,
+        evaluate=measure, report=shown, **at,
+    )  # fmt: skip
+    (results, out) = made.publish.call_args.args
+    assert out == at["out"]
+    scored = [at["scores"] / f"{name}.parquet" for name in ("sam", "m", "robustness")]
+    assert results.conditions == ("read_scores", *scored)
+    repeated = at["repeated"] / "m.parquet"
+    assert results.scores == ("clean_box_rows", ("read_scores", *scored, repeated))
+    assert list(results.manifest["dataset"]) == ["t", "x"], "not what variants are chosen on"
+    name, used, base, data, seeds = results.setting
+    assert (name, base, data, seeds) == ("describe_run", BASE, "data", ("seeds", [42, 43, 44]))
+    assert used is results.manifest
+    assert (results.params.variants, results.params.report) == ({"m": "how"}, shown)
+    assert results.histories == {"m": ("read_history", at["histories"] / "m.jsonl")}
+    assert results.published.scores == ("published_for", ("x", "y"))
+    assert results.published.comparable == ("repeats_protocol", "vit_b", ("x", "y"))
+    costs = {name: ("_json", at["cost"] / f"{name}.json") for name in ("sam", "m")}
+    assert results.costs == costs
+    inside = [at["variants"] / "v-diagnostics.parquet"] * rich
+    assert results.diagnostics == ("read_diagnostics", at["diagnostics"] / "m.parquet", *inside)
+    chosen_on = ("read_scores", at["development"]) if rich else None
+    assert results.development == chosen_on
+    assert results.precisions[1] == at["instances"] / "average_precision.parquet"
+    assert results.instances[1] == at["instances"] / "instances.parquet"
+    assert results.manifest_md5 == ("file_md5", at["manifest"])
+    assert results.weights_md5 == {"m": ("file_md5", at["adapters"] / "m.safetensors")}
+    if not rich:
+        assert results.ablations is None
+        return
+    assert results.ablations.scores == ("read_scores", at["variants"] / "v.parquet")
+    assert results.ablations.facts == {"v": ("_json", at["variants"] / "v.json")}
+    assert results.ablations.changes == {"v": "change"}

@@ -10,6 +10,7 @@ import sqlite3
 import tarfile
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -487,3 +488,63 @@ def test_the_commands_say_what_they_did(small, registry, tmp_path):
     assert "exists already" in said("restore", file, tmp_path / "new", code=2)
     project = registry.store.folder.parent
     assert said("clean", "--dry-run", "--project", project).startswith("0 would go")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_logs_go_from_the_age_that_was_named_and_a_dry_run_only_says_so(dry_run, tmp_path):
+    logs = tmp_path / ".flows" / "logs"
+    (logs / "deep").mkdir(parents=True)
+    for name, moment in (("old.log", 99), ("deep/older.log", 9), ("at.log", 100), ("new.log", 101)):
+        (logs / name).write_text("words")
+        os.utime(logs / name, (moment, moment))
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=None, keep=0, dry_run=dry_run)
+    found = list(cleaner.logs(100.0))
+    assert sorted((each.kind, each.name, each.size) for each in found) == [
+        ("log", "old.log", 5), ("log", "older.log", 5)
+    ]  # fmt: skip
+    left = {path.name for path in logs.rglob("*.log")}
+    assert left == {"at.log", "new.log"} | ({"old.log", "older.log"} if dry_run else set())
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_drafts_go_when_nothing_in_them_was_written_for_a_day(dry_run, tmp_path, temporary):
+    for name, times in (
+        ("data/.a.part", (50,)), ("reports/.b.draft", (50, 150)), ("mlruns/.c.old", (50, 60)),
+        ("data/d.part", (50,)), ("elsewhere/.e.part", (50,)),
+    ):  # fmt: skip
+        place = tmp_path / name
+        place.mkdir(parents=True)
+        for number, moment in enumerate(times):
+            (place / str(number)).write_text("x")
+            os.utime(place / str(number), (moment, moment))
+        os.utime(place, (40, 40))
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=None, keep=0, dry_run=dry_run)
+    names = {Path(each.name).name: each.size for each in cleaner.drafts(100.0)}
+    assert names == {".a.part": 1, ".c.old": 2}
+    assert (tmp_path / "data" / ".a.part").exists() is dry_run
+    assert (tmp_path / "reports" / ".b.draft" / "1").exists()
+
+
+@pytest.mark.parametrize(("keep", "days", "dry_run"), [(3, 2.0, True), (10, 30.0, False)])
+def test_all_parts_of_a_cleaning_are_told_how_much_may_go(keep, days, dry_run, monkeypatch):
+    seen, now = [], 1_000_000.0
+    parts = {"versions": 0, "bases": 0, "runs": 1, "logs": 1, "cache": 0, "drafts": 1}
+
+    def noted(name, count):
+        def part(self, *moments):
+            assert (self.keep, self.dry_run, len(moments)) == (keep, dry_run, count)
+            seen.append((name, *moments))
+            return [name]
+
+        return part
+
+    for name, count in parts.items():
+        monkeypatch.setattr(cleaning._Cleaner, name, noted(name, count))
+    monkeypatch.setattr(cleaning.time, "time", lambda: now)
+    monkeypatch.setattr(cleaning, "open_decisions", lambda project: decisions)
+    decisions = SimpleNamespace(registry=SimpleNamespace(store=SimpleNamespace(registry_uri="x")))
+    assert clean(Path(), keep=keep, days=days, dry_run=dry_run) == list(parts)
+    old, day = now - days * 86_400, now - 86_400
+    assert seen == [
+        ("versions",), ("bases",), ("runs", old), ("logs", old), ("cache",), ("drafts", day)
+    ]  # fmt: skip

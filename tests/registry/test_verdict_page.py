@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from inference_models import picture
 
-from pasam.registry.decision_log import Entry, VersionStanding
+from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.evidence import MOST_CORRECTED, corrected_images
 from pasam.registry.promotion import promote
 from pasam.registry.upkeep.champion_history import (
@@ -22,6 +22,7 @@ from pasam.registry.upkeep.champion_history import (
 )
 from pasam.registry.verdict_page import html_page, markdown_page, verdict_pages
 from pasam.serving.feedback import FeedbackStore
+from pipelines.flows.decision_tables import _way_back
 
 DECISION = {
     "version": 4,
@@ -227,3 +228,26 @@ def test_reigns_end_when_the_next_begins_and_rollbacks_are_told_as_such():
     assert how_ended(found[2]) == "still in use"
     assert how_begun(found[2]) == "came back when version 2 was rolled back"
     assert how_begun(found[0]) == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("champions", "out", "words"),
+    [
+        ([1, 2], [], "version 1"), ([1], [], "pasam registry promote 3 has the gate judge"),
+        ([1, 2], [1], "pasam registry promote 3 has the gate judge"),
+        ([2], [1, 3], 'pasam registry lift 3 --why "..."'),
+        ([2, 3, 2], [3], "none; pasam registry"),
+    ],
+)  # fmt: skip
+def test_the_way_back_is_named_or_what_is_left_to_do(champions, out, words):
+    def version(number):
+        begun = Entry(event="register", version=number, details={"key": f"k{number}", "tags": {}})
+        return VersionStanding(number=number, registered=begun, status="")
+
+    standing = Standing(
+        versions={number: version(number) for number in (1, 2, 3)}, champions=champions,
+        barred={f"k{number}": Entry(event="reject") for number in out},
+    )  # fmt: skip
+    assert words in _way_back(standing)
+    alone = Standing(versions={1: version(1)}, champions=[1])
+    assert _way_back(alone) == "none: there is no other version"

@@ -100,6 +100,27 @@ def test_connections_are_bounded_by_the_descriptors_that_there_are():
     assert 16 <= kind.most <= connections.MOST
 
 
+NEVER = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "taken", "most"),
+    [
+        (1024, 1_000_000, 4224, 4096), (1024, NEVER, 4224, 4096), (1024, 2000, 2000, 1872),
+        (1024, 1024, None, 896), (100, 100, None, 16), (4224, 10_000, None, 4096),
+        (50_000, 50_000, None, 4096), (NEVER, NEVER, None, 4096),
+    ],
+)  # fmt: skip
+def test_as_many_descriptors_are_taken_as_are_wanted_and_may_be_had(
+    soft, hard, taken, most, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: asked.append(limits))
+    assert bounded_connections().most == most
+    assert asked == ([] if taken is None else [(taken, hard)])
+
+
 @pytest.mark.slow
 def test_a_thousand_half_open_connections_shut_nobody_out():
     class Bounded(BoundedConnection):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import inspect
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -20,6 +22,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from serving_world import BOX, Shelf, encoded_picture, form, small_embedding
 
@@ -29,6 +32,9 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import ParamsError, RefusedError, TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
+from pasam.serving import service as service_module
+from pasam.serving import web_app
+from pasam.serving.connections import BoundedConnection
 from pasam.serving.last_good import LastGood, folder_of
 from pasam.serving.limits import MEGA, Limits
 from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
@@ -151,6 +157,47 @@ def test_told_to_stop_it_finishes_what_is_in_flight():
         assert process.wait(20) == -signal.SIGTERM
         assert process.stdout.read() == ""  # nobody need read on who started it for its address
         assert '"GET /slow HTTP/1.1" 200' in process.stderr.read()
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+def test_the_server_has_bounds_and_is_gone_some_time_after_it_was_told_to_stop(level, monkeypatch):
+    made, ends, said = [], [], []
+    real = uvicorn.Config
+    monkeypatch.setattr(uvicorn, "Config", lambda app, **how: made.append(how) or real(app, **how))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: ends.append((self, sockets)))
+
+    async def started(self, sockets=None):
+        said.append(sockets)
+
+    monkeypatch.setattr(uvicorn.Server, "startup", started)
+    monkeypatch.setattr(uvicorn.Server, "handle_exit", lambda self, sig, frame: said.append(sig))
+    web_app.run_server("app", "socket", log_level=level, when_ready=lambda: said.append("ready"))
+    ((how,), ((server, sockets),)) = made, ends
+    assert sockets == ["socket"]
+    assert issubclass(how["http"], BoundedConnection)
+    assert how["log_level"] == level
+    assert (how["timeout_graceful_shutdown"], how["server_header"]) == (15, False)
+    assert how["log_config"]["handlers"]["access"]["stream"] == "ext://sys.stderr"
+    assert uvicorn.config.LOGGING_CONFIG["handlers"]["access"]["stream"] == "ext://sys.stdout"
+    asyncio.run(server.startup(["socket"]))
+    assert said == [["socket"], "ready"], "told once requests are taken"
+    timers = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, *words):
+            timers.append((words, self))
+
+        def start(self):
+            assert self.daemon, "it keeps nothing alive that ends by itself"
+
+    monkeypatch.setattr(web_app.threading, "Timer", Timer)
+    server.handle_exit(signal.SIGTERM, None)
+    ((words, _),) = timers
+    assert words == (web_app.LAST, os._exit, (web_app.EXIT_HUNG,))
+    assert said[2:] == [signal.SIGTERM]
+    assert web_app.GRACE + service_module.CLOSING < web_app.LAST < 25
 
 
 def test_a_service_that_never_started_can_be_closed(shelf):
