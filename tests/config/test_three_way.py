@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_world import load_yaml
 
@@ -59,6 +59,8 @@ def typed(values):
     return json.dumps(values, sort_keys=True)  # which tells true from 1
 
 
+@example({"a": ["a", 1]}, {"a": ["b"]}, False, False)
+@example({"a": ["a"], "b": {"e": [1]}}, {"a": ["a", "b"], "b": {"e": [1, True]}}, False, True)
 @settings(max_examples=20)
 @given(MAPPINGS, MAPPINGS, st.booleans(), st.booleans())
 def test_a_file_whose_values_are_changed_holds_them_and_what_need_not_change_stays(

@@ -247,6 +247,12 @@ def test_bands_and_pages_are_chosen_not_guessed(tmp_path):
     )
     with pytest.raises(InvalidItemError, match="no page 4"):
         load_image(tmp_path / "stack.tif", page=4)
+    with tifffile.TiffWriter(tmp_path / "preview.tif") as file:  # a smaller page is a preview
+        for layer in (bands[0], bands[0, ::4, ::4]):
+            file.write(layer)
+    for page, layer in ((None, bands[0]), (1, bands[0]), (2, bands[0, ::4, ::4])):
+        found = load_image(tmp_path / "preview.tif", page=page).pixels
+        np.testing.assert_array_equal(found[:, :, 0], layer)
 
 
 def test_a_pipe_or_a_device_that_is_named_like_an_image_is_never_read(tmp_path):

@@ -162,6 +162,18 @@ def test_a_palette_says_which_index_is_black(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "green.png"), inside * 255)
 
 
+def test_a_palette_of_two_colours_of_which_none_is_black_is_asked_about(tmp_path):
+    inside = disk().astype(np.uint8)
+    for shift, number in ((0, None), (1, "2")):
+        picture = Image.frombytes("P", (64, 64), (inside + shift).tobytes())
+        picture.putpalette(voc_palette(*[(0, 0, 255), (255, 0, 0), (0, 255, 0)]))
+        picture.save(tmp_path / "m.png")
+        said = "of two colours, and neither is black" if number is None else "has no pixel of 0"
+        with pytest.raises(InvalidItemError, match=said) as caught:
+            understand(tmp_path / "m.png")
+        assert caught.value.kind == "label_map"
+
+
 def test_a_palette_that_is_not_meant_to_be_seen_leaves_the_indices(tmp_path):
     picture = Image.frombytes("P", (64, 64), regions(1, 2).tobytes())
     picture.putpalette([0] * 768)
@@ -264,8 +276,14 @@ def test_no_background_at_all_is_asked_about(tmp_path):
     with pytest.raises(DataError, match=r"holds \[1, 2, 3\]: a trimap.*--masks-are trimap"):
         understand(path)
     assert np.array_equal(understand(path, Reading.TRIMAP).mask(), disk() * 255)
-    with pytest.raises(DataError, match="has no pixel of 0, the background"):
+    with pytest.raises(InvalidItemError, match="has no pixel of 0, the background") as caught:
         understand(saved(tmp_path, trimap + 4))
+    assert caught.value.kind == "label_map"
+    y, x = np.mgrid[:72, :72]
+    steps = (1 + x // 8 + 9 * (y // 8)).astype(np.uint8)  # 81 patches
+    with pytest.raises(InvalidItemError, match="has no pixel of 0") as caught:
+        understand(saved(tmp_path, steps))
+    assert caught.value.kind == "grey_mask"
 
 
 def cells(count, side):
