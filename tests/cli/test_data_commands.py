@@ -189,6 +189,17 @@ def test_a_person_names_a_file_and_the_reason(pasam):
 
 
 @pytest.mark.usefixtures("project")
+def test_a_file_is_known_however_its_path_is_spelt(pasam, in_empty_folder):
+    spelt = in_empty_folder / "data/../data/own/train/cats/im/a.png"
+    assert pasam("quarantine", str(spelt), "--reason", "not\n a cat").exit_code == 0
+    quarantine = read_quarantine(Path("data/quarantine.csv"))
+    assert [entry.reason for entry in quarantine.entries.values()] == ["not a cat"]
+    for path in (Path("data/own/train/cats/im/a.png"), spelt):
+        assert quarantine.reason_for(path) == "not a cat"
+    assert quarantine.reason_for(Path("im/a.png")) is None
+
+
+@pytest.mark.usefixtures("project")
 def test_a_file_without_a_reason_is_refused_in_one_line(pasam):
     result = pasam("quarantine", MASK)
     assert result.exit_code == 2

@@ -176,6 +176,19 @@ def test_weights_from_before_a_switch_are_read_as_trained_without_it(root):
     assert (early.adapter_rate, early.interpolation, early.keep_sam) == (1.0, 1.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("model", "old", "new"),
+    [("hq_sam", "lr_drop_every", "lr_step_size"), ("pa_sam", "quality_head", "iou_head")],
+)
+def test_weights_that_call_a_key_by_its_old_name_are_read_by_the_new_one(root, model, old, new):
+    path = root / "params" / "default.yaml"
+    recorded = load_variant(model, path).model_dump()
+    recorded[old] = recorded.pop(new)
+    assert recorded_variant(recorded, path=path) == load_variant(model, path)
+    with pytest.raises(ParamsError, match=rf"{re.escape(str(path))}: section 'variant' is 'x'"):
+        recorded_variant("x", path=path)
+
+
 def test_an_unknown_model_lists_the_known_ones(content, write):
     known = (
         r"models has no 'pa'\. Known models: \['head_only', 'hq_sam', 'hq_sam_effective', 'image"
@@ -322,6 +335,21 @@ def test_an_old_name_of_a_key_is_refused_in_one_line_with_the_new_one(
     with pytest.raises(ParamsError, match=rf"{section}\.{old} is called '{new}' now") as caught:
         validate(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_what_lies_over_another_file_changes_values_adds_them_and_takes_mappings_out(tmp_path):
+    (tmp_path / "low.yaml").write_text(
+        "a: {x: 1, y: {z: 2}}\nb: {x: 1}\nc: 1\nd: null\ne: [1, 2]\n"
+    )
+    (tmp_path / "mid.yaml").write_text("extends: low\na: {y: {z: 3}}\nd: {q: 1}\n")
+    (tmp_path / "top.yaml").write_text("extends: mid\na: {y: {w: 4}}\nb: null\nc: null\ne: [3]\n")
+    found = read_params(tmp_path / "top.yaml")
+    assert found == {
+        "a": {"x": 1, "y": {"z": 3, "w": 4}}, "c": None, "d": {"q": 1}, "e": [3]
+    }  # fmt: skip
+    found["a"]["y"]["z"] = 99  # what one reader changes, no other one sees
+    assert read_params(tmp_path / "top.yaml")["a"]["y"] == {"z": 3, "w": 4}
+    assert read_params(tmp_path / "low.yaml")["a"]["y"] == {"z": 2}
 
 
 def test_yamls_aliases_and_merges_still_work(tmp_path):

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from small_world import dump_yaml, load_yaml
 
+from pasam.config import presets
 from pasam.config.params_file import read_params
 from pasam.config.presets import (
     changes,
     compose,
     compose_text,
     known_presets,
+    preset_folder,
     preset_in_use,
     use_preset,
     validate,
     write_preset,
 )
+from pasam.config.three_way import GONE
 from pasam.errors import ParamsError
 
 NAMES = ["ablation", "default", "laptop", "paper", "photographs", "smoke"]
@@ -218,6 +222,33 @@ def test_a_file_of_an_earlier_version_is_taken_for_the_nearest_preset(folder, pa
     content = read_params(params)
     assert content["gate"].pop("margin") == 3.0
     assert content["preset"] == "default"
+
+
+def test_a_file_that_is_as_near_to_two_presets_is_taken_for_the_default(folder, params):
+    (folder / "aaa.yaml").write_text("extends: default\n")
+    edit(params, "preset: default\n", "preset: gone\n")  # of a preset that is no more
+    edit(params, "  margin: 2.0\n", "  margin: 3.0\n")
+    assert preset_in_use(params, folder) == "default"
+
+
+def test_a_projects_own_presets_go_before_those_of_the_package(root, tmp_path, monkeypatch):
+    assert preset_folder(tmp_path / "no project") == root / "params"  # a clone has no others
+    monkeypatch.setattr(presets, "PACKAGED", tmp_path / "packaged")
+    (tmp_path / "packaged").mkdir()
+    assert preset_folder(tmp_path) == tmp_path / "packaged"
+    (tmp_path / "params").mkdir()
+    assert preset_folder(tmp_path) == tmp_path / "params"
+    monkeypatch.chdir(tmp_path)
+    assert preset_folder() == Path("params")
+
+
+def test_changes_tell_what_is_gone_what_is_new_and_true_from_one():
+    old = {"a": {"x": 1, "y": 2}, "b": {}, "c": 3, "d": [1]}
+    new = {"a": {"x": True, "y": 2}, "b": {"z": 1}, "d": [1], "e": None}
+    assert changes(old, new) == {
+        ("a", "x"): True, ("b",): GONE, ("b", "z"): 1, ("c",): GONE, ("e",): None
+    }  # fmt: skip
+    assert changes(new, new) == {}
 
 
 def test_a_key_within_braces_is_changed_in_its_place(folder, params):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import stat
@@ -174,6 +175,42 @@ def test_an_encrypted_member_is_refused(tmp_path, refuses):
 def test_a_bomb_is_refused_before_it_goes_off(write, count, message, tmp_path, refuses):
     zeros = bytes(2 * archives.HARMLESS // count)
     refuses(write(tmp_path / "x", [(str(number), zeros) for number in range(count)]), message)
+
+
+@pytest.mark.parametrize(
+    ("size", "packed", "refused"),
+    [(20, 10, False), (21, 10, True), (15, 1, False), (16, 1, True), (99, None, False)],
+)
+def test_what_grows_to_its_limit_and_no_further_is_taken(
+    tmp_path, monkeypatch, size, packed, refused
+):
+    monkeypatch.setattr(archives, "HARMLESS", 15)
+    monkeypatch.setattr(archives, "LARGEST_RATIO", 2)
+    outcome = pytest.raises(DataError, match="a bomb") if refused else contextlib.nullcontext()
+    with outcome:
+        archives._check_growth(tmp_path, "x", size, packed)
+
+
+def test_an_archive_of_as_many_members_and_bytes_as_may_be_arrives(tmp_path, place, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_MEMBERS", len(GOOD))
+    free = sum(map(len, GOOD.values()))
+    monkeypatch.setattr(
+        archives.shutil, "disk_usage", lambda place: type("Usage", (), {"free": free})
+    )
+    extract(write_zip(tmp_path / "x", GOOD.items()), place)
+    assert {path: (place / path).read_bytes() for path in GOOD} == GOOD
+
+
+def test_wanted_folders_that_lie_in_one_another_or_begin_alike_are_told_apart(tmp_path, tree):
+    members = [("im/a/0.jpg", b"0"), ("im/1.jpg", b"1"), ("im2/2.jpg", b"2"), ("x.json", b"3")]
+    archive = write_zip(tmp_path / "x.zip", members)
+    for wanted, expected in (
+        (["im", "im/a"], ["im/1.jpg", "im/a/0.jpg"]), (["x.json", "im2"], ["im2/2.jpg", "x.json"]),
+    ):  # fmt: skip
+        into = tmp_path / "-".join(wanted).replace("/", "")
+        into.mkdir()
+        unpack(archive, into, only=wanted)
+        assert [path for path in tree(into) if "." in path] == expected
 
 
 def test_too_many_members_are_refused(tmp_path, refuses, monkeypatch):

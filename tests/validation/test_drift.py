@@ -178,6 +178,15 @@ def test_without_data_nothing_is_accepted(tmp_path):
     assert read_accepted(tmp_path / "a.json") == {}
 
 
+def test_up_to_two_hundred_values_are_kept_themselves_with_four_digits():
+    pairs, images = frames({("train", "cats"): 200})
+    entry, whole = json.loads(accepted_text(pairs, images))["sets"]
+    kept = entry["values"]["area"]
+    assert kept == [float(f"{value:.4g}") for value in sorted(pairs["area"])]
+    assert (entry["masks"], entry["images"], len(entry["values"]["brightness"])) == (200, 100, 100)
+    assert (whole["dataset"], whole["values"]) == (WHOLE, entry["values"])
+
+
 @given(count=st.integers(201, 1500), seed=st.integers(0, 99))
 @settings(max_examples=10, deadline=None)
 def test_two_hundred_values_stand_for_any_number(count, seed):
