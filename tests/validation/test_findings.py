@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -132,6 +133,88 @@ def test_a_refusal_lists_unfit_files_once_each_and_says_how_to_leave_them_out():
     assert len([line for line in lines if "is empty" in line]) == 9
     assert lines[-2] == "- and 3 more invalid items"
     assert "pasam data quarantine" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [("sets", "train/cats"), ("pairs", "m{}.png"), ("images", "i{}.png"),
+     ("quarantine", "f{}.png")],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [10, 11])
+def test_a_refusal_names_ten_rows_by_what_tells_them_apart_and_counts_the_rest(table, shown, count):
+    rows = tuple(
+        {"split": "train", "dataset": "cats", "image": f"i{n}.png", "mask": f"m{n}.png",
+         "file": f"f{n}.png", "long_side": 0.123456 if n else n}
+        for n in range(count)
+    )  # fmt: skip
+    failed = dataclasses.replace(
+        result("odd", "error"), table=table, column="long_side", offenders=rows
+    )
+    line = failure_message(inventory_frame([row(None, 0)]), [failed], "p").splitlines()[1]
+    places = [shown.format(n) for n in range(10)]
+    told = [f"{place} (long side: {0.1235 if n else 0})" for n, place in enumerate(places)]
+    more = "; and 1 more" if count == 11 else ""
+    assert line == f"- odd: Every set is large, but: {'; '.join(told)}{more}"
+
+
+def test_a_refusal_speaks_of_limits_unless_invalid_items_are_all_there_is():
+    items, other = (result(name, "error", valid=1) for name in ("few_items_are_invalid", "b"))
+    warned = result("c", "warning", valid=1)
+    for results, limits in (([items, warned], False), ([items, other], True), ([other], True)):
+        said = failure_message(inventory_frame([row("empty_mask", 0)]), results, "p")
+        assert ("Limits stand in params.yaml" in said) is limits
+        assert ("repair it" in said) is (items in results)
+        assert "c:" not in said
+
+
+def test_values_of_tables_become_jsons_own():
+    given = {
+        "whole": np.int32(3), "round": np.float64(2.0), "long": 1 / 3, "none": np.nan, 7: np.True_,
+        "text": "a", "gap": None,
+    }  # fmt: skip
+    found = page_module._plain(given)
+    assert found == {
+        "whole": 3, "round": 2, "long": 0.333333, "none": None, "7": True, "text": "a", "gap": None
+    }  # fmt: skip
+    assert [type(found[key]) for key in ("whole", "round", "7")] == [int, int, bool]
+
+
+def test_a_distribution_is_drawn_from_end_to_end_with_its_median():
+    spread = page_module._spread("w", pd.Series([0.0, 0.0, 0.0, 1500.0, np.nan, 30.0]))
+    assert spread["heights"] == [1.0, *[0.0] * 14, 0.25]
+    assert (spread["ends"], spread["median"], spread["words"]) == (["0", "1500"], "0", "w")
+
+
+def test_the_worst_are_shown_first_and_equals_in_order(monkeypatch):
+    monkeypatch.setattr(page_module, "SHOWN", 3)
+    monkeypatch.setattr(page_module, "image_thumbnail", lambda path: f"of {path}")
+    monkeypatch.setattr(page_module, "outlined_thumbnail", lambda image, mask: f"{image} {mask}")
+    rows = [("d", 0.5), ("c", 0.1), ("b", 0.5), ("a", 0.9)]
+    offenders = tuple({"image": name, "mask": f"{name}.m", "area": value} for name, value in rows)
+    seen = {
+        table: page_module._seen(
+            dataclasses.replace(result("x", "error"), table=table, column="area",
+                                offenders=offenders), {}
+        )["cards"]
+        for table in ("images", "pairs")
+    }  # fmt: skip
+    assert [(card["file"], card["src"]) for card in seen["images"]] == [
+        ("c", "of c"), ("b", "of b"), ("d", "of d")
+    ]  # fmt: skip
+    assert [(card["file"], card["src"]) for card in seen["pairs"]][0] == ("c.m", "c c.m")
+    assert seen["images"][0]["value"] == "covers 10.000%"
+
+
+def test_samples_of_a_set_reach_from_its_first_to_its_last_mask(monkeypatch):
+    monkeypatch.setattr(page_module, "outlined_thumbnail", lambda image, mask: mask)
+    frame = pd.DataFrame(
+        {"split": "train", "dataset": "cats", "id": f"cats/{n:02}", "image": f"{n // 2}.png",
+         "mask": f"{n:02}", "area": 0.5, "width": 10 * (n // 2), "height": 5, "brightness": 7.0}
+        for n in reversed(range(21))
+    )  # fmt: skip
+    (shown,) = page_module._samples(frame)
+    assert [card["src"] for card in shown["cards"]] == ["00", "05", "10", "15", "20"]
+    assert [spread["median"] for spread in shown["spreads"]] == ["50", "50", "5", "7"]
 
 
 @pytest.fixture(scope="module")
