@@ -14,6 +14,7 @@ import re
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -255,3 +256,31 @@ def test_the_command_ends_with_2_and_what_to_do(clone, dvc):
         "git identity", "git remote", "decisions", "merges", "DVC remote", "cache", "MLflow",
         "Prefect", "clock", "secrets",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "words"),
+    [
+        ([], "note", "no server"), ([0.0, 5.0], "ok", "as the servers'"), ([-5.1], "note", "ahead"),
+        ([5.1, -1], "note", "5 s behind"), ([60.0], "note", "behind"),
+        ([60.1], "missing", "at most"),
+        ([2.0, -61.0], "missing", "61 s ahead of"),
+    ],
+)  # fmt: skip
+def test_the_clock_that_is_farthest_off_counts(ahead, state, words):
+    found = team.check_clock(ahead)
+    assert (found.state, words in found.found) == (state, True)
+
+
+@pytest.mark.parametrize(("mode", "state"), [(0o600, "ok"), (0o660, "ok"), (0o604, "missing"),
+                                             (0o601, "missing")])  # fmt: skip
+def test_a_file_of_passwords_that_others_can_read_is_named(mode, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    for name in (".dvc/config.local", "deploy/secrets/token"):
+        place = tmp_path / name
+        place.parent.mkdir(parents=True)
+        place.touch()
+        place.chmod(0o600)
+    place.chmod(mode)
+    found = team.check_private_files(tmp_path)
+    assert (found.state, str(place) in found.found) == (state, state == "missing")

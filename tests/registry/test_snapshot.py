@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -350,3 +352,117 @@ def test_a_commit_may_know_of_stages_that_are_no_more():
     rest, _, _ = CHAIN.partition("  evaluate:")
     assert only_results_differ(parse(rest), parse(CHAIN))
     assert not only_results_differ(parse(CHAIN), parse(rest))
+
+
+CODE = ("evaluation", "inference", "masks", "models", "training")
+HOW = {"boundary_fraction": 0.02, "accelerator": "cpu", "development": ["d"]}
+WHAT = {"models": ["m"], "baselines": ["b"], "benchmarks": ["x"], "batch_size": 1}
+
+
+def measured_with(kind="evaluate", code=(), **changes):
+    """The evaluator of a lock in which a stage depends on code and settings."""
+    names = (*CODE, "data", "reporting", "cli")
+    deps = {f"pasam/{name}": "2" if name in code else "1" for name in names}
+    stage = {
+        "cmd": "c", "deps": [{"path": path, "md5": md5} for path, md5 in deps.items()],
+        "params": {"params.yaml": {"evaluate": HOW | WHAT | changes}},
+    }  # fmt: skip
+    return evaluator_version(parse(json.dumps({"stages": {f"{kind}@m": stage}})))
+
+
+def test_scores_compare_as_long_as_the_code_from_the_image_on_and_the_way_of_measuring_stay():
+    before = measured_with()
+    for name in CODE:
+        assert measured_with(code=[name]) != before, name
+    for name, other in (("boundary_fraction", 0.03), ("accelerator", "gpu")):
+        assert measured_with(**{name: other}) != before, name
+    assert measured_with(code=["data", "reporting", "cli"]) == before
+    for name, other in (
+        ("models", ["n"]), ("baselines", []), ("benchmarks", ["y"]), ("batch_size", 2)
+    ):  # fmt: skip
+        assert measured_with(**{name: other}) == before, name
+    assert measured_with(kind="baseline") == "unknown"
+    assert len(before) == 16
+
+
+LINE = {
+    "prepare": ([], ["manifest", "images"]), "embed": (["manifest", "images"], ["store"]),
+    "train": (["store", "base"], ["a.safetensors", "curve"]), "other": (["images"], ["page"]),
+    "evaluate": (["store", "a.safetensors"], ["scores"]),
+}  # fmt: skip
+
+
+def line(**md5s):
+    """Five stages, each of which reads what those before it have made; and what one read then."""
+    stages = {
+        name: {
+            "cmd": name,
+            "deps": [{"path": p, "md5": md5s.get(f"{name}_{p}", p)} for p in deps],
+            "outs": [{"path": p, "md5": p} for p in outs],
+            "params": {"params.yaml": {"train": {"seed": 42}, "base": {"checkpoint": "base"}}},
+        }
+        for name, (deps, outs) in LINE.items()
+    }
+    return parse(json.dumps({"stages": stages}))
+
+
+def test_a_stage_rests_on_all_that_made_what_it_read_but_weights_stand_for_themselves():
+    lock = line()
+    for name, wanted in (
+        ("prepare", {"prepare"}), ("train", {"train", "embed", "prepare"}),
+        ("evaluate", {"evaluate", "embed", "prepare"}), ("other", {"other", "prepare"}),
+    ):  # fmt: skip
+        found = [stage.name for stage in lock.behind(lock.stages[name])]
+        assert (found[0], set(found), len(found)) == (name, wanted, len(wanted))
+
+
+def test_an_input_that_was_made_anew_is_stale_however_far_back_and_whoever_else_is_not(tmp_path):
+    def stale(lock, name):
+        look = snapshot.Snapshot(project=tmp_path, lock=lock)
+        return look.stale_input(lock.stages[name])
+
+    assert [stale(line(), name) for name in LINE] == [None] * 5
+    old = line(embed_manifest="before")
+    reason = "embed has read another manifest than prepare made last"
+    assert [stale(old, name) for name in ("embed", "train", "evaluate")] == [reason] * 3
+    assert stale(old, "other") is stale(old, "prepare") is None
+    (tmp_path / "images").write_text("edited")
+    assert stale(line(), "evaluate") == "images has changed since prepare made it"
+    assert stale(line(), "prepare") is None, "it made them and read nothing"
+
+
+def test_the_files_of_a_stage_are_compared_with_its_lock(tmp_path):
+    look = snapshot.Snapshot(project=tmp_path, lock=line())
+    stage = look.lock.stages["prepare"]
+    assert look.stale_output(stage) == "manifest is not there"
+    (tmp_path / "manifest").write_text("m")
+    (tmp_path / "images").mkdir()
+    assert look.stale_output(stage) == "manifest has changed since"
+    digest = hashlib.md5(b"m", usedforsecurity=False).hexdigest()
+    outs = {**stage.outs, "manifest": dataclasses.replace(stage.outs["manifest"], md5=digest)}
+    assert look.stale_output(dataclasses.replace(stage, outs=outs)) is None
+    assert look.base_sha256() == "unknown"
+    (tmp_path / "base").write_bytes(b"weights")
+    assert look.base_sha256() == hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.mark.parametrize(("changed", "told"), [
+    (("dvc.lock",), True), ((), False), (("dvc.lock", "a.py"), False), (("a.py",), False),
+])  # fmt: skip
+def test_results_of_another_processor_are_told_only_where_nothing_else_differs(
+    changed, told, tmp_path, monkeypatch
+):
+    commits = json.dumps({"stages": {
+        name: {"cmd": stage.command, "deps": [{"path": p, "md5": e.md5} for p, e in
+               stage.deps.items()], "outs": [{"path": p, "md5": "other"} for p in stage.outs],
+               "params": {"params.yaml": dict(stage.params)}}
+        for name, stage in line().stages.items()
+    }})  # fmt: skip
+    state = snapshot.GitState(commit="c", dirty=True, pushed=False, changed=changed)
+    monkeypatch.setattr(snapshot, "git_state", lambda project: state)
+    monkeypatch.setattr(snapshot, "committed_file", lambda *given: commits.encode())
+    note = snapshot.Snapshot(project=tmp_path, lock=line()).results_note()
+    assert (note is not None) is told
+    others = commits.replace("42", "43").encode()
+    monkeypatch.setattr(snapshot, "committed_file", lambda *given: others)
+    assert snapshot.Snapshot(project=tmp_path, lock=line()).results_note() is None
