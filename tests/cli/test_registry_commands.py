@@ -287,18 +287,24 @@ def decided(tmp_path, mlflow_tables, monkeypatch):
     return registry
 
 
-def test_decisions_are_shown_with_who_and_why(decided):
+def test_decisions_are_shown_with_who_and_why(decided, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     run = lambda *words: CliRunner().invoke(app, ("registry", *words))  # noqa: E731
-    assert run("rollback", "--why", "halos at night").exit_code == 0
+    reason = "halos at night " * 12
+    assert run("rollback", "--why", reason).exit_code == 0
     shown = run("show", "2").output
-    assert re.search(r"may not be promoted +rollback; entry .*: halos at night; `pasam reg", shown)
+    assert re.search(
+        r"may not be promoted +rollback; entry .*: halos at night .*; `pasam reg", shown
+    )
     assert "came back when version 2 was rolled back" in run("show").output
     assert "version 2 may be judged again" in run("lift", "2", "--why", "it was the lens").output
-    lines = run("log").output.splitlines()
-    assert "rollback 2" in lines[-2]
-    assert "champion 2 -> 1" in lines[-2]
-    assert "halos at night" in lines[-2]
-    assert " on " in lines[-2]
+    head, *why, lift, lens = run("log").output.splitlines()[-5:]
+    assert "rollback 2" in head
+    assert "champion 2 -> 1" in head
+    assert " on " in head
+    assert " ".join(line.strip() for line in why) == reason.strip()  # below it, in short lines
+    assert all(line.startswith("      ") and len(line) <= 100 for line in why)
+    assert ("lift 2" in lift, lens.strip()) == (True, "it was the lens")
     entries = json.loads(run("log", "--json").output)
     assert [entry["event"] for entry in entries[-2:]] == ["rollback", "lift"]
     assert {"who", "host", "clone", "commit", "flow_run"} <= set(entries[-1]["by"])
