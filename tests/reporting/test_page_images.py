@@ -157,6 +157,29 @@ def test_the_tokens_masks_stand_side_by_side(results):
     assert names == ["Coarse", "Uncertainty", "Refined", "Final"]
 
 
+def test_the_final_mask_is_the_refined_one_where_it_is_unsure_and_only_there(
+    results, make_results, monkeypatch
+):
+    shown = {}
+
+    def told(self, name, logits):
+        shown[name] = np.asarray(logits)
+        return self.truth()
+
+    monkeypatch.setattr(CroppedImage, "adapter_mask", told)
+    unsure = np.array([[0.5, 0.499]] * 2, np.float16)
+    maps = {"coarse": np.full((2, 2), -1, np.float16), "refined": np.full((2, 2), 1, np.float16)}
+
+    def with_maps(*which):
+        found = results.images.predicted(*which)
+        return dataclasses.replace(found, maps=maps, uncertainty=unsure) if found.maps else found
+
+    token_maps(make_results(images=MadeUpImages(with_maps)))
+    assert shown["Final"].tolist() == [[1, -1]] * 2
+    assert (shown["Coarse"] == -1).all()
+    assert (shown["Refined"] == 1).all()
+
+
 def test_the_prompts_changes_are_mapped(results):
     assert [v.name for v in prompt_changes(results)[0].views][1:] == [
         "Dense change", "Attention of the mask token",

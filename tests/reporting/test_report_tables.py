@@ -83,6 +83,13 @@ def test_steps_are_whole_batches_of_the_training_masks(make_results, results):
         assert {row[3] for row in grid.rows} == {f"{steps * epochs} of {4 * accumulate} masks"}
 
 
+def test_a_step_is_of_all_devices_machines_and_accumulated_batches(make_results, results):
+    train = results.params.train.replaced(batch_size=2, devices=3, nodes=2, accumulate=2)
+    masks = pd.DataFrame({"split": ["train"] * 59 + ["val"] * 50, "dataset": "a", "image": "a"})
+    row = recipes(make_results(train=train, manifest=masks)).rows[-1]
+    assert row[3] == f"{2 * results.params.variants['pa_sam'].epochs} of 24 masks"
+
+
 def test_more_tries_than_the_others_had_are_told_beside_table_1(make_results, results):
     assert "tries" not in " ".join(recipes(results).notes)
     plus = {**results.params.variants, "pa_sam_plus": pa_sam()}
@@ -127,7 +134,9 @@ def test_notes_say_equal_to_nobody(scores, bootstrap):
     assert "1,000 resamples" in notes
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0001, "<0.001"), (0.0123, "0.012"), (1.0, "1.000")])
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0001, "<0.001"), (0.001, "0.001"), (0.0123, "0.012"), (1.0, "1.000")]
+)
 def test_a_p_value_has_three_decimals(p, text):
     assert p_text(p) == text
 
@@ -366,6 +375,39 @@ def test_masks_are_compared_on_the_boxes_that_meet_an_object(instances, bootstra
     assert row["n"] == 6
     assert row["difference"] == pytest.approx(20.0)
     assert row["verdict"] == "gain shown"
+
+
+def test_boxes_of_two_sets_with_the_same_numbers_are_not_mixed(instances, bootstrap):
+    """The second set's images have the same ids; it holds no gain, and weighs as the first does."""
+    other = instances.assign(set="other", boundary_iou=0.4)
+    other = other[other["image_id"] < 2]
+    row = box_difference(pd.concat([instances, other]), "coco_like", ("pa_sam", "sam"), bootstrap)
+    assert (row["n"], row["difference"]) == (8, pytest.approx(10.0))
+    elsewhere = other.assign(benchmark="wild")
+    row = box_difference(
+        pd.concat([instances, elsewhere]), "coco_like", ("pa_sam", "sam"), bootstrap
+    )
+    assert (row["n"], row["difference"]) == (6, pytest.approx(20.0))
+
+
+def test_images_of_many_boxes_count_as_one_and_seeds_are_averaged(instances, bootstrap):
+    more = instances[(instances["image_id"] == 0) & (instances["object_id"] > 0)]
+    more = pd.concat([more.assign(detection=9 + k, boundary_iou=0.5) for k in range(4)])
+    row = box_difference(pd.concat([instances, more]), "coco_like", ("pa_sam", "sam"), bootstrap)
+    assert (row["n"], row["difference"]) == (6, pytest.approx((20.0 * 5 + 20.0 / 5) / 6, abs=1e-3))
+    again = instances.assign(seed=2)
+    again.loc[again["model"] == "pa_sam", "boundary_iou"] += 0.1
+    row = box_difference(pd.concat([instances, again]), "coco_like", ("pa_sam", "sam"), bootstrap)
+    assert (row["n"], row["difference"]) == (6, pytest.approx(25.0))
+
+
+@pytest.mark.parametrize(("objects", "shown"), [(9, "-"), (10, "40.0")])
+def test_ten_objects_are_enough_for_a_precision_of_a_size_and_of_a_set(objects, shown, precisions):
+    sized = precisions.assign(objects_large=objects)
+    grid = single_set_grid(sized, "coco_like")
+    assert (grid.head[6], grid.rows[0][6]) == (f"AP L (n={objects})", shown)
+    few = precisions.assign(objects=objects)
+    assert collection_grid(few, "wild").rows[0][1] == shown
 
 
 def test_models_that_share_no_box_are_not_compared(instances, bootstrap):

@@ -8,7 +8,18 @@ import pytest
 from made_up_run import change_scores, made_up_diagnostics
 
 from pasam.errors import DataError
-from pasam.reporting.results import curve, difference_at, families, read_history, rows_by_amount
+from pasam.evaluation.statistics import interval, paired_difference
+from pasam.reporting.analyses import best_benchmark, change_over_reference, gain_of
+from pasam.reporting.results import (
+    change_of_gain,
+    curve,
+    difference_at,
+    families,
+    read_history,
+    rows_by_amount,
+)
+from pasam.reporting.summary import Bootstrap, places, score_matrix, summarise
+from pasam.reporting.tables import ablation_grid
 
 
 def test_the_report_is_about_pa_sam_against_sam(results):
@@ -51,6 +62,120 @@ def test_an_image_with_several_seeds_shows_the_main_one(make_scores, make_result
     scores = make_scores(seeds=(41, 42))
     scores.loc[scores["seed"] == 41, "iou"] = 0.0
     assert make_results(scores).example("dis_like/2").scores["sam"][0] > 0
+
+
+def test_the_level_resamples_and_seed_of_the_report_are_those_of_all_its_intervals(make_results):
+    report = make_results().params.report.replaced(confidence=0.8, n_resamples=120, seed=5)
+    results = make_results(report=report)
+    settings = {"n_resamples": 120, "confidence": 0.8, "seed": 5}
+    assert results.bootstrap == Bootstrap(**settings)
+    assert results.level == "80 %"
+    a, b = (score_matrix(results.scores, name, "iou") for name in ("pa_sam", "sam"))
+    strata, units = places(a.columns)
+    found = results.bootstrap.difference(a.to_numpy(), b.to_numpy(), strata, units)
+    assert found == paired_difference(a.to_numpy(), b.to_numpy(), strata, units=units, **settings)
+    table = results.summary.set_index(["model", "benchmark"]).loc[("sam", "dis_like")]
+    of_one = b.loc[:, "dis_like"].to_numpy()
+    wanted = interval({"dis_like": of_one}, units_by_stratum={"dis_like": units[6:12]}, **settings)
+    ends = [table["miou_low"], table["miou_high"]]
+    assert ends == pytest.approx([100 * wanted.low, 100 * wanted.high], abs=1e-3)
+
+
+def test_variants_are_chosen_on_the_development_sets_where_there_are_some(
+    make_scores, make_results
+):
+    """Two rules at once: variants, and models that are scored on other sets than Table 1's."""
+    sets = ("garden", "kitchen")
+    own = make_scores(benchmarks=sets)
+    own.loc[(own["model"] == "sam") & (own["benchmark"] == "kitchen"), "boundary_iou"] += 0.4
+    better = change_scores(make_scores(models=("pa_sam",), benchmarks=sets), "pa_sam", 0.1)
+    told = {"better": {"of": "pa_sam", "change": {"trains": "adapter"}}}
+    results = make_results(
+        development=own, ablations=better.assign(model="better"), ablation_changes=told,
+        ablation_facts={"better": {"trainable": 7}},
+    )  # fmt: skip
+    assert set(results.ablation_scores["benchmark"]) == set(sets)
+    assert set(results.ablation_scores["model"]) == {"pa_sam", "better"}
+    assert gain_of(results, "better")["difference"] == pytest.approx(10.0)
+    assert best_benchmark(results, "sam") == "kitchen"
+    table = change_over_reference(results, ["pa_sam", "better"])
+    rows = {(r["model"], r["benchmark"]): r["difference"] for r in table.to_dict("records")}
+    assert rows == pytest.approx(
+        {("pa_sam", "kitchen"): -20.0, ("better", "kitchen"): -10.0,
+         ("pa_sam", "mean"): 20.0, ("better", "mean"): 30.0}
+    )  # fmt: skip
+    grid = ablation_grid(results)
+    assert [row[0] for row in grid.rows] == ["PA-SAM", "better"]
+    level = 100 * own[own["model"] == "pa_sam"]["boundary_iou"].mean()
+    assert [row[3] for row in grid.rows] == [f"{level:.1f}", f"{level + 10:.1f}"]
+    assert "garden and kitchen, sets that Table 1 does not use" in grid.notes[0]
+    assert (results.trainable("better"), results.trainable("pa_sam")) == (7, 1234)
+    assert set(results.summary["benchmark"]) == {*make_results().summary["benchmark"]}
+
+
+def test_what_is_shown_is_of_the_runs_seed_and_of_models_without_training(
+    make_scores, make_results
+):
+    scores = pd.concat(
+        [make_scores(models=("sam",), seeds=(0,)), make_scores(models=("pa_sam",), seeds=(41, 42))]
+    )
+    results = make_results(scores)
+    shown = results.shown_scores.groupby("model")["seed"].agg(set).to_dict()
+    assert shown == {"sam": {0}, "pa_sam": {42}}
+    assert set(results.file_summary["seeds"]) == {1}
+    assert results.seeds == [41, 42]
+    found = summarise(results.shown_scores, results.bootstrap)
+    pd.testing.assert_frame_equal(results.file_summary, found)
+
+
+def test_without_pa_sam_the_report_is_about_the_last_model_that_was_trained(
+    make_scores, make_results
+):
+    results = make_results(make_scores(models=("oracle", "packaged", "sam", "hq_sam", "mine")))
+    evaluate = results.params.evaluate.replaced(models=("mine", "hq_sam"))
+    other = make_results(results.scores, evaluate=evaluate)
+    assert (other.subject, other.reference) == ("hq_sam", "sam")
+    assert other.shown == ["sam", "hq_sam", "mine"]  # no masks of the ceiling and the packaged
+
+
+def test_a_change_of_gain_is_that_of_the_same_images_at_both_places(make_scores, make_results):
+    scores = make_scores(models=("sam", "pa_sam"), n=4, seeds=(41, 42))
+    loose = change_scores(
+        make_scores(models=("sam", "pa_sam"), n=3, seeds=(41, 42), prompt="box_jitter_0.4"),
+        "pa_sam", lambda rows: -0.1 - 0.02 * (rows["seed"] == 42),
+    )  # fmt: skip
+    results = make_results(scores, conditions=pd.concat([scores, loose]))
+    found = change_of_gain(results, "box_jitter", (0.0, 0.4), ("pa_sam", "sam"))
+
+    def gain(rows):
+        rows = rows[rows["image_id"].isin(loose["image_id"])]
+        table = rows.pivot(index=["benchmark", "image_id", "seed"], columns="model",
+                           values="boundary_iou")  # fmt: skip
+        return table["pa_sam"] - table["sam"]
+
+    assert (found["n"], found["seeds"]) == (12, 2)
+    assert found["difference"] == pytest.approx(100 * (gain(loose) - gain(scores)).mean(), abs=1e-3)
+
+
+def test_what_happens_inside_is_averaged_over_seeds_and_without_the_photographs(
+    make_scores, make_results
+):
+    names = ("dis_like", "thin_like", "photos")
+    inside = made_up_diagnostics(models=("pa_sam",), benchmarks=names)
+    other = inside.assign(seed=43, point_spread=inside["point_spread"] + 0.2)
+    inside.loc[inside["benchmark"] == "photos", "point_spread"] = 0.9
+    rows = pd.concat([inside, other])
+    rows.loc[rows["benchmark"] == "photos", "dense_change"] = 0.0
+    scores = make_scores(benchmarks=names)
+    results = make_results(scores, diagnostics=rows)
+    of_drawn = rows[rows["benchmark"] != "photos"]["point_spread"].mean()
+    assert results.mean_inside("pa_sam", "point_spread").mean == pytest.approx(of_drawn)
+    photographs = results.seen_on("photos")
+    assert photographs.mean_inside("pa_sam", "dense_change").mean == 0.0
+    assert results.seen_on("coift_like") is None
+    one_film = scores.assign(group=scores["benchmark"].where(scores["benchmark"] == "", "film"))
+    alone = make_results(one_film, diagnostics=rows).mean_inside("pa_sam", "point_spread")
+    assert (alone.low, alone.high) == (-np.inf, np.inf)  # of one group nothing is known
 
 
 def test_variants_are_held_against_the_subject_of_their_seed(make_scores, make_results):

@@ -8,6 +8,7 @@ from made_up_run import change_scores
 from pasam.errors import DataError
 from pasam.evaluation.statistics import holm
 from pasam.reporting.summary import (
+    Bootstrap,
     check_paired,
     compare,
     default_pairs,
@@ -223,6 +224,48 @@ def test_the_known_models_are_compared_and_any_other_with_sam():
     assert default_pairs(["pa_sam", "oracle"]) == []
     assert ("pa_sam", "head_only") in default_pairs(["pa_sam", "sam", "head_only"])
     assert default_pairs(["pa_sam", "pa_sam_plus"]) == [("pa_sam_plus", "pa_sam")]
+
+
+def test_every_known_pair_is_compared_in_its_order_and_each_model_alone_with_those_there_are():
+    known = [
+        ("pa_sam", "sam"), ("hq_sam", "sam"), ("pa_sam", "hq_sam"), ("pa_sam_plus", "pa_sam"),
+        ("pa_sam_plus", "hq_sam"), ("head_only", "sam"), ("pa_sam", "head_only"),
+        ("pa_sam_plus", "head_only"),
+    ]  # fmt: skip
+    models = ["z", "oracle", "head_only", "pa_sam_plus", "a", "pa_sam", "hq_sam", "sam"]
+    assert default_pairs(models) == [*known, ("a", "sam"), ("z", "sam")]
+    for left_out in ("sam", "hq_sam", "pa_sam", "pa_sam_plus", "head_only"):
+        fewer = [model for model in models if model != left_out]
+        others = [] if left_out == "sam" else [("a", "sam"), ("z", "sam")]
+        assert default_pairs(fewer) == [p for p in known if left_out not in p] + others
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.95, False), (0.8, True), (0.9, False)])
+def test_a_verdict_is_held_by_the_level_of_the_report(confidence, shown):
+    level = Bootstrap(n_resamples=10, confidence=confidence, seed=0)
+    rows = [{"n": 5, "seeds": 3, "p": 0.06, "verdict": "loss shown"}] * 2
+    verdicts = {row["verdict"] for row in held_together(rows, level)}
+    assert verdicts == {"loss shown" if shown else "no difference shown"}  # p is 0.12 by Holm
+    assert level.level == f"{100 * confidence:g} %"
+
+
+def test_groups_of_several_seeds_pair_the_shared_ones_and_ties_keep_their_order(
+    make_scores, bootstrap
+):
+    ours = make_scores(models=("pa_sam",), benchmarks=("x",), n=9, seeds=(1, 2, 3))
+    theirs = make_scores(models=("sam",), benchmarks=("x",), n=9, seeds=(2, 3, 4))
+    scores = pd.concat([ours, theirs])
+    measure = {f"x/{k}": float(k // 6) for k in range(9)}  # six alike, then three
+    found = gain_by_quantile(scores, measure, bins=2, bootstrap=bootstrap, **PAIR)
+    tables = [rows[rows["seed"].isin([2, 3])].pivot(index="seed", columns="image_id",
+                                                    values="boundary_iou")
+              for rows in (ours, theirs)]  # fmt: skip
+    gain = tables[0] - tables[1]
+    first, last = [f"x/{k}" for k in range(5)], [f"x/{k}" for k in range(5, 9)]
+    wanted = [100 * gain[part].to_numpy().mean() for part in (first, last)]
+    assert found.table["difference"].tolist() == pytest.approx(wanted, abs=1e-3)
+    assert (found.table["n"].tolist(), found.trend.seeds) == ([5, 4], 2)
+    assert found.trend.mean == pytest.approx((wanted[1] - wanted[0]) / 100, abs=1e-4)
 
 
 def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):
