@@ -5,6 +5,7 @@ import json
 import math
 import zlib
 
+import numpy as np
 import pytest
 
 from pasam.config.schema import GeneratedInstancesParams
@@ -17,10 +18,18 @@ from pasam.data.coco import (
     read_annotations,
     read_detections,
 )
-from pasam.data.instance_sets import SMALL_SETS, draw_instance_sets
+from pasam.data.instance_sets import (
+    SMALL_SETS,
+    ImageToDraw,
+    SetPlan,
+    draw_image,
+    draw_instance_sets,
+)
 from pasam.errors import DataError
 from pasam.masks.images import read_image
-from pasam.synthetic.scene import KINDS
+from pasam.masks.run_lengths import decode
+from pasam.synthetic.randomness import Draws
+from pasam.synthetic.scene import KINDS, draw_group, simulate_detections
 
 CONTENT = {
     "images": [{"id": 7, "file_name": "a.jpg", "height": 30, "width": 40}],
@@ -295,6 +304,35 @@ def test_each_generated_set_is_drawn_as_its_plan_says(tmp_path, monkeypatch):
         assert task.entropy == (zlib.crc32(plan.name.encode()), 7, task.number)
         assert (plan.look, plan.kinds) == (look, kinds)
         assert (plan.objects, plan.phrases) == (((2, 5), False) if is_coco else ((2, 4), True))
+
+
+@pytest.mark.parametrize("phrases", [True, False])
+def test_an_image_of_a_set_shows_and_says_what_its_plan_asks_for(tmp_path, phrases):
+    kinds = ("bird", "gear")
+    plan = SetPlan(
+        name="x", count=9, kinds=kinds, categories=("gear", KINDS["bird"]), objects=(2, 3),
+        look="negative", phrases=phrases, images=tmp_path, annotations=tmp_path / "a",
+        detections=tmp_path / "d",
+    )  # fmt: skip
+    found = draw_image(ImageToDraw(plan=plan, entropy=(5, 6, 7), number=4, side=96))
+    group = draw_group(entropy=(5, 6, 7, 0), side=96, kinds=kinds, objects=(2, 3))
+    assert np.array_equal(read_image(tmp_path / "00004.png"), 255 - group.image)
+    height, width = group.image.shape[:2]
+    assert found.image == {"id": 5, "file_name": "00004.png", "height": height, "width": width}
+    numbers = [1 if kind == "gear" else 2 for kind in group.kinds]
+    assert [one["category_id"] for one in found.annotations] == numbers
+    for one, mask in zip(found.annotations, group.masks, strict=True):
+        assert np.array_equal(decode(one["segmentation"]), mask > 128)
+        assert (one["image_id"], one["area"]) == (5, np.count_nonzero(mask > 128))
+    names = ("gear", KINDS["bird"])
+    simulated = simulate_detections(
+        Draws(5, 6, 7, 1, held_out=True), [one["bbox"] for one in found.annotations],
+        [number - 1 for number in numbers], size=(height, width), known=2,
+    )  # fmt: skip
+    for one, truth in zip(found.detections, simulated, strict=True):
+        assert (one["image_id"], one["bbox"], one["score"]) == (5, list(truth.box), truth.score)
+        said = {"phrase": names[truth.category]} if phrases else {"category_id": truth.category + 1}
+        assert said.items() <= one.items()
 
 
 def test_no_images_make_empty_sets(tmp_path):

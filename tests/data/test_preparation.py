@@ -42,6 +42,7 @@ from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import read_mask
+from pasam.synthetic.scene import draw_scene
 
 NONE = Quarantine()
 
@@ -214,6 +215,23 @@ def test_a_scene_is_written_as_its_row_says(tmp_path):
         assert image.shape[:2] == mask.shape == (row["height"], row["width"])
         assert row["area"] == (mask > 128).mean() > 0
         assert row["complexity"] == complexity(mask)
+
+
+@pytest.mark.parametrize(
+    ("family", "held_out", "objects"), [("thin", True, 1), ("mixed", False, 3)]
+)
+def test_a_scene_is_drawn_with_all_that_its_task_says(tmp_path, family, held_out, objects):
+    asked = {"family": family, "seed": 11, "side": 72, "held_out": held_out, "objects": objects}
+    task = SceneTask(split="val", dataset="made", folder=tmp_path / "made", stem="7", **asked)
+    rows, scene = write_scene(task), draw_scene(**asked)
+    assert [row["mask"] for row in rows] == [
+        (tmp_path / f"made/gt/7_{index}.png").as_posix() for index in range(objects)
+    ]
+    for row, mask in zip(rows, scene.masks, strict=True):
+        assert (row["split"], row["dataset"], row["fault"]) == ("val", "made", None)
+        assert row["image"] == (tmp_path / "made/im/7.png").as_posix()
+        assert np.array_equal(read_image(Path(row["image"])), scene.image)
+        assert np.array_equal(read_mask(Path(row["mask"])), mask)
 
 
 def test_generated_sets_have_the_numbers_names_and_splits_asked_for(tmp_path):

@@ -186,6 +186,15 @@ def test_a_remark_names_the_first_files_without_a_partner_and_no_count_that_is_r
     monkeypatch.setattr("pasam.data.fetch.read_catalogue", lambda: right)
     assert public_pairs(["HRSOD"], *fetched)[1] == ()
     images = fetched[0] / "HRSOD/thin_object_detection/HRSOD/images"
+    for path in images.with_name("masks_max255").iterdir():
+        path.with_suffix(".bmp").touch()
+    layout = entry.layout.model_copy(update={"mask_suffix": ".bmp"})
+    other = entry.model_copy(update={"layout": layout})
+    with monkeypatch.context() as context:
+        bitmaps = dataclasses.replace(CATALOGUE, entries={"HRSOD": other})
+        context.setattr("pasam.data.fetch.read_catalogue", lambda: bitmaps)
+        pairs = public_pairs(["HRSOD"], *fetched)[0]
+    assert {(pair.image.suffix, pair.mask.suffix) for pair in pairs} == {(".jpg", ".bmp")}
     for count, shown in ((5, "a4.jpg)"), (6, "a4.jpg, ...)")):
         (images / f"a{count - 1}.jpg").touch()
         for number in range(count):
