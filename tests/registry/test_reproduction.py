@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from pasam.errors import RegistryError
+from pasam.registry import reproduction
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.versions import as_logged, known_standing, open_registry
 
@@ -89,3 +90,41 @@ def test_other_bytes_than_the_registered_ones_are_an_error(
     (folder / "data" / "adapters" / "pa_sam.safetensors").write_bytes(b"other")
     with pytest.raises(RegistryError, match="other hardware or other packages"):
         next(steps)
+
+
+def planned(**changes):
+    usual = {
+        "version": 2, "files": (("a", "11"), ("b", "22")), "problems": (),
+        "commands": (
+            ("git", "clone", "address", "place"), ("git", "checkout", "c"), ("dvc", "pull", "s"),
+            ("dvc", "repro", "s"), ("dvc", "repro", "--force", "s"),
+        ),
+    }  # fmt: skip
+    return reproduction.Reproduction(**usual | changes)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_it_is_made_in_the_new_folder_of_this_clone_and_anew_unless_the_cache_will_do(
+    cached, tmp_path, monkeypatch
+):
+    ran, digests = [], {"a": "11", "b": "22"}
+    monkeypatch.setattr(reproduction, "run_command", lambda *given: ran.append(given))
+    monkeypatch.setattr(reproduction, "file_sha256", lambda path: digests[path.name])
+    project, folder = tmp_path / "project", tmp_path / "new"
+    said = list(reproduction.reproduce(project, planned(), folder, cached=cached))
+    cache = str(project / ".dvc" / "cache")
+    assert ran == [
+        (["git", "clone", "--quiet", str(project), str(folder)], project),
+        (["git", "checkout", "c"], folder), (["dvc", "cache", "dir", "--local", cache], folder),
+        (["dvc", "repro", "s"], folder),
+        *([] if cached else [(["dvc", "repro", "--force", "s"], folder)]),
+    ]  # fmt: skip
+    assert said[-2:] == ["a: sha256 11 as registered", "b: sha256 22 as registered"]
+    digests["b"] = "33"
+    with pytest.raises(RegistryError, match="b is 33, expected 22"):
+        list(reproduction.reproduce(project, planned(), folder))
+    ran.clear()
+    for refused, where in ((planned(problems=("x",)), folder), (planned(), tmp_path)):
+        with pytest.raises(RegistryError, match="cannot be made again: x|exists already"):
+            list(reproduction.reproduce(project, refused, where))
+    assert ran == []

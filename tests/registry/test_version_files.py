@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.errors import CheckpointError, RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
-from pasam.registry import version_files
+from pasam.registry import version_files, versions
+from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.load import verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.runs import params_of
@@ -224,3 +225,91 @@ def test_same_bytes_registered_by_two_machines_at_once_are_one_version(tracked, 
     assert version.number == 2
     assert [each.number for each in one.registry.versions()] == [2]
     assert [entry.event for entry in one.log.entries] == ["register"]
+
+
+def carried(folder, *entries):
+    """Let a version's folder carry entries of the log, numbered from 1."""
+    for number, entry in enumerate(entries, 1):
+        place = folder / "decisions" / f"{number:06}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(dataclasses.replace(entry, number=number).content())
+
+
+def about(event, version=2, **more):
+    return Entry(event=event, version=version, **more)
+
+
+BACK = about("rollback", 3, before=3, after=2)
+"""By which version 2 came back."""
+GONE = about("rollback", 2, before=2, after=1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "in_use"),
+    [
+        ([about("register")], False),
+        ([about("register"), about("verdict")], False),
+        ([about("register"), about("promote")], True),
+        ([about("register"), about("promote"), GONE], False),
+        ([about("register"), about("promote"), BACK], True),
+        ([about("register"), about("promote"), GONE, about("promote")], True),
+        ([about("register"), about("promote"), about("reject")], False),
+        ([about("import", details={"status": "accepted"})], True),
+        ([about("import", details={"status": "refused"})], False),
+        ([about("register", 1), about("promote", 1), about("register"), GONE], False),
+    ],
+)
+def test_a_machine_without_a_clone_knows_by_what_a_version_carries_whether_it_is_in_use(
+    entries, in_use, tmp_path
+):
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "adapter.safetensors").write_bytes(b"weights")
+    (tmp_path / "MLmodel").write_text("code")
+    files = versions.digests_of(tmp_path)
+    first, *rest = entries
+    carried(tmp_path, *(
+        dataclasses.replace(each, files=files) if each.event in ("register", "import") else each
+        for each in (first, *rest)
+    ))  # fmt: skip
+    known = versions.verify_files(tmp_path, 2, None)
+    assert known.version == 2
+    if in_use:
+        assert versions.verify_files(tmp_path, 2, None, alias="champion") == known
+    else:
+        with pytest.raises(RegistryError, match="no decision made champion"):
+            versions.verify_files(tmp_path, 2, None, alias="champion")
+    assert versions.verify_files(tmp_path, 2, None, alias="staging") == known
+
+
+def test_files_are_compared_with_what_was_registered_and_those_that_grow_are_left_out(tmp_path):
+    for name in ("artifacts/adapter.safetensors", "artifacts/model.json", "MLmodel", "code/a.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    files = versions.digests_of(tmp_path)
+    assert set(files) == {"artifacts/adapter.safetensors", "artifacts/model.json", "*"}
+    entry = dataclasses.replace(about("register", details={"key": "k"}), files=files, number=4)
+    known = VersionStanding(number=2, registered=entry, status="")
+    standing = Standing(versions={2: known}, champions=[2])
+    for name in ("decisions/000001.json", "evidence/000001-scores.parquet"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("more")
+    assert versions.verify_files(tmp_path, 2, standing, alias="champion") == entry
+    for name, what in (
+        ("artifacts/adapter.safetensors", "artifacts/adapter.safetensors is"),
+        ("code/a.py", "its code or MLmodel is"), ("artifacts/new", "artifacts/new is .*none"),
+    ):  # fmt: skip
+        before = (tmp_path / name).read_text() if (tmp_path / name).exists() else None
+        (tmp_path / name).write_text("changed")
+        with pytest.raises(RegistryError, match=rf"{what}.*\(entry 4 of the log"):
+            versions.verify_files(tmp_path, 2, standing)
+        (tmp_path / name).unlink() if before is None else (tmp_path / name).write_text(before)
+    (tmp_path / "artifacts" / "model.json").unlink()
+    with pytest.raises(RegistryError, match=r"artifacts/model\.json is not there"):
+        versions.verify_files(tmp_path, 2, standing)
+
+
+def test_what_no_log_knows_is_loaded_only_where_there_is_none_at_all(tmp_path):
+    assert versions.verify_files(tmp_path, 2, None, logged=False) is None
+    for standing, logged in ((None, True), (Standing(), True), (Standing(), False)):
+        with pytest.raises(RegistryError, match="version 2 is not in the log of decisions"):
+            versions.verify_files(tmp_path, 2, standing, logged=logged)
