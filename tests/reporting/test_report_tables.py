@@ -502,7 +502,7 @@ def test_a_column_of_words_is_flush_left():
     assert r"{lrl}" in latex(grid, name="t")
 
 
-@given(st.text(st.characters(codec="ascii", categories=["P", "S", "L"])))
+@given(st.text(st.characters(max_codepoint=126, categories=["P", "S", "L"])))
 def test_no_special_letter_is_left_bare(text):
     bare = escape_latex(text)
     for command in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}", "$<$", "$>$"):
