@@ -135,6 +135,13 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
     assert (choose_device("auto").type, choose_device("cpu").type) == ("cuda", "cpu")
 
 
+@pytest.mark.parametrize(("asked", "kind"), [({}, "cpu"), ({"mps": True}, "mps")])
+def test_apples_gpu_is_taken_only_where_it_was_allowed(asked, kind, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto", **asked).type == kind
+
+
 def test_each_process_of_a_machine_takes_a_gpu_of_its_own_and_one_too_many_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -16,6 +16,7 @@ from pasam.models.losses import (
     PointDraws,
     balanced_cross_entropy,
     balanced_uncertainty_loss,
+    band,
     band_radius,
     bce_loss,
     dice_loss,
@@ -221,6 +222,9 @@ def test_the_outline_counts_a_wrong_pixel_near_it_more_than_one_far_off():
     losses = [outline_loss(masks, label).item() for masks in (right, near, far)]
     assert losses[0] == pytest.approx(0, abs=1e-5)
     assert losses[1] > 2 * losses[2] > 0
+    unsure, target, near = torch.zeros(1, 1, 64, 64), label / 255, band(label, 2)
+    overlap = dice_loss(unsure[0], target) + dice_loss(unsure[0], target, near)
+    assert (outline_loss(unsure, label) - overlap).item() == pytest.approx(0.5 * log(2))
     with pytest.raises(ShapeError, match="masks"):
         outline_loss(right, label[:, :, :32].repeat(2, 1, 1))
 
@@ -473,6 +477,14 @@ def test_a_leak_costs_by_the_pixel_whatever_the_object():
     leaked[..., 60:80, 60:70] = 6  # twice the object's area
     assert localised_cross_entropy(leaked, mask) > localised_cross_entropy(right, mask) + 1
     assert balanced_cross_entropy(leaked, mask) < balanced_cross_entropy(right, mask) + 0.1
+
+
+@pytest.mark.parametrize(("side", "around"), [(1, 128), (6, 144), (40, 4096)])
+def test_a_neighbourhood_is_four_boxes_but_neither_a_speck_nor_more_than_the_image(side, around):
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :side, :side] = 1
+    found = localised_cross_entropy(torch.zeros(1, 1, 64, 64), mask)
+    assert found.item() == pytest.approx(4096 * log(2) / around, rel=1e-5)
 
 
 def test_an_objects_neighbourhood_is_four_times_its_box_whichever_way_it_lies():

@@ -1,5 +1,6 @@
 """What a training on photographs sees: sets, sizes, zooms, and the prompts of each step."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ from small_world import small_base
 
 from pasam.errors import DataError
 from pasam.masks.mask_files import read_mask
+from pasam.models.losses import localised_cross_entropy, promptable_loss
 from pasam.training import annotated
 from pasam.training.annotated import draw_scenes, read_photographs, unpack
 from pasam.training.clickable import Clickable, worst_click
@@ -321,3 +323,43 @@ def test_every_kind_of_step_teaches(steps, kind, rounds):
     assert torch.isfinite(terms["loss"])
     assert model.base.sam.image_encoder.trunk.stem.conv.weight.grad.any()
     assert (terms["loss_candidates"] > 0) == (kind == "points" and rounds == 0)
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_corrections_add_clicks_to_the_prompt_and_the_last_answer_if_it_is_fed_back(
+    steps, kind, feedback, monkeypatch
+):
+    asked = []
+    predict = Clickable.predict
+
+    def noted(self, embedding, image_index, prompt):
+        asked.append(dict(prompt))
+        answer = predict(self, embedding, image_index, prompt)
+        answers.append(answer[0][:, 0].detach())
+        return answer
+
+    def judge(*given, **named):
+        judged.append(named)
+        return promptable_loss(*given, **named)
+
+    answers, judged = [], []
+    monkeypatch.setattr(Clickable, "predict", noted)
+    monkeypatch.setattr("pasam.training.clickable.promptable_loss", judge)
+    batch = next(b for b in steps if getattr(b, kind) is not None and b.rounds == 2)
+    torch.manual_seed(0)
+    Clickable(small_base(), detail_weight=0.5)(dataclasses.replace(batch, feedback=feedback))
+    began = 0 if batch.points is None else batch.points.shape[1]
+    for number, prompt in enumerate(asked):
+        points, signs = prompt["points"], prompt["point_labels"]
+        assert (0 if points is None else points.shape[1]) == began + number
+        assert prompt["boxes"] is batch.boxes
+        if number:
+            click, sign = worst_click(answers[number - 1], batch.targets, side=64)
+            assert torch.equal(points[:, -1:], click)
+            assert torch.equal(signs[:, -1:], sign)
+        fed = prompt.get("masks")
+        assert (fed is not None) == (feedback and number > 0)
+        assert fed is None or torch.equal(fed[:, 0], answers[number - 1])
+    assert len(asked) == 3
+    assert judged == [{"ambiguous": False, "cross_entropy": localised_cross_entropy}]
