@@ -363,3 +363,32 @@ def test_corrections_add_clicks_to_the_prompt_and_the_last_answer_if_it_is_fed_b
         assert fed is None or torch.equal(fed[:, 0], answers[number - 1])
     assert len(asked) == 3
     assert judged == [{"ambiguous": False, "cross_entropy": localised_cross_entropy}]
+
+
+@pytest.mark.parametrize(("seen", "asked"), [(7, [0]), (8, [0, 1])])
+def test_others_are_prompted_for_where_a_third_of_them_is_shown(seen, asked):
+    two = picture("s", rectangle(64, 64, 4, 4, 20, 20), rectangle(64, 64, 30, 30, 22, 22))
+    window = (0, 0, 64, 30 + seen)  # of 22 rows 0.35 are 7.7
+    view = batches([two])._look(two, 0, window, np.random.default_rng(0), padded=False)
+    assert list(view.fine) == list(view.coarse) == asked
+    every = batches([two])._look(two, 1, window, np.random.default_rng(0), padded=False)
+    assert list(every.fine) == [1, 0]  # the sampled one comes first, however little is seen of it
+
+
+@pytest.mark.parametrize("box_fraction", [0.01, 0.99])
+def test_prompts_are_drawn_from_the_fine_masks_and_the_answers_wanted_are_coarse(
+    box_fraction, monkeypatch
+):
+    fine, coarse = rectangle(64, 64, 20, 20, 20, 20), rectangle(64, 64, 16, 16, 32, 32)
+    drawn = picture("s", fine)
+    hurried = dataclasses.replace(drawn, coarse=np.packbits(coarse[None] > 0, axis=-1))
+    labels = []
+    for name, given in (("_box", [0, 0, 9, 9]), ("_points", [[5, 5]])):
+        monkeypatch.setattr(
+            f"pasam.training.object_batches.{name}",
+            lambda label, *_, given=given: labels.append(label) or np.float32(given),
+        )
+    batch = batches([hurried], box_fraction=box_fraction)[0]
+    assert (batch.boxes is not None) == (box_fraction > 0.5)
+    assert {int((label > 128).sum()) for label in labels} == {20 * 20}
+    assert {int(target.sum()) for target in batch.targets} == {16 * 16}  # at half the side
