@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock, call
 
 import pandas as pd
 import pytest
@@ -392,3 +393,83 @@ def test_what_a_person_rejects_leaves_staging_until_that_is_lifted(project, alia
     assert "bytes that are barred" in barred.message
     lift(project.folder, 1, why="the images were wrong")
     assert stage(project, allow_local=True).moved
+
+
+@pytest.fixture
+def called(monkeypatch, in_empty_folder):
+    """Stand-ins for all that `promote` calls, with notes of it."""
+    names = (
+        "load_section", "take_snapshot", "find_candidate", "_require_shared", "open_decisions",
+        "change_gate", "_settled", "is_whole", "record_runs", "register", "Judgement",
+        "settings_of", "settings_digest",
+    )  # fmt: skip
+    made = SimpleNamespace(**{name: MagicMock(name=name) for name in names})
+    for name in names:
+        monkeypatch.setattr(promotion, name, getattr(made, name))
+    decisions = made.open_decisions.return_value
+    decisions.registry.store.registry_uri = "sqlite:///x"
+    decisions.standing.gate = None
+    decisions.standing.by_key.return_value = None
+    made.find_candidate.return_value.stage = "train@m"
+    made.record_runs.return_value.runs = {"train@m": "r1", "train@n": "r2"}
+    return made
+
+
+@pytest.mark.parametrize("allow_local", [False, True])
+@pytest.mark.parametrize("to", ["production", "staging"])
+@pytest.mark.parametrize("which", [None, "3"])
+def test_what_was_asked_for_is_what_is_judged_where_and_as_it_was_allowed(
+    which, to, allow_local, called
+):
+    project = Path("p")
+    found = promote(
+        project, which, to=to, allow_local=allow_local, why="w", flow_run="f"
+    )  # fmt: skip
+    tree, snapshot = called.load_section.return_value, called.take_snapshot.return_value
+    decisions, own = called.open_decisions.return_value, called.find_candidate.return_value
+    called.take_snapshot.assert_called_once_with(project, flow_run="f")
+    called.open_decisions.assert_called_once_with(project, flow_run="f")
+    called.change_gate.assert_called_once_with(
+        decisions, called.settings_of.return_value, called.settings_digest.return_value,
+        "the first settings",
+    )  # fmt: skip
+    assert called._require_shared.call_args_list == (
+        [call(snapshot)] if which is None and not allow_local else []
+    )
+    if which is None:
+        called.find_candidate.assert_called_once_with(snapshot, tree.model)
+        decisions.standing.by_key.assert_called_once_with(own.key)
+        called.record_runs.assert_called_once_with(snapshot, decisions.registry.store)
+        called.register.assert_called_once_with(decisions, own, run_id="r1")
+        version = called.register.return_value
+    else:
+        assert not called.find_candidate.called
+        assert not called.register.called
+        decisions.version.assert_called_once_with("3")
+        version = decisions.version.return_value
+    called.Judgement.assert_called_once_with(
+        snapshot=snapshot, decisions=decisions, version=version,
+        candidate=own if which is None else None, tree=tree, allow_local=allow_local, why="w",
+    )  # fmt: skip
+    judgement = called.Judgement.return_value
+    wanted = judgement.stage if to == "staging" else judgement.decide
+    assert found is wanted.return_value
+
+
+@pytest.mark.parametrize(
+    ("promoted", "whole", "registered"),
+    [(True, True, False), (True, False, True), (False, False, False), (None, True, True)],
+)
+def test_bytes_that_are_in_use_or_barred_are_not_judged_again_unless_their_files_are_lost(
+    promoted, whole, registered, called
+):
+    decisions = called.open_decisions.return_value
+    known = decisions.standing.by_key.return_value = MagicMock()
+    decisions.standing.gate = "known"
+    settled = None if promoted is None else SimpleNamespace(promoted=promoted)
+    called._settled.return_value, called.is_whole.return_value = settled, whole
+    found = promote(Path("p"), to="staging")
+    called._settled.assert_called_once_with(decisions, decisions.standing, known, "staging")
+    assert not called.change_gate.called, "the log has settings already"
+    assert called.register.called is registered
+    assert (found is settled) is not registered

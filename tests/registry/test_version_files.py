@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.errors import CheckpointError, RegistryError
+from pasam.files import sha256_of
 from pasam.models.checkpoint import read_metadata, read_weights, write_state_dict, write_weights
 from pasam.registry import version_files, versions
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
@@ -313,3 +315,107 @@ def test_what_no_log_knows_is_loaded_only_where_there_is_none_at_all(tmp_path):
     for standing, logged in ((None, True), (Standing(), True), (Standing(), False)):
         with pytest.raises(RegistryError, match="version 2 is not in the log of decisions"):
             versions.verify_files(tmp_path, 2, standing, logged=logged)
+
+
+TAGS = {"evaluation.set_md5": "e", "scores.mbiou": "{}", "git.dirty": "false", "git.pushed": "true"}
+
+
+@pytest.fixture
+def registering(monkeypatch):
+    """Register one candidate where a version 1 may be known; notes of what is stored and said."""
+    seen = SimpleNamespace(stored=0, shown=0, entries=[], deleted=[])
+    candidate = SimpleNamespace(key="k1", tensors="t", params={"a": "1"}, scores=b"scores")
+
+    def store(decisions, candidate, run_id):
+        seen.stored += 1
+        return version_files._Stored(number=7, files={"f": "7"}, model_id="m7", signature=b"sig")
+
+    monkeypatch.setattr(version_files, "score_bytes", lambda scores: scores)
+    monkeypatch.setattr(version_files, "_make", store)
+    monkeypatch.setattr(version_files, "_tags", lambda candidate, known=None: dict(TAGS))
+    monkeypatch.setattr(
+        version_files, "_show_scores", lambda *given: setattr(seen, "shown", seen.shown + 1)
+    )
+
+    def run(*, known=None, whole=True, champions=(), others=None):
+        standing = Standing(champions=list(champions))
+        if known is not None:
+            standing.versions[1] = VersionStanding(number=1, registered=known, status="")
+        monkeypatch.setattr(version_files, "is_whole", lambda decisions, version: whole)
+
+        def decide(draft):
+            if others is not None:  # another machine has registered the same bytes first
+                draft(standing)
+                standing.versions[2] = VersionStanding(number=2, registered=others, status="")
+            wanted = draft(standing)
+            for entry in wanted.entries:
+                standing.versions[entry.version] = VersionStanding(
+                    number=entry.version, registered=entry, status=""
+                )
+                if entry.details.get("replaces"):
+                    del standing.versions[entry.details["replaces"]]
+                assert set(wanted.evidence) == set(entry.evidence.values())
+            seen.entries += wanted.entries
+            return wanted.entries
+
+        client = SimpleNamespace(delete_model_version=lambda name, n: seen.deleted.append(n))
+        decisions = SimpleNamespace(
+            standing=standing, decide=decide, registry=SimpleNamespace(client=client),
+            entry=lambda event, number, why, **more: about(event, number, why=why, **more),
+        )  # fmt: skip
+        seen.version = register(decisions, candidate, run_id="r").number
+        return seen
+
+    return run
+
+
+def entry_of(**changes):
+    details = {"key": "k1", "tags": {**TAGS, **changes}, "model_id": "m1", "run_id": "r1"}
+    scores = {"scores.parquet": sha256_of(b"scores")}
+    return about("register", 1, details=details, files={"f": "1"}, evidence=scores)
+
+
+def test_new_bytes_are_stored_and_registered_with_their_scores_and_signature(registering):
+    seen = registering()
+    (entry,) = seen.entries
+    assert (seen.stored, seen.version, entry.version, entry.files) == (1, 7, 7, {"f": "7"})
+    assert entry.evidence == {
+        "scores.parquet": sha256_of(b"scores"), "model.sig": sha256_of(b"sig")
+    }  # fmt: skip
+    wanted = {"key": "k1", "tensors": "t", "tags": TAGS, "params": {"a": "1"}, "model_id": "m7",
+              "run_id": "r"}  # fmt: skip
+    assert (entry.details, entry.after) == (wanted, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [({}, False), ({"git.commit": "older"}, False), ({"evaluation.set_md5": "other"}, True),
+     ({"scores.mbiou": "other"}, True), ({"git.dirty": "true"}, True),
+     ({"git.pushed": "false"}, True)],
+)  # fmt: skip
+def test_known_bytes_are_registered_again_only_where_that_says_something_new(
+    changes, again, registering
+):
+    seen = registering(known=entry_of(**changes), champions=[1])
+    assert (seen.stored, seen.version, len(seen.entries), seen.shown) == (0, 1, again, again)
+    for entry in seen.entries:
+        assert (entry.version, entry.files, entry.after) == (1, {"f": "1"}, 1)
+        assert (entry.details["model_id"], entry.details["run_id"]) == ("m1", "r1")
+        assert entry.details["tags"] == TAGS
+        assert entry.why == "registered again"
+
+
+@pytest.mark.parametrize("champions", [[], [1], [3, 1]])
+def test_lost_files_are_stored_anew_in_the_place_of_the_version_that_had_them(
+    champions, registering
+):
+    seen = registering(known=entry_of(), whole=False, champions=champions)
+    (entry,) = seen.entries
+    assert (seen.stored, seen.version, entry.details["replaces"]) == (1, 7, 1)
+    assert entry.after == (7 if champions else None)
+    assert seen.deleted == []
+
+
+def test_of_two_machines_that_store_the_same_bytes_the_later_takes_its_own_back(registering):
+    seen = registering(others=dataclasses.replace(entry_of(), version=2))
+    assert (seen.stored, seen.version, seen.entries, seen.deleted) == (1, 2, [], ["7"])
