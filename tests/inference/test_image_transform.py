@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from inference_models import BASE, make_predictor, picture
 
 import pasam.models.before_segment_anything  # noqa: F401
-from pasam.errors import DataError, PromptError
+from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
@@ -249,3 +250,46 @@ def _plain(model, image, corners):
 
 def test_no_boxes_give_no_masks():
     assert predict_zoomed(make_predictor("sam"), picture(60, 60), []) == []
+
+
+@pytest.mark.parametrize("changed", ["base", "side", "embedding", "early"])
+def test_an_embedding_fits_by_digest_side_and_both_shapes(changed, image, predictors):
+    own = predictors["sam"]
+    image.check_fits(own.segmenter.base, own.base)
+    encoded, base = image.encoded, image.base
+    transform = image.transform
+    if changed == "base":
+        base = "another"
+    elif changed == "side":
+        transform = dataclasses.replace(transform, side=2 * transform.side)
+    else:
+        encoded = dataclasses.replace(encoded, **{changed: getattr(encoded, changed)[..., :-1]})
+    other = EmbeddedImage(transform, image.pixels, encoded, base)
+    with pytest.raises(CheckpointError, match="Embed it again"):
+        other.check_fits(own.segmenter.base, own.base)
+
+
+@pytest.mark.parametrize(
+    ("box", "window"),
+    [
+        ([10, 10, 49, 49], (0, 0, 80, 80)),  # both sides exactly at the limit
+        ([10, 10, 50, 50], None),  # both beyond it
+        ([10, 30, 54, 54], (0, 18, 90, 68)),  # one side beyond it
+        ([90, 0, 99, 9], (80, 0, 100, 20)),  # held within the image
+        ([0, 90, 9, 99], (0, 80, 20, 100)),
+    ],
+)
+def test_a_window_is_used_unless_both_its_sides_are_nearly_the_images(box, window):
+    assert zoom_window(np.array(box, np.float32), (100, 100, 3)) == window
+
+
+def test_the_zoom_that_is_asked_for_is_that_of_every_window(predictors, monkeypatch):
+    seen, embed = [], type(predictors["sam"]).embed
+    monkeypatch.setattr(
+        type(predictors["sam"]), "embed",
+        lambda self, pixels, *more: seen.append(pixels.shape[:2]) or embed(self, pixels, *more),
+    )  # fmt: skip
+    boxes = [[10, 10, 19, 19], [40, 30, 59, 39]]
+    for zoom in (1.0, 3.0):
+        predict_zoomed(predictors["sam"], picture(100, 100), boxes, zoom=zoom)
+    assert seen == [(10, 10), (10, 20), (30, 30), (30, 60)]

@@ -143,3 +143,20 @@ def test_a_coco_set_is_one_that_pycocotools_reads(tmp_path):
     assert np.array_equal(decode(read.annToRLE(annotation)), record(2).mask)
     assert (annotation["area"], annotation["category_id"]) == (record(2).mask.sum(), 7)
     assert not {"prompt", "png", "category"} & set(annotation)
+
+
+def test_a_coco_set_keeps_a_detectors_category_and_score_and_numbers_all_its_masks():
+    found = CocoSet()
+    record = MaskRecord(np.eye(4, dtype=bool), 0.5).with_prompt()
+    detected = {**record, "category_id": 7, "category": "dog", "detection_score": 0.25}
+    found.add("a.png", (4, 4), [record, detected])
+    found.add("b.png", (4, 6), [detected])
+    content = found.as_json({1: "object", 7: "dog"})
+    told = [
+        (a["id"], a["image_id"], a["category_id"], a.get("detection_score"), a["iscrowd"])
+        for a in content["annotations"]
+    ]
+    assert told == [(1, 1, 1, None, 0), (2, 1, 7, 0.25, 0), (3, 2, 7, 0.25, 0)]
+    assert [(i["id"], i["height"], i["width"]) for i in content["images"]] == [(1, 4, 4), (2, 4, 6)]
+    assert content["categories"] == [{"id": 1, "name": "object"}, {"id": 7, "name": "dog"}]
+    assert not {"prompt", "category", "png"} & set().union(*content["annotations"])

@@ -476,3 +476,23 @@ def test_only_pa_sam_has_an_uncertainty_map(predictors):
         "hq_sam": False,
         "pa_sam": True,
     }
+
+
+@pytest.mark.parametrize("part", ["masks", "scores"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_give_no_numbers_are_refused_by_masks_and_by_scores(
+    part, value, predictor, images, monkeypatch
+):
+    decode = type(predictor).decode
+
+    def broken(self, *given, **named):
+        found = decode(self, *given, **named)
+        changed = getattr(found, part).clone()
+        changed.flatten()[-1] = value
+        return dataclasses.replace(found, **{part: changed})
+
+    monkeypatch.setattr(type(predictor), "decode", broken)
+    with pytest.raises(CheckpointError, match=f"weights of {predictor.name} give NaN or infinity"):
+        predictor.predict_many([(images[0], MIXED[0])])
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        predictor.try_out()

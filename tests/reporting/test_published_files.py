@@ -10,7 +10,9 @@ from made_up_run import change_scores
 from small_world import load_yaml
 from variants import pa_sam
 
+from pasam.reporting.analyses import gains, measures
 from pasam.reporting.model_card import model_card
+from pasam.reporting.page_images import ranked, worst
 from pasam.reporting.publish import plot_frames, publish, records, report_json
 from pasam.reporting.questions import answers
 
@@ -216,6 +218,24 @@ def test_every_trained_model_has_a_card_of_its_own(results):
     hq = model_card(results, "hq_sam")
     assert "# Model card: HQ-SAM" in hq
     assert "2306.01567" in hq
+
+
+def test_a_card_compares_its_own_model_alone_and_splits_its_own_gain(results):
+    hq = model_card(results, "hq_sam")
+    assert "HQ-SAM is 15.0 points of boundary IoU above SAM" in hq
+    assert "PA-SAM is" not in hq
+    table = gains(results, measures(results)[0], model="hq_sam").table
+    for place in (0, -1):
+        assert f"{table['score'].iloc[place]:.1f} % on the {table['n'].iloc[place]} masks" in hq
+
+
+def test_json_has_the_level_and_as_many_images_a_gallery_as_the_params_say(results, make_results):
+    report = results.params.report.replaced(confidence=0.8, gallery=2, n_resamples=50)
+    content = json.loads(report_json(make_results(report=report), ()))
+    assert content["confidence"] == 0.8
+    counts = {name: len(ids) for name, ids in content["galleries"].items()}
+    assert counts == {"worst": 2, "most_improved": 2, "most_harmed": 0}
+    assert content["galleries"]["worst"] == list(worst(ranked(results), 2).index)
 
 
 def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_finds_the_date(

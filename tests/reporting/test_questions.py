@@ -356,6 +356,20 @@ def test_it_counts_what_is_shown_and_says_what_follows(make_results):
     assert found.blocks[0].folded
 
 
+def test_the_three_largest_losses_are_named_and_what_is_cheaper_has_fewer_parameters(make_results):
+    losses = {"no_dense": -0.4, "no_sparse": -0.3, "no_mining": -0.2, "gradient_image": -0.1}
+    changes = made_up_ablations(**losses)
+    changes["ablation_facts"]["nothing"]["trainable"] = 1234  # as many as PA-SAM
+    said = ask(9, make_results(**changes)).sentence
+    costs = said.split("What costs most: ")[1].split(". With fewer")[0]
+    assert re.findall(r"no [a-z ]+?(?= \()|edges[a-z ]+", costs) == [
+        "no dense compensation", "no sparse optimisation", "no hard points",
+    ]  # fmt: skip
+    cheaper = said.split("no difference shown: ")[1]
+    assert "random points" in cheaper
+    assert "nothing changed" not in cheaper
+
+
 def test_other_numbers_give_another_sentence(make_results):
     sentences = {
         ask(9, make_results(**made_up_ablations(no_dense=by))).sentence for by in (0, -0.1, 0.1)
