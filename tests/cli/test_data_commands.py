@@ -200,6 +200,14 @@ def test_a_file_is_known_however_its_path_is_spelt(pasam, in_empty_folder):
 
 
 @pytest.mark.usefixtures("project")
+def test_another_reason_for_a_listed_file_is_a_change_and_the_same_one_is_none(pasam):
+    for reason, said in (("dark", "1 file"), ("not a cat", "1 file"), ("not a cat", "Nothing")):
+        assert said in pasam("quarantine", MASK, "--reason", reason).output
+        (entry,) = read_quarantine(Path("data/quarantine.csv")).entries.values()
+        assert entry.reason == reason
+
+
+@pytest.mark.usefixtures("project")
 def test_a_file_without_a_reason_is_refused_in_one_line(pasam):
     result = pasam("quarantine", MASK)
     assert result.exit_code == 2

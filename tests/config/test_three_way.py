@@ -226,6 +226,20 @@ def test_a_stage_without_params_comes_from_the_side_whose_params_are_in_place():
         assert merge_lock(base, ours, theirs, "dvc.lock", params).ours == expected
 
 
+def test_a_record_beats_none_even_where_the_other_sides_are_taken():
+    ours = [
+        stage("train@a", seed=9, dep="d0", out="a9"),
+        stage("train@b", seed=2, dep="d0", out="b2"),
+    ]
+    theirs = stage("train@b", seed=3, dep="d0", out="b3")
+    params = {"train": {"seed": 3}}
+    merged = merge_lock(lock(A, B), lock(*ours), lock(theirs), "dvc.lock", params)
+    assert merged.ours == lock(ours[0], theirs)
+    assert merge_lock(lock(A, B), lock(theirs), lock(*ours), "dvc.lock", params).ours in (
+        lock(ours[0], theirs), lock(theirs, ours[0])
+    )  # fmt: skip
+
+
 def test_the_projects_own_lock_survives_a_merge_byte_for_byte(root):
     text = (root / "dvc.lock").read_text()
     assert merge_lock(text, text, text, "dvc.lock").ours == text

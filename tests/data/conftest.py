@@ -35,6 +35,8 @@ class FaultyServer(ThreadingHTTPServer):
         self.refuses_ranges = False
         self.ignores_if_range = False
         self.has_versions = True
+        self.weak = False
+        """Whether equal versions may have other bytes."""
         self.interrupts_at: int | None = None
         """Number of the request at which Ctrl-C is pressed."""
         self.pause = 0.0
@@ -73,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"", {})
         content = self.server.files[name]
         version = f'"{hashlib.sha256(content).hexdigest()[:8]}"'
+        version = f"W/{version}" if self.server.weak else version
         headers = {"ETag": version} if self.server.has_versions else {}
         same = self.server.ignores_if_range or self.headers.get("If-Range") in (None, version)
         if wanted is None or self.server.refuses_ranges or not same:

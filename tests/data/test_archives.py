@@ -353,6 +353,13 @@ def root(tmp_path):
 PHOTOGRAPHS = make_entry("set.zip", layout=Layout(images="im", masks="gt"))
 
 
+def test_a_set_is_on_the_disk_before_it_has_its_name(root, packed, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.sync", lambda: synced.append((root / "set").exists()))
+    install(PHOTOGRAPHS, root, packed, DIGESTS)
+    assert synced == [False]
+
+
 def test_the_folder_holds_what_the_layout_names_and_the_marker(root, packed, tree):
     install(PHOTOGRAPHS, root, packed, DIGESTS)
     there = [path for path in tree(root / "set") if "/" not in path]

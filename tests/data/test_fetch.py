@@ -73,6 +73,9 @@ def test_a_second_fetch_does_nothing(bring, place, server, lock):
 def test_checksums_that_nobody_publishes_are_recorded(bring, published, lock):
     results = bring()
     assert results[0].recorded == ("DIS5K.zip",)
+    lock.unlink()
+    for name in ("DIS5K-VD", "HRSOD", "ecssd"):  # each adds to what is recorded
+        bring(CATALOGUE.select([name]))
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in published.items()}
     assert load_yaml(lock.read_text()) == digests
 
@@ -286,10 +289,13 @@ def address(server):
     return f"{server.address}/set.zip"
 
 
-def test_the_file_appears_alone_and_its_checksum_is_returned(address, target):
+def test_the_file_appears_alone_and_its_checksum_is_returned(address, target, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(target.exists()))
     assert download(address, target, sha256=SHA256, size=len(CONTENT)) == SHA256
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
+    assert synced == [False, True], "the bytes are on the disk before their name is"
 
 
 def test_the_first_digits_of_a_checksum_are_checked_too(address, target):
@@ -459,6 +465,14 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(transfer, arrived, server, 
 
 def test_without_a_version_to_rely_on_nothing_is_resumed(transfer, arrived, server):
     server.has_versions = False
+    server.orders["cut"] = 1
+    transfer()
+    assert arrived.read_bytes() == LONG
+    assert ranges(server) == [None, None]
+
+
+def test_a_version_that_other_bytes_may_have_is_none_to_rely_on(transfer, arrived, server):
+    server.weak = True
     server.orders["cut"] = 1
     transfer()
     assert arrived.read_bytes() == LONG

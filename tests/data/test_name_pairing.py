@@ -10,6 +10,7 @@ from pasam.data.pairing import (
     Pair,
     count_pairs,
     find_pairs,
+    from_csv,
     list_images,
     match_names,
     pair_folders,
@@ -246,6 +247,17 @@ def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
         ("b.jpg", "b.png"),
     ]
     assert [path.name for path in left_out] == ["c.jpg", "d.png"]
+
+
+def test_an_image_of_a_table_is_called_by_its_path_unless_that_is_one_machines(tmp_path):
+    touch(tmp_path, "day/a.jpg", "a.png", "b.png")
+    (tmp_path / "t.csv").write_text(
+        f"image,mask\nday/a.jpg,a.png\n{tmp_path}/day/a.jpg,{tmp_path}/b.png\n"
+    )
+    found = from_csv(tmp_path / "t.csv")
+    assert (found.candidates[0].name, found.faults) == ("day/a", ())
+    (tmp_path / "t.csv").write_text(f"image,mask\n{tmp_path}/day/a.jpg,{tmp_path}/b.png\n")
+    assert [one.name for one in from_csv(tmp_path / "t.csv").candidates] == ["a"]
 
 
 def test_a_set_called_as_a_row_of_sums_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -69,8 +70,12 @@ def put(plan, own, **options):
     return register(plan, own, **{"link": False, "workers": 1, **options})
 
 
-def test_the_folder_holds_copies_a_table_and_a_description(plan, own, two_folders):
-    folder = put(plan, own)
+def test_the_folder_holds_copies_a_table_and_a_description(plan, own, two_folders, monkeypatch):
+    synced = []
+    with monkeypatch.context() as spied:
+        spied.setattr(os, "sync", lambda: synced.append((own / "cats").exists()))
+        folder = put(plan, own)
+    assert synced == [False], "all is on the disk before it has its name"
     assert tree(folder).keys() == {
         "manifest.csv",
         "set.json",
@@ -317,7 +322,9 @@ def test_names_of_a_coco_file_write_and_read_nothing_outside(two_folders, own, t
 
 def test_copies_are_told(add_set, two_folders):
     (two_folders[0] / "00.png").write_bytes((two_folders[0] / "01.png").read_bytes())
-    assert add_set().notes[0] == "1 images are copies of others"
+    notes = add_set().notes
+    assert notes[0] == "1 images are copies of others"
+    assert not any("in train and in val" in note for note in notes)
 
 
 def test_copies_that_groups_tear_apart_are_told(two_folders, own):

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import (
     IMAGE_FORMATS,
+    eight_bits,
     encode_bits,
     foreground,
     load_image,
@@ -164,6 +165,14 @@ def test_values_of_more_than_8_bits_are_scaled_and_it_is_said(tmp_path, name, va
     expected = (values.astype(float) - low) / (high - low) * 255
     assert np.abs(loaded.pixels[:, :, 0] - expected).max() <= 0.51
     assert f"{low} to {high} became 0 to 255" in loaded.notes[0]
+
+
+def test_whole_numbers_begin_at_0_however_bright_the_darkest_is():
+    pixels, said = eight_bits(np.array([[1000, 4095]], np.uint16))
+    assert pixels.tolist() == [[62, 255]]
+    assert said == "16 bits, of which 0 to 4095 became 0 to 255"
+    assert eight_bits(np.array([[-1.0, 3.0]]))[0].tolist() == [[0, 255]]
+    assert eight_bits(np.array([[0.25, 1.0]]))[0].tolist() == [[64, 255]]
 
 
 def test_a_hot_pixel_does_not_blacken_a_dim_image(tmp_path):
