@@ -187,6 +187,23 @@ def test_moments_and_average_outlive_a_change_of_side(pictures):
     assert len(training.optimizer.state) == moments - 1  # the code of place has another shape
 
 
+def test_the_weights_that_leave_are_the_moving_average_and_not_the_last_ones(pictures):
+    training = _PhotographTraining(_model(), PARAMS.replaced(ema_decay=0.75), 0)
+    batches = ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+        views=ViewMix(whole=1.0, crop=0.0), side=32, full_side=64, batch_size=1,
+        prompts_per_image=1, box_fraction=0.5, seed=1,
+    )  # fmt: skip
+    name = "image_encoder.neck.weight"
+    last = []
+    for k in range(2):
+        training.step(batches[k])
+        last.append(training.model.base.sam.state_dict()[name].clone())
+    found = training.averaged_weights()[name]
+    assert not torch.equal(last[0], last[1])
+    torch.testing.assert_close(found, 0.75 * last[0] + 0.25 * last[1])
+
+
 def _model():
     return Clickable(make_base(), detail_weight=0.5)
 
