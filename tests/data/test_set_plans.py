@@ -115,12 +115,13 @@ def test_a_split_that_the_source_gives_stays():
 
 
 def test_what_the_source_decides_takes_nothing_from_the_share_of_the_others():
-    given = [item(f"given{n}", split="val") for n in range(5)]
-    free = [item(f"{n}", group=f"g{n % 10}") for n in range(20)]
-    made = plan(*given, *free, val_fraction=0.2)
-    chosen = {one.inspected.candidate.group for one in made.images if one.split == "val"} - {None}
-    assert chosen == held_out([f"g{n}" for n in range(10)], val_fraction=0.2)
-    assert made.count("val") == (5 + 2 * len(chosen),) * 2
+    given = [item(f"given{n}", split="val") for n in range(20)]
+    for trial in "abcdefgh":
+        free = [item(f"{n}", group=f"{trial}{n % 10}") for n in range(20)]
+        made = plan(*given, *free, val_fraction=0.2)
+        chosen = {one.inspected.candidate.group for one in made.images if one.split == "val"}
+        assert chosen - {None} == held_out([f"{trial}{n}" for n in range(10)], val_fraction=0.2)
+        assert made.count("val") == (20 + 2 * len(chosen - {None}),) * 2
     assert plan(item("a", split="train"), val_fraction=0.5).count("train") == (1, 1)
 
 
