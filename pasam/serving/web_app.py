@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response, Security
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -27,7 +27,7 @@ from pasam.serving.connections import bounded_connections
 from pasam.serving.examples import COUNT, example
 from pasam.serving.payloads import ErrorAnswer, ExampleAnswer
 from pasam.serving.request_guard import RequestGuard, add_error_handlers
-from pasam.serving.routes import router
+from pasam.serving.routes import TOKEN, router
 from pasam.serving.service import ModelPool, Service, Settings
 
 FOLDER = Path(__file__).parent / "page"
@@ -41,7 +41,7 @@ async def index() -> FileResponse:
     return FileResponse(FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-@page_router.get("/examples", summary="Synthetic images to try")
+@page_router.get("/examples", dependencies=[Security(TOKEN)], summary="Synthetic images to try")
 async def examples() -> list[ExampleAnswer]:
     """List the examples with the boxes of their objects."""
     drawn = [await run_in_threadpool(example, number) for number in range(COUNT)]

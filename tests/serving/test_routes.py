@@ -333,7 +333,7 @@ def test_openapi_says_what_needs_the_token_and_groups_endpoints(client):
     for path, methods in described["paths"].items():
         for operation in methods.values():
             assert operation["tags"]
-            open_paths = ("/health", "/ready", "/examples", "/examples/{number}")
+            open_paths = ("/health", "/ready", "/examples/{number}")
             asks = path not in open_paths
             assert ("security" in operation) is asks
 
