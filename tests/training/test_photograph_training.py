@@ -188,10 +188,10 @@ def test_moments_and_average_outlive_a_change_of_side(pictures):
 
 
 def test_the_weights_that_leave_are_the_moving_average_and_not_the_last_ones(pictures):
-    training = _PhotographTraining(_model(), PARAMS.replaced(ema_decay=0.75), 0)
+    training = _PhotographTraining(_model(), PARAMS.replaced(ema_decay=0.75), 1)
     batches = ObjectBatches(
         pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
-        views=ViewMix(whole=1.0, crop=0.0), side=32, full_side=64, batch_size=1,
+        views=ViewMix(whole=1.0, crop=0.0), side=64, full_side=64, batch_size=1,
         prompts_per_image=1, box_fraction=0.5, seed=1,
     )  # fmt: skip
     name = "image_encoder.neck.weight"
