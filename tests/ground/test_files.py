@@ -384,6 +384,11 @@ def test_a_table_of_text_gives_cells_by_name_with_the_number_of_their_last_line(
     ]  # fmt: skip
 
 
+def test_the_first_line_of_a_table_has_the_names_even_if_it_is_empty(tmp_path):
+    (tmp_path / "t.csv").write_text("\nimage,mask\na,b\n")
+    assert read_csv(tmp_path / "t.csv", advice="Mend it.")[0] == ()
+
+
 def test_a_table_of_text_may_have_so_many_rows_and_no_more(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     monkeypatch.setattr(files, "MOST_ROWS", 3)

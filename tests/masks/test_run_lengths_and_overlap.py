@@ -81,6 +81,14 @@ def test_a_code_that_is_damaged_or_of_another_size_never_reaches_the_decoder(seg
         from_segmentation(segmentation, 6, 8)
 
 
+def test_a_polygon_may_reach_one_side_beyond_its_image_and_is_cut_off():
+    for x, y in ((-8, -6), (16, 12)):
+        assert decode(from_segmentation([[x, y, 0, 6, 8, 0]], 6, 8)).shape == (6, 8)
+        for far in ([1.01 * x, y], [x, 1.01 * y]):
+            with pytest.raises(DataError, match="has the coordinate"):
+                from_segmentation([[*far, 0, 6, 8, 0]], 6, 8)
+
+
 def test_a_coordinate_is_held_against_its_own_side_of_the_image():
     wide = from_segmentation([[0, 0, 15, 0, 15, 5, 0, 5]], 6, 8)
     assert bounding_box(wide) == (0, 0, 8, 5)
