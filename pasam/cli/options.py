@@ -6,6 +6,8 @@ import functools
 import json
 import os
 import re
+import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,6 +188,12 @@ def error_line(error: Exception) -> str:
         each if len(each) <= _LONGEST else f"{each[:1500]} ... {each[-300:]}" for each in lines
     )
     return "\n".join(short)
+
+
+def below(text: str, *, indent: int) -> str:
+    """Break a long text into lines of the terminal's width, to stand below what it is about."""
+    width = max(shutil.get_terminal_size((100, 24)).columns, 40)
+    return textwrap.indent(textwrap.fill(text, width - indent), " " * indent)
 
 
 def print_result(content: Any, lines: Iterable[str], *, as_json: bool) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pasam.cli.options import REGISTERED, AsJson, Project, print_result
+from pasam.cli.options import REGISTERED, AsJson, Project, below, print_result
 from pasam.errors import PasamError, RegistryError
 
 if TYPE_CHECKING:
@@ -247,9 +245,6 @@ def registry_gate(
         typer.echo(f"  {name}: {value}")
 
 
-_IN = " " * 6  # below the number of a decision
-
-
 @registry_app.command("log")
 def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
     """Show every decision: what, when, by whom, and why.
@@ -276,8 +271,7 @@ def registry_log(as_json: AsJson = False, project: Project = Path()) -> None:
         parts = [f"{entry.number:>4}", entry.time[:16], f"{about:<12}", champion, by, changed]
         typer.echo("  ".join(part for part in parts if part))
         if entry.why:  # of a judgement: all that its checks found
-            width = max(shutil.get_terminal_size((100, 24)).columns, 40)
-            typer.echo(textwrap.fill(entry.why, width, initial_indent=_IN, subsequent_indent=_IN))
+            typer.echo(below(entry.why, indent=6))
 
 
 @registry_app.command("check")
