@@ -322,9 +322,9 @@ def make_plan(
         DataError: It is one image, or group, and both splits are to have some.
     """
     images = []
-    measured = held_out(
-        {_key(item) for item in inspected if not item.candidate.split}, val_fraction=val_fraction
-    )
+    given = {_key(item): item.candidate.split for item in inspected if item.candidate.split}
+    free = {_key(item) for item in inspected} - set(given)  # a group goes with those that have one
+    measured = held_out(free, val_fraction=val_fraction)
     taken_images: set[str] = set()
     taken_masks: set[str] = set()
     for item in sorted(inspected, key=lambda item: (item.candidate.name, item.sha256)):
@@ -342,7 +342,9 @@ def make_plan(
                     "im", stem + (".png" if item.chosen else item.candidate.image.suffix.lower())
                 ),
                 inspected=item,
-                split=item.candidate.split or ("val" if _key(item) in measured else "train"),
+                split=item.candidate.split
+                or given.get(_key(item))
+                or ("val" if _key(item) in measured else "train"),
                 masks=masks,
             )
         )

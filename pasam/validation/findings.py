@@ -107,8 +107,8 @@ def _shown(result: ExpectationResult) -> str:
 
 
 def _row(result: ExpectationResult, row: Mapping[str, Any]) -> str:
-    keys = [key for key in KEYS[result.table] if key != "dataset" or result.table == "sets"]
-    where = "/".join(str(row[key]) for key in keys[-2:]) if "split" in keys else str(row[keys[-1]])
+    keys = KEYS[result.table]
+    where = "/".join(str(row[key]) for key in keys) if "split" in keys else str(row[keys[-1]])
     value = row[result.column]
     said = f"{value:.4g}" if isinstance(value, float) else str(value)
     return f"{where} ({result.column.replace('_', ' ')}: {said})"

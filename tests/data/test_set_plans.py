@@ -110,8 +110,9 @@ def test_a_group_is_not_torn_apart_and_copies_stay_together():
 
 
 def test_a_split_that_the_source_gives_stays():
-    made = plan(item("a", split="val"), item("b", split="train"), val_fraction=0.0)
-    assert [image.split for image in made.images] == ["val", "train"]
+    with_a = [item(f"c{n}", group="of a") for n in range(9)]  # a group is not torn for it
+    made = plan(item("a", split="val", group="of a"), item("b", split="train"), *with_a)
+    assert [image.split for image in made.images] == ["val", "train", *["val"] * 9]
 
 
 def test_what_the_source_decides_takes_nothing_from_the_share_of_the_others():

@@ -137,7 +137,7 @@ def test_a_refusal_lists_unfit_files_once_each_and_says_how_to_leave_them_out():
 
 @pytest.mark.parametrize(
     ("table", "shown"),
-    [("sets", "train/cats"), ("pairs", "m{}.png"), ("images", "i{}.png"),
+    [("sets", "train/cats"), ("drift", "train/cats"), ("pairs", "m{}.png"), ("images", "i{}.png"),
      ("quarantine", "f{}.png")],
 )  # fmt: skip
 @pytest.mark.parametrize("count", [10, 11])
