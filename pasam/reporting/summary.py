@@ -119,18 +119,16 @@ def check_paired(scores: pd.DataFrame) -> None:
         found = sorted(set(scores[kind]))
         if len(found) > 1:
             raise DataError(f"A table holds one kind of {kind}, got {found}; report them apart.")
-    images = {}
-    for model, seed in scores[["model", "seed"]].drop_duplicates().itertuples(index=False):
-        rows = scores[(scores["model"] == model) & (scores["seed"] == seed)]
-        images[model, seed] = set(zip(rows["benchmark"], rows["image_id"], strict=True))
-    everything = set.union(*images.values())
-    for (model, seed), seen in sorted(images.items()):
-        if seen != everything:
-            benchmark, image = min(everything - seen)
+    place = scores.groupby(["benchmark", "image_id"]).ngroup().to_numpy()  # ascending by name
+    everything = set(place)
+    for (model, seed), rows in sorted(scores.groupby(["model", "seed"]).indices.items()):
+        lacking = everything.difference(place[rows])
+        if lacking:
+            first = scores.iloc[int(np.argmax(place == min(lacking)))]
             raise DataError(
-                f"Model '{model}' (seed {seed}) lacks {len(everything - seen)} of "
-                f"{len(everything)} images, the first is '{image}' of '{benchmark}'. Evaluate "
-                "every model on every benchmark."
+                f"Model '{model}' (seed {seed}) lacks {len(lacking)} of {len(everything)} images, "
+                f"the first is '{first['image_id']}' of '{first['benchmark']}'. Evaluate every "
+                "model on every benchmark."
             )
 
 
@@ -154,12 +152,15 @@ def summarise(
         DataError: As `check_paired`.
     """
     check_paired(scores)
-    rows = []
+    rows, shown = [], _shown(scores)
     for model in ordered_models(scores["model"]):
         of_model = scores[scores["model"] == model]
         every = {m: score_matrix(of_model, model, column) for m, column in METRICS.items()}
-        for benchmark in [*ordered_benchmarks(scores["benchmark"]), MEAN]:
-            found = _row(of_model, every, benchmark, bootstrap)
+        counted = ["intersection", "union", "boundary_covers"]
+        sums = of_model.groupby("benchmark")[counted].sum()
+        sums["masks"] = of_model.groupby("benchmark").size()
+        for benchmark, chosen in shown.items():
+            found = _row(sums[sums.index.isin(chosen)], every, chosen, bootstrap)
             rows.append({"model": model, "benchmark": benchmark, **found})
     return _with_published(pd.DataFrame(rows), published)
 
@@ -184,8 +185,7 @@ def compare(
         for name in dict.fromkeys(name for pair in pairs for name in pair)
         for metric, column in METRICS.items()
     }
-    shown = {name: [name] for name in ordered_benchmarks(scores["benchmark"])}
-    shown[MEAN] = averaged(scores["benchmark"])
+    shown = _shown(scores)
     parts = {
         (*which, benchmark): _on(matrix, chosen)
         for which, matrix in every.items()
@@ -204,6 +204,12 @@ def compare(
     return pd.concat(
         [_adjusted(table[family].copy(), bootstrap) for family in families]
     ).sort_index()
+
+
+def _shown(scores: pd.DataFrame) -> dict[str, list[str]]:
+    """Name what tables have columns of: every benchmark, and the mean of those it is of."""
+    every = {name: [name] for name in ordered_benchmarks(scores["benchmark"])}
+    return {**every, MEAN: averaged(scores["benchmark"])}
 
 
 def _on(matrix: pd.DataFrame, benchmarks: Sequence[str]) -> pd.DataFrame:
@@ -291,20 +297,21 @@ def in_points(found: statistics.Difference) -> dict[str, Any]:
 
 
 def _row(
-    scores: pd.DataFrame, every: Mapping[str, pd.DataFrame], benchmark: str, bootstrap: Bootstrap
+    sums: pd.DataFrame,
+    every: Mapping[str, pd.DataFrame],
+    benchmarks: Sequence[str],
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    chosen = averaged(scores["benchmark"]) if benchmark == MEAN else [benchmark]
-    rows = scores[scores["benchmark"].isin(chosen)]
-    seeds = rows["seed"].nunique()
-    found: dict[str, Any] = {"n": len(rows) // seeds, "seeds": seeds}
+    """Average a model's score matrices, and the sums over its masks, over some benchmarks."""
+    found: dict[str, Any] = {}
     for metric, matrix in every.items():
-        scored = _on(matrix, chosen)
+        scored = _on(matrix, benchmarks)
+        found |= {"n": scored.shape[1], "seeds": scored.shape[0]}
         result = bootstrap.interval(scored.to_numpy(np.float64), *places(scored.columns))
         for end, name in (("", "mean"), ("_low", "low"), ("_high", "high")):
             found[f"{metric}{end}"] = percent(getattr(result, name))
-    sums = rows.groupby("benchmark")[["intersection", "union", "boundary_covers"]].sum()
     pooled = (sums["intersection"] / sums["union"]).fillna(1.0)  # nothing against nothing is 1
-    covers = sums["boundary_covers"] / rows.groupby("benchmark").size()
+    covers = sums["boundary_covers"] / sums["masks"]
     return found | {"pooled_iou": percent(pooled.mean()), "band_covers": percent(covers.mean())}
 
 
