@@ -121,7 +121,8 @@ def check_paired(scores: pd.DataFrame) -> None:
             raise DataError(f"A table holds one kind of {kind}, got {found}; report them apart.")
     place = scores.groupby(["benchmark", "image_id"]).ngroup().to_numpy()  # ascending by name
     everything = set(place)
-    for (model, seed), rows in sorted(scores.groupby(["model", "seed"]).indices.items()):
+    rows_of: dict[Any, Any] = scores.groupby(["model", "seed"]).indices
+    for (model, seed), rows in sorted(rows_of.items()):
         lacking = everything.difference(place[rows])
         if lacking:
             first = scores.iloc[int(np.argmax(place == min(lacking)))]
