@@ -28,6 +28,7 @@ from pasam.cli.predict import (
     typed_prompts,
 )
 from pasam.errors import DataError, ParamsError, PromptError
+from pasam.inference import prompting
 from pasam.inference.mask_record import MaskRecord
 from pasam.inference.prompting import AutomaticMasks, FixedPrompts
 from pasam.inference.zoomed_boxes import predict_zoomed
@@ -331,6 +332,15 @@ def test_everything_keeps_what_was_typed():
 def test_exactly_one_thing_is_asked_for(typed):
     with pytest.raises(PromptError, match="say what to segment"):
         chosen(**typed)
+
+
+@pytest.mark.parametrize("zoom", [False, True])
+def test_zoom_holds_for_every_way_to_give_boxes(zoom, tmp_path, monkeypatch):
+    (tmp_path / "p.csv").write_text("image,x0,y0,x1,y1\na.png,1,2,3,4\n")
+    monkeypatch.setattr(prompting, "detected_boxes", lambda *_, **__: FixedPrompts([]))
+    typed = {"detections": Path("d.json"), "annotations": Path("a.json")}
+    for way in ({"box": ["1,2,3,4"]}, {"prompt_file": tmp_path / "p.csv"}, typed):
+        assert chosen(**way, zoom=zoom).zoom is zoom, way
 
 
 def test_detections_need_their_set():

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_world import dump_yaml, load_yaml
 
@@ -111,7 +111,6 @@ def test_an_impossible_value_is_quoted(section, cls, key, value, message, conten
         load_section(cls, section, write(content))
 
 
-@settings(deadline=None)  # it reads a file
 @given(value=st.integers(min_value=-(10**9), max_value=10**9))
 def test_a_whole_number_may_stand_for_a_float(value, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "whole.yaml"

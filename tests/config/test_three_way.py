@@ -126,10 +126,10 @@ def test_true_is_not_one():
 
 
 def test_names_that_each_added_to_a_list_are_both_in_it():
-    ours = params(("[dis, coift]", "[dis, coift, mine]"))
-    theirs = params(("[dis, coift]", "[coift, theirs]"))
+    ours = params(("[dis, coift]", "[dis, coift, mine, both]"))
+    theirs = params(("[dis, coift]", "[coift, theirs, both]"))
     merged = merge_mapping(PARAMS, ours, theirs, "params.yaml")
-    assert load_yaml(merged.ours)["evaluate"]["benchmarks"] == ["coift", "theirs", "mine"]
+    assert load_yaml(merged.ours)["evaluate"]["benchmarks"] == ["coift", "theirs", "both", "mine"]
     assert merged.clashes == ()
 
 

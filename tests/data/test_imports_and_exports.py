@@ -61,7 +61,7 @@ def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
     half = [[20, 10], [40, 10], [40, 30], [20, 30]]
     other = [[40, 10], [60, 10], [60, 30], [40, 30]]
     shapes = [
-        shape(), shape(points=half, group=1), shape(points=other, group=1), mask,
+        shape(), shape(points=half, group=0), shape(points=other, group=0), mask,
         shape("circle", [[40, 30], [46, 38]]), shape("rectangle", [[0, 0], [9, 9]]),
     ]  # fmt: skip
     as_file(tmp_path / "labels", labelme(shapes))

@@ -530,7 +530,7 @@ def test_a_finer_grid_holds_more_of_a_comb():
     assert scores[0] < 0.5 < 0.9 < scores[-1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24), st.sampled_from([0, 255]))
 def test_empty_and_full_masks_stay_what_they_are_at_any_size(height, width, side, value):
     mask = np.full((height, width), value, np.uint8)

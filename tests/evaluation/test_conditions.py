@@ -206,7 +206,9 @@ def test_the_boxes_of_a_label_are_tight_before_they_are_loosened(store):
     assert all((tight_box(label) >= 0).all() for label in store.labels)
 
 
-@pytest.mark.parametrize(("count", "places"), [(2, [0, 5]), (3, [0, 3, 6]), (99, range(10))])
+@pytest.mark.parametrize(
+    ("count", "places"), [(2, [0, 5]), (3, [0, 3, 6]), (4, [0, 2, 5, 7]), (99, range(10))]
+)
 def test_a_subset_is_evenly_spaced_whatever_the_order_of_the_rows(count, places):
     frame = pd.DataFrame({"id": [f"{k:02d}" for k in range(10)]})
     shuffled = frame.iloc[np.random.default_rng(0).permutation(10)]

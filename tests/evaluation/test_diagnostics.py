@@ -85,7 +85,7 @@ def test_a_file_that_is_missing_or_of_other_columns_is_told(tmp_path):
         read_diagnostics(tmp_path / "old.parquet")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40).filter(
         lambda items: len({positive for _, positive in items}) == 2

@@ -279,7 +279,7 @@ def full():
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(mask=MASKS)
 def test_a_mask_of_any_size_comes_back(mask):
     with tempfile.TemporaryDirectory() as folder:

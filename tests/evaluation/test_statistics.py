@@ -31,7 +31,7 @@ scores = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
 benchmarks = st.dictionaries(st.sampled_from(["dis", "coift", "thin"]), scores, min_size=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(benchmarks)
 def test_the_mean_weighs_benchmarks_alike_and_lies_in_its_interval(groups):
     found = interval(groups, **SETTINGS)
@@ -41,13 +41,13 @@ def test_the_mean_weighs_benchmarks_alike_and_lies_in_its_interval(groups):
         assert found.low - 1e-9 <= found.mean <= found.high + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(benchmarks)
 def test_the_order_of_benchmarks_does_not_matter(groups):
     assert interval(dict(reversed(groups.items())), **SETTINGS) == interval(groups, **SETTINGS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scores.filter(lambda values: len(values) > 1))
 def test_a_model_against_itself_differs_by_exactly_nothing(values):
     found = paired_difference(values, values.copy(), ["dis"] * len(values), **SETTINGS)
@@ -56,7 +56,7 @@ def test_a_model_against_itself_differs_by_exactly_nothing(values):
     assert (found.p, found.verdict) == (1.0, "no difference shown")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12))
 def test_swapping_the_models_mirrors_the_difference(pairs):
     a, b = np.array(pairs).T
@@ -256,7 +256,7 @@ def test_impossible_settings_are_refused(change, message):
 MANY = {"n_resamples": 150, "confidence": 0.95, "seed": 3}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(2, 30), st.integers(2, 30), st.integers(1, 4))
 def test_many_comparisons_at_once_are_those_of_the_report(seed, n, m, pairs):
     generator = np.random.default_rng(seed)
@@ -473,6 +473,25 @@ def test_seeds_and_images_together_have_the_interval_of_behrens_and_fisher():
     )
     assert (found.high - found.low) / 2 == pytest.approx(reach, rel=0.02)
     assert found.p == pytest.approx(beyond(abs(found.mean)), rel=0.15)
+
+
+def test_few_units_of_very_unequal_size_have_the_freedom_of_fewer():
+    """The whole computation once more, for five groups of 3 to 8 masks."""
+    sizes = np.array([3, 4, 5, 6, 8])
+    values = np.random.default_rng(7).normal(0, 1, sizes.sum())
+    units = np.repeat(list("abcde"), sizes)
+    sums = np.array([values[units == unit].sum() for unit in "abcde"])
+    picked = np.random.default_rng([3, zlib.crc32(b"dis")]).integers(5, size=(500, 4))
+    means = sums[picked].sum(axis=1) / sizes[picked].sum(axis=1)
+    freedom = (sizes**2).sum() ** 2 / (sizes**4).sum() - 1  # 2.5, of equal sizes it were 4
+    wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
+    found = interval(
+        {"dis": values}, units_by_stratum={"dis": list(units)}, n_resamples=500, confidence=0.95,
+        seed=3,
+    )  # fmt: skip
+    assert found.low == pytest.approx(
+        values.mean() + wider * (np.quantile(means, 0.025) - values.mean())
+    )
 
 
 def test_very_unequal_benchmarks_have_welch_and_satterthwaites_degrees_of_freedom():

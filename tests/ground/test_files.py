@@ -150,6 +150,19 @@ def test_writers_of_one_folder_never_meet_in_a_draft(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cats"]
 
 
+def test_where_folders_cannot_be_locked_no_writers_draft_is_removed(tmp_path, monkeypatch):
+    def flock(handle, how):
+        raise OSError(errno.ENOLCK, "no locks on this disk")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with draft_folder(tmp_path / "cats") as first:
+        with draft_folder(tmp_path / "cats") as second:
+            (second / "a.txt").write_text("second")
+        (first / "a.txt").write_text("first")
+    assert content(tmp_path / "cats") == {"a.txt": "first"}
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+
+
 def test_json_is_sorted_and_ends_with_a_line_end(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [2]}, indent=None)
     write_json_lines(tmp_path / "a.jsonl", [{"b": 1, "a": 2}, {}])

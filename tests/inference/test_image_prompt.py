@@ -204,7 +204,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(json_values)
 def test_no_json_at_all_breaks_the_reading(value):
     with contextlib.suppress(PasamError):  # any other error fails the test

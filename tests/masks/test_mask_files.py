@@ -136,7 +136,7 @@ def test_a_damaged_file_is_named(tmp_path):
         understand(tmp_path / "m.png")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(st.integers(1, 254), min_size=2, max_size=5))
 def test_the_objects_of_an_index_mask_share_out_its_pixels(tmp_path_factory, values):
     labels = regions(*sorted(values))

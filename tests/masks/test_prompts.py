@@ -85,7 +85,7 @@ def test_ten_pixels_are_enough_for_points():
 
 
 @given(seed=st.integers(0, 10_000), mix=st.sampled_from(["effective", "intended", "thirds"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_parts_are_those_the_kind_names(seed, mix):
     prompt = sample_prompt(SQUARE, mix=mix, mask_side=16, rng=np.random.default_rng(seed))
     parts = {"box": prompt.box, "points": prompt.points, "mask": prompt.mask}
@@ -98,7 +98,7 @@ def test_the_parts_are_those_the_kind_names(seed, mix):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_points_are_distinct_foreground_pixels_in_xy_order(seed):
     points = foreground_points(SQUARE, rng=np.random.default_rng(seed)).astype(int)
     assert points.shape == (10, 2)
@@ -114,7 +114,7 @@ def test_too_few_pixels_for_the_points_asked_for_is_an_error():
 @given(
     corners=st.tuples(*[st.integers(0, 99)] * 4), seed=st.integers(0, 10_000)
 )  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_jittered_box_stays_near_and_inside(corners, seed):
     x0, x1 = sorted(corners[:2])
     y0, y1 = sorted(corners[2:])
@@ -221,7 +221,7 @@ def test_squashed_mask_agrees_with_float_on_both_sides_of_128(size):
 
 
 @given(value=st.integers(0, 255), height=st.integers(1, 50), width=st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_constant_image_stays_constant(value, height, width):
     assert (squash(np.full((height, width, 3), value, np.uint8), 37) == value).all()
 
@@ -265,7 +265,7 @@ def test_the_crop_takes_the_same_part_of_image_and_mask():
     height=st.integers(1, 60), width=st.integers(1, 60), count=st.integers(0, 3),
     seed=st.integers(0, 1000),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_view_has_its_shape_for_every_input(height, width, count, seed):
     rng = np.random.default_rng(seed)
     masks = np.full((count, height, width), 255, np.uint8)

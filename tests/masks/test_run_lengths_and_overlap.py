@@ -119,7 +119,7 @@ def test_a_shared_third_scores_one_third():
     assert mask_iou(gt, pred) == pytest.approx(1 / 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_it_is_symmetric_and_one_only_for_equal_masks(seed):
     gt, pred = masks(seed)
@@ -162,7 +162,7 @@ def by_erosion(mask: np.ndarray, width: int) -> np.ndarray:
     return mask & ~inside.astype(bool)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000), height=st.integers(1, 60), width=st.integers(1, 60),
     band=st.integers(1, 40), density=st.sampled_from([0.0, 0.5, 0.97, 0.999, 1.0]),

@@ -405,7 +405,7 @@ def test_the_top_cells_come_in_the_order_of_their_index():
     assert picks.weights.tolist() == [[1, 1], [1, 1]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000), cells=st.integers(4, 300), count=st.integers(1, 4),
     scale=st.sampled_from([1e-3, 1.0, 30.0]),
@@ -460,7 +460,7 @@ def test_too_small_a_map_is_refused_by_its_size():
         top_picks(torch.zeros(1, 3), 4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_scale_and_temperature_of_one_change_no_bit(seed):
     scores = torch.randn(2, 60, generator=torch.Generator().manual_seed(seed), requires_grad=True)

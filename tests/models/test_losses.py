@@ -525,7 +525,7 @@ def by_erosion(label: np.ndarray) -> np.ndarray:
     return (foreground - eroded(foreground, times, 0)) + (background - eroded(background, times, 1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000), height=st.integers(1, 90), width=st.integers(1, 700),
     density=st.sampled_from([0.0, 0.002, 0.05, 0.998, 1.0]),

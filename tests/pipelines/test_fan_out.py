@@ -141,6 +141,18 @@ def test_one_stage_runs_in_its_own_clone_until_it_is_done(clone, remote, told, m
     assert told == [(folder.resolve(), 0, 1800.0), *tried * 3, "gone"]
 
 
+def test_a_record_is_taken_over_beside_those_that_came_while_it_was_made(in_empty_folder):
+    record = "  {}:\n    cmd: python {}.py\n"
+    before, first, second, meanwhile = (record.format(*[name] * 2) for name in "abcd")
+    clone = Path("clone")
+    clone.mkdir()
+    Path("dvc.lock").write_text(f"schema: '2.0'\nstages:\n{before}{meanwhile}{first}")
+    (clone / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{before}{second}")
+    apart = Apart(SimpleNamespace(project=Path(), state=Path(".flows")), hours=1.0)
+    apart._take_over(Worker(clone, None, base=f"schema: '2.0'\nstages:\n{before}"))
+    assert set(load_yaml(Path("dvc.lock").read_text())["stages"]) == {"a", "b", "c", "d"}
+
+
 class Clone(Apart):
     """A project of four stages, given out to stand-ins that end at once."""
 

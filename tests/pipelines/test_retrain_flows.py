@@ -550,3 +550,17 @@ def test_an_alarm_and_a_sign_of_life_come_when_their_time_is_past_and_not_before
         moment[0] += wait
         operations.watch(notify="team", days=10 if name == "alarmed" else 99)
         assert len(sent) == count
+
+
+def test_where_no_retraining_ever_succeeded_the_first_run_counts_and_no_later_one(
+    in_empty_folder, monkeypatch
+):
+    monkeypatch.setattr(operations, "renew_page", lambda: None)
+    monkeypatch.setattr(operations, "notify", lambda *words: True)
+    for days in (11, 5, 1):  # each night puts nothing off
+        text = (endings.now() - timedelta(days=days)).isoformat()
+        endings.keep(
+            endings.Ending(flow="nightly", outcome="watched", message="m", started=text, ended=text)
+        )
+    outcome = operations.watch(notify="team", days=10)
+    assert (outcome.name, "for 11 days" in outcome.message) == ("alarmed", True)

@@ -288,7 +288,7 @@ def test_two_models_in_one_table_are_refused_by_name(params):
         judge(mixed, None, FACTS, params)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(-0.1, 0.1))
 def test_bounds_are_those_of_the_reports_own_bootstrap(seed, shift):
     params = GateParams(

@@ -129,6 +129,15 @@ def small(tmp_path):
     return folder
 
 
+def test_what_was_renamed_in_the_working_tree_has_its_new_name_alone_after_a_restore(
+    small, tmp_path
+):
+    git(small, "mv", "b.txt", "c.txt")
+    back_up(small, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").glob("*.txt")} == {"a.txt", "c.txt"}
+
+
 def test_what_the_working_tree_lacks_is_lacking_after_a_restore(small, tmp_path):
     (small / "b.txt").unlink()
     back_up(small, tmp_path / "backup.tar")

@@ -55,7 +55,7 @@ EACH = 80
 
 def asked(strategy, ask):
     """Ask with examples of a strategy."""
-    trying = settings(max_examples=EACH, deadline=None, suppress_health_check=list(HealthCheck))
+    trying = settings(max_examples=EACH, suppress_health_check=list(HealthCheck))
     trying(given(strategy)(ask))()
 
 

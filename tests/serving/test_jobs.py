@@ -107,7 +107,7 @@ def test_any_other_upload_is_refused_with_a_reason(content, status, message):
     assert ("--max-megapixels" in str(refused.value)) is (status == 413)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     form=st.sampled_from(["PNG", "BMP", "TIFF", "WEBP", "JPEG"]),
     spots=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
@@ -418,6 +418,29 @@ def test_who_comes_while_others_are_at_work_takes_turns_with_them_and_no_more():
     for each in waiting:
         each.result(10)
     assert [batch[0] for batch in bench.batches] == ["a0", "a1", "b0", "a2", "b1", "a3", "b2"]
+    bench.batcher.close()
+
+
+def test_a_client_that_was_answered_long_ago_takes_turns_with_those_at_work():
+    bench = Bench(most=1, most_waiting=20)
+    waiting = bench.batcher.submit(["b0"], client="b")
+    waiting += bench.batcher.submit([f"a{i}" for i in range(5)], client="a")
+    come, work = threading.Event(), bench.work
+
+    def working(jobs):
+        if jobs == ["a3"]:
+            waiting.extend(bench.batcher.submit(["b1", "b2", "b3"], client="b"))
+            come.set()
+        return work(jobs)
+
+    bench.batcher._work = working
+    bench.go.set()
+    bench.batcher.start()
+    assert come.wait(10)
+    for each in waiting:
+        each.result(10)
+    last = [batch[0] for batch in bench.batches[-4:]]
+    assert last.index("a4") <= 1, f"{last}: b's turns are those of now, not of its last job"
     bench.batcher.close()
 
 

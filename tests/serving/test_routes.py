@@ -144,6 +144,8 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
     assert [each.details for each in answer.models] == [True, False, False]
     assert {each.trained_on for each in answer.models} == {"trained on photographs too"}
     assert answer.note is None
+    file = dataclasses.replace(shelf.offered().get("pa_sam"), name="mine.safetensors")
+    assert models_answer([file], tmp_path / "scores.json").models[0].scores is None
     first = dataclasses.replace(shelf.offered().get("pa_sam"), seen="synthetic")
     answer = models_answer([first], None)
     assert answer.models[0].trained_on == "trained on synthetic images only"

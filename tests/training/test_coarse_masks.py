@@ -59,13 +59,13 @@ def coarse(mask: NDArray[np.uint8], share: float = 0.03, seed: int = 0) -> NDArr
 
 
 @given(radius=st.integers(32, 110), seed=st.integers(0, 99), share=st.floats(0.005, 0.03))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_simple_disk_stays(radius, seed, share):
     assert overlap(coarse(disk(radius), share, seed), disk(radius)) > 0.9
 
 
 @given(seed=st.integers(0, 9999), share=st.floats(0, 0.2), ink=st.integers(1, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_object_is_ever_lost(seed, share, ink):
     rng = np.random.default_rng(seed)
     height, width = (int(n) for n in rng.integers(1, 80, 2))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
@@ -53,7 +53,6 @@ def crops(folder, mask, *, jitter, epoch=0):
     return FreshBatches(frame, SAMPLING, epoch=epoch, side=64, jitter=jitter)
 
 
-@settings(deadline=None)
 @given(
     samples=st.integers(0, 60),
     batch_size=st.integers(1, 5),

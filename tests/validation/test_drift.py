@@ -188,7 +188,7 @@ def test_up_to_two_hundred_values_are_kept_themselves_with_four_digits():
 
 
 @given(count=st.integers(201, 1500), seed=st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_two_hundred_values_stand_for_any_number(count, seed):
     pairs, images = frames({("train", "cats"): count}, seed)
     entry, _ = json.loads(accepted_text(pairs, images))["sets"]
