@@ -18,7 +18,7 @@ import pytest
 import typer.main
 import typer.testing
 from filelock import FileLock
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -79,8 +79,9 @@ def pytest_collection_finish() -> None:
 
 # A suite must not fail today and pass tomorrow on the same code: the same examples every time.
 # `--hypothesis-profile search` draws new ones, to look for faults. How long one takes is no matter.
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-settings.register_profile("search", print_blob=True, deadline=None)
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, database=None, **UNTIMED)
+settings.register_profile("search", print_blob=True, **UNTIMED)
 settings.load_profile("repeatable")
 
 

@@ -133,6 +133,13 @@ def test_names_that_each_added_to_a_list_are_both_in_it():
     assert merged.clashes == ()
 
 
+def test_a_mapping_that_both_began_has_the_keys_of_both():
+    ours, theirs = ("a: 1\nnew:\n  x: 1\n", "a: 1\nnew:\n  y: 2\n")
+    merged = merge_mapping("a: 1\n", ours, theirs, "params.yaml")
+    assert load_yaml(merged.ours) == {"a": 1, "new": {"x": 1, "y": 2}}
+    assert merged.clashes == ()
+
+
 def test_a_model_that_one_took_out_and_the_other_changed_is_a_clash_of_the_whole():
     ours = params(("  hq_sam:\n    epochs: 3\n", ""))
     theirs = params(("    epochs: 3\n", "    epochs: 4\n"))

@@ -177,6 +177,10 @@ def test_a_larger_share_of_few_takes_nothing_back_either(keys, one, other):
     assert held_out(keys, val_fraction=less) <= held_out(keys, val_fraction=more)
 
 
+def test_however_few_there_are_some_are_held_out_and_some_are_not():
+    assert all(1 <= len(held_out(KEYS[:n], val_fraction=0.1)) < n for n in range(2, 30))
+
+
 def test_no_share_and_the_whole_share_are_exact():
     assert {split_of(key, val_fraction=0) for key in KEYS} == {"train"}
     assert {split_of(key, val_fraction=1) for key in KEYS} == {"val"}

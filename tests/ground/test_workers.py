@@ -78,6 +78,16 @@ def test_an_error_ends_the_processes_of_the_work_and_nobody_elses(monkeypatch):
     assert not bystander.ended
 
 
+def test_an_interruption_ends_the_processes_at_their_work():
+    before = set(multiprocessing.active_children())
+    results = parallel_map(time.sleep, [0.0, 20.0, 20.0], workers=2, label="")
+    next(results)
+    ours = set(multiprocessing.active_children()) - before
+    with pytest.raises(KeyboardInterrupt):
+        results.throw(KeyboardInterrupt)
+    assert -signal.SIGTERM in {process.exitcode for process in ours}, "nobody waited for the work"
+
+
 KINDS = [
     kind for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.PasamError)

@@ -102,6 +102,13 @@ def test_xmp_turns_an_image_as_exif_does(tmp_path, form, kind):
         assert upright_size(opened) == (7, 6)
 
 
+def test_a_tiffs_own_tag_turns_it_once(tmp_path):
+    Image.fromarray(DOT * 200).convert("RGB").save(tmp_path / "a.tif", tiffinfo={274: 6})
+    assert load_image(tmp_path / "a.tif").pixels.shape == (7, 6, 3)
+    with open_image(tmp_path / "a.tif") as opened:
+        assert upright_size(opened) == (7, 6)
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("values", ["8 bits", "16 bits", "floats", "five bands"])
 def test_a_tiff_is_turned_once_whoever_decodes_it(tmp_path, values, orientation):

@@ -181,9 +181,10 @@ def test_a_palette_that_is_not_meant_to_be_seen_leaves_the_indices(tmp_path):
     assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["1", "2"]
 
 
-@pytest.mark.parametrize("white", [0, 255])
-def test_a_mask_in_the_alpha_channel_is_found_and_said(tmp_path, white):
-    layers = np.dstack([np.full((64, 64, 3), white, np.uint8), disk().astype(np.uint8) * 255])
+@pytest.mark.parametrize("colour", [0, 255, np.where(disk(), 0, 255)[:, :, None]])
+def test_a_mask_in_the_alpha_channel_is_found_and_said(tmp_path, colour):
+    colours = np.broadcast_to(np.uint8(colour), (64, 64, 3))
+    layers = np.dstack([colours, disk().astype(np.uint8) * 255])
     found = understand(saved(tmp_path, layers))
     assert np.array_equal(found.mask(), disk() * 255)
     assert found.notes == ("the mask is the alpha channel",)

@@ -316,6 +316,16 @@ def test_every_object_is_of_an_asked_kind_and_can_be_seen():
             assert (mask > 128).mean() >= 0.002
 
 
+def test_each_of_four_objects_is_half_as_large_as_one_alone():
+    extents = [
+        max(np.ptp(places) + 1 for places in np.nonzero(mask > 128)) / 128
+        for seed in range(3)
+        for mask in group(seed, kinds=("bird",), objects=(4, 4)).masks
+    ]
+    assert 0.4 / 2 - 0.05 < min(extents) < max(extents) < 0.95 / 2 + 0.05
+    assert np.mean(extents) > 0.22
+
+
 def test_no_pixel_belongs_to_two_objects():
     for seed in range(4):
         masks = np.stack(group(seed).masks)

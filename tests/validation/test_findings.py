@@ -72,7 +72,9 @@ def test_long_lists_are_cut_and_still_counted(mixed, results, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
     found = collect(mixed.inventory, mixed.tables, results)
     assert (len(found["duplicates"]), found["duplicates_count"]) == (1, 2)
-    assert all(len(one["listed"]) <= 1 for one in found["expectations"])
+    for one, result in zip(found["expectations"], results, strict=True):
+        assert (len(one["listed"]) <= 1, one["offenders"]) == (True, len(result.offenders))
+    assert max(one["offenders"] for one in found["expectations"]) > 1
 
 
 def row(kind: str | None, index: int, message: str = "repair it") -> dict:
