@@ -450,12 +450,14 @@ def _history(path: Path) -> Iterator[MetricPoint]:
 
 
 def _scores(path: Path) -> Iterator[MetricPoint]:
-    from pasam.evaluation.scores import read_scores
+    from pasam.evaluation.scores import CLEAN, read_scores
 
     frame = read_scores(path)
-    several = frame["model"].nunique() > 1 or frame["prompt"].nunique() > 1
-    for (model, prompt), part in frame.groupby(["model", "prompt"]):
-        prefix = f"{model}/{prompt}/" if several else ""
+    kinds = ["model", "prompt", "corruption"]
+    several = len(frame[kinds].drop_duplicates()) > 1
+    for (model, prompt, corruption), part in frame.groupby(kinds):
+        condition = prompt if corruption == CLEAN else corruption  # worse images have tight boxes
+        prefix = f"{model}/{condition}/" if several else ""
         means = part.groupby("benchmark")[["iou", "boundary_iou"]].mean() * 100
         for benchmark, row in means.iterrows():
             yield MetricPoint(f"{prefix}{benchmark}/miou", float(row["iou"]), 0)

@@ -243,6 +243,7 @@ def test_too_few_gpus_name_the_settings_for_those_there(gpu):
     few = gpu(80 * GB, 80 * GB)
     assert few.state == "missing"
     assert "train.devices: 2 with train.accumulate: 4 for the same steps" in few.remedy
+    assert "train.devices: 3 with train.accumulate: 3 for the same" in gpu(*[80 * GB] * 3).remedy
     assert "train.accelerator: cpu" in gpu().remedy
 
 

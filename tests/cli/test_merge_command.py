@@ -342,3 +342,16 @@ def test_the_driver_is_the_command_of_this_environment(repository):
     driver = git("config", "merge.pasam.driver")
     assert driver.startswith(f'"{sys.executable}"')
     assert command.DRIVER in git("check-attr", "merge", "dvc.lock")
+
+
+@pytest.mark.parametrize(
+    ("head", "sides"),
+    [
+        ("CHERRY_PICK_HEAD", ("CHERRY_PICK_HEAD^", "HEAD", "CHERRY_PICK_HEAD")),
+        ("REBASE_HEAD", ("REBASE_HEAD^", "HEAD", "REBASE_HEAD")),
+        ("REVERT_HEAD", ("REVERT_HEAD", "HEAD", "REVERT_HEAD^")),  # it goes
+    ],
+)
+def test_a_commit_comes_in_and_a_reverted_one_goes(head, sides, monkeypatch):
+    monkeypatch.setattr(command, "_has", lambda root, name: name == head)
+    assert command._sides(Path()) == command.Sides(*sides)

@@ -564,3 +564,12 @@ def test_where_no_retraining_ever_succeeded_the_first_run_counts_and_no_later_on
         )
     outcome = operations.watch(notify="team", days=10)
     assert (outcome.name, "for 11 days" in outcome.message) == ("alarmed", True)
+
+
+def test_what_was_put_off_left_out_or_broken_off_is_no_success():
+    ending = endings.Ending(
+        flow="retrain", outcome="rejected", message="", started="s", ended="e", run=""
+    )
+    assert ending.succeeded  # it did all that it was there for
+    for outcome in ("failed", "crashed", "cancelled", "postponed", "skipped"):
+        assert not dataclasses.replace(ending, outcome=outcome).succeeded, outcome

@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
+from made_up_run import made_up_scores
 from small_world import dump_yaml, load_yaml
 from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
-from pasam.evaluation.scores import read_scores
+from pasam.evaluation.scores import read_scores, write_scores
 from pasam.registry.live_curves import clone_id
 from pasam.registry.runs import (
     _Recorder,
+    _scores,
     data_sets_of,
     files_of,
     hardware,
@@ -424,3 +427,20 @@ def test_torch_is_not_loaded_for_it(root):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout == "False\n"
+
+
+def test_scores_are_told_by_condition_and_worse_images_are_in_no_mean_of_clean_ones(tmp_path):
+    parts = [
+        made_up_scores(("sam",), ("dis_like",), prompt=prompt, corruption=corruption)
+        for prompt, corruption in (("box", "none"), ("points_3", "none"), ("box", "blur_0.01"))
+    ]
+    means = [100 * part["iou"].mean() for part in parts]
+    write_scores(pd.concat(parts), tmp_path / "robustness.parquet")
+    told = {point.name: point.value for point in _scores(tmp_path / "robustness.parquet")}
+    names = [f"sam/{condition}/dis_like/miou" for condition in ("box", "points_3", "blur_0.01")]
+    assert [told[name] for name in names] == pytest.approx(means)
+    write_scores(parts[0], tmp_path / "sam.parquet")
+    assert {point.name for point in _scores(tmp_path / "sam.parquet")} == {
+        "dis_like/miou",
+        "dis_like/mbiou",
+    }

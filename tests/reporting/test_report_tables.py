@@ -370,6 +370,12 @@ def test_difference_is_given_where_it_did():
     assert "not comparable" in other.caption
 
 
+def test_an_object_of_number_0_is_one_like_every_other(instances, bootstrap):
+    first = instances.assign(object_id=instances["object_id"].replace(5, 0))
+    pair = ("coco_like", ("pa_sam", "sam"), bootstrap)
+    assert box_difference(first, *pair) == box_difference(instances, *pair)
+
+
 def test_masks_are_compared_on_the_boxes_that_meet_an_object(instances, bootstrap):
     row = box_difference(instances, "coco_like", ("pa_sam", "sam"), bootstrap)
     assert row["n"] == 6

@@ -82,6 +82,26 @@ def test_the_connection_that_waits_longest_gives_way():
         assert 7 <= ended <= 8
 
 
+def test_waiting_begins_anew_with_the_next_header_of_a_connection():
+    class Two(BoundedConnection):
+        most = 2
+
+    with served(Two) as address, contextlib.ExitStack() as stack:
+        first = stack.enter_context(socket.create_connection(address, timeout=20))
+        first.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not first.recv(1000).endswith(b"0\r\n\r\n"):
+            pass
+        second = stack.enter_context(half_open(address))
+        time.sleep(0.2)
+        first.sendall(b"GET / HTTP/1.1\r\n")
+        time.sleep(0.2)
+        stack.enter_context(half_open(address))  # one too many: the second has waited longest
+        with contextlib.suppress(ConnectionResetError):
+            assert second.recv(1) == b""
+        first.sendall(b"Host: x\r\n\r\n")
+        assert first.recv(12) == b"HTTP/1.1 200"
+
+
 def test_a_header_that_is_late_ends_its_connection():
     class Impatient(BoundedConnection):
         header_seconds = 0.3
