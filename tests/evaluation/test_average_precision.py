@@ -354,6 +354,14 @@ def test_a_set_in_which_a_model_found_nothing_counts_as_zero(found):
     assert mean == pytest.approx(found.at[("pa_sam", "one", "mask"), "ap"] / 2)
 
 
+def test_a_crowd_is_none_of_the_objects_of_a_set():
+    crowded = a_set("seginw", "one")
+    objects = crowded.annotations.content["annotations"]
+    objects.append({**objects[0], "id": 2, "iscrowd": 1})
+    rows = average_precisions(ROWS[ROWS["set"] == "one"], [crowded], boundary_fraction=FRACTION)
+    assert {one["objects"] for one in rows} == {1}
+
+
 def test_the_mean_counts_images_objects_and_detections_of_all_sets(found):
     row = found.loc[("sam", "mean", "mask")]
     assert (row["images"], row["objects"], row["detections"]) == (2, 2, 2)
