@@ -285,6 +285,23 @@ class Bench:
             raise ValueError("bad")
         return [str(job) for job in jobs]
 
+    def finish(self, waiting, *, come, beside):
+        """Do all that waits, and what client b sends while one job is at work."""
+        has_come = threading.Event()
+
+        def working(jobs):
+            if jobs == [beside]:
+                waiting.extend(self.batcher.submit(come, client="b"))
+                has_come.set()
+            return self.work(jobs)
+
+        self.batcher._work = working
+        self.go.set()
+        self.batcher.start()
+        assert has_come.wait(10)
+        for each in waiting:
+            each.result(10)
+
     def busy(self):
         """Start it with a job in hand, so that what follows has to wait."""
         self.batcher.start()
@@ -403,20 +420,7 @@ def test_clients_take_turns():
 def test_who_comes_while_others_are_at_work_takes_turns_with_them_and_no_more():
     bench = Bench(most=1, most_waiting=20)
     waiting = bench.batcher.submit(["a0", "a1", "a2", "a3"], client="a")
-    come, work = threading.Event(), bench.work
-
-    def working(jobs):
-        if jobs == ["a1"]:
-            waiting.extend(bench.batcher.submit(["b0", "b1", "b2"], client="b"))
-            come.set()
-        return work(jobs)
-
-    bench.batcher._work = working
-    bench.go.set()
-    bench.batcher.start()
-    assert come.wait(10)
-    for each in waiting:
-        each.result(10)
+    bench.finish(waiting, come=["b0", "b1", "b2"], beside="a1")
     assert [batch[0] for batch in bench.batches] == ["a0", "a1", "b0", "a2", "b1", "a3", "b2"]
     bench.batcher.close()
 
@@ -425,20 +429,7 @@ def test_a_client_that_was_answered_long_ago_takes_turns_with_those_at_work():
     bench = Bench(most=1, most_waiting=20)
     waiting = bench.batcher.submit(["b0"], client="b")
     waiting += bench.batcher.submit([f"a{i}" for i in range(5)], client="a")
-    come, work = threading.Event(), bench.work
-
-    def working(jobs):
-        if jobs == ["a3"]:
-            waiting.extend(bench.batcher.submit(["b1", "b2", "b3"], client="b"))
-            come.set()
-        return work(jobs)
-
-    bench.batcher._work = working
-    bench.go.set()
-    bench.batcher.start()
-    assert come.wait(10)
-    for each in waiting:
-        each.result(10)
+    bench.finish(waiting, come=["b1", "b2", "b3"], beside="a3")
     last = [batch[0] for batch in bench.batches[-4:]]
     assert last.index("a4") <= 1, f"{last}: b's turns are those of now, not of its last job"
     bench.batcher.close()
