@@ -97,6 +97,32 @@ def test_records_from_before_are_freed_of_the_folder_that_they_were_made_in(proj
     assert not Path("/somewhere").exists()
 
 
+def test_a_folder_is_brought_whole_and_a_link_in_it_leads_nowhere(project, tmp_path):
+    from mlflow.exceptions import MlflowException
+
+    store = open_store(project)
+    run_id = record(store, "kept")
+    folder = project / "mlruns" / "artifacts" / run_id / "artifacts"
+    (folder / "model" / "code").mkdir(parents=True)
+    (folder / "model" / "code" / "a.py").write_text("a")
+    (folder / "model" / "MLmodel").write_text("m")
+    (tmp_path / "out" / "model").mkdir(parents=True)  # of an earlier try that was cut off
+    found = Path(store.client.download_artifacts(run_id, "model", str(tmp_path / "out")))
+    assert found == tmp_path / "out" / "model"
+    texts = {p.relative_to(found).as_posix(): p.read_text() for p in found.rglob("*.*")}
+    assert texts == {"code/a.py": "a"}
+    assert (found / "MLmodel").read_text() == "m"
+    (found / "MLmodel").write_text("changed")  # a copy
+    assert (folder / "model" / "MLmodel").read_text() == "m"
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("secret")
+    (folder / "model" / "more").symlink_to(tmp_path / "secret")
+    (tmp_path / "two").mkdir()
+    with pytest.raises(MlflowException, match="Failed to download"):
+        store.client.download_artifacts(run_id, "model", str(tmp_path / "two"))
+    assert not list((tmp_path / "two").rglob("key"))
+
+
 def test_an_address_that_leads_out_of_the_artifacts_is_refused(project):
     store = open_store(project)
     with pytest.raises(DataError, match="leads out of its folder"):
