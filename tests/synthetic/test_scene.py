@@ -387,6 +387,16 @@ def test_a_box_in_the_last_corner_is_found_there_whatever_the_pictures_form(size
                 assert iou(found.box, corner) > 0.5
 
 
+def test_no_box_is_below_four_pixels_however_thin_its_object_and_wherever_it_lies():
+    upright, level, corner = (150.0, 40.0, 1.0, 120.0), (40.0, 90.0, 200.0, 1.0), (299, 199, 1, 1)
+    sides = [
+        min(found.box[2:])
+        for seed in range(60)
+        for found in simulated(seed, [upright, level, corner])
+    ]
+    assert min(sides) == pytest.approx(4, abs=0.011)  # numbers are rounded to two digits
+
+
 def test_it_misses_doubles_mistakes_and_invents():
     runs = [simulated(seed, boxes=BOXES[:1], categories=(0,)) for seed in range(400)]
     hits = [[one for one in run if iou(one.box, BOXES[0]) > 0.5] for run in runs]
