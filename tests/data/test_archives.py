@@ -285,6 +285,14 @@ def test_an_archive_packed_without_its_folder_is_put_into_it(tmp_path, tree):
     assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
 
 
+def test_names_that_begin_like_the_folder_do_not_stand_for_it(tmp_path, tree):
+    members = [("im/0.jpg", b""), ("set.json", b""), ("set", b""), ("set2/1.jpg", b"")]
+    archive, into = write_zip(tmp_path / "x.zip", members), tmp_path / "into"
+    into.mkdir()
+    unpack(archive, into, only=["set/im"], folder="set")
+    assert tree(into) == ["set", "set/im", "set/im/0.jpg"]
+
+
 @pytest.fixture
 def places():
     return MemberPaths(Path("set.zip"))
