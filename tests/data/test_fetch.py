@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from small_world import load_yaml
 
-from pasam.data.catalogue import read_catalogue
+from pasam.data.catalogue import read_catalogue, write_lock
 from pasam.data.download import ATTEMPTS, download, is_on_the_web
 from pasam.data.fetch import fetch
 from pasam.errors import DataError, TransientError
@@ -250,11 +250,15 @@ def test_an_archive_that_is_there_needs_no_room(bring, monkeypatch):
 
 
 def test_an_archive_that_somebody_vouches_for_stays_where_it_cannot_be_extracted(
-    bring, place, server, published
+    bring, place, lock, published
 ):
     layout = DIS_VD.layout.model_copy(update={"images": "DIS5K/gone"})
     whole = hashlib.sha256(published["DIS5K.zip"]).hexdigest()
-    for sha256, kept in ((whole, ["DIS5K.zip"]), (None, []), (whole[:6], ["DIS5K.zip"])):
+    for sha256, recorded, kept in (
+        (whole, {}, ["DIS5K.zip"]), (None, {}, []), (whole[:6], {}, ["DIS5K.zip"]),
+        (None, {"DIS5K.zip": whole}, ["DIS5K.zip"]),
+    ):  # fmt: skip
+        write_lock(lock, recorded)
         archive = DIS_VD.archives[0].model_copy(update={"sha256": sha256})
         entry = DIS_VD.model_copy(update={"archives": (archive,), "layout": layout})
         with pytest.raises(DataError, match="holds nothing in 'DIS5K/gone'"):
