@@ -36,12 +36,13 @@ def masks_of(images, masks):
 
 
 def test_masks_are_found_by_name_suffix_and_folder():
-    masks = ["a.png", "a_left.png", "b.jpg.png", "c/0.png", "c/deep_1.png", "d/e.png"]
+    masks = ["a.png", "a_left.png", "b.jpg.png", "c/0.png", "c/deep_1.png", "c/deep/er/2.png"]
+    masks += ["d/e.png", "d/e/left/3.png"]
     assert masks_of(["a.jpg", "b.jpg", "c.tif", "d/e.jpg"], masks) == {
         "a.jpg": ["a.png", "a_left.png"],
         "b.jpg": ["b.jpg.png"],
-        "c.tif": ["c/0.png", "c/deep_1.png"],
-        "d/e.jpg": ["d/e.png"],
+        "c.tif": ["c/0.png", "c/deep_1.png", "c/deep/er/2.png"],
+        "d/e.jpg": ["d/e.png", "d/e/left/3.png"],
     }
 
 
