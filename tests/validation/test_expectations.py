@@ -202,6 +202,16 @@ def test_the_tables_are_made_with_the_params_and_versions_that_are_given(mixed):
     }  # fmt: skip
 
 
+def test_a_set_is_gone_from_a_split_that_lost_it_though_the_other_split_has_it_still(mixed):
+    fit = valid_rows(mixed.inventory)
+    accepted = dict(group_values(fit, images_of(fit)))
+    lost = (mixed.inventory["split"] == "val") & (mixed.inventory["dataset"] == "tiny_mask")
+    tables = make_tables(mixed.inventory[~lost], Quarantine(), accepted, {}, mixed.params)
+    sets = tables.by_name[SETS]
+    gone = sets.loc[sets["gone"], ["split", "dataset"]]
+    assert gone.to_numpy().tolist() == [["val", "tiny_mask"]]
+
+
 def test_severities_are_those_of_the_params(validate_params):
     levels = {one.name: one.level for one in suite(validate_params)}
     assert {name for name, level in levels.items() if level == "warning"} == set(
