@@ -174,6 +174,15 @@ def test_an_object_that_nearly_vanishes_has_a_target_all_the_same():
         assert set(targets.unique().tolist()) <= {0.0, 1.0}
 
 
+def test_a_speck_without_a_coarse_mask_is_prompted_for_where_it_is():
+    speck = picture("s", rectangle(128, 128, 100, 80, 2, 2))  # one pixel of the view
+    made = batches([dataclasses.replace(speck, coarse=np.zeros_like(speck.coarse))])
+    for batch in (made[step] for step in range(10)):
+        given = batch.points if batch.boxes is None else batch.boxes.reshape(8, 2, 2)
+        for places, target in zip(given.long() // 2, batch.targets, strict=True):
+            assert places.unique(dim=0).flip(1).tolist() == target.argwhere().tolist()
+
+
 def test_whole_views_are_squashed_or_padded():
     mask = rectangle(60, 120, 0, 0, 120, 60)
     made = batches([picture("wide", mask)], side=64)
