@@ -84,6 +84,19 @@ def test_a_mask_image_is_read_beside_the_file(tmp_path):
     assert np.array_equal(decode(prompt.mask), drawn > 0)
 
 
+def test_a_row_with_a_mask_is_a_prompt_of_its_own_unless_others_are_of_its_object(tmp_path):
+    for number in range(3):
+        drawn = np.zeros((6, 9), np.uint8)
+        drawn[:3, 3 * number : 3 * number + 3] = 255
+        write_png(tmp_path / f"{number}.png", drawn)
+    rows = "a.jpg,,0.png,,\na.jpg,,1.png,,\na.jpg,cup,2.png,,\na.jpg,cup,,7,1\na.jpg,,,8,2\n"
+    found = prompts(read(tmp_path / "p.csv", f"image,object,mask,x,y\n{rows}"), "x/a.jpg")
+    firsts = [None if one.mask is None else decode(one.mask)[0].argmax() for one in found]
+    points = [None if one.points is None else one.points.tolist() for one in found]
+    assert firsts == [0, 3, 6, None]
+    assert points == [None, None, [[7, 1]], [[8, 2]]]
+
+
 def test_a_name_is_the_same_in_either_unicode_form(tmp_path):
     images = [Path("x/u\u0308ber.jpg")]
     found = read(tmp_path / "p.csv", "image,x,y\n\u00fcber.jpg,1,2\n", images)
