@@ -233,7 +233,12 @@ Bands = Annotated[
     typer.Option(metavar="R,G,B", help="Which bands of a file of many: one or three, from 1."),
 ]
 Zoom = Annotated[
-    bool, typer.Option("--zoom", help="Look at small boxes from near; for large images.")
+    bool | None,
+    typer.Option(
+        "--zoom/--no-zoom",
+        help="Look at small boxes from near, or at the whole image alone. Left out: from near on "
+        "the small base `tiny`.",
+    ),
 ]
 
 
@@ -249,7 +254,7 @@ def chosen_prompting(
     min_score: float,
     mask: Path | None = None,
     prompt_file: Path | None = None,
-    zoom: bool = False,
+    zoom: bool | None = None,
 ) -> Prompting:
     """Make of what was typed the way to prompt.
 
@@ -264,7 +269,7 @@ def chosen_prompting(
         min_score: Boxes of a lower score are left out.
         mask: A mask image that is refined.
         prompt_file: Prompts of each image.
-        zoom: Look at small boxes from near.
+        zoom: Look at small boxes from near; None: on a small base.
 
     Raises:
         PromptError: No prompt was given, or prompts of more than one kind.
@@ -436,7 +441,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line per mas
 
 def predict(
     images: Images = None, box: Boxes = None, point: Points = None, mask: MaskFile = None,
-    prompts: PromptFile = None, everything: All = False, zoom: Zoom = False, tiles: Tiles = 0,
+    prompts: PromptFile = None, everything: All = False, zoom: Zoom = None, tiles: Tiles = 0,
     detections: Detections = None, annotations: Annotations = None, min_score: Lowest = 0.3,
     model: options.Model = None, out: Out = Path("predictions"),
     formats: Formats = ["png", "overlay"], as_json: AsJson = False,  # noqa: B006  (typer copies it)
@@ -481,7 +486,7 @@ def predict(
         )
     chosen = None if bands is None else tuple(map(int, _numbers(bands, "--bands", (1, 3), "3,2,1")))
     read = functools.partial(_read, page=page, bands=chosen)
-    _predict_all(predictor, paths, prompting, outputs, read)
+    _predict_all(predictor, paths, prompting, outputs, read, zoom=zoom)
 
 
 def describe_model(predictor: PromptedModel, typed: str | None) -> str:
@@ -534,12 +539,13 @@ def _named_images(named: Sequence[str] | None, prompts: Path | None) -> list[Pat
 
 def _predict_all(
     predictor: PromptedModel, paths: Sequence[Path], prompting: Prompting,
-    outputs: PredictionOutputs, read: Callable[..., NDArray[np.uint8]],
+    outputs: PredictionOutputs, read: Callable[..., NDArray[np.uint8]], *, zoom: bool | None,
 ) -> None:  # fmt: skip
     """Do one image after the other; what is done is written, whatever happens to the rest."""
     from pasam.inference.prompting import ReadImage
 
     failed: list[str] = []
+    said = False
     wants_map = "uncertainty" in outputs.formats
     named = list(zip(paths, output_names(paths), names_in_set(paths), strict=True))
     with count_progress() as progress:
@@ -561,7 +567,18 @@ def _predict_all(
                     masks = prompting.masks(
                         predictor, image, uncertainty=wants_map, on_progress=moved
                     )
-                    _say_what_zoom_left(path, masks)
+                    if zoom:
+                        _say_what_zoom_left(path, masks)
+                    elif (
+                        zoom is None
+                        and not said
+                        and any(each.extra.get("zoomed") for each in masks)
+                    ):
+                        said = True
+                        typer.echo(
+                            "note: small boxes are looked at from near; --no-zoom leaves it",
+                            err=True,
+                        )
                     outputs.add(path, name, pixels, masks, listed=listed)
                 except (DataError, PromptError) as error:
                     text = str(error)

@@ -25,7 +25,7 @@ from pasam.evaluation.scores import Row, Truth, score_mask
 from pasam.files import write_table, write_text
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.predictor import PromptedModel
-from pasam.inference.zoomed_boxes import zoom_window
+from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 from pasam.masks.images import foreground, read_image
 from pasam.masks.mask_files import check_fitness, grey_fraction, read_mask
 from pasam.masks.prompts import tight_box
@@ -88,7 +88,10 @@ def score_set(
             }  # fmt: skip
             ways = {model.name: mask}
             if zoom:
-                ways[f"{model.name} zoomed"] = _zoomed(model, image, truth, mask)
+                box = tight_box(truth)
+                large = zoom_window(box, image.shape) is None
+                near = mask if large else predict_zoomed(model, image, [box])[0].masks[0]
+                ways[f"{model.name} zoomed"] = near
             for name, each in ways.items():
                 row = {"model": name, **names, **score_mask(measured, each)}
                 rows.setdefault(name, []).append(row)
@@ -106,21 +109,6 @@ def _masks_of(
     boxes = [box_in_input(truth, transform) for truth in truths]
     batch = image_batch(model.segmenter.base, image, transform, boxes)
     return masks_at_original_size(predict(model.segmenter, batch), batch)
-
-
-def _zoomed(
-    model: PromptedModel, image: NDArray[np.uint8], truth: NDArray[np.uint8],
-    whole: NDArray[np.bool_],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Predict the mask of a small box on the part round it; of others it is that on the whole."""
-    window = zoom_window(tight_box(truth), image.shape)
-    if window is None:
-        return whole
-    x0, y0, x1, y1 = window
-    part = np.ascontiguousarray(image[y0:y1, x0:x1])
-    mask = np.zeros(truth.shape, np.bool_)
-    (mask[y0:y1, x0:x1],) = _masks_of(model, part, [truth[y0:y1, x0:x1]])
-    return mask
 
 
 def summarise_sets(rows: Sequence[Row]) -> list[dict[str, Any]]:

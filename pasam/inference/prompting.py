@@ -23,7 +23,7 @@ from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
-from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
+from pasam.inference.zoomed_boxes import SMALL_SIDE, predict_zoomed, zoom_window
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
@@ -79,8 +79,8 @@ class FixedPrompts:
     prompts: Sequence[ImagePrompt]
     categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
     upright: bool = True
-    zoom: bool = False
-    """Look at small boxes from near, see `zoomed_boxes`."""
+    zoom: bool | None = False
+    """Look at small boxes from near, see `zoomed_boxes`; None: on a small base, without maps."""
 
     def masks(
         self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
@@ -129,8 +129,8 @@ class PromptsByImage:
     by_image: Mapping[Path, Sequence[PromptedObject]]
     """Every image that was given; of a detector the best box first."""
     upright: bool = False  # a detector's boxes are of the pixels as stored
-    zoom: bool = False
-    """Look at small boxes from near, see `zoomed_boxes`."""
+    zoom: bool | None = False
+    """Look at small boxes from near, see `zoomed_boxes`; None: on a small base, without maps."""
 
     def masks(
         self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
@@ -188,24 +188,26 @@ def detected_boxes(
 
 def _masks_of_prompts(
     model: PromptedModel, image: ReadImage, prompts: Sequence[ImagePrompt], uncertainty: bool,
-    *, zoom: bool,
+    *, zoom: bool | None,
 ) -> list[MaskRecord]:  # fmt: skip
-    """Predict one mask of each prompt; with `zoom` its record says whether that did anything."""
-    extras: list[dict[str, Any]]
+    """Predict one mask of each prompt; of a box that may be looked at from near it says whether."""
     inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
-    if zoom:
-        boxes = [each.box for each in inside if each.points is None and each.mask is None]
-        if len(boxes) < len(inside) or uncertainty:
-            raise PromptError("zoom looks at boxes alone: without points, masks and maps.")
-        known = [box for box in boxes if box is not None]
-        answers = predict_zoomed(model, image.pixels, known)
-        extras = [{"zoomed": zoom_window(box, image.pixels.shape) is not None} for box in known]
-    else:
-        answers = model.predict_many(
-            [(image.embedded, prompt) for prompt in inside], return_details=uncertainty
-        )
-        extras = [{}] * len(inside)
-    return [
-        dataclasses.replace(records_of(answer, prompt)[0], extra=extra)
-        for prompt, answer, extra in zip(inside, answers, extras, strict=True)
-    ]
+    boxed = [each.box is not None and each.mask is None for each in inside]
+    if zoom and (uncertainty or not all(boxed)):
+        raise PromptError("zoom looks at boxes: each prompt needs one, and no mask and no map.")
+    if zoom is None:
+        zoom = model.side < SMALL_SIDE and not uncertainty
+    near = [zoom and each for each in boxed]
+    asked = list(zip(inside, near, strict=True))
+    close = [prompt for prompt, from_near in asked if from_near]
+    zoomed = iter(predict_zoomed(model, image.pixels, close) if close else ())
+    pairs = [(image.embedded, prompt) for prompt, from_near in asked if not from_near]
+    whole = iter(model.predict_many(pairs, return_details=uncertainty))
+    records = []
+    for prompt, from_near in asked:
+        record = records_of(next(zoomed if from_near else whole), prompt)[0]
+        if from_near and prompt.box is not None:
+            smaller = zoom_window(prompt.box, image.pixels.shape) is not None
+            record = dataclasses.replace(record, extra={"zoomed": smaller})
+        records.append(record)
+    return records

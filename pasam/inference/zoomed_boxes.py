@@ -2,30 +2,40 @@
 
 A base of 256 pixels sees a thing of a twentieth of the photograph at a dozen pixels, where it can
 hardly follow an outline. A box says where to look: its surroundings, brought to the full input,
-show the same thing at half the input's side. It costs an encoder pass per box.
+show the same thing at two thirds of the input's side. A second, wider look tells it from what is
+around, and the two answers' probabilities are averaged. It costs two encoder passes per box.
+
+On photographs that `tiny` was not chosen on, 560 masks: 68.1 / 53.2 (mIoU / mBIoU) on the whole
+image, 70.6 / 56.2 by one window of twice the box, 71.1 / 57.0 by these two.
 """
 
 # Shapes: H, W of the image, h, w of a window, N boxes, C masks.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from pasam.errors import PromptError
-from pasam.inference.image_prompt import image_prompt
+from pasam.inference.image_prompt import ImagePrompt, image_prompt
+from pasam.inference.image_transform import MASK_THRESHOLD
 from pasam.inference.predictor import PredictedMasks, PromptedModel
 
-ZOOM = 2.0
-"""Sides of a window in sides of its box."""
+ZOOMS = (1.5, 3.0)
+"""Sides of a box's windows in its own sides, the nearest first."""
 SLIMMEST = 0.5
 """Least side of a window as a share of the longer one, where the image is large enough: a window
 round a mast shows what stands beside it."""
 WORTH_IT = 0.8
 """Windows with both sides above this share of the image are the whole image instead."""
+
+SMALL_SIDE = 512
+"""Bases of a smaller input look at boxes from near unless told otherwise."""
 
 Box = Sequence[float] | NDArray[np.floating[Any]]
 """x0, y0, x1, y1 in pixels, inclusive, (4,)."""
@@ -33,8 +43,10 @@ Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, the last exclusive."""
 
 
-def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOM) -> Window | None:
+def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOMS[0]) -> Window | None:
     """Find the part of an image in which a box is looked at, or None for the whole image.
+
+    The nearest window, unless another is asked for: where it is None nothing is looked at closer.
 
     Args:
         box: The box.
@@ -60,45 +72,85 @@ def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOM) -> Wind
 def predict_zoomed(
     model: PromptedModel,
     image: NDArray[np.uint8],
-    boxes: Sequence[Box],
+    prompts: Sequence[Box | ImagePrompt],
     *,
-    zoom: float = ZOOM,
+    zooms: Sequence[float] = ZOOMS,
 ) -> list[PredictedMasks]:
-    """Answer boxes on one image, the small ones from near.
+    """Answer prompts with a box on one image, those of small boxes from near.
 
     Args:
         model: SAM or an adapter.
         image: RGB, (H, W, 3).
-        boxes: N boxes.
-        zoom: Sides of a box's window in its own sides.
+        prompts: N boxes, or prompts of a box and perhaps points; a look leaves out the points that
+            lie beside its window.
+        zooms: Sides of a box's windows in its own sides, the nearest first.
 
     Returns:
-        One answer per box, its masks bool (C, H, W), empty outside the window. `low_res` is over
-        the window, so it is no prompt for the whole image.
+        One answer per prompt, its masks bool (C, H, W), empty outside the nearest window. `scores`
+        are the looks' mean; `low_res` is the nearest look's, over its window, and no prompt for the
+        whole image.
 
     Raises:
-        PromptError: A box says nothing usable, or the zoom is below 1.
+        PromptError: A prompt says nothing usable, has no box or has a mask, or a zoom is below 1.
         DataError: The image is something else.
     """
-    prompts = [image_prompt(box=box) for box in boxes]
-    windows = [zoom_window(np.asarray(box, np.float32), image.shape, zoom=zoom) for box in boxes]
-    whole = model.embed(image) if None in windows or not windows else None
+    height, width = image.shape[:2]
+    everything = (0, 0, width, height)
+    asked = [each if isinstance(each, ImagePrompt) else image_prompt(box=each) for each in prompts]
+    looks = []
+    for each in asked:
+        if each.box is None or each.mask is not None:
+            raise PromptError("zoom needs a box to look at, and no mask.")
+        parts = (zoom_window(each.box, image.shape, zoom=zoom) for zoom in zooms)
+        looks.append([*dict.fromkeys(part or everything for part in parts)])
+    whole = None
+    if not asked or any(everything in windows for windows in looks):
+        whole = model.embed(image)
     answers = []
-    for box, prompt, window in zip(boxes, prompts, windows, strict=True):
-        if window is None and whole is not None:
-            answers += model.predict_many([(whole, prompt)])
-        elif window is not None:
-            answers.append(_in_window(model, image, box, window))
+    for each, windows in zip(asked, looks, strict=True):
+        found = []
+        for window in windows:
+            x0, y0, x1, y1 = window
+            if window == everything and whole is not None:
+                part = whole
+            else:
+                part = model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))
+            pair = part, _seen_in(window, each)
+            found += model.predict_many([pair], return_logits=len(windows) > 1)
+        answers.append(_together(found, windows, image.shape))
     return answers
 
 
-def _in_window(
-    model: PromptedModel, image: NDArray[np.uint8], box: Box, window: Window
-) -> PredictedMasks:
+def _seen_in(window: Window, prompt: ImagePrompt) -> ImagePrompt:
+    """Bring a prompt to the pixels of a window."""
     x0, y0, x1, y1 = window
-    part = model.embed(np.ascontiguousarray(image[y0:y1, x0:x1]))
-    inside = np.asarray(box, np.float32) - np.array([x0, y0, x0, y0], np.float32)
-    found = model.predict_many([(part, image_prompt(box=inside))])[0]
-    masks = np.zeros((len(found.masks), *image.shape[:2]), np.bool_)
-    masks[:, y0:y1, x0:x1] = found.masks
-    return PredictedMasks(masks, found.scores, found.low_res, details=None)
+    start = np.array([x0, y0], np.float32)
+    box = None if prompt.box is None else prompt.box - np.concatenate([start, start])
+    if prompt.points is None or prompt.labels is None:
+        return ImagePrompt(box=box, points=None, labels=None, mask=None)
+    points = prompt.points - start
+    inside = ((points >= 0) & (points < [x1 - x0, y1 - y0])).all(axis=1)
+    if not inside.any():
+        return ImagePrompt(box=box, points=None, labels=None, mask=None)
+    return ImagePrompt(box=box, points=points[inside], labels=prompt.labels[inside], mask=None)
+
+
+def _together(
+    found: Sequence[PredictedMasks], windows: Sequence[Window], shape: tuple[int, ...]
+) -> PredictedMasks:
+    """Average the probabilities of several looks, of which logits are given, in the nearest."""
+    x0, y0, x1, y1 = windows[0]
+    masks = np.zeros((len(found[0].masks), *shape[:2]), np.bool_)
+    if len(found) == 1:
+        masks[:, y0:y1, x0:x1] = found[0].masks
+        return dataclasses.replace(found[0], masks=masks)
+    summed = np.zeros(found[0].masks.shape, np.float32)
+    for each, (left, top, right, bottom) in zip(found, windows, strict=True):
+        # A wider window holds the nearest one but for a pixel of rounding.
+        xs = slice(max(x0, left), min(x1, right))
+        ys = slice(max(y0, top), min(y1, bottom))
+        seen = each.masks[:, ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
+        summed[:, ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] += expit(seen)
+    masks[:, y0:y1, x0:x1] = summed > len(found) * expit(MASK_THRESHOLD)
+    scores = np.mean([each.scores for each in found], axis=0)
+    return PredictedMasks(masks, scores, found[0].low_res, details=None)

@@ -244,14 +244,20 @@ def test_a_mask_image_is_refined(pasam, photos, tmp_path):
     assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, expected)
 
 
-def test_zoom_looks_at_small_boxes_from_near(pasam, photos, tmp_path):
+@pytest.mark.parametrize("typed", [("--zoom",), (), ("--no-zoom",)])
+def test_small_boxes_are_looked_at_from_near_on_a_small_base(typed, pasam, photos, tmp_path):
     box = [30, 20, 39, 27]
-    arguments = ("--box", "30,20,39,27", "--zoom", "--format", "png", "--out", tmp_path)
-    result = pasam("predict", photos / "one.png", *arguments)
+    arguments = ("--box", "30,20,39,27", *typed, "--format", "png", "--out", tmp_path)
+    result = pasam("predict", photos / "one.png", photos / "one.png", *arguments)
     assert result.exit_code == 0, result.output
-    assert "note: " not in result.stderr
-    (answer,) = predict_zoomed(named_model("pa_sam"), picture(60, 90, 0), [np.array(box, float)])
-    assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, answer.masks[0])
+    assert result.stderr.count("note: small boxes are looked at from near") == (typed == ())
+    predictor, pixels = named_model("pa_sam"), picture(60, 90, 0)
+    predictor.set_image(pixels)
+    whole, _, _ = predictor.predict(box=box, multimask_output=False)
+    (answer,) = predict_zoomed(predictor, pixels, [np.array(box, float)])
+    expected = whole[0] if typed == ("--no-zoom",) else answer.masks[0]
+    assert not np.array_equal(whole[0], answer.masks[0])
+    assert np.array_equal(np.array(Image.open(tmp_path / "one_mask.png")) > 0, expected)
 
 
 def test_a_box_that_is_too_large_to_zoom_is_said(pasam, photos, tmp_path):
@@ -560,7 +566,9 @@ def test_every_option_reaches_what_it_is_for(in_empty_folder, monkeypatch):
     monkeypatch.setattr(
         command, "chosen_prompting", lambda paths, **typed: seen.update(typed, paths=paths)
     )
-    monkeypatch.setattr(command, "_predict_all", lambda *given: seen.update(given=given))
+    monkeypatch.setattr(
+        command, "_predict_all", lambda *given, zoom: seen.update(given=given, told=zoom)
+    )
     Path("a.png").touch()
     words = (
         "a.png --box 1,2,3,4 --point 5,6 --mask m.png --prompts p.csv --zoom --tiles 2 "
@@ -570,6 +578,7 @@ def test_every_option_reaches_what_it_is_for(in_empty_folder, monkeypatch):
         "--resize squash --device cuda:1 --base b.pth --adapters t --params-file p.yaml"
     )
     assert CliRunner().invoke(app, ["predict", *words.split()]).exit_code == 0
+    assert seen.pop("told") is True
     predictor, paths, _, outputs, read = seen.pop("given")
     assert (predictor, paths, outputs.folder) == (model, [Path("a.png")], Path("o"))
     assert (outputs.formats, outputs.model, outputs.model_from, outputs.as_json) == (

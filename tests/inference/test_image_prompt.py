@@ -38,7 +38,7 @@ from pasam.inference.prompting import (
     ReadImage,
     detected_boxes,
 )
-from pasam.inference.zoomed_boxes import predict_zoomed
+from pasam.inference.zoomed_boxes import SMALL_SIDE, predict_zoomed
 from pasam.masks.images import read_image
 
 HERE = ImageTransform(60, 90, 64, "longest")
@@ -395,10 +395,42 @@ def test_zoom_goes_with_either_way_to_prompt_and_looks_at_boxes_alone(own, masks
     for mask, answer in zip(found, answers, strict=True):
         assert np.array_equal(mask.mask, answer.masks[0])
         assert mask.score == pytest.approx(float(answer.scores[0]))
-    point = image_prompt(box=[30, 20, 39, 27], points=[[32, 22]])
-    for boxes, uncertainty in (((small,), True), ((small, point), False)):
-        with pytest.raises(PromptError, match="zoom looks at boxes alone"):
+    both = image_prompt(box=[30, 20, 39, 27], points=[[32, 22]])
+    assert [mask.extra["zoomed"] for mask in asked(both)] == [True]
+    point = image_prompt(points=[[32, 22]])
+    mask = image_prompt(box=[30, 20, 39, 27], mask=np.ones((60, 90), bool))
+    for boxes, uncertainty in (((small,), True), ((small, point), False), ((mask,), False)):
+        with pytest.raises(PromptError, match="zoom looks at boxes: each prompt needs one"):
             asked(*boxes, uncertainty=uncertainty)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["fixed", "by image"])
+def test_a_small_base_looks_at_boxes_from_near_where_nobody_said(
+    own, masks_of, predictors, monkeypatch
+):
+    small, large = image_prompt(box=[30, 20, 39, 27]), image_prompt(box=[2, 2, 85, 55])
+    point = image_prompt(points=[[32, 22]])
+    mask = image_prompt(box=[30, 20, 39, 27], mask=np.ones((60, 90), bool))
+    prompts = (point, large, small, mask)
+
+    def asked(zoom, **how):
+        objects = [PromptedObject(prompt) for prompt in prompts]
+        ways = PromptsByImage({}, {PATH: objects}, zoom=zoom), FixedPrompts(prompts, zoom=zoom)
+        return masks_of(ways[0 if own else 1], **how)
+
+    (near,) = masks_of(FixedPrompts([small], zoom=True))
+    whole, found = asked(False), asked(None)
+    assert [mask.extra.get("zoomed") for mask in found] == [None, False, True, None]
+    for mask, expected in zip(found, (whole[0], whole[1], near, whole[3]), strict=True):
+        assert np.array_equal(mask.mask, expected.mask)
+        assert mask.prompt == expected.prompt
+    with_map = asked(None, uncertainty=True)
+    assert all(mask.uncertainty is not None and mask.extra == {} for mask in with_map)
+    side = predictors["pa_sam"].side
+    assert side < SMALL_SIDE == 512
+    monkeypatch.setattr("pasam.inference.prompting.SMALL_SIDE", side)  # as of a larger base
+    monkeypatch.setattr("pasam.inference.prompting.predict_zoomed", None)
+    assert [mask.extra for mask in asked(None)] == [{}] * 4
 
 
 def test_what_a_detector_says_goes_into_the_record(masks_of):

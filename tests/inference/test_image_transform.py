@@ -231,7 +231,7 @@ def test_a_zoom_into_the_box_is_refused():
 def test_masks_are_those_of_the_window_at_its_place(kind):
     model, image = make_predictor(kind), picture(120, 160)
     large, small = box(5, 5, 150, 110), box(40, 30, 59, 45)
-    found = predict_zoomed(model, image, [large, small], zoom=2.0)
+    found = predict_zoomed(model, image, [large, small], zooms=(2.0,))
     assert np.array_equal(found[0].masks, _plain(model, image, large))
     x0, y0, x1, y1 = zoom_window(small, image.shape, zoom=2.0)
     part = np.ascontiguousarray(image[y0:y1, x0:x1])
@@ -241,6 +241,60 @@ def test_masks_are_those_of_the_window_at_its_place(kind):
     outside[:, y0:y1, x0:x1] = False
     assert not outside.any()
     assert found[1].masks.shape == (1, 120, 160)
+
+
+@pytest.mark.parametrize("kind", ["sam", "pa_sam"])
+@pytest.mark.parametrize(
+    "corners",
+    [(40, 30, 59, 45), (0, 0, 31, 9), (131, 97, 159, 119), (20, 20, 91, 79)],
+    ids=["within", "corner", "other corner", "the wider look is the whole image"],
+)
+def test_two_looks_are_averaged_in_the_nearest_window(kind, corners):
+    model, image = make_predictor(kind), picture(120, 160)
+    (found,) = predict_zoomed(model, image, [corners], zooms=(1.5, 3.0))
+    summed, scores = np.zeros((120, 160)), []
+    for zoom in (1.5, 3.0):
+        x0, y0, x1, y1 = zoom_window(corners, image.shape, zoom=zoom) or (0, 0, 160, 120)
+        model.set_image(np.ascontiguousarray(image[y0:y1, x0:x1]))
+        inside = np.array(corners) - [x0, y0, x0, y0]
+        logits, score, _ = model.predict(box=inside, multimask_output=False, return_logits=True)
+        summed[y0:y1, x0:x1] += 1 / (1 + np.exp(-logits[0].astype(np.float64)))
+        scores.append(score)
+    x0, y0, x1, y1 = zoom_window(corners, image.shape, zoom=1.5)
+    expected = np.zeros((120, 160), bool)
+    expected[y0:y1, x0:x1] = summed[y0:y1, x0:x1] > 1
+    sure = np.abs(summed - 1) > 1e-6
+    assert np.array_equal(found.masks[0][sure], expected[sure])
+    assert found.scores == pytest.approx(np.mean(scores, axis=0))
+    assert predict_zoomed(model, image, [corners])[0].masks.sum() == found.masks.sum()
+
+
+def test_points_go_along_where_the_window_shows_them():
+    model, image = make_predictor("pa_sam"), picture(120, 160)
+    corners = [40, 30, 59, 45]
+    x0, y0, x1, y1 = zoom_window(corners, image.shape, zoom=2.0)
+    labels = [1, 0, 0, 0, 1]
+    points = [[50, 38], [x0, y0], [x1 - 1, y1 - 1], [x0 - 1, 40], [50, y1]]
+    (found,) = predict_zoomed(
+        model, image, [image_prompt(box=corners, points=points, labels=labels)], zooms=(2.0,)
+    )
+    model.set_image(np.ascontiguousarray(image[y0:y1, x0:x1]))
+    expected, _, _ = model.predict(
+        box=np.array(corners) - [x0, y0, x0, y0], point_coords=np.array(points[:3]) - [x0, y0],
+        point_labels=labels[:3], multimask_output=False,
+    )  # fmt: skip
+    assert np.array_equal(found.masks[:, y0:y1, x0:x1], expected)
+    beside = image_prompt(box=corners, points=points[3:], labels=labels[3:])
+    alone, plain = predict_zoomed(model, image, [beside, corners], zooms=(2.0,))
+    assert np.array_equal(alone.masks, plain.masks)
+
+
+@pytest.mark.parametrize(
+    "prompt", [{"points": [[50, 38]]}, {"box": [4, 4, 9, 9], "mask": np.ones((120, 160), bool)}]
+)
+def test_without_a_box_or_with_a_mask_there_is_nothing_to_look_at_from_near(prompt):
+    with pytest.raises(PromptError, match="zoom needs a box"):
+        predict_zoomed(make_predictor("sam"), picture(120, 160), [image_prompt(**prompt)])
 
 
 def _plain(model, image, corners):
@@ -280,7 +334,7 @@ def test_an_embedding_fits_by_digest_side_and_both_shapes(changed, image, predic
     ],
 )
 def test_a_window_is_used_unless_both_its_sides_are_nearly_the_images(box, window):
-    assert zoom_window(np.array(box, np.float32), (100, 100, 3)) == window
+    assert zoom_window(np.array(box, np.float32), (100, 100, 3), zoom=2.0) == window
 
 
 def test_the_zoom_that_is_asked_for_is_that_of_every_window(predictors, monkeypatch):
@@ -291,5 +345,5 @@ def test_the_zoom_that_is_asked_for_is_that_of_every_window(predictors, monkeypa
     )  # fmt: skip
     boxes = [[10, 10, 19, 19], [40, 30, 59, 39]]
     for zoom in (1.0, 3.0):
-        predict_zoomed(predictors["sam"], picture(100, 100), boxes, zoom=zoom)
+        predict_zoomed(predictors["sam"], picture(100, 100), boxes, zooms=(zoom,))
     assert seen == [(10, 10), (10, 20), (30, 30), (30, 60)]
