@@ -28,6 +28,7 @@ from pasam.inference.image_prompt import ImagePrompt, MaskLogits
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PredictedMasks, PredictionDetails, PromptedModel
+from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 from pasam.masks.images import IMAGE_FORMATS, read_image
 from pasam.masks.run_lengths import Rle, decode
 from pasam.serving.feedback import FeedbackStore
@@ -209,6 +210,10 @@ class PromptJob:
     details: bool
     low_res: bool
     form: MaskFormat
+    source: BinaryIO | None = None
+    """The upload, where small boxes are to be looked at from near."""
+    most_pixels: int = 0
+    """H x W of the upload that is still taken."""
 
     @property
     def key(self) -> tuple[int, bool, bool]:
@@ -273,9 +278,29 @@ def write_annotations(jobs: Sequence[AnnotationsJob]) -> list[dict[str, str]]:
     ]
 
 
-def embed_images(jobs: Sequence[EmbedJob]) -> list[EmbeddedImage]:
-    """Decode and embed images; one by one, for a decoded image may be large."""
-    return [job.model.embed(decode_upload(job.file, most_pixels=job.most_pixels)) for job in jobs]
+def encode_images(jobs: Sequence[EmbedJob | PromptJob]) -> list[EmbeddedImage | Records]:
+    """Do what the encoder has to see an upload for; one by one, for it may be large.
+
+    Returns:
+        Of an `EmbedJob` the embedded image, of a `PromptJob` the records of its mask.
+    """
+    return [look_from_near(job) if isinstance(job, PromptJob) else embed(job) for job in jobs]
+
+
+def embed(job: EmbedJob) -> EmbeddedImage:
+    """Decode and embed an image."""
+    return job.model.embed(decode_upload(job.file, most_pixels=job.most_pixels))
+
+
+def look_from_near(job: PromptJob) -> Records:
+    """Answer a prompt with a box on the part of the upload round it."""
+    assert job.source is not None
+    job.source.seek(0)  # the other prompts of the request are of the same file
+    image = decode_upload(job.source, most_pixels=job.most_pixels)
+    (answer,) = predict_zoomed(job.model, image, [job.prompt])
+    box = job.prompt.box
+    smaller = box is not None and zoom_window(box, image.shape) is not None
+    return [{**words, "zoomed": smaller} for words in _prompt_records(job, answer)]
 
 
 def decode_upload(file: BinaryIO, *, most_pixels: int) -> NDArray[np.uint8]:

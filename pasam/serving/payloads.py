@@ -66,6 +66,7 @@ class MaskAnswer(BaseModel):
     bbox: list[int] = Field(description="x, y, width, height.")
     segmentation: dict[str, Any] = Field(description="COCO's run lengths.")
     png: str | None = Field(None, description="The mask as a PNG of 0 and 255, base64 (png).")
+    zoomed: bool | None = Field(None, description="Whether it was looked at from near (zoom).")
     low_res: MaskLogits | None = Field(None, description="Can be the next prompt's mask.")
     details: MaskDetails | None = None
 
@@ -157,6 +158,7 @@ class PooledModelAnswer(ModelAnswer):
     base: str = Field(description="Digits of the base; embeddings are shared between equal ones.")
     mask_side: int = Field(description="Side of `low_res`.")
     details: bool = Field(description="Whether it has an uncertainty map.")
+    zoom: bool = Field(description="Whether its base is small, so that `zoom` gives better masks.")
     trained_on: str = Field(description="Whether it has seen photographs, in words.")
     scores: Mapping[str, Mapping[str, float]] | None = Field(
         description="mIoU and mBIoU by benchmark, of the last report; a version's, as registered."

@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, Security, UploadFile
 from fastapi.dependencies.models import Dependant
@@ -22,10 +23,11 @@ from starlette.concurrency import run_in_threadpool
 from pasam.data.catalogue import read_catalogue
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions
-from pasam.inference.image_prompt import SHOWN, MaskRunLengths, PromptRequests
+from pasam.inference.image_prompt import SHOWN, ImagePrompt, MaskRunLengths, PromptRequests
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
+from pasam.inference.zoomed_boxes import SMALL_SIDE
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.serving.jobs import (
     AnnotationsJob,
@@ -175,6 +177,13 @@ async def predict(
     multimask: Annotated[bool, Form(description="SAM's three candidates.")] = False,
     details: Annotated[bool, Form(description="How the mask came about.")] = False,
     low_res: Annotated[bool, Form(description="Logits that can be the next prompt.")] = False,
+    zoom: Annotated[
+        bool,
+        Form(
+            description="Look at small boxes from near. It needs the image itself, each prompt a "
+            "box; and there are neither details nor logits."
+        ),
+    ] = False,
     form: Format = "rle",
     model: Model = None,
 ) -> PredictAnswer:
@@ -185,6 +194,7 @@ async def predict(
     start, limits = perf_counter(), service.settings.limits
     asked = prompts.prompts(most=limits.prompts, most_points=limits.points)
     chosen = service.models.get(model)
+    source = _source(image, asked, plain=not (multimask or details or low_res)) if zoom else None
     embedded = await _embedded(service, image, embedding, chosen, _client(request))
     jobs: list[PromptJob] = []
     transform = embedded.image.transform
@@ -195,7 +205,8 @@ async def predict(
         jobs.append(
             PromptJob(
                 model=chosen.predictor, image=embedded.image, prompt=prompt, multimask=multimask,
-                details=details, low_res=low_res, form=form,
+                details=details, low_res=low_res, form=form, source=source,
+                most_pixels=limits.pixels,
             )
         )  # fmt: skip
     if jobs and jobs[0].pixels > limits.prompt_pixels:
@@ -205,12 +216,32 @@ async def predict(
             status=413,
         )
     waited = perf_counter()
-    queued = service.decoder.submit(jobs, _client(request))
+    queue = service.decoder if source is None else service.encoder
+    queued = cast("list[Future[Records]]", queue.submit(jobs, _client(request)))
     found = await wait_for_all(
         [asyncio.wrap_future(each) for each in queued], request.is_disconnected
     )
     spent = {"embed": embedded.milliseconds, "predict": _since(waited), "total": _since(start)}
     return _answer(embedded, chosen, found, form, spent)
+
+
+def _source(image: UploadFile | None, prompts: Sequence[ImagePrompt], *, plain: bool) -> BinaryIO:
+    """Take the upload whose boxes are to be looked at from near.
+
+    Raises:
+        RefusedError: 422, there is none, or what is asked for comes from the whole image alone.
+    """
+    if image is None:
+        raise RefusedError(
+            "zoom looks at the image itself: send it too (image), beside its embedding.", status=422
+        )
+    if not plain or any(each.box is None or each.mask is not None for each in prompts):
+        raise RefusedError(
+            "zoom answers boxes with one mask each: every prompt needs a box and no mask, and "
+            "multimask, details and low_res have to be left out.",
+            status=422,
+        )
+    return image.file
 
 
 def chosen_grid(
@@ -429,6 +460,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
+            zoom=each.predictor.side < SMALL_SIDE,
             trained_on=SEEN_WORDS[each.seen],
             scores=scored[each.name],
             scored_on=_kind_of_image(scored[each.name] or {}),
@@ -508,6 +540,7 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     start = perf_counter()
     job = EmbedJob(image.file, model.predictor, service.settings.limits.pixels)
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
+    assert isinstance(embedded, EmbeddedImage)
     return _Embedded(service.cache.put(embedded), embedded, _since(start))
 
 

@@ -46,7 +46,7 @@ from pasam.serving.jobs import (
     PromptJob,
     Records,
     answer_prompts,
-    embed_images,
+    encode_images,
     segment_images,
     write_annotations,
 )
@@ -484,9 +484,9 @@ class Service:
         self.cache = EmbeddingCache(limits.cache_bytes)
         self.metrics = Metrics()
         self.demand = None if settings.feedback is None else DemandLog(settings.feedback)
-        self.encoder: Batcher[EmbedJob, EmbeddedImage] = Batcher(
+        self.encoder: Batcher[EmbedJob | PromptJob, EmbeddedImage | Records] = Batcher(
             "images",
-            self._timed("embed", embed_images),
+            self._timed("embed", self._encode),
             most_waiting=limits.waiting_images,
         )
         self.decoder: Batcher[PromptJob, Records] = Batcher(
@@ -527,6 +527,14 @@ class Service:
         self.models.close(max(0.1, end - monotonic()))
         if self.demand is not None:
             self.demand.close()
+
+    def _encode(self, jobs: Sequence[EmbedJob | PromptJob]) -> list[EmbeddedImage | Records]:
+        answers = encode_images(jobs)
+        if self.demand is not None:
+            for job, answer in zip(jobs, answers, strict=True):
+                if isinstance(job, PromptJob) and not isinstance(answer, EmbeddedImage):
+                    self.demand.answered([job], [answer])
+        return answers
 
     def _answer(self, jobs: Sequence[PromptJob]) -> list[Records]:
         answers = answer_prompts(jobs)

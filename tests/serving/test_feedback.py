@@ -359,13 +359,15 @@ def test_a_service_that_takes_corrections_counts_what_it_is_asked(shelf, folder,
         for count in (1, 2):
             data = form(*[{"box": BOX}] * count, embedding=name)
             assert client.post("/predict", data=data).status_code == 200
-        sent = {"mask": json.dumps(encode(np.eye(60, 90, dtype=np.uint8))), "who": "ada"}
+        near = form({"box": BOX}, embedding=name, zoom=True)
         image = {"image": encoded_picture()}
+        assert client.post("/predict", data=near, files=image).status_code == 200
+        sent = {"mask": json.dumps(encode(np.eye(60, 90, dtype=np.uint8))), "who": "ada"}
         assert client.post("/feedback", data=sent, files=image).status_code == 200
     found = read_demand(folder, inventory, params)
-    assert (found.answered, found.corrected, found.waiting, found.measured) == (3, 1, 1, 1)
+    assert (found.answered, found.corrected, found.waiting, found.measured) == (4, 1, 1, 1)
     assert 0 <= found.uncertainty <= 1
-    assert "3 prompts were answered and 1 corrected (33.3%)" in found.message
+    assert "4 prompts were answered and 1 corrected (25.0%)" in found.message
     (path,) = (folder / demand.FOLDER).iterdir()
     row = json.loads(path.read_text().splitlines()[0])
     numbers = {"answered", "area", "resolution", "brightness", "uncertainty"}

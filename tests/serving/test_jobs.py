@@ -32,7 +32,7 @@ from pasam.serving.jobs import (
     PromptJob,
     answer_prompts,
     decode_upload,
-    embed_images,
+    encode_images,
     progress_lines,
     segment_images,
     wait_for,
@@ -124,7 +124,7 @@ def test_damaged_bytes_decode_or_are_refused_and_nothing_else(form, spots, end):
 
 def test_an_image_above_the_limit_never_reaches_the_encoder(model):
     with pytest.raises(RefusedError, match="90 x 60"):
-        embed_images([EmbedJob(io.BytesIO(PNG), model, 100)])
+        encode_images([EmbedJob(io.BytesIO(PNG), model, 100)])
 
 
 def test_all_forms_hold_the_librarys_mask(model, image):
@@ -199,7 +199,7 @@ def test_everything_of_an_embedded_image_is_what_the_library_finds(shelf):
         points_per_side=4, pred_iou_thresh=0, stability_score_thresh=0.01
     )
     image = objects(60, 90)
-    (embedded,) = embed_images([EmbedJob(io.BytesIO(encoded_picture(image)), model, MOST)])
+    (embedded,) = encode_images([EmbedJob(io.BytesIO(encoded_picture(image)), model, MOST)])
     (found,) = segment_images([EverythingJob(embedded, model, options, "rle", JobProgress())])
     expected = segment_everything(model, image, options)
     assert expected

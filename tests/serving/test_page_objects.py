@@ -223,6 +223,24 @@ def test_the_uncertainty_map_leaves_the_image_to_be_seen(visitor, photo):
     assert "sure" in page.inner_text("#scale")
 
 
+def test_a_small_box_is_looked_at_from_near_with_its_clicks_but_for_maps(visitor, photo):
+    page = visitor.page
+    visitor.open(photo)
+    page.select_option("#compare", "")
+    visitor.drag((0.3, 0.3), (0.45, 0.45))
+    visitor.settle("px")
+    (mask,) = visitor.answer("pa_sam")["masks"]
+    assert mask["zoomed"] is True
+    before = len(visitor.asked)
+    visitor.choose("Add")
+    visitor.click(0.4, 0.4)
+    assert len(visitor.asked) > before
+    assert visitor.answer("pa_sam")["masks"][0]["zoomed"] is True
+    page.check("#show-unsure")
+    visitor.settle("PA-SAM")
+    assert "zoomed" not in visitor.answer("pa_sam")["masks"][0]
+
+
 def test_a_control_that_is_off_says_why(visitor, photo):
     page = visitor.page
     visitor.open(photo)

@@ -16,6 +16,8 @@ from serving_world import BOX, encoded_picture, form, small_embedding
 
 from pasam.errors import RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions
+from pasam.inference.image_prompt import image_prompt
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.overlap import mask_iou
 from pasam.masks.run_lengths import decode, encode, from_segmentation
 from pasam.serving.limits import Limits
@@ -70,6 +72,66 @@ def test_candidates_details_and_a_coco_set(client, embedding):
     assert {"sam", "uncertainty", "positive", "negative"} == set(mask["details"])
     again = client.post("/predict", data=form({"mask": mask["low_res"]}, embedding=embedding))
     assert again.status_code == 200
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["image", "image and its embedding"])
+def test_small_boxes_are_looked_at_from_near_where_the_image_comes_along(
+    known, client, shelf, embedding
+):
+    small = {"box": [30, 20, 39, 27]}
+    clicked = small | {"points": [[32, 22], [36, 24]], "labels": [1, 0]}
+    prompts = [small, {"box": [2, 2, 85, 55]}, clicked, {"box": [0, 52, 9, 59]}]
+    fields = {"embedding": embedding} if known else {}
+    answer = client.post(
+        "/predict", data=form(*prompts, zoom=True, format="png", model="pa_sam", **fields),
+        files={"image": encoded_picture()},
+    ).json()  # fmt: skip
+    expected = predict_zoomed(
+        shelf.open(shelf.find("pa_sam")), picture(60, 90),
+        [image_prompt(**each) for each in prompts],
+    )  # fmt: skip
+    assert [each["prompt"] for each in answer["masks"]] == [0, 1, 2, 3]
+    assert [each["zoomed"] for each in answer["masks"]] == [True, False, True, True]
+    for found, mask in zip(answer["masks"], expected, strict=True):
+        assert np.array_equal(decode(found["segmentation"]), mask.masks[0])
+        assert found["score"] == pytest.approx(float(mask.scores[0]), abs=1e-4)
+    assert (answer["embedding"] == embedding) is known
+    plain = client.post("/predict", data=form(small, embedding=embedding)).json()["masks"][0]
+    assert "zoomed" not in plain
+    assert plain["segmentation"] != answer["masks"][0]["segmentation"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "sent", "words"),
+    [
+        ({"box": BOX}, {}, False, "zoom looks at the image itself: send it too"),
+        ({"points": [[5, 5]]}, {}, True, "every prompt needs a box and no mask"),
+        ({"box": BOX, "mask": encode(np.ones((60, 90), bool))}, {}, True, "a box and no mask"),
+        *(({"box": BOX}, {flag: True}, True, "have to be left out") for flag in
+          ("multimask", "details", "low_res")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_looked_at_from_near_is_refused(
+    prompt, fields, sent, words, client, embedding
+):
+    answer = client.post(
+        "/predict", data=form(prompt, embedding=embedding, zoom=True, **fields),
+        files={"image": encoded_picture()} if sent else None,
+    )  # fmt: skip
+    assert answer.status_code == 422
+    assert words in answer.json()["error"]
+
+
+def test_looks_from_near_wait_for_the_encoder_and_hold_no_more_than_it_takes(client, queued):
+    client.post(
+        "/predict", data=form({"box": BOX}, {"box": BOX}, zoom=True),
+        files={"image": encoded_picture()},
+    )  # fmt: skip
+    assert [(name, len(jobs), whose) for name, jobs, whose in queued] == [
+        ("images", 1, "testclient"), ("images", 2, "testclient"),
+    ]  # fmt: skip
+    _, jobs, _ = queued[1]
+    assert {job.most_pixels for job in jobs} == {client.app.state.service.settings.limits.pixels}
 
 
 def test_everything_finds_objects_and_obeys_its_options(client):
@@ -502,7 +564,7 @@ def test_a_service_that_stops_or_has_no_model_is_alive_and_not_ready(client, mon
     assert client.get("/health").status_code == 200
 
 
-def test_each_model_is_described_by_its_own_facts(shelf):
+def test_each_model_is_described_by_its_own_facts(shelf, monkeypatch):
     one, two, three = shelf.offered().all()
     two, three = (dataclasses.replace(each, seen="synthetic") for each in (two, three))
     answer = models_answer([two, one, three], None)
@@ -513,3 +575,6 @@ def test_each_model_is_described_by_its_own_facts(shelf):
         assert found.mask_side == model.predictor.mask_side
         assert found.scores is found.scored_on is None
     assert [each.details for each in answer.models] == [False, True, False]
+    assert all(each.zoom for each in answer.models)
+    monkeypatch.setattr("pasam.serving.routes.SMALL_SIDE", one.predictor.side)
+    assert not any(each.zoom for each in models_answer([one, two], None).models)
