@@ -27,7 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.data.package_photographs import PackagePhotograph, package_photographs
-from pasam.inference.zoomed_boxes import zoom_window
+from pasam.inference.predictor import PromptedModel
+from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 from pasam.masks.images import FOREGROUND, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import boundary_iou, mask_iou
@@ -35,6 +36,7 @@ from pasam.masks.prompts import tight_box
 from pasam.masks.transforms import squash
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import SIZES, load_base
+from pasam.models.segmenter import Segmenter
 from pasam.training.annotated import read_pool_manifest
 from pasam.workers import progress_bar
 
@@ -88,8 +90,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", help="Only these sets.")
     parser.add_argument("--clicks", type=int, default=3, help="Clicks; 0 leaves them out.")
     parser.add_argument(
-        "--zoom", type=float, default=0.0, help="Window of a box, in its sides; 0: no zoom."
-    )
+        "--zoom", type=float, nargs="*", default=[],
+        help="Windows of a box in its sides, 1.5 3 as `predict` has them; none: no zoom.",
+    )  # fmt: skip
     parser.add_argument("--rows", type=Path, help="Also write every mask's scores, as JSON lines.")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
@@ -139,15 +142,17 @@ def _of_package(photograph: PackagePhotograph) -> Callable[[], Photograph]:
 
 
 @torch.inference_mode()
-def measure(base: BaseSam, photograph: Photograph, *, clicks: int, zoom: float = 0.0) -> list[Row]:
+def measure(
+    base: BaseSam, photograph: Photograph, *, clicks: int, zoom: Sequence[float] = ()
+) -> list[Row]:
     """Score all masks of a photograph.
 
     Args:
         base: The SAM.
         photograph: What is shown and what is true.
         clicks: How many clicks are given in all; 0 leaves their scores at 0.
-        zoom: Boxes are looked at anew in a window of so many times their sides, where that is
-            smaller than the photograph; 0 looks at the whole photograph only.
+        zoom: Boxes are looked at anew in windows of so many times their sides, where the nearest
+            is smaller than the photograph; without any, at the whole photograph only.
     """
     pixels, truths = photograph.pixels, list(photograph.truths.values())
     square = torch.from_numpy(squash(pixels, base.side)).permute(2, 0, 1)[None]
@@ -185,21 +190,15 @@ def _zoomed(
     pixels: NDArray[np.uint8],
     boxes: NDArray[np.float32],
     found: NDArray[np.bool_],
-    zoom: float,
+    zooms: Sequence[float],
 ) -> NDArray[np.bool_]:
-    """Look at every small box in a window of its own, and leave the others as they were found."""
+    """Look at every small box from near, and leave the others as they were found."""
+    segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
+    model = PromptedModel(segmenter, name="sam", base="", resize="squash")
     looked = found.copy()
     for n, box in enumerate(boxes):
-        place = zoom_window(box, pixels.shape, zoom=zoom)
-        if place is None:
-            continue
-        x0, y0, x1, y1 = place
-        window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-        square = torch.from_numpy(squash(window, base.side)).permute(2, 0, 1)[None]
-        inside = box.reshape(2, 2) - np.array([x0, y0], np.float32)
-        logits = _decode(base, base.encode(square).embedding, boxes=_to_input(inside, window, base))
-        looked[n] = False
-        looked[n, y0:y1, x0:x1] = _at(logits, window.shape)[0]
+        if zoom_window(box, pixels.shape, zoom=zooms[0]) is not None:
+            looked[n] = predict_zoomed(model, pixels, [box], zooms=zooms)[0].masks[0]
     return looked
 
 
