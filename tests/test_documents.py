@@ -528,7 +528,7 @@ def test_the_predictors_examples_run(blocks, project):
     assert names["masks"].shape == (1, 60, 90)
     assert names["answer"].details.uncertainty.shape == (60, 90)
     assert names["mask"].shape == (60, 90)
-    assert names["window"] == (25, 16, 45, 32)
+    assert names["window"] == (28, 18, 43, 30)
 
 
 PHOTOGRAPHS = {
