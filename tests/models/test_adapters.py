@@ -240,6 +240,23 @@ def test_finer_maps_have_twice_the_side_and_change_neither_tokens_nor_image(adap
     assert output.positive.max() < CELLS
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("uncertain_only", [False, True])
+def test_of_finer_maps_the_four_cells_of_the_grids_decide_by_what_each_of_them_weighs(
+    inputs, uncertain_only
+):
+    how = dataclasses.replace(mining(), uncertain_only=uncertain_only)
+    detail = 4 * torch.randn(PROMPTS, DIM // 4, 12, 12)
+    output = without(maps="double")(**inputs, detail=detail, mining=how)
+    uncertainty, coarse, refined = (part.reshape(PROMPTS, 6, 2, 6, 2) for part in output.maps)
+    scores = (uncertainty * (refined.sigmoid() - coarse.sigmoid())).mean(dim=(2, 4)).flatten(1)
+    unsure = uncertainty.mean(dim=(2, 4)).flatten(1) >= 0.5
+    assert (unsure.sum(dim=1) >= POINTS).all()
+    for found, signed in ((output.positive, scores), (output.negative, -scores)):
+        among = signed.masked_fill(~unsure, -torch.inf) if uncertain_only else signed
+        assert torch.equal(found, among.topk(POINTS).indices.sort().values)
+
+
 FINER_MAPS_DIM, GRID = 16, 3
 
 
