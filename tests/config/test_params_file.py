@@ -351,6 +351,19 @@ def test_what_lies_over_another_file_changes_values_adds_them_and_takes_mappings
     assert read_params(tmp_path / "low.yaml")["a"]["y"] == {"z": 2}
 
 
+def test_what_a_caller_changes_of_what_it_read_is_nobody_elses(tmp_path):
+    (tmp_path / "base.yaml").write_text("a: {b: {c: [1]}}\n")
+    (tmp_path / "over.yaml").write_text("extends: base\nd: {e: [2]}\n")
+    for name, expected in (
+        ("base", {"a": {"b": {"c": [1]}}}), ("over", {"a": {"b": {"c": [1]}}, "d": {"e": [2]}}),
+    ):  # fmt: skip
+        for _ in range(2):
+            read = read_params(tmp_path / f"{name}.yaml")
+            assert read == expected
+            read["a"]["b"]["c"].append(3)
+            read.get("d", {})["e"] = None
+
+
 def test_yamls_aliases_and_merges_still_work(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
