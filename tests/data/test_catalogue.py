@@ -81,6 +81,8 @@ def test_each_place_is_looked_for_in_the_archive_whose_folder_it_lies_in():
     assert both.places_in(IMAGES) == ("val",)
     assert both.places_in(MASKS) == ("marks/val.json",)
     assert both.image_folders() == ("val",)
+    alike = entry(layout=Layout(images="marks2/val", masks="marks"))  # only begins like `marks`
+    assert alike.places_in(MASKS) == ("marks",)
 
 
 def test_images_and_masks_of_one_folder_are_one_place():
