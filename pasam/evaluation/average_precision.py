@@ -108,13 +108,14 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
 
 
 def objects_by_size(truth: Mapping[str, Any]) -> dict[str, int]:
-    """Count the objects that the precisions by size are of; crowds are none, as for COCO.
+    """Count the objects that the precisions are of, in all and by size; crowds are none.
 
     Its ranges hold their ends: an object of 32 x 32 pixels is both small and of medium size.
     """
     areas = [a["area"] for a in truth["annotations"] if not a.get("iscrowd", 0)]
     small, large = (side**2 for side in (32, 96))
     return {
+        "objects": len(areas),
         "objects_small": sum(area <= small for area in areas),
         "objects_medium": sum(small <= area <= large for area in areas),
         "objects_large": sum(area >= large for area in areas),

@@ -373,7 +373,6 @@ def average_precisions(
         of_set = rows[(rows["benchmark"] == data.benchmark) & (rows["set"] == data.name)]
         for (model, seed), part in _by_model(of_set, rows):
             results = list(results_of(part))
-            objects = data.annotations.content["annotations"]
             for overlap in OVERLAPS:
                 precision = average_precision(
                     data.annotations.content, results, overlap=overlap,
@@ -388,7 +387,6 @@ def average_precisions(
                         "overlap": overlap,
                         **asdict(precision),
                         "images": len(data.annotations.images),
-                        "objects": sum(not one.get("iscrowd") for one in objects),
                         **objects_by_size(data.annotations.content),
                         "detections": len(results),
                     }

@@ -157,9 +157,9 @@ def summarise(
     for model in ordered_models(scores["model"]):
         of_model = scores[scores["model"] == model]
         every = {m: score_matrix(of_model, model, column) for m, column in METRICS.items()}
-        counted = ["intersection", "union", "boundary_covers"]
-        sums = of_model.groupby("benchmark")[counted].sum()
-        sums["masks"] = of_model.groupby("benchmark").size()
+        groups = of_model.groupby("benchmark")
+        sums = groups[["intersection", "union", "boundary_covers"]].sum()
+        sums["masks"] = groups.size()
         for benchmark, chosen in shown.items():
             found = _row(sums[sums.index.isin(chosen)], every, chosen, bootstrap)
             rows.append({"model": model, "benchmark": benchmark, **found})

@@ -180,7 +180,7 @@ def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both()
 def test_objects_are_counted_by_size_and_crowds_are_none():
     areas = [(100, 0), (1023, 0), (1025, 0), (9215, 0), (9217, 0), (50, 1)]
     truth = {"annotations": [{"area": area, "iscrowd": crowd} for area, crowd in areas]}
-    counts = {"objects_small": 2, "objects_medium": 2, "objects_large": 1}
+    counts = {"objects": 5, "objects_small": 2, "objects_medium": 2, "objects_large": 1}
     assert objects_by_size(truth) == counts
 
 
