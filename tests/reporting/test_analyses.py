@@ -169,6 +169,22 @@ def test_it_is_told_apart_from_all_others(harmed):
     assert table.at["mean", "n"] == 18
 
 
+def test_photographs_are_neither_the_best_benchmark_nor_among_the_others(make_scores, make_results):
+    """Sam does best on them here, and they are in no mean; unless there is nothing else."""
+    scores = make_scores(benchmarks=("thin_like", "dis_like", "photos"))
+    of_sam = scores["model"] == "sam"
+    for name, gain in (("photos", 0.4), ("dis_like", 0.3)):
+        scores.loc[of_sam & (scores["benchmark"] == name), "boundary_iou"] += gain
+    results = make_results(scores)
+    assert best_benchmark(results, "sam") == "dis_like"
+    assert kept_sentence(results, {"pa_sam": "PA-SAM"}).startswith("On dis_like, which SAM does")
+    table = change_over_reference(results, ["pa_sam"]).set_index("benchmark")
+    assert table["difference"].to_dict() == pytest.approx({"dis_like": -10, "mean": 20})
+    assert table.at["mean", "n"] == 6  # of thin_like alone
+    photographs = make_results(scores[scores["benchmark"] == "photos"])
+    assert best_benchmark(photographs, "sam") == "photos"
+
+
 def test_the_sentence_names_gain_or_loss(harmed, results):
     assert "a loss is shown" in kept_sentence(harmed, {"pa_sam": "PA-SAM"})
     assert "a gain is shown" in kept_sentence(results, {"pa_sam": "PA-SAM"})

@@ -58,6 +58,18 @@ def test_models_trained_with_the_same_prompts_are_compared_too(make_scores, make
     assert len(mean) == 10  # Holm's correction runs over all of them
 
 
+def test_a_known_pair_of_the_same_prompts_is_compared_once(make_scores, make_results):
+    """Two rules at once: the pair is known by name, and its models were trained alike."""
+    scores = make_scores(models=("sam", "hq_sam", "pa_sam"))
+    variants = dict(make_results(scores).params.variants)
+    variants["hq_sam"] = variants["hq_sam"].replaced(prompts=variants["pa_sam"].prompts)
+    found = make_results(scores, variants=variants).differences
+    mean = found[found["benchmark"] == "mean"]
+    compared = list(zip(mean["model"], mean["against"], mean["metric"], strict=True))
+    assert len(compared) == len(set(compared)) == 6  # Holm's correction runs over these
+    assert ("pa_sam", "hq_sam", "mbiou") in compared
+
+
 def test_an_image_with_several_seeds_shows_the_main_one(make_scores, make_results):
     scores = make_scores(seeds=(41, 42))
     scores.loc[scores["seed"] == 41, "iou"] = 0.0

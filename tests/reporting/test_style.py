@@ -125,6 +125,12 @@ def test_what_holms_correction_makes_of_a_row_stands_beside_its_interval():
     )
     assert "Holm" not in comparison_sentence({**without, "low": -1.0}, level="95 %")
     assert "Holm" not in comparison_sentence(ROW, level="95 %")
+    below = {**without, "difference": -2.1, "low": -3.0, "high": -1.2}
+    assert "of these weights; not after Holm's correction)" in comparison_sentence(
+        below, level="95 %"
+    )
+    kept = {**below, "verdict": "loss shown"}
+    assert "Holm" not in comparison_sentence(kept, level="95 %")
 
 
 def test_other_numbers_give_another_sentence():
