@@ -460,6 +460,23 @@ def test_a_client_that_sent_much_before_waits_for_nobody_that_came_later():
     bench.batcher.close()
 
 
+@pytest.mark.parametrize("refused", [3, 9], ids=["no room now", "too many at any time"])
+def test_a_client_that_was_refused_has_lost_no_turn_by_it(refused):
+    bench = Bench(most=1)
+    bench.busy()
+    waiting = bench.batcher.submit([f"a{i}" for i in range(6)], client="a")
+    for _ in range(3):
+        with pytest.raises(RefusedError):
+            bench.batcher.submit(["never"] * refused, client="b")
+    waiting += bench.batcher.submit(["b0", "b1"], client="b")
+    bench.go.set()
+    for each in waiting:
+        each.result(10)
+    done = [batch[0] for batch in bench.batches[1:]]
+    assert done == ["a0", "b0", "a1", "b1", "a2", "a3", "a4", "a5"]
+    bench.batcher.close()
+
+
 def test_jobs_whose_client_has_gone_are_left_out():
     bench = Bench(most=1)
     bench.busy()
