@@ -371,6 +371,7 @@ def test_what_was_named_is_forgotten_and_nothing_else(chosen, gone, pasam, in_em
     store, ids = corrections(in_empty_folder / "kept")
     words = [ids[int(word)] if word.isdecimal() else word for word in chosen]
     places = ("--feedback", "kept", "--own", "own")
+    store.write_set(in_empty_folder / "own")  # as the review has left it
     found = pasam("forget", *words, *places, "--json")
     assert set(json.loads(found.output)["deleted"]) == {ids[number] for number in gone}
     left = {each.identity for each in (*store.waiting(), *store.accepted())}
