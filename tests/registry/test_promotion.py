@@ -22,6 +22,7 @@ from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, Standing, 
 from pasam.registry.promotion import Judgement, promote, set_gate
 from pasam.registry.store import Tag
 from pasam.registry.transitions import Draft, check, lift, open_decisions, reject, rollback
+from pasam.registry.upkeep.champion_history import reigns
 from pasam.registry.versions import open_registry
 
 
@@ -313,7 +314,10 @@ def test_a_version_deleted_in_mlflow_comes_back_by_a_repair(second, aliases):
     assert check(second.folder).found[0] == "version 1 is not in MLflow any more and is champion"
     assert check(second.folder, repair=True).left == ()
     assert aliases() == {"champion": 2}
-    assert DecisionLog(second.folder).read()[-1].why == "version 1 was deleted in MLflow"
+    entries = DecisionLog(second.folder).read()
+    assert entries[-1].why == "version 1 was deleted in MLflow"
+    assert (entries[-1].before, entries[-1].after) == (1, 2)
+    assert [each.version for each in reigns(entries)] == [1, 2]  # in use by its number of today
 
 
 def test_without_a_commit_elsewhere_a_trial_on_this_machine_says_so(project):

@@ -14,16 +14,27 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from tracked_world import KEPT, commit, copy_tracked, git, standing_in
 
 from pasam.errors import BusyError, RegistryError, TrackingError
 from pasam.registry import transitions
-from pasam.registry.decision_log import PROMOTED, REF, ROLLBACK, DecisionLog
+from pasam.registry.decision_log import (
+    PROMOTED,
+    REF,
+    REGISTER,
+    ROLLBACK,
+    DecisionLog,
+    Entry,
+    Standing,
+    VersionStanding,
+)
 from pasam.registry.promotion import promote
 from pasam.registry.runs import sync
 from pasam.registry.transitions import (
+    Decisions,
     Draft,
     change_gate,
     check,
@@ -301,6 +312,29 @@ def test_every_difference_is_named_and_mended_by_the_log(project, registry):
     assert registry.aliases()["champion"] == 2
     registry.client.delete_model_version(NAME, "1")
     assert "version 1 is not in MLflow any more and is previous" in check(project).left
+
+
+@pytest.mark.parametrize(("number", "after"), [(1, 2), (2, 4)])
+def test_a_version_that_comes_back_under_another_number_is_in_use_if_it_was(
+    number, after, monkeypatch
+):
+    registered = Entry(
+        event=REGISTER, version=number, files={"f": "1"}, details={"key": "k", "model_id": "m"}
+    )
+    version = VersionStanding(number=number, registered=registered, status="")
+    client = SimpleNamespace(
+        get_logged_model=lambda name: SimpleNamespace(model_id=name, artifact_location="there"),
+        create_model_version=lambda *given, **more: SimpleNamespace(version="4"),
+    )
+    decisions, made = Decisions(SimpleNamespace(client=client), None), []
+    decisions.standing = Standing(versions={number: version}, champions=[1, 2])
+    decisions.decide = lambda draft: made.extend(draft(decisions.standing).entries) or made
+    monkeypatch.setattr(transitions, "download", lambda *given, **more: None)
+    monkeypatch.setattr(transitions, "digests_of", lambda place: {"f": "1"})
+    transitions._restore(decisions, version)
+    (entry,) = made
+    assert (entry.version, entry.details["replaces"]) == (4, number)
+    assert (entry.before, entry.after) == (2, after)
 
 
 def test_an_alias_set_by_hand_is_set_back_by_the_next_decision_and_said(project, registry):

@@ -527,11 +527,17 @@ def test_drafts_go_when_nothing_in_them_was_written_for_a_day(dry_run, tmp_path,
             (place / str(number)).write_text("x")
             os.utime(place / str(number), (moment, moment))
         os.utime(place, (40, 40))
+    deep = tmp_path / "reports" / ".f.draft" / "one" / "two"
+    deep.mkdir(parents=True)
+    (deep / "0").write_text("x")
+    for place, moment in ((deep / "0", 150), *((each, 40) for each in (deep, *deep.parents[:2]))):
+        os.utime(place, (moment, moment))
     cleaner = cleaning._Cleaner(project=tmp_path, decisions=None, keep=0, dry_run=dry_run)
     names = {Path(each.name).name: each.size for each in cleaner.drafts(100.0)}
     assert names == {".a.part": 1, ".c.old": 2}
     assert (tmp_path / "data" / ".a.part").exists() is dry_run
     assert (tmp_path / "reports" / ".b.draft" / "1").exists()
+    assert (deep / "0").exists()
 
 
 @pytest.mark.parametrize(("keep", "days", "dry_run"), [(3, 2.0, True), (10, 30.0, False)])

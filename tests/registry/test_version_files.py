@@ -405,14 +405,14 @@ def test_known_bytes_are_registered_again_only_where_that_says_something_new(
         assert entry.why == "registered again"
 
 
-@pytest.mark.parametrize("champions", [[], [1], [3, 1]])
+@pytest.mark.parametrize(("champions", "after"), [([], None), ([1], 7), ([3, 1], 7), ([1, 3], 3)])
 def test_lost_files_are_stored_anew_in_the_place_of_the_version_that_had_them(
-    champions, registering
+    champions, after, registering
 ):
     seen = registering(known=entry_of(), whole=False, champions=champions)
     (entry,) = seen.entries
     assert (seen.stored, seen.version, entry.details["replaces"]) == (1, 7, 1)
-    assert entry.after == (7 if champions else None)
+    assert entry.after == after
     assert seen.deleted == []
 
 
