@@ -172,8 +172,9 @@ def test_a_place_that_cannot_be_written_is_one_line(pasam, model_project, tmp_pa
     arguments = (str(tmp_path / "a.png"), "--model", "sam", "--box", "2,2,20,20")
     result = pasam("predict", *arguments, "--out", str(tmp_path / "taken" / "deeper"))
     assert result.exit_code == 2
-    model, error = result.stderr.splitlines()
+    model, near, error = result.stderr.splitlines()
     assert model.startswith("model: sam")
+    assert near.startswith("note: small boxes")
     assert error.startswith("error: ")
 
 

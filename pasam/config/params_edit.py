@@ -39,6 +39,7 @@ class _TextMapping:
     """A mapping within a text: its entries' nodes, values and lines."""
 
     def __init__(self, text: str, node: Any = None, values: Any = None) -> None:
+        text = text if text.endswith("\n") else f"{text}\n"  # a block ends before the next line
         self.text, self.lines = text, text.splitlines()
         self.node = cast(Any, yaml.compose(text, Loader=SafeLoader) if node is None else node)
         self.values = yaml.load(text, Loader=SafeLoader) if values is None else values  # noqa: S506
@@ -58,11 +59,13 @@ class _TextMapping:
 
     def end(self, node: Any) -> int:
         """Find the line behind a node; YAML counts the comments that follow a block to it."""
-        end: int = node.end_mark.line + 1
-        if isinstance(node, yaml.CollectionNode) and not node.flow_style:
+        if isinstance(node, yaml.ScalarNode):
+            is_block, asides = node.style in ("|", ">"), ("",)  # what begins with # is text there
+        else:
+            is_block, asides = not node.flow_style, ("", "#")
+        end: int = node.end_mark.line + (not is_block)
+        while is_block and end > node.start_mark.line and self.lines[end - 1].strip()[:1] in asides:
             end -= 1
-            while end > node.start_mark.line and self.lines[end - 1].strip()[:1] in ("", "#"):
-                end -= 1
         return end
 
 
@@ -85,7 +88,11 @@ def _edits(
 
 
 def same(before: Any, after: Any) -> bool:
-    """Compare two values, and tell true from 1, which Python holds for equal."""
+    """Compare two values, and tell true from 1, which Python holds for equal, at any depth."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return before.keys() == after.keys() and all(same(before[k], after[k]) for k in before)
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(map(same, before, after))
     return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
@@ -96,7 +103,7 @@ def _changed(
     is_list = (
         isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list)
     )
-    if is_list and value[: len(before)] == before:
+    if is_list and same(value[: len(before)], before):
         end, lead = block.end(node), " " * node.start_mark.column
         return end, end, [f"{lead}- {_in_one_line(item)}" for item in value[len(before) :]]
     return *block.place(key), _written(key, value, column, source)

@@ -206,13 +206,13 @@ def from_coco(
     annotated = [
         AnnotatedFile(
             name=str(record["file_name"]), size=_size_of(record), objects=tuple(objects[key]),
-            group=None if group is None else str(record.get(group)),
+            group=None if group is None or record.get(group) is None else str(record[group]),
         )
         for key, record in records.items() if objects[key]
     ]  # fmt: skip
     faults.extend(
         f"{file}: image {record['file_name']} has no '{group}' (--group)."
-        for key, record in records.items() if objects[key] and group and group not in record
+        for key, record in records.items() if objects[key] and group and record.get(group) is None
     )  # fmt: skip
     bare = len(records) - len(annotated)
     notes = [f"{left_out} crowd annotations are left out"] if left_out else []

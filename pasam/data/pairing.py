@@ -95,7 +95,7 @@ def match_names(
         other = by_name.setdefault(_named_by(pattern, _name(image, image_root), 0), image)
         if other != image:
             same_name.append((other, image))
-    whole_names = {image.relative_to(image_root).as_posix(): image for image in images}
+    whole_names = {_composed(image.relative_to(image_root)): image for image in images}
     masks_of: dict[Path, list[Path]] = {}
     without_image = []
     for mask in masks:
@@ -177,8 +177,13 @@ def _files(folder: Path, deep: bool, above: set[Path]) -> Iterator[Path]:
 
 
 def _name(path: Path, root: Path) -> str:
-    """Name a file by its place below the root, without its suffix; all Unicode forms are alike."""
-    return unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
+    """Name a file by its place below the root, without its suffix."""
+    return _composed(path.relative_to(root).with_suffix(""))
+
+
+def _composed(path: Path) -> str:
+    """Write a path so that all of Unicode's ways to write a letter are alike."""
+    return unicodedata.normalize("NFC", path.as_posix())
 
 
 def _possible_owners(name: str) -> Iterator[str]:

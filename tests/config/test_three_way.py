@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_world import load_yaml
 
-from pasam.config.params_edit import edited
+from pasam.config.params_edit import edited, same
 from pasam.config.three_way import merge_accepted, merge_lock, merge_mapping, merge_rows
 from pasam.errors import DataError
 
@@ -77,6 +77,30 @@ def test_a_file_whose_values_are_changed_holds_them_and_what_need_not_change_sta
         if key in same and not line.startswith("#"):
             lines.add(line)
     assert lines <= set(after.splitlines())
+
+
+@pytest.mark.parametrize("block", ["|\n  x\n  # y\n", ">-\n  x\n\n", "|+\n  x\n\n", "\n- x\n- y\n"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_value_of_several_lines_is_replaced_with_all_of_them_and_no_others(block, end):
+    written = (
+        f"{{}}a: {block}# of c\nc: 2\nd:\n  e: {block.replace('  ', '    ')}".rstrip("\n") + end
+    )
+    text = written.format("b: 1\n").replace("\n- ", "\n  - ")
+    before = load_yaml(text)
+    for wanted in ({**before, "a": "z"}, {**before, "d": {"e": "z"}}, {**before, "d": 1}):
+        after = edited(text, wanted)
+        assert typed(load_yaml(after)) == typed(wanted)
+        assert after.count("# of c") == 1
+    assert typed(load_yaml(edited(text, {"c": 2}))) == typed({"c": 2})
+
+
+@pytest.mark.parametrize(("before", "after"), [([1], [True]), ({"a": [0, 1]}, {"a": [False, 1]})])
+def test_true_is_not_one_within_lists_and_mappings_either(before, after):
+    assert not same(before, after)
+    assert not same(after, before)
+    assert same(after, after)
+    changed = edited(yaml.safe_dump({"a": before, "b": 1}), {"a": after, "b": 1})
+    assert typed(load_yaml(changed)) == typed({"a": after, "b": 1})
 
 
 def params(*changes):

@@ -369,6 +369,16 @@ def coco(**record):
     return {"images": [image], "annotations": drawn, "categories": cats}
 
 
+@pytest.mark.parametrize("record", [{}, {"film": None}])
+def test_an_image_that_belongs_to_no_group_is_named_and_belongs_to_none(tmp_path, images, record):
+    source = read_source(
+        SetPlaces(images=images, annotations=as_file(tmp_path, coco(**record)), group="film")
+    )
+    assert [each.group for each in source.candidates] == [None]
+    assert len(source.faults) == 1
+    assert "a.png has no 'film' (--group)" in str(source.faults[0])
+
+
 @pytest.mark.parametrize(
     ("options", "labels", "group"),
     [

@@ -1,5 +1,6 @@
 """Masks find their image by name, in a layout or in a table; what does not pair is named."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_masks_are_found_by_name_suffix_and_folder():
         "c.tif": ["c/0.png", "c/deep_1.png", "c/deep/er/2.png"],
         "d/e.jpg": ["d/e.png", "d/e/left/3.png"],
     }
+
+
+def test_letters_written_in_two_ways_are_one_also_where_the_suffix_is_kept():
+    ways = [unicodedata.normalize(form, "über") for form in ("NFC", "NFD")]
+    for image, mask in (ways, ways[::-1]):
+        for name in (f"{mask}.png", f"{mask}.jpg.png", f"{mask}_left.png"):
+            assert masks_of([f"{image}.jpg"], [name]) == {f"{image}.jpg": [name]}
 
 
 def test_the_longest_image_name_wins():

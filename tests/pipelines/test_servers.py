@@ -80,11 +80,17 @@ def test_a_persons_own_settings_stay(environment):
     assert environment["PREFECT_HOME"] == "elsewhere"
 
 
+def serving(port):
+    """Processes of this one that serve a port; what another test has left behind is passed over."""
+    alive = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if str(port) in child.cmdline()]
+
+
 def test_a_server_lasts_as_long_as_the_block(port, in_empty_folder):
     address = f"http://127.0.0.1:{port}/"
     with service([sys.executable, "-c", SERVER, str(port)], "test", address):
         assert answers(address)
-        (child,) = (c for c in psutil.Process().children() if str(port) in c.cmdline())
+        (child,) = serving(port)
     assert not answers(address)
     assert not child.is_running()
 
@@ -147,18 +153,15 @@ def test_a_server_that_dies_is_started_again_at_its_address(port, in_empty_folde
     monkeypatch.setattr(servers, "RESTART_PAUSE", 0.1)
     address = f"http://127.0.0.1:{port}/"
 
-    def serving():
-        return [c for c in psutil.Process().children() if str(port) in c.cmdline()]
-
     with service([sys.executable, "-c", SERVER, str(port)], "test", address):
-        (first,) = serving()
+        (first,) = serving(port)
         first.kill()
         first.wait(10)
         deadline = time.monotonic() + 30
         while not answers(address):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        (second,) = serving()
+        (second,) = serving(port)
         assert second.pid != first.pid
     assert not answers(address)
 
