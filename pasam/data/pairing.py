@@ -95,7 +95,7 @@ def match_names(
         other = by_name.setdefault(_named_by(pattern, _name(image, image_root), 0), image)
         if other != image:
             same_name.append((other, image))
-    whole_names = {_composed(image.relative_to(image_root)): image for image in images}
+    whole_names = {_name(image, image_root, whole=True): image for image in images}
     masks_of: dict[Path, list[Path]] = {}
     without_image = []
     for mask in masks:
@@ -176,14 +176,10 @@ def _files(folder: Path, deep: bool, above: set[Path]) -> Iterator[Path]:
             yield from _files(path, deep, above | {here})
 
 
-def _name(path: Path, root: Path) -> str:
-    """Name a file by its place below the root, without its suffix."""
-    return _composed(path.relative_to(root).with_suffix(""))
-
-
-def _composed(path: Path) -> str:
-    """Write a path so that all of Unicode's ways to write a letter are alike."""
-    return unicodedata.normalize("NFC", path.as_posix())
+def _name(path: Path, root: Path, *, whole: bool = False) -> str:
+    """Name a file by its place below the root, without suffix; all Unicode forms are alike."""
+    below = path.relative_to(root)
+    return unicodedata.normalize("NFC", (below if whole else below.with_suffix("")).as_posix())
 
 
 def _possible_owners(name: str) -> Iterator[str]:
