@@ -73,17 +73,10 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
         split="val", dataset="mine", image=images / "a.png", mask=masks / "a.png",
         label=label, image_sha256="0",
     )  # fmt: skip
-    write_manifest(manifest_frame([row]), tmp_path / "m.parquet")
-    result = pasam(
-        "--model",
-        "sam",
-        "--model",
-        "pa_sam",
-        "--data",
-        "mine",
-        "--manifest",
-        tmp_path / "m.parquet",
-    )
+    more = {**row, "dataset": "more", "id": "val/more/a"}
+    write_manifest(manifest_frame([row, more]), tmp_path / "m.parquet")
+    models = ("--model", "sam", "--model", "pa_sam", "--manifest", tmp_path / "m.parquet")
+    result = pasam(*models, "--data", "mine")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0][:4] == ["Model", "Set", "Masks", "mIoU"]
     assert [line[:3] for line in lines[1:3]] == [["sam", "mine", "1"], ["pa_sam", "mine", "1"]]
@@ -92,8 +85,11 @@ def test_several_models_on_a_set_of_the_manifest(pasam, folders, tmp_path):
         ["sam", "minus", "pa_sam", "mine", metric] for metric in ("mIoU", "mBIoU")
     ]
     assert "Holm's correction over the 2 comparisons of a set" in result.stdout
+    both = pasam(*models, "--data", "mine", "--data", "more")
+    assert sum("sam minus pa_sam" in line for line in both.stdout.splitlines()) == 4
+    assert "Holm's correction over the 2 comparisons of a set" in both.stdout
     unknown = pasam("--data", "other", "--manifest", tmp_path / "m.parquet")
-    assert "has no set 'other'; it has mine. Name one of these" in unknown.stderr
+    assert "has no set 'other'; it has mine, more. Name one of these" in unknown.stderr
 
 
 def test_a_set_that_is_registered_and_not_yet_prepared_says_how_to_measure_it(

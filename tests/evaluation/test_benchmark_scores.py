@@ -513,6 +513,34 @@ def test_a_smooth_object_survives_the_mask_resolution(size):
     assert iou(found, mask > 128) > 0.94
 
 
+def along(count: int, wanted: int, *, averages: bool) -> np.ndarray:
+    """Weights by which an axis of so many pixels is brought to another number, (wanted, count)."""
+    weights, step = np.zeros((wanted, count)), count / wanted
+    for place in range(wanted):
+        if averages:
+            low, high = place * step, (place + 1) * step
+            for pixel in range(count):
+                shared = min(high, pixel + 1) - max(low, pixel)
+                weights[place, pixel] = max(shared, 0.0) / step
+        else:
+            middle = min(max((place + 0.5) * step - 0.5, 0.0), count - 1.0)
+            left = int(middle)
+            weights[place, left] += left + 1 - middle
+            weights[place, min(left + 1, count - 1)] += middle - left
+    return weights
+
+
+@pytest.mark.parametrize("size", [(8, 30), (30, 8), (10, 12), (30, 40)])
+def test_each_axis_is_averaged_where_it_shrinks_and_interpolated_where_it_grows(size):
+    mask = (255 * (np.random.default_rng(0).random(size) > 0.5)).astype(np.uint8)
+    down = [along(n, 16, averages=n >= 16) for n in size]
+    back = [along(16, n, averages=False) for n in size]
+    held = back[0] @ down[0] @ (mask > 128) @ down[1].T @ back[1].T
+    clear = abs(held - 0.5) > 1e-3  # on the limit itself the last digits decide
+    assert clear.mean() > 0.9
+    assert np.array_equal(oracle_mask(mask, mask_side=16)[clear], (held > 0.5)[clear])
+
+
 def test_a_line_thinner_than_a_cell_is_lost_at_a_coarse_grid_and_kept_at_a_fine_one():
     mask = np.zeros((128, 128), np.uint8)
     mask[:, 64:66] = 255

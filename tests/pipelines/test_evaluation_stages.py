@@ -9,6 +9,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,8 @@ from pasam.masks.overlap import boundary_iou, mask_iou
 from pasam.models.build import build_base, count_parameters, digest, load_base
 from pasam.models.checkpoint import write_state_dict
 from pasam.synthetic.scene import FAMILIES, Scene, draw_scene
+from pasam.workers import ALONE
+from pipelines.stages import robustness
 from pipelines.stages.baseline import _segmenter
 
 each_model = pytest.mark.parametrize("model", ["hq_sam", "pa_sam"])
@@ -198,6 +201,35 @@ SCORES = "data/scores/robustness.parquet"
 def test_a_second_run_gives_the_same_bytes_of_robustness(world, own_world):
     own_world.run("robustness")
     assert own_world.contents("robustness") == world.contents("robustness")
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "measured"),
+    [(("photos", "dis_like", "mine"), {"dis_like": 2, "mine": 2}), (("photos",), {"photos": 2})],
+)
+def test_conditions_are_measured_on_the_benchmarks_that_a_mean_is_of(
+    benchmarks, measured, monkeypatch
+):
+    rows = [("val", name, f"{name}/{k}") for name in ("dis_like", "mine", "photos")
+            for k in range(3)]  # fmt: skip
+    frame, seen = pd.DataFrame(rows, columns=["split", "dataset", "id"]), []
+    stand_ins = {
+        "open_store": lambda store: SimpleNamespace(check_base=lambda checkpoint: None),
+        "read_manifest": lambda manifest: frame, "load_model_set": lambda *given, **more: None,
+        "evaluate_robustness": lambda models, store, rows, *given, **more: seen.append(rows) or [],
+        "write_scores": lambda rows, path: None,
+    }  # fmt: skip
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(robustness, name, stand_in)
+    evaluate = SimpleNamespace(
+        benchmarks=benchmarks, models=(), accelerator="cpu", batch_size=1, boundary_fraction=0.02
+    )
+    places = dict.fromkeys(("manifest", "store", "adapters", "scores"), Path("x"))
+    robustness.robustness(
+        SimpleNamespace(checkpoint="x"), evaluate, SimpleNamespace(images=2), None, 42, **places,
+        group=ALONE,
+    )  # fmt: skip
+    assert seen[0]["dataset"].value_counts().to_dict() == measured
 
 
 def test_every_benchmark_and_model_meets_every_condition(world):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from pasam.errors import DataError, TrackingError
 from pasam.evaluation.scores import read_scores, write_scores
 from pasam.registry.live_curves import clone_id
 from pasam.registry.runs import (
+    SOURCE_COMMIT,
     _Recorder,
     _scores,
     data_sets_of,
@@ -33,7 +35,7 @@ from pasam.registry.runs import (
     sync,
 )
 from pasam.registry.snapshot import take_snapshot
-from pasam.registry.store import NOTE, open_store
+from pasam.registry.store import NOTE, Tag, open_store
 
 
 def run_of(project, stage):
@@ -231,6 +233,25 @@ def test_results_that_are_committed_later_take_over_the_commit(tracked):
     head = git(tracked.folder, "rev-parse", "HEAD").strip()
     tags = run_of(tracked.folder, "train@pa_sam").data.tags
     assert (tags["git.dirty"], tags["git.commit"]) == ("false", head)
+
+
+@pytest.mark.parametrize(
+    ("lock", "was_dirty", "is_dirty", "taken"),
+    [("a", "true", False, True), ("b", "true", False, False), ("a", "true", True, False),
+     ("a", "false", False, False)],
+)  # fmt: skip
+def test_a_run_takes_over_the_commit_of_the_lock_that_it_was_recorded_of_and_no_other(
+    lock, was_dirty, is_dirty, taken
+):
+    fresh, written = {Tag.COMMIT: "c", Tag.DIRTY: "false", Tag.PUSHED: "true"}, {}
+    snapshot = SimpleNamespace(
+        lock=SimpleNamespace(sha256="a"), git=SimpleNamespace(dirty=is_dirty), lineage=fresh
+    )
+    client = SimpleNamespace(set_tag=lambda run, name, text: written.update({name: text}))
+    tags = {Tag.DIRTY: was_dirty, Tag.LOCK_SHA256: lock}
+    run = SimpleNamespace(data=SimpleNamespace(tags=tags), info=SimpleNamespace(run_id="r"))
+    _Recorder(snapshot, SimpleNamespace(client=client))._refresh(run)
+    assert written == ({**fresh, SOURCE_COMMIT: "c"} if taken else {})
 
 
 def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):

@@ -185,6 +185,19 @@ def test_photographs_are_neither_the_best_benchmark_nor_among_the_others(make_sc
     assert best_benchmark(photographs, "sam") == "photos"
 
 
+def test_photographs_are_in_no_group_of_coarse_or_fine_objects(make_scores, make_results):
+    scores = make_scores(benchmarks=("thin_like", "dis_like", "photos"))
+    photographs = scores["benchmark"] == "photos"
+    scores.loc[photographs & (scores["model"] == "sam"), "boundary_iou"] += 0.4
+    results = make_results(scores)
+    for measure in measures(results):
+        table = gains(results, measure).table
+        assert table["n"].sum() == 12
+        assert (table["difference"] * table["n"]).sum() / 12 == pytest.approx(20.0, abs=1e-3)
+    alone = make_results(scores[photographs])
+    assert gains(alone, measures(alone)[0]).table["n"].sum() == 6
+
+
 def test_the_sentence_names_gain_or_loss(harmed, results):
     assert "a loss is shown" in kept_sentence(harmed, {"pa_sam": "PA-SAM"})
     assert "a gain is shown" in kept_sentence(results, {"pa_sam": "PA-SAM"})
