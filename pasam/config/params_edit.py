@@ -59,10 +59,9 @@ class _TextMapping:
 
     def end(self, node: Any) -> int:
         """Find the line behind a node; YAML counts the comments that follow a block to it."""
-        if isinstance(node, yaml.ScalarNode):
-            is_block, asides = node.style in ("|", ">"), ("",)  # what begins with # is text there
-        else:
-            is_block, asides = not node.flow_style, ("", "#")
+        is_text = isinstance(node, yaml.ScalarNode)
+        is_block = node.style in ("|", ">") if is_text else not node.flow_style
+        asides = {""} if is_text else {"", "#"}
         end: int = node.end_mark.line + (not is_block)
         while is_block and end > node.start_mark.line and self.lines[end - 1].strip()[:1] in asides:
             end -= 1
