@@ -129,8 +129,10 @@ def _way_back(standing: Standing) -> str:
 
     if standing.previous:
         return f"version {standing.previous}"
-    out = {version.number for version, _ in barred(standing)}
-    left = sorted(set(standing.versions) - out - {standing.champion})
+    # Of a removed version no file is left that could be judged.
+    kept = {number for number, version in standing.versions.items() if not version.removed}
+    out = kept & {version.number for version, _ in barred(standing)}
+    left = sorted(kept - out - {standing.champion})
     if left:
         return f"none; pasam registry promote {left[-1]} has the gate judge version {left[-1]}"
     if out:

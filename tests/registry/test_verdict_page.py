@@ -231,18 +231,23 @@ def test_reigns_end_when_the_next_begins_and_rollbacks_are_told_as_such():
 
 
 @pytest.mark.parametrize(
-    ("champions", "out", "words"),
+    ("champions", "out", "removed", "words"),
     [
-        ([1, 2], [], "version 1"), ([1], [], "pasam registry promote 3 has the gate judge"),
-        ([1, 2], [1], "pasam registry promote 3 has the gate judge"),
-        ([2], [1, 3], 'pasam registry lift 3 --why "..."'),
-        ([2, 3, 2], [3], "none; pasam registry"),
+        ([1, 2], [], [], "version 1"), ([1], [], [], "pasam registry promote 3 has the gate judge"),
+        ([1, 2], [1], [], "pasam registry promote 3 has the gate judge"),
+        ([2], [1, 3], [], 'pasam registry lift 3 --why "..."'),
+        ([2, 3, 2], [3], [], "none; pasam registry"),
+        ([2], [], [3], "pasam registry promote 1 has the gate judge"),
+        ([2], [1, 3], [3], 'pasam registry lift 1 --why "..."'),
+        ([2], [1], [1, 3], "none: there is no other version"),
     ],
 )  # fmt: skip
-def test_the_way_back_is_named_or_what_is_left_to_do(champions, out, words):
+def test_the_way_back_is_named_or_what_is_left_to_do(champions, out, removed, words):
     def version(number):
         begun = Entry(event="register", version=number, details={"key": f"k{number}", "tags": {}})
-        return VersionStanding(number=number, registered=begun, status="")
+        return VersionStanding(
+            number=number, registered=begun, status="", removed=number in removed
+        )
 
     standing = Standing(
         versions={number: version(number) for number in (1, 2, 3)}, champions=champions,
