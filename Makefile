@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help reproduce demo images flows ui test check pretrain lock wheel clean
+.PHONY: help reproduce demo images flows ui test long check pretrain lock wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,8 +43,12 @@ ui: $(READY) ## Show Prefect's and MLflow's pages and say their addresses; Ctrl-
 
 # Compiled once, not anew by each process that a test starts.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: $(READY) ## Run the fast tests
+test: $(READY) ## Run the fast tests, in less than three minutes
 	@pytest -n auto --maxprocesses 4 --dist worksteal
+
+long: export PYTHONDONTWRITEBYTECODE :=
+long: $(READY) ## Run the tests that take longer each, which the fast ones leave out
+	@pytest -n auto --maxprocesses 4 --dist worksteal -m long
 
 check: $(READY) ## Lint, format, types and layers, changing nothing
 	@ruff check .

@@ -220,6 +220,7 @@ IN_SENTENCES = {
     "make help": "tests/test_documents.py::test_make_lists_every_target_that_the_documents_name",
     "make images": TRAIN,
     "make lock": NETWORK,
+    "make long": "not here: it is what runs after this, in .ci/run",
     "make pretrain": "not here: a training of hours",
     "make reproduce": TRAIN,
     "make test": COMMANDS["make test"],

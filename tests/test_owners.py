@@ -119,6 +119,7 @@ def found() -> dict[Callable[[ast.AST], bool], set[str]]:
     return places
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("does", OWNERS, ids=lambda does: does.__name__)
 def test_only_its_owner(does):
     assert found()[does] <= OWNERS[does]

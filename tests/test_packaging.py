@@ -110,6 +110,7 @@ def test_the_command_and_the_library_give_masks_without_the_packages_of_any_grou
     assert 0.3 < float(done.stdout.splitlines()[-1]) < 0.6, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("typed", "extra"),
     [

@@ -62,6 +62,7 @@ def test_the_page_is_written(world, documented):
     check(walk, listed, ("pipelines/",), shown=12, counted=12, literal=28)
 
 
+@pytest.mark.long
 def test_a_version_is_promoted(tracked, documented):
     from pasam.cli.app import app
 

@@ -163,6 +163,7 @@ def test_the_merge_driver_is_looked_for(clone):
     assert team.check_driver(clone).state == "ok"
 
 
+@pytest.mark.long
 def test_dvcs_remote_is_written_to_and_left_as_it_was(clone, dvc, tmp_path):
     assert "no default remote" in team.check_dvc_remote(clone)[0].found
     store = tmp_path / "store"
@@ -177,6 +178,7 @@ def test_dvcs_remote_is_written_to_and_left_as_it_was(clone, dvc, tmp_path):
     assert "cannot be written" in check.found
 
 
+@pytest.mark.long
 def test_packages_and_passwords_of_dvcs_remote_are_told_apart(clone, dvc, monkeypatch):
     monkeypatch.setattr(team.importlib.util, "find_spec", lambda name: None)
     dvc("remote", "add", "--default", "team", "ssh://files.example.org/x")
@@ -188,6 +190,7 @@ def test_packages_and_passwords_of_dvcs_remote_are_told_apart(clone, dvc, monkey
     assert "holds a password" in check.found
 
 
+@pytest.mark.long
 def test_a_cache_shared_by_a_group_needs_its_rights_and_an_umask(clone, dvc):
     assert "yours alone" in team.check_cache(clone).found
     dvc("config", "cache.shared", "group")
@@ -246,6 +249,7 @@ def test_files_of_passwords_that_others_can_read_are_named(clone):
     assert team.check_private_files(clone).state == "ok"
 
 
+@pytest.mark.long
 def test_the_command_ends_with_2_and_what_to_do(clone, dvc):
     result = CliRunner().invoke(app, ["doctor", "--team"])
     assert result.exit_code == 2

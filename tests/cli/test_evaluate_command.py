@@ -47,6 +47,7 @@ def folders(tmp_path):
     return images, masks
 
 
+@pytest.mark.long
 def test_folders_are_paired_by_name_and_what_is_left_is_said(pasam, folders):
     images, masks = folders
     result = pasam("--model", "sam", "--images", images, "--masks", masks, "--json")

@@ -67,6 +67,7 @@ HIS = {
 }
 
 
+@pytest.mark.long
 def test_with_the_driver_git_merges_two_retrainings_by_itself(repository):
     assert invoke("--setup").exit_code == 0
     commit("hers", **HERS)
@@ -113,6 +114,7 @@ def clash():
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("take", "expected", "driver"),
     [
@@ -171,6 +173,7 @@ def test_params_that_do_not_go_together_are_refused_with_the_reason(repository):
     assert "params.yaml" in git("diff", "--name-only", "--diff-filter=U")
 
 
+@pytest.mark.long
 def test_a_rebase_goes_the_same_way(repository):
     invoke("--setup")
     clash()

@@ -70,6 +70,7 @@ def test_a_box_gives_the_librarys_own_mask_and_an_overlay(pasam, photos, tmp_pat
     assert np.array_equal(np.array(Image.open(out / "one_mask.png")) > 0, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "whose", "words"),
     [

@@ -176,6 +176,7 @@ def paper(root):
     return TrainParams(**content["train"]), EmbedParams(**content["embed"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["tiny", "vit_t", "vit_b"])
 def test_the_shapes_are_those_of_the_models(size):
     from pasam.models.build import build_base, count_parameters

@@ -148,6 +148,7 @@ def test_a_kept_archive_serves_the_next_data_set(bring, server):
     assert len(server.requests) == 1
 
 
+@pytest.mark.long
 def test_faults_on_the_way_end_in_complete_folders(bring, server):
     server.orders.update(cut=3, busy=2)
     server.pause = 0.001
@@ -162,6 +163,7 @@ def test_a_missing_archive_is_one_error_and_no_half_set(bring, place, server):
     assert visible(place) == ["archives"]
 
 
+@pytest.mark.long
 def test_the_first_failure_stops_the_other_transfers(bring, place, server):
     del server.files["cascade_psp.zip"]
     server.pause = 0.1  # the others take most of a second
@@ -204,6 +206,7 @@ def test_a_damaged_archive_of_an_earlier_fetch_is_fetched_again(bring, place, pu
     assert (place / "archives" / "DIS5K.zip").read_bytes() == published["DIS5K.zip"]
 
 
+@pytest.mark.long
 def test_an_interruption_stops_all_transfers_and_keeps_what_arrived(bring, place, server):
     server.pause = 0.05
     server.interrupts_at = 3

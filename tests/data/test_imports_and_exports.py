@@ -465,6 +465,7 @@ def test_a_ring_within_a_ring_keeps_its_own_hole():
     assert iou(drawn, mask > 0) > 0.97
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("form", "least"), [("coco", 0.98), ("coco-rle", 1), ("yolo", 0.98), ("labelme", 0.98)]
 )

@@ -159,6 +159,7 @@ def test_the_description_counts_and_tells_contents_apart():
 KEYS = [f"{number:064x}" for number in range(2000)]
 
 
+@pytest.mark.long
 @given(st.text(), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_takes_nothing_back_from_val(key, one, other):
     if split_of(key, val_fraction=min(one, other)) == "val":

@@ -150,6 +150,7 @@ def test_mask_ap_is_pycocotools_own(seed):
     assert 0.05 < found.ap < 0.95
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("kind", "overlap"), [("mask", iou), ("boundary", smaller_iou)])
 def test_ap_equals_brute_force(seed, kind, overlap):

@@ -395,6 +395,7 @@ def test_changed_cells_of_tables_are_used_or_refused(header, row, opening, folde
 
 
 # The larger one shows memory and time; what grows with the square is seen in the smaller, too.
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [40_000, pytest.param(200_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("header", "row", "opening"),

@@ -67,6 +67,7 @@ def interrupted(own_world, monkeypatch):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "stage",
     [pytest.param("train@hq_sam", marks=pytest.mark.slow), "train@pa_sam", "pretrain"],
@@ -81,6 +82,7 @@ def test_a_training_goes_on_where_it_was_interrupted(stage, world, interrupted, 
     assert not any(left.path("data/resume").iterdir())
 
 
+@pytest.mark.long
 def test_the_state_of_other_params_is_left_alone(world, interrupted, rows_written):
     left = interrupted("train@hq_sam")
     left.change("train", seed=43)

@@ -120,6 +120,7 @@ def test_results_come_as_they_are_asked_for():
     assert next(results) == 2
 
 
+@pytest.mark.long
 def test_work_goes_on_only_a_little_ahead_of_what_is_taken(tmp_path):
     done = tmp_path / "done"
     work = [f"open({str(done)!r}, 'a').write('.')"] * 400
@@ -144,6 +145,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sent", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )

@@ -59,6 +59,7 @@ def generator(predictors, monkeypatch):
     return lambda **options: generator(sam, output_mode="coco_rle", **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [
@@ -83,6 +84,7 @@ def test_sams_objects_are_exactly_those_of_sams_own_generator(options, predictor
     assert segment_everything(predictors["sam"], image, AutomaticMaskOptions(**chosen)) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [pytest.param("hq_sam", marks=pytest.mark.slow), "pa_sam"])
 def test_an_adapter_refines_what_sam_proposes(kind, predictors):
     image = objects(*SHAPE)
@@ -210,6 +212,7 @@ def test_an_impossible_option_is_refused_by_name(name, value):
         AutomaticMaskOptions(**{name: value})
 
 
+@pytest.mark.long
 def test_progress_grows_to_the_whole_and_may_end_the_search(predictor):
     shares = []
     options = AutomaticMaskOptions(**LOOSE, points_per_batch=5)

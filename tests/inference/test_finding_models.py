@@ -235,6 +235,7 @@ def test_a_model_opens_by_its_name(name, project):
     assert not any(p.requires_grad for p in predictor.segmenter.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 def test_the_references_files_give_the_same_masks_as_ours(kind, project, tmp_path):
     ours = open_model(find_model(kind, adapters=ADAPTERS))
@@ -374,6 +375,7 @@ def light_hq_sam(base: BaseSam) -> HqMaskDecoder:
     return build_decoder(base, VARIANTS["hq_sam"])
 
 
+@pytest.mark.long
 def test_light_hq_sams_file_becomes_an_adapter_of_mobile_sam(mobile_sam, tmp_path, root):
     base = load_base("vit_t", mobile_sam)
     decoder = light_hq_sam(base)
@@ -484,6 +486,7 @@ def drawn(photograph, name):
     return image, tight_box(label), label > FOREGROUND
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["hq_sam", "pa_sam", "pa_sam_plus"])
 def test_a_packaged_adapter_needs_no_training_and_is_small(name):
     files = find_model(name)
@@ -504,6 +507,7 @@ def test_every_packaged_file_has_its_digest_recorded(root):
     assert files[0].with_name(SUMS).read_text() == lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["pa_sam_plus", "tiny"])
 def test_a_flipped_byte_of_a_packaged_file_is_noticed(name, in_empty_folder, monkeypatch):
     """In `predict`, `serve` and `load_predictor`; the numbers stay sound."""
@@ -525,6 +529,7 @@ def test_a_flipped_byte_of_a_packaged_file_is_noticed(name, in_empty_folder, mon
         assert f"{name}.safetensors has sha256" in done.stderr
 
 
+@pytest.mark.long
 def test_packaged_pa_sam_plus_is_no_worse_than_its_base_on_the_packages_photographs(model):
     plus = open_model(find_model("pa_sam_plus"))
     scores = []

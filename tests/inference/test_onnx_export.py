@@ -41,6 +41,7 @@ def exported(request, tmp_path_factory):
     return model, folder, export_onnx(model, folder)
 
 
+@pytest.mark.long
 def test_logits_differ_by_less_than_a_thousandth_and_masks_agree(exported):
     _, _, parity = exported
     assert parity.difference < 1e-3
@@ -48,6 +49,7 @@ def test_logits_differ_by_less_than_a_thousandth_and_masks_agree(exported):
     assert parity.prompts == 13
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("prompts", "points"), [(1, 1), (2, 9), (17, 3)])
 def test_numbers_of_prompts_and_points_are_free(prompts, points, exported):
     model, folder, _ = exported
@@ -66,6 +68,7 @@ def test_other_grids_agree_too(side, tmp_path):
     assert parity.iou >= 0.999
 
 
+@pytest.mark.long
 def test_finer_maps_and_fine_compensation_are_in_the_graphs(tmp_path):
     plain = make_predictor("pa_sam")
     torch.manual_seed(0)
@@ -93,6 +96,7 @@ def test_the_files_say_what_they_are(exported):
     assert names == (["pixels", "edges"] if model.name == "pa_sam" else ["pixels"])
 
 
+@pytest.mark.long
 def test_graphs_of_another_model_are_told_apart_whichever_prompts_differ_most(exported):
     model, folder, _ = exported
     torch.manual_seed(9)

@@ -58,6 +58,7 @@ def with_sams(root, predictors):
     return run(root, {"sam": sam, "predictor": segment_anything.SamPredictor(sam)})
 
 
+@pytest.mark.long
 def test_the_notebook_gives_sams_own_numbers_for_sam(root, predictors, with_sams):
     ours = run(root, with_ours(predictors["sam"]))
     for name in ("masks", "scores", "logits"):
@@ -69,6 +70,7 @@ def test_the_notebook_gives_sams_own_numbers_for_sam(root, predictors, with_sams
             assert (mine[name].float() - theirs[name].float()).abs().max() < 1e-3, name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
 def test_the_notebook_runs_with_an_adapter(kind, root, predictors):
     names = run(root, with_ours(predictors[kind]))

@@ -48,6 +48,7 @@ def test_tight_box_of_nothing_is_an_error():
         tight_box(np.full((4, 4), 128, np.uint8))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mix", "expected"),
     [

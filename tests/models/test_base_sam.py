@@ -260,6 +260,7 @@ def test_mixed_prompts_of_several_images_equal_each_alone(
                 assert torch.equal(together.details.negative[rows], alone.details.negative)
 
 
+@pytest.mark.long
 def test_the_order_of_kinds_and_prompts_does_not_matter(
     segmenter, segmenter_images, encoded, groups
 ):
@@ -269,6 +270,7 @@ def test_the_order_of_kinds_and_prompts_does_not_matter(
     assert_same(found.masks, expected.masks)
 
 
+@pytest.mark.long
 def test_several_prompts_of_an_image_equal_the_image_repeated(
     segmenter, segmenter_images, encoded, groups
 ):

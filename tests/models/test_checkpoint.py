@@ -508,6 +508,7 @@ def test_a_sam_without_a_vits_code_of_place_is_told_by_its_first_convolution(siz
     assert recognise(tmp_path / "x.safetensors").size == size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["tiny", "vit_t", "vit_b", "vit_l", "vit_h"])
 def test_the_base_of_hq_sams_decoder_is_told_by_the_early_features_width(size, tmp_path):
     with torch.device("meta"):

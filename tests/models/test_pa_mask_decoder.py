@@ -226,6 +226,7 @@ def test_without_any_part_it_is_sams_decoder():
 FINE_ALONE = {"dense": False, "sparse": False, "tokens": False, "fine": True}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
     [{}, {"dense": False}, {"sparse": False}, {"tokens": False}, {"fine": True}, FINE_ALONE],

@@ -97,6 +97,7 @@ def test_predictions_agree(recording: Recording, kind: str) -> None:
     assert difference(thinned(prediction.sam_masks), recorded["masks_sam"]) < TOLERANCE
 
 
+@pytest.mark.long
 def test_multimask_predictions_agree(recording: Recording) -> None:
     prediction = predicted(recording.seed, "box", multimask=True)
     recorded = recording.tensors["out.box_multimask.masks_sam"]

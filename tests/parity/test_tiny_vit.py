@@ -65,6 +65,7 @@ def test_the_encoder_has_the_recorded_keys_and_shapes(recording: Recording) -> N
     assert all(key.endswith("num_batches_tracked") for key in set(own) - set(drawn))
 
 
+@pytest.mark.long
 def test_embedding_and_early_feature_agree_in_the_recorded_state(recording: Recording) -> None:
     states: tuple[Biases, ...] = ("loaded", "cached before loading")
     found = {state: differences(recording, state) for state in states}

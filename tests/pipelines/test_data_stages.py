@@ -117,6 +117,7 @@ def refused(world, stage, capsys):
     return capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_second_run_gives_the_same_bytes_of_validate(world, own_world):
     own_world.run("validate")
     assert own_world.contents("validate") == world.contents("validate")

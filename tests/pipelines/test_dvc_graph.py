@@ -303,6 +303,7 @@ NEXT = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_result_that_was_changed_in_the_cache_never_reaches_the_next_stage(project, folder):
     make = "import pathlib; p = pathlib.Path('first.txt'); "
@@ -557,6 +558,7 @@ def test_the_lock_is_let_go_after_an_error_even_if_somebody_still_has_its_object
     assert not lock.is_locked
 
 
+@pytest.mark.long
 def test_a_project_runs_says_what_changed_and_maps_its_stages_code(project):
     script = project.project / "first.py"
     script.write_text("import os; open('first.txt', 'w').write('1'); print('made')")
@@ -577,12 +579,10 @@ def test_a_stopped_repro_leaves_no_process_and_the_next_one_runs(project):
     script.write_text(
         "import pathlib, signal, sys, time\n"
         "def save(number, frame):\n"
-        "    pathlib.Path('saved').touch()\n"
-        "    sys.exit(143)\n"
+        "    pathlib.Path('saved').touch()\n    sys.exit(143)\n"
         "signal.signal(signal.SIGTERM, save)\n"
         "if not pathlib.Path('saved').exists():\n"
-        "    print('training', flush=True)\n"
-        "    time.sleep(600)\n"
+        "    print('training', flush=True)\n    time.sleep(600)\n"
         "pathlib.Path('first.txt').touch()\n"
     )
 

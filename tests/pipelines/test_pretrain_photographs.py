@@ -67,6 +67,7 @@ def run(tmp_path, pool, monkeypatch):
     return call
 
 
+@pytest.mark.long
 def test_it_writes_half_precision_weights_that_load_and_forgets_its_state(run, tmp_path):
     weights = run()
     assert read_metadata(weights)["size"] == "tiny"

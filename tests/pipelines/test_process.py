@@ -105,6 +105,7 @@ def test_a_line_is_told_while_the_command_still_runs(run, tmp_path):
     assert (code, lines) == (0, ["first"])
 
 
+@pytest.mark.long
 def test_a_character_cut_in_two_by_a_flush_is_one_character(run):
     code = (
         "import sys, time; w = sys.stdout.buffer; e = 'ö'.encode();"
@@ -113,6 +114,7 @@ def test_a_character_cut_in_two_by_a_flush_is_one_character(run):
     assert run(code)[1] == ["ö"]
 
 
+@pytest.mark.long
 def test_an_interruption_lets_the_command_save_its_state(run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(SAVING, interrupt_once(lambda lines: lines))
@@ -133,6 +135,7 @@ def test_no_process_of_the_group_survives_an_interruption(run):
     assert not any(runs(pid) for pid in seen)
 
 
+@pytest.mark.long
 def test_no_process_of_the_group_survives_the_death_of_this_one(root, tmp_path):
     code = (
         "import sys; from pathlib import Path; from pipelines.process import run_child;"
@@ -170,6 +173,7 @@ def test_a_command_that_takes_too_long_is_ended(run, tmp_path):
     assert (tmp_path / "saved").exists()
 
 
+@pytest.mark.long
 def test_ctrl_c_in_this_process_reaches_the_group(run, tmp_path):
     def told(lines):
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()

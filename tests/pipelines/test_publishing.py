@@ -160,6 +160,7 @@ def test_results_go_behind_what_others_have_pushed_meanwhile():
     assert own_branches() == []
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("name", ["code.py", "room/part.py", "params.yaml", "dvc.lock"])
 def test_results_of_other_code_params_or_data_go_to_a_branch_of_their_own(name, caplog):

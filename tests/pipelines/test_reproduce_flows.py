@@ -252,6 +252,7 @@ def state(folder):
     return contents(folder), git(folder, "branch", "--all"), git(folder, "status", "--porcelain")
 
 
+@pytest.mark.long
 def test_a_study_has_the_project_as_it_is_at_another_size(project):
     (project / "make.py").write_text(MAKE + "# not committed\n")
     (project / "new.py").write_text("not known to git\n")

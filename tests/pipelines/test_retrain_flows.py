@@ -175,6 +175,7 @@ def judged(champion_once, tmp_path, monkeypatch):
     return own
 
 
+@pytest.mark.long
 def test_a_result_that_is_recorded_and_judged_has_no_loose_ends(judged):
     assert loose_ends() == ()
 

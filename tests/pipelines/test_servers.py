@@ -86,6 +86,7 @@ def serving(port):
     return [child for child in alive if str(port) in child.cmdline()]
 
 
+@pytest.mark.long
 def test_a_server_lasts_as_long_as_the_block(port, in_empty_folder):
     address = f"http://127.0.0.1:{port}/"
     with service([sys.executable, "-c", SERVER, str(port)], "test", address):
@@ -104,6 +105,7 @@ def test_a_server_that_ends_at_once_is_an_error_that_names_its_log(port, in_empt
     assert (in_empty_folder / ".flows" / "logs" / "test.server").read_text() == "no port\n"
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_is_ended(port, in_empty_folder, monkeypatch):
     monkeypatch.setattr(servers, "START_LIMIT", 0.2)
     before = psutil.Process().children()
@@ -149,6 +151,7 @@ def test_a_port_that_another_project_has_is_left_to_it(port, in_empty_folder, ca
     assert free_port(port, "Prefect") == port
 
 
+@pytest.mark.long
 def test_a_server_that_dies_is_started_again_at_its_address(port, in_empty_folder, monkeypatch):
     monkeypatch.setattr(servers, "RESTART_PAUSE", 0.1)
     address = f"http://127.0.0.1:{port}/"

@@ -147,6 +147,7 @@ GRAPH = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
 def test_each_stage_runs_once_after_those_it_needs_and_the_longest_first(
     in_empty_folder, monkeypatch, count
@@ -231,6 +232,7 @@ def still_running(project):
     return found
 
 
+@pytest.mark.long
 def test_locks_that_a_kill_left_half_written_stop_nobody(tmp_path):
     Repo.init(str(tmp_path), no_scm=True).close()
     (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: 'true'\n")

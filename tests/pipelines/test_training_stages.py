@@ -31,6 +31,7 @@ from pipelines.stages.train import train
 WEIGHTS = "pasam/packaged/tiny.safetensors"
 
 
+@pytest.mark.long
 def test_a_second_run_gives_the_same_bytes_and_leaves_no_state(world, own_world):
     own_world.run("pretrain")
     assert own_world.contents("pretrain") == world.contents("pretrain")
@@ -125,6 +126,7 @@ def build(world):
     return make
 
 
+@pytest.mark.long
 @each_model
 def test_a_second_run_gives_the_same_bytes_of_train(model, world, own_world):
     own_world.run(f"train@{model}")
@@ -265,6 +267,7 @@ def test_the_main_seed_among_the_further_ones_would_give_the_main_scores(world, 
     )
 
 
+@pytest.mark.long
 def test_a_training_that_finished_before_an_interruption_is_not_repeated(own_world, monkeypatch):
     before = own_world.contents("repeat@pa_sam")
     monkeypatch.setattr("pipelines.stages.repeat.write_scores", interrupt)
@@ -278,6 +281,7 @@ def test_a_training_that_finished_before_an_interruption_is_not_repeated(own_wor
     assert not any(own_world.path("data/resume").iterdir())
 
 
+@pytest.mark.long
 def test_every_seed_scores_every_image_of_every_benchmark(own_world):
     own_world.change("repeats", seeds=[44, 43])
     own_world.run("repeat@pa_sam")

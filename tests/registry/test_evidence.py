@@ -48,6 +48,7 @@ def test_one_image_of_each_benchmark_is_tried(seen):
     assert all(x0 < x1 and y0 < y1 for x0, y0, x1, y1 in (each.box for each in seen))
 
 
+@pytest.mark.long
 def test_the_served_model_predicts_what_the_trained_one_does_and_no_other(
     champion_folder, seen, monkeypatch
 ):
@@ -174,6 +175,7 @@ def test_beside_five_busy_loops_20_judgements_of_one_model_agree_and_a_slower_on
     assert (equal, slower) == ([True] * 20, [False] * 20)
 
 
+@pytest.mark.long
 def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promoted, champion_folder):
     snapshot, model = take_snapshot(promoted.folder), predictor_of(champion_folder)
     scores = find_candidate(snapshot, "pa_sam").scores
@@ -184,6 +186,7 @@ def test_scores_that_somebody_edited_differ_from_a_sample_measured_again(promote
     assert math.isnan(remeasure(snapshot, model, scores[1:])), "one mask of several has no score"
 
 
+@pytest.mark.long
 def test_a_few_scores_that_were_raised_a_lot_are_always_among_the_sample(promoted, champion_folder):
     snapshot, model = take_snapshot(promoted.folder), predictor_of(champion_folder)
     before = find_candidate(snapshot, "pa_sam").scores
@@ -203,6 +206,7 @@ def test_embeddings_that_were_changed_measure_nothing(tracked, promoted, champio
         reevaluate(snapshot, model)
 
 
+@pytest.mark.long
 def test_every_model_gets_a_time(champion_folder, seen):
     model = predictor_of(champion_folder)
     times = latencies([model, model], seen)

@@ -28,6 +28,7 @@ from pasam.registry.runs import sync
 from pasam.registry.versions import as_logged, known_standing, open_registry
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "called"),
     [
@@ -72,6 +73,7 @@ def reproduced(root, in_empty_folder):
     return trained_on
 
 
+@pytest.mark.long
 def test_a_model_that_has_seen_synthetic_images_alone_never_becomes_the_default(reproduced):
     reproduced("generated_train")
     opened = load_predictor()
@@ -132,6 +134,7 @@ def champion(promoted_once, monkeypatch):
     return promoted_once.folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["champion", "1"])
 def test_a_version_opens_by_alias_or_number_and_is_the_model_that_was_registered(name, champion):
     opened = named_model(name)

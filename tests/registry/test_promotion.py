@@ -41,6 +41,7 @@ def events(project):
     return [entry.event for entry in DecisionLog(project.folder).read()]
 
 
+@pytest.mark.long
 def test_a_dry_run_judges_and_a_person_follows_it(project, aliases):
     set_params(project, mode="dry-run")
     judged = promote(project.folder)
@@ -108,6 +109,7 @@ def test_a_person_bars_bytes_before_they_are_judged_again(project, aliases):
     assert promote(project.folder).moved
 
 
+@pytest.mark.long
 def test_barred_numbers_do_not_come_back_in_a_file_of_other_words(second, aliases):
     adopt(second, mode="off")
     assert promote(second.folder).moved
@@ -154,6 +156,7 @@ def count_calls(monkeypatch, *functions):
     return counts
 
 
+@pytest.mark.long
 def test_everything_is_read_once(fresh, monkeypatch):
     read = count_calls(
         monkeypatch,
@@ -196,6 +199,7 @@ def test_only_judgements_against_a_champion_on_todays_images_use_up_the_error_ra
     assert judgement._attempt(Standing(versions={2: known})) == 3
 
 
+@pytest.mark.long
 def test_a_champion_of_another_evaluator_is_measured_again(second, monkeypatch):
     calls = count_calls(monkeypatch, (promotion, "reevaluate"))
     measured_of = promotion.measured_of
@@ -243,6 +247,7 @@ def judged_once(champion_once, tmp_path_factory):
         return own, promote(own.folder)
 
 
+@pytest.mark.long
 def test_a_verdict_names_all_it_was_given_against_and_its_scores_are_kept(judged_once):
     project, _ = judged_once
     log = DecisionLog(project.folder)
@@ -320,6 +325,7 @@ def test_a_version_deleted_in_mlflow_comes_back_by_a_repair(second, aliases):
     assert [each.version for each in reigns(entries)] == [1, 2]  # in use by its number of today
 
 
+@pytest.mark.long
 def test_without_a_commit_elsewhere_a_trial_on_this_machine_says_so(project):
     (project.folder / "new.py").write_text("")
     result = promote(project.folder, allow_local=True)
@@ -337,6 +343,7 @@ def change_gate(project, **values):
     commit(project.folder)
 
 
+@pytest.mark.long
 def test_a_version_goes_through_staging_to_production_by_two_commands(project, aliases):
     first = stage(project)
     assert (first.version, first.promoted, first.moved) == (1, True, True)
@@ -378,6 +385,7 @@ def test_staging_has_floors_and_a_refusal_changes_nothing(project, aliases):
     assert (entry.details["accepted"], entry.details["moved"]) == (False, False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mode", "moved"), [("dry-run", False), pytest.param("off", True, marks=pytest.mark.slow)]
 )

@@ -53,6 +53,7 @@ def test_bytes_and_path_give_the_librarys_own_prediction(served, champion_folder
             assert ask(served, {"path": str(image), "prompts": prompts}, **options) == wanted
 
 
+@pytest.mark.long
 def test_mlflows_own_address_of_the_champion_gives_the_model_with_its_base(
     promoted, champion_folder, image, monkeypatch
 ):

@@ -43,6 +43,7 @@ def run_of(project, stage):
     return open_store(project).client.get_run(synced.runs[stage])
 
 
+@pytest.mark.long
 def test_every_stage_of_the_lock_becomes_one_run_and_a_second_call_adds_nothing(tracked):
     first = sync(tracked.folder)
     assert set(first.new) == set(first.runs) == set(KEPT)
@@ -88,6 +89,7 @@ def test_two_machines_that_write_one_row_at_once_both_end_well(tracked, monkeypa
     assert sync(tracked.folder).new == ()
 
 
+@pytest.mark.long
 def test_a_stage_that_another_machine_recorded_meanwhile_is_one_run_in_the_end(
     tracked, monkeypatch
 ):
@@ -145,6 +147,7 @@ def test_a_run_holds_params_histories_scores_files_data_and_lineage(project):
     assert "pa_sam/mean/mbiou" in report.data.metrics
 
 
+@pytest.mark.long
 def test_the_run_of_the_reproduction_holds_its_lock_params_and_machine(tracked):
     synced = sync(tracked.folder, flow_run="flow-7")
     client = open_store(tracked.folder).client
@@ -162,6 +165,7 @@ def test_a_servers_page_of_the_reproduction_is_named(project):
     assert page == f"{runs}/r7?workflowType=machine_learning"
 
 
+@pytest.mark.long
 def test_only_what_changed_is_recorded_anew(project):
     first = sync(project.folder)
     project.change("models.pa_sam", epochs=1)
@@ -214,6 +218,7 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
     assert len(store.client.search_runs([store.experiment_id])) == len(KEPT) + 1
 
 
+@pytest.mark.long
 def test_a_stage_that_nobody_told_it_of_is_one_run_like_every_other(tracked):
     lock = load_yaml(tracked.path("dvc.lock").read_text())
     train = lock["stages"]["train@pa_sam"]
@@ -421,6 +426,7 @@ def test_a_changed_and_a_missing_file_are_told_apart(tracked, snapshot):
     assert snapshot.stale_output(stage) == "data/adapters/pa_sam.safetensors is not there"
 
 
+@pytest.mark.long
 def test_stages_are_listed_before_and_after_they_are_recorded(tracked):
     before = overview(tracked.folder)
     assert {row.stage for row in before} == set(KEPT)

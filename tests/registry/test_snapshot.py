@@ -132,6 +132,7 @@ def test_lists_and_mappings_of_the_params_name_stages(project):
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_names_are_those_that_dvc_gives(root):
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],

@@ -331,6 +331,7 @@ def test_versions_are_ordered_as_numbers(registry):
     assert [version.number for version in registry.versions()] == list(range(10, 0, -1))
 
 
+@pytest.mark.long
 def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, monkeypatch):
     from mlflow import MlflowClient
 
@@ -356,6 +357,7 @@ def test_a_list_of_many_versions_asks_mlflow_as_often_as_one_of_few(registry, mo
     assert questions() == few <= 10
 
 
+@pytest.mark.long
 def test_mlflows_file_shows_without_mlflow_what_its_client_shows(registry):
     project, client = registry.store.folder.parent, registry.client
     open_decisions(project)
@@ -370,6 +372,7 @@ def test_mlflows_file_shows_without_mlflow_what_its_client_shows(registry):
     assert looked_at(project, shown) == looked_at(project, registry)
 
 
+@pytest.mark.long
 def test_a_list_of_versions_does_not_wait_for_mlflow_to_be_imported(registry):
     project = registry.store.folder.parent
     open_decisions(project)
@@ -406,6 +409,7 @@ def test_a_version_is_found_by_number_or_alias(which, number, registry):
     assert registry.version(which).number == number
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", [9, "9", "best"])
 def test_an_unknown_version_is_told_with_those_there_are(which, registry):
     with pytest.raises(RegistryError, match=r"no version .*; the registry holds \[3, 2, 1\]"):

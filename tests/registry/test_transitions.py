@@ -126,6 +126,7 @@ BEFORE = pytest.param("before", marks=pytest.mark.slow)
 """What is there before a step is there after the one before it, too."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", [BEFORE, "after"])
 def test_a_promotion_that_dies_at_any_step_is_decided_or_not_and_shown(when, project, registry):
     seen = 0
@@ -226,6 +227,7 @@ def test_a_version_that_is_not_there_is_said_with_those_that_are(project):
         reject(project, 9, why="x")
 
 
+@pytest.mark.long
 def test_whoever_is_outrun_decides_on_the_new_ground(project):
     one, two = open_decisions(project), open_decisions(project)
     promoting(one, 3)
@@ -263,6 +265,7 @@ def test_the_gates_settings_change_by_a_decision_with_a_reason(project):
     assert (entry.details["settings"], entry.why) == ({"margin": 1.0}, "twice the images")
 
 
+@pytest.mark.long
 def test_a_registry_from_before_the_log_is_taken_over_once(registry, tmp_path):
     registry.tag_version(2, {"pasam.status": "accepted"})
     registry.tag_version(3, {"pasam.status": "rejected", "pasam.why": "halos"})

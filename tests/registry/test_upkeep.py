@@ -50,6 +50,7 @@ def inside(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
+@pytest.mark.long
 def test_a_project_that_was_destroyed_comes_back_elsewhere_with_the_same_champion(
     own_promoted, tmp_path, monkeypatch
 ):
@@ -287,6 +288,7 @@ def models(project):
     return {path.name for path in project.path("mlruns/artifacts/models").iterdir()}
 
 
+@pytest.mark.long
 def test_a_rejected_version_goes_and_the_champion_stays_whole(two):
     before, stored = DecisionLog(two.folder).read(), models(two)
     would = clean(two.folder, keep=0, days=30, dry_run=True)
@@ -319,6 +321,7 @@ def test_a_version_that_was_removed_comes_back_when_it_is_registered_again(two):
     assert verify_versions(two.folder) == {1: "", 3: ""}
 
 
+@pytest.mark.long
 def test_the_newest_versions_and_every_way_back_stay(registry):
     project = registry.store.folder.parent
     decisions = open_decisions(project)
@@ -429,6 +432,7 @@ def sealed(sealed_once, own_copy):
     return own_copy(sealed_once)
 
 
+@pytest.mark.long
 def test_a_claim_measures_both_champions_on_what_no_judgement_has_seen(sealed):
     found = claim(sealed.folder)
     assert (found.champion, found.before, found.use) == (2, 1, 1)
@@ -473,6 +477,7 @@ def gate_of_default(root):
     return GateParams(**{**content, "n_resamples": 1000})
 
 
+@pytest.mark.long
 def test_over_a_year_judgements_say_more_than_is_true_and_the_sealed_set_does_not(gate_of_default):
     images = dict.fromkeys("abcd", 50)
     years = simulate_years(gate_of_default, images, std=6.0, years=100)

@@ -129,6 +129,7 @@ def store(project):
     return made
 
 
+@pytest.mark.long
 def test_the_page_shows_them_before_and_after_beside_the_champion_and_forgets_what_is_forgotten(
     store, project
 ):

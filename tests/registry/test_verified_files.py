@@ -89,6 +89,7 @@ def test_predict_notices_a_flipped_bit(promoted):
     assert load_predictor("champion").name == "pa_sam (version 1)"
 
 
+@pytest.mark.long
 def test_a_machine_without_a_clone_notices_it_by_what_the_version_carries(promoted, served_only):
     model = registered_files("champion", project=served_only, folder=served_only / "files")
     assert model.scores["mean"]["mbiou"] > 0  # of the entry that the version carries
@@ -150,6 +151,7 @@ def by_hand(promoted):
     registry.client.delete_model_version(NAME, made.version)
 
 
+@pytest.mark.long
 def test_an_alias_set_by_hand_misleads_nobody(by_hand, promoted, tmp_path):
     assert load_predictor("champion").name == "pa_sam (version 1)"
     with pytest.raises(RegistryError, match=f"version {by_hand} is not in the log of decisions"):
@@ -176,6 +178,7 @@ def test_an_alias_on_a_rejected_version_is_noticed_without_a_clone(
         load_predictor("champion")
 
 
+@pytest.mark.long
 def test_promote_notices_a_champion_whose_files_were_changed(own_promoted):
     project = own_promoted
     project.change("gate", model="hq_sam")
@@ -206,6 +209,7 @@ def test_reproduce_compares_with_the_logs_digests_not_with_mlflows(promoted):
     assert plan_reproduction(promoted.folder, known).problems == ()
 
 
+@pytest.mark.long
 def test_the_command_says_which_versions_are_whole(promoted):
     run = lambda *words: CliRunner().invoke(app, ("registry", "verify", *words))  # noqa: E731
     assert run("champion").output == "version 1: whole\n"
@@ -347,6 +351,7 @@ def measured(monkeypatch, module, name):
     return spent
 
 
+@pytest.mark.long
 def test_a_signed_version_is_verified_with_the_public_key_alone(
     project, tmp_path, monkeypatch, keys
 ):

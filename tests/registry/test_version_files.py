@@ -153,6 +153,7 @@ def test_the_same_bytes_again_are_the_same_version_and_no_candidate(promoted):
     assert len(decisions.registry.versions()) == 1
 
 
+@pytest.mark.long
 def test_a_commit_that_gives_a_version_is_not_given_up_for_a_dirty_tree(own_promoted):
     decisions = open_decisions(own_promoted.folder)
     champion = decisions.version("champion").registered.details

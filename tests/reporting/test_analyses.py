@@ -101,6 +101,7 @@ def test_variants_of_one_seed_are_said_to_be_these_weights(make_results):
     assert sentence(make_results).endswith("(95 % intervals of these weights, Holm-adjusted.)")
 
 
+@pytest.mark.long
 def test_the_sentence_changes_with_the_numbers(make_results):
     assert sentence(make_results, no_dense=-0.1) != sentence(make_results, no_dense=-0.2)
     assert "loses" not in sentence(make_results)

@@ -148,6 +148,7 @@ def has_colour(path, colour, tolerance=3):
     return bool((np.abs(picture - getrgb(colour)).max(axis=2) <= tolerance).any())
 
 
+@pytest.mark.long
 def test_a_row_makes_the_figure_higher_and_a_model_wider(example, tmp_path):
     comparison_figure([example()], tmp_path / "one.png", **TEXT)
     comparison_figure([example(), example(70, 40)], tmp_path / "two.png", **TEXT)
@@ -174,6 +175,7 @@ def test_missing_maps_and_points_leave_a_readable_figure(example, tmp_path):
     assert size(tmp_path / "bare.png") == size(tmp_path / "full.png")
 
 
+@pytest.mark.long
 def test_the_mined_points_are_drawn(example, tmp_path):
     quiet = {"image": np.zeros((40, 60, 3), np.uint8), "predictions": {}, "box": None}
     with_points = example(**quiet)

@@ -245,6 +245,7 @@ def read(html):
     return Reader(html)
 
 
+@pytest.mark.long
 def test_every_tag_is_closed_in_its_order(read):
     assert (read.wrong, read.open) == ([], [])
 
@@ -297,6 +298,7 @@ def test_the_same_results_give_the_same_page(html, make_results):
     assert page(make_results()) == html
 
 
+@pytest.mark.long
 def test_other_numbers_give_another_page(html, make_scores, make_results):
     scores = make_scores()
     scores.loc[scores["model"] == "pa_sam", "boundary_iou"] += 0.01

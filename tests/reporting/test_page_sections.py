@@ -321,6 +321,7 @@ def test_the_worst_end_of_points_is_the_fewest(make_scores, make_results):
     assert "at 1 (n = 24):" in sentence.words
 
 
+@pytest.mark.long
 def test_sentences_of_several_conditions_are_corrected_together(make_scores, make_results):
     """One of five conditions whose interval leaves zero by a little shows nothing."""
     scores = make_scores(n=40)
@@ -403,6 +404,7 @@ def test_every_group_has_its_strips_then_comes_the_table(make_results):
     assert [row.verdict for row in first.rows].count("loss shown for these weights") == 1
 
 
+@pytest.mark.long
 def test_the_table_begins_with_the_model_itself_and_tells_cost_and_difference(make_results):
     grid = ablation_grid(make_results(**made_up_ablations(no_dense=-0.1)))
     assert grid.rows[0][0] == "PA-SAM"

@@ -47,6 +47,7 @@ def files(results, tmp_path_factory):
     return contents(folder)
 
 
+@pytest.mark.long
 def test_the_report_has_all_its_files_and_no_draft(files):
     tables = [f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")]
     assert sorted(files) == sorted([*tables, *OTHER_FILES])
@@ -174,6 +175,7 @@ def test_other_numbers_make_another_card(card, make_scores, make_results):
     assert other != card
 
 
+@pytest.mark.long
 def test_a_card_tells_the_scores_of_the_finest_and_of_the_smoothest_objects_apart(
     make_scores, make_results
 ):

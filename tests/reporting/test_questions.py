@@ -56,6 +56,7 @@ def test_no_sentence_is_a_constant(make_scores, make_results):
     assert all(answer.answered for answer in other)
 
 
+@pytest.mark.long
 def test_every_answer_names_its_base_its_sets_and_the_lack_of_photographs(
     make_scores, make_results
 ):
@@ -292,6 +293,7 @@ def test_it_needs_looser_prompts_or_a_detector(results):
     assert found.blocks[0].command == "dvc repro robustness instances"
 
 
+@pytest.mark.long
 def test_the_sentence_follows_the_gain_on_loose_boxes(make_scores, make_results):
     loose = make_scores(prompt="box_jitter_0.4")
     sentences = []
@@ -370,6 +372,7 @@ def test_the_three_largest_losses_are_named_and_what_is_cheaper_has_fewer_parame
     assert "nothing changed" not in cheaper
 
 
+@pytest.mark.long
 def test_other_numbers_give_another_sentence(make_results):
     sentences = {
         ask(9, make_results(**made_up_ablations(no_dense=by))).sentence for by in (0, -0.1, 0.1)
@@ -384,6 +387,7 @@ def test_without_variants_the_ceiling_alone_is_told(results):
     assert found.blocks[-1].kind == "absent"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("gain", "words"),
     [

@@ -267,6 +267,7 @@ def test_a_single_model_has_a_table_without_differences(write, make_scores):
     assert lines(files["table1.md"], "mine")
 
 
+@pytest.mark.long
 def test_identical_scores_give_identical_bytes_in_every_file(write, scores):
     first = write(scores, "a", PUBLISHED)
     assert first == write(scores.sample(frac=1, random_state=3), "b", PUBLISHED)

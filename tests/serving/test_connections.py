@@ -64,6 +64,7 @@ def half_open(address):
     return made
 
 
+@pytest.mark.long
 def test_the_connection_that_waits_longest_gives_way():
     class Few(BoundedConnection):
         most = 5

@@ -76,6 +76,7 @@ def expect_answer_or_refusal(answer):
         assert "Traceback" not in answer.text
 
 
+@pytest.mark.long
 def test_any_prompts_are_answered_or_refused(client, embedding):
     def ask(prompts):
         data = {"prompts": json.dumps(prompts), "embedding": embedding}
@@ -91,6 +92,7 @@ def fields_of(schemas, path):
     return list(schemas["components"]["schemas"][name]["properties"])
 
 
+@pytest.mark.long
 def test_any_fields_that_openapi_names_are_answered_or_refused(client, embedding):
     schemas = client.get("/openapi.json").json()
 

@@ -214,6 +214,7 @@ def test_scores_belong_to_the_reports_name_and_what_a_model_has_seen_is_said(she
     assert "pa_sam: trained on synthetic images only" in answer.note
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("benchmarks", "kind"),
     [

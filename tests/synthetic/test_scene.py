@@ -128,6 +128,7 @@ def test_seeds_families_and_splits_give_different_scenes():
     assert len({_digest(draw_scene(side=96, **variant)) for variant in variants}) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("held_out", [False, True])
 def test_masks_keep_their_limits(family, held_out):
@@ -154,6 +155,7 @@ def test_a_mixed_scene_has_as_many_targets_as_asked(objects):
         assert all((mask > 128).mean() >= 0.01 for mask in scene.masks)
 
 
+@pytest.mark.long
 def test_neither_the_filled_box_nor_a_colour_threshold_solves_a_family():
     for family in FAMILIES:
         filled, thresholded = [], []
@@ -227,6 +229,7 @@ def test_no_pixel_belongs_to_two_targets():
     assert checked >= 3
 
 
+@pytest.mark.long
 def test_pictures_of_simple_objects_hold_fewer_other_things(monkeypatch):
     counts = {}
     for family in ("coift", "hrsod"):

@@ -97,6 +97,7 @@ def test_a_zoom_never_enlarges_without_end():
     assert all((view.fine[0] >= 128).sum() < 64**2 / 4 for view in views)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("views", [WHOLE, CROP, ZOOM])
 def test_every_view_shows_the_sampled_object(views):
     pictures = [large_and_small("things", larges=2, smalls=3)]
@@ -321,6 +322,7 @@ def steps():
     return [made[k] for k in range(80)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["boxes", "points"])
 def test_every_kind_of_step_teaches(steps, kind, rounds):

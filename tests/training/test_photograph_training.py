@@ -77,6 +77,7 @@ def whole(pictures, tmp_path_factory):
 
 
 # 3 pictures are looked at when the sampler is made, then 2 at every step.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "steps", [*(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 3, 6)), 4]
 )
@@ -92,6 +93,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(pictures, tmp_path, who
     assert (tmp_path / "resumed.jsonl").read_bytes() == (folder / "run.jsonl").read_bytes()
 
 
+@pytest.mark.long
 def test_every_choice_of_the_params_reaches_sampler_and_batches(pictures, tmp_path, monkeypatch):
     made = []
 
@@ -142,6 +144,7 @@ def test_a_finished_run_is_not_trained_again(pictures, whole):
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.long
 def test_small_images_come_first_and_the_base_leaves_at_its_own_side(
     pictures, tmp_path, monkeypatch
 ):
@@ -157,6 +160,7 @@ def test_small_images_come_first_and_the_base_leaves_at_its_own_side(
     load_strictly(make_base().sam, weights, source="run")
 
 
+@pytest.mark.long
 def test_a_state_is_saved_by_the_clock_and_brings_the_average(pictures, tmp_path):
     ticks = iter(range(0, 10_000, 60))  # a minute passes at every look at the clock
     reports = []
@@ -169,6 +173,7 @@ def test_a_state_is_saved_by_the_clock_and_brings_the_average(pictures, tmp_path
     load_strictly(make_base().sam, reports[0], source="report")
 
 
+@pytest.mark.long
 def test_moments_and_average_outlive_a_change_of_side(pictures):
     training = _PhotographTraining(_model(), PARAMS, 0)
     batches = ObjectBatches(
@@ -245,6 +250,7 @@ def test_the_rate_rises_then_falls_along_a_cosine():
     assert all(late < early for early, late in zip(rates[2:], rates[3:], strict=False))
 
 
+@pytest.mark.long
 def test_it_learns(pictures, tmp_path):
     sink = JsonlSink(tmp_path / "history.jsonl")
     train_on_photographs(

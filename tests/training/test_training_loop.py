@@ -172,6 +172,7 @@ def test_a_frozen_tensor_that_moves_is_an_error(segmenter, cached, train):
         train(model, HQ, lambda _: OneBatch(batch, disturb))
 
 
+@pytest.mark.long
 @each_variant
 def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     batch = cached(0)[0]
@@ -183,6 +184,7 @@ def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     assert losses[-1] < 0.85 * losses[0]
 
 
+@pytest.mark.long
 @each_variant
 def test_the_history_has_one_row_per_epoch_and_no_time_in_it(variant, segmenter, cached, train):
     history = train(segmenter(variant), variant, cached)
@@ -340,6 +342,7 @@ def test_a_model_that_begins_at_sam_goes_only_a_part_of_the_way(segmenter, cache
     torch.testing.assert_close(found, start + 0.25 * (end - start))
 
 
+@pytest.mark.long
 def test_a_part_of_the_way_is_of_the_whole_way_though_it_was_interrupted(segmenter, cached, train):
     plus = pa_sam(epochs=2, mining_points=2, adapter_start="sam", interpolation=0.25)
     batch = cached(0)[0]
@@ -389,6 +392,7 @@ def far_from_sam(model, batch):
     return step(batch, mining="none", generator=torch.Generator())["loss_keep"].item()
 
 
+@pytest.mark.long
 def test_a_loss_that_keeps_holds_the_masks_to_sams(segmenter, cached, train):
     free = pa_sam(epochs=8, lr_step_size=8, adapter_start="sam", mining_method="none")
     kept = free.replaced(keep_sam=30.0)
@@ -479,6 +483,7 @@ class Batches(Dataset):
         return self.batches[step]
 
 
+@pytest.mark.long
 def test_accumulated_batches_make_one_step_of_their_mean_gradient_the_last_ones_too(
     segmenter, cached, train
 ):

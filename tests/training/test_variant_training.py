@@ -107,6 +107,7 @@ def test_exactly_what_a_variant_trains_moves(variant, prefixes, train):
     assert digest(frozen_tensors(trained.segmenter)) == trained.frozen
 
 
+@pytest.mark.long
 def test_everything_moves_the_encoders_too(train):
     variant = pa_sam(trains="everything")
     names = moved(train(variant, "some"), train(variant, "none", learning_rate=1e-30))
@@ -115,6 +116,7 @@ def test_everything_moves_the_encoders_too(train):
     assert not any(name.startswith("base.sam.mask_decoder.") for name in names)
 
 
+@pytest.mark.long
 def test_a_quality_head_that_learns_leaves_every_mask_as_it_was(train, reference):
     taught = train(pa_sam(iou_head="trained"))
     before, after = reference.segmenter.state_dict(), taught.segmenter.state_dict()
@@ -149,6 +151,7 @@ def test_every_switch_changes_what_is_learned(changes, train, reference):
     assert any(not torch.equal(before[name], after[name]) for name in shared)
 
 
+@pytest.mark.long
 def test_an_interrupted_variant_goes_on_and_the_state_is_the_callers_to_clear(train):
     trained = train(hq_sam())
     assert trained.checkpointer.load() is not None

@@ -43,6 +43,7 @@ def test_a_quantity_that_moved_is_named_alone():
     assert drifted(sketch(0, 300, complexity=0.8), sketch(1, 200)) == ["complexity"]
 
 
+@pytest.mark.long
 def test_a_difference_that_does_not_matter_is_no_drift_however_many_images():
     now = sketch(0, 50_000, area=0.1)
     table = compare({KEY: now}, {KEY: sketch(1, 50_000)}, p=0.01, effect=0.15)
@@ -60,6 +61,7 @@ def test_the_same_data_never_drifts():
     assert drifted(sketch(0, 40), sketch(0, 40)) == []
 
 
+@pytest.mark.long
 def test_false_alarms_are_as_rare_as_stated_over_all_comparisons_together():
     keys = [("train", str(index)) for index in range(5)]
     alarms = 0
@@ -279,6 +281,7 @@ def test_partners_are_told_apart_by_split_and_by_bytes():
     assert originals(found, across=True, same_bytes=False) == {"v": "c", "w": "a"}
 
 
+@pytest.mark.long
 @given(
     hashes=st.lists(st.integers(0, 31), min_size=2, max_size=12),
     bits=st.integers(0, 3),

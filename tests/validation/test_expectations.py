@@ -228,6 +228,7 @@ def test_a_name_that_cannot_be_a_warning_is_refused(name, validate_params):
         suite(validate_params.replaced(warnings=(name,)))
 
 
+@pytest.mark.long
 def test_outcomes_come_in_the_suites_order_with_the_offending_rows(mixed, results):
     assert [result.name for result in results] == [one.name for one in suite(mixed.params)]
     empty = next(result for result in results if result.name == "masks_are_not_empty")
@@ -237,10 +238,12 @@ def test_outcomes_come_in_the_suites_order_with_the_offending_rows(mixed, result
     assert (row["fault"], row["dataset"]) == ("empty_mask", "black_mask")
 
 
+@pytest.mark.long
 def test_the_same_tables_give_the_same_outcomes(mixed, results):
     assert repr(judge(suite(mixed.params), mixed.tables.by_name)) == repr(results)
 
 
+@pytest.mark.long
 def test_the_data_docs_replace_what_was_there(mixed, tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
@@ -260,6 +263,7 @@ def test_an_expectation_that_cannot_be_computed_is_an_error(mixed):
         judge(expected, tables)
 
 
+@pytest.mark.long
 def test_a_table_without_rows_holds_to_everything(mixed):
     tables = {name: table[:0] for name, table in mixed.tables.by_name.items()}
     assert all(result.passed for result in judge(suite(mixed.params), tables))
