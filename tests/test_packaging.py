@@ -130,6 +130,7 @@ def test_what_needs_more_names_its_group_in_one_line(typed, extra, root, photogr
     assert installing(extra) in done.stderr
 
 
+@pytest.mark.long
 def test_every_module_that_pasam_imports_has_a_group_that_brings_it(root, project):
     brought = {
         extra: {canonicalize_name(Requirement(each).name) for each in requirements}

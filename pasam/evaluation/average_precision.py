@@ -78,7 +78,7 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
     Args:
         gt: Annotated masks.
         found: Detected masks.
-        share: Width of the boundary band as a fraction of the image diagonal.
+        fraction: Width of the boundary band as a fraction of the image diagonal.
     """
 
     def __init__(self, gt: COCO, found: COCO, *, fraction: float) -> None:

@@ -100,7 +100,7 @@ def server():
         version = importlib.metadata.version("mlflow")
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         running.address = f"http://127.0.0.1:{running.server_port}"
         running.handler = Own

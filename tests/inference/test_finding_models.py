@@ -306,6 +306,7 @@ def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_p
     assert read_metadata(out) == unseen  # a reference's file does not say what it was trained on
 
 
+@pytest.mark.long
 @each_kind
 def test_a_merged_file_becomes_an_adapter_with_its_own_base(kind, project, tmp_path):
     ours = open_model(find_model(kind, adapters=ADAPTERS))

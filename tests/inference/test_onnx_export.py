@@ -85,6 +85,7 @@ def test_finer_maps_and_fine_compensation_are_in_the_graphs(tmp_path):
     assert names[:4] == ["image_embeddings", "guiding", "detail", "fine"]
 
 
+@pytest.mark.long
 def test_the_files_say_what_they_are(exported):
     model, folder, _ = exported
     assert sorted(path.name for path in folder.iterdir()) == ["image.onnx", "prompts.onnx"]

@@ -73,6 +73,7 @@ def test_embedding_and_early_feature_agree_in_the_recorded_state(recording: Reco
     assert max(best.values()) < TOLERANCE, found
 
 
+@pytest.mark.long
 def test_the_two_states_differ_and_the_loaded_biases_are_used(recording: Recording) -> None:
     zeros, loaded = (encoded(recording.seed, b) for b in ("cached before loading", "loaded"))
     assert difference(loaded.embedding, zeros.embedding) > 10 * TOLERANCE

@@ -103,6 +103,7 @@ def test_an_interrupted_stage_ends_with_the_same_bytes(run, tmp_path, monkeypatc
     assert (tmp_path / "resumed.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+@pytest.mark.long
 def test_it_goes_on_from_weights_alone(run, tmp_path):
     torch.manual_seed(5)
     first, old = tmp_path / "first.safetensors", small_base()
@@ -115,6 +116,7 @@ def test_it_goes_on_from_weights_alone(run, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_the_decoder_of_another_base_is_taken_over(run, tmp_path):
     torch.manual_seed(5)
     old = small_base()

@@ -506,7 +506,7 @@ class Experiments(http.server.BaseHTTPRequestHandler):
 
 def test_the_page_of_the_runs_is_named_as_soon_as_there_are_any(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Experiments) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         place = f"http://127.0.0.1:{server.server_port}"
         assert runs_page(place) == place

@@ -55,6 +55,7 @@ def test_a_dry_run_judges_and_a_person_follows_it(project, aliases):
     assert [each.details["changed"] for each in gates] == [[], ["mode dry-run -> on"]]
 
 
+@pytest.mark.long
 def test_the_story_of_two_versions(own_promoted, aliases):
     project = own_promoted
     assert aliases() == {"champion": 1}
@@ -262,6 +263,7 @@ def test_a_verdict_names_all_it_was_given_against_and_its_scores_are_kept(judged
     assert entry.by["commit"]
 
 
+@pytest.mark.long
 def test_a_version_carries_its_entries_and_their_evidence_numbered(judged_once, tmp_path):
     project, judged = judged_once
     page = judged.page

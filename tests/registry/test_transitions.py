@@ -242,6 +242,7 @@ def test_whoever_is_outrun_decides_on_the_new_ground(project):
     assert [(e.before, e.after) for e in one.log.read()[-2:]] == [(2, 3), (3, 1)]
 
 
+@pytest.mark.long
 def test_mlflow_that_fails_after_a_decision_does_not_undo_it(project, registry, monkeypatch):
     decisions = open_decisions(project)
 

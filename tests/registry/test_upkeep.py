@@ -334,6 +334,7 @@ def test_the_newest_versions_and_every_way_back_stay(registry):
     assert removable(open_decisions(project).standing, keep=1) == []
 
 
+@pytest.mark.long
 def test_runs_go_that_neither_the_lock_nor_a_version_is_of(two):
     from pasam.registry.runs import sync
 
@@ -457,6 +458,7 @@ def test_a_claim_measures_both_champions_on_what_no_judgement_has_seen(sealed):
     assert again.gain.low <= found.gain.low
 
 
+@pytest.mark.long
 def test_what_was_measured_on_is_not_sealed(sealed):
     sealed.change("evaluate", benchmarks=["dis_like", "thin_like"])
     write_lock(sealed)

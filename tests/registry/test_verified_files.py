@@ -302,6 +302,7 @@ def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
         load_predictor("champion")
 
 
+@pytest.mark.long
 def test_what_was_registered_before_there_was_a_key_is_signed_by_the_next_promotion(
     own_promoted, monkeypatch, keys
 ):

@@ -112,6 +112,7 @@ def test_a_fetched_folder_makes_a_predictor_of_the_models_name(champion_folder):
     assert predictor_of(champion_folder).name == "pa_sam"
 
 
+@pytest.mark.long
 def test_two_versions_store_their_base_once_and_nothing_that_comes_with_the_package(project):
     project.change("gate", mode="off")
     commit(project.folder)

@@ -249,6 +249,7 @@ def test_it_needs_variants(results):
     assert not ask(6, results).answered
 
 
+@pytest.mark.long
 def test_the_sentence_follows_what_is_trained(make_results, equal_variants):
     worse = ask(6, make_results(**made_up_ablations(adapter_only=-0.1)))
     same = ask(6, equal_variants)

@@ -136,6 +136,7 @@ def test_every_choice_of_the_params_reaches_sampler_and_batches(pictures, tmp_pa
     ]
 
 
+@pytest.mark.long
 def test_a_finished_run_is_not_trained_again(pictures, whole):
     folder, first = whole
     rows = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
