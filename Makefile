@@ -48,7 +48,7 @@ test: $(READY) ## Run the fast tests, in less than three minutes
 
 long: export PYTHONDONTWRITEBYTECODE :=
 long: $(READY) ## Run the tests that take longer each, which the fast ones leave out
-	@pytest -n auto --maxprocesses 4 --dist worksteal -m long
+	@pytest -n auto --maxprocesses 4 --dist worksteal -m "long and not slow and not gpu and not weights"
 
 check: $(READY) ## Lint, format, types and layers, changing nothing
 	@ruff check .

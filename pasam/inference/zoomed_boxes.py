@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pasam.errors import PromptError
 from pasam.inference.image_prompt import ImagePrompt, image_prompt
@@ -150,7 +150,8 @@ def _together(
         xs = slice(max(x0, left), min(x1, right))
         ys = slice(max(y0, top), min(y1, bottom))
         seen = each.masks[:, ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
-        summed[:, ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] += expit(seen)
-    masks[:, y0:y1, x0:x1] = summed > len(found) * expit(MASK_THRESHOLD)
+        shown = torch.from_numpy(seen).sigmoid().numpy()
+        summed[:, ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] += shown
+    masks[:, y0:y1, x0:x1] = summed > len(found) * torch.tensor(MASK_THRESHOLD).sigmoid().item()
     scores = np.mean([each.scores for each in found], axis=0)
     return PredictedMasks(masks, scores, found[0].low_res, details=None)
