@@ -84,8 +84,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         autocompletion=complete_model,
-        help="By default the PA-SAM+ that comes with the package (packaged), until the project's "
-        "own was trained on photographs too; with --base what was trained on it, or it itself. "
+        help="By default the PA-SAM that comes with the package (packaged/pa_sam), until the "
+        "project's own was trained on photographs too; with --base what was trained on it, or it. "
         "A model of params.yaml (pa_sam, hq_sam), sam for the base, packaged/pa_sam and the like "
         "for those of the package whatever was trained here, a file of weights (ours or a "
         "reference's), a registry alias such as champion, or a run as runs:/ID.",

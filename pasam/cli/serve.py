@@ -27,7 +27,7 @@ Models = Annotated[
         "--model",
         autocompletion=options.complete_model,
         help="Repeatable, the default first; as for `pasam predict`. Without it: the champion, "
-        "all trained models, and sam; the packaged PA-SAM+ before those that have seen synthetic "
+        "all trained models, and sam; the packaged PA-SAM before those that have seen synthetic "
         "images only.",
     ),
 ]

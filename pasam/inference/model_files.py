@@ -38,11 +38,12 @@ PACKAGED = Path(__file__).parents[1] / "packaged"
 """The models that come with the package: adapters, and the base `PACKAGED_BASE` they stand on."""
 PACKAGED_BASE = "tiny"
 PACKAGED_BEST = "pa_sam_plus"
-"""The packaged adapter that answers by default; `pa_sam` is better on photographs, by 0.3 points
-(docs/tiny.md)."""
+"""The packaged adapter of Table 1's row `packaged`: that of the model that is best there."""
 PACKAGED_NAME = "packaged"
-"""The name by which it is asked for where the project has trained one of its own; the others, and
-their base, are `packaged/pa_sam`, `packaged/sam`, ..."""
+"""The name by which that one is asked for; all of them, and their base, are `packaged/pa_sam`,
+`packaged/sam`, ..., whatever the project has trained."""
+DEFAULT = "packaged/pa_sam"
+"""Which answers where nobody named one: on photographs the best that comes with the package."""
 PROJECT = "project"
 """The origin of a model that the project has trained."""
 _FIRST = (PACKAGED_BEST, "pa_sam")  # a project's own models in the order of preference
@@ -116,7 +117,7 @@ def default_model(
 ) -> str:
     """Name the model that answers where nobody named one.
 
-    It is the packaged PA-SAM+, which has seen photographs, until the project has trained a model
+    It is the packaged PA-SAM, which has seen photographs, until the project has trained a model
     that has seen some too: one that knows synthetic images alone finds a fraction of the object.
     On another base (`base`) it is the project's own that was trained on it, or that base itself.
     What a smoke run has trained in a few steps takes nobody's place.
@@ -130,7 +131,7 @@ def default_model(
     for name in [] if smoke else own:
         if adapters and seen_by(adapters / f"{name}.safetensors") == "photographs":
             return name
-    return PACKAGED_NAME
+    return DEFAULT
 
 
 Resolve = Callable[[str], ModelFiles | None]

@@ -28,7 +28,7 @@ from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_transform import MASK_THRESHOLD
 from pasam.inference.model_files import (
-    PACKAGED_BEST,
+    DEFAULT,
     SAM,
     find_model,
     open_model,
@@ -155,7 +155,7 @@ sam_model_registry: Mapping[str, Callable[..., SamModel]] = _ModelRegistry()
 def _open(name: str, checkpoint: str | Path | None = None) -> SamModel:
     if checkpoint is not None:
         return SamModel(open_model(find_model(str(checkpoint)), resize="longest"))
-    chosen = PACKAGED_BEST if name == "default" else name
+    chosen = DEFAULT if name == "default" else name
     if chosen in SIZES:
         raise CheckpointError(
             f"sam_model_registry[{name!r}] needs the file of its weights: (checkpoint='...')."

@@ -62,7 +62,7 @@ def load_predictor(
             number; a run as `runs:/ID`; `sam`, or an entry of `models` in the params file; or a
             file of weights, ours or a reference's; `packaged` for the PA-SAM+ that comes with the
             package, and `packaged/pa_sam` and the like for each of its models. Without one,
-            `packaged`, or the project's own model once it was trained on photographs too.
+            `packaged/pa_sam`, or the project's own model once it was trained on photographs too.
         params_file: Says which base there is and how an entry of `models` is built.
         adapters: Folder of trained adapters, `<entry>.safetensors` each; by default where the
             project's training leaves them.

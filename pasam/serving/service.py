@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from pasam.errors import CheckpointError, ParamsError, PasamError, RefusedError
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.model_files import (
-    PACKAGED_NAME,
+    DEFAULT,
     SAM,
     ModelFiles,
     Resolve,
@@ -259,8 +259,8 @@ def available(
 ) -> list[str]:
     """Name what can be offered, the default first: the champion, the trained models, and SAM.
 
-    The packaged PA-SAM+ goes before those that are not known to have seen a photograph. Where
-    nothing is trained, all that come with the package take the trained ones' place.
+    The packaged PA-SAM goes before those that are not known to have seen a photograph. Where
+    nothing is trained, all that come with the package take the trained ones' place, it first.
 
     Args:
         params_file: Says which models there may be.
@@ -275,9 +275,10 @@ def available(
     first = [name for name, seen in (found | own).items() if seen == "photographs"]
     others = [name for name in (*found, *own) if name not in first]
     brought = packaged_models() if packaged and not first else []
+    best = DEFAULT.partition("/")[2]
     if own and brought:
-        brought = [PACKAGED_NAME]
-    return [*reversed(brought), *first, *others, SAM]  # PA-SAM+, the best, first
+        brought = [DEFAULT]
+    return [*sorted(brought, key=lambda name: name != best), *first, *others, SAM]
 
 
 def _signature(files: ModelFiles) -> _Signature:

@@ -75,7 +75,7 @@ def test_a_box_gives_the_librarys_own_mask_and_an_overlay(pasam, photos, tmp_pat
     ("name", "whose", "words"),
     [
         ("pa_sam", "project", "pa_sam (this project's), trained on synthetic images only"),
-        (None, "packaged", "pa_sam_plus (packaged), trained on photographs too; --model asks "),
+        (None, "packaged", "pa_sam (packaged), trained on photographs too; --model asks "),
     ],
 )
 def test_which_model_answers_and_whose_it_is_is_said(

@@ -509,7 +509,7 @@ def test_every_packaged_file_has_its_digest_recorded(root):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["pa_sam_plus", "tiny"])
+@pytest.mark.parametrize("name", ["pa_sam", "tiny"])
 def test_a_flipped_byte_of_a_packaged_file_is_noticed(name, in_empty_folder, monkeypatch):
     """In `predict`, `serve` and `load_predictor`; the numbers stay sound."""
     folder = Path(shutil.copytree(PACKAGED, "brought"))

@@ -173,4 +173,4 @@ def test_models_of_the_registry_keep_the_aspect_whatever_their_base_is_best_at(m
     sam_model_registry["pa_sam"]()
     sam_model_registry["vit_b"](checkpoint=Path("some.pth"))
     kept = {"resize": "longest"}
-    assert opened == [("pa_sam_plus", kept), ("pa_sam", kept), ("some.pth", kept)]
+    assert opened == [("packaged/pa_sam", kept), ("pa_sam", kept), ("some.pth", kept)]

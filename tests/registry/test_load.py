@@ -16,7 +16,7 @@ from pasam.cli.options import named_model
 from pasam.cli.predict import describe_model
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError, RegistryError
-from pasam.inference.model_files import PACKAGED, default_model, find_model, open_model
+from pasam.inference.model_files import DEFAULT, PACKAGED, default_model, find_model, open_model
 from pasam.masks.images import FOREGROUND
 from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
@@ -55,7 +55,7 @@ def test_an_entry_that_is_not_trained_is_said_where_it_was_looked_for(promoted):
 def test_without_a_name_and_a_project_it_is_the_packaged_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # in this project's root a trained one may take its place
     opened = load_predictor()
-    assert opened.name == "pa_sam_plus (packaged)"
+    assert opened.name == "pa_sam (packaged)"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def reproduced(root, in_empty_folder):
 def test_a_model_that_has_seen_synthetic_images_alone_never_becomes_the_default(reproduced):
     reproduced("generated_train")
     opened = load_predictor()
-    assert opened.name == "pa_sam_plus (packaged)"
+    assert opened.name == "pa_sam (packaged)"
     (coffee,) = (each for each in package_photographs() if each.name == "coffee")
     (cup,) = (each for each in coffee.objects if each.name == "cup")
     image = coffee.read()
@@ -92,8 +92,8 @@ def test_a_model_that_has_seen_synthetic_images_alone_never_becomes_the_default(
 @pytest.mark.parametrize(
     ("names", "default"),
     [
-        ([], "packaged"),
-        (["generated_train"], "packaged"),
+        ([], "packaged/pa_sam"),
+        (["generated_train"], "packaged/pa_sam"),
         (["generated_train", "my_photos"], "pa_sam_plus"),
     ],
 )
@@ -102,14 +102,16 @@ def test_the_own_model_is_the_default_once_it_has_seen_other_images(names, defau
     assert default_model(adapters=Path("data/adapters")) == default
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("preset: default", "preset: smoke"))
-    assert default_model(adapters=Path("data/adapters")) == "packaged", "it learnt for seconds"
+    assert default_model(adapters=Path("data/adapters")) == DEFAULT, "it learnt for seconds"
     on = PACKAGED / "tiny.safetensors"  # whatever it has seen: it is the one on that base
     assert default_model(adapters=Path("data/adapters"), base=on) == "pa_sam_plus"
 
 
 def test_the_packaged_model_keeps_a_name_and_its_own_base(reproduced):
     reproduced("my_photos")
-    assert find_model("packaged", adapters=Path("data/adapters")).packaged
+    for name, kind in (("packaged", "pa_sam_plus"), (DEFAULT, "pa_sam")):
+        found = find_model(name, adapters=Path("data/adapters"))
+        assert (found.packaged, found.name) == (True, f"{kind} (packaged)")
     with pytest.raises(CheckpointError, match=r"a base of its own, not on sam\.pth"):
         find_model("packaged", base=Path("sam.pth"))
 

@@ -112,8 +112,9 @@ def test_the_packaged_model_is_offered_before_those_that_have_seen_no_photograph
     champion = find_model(str(adapters / "pa_sam.safetensors"))
     assert champion.seen == "synthetic"
     own = ["pa_sam", "hq_sam", "sam"]
-    assert available(params, adapters, lambda name: None) == ["packaged", *own]
-    assert available(params, adapters, lambda name: champion) == ["packaged", "champion", *own]
+    assert available(params, adapters, lambda name: None) == ["packaged/pa_sam", *own]
+    found = available(params, adapters, lambda name: champion)
+    assert found == ["packaged/pa_sam", "champion", *own]
     assert available(params, adapters, lambda name: champion, packaged=False)[0] == "champion"
     assert available(params, model_project, lambda name: None, packaged=False) == ["sam"]
 
@@ -132,7 +133,7 @@ def test_what_has_seen_photographs_is_offered_first_and_of_it_the_champion(model
 
 def test_where_nothing_is_trained_the_packaged_models_are_offered(model_project, tmp_path):
     params = model_project / "params.yaml"
-    packaged = ["pa_sam_plus", "pa_sam", "hq_sam", "sam"]
+    packaged = ["pa_sam", "hq_sam", "pa_sam_plus", "sam"]
     assert available(params, tmp_path, lambda name: None) == packaged
 
 
