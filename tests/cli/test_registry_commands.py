@@ -323,6 +323,7 @@ def test_a_difference_is_named_mended_and_a_code_of_its_own(decided):
     assert decided.aliases()["champion"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["list", "show champion", "lineage 1", "log"])
 def test_who_only_reads_leaves_nothing_behind_where_only_the_log_is(command, decided):
     for path in sorted(Path("mlruns").rglob("*"), reverse=True):

@@ -31,6 +31,7 @@ def error_of(own_world, capsys):
     return run
 
 
+@pytest.mark.long
 def test_every_fault_of_ones_own_files_is_named_at_once(own_world, error_of):
     mask = np.zeros((20, 24), np.uint8)
     mask[5:15, 5:15] = 255

@@ -165,6 +165,7 @@ def test_what_the_command_leaves_behind_is_ended_too(run):
     assert not runs(int(lines[0].split()[2]))
 
 
+@pytest.mark.long
 def test_a_command_that_takes_too_long_is_ended(run, tmp_path):
     start = time.monotonic()
     with pytest.raises(TimeUp):
@@ -223,6 +224,7 @@ def test_after_the_word_nothing_is_ended(group):
     assert process.poll() is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("code", "number"), [(SLEEPING, -15), (STUBBORN, -9)])
 def test_without_a_word_the_group_is_ended_gently_first(code, number, group):
     process = group(code)

@@ -283,6 +283,7 @@ def test_a_version_carries_its_entries_and_their_evidence_numbered(judged_once, 
     assert set(frame["model"]) == {"pa_sam"}
 
 
+@pytest.mark.long
 def test_the_gates_settings_are_the_logs_and_not_those_of_the_tree_under_judgement(judged_once):
     project, judged = judged_once
     assert judged.gate is not None
@@ -301,6 +302,7 @@ def test_evidence_does_not_depend_on_the_run_or_on_mlflows_files(second):
     assert "evidence/000002-scores.parquet was changed" in " ".join(check(second.folder).found)
 
 
+@pytest.mark.long
 def test_a_version_whose_files_are_gone_is_registered_anew_in_its_place(own_promoted, aliases):
     project = own_promoted
     for file in (project.folder / "mlruns").rglob("adapter.safetensors"):
@@ -377,6 +379,7 @@ def test_stagings_gate_compares_with_nobody_and_productions_does(own_promoted, a
     assert (aliases()["champion"], aliases()["staging"]) == (1, 2)
 
 
+@pytest.mark.long
 def test_staging_has_floors_and_a_refusal_changes_nothing(project, aliases):
     change_gate(project, floor_mean=100.0)
     refused = CliRunner().invoke(app, ["registry", "promote", "--to", "staging"])

@@ -69,6 +69,7 @@ def test_a_call_without_news_asks_for_all_stages_at_once_and_writes_nothing(proj
     assert len(asked) == 2  # the reproduction, and its stages
 
 
+@pytest.mark.long
 def test_two_machines_that_write_one_row_at_once_both_end_well(tracked, monkeypatch):
     """As PostgreSQL tells it through MLflow's server: a bad request with the database's words."""
     from mlflow import MlflowClient
@@ -273,6 +274,7 @@ def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):
     assert store.client.get_run(training.info.run_id).info.lifecycle_stage == "active"
 
 
+@pytest.mark.long
 def test_two_machines_that_record_at_once_leave_one_run_of_each_stage(tracked, monkeypatch):
     """The other machine makes its run of a stage just before this one does."""
     store = open_store(tracked.folder)

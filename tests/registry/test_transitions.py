@@ -282,6 +282,7 @@ def test_a_registry_from_before_the_log_is_taken_over_once(registry, tmp_path):
     assert rollback(tmp_path, why="worse").to == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("move", "aliases"),
     [

@@ -370,6 +370,7 @@ def test_what_killed_processes_left_goes_and_what_lives_stays(project, temporary
     fresh.cleanup()
 
 
+@pytest.mark.long
 def test_the_cache_keeps_what_a_branch_the_tree_or_a_version_needs(two):
     cache = two.path(".dvc/cache/files/md5")
     adapter = two.path("data/adapters/pa_sam.safetensors")

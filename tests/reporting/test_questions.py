@@ -147,6 +147,7 @@ def test_it_needs_the_rival(results):
     assert not ask(2, results).answered
 
 
+@pytest.mark.long
 def test_the_sentence_follows_the_rival(make_results):
     better, worse = (
         ask(2, make_results(**made_up_ablations(image_features=gain))).sentence
