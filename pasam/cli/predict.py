@@ -576,7 +576,8 @@ def _predict_all(
                     ):
                         said = True
                         typer.echo(
-                            "note: small boxes are looked at from near; --no-zoom leaves it",
+                            "note: small boxes are looked at from near, a pass or two of the "
+                            "encoder each; --no-zoom leaves it",
                             err=True,
                         )
                     outputs.add(path, name, pixels, masks, listed=listed)
