@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -180,8 +181,9 @@ async def predict(
     zoom: Annotated[
         bool,
         Form(
-            description="Look at small boxes from near. It needs the image itself, each prompt a "
-            "box; and there are neither details nor logits."
+            description="Look at small boxes from near. Each prompt needs a box, there are neither "
+            "details nor logits, and the image has to come along where a model of /models has no "
+            "`zoom`."
         ),
     ] = False,
     form: Format = "rle",
@@ -194,8 +196,10 @@ async def predict(
     start, limits = perf_counter(), service.settings.limits
     asked = prompts.prompts(most=limits.prompts, most_points=limits.points)
     chosen = service.models.get(model)
-    source = _source(image, asked, plain=not (multimask or details or low_res)) if zoom else None
+    if zoom:
+        _expect_boxes(asked, plain=not (multimask or details or low_res))
     embedded = await _embedded(service, image, embedding, chosen, _client(request))
+    source = _source(service, image, embedded) if zoom else None
     jobs: list[PromptJob] = []
     transform = embedded.image.transform
     for each in asked:
@@ -225,23 +229,32 @@ async def predict(
     return _answer(embedded, chosen, found, form, spent)
 
 
-def _source(image: UploadFile | None, prompts: Sequence[ImagePrompt], *, plain: bool) -> BinaryIO:
-    """Take the upload whose boxes are to be looked at from near.
-
-    Raises:
-        RefusedError: 422, there is none, or what is asked for comes from the whole image alone.
-    """
-    if image is None:
-        raise RefusedError(
-            "zoom looks at the image itself: send it too (image), beside its embedding.", status=422
-        )
+def _expect_boxes(prompts: Sequence[ImagePrompt], *, plain: bool) -> None:
+    """Refuse, with 422, what cannot be looked at from near."""
     if not plain or any(each.box is None or each.mask is not None for each in prompts):
         raise RefusedError(
             "zoom answers boxes with one mask each: every prompt needs a box and no mask, and "
             "multimask, details and low_res have to be left out.",
             status=422,
         )
-    return image.file
+
+
+def _source(service: Service, image: UploadFile | None, embedded: _Embedded) -> BinaryIO:
+    """Take the upload whose boxes are to be looked at from near, or the one that was kept.
+
+    Raises:
+        RefusedError: 422, there is none.
+    """
+    if image is not None:
+        return image.file
+    kept = service.cache.upload(embedded.name)
+    if not kept:
+        raise RefusedError(
+            "zoom looks at the image itself, which is kept on small bases only: send it too "
+            "(image), beside its embedding.",
+            status=422,
+        )
+    return io.BytesIO(kept)
 
 
 def chosen_grid(
@@ -541,7 +554,11 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     job = EmbedJob(image.file, model.predictor, service.settings.limits.pixels)
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     assert isinstance(embedded, EmbeddedImage)
-    return _Embedded(service.cache.put(embedded), embedded, _since(start))
+    upload = b""
+    if model.predictor.side < SMALL_SIDE:
+        await image.seek(0)
+        upload = await image.read()
+    return _Embedded(service.cache.put(embedded, upload), embedded, _since(start))
 
 
 def _answer(

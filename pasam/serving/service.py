@@ -365,7 +365,7 @@ class EmbeddingCache:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._kept: OrderedDict[str, EmbeddedImage] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[EmbeddedImage, bytes]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -379,21 +379,26 @@ class EmbeddingCache:
         with self._lock:
             return self._bytes
 
-    def put(self, image: EmbeddedImage) -> str:
+    def put(self, image: EmbeddedImage, upload: bytes = b"") -> str:
         """Keep an embedded image and name it; whoever used theirs longest ago loses it.
 
         The name cannot be guessed, so that nobody sees the image of somebody else. An image
         that alone exceeds the memory is not kept, and its name is unknown at once.
+
+        Args:
+            image: The embedded image.
+            upload: The file it came from, where boxes may be looked at from near.
         """
         name = secrets.token_urlsafe(16)
-        if image.nbytes > self.most_bytes:  # it would evict all others, and then itself
+        taken = image.nbytes + len(upload)
+        if taken > self.most_bytes:  # it would evict all others, and then itself
             return name
         with self._lock:
-            self._kept[name] = image
-            self._bytes += image.nbytes
+            self._kept[name] = image, upload
+            self._bytes += taken
             while self._bytes > self.most_bytes:
-                _, gone = self._kept.popitem(last=False)
-                self._bytes -= gone.nbytes
+                _, (gone, file) = self._kept.popitem(last=False)
+                self._bytes -= gone.nbytes + len(file)
         return name
 
     def get(self, name: str) -> EmbeddedImage:
@@ -403,15 +408,20 @@ class EmbeddingCache:
             RefusedError: 404; it never was here, or had to go.
         """
         with self._lock:
-            image = self._kept.get(name)
-            if image is not None:
+            kept = self._kept.get(name)
+            if kept is not None:
                 self._kept.move_to_end(name)
-                return image
+                return kept[0]
         raise RefusedError(
             f"there is no embedding {name[:40]!r} (any more): it was never made here, or others "
             "took its place. Send the image to /embed again.",
             status=404,
         )
+
+    def upload(self, name: str) -> bytes:
+        """Return the file of a kept image; empty where there is none (any more)."""
+        with self._lock:
+            return self._kept[name][1] if name in self._kept else b""
 
 
 class Metrics:

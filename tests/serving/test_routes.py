@@ -74,17 +74,15 @@ def test_candidates_details_and_a_coco_set(client, embedding):
     assert again.status_code == 200
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["image", "image and its embedding"])
-def test_small_boxes_are_looked_at_from_near_where_the_image_comes_along(
-    known, client, shelf, embedding
-):
+@pytest.mark.parametrize(("known", "sent"), [(False, True), (True, True), (True, False)])
+def test_small_boxes_are_looked_at_from_near(known, sent, client, shelf, embedding):
     small = {"box": [30, 20, 39, 27]}
     clicked = small | {"points": [[32, 22], [36, 24]], "labels": [1, 0]}
     prompts = [small, {"box": [2, 2, 85, 55]}, clicked, {"box": [0, 52, 9, 59]}]
     fields = {"embedding": embedding} if known else {}
     answer = client.post(
         "/predict", data=form(*prompts, zoom=True, format="png", model="pa_sam", **fields),
-        files={"image": encoded_picture()},
+        files={"image": encoded_picture()} if sent else None,
     ).json()  # fmt: skip
     expected = predict_zoomed(
         shelf.open(shelf.find("pa_sam")), picture(60, 90),
@@ -102,24 +100,33 @@ def test_small_boxes_are_looked_at_from_near_where_the_image_comes_along(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "fields", "sent", "words"),
+    ("prompt", "fields", "words"),
     [
-        ({"box": BOX}, {}, False, "zoom looks at the image itself: send it too"),
-        ({"points": [[5, 5]]}, {}, True, "every prompt needs a box and no mask"),
-        ({"box": BOX, "mask": encode(np.ones((60, 90), bool))}, {}, True, "a box and no mask"),
-        *(({"box": BOX}, {flag: True}, True, "have to be left out") for flag in
+        ({"points": [[5, 5]]}, {}, "every prompt needs a box and no mask"),
+        ({"box": BOX, "mask": encode(np.ones((60, 90), bool))}, {}, "a box and no mask"),
+        *(({"box": BOX}, {flag: True}, "have to be left out") for flag in
           ("multimask", "details", "low_res")),
     ],
 )  # fmt: skip
-def test_what_cannot_be_looked_at_from_near_is_refused(
-    prompt, fields, sent, words, client, embedding
-):
+def test_what_cannot_be_looked_at_from_near_is_refused(prompt, fields, words, client, embedding):
     answer = client.post(
         "/predict", data=form(prompt, embedding=embedding, zoom=True, **fields),
-        files={"image": encoded_picture()} if sent else None,
+        files={"image": encoded_picture()},
     )  # fmt: skip
     assert answer.status_code == 422
     assert words in answer.json()["error"]
+
+
+def test_on_a_large_base_no_upload_is_kept_and_it_has_to_come_along(client, monkeypatch):
+    monkeypatch.setattr("pasam.serving.routes.SMALL_SIDE", 64)
+    image = {"image": encoded_picture()}
+    name = client.post("/embed", files=image).json()["embedding"]
+    assert client.app.state.service.cache.upload(name) == b""
+    data = form({"box": BOX}, embedding=name, zoom=True)
+    refused = client.post("/predict", data=data)
+    assert refused.status_code == 422
+    assert "which is kept on small bases only: send it too" in refused.json()["error"]
+    assert client.post("/predict", data=data, files=image).json()["masks"][0]["zoomed"] is False
 
 
 def test_looks_from_near_wait_for_the_encoder_and_hold_no_more_than_it_takes(client, queued):

@@ -122,7 +122,7 @@ export class Client {
     const prompt = promptOf(points, box, by);
     if (seed) prompt.mask = seed.resized(embedded.width, embedded.height).rle();
     const fields = { model: model.name, details, format: "png" };
-    if (model.zoom && box && !seed && !details) Object.assign(fields, { zoom: true, image: await source.file() });
+    if (model.zoom && box && !seed && !details) fields.zoom = true;
     const answer = await this.#again(source, model, (held) => api.predict({ ...fields, ...held }, prompt, signal));
     const [found] = answer.masks;
     const places = (list) => (list ?? []).map(([x, y]) => [x / by, y / by]);
