@@ -70,9 +70,11 @@ class Visitor:
 
     def answer(self, model):
         """The last answer of a model."""
-        # A search tells its progress in lines; the last one is the answer.
-        answers = [json.loads(e.text().splitlines()[-1]) for e in self.asked if e.status == 200]
-        return next(a for a in reversed(answers) if a["model"]["name"] == model)
+        # The newest first: of old ones the browser may have let the text go. A search tells its
+        # progress in lines; the last one is the answer.
+        asked = (each for each in reversed(self.asked) if each.status == 200)
+        answers = (json.loads(each.text().splitlines()[-1]) for each in asked)
+        return next(each for each in answers if each["model"]["name"] == model)
 
     def save(self, button):
         with self.page.expect_download() as saved:
