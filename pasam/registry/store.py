@@ -265,8 +265,8 @@ def artifact_repository(
             # A copy, as of any other store: whoever loads a model writes into its folder.
             own = dst_path or tempfile.mkdtemp(prefix=TEMPORARY)
             source = Path(self.artifact_dir, portable_path(artifact_path))
-            # MLflow lists a folder and asks for each file on its own, ten times as long; where
-            # there are links it also looks where they lead.
+            # MLflow lists a folder and asks for each file on its own; where there are links it also
+            # looks where they lead.
             if not source.is_dir() or any(path.is_symlink() for path in source.rglob("*")):
                 return str(super().download_artifacts(artifact_path, own))  # type: ignore[no-untyped-call]
             return shutil.copytree(source, Path(own, artifact_path).as_posix(), dirs_exist_ok=True)

@@ -297,6 +297,8 @@ def look_from_near(job: PromptJob) -> Records:
     assert job.source is not None
     job.source.seek(0)  # the other prompts of the request are of the same file
     image = decode_upload(job.source, most_pixels=job.most_pixels)
+    if image.shape[:2] != (job.image.transform.height, job.image.transform.width):
+        raise RefusedError("the image is not the one that was embedded: send that one.", status=422)
     (answer,) = predict_zoomed(job.model, image, [job.prompt])
     box = job.prompt.box
     smaller = box is not None and zoom_window(box, image.shape) is not None

@@ -243,7 +243,7 @@ def _source(service: Service, image: UploadFile | None, embedded: _Embedded) -> 
     """Take the upload whose boxes are to be looked at from near, or the one that was kept.
 
     Raises:
-        RefusedError: 422, there is none.
+        RefusedError: 422, there is none; 404, it had to go meanwhile.
     """
     if image is not None:
         return image.file
@@ -473,7 +473,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
-            zoom=each.predictor.side < SMALL_SIDE,
+            zoom=_looks_from_near(each),
             trained_on=SEEN_WORDS[each.seen],
             scores=scored[each.name],
             scored_on=_kind_of_image(scored[each.name] or {}),
@@ -483,6 +483,11 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
     note = NOTE.format(names=names) if names else None
     return ModelsAnswer(models=answers, note=note, feedback=False)
+
+
+def _looks_from_near(model: PooledModel) -> bool:
+    """Whether `zoom` gives better masks, so that uploads are kept for it."""
+    return model.predictor.side < SMALL_SIDE
 
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
@@ -555,7 +560,7 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     assert isinstance(embedded, EmbeddedImage)
     upload = b""
-    if model.predictor.side < SMALL_SIDE:
+    if _looks_from_near(model):
         await image.seek(0)
         upload = await image.read()
     return _Embedded(service.cache.put(embedded, upload), embedded, _since(start))

@@ -407,21 +407,27 @@ class EmbeddingCache:
         Raises:
             RefusedError: 404; it never was here, or had to go.
         """
+        return self._entry(name)[0]
+
+    def upload(self, name: str) -> bytes:
+        """Return the file of an image that was kept; empty where it was kept without.
+
+        Raises:
+            RefusedError: As `get`.
+        """
+        return self._entry(name)[1]
+
+    def _entry(self, name: str) -> tuple[EmbeddedImage, bytes]:
         with self._lock:
             kept = self._kept.get(name)
             if kept is not None:
                 self._kept.move_to_end(name)
-                return kept[0]
+                return kept
         raise RefusedError(
             f"there is no embedding {name[:40]!r} (any more): it was never made here, or others "
             "took its place. Send the image to /embed again.",
             status=404,
         )
-
-    def upload(self, name: str) -> bytes:
-        """Return the file of a kept image; empty where there is none (any more)."""
-        with self._lock:
-            return self._kept[name][1] if name in self._kept else b""
 
 
 class Metrics:

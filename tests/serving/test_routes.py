@@ -117,6 +117,15 @@ def test_what_cannot_be_looked_at_from_near_is_refused(prompt, fields, words, cl
     assert words in answer.json()["error"]
 
 
+def test_another_image_than_the_one_that_was_embedded_is_not_looked_at(client, embedding):
+    answer = client.post(
+        "/predict", data=form({"box": BOX}, embedding=embedding, zoom=True),
+        files={"image": encoded_picture(picture(61, 90))},
+    )  # fmt: skip
+    assert answer.status_code == 422
+    assert "not the one that was embedded" in answer.json()["error"]
+
+
 def test_on_a_large_base_no_upload_is_kept_and_it_has_to_come_along(client, monkeypatch):
     monkeypatch.setattr("pasam.serving.routes.SMALL_SIDE", 64)
     image = {"image": encoded_picture()}

@@ -320,18 +320,21 @@ def test_the_memory_that_is_counted_is_that_of_what_is_kept():
 def test_uploads_are_kept_with_their_images_and_count():
     cache = EmbeddingCache(2 * SIZE + 100)
     bare, first = cache.put(small_embedding()), cache.put(small_embedding(), b"a" * 60)
-    assert (cache.upload(bare), cache.upload(first), cache.upload("x")) == (b"", b"a" * 60, b"")
+    assert (cache.upload(bare), cache.upload(first)) == (b"", b"a" * 60)
     assert cache.nbytes == 2 * SIZE + 60
     last = cache.put(small_embedding(), b"b" * 40)
+    with pytest.raises(RefusedError, match="Send the image to /embed again"):
+        cache.upload(bare)
     assert (cache.upload(first), cache.upload(last)) == (b"a" * 60, b"b" * 40)
     assert (len(cache), cache.nbytes) == (2, 2 * SIZE + 100)
     other = cache.put(small_embedding(), b"c" * 41)
-    assert (cache.upload(first), cache.upload(last), cache.upload(other)) == (
-        b"", b"b" * 40, b"c" * 41,
-    )  # fmt: skip
+    assert (cache.upload(last), cache.upload(other)) == (b"b" * 40, b"c" * 41)
     assert cache.nbytes == 2 * SIZE + 81
     huge = cache.put(small_embedding(), b"d" * (SIZE + 101))
-    assert (cache.upload(huge), len(cache)) == (b"", 2)
+    for gone in (first, huge):
+        with pytest.raises(RefusedError):
+            cache.upload(gone)
+    assert len(cache) == 2
 
 
 def test_an_image_larger_than_the_memory_is_not_kept_and_pushes_nothing_out():
