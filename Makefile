@@ -43,7 +43,7 @@ ui: $(READY) ## Show Prefect's and MLflow's pages and say their addresses; Ctrl-
 
 # Compiled once, not anew by each process that a test starts.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: $(READY) ## Run the fast tests, in less than three minutes
+test: $(READY) ## Run the fast tests, two to three minutes on two quick cores
 	@pytest -n auto --maxprocesses 4 --dist worksteal
 
 long: export PYTHONDONTWRITEBYTECODE :=
