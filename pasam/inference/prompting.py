@@ -23,7 +23,12 @@ from pasam.inference.image_prompt import ImagePrompt, image_prompt
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PromptedModel
-from pasam.inference.zoomed_boxes import SMALL_SIDE, predict_zoomed, zoom_window
+from pasam.inference.zoomed_boxes import (
+    can_be_zoomed,
+    looks_from_near,
+    predict_zoomed,
+    zoom_window,
+)
 
 OBJECT: Mapping[int, str] = {1: "object"}
 """Categories where nobody tells kinds apart."""
@@ -192,11 +197,11 @@ def _masks_of_prompts(
 ) -> list[MaskRecord]:  # fmt: skip
     """Predict one mask of each prompt; of a box that may be looked at from near it says whether."""
     inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
-    boxed = [each.box is not None and each.mask is None for each in inside]
+    boxed = [can_be_zoomed(each) for each in inside]
     if zoom and (uncertainty or not all(boxed)):
         raise PromptError("zoom looks at boxes: each prompt needs one, and no mask and no map.")
     if zoom is None:
-        zoom = model.side < SMALL_SIDE and not uncertainty
+        zoom = looks_from_near(model) and not uncertainty
     near = [zoom and each for each in boxed]
     asked = list(zip(inside, near, strict=True))
     close = [prompt for prompt, from_near in asked if from_near]

@@ -69,6 +69,16 @@ def zoom_window(box: Box, shape: tuple[int, ...], *, zoom: float = ZOOMS[0]) -> 
     return x0, y0, x1, y1
 
 
+def looks_from_near(model: PromptedModel) -> bool:
+    """Whether boxes are looked at from near unless told otherwise: its base is small."""
+    return model.side < SMALL_SIDE
+
+
+def can_be_zoomed(prompt: ImagePrompt) -> bool:
+    """Whether a prompt has a box to look at, and no mask, which would be of the whole image."""
+    return prompt.box is not None and prompt.mask is None
+
+
 def predict_zoomed(
     model: PromptedModel,
     image: NDArray[np.uint8],
@@ -99,7 +109,7 @@ def predict_zoomed(
     asked = [each if isinstance(each, ImagePrompt) else image_prompt(box=each) for each in prompts]
     looks = []
     for each in asked:
-        if each.box is None or each.mask is not None:
+        if each.box is None or not can_be_zoomed(each):
             raise PromptError("zoom needs a box to look at, and no mask.")
         parts = (zoom_window(each.box, image.shape, zoom=zoom) for zoom in zooms)
         looks.append([*dict.fromkeys(part or everything for part in parts)])
@@ -126,13 +136,13 @@ def _seen_in(window: Window, prompt: ImagePrompt) -> ImagePrompt:
     x0, y0, x1, y1 = window
     start = np.array([x0, y0], np.float32)
     box = None if prompt.box is None else prompt.box - np.concatenate([start, start])
-    if prompt.points is None or prompt.labels is None:
-        return ImagePrompt(box=box, points=None, labels=None, mask=None)
-    points = prompt.points - start
-    inside = ((points >= 0) & (points < [x1 - x0, y1 - y0])).all(axis=1)
-    if not inside.any():
-        return ImagePrompt(box=box, points=None, labels=None, mask=None)
-    return ImagePrompt(box=box, points=points[inside], labels=prompt.labels[inside], mask=None)
+    points = labels = None
+    if prompt.points is not None and prompt.labels is not None:
+        there = prompt.points - start
+        inside = ((there >= 0) & (there < [x1 - x0, y1 - y0])).all(axis=1)
+        if inside.any():
+            points, labels = there[inside], prompt.labels[inside]
+    return ImagePrompt(box=box, points=points, labels=labels, mask=None)
 
 
 def _together(

@@ -28,7 +28,7 @@ from pasam.inference.image_prompt import SHOWN, ImagePrompt, MaskRunLengths, Pro
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
-from pasam.inference.zoomed_boxes import SMALL_SIDE
+from pasam.inference.zoomed_boxes import can_be_zoomed, looks_from_near
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.serving.jobs import (
     AnnotationsJob,
@@ -231,7 +231,7 @@ async def predict(
 
 def _expect_boxes(prompts: Sequence[ImagePrompt], *, plain: bool) -> None:
     """Refuse, with 422, what cannot be looked at from near."""
-    if not plain or any(each.box is None or each.mask is not None for each in prompts):
+    if not plain or not all(can_be_zoomed(each) for each in prompts):
         raise RefusedError(
             "zoom answers boxes with one mask each: every prompt needs a box and no mask, and "
             "multimask, details and low_res have to be left out.",
@@ -473,7 +473,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
-            zoom=_looks_from_near(each),
+            zoom=looks_from_near(each.predictor),
             trained_on=SEEN_WORDS[each.seen],
             scores=scored[each.name],
             scored_on=_kind_of_image(scored[each.name] or {}),
@@ -483,11 +483,6 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
     note = NOTE.format(names=names) if names else None
     return ModelsAnswer(models=answers, note=note, feedback=False)
-
-
-def _looks_from_near(model: PooledModel) -> bool:
-    """Whether `zoom` gives better masks, so that uploads are kept for it."""
-    return model.predictor.side < SMALL_SIDE
 
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
@@ -560,7 +555,7 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     assert isinstance(embedded, EmbeddedImage)
     upload = b""
-    if _looks_from_near(model):
+    if looks_from_near(model.predictor):
         await image.seek(0)
         upload = await image.read()
     return _Embedded(service.cache.put(embedded, upload), embedded, _since(start))

@@ -428,7 +428,7 @@ def test_a_small_base_looks_at_boxes_from_near_where_nobody_said(
     assert all(mask.uncertainty is not None and mask.extra == {} for mask in with_map)
     side = predictors["pa_sam"].side
     assert side < SMALL_SIDE == 512
-    monkeypatch.setattr("pasam.inference.prompting.SMALL_SIDE", side)  # as of a larger base
+    monkeypatch.setattr("pasam.inference.zoomed_boxes.SMALL_SIDE", side)  # as of a larger base
     monkeypatch.setattr("pasam.inference.prompting.predict_zoomed", None)
     assert [mask.extra for mask in asked(None)] == [{}] * 4
 
