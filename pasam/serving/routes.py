@@ -23,12 +23,13 @@ from starlette.concurrency import run_in_threadpool
 
 from pasam.data.catalogue import read_catalogue
 from pasam.errors import CheckpointError, RefusedError
+from pasam.inference import zoomed_boxes
 from pasam.inference.automatic_masks import AutomaticMaskOptions
 from pasam.inference.image_prompt import SHOWN, ImagePrompt, MaskRunLengths, PromptRequests
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
-from pasam.inference.zoomed_boxes import can_be_zoomed, looks_from_near
+from pasam.inference.zoomed_boxes import can_be_zoomed
 from pasam.models.pa_mask_decoder import PaMaskDecoder
 from pasam.serving.jobs import (
     AnnotationsJob,
@@ -473,7 +474,7 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
             base=each.predictor.base[:12],
             mask_side=each.predictor.mask_side,
             details=isinstance(each.predictor.segmenter.decoder, PaMaskDecoder),
-            zoom=looks_from_near(each.predictor),
+            zoom=_has_small_base(each),
             trained_on=SEEN_WORDS[each.seen],
             scores=scored[each.name],
             scored_on=_kind_of_image(scored[each.name] or {}),
@@ -483,6 +484,11 @@ def models_answer(models: Sequence[PooledModel], scores: Path | None) -> ModelsA
     names = ", ".join(each.name for each in models if each.seen == "synthetic")
     note = NOTE.format(names=names) if names else None
     return ModelsAnswer(models=answers, note=note, feedback=False)
+
+
+def _has_small_base(model: PooledModel) -> bool:
+    """Whether `zoom` gives better masks, so that uploads are kept for it."""
+    return model.predictor.side < zoomed_boxes.SMALL_SIDE
 
 
 def _kind_of_image(scores: Mapping[str, object]) -> str | None:
@@ -555,7 +561,7 @@ async def _embed(service: Service, image: UploadFile, model: PooledModel, client
     embedded = await asyncio.wrap_future(service.encoder.submit([job], client)[0])
     assert isinstance(embedded, EmbeddedImage)
     upload = b""
-    if looks_from_near(model.predictor):
+    if _has_small_base(model):
         await image.seek(0)
         upload = await image.read()
     return _Embedded(service.cache.put(embedded, upload), embedded, _since(start))
