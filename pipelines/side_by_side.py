@@ -38,6 +38,8 @@ LONGEST_FIRST = ("repeat", "train", "robustness", "ablate", "instances", "develo
 """Which of the stages that could begin does; the others come after them."""
 MOST = 4
 """How many at once: each holds about 1 GB, and more gain little on the small base."""
+KEPT = 2**30
+"""Bytes up to which a stage keeps what it has freed for its next arrays."""
 _ASIDE = (
     "Running stage",
     ">",
@@ -123,7 +125,7 @@ class SideBySide:
         code = run_child(
             [sys.executable, "-m", *command], cwd=self.project.project, log=log,
             on_line=lambda line: self._show(stage, line), stop=self.stop,
-            env={**self.project.environment(), "OMP_NUM_THREADS": str(self.threads)},
+            env={**self.project.environment(), "OMP_NUM_THREADS": str(self.threads), **_KEEPING},
         )  # fmt: skip
         self.at_work.remove(stage)
         if code:
@@ -134,6 +136,11 @@ class SideBySide:
     def _show(self, stage: str, line: str) -> None:
         if not line.lstrip().startswith(_ASIDE):
             self.project.on_line(f"{stage}: {line}")
+
+
+# glibc hands every larger array back to the system, which then clears new pages for the next: half of
+# the encoder's time on the small base. Other C libraries do not know these names.
+_KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(KEPT), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
 
 
 def _turn(stage: str) -> tuple[int, str]:

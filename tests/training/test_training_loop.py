@@ -470,6 +470,25 @@ def test_the_epochs_of_a_training_draw_their_noise_from_their_own_place(
     assert seen == [_generator(PARAMS.seed, 0, number).initial_seed() for number in range(2)]
 
 
+def test_denormal_numbers_are_nothing_while_a_model_trains_and_only_then(
+    segmenter, cached, train, monkeypatch
+):
+    def smallest():
+        return torch.full((64,), 1e-40).mul(0.5).max().item()
+
+    seen = []
+
+    def failing(self, batch, *, mining, generator):
+        seen.append(smallest())
+        raise KeyError
+
+    monkeypatch.setattr(TrainingStep, "forward", failing)
+    with pytest.raises(KeyError):
+        train(segmenter(HQ), HQ, lambda epoch: OneBatch(cached(0)[0]))
+    assert seen == [0.0]
+    assert smallest() > 0
+
+
 class Batches(Dataset):
     """Some batches, in order."""
 
