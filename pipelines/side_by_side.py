@@ -38,8 +38,11 @@ LONGEST_FIRST = ("repeat", "train", "robustness", "ablate", "instances", "develo
 """Which of the stages that could begin does; the others come after them."""
 MOST = 4
 """How many at once: each holds about 1 GB, and more gain little on the small base."""
-KEPT = 2**30
+KEPT = str(2**30)
 """Bytes up to which a stage keeps what it has freed for its next arrays."""
+_ARRAYS = {"MALLOC_MMAP_THRESHOLD_": KEPT, "MALLOC_TRIM_THRESHOLD_": KEPT}
+# By itself glibc hands larger arrays back to the system, which clears new pages for the next: half
+# of the small encoder's time. Other C libraries do not know these names.
 _ASIDE = (
     "Running stage",
     ">",
@@ -125,7 +128,7 @@ class SideBySide:
         code = run_child(
             [sys.executable, "-m", *command], cwd=self.project.project, log=log,
             on_line=lambda line: self._show(stage, line), stop=self.stop,
-            env={**self.project.environment(), "OMP_NUM_THREADS": str(self.threads), **_KEEPING},
+            env={**self.project.environment(), "OMP_NUM_THREADS": str(self.threads), **_ARRAYS},
         )  # fmt: skip
         self.at_work.remove(stage)
         if code:
@@ -136,11 +139,6 @@ class SideBySide:
     def _show(self, stage: str, line: str) -> None:
         if not line.lstrip().startswith(_ASIDE):
             self.project.on_line(f"{stage}: {line}")
-
-
-# glibc hands every larger array back to the system, which then clears new pages for the next: half of
-# the encoder's time on the small base. Other C libraries do not know these names.
-_KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(KEPT), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
 
 
 def _turn(stage: str) -> tuple[int, str]:
