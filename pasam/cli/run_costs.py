@@ -53,7 +53,7 @@ class Rates:
 
 CPU = Rates(
     device="a core of 2 GHz class", encoder=54e9, encoder_mixed=50e9,
-    step=0.6, small_step=0.044, mask=0.21, small_mask=0.03,
+    step=0.6, small_step=0.031, mask=0.21, small_mask=0.02,
 )  # fmt: skip
 """One thread: vit_b 17.8 s an image; steps of 4 masks 2.25 s (PA-SAM) and 2.67 s (HQ-SAM)."""
 GPU = Rates(
@@ -64,11 +64,11 @@ GPU = Rates(
 
 CORE_GAIN = 0.8
 """What each further core adds to the speed of one process."""
-START = 4.0
+START = 3.0
 """Seconds until a stage's process begins its work."""
-REST = 80.0
+REST = 75.0
 """Seconds of the default run's other stages: data, validation, detections, report, and DVC."""
-SEEN = 803
+SEEN = 404
 """Seconds that `make reproduce` took with the default preset on two cores of `CPU`'s kind, the
 installation apart: what README, docs/performance.md and the preset say, and `run_seconds` estimates
 within a tenth."""

@@ -107,7 +107,8 @@ def recipes(results: Results) -> Grid:
         steps = variant.epochs * (batches // params.train.accumulate or min(batches, 1))
         rate = _rate(variant, params.train.learning_rate)
         seeds = results.scores[results.scores["model"] == model]["seed"].nunique()
-        cells = (images, f"{variant.prompts}: {mix}", f"{steps:,} of {step}", rate, str(seeds))
+        made = f"up to {steps:,} of {step}"  # masks with too few pixels to be prompted for are none
+        cells = (images, f"{variant.prompts}: {mix}", made, rate, str(seeds))
         rows.append((label(model), *cells, trainable_cell(results, model)))
     if PACKAGED in results.models:
         cells = ("photographs too", "docs/tiny.md", NOTHING, "docs/tiny.md", "1")
@@ -133,7 +134,8 @@ def recipes(results: Results) -> Grid:
 
 def _rate(variant: VariantParams, rate: float) -> str:
     """Say at what rate a model learnt, and how much of what it learnt it keeps."""
-    words = f"{rate:g}, a tenth every {variant.lr_step_size} epochs"
+    each = "epoch" if variant.lr_step_size == 1 else f"{variant.lr_step_size} epochs"
+    words = f"{rate:g}, a tenth every {each}"
     if isinstance(variant, PaSamParams) and variant.adapter_rate != 1:
         words += f"; adapter {rate * variant.adapter_rate:g}"
     if isinstance(variant, PaSamParams) and variant.interpolation != 1:

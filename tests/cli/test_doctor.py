@@ -354,7 +354,7 @@ def sections(content):
 
 def images_of(preset):
     """Images and masks of the generated sets and the photographs, as `prepare` lists them."""
-    train, benchmark, development = {"default": ((160, 323), 60, 30), "smoke": ((24, 51), 4, 2)}[
+    train, benchmark, development = {"default": ((128, 261), 60, 30), "smoke": ((24, 51), 4, 2)}[
         preset
     ]
     counts = {("train", "generated_train"): train, ("val", "photos"): (11, 68)}

@@ -248,14 +248,14 @@ def content_of(plan, train, val):
 
 def test_the_default_runs_time_is_estimated_within_a_tenth_and_said_alike_everywhere(root):
     plan = plan_of("default", root)
-    counts = {("train", "generated_train"): (160, 323), ("val", "photos"): (11, 68)}
+    counts = {("train", "generated_train"): (128, 261), ("val", "photos"): (11, 68)}
     counts |= {("val", name): (60, 60) for name in plan.evaluate.benchmarks if name != "photos"}
     counts |= {("val", name): (30, 30) for name in plan.evaluate.development}
     content = Content(counts=counts, checks=(), download=0)
     parts = run_seconds(plan, content, on_gpu=False, cores=2)
     assert sum(parts.values()) == pytest.approx(SEEN, rel=0.1)
     exact = f"{SEEN // 60} min {SEEN % 60} s"
-    words = f"about {['twelve', 'thirteen', 'fourteen'][round(SEEN / 60) - 12]} minutes"
+    words = f"about {['six', 'seven', 'eight'][round(SEEN / 60) - 6]} minutes"
     places = ("README.md", "params.yaml", "params/default.yaml")
     said = {place: (root / place).read_text(encoding="utf-8") for place in places}
     assert [place for place, text in said.items() if words not in text] == []
@@ -324,7 +324,7 @@ def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
     content = Content(counts=counts, checks=(), download=0)
     found = run_seconds(plan, content, on_gpu=False, cores=3)
     speed = 1 + 0.8 * 2
-    encode, step, mask = 1.33e9 / 54e9 / speed, 0.044 / speed, 0.03 / speed
+    encode, step, mask = 1.33e9 / 54e9 / speed, 0.031 / speed, 0.02 / speed
     epochs = {name: each.epochs for name, each in plan.models.items()}
     train = {
         name: count * 200 * (
@@ -333,14 +333,14 @@ def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
         for name, count in epochs.items()
     }  # fmt: skip
     variants = len(plan.ablations)
-    assert found["embed"] == pytest.approx(8 + encode * (40 + 200))
-    assert found["train"] == pytest.approx(4 * len(epochs) + sum(train.values()))
-    assert found["repeats"] == pytest.approx(4 + 3 * (train["pa_sam"] + 50 * mask))
+    assert found["embed"] == pytest.approx(6 + encode * (40 + 200))
+    assert found["train"] == pytest.approx(3 * len(epochs) + sum(train.values()))
+    assert found["repeats"] == pytest.approx(3 + 3 * (train["pa_sam"] + 50 * mask))
     trained = sum(each.epochs for each in plan.ablations.values()) * 200 * step
-    assert found["ablations"] == pytest.approx(variants * (4 + 30 * mask) + trained)
+    assert found["ablations"] == pytest.approx(variants * (3 + 30 * mask) + trained)
     models = len(epochs)
     assert found["evaluate"] == pytest.approx(
-        (models + 2) * (4 + 50 * mask) + 4 + (models + 1) * 30 * mask
+        (models + 2) * (3 + 50 * mask) + 3 + (models + 1) * 30 * mask
     )
     assert found["robustness"] == pytest.approx(
         (10 + 15) * 3 * encode + (15 + 15) * 6 * (models + 1) * mask
