@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import io
 import json
-import re
 import typing
 
 import pandas as pd
