@@ -419,3 +419,168 @@ def test_a_clean_commit_is_kept_by_its_tags_and_the_scores_are_todays(before, no
     assert tags[Tag.COMMIT] == ("old" if kept else "new")
     assert tags[Tag.EVALUATION_SET] == "today"
     assert json.loads(tags[Tag.SCORES]) == {"mean": 60.0, "dis": 50.0, "photos": 10.0}
+
+
+def decisions_of(standing):
+    """What a result is told of: what was decided, and where it is shown."""
+    registry = SimpleNamespace(page=lambda number: f"page of {number}")
+    return SimpleNamespace(standing=standing, notes=["By the way."], registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("number", "to", "promoted", "words"),
+    [
+        (1, "production", True, "version 1 is the champion already; its files are the same"),
+        (1, "staging", None, ""),
+        (2, "staging", True, "version 2 is in staging already; its files are the same"),
+        (2, "production", None, ""),
+        (3, "production", False, "are barred: rejected on 2026-05-04 by Ada (halos). They stay"),
+        (3, "staging", False, '`pasam registry lift 3 --why "..."`. By the way.'),
+        (4, "production", False, "version 4 has bytes that are barred: rolled back as version 9"),
+        (4, "staging", False, "`pasam registry lift 9 --why"),
+        (5, "production", None, ""),
+    ],
+)
+def test_what_is_in_use_there_or_barred_needs_no_judgement_and_it_is_said_why(
+    number, to, promoted, words
+):
+    versions = {each: registered(each, **{Tag.SEED: f"{each}7"}) for each in range(1, 6)}
+    standing = Standing(versions=versions, champions=[1], staging=2)
+    about = {"time": "2026-05-04T10:11", "by": {"who": "Ada"}, "why": "halos"}
+    standing.barred["k3"] = Entry(event="reject", version=3, **about)
+    standing.barred["k4"] = Entry(event="rollback", version=9, **about)
+    found = promotion._settled(decisions_of(standing), standing, versions[number], to)
+    if promoted is None:
+        assert found is None
+        return
+    assert (found.version, found.promoted, found.moved) == (number, promoted, False)
+    assert (found.address, found.seed) == (f"page of {number}", f"{number}7")
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("mode", "decision", "moved", "words"),
+    [
+        ("on", ACCEPTS, True, "is in staging now; `pasam registry promote staging` takes it on"),
+        ("dry-run", ACCEPTS, False, "was accepted for staging; gate.mode is dry-run"),
+        ("on", REFUSES, False, "was refused by staging's gate"),
+        ("off", REFUSES, True, "is in staging now"),
+        (None, REFUSES, False, "is in staging already"),
+    ],
+)
+def test_staging_says_what_its_gate_said_and_what_came_of_it(
+    mode, decision, moved, words, monkeypatch
+):
+    tree = GATE if mode is None else GATE.replaced(mode=mode)
+    judgement, standing, made = before_the_gate(monkeypatch, tree=tree)
+    standing.staging = 2 if mode is None else None
+    made.judge.return_value = decision
+    judgement.decisions.decide = lambda draft: draft(standing).entries
+    judgement.decisions.notes = []
+    monkeypatch.setattr(Judgement, "_page", lambda self, entry: f"page of {entry.event}")
+    found = judgement.stage()
+    assert (found.version, found.moved) == (2, moved)
+    assert found.promoted is (moved or mode is None)
+    assert found.message.startswith(f"version 2 {words}")
+    assert (found.gate, found.page) == (
+        (None, None) if mode is None else (decision, "page of stage")
+    )
+
+
+def gate_entry(**changes):
+    settings = promotion.settings_of(GATE.replaced(**changes))
+    digest = promotion.settings_digest(GATE.replaced(**changes))
+    return Entry(event="gate", gate=digest, details={"settings": settings})
+
+
+@pytest.mark.parametrize(
+    ("champion", "decision", "moved", "new", "words"),
+    [
+        (1, ACCEPTS, True, True, "is champion now"),
+        (1, ACCEPTS, True, False, "is champion now (entry 7 of the log; nothing has changed"
+         " since)"),
+        (1, ACCEPTS, False, True, "was accepted; gate.mode is dry-run"),
+        (None, REFUSES, False, True, "was refused by the gate"),
+        (1, REFUSES, False, False, "was refused by the gate, beside version 1, the champion (entry"
+         " 7 of the log; nothing has changed since)"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_told_with_the_champion_beside_it_and_whether_it_is_new(
+    champion, decision, moved, new, words, monkeypatch
+):
+    judgement, standing, _ = before_the_gate(monkeypatch, champion=champion)
+    verdict = Entry(event="verdict", number=7)
+    assert judgement._message(decision, verdict, moved=moved, new=new) == words
+    standing.gate = gate_entry()
+    assert judgement._message(decision, verdict, moved=moved, new=new) == words
+    standing.gate = gate_entry(margin=5.0)
+    said = judgement._message(decision, verdict, moved=moved, new=new)
+    assert said.startswith(f"{words}. The gate of params.yaml differs from the one in force")
+
+
+def test_a_decision_off_the_gate_is_told_without_it_and_one_by_it_with_its_page(monkeypatch):
+    for mode, decision in (("off", None), ("on", ACCEPTS), ("on", REFUSES)):
+        judgement, standing, made = before_the_gate(monkeypatch, tree=GATE.replaced(mode=mode))
+        made.judge.return_value = decision
+        judgement.decisions.notes = []
+
+        def decide(draft, standing=standing):
+            entries = [
+                dataclasses.replace(entry, number=number)
+                for number, entry in enumerate(draft(standing).entries, 4)
+            ]
+            for entry in entries:
+                standing.follow(entry)
+            return tuple(entries)
+
+        judgement.decisions.decide = decide
+        monkeypatch.setattr(Judgement, "_page", lambda self, entry: f"page of {entry.number}")
+        found = judgement.decide()
+        moved = decision is not REFUSES
+        assert (found.version, found.promoted, found.moved) == (2, moved, moved)
+        assert (found.gate, found.page) == (
+            (None, None) if decision is None else (decision, "page of 4")
+        )
+        assert "nothing has changed since" not in found.message
+        assert standing.champions == ([1, 2] if moved else [1])
+        again = judgement.decide()
+        assert (again.promoted, again.moved) == (moved, False)
+        assert ("already" in again.message) is moved
+
+
+def test_a_page_of_a_verdict_that_holds_is_kept_unless_people_have_corrected_images(
+    tmp_path, monkeypatch
+):
+    judgement, _, _ = before_the_gate(monkeypatch)
+    judgement.decisions.registry.store.folder = tmp_path
+    asked = []
+    monkeypatch.setattr(
+        promotion, "verdict_pages",
+        lambda entry, corrected, place: asked.append((corrected, place))
+        or {"verdict.html": f"page {len(asked)}", "verdict.md": "words"},
+    )  # fmt: skip
+    verdict, place = Entry(event="verdict", number=12), tmp_path / "verdicts" / "v2"
+    for corrected, text in (([], "page 1"), ([], "page 1"), (["one"], "page 2")):
+        judgement._corrected = corrected
+        page = judgement._page(verdict)
+        assert page == place / "000012-verdict.html"
+        assert page.read_text() == text
+    assert (place / "000012-verdict.md").read_text() == "words"
+    assert asked == [([], place), (["one"], place)]
+
+
+def test_a_judgement_is_made_anew_against_another_champion_and_told_so(monkeypatch):
+    judgement, standing, made = before_the_gate(monkeypatch)
+    made.judge.return_value = REFUSES
+    judgement.decisions.notes = []
+    judgement.draft(standing)
+    assert judgement.decisions.notes == []
+    judgement._verdict(standing, GATE, judgement._facts())
+    assert made.judge.call_count == 1, "nothing has changed"
+    standing.versions[3] = registered(3)
+    standing.champions.append(3)
+    judgement.draft(standing)
+    assert made.judge.call_count == 2
+    assert judgement.decisions.notes == [
+        "Judged again: version 3 became champion meanwhile, or the gate's settings changed."
+    ]

@@ -14,6 +14,7 @@ from tracked_world import commit, copy_tracked, standing_in, write_lock
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import promotion, versions
@@ -490,3 +491,16 @@ def test_bytes_that_are_in_use_or_barred_are_not_judged_again_unless_their_files
     assert not called.change_gate.called, "the log has settings already"
     assert called.register.called is registered
     assert (found is settled) is not registered
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_the_settings_of_the_tree_are_taken_with_their_reason_by_the_projects_log(changed, called):
+    called.change_gate.return_value = changed
+    assert set_gate(Path("p"), why="twice the images") is changed
+    called.load_section.assert_called_once_with(GateParams, "gate", Path("p/params.yaml"))
+    called.open_decisions.assert_called_once_with(Path("p"))
+    called.change_gate.assert_called_once_with(
+        called.open_decisions.return_value, called.settings_of.return_value,
+        called.settings_digest.return_value, "twice the images",
+    )  # fmt: skip
+    called.settings_of.assert_called_once_with(called.load_section.return_value)
