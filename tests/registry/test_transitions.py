@@ -33,6 +33,7 @@ from pasam.registry.decision_log import (
 )
 from pasam.registry.promotion import promote
 from pasam.registry.runs import sync
+from pasam.registry.store import Tag
 from pasam.registry.transitions import (
     Decisions,
     Draft,
@@ -43,6 +44,7 @@ from pasam.registry.transitions import (
     reject,
     rollback,
 )
+from pasam.registry.upkeep import first_registries
 from pasam.registry.upkeep.cleaning import clean
 from pasam.registry.versions import NAME, Registry, differences, open_registry
 
@@ -495,3 +497,95 @@ def test_whenever_it_is_killed_the_next_call_gives_what_an_undisturbed_one_does(
         shutil.rmtree(place)
     assert killed >= kills // 2
     assert len(DecisionLog(tmp_path / "undisturbed" / "world").read()) == len(wanted["decided"])
+
+
+@pytest.mark.parametrize(
+    ("move", "aliases", "tags"),
+    [
+        (None, {"champion": 2, "previous": 1, "candidate": 3}, {}),
+        (("promote", 3, 2, 2), {"champion": 3, "previous": 2},
+         {3: {"pasam.status": "accepted", "pasam.predecessor": "2"}}),
+        (("promote", 1, None, None), {"champion": 1, "candidate": 3},
+         {1: {"pasam.status": "accepted", "pasam.predecessor": ""}}),
+        (("roll back", 1, 2, None), {"champion": 1, "candidate": 3},
+         {2: {"pasam.status": "rolled back"}}),
+        (("roll back", 3, 9, "1"), {"champion": 3, "previous": 1, "candidate": 3}, {}),
+        (("promote", 9, 2, 1), {"champion": 9, "previous": 1, "candidate": 3}, {}),
+    ],
+)  # fmt: skip
+def test_what_was_cut_short_before_the_log_is_finished_in_aliases_and_tags(move, aliases, tags):
+    found, changed = {"champion": 2, "previous": 1, "candidate": 3}, {n: {} for n in (1, 2, 3)}
+    names = ("action", "to", "champion", "previous")
+    text = None if move is None else json.dumps(dict(zip(names, move, strict=True)))
+    first_registries._finish_first(text, found, changed)
+    assert found == aliases
+    assert {number: words for number, words in changed.items() if words} == tags
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "barred"),
+    [
+        ((), "registered", False),
+        (("rejected", "reject", "a", "a"), "refused", False),
+        (("rejected", "reject", "b", "a"), "rejected", True),
+        (("rejected", "promote", "a", "a"), "rejected", True),
+        (("rejected",), "rejected", True),
+        (("accepted", "reject"), "accepted", False),
+        (("rolled back", "reject"), "rolled back", True),
+    ],
+)
+def test_what_a_person_has_rejected_is_told_from_what_the_gate_refused_before_the_log(
+    told, status, barred
+):
+    told = dict(zip((Tag.STATUS, Tag.DECISION, Tag.WHY, Tag.REASONS), told, strict=False))
+    version = SimpleNamespace(number=3)
+    found = first_registries._first_details(version, told, {"champion": 2})
+    assert (found["status"], found["barred"]) == (status, barred)
+    assert found["key"] == "unknown-3"
+    in_use = first_registries._first_details(version, told, {"champion": 3})
+    assert (in_use["status"], in_use["barred"]) == ("accepted", False)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "before", "champions", "candidate"),
+    [
+        ({"champion": 3, "candidate": 4}, {3: "2", 2: "1"}, [1, 2, 3], 4),
+        ({"champion": 3, "previous": 1}, {3: "2", 2: "1", 1: "2"}, [2, 1, 3], None),
+        ({"champion": 3}, {3: "2", 2: "3"}, [2, 3], None),
+        ({"champion": 3, "candidate": 9}, {3: "x", 2: "1"}, [3], None),
+        ({"candidate": 4}, {4: "3"}, [], 4),
+    ],
+)
+def test_the_line_of_champions_before_the_log_is_read_from_the_tags(
+    aliases, before, champions, candidate, monkeypatch
+):
+    versions = [
+        SimpleNamespace(
+            number=n, run_id=f"r{n}",
+            tags={Tag.PREDECESSOR: before.get(n, ""), Tag.WHY: f"why {n}", Tag.COMMIT: f"c{n}"},
+        )
+        for n in (4, 2, 1, 3)
+    ]  # fmt: skip
+    registry = SimpleNamespace(
+        aliases=lambda: dict(aliases), unfinished=lambda: None, model_id=lambda n: f"m{n}"
+    )
+    scores = {2: {"digest": b"table"}}
+    monkeypatch.setattr(
+        first_registries, "_first_scores", lambda registry, version: scores.get(version.number, {})
+    )
+    monkeypatch.setattr(
+        first_registries, "_first_files", lambda registry, version: {"f": str(version.number)}
+    )
+    entries, evidence = first_registries.imported(registry, versions)
+    *each, last = entries
+    assert [(e.event, e.version, e.why, dict(e.files)) for e in each] == [
+        ("import", n, f"why {n}", {"f": str(n)}) for n in (1, 2, 3, 4)
+    ]  # fmt: skip
+    assert [(e.details["model_id"], e.details["run_id"]) for e in each] == [
+        (f"m{n}", f"r{n}") for n in (1, 2, 3, 4)
+    ]
+    assert [e.details["tags"] for e in each] == [{Tag.COMMIT: f"c{n}"} for n in (1, 2, 3, 4)]
+    assert [dict(e.evidence) for e in each] == [{}, {"scores.parquet": "digest"}, {}, {}]
+    assert evidence == {"digest": b"table"}
+    assert last.details == {"champions": champions, "candidate": candidate}
+    assert (last.version, last.after) == (None, champions[-1] if champions else None)
