@@ -81,6 +81,43 @@ def test_a_change_is_there_where_its_part_is(variant, changed, still):
     assert {name for name, value in found.items() if value == 0} == still
 
 
+def test_changes_are_relative_to_what_they_change_and_of_the_prompts_own_tokens():
+    """Mined points bring tokens of their own, which change nothing that was there."""
+    segmenter, taken = segmenter_of(pa_sam(mining_points=3)), []
+    segmenter.decoder.prompt_adapter.register_forward_hook(
+        lambda module, inputs, named, output: taken.append((*inputs[:2], named, output)),
+        with_kwargs=True,
+    )
+    with AdapterProbe(segmenter, inner_maps=True) as probe:
+        predict(segmenter)
+    [(tokens, keys, named, output)] = taken
+    assert output.tokens.shape[1] > tokens.shape[1]
+    pairs = {"dense_change": (output.dense, keys),
+             "sparse_change": (output.tokens[:, : tokens.shape[1]], tokens)}  # fmt: skip
+    for number in range(BOXES):
+        for name, (change, of) in pairs.items():
+            sizes = [float(np.sqrt((part[number].numpy() ** 2).sum())) for part in (change, of)]
+            assert probe.seen[number][name] == pytest.approx(sizes[0] / sizes[1], rel=1e-4)
+        maps = {"guiding": np.sqrt((named["guiding"][number].numpy() ** 2).sum(axis=1))}
+        dense, of = (np.sqrt((part[number].numpy() ** 2).sum(axis=1))
+                     for part in (output.dense, keys))  # fmt: skip
+        maps["dense_change"] = dense / of
+        for name, values in maps.items():
+            shown = values.reshape(GRID, GRID)
+            np.testing.assert_allclose(probe.maps[number][name], shown, rtol=2e-3)
+
+
+def test_an_uncertainty_of_a_half_is_in_the_band_where_the_refined_mask_is_used():
+    label, flat = np.zeros((8, 8), np.uint8), torch.zeros(4, 4)
+    points = {"positive": torch.tensor([0]), "negative": torch.tensor([15])}
+    found = [
+        judge_maps(maps_of(flat, flat, torch.full((4, 4), unsure), **points), label, grid=4)
+        for unsure in (0.5, 0.49)
+    ]
+    assert [one["uncertain_share"] for one in found] == [1.0, 0.0]
+    assert [one["points_in_band"] for one in found] == [1.0, 0.0]
+
+
 def test_a_model_without_maps_leaves_none():
     seen, _ = probed(pa_sam(adapter_tokens=False, mining_method="none"))
     assert [one["maps"] for one in seen] == [None] * (BOXES + 1)

@@ -167,7 +167,7 @@ def test_few_points_are_the_first_of_the_most_and_masks_of_one_image_meet_one_no
 
     monkeypatch.setattr(conditions, "point_prompts", seen)
     monkeypatch.setattr(conditions, "corrupt", worse)
-    evaluate(**{**NOTHING, "points": (1, 3), "noise": (20.0,)})
+    evaluate(**{**NOTHING, "points": (3, 1), "noise": (20.0,)})
     one, three = (np.concatenate(given[count]) for count in (1, 3))
     assert np.array_equal(one, three[:, :1])
     assert noisy == manifest["image_sha256"].tolist()
@@ -262,20 +262,23 @@ def test_noise_belongs_to_the_images_name_and_the_seed(image):
 
 
 def test_noise_of_all_strengths_is_one_noise_made_louder():
-    grey = np.full((40, 40, 3), 128, np.uint8)
+    grey = np.full((80, 80, 3), 128, np.uint8)
     low, high = (worse(grey, Corruption("noise", 1, amount)) for amount in (8, 16))
     doubled = 2 * (low.astype(int) - 128)
     assert np.abs(high.astype(int) - 128 - doubled).max() <= 2
+    assert low.mean() == pytest.approx(128, abs=0.3)
+    assert low.std() == pytest.approx(8, abs=0.4)
 
 
-def test_blur_is_a_share_of_the_image_and_not_of_a_pixel():
-    def width(side):
-        edge = np.zeros((side, side, 3), np.uint8)
-        edge[:, side // 2 :] = 255
-        line = worse(edge, Corruption("blur", 1, 0.02))[side // 2, :, 0]
+def test_blur_is_a_share_of_the_shorter_side_and_not_of_a_pixel():
+    def width(rows, columns):
+        edge = np.zeros((rows, columns, 3), np.uint8)
+        edge[:, columns // 2 :] = 255
+        line = worse(edge, Corruption("blur", 1, 0.02))[rows // 2, :, 0]
         return ((line > 25) & (line < 230)).sum()
 
-    assert width(400) == pytest.approx(2 * width(200), abs=2)
+    assert width(400, 400) == pytest.approx(2 * width(200, 200), abs=2)
+    assert width(200, 400) == width(400, 200) == width(200, 200)
 
 
 def test_colours_are_not_swapped_by_jpeg():
@@ -317,6 +320,14 @@ def test_centre_and_size_move_by_at_most_the_scale(scale, name, seed):
     assert (np.abs(found[2:] - found[:2] - extent) <= scale * extent + 1e-3).all()
 
 
+def test_boxes_err_to_every_side_and_are_too_small_as_often_as_too_large():
+    found = np.array([loose(0.3, name=f"dis/{k}") for k in range(200)])
+    moved = (found[:, :2] + found[:, 2:]) / 2 - (BOX[:2] + BOX[2:]) / 2
+    grown = found[:, 2:] - found[:, :2] - (BOX[2:] - BOX[:2])
+    for errors in (*moved.T, *grown.T):
+        assert 0.35 < (errors > 0).mean() < 0.65
+
+
 def test_a_box_stays_inside_the_image():
     corner = np.array([0, 0, 511, 511], np.float32)
     for name in "abcdefgh":
@@ -351,8 +362,11 @@ def test_each_object_has_points_of_its_own():
     assert not np.array_equal(points(5), points(5, name="dis/2"))
 
 
-def test_an_object_of_fewer_pixels_repeats_some():
-    assert points(10, mask=label(pixels=2)).shape == (10, 2)
+@pytest.mark.parametrize(("pixels", "distinct"), [(2, 2), (10, 10)])
+def test_an_object_of_fewer_pixels_repeats_some_and_one_of_just_as_many_none(pixels, distinct):
+    found = points(10, mask=label(pixels=pixels))
+    assert found.shape == (10, 2)
+    assert len(np.unique(found, axis=0)) == distinct
 
 
 def test_an_object_that_has_vanished_is_named():

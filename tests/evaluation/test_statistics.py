@@ -15,6 +15,7 @@ from scipy import stats
 
 from benchmarks.statistics_simulation import EQUAL, GAINS, Design, simulate
 from pasam.errors import DataError, ParamsError, ShapeError
+from pasam.evaluation import statistics
 from pasam.evaluation.statistics import (
     Difference,
     by_stratum,
@@ -71,6 +72,21 @@ def test_one_seed_gives_one_result_and_another_seed_another():
     again = interval(groups, **SETTINGS)
     assert again == interval(groups, **SETTINGS)
     assert again.low != interval(groups, **{**SETTINGS, "seed": 1}).low
+
+
+def test_draws_are_the_same_however_few_are_made_at_once(monkeypatch):
+    groups = {"dis": np.linspace(0, 1, 7) ** 2, "thin": np.linspace(0, 1, 5)}
+    whole = interval(groups, **SETTINGS)
+    monkeypatch.setattr(statistics, "_CHUNK", 7 * 9)  # 9 or 12 of the 200
+    assert interval(groups, **SETTINGS) == whole
+
+
+def test_few_draws_of_seeds_stand_for_equal_parts_of_students_distribution():
+    values = np.repeat([[0.0], [1.0]], 5, axis=1)  # seeds alone differ, by an error of a half
+    found = interval({"a": values}, n_resamples=4, confidence=0.5, seed=0)
+    parts = stats.t.ppf([0.125, 0.375, 0.625, 0.875], 1)
+    ends = 0.5 + 0.5 * np.quantile(parts, [0.25, 0.75])
+    assert (found.low, found.high) == pytest.approx(tuple(ends))
 
 
 def test_draws_are_the_same_for_all_models_so_a_shift_shifts_the_interval():
@@ -246,6 +262,7 @@ def test_unusable_scores_are_refused(groups, message):
     [
         ({"n_resamples": 0}, "report.n_resamples is 0"),
         ({"confidence": 1.0}, "report.confidence is 1.0"),
+        ({"confidence": 0.0}, "report.confidence is 0.0"),
     ],
 )
 def test_impossible_settings_are_refused(change, message):
@@ -475,15 +492,18 @@ def test_seeds_and_images_together_have_the_interval_of_behrens_and_fisher():
     assert found.p == pytest.approx(beyond(abs(found.mean)), rel=0.15)
 
 
-def test_few_units_of_very_unequal_size_have_the_freedom_of_fewer():
-    """The whole computation once more, for five groups of 3 to 8 masks."""
-    sizes = np.array([3, 4, 5, 6, 8])
+@pytest.mark.parametrize("sizes", [(3, 4, 5, 6, 8), (1, 9)])
+def test_few_units_of_very_unequal_size_have_the_freedom_of_fewer_and_of_one_at_least(sizes):
+    """The whole computation once more, for five groups of 3 to 8 masks and for two of 1 and 9."""
+    sizes, names = np.array(sizes), list("abcde"[: len(sizes)])
     values = np.random.default_rng(7).normal(0, 1, sizes.sum())
-    units = np.repeat(list("abcde"), sizes)
-    sums = np.array([values[units == unit].sum() for unit in "abcde"])
-    picked = np.random.default_rng([3, zlib.crc32(b"dis")]).integers(5, size=(500, 4))
+    units = np.repeat(names, sizes)
+    sums = np.array([values[units == unit].sum() for unit in names])
+    draws = np.random.default_rng([3, zlib.crc32(b"dis")])
+    picked = draws.integers(len(sizes), size=(500, len(sizes) - 1))
     means = sums[picked].sum(axis=1) / sizes[picked].sum(axis=1)
-    freedom = (sizes**2).sum() ** 2 / (sizes**4).sum() - 1  # 2.5, of equal sizes it were 4
+    # 2.5, of equal sizes it were 4; of the other two 0.02, which is no freedom at all
+    freedom = max(1.0, (sizes**2).sum() ** 2 / (sizes**4).sum() - 1)
     wider = stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
     found = interval(
         {"dis": values}, units_by_stratum={"dis": list(units)}, n_resamples=500, confidence=0.95,
