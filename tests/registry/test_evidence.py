@@ -10,6 +10,7 @@ import multiprocessing
 import shutil
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ from pasam.masks.images import write_png
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.registry import evidence
+from pasam.registry.decision_log import Entry, Standing
 from pasam.registry.evidence import (
     compare,
     corrected_images,
@@ -33,8 +35,10 @@ from pasam.registry.evidence import (
     remeasure,
     trial_images,
 )
-from pasam.registry.snapshot import MANIFEST, LockEntry, take_snapshot
+from pasam.registry.gate import Gain
+from pasam.registry.snapshot import MANIFEST, LockEntry, rows_md5, take_snapshot
 from pasam.registry.store import quiet_pyfunc
+from pasam.registry.upkeep import claims
 from pasam.registry.version_files import find_candidate, predictor_of
 
 
@@ -466,3 +470,120 @@ def test_the_latest_corrections_are_shown_each_as_its_models_see_it(tmp_path, mo
     assert found[1].masks["corrected"].sum() == 90
     assert found[1].iou("champion") == pytest.approx(100 * 90 / 600)
     assert found[1].iou("candidate") == 0
+
+
+SEALED = GateParams(
+    mode="on", model="m", minimum_gain=0.0, margin=1.0, confidence=0.9, n_resamples=200,
+    attempts=1, seed=0, floor_mean=0.0, floor_benchmark=0.0, latency_ms=100.0, latency_ratio=1.5,
+    latency="required", sealed=["secret", "more"], allow_generated=False,
+)  # fmt: skip
+
+
+@pytest.fixture
+def claiming(monkeypatch):
+    """Version 3 is champion, after 1 and 2; two claims were made, one of them on this set."""
+    earlier = [Entry(event="claim", version=3, details={"set": name}) for name in ("this", "other")]
+    standing = Standing(champions=[1, 2, 3], claims=earlier)
+    decisions = SimpleNamespace(
+        standing=standing, version=lambda which: SimpleNamespace(number=int(which)),
+        entry=lambda event, number, why, **more: Entry(
+            event=event, version=number, why=why, **more
+        ),
+    )  # fmt: skip
+    made, seen = [], {}
+    decisions.decide = lambda draft: made.append(draft(standing)) or made[-1].entries
+    gain = Gain(mean=1.5, low=0.25, std=2.0, images=40)
+
+    def gains(ours, theirs, gate, *, level):
+        seen.update(ours=ours, theirs=theirs, confidence=gate.confidence, level=level)
+        return gain, {"secret": dataclasses.replace(gain, mean=9.0)}
+
+    for name, stand_in in (
+        ("open_decisions", lambda project: decisions), ("take_snapshot", lambda project: "look"),
+        ("load_section", lambda *given: "tree"), ("_sealed_set", lambda snapshot, gate: "this"),
+        ("gate_in_force", lambda standing, tree: SEALED), ("gains_of", gains),
+        ("_earlier", lambda standing: 1), ("per_image", lambda scores: f"images of {scores}"),
+        ("_scores", lambda decisions, snapshot, gate, number: f"scores of {number}"),
+        ("score_bytes", lambda scores: scores.encode()),
+    ):  # fmt: skip
+        monkeypatch.setattr(claims, name, stand_in)
+    return SimpleNamespace(standing=standing, made=made, seen=seen, gain=gain)
+
+
+@pytest.mark.parametrize(("against", "before"), [(None, 1), ("2", 2)])
+def test_a_claim_is_of_the_champion_and_each_on_a_set_halves_what_may_be_wrong(
+    against, before, claiming
+):
+    found = claims.claim(Path("p"), against)
+    assert claiming.seen == {
+        "ours": "images of scores of 3", "theirs": f"images of scores of {before}",
+        "confidence": pytest.approx(0.975), "level": pytest.approx(0.975),
+    }  # fmt: skip
+    assert (found.champion, found.before, found.use) == (3, before, 2)
+    assert found.confidence == pytest.approx(0.975)  # 1 - 0.1 / 4
+    assert (found.gain, found.gains["secret"].mean) == (claiming.gain, 9.0)
+    assert found.message == (
+        f"version 3 gains +1.50 points of boundary IoU over version {before} on 40 sealed images, "
+        "shown: the 97.5% lower bound is +0.25 (use 2 of this set)"
+    )
+    nothing = dataclasses.replace(found, gain=dataclasses.replace(found.gain, low=0.0))
+    assert ", not shown: the" in nothing.message
+    (draft,) = claiming.made
+    (entry,) = draft.entries
+    assert (entry.event, entry.version, entry.why) == ("claim", 3, found.message)
+    assert (entry.details["set"], entry.details["sealed"]) == ("this", ["secret", "more"])
+    assert {name: draft.evidence[digest] for name, digest in entry.evidence.items()} == {
+        "sealed.parquet": b"scores of 3", "sealed-before.parquet": f"scores of {before}".encode(),
+    }  # fmt: skip
+
+
+def test_there_is_no_claim_without_a_champion_and_another_before_it_nor_of_one_that_has_gone(
+    claiming, monkeypatch
+):
+    with pytest.raises(RegistryError, match="no champion, or none before it"):
+        claims.claim(Path("p"), "3")
+    monkeypatch.setattr(claims, "_earlier", lambda standing: None)
+    with pytest.raises(RegistryError, match="no champion, or none before it"):
+        claims.claim(Path("p"))
+    score = claims._scores
+    monkeypatch.setattr(
+        claims, "_scores", lambda *given: claiming.standing.champions.append(4) or score(*given)
+    )
+    with pytest.raises(RegistryError, match="version 4 became champion; claim again"):
+        claims.claim(Path("p"), "1")
+    claiming.standing.champions.clear()
+    with pytest.raises(RegistryError, match="no champion, or none before it"):
+        claims.claim(Path("p"), "1")
+    assert claiming.made == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"sealed": []}, "no data set is sealed: add one"),
+        ({"measured": {"dis", "more"}}, r"\['more'\] are sealed, and the last run was measured"),
+        ({"sealed": ["secret", "none"]}, r"no images of \['none'\] in its split val"),
+        ({"shared": "secret/0"}, "1 sealed images are also trained or measured on"),
+    ],
+)
+def test_sealed_images_are_of_val_and_neither_measured_nor_trained_on(changes, words):
+    rows = [
+        {"split": split, "dataset": name, "id": f"{name}/{n}", "image_sha256": f"{name}/{n}",
+         "mask_sha256": "m"}
+        for split, name in (("val", "secret"), ("val", "more"), ("val", "dis"), ("train", "own"),
+                            ("train", "none"))
+        for n in range(2)
+    ]  # fmt: skip
+    if "shared" in changes:
+        rows[-1]["image_sha256"] = changes["shared"]
+    frame = pd.DataFrame(rows)
+    look = SimpleNamespace(
+        manifest=frame, benchmarks=frozenset(changes.get("measured", {"dis", "own"}))
+    )
+    gate = SEALED.replaced(sealed=changes.get("sealed", ["secret", "more"]))
+    if words is None:
+        assert claims._sealed_set(look, gate) == rows_md5(frame[:4])
+        return
+    with pytest.raises(RegistryError, match=words):
+        claims._sealed_set(look, gate)
