@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
@@ -20,9 +21,10 @@ from pasam.registry import version_files, versions
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.load import verify_versions
 from pasam.registry.promotion import promote
-from pasam.registry.runs import params_of
+from pasam.registry.runs import PARENT, params_of
 from pasam.registry.snapshot import take_snapshot
 from pasam.registry.transitions import open_decisions
+from pasam.registry.upkeep import cleaning
 from pasam.registry.version_files import (
     find_candidate,
     measured_of,
@@ -421,3 +423,122 @@ def test_lost_files_are_stored_anew_in_the_place_of_the_version_that_had_them(
 def test_of_two_machines_that_store_the_same_bytes_the_later_takes_its_own_back(registering):
     seen = registering(others=dataclasses.replace(entry_of(), version=2))
     assert (seen.stored, seen.version, seen.entries, seen.deleted) == (1, 2, [], ["7"])
+
+
+def old_registry(tmp_path, *, removed=(), local=True):
+    """Versions 1 to 6 of bases of their own, of which 2 is champion and 6 the candidate."""
+    known = {
+        number: VersionStanding(
+            number=number, status="", removed=number in removed,
+            registered=Entry(
+                event="register", version=number,
+                files={"artifacts/base.safetensors": f"base{number % 5}"},
+                details={"key": f"k{number}", "model_id": f"m{number}" if number > 1 else None,
+                         "run_id": f"r{number}", "tags": {}},
+            ),
+        )
+        for number in range(1, 7)
+    }  # fmt: skip
+    standing = Standing(versions=known, champions=[2], candidate=6)
+    client = MagicMock()
+    store = SimpleNamespace(
+        folder=tmp_path / "mlruns", experiment_id="e", client=client,
+        tracking_uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db" if local else "http://server",
+    )  # fmt: skip
+    registry = SimpleNamespace(
+        client=client, store=store, versions=lambda: [SimpleNamespace(number=n) for n in (6, 3, 2)]
+    )
+    decisions = MagicMock(standing=standing, registry=registry)
+    decisions.entry.side_effect = lambda event, number, why: Entry(
+        event=event, version=number, why=why
+    )
+    decisions.decide.side_effect = lambda draft: draft(standing).entries
+    for name in ("verdicts/v3", "artifacts/models/m1", "artifacts/models/m3", "artifacts/models/m2",
+                 "artifacts/models/b1", "artifacts/r1"):  # fmt: skip
+        (tmp_path / "mlruns" / name).mkdir(parents=True)
+        (tmp_path / "mlruns" / name / "file").write_bytes(b"12345")
+    return decisions
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_old_versions_are_logged_as_removed_and_go_with_their_files_and_pages(
+    dry_run, local, tmp_path
+):
+    decisions = old_registry(tmp_path, removed=[4], local=local)
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=decisions, keep=1, dry_run=dry_run)
+    found = [(each.kind, each.name, each.size) for each in cleaner.versions()]
+    assert found == [("version", "1", 0), ("version", "3", 5 + 5 * local)]
+    client, logged = decisions.registry.client, decisions.entry.call_args_list
+    assert [tuple(each.args) for each in logged] == (
+        [] if dry_run else [("remove", n, "1 newer ones are kept") for n in (1, 3)]
+    )
+    assert [tuple(each.args) for each in client.delete_model_version.call_args_list] == (
+        [] if dry_run else [(versions.NAME, "3")]  # MLflow shows the first no more
+    )
+    assert [each.args for each in client.delete_logged_model.call_args_list] == (
+        [] if dry_run else [("m3",)]  # of the first it is not known
+    )
+    places = {path.name for path in (tmp_path / "mlruns").rglob("*") if path.is_dir()}
+    assert {"m1", "m2", "r1"} <= places
+    assert ("v3" in places) is dry_run
+    assert ("m3" in places) is (dry_run or not local)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_base_goes_when_the_last_version_that_stands_on_it_has_gone(
+    dry_run, tmp_path, monkeypatch
+):
+    decisions = old_registry(tmp_path, removed=[3])
+    stored = {f"base{n}": SimpleNamespace(model_id=f"b{n}") for n in range(5)}
+    monkeypatch.setattr(cleaning, "stored_bases", lambda client: stored)
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=decisions, keep=1, dry_run=dry_run)
+    names = [(each.kind, each.name, each.size) for each in cleaner.bases()]
+    # The first goes by the dry run before, too, and 6, the candidate, stands on its base.
+    assert names == [("base", "base3", 0), *([("base", "base4", 0)] if dry_run else [])]
+    deleted = [each.args for each in decisions.registry.client.delete_logged_model.call_args_list]
+    assert deleted == ([] if dry_run else [("b3",)])
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_runs_go_that_are_old_and_ours_and_that_no_lock_and_no_version_needs(
+    dry_run, tmp_path, monkeypatch
+):
+    decisions = old_registry(tmp_path, removed=[1])
+    (tmp_path / "dvc.lock").write_text("here")
+    stage = SimpleNamespace(digest="now")
+    monkeypatch.setattr(cleaning, "read_lock", lambda project: SimpleNamespace(stages={"a": stage}))
+    rows = {
+        "r1": (99, {"pasam.key": "old"}), "r2": (50, {"pasam.key": "x", PARENT: "p2"}),
+        "p2": (50, {"pasam.key": "reproduction"}), "p3": (50, {"pasam.key": "reproduction"}),
+        "live": (99, {"pasam.kind": "live"}), "theirs": (50, {}), "at": (100, {"pasam.key": "y"}),
+        "new": (101, {"pasam.key": "z"}), "lock": (50, {"pasam.key": "now", PARENT: "p4"}),
+        "p4": (50, {"pasam.key": "reproduction"}),
+    }  # fmt: skip
+    runs = [
+        SimpleNamespace(
+            info=SimpleNamespace(run_id=name, run_name=f"of {name}", start_time=1000 * moment),
+            data=SimpleNamespace(tags=tags),
+        )
+        for name, (moment, tags) in rows.items()
+    ]
+    pages = {None: (runs[:3], "next"), "next": (runs[3:], None)}
+
+    class Page(list):
+        token = None
+
+    def search(experiments, *, max_results, page_token):
+        assert experiments == ["e"]
+        page = Page(pages[page_token][0])
+        page.token = pages[page_token][1]
+        return page
+
+    client = decisions.registry.client
+    client.search_runs.side_effect = search
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=decisions, keep=1, dry_run=dry_run)
+    found = {each.name: each.size for each in cleaner.runs(100.0)}
+    going = ["r1", "p3", "live", "at"]
+    assert found == {f"of {name} {name}": 5 * (name == "r1") for name in going}
+    deleted = [each.args for each in client.delete_run.call_args_list]
+    assert deleted == ([] if dry_run else [(name,) for name in going])
+    assert (tmp_path / "mlruns/artifacts/r1").exists() is dry_run
