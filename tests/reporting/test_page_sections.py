@@ -188,6 +188,9 @@ def test_a_smoke_runs_setting_says_that_its_numbers_mean_nothing():
     assert said.startswith("A benchmark of 9 images shows that everything works; the numbers of ")
     assert "mean nothing" in said
     assert "mean nothing" not in describe_run(manifest("mine", "mine"), TINY, DATA, seeds=[1])
+    larger = pd.concat([few, few[3:], manifest("mine", "mine")[3:]])
+    said = describe_run(larger, TINY, DATA, seeds=[1])
+    assert said.startswith("A benchmark of 9 images shows")  # of 18 masks, beside one of ten
 
 
 def test_own_data_need_no_generator_and_an_official_base_has_its_name():
@@ -205,6 +208,14 @@ def test_a_small_base_synthetic_data_one_seed_and_few_images_are_limits(results)
     text = "; ".join(limits(results))
     for words in ("small one", "synthetic", "interpolation", "paper", "another seed", "6 images"):
         assert words in text
+
+
+@pytest.mark.parametrize(("n", "told"), [(29, True), (30, False)])
+def test_benchmarks_of_thirty_images_tell_something_each(n, told, make_scores, make_results):
+    scores = make_scores(models=("sam", "pa_sam"), benchmarks=("a",), n=40)
+    small = make_scores(models=("sam", "pa_sam"), benchmarks=("b",), n=n)
+    text = "; ".join(limits(make_results(pd.concat([scores, small], ignore_index=True))))
+    assert (f"much about single benchmarks of {n} images" in text) == told
 
 
 def test_photographs_among_the_benchmarks_are_counted_in_the_limit(results, make_results):

@@ -231,8 +231,10 @@ def conditions(make_scores):
     )
 
 
-def test_curves_come_in_report_order(conditions):
+def test_curves_come_in_report_order_and_unknown_ones_last(conditions, make_scores):
     assert families(conditions) == ["box_jitter", "points", "blur"]
+    others = [make_scores(prompt="wobble_3"), make_scores(corruption="fog_1"), conditions]
+    assert families(pd.concat(others)) == ["box_jitter", "points", "blur", "fog", "wobble"]
 
 
 def test_a_curve_of_jitter_begins_with_the_tight_box_on_the_same_images_and_models(conditions):

@@ -6,7 +6,7 @@ import pytest
 from made_up_run import change_scores
 
 from pasam.errors import DataError
-from pasam.evaluation.statistics import holm
+from pasam.evaluation.statistics import holm, interval, paired_difference
 from pasam.reporting.summary import (
     Bootstrap,
     check_paired,
@@ -48,11 +48,11 @@ def test_images_and_seeds_come_sorted_whatever_the_order_of_rows(make_scores):
 
 def test_models_are_paired_on_the_seeds_that_both_have(make_scores):
     a = score_matrix(make_scores(models=("a",), seeds=(1, 2, 3)), "a", "iou")
-    b = score_matrix(make_scores(models=("b",), seeds=(2, 3, 4)), "b", "iou")
+    b = score_matrix(make_scores(models=("b",), seeds=(0, 2, 3, 4)), "b", "iou")
     first, second = paired_values(a, b)
     assert not np.isin(a.to_numpy()[0], a.to_numpy()[1:]).any()  # or any seed would do
     np.testing.assert_array_equal(first, a.to_numpy()[1:])
-    np.testing.assert_array_equal(second, b.to_numpy()[:2])
+    np.testing.assert_array_equal(second, b.to_numpy()[1:3])
 
 
 def test_a_model_without_training_goes_with_every_seed(make_scores):
@@ -69,10 +69,10 @@ def test_models_without_a_common_seed_are_not_compared(make_scores):
         paired_values(a, b)
 
 
-def test_a_seed_that_lacks_an_image_is_named(make_scores):
-    scores = make_scores(models=("a",), benchmarks=("x",), n=3, seeds=(1, 2))
-    lacking = scores[~((scores["seed"] == 2) & (scores["image_id"] == "x/1"))]
-    with pytest.raises(DataError, match=r"'a' \(seed 2\) lacks 1 of 3 images, the first is 'x/1'"):
+def test_a_seed_that_lacks_images_is_named_with_the_first_of_them(make_scores):
+    scores = make_scores(models=("a",), benchmarks=("x",), n=3, seeds=(1, 2))[::-1]
+    lacking = scores[~((scores["seed"] == 2) & (scores["image_id"] != "x/0"))]
+    with pytest.raises(DataError, match=r"'a' \(seed 2\) lacks 2 of 3 images, the first is 'x/1'"):
         check_paired(pd.DataFrame(lacking))
 
 
@@ -106,6 +106,16 @@ def test_pooled_iou_weighs_pixels_not_images(make_scores, bootstrap):
     scores = make_scores(models=("sam",), benchmarks=("a",), n=2)
     scores["intersection"], scores["union"] = [90, 1], [100, 900]
     assert summarise(scores, bootstrap)["pooled_iou"].tolist() == [9.1, 9.1]
+
+
+def test_the_means_pooled_iou_and_covered_share_weigh_benchmarks_alike(make_scores, bootstrap):
+    few = make_scores(models=("sam",), benchmarks=("a",), n=2)
+    many = make_scores(models=("sam",), benchmarks=("b",), n=8)
+    few["intersection"], few["union"], few["boundary_covers"] = 1, 4, True
+    many["intersection"], many["union"], many["boundary_covers"] = 300, 400, [True] + [False] * 7
+    rows = summarise(pd.concat([few, many]), bootstrap).set_index("benchmark")
+    assert rows["pooled_iou"].to_dict() == {"a": 25.0, "b": 75.0, "mean": 50.0}
+    assert rows["band_covers"].to_dict() == {"a": 100.0, "b": 12.5, "mean": 56.25}
 
 
 def test_pooled_iou_of_nothing_against_nothing_is_whole(make_scores, bootstrap):
@@ -347,6 +357,31 @@ def test_groups_of_two_benchmarks_with_one_name_are_two_groups(make_scores, boot
     )
     assert set(scores["group"]) != set(apart["group"])
     pd.testing.assert_frame_equal(alike.table, other.table)
+
+
+def test_the_gain_of_coarse_and_fine_images_and_its_trend_draw_groups_of_images(
+    make_scores, bootstrap
+):
+    scores = make_scores(models=("pa_sam", "sam"), benchmarks=("x",), n=24)
+    places_of = scores["image_id"].str.split("/").str[1].astype(int)
+    measure = {f"x/{k}": float(k) for k in range(24)}
+    films = scores.assign(group="film " + (places_of // 3).astype(str))
+    found = gain_by_quantile(films, measure, bins=2, bootstrap=bootstrap, **PAIR)
+    table = films.assign(k=places_of).pivot(index="k", columns="model", values="boundary_iou")
+    gain = (table["pa_sam"] - table["sam"]).to_numpy()
+    units = [f"x/film {k // 3}" for k in range(24)]
+    settings = {"n_resamples": 1000, "confidence": 0.95, "seed": 0}
+    for number, part in enumerate((slice(0, 12), slice(12, 24))):
+        name = f"bin {number}"
+        wanted = interval({name: gain[part]}, units_by_stratum={name: units[part]}, **settings)
+        row = found.table.iloc[number]
+        assert (row["low"], row["high"]) == pytest.approx(
+            (100 * wanted.low, 100 * wanted.high), abs=1e-3
+        )
+    doubled = np.concatenate([-2 * gain[:12], 2 * gain[12:]])
+    ends = ["first"] * 12 + ["last"] * 12
+    wanted = paired_difference(doubled, 0 * doubled, ends, units=units, **settings)
+    assert (found.trend.low, found.trend.high) == pytest.approx((wanted.low, wanted.high))
 
 
 def test_a_single_group_has_no_trend(measured, bootstrap):
