@@ -12,6 +12,7 @@ import pytest
 from made_up_run import MadeUpImages, change_scores
 from PIL import Image
 
+from pasam.reporting import page_images
 from pasam.reporting.blocks import Absent, Code, PageSection, Text
 from pasam.reporting.page_images import (
     CroppedImage,
@@ -58,6 +59,49 @@ def test_the_window_holds_object_and_predictions_with_a_margin(example):
     assert window == (slice(7, 33), slice(7, 36))  # the prediction is 3 pixels to the right
 
 
+def test_the_margin_is_a_share_of_the_longer_side_of_what_is_shown(example):
+    truth = np.zeros((40, 60), np.bool_)
+    truth[18:22, 5:55] = True  # of 50 pixels 12 % are 6
+    assert window_round(example(truth=truth, predictions={"sam": truth})) == (
+        slice(12, 28), slice(0, 60),
+    )  # fmt: skip
+
+
+def test_masks_are_painted_against_the_truth_and_logits_from_zero_on(example, monkeypatch):
+    painted = []
+
+    def told(image, truth, mask):
+        painted.append((truth, mask))
+        return image
+
+    monkeypatch.setattr(page_images, "comparison", told)
+    image = example()
+    crop = CroppedImage(image, WHOLE, 100)
+    crop.prediction("sam")
+    crop.adapter_mask("Coarse", np.array([[0.2, -0.2]], np.float32))
+    (truth, mask), (again, of_logits) = painted
+    assert truth is again is image.truth
+    assert mask is image.predictions["sam"]
+    assert of_logits[:, :30].all()
+    assert not of_logits[:, 30:].any()
+    truth = np.asarray(decoded(crop.truth().source))
+    assert (truth[12:28, 12:28] == 255).all()
+    assert (truth[:8] == 0).all()
+
+
+def test_a_heat_map_goes_from_its_least_to_its_99th_hundredth(example, monkeypatch):
+    shown, values = example(), np.arange(2400, dtype=np.float32).reshape(40, 60) + 7
+    shown = dataclasses.replace(shown, details=dataclasses.replace(
+        shown.details, maps={"attention": values}
+    ))  # fmt: skip
+    scaled = []
+    monkeypatch.setattr(page_images, "_coloured", lambda part: scaled.append(part) or shown.image)
+    CroppedImage(shown, WHOLE, 50).heat_map("attention")
+    assert scaled[0].min() == 0.0
+    assert (scaled[0] == 1.0).sum() == 24
+    assert np.median(scaled[0]) == pytest.approx(0.5 / 0.99, abs=0.002)
+
+
 def test_without_any_object_the_whole_image_is_shown(example):
     empty = np.zeros((40, 60), np.bool_)
     shown = example(truth=empty, predictions={"sam": empty})
@@ -65,12 +109,21 @@ def test_without_any_object_the_whole_image_is_shown(example):
 
 
 def test_box_and_points_are_drawn_in_pixels_of_the_window(example):
-    view = CroppedImage(example(), (slice(5, 35), slice(5, 55)), 100).prompt()
+    shown = example(box=np.array([10, 12, 39, 29], np.float32))
+    image = CroppedImage(shown, (slice(5, 35), slice(2, 52)), 100)
+    view = image.prompt()
     assert 'viewBox="0 0 50 30"' in view.marks
+    assert '<rect x="8" y="7" width="30" height="18"' in view.marks
     assert view.marks.count("<rect") == 2  # a dark edge below the bright line
     assert view.marks.count("<circle") == 3
-    assert 'cx="7.5" cy="7.5"' in view.marks
+    assert 'cx="10.5" cy="7.5"' in view.marks
     assert "mined points" in view.alt
+    alone = image.prompt(points=False), image.prompt(box=False)
+    assert [view.marks.count("<circle") for view in alone] == [0, 3]
+    assert [view.marks.count("<rect") for view in alone] == [2, 0]
+    assert [view.alt.partition(" with ")[2] for view in alone] == [
+        "its box prompt", "the mined points",
+    ]  # fmt: skip
 
 
 def test_a_prediction_is_named_with_its_score(example):
@@ -199,6 +252,9 @@ def test_the_image_is_the_one_that_improved_most(make_scores, make_results):
     rows = (scores["model"] == "pa_sam") & (scores["image_id"] == "thin_like/4")
     scores.loc[rows, "boundary_iou"] += 0.2
     assert best_example(make_results(scores)).shown.image_id == "thin_like/4"
+    nowhere = change_scores(scores, "pa_sam", lambda rows: -0.9 - 0.01 * rows["complexity"])
+    lowest = names(worst(ranked(make_results(nowhere)), 1))
+    assert best_example(make_results(nowhere)).shown.image_id == lowest[0] != "thin_like/4"
 
 
 def test_equal_maps_make_equal_pictures(results):

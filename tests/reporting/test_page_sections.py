@@ -25,6 +25,8 @@ def test_it_says_how_far_the_subject_is_ahead(results):
     assert "points of IoU and 20.0 points of boundary IoU above SAM" in found.lead
     tiles = [value for value, _ in found.blocks[0].tiles]
     assert tiles[1:] == ["+5.0", "+20.0", "100 %"]
+    assert found.blocks[0].tiles[-1][1] == "of the masks are better than with SAM"
+    assert "Measured on 24 masks of 4 benchmarks" in found.blocks[-1].words
 
 
 def test_the_first_sentence_names_every_row_of_table_1_that_is_shown_losses_first(
@@ -257,6 +259,10 @@ def test_it_holds_table_charts_differences_and_notes(results):
     found = section("table-1", results)
     assert kinds(found)[:5] == ["table", "table", "charts", "forest", "table"]
     assert [panel.heading for panel in found.blocks[2].panels] == ["Boundary IoU", "IoU"]
+    for panel in found.blocks[2].panels:
+        for name in ("dis_like", "thin_like", "Mean of 4 synthetic"):
+            assert f">{name}</text>" in panel.svg
+        assert panel.svg.count('class="shade"') == 1
     first = found.blocks[3].rows[0]
     assert first.name == "PA-SAM minus SAM"
     assert first.verdict == "gain shown for these weights"

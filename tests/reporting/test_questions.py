@@ -267,6 +267,9 @@ def test_frozen_weights_are_counted_by_their_digests(make_results):
     changes = made_up_ablations()
     changes["ablation_facts"]["nothing"] = {"frozen_before": "a", "frozen_after": "b"}
     assert frozen_sentence(make_results(**changes)).startswith("In 10 of 11 variants")
+    unknown = {name: {"trainable": 1} for name in changes["ablation_facts"]}
+    assert frozen_sentence(make_results(**{**changes, "ablation_facts": unknown})) == ""
+    assert frozen_sentence(make_results()) == ""
 
 
 def test_the_sentence_changes_with_the_gain_on_intricate_outlines(make_scores, make_results):

@@ -12,6 +12,7 @@ from pasam.reporting.svg import (
     Series,
     dot_chart,
     element,
+    forest_plot,
     forest_scale,
     interval_mark,
     line_chart,
@@ -131,6 +132,40 @@ def test_a_category_can_stand_apart_and_zero_be_shown():
     assert "0" in labels
 
 
+def test_names_that_would_touch_stand_in_two_heights_and_short_ones_in_one():
+    one = [series_of("sam", [0, 1, 2], [1, 2, 3])]
+    for names, heights in ((["a", "b", "c"], 1), (["a name of many letters", "b", "c"], 2)):
+        drawn = ElementTree.fromstring(dot_chart(one, names, title="t", y_label="y"))
+        below = [t for t in drawn.findall("text") if t.text in names]
+        assert len(below) == 3
+        assert len({t.get("y") for t in below}) == heights
+        assert below[0].get("y") == below[2].get("y")
+
+
+def test_series_stand_round_the_middle_of_their_own_category():
+    series = [series_of(model, [1], [5]) for model in ("pa_sam", "mine")]
+    drawn = ElementTree.fromstring(dot_chart(series, ["a", "b"], title="t", y_label="y"))
+    first, second = (float(dot.get("cx")) for dot in drawn.findall(".//circle"))
+    [label] = [float(t.get("x")) for t in drawn.findall("text") if t.text == "b"]
+    assert first < label < second
+    assert (first + second) / 2 == pytest.approx(label, abs=0.1)
+    [alone] = ElementTree.fromstring(
+        dot_chart(series[:1], ["a", "b"], title="t", y_label="y")
+    ).findall(".//circle")
+    assert float(alone.get("cx")) == pytest.approx(label, abs=0.1)
+
+
+def test_zero_is_a_heavy_line_only_where_values_lie_on_both_of_its_sides():
+    above, both = (
+        ElementTree.fromstring(
+            dot_chart([series_of("sam", [0], [y])], ["a"], title="t", y_label="y", zero=True)
+        )
+        for y in (3, -3)
+    )
+    assert above.findall(".//line[@class='zero']") == []
+    assert len(both.findall(".//line[@class='zero']")) == 1
+
+
 def lines_chart(series, **changes):
     parts = {"title": "Curves", "x_label": "x", "y_label": "y"}
     return ElementTree.fromstring(line_chart(series, **{**parts, **changes}))
@@ -143,6 +178,23 @@ def test_a_curve_has_a_line_its_points_and_a_band_only_with_intervals():
     assert plain.findall(".//path[@class='band']") == []
     sure = lines_chart([series_of("pa_sam", [0, 1], [1, 2], [0, 1], [2, 3])])
     assert len(sure.findall(".//path[@class='band']")) == 1
+
+
+def test_a_band_goes_along_the_upper_ends_and_back_along_the_lower_ones():
+    drawn = lines_chart([series_of("pa_sam", [0, 1], [1, 2], [0, 1], [2, 3])])
+    corners = drawn.find(".//path[@class='band']").get("d").strip("MZ").split("L")
+    x, y = zip(*(map(float, corner.split()) for corner in corners), strict=True)
+    assert x[0] == x[3] < x[1] == x[2]
+    assert y[0] < y[3]  # upwards is less
+    assert y[1] < y[2]
+
+
+@pytest.mark.parametrize(("count", "marked"), [(24, True), (25, False)])
+def test_points_of_a_dense_curve_show_under_the_pointer_alone(count, marked):
+    drawn = lines_chart([series_of("pa_sam", range(count), range(count))])
+    dots = drawn.findall(".//circle")
+    assert len(dots) == count
+    assert {dot.get("class") for dot in dots} == {None if marked else "hit"}
 
 
 def test_places_are_labelled_unless_they_would_overlap():
@@ -171,6 +223,19 @@ def test_lines_of_a_forest_plot_share_a_scale_that_holds_zero():
 
 
 ROW = {"difference": 1.0, "low": 0.5, "high": 2.0}
+
+
+def test_lines_of_a_forest_plot_fit_their_scale_or_that_of_other_rows():
+    row = {**ROW, "low": -5.0, "high": 9.0, "verdict": "no difference shown", "seeds": 3,
+           "p_holm": 0.5}  # fmt: skip
+    lines = [("a", "note", row, "red")]
+    bars = []
+    for scaled in (None, [row, {**row, "high": 90.0}]):
+        found = forest_plot(lines, heading="h", caption="c", scaled=scaled)
+        bar = ElementTree.fromstring(found.rows[0].interval).find(".//line[@class='bar']")
+        bars.append([float(bar.get(end)) for end in ("x1", "x2")])
+    assert 0 < bars[0][0] < bars[0][1] < 260
+    assert bars[1][1] - bars[1][0] < 0.3 * (bars[0][1] - bars[0][0])
 
 
 def test_a_line_of_a_forest_plot_shows_zero_the_interval_and_the_mean():
