@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
+import sqlite3
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -23,6 +26,8 @@ from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
 from pasam.registry.runs import sync
 from pasam.registry.snapshot import take_snapshot
+from pasam.registry.upkeep import backup, cleaning
+from pasam.registry.upkeep.backup import OBJECTS
 from pasam.registry.upkeep.damaged_cache import damaged_cache
 from pasam.registry.upkeep.signatures import (
     SIGNING_KEY,
@@ -387,3 +392,124 @@ def test_a_signed_version_is_verified_with_the_public_key_alone(
     signature.write_bytes(b"[" * 1000)
     with pytest.raises(RegistryError, match="cannot be verified"):
         load_predictor("champion")
+
+
+def lock_of(**outs):
+    """A lock of stages that each make one file and depend on another."""
+    stages = {
+        name: {"cmd": "c", "outs": [{"path": name, "md5": made}],
+               "deps": [{"path": f"of {name}", "md5": read}]}
+        for name, (made, read) in outs.items()
+    }  # fmt: skip
+    return json.dumps({"stages": stages}).encode()
+
+
+def test_the_cache_is_needed_by_every_commit_the_tree_and_the_members_of_their_folders(
+    tmp_path, monkeypatch
+):
+    commits = {"one": lock_of(a=("aa1.dir", "aa2")), "two": None, "HEAD": lock_of(a=("bb1", "bb2"))}
+    asked = []
+    monkeypatch.setattr(
+        cleaning, "committed_file",
+        lambda project, commit, name: asked.append((commit, name)) or commits[commit],
+    )  # fmt: skip
+    monkeypatch.setattr(cleaning, "_added_objects", lambda project, commits: {"cc1.dir", *commits})
+    for name, members in (("aa/1.dir", ("m1", "m2")), ("cc/1.dir", ("m3",)), ("dd/1", ("m4",))):
+        place = tmp_path / OBJECTS / name
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps([{"md5": each, "relpath": each} for each in members]))
+    wanted = {"aa1.dir", "aa2", "bb1", "bb2", "cc1.dir", "m1", "m2", "m3", *commits}
+    assert cleaning._needed_objects(tmp_path, ["one", "two", "", "HEAD", "one"]) == wanted
+    assert sorted(asked) == [(commit, "dvc.lock") for commit in ("HEAD", "one", "two")]
+    (tmp_path / "dvc.lock").write_bytes(lock_of(a=("dd1", "ee1"), b=("ff1", "ee2")))
+    found = cleaning._needed_objects(tmp_path, commits)
+    assert found == wanted | {"dd1", "ee1", "ff1", "ee2"}, "a file is no list, whatever it holds"
+
+
+def test_commits_that_are_kept_are_those_of_every_branch_and_of_versions_that_are_there(
+    monkeypatch,
+):
+    def version(commit, removed):
+        details = {"tags": {"git.commit": commit} if commit else {}}
+        return SimpleNamespace(removed=removed, registered=SimpleNamespace(details=details))
+
+    standing = SimpleNamespace(
+        versions={1: version("c1", True), 2: version("c2", False), 3: version("", False)}
+    )
+    monkeypatch.setattr(
+        cleaning, "call_git", lambda project, *words: SimpleNamespace(stdout=b"b1\nb2\n")
+    )
+    cleaner = cleaning._Cleaner(
+        project=Path(), decisions=SimpleNamespace(standing=standing), keep=0, dry_run=False
+    )
+    assert list(cleaner._commits()) == ["b1", "b2", "HEAD", "c2", ""]
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def test_a_backup_has_the_caches_files_or_the_trees_own_and_names_what_neither_has(
+    tmp_path, monkeypatch
+):
+    listing = json.dumps([{"md5": "11" * 16}, {"md5": "22" * 16}]).encode()
+    partly = json.dumps([{"md5": "11" * 16}, {"md5": "33" * 16}]).encode()
+    cached = {"11" * 16: b"1", "22" * 16: b"2", f"{md5(listing)}.dir": listing,
+              f"{md5(partly)}.dir": partly, md5(b"kept"): b"kept"}  # fmt: skip
+    for name, content in cached.items():
+        place = tmp_path / OBJECTS / name[:2] / name[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    for name, content in (("own", b"own"), ("edited", b"x"), ("kept", b"other"), ("raw", b"r")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "dvc.lock").write_bytes(
+        lock_of(
+            whole=(f"{md5(listing)}.dir", "1"), part=(f"{md5(partly)}.dir", "1"),
+            own=(md5(b"own"), "1"), edited=(md5(b"before"), "1"), kept=(md5(b"kept"), "1"),
+            table=(md5(b"committed"), "1"),
+        ).replace(b"of kept", b"raw").replace(b"of own", b"raw").replace(b"of part", b"code")
+        .replace(b"of whole", b"kept").replace(b"of edited", b"cod")
+    )  # fmt: skip
+    (tmp_path / "code").mkdir()
+    (tmp_path / "cod").mkdir()
+    monkeypatch.setattr(backup, "_listed", lambda project, *words: ["table", "code/a.py", "coder"])
+    contents = backup._Contents()
+    backup._cache_part(tmp_path, contents)
+    assert contents.left_out == [
+        "part: DVC's cache lacks it; `dvc repro` makes it",
+        "raw: neither git nor DVC keeps it; copy it yourself",
+        "edited: DVC's cache lacks it; `dvc repro` makes it",
+        "cod: neither git nor DVC keeps it; copy it yourself",
+    ]
+    wanted = {
+        f"cache/{name[:2]}/{name[2:]}": tmp_path / OBJECTS / name[:2] / name[2:] for name in cached
+    }
+    own = md5(b"own")
+    assert contents.files == wanted | {f"cache/{own[:2]}/{own[2:]}": tmp_path / "own"}
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_backup_has_mlflows_records_as_of_one_moment_without_its_locks(
+    local, tmp_path, monkeypatch
+):
+    address = "sqlite:///x.db" if local else "https://ada:secret@tracking.example.org"
+    monkeypatch.setattr(backup, "addresses", lambda project: (address, "registry"))
+    folder, place = tmp_path / "mlruns", tmp_path / "place"
+    place.mkdir()
+    for name in ("artifacts/m/adapter", "sync.lock", "old.db-wal", "old.db-shm", "other"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as live:
+        live.execute("CREATE TABLE runs (name)")
+        live.execute("INSERT INTO runs VALUES ('one')")
+        live.commit()
+        contents = backup._Contents()
+        backup._records_part(tmp_path, place, contents)
+    assert contents.files == {
+        "mlruns/artifacts/m/adapter": folder / "artifacts/m/adapter",
+        "mlruns/other": folder / "other", "mlruns/mlflow.db": place / "mlflow.db",
+    }  # fmt: skip
+    with contextlib.closing(sqlite3.connect(place / "mlflow.db")) as copy:
+        assert copy.execute("SELECT name FROM runs").fetchall() == [("one",)]
+    told = "MLflow's records: https://tracking.example.org keeps them; back that up, too"
+    assert contents.left_out == ([] if local else [told])
