@@ -246,6 +246,8 @@ def renamed(section, old, new):
         (own_entry(layout="im"), r"own\.layout' is 'im', expected a mapping"),
         (own_entry(layout={"images": "../im"}), r"'\.\./im', which is not inside the archive"),
         (own_entry(layout={"images": "/im"}), "'/im', which is not inside the archive"),
+        (own_entry(layout={"images": "."}), "'.', which is not inside the archive"),
+        (own_entry(layout={"images": "im", "masks": "a/../gt"}), "'a/../gt', which is not inside"),
         (own_archive(folder="set"), "'gt', which is in no archive's folder"),
         (own_archive(sha256="xyz123"), "'xyz123', expected 6 to 64 hexadecimal digits"),
         (own_archive(sha256="ABCDEF"), "'ABCDEF', expected 6 to 64 hexadecimal digits"),

@@ -72,6 +72,15 @@ def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
     assert "1 rectangles are left out, no masks" in source.notes
 
 
+def test_shapes_of_one_group_number_and_two_labels_are_two_objects(tmp_path, images):
+    as_file(tmp_path / "a", labelme([shape(group=0), shape(group=0) | {"label": "dog"}, shape()]))
+    source, masks = read(tmp_path / "a", images)
+    labels = ["cat-g0", "dog-g0", "cat-3"]
+    assert [mask.label for mask in source.candidates[0].encoded] == labels
+    assert all(np.array_equal(mask, SQUARE) for mask in masks)
+    assert len(read(tmp_path / "a", images, categories=["dog"])[1]) == 1
+
+
 def test_vias_regions(tmp_path, images):
     region = {"name": "polygon", "all_points_x": CORNERS[::2], "all_points_y": CORNERS[1::2]}
     circle = {"name": "circle", "cx": 40, "cy": 30, "r": 10}
@@ -152,15 +161,23 @@ def test_cvats_polygons_and_brush(tmp_path, images):
     assert masks[1].sum() == 3 * 38
     assert np.argwhere(masks[2]).tolist() == [[0, 1]], "what sticks out is cut off"
     assert source.notes == ("1 boxes are left out, no masks",)
+    assert [mask.label for mask in source.candidates[0].encoded] == ["cat-1", "cat-3", "dog-4"]
+    _, (dog,) = read(tmp_path / "a.xml", images, categories=["dog"])
+    assert np.array_equal(dog, masks[2])
 
 
 def test_yolos_segments(tmp_path, images):
     corners = " ".join(f"{value / (W if i % 2 == 0 else H):.6f}" for i, value in enumerate(CORNERS))
-    as_file(tmp_path / "labels", f"0 {corners}\n1 0.5 0.5 0.2 0.2\n", "a.txt")
+    lines = (f"0 {corners}", "1 0.5 0.5 0.2 0.2", "2 0 0 0.5 0 0.5 0.5", "", "x 0 0 1 0 1 1")
+    as_file(tmp_path / "labels", "\n".join(lines), "a.txt")
     as_file(tmp_path / "labels", "cat\ndog\n", "classes.txt")
     source, masks = read(tmp_path / "labels", images, categories=["cat"])
     assert np.array_equal(masks[0], SQUARE)
-    assert source.notes == ("1 boxes are left out, no masks",)
+    left_out = ["1 boxes are left out, no masks", "2 annotations of other categories are left out"]
+    assert list(source.notes) == left_out
+    for unnamed, label in (("2", "3"), ("x", "5")):  # a class beyond the names is called as it is
+        source, _ = read(tmp_path / "labels", images, categories=[unnamed])
+        assert [mask.label for mask in source.candidates[0].encoded] == [label]
 
 
 RIGHT, DOWN = np.meshgrid(np.arange(W) + 0.5 - 40, np.arange(H) + 0.5 - 30)
@@ -236,6 +253,15 @@ def test_a_task_of_label_studio_with_texts_relations_and_untouched_images(tmp_pa
     source, (mask,) = read(as_file(tmp_path, [with_text, untouched]), images)
     assert np.array_equal(mask, SQUARE)
     assert "1 images without an object are left out" in source.notes
+    valid = task({**studio_polygon(), "type": "polygonlabels"})
+    given = valid.pop("annotations")
+    given[0]["result"][0]["value"]["polygonlabels"] = ["dog", "cat"]  # of which the first counts
+    skipped = {"result": [{"type": "brushlabels"}], "was_cancelled": True}
+    older = {**valid, "completions": [skipped, *given]}  # as older versions call them
+    source, (mask,) = read(as_file(tmp_path, [older]), images, categories=["dog"])
+    assert np.array_equal(mask, SQUARE)
+    assert source.notes == ("1 images were found by their names without the prefix of Label "
+                            "Studio's upload in a.json",)  # fmt: skip
     turned = as_file(tmp_path, [task(studio_polygon(image_rotation=90))])
     assert "turned by 90 degrees" in from_annotations(turned, SetPlaces(images=images)).faults[0]
 
@@ -274,6 +300,7 @@ def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
     ("name", "content", "message"),
     [
         ("a.json", {"a": 1}, "is of no known form"),
+        ("a.json", {"_via_img_metadata": [{"regions": []}]}, "is of no known form"),
         ("a.json", labelme([shape(points=[[1]])]), "1 numbers, expected .*3 points"),
         ("a.json", labelme([{"label": "cat"}]), "is not written as its tool does it"),
         ("a.json", labelme([shape("mask", mask="?")]), "is not written as its tool does it"),

@@ -54,8 +54,22 @@ def test_letters_written_in_two_ways_are_one_also_where_the_suffix_is_kept():
             assert masks_of([f"{image}.jpg"], [name]) == {f"{image}.jpg": [name]}
 
 
-def test_the_longest_image_name_wins():
+def test_the_longest_image_name_wins_and_one_with_its_suffix_goes_before_all():
     assert masks_of(["a.jpg", "a_1.jpg"], ["a_1_2.png"]) == {"a_1.jpg": ["a_1_2.png"]}
+    assert masks_of(["a.jpg", "a.tif"], ["a.tif.png"]) == {"a.tif": ["a.tif.png"]}
+    assert masks_of(["x.jpg", "x/a.jpg"], ["x/a_0.png", "x/b.png"]) == {
+        "x.jpg": ["x/b.png"], "x/a.jpg": ["x/a_0.png"]
+    }  # fmt: skip
+
+
+WORDS = ("mask", "masks", "gt", "label", "labels", "seg", "matte", "Mask", "GT")
+
+
+@pytest.mark.parametrize("mark", ["-", ".", " "])
+def test_a_mask_may_be_named_by_one_of_a_few_words_behind_its_images_name(mark):
+    named = [f"a{mark}{word}.png" for word in WORDS]
+    assert masks_of(["a.jpg"], named) == {"a.jpg": named}
+    assert masks_of(["a.jpg"], [f"a{mark}left.png", "amask.png", f"a{mark}mask2.png"]) == {}
 
 
 def test_what_has_no_partner_is_left():
@@ -69,7 +83,7 @@ def test_images_that_share_a_name_are_told():
 
 
 def test_pictures_are_listed_without_hidden_files_and_deep_on_request(tmp_path):
-    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.png", "in/c.webp", ".no/d.png"):
+    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.png", "in/c.webp", ".no/d.png", "e.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
@@ -179,7 +193,8 @@ def test_a_layout_pairs_by_name_suffix_and_folder(tmp_path):
     touch(tmp_path, *(f"train/cats/im/{name}" for name in ("a.jpg", "b.png", "c_1.webp", "c.JPG")))
     touch(tmp_path, *(f"train/cats/gt/{name}" for name in ("a.png", "b_left.png", "b_2_x.png")))
     touch(tmp_path, "train/cats/gt/c_1.png", "train/cats/gt/c_1_9.png", "train/cats/gt/c/0.png")
-    touch(tmp_path, "val/dogs/im/a.tif", "val/dogs/gt/a.png", "val/dogs/gt/.hidden.png")
+    touch(tmp_path, "val/dogs/im/a.tif", "val/dogs/gt/a.gif", "val/dogs/gt/.hidden.png")
+    touch(tmp_path, ".git/im/a.jpg", "val/.cache/a.jpg", "val/dogs/gt/.old/a.png")
     assert names(tmp_path) == [
         ("train", "cats", "a.jpg", "train/cats/gt/a.png"),
         ("train", "cats", "b.png", "train/cats/gt/b_2_x.png"),
@@ -187,7 +202,7 @@ def test_a_layout_pairs_by_name_suffix_and_folder(tmp_path):
         ("train", "cats", "c.JPG", "train/cats/gt/c/0.png"),
         ("train", "cats", "c_1.webp", "train/cats/gt/c_1.png"),
         ("train", "cats", "c_1.webp", "train/cats/gt/c_1_9.png"),
-        ("val", "dogs", "a.tif", "val/dogs/gt/a.png"),
+        ("val", "dogs", "a.tif", "val/dogs/gt/a.gif"),
     ]
 
 
@@ -247,15 +262,14 @@ def test_a_folder_that_does_not_exist_has_no_registered_sets(tmp_path):
 
 
 def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):
-    touch(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png", "c.jpg", "d.png")
-    pairs, left_out = pair_folders(
-        tmp_path, tmp_path, split="train", dataset="x", image_suffix=".jpg", mask_suffix=".png"
-    )
-    assert [(pair.image.name, pair.mask.name) for pair in pairs] == [
-        ("a.jpg", "a.png"),
-        ("b.jpg", "b.png"),
-    ]
-    assert [path.name for path in left_out] == ["c.jpg", "d.png"]
+    touch(tmp_path, "a.jpg", "a.PNG", "B.JPG", "B.png", "c.jpg", "d.png", "e.bmp")
+    for suffixes in ((".jpg", ".png"), (".JPG", ".PNG")):
+        given = dict(zip(("image_suffix", "mask_suffix"), suffixes, strict=True))
+        pairs, left_out = pair_folders(tmp_path, tmp_path, split="train", dataset="x", **given)
+        assert [(pair.split, pair.dataset, pair.image.name, pair.mask.name) for pair in pairs] == [
+            ("train", "x", "B.JPG", "B.png"), ("train", "x", "a.jpg", "a.PNG")
+        ]  # fmt: skip
+        assert [path.name for path in left_out] == ["c.jpg", "d.png"]
 
 
 def test_an_image_of_a_table_is_called_by_its_path_unless_that_is_one_machines(tmp_path):
