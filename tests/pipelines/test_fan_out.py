@@ -225,6 +225,142 @@ def test_a_stage_that_takes_too_long_is_stopped_and_said(in_empty_folder):
     assert (ended.value.exit_code, apart.stopped) == (143, ["left"])
 
 
+@pytest.fixture
+def apart(in_empty_folder, monkeypatch):
+    """A project whose git and DVC only note what they are asked for."""
+    seen = []
+    made = Apart(
+        SimpleNamespace(
+            project=Path(), state=Path(".flows"), environment=lambda: {"OWN": "1"},
+            cache_folder=lambda: Path("cache"),
+        ),
+        hours=1.0,
+    )  # fmt: skip
+
+    def in_git(*words, folder):
+        assert folder == in_empty_folder
+        seen.append(("git", *words))
+        return "data/own.dvc\n" if words[0] == "ls-files" else ""
+
+    monkeypatch.setattr(fan_out_flows, "in_git", in_git)
+    monkeypatch.setattr(made, "_dvc", lambda *words: seen.append(words))
+    monkeypatch.setattr(made, "_commit", lambda: "c0ffee")
+    monkeypatch.setattr(fan_out_flows, "guarded", lambda pid, grace: contextlib.nullcontext())
+    made.seen = seen
+    return made
+
+
+@pytest.mark.parametrize(
+    ("gpu", "remote", "how"), [(None, False, "checkout"), (0, True, "pull"), (3, False, "checkout")]
+)
+def test_a_stage_begins_in_its_clone_with_all_that_it_needs(gpu, remote, how, apart, monkeypatch):
+    started, clone = [], Path("clone").resolve()
+    (clone / ".dvc" / "tmp").mkdir(parents=True)
+    (clone / ".dvc" / "tmp" / "rwlock").touch()
+    Path("dvc.lock").write_text("as it is now")
+
+    def start(command, **given):
+        started.append((command, given))
+        return SimpleNamespace(pid=5)
+
+    monkeypatch.setattr(fan_out_flows.subprocess, "Popen", start)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    graph = Graph({"train@a": frozenset({"validate", "embed"})})
+    worker = Worker(clone, gpu)
+    for count in (1, 2):
+        apart.start(worker, "train@a", graph, remote=remote)
+        assert apart.tries == {"train@a": count}
+    ((command, given), _) = started
+    assert command[1:] == ["-m", "dvc", "repro", "--single-item", "train@a"]
+    assert given["cwd"] == clone
+    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
+    assert given["env"] == {"OWN": "1", **visible}
+    assert given["start_new_session"] is True
+    assert (worker.stage, worker.base) == ("train@a", "as it is now")
+    assert (clone / "dvc.lock").read_text() == "as it is now"
+    assert not (clone / ".dvc" / "tmp" / "rwlock").exists()
+    assert worker.log == Path(".flows/logs/fan_out-train@a.log")
+    assert time.monotonic() - worker.since < 60
+    wanted = ["embed", "validate", "data/own.dvc"]
+    assert (clone, how, "--quiet", "--force", "--allow-missing", *wanted) in apart.seen
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_a_stage_made_is_pushed_where_asked_and_only_then_taken_over(
+    remote, apart, monkeypatch
+):
+    log = Path("log")
+    log.write_text("words")
+    monkeypatch.setattr(apart, "_stop", lambda worker: apart.seen.append("stopped"))
+    monkeypatch.setattr(apart, "_take_over", lambda worker: apart.seen.append("taken over"))
+    worker = Worker(Path("clone"), None, "left", SimpleNamespace(returncode=0), log)
+    assert apart.finish(worker, remote=remote)
+    pushed = [(Path("clone"), "push", "--quiet", "--run-cache", "left")] * remote
+    assert apart.seen == ["stopped", *pushed, "taken over"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "again"),
+    [
+        (255, "exited with 75", True), (-9, "", True), (137, "", True),
+        (255, "exited with 75\nexited with 2", False), (255, "exited with 3", False),
+    ],
+)  # fmt: skip
+def test_a_stage_is_given_out_again_after_a_kill_or_a_passing_fault_alone(
+    code, said, again, apart, monkeypatch
+):
+    log = Path("log")
+    log.write_text(said)
+    monkeypatch.setattr(apart, "_stop", lambda worker: None)
+    monkeypatch.setattr(apart, "_take_over", lambda worker: pytest.fail("it made nothing"))
+    apart.tries["left"] = 1
+    worker = Worker(Path("clone"), None, "left", SimpleNamespace(returncode=code), log)
+    if again:
+        assert not apart.finish(worker)
+        return
+    with pytest.raises(StageError):
+        apart.finish(worker)
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_clones_are_of_the_present_tree_with_its_cache_and_are_gone_however_it_ends(
+    gpus, apart, monkeypatch
+):
+    root = Path.cwd()
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config.local").write_text("private")
+    (root / fan_out_flows.UNTRACKED[0]).mkdir(parents=True)
+    folders = [root / ".flows" / "workers" / str(number) for number in (0, 1)]
+    for folder in folders:
+        (folder / ".dvc").mkdir(parents=True)
+        (folder / "stale").touch()
+    git = fan_out_flows.in_git
+
+    def cloning(*words, folder):
+        git(*words, folder=folder)
+        if words[0] == "clone":
+            (Path(words[-1]) / ".dvc").mkdir(parents=True)
+        return ""
+
+    monkeypatch.setattr(fan_out_flows, "in_git", cloning)
+    with pytest.raises(KeyboardInterrupt), apart.clones(folders, gpus) as made:  # noqa: PT012
+        assert [worker.folder for worker in made] == folders
+        assert [worker.gpu for worker in made] == ([0, 1] if gpus else [None, None])
+        for folder in folders:
+            assert not (folder / "stale").exists()
+            assert (folder / ".dvc" / "config.local").read_text() == "private"
+            link = folder / fan_out_flows.UNTRACKED[0]
+            assert link.resolve() == root / fan_out_flows.UNTRACKED[0]
+            assert not (folder / fan_out_flows.UNTRACKED[1]).exists()
+        raise KeyboardInterrupt
+    for folder in folders:
+        assert ("git", "-C", str(folder), "checkout", "--quiet", "--detach", "c0ffee") in apart.seen
+        assert (folder, "config", "--local", "cache.dir", str(root / "cache")) in apart.seen
+        assert not folder.exists()
+    assert not (root / ".flows" / "workers").exists()
+    assert (root / fan_out_flows.UNTRACKED[0]).is_dir()
+
+
 @pytest.mark.slow
 def test_each_stage_runs_once_apart_and_repro_then_restores_all_and_runs_nothing(
     project, monkeypatch

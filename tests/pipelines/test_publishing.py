@@ -12,6 +12,7 @@ from small_world import dump_yaml
 from pasam.errors import ParamsError, StageError, TransientError
 from pipelines.flows.publishing import (
     OWN_BRANCH,
+    present_commit,
     push_and_commit,
     require_publishable,
     take_news,
@@ -94,6 +95,26 @@ def test_a_commit_holds_the_lock_and_the_results_and_no_ones_unfinished_work(cap
     assert git("status", "--porcelain") == "M  code.py\n"
     assert "1 other changes are not committed, such as code.py" in caplog.text
     assert git("log", "--format=%s", "@{u}") == "first\n"
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_tree_as_it_stands_is_a_commit_that_no_branch_names(monkeypatch):
+    git("config", "--unset", "user.email")
+    git("config", "user.useConfigOnly", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    head = git("rev-parse", "HEAD").strip()
+    assert present_commit() == head, "files that git does not know are none of it"
+    Path("code.py").write_text("half")
+    Path("params.yaml").write_text("staged: 1")
+    git("add", "params.yaml")
+    before = git("status", "--porcelain"), git("branch", "--all"), git("stash", "list")
+    made = present_commit()
+    assert made != head
+    assert git("rev-parse", f"{made}^1").strip() == head
+    assert git("show", f"{made}:code.py") == "half"
+    assert git("show", f"{made}:params.yaml") == "staged: 1"
+    assert "table.md" not in git("ls-tree", "--name-only", made).split()
+    assert (git("status", "--porcelain"), git("branch", "--all"), git("stash", "list")) == before
 
 
 @pytest.mark.usefixtures("repository")

@@ -177,6 +177,22 @@ def test_each_stage_runs_once_after_those_it_needs_and_the_longest_first(
         assert turns[:5] == ["repeat@b", "train@a", "train@b", "robustness", "ablate@x"]
 
 
+def test_a_stage_waits_for_a_free_lane_so_that_a_longer_one_may_come_first(
+    in_empty_folder, monkeypatch
+):
+    begun = []
+    monkeypatch.setattr(
+        side_by_side_module, "run_child", lambda command, **how: begun.append(command[-1]) or 0
+    )
+    needs = {"embed": [], "validate": [], "train@b": ["embed"], "train@a": ["embed"]}
+    project = Changed(needs, tuple(needs))
+    SideBySide(project, count=1, cores=3, progress=count_progress()).run()
+    assert begun == ["embed", "train@a", "train@b", "validate"]
+    assert [line.partition(", ")[2] for line in project.said] == [
+        f"{number} of 4 stages done" for number in (1, 2, 3, 4)
+    ]
+
+
 def test_the_first_training_that_fails_has_the_others_stopped(in_empty_folder, monkeypatch):
     both, stopped = threading.Barrier(2, timeout=10), []
     both_changed = Changed(
