@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from inference_models import picture
 from small_world import small_base
@@ -22,7 +24,7 @@ from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
-from pasam.registry import load
+from pasam.registry import evidence, load
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
 from pasam.registry.versions import as_logged, known_standing, open_registry
@@ -302,3 +304,72 @@ def test_an_alias_means_what_the_log_says_and_is_verified_as_one(
 def test_a_name_of_another_kind_opens_no_registry(name, in_empty_folder):
     assert registered_files(name, project=Path(), folder=Path("f")) is None
     assert list(in_empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("which", "numbers"), [(None, [2, 1]), ("2", [2]), ("champion", [1])])
+def test_versions_are_verified_one_by_one_as_the_log_and_their_alias_say(
+    which, numbers, in_empty_folder, monkeypatch
+):
+    seen, begun = [], []
+
+    class Marked(Shown):
+        def log_mark(self):
+            return "mark"
+
+        def versions(self):
+            return [
+                SimpleNamespace(number=2, aliases=("staging", "champion", "previous")),
+                SimpleNamespace(number=1, aliases=("candidate",)),
+            ]
+
+        def version(self, which):
+            number = 1 if which == "champion" else int(which)
+            return next(each for each in self.versions() if each.number == number)
+
+    def verify(folder, number, standing, *, alias, logged):
+        seen.append((folder, number, standing, alias, logged))
+        if number == 2:
+            raise RegistryError("adapter.safetensors was changed")
+
+    monkeypatch.setattr(load, "expect_begun", lambda project, wanted: begun.append(project))
+    monkeypatch.setattr(load, "open_registry", lambda project: Marked())
+    monkeypatch.setattr(load, "known_standing", lambda project: "standing")
+    monkeypatch.setattr(
+        load, "fetched",
+        lambda registry, version: contextlib.nullcontext(Path(f"files of {version.number}")),
+    )  # fmt: skip
+    monkeypatch.setattr(load, "verify_files", verify)
+    found = load.verify_versions(Path("p"), which)
+    told = {1: "", 2: "adapter.safetensors was changed"}
+    assert found == {number: told[number] for number in numbers}
+    assert seen == [
+        (Path(f"files of {n}"), n, "standing", "champion" if n == 2 else "", True) for n in numbers
+    ]
+    assert begun == [Path("p")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_champion_is_watched_with_the_scores_that_it_was_judged_by(known, monkeypatch):
+    before = pd.DataFrame({"benchmark": ["dis"], "image_id": ["a"], "boundary_iou": [0.5]})
+    today = before.assign(boundary_iou=0.25)
+    version = SimpleNamespace(number=3)
+    decisions = SimpleNamespace(
+        standing=SimpleNamespace(champion=3), log="log",
+        version=lambda which: {"champion": version}[which],
+        registry=SimpleNamespace(store=SimpleNamespace(registry_uri="sqlite:///x")),
+        fetched=lambda number: contextlib.nullcontext(Path(f"files of {number}")),
+    )  # fmt: skip
+    for name, stand_in in (
+        ("open_decisions", lambda project: decisions),
+        ("scores_of", lambda log, each: {("log", 3): before if known else None}[log, each.number]),
+        ("predictor_of", lambda folder: f"model of {folder}"),
+        ("take_snapshot", lambda project: f"look at {project}"),
+        ("reevaluate", lambda *given: {("look at p", "model of files of 3"): today}[given]),
+    ):
+        monkeypatch.setattr(evidence, name, stand_in)
+    (row,) = evidence.watch_champion(Path("p")).rows
+    assert (row.known, row.new) == ((1, 0) if known else (0, 1))
+    assert (row.today if known else row.on_new) == pytest.approx(25.0)
+    assert not known or row.judged == pytest.approx(50.0)
+    decisions.standing.champion = None
+    assert evidence.watch_champion(Path("p")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from html import escape
@@ -10,9 +11,11 @@ from html import escape
 import numpy as np
 import pytest
 from inference_models import picture
+from PIL import Image
 
+from pasam.registry import verdict_page
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
-from pasam.registry.evidence import MOST_CORRECTED, corrected_images
+from pasam.registry.evidence import MOST_CORRECTED, CorrectedImage, corrected_images
 from pasam.registry.promotion import promote
 from pasam.registry.upkeep.champion_history import (
     how_begun,
@@ -257,3 +260,32 @@ def test_the_way_back_is_named_or_what_is_left_to_do(champions, out, removed, wo
     assert words in _way_back(standing)
     alone = Standing(versions={1: version(1)}, champions=[1])
     assert _way_back(alone) == "none: there is no other version"
+
+
+def test_a_corrected_image_is_shown_by_its_place_with_each_mask_and_how_near_the_persons_it_is(
+    tmp_path,
+):
+    def wide(left):
+        return square(left)[:40]  # (40, 64)
+
+    each = CorrectedImage(
+        identity="own/7", image=tmp_path / "data/own/corrections/7.png", who="ada", why="<b>hair",
+        masks={"before": wide(24), "corrected": wide(8), "champion": wide(8), "candidate": wide(16)},
+    )  # fmt: skip
+    shown = verdict_page._shown(each, tmp_path / "mlruns" / "verdicts" / "v4")
+    assert shown["image"] == "../../../data/own/corrections/7.png"
+    assert shown["caption"] == "own/7, ada: <b>hair"
+    assert [title for title, _ in shown["masks"]] == [
+        "before: the model's mask then: IoU 20.0", "after: the person's mask",
+        "champion: IoU 100.0", "candidate: IoU 50.0",
+    ]  # fmt: skip
+    for (_, address), mask in zip(shown["masks"], each.masks.values(), strict=True):
+        start, _, content = address.partition(",")
+        assert start == "data:image/png;base64"
+        drawn = np.array(Image.open(io.BytesIO(base64.b64decode(content))))
+        assert drawn.shape == (40, 64, 4)
+        assert (drawn[mask] == verdict_page.TINT).all()
+        assert (drawn[~mask] == 0).all()
+    page = html_page(entry_of(), [each], tmp_path / "mlruns" / "verdicts" / "v4")
+    assert "&lt;b&gt;hair" in page
+    assert page.count("data:image/png") == 4
