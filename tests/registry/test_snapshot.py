@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -467,3 +468,128 @@ def test_results_of_another_processor_are_told_only_where_nothing_else_differs(
     others = commits.replace("42", "43").encode()
     monkeypatch.setattr(snapshot, "committed_file", lambda *given: others)
     assert snapshot.Snapshot(project=tmp_path, lock=line()).results_note() is None
+
+
+@pytest.mark.parametrize("column", ["dataset", "id", "image_sha256", "mask_sha256"])
+def test_the_digest_of_rows_is_of_their_set_name_image_and_mask(column):
+    rows = pd.DataFrame(
+        {"dataset": ["a", "a"], "id": ["1", "2"], "image_sha256": ["i", "j"],
+         "mask_sha256": ["m", "n"], "split": "val"}
+    )  # fmt: skip
+    text = b"a\t1\ti\tm\na\t2\tj\tn"
+    assert rows_md5(rows) == hashlib.md5(text, usedforsecurity=False).hexdigest()
+    assert rows_md5(rows.assign(**{column: ["x", "y"]})) != rows_md5(rows)
+    assert rows_md5(rows.assign(split="train")) == rows_md5(rows)
+
+
+def test_lineage_says_of_each_thing_what_it_is_and_of_what_is_not_known_that(tmp_path, monkeypatch):
+    stages = {
+        "prepare": {"cmd": "c", "outs": [{"path": "m/manifest.parquet", "md5": "of the manifest"}]},
+        "train@b": {"cmd": "c", "params": {"p": {"train": {"seed": 7}}}},
+        "train@a": {"cmd": "c", "params": {"p": {"train": {"seed": 42}}}},
+        "repeat@a": {"cmd": "c", "params": {"p": {"train": {"seed": 1}}}},
+        "train@c": {"cmd": "c", "params": {"p": {"train": {"seed": 7}}}},
+    }  # fmt: skip
+    state = snapshot.GitState(commit="c0ffee", dirty=True, pushed=False)
+    monkeypatch.setattr(snapshot, "git_state", lambda project: state)
+    monkeypatch.setattr(snapshot, "evaluator_version", lambda lock: "evaluator")
+    monkeypatch.setattr(snapshot.Snapshot, "base_sha256", lambda self: "base")
+    (tmp_path / "params.yaml").write_bytes(b"params")
+    look = snapshot.Snapshot(project=tmp_path, lock=parse(json.dumps({"stages": stages})))
+    assert look.lineage == {
+        "git.commit": "c0ffee", "git.dirty": "true", "git.pushed": "false",
+        "dvc.lock_sha256": hashlib.sha256(json.dumps({"stages": stages}).encode()).hexdigest(),
+        "params.sha256": hashlib.sha256(b"params").hexdigest(),
+        "data.manifest_md5": "of the manifest", "data.validation": "not validated",
+        "evaluation.set_md5": "unknown", "evaluation.evaluator": "evaluator",
+        "base.sha256": "base", "seed": "42, 7",
+    }  # fmt: skip
+    (tmp_path / "params.yaml").unlink()
+    state = snapshot.GitState(commit="", dirty=False, pushed=True)
+    bare = snapshot.Snapshot(project=tmp_path, lock=parse('{"stages": {}}'), flow_run="f7").lineage
+    names = ("git.commit", "params.sha256", "data.manifest_md5", "seed")
+    assert {bare[name] for name in names} == {"unknown"}
+    assert (bare["git.dirty"], bare["git.pushed"]) == ("false", "true")
+    assert bare["prefect.flow_run"] == "f7"
+
+
+def test_benchmarks_are_those_of_every_stage_that_measures(tmp_path):
+    stages = {
+        name: {"cmd": "c", "params": {"params.yaml": {"evaluate": {"benchmarks": sets}}}}
+        for name, sets in (("evaluate@a", ["x", "y"]), ("evaluate@b", ["z", "y"]))
+    }
+    look = snapshot.Snapshot(project=tmp_path, lock=parse(json.dumps({"stages": stages})))
+    assert look.benchmarks == {"x", "y", "z"}
+
+
+def test_weights_of_a_stage_are_those_it_made_before_those_it_used_in_the_order_of_paths():
+    def md5_of(deps, outs):
+        stage = {
+            "cmd": "c", "deps": [{"path": p, "md5": p[0]} for p in deps],
+            "outs": [{"path": p, "md5": p[0]} for p in outs],
+        }  # fmt: skip
+        lock = parse(json.dumps({"stages": {"s": stage}}))
+        return lock.stages["s"].lineage().get("model.md5"), [e.path for _, e in lock.makers("s")]
+
+    used = ["z.safetensors", "b.safetensors"]
+    assert md5_of(used, []) == ("b", [])
+    assert md5_of(used, ["y.safetensors", "c.safetensors"]) == (
+        "c", ["c.safetensors", "y.safetensors"]
+    )  # fmt: skip
+    assert md5_of(["a.json"], ["d.json"]) == (None, [])
+    same = {"cmd": "c"}
+    stages = parse(json.dumps({"stages": {"one": same, "two": same}})).stages
+    assert stages["one"].digest != stages["two"].digest
+
+
+def test_dvc_is_asked_again_where_further_files_of_variables_may_have_changed(project, monkeypatch):
+    (project / ".dvc" / "tmp").mkdir(parents=True)
+    (project / "dvc.yaml").write_text(f"vars: [more.yaml]\n{GRAPH}")
+    monkeypatch.setattr(snapshot, "_ask_dvc", lambda graph: frozenset({"new"}))
+    assert declared_stages(project) == {"new"}
+    assert list((project / ".dvc" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("remotes", "name"), [("a\norigin\n", "origin"), ("up\n", "up"), ("b\na\n", "b"), ("", None)]
+)
+def test_the_remote_is_origin_or_another_and_its_address_has_no_password(
+    remotes, name, monkeypatch
+):
+    asked = []
+
+    def git_says(project, *words):
+        asked.append(words)
+        return remotes if words == ("remote",) else "https://ada:secret@host/x.git\n"
+
+    monkeypatch.setattr(snapshot, "_git", git_says)
+    found = remote_address(Path("p"))
+    assert found == (None if name is None else "https://host/x.git")
+    assert asked[1:] == ([] if name is None else [("remote", "get-url", name)])
+
+
+def test_of_gits_words_those_are_kept_that_say_why_without_a_password():
+    def words(errors, output="", **how):
+        done = subprocess.CompletedProcess([], 1, output.encode(), errors.encode())
+        return snapshot.git_words(done, **how)
+
+    said = "hint: try\nTo https://u:p@h/x.git\nfatal: no https://u:p@h/x.git.\n\n error: two"
+    assert words(said, "! [rejected] x\nDone") == (
+        "fatal: no https://h/x.git. | error: two | ! [rejected] x"
+    )
+    assert words("a\nb\nc\nd\ne.") == "a | b | c | d"
+    assert words("a\nb.", most=1) == "a"
+    assert words("hint: this alone.") == "hint: this alone"
+    assert words("") == "it says nothing"
+
+
+def test_a_folders_digest_is_that_of_its_files_in_the_order_of_their_paths(tmp_path):
+    for name, content in (("b/x", b"1"), ("a", b"2"), ("b.txt", b"3")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    listed = [
+        {"md5": hashlib.md5(content, usedforsecurity=False).hexdigest(), "relpath": name}
+        for name, content in (("a", b"2"), ("b.txt", b"3"), ("b/x", b"1"))
+    ]
+    whole = hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest()
+    assert snapshot.folder_md5(tmp_path) == f"{whole}.dir"

@@ -270,7 +270,8 @@ def test_a_corrected_image_is_shown_by_its_place_with_each_mask_and_how_near_the
 
     each = CorrectedImage(
         identity="own/7", image=tmp_path / "data/own/corrections/7.png", who="ada", why="<b>hair",
-        masks={"before": wide(24), "corrected": wide(8), "champion": wide(8), "candidate": wide(16)},
+        masks={"before": wide(24), "corrected": wide(8), "champion": wide(8),
+               "candidate": wide(16)},
     )  # fmt: skip
     shown = verdict_page._shown(each, tmp_path / "mlruns" / "verdicts" / "v4")
     assert shown["image"] == "../../../data/own/corrections/7.png"
