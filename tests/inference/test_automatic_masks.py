@@ -112,6 +112,7 @@ class BrightThings:
     """Stands for a model: at any point it finds what is bright in the part that it has embedded."""
 
     is_adapted, side, mask_side, device = False, 64, 64, torch.device("cpu")
+    score = 0.9
 
     @property
     def frozen_base(self):
@@ -125,13 +126,12 @@ class BrightThings:
         size = (self.mask_side, self.mask_side)
         masks = np.stack([cv2.resize(image.bright, size) * 20 - 10 for image in images])
         logits = torch.from_numpy(masks)[:, None].repeat(1, 3, 1, 1)
-        scores = torch.full((len(images), 3), 0.9)
+        scores = torch.full((len(images), 3), self.score)
         return Decoded(logits, scores, logits, scores, maps=None)
 
 
 def test_an_object_in_several_tiles_is_the_smallest_ones_which_are_embedded_by_themselves():
-    image = np.zeros((*SHAPE, 3), np.uint8)
-    image[30:50, 25:60] = 255
+    image = bright_thing()
     model, options = BrightThings(), AutomaticMaskOptions(**{**LOOSE, "crop_n_layers": 1})
     (found,) = segment_everything(model, image, options)
     assert np.array_equal(decode(found["segmentation"]), image[..., 0] > 0)
@@ -140,6 +140,63 @@ def test_an_object_in_several_tiles_is_the_smallest_ones_which_are_embedded_by_t
     assert width * height < SHAPE[0] * SHAPE[1]
     again = segment_everything(model, image, options, embedded=model.embed(image))
     assert again == [found]
+
+
+def bright_thing():
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    image[30:50, 25:60] = 255
+    return image
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "count"),
+    [(0.5, 0.5, 0), (0.5, 0.49, 1), (-0.25, 0.0, 1), (-0.25, -1.0, 1), (-0.25, 0.1, 0)],
+)
+def test_a_proposal_has_to_be_trusted_above_the_threshold_unless_that_is_0(score, threshold, count):
+    model = BrightThings()
+    model.score = score
+    options = AutomaticMaskOptions(**{**LOOSE, "pred_iou_thresh": threshold})
+    assert len(segment_everything(model, bright_thing(), options)) == count
+
+
+def test_a_proposal_that_is_as_stable_as_was_asked_stays():
+    image = np.zeros((64, 64, 3), np.uint8)  # the input's own size: no logit lies in between
+    image[20:40, 10:30] = 255
+    options = AutomaticMaskOptions(**{**LOOSE, "stability_score_thresh": 1.0})
+    (found,) = segment_everything(BrightThings(), image, options)
+    assert found["stability_score"] == 1.0
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(0.0, [90, 60]), (0.25, [105, 75])])
+def test_tiles_overlap_by_the_share_of_the_image_that_was_asked(ratio, size):
+    options = AutomaticMaskOptions(**LOOSE, crop_n_layers=1, crop_overlap_ratio=ratio)
+    image = np.roll(bright_thing(), -20, axis=0)  # what is near a tile's inner edge is not its own
+    (found,) = segment_everything(BrightThings(), image, options)
+    assert found["crop_box"] == [0, 0, *size]
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"crop_n_layers": 1, "crop_nms_thresh": 1.0}, 2),
+        ({"crop_n_layers": 1, "crop_nms_thresh": 1.0, "min_mask_region_area": 9}, 2),
+        ({"box_nms_thresh": 1.0}, 48),
+        ({"box_nms_thresh": 1.0, "min_mask_region_area": 9}, 48),
+    ],
+)
+def test_each_limit_of_what_is_the_same_object_holds_for_its_own_step(options, count):
+    """Of a limit of 1 nothing is the same: 16 points with 3 answers each, or tile and image."""
+    chosen = AutomaticMaskOptions(**LOOSE, **options)
+    assert len(segment_everything(BrightThings(), bright_thing(), chosen)) == count
+
+
+@pytest.mark.parametrize(("layers", "points"), [(0, 16), (1, 80)])
+def test_progress_is_the_share_of_the_points_of_all_tiles(layers, points):
+    shares = []
+    options = AutomaticMaskOptions(**LOOSE, points_per_batch=12, crop_n_layers=layers)
+    segment_everything(BrightThings(), bright_thing(), options, on_progress=shares.append)
+    asked = np.cumsum([12, 4] * (points // 16))
+    assert shares == pytest.approx((asked / points).tolist())
 
 
 @pytest.mark.slow  # two searches
@@ -205,7 +262,13 @@ def test_of_refined_masks_that_are_one_object_the_best_proposals_stays_and_empty
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("points_per_side", 0), ("points_per_batch", 0), ("crop_n_layers", -1)],
+    [
+        ("points_per_side", 0),
+        ("points_per_batch", 0),
+        ("crop_n_points_downscale_factor", 0),
+        ("crop_n_layers", -1),
+        ("min_mask_region_area", -1),
+    ],
 )
 def test_an_impossible_option_is_refused_by_name(name, value):
     with pytest.raises(PromptError, match=f"{name} is {value}, expected"):
@@ -259,9 +322,10 @@ def test_large_ones_stay():
     assert np.array_equal(amg.rle_to_mask(found["rles"][0]), mask)
 
 
-def test_of_two_that_become_the_same_the_untouched_stays():
+@pytest.mark.parametrize(("place", "there"), [((0, 0), True), ((8, 8), False)])
+def test_of_two_that_become_the_same_the_untouched_stays(place, there):
     touched = square()
-    touched[0, 0] = True
+    touched[place] = there  # an island or a hole
     found = data(touched, square())
     _remove_small_regions(found, 5, 0.7)
     assert found["names"] == ["1"]

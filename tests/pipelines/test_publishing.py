@@ -104,9 +104,10 @@ def test_the_tree_as_it_stands_is_a_commit_that_no_branch_names(monkeypatch):
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     head = git("rev-parse", "HEAD").strip()
     assert present_commit() == head, "files that git does not know are none of it"
-    Path("code.py").write_text("half")
     Path("params.yaml").write_text("staged: 1")
     git("add", "params.yaml")
+    assert present_commit() != head
+    Path("code.py").write_text("half")
     before = git("status", "--porcelain"), git("branch", "--all"), git("stash", "list")
     made = present_commit()
     assert made != head
