@@ -95,9 +95,11 @@ def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
         image_prompt(box=[0, 0, 90, 60]),
         image_prompt(points=[[1, 1], [2, 2]]),
         image_prompt(points=[[3, 3], [4, 4]], labels=[0, 1]),
+        image_prompt(points=[[1, 1]], box=[0, 0, 9, 9]),
+        image_prompt(points=[[1, 1]], mask=np.zeros((32, 32))),
     ]
     groups = grouped([(each, HERE) for each in prompts], mask_side=32, device=torch.device("cpu"))
-    assert [group.indices.tolist() for group in groups] == [[0, 2], [1], [3, 4]]
+    assert [group.indices.tolist() for group in groups] == [[0, 2], [1], [3, 4], [5], [6]]
     assert groups[0].boxes[1].tolist() == [0, 0, 64, 43]
     assert groups[0].points is None
     assert groups[2].point_labels.tolist() == [[1, 1], [0, 1]]
@@ -279,11 +281,17 @@ def test_only_where_the_object_is_not_is_no_prompt():
     assert image_prompt(points=[[3, 4]], labels=[0], mask=np.zeros((8, 8))).mask is not None
 
 
-@pytest.mark.parametrize("kind", [np.bool_, np.uint8])
+def test_a_soft_mask_is_cut_where_masks_are_and_ones_are_foreground_where_nothing_is_more():
+    soft, ones = (np.array([row], np.uint8) for row in ([0, 1, 128, 129], [0, 1, 1, 0]))
+    assert image_prompt(mask=soft).mask.tolist() == [[False, False, False, True]]
+    assert image_prompt(mask=ones).mask.tolist() == [[False, True, True, False]]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(np.bool_, 1), (np.uint8, 255), (np.uint8, 1)])
 @pytest.mark.parametrize("resize", ["longest", "squash"])
-def test_a_mask_of_the_image_becomes_logits_over_the_input(kind, resize):
+def test_a_mask_of_the_image_becomes_logits_over_the_input(kind, value, resize):
     drawn = np.zeros((60, 90), kind)
-    drawn[:, 45:] = 1 if kind == np.bool_ else 255
+    drawn[:, 45:] = value
     transform = ImageTransform(60, 90, 96, resize)
     logits = image_prompt(mask=drawn).with_logits(transform, 32).mask
     assert (logits.shape, logits.dtype) == ((32, 32), np.float32)

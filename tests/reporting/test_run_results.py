@@ -31,6 +31,7 @@ def test_the_report_is_about_pa_sam_against_sam(results):
 
 def test_without_sam_it_is_held_against_another_model(make_scores, make_results):
     assert make_results(make_scores(models=("hq_sam", "pa_sam"))).reference == "hq_sam"
+    assert make_results(make_scores(models=("mine", "pa_sam", "hq_sam"))).reference == "hq_sam"
     assert make_results(make_scores(models=("pa_sam",))).reference == "pa_sam"
 
 
@@ -266,8 +267,28 @@ def test_without_diagnostics_there_is_nothing(results, make_results):
 
 
 def test_a_column_of_nothing_is_nothing(make_results):
-    empty = made_up_diagnostics().assign(dense_change=np.nan)
-    assert not make_results(diagnostics=empty).diagnosed("pa_sam", "dense_change")
+    empty = make_results(diagnostics=made_up_diagnostics().assign(dense_change=np.nan))
+    assert not empty.diagnosed("pa_sam", "dense_change")
+    assert not empty.diagnosed("pa_sam", "point_spread", "dense_change")
+    assert not empty.diagnosed("pa_sam", "point_spread", "unknown")
+    assert empty.diagnosed("pa_sam", "point_spread", "coarse_iou")
+
+
+def test_diagnostics_on_development_sets_know_their_groups_too(make_scores, make_results):
+    sets = ("garden", "kitchen")
+    results = make_results(
+        development=make_scores(benchmarks=sets),
+        diagnostics=made_up_diagnostics(benchmarks=sets, point_spread=0.4),
+    )
+    found = results.mean_inside("mining_random", "point_spread")
+    assert found.mean == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_table_of_variants_weighs_benchmarks_alike(make_scores, make_results):
+    few, many = make_scores(benchmarks=("a",), n=2), make_scores(benchmarks=("b",), n=10)
+    few[["iou", "boundary_iou"]] -= 0.2
+    grid = ablation_grid(make_results(pd.concat([few, many])))
+    assert grid.rows[0][2:4] == ("60.0", "40.0")  # of 50 and 70, and of 30 and 50
 
 
 def test_means_leave_out_what_is_undefined(make_results):
