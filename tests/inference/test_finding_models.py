@@ -13,11 +13,13 @@ import pytest
 import torch
 from inference_models import VARIANTS, picture
 from PIL import Image
+from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.cli.options import fetched_base
 from pasam.config.params_file import load_variant
+from pasam.data.catalogue import TRAINING_SET
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference import model_files
@@ -57,6 +59,8 @@ def test_sam_is_the_base_of_the_params_file(project):
     files = find_model("sam")
     assert (files.name, files.size, files.kind, files.weights) == ("sam", "tiny", "sam", None)
     assert files.base == project / "base.safetensors"
+    assert files.seen == "photographs"
+    assert dataclasses.replace(files, size="").seen == "unknown"
 
 
 @pytest.mark.parametrize("kind", ["hq_sam", "pa_sam"])
@@ -72,6 +76,19 @@ def test_an_adapter_says_itself_how_it_is_built(project, tmp_path):
     files = find_model(str(other))
     assert (files.name, files.kind) == ("mine", "adapter")
     assert files.variant == load_variant("pa_sam")
+    another = load_variant("pa_sam").replaced(epochs=77)
+    base = load_base("tiny", project / "base.safetensors")
+    folder = tmp_path / "adapters"
+    for seen, said in (
+        ((), "unknown"), ((TRAINING_SET,), "synthetic"), ((TRAINING_SET, "mine"), "photographs")
+    ):  # fmt: skip
+        write_adapter(
+            folder / "pa_sam.safetensors", build_trainable(base, another).decoder,
+            variant=another, base="b", trained_on=seen,
+        )  # fmt: skip
+        found = find_model("pa_sam", adapters=folder)
+        assert found.variant == another, "the entry of models may have changed since"
+        assert found.seen == said
 
 
 def test_an_adapter_of_before_is_looked_up_by_its_name(project, tmp_path):
@@ -117,6 +134,8 @@ def test_a_name_that_is_nothing_here_goes_to_who_may_know_it(project):
         return champion if name == "champion" else None
 
     assert find_model("champion", adapters=ADAPTERS, resolve=resolve) is champion
+    assert find_model("champion", resolve=resolve) is champion
+    asked.pop()
     find_model("pa_sam", adapters=ADAPTERS, resolve=resolve)
     assert asked == ["champion"]
     with pytest.raises(ParamsError, match="there is no model 'challenger'"):
@@ -220,6 +239,24 @@ def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tm
         find_model(str(tmp_path / "d.pth"), params_file=params)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"dense": False}, {"sparse": False}, {"tokens": False}, {"maps": "double"}],
+    ids=str,
+)
+def test_a_reference_is_built_as_the_first_entry_of_its_decoder_that_is_whole(
+    change, project, tmp_path
+):
+    content = load_yaml((project / "params.yaml").read_text())
+    own = content["models"]["pa_sam"]
+    nothing_mined = {**own["mining"], "method": "none"}
+    part = {**own, "adapter": {**own["adapter"], **change}, "mining": nothing_mined}
+    first = {"hq_sam": content["models"]["hq_sam"], "part": part}
+    params = tmp_path / "params.yaml"
+    params.write_text(dump_yaml({**content, "models": {**first, "whole": {**own, "epochs": 5}}}))
+    assert model_files._variant_of("pa_sam", params).epochs == 5
+
+
 def logits(predictor) -> np.ndarray:
     predictor.set_image(picture(60, 90))
     return predictor.predict(box=[12, 8, 70, 50], return_logits=True, multimask_output=False)[0]
@@ -298,7 +335,10 @@ def test_a_decoder_becomes_an_adapter_that_answers_the_same(kind, project, tmp_p
     ours = open_model(find_model(kind, adapters=ADAPTERS))
     write_state_dict(tmp_path / "decoder.pth", ours.segmenter.decoder.state_dict())
     out = tmp_path / f"{kind}.safetensors"
-    assert "mask decoder alone" in import_checkpoint(tmp_path / "decoder.pth", out)
+    base = tmp_path / "base.safetensors"
+    said = import_checkpoint(tmp_path / "decoder.pth", out, base_out=base)
+    assert "mask decoder alone" in said
+    assert not base.exists(), "a decoder alone brings no base"
     trained = ADAPTERS / f"{kind}.safetensors"
     found, expected = read_weights(out), read_weights(trained)
     assert digest(found) == digest(expected)

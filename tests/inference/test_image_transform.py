@@ -97,6 +97,24 @@ def test_masks_are_where_the_resized_logits_are_positive(seed, resize, height, w
     assert torch.equal(masks[clear], (whole > 0)[clear])
 
 
+@pytest.mark.parametrize(("size", "step"), [(256, 16), (64, 4)])
+def test_thin_lines_of_a_mask_count_by_their_share_of_a_cell(size, step):
+    """At either resize: a line between the pixels that are looked at would else be lost."""
+    mask = np.zeros((size, size), np.bool_)
+    mask[:, ::step] = True
+    logits = ImageTransform(size, size, 64, "squash").mask_logits(mask, 16)
+    shares = (logits / 10 + 1) / 2
+    assert shares[:, 1:-1] == pytest.approx(np.full((16, 14), 1 / step), abs=0.02)
+
+
+def test_a_cell_that_a_mask_fills_by_half_is_neither_in_nor_out():
+    mask = np.zeros((32, 64), np.bool_)
+    mask[:, :6] = True
+    logits = ImageTransform(32, 64, 64, "longest").mask_logits(mask, 16)
+    assert logits[3, :3].tolist() == [pytest.approx(10, abs=1), pytest.approx(0, abs=1e-4),
+                                      pytest.approx(-10, abs=1)]  # fmt: skip
+
+
 def test_the_padding_does_not_come_back():
     transform = ImageTransform(30, 90, 64, "longest")
     marked = torch.zeros(1, 1, 64, 64)
