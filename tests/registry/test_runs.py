@@ -17,9 +17,11 @@ from tracked_world import KEPT, commit, git, write_lock
 
 from pasam.errors import DataError, TrackingError
 from pasam.evaluation.scores import read_scores, write_scores
+from pasam.registry import runs
 from pasam.registry.live_curves import clone_id
 from pasam.registry.runs import (
     SOURCE_COMMIT,
+    MetricPoint,
     _Recorder,
     _scores,
     data_sets_of,
@@ -473,3 +475,111 @@ def test_scores_are_told_by_condition_and_worse_images_are_in_no_mean_of_clean_o
         "dis_like/miou",
         "dis_like/mbiou",
     }
+
+
+def run_with(name, *, start=0, recorded="", **metrics):
+    tags = {Tag.RECORDED: recorded} if recorded else {}
+    return SimpleNamespace(
+        info=SimpleNamespace(run_id=name, start_time=start),
+        data=SimpleNamespace(tags=tags, metrics=metrics),
+    )
+
+
+def test_of_several_runs_of_a_key_the_complete_one_counts_then_the_oldest_then_by_its_id():
+    found = [
+        run_with("f", start=5), run_with("e", start=3), run_with("d", start=3),
+        run_with("c", start=9, recorded="complete"), run_with("b", start=8, recorded="complete"),
+        run_with("a", start=1, recorded="no"),
+    ]  # fmt: skip
+    asked = []
+    store = SimpleNamespace(
+        experiment_id="e",
+        client=SimpleNamespace(search_runs=lambda *given: asked.append(given) or found),
+    )
+    assert [run.info.run_id for run in runs._runs_of(store, "k1")] == list("bcadef")
+    assert runs.find_run(store, "k1").info.run_id == "b"
+    assert asked[0] == (["e"], "tags.`pasam.key` = 'k1'")
+    found.clear()
+    assert runs.find_run(store, "k1") is None
+
+
+def test_metrics_and_params_are_written_in_batches_that_mlflow_takes():
+    sent = []
+    client = SimpleNamespace(
+        log_batch=lambda run_id, metrics, params: sent.append((run_id, metrics, params))
+    )
+    recorder = _Recorder(None, SimpleNamespace(client=client))
+    points = [MetricPoint(f"m{n}", float(n), n % 7) for n in range(1801)]
+    recorder._log("r1", 5, points, {f"p{n}": str(n) for n in range(350)})
+    assert [(r, len(metrics), len(params)) for r, metrics, params in sent] == [
+        ("r1", 900, 100), ("r1", 900, 100), ("r1", 1, 100), ("r1", 0, 50)
+    ]  # fmt: skip
+    every = [each for _, metrics, _ in sent for each in metrics]
+    assert [(m.key, m.value, m.step) for m in every] == [(p.name, p.value, p.step) for p in points]
+    assert {m.timestamp for m in every} == {5}
+    assert [(p.key, p.value) for _, _, some in sent for p in some] == [
+        (f"p{n}", str(n)) for n in range(350)
+    ]
+    recorder._log("r1", 5, [], {})
+    assert len(sent) == 4
+
+
+def test_histories_are_told_by_epoch_step_or_line_and_apart_for_each_seed(tmp_path):
+    rows = [
+        {"epoch": 3, "step": 9, "loss": 0.5}, {"step": 8, "loss": 0.25, "lr": 1},
+        {"loss": 0.125}, {"seed": 7, "epoch": 1, "loss": 2.0},
+    ]  # fmt: skip
+    (tmp_path / "h.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert [(p.name, p.value, p.step) for p in runs._history(tmp_path / "h.jsonl")] == [
+        ("loss", 0.5, 3), ("loss", 0.25, 8), ("lr", 1.0, 8), ("loss", 0.125, 2),
+        ("seed_7/loss", 2.0, 1),
+    ]  # fmt: skip
+    content = {"a": {"b": 1, "yes": True, "text": "1"}, "c": 2.5, "none": None}
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    stage = SimpleNamespace(outs={"m.json": None}, params={"long": "x" * 6001, "n": {"k": [1, 2]}})
+    points = metrics_of(tmp_path, stage)
+    assert [(p.name, p.value, p.step) for p in points] == [("a/b", 1.0, 0), ("c", 2.5, 0)]
+    assert params_of(stage) == {"long": "x" * 6000, "n.k": "[1, 2]"}
+
+
+def test_files_up_to_the_largest_are_taken_and_notes_up_to_the_longest(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LARGEST", 10)
+    for name, size in (("b.md", 10), ("a.png", 11), ("c.json", 3), ("d.npz", 3)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    stage = SimpleNamespace(outs=dict.fromkeys(["c.json", "b.md", "a.png", "d.npz", "gone.md"]))
+    assert files_of(tmp_path, stage) == [tmp_path / "b.md", tmp_path / "c.json"]
+    made = [(stage, SimpleNamespace(path="t/table1.md"))]
+    look = SimpleNamespace(
+        project=tmp_path, stale_output=lambda stage: None,
+        lock=SimpleNamespace(makers=lambda suffix: made if suffix == "table1.md" else []),
+    )  # fmt: skip
+    (tmp_path / "t").mkdir()
+    for text, kept in (("x\n\n" + "y" * 7997, True), ("x\n\n" + "y" * 7998, False)):
+        (tmp_path / "t" / "table1.md").write_text(text)
+        assert summary_table(look) == (text if kept else "x")
+
+
+def test_a_table_with_no_more_than_the_columns_of_scores_is_one(tmp_path):
+    row = {"benchmark": ["b"], "image_id": ["i"], "boundary_iou": [0.5]}
+    for changes, is_one in (({}, True), ({"other": [1]}, False), ({"iou": [0.5]}, True)):
+        pd.DataFrame(row | changes).to_parquet(tmp_path / "x.parquet")
+        assert is_score_file(tmp_path / "x.parquet") is is_one
+    pd.DataFrame({"benchmark": ["b"], "image_id": ["i"]}).to_parquet(tmp_path / "x.parquet")
+    assert not is_score_file(tmp_path / "x.parquet")
+
+
+def test_an_overview_has_a_few_telling_metrics_of_each_stage(monkeypatch):
+    metrics = {f"{name}/mbiou": n / 10 for n, name in enumerate("edcba")}
+    metrics |= {"lr": 1.0, "x/parameters": 2.0, "a/miou": 0.9}
+    kept = {"d1": run_with("r1", **metrics), "d2": None}
+    stages = {n: SimpleNamespace(name=n, digest=d) for n, d in (("train", "d1"), ("report", "d2"))}
+    monkeypatch.setattr(runs, "read_lock", lambda project: SimpleNamespace(stages=stages))
+    monkeypatch.setattr(runs, "open_store", lambda project: SimpleNamespace(tracking_uri="x"))
+    monkeypatch.setattr(runs, "find_run", lambda store, digest: kept[digest])
+    first, second = overview("p")
+    assert (first.stage, first.run, second) == ("train", "r1", runs.StageOverview(
+        stage="report", run=None, headline={}
+    ))  # fmt: skip
+    assert list(first.headline.items()) == [
+        ("a/mbiou", 0.4), ("a/miou", 0.9), ("b/mbiou", 0.3), ("c/mbiou", 0.2)
+    ]  # fmt: skip

@@ -15,12 +15,15 @@ import threading
 import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from tracked_world import place_store
 
-from pasam.errors import DataError, RegistryError, TrackingError
-from pasam.registry import versions
+from pasam.errors import BusyError, DataError, RegistryError, TrackingError
+from pasam.registry import runs, versions
+from pasam.registry import store as stores
 from pasam.registry.store import (
     NOTE,
     addresses,
@@ -420,3 +423,99 @@ def test_an_alias_that_points_nowhere_can_be_removed_again(registry):
     registry.set_alias("candidate", None)
     registry.set_alias("candidate", None)
     assert registry.aliases() == {"champion": 2, "previous": 1}
+
+
+@pytest.mark.parametrize(
+    ("errors", "recorded", "told"),
+    [
+        (4, True, None), (5, False, TrackingError), (1, False, "no race"), (0, False, "locked"),
+    ],
+)  # fmt: skip
+def test_a_recording_that_meets_another_is_gone_through_again_and_at_last_given_up(
+    errors, recorded, told, tmp_path, monkeypatch
+):
+    tried = []
+
+    def record(self):
+        tried.append((self.snapshot, self.store))
+        if len(tried) <= errors:
+            raise TrackingError("MLflow says no") from OSError("race")
+        return "synced"
+
+    monkeypatch.setattr(runs._Recorder, "record", record)
+    monkeypatch.setattr(runs, "is_race", lambda cause: told != "no race" and str(cause) == "race")
+    monkeypatch.setattr(runs.time, "sleep", lambda seconds: None)
+    if told == "locked":
+        monkeypatch.setattr(runs, "FileLock", MagicMock(side_effect=runs.Timeout("sync.lock")))
+    store = SimpleNamespace(folder=tmp_path, tracking_uri="sqlite:///x")
+    if recorded:
+        assert runs.record_runs("look", store) == "synced"
+    else:
+        with pytest.raises(BusyError if told == "locked" else TrackingError):
+            runs.record_runs("look", store)
+    tries = {"no race": 1, "locked": 0}.get(told, 5)
+    assert tried == [("look", store)] * tries
+
+
+OLD = "file:///then/mlruns/artifacts"
+
+
+@pytest.mark.parametrize(
+    ("folder", "address", "freed"),
+    [
+        ("mlruns", OLD, True), ("mlruns", "/then/mlruns/artifacts", True),
+        ("elsewhere", OLD, False),
+        ("mlruns", "s3://bucket/mlruns/artifacts", False), ("mlruns", "file:///shared/disk", False),
+        ("mlruns", "mlflow-artifacts:/", False),
+    ],
+)  # fmt: skip
+def test_only_what_lay_beside_the_file_is_freed_of_its_folder_and_its_neighbours_are_not(
+    folder, address, freed, tmp_path
+):
+    file = tmp_path / folder / "mlflow.db"
+    file.parent.mkdir()
+    places = [address, f"{address}/7/artifacts", f"{address}-more/7", "s3://other/7"]
+    columns = {
+        "experiments": ["name", "artifact_location"], "runs": ["artifact_uri"],
+        "logged_models": ["artifact_location"], "model_versions": ["source", "storage_location"],
+    }  # fmt: skip
+    with contextlib.closing(sqlite3.connect(file)) as tables, tables:
+        for table, names in columns.items():
+            tables.execute(f"CREATE TABLE {table} ({', '.join(names)})")
+            for place in places:
+                row = [stores.EXPERIMENT if name == "name" else place for name in names]
+                tables.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    stores.forget_folder(file)
+    root = stores.ROOT
+    wanted = [root, f"{root}7/artifacts", *places[2:]] if freed else places
+    with contextlib.closing(sqlite3.connect(file)) as tables:
+        for table, names in columns.items():
+            for name in names:
+                found = [row[0] for row in tables.execute(f"SELECT {name} FROM {table}")]
+                assert found == ([stores.EXPERIMENT] * 4 if name == "name" else wanted), table
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "cause", "advice"),
+    [
+        ("sqlite:///x", ValueError("No space left on device"), "No space left on device",
+         "Free some space on the disk."),
+        ("sqlite:///x", OSError(122, "quota"), "[Errno 122] quota", "Free some space on the disk."),
+        ("sqlite:///x", ValueError("(sqlite3.Error) database is locked\n[SQL: SELECT]"),
+         "database is locked", "End the process that holds the database, or wait for it."),
+        ("sqlite:///x", ValueError("UNIQUE constraint failed: disk is full"),
+         "another machine wrote the same at the same time", "Try again."),
+        ("http://x", ValueError("Max retries exceeded: too many 503 error responses"),
+         "the server answers with HTTP status 503", "Its own log says why."),
+        ("http://x", ValueError("Max retries exceeded"), "nothing answers there",
+         "Check that the server runs and that MLFLOW_TRACKING_URI names it."),
+        ("sqlite:///x", ValueError("(raised as a result of a)\nthe schema is old. "),
+         "the schema is old",
+         "Its tables are another version's: run `mlflow db upgrade` on it."),
+        ("sqlite:///x", ValueError(""), "ValueError",
+         "Check that the place exists, can be written, and is named by MLFLOW_TRACKING_URI."),
+    ],
+)  # fmt: skip
+def test_each_fault_of_a_backend_is_told_with_what_helps_against_it(address, error, cause, advice):
+    assert stores._cause(error) == cause
+    assert stores._advice(address, error) == advice
