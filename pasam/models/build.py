@@ -33,9 +33,10 @@ from pasam.models.encoders.tiny_vit import TinyVit
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
 from pasam.models.pa_mask_decoder import PaMaskDecoder
-from pasam.models.prompt_adapter import MiningMode, quickened
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from pasam.models.prompt_adapter import MiningMode
+from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.models.segmenter import Segmenter
+from pasam.models.two_way_transformer import AdaptedTwoWayTransformer, quickened
 from segment_anything.build_sam import sam_model_registry
 from segment_anything.modeling import PromptEncoder, Sam, TwoWayTransformer
 

@@ -109,6 +109,7 @@ class HqMaskDecoder(SamMaskDecoder):
         sparse: Tensor,
         dense: Tensor,
         image_index: Tensor,
+        absent: Tensor | None = None,
         multimask: bool = False,
     ) -> HqPrediction:
         """Predict the masks of N prompts of B images.
@@ -120,6 +121,7 @@ class HqMaskDecoder(SamMaskDecoder):
             sparse: Sparse prompt embeddings, (N, n, C).
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+            absent: Which sparse embeddings are not there, bool (N, n); see `exchange`.
             multimask: Give as SAM's mask the best of masks 1 to 3 in place of mask 0.
 
         Returns:
@@ -129,7 +131,7 @@ class HqMaskDecoder(SamMaskDecoder):
             ShapeError: Prompts, index and images do not fit together.
         """
         source = self.image_side(image_embeddings, dense, image_index)
-        tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
+        tokens, keys = self.exchange(source, image_pe, sparse, absent)
         upscaled = on_map(self.upscaled_parts(keys))
         masks = self.sam_masks(tokens, upscaled)
         iou = self.iou_prediction_head(tokens[:, 0])

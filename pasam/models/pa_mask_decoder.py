@@ -37,7 +37,8 @@ from pasam.models.prompt_adapter import (
     channel_norm,
     zero,
 )
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder, on_map
+from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 
 EdgeMode = Literal["reference", "image"]
 
@@ -293,6 +294,7 @@ class PaMaskDecoder(SamMaskDecoder):
         sparse: Tensor,
         dense: Tensor,
         image_index: Tensor,
+        absent: Tensor | None = None,
         guiding: Tensor,
         detail: Tensor | None = None,
         fine: Tensor | None = None,
@@ -310,6 +312,7 @@ class PaMaskDecoder(SamMaskDecoder):
             sparse: Sparse prompt embeddings, (N, n, C).
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+            absent: Which sparse embeddings are not there, bool (N, n); see `exchange`.
             guiding: What `guiding` makes of the images, (B, g*g, C).
             detail: Guiding features at twice the grid, (B, C/4, 2g, 2g), for finer maps.
             fine: The images' part of fine compensation, (B, 16, 4g, 4g).
@@ -348,7 +351,7 @@ class PaMaskDecoder(SamMaskDecoder):
             detail=None if detail is None else detail[image_index],
             mining=how,
         )
-        tokens, keys, adapted = self.transformer(source, image_pe, self.tokens(sparse), adapt)
+        tokens, keys, adapted = self.exchange(source, image_pe, sparse, absent, adapt)
         parts = None
         if multimask:
             upscaled = self.upscale(keys, grid)

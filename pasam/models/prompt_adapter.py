@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -220,40 +220,6 @@ def enlarged(rows: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
 def channel_norm(rows: Tensor, layer: LayerNorm2d) -> Tensor:
     """Normalise as a `LayerNorm2d` does, where the channels are last already."""
     return F.layer_norm(rows, layer.weight.shape, layer.weight, layer.bias, layer.eps)
-
-
-class ImageToTokenAttention(Attention):  # type: ignore[misc]  # the package has no types
-    """SAM's attention of many image tokens to few others, weighed the other way round.
-
-    A softmax over the last axis is slow where that axis has a dozen entries and all others have
-    thousands. Here the image's axis is last; as a training step it takes a third of the time.
-    """
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from q, (N, g*g, C), to the rows of k and v, (N, n, C); return (N, g*g, C)."""
-        query, key, value = (
-            self._separate_heads(projected, self.num_heads)  # (N, heads, rows, width)
-            for projected in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
-        )
-        scores = (key * query.shape[-1] ** -0.5) @ query.transpose(-1, -2)  # (N, heads, n, g*g)
-        seen = value.transpose(-1, -2) @ scores.softmax(dim=-2)  # (N, heads, width, g*g)
-        attended: Tensor = self.out_proj(seen.flatten(1, 2).transpose(1, 2))
-        return attended
-
-
-Transformer = TypeVar("Transformer", bound=nn.Module)
-
-
-def quickened(transformer: Transformer) -> Transformer:
-    """Let a two-way transformer's image tokens attend by `ImageToTokenAttention`.
-
-    Nothing else changes, neither weights nor names. The frozen decoder stays as it is: it gives
-    SAM's masks bit for bit.
-    """
-    for name, module in transformer.named_modules():
-        if name.endswith("cross_attn_image_to_token"):
-            module.__class__ = ImageToTokenAttention
-    return transformer
 
 
 class FinerMaps(nn.Module):

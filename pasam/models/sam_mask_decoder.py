@@ -1,15 +1,11 @@
-"""SAM's mask decoder in reusable pieces, batched over the prompts of several images.
-
-With it SAM's two-way transformer with an adapter inside its last block (PA-SAM, section 3.1): the
-blocks' parameters keep SAM's names; the adapter is handed in and owned elsewhere.
-"""
+"""SAM's mask decoder in reusable pieces, batched over the prompts of several images."""
 
 # Shapes: B images, N prompts, n sparse prompt tokens, C channels, g the grid of image tokens.
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +13,8 @@ from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
-from pasam.models.prompt_adapter import AdapterOutput, channel_norm, enlarged, quickened
+from pasam.models.prompt_adapter import channel_norm, enlarged
 from segment_anything.modeling import MaskDecoder
-from segment_anything.modeling.transformer import TwoWayAttentionBlock, TwoWayTransformer
 
 
 class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
@@ -45,6 +40,28 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         """
         learned = self.output_tokens().expand(sparse.shape[0], -1, -1)
         return torch.cat([learned, sparse], dim=1)
+
+    def exchange(
+        self, source: Tensor, image_pe: Tensor, sparse: Tensor, absent: Tensor | None, *adapter: Any
+    ) -> Any:
+        """Let each prompt's tokens and its image exchange through the transformer.
+
+        Args:
+            source: The image's side, (N, C, g, g).
+            image_pe: Position code of the grid, (1, C, g, g).
+            sparse: Sparse prompt embeddings, (N, n, C).
+            absent: Which of them are not there, bool (N, n); None where all are, and for a
+                transformer that is SAM's own.
+            adapter: The adapter of a transformer that takes one.
+
+        Returns:
+            What the transformer gives.
+        """
+        tokens = self.tokens(sparse)
+        if absent is None:
+            return self.transformer(source, image_pe, tokens, *adapter)
+        learned = tokens.shape[1] - sparse.shape[1]
+        return self.transformer(source, image_pe, tokens, *adapter, F.pad(absent, (learned, 0)))
 
     def image_side(self, image_embeddings: Tensor, dense: Tensor, image_index: Tensor) -> Tensor:
         """Give each prompt its image and add the dense prompt.
@@ -175,6 +192,7 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
         sparse: Tensor,
         dense: Tensor,
         image_index: Tensor,
+        absent: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict SAM's masks for N prompts of B images.
 
@@ -184,13 +202,14 @@ class SamMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has
             sparse: Sparse prompt embeddings, (N, n, C).
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
+            absent: Which sparse embeddings are not there, bool (N, n); see `exchange`.
 
         Returns:
             Mask logits, (N, 4, 4g, 4g), the first being the single-mask output and the others
             the multimask outputs; and their predicted IoU, (N, 4).
         """
         source = self.image_side(image_embeddings, dense, image_index)
-        tokens, keys = self.transformer(source, image_pe, self.tokens(sparse))
+        tokens, keys = self.exchange(source, image_pe, sparse, absent)
         upscaled = self.upscale(keys, source.shape[-1])
         return self.sam_masks(tokens, upscaled), self.iou_prediction_head(tokens[:, 0])
 
@@ -210,115 +229,3 @@ def on_map(parts: Tensor) -> Tensor:
         0, 1, 3, 5, 2, 4, 6, 7
     )
     return split.reshape(parts.shape[0], 4 * grid, 4 * grid, -1).permute(0, 3, 1, 2)
-
-
-Adapt = Callable[[Tensor, Tensor, Tensor, Tensor], AdapterOutput]
-"""(tokens, keys, query_pe, key_pe) -> what the adapter makes of them."""
-
-
-class AdaptedTwoWayBlock(TwoWayAttentionBlock):  # type: ignore[misc]  # no types
-    """SAM's two-way block with the adapter before the residual of the token-to-image attention.
-
-    Constructor and parameter names are those of `TwoWayAttentionBlock`.
-    """
-
-    def forward(
-        self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor, adapt: Adapt
-    ) -> tuple[Tensor, Tensor, AdapterOutput]:
-        """Exchange between tokens and image, once, through the adapter.
-
-        Points that the adapter mines enter with their content alone: they have neither a token
-        from before nor an attention of their own.
-
-        Args:
-            queries: Tokens, (N, n, C).
-            keys: Image tokens, (N, g*g, C).
-            query_pe: Position code of the tokens, (N, n, C).
-            key_pe: Position code of the grid, (1 or N, g*g, C).
-            adapt: The adapter.
-
-        Returns:
-            Tokens, (N, n', C) with n' = n + the mined points; image tokens, (N, g*g, C); and
-            what the adapter gave, with the new position code of the tokens.
-        """
-        placed = queries + query_pe
-        queries = self.norm1(queries + self.self_attn(q=placed, k=placed, v=queries))
-
-        attended = self.cross_attn_token_to_image(q=queries + query_pe, k=keys + key_pe, v=keys)
-        adapted = adapt(queries, keys, query_pe, key_pe)
-        mined = adapted.tokens.shape[1] - queries.shape[1]
-        queries = self.norm2(F.pad(queries + attended, (0, 0, 0, mined)) + adapted.tokens)
-        keys = keys + adapted.dense
-
-        queries = self.norm3(queries + self.mlp(queries))
-        seen = self.cross_attn_image_to_token(
-            q=keys + key_pe, k=queries + adapted.query_pe, v=queries
-        )
-        return queries, self.norm4(keys + seen), adapted
-
-
-class AdaptedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]  # no types
-    """SAM's two-way transformer whose last block is adapted.
-
-    Parameter names are those of `TwoWayTransformer`.
-
-    Args:
-        depth: Blocks, at least 2: the first differs from the others and is never adapted.
-        embedding_dim: Channels C.
-        num_heads: Attention heads.
-        mlp_dim: Hidden width of the blocks' MLPs.
-        attention_downsample_rate: Factor by which cross attentions are narrower than C.
-    """
-
-    def __init__(
-        self,
-        *,
-        depth: int,
-        embedding_dim: int,
-        num_heads: int,
-        mlp_dim: int,
-        attention_downsample_rate: int = 2,
-    ) -> None:
-        assert depth >= 2, "the first block of a two-way transformer is never adapted"
-        super().__init__(
-            depth=depth,
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_downsample_rate=attention_downsample_rate,
-        )
-        self.layers[-1] = AdaptedTwoWayBlock(
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            attention_downsample_rate=attention_downsample_rate,
-        )
-        quickened(self)
-
-    def forward(
-        self, image_embedding: Tensor, image_pe: Tensor, point_embedding: Tensor, adapt: Adapt
-    ) -> tuple[Tensor, Tensor, AdapterOutput]:
-        """Let tokens and image exchange through all blocks.
-
-        Args:
-            image_embedding: What the tokens attend to, (N, C, g, g).
-            image_pe: Position code of the grid, (1 or N, C, g, g).
-            point_embedding: Tokens, which are their own position code, (N, n, C).
-            adapt: The adapter of the last block.
-
-        Returns:
-            Tokens, (N, n', C) with n' = n + the mined points; image tokens, (N, g*g, C); and
-            what the adapter gave.
-        """
-        keys = image_embedding.flatten(2).transpose(1, 2)  # (N, g*g, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2).contiguous()
-        queries = point_embedding
-        for layer in self.layers[:-1]:
-            queries, keys = layer(
-                queries=queries, keys=keys, query_pe=point_embedding, key_pe=key_pe
-            )
-        queries, keys, adapted = self.layers[-1](queries, keys, point_embedding, key_pe, adapt)
-        attended = self.final_attn_token_to_image(
-            q=queries + adapted.query_pe, k=keys + key_pe, v=keys
-        )
-        return self.norm_final_attn(queries + attended), keys, adapted

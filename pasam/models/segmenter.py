@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.hq_mask_decoder import HqMaskDecoder
@@ -46,6 +47,47 @@ class Prediction:
     nothing, unless it was trained on it."""
     details: PaPrediction | None
     """PA-SAM's own maps and points, in the order of the prompts; None where there are no maps."""
+
+
+TAKES_ABSENT = (HqMaskDecoder, PaMaskDecoder, ImageAdaptedMaskDecoder)
+"""Decoders that predict for prompts of all kinds in one pass. SAM's own takes one kind at a time,
+and gives SAM's masks bit for bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """Prompts that share a pass, as the prompt encoder embeds them."""
+
+    indices: Tensor
+    """Their places among all N prompts, int64 (n,)."""
+    sparse: Tensor
+    """Sparse embeddings, (n, t, C)."""
+    dense: Tensor
+    """Dense embeddings, (n, C, g, g)."""
+    absent: Tensor | None = None
+    """Which sparse embeddings only fill up, bool (n, t); None where none does."""
+
+
+def _packed(groups: Sequence[_Embedded]) -> _Embedded:
+    """Put groups of different numbers of tokens into one, the shorter ones filled up."""
+    lengths = [group.sparse.shape[1] for group in groups]
+    longest = max(lengths)
+    sparse = [F.pad(each.sparse, (0, 0, 0, longest - each.sparse.shape[1])) for each in groups]
+    absent = None
+    if min(lengths) < longest:
+        places = torch.arange(longest, device=sparse[0].device)
+        absent = torch.cat(
+            [
+                (places >= length).expand(len(group.indices), -1)
+                for group, length in zip(groups, lengths, strict=True)
+            ]
+        )
+    return _Embedded(
+        indices=torch.cat([group.indices for group in groups]),
+        sparse=torch.cat(sparse),
+        dense=torch.cat([group.dense for group in groups]),
+        absent=absent,
+    )
 
 
 class Segmenter(nn.Module):
@@ -102,15 +144,27 @@ class Segmenter(nn.Module):
             "image_pe": self.base.image_pe(),
             **self._image_features(images, encoded),
         }
+        groups = [self._embedded(group) for group in prompts]
+        if len(groups) > 1 and isinstance(self.decoder, TAKES_ABSENT):
+            groups = [_packed(groups)]
         parts = [
             self._predict(inputs, image_index[group.indices], group, mining, generator)
-            for group in prompts
+            for group in groups
         ]
-        back = torch.cat([group.indices for group in prompts]).argsort()
+        back = torch.cat([group.indices for group in groups]).argsort()
         masks = torch.cat([part.masks for part in parts])[back]
         iou = torch.cat([part.iou for part in parts])[back]
         details = [part.details for part in parts if part.details is not None]
         return Prediction(masks, iou, details=_join(details, back) if details else None)
+
+    def _embedded(self, group: Prompts) -> _Embedded:
+        sparse, dense = self.base.embed_prompts(
+            points=group.points,
+            point_labels=group.point_labels,
+            boxes=group.boxes,
+            masks=group.masks,
+        )
+        return _Embedded(group.indices, sparse, dense)
 
     def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
         """Compute what the decoder needs of the images, once for all their prompts."""
@@ -127,26 +181,21 @@ class Segmenter(nn.Module):
         self,
         inputs: dict[str, Any],
         image_index: Tensor,
-        group: Prompts,
+        group: _Embedded,
         mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
-        sparse, dense = self.base.embed_prompts(
-            points=group.points,
-            point_labels=group.point_labels,
-            boxes=group.boxes,
-            masks=group.masks,
-        )
-        inputs = {**inputs, "sparse": sparse, "dense": dense, "image_index": image_index}
+        found = {"sparse": group.sparse, "dense": group.dense, "image_index": image_index}
+        inputs = {**inputs, **found, "absent": group.absent}
         if isinstance(self.decoder, PaMaskDecoder):
-            found = self.decoder.decode(
+            refined = self.decoder.decode(
                 **inputs,
                 point_embeddings=self.base.point_embeddings(),
                 mining=self.decoder.predicts_by if mining is None else mining,
                 generator=generator,
             )
-            details = found if isinstance(found, PaPrediction) else None
-            return Prediction(found.masks, found.iou[:, :1], details)
+            details = refined if isinstance(refined, PaPrediction) else None
+            return Prediction(refined.masks, refined.iou[:, :1], details)
         if isinstance(self.decoder, HqMaskDecoder):
             fine = self.decoder.decode(**inputs)
             return Prediction(fine.masks, fine.iou[:, :1], details=None)

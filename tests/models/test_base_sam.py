@@ -1,5 +1,7 @@
 """The frozen base: sizes by name, normalisation, early features and batched prompts."""
 
+import dataclasses
+
 import pytest
 import torch
 from variants import hq_sam, pa_sam
@@ -218,6 +220,11 @@ def take(group: Prompts, row: int, place: int = 0) -> Prompts:
     return Prompts(indices=torch.tensor([place]), **parts)
 
 
+def replaced(group: Prompts, indices: torch.Tensor) -> Prompts:
+    """The same prompts at other places."""
+    return dataclasses.replace(group, indices=indices)
+
+
 def image_of(encoded: Encoded, image: int) -> Encoded:
     rows = slice(image, image + 1)
     return Encoded(embedding=encoded.embedding[rows], early=encoded.early[rows])
@@ -258,6 +265,43 @@ def test_mixed_prompts_of_several_images_equal_each_alone(
                     assert_same(of_all[rows], of_one)
                 assert torch.equal(together.details.positive[rows], alone.details.positive)
                 assert torch.equal(together.details.negative[rows], alone.details.negative)
+
+
+def test_prompts_of_all_kinds_go_through_a_trained_decoder_together_and_teach_it_the_same(
+    segmenter, segmenter_images, encoded, groups, monkeypatch
+):
+    learning = {n: p for n, p in segmenter.decoder.named_parameters() if p.requires_grad}
+    passes, decode = [], segmenter.decoder.decode
+
+    def counted(**inputs):
+        passes.append(len(inputs["sparse"]))
+        return decode(**inputs)
+
+    monkeypatch.setattr(segmenter.decoder, "decode", counted)
+
+    def lessons(parts):
+        segmenter.zero_grad()
+        asked = {"images": segmenter_images, "encoded": encoded, "mining": "top"}
+        for part in parts:
+            places = torch.cat([group.indices for group in part]).sort().values
+            own = [replaced(group, torch.searchsorted(places, group.indices)) for group in part]
+            masks = segmenter(**asked, image_index=INDEX[places], prompts=own).masks
+            weights = torch.linspace(-1, 1, masks[0].numel()).reshape(masks[0].shape)
+            (masks * weights).sum().backward()
+        return {n: p.grad.clone() for n, p in learning.items() if p.grad is not None}
+
+    if not learning:  # SAM's own decoder takes one kind at a time
+        predict(segmenter, segmenter_images, encoded, INDEX, groups)
+        assert passes == [2, 2, 1]
+        return
+    together = lessons([groups])
+    assert passes == [5]
+    apart = lessons([[group] for group in groups])
+    assert passes == [5, 2, 2, 1]
+    assert together.keys() == apart.keys()
+    largest = max(float(gradient.abs().max()) for gradient in apart.values())
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, apart[name], rtol=1e-3, atol=1e-6 * largest)
 
 
 @pytest.mark.long

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.losses import mask_loss, uncertainty_loss, uncertainty_target
 from pasam.models.pa_mask_decoder import guided, guiding_conv
-from pasam.models.prompt_adapter import FinerMaps, ImageToTokenAttention, quickened
+from pasam.models.prompt_adapter import FinerMaps
 from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
+from pasam.models.two_way_transformer import ImageToTokenAttention, quickened
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.transformer import Attention
 

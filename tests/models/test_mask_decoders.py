@@ -9,7 +9,8 @@ import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ShapeError
 from pasam.models.hq_mask_decoder import TRAINABLE, HqMaskDecoder, HqPrediction
 from pasam.models.prompt_adapter import AdapterOutput
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from pasam.models.sam_mask_decoder import SamMaskDecoder
+from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 
 GRID, DIM = 6, 32

@@ -21,7 +21,8 @@ from pasam.models.pa_mask_decoder import (
     guiding_input,
 )
 from pasam.models.prompt_adapter import WHOLE
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer, SamMaskDecoder
+from pasam.models.sam_mask_decoder import SamMaskDecoder
+from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 from segment_anything.modeling import TwoWayTransformer
 
 GRID, DIM, PROMPTS = 8, 32, 4

@@ -32,7 +32,7 @@ from pasam.models.pa_mask_decoder import (
     edge_channel,
     guiding_input,
 )
-from pasam.models.sam_mask_decoder import AdaptedTwoWayTransformer
+from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 
 UNDECIDED = 1e-5
 """Distance of an uncertainty from 0.5 below which rounding chooses between two masks."""
