@@ -55,7 +55,7 @@ and gives SAM's masks bit for bit."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Embedded:
+class _Together:
     """Prompts that share a pass, as the prompt encoder embeds them."""
 
     indices: Tensor
@@ -68,7 +68,7 @@ class _Embedded:
     """Which sparse embeddings only fill up, bool (n, t); None where none does."""
 
 
-def _packed(groups: Sequence[_Embedded]) -> _Embedded:
+def _packed(groups: Sequence[_Together]) -> _Together:
     """Put groups of different numbers of tokens into one, the shorter ones filled up."""
     lengths = [group.sparse.shape[1] for group in groups]
     longest = max(lengths)
@@ -82,7 +82,7 @@ def _packed(groups: Sequence[_Embedded]) -> _Embedded:
                 for group, length in zip(groups, lengths, strict=True)
             ]
         )
-    return _Embedded(
+    return _Together(
         indices=torch.cat([group.indices for group in groups]),
         sparse=torch.cat(sparse),
         dense=torch.cat([group.dense for group in groups]),
@@ -157,14 +157,14 @@ class Segmenter(nn.Module):
         details = [part.details for part in parts if part.details is not None]
         return Prediction(masks, iou, details=_join(details, back) if details else None)
 
-    def _embedded(self, group: Prompts) -> _Embedded:
+    def _embedded(self, group: Prompts) -> _Together:
         sparse, dense = self.base.embed_prompts(
             points=group.points,
             point_labels=group.point_labels,
             boxes=group.boxes,
             masks=group.masks,
         )
-        return _Embedded(group.indices, sparse, dense)
+        return _Together(group.indices, sparse, dense)
 
     def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
         """Compute what the decoder needs of the images, once for all their prompts."""
@@ -181,7 +181,7 @@ class Segmenter(nn.Module):
         self,
         inputs: dict[str, Any],
         image_index: Tensor,
-        group: _Embedded,
+        group: _Together,
         mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
