@@ -269,6 +269,55 @@ def test_a_detection_inside_a_crowd_is_excused(overlap):
     assert charged.ap == pytest.approx(0.5, abs=0.01)
 
 
+def one_square(mask):
+    """A truth of one object in one image."""
+    return {
+        "images": [{"id": 1, "file_name": "1.png", "height": SIZE[0], "width": SIZE[1]}],
+        "annotations": [
+            {
+                "id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0,
+                "segmentation": encode(mask), "area": int(mask.sum()),
+                "bbox": [float(v) for v in bounding_box(encode(mask))],
+            }
+        ],
+        "categories": [{"id": 1, "name": "a"}],
+    }  # fmt: skip
+
+
+def test_a_mask_with_a_hole_is_not_forgiven_by_its_outline():
+    """The rim of an object, as wide as the band, has the object's band and little of its area."""
+    thing = np.zeros(SIZE, np.uint8)
+    thing[10:90, 10:90] = 1
+    rim = thing.copy()
+    rim[14:86, 14:86] = 0
+    assert np.array_equal(naive_band(rim), naive_band(thing))
+    found = [{"image_id": 1, "category_id": 1, "segmentation": encode(rim), "score": 0.9}]
+    precision = average_precision(
+        one_square(thing), found, overlap="boundary", boundary_fraction=FRACTION
+    )
+    assert precision.ap == 0.0
+
+
+def test_of_more_boxes_than_count_in_an_image_the_best_are_compared():
+    thing = np.zeros(SIZE, np.uint8)
+    thing[10:50, 10:50] = 1
+    masks = [thing if k == 60 else np.roll(thing, k + 3, axis=1) for k in range(101)]
+    results = [
+        {
+            "image_id": 1,
+            "category_id": 1,
+            "segmentation": encode(mask),
+            "score": 0.9 if k == 60 else k / 999,
+        }
+        for k, mask in enumerate(masks)
+    ]
+    for overlap in ("mask", "boundary"):
+        found = average_precision(
+            one_square(thing), results, overlap=overlap, boundary_fraction=FRACTION
+        )
+        assert found.ap == pytest.approx(1.0)
+
+
 PLANE = (60, 80)
 
 
@@ -367,6 +416,33 @@ def test_the_mean_counts_images_objects_and_detections_of_all_sets(found):
     row = found.loc[("sam", "mean", "mask")]
     assert (row["images"], row["objects"], row["detections"]) == (2, 2, 2)
     assert row["benchmark"] == "seginw"
+
+
+def test_seeds_of_a_model_have_rows_and_means_of_their_own():
+    rows = pd.DataFrame(
+        [row("pa_sam", data, 2 if seed == 3 else 20, seed=seed)
+         for seed in (4, 3) for data in (ONE, TWO)]
+    )  # fmt: skip
+    found = pd.DataFrame(average_precisions(rows, [ONE, TWO], boundary_fraction=FRACTION))
+    masks = found[found["overlap"] == "mask"].set_index(["seed", "set"])
+    assert set(masks["detections"][:4]) == {1}
+    assert masks.at[(3, "mean"), "ap"] == masks.at[(3, "one"), "ap"] > 0.5
+    assert masks.at[(4, "mean"), "ap"] == masks.at[(4, "one"), "ap"] == 0.0
+    assert masks.at[(3, "mean"), "detections"] == 2
+
+
+def test_a_size_that_a_set_lacks_is_in_no_mean_of_sets():
+    large = a_set("seginw", "two")
+    large.annotations.content["annotations"][0]["area"] = 5000
+    rows = pd.DataFrame([row("sam", ONE, 2), row("sam", large, 8)])
+    found = pd.DataFrame(average_precisions(rows, [ONE, large], boundary_fraction=FRACTION))
+    masks = found[found["overlap"] == "mask"].set_index("set")
+    assert masks.at["mean", "ap_small"] == masks.at["one", "ap_small"] > 0
+    assert masks.at["mean", "ap_medium"] == masks.at["two", "ap_medium"]
+    assert pd.isna(masks.at["mean", "ap_large"])
+    assert masks.at["mean", "ap"] == pytest.approx(masks.loc[["one", "two"], "ap"].mean())
+    counted = ["objects", "objects_small", "objects_medium", "objects_large"]
+    assert masks.loc["mean", counted].tolist() == [2, 1, 1, 0]
 
 
 def test_sets_of_one_name_in_two_benchmarks_and_other_bands_are_told_apart():

@@ -279,7 +279,7 @@ def made_up_rows(groups):
                 rows.append(
                     {"data": data, "model": model, "group": f"film {group}", "iou": iou,
                      "boundary_iou": iou - 0.2 + rng.normal(0, 0.01), "intersection": 5 * mask,
-                     "union": 7 * mask, "boundary_covers": mask < 3}
+                     "union": 7 * mask + 1, "boundary_covers": mask < 3}
                 )  # fmt: skip
     return rows
 
@@ -299,7 +299,7 @@ def test_intervals_and_differences_of_sets_draw_groups_and_correct_each_set_alon
     for one in summarise_sets(rows):
         own = one["data"], one["model"]
         assert (one["masks"], one["groups"], one["covered"]) == (12, 4, 0.25)
-        assert one["pooled_iou"] == pytest.approx(5 / 7)
+        assert one["pooled_iou"] == pytest.approx(5 * 66 / (7 * 66 + 12))
         for metric in ("iou", "boundary_iou"):
             wanted = statistics.interval(
                 {"": part(*own, metric)}, units_by_stratum={"": part(*own, "group")}, **settings
@@ -350,6 +350,7 @@ def test_an_image_encoded_now_is_what_the_store_keeps_of_it(base, store, manifes
     torch.testing.assert_close(now.embedding, cached.encoded.embedding, rtol=0, atol=2e-3)
     torch.testing.assert_close(now.early, cached.encoded.early, rtol=0, atol=2e-3)
     assert torch.equal(now.embedding, now.embedding.half().float())
+    assert torch.equal(now.early, now.early.half().float())
 
 
 def test_several_prompts_of_an_image_are_predicted_as_each_alone(base, model_set, images):

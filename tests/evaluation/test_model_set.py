@@ -5,6 +5,7 @@ import resource
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from small_world import load_yaml, small_base
@@ -14,6 +15,7 @@ import pasam.models.build
 from pasam.config.params_file import load_models
 from pasam.config.schema import BaseParams
 from pasam.errors import CheckpointError
+from pasam.evaluation import model_set as model_set_module
 from pasam.evaluation.model_set import (
     encoder_milliseconds,
     load_model_set,
@@ -102,6 +104,32 @@ def test_time_is_per_mask_and_per_image(tmp_path, base, store):
     assert content.pop("peak_memory_mib") > 10
     assert content == {"masks": 4, "decoder_ms_per_mask": 500.0, "encoder_ms_per_image": None}
     assert 0 < encoder_milliseconds(base, store.images) < 10_000
+
+
+def test_of_no_mask_no_time_is_told_and_of_an_image_the_mean_after_a_first_one(
+    tmp_path, base, monkeypatch
+):
+    write_timing(tmp_path / "a.json", masks=0, decoder_seconds=0.0, encoder_ms=3.0)
+    assert json.loads((tmp_path / "a.json").read_text())["decoder_ms_per_mask"] == 0.0
+    seen, images = [], np.arange(5, dtype=np.uint8)[:, None, None, None]
+    encoded = SimpleNamespace(embedding=SimpleNamespace(cpu=lambda: None))
+    monkeypatch.setattr(
+        model_set_module, "encode",
+        lambda base, given: seen.append(given.ravel().tolist()) or encoded,
+    )  # fmt: skip
+    monkeypatch.setattr(model_set_module, "time", SimpleNamespace(perf_counter=lambda: len(seen)))
+    assert encoder_milliseconds(base, images) == 1000.0
+    assert seen == [[0], [0], [1], [2]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says it so")
+def test_memory_is_what_the_system_says():
+    def told():
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    before = told()
+    assert before <= peak_memory_mib() <= told()
 
 
 def test_memory_is_in_mib():

@@ -152,6 +152,13 @@ def test_several_files_make_one_frame(tmp_path):
     assert frame["model"].tolist() == ["pa_sam", "sam"] * 4
 
 
+def test_files_that_repeat_a_row_are_refused_with_the_row(tmp_path):
+    write_scores(ROWS, tmp_path / "a.parquet")
+    write_scores([ROWS[0]], tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"1 rows are there twice, the first is \(thin, b, box"):
+        read_scores(tmp_path / "a.parquet", tmp_path / "b.parquet")
+
+
 def test_no_rows_make_a_file_without_rows(tmp_path):
     write_scores([], tmp_path / "none.parquet")
     assert len(read_scores(tmp_path / "none.parquet")) == 0
@@ -274,7 +281,7 @@ def test_the_catalogues_names_are_those_of_the_published_benchmarks():
     assert found.loc[("pa_sam", MEAN), "miou"] == 91.2
 
 
-@pytest.mark.parametrize("benchmarks", [OURS[:3], [*OURS, "horses"]])
+@pytest.mark.parametrize("benchmarks", [OURS[:3], [*OURS, "horses"], [*OURS, "DIS"]])
 def test_the_published_mean_is_left_out_unless_the_run_has_the_same_four(benchmarks):
     assert MEAN not in set(published_for(benchmarks)["benchmark"])
 

@@ -12,10 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from pasam.config.schema import CocoParams, GeneratedInstancesParams, InstancesParams, SeginwParams
+from pasam.data.coco import AnnotatedImage
 from pasam.errors import DataError
-from pasam.evaluation.instances import input_box, instance_sets, segment_instances, write_instances
+from pasam.evaluation.instances import (
+    _best,
+    _pixels,
+    input_box,
+    instance_sets,
+    segment_instances,
+    write_instances,
+)
 from pasam.evaluation.predictions import (
     EXTRAS,
     Predicted,
@@ -159,7 +168,45 @@ def test_masks_are_of_the_original_size_and_measured_against_their_object(rows):
         shared = (mask & truth[row["image_id"]]).sum()
         assert row["iou"] == pytest.approx(shared / (mask | truth[row["image_id"]]).sum())
         assert row["object_id"] == (row["image_id"] if shared else -1)
+        assert row["object_area"] == (720 if shared else 0)
         assert 0 <= row["boundary_iou"] <= 1
+
+
+def test_a_mask_is_held_against_objects_of_its_detections_category_alone(model_set, sets):
+    one = dataclasses.replace(model_set, entries=model_set.entries[:1])
+    wrong = {
+        image: [dataclasses.replace(each, category_id=3 - each.category_id) for each in found]
+        for image, found in sets[0].detections.items()
+    }
+    rows = segment_instances(
+        one, dataclasses.replace(sets[0], detections=wrong), resize="squash", batch_size=4,
+        boundary_fraction=0.02,
+    )  # fmt: skip
+    assert [row["category"] for row in rows] == ["dog", "dog", "cat", "cat"]
+    assert {row["object_id"] for row in rows} == {-1}
+
+
+def test_of_several_objects_the_one_that_a_mask_overlaps_most_is_its_own():
+    def part(columns):
+        mask = np.zeros((8, 20), np.bool_)
+        mask[2:6, columns] = True
+        return encode(mask)
+
+    mask = part(slice(5, 10))
+    far, some, most = part(slice(12, 16)), part(slice(0, 7)), part(slice(6, 10))
+    assert _best(mask, [(4, far), (7, some), (9, most)]) == (9, most, pytest.approx(4 / 5))
+    assert _best(mask, [(9, most), (7, some)])[0] == 9
+    assert _best(mask, [(4, far)]) is None
+    assert _best(mask, []) is None
+
+
+def test_an_image_is_read_upright_or_as_stored_whichever_its_annotations_mean(tmp_path):
+    stored, exif = Image.new("RGB", (8, 6)), Image.Exif()
+    exif[0x0112] = 6  # viewers turn it by a quarter
+    stored.save(tmp_path / "a.jpg", exif=exif)
+    for height, width in ((8, 6), (6, 8)):
+        about = AnnotatedImage("a.jpg", height, width)
+        assert _pixels(tmp_path / "a.jpg", about).shape == (height, width, 3)
 
 
 def test_outlines_are_compared_in_a_band_as_wide_as_was_asked(model_set, sets, rows):
