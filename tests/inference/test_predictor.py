@@ -478,6 +478,27 @@ def test_only_pa_sam_has_an_uncertainty_map(predictors):
     }
 
 
+@pytest.mark.parametrize("resize", ["longest", "squash"])
+def test_the_frozen_base_sees_images_as_its_adapter_does(resize):
+    model = make_predictor("pa_sam", resize=resize)
+    base = model.frozen_base
+    assert (base.resize, base.base, base.is_adapted) == (resize, BASE, False)
+    assert base.segmenter.base is model.segmenter.base
+
+
+def test_weights_that_answer_the_same_everywhere_are_refused(predictor, monkeypatch):
+    decode = type(predictor).decode
+    predictor.try_out()
+
+    def empty(self, *given, **named):
+        found = decode(self, *given, **named)
+        return dataclasses.replace(found, masks=torch.full_like(found.masks, 3.0))
+
+    monkeypatch.setattr(type(predictor), "decode", empty)
+    with pytest.raises(CheckpointError, match=f"weights of {predictor.name} give every pixel"):
+        predictor.try_out()
+
+
 @pytest.mark.parametrize("part", ["masks", "scores"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_give_no_numbers_are_refused_by_masks_and_by_scores(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError, PromptError
+from pasam.inference import prompt_files
 from pasam.inference.prompt_files import images_of, read_prompt_file
 from pasam.masks.images import write_png
 from pasam.masks.run_lengths import decode
@@ -73,6 +74,36 @@ def test_a_coco_sets_boxes_are_prompts_with_their_categories(tmp_path):
     assert dog.prompt.box.tolist() == [1, 2, 11, 22]
     assert dog.extra == {"category_id": 1, "category": "dog"}
     assert found.categories == {1: "dog"}
+
+
+def test_categories_are_numbered_by_name_and_a_prompt_without_one_has_no_number(tmp_path):
+    rows = ((x, name) for x, name in enumerate(("mule", "ant", "", "cow", "mule"), start=1))
+    text = "".join(f"a.jpg,{x},1,9,9,{name}\n" for x, name in rows)
+    found = read(tmp_path / "p.csv", f"image,x0,y0,x1,y1,category\n{text}")
+    assert found.categories == {1: "ant", 2: "cow", 3: "mule"}
+    extras = [each.extra.get("category_id") for each in found.by_image[IMAGES[0]]]
+    assert extras == [3, 1, None, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.json"])
+def test_a_file_may_have_so_many_prompts_and_no_more(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(prompt_files, "MOST_PROMPTS", 3)
+    for count in (3, 4):
+        if name == "p.csv":
+            text = "image,x0,y0,x1,y1\n" + "a.jpg,1,1,9,9\n" * count
+        else:
+            text = json.dumps([{"image": "a.jpg", "box": [1, 1, 9, 9]}] * count)
+        if count == 3:
+            assert len(prompts(read(tmp_path / name, text), "x/a.jpg")) == 3
+            continue
+        with pytest.raises(DataError, match=f"{name} has more than 3 prompts"):
+            read(tmp_path / name, text)
+
+
+def test_a_folder_before_a_name_is_a_whole_one(tmp_path):
+    images = [Path("xy/a.jpg"), Path("y/a.jpg")]
+    found = read(tmp_path / "p.csv", "image,x,y\ny/a.jpg,1,2\n", images)
+    assert [len(found.by_image[image]) for image in images] == [0, 1]
 
 
 def test_a_mask_image_is_read_beside_the_file(tmp_path):
