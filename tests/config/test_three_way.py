@@ -280,12 +280,14 @@ def test_the_projects_own_lock_survives_a_merge_byte_for_byte(root):
 def test_what_is_no_lock_is_refused_with_the_line():
     with pytest.raises(DataError, match="<<<<<<< HEAD"):
         merge_lock(lock(A), lock("<<<<<<< HEAD\n", A), lock(A), "dvc.lock")
+    with pytest.raises(DataError, match=r"has 'deps: \[\]' where a stage was expected"):
+        merge_lock(lock(A), "stages:\n    deps: []\n", lock(A), "dvc.lock")
     with pytest.raises(DataError, match="no stages"):
         merge_lock(lock(A), "hello\n", lock(A), "dvc.lock")
 
 
-def accepted(**masks):
-    sets = [{"dataset": name, "split": "train", "masks": count} for name, count in masks.items()]
+def accepted(split="train", **masks):
+    sets = [{"split": split, "masks": count, "dataset": name} for name, count in masks.items()]
     lines = ",\n".join(json.dumps(entry, sort_keys=True) for entry in sets)
     return f'{{"sets": [\n{lines}\n]}}\n'
 
@@ -299,6 +301,20 @@ def test_accepted_versions_are_merged_set_by_set():
     assert [clash.key for clash in merged.clashes] == ["train.a"]
     with pytest.raises(DataError, match="accept"):
         merge_accepted("[]", accepted(a=1), accepted(a=1), "data/accepted.json")
+
+
+def test_an_accepted_version_is_written_in_one_order_whatever_that_of_its_keys_and_sets():
+    entries = [
+        {"split": split, "masks": 1, "dataset": name}
+        for split in ("val", "train") for name in ("(all)", "b", "a")
+    ]  # fmt: skip
+    ours = json.dumps({"sets": entries})
+    lines = ",\n".join(
+        f'{{"dataset": "{name}", "masks": 1, "split": "{split}"}}'
+        for split in ("train", "val") for name in ("a", "b", "(all)")
+    )  # fmt: skip
+    assert merge_accepted("", ours, "", "a.json").ours == f'{{"sets": [\n{lines}\n]}}\n'
+    assert merge_accepted(ours, '{"sets": []}', ours, "a.json").ours == '{"sets": []}\n'
 
 
 def test_the_projects_accepted_version_survives_a_merge_byte_for_byte(root):

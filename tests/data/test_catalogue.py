@@ -70,6 +70,13 @@ def test_the_download_is_as_large_as_its_archives_exact_or_rounded():
     assert entry().expected_size == 75
 
 
+def test_an_exact_size_goes_before_a_rounded_one_and_nothing_to_fetch_takes_no_bytes():
+    rounded = {"address": None, "sha256": None, "rough_size": 80}
+    assert entry(archives=(Archive(name="a.zip", size=0, **rounded),)).expected_size == 0
+    assert Archive(name="a.zip", size=79, **rounded).expected_size == 79
+    assert entry(archives=()).expected_size == 0
+
+
 def test_one_archive_of_unknown_size_makes_the_sum_unknown():
     unknown = Archive(name="x.zip", address=None, sha256=None, size=None)
     assert entry(archives=(IMAGES, unknown)).expected_size is None

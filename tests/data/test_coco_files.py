@@ -165,6 +165,7 @@ def test_the_edges_of_an_image_belong_to_it_and_so_does_a_twentieth_beyond(tmp_p
         ({"bbox": [0, 0, 1, math.nan]}, r"nan\] is not four finite numbers"),
         ({"bbox": [0, 0, math.inf, 1]}, "is not four finite numbers"),
         ({"bbox": [5, 5, 0, 4]}, r"bbox \[5, 5, 0, 4\] is empty"),
+        ({"bbox": [5, 5, 4, 0]}, r"bbox \[5, 5, 4, 0\] is empty"),
         ({"bbox": [300, 20, 10, 10]}, r"leaves its image of 200 x 100 \(width x height\)"),
         ({"bbox": [20, 30, 10, 78]}, "leaves its image"),
         ({"bbox": [150, 20, 190, 60]}, "not corners or fractions"),

@@ -56,7 +56,7 @@ def shape(kind="polygon", points=POINTS, group=None, **more):
 
 def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
     png = io.BytesIO()
-    Image.fromarray(np.full((20, 40), 255, np.uint8)).save(png, "PNG")
+    Image.fromarray(np.full((20, 40), 1, np.uint8)).save(png, "PNG")
     mask = shape("mask", [[20, 10], [59, 29]], mask=base64.b64encode(png.getvalue()).decode())
     half = [[20, 10], [40, 10], [40, 30], [20, 30]]
     other = [[40, 10], [60, 10], [60, 30], [40, 30]]
@@ -73,7 +73,8 @@ def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
 
 
 def test_shapes_of_one_group_number_and_two_labels_are_two_objects(tmp_path, images):
-    as_file(tmp_path / "a", labelme([shape(group=0), shape(group=0) | {"label": "dog"}, shape()]))
+    shapes = [shape(group=0), shape(group=0) | {"label": "dog"}, shape(kind=None)]
+    as_file(tmp_path / "a", labelme(shapes))
     source, masks = read(tmp_path / "a", images)
     labels = ["cat-g0", "dog-g0", "cat-3"]
     assert [mask.label for mask in source.candidates[0].encoded] == labels
@@ -102,6 +103,8 @@ def test_vias_regions(tmp_path, images):
 def brush(mask, *, literal=False):
     """Encode as Label Studio does, of words of 8 bits: here runs only, or word by word."""
     values = np.repeat(mask.ravel().astype(int) * 255, 4)
+    if literal:  # pale strokes of a colour that says nothing
+        values = np.column_stack([255 - values[::4]] * 3 + [40 * mask.ravel()]).ravel()
     bits = (
         f"{len(values):032b}" + f"{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
     )
@@ -153,13 +156,13 @@ def test_cvats_polygons_and_brush(tmp_path, images):
     <image id="0" name="a.png" width="{W}" height="{H}">
     <polygon label="cat" points="{points}"/><box label="cat" xtl="1" ytl="1" xbr="2" ybr="2"/>
     <mask label="cat" rle="{rle}" left="20" top="10" width="40" height="4"/>
-    <mask label="dog" rle="0, 2, 3, 1" left="-1" top="-1" width="3" height="2"/></image>
+    <mask label="dog" rle="3, 1, 1, 2, 4, 1" left="-2" top="-1" width="4" height="3"/></image>
     </annotations>"""
     source, masks = read(as_file(tmp_path, text, "a.xml"), images)
     assert np.array_equal(masks[0], SQUARE)
     assert masks[1][11, 22:60].all()
     assert masks[1].sum() == 3 * 38
-    assert np.argwhere(masks[2]).tolist() == [[0, 1]], "what sticks out is cut off"
+    assert np.argwhere(masks[2]).tolist() == [[0, 0], [1, 1]], "what sticks out is cut off"
     assert source.notes == ("1 boxes are left out, no masks",)
     assert [mask.label for mask in source.candidates[0].encoded] == ["cat-1", "cat-3", "dog-4"]
     _, (dog,) = read(tmp_path / "a.xml", images, categories=["dog"])
@@ -171,6 +174,7 @@ def test_yolos_segments(tmp_path, images):
     lines = (f"0 {corners}", "1 0.5 0.5 0.2 0.2", "2 0 0 0.5 0 0.5 0.5", "", "x 0 0 1 0 1 1")
     as_file(tmp_path / "labels", "\n".join(lines), "a.txt")
     as_file(tmp_path / "labels", "cat\ndog\n", "classes.txt")
+    as_file(tmp_path / "labels", "names: [cat, dog]\n", "data.yaml")
     source, masks = read(tmp_path / "labels", images, categories=["cat"])
     assert np.array_equal(masks[0], SQUARE)
     left_out = ["1 boxes are left out, no masks", "2 annotations of other categories are left out"]
@@ -279,9 +283,11 @@ def test_labelmes_masks_of_one_group_are_one_object_and_its_size_may_be_missing(
     as_file(tmp_path / "labels", labelme(shapes))
     _, (mask,) = read(tmp_path / "labels", images)
     assert np.array_equal(mask, SQUARE)
-    as_file(tmp_path / "labels", {**labelme([shape()]), "imageHeight": None, "imageWidth": None})
-    _, (mask,) = read(tmp_path / "labels", images)
-    assert np.array_equal(mask, SQUARE)
+    for missing in ({"imageWidth": None}, {"imageHeight": None, "imageWidth": None}):
+        as_file(images, {**labelme([shape()], image="a.png"), **missing})
+        source = from_annotations(images, SetPlaces())  # beside its images
+        assert np.array_equal(decode(source.candidates[0].encoded[0].code()), SQUARE)
+        assert source.notes == ()
 
 
 def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
@@ -301,6 +307,19 @@ def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
     [
         ("a.json", {"a": 1}, "is of no known form"),
         ("a.json", {"_via_img_metadata": [{"regions": []}]}, "is of no known form"),
+        ("a.json", {"images": []}, r"lacks \['annotations'\]"),
+        (
+            "a.json",
+            [
+                {
+                    "data": {"image": "s3://x/a.jp2"},
+                    "annotations": [
+                        {"result": [{"type": "polygonlabels", "value": {"points": POINTS}}]}
+                    ],
+                }
+            ],
+            "a.jp2 does not exist",
+        ),
         ("a.json", labelme([shape(points=[[1]])]), "1 numbers, expected .*3 points"),
         ("a.json", labelme([{"label": "cat"}]), "is not written as its tool does it"),
         ("a.json", labelme([shape("mask", mask="?")]), "is not written as its tool does it"),

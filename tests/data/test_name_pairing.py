@@ -257,8 +257,11 @@ def test_a_registered_set_without_its_table_is_named(tmp_path):
         find_pairs(touch(tmp_path, "cats/set.json"))
 
 
-def test_a_folder_that_does_not_exist_has_no_registered_sets(tmp_path):
+def test_registered_sets_are_sorted_and_none_are_where_there_is_no_folder(tmp_path):
     assert registered_sets(tmp_path / "nowhere") == []
+    names = [f"{number:02}" for number in range(12)]
+    touch(tmp_path, *(f"{name}/set.json" for name in names), "loose/a.jpg", ".old/set.json")
+    assert [folder.name for folder in registered_sets(tmp_path)] == names
 
 
 def test_images_and_masks_in_one_folder_are_told_apart_by_suffix(tmp_path):

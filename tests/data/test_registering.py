@@ -230,6 +230,9 @@ def test_another_set_of_the_name_needs_to_be_asked_for(add_set, two_folders, own
     write_png(two_folders[0] / "03.png", np.zeros((12, 12, 3), np.uint8))
     with pytest.raises(DataError, match=r"'cats' is registered already.* Add --replace"):
         add_set()
+    sizes = r"\(7 train and 3 val images; now 4 train and 6 val images\)"
+    with pytest.raises(DataError, match=f"with other files or another split {sizes}"):
+        add_set(val_fraction=0.6)
     assert add_set(replace=True).state == "replaced"
     assert (own / "cats/im/03.png").read_bytes() == (two_folders[0] / "03.png").read_bytes()
 

@@ -248,7 +248,9 @@ def test_one_folder_of_png_files_cannot_be_told_apart(tmp_path):
         from_folders(touch(tmp_path, "a.png", "b.png"), tmp_path)
 
 
-@pytest.mark.parametrize(("expression", "group"), [("^[^_]+", "tom"), (r"_(\d+)$", "1")])
+@pytest.mark.parametrize(
+    ("expression", "group"), [("^[^_]+", "tom"), ("(t.*)_(.)", "tom"), (r"_(\d+)$", "1")]
+)
 def test_a_group_is_found_in_the_name(tmp_path, expression, group):
     touch(tmp_path, "im/tom_1.jpg", "gt/tom_1.png")
     source = from_folders(tmp_path / "im", tmp_path / "gt", group=expression)
@@ -391,6 +393,7 @@ def test_an_empty_mask_is_a_fault(tmp_path_factory, mask):
         (compressed(MASK.T), r"drawn on 8 x 6 pixels \(height x width\).* said to have 6 x 8"),
         ([[1, 1]], "has a polygon of 2 numbers, expected .*3 points or more"),
         ([[1, 1, 5, 5]], "has a polygon of 4 numbers"),
+        ([[[1, 1, 0], [5, 1, 0], [5, 4, 0], [1, 4, 0]]], "has a polygon of 4 numbers"),
         ([["a"] * 6], "has the coordinate 'a', expected a finite number"),
         ([[1, 1, math.nan, 1, 5, 5]], "has the coordinate nan"),
         ([[1, 1, None, 1, 5, 5]], "has the coordinate None"),

@@ -102,11 +102,18 @@ def test_xmp_turns_an_image_as_exif_does(tmp_path, form, kind):
         assert upright_size(opened) == (7, 6)
 
 
-def test_a_tiffs_own_tag_turns_it_once(tmp_path):
-    Image.fromarray(DOT * 200).convert("RGB").save(tmp_path / "a.tif", tiffinfo={274: 6})
-    assert load_image(tmp_path / "a.tif").pixels.shape == (7, 6, 3)
-    with open_image(tmp_path / "a.tif") as opened:
-        assert upright_size(opened) == (7, 6)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["tif", "png", "jpg"])
+def test_an_images_own_tag_turns_it_once_and_its_size_is_known_beforehand(
+    tmp_path, suffix, orientation
+):
+    exif, path = Image.Exif(), tmp_path / f"a.{suffix}"
+    exif[274] = orientation
+    Image.fromarray(DOT * 200).convert("RGB").save(path, exif=exif)
+    size = (7, 6) if orientation >= 5 else (6, 7)
+    assert load_image(path).pixels.shape == (*size, 3)
+    with open_image(path) as opened:
+        assert upright_size(opened) == size
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))

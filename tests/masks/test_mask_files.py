@@ -89,6 +89,16 @@ def test_colours_are_objects_and_blue_is_no_void(tmp_path):
     found = understand(saved(tmp_path, colours))
     assert [label for label, _ in found.objects] == ["c0000ff", "cff0000"]
     assert np.array_equal(found.mask("cff0000"), (labels == 2) * 255)
+    faint = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 0]], np.uint8)[labels]  # numbers, as colours
+    found = understand(saved(tmp_path, faint))
+    assert [label for label, _ in found.objects] == ["c000001", "c010100"]
+
+
+def test_no_more_objects_than_a_file_can_number_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("pasam.masks.mask_files.MOST_OBJECTS", 3)
+    assert len(understand(saved(tmp_path, regions(5, 6, 7))).objects) == 3
+    with pytest.raises(InvalidItemError, match="holds 4 values, 3 at most are objects"):
+        understand(saved(tmp_path, regions(5, 6, 7, 8)))
 
 
 def test_a_mask_saved_with_loss_is_a_soft_one(tmp_path):
@@ -113,6 +123,8 @@ def test_a_trimap_is_asked_about_and_can_be_said(tmp_path):
         (np.zeros((8, 8), np.uint8), "m.png", "is all black"),
         (regions(1, 2, 3), "m.jpg", "numbers its objects.* Export a PNG"),
         (np.full((8, 8), 1.5, np.float32), "m.tif", "holds fractions"),
+        (disk().astype(np.float32) - 0.25, "m.tif", "holds negative values or none at all"),
+        (np.where(disk(), np.nan, 0.5).astype(np.float32), "m.tif", "values or none at all"),
         (
             np.random.default_rng(0).integers(60, 200, (64, 64), np.uint8),
             "m.png",
@@ -172,6 +184,10 @@ def test_a_palette_of_two_colours_of_which_none_is_black_is_asked_about(tmp_path
         with pytest.raises(InvalidItemError, match=said) as caught:
             understand(tmp_path / "m.png")
         assert caught.value.kind == "label_map"
+    three = Image.frombytes("P", (64, 64), regions(1, 2).tobytes())
+    three.putpalette(voc_palette(*[(0, 0, 255), (255, 0, 0), (0, 255, 0)]))
+    three.save(tmp_path / "m.png")
+    assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["1", "2"]
 
 
 def test_a_palette_that_is_not_meant_to_be_seen_leaves_the_indices(tmp_path):
@@ -318,6 +334,63 @@ def test_fractions_from_0_to_1_are_a_mask(tmp_path):
     assert understand(path).kind is MaskKind.SOFT
 
 
+def test_dim_and_bright_areas_beside_a_soft_edge_number_nothing(tmp_path):
+    soft = cv2.GaussianBlur(disk(radius=16).astype(np.uint8) * 255, (0, 0), 1)
+    for grey, level in ((15, 0), (240, 255)):  # a sixteenth from either end
+        mask = np.where(soft == level, np.uint8(grey), soft)
+        mask[0, 0], mask[32, 32] = 0, 255
+        assert understand(saved(tmp_path, mask)).kind is MaskKind.SOFT
+        assert np.array_equal(read_mask(tmp_path / "m.png"), mask)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(63, MaskKind.INDEX), (64, MaskKind.SOFT)])
+def test_thin_lines_are_numbers_beside_void_up_to_a_quarter_of_white(tmp_path, value, kind):
+    lines = np.zeros((16, 16), np.uint8)
+    lines[3], lines[6], lines[9] = 1, value, 255
+    assert understand(saved(tmp_path, lines)).kind is kind
+
+
+def test_a_mask_of_which_half_is_grey_is_one_and_of_a_pixel_more_is_a_photograph(tmp_path):
+    mask = np.zeros((40, 50), np.uint8)
+    mask[:20] = np.random.default_rng(0).integers(130, 230, (20, 50))
+    mask[30:] = 255
+    assert grey_fraction(mask) == 0.5
+    assert understand(saved(tmp_path, mask)).kind is MaskKind.SOFT
+    mask[39, 49] = 140
+    with pytest.raises(InvalidItemError, match="is mostly neither black nor white") as caught:
+        understand(saved(tmp_path, mask))
+    assert caught.value.kind == "grey_mask"
+
+
+def test_a_trimap_may_have_both_greys_and_no_other(tmp_path):
+    path = saved(tmp_path, regions(127, 128, 255))
+    assert understand(path, Reading.TRIMAP).objects == (("", 320),)
+    for other in (regions(1, 255), regions(1, 2, 3, 4), np.dstack([regions(255)] * 2 + [disk()])):
+        with pytest.raises(InvalidItemError, match="and a trimap 1, 2, 3 or 0, 128, 255"):
+            understand(saved(tmp_path, other.astype(np.uint8)), Reading.TRIMAP)
+
+
+def test_a_palette_with_a_transparent_colour_is_read_as_transparency(tmp_path):
+    picture = Image.frombytes("P", (64, 64), disk().astype(np.uint8).tobytes())
+    picture.putpalette(voc_palette((0, 255, 0), (255, 0, 0)))
+    picture.save(tmp_path / "m.png", transparency=0)
+    found = understand(tmp_path / "m.png")
+    assert found.notes == ("the mask is the alpha channel",)
+    assert np.array_equal(found.mask(), disk() * 255)
+
+
+def test_numbers_beyond_a_short_palette_are_numbers(tmp_path):
+    for top in (2, 3):  # the first without a colour, and one further on
+        picture = Image.frombytes("P", (64, 64), regions(1, top).tobytes())
+        picture.putpalette([255, 255, 255, 0, 0, 0])
+        picture.save(tmp_path / "m.bmp")
+        with Image.open(tmp_path / "m.bmp") as opened:
+            opened.load()
+            assert len(opened.getpalette("RGB")) // 3 == 2
+        found = understand(tmp_path / "m.bmp")
+        assert [label for label, _ in found.objects] == ["1", str(top)]
+
+
 def test_noise_round_black_and_white_is_no_numbering(tmp_path):
     noise = np.random.default_rng(0).integers(0, 4, (64, 64))
     mask = np.where(disk(), 255 - noise, noise).astype(np.uint8)
@@ -452,9 +525,9 @@ def test_vocs_void_is_known_by_its_colour_wherever_a_tool_has_put_it(tmp_path):
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float64])
 def test_labels_of_64_bits_are_read(tmp_path, kind):
     labels = np.zeros((40, 60), kind)
-    labels[5:20, 5:20], labels[5:20, 30:50] = 1, 2
+    labels[5:20, 5:20], labels[5:20, 30:50] = 1, 1 << 16
     tifffile.imwrite(tmp_path / "a.tif", labels)
-    assert [size for _, size in understand(tmp_path / "a.tif").objects] == [225, 300]
+    assert understand(tmp_path / "a.tif").objects == (("1", 225), ("65536", 300))
 
 
 def test_cells_of_a_few_pixels_are_objects_and_a_deep_photograph_is_none(tmp_path):

@@ -133,6 +133,15 @@ def test_zero_one_and_zero_255_count_as_booleans_do():
     assert mask_iou(gt.astype(np.uint8), 255 * pred.astype(np.uint8)) == mask_iou(gt, pred)
 
 
+@pytest.mark.parametrize("turn", [0, 1])
+def test_masks_one_beside_the_other_share_nothing_and_their_union_is_both(turn):
+    gt, pred = np.zeros((30, 40), bool), np.zeros((30, 40), bool)
+    gt[:3, 5:9], pred[10:27, 2:20] = True, True  # of other rows, in the same columns
+    for apart in (pred, np.roll(pred, -7, 0)):  # and where one ends and the other begins
+        assert overlap(np.rot90(gt, turn), np.rot90(apart, turn)) == (0, 12 + 17 * 18)
+        assert overlap(np.rot90(apart, turn), np.rot90(gt, turn)) == (0, 12 + 17 * 18)
+
+
 def test_two_empty_masks_agree_and_one_empty_mask_does_not():
     empty, full = np.zeros((3, 3), bool), np.ones((3, 3), bool)
     assert mask_iou(empty, empty) == 1

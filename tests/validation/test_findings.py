@@ -211,12 +211,13 @@ def test_samples_of_a_set_reach_from_its_first_to_its_last_mask(monkeypatch):
     monkeypatch.setattr(page_module, "outlined_thumbnail", lambda image, mask: mask)
     frame = pd.DataFrame(
         {"split": "train", "dataset": "cats", "id": f"cats/{n:02}", "image": f"{n // 2}.png",
-         "mask": f"{n:02}", "area": 0.5, "width": 10 * (n // 2), "height": 5, "brightness": 7.0}
-        for n in reversed(range(21))
+         "mask": f"{n:02}", "area": 0.25, "width": 10 * (n // 2), "height": 5, "brightness": 7.0}
+        for n in reversed(range(19))
     )  # fmt: skip
-    (shown,) = page_module._samples(frame)
-    assert [card["src"] for card in shown["cards"]] == ["00", "05", "10", "15", "20"]
-    assert [spread["median"] for spread in shown["spreads"]] == ["50", "50", "5", "7"]
+    (shown,) = page_module._samples(frame)  # at 0, 4.5, 9, 13.5 and 18
+    assert [card["src"] for card in shown["cards"]] == ["00", "04", "09", "14", "18"]
+    assert [spread["median"] for spread in shown["spreads"]] == ["25", "45", "5", "7"]
+    assert len(page_module._samples(frame[:2])[0]["cards"]) == 2, "each mask once"
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +304,18 @@ def test_of_doubles_leaks_are_shown_first_then_equal_files_then_the_most_alike()
     ]  # fmt: skip
     shown = page_module._sharpest(ranked[::-1])
     assert shown == ranked[: page_module.SHOWN]
+
+
+def test_only_what_failed_and_is_no_single_item_nor_a_duplicate_is_to_be_looked_at(text, results):
+    section = text.partition('id="seen"')[2].partition('id="samples"')[0]
+    seen = re.findall("<h3><code>(.*?)</code>", section)
+    about = page_module._ABOUT_DUPLICATES
+    assert seen == [
+        one.name for one in results
+        if one.offenders and one.table in ("pairs", "images") and one.level != "item"
+        and one.name not in about
+    ]  # fmt: skip
+    assert seen
 
 
 def test_a_tiny_mask_is_shown(text):
