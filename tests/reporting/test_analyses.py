@@ -1,9 +1,13 @@
 """Analyses that parts of a report share: ablations, fine structure, what stays of SAM."""
 
-import numpy as np
-import pytest
-from made_up_run import ABLATIONS, change_scores, made_up_ablations
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_run import ABLATIONS, change_scores, made_up_ablations, made_up_diagnostics
+
+from pasam.reporting import analyses
 from pasam.reporting.analyses import (
     Ablation,
     best_benchmark,
@@ -35,6 +39,23 @@ def variant(change, of="pa_sam"):
         ({"mining": {"method": "none"}}, "component", "no hard points"),
         (ABLATIONS["head_only"]["change"], "component", "no adapter: the mask head alone"),
         ({"mining": {"points": 8}}, "mining", "hard points of each sign: 8"),
+        ({"mining": {"method": "random"}}, "mining", "random points"),
+        (
+            {"adapter": {"dense": False}, "mining": {"points": 8}},
+            "correction",
+            "no dense compensation, hard points of each sign: 8",
+        ),
+        (
+            {"adapter": {"dense": False}, "mining": {"method": "none"}},
+            "component",
+            "no dense compensation, no hard points",
+        ),
+        (
+            {"trains": "adapter", "gradient": "image"},
+            "correction",
+            "adapter alone learns, edges of the image itself",
+        ),
+        ({"epochs": 3}, "repeat", "3 epochs"),
         ({"mining": {"score_scale": 5.0}}, "mining", "score scaled by 5"),
         ({"trains": "decoder"}, "trained", "whole decoder learns"),
         ({"gradient": "image"}, "correction", "edges of the image itself"),
@@ -149,6 +170,60 @@ def test_thinner_objects_come_last_and_groups_are_named_by_their_width(make_resu
     names = group_names(gains(results, measure).table, measure)
     width = next(iter(results.widths.values()))
     assert names[0] == f"{width:.0f}\N{EN DASH}{width:.0f}"
+
+
+def test_a_group_is_named_by_its_range_with_a_decimal_below_ten(results):
+    table = pd.DataFrame([{"from": 1.04, "to": 9.94}, {"from": 10.0, "to": 25.4}])
+    complexity, thinness = measures(results)
+    assert group_names(table, complexity) == ["1.0\N{EN DASH}9.9", "10\N{EN DASH}25"]
+    assert group_names(-table, thinness) == ["1.0\N{EN DASH}9.9", "10\N{EN DASH}25"]
+
+
+def test_each_models_change_of_gain_is_told_with_its_two_ends_and_corrected_with_all(monkeypatch):
+    curves = pd.DataFrame(
+        {"family": ["blur", "box_jitter", "box_jitter", "box_jitter"], "amount": [9.0, 0.4, 0, 0.1]}
+    )
+    results = SimpleNamespace(curves=curves, reference="sam", bootstrap="level", level="95 %")
+    gain = {("pa_sam", 0.0): 20.0, ("pa_sam", 0.4): 14.0, ("hq_sam", 0.0): 7.0,
+            ("hq_sam", 0.4): 9.0}  # fmt: skip
+
+    def row(difference):
+        verdict = "gain shown" if difference > 0 else "loss shown"
+        ends = {"low": difference - 1, "high": difference + 1}
+        return {"difference": difference, **ends, "n": 24, "seeds": 3, "verdict": verdict}
+
+    def between(results, family, places, pair):
+        assert (family, pair[1]) == ("box_jitter", "sam")
+        return row(gain[pair[0], places[1]] - gain[pair[0], places[0]])
+
+    monkeypatch.setattr(
+        analyses, "difference_at",
+        lambda results, family, amount, pair: row(gain[pair[0], amount]),
+    )  # fmt: skip
+    monkeypatch.setattr(analyses, "change_of_gain", between)
+    families = []
+    monkeypatch.setattr(
+        analyses, "held_together", lambda rows, level: families.append((len(rows), level)) or rows
+    )
+    first, second = analyses.changes_of_gain(results, ["pa_sam", "hq_sam"])
+    assert families == [(6, "level")]
+    minus = "\N{MINUS SIGN}"
+    assert first == (
+        f"PA-SAM's gain over SAM shrinks ({minus}6.0 points, 95 % interval {minus}7.0 to "
+        f"{minus}5.0, n = 24): from +20.0 points of boundary IoU (+19.0 to +21.0; a gain is shown) "
+        "with tight boxes to +14.0 (+13.0 to +15.0; a gain is shown) with boxes jittered by 0.4 of "
+        "their sides."
+    )
+    assert second.startswith("HQ-SAM's gain over SAM grows (+2.0 points")
+    assert "from +7.0 points" in second
+    assert "to +9.0 (" in second
+
+
+def test_the_sets_of_diagnostics_are_those_of_the_subject(make_results):
+    own = made_up_diagnostics(models=("pa_sam",), benchmarks=("dis_like",))
+    other = made_up_diagnostics(models=("mining_random",), benchmarks=("thin_like",))
+    found = analyses.on_diagnostics(make_results(diagnostics=pd.concat([own, other])))
+    assert set(found) == {"dis_like"}
 
 
 @pytest.fixture

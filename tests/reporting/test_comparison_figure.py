@@ -6,10 +6,12 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL.ImageColor import getrgb
 
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.predictions import Predicted
+from pasam.reporting import figures
 from pasam.reporting.figures import (
     choice_caption,
     choose_examples,
@@ -254,6 +256,17 @@ def test_a_dimmed_image_is_grey_and_darker():
     assert shown.dtype == np.uint8
     assert (shown == shown[..., :1]).all()
     assert shown.mean() < image.mean()
+    colours = dimmed((200 * np.eye(3)).astype(np.uint8)[None])
+    assert colours[0, :, 0].tolist() == [33, 65, 13]  # 55 % of what the eye makes of each
+
+
+def test_a_prediction_has_both_its_scores_below_and_the_box_its_place(example):
+    image = example(box=np.array([10, 12, 39, 29], np.float32))
+    left, right = Figure().subplots(1, 2)
+    figures._draw_prediction(left, image, "sam")
+    assert left.get_xlabel() == "IoU 70.0   BIoU 40.0"
+    figures._draw_image(right, image)
+    assert right.patches[0].get_bbox().bounds == (10, 12, 29, 17)
 
 
 def test_a_mask_of_another_size_is_refused():

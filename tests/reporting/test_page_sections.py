@@ -8,6 +8,7 @@ import pytest
 from made_up_run import change_scores, made_up_ablations
 
 from pasam.config.schema import BaseParams, DataParams, GeneratedParams
+from pasam.reporting import page_sections
 from pasam.reporting.analyses import limits
 from pasam.reporting.page_sections import SECTIONS
 from pasam.reporting.results import describe_run
@@ -242,6 +243,8 @@ def test_a_run_without_these_limits_still_claims_nothing_more(make_scores, make_
         manifest=results.manifest[results.manifest["split"] == "val"],
     )
     assert limits(large) == ["what happens on data unlike these benchmarks"]
+    two = make_results(make_scores(benchmarks=("a", "b"), seeds=(1, 2)))
+    assert "another seed" not in "; ".join(limits(two))
 
 
 def test_the_facts_name_data_recipes_and_seeds(results):
@@ -277,6 +280,12 @@ def test_published_numbers_have_a_table_of_their_own(make_results):
     captions = [block.caption for block in found.blocks if block.kind == "table"]
     assert any("not comparable" in caption for caption in captions)
     assert not any("published" in head for head in found.blocks[0].head)
+    same = section("table-1", make_results(published=published, comparable=True))
+    folded = [
+        [block.folded for block in part.blocks if getattr(block, "head", ("",))[-1] == last]
+        for part, last in ((found, "Ours mIoU / mBIoU"), (same, "Tolerance"))
+    ]
+    assert folded == [[True], [False]]
 
 
 def test_one_model_has_no_differences(make_scores, make_results):
@@ -336,6 +345,26 @@ def test_the_worst_end_of_points_is_the_fewest(make_scores, make_results):
     rows = pd.concat([make_scores(), *(make_scores(prompt=f"points_{k}") for k in (1, 10))])
     sentence = section("robustness", make_results(conditions=rows)).blocks[1]
     assert "at 1 (n = 24):" in sentence.words
+
+
+def test_sentences_of_all_conditions_are_one_family_of_comparisons(
+    make_scores, make_results, monkeypatch
+):
+    seen = []
+
+    def none_shown(rows, bootstrap):
+        seen.append([row["difference"] for row in rows])
+        return [{**row, "verdict": "no difference shown", "p_holm": 0.5} for row in rows]
+
+    monkeypatch.setattr(page_sections, "held_together", none_shown)
+    worse = change_scores(make_scores(corruption="blur_2"), "pa_sam", -0.4)
+    rows = pd.concat([make_scores(), make_scores(prompt="points_3"), worse])
+    blocks = section("robustness", make_results(conditions=rows)).blocks
+    assert seen == [[pytest.approx(20), pytest.approx(-20)]]
+    for block, start in zip(
+        blocks[1:], ("Points in place of a box, at 3", "Blur, at 2"), strict=True
+    ):
+        assert block.words.startswith(f"{start} (n = 24): No difference")
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@ from made_up_run import change_scores
 from small_world import load_yaml
 from variants import pa_sam
 
+from pasam.reporting import publish as publish_module
 from pasam.reporting.analyses import gains, measures
 from pasam.reporting.model_card import model_card
 from pasam.reporting.page_images import ranked, worst
@@ -62,6 +63,8 @@ def test_the_same_results_give_the_same_bytes(files, tmp_path, make_results):
 def test_the_setting_stands_in_every_file_for_people(files):
     for name in ("index.html", "table1.md", "tables/table1.md", "model_cards/pa_sam.md"):
         assert b"A run that was never made." in files[name], name
+    page = files["index.html"].decode()
+    assert "PA-SAM against SAM and HQ-SAM" in page.partition("</head>")[0]
 
 
 def test_it_stays_far_below_its_limit_of_15_megabytes(files):
@@ -83,6 +86,31 @@ def test_curves_are_there_when_they_were_measured(make_scores, make_results):
     frame = plot_frames(make_results(conditions=rows))["robustness_points"]
     assert frame.columns.tolist() == ["amount", "hq_sam", "oracle", "pa_sam", "sam"]
     assert frame["amount"].tolist() == [1.0]
+    for model in ("pa_sam", "sam"):
+        own = rows[(rows["prompt"] == "points_1") & (rows["model"] == model)]
+        assert frame[model].tolist() == pytest.approx([100 * own["boundary_iou"].mean()], abs=1e-3)
+
+
+def test_the_figure_shows_images_by_the_subjects_scores_in_its_file(
+    make_scores, make_results, monkeypatch, tmp_path
+):
+    seen = {}
+    results = make_results(make_scores(seeds=(41, 42)))
+    count = results.params.report.figure_rows
+
+    def chosen(scores, **how):
+        seen.update(how, seeds=set(scores[scores["model"] == "pa_sam"]["seed"]))
+        return ["dis_like/2"]
+
+    monkeypatch.setattr(publish_module, "choose_examples", chosen)
+    monkeypatch.setattr(
+        publish_module, "comparison_figure", lambda *given, **how: seen.update(given=given, **how)
+    )
+    publish_module._write_figure(results, tmp_path / "f.png")
+    assert (seen["model"], seen["per_benchmark"], seen["seeds"]) == ("pa_sam", count, {42})
+    examples, path = seen["given"]
+    assert ([one.image_id for one in examples], path) == (["dis_like/2"], tmp_path / "f.png")
+    assert seen["caption"].startswith(f"{results.setting}\nImages are chosen by rank")
 
 
 def test_models_that_trained_for_different_times_share_the_table(make_results):
@@ -197,6 +225,11 @@ def test_a_card_tells_the_scores_of_the_finest_and_of_the_smoothest_objects_apar
         ({"adapter_dense": False}, ["refines the sparse"], ["refines the dense"]),
         ({"iou_head": "trained"}, ["The adapter, SAM's mask head and SAM's IoU head learn"], []),
         ({"trains": "adapter"}, ["The adapter learns; SAM's weights stay unchanged"], []),
+        (
+            {"trains": "decoder", "iou_head": "trained"},
+            ["The adapter and SAM's decoder learn; the rest of SAM stays"],
+            ["IoU head"],
+        ),
     ],
 )
 def test_a_card_describes_the_parts_that_its_model_has(change, there, not_there, make_results):
@@ -227,8 +260,10 @@ def test_a_card_compares_its_own_model_alone_and_splits_its_own_gain(results):
     assert "HQ-SAM is 15.0 points of boundary IoU above SAM" in hq
     assert "PA-SAM is" not in hq
     table = gains(results, measures(results)[0], model="hq_sam").table
-    for place in (0, -1):
-        assert f"{table['score'].iloc[place]:.1f} % on the {table['n'].iloc[place]} masks" in hq
+    for place, words in ((0, "the smoothest"), (-1, "the most intricate")):
+        said = f"{table['score'].iloc[place]:.1f} % on the {table['n'].iloc[place]} masks with "
+        assert f"{said}{words}" in hq
+    assert f"{table['score'].iloc[0]:.1f}" != f"{table['score'].iloc[-1]:.1f}"
 
 
 def test_json_has_the_level_and_as_many_images_a_gallery_as_the_params_say(results, make_results):
