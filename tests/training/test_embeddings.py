@@ -105,7 +105,11 @@ def test_a_view_of_a_benchmark_does_not_keep_the_aspect(manifest):
 def test_every_training_image_has_every_view_once_and_its_own_seed(manifest):
     tasks = training_tasks(manifest, views=3, seed=5)
     assert len({(task.image, task.view) for task in tasks}) == len(tasks) == 4 * 3
-    assert len({task.seed for task in tasks}) == len(tasks)
+    images = sorted(set(manifest.loc[manifest["split"] == "train", "image"]))
+    assert [(task.image, task.view, task.seed) for task in tasks] == [
+        (image, view, (5, number, view))
+        for number, image in enumerate(images) for view in range(3)
+    ]  # fmt: skip
     assert {task.seed for task in tasks}.isdisjoint(
         task.seed for task in training_tasks(manifest, views=3, seed=6)
     )
@@ -149,6 +153,25 @@ def test_an_incomplete_store_names_what_it_lacks(manifest, ids, base, tmp_path):
     (tmp_path / "early.npy").unlink()
     (tmp_path / "index.parquet").unlink()
     with pytest.raises(DataError, match=r"lacks \['early.npy', 'index.parquet'\].*dvc repro embed"):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("images", np.zeros((1, 3, 8, 8), np.float32), r"float32 .*8\), expected uint8 in 4"),
+        ("labels", np.zeros((1, 1, 8, 8), np.uint8), r"uint8 .*8\), expected uint8 in 3 d"),
+        ("early", np.zeros((1, 8, 8), np.float16), "expected float16 in 4 dimensions"),
+        ("embedding", np.zeros((1, 4, 8, 8), np.float64), "expected float16 in 4 dimensions"),
+        ("early", np.array([{}], object), "early.npy is damaged"),
+    ],
+)  # fmt: skip
+def test_an_array_of_another_kind_is_none_of_a_store(
+    name, array, message, manifest, ids, base, tmp_path
+):
+    write(tmp_path, training_tasks(manifest, views=1, seed=3)[:1], ids, base)
+    np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
         open_store(tmp_path)
 
 

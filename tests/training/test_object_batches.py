@@ -12,7 +12,7 @@ from small_world import small_base
 from pasam.errors import DataError
 from pasam.masks.mask_files import read_mask
 from pasam.models.losses import localised_cross_entropy, promptable_loss
-from pasam.training import annotated
+from pasam.training import annotated, object_batches
 from pasam.training.annotated import draw_scenes, read_photographs, unpack
 from pasam.training.clickable import Clickable, worst_click
 from pasam.training.object_batches import LEAST_EXTENT, ObjectBatches, ObjectSampler, ViewMix
@@ -192,8 +192,142 @@ def test_whole_views_are_squashed_or_padded():
     assert shares == {1.0, 0.5}
 
 
+class Dice:
+    """Gives the numbers that are put in, whatever is asked for."""
+
+    def __init__(self, *numbers):
+        self.random = iter(numbers).__next__
+
+
+@pytest.mark.parametrize(
+    ("numbers", "seen"),
+    [
+        ((0.19, 0.24), ("whole", True)), ((0.19, 0.25), ("whole", False)),
+        ((0.2,), ("crop", False)), ((0.49,), ("crop", False)), ((0.51,), ("zoom", False)),
+    ],
+)  # fmt: skip
+def test_views_are_whole_parts_or_zooms_by_their_fractions_and_only_whole_ones_are_padded(
+    numbers, seen, monkeypatch
+):
+    pictures = [picture("s", rectangle(40, 60, 5, 5, 9, 9), rectangle(40, 60, 30, 20, 9, 9))]
+    made = batches(pictures, views=ViewMix(whole=0.2, crop=0.3))
+    for name, owner in (("whole", made), ("zoom", made), ("crop", object_batches)):
+        monkeypatch.setattr(owner, f"_{name}", lambda p, index, rng, name=name: (name, index))
+    made._look = lambda p, index, window, rng, *, padded: (window, index, padded)
+    kind, padded = seen
+    assert made.view(0, 1, Dice(*numbers)) == ((kind, 1), 1, padded)
+
+
+@pytest.mark.parametrize("size", [(30, 12), (70, 40), (8, 8), (90, 40), (12, 36)])
+@pytest.mark.parametrize("far", [False, True])
+def test_a_part_shows_all_of_an_object_that_fits_and_of_another_some_pixel(size, far):
+    mask = rectangle(40, 90, 20, 10, 1, 1) + rectangle(40, 90, 29, 21, 1, 1)
+    if far:  # two pixels from corner to corner, which no part shows both of
+        mask = rectangle(40, 90, 0, 0, 1, 1) + rectangle(40, 90, 89, 39, 1, 1)
+    drawn, rng = picture("s", mask), np.random.default_rng(0)
+    windows = [object_batches._window_round(drawn, 0, size, rng) for _ in range(200)]
+    for x0, y0, x1, y1 in windows:
+        assert (x1 - x0, y1 - y0) == size
+        assert 0 <= x0 < x1 <= 90
+        assert 0 <= y0 < y1 <= 40
+        assert (mask[y0:y1, x0:x1] > 0).any()
+        if not far:
+            assert size[0] < 10 or x0 <= 20 < 30 <= x1
+            assert size[1] < 12 or y0 <= 10 < 22 <= y1
+    if size == (30, 12) and not far:  # wherever it shows all of the object
+        assert {window[0] for window in windows} == set(range(21))
+        assert {window[1] for window in windows} == {10}
+
+
+def test_a_random_part_is_a_sixth_of_the_image_or_more_and_wide_or_tall():
+    drawn, rng = picture("s", rectangle(120, 300, 100, 50, 9, 9)), np.random.default_rng(0)
+    windows = [object_batches._crop(drawn, 0, rng) for _ in range(300)]
+    wide, tall = np.array([((x1 - x0) / 300, (y1 - y0) / 120) for x0, y0, x1, y1 in windows]).T
+    uncut = (wide < 1) & (tall < 1)
+    assert (wide * tall)[uncut].min() == pytest.approx(1 / 6, abs=0.02)
+    assert (wide * tall).max() > 0.85
+    for ratio in (wide / tall, tall / wide):
+        assert 1.6 < ratio[uncut].max() < np.exp(0.6) + 0.1
+
+
+def test_how_often_an_answer_is_corrected_is_the_boxes_own_and_the_single_points_own(monkeypatch):
+    monkeypatch.setattr(object_batches, "BOX_ROUNDS", (0.0, 1.0, 0.0))
+    monkeypatch.setattr(object_batches, "POINT_ROUNDS", (0.0, 0.0, 1.0))
+    made = batches([picture("s", rectangle(64, 64, 8, 8, 30, 30))], batch_size=1)
+    seen = set()
+    for batch in (made[step] for step in range(40)):
+        kind = "box" if batch.points is None else min(2, batch.points.shape[1])
+        seen.add((kind, batch.rounds))
+        assert batch.points is None or batch.points.shape[1] <= 8
+    assert seen == {("box", 1), (1, 2), (2, 0)}
+
+
+@pytest.mark.parametrize(("across", "asked"), [(24, [0, 1]), (23, [0])])
+def test_others_are_prompted_for_where_enough_pixels_of_them_are_shown(across, asked):
+    two = picture("s", rectangle(64, 64, 4, 4, 20, 20), rectangle(64, 64, 30, 40, across, 1))
+    view = batches([two])._look(two, 0, (0, 0, 64, 64), np.random.default_rng(0), padded=False)
+    assert list(view.fine) == asked
+
+
+def test_views_are_averaged_where_they_shrink_and_interpolated_where_they_grow():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    small = object_batches._resized(pixels, (6, 4), smooth=True)
+    mean = pixels.reshape(4, 2, 6, 2, 3).mean(axis=(1, 3))
+    assert np.abs(small - mean).max() <= 1
+    sharp, smooth = (object_batches._resized(pixels, (18, 20), smooth=s) for s in (False, True))
+    assert sharp.shape == (20, 18, 3)
+    assert np.array_equal(sharp, smooth)
+
+
+def test_what_keeps_its_aspect_is_padded_right_and_below():
+    image = np.random.default_rng(0).integers(0, 256, (2, 4, 3), np.uint8)
+    padded = object_batches._padded(image, 4, (10.4, 20.6, 30.0))
+    assert np.array_equal(padded[:2], image)
+    assert (padded[2:] == [10, 21, 30]).all()
+    mask = object_batches._padded(image.swapaxes(0, 1)[..., 0], 4, (0,))
+    assert np.array_equal(mask[:, :2], image[..., 0].T)
+    assert not mask[:, 2:].any()
+    for turns, size in enumerate([(32, 16), (16, 32), (32, 16), (16, 32)]):
+        assert object_batches._inner((80, 40), turns, 32) == size
+    assert object_batches._inner((90, 1), 0, 30) == (30, 1)
+
+
+def test_points_are_as_many_pixels_of_the_object_or_its_brightest_where_it_has_fewer():
+    label = np.zeros((9, 12), np.uint8)
+    label[3, 2:9], label[6, 4] = 200, 129
+    rng = np.random.default_rng(0)
+    points = object_batches._points(label, 8, rng)
+    assert sorted(map(tuple, points)) == [*((x, 3) for x in range(2, 5)), (4, 6),
+                                          *((x, 3) for x in range(5, 9))]  # fmt: skip
+    label[6, 4], label[3, 5] = 128, 201
+    assert object_batches._points(label, 8, rng).tolist() == [[5, 3]] * 8
+
+
+def test_a_single_point_lies_half_the_time_where_the_object_is_thickest():
+    label = rectangle(20, 30, 4, 3, 7, 7) + rectangle(20, 30, 11, 6, 15, 1)
+    rng = np.random.default_rng(0)
+    found = Counter(
+        tuple(point) for _ in range(200) for point in object_batches._points(label, 1, rng)
+    )
+    assert found[7, 6] / 200 == pytest.approx(0.5, abs=0.1)
+    assert len(found) > 30
+
+
 def read(folder, **changes):
     return read_photographs(folder, **{"coarseness": 0.0, "workers": 1, **changes})
+
+
+def test_the_order_of_the_manifests_rows_changes_nothing_but_that_of_the_masks(tmp_path):
+    pool = write_pool(tmp_path)
+    before = read(pool, coarseness=0.05)
+    head, *rows = (pool / "manifest.csv").read_text().splitlines()
+    swapped = [row for pair in zip(rows[1::2], rows[::2], strict=True) for row in pair]
+    for order in (rows[::-1], swapped[-4:] + swapped[:-4]):
+        (pool / "manifest.csv").write_text("\n".join([head, *order]))
+        after = read(pool, coarseness=0.05)
+        for one, other in zip(before, after, strict=True):
+            assert np.array_equal(one.image, other.image)
+            assert np.array_equal(one.fine[::-1], other.fine)
 
 
 def test_photographs_of_val_are_never_opened(tmp_path, monkeypatch):
@@ -284,6 +418,16 @@ def test_a_missed_part_is_clicked_on_the_object():
     x, y = ((click[0, 0] + 0.5) / 2 - 0.5).tolist()
     assert abs(x - 8) <= 2
     assert abs(y - 12) <= 2
+
+
+def test_an_answer_of_exactly_zero_is_ground():
+    click, sign = worst_click(masks() * 0.0, masks((4, 8, 9, 9)), side=64)
+    assert sign.tolist() == [[1.0]]
+    click, sign = worst_click(masks((4, 8, 9, 9)) * 1e-6, masks(), side=32)
+    (x, y), ground = click[0, 0].tolist(), sign.tolist()
+    assert ground == [[0.0]]
+    assert 4 <= x < 13
+    assert 8 <= y < 17
 
 
 def test_a_larger_surplus_is_clicked_as_ground():
