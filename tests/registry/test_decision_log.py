@@ -90,6 +90,11 @@ def test_entries_are_chained_and_say_who_when_where(alone):
     assert third.by["flow_run"] == "f1"
     assert {"user", "host", "clone", "commit"} < set(third.by)
     assert str(alone.parent) not in third.content().decode()
+    said = git(alone, "log", "--format=%s, %b, %an %ae%x00", BRANCH).replace("\n", "").split("\0")
+    assert said[:2] == [
+        "3: register version 2, , Ada ada@example.org",
+        "2: promote version 1, better, Ada ada@example.org",
+    ]
 
 
 def test_the_working_tree_its_index_and_its_branch_stay_as_they_are(alone):
@@ -278,7 +283,9 @@ def test_an_entry_that_was_changed_breaks_the_chain(alone):
         DecisionLog(alone).read()
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b'{"event": "x"}', b"\xff"])
+@pytest.mark.parametrize("content", [
+    b"", b"[]", b"{", b"[" * 100_000, b'{"event": "x"}', b"\xff", Entry(event="x").content()
+])  # fmt: skip
 def test_what_is_no_entry_is_refused_in_a_sentence(content):
     with pytest.raises(RegistryError, match="no entry of the log"):
         read_entry(content)
@@ -560,6 +567,31 @@ def test_of_old_versions_those_in_use_stay_and_what_is_gone_counts_for_nothing()
     staged = Entry(event="stage", version=5, before=3, after=3, details={"moved": True})
     gone = Entry(event="remove", version=4, before=3, after=3)
     standing = history(*entries, staged, gone)
-    assert standing.candidate == 9
+    assert (standing.candidate, standing.claims) == (9, [])
     for keep, going in ((0, [6, 7, 8]), (1, [6, 7]), (2, [6]), (3, []), (9, [])):
         assert removable(standing, keep) == going
+
+
+def test_what_is_barred_is_barred_by_its_bytes_and_by_its_numbers_alone():
+    rejected = Entry(event="reject", version=2, before=None, why="halos")
+    made = [registration(n, tensors=t) for n, t in ((1, "a"), (2, "b"), (3, "b"), (4, "c"))]
+    standing = history(*made, rejected, registration(5, barred=True))
+    barred = {n: standing.barring(each) for n, each in standing.versions.items()}
+    assert {n: by and by.number for n, by in barred.items()} == {1: None, 2: 5, 3: 5, 4: None, 5: 6}
+    lifted = history(*made, rejected, Entry(event="lift", version=3))
+    assert set(lifted.barred) == {"k2"}, "the numbers are free, the first file is not"
+
+
+def test_what_is_registered_again_stays_what_it_was_and_what_takes_its_place_is_that_too():
+    refused = replace(verdict(2, champion=1), why="no gain")
+    refused = replace(refused, details={**refused.details, "accepted": False})
+    staged = Entry(event="stage", version=2, before=1, after=1, details={"moved": True})
+    begun = [*THREE[:3], staged, refused, replace(registration(2, 1), why="cleaner")]
+    version = history(*begun).versions[2]
+    assert (version.status, version.why, version.verdict.number) == ("refused", "no gain", 5)
+    assert (version.registered.number, [e.number for e in version.entries]) == (6, [3, 4, 5, 6])
+    standing = history(*begun, registration(3, 1, replaces=2))
+    assert (standing.staging, standing.candidate, set(standing.versions)) == (3, 3, {1, 3})
+    taken = standing.versions[3]
+    assert (taken.status, taken.why, taken.registered.number) == ("refused", "no gain", 7)
+    assert [entry.number for entry in taken.entries] == [3, 4, 5, 6, 7]

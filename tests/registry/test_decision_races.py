@@ -15,13 +15,16 @@ import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import urllib3
 from tracked_world import KEPT, git, leave_servers, place_store
 
-from pasam.errors import PasamError
-from pasam.registry.decision_log import PROMOTED, DecisionLog, standing_of
+from pasam.errors import BusyError, PasamError, RegistryError, TrackingError
+from pasam.files import sha256_of
+from pasam.registry import decision_log, transitions
+from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, OutrunError, standing_of
 from pasam.registry.runs import sync
 from pasam.registry.store import open_store
 from pasam.registry.transitions import Draft, lift, open_decisions, reject, rollback
@@ -258,3 +261,132 @@ def test_many_pairs_of_decisions_at_once_come_to_one_order(working_clones):
     stages = Counter(run.data.tags["dvc.stage"] for run in runs)
     assert stages == dict.fromkeys(KEPT, 1)  # nothing was recorded twice
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+class Log:
+    """A log that others write to, too: so many times that this one is outrun."""
+
+    def __init__(self, outrun=0, grows=0):
+        self.outrun, self.grows, self.read_, self.kept = outrun, grows, 0, []
+        self.entries, self.tip = (), "tip 0"
+
+    def read(self):
+        self.read_ += 1
+        if self.read_ <= self.grows:
+            self.tip = f"tip {self.read_}"
+        return self.entries
+
+    def append(self, entries, evidence):
+        self.outrun -= 1
+        if self.outrun >= 0:
+            raise OutrunError("another was quicker")
+        self.kept.append((entries, evidence))
+        self.entries = (*self.entries, *entries)
+        return tuple(entries)
+
+
+def deciding(log, monkeypatch, *, writes=(), shows=None):
+    """A registry that shows decisions, to which others write as often as it is said."""
+    registry = SimpleNamespace(
+        writes=0, log_mark=lambda: "", versions=list,
+        store=SimpleNamespace(registry_uri="sqlite:///x"),
+    )  # fmt: skip
+    shown, foreign = [], list(writes)
+
+    def show(registry, log, standing):
+        shown.append((log.tip, standing.champion))
+        registry.writes += foreign.pop(0) if foreign else 0
+        if shows:
+            shows(len(shown))
+        return [f"shown {len(shown)}"]
+
+    monkeypatch.setattr(transitions, "show", show)
+    monkeypatch.setattr(transitions.time, "sleep", lambda seconds: None)
+    return transitions.Decisions(registry, log), shown
+
+
+BEGIN = Entry(event="register", version=1, details={"key": "k"})
+
+
+@pytest.mark.parametrize("outrun", [0, 2, 19, 20])
+def test_a_decision_is_thought_over_as_often_as_others_are_quicker_and_then_given_up(
+    outrun, monkeypatch
+):
+    decisions, shown = deciding(Log(outrun), monkeypatch)
+    thought = []
+
+    def draft(standing):
+        thought.append(standing)
+        return Draft(entries=(BEGIN,), evidence={"d": b"e"})
+
+    if outrun == 20:
+        with pytest.raises(BusyError, match="others decided 20 times"):
+            decisions.decide(draft)
+        assert (decisions.log.kept, shown) == ([], [])
+    else:
+        assert decisions.decide(draft) == (BEGIN,)
+        assert decisions.log.kept == [((BEGIN,), {"d": b"e"})]
+        assert set(decisions.standing.versions) == {1}
+        assert decisions.notes == [], "what this very decision has moved is no news"
+    assert (len(thought), decisions.log.read_) == (min(outrun + 1, 20), outrun)
+    assert decisions.decide(lambda standing: Draft()) == ()
+
+
+@pytest.mark.parametrize(
+    ("writes", "grows", "tips"),
+    [
+        ([0], 0, ["tip 0"]), ([2], 0, ["tip 0"]), ([1, 0], 1, ["tip 0", "tip 1"]),
+        ([1, 1, 1], 2, ["tip 0", "tip 1", "tip 2"]),
+    ],
+)  # fmt: skip
+def test_what_was_decided_is_shown_again_where_others_have_decided_and_written_meanwhile(
+    writes, grows, tips, monkeypatch
+):
+    decisions, shown = deciding(Log(grows=grows), monkeypatch, writes=writes)
+    decisions.log.entries = (BEGIN,)
+    decisions.show()
+    assert [tip for tip, _ in shown] == tips
+    assert decisions.notes == [f"shown {n}" for n in range(1, len(tips) + 1)]
+    assert set(decisions.standing.versions) == ({1} if grows else set())
+
+
+@pytest.mark.parametrize(("failures", "told"), [(3, False), (4, True)])
+def test_mlflow_is_tried_four_times_and_then_the_decision_stands_all_the_same(
+    failures, told, monkeypatch
+):
+    def shows(turn):
+        if turn <= failures:
+            raise TrackingError("MLflow is away.")
+
+    decisions, shown = deciding(Log(), monkeypatch, shows=shows)
+    assert decisions.decide(lambda standing: Draft(entries=(BEGIN,))) == (BEGIN,)
+    assert len(shown) == 4
+    assert bool(decisions.notes) is told
+    assert all("stands in the log, but MLflow does not show it yet" in n for n in decisions.notes)
+
+
+def test_an_entry_is_drafted_on_the_champion_and_the_gate_of_now(monkeypatch):
+    decisions, _ = deciding(Log(), monkeypatch)
+    first = decisions.entry("register", 1, "new", files={"f": "1"})
+    assert (first.before, first.after, first.gate, first.files) == (None, None, "", {"f": "1"})
+    decisions.standing.champions.append(5)
+    decisions.standing.gate = Entry(event="gate", gate="g1")
+    kept, moved = decisions.entry("reject", 1, "bad"), decisions.entry("promote", 1, after=1)
+    assert (kept.before, kept.after, kept.gate, kept.why) == (5, 5, "g1", "bad")
+    assert (moved.before, moved.after, moved.why) == (5, 1, "")
+    assert decisions.entry("gate", None, gate="g2").gate == "g2"
+
+
+def test_evidence_is_believed_only_if_it_is_what_its_name_says(tmp_path, monkeypatch):
+    git(tmp_path, "init", "--quiet")
+    log, digest = DecisionLog(tmp_path), sha256_of(b"table")
+    for content in (b"table", b"other"):
+        monkeypatch.setattr(
+            decision_log, "call_git",
+            lambda *given, content=content: SimpleNamespace(returncode=0, stdout=content),
+        )  # fmt: skip
+        if content == b"table":
+            assert log.evidence(digest) == b"table"
+            continue
+        with pytest.raises(RegistryError, match="is not in the log of decisions"):
+            log.evidence(digest)
