@@ -129,6 +129,19 @@ def test_without_prefect_there_is_no_flow_run():
     assert flow_run_id() is None
 
 
+def test_a_run_has_a_page_where_prefect_is_in_use_and_shows_one(monkeypatch):
+    settings = SimpleNamespace(PREFECT_UI_URL=SimpleNamespace(value=lambda: "http://h:1"))
+    monkeypatch.setitem(sys.modules, "prefect", SimpleNamespace(settings=settings))
+    monkeypatch.setitem(sys.modules, "prefect.settings", settings)
+    assert engine.flow_run_page("7") == "http://h:1/runs/flow-run/7"
+    assert engine.flow_run_page("") == ""
+    monkeypatch.setattr(settings, "PREFECT_UI_URL", SimpleNamespace(value=lambda: None))
+    assert engine.flow_run_page("7") == ""
+    monkeypatch.delitem(sys.modules, "prefect")
+    monkeypatch.setattr(settings, "PREFECT_UI_URL", None)
+    assert engine.flow_run_page("7") == ""
+
+
 def test_what_is_said_is_logged(caplog):
     with caplog.at_level(logging.INFO, logger="pipelines.flows"):
         log("100 % done")

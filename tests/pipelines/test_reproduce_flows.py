@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -289,6 +290,88 @@ def test_a_start_that_was_cut_short_is_begun_again(project):
     (broken / "half.txt").touch()
     assert (lay_out("smoke", 1.0) / "make.py").read_text() == MAKE
     assert not (broken / "half.txt").exists()
+
+
+def test_a_study_links_to_what_it_reads_and_git_does_not_hold_and_to_nothing_it_makes(
+    in_empty_folder, monkeypatch
+):
+    listed = {
+        ("--exclude-standard",): "new.py\0there.py\0.tool/\0__pycache__/\0",
+        ("--ignored", "--exclude-standard"):
+            "photographs/\0data/\0models/a.pth\0out/\0kept/b.md\0unread.txt\0.venv/\0",
+    }  # fmt: skip
+
+    def in_git(*words):
+        assert words[:5] == ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
+        return listed[words[5:]]
+
+    monkeypatch.setattr(studies, "in_git", in_git)
+    study = Path("study")
+    study.mkdir()
+    (study / "there.py").write_text("the study's own")
+    (study / "dvc.yaml").write_text("deps: [photographs, data/raw/x.txt, models, out/a.md, kept]")
+    (study / "params.yaml").touch()
+    for folder, made in ((Path(), "out/a.md"), (study, "kept")):
+        stages = {"x": {"cmd": "x", "outs": [{"path": made, "md5": "0"}]}}
+        (folder / "dvc.lock").write_text(dump_yaml({"schema": "2.0", "stages": stages}))
+    studies._link_inputs(study)
+    links = {path.relative_to(study).as_posix(): path.resolve()
+             for path in study.rglob("*") if path.is_symlink()}  # fmt: skip
+    here = in_empty_folder
+    names = ("new.py", "photographs", "data", "models/a.pth")
+    assert links == {name: here / name for name in names}
+    assert (study / "there.py").read_text() == "the study's own"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_studys_tree_goes_on_at_the_commit_or_is_laid_out_anew(
+    again, in_empty_folder, monkeypatch
+):
+    seen, tree = [], Path("tree").resolve()
+    tree.mkdir()
+    (tree / "left.txt").touch()
+    top = f"{tree}\n" if again else f"{tree.parent}\n"
+    monkeypatch.setattr(studies, "call_git", lambda *words: SimpleNamespace(stdout=top.encode()))
+    monkeypatch.setattr(studies, "in_git", lambda *words, **how: seen.append((words, how)))
+    studies._check_out(tree, "c0ffee")
+    assert (tree / "left.txt").exists() is again
+    if again:
+        assert seen == [
+            (("checkout", "--quiet", "--detach", "--force", "c0ffee"), {"folder": tree}),
+            (("clean", "--quiet", "-d", "--force"), {"folder": tree}),
+        ]
+    else:
+        [(words, how)] = seen
+        assert (words[:2], words[-2:], how) == (("worktree", "add"), (str(tree), "c0ffee"), {})
+        assert words.count("--force") == 2
+
+
+def test_a_study_is_laid_out_at_its_size_with_the_projects_cache(in_empty_folder, monkeypatch):
+    seen, tree = [], (STUDIES / "smoke").resolve()
+    folder = tree / "part"
+    (folder / ".dvc").mkdir(parents=True)
+    Path(".dvc").mkdir()
+    Path(".dvc/config.local").write_text("private")
+
+    def dvc_in(hours, where=Path()):
+        return SimpleNamespace(
+            cache_folder=lambda: ("cache of", where, hours),
+            share_cache=lambda cache: seen.append(("shared", where, hours, cache)),
+        )
+
+    monkeypatch.setattr(studies, "preset_path", lambda size: Path("sizes") / f"{size}.yaml")
+    monkeypatch.setattr(studies, "present_commit", lambda: "c0ffee")
+    monkeypatch.setattr(studies, "_check_out", lambda *given: seen.append(given))
+    monkeypatch.setattr(studies, "in_git", lambda *words: "part/\n")
+    monkeypatch.setattr(studies, "dvc", dvc_in)
+    monkeypatch.setattr(studies, "write_preset", lambda size, **how: seen.append((size, how)))
+    monkeypatch.setattr(studies, "_link_inputs", lambda *given: seen.append(given))
+    assert lay_out("smoke", 3.0) == folder
+    assert (folder / ".dvc" / "config.local").read_text() == "private"
+    assert seen == [
+        (tree, "c0ffee"), ("shared", folder, 3.0, ("cache of", Path(), 3.0)),
+        ("smoke", {"folder": folder / "sizes", "target": folder / "params.yaml"}), (folder,),
+    ]  # fmt: skip
 
 
 def test_an_unknown_size_makes_nothing(project):

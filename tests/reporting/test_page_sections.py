@@ -288,6 +288,16 @@ def test_published_numbers_have_a_table_of_their_own(make_results):
     assert folded == [[True], [False]]
 
 
+def test_what_is_seen_at_a_glance_is_open_and_one_benchmark_needs_no_shade(
+    make_scores, make_results
+):
+    alone = make_results(make_scores(benchmarks=("dis_like",)))
+    opened = {row.key: not row.section(alone).folded for row in SECTIONS[:4]}
+    assert opened == {"glance": True, "setting": False, "table-1": True, "galleries": False}
+    charts = section("table-1", alone).blocks[2]
+    assert not any('class="shade"' in panel.svg for panel in charts.panels)
+
+
 def test_one_model_has_no_differences(make_scores, make_results):
     found = section("table-1", make_results(make_scores(models=("pa_sam",))))
     assert "forest" not in kinds(found)
