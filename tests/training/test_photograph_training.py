@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from small_world import small_base
 
 from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.checkpoint import load_strictly
+from pasam.training import photograph_training
 from pasam.training.clickable import Clickable
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.photograph_training import (
@@ -91,6 +93,132 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(pictures, tmp_path, who
     assert weights.keys() == resumed.keys()
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
     assert (tmp_path / "resumed.jsonl").read_bytes() == (folder / "run.jsonl").read_bytes()
+
+
+class Run:
+    """A training that computes nothing: what is asked of it, and what comes of it."""
+
+    def __init__(self, monkeypatch, folder, *, rank=0, world=1):
+        self.sampled, self.batches, self.began, self.seen, self.reports = [], [], [], [], []
+        self.sink = JsonlSink(folder / f"history-{rank}.jsonl")
+        self.checkpointer = Checkpointer(folder, "run")
+        run = self
+
+        class Training:
+            fabric = SimpleNamespace(is_global_zero=not rank, world_size=world, global_rank=rank)
+            side, done = 64, 0
+            current, steps_left = _PhotographTraining.current, _PhotographTraining.steps_left
+
+            def __init__(self, model, params, phase):
+                self.params, self.phase = params, phase
+                run.began.append((model, phase))
+
+            def enter(self, phase):
+                self.phase = phase
+
+            def step(self, batch):
+                run.seen.append(batch)
+                self.done += 1
+                return {"step": self.done} if self.done % 2 == 0 else None
+
+            def state_dict(self):
+                return {"phase": self.phase, "done": self.done}
+
+            def load_state_dict(self, state):
+                self.done = state["done"]
+
+            def averaged_weights(self):
+                return {"done": self.done}
+
+        class Batches:
+            def __init__(self, pictures, *, sampler, side, **named):
+                self.side = side
+                run.batches.append((pictures, sampler, side, named))
+
+            def __getitem__(self, number):
+                return f"{self.side}: {number}"
+
+        def sampler(pictures, **named):
+            self.sampled.append((pictures, named))
+            return "sampler"
+
+        for name, made in (("_PhotographTraining", Training), ("ObjectBatches", Batches)):
+            monkeypatch.setattr(photograph_training, name, made)
+        monkeypatch.setattr(photograph_training, "ObjectSampler", sampler)
+        monkeypatch.setattr(
+            photograph_training, "Clickable", lambda base, *, detail_weight: (base, detail_weight)
+        )
+
+    def go(self, **changes):
+        ticks = iter(range(0, 10_000, 60))  # a minute passes at every look at the clock
+        return train_on_photographs(
+            "base", "pictures", PARAMS.replaced(**changes), seed=8, sink=self.sink,
+            checkpointer=self.checkpointer, report=self.reports.append,
+            clock=lambda: float(next(ticks)),
+        )  # fmt: skip
+
+
+def test_params_reach_the_sampler_and_the_batches_of_each_phase_in_turn(monkeypatch, tmp_path):
+    run = Run(monkeypatch, tmp_path)
+    phases = (
+        SidePhase(side=32, steps=2, batch_size=2, frozen_stages=0),
+        SidePhase(side=64, steps=3, batch_size=3, frozen_stages=1),
+    )
+    weights = run.go(
+        phases=phases, whole=0.3, crop=0.6, box_fraction=0.7, prompts_per_image=4,
+        generated_fraction=0.25, emphasis=({"dataset": "cats", "factor": 3.0},), save_minutes=60.0,
+    )  # fmt: skip
+    shared = {
+        "views": ViewMix(whole=0.3, crop=0.6), "full_side": 64, "prompts_per_image": 4,
+        "box_fraction": 0.7, "seed": 8,
+    }  # fmt: skip
+    assert run.began == [(("base", 0.5), 0)]
+    assert run.sampled == [("pictures", {"generated_fraction": 0.25, "emphasis": {"cats": 3.0}})]
+    assert run.batches == [
+        ("pictures", "sampler", 32, {"batch_size": 2, **shared}),
+        ("pictures", "sampler", 64, {"batch_size": 3, **shared}),
+    ]
+    assert run.seen == ["32: 0", "32: 1", "64: 2", "64: 3", "64: 4"]
+    assert weights == {"done": 5}
+    assert run.sink.rows == [{"step": 2}, {"step": 4}]
+    assert run.checkpointer.load() == {"phase": 1, "done": 5, "rows": run.sink.rows}
+
+
+def test_a_training_is_saved_by_the_clock_and_in_the_end_and_reported_each_time(
+    monkeypatch, tmp_path
+):
+    run = Run(monkeypatch, tmp_path)
+    run.go(save_minutes=2.0)  # saving itself takes a minute
+    assert [report["done"] for report in run.reports] == [2, 4, 6, 7]
+    assert run.checkpointer.load()["done"] == 7
+
+
+def test_a_training_goes_on_behind_its_saved_step_with_its_phase_and_its_rows(
+    monkeypatch, tmp_path
+):
+    run = Run(monkeypatch, tmp_path)
+    run.checkpointer.save({"phase": 1, "done": 5, "rows": [{"step": 2}, {"step": 4}]})
+    assert run.go() == {"done": 7}
+    assert run.began[0][1] == 1
+    assert run.seen == ["64: 5", "64: 6"]
+    assert run.sink.rows == [{"step": 2}, {"step": 4}, {"step": 6}]
+    again = Run(monkeypatch, tmp_path)
+    assert again.go() == {"done": 7}
+    assert again.seen == []
+
+
+def test_of_several_processes_each_takes_every_other_batch_and_the_first_alone_writes(
+    monkeypatch, tmp_path
+):
+    second = Run(monkeypatch, tmp_path, rank=1, world=2)
+    assert second.go() is None
+    assert second.seen == [f"{32 if n < 8 else 64}: {n}" for n in range(1, 14, 2)]
+    assert (second.sink.rows, second.reports, second.checkpointer.load()) == ([], [], None)
+    assert not list(tmp_path.iterdir())
+    first = Run(monkeypatch, tmp_path, rank=0, world=2)
+    first.go()
+    assert first.seen == [f"{32 if n < 8 else 64}: {n}" for n in range(0, 14, 2)]
+    assert len(first.sink.rows) == 3
 
 
 @pytest.mark.long
@@ -222,14 +350,24 @@ def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):
         )
     )  # fmt: skip
     training = _PhotographTraining(_model(), held, 0)
-    training.enter(1)
-    before = {k: v.clone() for k, v in training.model.state_dict().items()}
-    batches = ObjectBatches(
-        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
-        views=ViewMix(whole=1.0, crop=0.0), side=64, full_side=64, batch_size=2,
-        prompts_per_image=1, box_fraction=0.5, seed=1,
+    small, large = (
+        ObjectBatches(
+            pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+            views=ViewMix(whole=1.0, crop=0.0), side=side, full_side=64, batch_size=2,
+            prompts_per_image=1, box_fraction=0.5, seed=1,
+        )[0]
+        for side in (32, 64)
     )  # fmt: skip
-    training.step(batches[0])
+    training.step(small)
+    neck = "base.sam.image_encoder.neck.weight"
+    moment = training._moments()[neck]["exp_avg"].clone()
+    average = training.average.module.state_dict()[neck].clone()
+    training.enter(1)  # moments and average outlive the change of side
+    assert torch.equal(training._moments()[neck]["exp_avg"], moment)
+    assert torch.equal(training.average.module.state_dict()[neck], average)
+    assert int(training.average.n_averaged) == 1
+    before = {k: v.clone() for k, v in training.model.state_dict().items()}
+    training.step(large)
     moved = {k for k, v in training.model.state_dict().items() if not torch.equal(v, before[k])}
     trunk = "base.sam.image_encoder.trunk."
     still = (f"{trunk}stem.", f"{trunk}stages.0.", f"{trunk}stages.1.")
