@@ -1,7 +1,8 @@
-"""The stage `prepare`: generated and own images, and the manifest that lists them."""
+"""The data's stages, and what the page of operations says of the data."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pasam.config.presets import compose
 from pasam.data.manifest import read_manifest
 from pasam.masks.images import write_png
 from pasam.validation.verdict import read_verdict
+from pipelines.flows import decision_tables, operations
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -249,3 +251,108 @@ def test_each_stage_is_told_the_model_seed_and_store_that_it_is_for(root):
         assert given.items() >= (wanted | FLAGS.get(name, {})).items(), name
         uncached = [out for out in stage.get("do", stage)["outs"] if isinstance(out, dict)]
         assert len(uncached) == (name == "pretrain")
+
+
+@pytest.fixture
+def validated(in_empty_folder):
+    """A lock whose validation failed, and what it wrote, on data of the manifest `new`."""
+    content = {"passed": False, "masks": 7, "quarantined": 2, "errors": ["sizes", "names"],
+               "warnings": []}  # fmt: skip
+    Path("verdict.json").write_text(json.dumps(content))
+    Path("docs.html").touch()
+    rows = [{"split": "val", "dataset": name, "quantity": "area", "drifted": name == "b"}
+            for name in "ab"]  # fmt: skip
+    Path("findings.json").write_text(json.dumps({"drift": rows}))
+    page, entry = SimpleNamespace(path="docs.html"), SimpleNamespace(path="verdict.json")
+    deps = {"x.parquet": SimpleNamespace(md5="other"),
+            f"data/{operations.MANIFEST}": SimpleNamespace(md5="new")}  # fmt: skip
+    stage = SimpleNamespace(deps=deps, out_with=lambda suffix: page if suffix == ".html" else None)
+    return SimpleNamespace(
+        makers=lambda suffix: [(stage, entry)] if suffix == operations.VERDICT else [],
+        output=lambda suffix: SimpleNamespace(path=suffix) if suffix == "findings.json" else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("used", "said"), [("old", "old"), ("new", "the same"), ("", None), (None, None)]
+)
+def test_the_page_says_how_the_last_validation_ended_and_of_which_data(used, said, validated):
+    tags = {} if used is None else {operations.Tag.MANIFEST_MD5: used}
+    champion = SimpleNamespace(registered=SimpleNamespace(details={"tags": tags}))
+    standing = SimpleNamespace(champion=None if used == "" else 3, versions={3: champion})
+    found = dict(operations._data(validated, standing).rows)
+    assert found["verdict"] == "failed"
+    assert found["expectations"] == "errors: sizes, names; warnings: none"
+    assert found["masks"] == "7 valid, 2 in quarantine"
+    assert found[operations.Tag.MANIFEST_MD5] == "new"
+    assert found.get("the champion's") == said
+    assert found["its page"].address == "../docs.html"
+    Path("verdict.json").unlink()
+    gone = operations._data(validated, standing)
+    assert (gone.lead, gone.rows) == ("The data were not validated.", ())
+    assert operations._data(None, standing).rows == ()
+
+
+def test_the_page_lists_every_quantity_and_whether_it_has_drifted(validated):
+    table = operations._drift(validated)
+    assert list(table.rows) == [("val", "a", "area", "no"), ("val", "b", "area", "yes")]
+    assert table.lead.startswith("How the data have drifted")
+    Path("findings.json").write_text("{}")
+    assert operations._drift(validated).lead.startswith("No drift is known")
+    assert operations._drift(None).lead.startswith("No drift is known")
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("5 14 * * *", "every day at 14:05"), ("0 3 * * 7", "every Sunday at 03:00"),
+        ("30 0 * * 1-5", "every Monday to Friday at 00:30"), ("*/5 * * * *", "as cron says"),
+        ("0 3 1 * *", "as cron says"), ("0 3 * * 8", "as cron says"),
+    ],
+)  # fmt: skip
+def test_a_simple_schedule_is_told_in_words(cron, words):
+    assert operations._in_words(cron) == words
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [("m1", "of this version"), ("m2", "of the last training, which is not this version")],
+)
+def test_the_page_says_whether_the_last_models_card_is_of_the_champion(
+    made, words, in_empty_folder
+):
+    def stage(kind, md5):
+        return SimpleNamespace(
+            kind=kind, out_with=lambda suffix: None if md5 is None else SimpleNamespace(md5=md5)
+        )
+
+    stages = {"a": stage("train", made), "b": stage("evaluate", "m1"), "c": stage("train", None)}
+    cards = SimpleNamespace(path="reports/model_cards")
+    lock = SimpleNamespace(stages=stages, output=lambda suffix: cards)
+    tags = {operations.Tag.MODEL: "pa_sam", operations.Tag.MODEL_MD5: "m1"}
+    version = SimpleNamespace(registered=SimpleNamespace(details={"tags": tags}))
+    assert decision_tables._card(lock, version) == [("model card", f"pa_sam.md, {words}")]
+    Path(cards.path).mkdir(parents=True)
+    (Path(cards.path) / "pa_sam.md").touch()
+    [(_, link)] = decision_tables._card(lock, version)
+    assert (link.words, link.address) == (f"pa_sam.md, {words}", "model_cards/pa_sam.md")
+    assert decision_tables._card(None, version) == []
+    lock.output = lambda suffix: None
+    assert decision_tables._card(lock, version) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "own", "address"),
+    [
+        ("https://p.example.org/api", 4201, "https://p.example.org/runs/flow-run/7"),
+        ("", 4201, "http://127.0.0.1:4201/runs/flow-run/7"), ("", None, None),
+    ],
+)  # fmt: skip
+def test_a_run_leads_to_the_teams_server_or_else_to_this_projects_own(
+    server, own, address, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    monkeypatch.setattr(decision_tables, "own_server", lambda name: own)
+    found = decision_tables.run_link("7", "retrain")
+    assert found == ("retrain" if address is None else decision_tables.PageLink("retrain", address))
+    assert decision_tables.run_link("", "retrain") == "retrain"

@@ -79,6 +79,9 @@ def test_every_chart_has_a_column_per_curve(results):
     assert frames["fineness"].columns.tolist() == ["group", "complexity", "thinness"]
     assert frames["fineness"]["complexity"].mean() == pytest.approx(20.0, abs=1e-3)
     assert frames["scores"]["row"].iloc[-1] == "PA-SAM, mean"
+    ends = [f"{metric}{end}" for metric in ("mbiou", "miou") for end in ("", "_low", "_high")]
+    assert frames["scores"].columns.tolist() == ["row", "model", "benchmark", *ends]
+    assert frames["fineness"]["group"].tolist() == [1, 2, 3, 4]
 
 
 def test_curves_are_there_when_they_were_measured(make_scores, make_results):
