@@ -288,3 +288,127 @@ def test_a_file_of_passwords_that_others_can_read_is_named(mode, state, tmp_path
     place.chmod(mode)
     found = team.check_private_files(tmp_path)
     assert (found.state, str(place) in found.found) == (state, state == "missing")
+
+
+def saying(monkeypatch, **answers):
+    """Let DVC's commands say this, by their last two words or less; return what was asked."""
+    asked = []
+
+    def run(root, *command):
+        key = "write" if command[1] == "-c" else "_".join(command[3:]).replace(".", "_")
+        asked.append(command[-2:])
+        return answers[key]
+
+    monkeypatch.setattr(team, "_run", run)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "installed", "written", "words"),
+    [
+        ((1, "no config"), "", True, None, "no default remote: nobody else gets"),
+        ((0, "\n"), "", True, None, "no default remote: nobody else gets"),
+        ((0, "shared\n"), "ssh://ada:word@host/x", True, None, "of 'shared' holds a password"),
+        ((0, "shared\n"), "s3://bucket/x", False, None, "'shared' is s3://, and dvc-s3 is not"),
+        ((0, "shared\n"), "s3://bucket/x", True, (0, ""), None),
+        ((0, "shared\n"), "/mnt/disk", False, (0, ""), None),
+        ((0, "shared\n"), "/mnt/disk", True, (1, "trace\nno right\n\n"), "written to: no right"),
+    ],
+)
+def test_dvcs_remote_is_missing_for_the_first_thing_that_it_lacks(
+    name, address, installed, written, words, tmp_path, monkeypatch
+):
+    asked = saying(
+        monkeypatch, config_core_remote=name, config_remote_shared_url=(0, f"{address}\n"),
+        write=written,
+    )  # fmt: skip
+    looked = []
+    monkeypatch.setattr(
+        team.importlib.util, "find_spec", lambda module: looked.append(module) or installed or None
+    )
+    (check,) = team.check_dvc_remote(tmp_path)
+    assert (check.state, check.name) == ("ok" if words is None else "missing", "DVC remote")
+    assert (words or "'shared' can be read and written") in check.found
+    assert (asked[-1][0] == "shared") is (written is not None), "else nothing is written"
+    assert looked == (["dvc_s3"] if address.startswith("s3") else [])
+
+
+@pytest.mark.parametrize(
+    ("said", "shared", "mode", "umask", "state", "words"),
+    [
+        ((1, "a\nno repository"), "", 0o755, 0o022, "missing", "does not know it: no repository"),
+        (None, "\n", 0o755, 0o022, "ok", "yours alone"),
+        (None, "group\n", 0o2775, 0o002, "ok", "cache, shared by a group"),
+        (None, "group\n", 0o775, 0o002, "missing", "is drwxrwxr-x, expected rws for group"),
+        (None, "group\n", 0o2755, 0o002, "missing", "is drwxr-sr-x, expected rws for group"),
+        (None, "group\n", 0o2775, 0o022, "missing", "your umask is 022, expected 002"),
+    ],
+)
+def test_a_cache_of_a_group_is_for_all_of_it(
+    said, shared, mode, umask, state, words, tmp_path, monkeypatch
+):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+    where = said or (0, "a note of DVC's\ncache\n")
+    saying(monkeypatch, cache_dir=where, config_cache_shared=(0, shared))
+    before = os.umask(umask)
+    try:
+        check = team.check_cache(tmp_path)
+        assert os.umask(umask) == umask, "it stays as it was"
+    finally:
+        os.umask(before)
+    assert (check.state, words in check.found) == (state, True)
+    folder.rmdir()
+    tmp_path.chmod(mode)
+    monkeypatch.setattr(team.os, "access", lambda place, how: place != tmp_path)
+    check = team.check_cache(tmp_path)
+    assert check.state == "missing"
+    assert said or check.found == f"{tmp_path} cannot be written by you", "the nearest that exists"
+
+
+def test_each_server_is_asked_at_its_own_path_with_its_own_login(tmp_path, monkeypatch):
+    seen = []
+    ahead = {"MLflow": None, "Prefect": -70.0}
+    monkeypatch.setattr(
+        team, "check_server", lambda name, *how: seen.append((name, *how)) or (name, ahead[name])
+    )
+    names = ("identity", "driver", "cache", "private_files")
+    for name in names:
+        monkeypatch.setattr(team, f"check_{name}", lambda root, name=name: name)
+    monkeypatch.setattr(team, "check_git_remote", lambda root: ["git", "decisions"])
+    monkeypatch.setattr(team, "check_dvc_remote", lambda root: ["dvc"])
+    monkeypatch.setattr(team, "check_clock", lambda clocks: ("clock", clocks))
+    environment = {
+        "MLFLOW_TRACKING_URI": "https://m", "MLFLOW_TRACKING_USERNAME": "ada",
+        "MLFLOW_TRACKING_PASSWORD": "w1", "PREFECT_API_URL": "https://p",
+        "PREFECT_API_AUTH_STRING": "ben:w2",
+    }  # fmt: skip
+    assert team.team_checks(tmp_path, environment) == (
+        "identity", "git", "decisions", "driver", "dvc", "cache", "MLflow", "Prefect",
+        ("clock", [-70.0]), "private_files",
+    )  # fmt: skip
+    assert seen == [
+        ("MLflow", "MLFLOW_TRACKING_URI", "https://m", "/version", "ada:w1",
+         "MLFLOW_TRACKING_PASSWORD"),
+        ("Prefect", "PREFECT_API_URL", "https://p", "/admin/version", "ben:w2",
+         "PREFECT_API_AUTH_STRING"),
+    ]  # fmt: skip
+    team.team_checks(tmp_path, {"MLFLOW_TRACKING_USERNAME": "ada"})
+    assert [(address, login) for _, _, address, _, login, _ in seen[2:]] == [("", ""), ("", "")]
+
+
+def test_no_remote_and_one_that_takes_no_push_are_told_apart(tmp_path, monkeypatch):
+    done = subprocess.CompletedProcess
+    answers = {
+        "remote": done([], 0, b"https://h/x.git\n", b""), "ls-remote": done([], 0, b"", b""),
+        "push": done([], 1, b"", b"fatal: no right"),
+    }  # fmt: skip
+    monkeypatch.setattr(team, "_git", lambda root, *words: answers[words[0]])
+    (check,) = team.check_git_remote(tmp_path)
+    assert (check.state, check.found) == (
+        "missing", "origin can be read, not pushed to: fatal: no right"
+    )  # fmt: skip
+    answers["remote"] = done([], 2, b"", b"")
+    (check,) = team.check_git_remote(tmp_path)
+    assert (check.state, check.found[:18]) == ("missing", "no remote 'origin'")
