@@ -11,6 +11,7 @@ from small_world import load_yaml
 from pasam.config.presets import compose
 from pasam.data.manifest import read_manifest
 from pasam.masks.images import write_png
+from pasam.registry.snapshot import LockEntry
 from pasam.validation.verdict import read_verdict
 from pipelines.flows import decision_tables, operations
 
@@ -323,7 +324,7 @@ def test_the_page_says_whether_the_last_models_card_is_of_the_champion(
 ):
     def stage(kind, md5):
         return SimpleNamespace(
-            kind=kind, out_with=lambda suffix: None if md5 is None else SimpleNamespace(md5=md5)
+            kind=kind, out_with=lambda suffix: None if md5 is None else LockEntry(path="w", md5=md5)
         )
 
     stages = {"a": stage("train", made), "b": stage("evaluate", "m1"), "c": stage("train", None)}
