@@ -358,3 +358,113 @@ def test_the_driver_is_the_command_of_this_environment(repository):
 def test_a_commit_comes_in_and_a_reverted_one_goes(head, sides, monkeypatch):
     monkeypatch.setattr(command, "_has", lambda root, name: name == head)
     assert command._sides(Path()) == command.Sides(*sides)
+
+
+BASE, OURS, THEIRS = "a: 1\nb: 1\nc: 1\n", "a: 2\nb: 1\nc: 1\n", "a: 3\nb: 1\nc: 2\n"
+ALONE = "a: 1\nb: 1\nc: 2\n"
+"""Theirs without what ours has changed, too."""
+
+
+@pytest.mark.parametrize(
+    ("texts", "now", "take", "wanted", "said"),
+    [
+        ((BASE, OURS, ALONE), OURS, None, "a: 2\nb: 1\nc: 2\n", "merged, done"),
+        ((BASE, OURS, ALONE), OURS, "theirs", "a: 2\nb: 1\nc: 2\n", "merged, done"),
+        ((BASE, OURS, THEIRS), OURS, "ours", "a: 2\nb: 1\nc: 2\n", "merged, taken from ours"),
+        ((BASE, OURS, THEIRS), OURS, "theirs", "a: 3\nb: 1\nc: 2\n", "merged, taken from theirs"),
+        ((BASE, OURS, THEIRS), "a: 9\n", None, "a: 9\n", "merged, as you edited it"),
+        ((BASE, OURS, THEIRS), "a: 9\n", "ours", "a: 2\nb: 1\nc: 2\n", "merged, taken from ours"),
+        ((BASE, OURS, ""), OURS, None, OURS, command.KEPT),
+        ((BASE, "", THEIRS), None, "ours", THEIRS, command.KEPT),
+        ((BASE, OURS, THEIRS), OURS, None, None, None),
+        ((BASE, OURS, THEIRS), "<<<<<<< a\na: 2\n", None, None, None),
+        ((BASE, OURS, THEIRS), None, None, None, None),
+    ],
+)
+def test_a_file_in_conflict_is_settled_by_its_entries_a_choice_or_a_persons_hand(
+    texts, now, take, wanted, said, tmp_path, monkeypatch
+):
+    staged, told = [], []
+    monkeypatch.setattr(command, "_stages", lambda root, name: texts)
+    monkeypatch.setattr(command, "_git", lambda root, *words: staged.append(words))
+    path = tmp_path / "catalogue.lock"
+    if now is not None:
+        path.write_text(now)
+    left = command._settle(tmp_path, path.name, take, None, told.append)
+    if wanted is not None:
+        assert path.read_text() == wanted
+        assert told == [f"catalogue.lock: {said}"]
+        assert staged == [("add", "--", "catalogue.lock")]
+        assert left == command.Left()
+        return
+    assert (staged, told) == ([], [])
+    assert [(c.key, c.base, c.ours, c.theirs) for c in left.clashes] == [("a", "1", "2", "3")]
+    assert left.was_ours is (now == OURS)
+    lines = path.read_text().splitlines()
+    assert [line[:7] for line in lines] == [
+        "<<<<<<<", "a: 2", "=======", "a: 3", ">>>>>>>", "b: 1", "c: 2"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "code", "written", "said"),
+    [
+        ("data/catalogue.lock", OURS, ALONE, 0, "a: 2\nb: 1\nc: 2\n", ""),
+        ("catalogue.lock", OURS, THEIRS, 1, None, "catalogue.lock: both sides changed a; see"),
+        ("catalogue.lock", OURS, "a: [", 1, None, "catalogue.lock: "),
+        ("docs/images/figure1.png", OURS, THEIRS, 0, OURS, ""),
+    ],
+)
+def test_gits_driver_writes_the_merge_into_ours_and_fails_where_a_person_is_needed(
+    path, ours, theirs, code, written, said, in_empty_folder
+):
+    for name, text in (("base", BASE), ("ours", ours), ("theirs", theirs)):
+        Path(name).write_text(text)
+    result = CliRunner().invoke(app, ["merge-driver", "base", "ours", "theirs", path])
+    assert result.exit_code == code
+    assert result.output.startswith(said)
+    assert bool(result.output) is bool(said)
+    text = Path("ours").read_text()
+    assert (text == written) if written else ("<<<<<<<" in text)
+    assert Path("theirs").read_text() == theirs
+
+
+@pytest.mark.parametrize(
+    ("left", "sides", "rebase", "said"),
+    [
+        (["a.txt", "b.txt"], None, False, "Still in conflict, for you to merge: a.txt, b.txt"),
+        ([], None, True, "Next: dvc pull --allow-missing --run-cache; dvc repro"),
+        ([], "sides", True, "Next: git rebase --continue; dvc pull --allow-missing"),
+        ([], "sides", False, "Next: git commit --no-edit; dvc pull --allow-missing"),
+    ],
+)
+def test_what_is_next_is_said_when_nothing_is_left(left, sides, rebase, said, monkeypatch):
+    monkeypatch.setattr(command, "_unmerged", lambda root: left)
+    monkeypatch.setattr(command, "_has", lambda root, ref: rebase and ref == "REBASE_HEAD")
+    told = []
+    command._say_what_is_next(Path(), sides, told.append)
+    assert len(told) == 1
+    assert told[0].startswith(said)
+
+
+def test_an_image_in_conflict_stays_ours_and_other_files_wait_for_a_person(monkeypatch):
+    done, told, settled = [], [], []
+    names = ["docs/images/a.png", "dvc.lock", "notes.txt", "params.yaml"]
+    monkeypatch.setattr(command, "_unmerged", lambda root: names)
+    monkeypatch.setattr(command, "_sides", lambda root: "sides")
+    monkeypatch.setattr(command, "_git", lambda root, *words: done.append(words))
+    monkeypatch.setattr(
+        command, "_settle", lambda root, name, *how: settled.append((name, *how)) or command.Left()
+    )
+    monkeypatch.setattr(
+        command, "_settle_lock", lambda root, unmerged, sides, say: settled.append(unmerged)
+    )
+    monkeypatch.setattr(command, "_say_what_is_next", lambda root, sides, say: say(sides))
+    say = told.append
+    command._merge(Path(), "ours", say)
+    assert done == [
+        ("checkout", "--ours", "--", "docs/images/a.png"), ("add", "--", "docs/images/a.png")
+    ]  # fmt: skip
+    assert settled == [("params.yaml", "ours", "sides", say), names]
+    assert told == ["docs/images/a.png: kept ours; `make images` renews it after the next run",
+                    "sides"]  # fmt: skip
