@@ -141,6 +141,26 @@ def test_one_stage_runs_in_its_own_clone_until_it_is_done(clone, remote, told, m
     assert told == [(folder.resolve(), 0, 1800.0), *tried * 3, "gone"]
 
 
+def test_a_stage_that_there_is_not_is_refused_with_those_there_are(told):
+    with pytest.raises(ParamsError, match=r"no stage 'up'. Known stages: \['train@a'\]"):
+        stage_apart(stage="up")
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("unknown", "named"), [("dvc.lock\n", None), ("dvc.lock\nnew.py\nx.py\n", "2 files, new.py")]
+)
+def test_a_clone_is_made_of_what_git_knows_and_a_first_runs_lock(unknown, named, monkeypatch):
+    apart = Apart(SimpleNamespace(project=Path(), state=Path(".flows")), hours=1.0)
+    monkeypatch.setattr(fan_out_flows, "in_git", lambda *words, folder: unknown)
+    monkeypatch.setattr(fan_out_flows, "present_commit", lambda: "c0ffee")
+    if named is None:
+        assert apart._commit() == "c0ffee"
+        return
+    with pytest.raises(DataError, match=f"git does not know {named} for one"):
+        apart._commit()
+
+
 def test_a_record_is_taken_over_beside_those_that_came_while_it_was_made(in_empty_folder):
     record = "  {}:\n    cmd: python {}.py\n"
     before, first, second, meanwhile = (record.format(*[name] * 2) for name in "abcd")

@@ -274,6 +274,24 @@ def test_what_is_left_out_at_the_end_is_said_at_the_end(passed):
     assert passed == ["a", "(1 line left out here; all are in a.log)"]
 
 
+def test_after_a_long_silence_no_more_than_a_burst_passes_at_once(passed):
+    now = [0.0]
+    told = limit(passed, lambda: now[0], rate=10, burst=2)
+    now[0] = 1000.0
+    for line in "abcd":
+        told(line)
+    told.close()
+    assert passed == ["a", "b", "(2 lines left out here; all are in a.log)"]
+
+
+def test_a_line_without_an_end_is_told_in_pieces():
+    lines = process_module._Lines()
+    assert list(lines.add(b"x" * 8192, last=False)) == []
+    assert list(lines.add(b"y", last=False)) == ["x" * 8192 + "y"]
+    assert list(lines.add(b"z", last=False)) == []
+    assert list(lines.add(b"", last=True)) == ["z"]
+
+
 @given(st.lists(st.floats(0, 2), max_size=60))
 def test_no_line_is_lost_without_being_counted_and_the_rate_holds(pauses):
     now, passed = [0.0], []
@@ -345,6 +363,24 @@ def test_what_dvc_says_for_programs_is_read_from_its_last_line(attempts, tmp_pat
     assert made.status() == ("train",)
     assert made.cache_folder() == Path("/cache")
     assert made.has_remote()
+
+
+def test_a_refusal_that_has_nothing_to_do_with_the_run_cache_is_not_asked_twice(
+    attempts, monkeypatch
+):
+    asked = []
+
+    def refused(self, arguments):
+        asked.append(arguments)
+        return 253, "ERROR: you are not inside of a DVC repository", Path("a.log")
+
+    monkeypatch.setattr(Dvc, "_attempt", refused)
+    for act in (attempts[0].push, attempts[0].pull):
+        with pytest.raises(StageError, match="not inside of a DVC repository"):
+            act("train")
+    assert asked == [
+        ("push", "train", "--run-cache"), ("pull", "--allow-missing", "train", "--run-cache")
+    ]  # fmt: skip
 
 
 def test_a_command_that_took_too_long_names_its_log_and_its_time(attempts, monkeypatch):

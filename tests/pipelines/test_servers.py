@@ -14,6 +14,7 @@ import time
 import uuid
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
+from unittest.mock import AsyncMock, MagicMock
 
 import httpx
 import psutil
@@ -218,6 +219,28 @@ def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(
     assert asked == types
     names = ["Crashed", "Crashed", "Cancelled"]
     assert ended == [(run.id, name, ENDED) for run, name in zip(runs, names, strict=True)]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_server_is_told_once_to_end_runs_whose_heartbeats_stop(known, monkeypatch):
+    made, wanted = MagicMock(), SimpleNamespace(acreate=AsyncMock(), aupdate=AsyncMock())
+    objects, events = ".client.schemas.objects", ".events.schemas.automations"
+    for name in ("", ".automations", objects, ".events.actions", events):
+        monkeypatch.setitem(sys.modules, f"prefect{name}", made)
+    found = {"return_value": SimpleNamespace(id="7")} if known else {"side_effect": ValueError}
+    made.Automation.aread, made.Automation.return_value = AsyncMock(**found), wanted
+    schedule.end_silent_runs("mine")
+    assert (wanted.acreate.await_count, wanted.aupdate.await_count) == (not known, known)
+    assert getattr(wanted, "id", None) == ("7" if known else None)
+    trigger = made.EventTrigger.call_args.kwargs
+    assert trigger["within"] == datetime.timedelta(seconds=schedule.SILENCE)
+    assert trigger["after"] == {"prefect.flow-run.heartbeat"} < trigger["expect"]
+    assert len(trigger["expect"]) == 5
+    assert trigger["match_related"]["prefect.resource.id"] == "prefect.tag.mine"
+    made.ChangeFlowRunState.assert_called_once_with(
+        state=made.StateType.CRASHED, name="Crashed", message=schedule.SILENT, force=False
+    )
+    assert schedule.SILENCE >= 3 * servers.HEARTBEAT
 
 
 FLOWS = {"reproduce", "retrain", "nightly", "ablate", "promote"}
