@@ -296,9 +296,12 @@ def test_a_mask_is_tinted_and_the_rest_is_darker():
 
 def test_a_small_mask_in_a_large_one_is_seen_whichever_comes_first():
     large, small = block(slice(0, 60), slice(0, 80)), block(slice(20, 40), slice(20, 40))
-    for masks in ([large, small], [small, large]):
+    first, second = (np.array(getrgb(colour), np.float32) for colour in MASKS[:2])
+    for masks, below, above in (([large, small], first, second), ([small, large], second, first)):
         shown = prediction_overlay(grey(), masks, NOTHING)
-        assert np.abs(shown[30, 30].astype(int) - shown[5, 70]).max() > 20
+        under = 100 + 0.45 * (below - 100)
+        np.testing.assert_allclose(shown[5, 70], under, atol=1)
+        np.testing.assert_allclose(shown[30, 30], under + 0.45 * (above - under), atol=1)
 
 
 def test_no_mask_gives_the_darker_picture():

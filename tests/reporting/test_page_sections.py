@@ -171,6 +171,7 @@ def test_it_counts_images_and_masks_and_names_base_and_seeds():
         ("DIS5K-TR", "COIFT", "Public (HQSeg-44K) data"),
         ("DIS5K-TR", "mine", "Public (HQSeg-44K) and own data"),
         ("coco_val2017", "coco_val2017", "Public data"),
+        ("DIS5K-TR", "coco_val2017", "Public data"),
     ],
 )
 def test_it_says_whose_the_data_are(train, val, kind):

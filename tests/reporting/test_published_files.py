@@ -295,3 +295,5 @@ def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_find
     assert f"weights of PA-SAM, md5 {weights}" in page
     assert f"manifest of the data, md5 {data}" in page
     assert results.about == ""
+    assert f"git log -S {weights} -- dvc.lock" in known.about
+    assert f"git log -S {data} -- dvc.lock" in make_results(manifest_md5=data).about

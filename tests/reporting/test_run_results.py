@@ -13,6 +13,7 @@ from pasam.reporting.analyses import best_benchmark, change_over_reference, gain
 from pasam.reporting.results import (
     change_of_gain,
     curve,
+    curve_columns,
     difference_at,
     families,
     read_history,
@@ -316,6 +317,12 @@ def test_a_history_is_read_in_the_order_of_its_epochs(tmp_path):
     frame = read_history(history(tmp_path / "h.jsonl", [1, 0, 2], loss=1.0))
     assert frame["epoch"].tolist() == [0, 1, 2]
     assert frame["loss"].tolist() == pytest.approx([1.0, 0.5, 1 / 3])
+
+
+def test_the_curves_of_a_history_are_its_losses_the_total_first():
+    row = {"epoch": 0, "step": 9, "lr": 0.1, "seconds": 3.0, "loss_dice": 1.0, "bce": 2.0,
+           "loss": 3.0, "words": "x"}  # fmt: skip
+    assert curve_columns(pd.DataFrame([row])) == ["loss", "bce", "loss_dice"]
 
 
 @pytest.mark.parametrize(
