@@ -1,5 +1,6 @@
 """An image and its masks are understood, or their faults named, as preparation would."""
 
+import dataclasses
 import hashlib
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
+from pasam.data.own_sets import _remarks, make_plan
 from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import Reading
@@ -67,7 +69,17 @@ def test_a_jpeg_that_makes_1_of_black_areas_is_a_mask_and_a_photograph_is_none(t
 def test_void_pixels_are_counted_by_mask(look):
     numbered = np.zeros((4, 6))
     numbered[:2, :3], numbered[:2, 3:], numbered[3] = 1, 2, 255
-    assert look(numbered).voids == 1
+    found = look(numbered)
+    assert found.voids == 1
+    said = _remarks(make_plan("x", "folders", [found, found], val_fraction=0))
+    assert said[:2] == [
+        "255 (65535 in 16 bits) stands for void in 2 index masks, and is no object",
+        "1 images are copies of others",
+    ]
+    noted = dataclasses.replace(found, voids=0, sha256="other", notes=("a", "b"))
+    twice = dataclasses.replace(noted, sha256="another", notes=("b",))
+    plan = make_plan("x", "folders", [noted, twice], val_fraction=0)
+    assert _remarks(plan) == ["b (2 images)", "a"]
 
 
 def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):

@@ -184,6 +184,10 @@ def test_a_palette_of_two_colours_of_which_none_is_black_is_asked_about(tmp_path
         with pytest.raises(InvalidItemError, match=said) as caught:
             understand(tmp_path / "m.png")
         assert caught.value.kind == "label_map"
+    grey = Image.frombytes("P", (64, 64), regions(1, 2).tobytes())
+    grey.putpalette(voc_palette((0, 0, 0), (100, 100, 100), (200, 200, 200)))
+    grey.save(tmp_path / "m.png")  # whose shades are the values
+    assert [label for label, _ in understand(tmp_path / "m.png").objects] == ["100", "200"]
     three = Image.frombytes("P", (64, 64), regions(1, 2).tobytes())
     three.putpalette(voc_palette(*[(0, 0, 255), (255, 0, 0), (0, 255, 0)]))
     three.save(tmp_path / "m.png")

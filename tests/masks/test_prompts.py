@@ -67,6 +67,38 @@ def test_a_mix_has_the_stated_shares(mix, expected):
     assert shares(SQUARE, mix) == pytest.approx(expected, abs=0.035)
 
 
+class Kth(np.random.Generator):
+    """A generator that chooses the entry of a place, and notes of how many."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.place, self.many = place, 0
+
+    def integers(self, count: int) -> int:  # type: ignore[override]
+        self.many = count
+        return self.place
+
+
+@pytest.mark.parametrize(
+    ("label", "mix", "kinds"),
+    [
+        (SQUARE, "effective", "box box box box points points mask"),
+        (SQUARE, "thirds", "box points mask"),
+        (SQUARE, "intended", "box points mask box+points box+mask points+mask box+points+mask"),
+        (SPECK, "effective", "box box mask"),
+        (SPECK, "thirds", "box mask"),
+        (SPECK, "intended", "box mask box+mask"),
+    ],
+)
+def test_each_kind_of_a_mix_has_its_places_and_none_is_left_out(label, mix, kinds):
+    found = []
+    for place in range(len(kinds.split())):
+        rng = Kth(place)
+        found.append(sample_prompt(label, mix=mix, mask_side=16, rng=rng).kind)
+        assert rng.many == len(kinds.split())
+    assert sorted(found) == sorted(kinds.split())
+
+
 @pytest.mark.parametrize(
     ("mix", "expected"),
     [
@@ -260,6 +292,16 @@ def test_the_crop_takes_the_same_part_of_image_and_mask():
     large = torch_bilinear(image, (32, 32))[5:21, 5:21]
     assert np.abs(view.image - np.floor(large)).max() <= 1
     assert np.abs(view.masks[0] - large[:, :, 0]).max() <= 1.01
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_the_longer_side_alone_is_cropped_where_the_shorter_one_fits(turn):
+    image = np.rot90(picture(16, 32), turn)  # at scale 2 of a side of 16 as it is
+    rng = Scripted(first=0.0, scale=2.0, offset=5)
+    view = augment(image, image[None, :, :, 0], side=16, jitter=(0.1, 2.0), rng=rng)
+    part = image[5:21] if turn else image[:, 5:21]
+    np.testing.assert_array_equal(view.image, part)
+    np.testing.assert_array_equal(view.masks[0], part[:, :, 0])
 
 
 @given(

@@ -20,6 +20,7 @@ from pasam.models.build import (
     OFFICIAL_DEPTHS,
     build_base,
     build_decoder,
+    build_trainable,
     count_parameters,
     digest,
     freeze_except,
@@ -236,6 +237,30 @@ def take_steps(module: nn.Module, count: int = 3) -> None:
 def test_only_names_with_a_prefix_learn(module):
     assert freeze_except(module, ("2.",)) == ["2.weight", "2.bias"]
     assert [n for n, p in module.named_parameters() if p.requires_grad] == ["2.weight", "2.bias"]
+
+
+HEAD = ("mask_tokens.", "output_upscaling.", "output_hypernetworks_mlps.")
+NEW = ("guiding_conv.", "prompt_adapter.", "fine_compensation.")
+
+
+@pytest.mark.parametrize(
+    ("trains", "prefixes", "encoders"),
+    [
+        ("adapter", NEW, ()), ("mask_head", (*HEAD, *NEW), ()), ("decoder", ("",), ()),
+        ("everything", ("",), ("sam.image_encoder.", "sam.prompt_encoder.")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("iou_head", ["frozen", "trained"])
+def test_of_a_base_with_a_decoder_learns_what_the_variant_trains(
+    trains, prefixes, encoders, iou_head
+):
+    variant = pa_sam(trains=trains, iou_head=iou_head)
+    prefixes += ("iou_prediction_head.",) if iou_head == "trained" else ()
+    segmenter = build_trainable(small_base(), variant)
+    for module, expected in ((segmenter.decoder, prefixes), (segmenter.base, encoders)):
+        learning = [name for name, p in module.named_parameters() if p.requires_grad]
+        names = [name for name, _ in module.named_parameters()]
+        assert learning == [name for name in names if expected and name.startswith(expected)]
 
 
 def test_no_prefix_freezes_everything(module):

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from small_world import small_base
 from torch import nn
@@ -199,6 +200,10 @@ def test_bytes_are_compared_with_the_digest_that_lies_beside_them(mark, tmp_path
     write_weights(path, {name: tensor + 1 for name, tensor in WEIGHTS.items()}, metadata={})
     with pytest.raises(CheckpointError, match=r"expected \w{12}\.\.\. as .*SHA256SUMS records"):
         read_weights(path)
+    sums = f"{'0' * 64}{mark}y.safetensors\n{file_digest(path)}{mark}x.safetensors\n"
+    for text in (sums, sums.partition("\n")[0], ""):  # of other files nothing is asked of this one
+        path.with_name("SHA256SUMS").write_text(text)
+        assert read_weights(path).keys() == WEIGHTS.keys()
 
 
 @pytest.mark.parametrize("read", [read_weights, read_metadata])
@@ -286,6 +291,24 @@ def test_an_archive_that_grows_when_it_is_read_is_refused(tmp_path):
     assert packed.stat().st_size < 100_000
     with pytest.raises(CheckpointError, match=r"unpacks to 4\d+ bytes in \d+ parts"):
         read_weights(packed)
+
+
+def test_as_many_tensors_as_may_be_are_read_and_one_more_is_not(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "x.safetensors", tmp_path / "x.pth"
+    write_weights(ours, WEIGHTS, metadata={})
+    write_state_dict(theirs, WEIGHTS)
+    members = zipfile.ZipFile(theirs).namelist()
+    for path, count in ((ours, len(WEIGHTS)), (theirs, len(members))):
+        monkeypatch.setattr("pasam.models.checkpoint.MOST_TENSORS", count)
+        assert same(read_weights(path), WEIGHTS)
+        monkeypatch.setattr("pasam.models.checkpoint.MOST_TENSORS", count - 1)
+        with pytest.raises(CheckpointError, match=f"at most {count - 1}"):
+            read_weights(path)
+
+
+def test_a_file_of_another_program_has_no_words(tmp_path):
+    safetensors.torch.save_file(WEIGHTS, tmp_path / "x.safetensors")
+    assert read_metadata(tmp_path / "x.safetensors") == {}
 
 
 def test_a_pipe_is_refused_and_not_read(tmp_path):
@@ -514,6 +537,24 @@ def test_the_base_of_hq_sams_decoder_is_told_by_the_early_features_width(size, t
     with torch.device("meta"):
         decoder = build_decoder(build_base(size), HQ)
     weights = {name: torch.zeros(tensor.shape) for name, tensor in decoder.state_dict().items()}
+    write_state_dict(tmp_path / "x.pth", weights)
+    found = recognise(tmp_path / "x.pth")
+    assert (found.kind, found.size) == ("hq_sam_decoder", size)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((40, 3, 2, 2), "tiny"), ((160, 3, 2, 2), "vit_t"), ((768, 3, 2, 2), "vit_b"),
+        ((1024, 3, 2, 2), "vit_l"), ((1280, 3, 2, 2), "vit_h"), ((3, 768, 2, 2), None), ((), None),
+    ],
+)  # fmt: skip
+def test_a_decoder_of_hq_sam_is_made_for_the_base_whose_early_features_it_reads(
+    shape, size, tmp_path
+):
+    names = ("iou_token.weight", "hf_token.weight")
+    weights = {name: torch.zeros(1) for name in names}
+    weights["compress_vit_feat.0.weight"] = torch.zeros(shape)
     write_state_dict(tmp_path / "x.pth", weights)
     found = recognise(tmp_path / "x.pth")
     assert (found.kind, found.size) == ("hq_sam_decoder", size)

@@ -186,6 +186,8 @@ def test_only_the_prediction_of_quality_learns():
 def test_nothing_predicted_of_nothing_counts_as_no_overlap():
     loss = iou_head_loss(torch.tensor([[0.0]]), torch.full((1, 1, 4, 4), -1.0), square(8, 0))
     assert loss.item() == 0
+    corner = torch.tensor([[[[4.0, -4.0], [-4.0, -4.0]]]])  # once interpolated 15 pixels of 64
+    assert iou_head_loss(torch.tensor([[15 / 64]]), corner, square(8, 8)).item() == 0
 
 
 def test_keeping_costs_nothing_at_sams_own_masks(logits):

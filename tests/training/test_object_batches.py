@@ -455,6 +455,17 @@ def test_every_click_is_on_an_error():
         assert (answer[n, y, x] > 0) != (target[n, y, x] > 0.5)
 
 
+def test_a_masks_quality_is_its_overlap_however_sure_it_is_and_zero_is_ground():
+    target = masks((4, 8, 9, 9))
+    faint, none = 0.5 * (2 * target - 1), target - 1.0
+    answers = torch.stack([faint, none, faint - 1, -faint], dim=1)
+    ious = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    terms = promptable_loss(answers, ious, target, ambiguous=True)
+    assert (terms["loss_quality"].item(), terms["iou"].item()) == (0.0, 1.0)
+    terms = promptable_loss(answers.flip(1), ious, target, ambiguous=False)
+    assert (terms["loss_quality"].item(), terms["iou"].item()) == (1.0, 0.0)
+
+
 @pytest.fixture(scope="module")
 def steps():
     pictures = [picture("s", rectangle(64, 64, 8, 8, 24, 24), rectangle(64, 64, 40, 36, 20, 20))]
