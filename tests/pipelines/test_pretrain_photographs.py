@@ -129,6 +129,27 @@ def test_the_decoder_of_another_base_is_taken_over(run, tmp_path):
     )
 
 
+def test_first_weights_are_a_whole_earlier_trainings_or_what_fits_of_another_base(tmp_path):
+    def named(base):
+        return {name: tensor.clone() for name, tensor in base.sam.state_dict().items()}
+
+    torch.manual_seed(5)
+    old, whole = small_base(), small_base()
+    other = "prompt_encoder.no_mask_embed.weight"
+    given = {**named(old), other: torch.zeros(1, 3), "unknown.weight": torch.zeros(2)}
+    write_weights(tmp_path / "old.safetensors", given, metadata={})
+    write_weights(tmp_path / "whole.safetensors", named(whole), metadata={"size": "tiny"})
+    params = PHOTOGRAPHS.replaced(decoder=str(tmp_path / "old.safetensors"), trunk=None)
+    made = small_base()
+    own = named(made)[other]
+    stage._initialise(made, params, None)
+    for name, tensor in named(made).items():
+        assert torch.equal(tensor, own if name == other else given[name]), name
+    stage._initialise(made, params, str(tmp_path / "whole.safetensors"))
+    for name, tensor in named(made).items():
+        assert torch.equal(tensor, named(whole)[name]), name
+
+
 def test_a_decoder_of_another_width_is_refused(run, tmp_path):
     old = small_base(dim=16)
     weights = {k: v for k, v in old.sam.state_dict().items() if k.startswith("image_encoder.")}

@@ -127,6 +127,10 @@ def test_the_map_and_the_points_are_those_of_the_model_that_has_them(build):
     assert np.unique(example.details.uncertainty) == [0.25]
     assert example.details.positive.tolist() == [[4, 5]]
     assert example.details.negative.tolist() == [[5, 6]]
+    unsure = predicted(0.6, uncertainty=np.full((8, 8), 0.5, np.float16))
+    without_points = build(sam=predicted(0.3), pa_sam=unsure).details
+    assert np.unique(without_points.uncertainty) == [0.5]
+    assert without_points.positive is None
 
 
 def test_without_such_a_model_an_example_has_neither_map_nor_points(build):

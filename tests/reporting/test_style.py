@@ -15,6 +15,7 @@ from pasam.reporting.style import (
     label,
     listed,
     mean_label,
+    of_weights,
     ordered_benchmarks,
     ordered_models,
     p_text,
@@ -112,6 +113,12 @@ def test_a_comparison_of_one_seed_says_that_it_is_of_these_weights():
     said = comparison_sentence({**ROW, "seeds": 1}, level="95 %")
     assert "(95 % interval +1.2 to +3.0, of these weights; better" in said
     assert "weights" not in comparison_sentence(ROW, level="95 %")
+
+
+def test_intervals_are_of_these_weights_where_all_are_of_one_seed():
+    one, three = {"seeds": 1}, {"seeds": 3}
+    said = [of_weights(rows) for rows in ([one, one], [one, three], [three])]
+    assert said == [" of these weights", "", ""]
 
 
 def test_what_holms_correction_makes_of_a_row_stands_beside_its_interval():
