@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from pasam.errors import StageError
 from pipelines import dvc as dvc_module
 from pipelines import process as process_module
+from pipelines import stage_runner
 from pipelines.dvc import Dvc
 from pipelines.process import LogThrottle, TimeUp, run_child
 
@@ -216,6 +218,46 @@ def watch(group, word, grace=0.3):
         [sys.executable, "-E", "-P", process_module.__file__, str(group), str(grace)],
         input=word, check=True, timeout=60,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "is_one"),
+    [
+        (["/x/bin/dvc", "repro"], True), (["python", "/x/bin/dvc", "repro"], True),
+        (["python", "-m", "dvc", "repro"], True), (["python", "-m", "stage", "dvc"], False),
+        (["python", "dvc.py"], False), ([], False),
+    ],
+)  # fmt: skip
+def test_a_process_runs_dvc_as_a_program_or_as_a_module(words, is_one):
+    assert stage_runner._is_dvc(SimpleNamespace(cmdline=lambda: words)) is is_one
+
+
+@pytest.mark.parametrize(
+    ("runs_on", "status", "ended"),
+    [
+        (True, psutil.STATUS_SLEEPING, False), (False, psutil.STATUS_SLEEPING, True),
+        (True, psutil.STATUS_ZOMBIE, True),
+    ],
+)  # fmt: skip
+def test_a_stage_is_stopped_once_the_dvc_that_started_it_is_gone(
+    runs_on, status, ended, monkeypatch
+):
+    shell = SimpleNamespace(cmdline=lambda: ["sh", "-c", "python -m stage"])
+    dvc = SimpleNamespace(
+        cmdline=lambda: ["python", "-m", "dvc", "repro"], is_running=lambda: runs_on,
+        status=lambda: status,
+    )  # fmt: skip
+    own, sent, looked = SimpleNamespace(parents=lambda: [shell, dvc]), [], threading.Event()
+
+    def kill(*given):
+        sent.append(given)
+        looked.set()
+
+    monkeypatch.setattr(stage_runner.psutil, "Process", lambda: own)
+    monkeypatch.setattr(stage_runner.os, "kill", kill)
+    with stage_runner.ended_with_dvc(pause=0.01):
+        looked.wait(10 if ended else 0.1)
+    assert sent == [(os.getpid(), signal.SIGTERM)] * ended
 
 
 def test_after_the_word_nothing_is_ended(group):

@@ -219,6 +219,20 @@ def test_each_models_change_of_gain_is_told_with_its_two_ends_and_corrected_with
     assert "to +9.0 (" in second
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["thin_like", "dis_like"], "dis_like and thin_like; no photographs among them."),
+        (["photos", "dis_like"], "dis_like and photos."), (["mine"], "mine."),
+    ],
+)  # fmt: skip
+def test_an_answer_says_where_it_was_measured_and_whether_photographs_are_among_that(
+    names, said, results
+):
+    assert analyses.measured_on(results, names) == f"Base: tiny. Measured on {said}"
+    assert analyses.measured_on(results, []) == ""
+
+
 def test_the_sets_of_diagnostics_are_those_of_the_subject(make_results):
     own = made_up_diagnostics(models=("pa_sam",), benchmarks=("dis_like",))
     other = made_up_diagnostics(models=("mining_random",), benchmarks=("thin_like",))
