@@ -14,12 +14,19 @@ from small_world import write_yaml
 from tracked_world import KEPT, git, leave_servers, place_store
 from typer.testing import CliRunner
 
+from pasam.cli import registry
 from pasam.cli.app import app
 from pasam.config.presets import compose
 from pasam.errors import RegistryError
 from pasam.registry import promotion
+from pasam.registry.decision_log import Entry
 from pasam.registry.gate import REJECT, GateCheck, GateDecision
-from pasam.registry.transitions import PromotionResult, open_decisions
+from pasam.registry.transitions import (
+    PromotionResult,
+    RegistryCheck,
+    Transition,
+    open_decisions,
+)
 from pasam.registry.versions import NAME, Version, open_registry
 
 COMMANDS = (
@@ -358,3 +365,160 @@ def test_without_a_lock_it_is_one_line_and_exit_code_2(in_empty_folder):
     result = track_pasam("track", "sync")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: dvc.lock does not exist: nothing has run yet.")
+
+
+def entry(number, event, version=None, **more):
+    by = {"who": "Ada", "host": "h", "flow_run": more.pop("flow_run", "")}
+    return Entry(
+        event=event, version=version, number=number, time=f"2026-05-0{number}T10:11:12", by=by,
+        **more,
+    )  # fmt: skip
+
+
+def logged(monkeypatch, *entries):
+    monkeypatch.setattr(
+        "pasam.registry.decision_log.DecisionLog",
+        lambda project: SimpleNamespace(read=lambda: entries),
+    )
+
+
+def test_the_log_has_a_line_for_each_decision_with_what_it_moved_and_what_ran_it(
+    pasam, monkeypatch
+):
+    logged(
+        monkeypatch,
+        entry(1, "gate", details={"changed": ["margin 2 -> 1", "seed 0 -> 1"]}, why="more images"),
+        entry(2, "promote", 3, before=1, after=3, flow_run="f7"),
+        entry(3, "reject", 1, before=3, after=3),
+    )
+    lines = pasam("log").output.splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "1 2026-05-01T10:11 gate Ada on h margin 2 -> 1, seed 0 -> 1", "more images",
+        "2 2026-05-02T10:11 promote 3 champion 1 -> 3 Ada on h, flow run f7",
+        "3 2026-05-03T10:11 reject 1 Ada on h",
+    ]  # fmt: skip
+    logged(monkeypatch)
+    assert pasam("log").output == "Nothing was decided yet.\n"
+
+
+def test_versions_are_completed_by_alias_and_by_number_in_their_order(monkeypatch):
+    numbers = (10, 9, None, 10, 1)
+    logged(monkeypatch, *(entry(1, "register", number) for number in numbers))
+    assert registry.complete_version("") == [*registry.REGISTERED, "1", "9", "10"]
+    assert registry.complete_version("1") == ["1", "10"]
+    assert registry.complete_version("ca") == ["candidate"]
+
+    def fails(project):
+        raise RegistryError("no repository")
+
+    monkeypatch.setattr("pasam.registry.decision_log.DecisionLog", fails)
+    assert set(registry.complete_version("c")) == {"champion", "candidate"}
+
+
+@pytest.mark.parametrize(
+    ("words", "function", "found", "line", "content"),
+    [
+        ("reject 3 --why w", "transitions.reject", SimpleNamespace(number=3),
+         "version 3 is rejected: w", {"version": 3, "status": "rejected", "why": "w"}),
+        ("lift 3 --why w", "transitions.lift", SimpleNamespace(number=3),
+         "version 3 may be judged again: w",
+         {"version": 3, "status": "may be judged again", "why": "w"}),
+        ("rollback --why w", "transitions.rollback",
+         Transition(to=1, champion=2, previous=None, why="w"),
+         "version 1 is champion again; version 2 is rolled back: w",
+         {"to": 1, "champion": 2, "previous": None, "why": "w"}),
+        ("gate --adopt --why w", "promotion.set_gate", True,
+         "in force from the next judgement on", {"changed": True}),
+        ("gate --adopt --why w", "promotion.set_gate", False, "in force already",
+         {"changed": False}),
+        ("check", "transitions.check", RegistryCheck(found=(), left=()),
+         "MLflow shows what the log of decisions says.", {"found": [], "left": []}),
+    ],
+)  # fmt: skip
+def test_what_a_command_has_done_is_said_in_a_line_and_as_json(
+    words, function, found, line, content, pasam, monkeypatch
+):
+    importlib.import_module(f"pasam.registry.{function.rpartition('.')[0]}")
+    monkeypatch.setattr(f"pasam.registry.{function}", lambda *given, **how: found)
+    assert pasam(*words.split()).output == f"{line}\n"
+    assert json.loads(pasam(*words.split(), "--json").output) == content
+
+
+def test_the_gate_in_force_is_shown_with_who_adopted_it(pasam, monkeypatch):
+    standing = SimpleNamespace(
+        gate=entry(4, "gate", why="more images", details={"settings": {"margin": 1.0, "seed": 7}})
+    )
+    monkeypatch.setattr(
+        "pasam.registry.transitions.open_decisions",
+        lambda project: SimpleNamespace(standing=standing),
+    )
+    assert pasam("gate").output.splitlines() == [
+        "entry 4, 2026-05-04, Ada: more images", "  margin: 1.0", "  seed: 7"
+    ]  # fmt: skip
+    assert json.loads(pasam("gate", "--json").output) == {"margin": 1.0, "seed": 7}
+    standing.gate = None
+    assert json.loads(pasam("gate", "--json").output) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "left", "code", "lines"),
+    [
+        ((), ("a", "b"), ("a", "b"), 2, ["differs  a", "differs  b"]),
+        (("--repair",), ("a", "b"), ("b",), 2, ["mended   a", "differs  b"]),
+        (("--repair",), ("a", "b"), (), 0, ["mended   a", "mended   b"]),
+    ],
+)  # fmt: skip
+def test_a_check_ends_well_only_if_nothing_is_left(
+    words, found, left, code, lines, pasam, monkeypatch
+):
+    monkeypatch.setattr(
+        "pasam.registry.transitions.check",
+        lambda project, repair: RegistryCheck(found=found, left=left),
+    )
+    result = pasam("check", *words)
+    assert (result.exit_code, result.output.splitlines()) == (code, lines)
+    assert pasam("check", *words, "--json").exit_code == code
+
+
+@pytest.mark.parametrize(("promoted", "accepted", "code"), [
+    (True, False, 0), (False, True, 0), (False, False, 1),
+])  # fmt: skip
+def test_a_dry_run_that_accepts_ends_well(promoted, accepted, code, pasam, monkeypatch):
+    gate = SimpleNamespace(accepted=accepted, reasons=(), decision="d")
+    outcome = PromotionResult(
+        version=3, promoted=promoted, moved=False, gate=gate, page=None, message="said"
+    )
+    monkeypatch.setattr(promotion, "promote", lambda project, which, **options: outcome)
+    assert pasam("promote").exit_code == code
+
+
+def test_a_simulation_says_where_more_images_are_needed(pasam, monkeypatch, root):
+    from pasam.registry import gate
+
+    rows = [
+        SimpleNamespace(name=name, holds=holds, promoted=0.25, expected="at most 5%")
+        for name, holds in (("equal", True), ("better", False))
+    ]
+    years = SimpleNamespace(promotions=1.25, gain=2.0, judged_excess=3.0, sealed_excess=-0.125)
+    monkeypatch.setattr(gate, "simulate", lambda *given, **how: rows)
+    monkeypatch.setattr(gate, "simulate_years", lambda *given, **how: years)
+    write_yaml(Path("params.yaml"), compose("default", root / "params"))
+    equal, better, last = pasam("simulate").output.splitlines()
+    assert equal == "equal   promoted  25.0%  (at most 5%)"
+    assert better == "better  promoted  25.0%  (at most 5%)   more images are needed"
+    assert last.startswith("52 weekly candidates round the champion: 1.2 promotions a year, each ")
+    assert "gains +2.00; its judgement says 3.00 more, the sealed set -0.12" in last
+
+
+@pytest.mark.parametrize("found", [[], ["00/1 holds bytes of md5 2"]])
+def test_a_cache_is_said_to_be_whole_or_what_is_damaged(found, monkeypatch, in_empty_folder):
+    importlib.import_module("pasam.registry.upkeep.damaged_cache")
+    monkeypatch.setattr(
+        "pasam.registry.upkeep.damaged_cache.damaged_cache", lambda project: iter(found)
+    )
+    said = CliRunner().invoke(app, ["verify-cache"])
+    whole = "Every file in DVC's cache is what its name says.\n"
+    assert said.stdout == ("00/1 holds bytes of md5 2\n" if found else whole)
+    as_json = CliRunner().invoke(app, ["verify-cache", "--json"])
+    assert json.loads(as_json.stdout) == {"damaged": found}
+    assert said.exit_code == as_json.exit_code == (2 if found else 0)
