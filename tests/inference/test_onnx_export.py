@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -113,6 +114,52 @@ def test_graphs_that_differ_are_not_kept(monkeypatch, tmp_path):
     with pytest.raises(ExportError, match="the written graphs differ from sam by 0.0011"):
         export_onnx(make_predictor("sam"), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_graphs_that_differ_by_just_what_is_allowed_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx_export, "_write", lambda graph, given, path, **_: path.touch())
+    parity = Parity(onnx_export.TOLERANCE, 0.9, 13)
+    monkeypatch.setattr(onnx_export, "check_parity", lambda *_: parity)
+    assert export_onnx(make_predictor("sam"), tmp_path / "new") is parity
+    kept = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert kept == ["image.onnx", "prompts.onnx"]
+
+
+@pytest.mark.parametrize("kind", ["sam", "pa_sam"])
+@pytest.mark.parametrize("off", [0.0, 0.25])
+def test_the_largest_difference_of_all_that_was_tried_counts(kind, off, predictors, monkeypatch):
+    model = predictors[kind]
+
+    class Session:
+        """Stands for another runtime, which is off for three prompts at once."""
+
+        def __init__(self, path):
+            graph = {"image.onnx": ImageGraph, "prompts.onnx": PromptGraph}[path.name]
+            self.graph = graph(model.segmenter)
+
+        @torch.no_grad()
+        def run(self, _, named):
+            assert set(named) == set(self.graph.inputs)
+            given = (torch.from_numpy(named[name]) for name in self.graph.inputs)
+            found = [part.numpy() for part in self.graph(*given)]
+            if isinstance(self.graph, PromptGraph) and len(found[0]) == 3:
+                found[0] = found[0] + np.float32(off)
+            return found
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    for tried in ([(1, 1), (3, 2)], [(3, 2), (1, 1)]):
+        parity = check_parity(model, Path("x"), tried)
+        assert parity.difference == pytest.approx(off, abs=1e-5)
+        assert (parity.iou < 0.9999, parity.prompts) == (off > 0, 4)
+
+
+def test_a_file_says_which_model_it_is_and_how_images_are_brought_to_it():
+    said = {"base": BASE, "resize": "squash", "side": "64", "mask_side": "32"}
+    model = make_predictor("pa_sam", resize="squash")
+    gradient = model.segmenter.decoder.gradient
+    assert onnx_export._metadata(model) == {**said, "model": "pa_sam", "gradient": gradient}
+    plain = onnx_export._metadata(make_predictor("sam"))
+    assert plain == {**said, "model": "sam", "resize": "longest", "gradient": "none"}
 
 
 def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):

@@ -371,6 +371,7 @@ def test_the_three_largest_losses_are_named_and_what_is_cheaper_has_fewer_parame
     losses = {"no_dense": -0.4, "no_sparse": -0.3, "no_mining": -0.2, "gradient_image": -0.1}
     changes = made_up_ablations(**losses)
     changes["ablation_facts"]["nothing"]["trainable"] = 1234  # as many as PA-SAM
+    del changes["ablation_facts"]["finer_maps"]["trainable"]
     said = ask(9, make_results(**changes)).sentence
     costs = said.split("What costs most: ")[1].split(". With fewer")[0]
     assert re.findall(r"no [a-z ]+?(?= \()|edges[a-z ]+", costs) == [
@@ -379,6 +380,7 @@ def test_the_three_largest_losses_are_named_and_what_is_cheaper_has_fewer_parame
     cheaper = said.split("no difference shown: ")[1]
     assert "random points" in cheaper
     assert "nothing changed" not in cheaper
+    assert "maps at twice the grid" not in cheaper, "what it trains is not known"
 
 
 @pytest.mark.long
