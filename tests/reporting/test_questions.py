@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from made_up_run import ABLATIONS, LEVELS, change_scores, made_up_ablations, made_up_diagnostics
 
+from pasam.reporting import analyses, questions
 from pasam.reporting.blocks import Text
 from pasam.reporting.page_sections import Need
 from pasam.reporting.questions import (
@@ -156,6 +157,71 @@ def test_the_sentence_follows_the_rival(make_results):
     assert better.startswith("The adapter of image features is 10.2 points of boundary IoU above")
     assert worse.startswith("The adapter of image features is 9.8 points of boundary IoU below")
     assert "It trains 1,000 parameters, PA-SAM 1,234." in better
+
+
+ROW = {
+    "model": "x", "against": "pa_sam", "metric": "mbiou", "difference": -2.0, "low": -3.0,
+    "high": -1.0, "better": 20.0, "worse": 70.0, "verdict": "loss shown", "seeds": 3,
+}  # fmt: skip
+
+
+def variant(name, change, of="pa_sam"):
+    return analyses.Ablation(name=name, of=of, change=change)
+
+
+def test_the_rival_is_told_by_its_difference_its_best_set_and_both_costs(make_results, monkeypatch):
+    rival = variant("other", {}, of="image_adapter")
+    costs = {"pa_sam": {"parameters": 1, "trainable": 1234},
+             "other": {"parameters": 1, "trainable": 2000}}  # fmt: skip
+    monkeypatch.setattr(
+        analyses, "of_group", lambda results, *groups: [rival] if groups == ("image",) else []
+    )
+    monkeypatch.setattr(analyses, "gain_of", lambda results, name: {"other": ROW}[name])
+    monkeypatch.setattr(analyses, "kept_sentence", lambda results, names: f"Kept by {names}.")
+    monkeypatch.setattr(questions, "variant_plot", lambda *given: Text(words="plot"))
+    told = list(questions.prompt_or_image(make_results(costs=costs)))
+    assert told[0].startswith("The adapter of image features is 2.0 points of boundary IoU below")
+    assert told[1] == "Kept by {'pa_sam': 'PA-SAM', 'other': 'the adapter of image features'}."
+    assert told[2] == "It trains 2,000 parameters, PA-SAM 1,234."
+    assert told[3] == Text(words="plot")
+
+
+def test_what_is_trained_has_the_other_sets_before_the_one_that_sam_does_best(
+    make_results, monkeypatch
+):
+    rows = [
+        {**ROW, "model": model, "benchmark": benchmark, "difference": difference}
+        for model, benchmark, difference in (
+            ("pa_sam", "kitchen", -7.0), ("pa_sam", "mean", 5.0), ("part", "kitchen", -1.0)
+        )
+    ]  # fmt: skip
+    monkeypatch.setattr(analyses, "best_benchmark", lambda results, model: "kitchen")
+    monkeypatch.setattr(analyses, "change_over_reference", lambda *given: pd.DataFrame(rows))
+    grid = questions._trained_grid(make_results(), {"pa_sam": "whole", "part": "a part"})
+    assert grid.head[1:3] == ("All other benchmarks", "kitchen")
+    assert [row[0] for row in grid.rows] == ["whole", "a part"]
+    assert grid.rows[0][1].startswith("+5.0 [")
+    assert grid.rows[0][2].startswith("-7.0 [")
+    assert grid.rows[0][3] == "1,234"
+    assert (grid.rows[1][1], grid.rows[1][3]) == ("-", "-")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("gain shown", "bring it nearer"), ("loss shown", "take it farther away"),
+        ("no difference shown", "are not shown to bring it nearer"),
+    ],
+)  # fmt: skip
+def test_the_ceiling_is_told_with_what_finer_maps_alone_do(verdict, says, results, monkeypatch):
+    both = variant("both", {"adapter": {"maps": "double"}, "trains": "adapter"})
+    finer = variant("finer", {"adapter": {"maps": "double"}})
+    monkeypatch.setattr(analyses, "scored_variants", lambda results: [both, finer])
+    row = {**ROW, "verdict": verdict}
+    monkeypatch.setattr(analyses, "gain_of", lambda results, name: {"finer": row}[name])
+    said = questions.ceiling_sentence(results)
+    assert "25.0 points above PA-SAM; maps at twice the grid " in said
+    assert f"maps at twice the grid {says} (" in said
 
 
 def test_it_needs_diagnostics(results):
