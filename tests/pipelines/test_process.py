@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from pipelines import dvc as dvc_module
 from pipelines import process as process_module
 from pipelines import stage_runner
 from pipelines.dvc import Dvc
-from pipelines.process import LogThrottle, TimeUp, run_child
+from pipelines.process import LogThrottle, Stopped, TimeUp, run_child
 
 WITH_GRANDCHILD = """
 import os, signal, subprocess, sys, time
@@ -174,6 +175,37 @@ def test_a_command_that_takes_too_long_is_ended(run, tmp_path):
         run(SAVING, timeout=1.0)
     assert time.monotonic() - start < 30
     assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "timeout", "stops", "error", "at"),
+    [
+        (3, None, False, None, 3), (99, 2.0, False, TimeUp, 3), (3, 2.0, False, None, 3),
+        (99, None, True, Stopped, 1), (1, 0.5, True, None, 1),
+    ],
+)  # fmt: skip
+def test_a_command_is_given_up_when_late_or_to_stop_unless_it_has_just_ended(
+    ends, timeout, stops, error, at, monkeypatch
+):
+    clock, lines, stop = [0], [], threading.Event()
+
+    def ends_within(process, seconds):
+        clock[0] += 1
+        return clock[0] >= ends
+
+    monkeypatch.setattr(process_module, "_ends_within", ends_within)
+    monkeypatch.setattr(process_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    if stops:
+        stop.set()
+    asked = (None, io.BytesIO(b"first\nlast"), lines.append, timeout, stop)
+    if error is None:
+        process_module._follow(*asked)
+        assert lines == ["first", "last"]
+    else:
+        with pytest.raises(error):
+            process_module._follow(*asked)
+        assert lines == ["first"]
+    assert clock == [at]
 
 
 @pytest.mark.long
