@@ -18,6 +18,7 @@ from pasam.evaluation.instances import (
     INSTANCES,
     PRECISIONS,
     InstanceSet,
+    _objects,
     average_precisions,
     read_instances,
     read_precisions,
@@ -402,6 +403,13 @@ def test_a_set_in_which_a_model_found_nothing_counts_as_zero(found):
     assert found.at[("pa_sam", "two", "mask"), "detections"] == 0
     mean = found.at[("pa_sam", "mean", "mask"), "ap"]
     assert mean == pytest.approx(found.at[("pa_sam", "one", "mask"), "ap"] / 2)
+
+
+def test_an_annotation_whose_mask_is_damaged_is_named():
+    broken = a_set("seginw", "one")
+    broken.annotations.content["annotations"][0]["segmentation"] = {"size": [3, 3], "counts": "1"}
+    with pytest.raises(DataError, match=r"^annotation 1 .* Correct the annotations\.$"):
+        _objects(broken.annotations)
 
 
 def test_a_crowd_is_none_of_the_objects_of_a_set():

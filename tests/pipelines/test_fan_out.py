@@ -305,6 +305,23 @@ def test_a_stage_begins_in_its_clone_with_all_that_it_needs(gpu, remote, how, ap
     assert (clone, how, "--quiet", "--force", "--allow-missing", *wanted) in apart.seen
 
 
+def test_a_stage_that_is_waited_for_is_stopped_when_the_wait_is_interrupted(apart, monkeypatch):
+    polled, stopped = iter([None, None, 0]), []
+    worker = Worker(Path("clone"), None, "left", SimpleNamespace(poll=lambda: next(polled)))
+    worker.since = time.monotonic()
+    monkeypatch.setattr(apart, "_stop", stopped.append)
+    monkeypatch.setattr(fan_out_flows, "_PAUSE", 0.0)
+    apart.wait(worker)
+    assert stopped == []
+    worker.process = SimpleNamespace(poll=lambda: None)
+    monkeypatch.setattr(
+        apart, "_end_late_ones", lambda busy: (_ for _ in ()).throw(InterruptedError)
+    )
+    with pytest.raises(InterruptedError):
+        apart.wait(worker)
+    assert stopped == [worker]
+
+
 @pytest.mark.parametrize("remote", [False, True])
 def test_what_a_stage_made_is_pushed_where_asked_and_only_then_taken_over(
     remote, apart, monkeypatch

@@ -18,12 +18,12 @@ from small_world import dump_yaml, load_yaml
 from tracked_world import git
 
 from pasam.config.presets import compose_text
-from pasam.errors import DataError, ParamsError, StageError
+from pasam.errors import DataError, ParamsError, RegistryError, StageError
 from pipelines.dvc import STATE, Dvc
 from pipelines.flows import reproduce as flow
 from pipelines.flows import studies
 from pipelines.flows.reproduce import GROUPS, dvc, outputs, reproduce, results
-from pipelines.flows.retrain import begin, finish, is_unfinished
+from pipelines.flows.retrain import begin, finish, is_unfinished, loose_ends
 from pipelines.flows.studies import STUDIES, ablate, lay_out
 
 
@@ -162,6 +162,52 @@ def test_unfinished_work_is_remembered_by_the_next_process(root, in_empty_folder
     finish()
     finish()
     assert not is_unfinished()
+
+
+NOT_JUDGED = "the last result is not judged"
+
+
+@pytest.mark.parametrize(
+    ("champion", "version", "left"),
+    [
+        (None, None, "there is no champion"), (1, None, NOT_JUDGED),
+        (1, (2, None, None), NOT_JUDGED), (1, (2, "verdict", None), None),
+        (1, (2, None, "barred"), None), (1, (1, None, None), None),
+        (1, RegistryError("no weights"),
+         "the last result cannot be judged as it is: no weights"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_nobody_has_recorded_or_judged_is_loose(
+    recorded, champion, version, left, monkeypatch
+):
+    asked = []
+
+    def find_candidate(snapshot, model):
+        asked.append((snapshot, model))
+        if isinstance(version, RegistryError):
+            raise version
+        return SimpleNamespace(key="k")
+
+    number, verdict, bar = version if isinstance(version, tuple) else (0, None, None)
+    known = SimpleNamespace(number=number, verdict=verdict) if number else None
+    standing = SimpleNamespace(
+        champion=champion, champions=[champion], by_key=lambda key: {"k": known}[key],
+        barring=lambda version: bar,
+    )  # fmt: skip
+    rows = [("prepare", "1"), ("train", "2" if recorded else None), ("report", None)]
+    rows = [SimpleNamespace(stage=s, run=r) for s, r in rows[: 2 if recorded else 3]]
+    registry = "pasam.registry"
+    monkeypatch.setattr(f"{registry}.runs.overview", lambda project: rows)
+    monkeypatch.setattr(f"{registry}.versions.known_standing", lambda project: standing)
+    monkeypatch.setattr(f"{registry}.snapshot.take_snapshot", lambda project: "as it is")
+    monkeypatch.setattr(f"{registry}.version_files.find_candidate", find_candidate)
+    monkeypatch.setattr(
+        "pasam.config.params_file.load_section", lambda *given: SimpleNamespace(model="own")
+    )
+    missing = () if recorded else ("2 stages are not recorded, such as train",)
+    assert loose_ends() == (*missing, *([left] if left else []))
+    assert asked == [("as it is", "own")] * (champion is not None)
 
 
 def test_dvc_waits_for_another_flow_as_long_as_a_command_may_take(in_empty_folder):
