@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import types
+from concurrent.futures import Future
 
 import psutil
 import pytest
@@ -133,6 +134,24 @@ def test_work_goes_on_only_a_little_ahead_of_what_is_taken(tmp_path):
     assert 16 <= now <= 96
     assert len(list(results)) == 399
     assert len(done.read_text()) == 400
+
+
+def test_no_more_chunks_are_given_out_than_are_asked_for_and_a_few():
+    given = []
+
+    def submit(function, work, chunk):
+        given.append(chunk)
+        done = Future()
+        done.set_result(function(work, chunk))
+        return done
+
+    chunks = [[4.0, 9.0], [16.0], [25.0], [36.0], [49.0]]
+    results = workers._some_ahead(types.SimpleNamespace(submit=submit), math.sqrt, chunks, ahead=2)
+    assert next(results) == 2
+    assert given == chunks[:3]
+    assert [next(results), next(results)] == [3, 4]
+    assert given == chunks[:4]
+    assert list(results) == [5, 6, 7]
 
 
 PROGRAM = """

@@ -1,6 +1,8 @@
 """The data's stages, and what the page of operations says of the data."""
 
 import json
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ from pasam.data.manifest import read_manifest
 from pasam.masks.images import write_png
 from pasam.registry.snapshot import LockEntry
 from pasam.validation.verdict import read_verdict
-from pipelines.flows import decision_tables, operations
+from pipelines.flows import decision_tables, operations, schedule
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -357,3 +359,20 @@ def test_a_run_leads_to_the_teams_server_or_else_to_this_projects_own(
     found = decision_tables.run_link("7", "retrain")
     assert found == ("retrain" if address is None else decision_tables.PageLink("retrain", address))
     assert decision_tables.run_link("", "retrain") == "retrain"
+
+
+def test_times_of_several_schedules_come_in_one_order_each_so_often(monkeypatch):
+    class Every:
+        """Stands for Prefect's schedule: every so many hours of its zone's."""
+
+        def __init__(self, *, cron, timezone):
+            self.hours = int(cron) + (timezone != "UTC")
+
+        async def get_dates(self, count, after):
+            return [after + timedelta(hours=self.hours * k) for k in range(1, count + 1)]
+
+    schedules = SimpleNamespace(CronSchedule=Every)
+    monkeypatch.setitem(sys.modules, "prefect.server.schemas.schedules", schedules)
+    after = datetime(2026, 1, 1, tzinfo=UTC)
+    found = schedule.due([("2", "UTC"), ("2", "Europe/Berlin"), ("7", "UTC")], after, 2)
+    assert [(moment - after) / timedelta(hours=1) for moment in found] == [2, 3, 4, 6, 7, 14]
