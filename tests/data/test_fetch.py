@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
 
 import pytest
 from filelock import FileLock
@@ -10,7 +12,7 @@ from small_world import load_yaml
 
 from pasam.data.catalogue import read_catalogue, write_lock
 from pasam.data.download import ATTEMPTS, download, is_on_the_web
-from pasam.data.fetch import fetch
+from pasam.data.fetch import _in_threads, fetch
 from pasam.errors import DataError, TransientError
 
 CATALOGUE = read_catalogue()
@@ -154,6 +156,25 @@ def test_faults_on_the_way_end_in_complete_folders(bring, server):
     server.pause = 0.001
     results = bring()
     assert {result.entry.name: result.images for result in results} == COUNTS
+
+
+def test_a_failure_stops_what_is_under_way_and_what_has_not_begun():
+    stop, begun = threading.Event(), []
+
+    def work(number):
+        begun.append(number)
+        if number == 0:
+            raise DataError("no")
+        assert stop.wait(5), "nobody is told to stop"
+        time.sleep(0.05)
+
+    with pytest.raises(DataError, match="no"):
+        _in_threads(work, range(9), 2, stop)
+    assert set(begun) <= {0, 1, 2}
+    calm = threading.Event()
+    for workers in (0, 3):
+        assert _in_threads(lambda number: number**2, [3, 1, 2], workers, calm) == [9, 1, 4]
+    assert not calm.is_set()
 
 
 def test_a_missing_archive_is_one_error_and_no_half_set(bring, place, server):
@@ -551,3 +572,16 @@ def test_progress_tells_what_is_there_and_what_will_be(transfer):
     transfer(progress=lambda there, whole: told.append((there, whole)))
     assert told[-1] == (len(LONG), len(LONG))
     assert [there for there, _ in told] == sorted(there for there, _ in told)
+
+
+def test_the_systems_proxy_is_asked_unless_the_host_is_excepted(
+    transfer, arrived, server, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    transfer()
+    assert arrived.read_bytes() == LONG
+    monkeypatch.setenv("http_proxy", server.address)
+    server.files["http://elsewhere.invalid/x.zip"] = b"by proxy"
+    download("http://elsewhere.invalid/x.zip", arrived, wait=0.001, timeout=5.0)
+    assert arrived.read_bytes() == b"by proxy"

@@ -12,6 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.data.catalogue import read_catalogue
+from pasam.data.download import _extent, _Part, _Transfer, _version
 from pasam.data.fetch import fetch, missing_sets, public_pairs
 from pasam.data.package_photographs import (
     MODULES,
@@ -306,3 +308,34 @@ def test_a_polygon_of_two_corners_is_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(DataError, match="is not readable JSON"):
         package_photographs(path)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "extent"),
+    [
+        (206, {"Content-Range": "bytes 5-9/10"}, (5, 10)),
+        (206, {"Content-Range": "bytes 5-9/*", "Content-Length": "5"}, (5, None)),
+        (416, {"Content-Range": "bytes */10"}, (None, 10)),
+        (206, {"Content-Length": "5"}, (0, None)), (200, {"Content-Length": "10"}, (0, 10)),
+        (200, {"Content-Length": "many"}, (0, None)), (200, {}, (0, None)),
+    ],
+)  # fmt: skip
+def test_place_and_length_are_what_the_headers_say(status, headers, extent):
+    assert _extent(SimpleNamespace(status=status, headers=headers)) == extent
+
+
+def test_a_version_is_the_strong_tag_or_else_the_date():
+    for tag, version in (('"a"', '"a"'), ('W/"a"', "today"), (None, "today")):
+        headers = {"Last-Modified": "today"} | ({"ETag": tag} if tag else {})
+        assert _version(SimpleNamespace(headers=headers)) == version
+    assert _version(SimpleNamespace(headers={"ETag": 'W/"a"'})) is None
+
+
+def test_a_file_of_a_length_that_no_header_tells_is_taken(tmp_path):
+    told, part = [], _Part(tmp_path / "x.part", "http://host/x")
+    transfer = _Transfer(part, size=5, progress=lambda *how: told.append(how), wait=0, timeout=1)
+    answer = SimpleNamespace(
+        status=200, headers={}, stream=lambda *how, **more: iter([b"ab", b"cde"])
+    )
+    transfer._take(answer, 0, None)
+    assert (part.path.read_bytes(), told) == (b"abcde", [(2, None), (5, None)])

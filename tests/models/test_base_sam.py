@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from small_world import small_base
 from variants import hq_sam, pa_sam
 
 from pasam.errors import ParamsError, ShapeError
 from pasam.models.base_sam import BaseSam, Encoded, choose_device
-from pasam.models.build import build_base, build_decoder, digest
+from pasam.models.build import build_base, build_decoder, build_trainable, digest
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 
@@ -322,6 +323,39 @@ def test_several_prompts_of_an_image_equal_the_image_repeated(
     repeated = Encoded(embedding=encoded.embedding[INDEX], early=encoded.early[INDEX])
     found = predict(segmenter, segmenter_images[INDEX], repeated, torch.arange(5), groups)
     assert_same(found.masks, shared.masks)
+
+
+def test_the_base_evaluates_while_its_decoder_learns():
+    learner = build_trainable(small_base(), hq_sam())
+    for mode in (True, False):
+        assert learner.train(mode) is learner
+        assert {part.training for part in learner.decoder.modules()} == {mode}
+        assert {part.training for part in learner.base.modules()} == {False}
+        assert learner.training is mode
+
+
+def test_an_encoder_that_learns_runs_though_its_answers_are_given_and_another_does_not():
+    learner = build_trainable(small_base(), hq_sam()).eval()
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    known = learner.base.encode(pixels)
+    blank = Encoded(embedding=known.embedding * 0, early=known.early * 0)
+    box = Prompts(
+        indices=torch.tensor([0]), boxes=torch.tensor([[4.0, 4.0, 40.0, 30.0]]), points=None,
+        point_labels=None, masks=None,
+    )  # fmt: skip
+
+    def masks(encoded):
+        asked = {"images": pixels, "image_index": torch.tensor([0]), "prompts": [box]}
+        return learner(**asked, encoded=encoded).masks
+
+    assert torch.equal(masks(known), masks(None))
+    assert not torch.equal(masks(blank), masks(None))
+    learner.base.sam.image_encoder.requires_grad_(True)
+    assert torch.equal(masks(blank), masks(None))
+    masks(blank).sum().backward()
+    assert learner.base.sam.image_encoder.neck.weight.grad.any()
+    with torch.no_grad():
+        assert not masks(None).requires_grad
 
 
 def test_different_prompts_give_different_masks(segmenter, segmenter_images, encoded, groups):
