@@ -147,11 +147,13 @@ def validate_content(content: Mapping[str, Any], path: Path) -> None:
             raise ParamsError(
                 f"{path}: {key} names {strangers}, expected what is {what}: {list(expected)}."
             )
-    if seen := sorted(set(parts["gate"].sealed) & set(parts["evaluate"].benchmarks)):
-        raise ParamsError(
-            f"{path}: gate.sealed names {seen}, which evaluate.benchmarks names, too; expected "
-            "data sets that nothing is measured on."
-        )
+    for key in ("benchmarks", "development"):
+        named = getattr(parts["evaluate"], key)
+        if seen := sorted(set(parts["gate"].sealed) & set(named)):
+            raise ParamsError(
+                f"{path}: gate.sealed names {seen}, which evaluate.{key} names, too; expected "
+                "data sets that nothing is measured on."
+            )
     if seed in parts["repeats"].seeds:
         raise ParamsError(
             f"{path}: repeats.seeds is {list(parts['repeats'].seeds)}, expected others than "

@@ -105,9 +105,9 @@ class PromptGraph(nn.Module):
         decoder = segmenter.decoder
         self.outputs = ["masks", "scores"]
         if isinstance(decoder, PaMaskDecoder):
-            if decoder.predicts_by == "random":
+            if decoder.predicts_by in ("random", "fixed"):
                 raise ExportError(
-                    "this model mines its points at random, which no graph repeats; it cannot be "
+                    "this model mines its points at random, which no graph draws; it cannot be "
                     "exported. Take one whose mining.method is top, gumbel or none."
                 )
             if decoder.prompt_adapter.parts.tokens:

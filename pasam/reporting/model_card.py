@@ -78,7 +78,7 @@ def what_learns(variant: VariantParams) -> str:
     if getattr(variant, "iou_head", "frozen") == "trained" and variant.trains != "decoder":
         learning.append("SAM's IoU head")
     words = f"{listed(learning)} learn{'s' if len(learning) == 1 else ''}"
-    rest = "SAM's weights stay" if variant.trains == "adapter" else "the rest of SAM stays"
+    rest = "SAM's weights stay" if learning == ["the adapter"] else "the rest of SAM stays"
     return f"{words[:1].upper()}{words[1:]}; {rest} unchanged, bit for bit."
 
 

@@ -325,6 +325,7 @@ def test_validation_names_what_is_wrong(change, message, root, tmp_path):
         ("repeats", {"models": ["image_adapter"]}, "repeats.models names ['image_adapter'], exp"),
         ("repeats", {"seeds": [43, 42]}, "repeats.seeds is [43, 42], expected others than train.s"),
         ("gate", {"sealed": ["thin_like"]}, "gate.sealed names ['thin_like'], which evaluate.ben"),
+        ("gate", {"sealed": ["a", "dis_dev"]}, "gate.sealed names ['dis_dev'], which evaluate.dev"),
     ],
 )
 def test_validation_wants_sections_to_agree(section, change, message, root, tmp_path):

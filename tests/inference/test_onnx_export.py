@@ -238,7 +238,6 @@ def test_the_edges_can_be_found_without_torch(predictors):
 
 def test_a_model_that_mines_at_random_cannot_be_exported():
     base = make_predictor("sam").segmenter.base
-    decoder = build_decoder(base, pa_sam())
-    decoder.predicts_by = "random"
+    decoder = build_decoder(base, pa_sam(mining_method="random"))
     with pytest.raises(ExportError, match="mines its points at random"):
         PromptGraph(Segmenter(base=base, decoder=decoder))

@@ -233,6 +233,11 @@ def test_a_card_tells_the_scores_of_the_finest_and_of_the_smoothest_objects_apar
             ["The adapter and SAM's decoder learn; the rest of SAM stays"],
             ["IoU head"],
         ),
+        (
+            {"trains": "adapter", "iou_head": "trained"},
+            ["The adapter and SAM's IoU head learn; the rest of SAM stays unchanged"],
+            ["SAM's weights stay"],
+        ),
     ],
 )
 def test_a_card_describes_the_parts_that_its_model_has(change, there, not_there, make_results):
