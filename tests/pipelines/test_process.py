@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.errors import StageError
+from pasam.errors import DataError, StageError
 from pipelines import dvc as dvc_module
 from pipelines import process as process_module
 from pipelines import stage_runner
@@ -364,6 +364,31 @@ def test_a_line_without_an_end_is_told_in_pieces():
     assert list(lines.add(b"y", last=False)) == ["x" * 8192 + "y"]
     assert list(lines.add(b"z", last=False)) == []
     assert list(lines.add(b"", last=True)) == ["z"]
+    first, second = "\N{LATIN SMALL LETTER O WITH DIAERESIS}".encode()[:1], b"\xb6\n"
+    assert list(lines.add(first, last=False)) == []
+    assert list(lines.add(second, last=False)) == ["\N{LATIN SMALL LETTER O WITH DIAERESIS}"]
+
+
+def test_all_digests_of_the_lock_are_looked_at_in_the_cache_before_anything_runs(
+    tmp_path, monkeypatch
+):
+    asked, damaged = [], []
+
+    def damaged_cache(project, *, of, again):
+        asked.append((project, of, again))
+        return iter(damaged)
+
+    monkeypatch.setattr("pasam.registry.upkeep.damaged_cache.damaged_cache", damaged_cache)
+    dvc_module.expect_whole_results(tmp_path)
+    assert asked == [], "nothing was made yet"
+    file, folder = "0" * 32, "a" * 32 + ".dir"
+    text = f"outs:\n- path: a\n  hash: md5\n  md5: {file}\n- path: b\n    md5: {folder}\n"
+    (tmp_path / "dvc.lock").write_text(text)
+    dvc_module.expect_whole_results(tmp_path)
+    assert asked == [(tmp_path, {file, folder}, False)]
+    damaged += ["files/md5/00/0", "files/md5/aa/a"]
+    with pytest.raises(DataError, match=r"2 results in .* were made: files/md5/00/0\. Remove"):
+        dvc_module.expect_whole_results(tmp_path)
 
 
 @given(st.lists(st.floats(0, 2), max_size=60))

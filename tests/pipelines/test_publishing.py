@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_world import dump_yaml
 
 from pasam.errors import ParamsError, StageError, TransientError
+from pipelines.flows import publishing
 from pipelines.flows.publishing import (
     OWN_BRANCH,
     present_commit,
@@ -180,6 +182,41 @@ def test_results_go_behind_what_others_have_pushed_meanwhile():
     assert push_and_commit("push", dvc=Remote(), message="Record it") == ""
     assert log_of("@{u}") == ["Record it", "other NOTES.md", "first"]
     assert own_branches() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "goes_on"),
+    [
+        (["NOTES.md", "other/room/x.py"], "", True), (["NOTES.md"], "a conflict", False),
+        (["NOTES.md", "code.py"], "", False), (["room/deep/part.py"], "", False),
+        (["table.md"], "", False), (["params.yaml"], "", False), (["dvc.yaml"], "", False),
+        (["dvc.lock"], "", False), ([], "", True),
+    ],
+)  # fmt: skip
+def test_results_go_behind_others_work_that_is_no_input_of_theirs(
+    changed, said, goes_on, monkeypatch
+):
+    called = []
+
+    def git_said(*words):
+        answers = {("merge-base", "HEAD", "theirs"): "base",
+                   ("diff", "--name-only", "base", "theirs"): "\n".join(changed)}  # fmt: skip
+        return answers[words]
+
+    def call(*words):
+        called.append(words)
+        return said if words[1] == "--quiet" else ""
+
+    stage = SimpleNamespace(deps={"code.py": None, "room": None}, outs={"table.md": None})
+    monkeypatch.setattr(publishing, "_said", git_said)
+    monkeypatch.setattr(publishing, "_call", call)
+    monkeypatch.setattr(publishing, "_outs", lambda: ["table.md"])
+    monkeypatch.setattr(
+        publishing, "read_lock", lambda folder: SimpleNamespace(stages={"report": stage})
+    )
+    assert publishing._continues("theirs") is goes_on
+    tried = [("rebase", "--quiet", "theirs")] * (goes_on or bool(said))
+    assert called == [*tried, *([("rebase", "--abort")] if said else [])]
 
 
 @pytest.mark.long

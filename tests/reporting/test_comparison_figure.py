@@ -271,6 +271,14 @@ def test_a_prediction_has_both_its_scores_below_and_the_box_its_place(example):
     assert left.get_xlabel() == "IoU 70.0   BIoU 40.0"
     figures._draw_image(right, image)
     assert right.patches[0].get_bbox().bounds == (10, 12, 29, 17)
+    below = Figure().subplots()
+    figures._draw_points(below, image)
+    negative, positive = below.collections
+    assert negative.get_offsets().tolist() == [[50, 35]]
+    assert positive.get_offsets().tolist() == [[12, 12], [14, 20]]
+    for drawn, colour in ((negative, FALSE_POSITIVE), (positive, TRUE_POSITIVE)):
+        named = (255 * drawn.get_facecolor()[0, :3]).round().tolist()
+        assert named == list(getrgb(colour))
 
 
 def test_a_mask_of_another_size_is_refused():

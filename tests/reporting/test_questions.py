@@ -285,6 +285,7 @@ def test_ways_to_choose_are_compared_and_the_sentence_follows(make_results, equa
     assert found.answered
     assert "random points" in found.sentence.split("loses")[0]
     assert "random points: 20." in found.sentence
+    assert "hard points of each sign: 8" in found.sentence
     assert "loses" not in ask(5, equal_variants).sentence
 
 
