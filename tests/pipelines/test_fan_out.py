@@ -322,6 +322,17 @@ def test_a_stage_that_is_waited_for_is_stopped_when_the_wait_is_interrupted(apar
     assert stopped == [worker]
 
 
+def test_a_stopped_worker_is_ended_with_its_group_and_its_guard_goes_once(apart, monkeypatch):
+    seen, process = [], SimpleNamespace()
+    worker = Worker(Path("clone"), None, "left", process)
+    worker.guards.callback(seen.append, "guard gone")
+    monkeypatch.setattr(fan_out_flows, "end_group", lambda *given: seen.append(given))
+    for _ in range(2):
+        apart._stop(worker)
+    assert seen == [(process, fan_out_flows.GRACE), "guard gone"]
+    assert worker.process is None
+
+
 @pytest.mark.parametrize("remote", [False, True])
 def test_what_a_stage_made_is_pushed_where_asked_and_only_then_taken_over(
     remote, apart, monkeypatch

@@ -402,6 +402,13 @@ def test_a_gain_whose_change_is_within_its_interval_neither_grows_nor_shrinks(
     assert "n = 24" in start
 
 
+def test_a_model_has_no_gain_over_itself(make_scores, make_results):
+    models = ("hq_sam", "pa_sam")
+    rows = [make_scores(models=models, prompt=prompt) for prompt in ("box", "box_jitter_0.4")]
+    said = ask(8, make_results(rows[0], conditions=pd.concat(rows))).sentence
+    assert said.count("PA-SAM's gain over HQ-SAM") == said.count("'s gain over") == 1
+
+
 def test_a_gain_that_was_never_shown_is_not_said_to_be_lost(make_scores, make_results):
     """Nothing on tight boxes and nothing on loose ones: neither "still" nor "no longer"."""
     noise = np.random.default_rng(3).normal(0, 0.1, 24)
