@@ -18,6 +18,8 @@ from pasam.data.coco import (
     read_annotations,
     read_detections,
 )
+from pasam.data.exports import export_set
+from pasam.data.imports import SetPlaces, from_annotations
 from pasam.data.instance_sets import (
     SMALL_SETS,
     ImageToDraw,
@@ -25,8 +27,9 @@ from pasam.data.instance_sets import (
     draw_image,
     draw_instance_sets,
 )
+from pasam.data.pairing import Pair
 from pasam.errors import DataError
-from pasam.masks.images import read_image
+from pasam.masks.images import read_image, write_png
 from pasam.masks.run_lengths import decode
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import KINDS, draw_group, simulate_detections
@@ -342,3 +345,25 @@ def test_no_images_make_empty_sets(tmp_path):
     annotations = read_annotations(tmp_path / "coco_like/annotations.json")
     assert annotations.images == {}
     assert read_detections(tmp_path / "coco_like/detections.json", annotations) == []
+
+
+@pytest.mark.parametrize("form", ["coco", "coco-rle", "yolo", "labelme"])
+def test_what_is_written_for_other_tools_comes_back_in_its_place(tmp_path, form):
+    ring, dot = np.zeros((2, 60, 90), np.uint8)
+    ring[10:30, 30:80], ring[16:24, 40:70], dot[40:50, 5:20] = 255, 0, 255
+    pairs = []
+    write_png(tmp_path / "im" / "a.png", np.zeros((60, 90, 3), np.uint8))
+    for number, mask in enumerate((ring, dot)):
+        write_png(tmp_path / "gt" / f"a_{number}.png", mask)
+        pairs.append(
+            Pair(split="val", dataset="cats", image=tmp_path / "im" / "a.png",
+                 mask=tmp_path / "gt" / f"a_{number}.png")
+        )  # fmt: skip
+    (tmp_path / "out").mkdir()  # an empty folder may be there
+    assert export_set(pairs, tmp_path / "out", form) == 1
+    file = tmp_path / "out" / ("annotations.json" if form.startswith("coco") else "")
+    (candidate,) = from_annotations(file, SetPlaces(images=tmp_path / "im")).candidates
+    assert len(candidate.encoded) == 2
+    for code, mask in zip(candidate.encoded, (ring, dot), strict=True):
+        found = decode(code.code())
+        assert (found & (mask > 0)).sum() / (found | (mask > 0)).sum() >= 0.97

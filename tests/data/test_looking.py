@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -80,6 +81,24 @@ def test_void_pixels_are_counted_by_mask(look):
     twice = dataclasses.replace(noted, sha256="another", notes=("b",))
     plan = make_plan("x", "folders", [noted, twice], val_fraction=0)
     assert _remarks(plan) == ["b (2 images)", "a"]
+
+
+def test_kinds_count_files_and_objects_and_a_copied_mask_keeps_its_suffix(look):
+    found = look(np.eye(4, 6), [[1, 1, 1, 2, 2, 2]] * 2 + [[0] * 6] * 2)
+    plan = make_plan("x", "folders", [found], val_fraction=0)
+    assert plan.kinds() == {"0/1": (1, 1), "index": (1, 2)}
+    assert plan.description()["mask_kinds"] == {"0/1": 1, "index": 2}
+    assert (plan.count("train"), plan.count("val")) == ((1, 3), (0, 0))
+    plain, one, _ = found.objects
+    objects = tuple(
+        dataclasses.replace(each, origin=Path("m.TIF"), is_plain=plain)
+        for each, plain in ((plain, True), (one, False))
+    )
+    candidate = dataclasses.replace(found.candidate, masks=(), image=Path("a.JPG"))
+    drawn = dataclasses.replace(found, objects=objects, candidate=candidate)
+    (image,) = make_plan("x", "folders", [drawn], val_fraction=0).images
+    targets = [str(image.target), *(str(mask.target) for mask in image.masks)]
+    assert targets == ["im/a.jpg", "gt/a.tif", "gt/a_1.png"]
 
 
 def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):

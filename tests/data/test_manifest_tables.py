@@ -218,6 +218,26 @@ def test_light_is_measured_in_grey_values():
     assert (measured["brightness"], measured["contrast"]) == (77, 0)
 
 
+def test_each_colour_counts_as_bright_as_it_is_seen_and_contrast_is_a_deviation():
+    for channel, grey in enumerate((76, 150, 29)):
+        image = np.zeros((6, 9, 3), np.uint8)
+        image[..., channel] = 255
+        assert measure_image(image)["brightness"] == grey
+    halves = np.zeros((6, 8, 3), np.uint8)
+    halves[:, :4] = 200
+    measured = measure_image(halves)
+    assert (measured["brightness"], measured["contrast"]) == (100, 100)
+
+
+def test_the_hash_of_gradients_says_where_a_row_grows_brighter():
+    ramp = np.repeat(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], 60, 0).repeat(3, 2)
+    rising, falling = measure_image(ramp), measure_image(ramp[:, ::-1].copy())
+    assert (rising["dhash"], falling["dhash"]) == ("f" * 16, "0" * 16)
+    level = measure_image(ramp.swapaxes(0, 1).copy())
+    assert level["dhash"] == "0" * 16
+    assert rising["phash"] != level["phash"]
+
+
 def test_hashes_stay_close_when_a_picture_is_scaled_and_made_lighter():
     before = measure_image(COARSE)
     changed = np.asarray(Image.fromarray(COARSE).resize((100, 70))).astype(np.uint8) + 40
