@@ -395,6 +395,22 @@ def test_difference_is_given_where_it_did():
     assert "not comparable" in other.caption
 
 
+def test_only_the_runs_base_is_compared_by_the_mean_of_a_collection_and_what_was_not_run_is_left():
+    rows = [{"benchmark": "seginw", "model": model, "base": base, "ap": ap}
+            for model, base, ap in (("sam", "vit_l", 50.0), ("sam", "vit_b", 40.0),
+                                    ("hq_sam", "vit_l", 51.0))]  # fmt: skip
+    sizes = ("ap_small", "ap_medium", "ap_large", "ap_boundary")
+    told = pd.DataFrame(rows).assign(**dict.fromkeys(sizes))
+    own = [precision("sam", "seginw", name, overlap, ap + 0.1 * (overlap == "boundary"))
+           for name, ap in (("ants", 0.2), ("zebras", 0.6), ("mean", 0.4))
+           for overlap in ("boundary", "mask")]  # fmt: skip
+    grid = published_precision_grid(told, pd.DataFrame(own), SEGINW_STYLE, base="vit_l")
+    assert grid.head == ("Model", "Base", "AP", "Our AP", "Difference")
+    assert grid.rows == (
+        ("SAM", "vit_l", "50.0", "40.0", "-10.0"), ("HQ-SAM", "vit_l", "51.0", "-", "-"),
+    )  # fmt: skip
+
+
 def test_an_object_of_number_0_is_one_like_every_other(instances, bootstrap):
     first = instances.assign(object_id=instances["object_id"].replace(5, 0))
     pair = ("coco_like", ("pa_sam", "sam"), bootstrap)
