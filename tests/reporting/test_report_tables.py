@@ -23,6 +23,7 @@ from pasam.reporting.tables import (
     NONE_STATED,
     PUBLISHED_HEAD,
     SEGINW_STYLE,
+    _judged,
     benchmarks_of,
     box_difference,
     collection_grid,
@@ -494,6 +495,13 @@ def test_the_same_protocol_gets_difference_and_tolerance(make_results):
     assert rows["ThinObject"][-1] == "1 (exceeded)"
     assert rows["ThinObject"][-2].startswith("\N{MINUS SIGN}")
     assert rows["COIFT"][-1] == NONE_STATED
+
+
+@pytest.mark.parametrize(("ours", "word"), [(70.0, "kept"), (70.5, "exceeded"), (59.5, "exceeded")])
+def test_a_tolerance_is_kept_as_far_as_it_goes_to_either_side(ours, word, make_results):
+    row = {"model": "pa_sam", "benchmark": "dis_like", "miou": ours, "published_miou": 65.0,
+           "mbiou": 45.0, "published_mbiou": 50.0}  # fmt: skip
+    assert _judged(row, make_results(published=TOLERANCES))[1] == f"5 ({word})"
 
 
 @pytest.mark.parametrize("name", ["HRSOD", "COIFT of HQ-SAM"])
