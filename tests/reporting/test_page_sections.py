@@ -442,6 +442,15 @@ def test_each_kind_of_set_goes_to_its_table(make_results):
     assert list(precision_grids(results)) == ["table2", "table3"]
 
 
+def test_the_subject_is_held_against_the_base_and_the_rival_on_the_same_boxes(make_results):
+    rows = instances(0.2)
+    rival = rows[rows["model"] == "sam"].assign(model="hq_sam", boundary_iou=0.4)
+    results = make_results(precisions=precisions(), instances=pd.concat([rows, rival]))
+    first, second = box_sentences(results, "coco_like")
+    assert "PA-SAM is 20.0 points of boundary IoU above SAM" in first
+    assert "PA-SAM is 10.0 points of boundary IoU above HQ-SAM" in second
+
+
 def test_the_sentence_follows_the_masks(make_results):
     worse = make_results(precisions=precisions(), instances=instances(-0.1))
     assert "below SAM" in box_sentences(worse, "coco_like")[0]

@@ -49,6 +49,9 @@ def test_the_overview_has_a_row_per_model_and_a_column_per_benchmark(scores, boo
     assert grid.head[2] == "dis_like (n=6)"
     assert grid.head[:2] == ("Model", "Mean of 4 synthetic (n=24)")
     assert grid.head[-1] == "Pooled IoU"
+    own = summarise(scores, bootstrap)
+    own.loc[own["benchmark"] == "mean", "pooled_iou"] = 12.3
+    assert {row[-1] for row in overview(own).rows} == {"12.3"}
 
 
 def test_what_the_models_were_trained_with_stands_beside_table_1(write, results):
