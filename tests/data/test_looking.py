@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
-from pasam.data.own_sets import _remarks, make_plan
-from pasam.data.pairing import EncodedMask, PairCandidate, find_pairs
-from pasam.masks.images import write_png
+from pasam.data.own_sets import Options, _remarks, add, make_plan
+from pasam.data.pairing import EncodedMask, PairCandidate, Source, find_pairs
+from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import Reading
 from pasam.masks.run_lengths import encode
 
@@ -169,6 +170,20 @@ def test_a_code_of_the_same_text_and_another_size_is_another_object(look):
     (one,) = look(encoded=(codes[0],)).objects
     assert one.sha256 == hashlib.sha256(f"(4, 6){mask}".encode()).hexdigest()
     assert look(encoded=(codes[1],)).objects == ()
+
+
+def test_chosen_bands_are_what_a_set_holds(tmp_path):
+    bands = np.random.default_rng(3).integers(0, 256, (8, 9, 5), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", bands, planarconfig="contig", photometric="minisblack")
+    write_png(tmp_path / "a.png", np.eye(8, 9, dtype=np.uint8))
+    candidate = PairCandidate(image=tmp_path / "a.tif", name="a", masks=(tmp_path / "a.png",))
+    options = Options(
+        val_fraction=0, reading=Reading.AUTO, skip_bad=False, replace=False, link=False,
+        dry_run=False, workers=1, bands=(5, 1, 2),
+    )  # fmt: skip
+    add("x", Source("folders", (candidate,)), tmp_path / "own", options)
+    written = read_image(tmp_path / "own" / "x" / "im" / "a.png")
+    assert np.array_equal(written, bands[:, :, [4, 0, 1]])
 
 
 @pytest.fixture

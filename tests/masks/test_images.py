@@ -187,6 +187,10 @@ def test_whole_numbers_begin_at_0_however_bright_the_darkest_is():
     assert said == "16 bits, of which 0 to 4095 became 0 to 255"
     dark = np.array([[0, 3, 63]], np.uint16)  # as dark in 16 bits as it was in 8
     assert eight_bits(dark)[0].tolist() == dark.tolist()
+    for hot, top in ((5, 255), (50, 4095)):  # of 10,000: a thousandth may be brighter
+        dim = np.full((100, 100), 100, np.uint16)
+        dim[0, :hot] = 4000
+        assert eight_bits(dim)[1] == f"16 bits, of which 0 to {top} became 0 to 255"
     assert eight_bits(np.array([[-1.0, 3.0]]))[0].tolist() == [[0, 255]]
     assert eight_bits(np.array([[0.25, 1.0]]))[0].tolist() == [[64, 255]]
 

@@ -455,6 +455,46 @@ def test_every_click_is_on_an_error():
         assert (answer[n, y, x] > 0) != (target[n, y, x] > 0.5)
 
 
+def test_the_detail_head_says_colours_and_outlines_and_counts_by_its_weight():
+    torch.manual_seed(0)
+    model = Clickable(small_base(), detail_weight=3.0)
+    with torch.no_grad():
+        model.detail_head.weight.zero_()
+        model.detail_head.bias.zero_()
+        model.detail_head.bias[:48] = 0.5  # three colours of 16 pixels a cell
+    wanted = torch.zeros(1, 4, 32, 32)
+    wanted[:, 0], wanted[:, 3, :16] = 0.25, 1.0
+    embedding = torch.randn(1, model.base.dim, 8, 8)
+    found = model.with_detail({"loss": torch.tensor(7.0)}, embedding, wanted)
+    detail = (0.25 + 0.5 + 0.5) / 3 + np.log(2)
+    assert found["loss_detail"].item() == pytest.approx(detail)
+    assert found["loss"].item() == pytest.approx(7 + 3 * detail)
+
+
+def test_what_the_features_must_not_forget_is_seen_at_half_the_side():
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    union = rectangle(8, 8, 0, 0, 3, 8)
+    detail = object_batches._detail(image, union)
+    means = image.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3)) / 255
+    assert np.abs(detail[:3] - means.transpose(2, 0, 1)).max() < 0.003
+    assert np.abs(detail[3] - [1, 0.5, 0, 0]).max() < 0.003
+
+
+def test_colours_change_by_channel_and_now_and_then_all_are_grey():
+    rng = np.random.default_rng(0)
+    image = rng.integers(60, 190, (6, 6, 3), np.uint8)
+    views = [object_batches._recoloured(image, rng) for _ in range(300)]
+    order, grey = np.argsort(image[..., 0], axis=None, kind="stable"), 0
+    for view in views:
+        one = [np.unique(view[image[..., 0] == value, 0]) for value in np.unique(image[..., 0])]
+        is_grey = any(len(values) > 1 for values in one)
+        grey += is_grey
+        if not is_grey:  # a brighter value stays brighter
+            assert (np.diff(view[..., 0].ravel()[order].astype(int)) >= 0).all()
+    assert 0.03 < grey / 300 < 0.14
+    assert 90 < np.mean([view.mean() for view in views]) < 160
+
+
 def test_a_masks_quality_is_its_overlap_however_sure_it_is_and_zero_is_ground():
     target = masks((4, 8, 9, 9))
     faint, none = 0.5 * (2 * target - 1), target - 1.0
