@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from pasam.data.exports import ExportedImage
 from pasam.errors import RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import PromptRequest, image_prompt
+from pasam.inference.predictor import PredictedMasks, PredictionDetails
 from pasam.masks.run_lengths import decode, encode
 from pasam.serving import jobs
 from pasam.serving.jobs import (
@@ -508,3 +510,29 @@ def test_annotations_that_nobody_waits_for_any_more_are_not_written_to_the_end()
             write_annotations([AnnotationsJob([image], "yolo", each) for each in order])
         assert ended.value.status == 499
     write_annotations([AnnotationsJob([image], "yolo", kept)])
+
+
+def test_points_beyond_the_last_row_or_column_are_left_out_and_the_first_mask_alone_has_details():
+    frame = SimpleNamespace(transform=SimpleNamespace(height=40, width=60))
+    masks, logits = np.ones((2, 40, 60), np.bool_), np.zeros((2, 256, 256), np.float32)
+    points = np.array([[59, 39], [60, 39], [59, 40], [-1, 0], [0, -1], [0, 0], [45, 5]], np.float32)
+    details = PredictionDetails(
+        sam_masks=masks[:1], sam_scores=np.array([0.25]), uncertainty=np.zeros((40, 60)),
+        coarse=None, refined=None, positive=points, negative=None,
+    )  # fmt: skip
+    answer = PredictedMasks(masks, np.array([0.9, 0.8]), logits, details)
+    first, second = jobs._prompt_records(job(None, frame, details=True), answer)
+    assert first["details"]["positive"] == [(59.0, 39.0), (0.0, 0.0), (45.0, 5.0)]
+    assert first["details"]["negative"] == []
+    assert first["details"]["sam"][0]["score"] == 0.25
+    assert "details" not in second
+
+
+def test_the_turned_image_is_not_the_one_that_was_embedded(monkeypatch):
+    frame = SimpleNamespace(transform=SimpleNamespace(height=40, width=60))
+    asked = job(None, frame, source=io.BytesIO(b"image"))
+    monkeypatch.setattr(
+        jobs, "decode_upload", lambda file, most_pixels: np.zeros((60, 40, 3), np.uint8)
+    )
+    with pytest.raises(RefusedError, match="not the one that was embedded"):
+        jobs.look_from_near(asked)

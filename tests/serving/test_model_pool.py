@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import threading
 import time
@@ -37,6 +38,10 @@ def own(tmp_path):
 def test_the_first_name_is_the_default_and_an_unknown_one_is_refused(own):
     offered = own.offered()
     assert offered.get().name == "champion"
+    for name in ("champion", "sam"):
+        files = own.find(name)
+        digest = hashlib.sha256((files.weights or files.base).read_bytes()).hexdigest()
+        assert offered.get(name).version == digest[:12]
     assert offered.get("sam").kind == "sam"
     with pytest.raises(RefusedError, match=r"no model 'best' here; there are \['champion'") as no:
         offered.get("best")

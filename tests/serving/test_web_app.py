@@ -343,6 +343,9 @@ def test_an_image_larger_than_the_memory_is_not_kept_and_pushes_nothing_out():
     large = cache.put(small_embedding(side=80))
     assert (len(cache), cache.nbytes) == (1, SIZE)
     assert cache.get(small) is not None
+    as_large = cache.put(small_embedding(), b"a" * SIZE)
+    assert cache.upload(as_large) == b"a" * SIZE
+    assert (len(cache), cache.nbytes) == (1, 2 * SIZE)
     with pytest.raises(RefusedError):
         cache.get(large)
 
