@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from pasam.config.schema import EmbedParams
 from pasam.errors import CheckpointError, DataError
 from pasam.masks.images import write_png
-from pasam.masks.transforms import squash_mask
+from pasam.masks.transforms import View, squash_mask
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
 from pasam.training.samples import (
@@ -168,6 +168,22 @@ def test_each_crop_that_is_drawn_anew_is_another_one(tmp_path):
     )
     close = (labels > 128).sum(dim=(1, 2)) > 150  # else all ten missed: 100 pixels of the whole
     assert close.sum() >= 5  # of 24; of one crop each it would be one or two
+
+
+def test_a_crops_seed_is_its_epoch_its_mask_and_its_trial_and_the_whole_image_comes_last(
+    manifest, monkeypatch
+):
+    tasks, empty = [], View(image=np.zeros((8, 8, 3)), masks=np.zeros((1, 8, 8), np.uint8))
+    monkeypatch.setattr(
+        samples, "make_view", lambda task, **how: tasks.append((task, how)) or empty
+    )
+    batches = FreshBatches(manifest, SAMPLING, epoch=2, side=64, jitter=(0.5, 2.0))
+    assert batches._view(4) is empty
+    train = manifest[manifest["split"] == "train"]
+    image, mask = train.iloc[4][["image", "mask"]]
+    assert [task.seed for task, _ in tasks] == [*((5, 2, 4, trial) for trial in range(10)), None]
+    assert {(task.image, task.masks) for task, _ in tasks} == {(image, (mask,))}
+    assert all(how == {"side": 64, "jitter": (0.5, 2.0)} for _, how in tasks)
 
 
 def test_processes_draw_prompts_of_their_own(store, manifest, monkeypatch):

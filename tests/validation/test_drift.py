@@ -199,6 +199,13 @@ def test_two_hundred_values_stand_for_any_number(count, seed):
     assert ks_2samp(pairs["area"], kept).statistic < 0.02
 
 
+def test_of_three_times_as_many_values_the_middle_one_of_each_three_is_kept():
+    pairs, images = frames({("train", "cats"): 600})
+    pairs["area"] = np.arange(600)[::-1] / 1000
+    entry, _ = json.loads(accepted_text(pairs, images))["sets"]
+    assert entry["values"]["area"] == [number / 1000 for number in range(1, 600, 3)]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"sets": [{"split": "train"}]}', '{"sets": 3}'])
 def test_a_file_of_another_form_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
@@ -321,6 +328,9 @@ def test_a_mask_is_a_copy_unless_its_image_is_one_too():
         ]
     )
     assert mask_copies(pairs) == {"m1": "m0", "m2": "m0"}
+    held_out = pair("v", "a", image_sha="V", mask_sha="N") | {"split": "val"}  # the copy, though
+    of_both = pd.concat([pd.DataFrame([held_out]), pairs[4:]])  # its name comes first
+    assert mask_copies(of_both) == {"a": "m4"}
 
 
 def test_an_image_counts_once_per_split():

@@ -211,12 +211,12 @@ def test_samples_of_a_set_reach_from_its_first_to_its_last_mask(monkeypatch):
     monkeypatch.setattr(page_module, "outlined_thumbnail", lambda image, mask: mask)
     frame = pd.DataFrame(
         {"split": "train", "dataset": "cats", "id": f"cats/{n:02}", "image": f"{n // 2}.png",
-         "mask": f"{n:02}", "area": 0.25, "width": 10 * (n // 2), "height": 5, "brightness": 7.0}
+         "mask": f"{n:02}", "area": n / 100, "width": 10 * (n // 2), "height": 5, "brightness": 7.0}
         for n in reversed(range(19))
     )  # fmt: skip
     (shown,) = page_module._samples(frame)  # at 0, 4.5, 9, 13.5 and 18
     assert [card["src"] for card in shown["cards"]] == ["00", "04", "09", "14", "18"]
-    assert [spread["median"] for spread in shown["spreads"]] == ["25", "45", "5", "7"]
+    assert [spread["median"] for spread in shown["spreads"]] == ["9", "45", "5", "7"]
     assert len(page_module._samples(frame[:2])[0]["cards"]) == 2, "each mask once"
 
 
