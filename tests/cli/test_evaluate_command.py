@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from inference_models import make_predictor, picture
 from PIL import Image
 from typer.testing import CliRunner
 
+from pasam.cli import evaluate
 from pasam.cli.app import app
 from pasam.cli.evaluate import _chosen_sets
 from pasam.cli.options import named_model
@@ -450,3 +452,57 @@ def test_the_figure_of_the_last_run_becomes_the_one_that_the_readme_shows(in_emp
         assert shown.size == (1600, 200)
         assert shown.convert("RGB").getpixel((5, 5)) == (10, 200, 10)
     assert "(docs/images/figure1.png)" in (root / "README.md").read_text()
+
+
+def test_pairs_of_a_manifest_are_of_the_set_and_the_split_that_were_asked_for(
+    tmp_path, monkeypatch
+):
+    rows = [
+        ("own", "val", "b.png", "b1.png", "g1"), ("own", "val", "a.png", "a1.png", "g2"),
+        ("own", "val", "b.png", "b2.png", "g1"), ("own", "train", "c.png", "c1.png", "g3"),
+        ("other", "val", "d.png", "d1.png", "g4"), ("thin", "train", "e.png", "e1.png", "g5"),
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["dataset", "split", "image", "mask", "group"])
+    monkeypatch.setattr("pasam.data.manifest.read_manifest", lambda path: frame)
+    monkeypatch.setattr(evaluate, "_own_set", lambda name, params_file: None)
+
+    def pairs(name, split):
+        found = evaluate._of_manifest(name, tmp_path / "m", split, tmp_path / "p")
+        return [(str(one.image), [str(mask) for mask in one.masks], one.group) for one in found]
+
+    measured = [("a.png", ["a1.png"], "g2"), ("b.png", ["b1.png", "b2.png"], "g1")]
+    assert pairs("own", "val") == measured
+    assert pairs("own", "train") == [("c.png", ["c1.png"], "g3")]
+    assert pairs("own", "all") == [*measured, ("c.png", ["c1.png"], "g3")]
+    with pytest.raises(DataError, match="has the set 'thin' in train only, not in val. Say --spl"):
+        pairs("thin", "val")
+    with pytest.raises(DataError, match="has no set 'none'; it has other, own, thin. Name one of"):
+        pairs("none", "all")
+    monkeypatch.setattr(evaluate, "_own_set", lambda name, params_file: Path("sets/none"))
+    with pytest.raises(DataError, match="--images sets/none/im --masks sets/none/gt in place of"):
+        pairs("none", "all")
+
+
+def test_pairs_of_a_table_are_those_of_the_split_and_those_of_none(tmp_path, monkeypatch):
+    def one(name, split, group):
+        return SimpleNamespace(image=Path(name), masks=[Path("m")], split=split, group=group)
+
+    source = SimpleNamespace(
+        faults=[], more_faults=0,
+        candidates=[one("a", "val", "g"), one("b", "train", None), one("c", None, None)],
+    )  # fmt: skip
+    monkeypatch.setattr("pasam.data.pairing.from_csv", lambda table: source)
+
+    def pairs(split):
+        return [(str(each.image), each.group) for each in evaluate._of_csv(tmp_path, split)]
+
+    assert pairs("val") == [("a", "g"), ("c", "")]
+    assert pairs("train") == [("b", ""), ("c", "")]
+    assert pairs("all") == [("a", "g"), ("b", ""), ("c", "")]
+    del source.candidates[1:]
+    with pytest.raises(DataError, match="has no pair of the split train. Say --split all"):
+        pairs("train")
+    for faults, more, told in ((["line 2 is short"], 0, "short$"), (["x"], 4, r"\(5 faults in al")):
+        source.faults, source.more_faults = faults, more
+        with pytest.raises(DataError, match=told):
+            pairs("all")

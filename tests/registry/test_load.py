@@ -373,3 +373,22 @@ def test_the_champion_is_watched_with_the_scores_that_it_was_judged_by(known, mo
     assert not known or row.judged == pytest.approx(50.0)
     decisions.standing.champion = None
     assert evidence.watch_champion(Path("p")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "origin", "typed", "said"),
+    [
+        ("pa_sam (version 1)", "registry version 1", "champion",
+         "champion, which is pa_sam (version 1), on photographs"),
+        ("pa_sam (version 1)", "registry version 1", "1", "pa_sam (version 1), on photographs"),
+        ("m (run ab)", "run ab", "runs:/ab", "m (run ab), on photographs"),
+        ("hq_sam", "project", "hq_sam", "hq_sam (this project's), on photographs"),
+        ("hq_sam", "a/b.safetensors", None,
+         "hq_sam (a/b.safetensors), on photographs; --model asks another"),
+        ("pa_sam (packaged)", "packaged", None,
+         "pa_sam (packaged), on photographs; --model asks another"),
+    ],
+)  # fmt: skip
+def test_which_model_answers_is_said_with_whose_it_is(name, origin, typed, said):
+    predictor = SimpleNamespace(name=name, origin=origin, trained_on="on photographs")
+    assert describe_model(predictor, typed) == said

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from inference_models import VARIANTS, make_predictor, picture
@@ -38,10 +39,6 @@ def own(tmp_path):
 def test_the_first_name_is_the_default_and_an_unknown_one_is_refused(own):
     offered = own.offered()
     assert offered.get().name == "champion"
-    for name in ("champion", "sam"):
-        files = own.find(name)
-        digest = hashlib.sha256((files.weights or files.base).read_bytes()).hexdigest()
-        assert offered.get(name).version == digest[:12]
     assert offered.get("sam").kind == "sam"
     with pytest.raises(RefusedError, match=r"no model 'best' here; there are \['champion'") as no:
         offered.get("best")
@@ -397,3 +394,23 @@ def test_a_file_counts_as_changed_by_its_base_its_build_and_its_content(tmp_path
         (tmp_path / name).write_text(text)
         seen.add(_signature(files))
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_a_version_is_named_by_its_own_weights_and_only_without_any_by_its_base(
+    adapted, tmp_path, monkeypatch
+):
+    base, weights = tmp_path / "base", tmp_path / "weights"
+    for path in (base, weights):
+        path.write_text(path.name)
+    model = SimpleNamespace(predictor=None, try_out=lambda: None)
+    files = SimpleNamespace(
+        base=base, weights=weights if adapted else None, name="pa_sam", size="tiny", scores={},
+        variant=None, seen="photographs",
+    )  # fmt: skip
+    monkeypatch.setattr(registered_versions, "_sharing_base", lambda model, others: model)
+    pool = ModelPool(list, find=None, open_files=lambda files: model)
+    found = pool._opened("champion", files, [])
+    named = weights if adapted else base
+    assert found.version == hashlib.sha256(named.read_bytes()).hexdigest()[:12]
+    assert (found.name, found.kind) == ("champion", "pa_sam")
