@@ -159,6 +159,15 @@ def test_a_jittered_box_stays_near_and_inside(corners, seed):
     assert (moved[:2] <= moved[2:]).all()
 
 
+def test_a_box_is_moved_by_a_tenth_of_its_sides_as_a_rule_and_by_a_fifth_at_most():
+    box, rng = np.array([400, 300, 600, 400], np.float32), np.random.default_rng(0)
+    moved = np.array([jittered_box(box, shape=(900, 900), rng=rng) for _ in range(1000)])
+    shifts = (moved - box) / [200, 100, 200, 100]
+    np.testing.assert_allclose(shifts.std(axis=0), 0.096, atol=0.008)
+    np.testing.assert_allclose(np.abs(shifts).max(axis=0), 0.2, atol=1e-5)
+    assert np.abs(np.corrcoef(shifts.T) - np.eye(4)).max() < 0.15  # each corner by itself
+
+
 def test_a_noisy_mask_is_exact_away_from_edges_and_random_near_them():
     label = np.zeros((256, 256), np.uint8)
     label[64:192, 64:192] = 255

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from pasam.errors import DataError, ParamsError, ShapeError
 from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
+from pasam.masks.polygons import polygons_of
 from pasam.masks.run_lengths import (
     MOST_PIXELS,
     area,
@@ -101,6 +102,24 @@ def test_runs_cover_the_whole_mask_and_alternate(mask):
     lengths = runs(encode(mask)["counts"])
     assert sum(lengths) == mask.size
     assert sum(lengths[1::2]) == mask.sum()
+
+
+def test_outlines_come_the_largest_first_and_go_along_the_edges_of_pixels():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:4, 3:8], mask[5:15, 10:25], mask[17:20, 0:4] = 255, 255, 255
+    found = [(*part.min(axis=0), *part.max(axis=0)) for part in polygons_of(mask)]
+    assert found == [(10, 5, 25, 15), (0, 17, 4, 20), (3, 2, 8, 4)]
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_an_object_as_wide_as_a_bands_square_has_an_inside(turn):
+    mask = np.zeros((9, 14), np.bool_)
+    mask[2:5, 3:10] = True  # three rows, as a band of one pixel sees at a time
+    inner = mask.copy()
+    inner[3, 4:9] = False
+    mask, inner = np.rot90(mask, turn), np.rot90(inner, turn)
+    assert np.array_equal(boundary(mask, 1), inner)
+    assert np.array_equal(boundary(mask, 2), mask)
 
 
 def test_a_mask_of_255_is_encoded_as_one_of_booleans_is():
