@@ -102,3 +102,53 @@ def test_mlflow_prints_no_lines_about_the_run_of_the_curves(monkeypatch, capsys)
     # It would ask the server, which is not there, for the run's name.
     TrackingServiceClient("http://127.0.0.1:9")._log_url("a run")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("https://tracking.example.org", ("tracking.example.org", 443)),
+        ("http://tracking.example.org/", ("tracking.example.org", 80)),
+        ("https://tracking.example.org:8443/mlflow", ("tracking.example.org", 8443)),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_server_is_asked_at_its_port_and_told_whose_training_it_shows(
+    address, place, known, monkeypatch, in_empty_folder
+):
+    from mlflow import MlflowClient
+
+    asked, made = [], []
+    monkeypatch.setattr(
+        module.socket, "create_connection",
+        lambda where, timeout: asked.append(where) or SimpleNamespace(close=lambda: None),
+    )  # fmt: skip
+    found = SimpleNamespace(experiment_id="7") if known else None
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: found)
+    monkeypatch.setattr(MlflowClient, "create_experiment", lambda self, name: f"new {name}")
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r1"))
+    monkeypatch.setattr(
+        MlflowClient, "create_run", lambda self, *given, **how: made.append((given, how)) or run
+    )
+    client, run_id = LiveCurves("train@pa_sam", address=address)._start()
+    assert (client.tracking_uri, run_id, asked) == (address, "r1", [place])
+    tags = {
+        "pasam.kind": "live", "dvc.stage": "train@pa_sam",
+        "pasam.clone": module.clone_id(in_empty_folder),
+    }  # fmt: skip
+    name = {"tags": tags, "run_name": "live train@pa_sam"}
+    assert made == [(("7" if known else "new pasam",), name)]
+
+
+def test_rows_without_an_epoch_are_counted_by_their_step_or_their_place(monkeypatch):
+    server = Server()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    monkeypatch.setattr(LiveCurves, "_start", lambda self: (server, "r1"))
+    rows = [{"loss": 3.0}, {"step": 70.0, "loss": 2.0}, {"epoch": 5.0, "step": 9.0, "loss": 1.0},
+            {"loss": 0.5, "lr": 0.1}]  # fmt: skip
+    with live_curves("train@pa_sam") as curves:
+        for row in rows:
+            curves.append(row)
+    assert [(name, value, step) for _, name, value, step in server.seen] == [
+        ("loss", 3.0, 0), ("loss", 2.0, 70), ("loss", 1.0, 5), ("loss", 0.5, 3), ("lr", 0.1, 3)
+    ]  # fmt: skip
