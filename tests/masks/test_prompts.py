@@ -200,13 +200,15 @@ def test_groups_hold_every_prompt_once_and_unchanged():
                 np.testing.assert_array_equal(group.masks[row, 0], prompt.mask)
 
 
-def test_different_numbers_of_points_do_not_share_a_group():
+def test_different_numbers_of_points_and_sizes_of_masks_do_not_share_a_group():
     prompts = [
         Prompt(kind="points", points=np.zeros((count, 2), np.float32)) for count in (3, 10, 3)
     ]
     groups = collate_prompts(prompts)
     assert [group.indices.tolist() for group in groups] == [[0, 2], [1]]
     assert groups[0].points.shape == (2, 3, 2)
+    masks = [Prompt(kind="mask", mask=np.zeros((side, side), np.float32)) for side in (8, 4, 4, 8)]
+    assert [group.indices.tolist() for group in collate_prompts(masks)] == [[0, 3], [1, 2]]
 
 
 def test_no_prompts_make_no_groups():

@@ -104,6 +104,14 @@ def test_runs_cover_the_whole_mask_and_alternate(mask):
     assert sum(lengths[1::2]) == mask.sum()
 
 
+@pytest.mark.parametrize("counts", ["", "P", "P" * 8 + "1", "P" * 9, "O"])
+def test_a_code_without_an_end_of_too_long_a_length_or_of_a_negative_one_is_damaged(counts):
+    assert runs("P" * 7 + "1") == [1 << 35]  # eight groups of five bits, and no more
+    for written in (counts, counts.encode()):
+        with pytest.raises(ValueError, match="run-length code is damaged"):
+            runs(written)
+
+
 def test_outlines_come_the_largest_first_and_go_along_the_edges_of_pixels():
     mask = np.zeros((20, 30), np.uint8)
     mask[2:4, 3:8], mask[5:15, 10:25], mask[17:20, 0:4] = 255, 255, 255
