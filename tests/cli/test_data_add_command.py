@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.cli.sets import registering
 from pasam.cli.sets.set_options import WORKERS
 from pasam.data import exports, imports, own_sets
 from pasam.errors import ParamsError
@@ -283,3 +285,14 @@ def test_only_the_masks_of_the_set_that_was_named_are_written_in_the_form_asked_
     ((pairs, *how),) = seen
     assert {pair.dataset for pair in pairs} == {"cats"}
     assert (len(pairs), how) == (12, [Path("o"), form or "coco"])
+
+
+@pytest.mark.parametrize(
+    ("count", "shown", "last"), [(19, 19, "18"), (20, 20, "19"), (21, 20, "and 1 more (all of")]
+)
+def test_lines_are_shown_up_to_a_number_and_the_rest_is_counted(count, shown, last, capsys):
+    lines = tuple(str(number) for number in range(count))
+    registering._print(SimpleNamespace(sets=(), warnings=lines, faults=()))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert len(said) == shown + (count > shown)
+    assert said[-1].startswith(f"- {last}")
