@@ -17,6 +17,7 @@ from pasam.registry import verdict_page
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.evidence import MOST_CORRECTED, CorrectedImage, corrected_images
 from pasam.registry.promotion import promote
+from pasam.registry.upkeep import champion_history
 from pasam.registry.upkeep.champion_history import (
     how_begun,
     how_ended,
@@ -290,3 +291,28 @@ def test_a_corrected_image_is_shown_by_its_place_with_each_mask_and_how_near_the
     page = html_page(entry_of(), [each], tmp_path / "mlruns" / "verdicts" / "v4")
     assert "&lt;b&gt;hair" in page
     assert page.count("data:image/png") == 4
+
+
+def test_who_only_looks_at_a_version_asks_no_remote_and_is_told_nothing_of_an_unknown_one(
+    monkeypatch, tmp_path
+):
+    asked = []
+
+    class Log:
+        def __init__(self, project):
+            asked.append(project)
+
+        def read(self, *, shared=True):
+            asked.append(shared)
+            return (Entry(event="register", version=1, number=1, details={"key": "k"}),)
+
+    for name, stand_in in (
+        ("has_repository", lambda project: project == tmp_path), ("DecisionLog", Log),
+        ("account", lambda log, standing, number: {"of": number, "known": set(standing.versions)}),
+    ):  # fmt: skip
+        monkeypatch.setattr(champion_history, name, stand_in)
+    assert champion_history.account_in(tmp_path, 1) == {"of": 1, "known": {1}}
+    assert champion_history.account_in(tmp_path, 2) == {}
+    assert asked == [tmp_path, False] * 2
+    assert champion_history.account_in(tmp_path / "none", 1) == {}
+    assert len(asked) == 4
