@@ -285,6 +285,13 @@ def test_an_archive_packed_without_its_folder_is_put_into_it(tmp_path, tree):
     assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
 
 
+def test_what_lies_beside_an_archives_folder_does_not_put_it_into_itself(tmp_path, tree):
+    archive = write_zip(tmp_path / "x.zip", [*GOOD.items(), ("readme.txt", b"")])
+    (tmp_path / "into").mkdir()
+    unpack(archive, tmp_path / "into", only=["set/im"], folder="set")
+    assert tree(tmp_path / "into") == ["set", "set/im", "set/im/0.jpg"]
+
+
 def test_names_that_begin_like_the_folder_do_not_stand_for_it(tmp_path, tree):
     members = [("im/0.jpg", b""), ("set.json", b""), ("set", b""), ("set2/1.jpg", b"")]
     archive, into = write_zip(tmp_path / "x.zip", members), tmp_path / "into"
@@ -373,6 +380,9 @@ def test_the_folder_holds_what_the_layout_names_and_the_marker(root, packed, tre
     there = [path for path in tree(root / "set") if "/" not in path]
     assert there == [MARKER, "gt", "im"]
     assert count_images(PHOTOGRAPHS, root) == 3
+    for name in ("a.JPG", "b.png", "c.jpg.txt"):
+        (root / "set" / "im" / name).touch()
+    assert count_images(PHOTOGRAPHS, root) == 4
     assert installed_digests(PHOTOGRAPHS, root, {}) == {"set.zip": "a" * 64}
 
 
