@@ -414,12 +414,8 @@ def test_a_damaged_segmentation_is_named(tmp_path, drawn, message):
 
 def test_crowds_and_images_without_objects_are_left_out_and_told(tmp_path):
     images = [{"id": n, "file_name": f"{n}.jpg", "height": 6, "width": 8} for n in (1, 2)]
-    path = write(
-        tmp_path,
-        {"segmentation": compressed()},
-        {"segmentation": compressed(), "iscrowd": 1},
-        images=images,
-    )
+    drawn = {"segmentation": compressed()}
+    path = write(tmp_path, drawn, {**drawn, "iscrowd": 1}, images=images)
     source = from_coco(path, tmp_path)
     assert [item.name for item in source.candidates] == ["1"]
     assert "1 crowd annotations are left out" in source.notes
