@@ -253,6 +253,8 @@ def test_a_gpu_too_small_names_the_batch_that_fits(gpu):
         "missing",
         "train.batch_size: 2 with train.accumulate: 2 for the same steps",
     )
+    odd = gpu(*[4 * GB] * 8, batch_size=5, accumulate=3)  # 15 masks a step: 8 batches of 2
+    assert odd.remedy == "train.batch_size: 2 with train.accumulate: 8 for the same steps"
     assert "a smaller base" in gpu(*[2 * GB] * 8).remedy
 
 

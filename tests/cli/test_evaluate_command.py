@@ -373,6 +373,23 @@ pa_sam,sam,mean,mbiou,-0.3,-1.0,0.6,no difference shown
 """
 
 
+@pytest.mark.parametrize(
+    ("ends", "mean", "difference"),
+    [
+        ((-0.05, 0.01), "-2.0 [0.0, 1.0]", "-2.0 [-5.0, +1.0]"),
+        ((0.5, 1.04), "-2.0 [50.0, 100.0]", "-2.0 [+50.0, +104.0]"),
+        ((None, None), "-2.0", "-2.0"),
+    ],
+)
+def test_the_interval_of_a_mean_keeps_its_bounds_and_that_of_a_difference_has_none(
+    ends, mean, difference
+):
+    names = ("miou", "miou_low", "miou_high"), ("difference", "_low", "_high")
+    rows = [dict(zip(each, (-0.02, *ends), strict=True)) for each in names]
+    assert evaluate._with_ends(rows[0], "miou") == mean
+    assert evaluate._with_ends(rows[1], "", "+") == difference
+
+
 def test_no_interval_is_broken_at_80_columns(pasam, folders, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     images, masks = folders

@@ -502,19 +502,20 @@ def test_programs_read_a_json_line_per_mask(tmp_path, capsys):
 
 
 def test_every_box_is_a_prompt_of_its_own():
-    prompts = typed_prompts(["1,2,3,4", "5.5,6,7,8"], [])
-    assert [prompt.box.tolist() for prompt in prompts] == [[1, 2, 3, 4], [5.5, 6, 7, 8]]
+    boxes = [each.box.tolist() for each in typed_prompts(["1,2,3,4", "5.5,6,7,8"], [])]
+    assert boxes == [[1, 2, 3, 4], [5.5, 6, 7, 8]]
 
 
 def test_points_describe_one_object_with_the_box():
     (prompt,) = typed_prompts(["1,2,30,40"], ["5,6", "7,8,0", "9,9,1"])
     assert prompt.box.tolist() == [1, 2, 30, 40]
-    assert prompt.points.tolist() == [[5, 6], [7, 8], [9, 9]]
-    assert prompt.labels.tolist() == [1, 0, 1]
+    assert (prompt.points.tolist(), prompt.labels.tolist()) == ([[5, 6], [7, 8], [9, 9]], [1, 0, 1])
 
 
-def test_nothing_typed_is_nothing_asked():
+def test_nothing_typed_is_nothing_asked_and_a_mask_describes_one_box():
     assert typed_prompts(None, None) == []
+    with pytest.raises(PromptError, match="a mask comes with 2 boxes"):
+        typed_prompts(["1,2,3,4", "5.5,6,7,8"], None, Path("none.png"))  # refused before it is read
 
 
 @pytest.mark.parametrize(

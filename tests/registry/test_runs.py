@@ -218,6 +218,8 @@ def test_a_record_that_was_cut_short_is_completed_in_the_same_run(tracked, monke
     assert calls[-1] in second.runs.values()
     assert set(second.runs) == set(KEPT)
     store = open_store(tracked.folder)
+    assert calls[2] in second.runs.values()
+    assert store.client.get_run(calls[2]).inputs.dataset_inputs, "it was not complete without them"
     assert len(store.client.search_runs([store.experiment_id])) == len(KEPT) + 1
 
 

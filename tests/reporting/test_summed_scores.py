@@ -365,11 +365,12 @@ def test_the_gain_of_coarse_and_fine_images_and_its_trend_draw_groups_of_images(
     scores = make_scores(models=("pa_sam", "sam"), benchmarks=("x",), n=24)
     places_of = scores["image_id"].str.split("/").str[1].astype(int)
     measure = {f"x/{k}": float(k) for k in range(24)}
-    films = scores.assign(group="film " + (places_of // 3).astype(str))
+    film = [k // 3 if k < 12 else 10 + k // 4 for k in range(24)]  # of 3 images, then of 4
+    films = scores.assign(group=[f"film {film[k]}" for k in places_of])
     found = gain_by_quantile(films, measure, bins=2, bootstrap=bootstrap, **PAIR)
     table = films.assign(k=places_of).pivot(index="k", columns="model", values="boundary_iou")
     gain = (table["pa_sam"] - table["sam"]).to_numpy()
-    units = [f"x/film {k // 3}" for k in range(24)]
+    units = [f"x/film {number}" for number in film]
     settings = {"n_resamples": 1000, "confidence": 0.95, "seed": 0}
     for number, part in enumerate((slice(0, 12), slice(12, 24))):
         name = f"bin {number}"
