@@ -69,7 +69,7 @@ START = 3.0
 REST = 75.0
 """Seconds of the default run's other stages: data, validation, detections, report, and DVC."""
 SEEN = 404
-"""Seconds that `make reproduce` took with the default preset on two cores of `CPU`'s kind, the
+"""Seconds that `make reproduce` took with the default preset on two quiet cores with AVX-512, the
 installation apart: what README, docs/performance.md and the preset say, and `run_seconds` estimates
 within a tenth."""
 DAY = 24 * 3600

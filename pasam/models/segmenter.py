@@ -77,10 +77,7 @@ def _packed(groups: Sequence[_Together]) -> _Together:
     if min(lengths) < longest:
         places = torch.arange(longest, device=sparse[0].device)
         absent = torch.cat(
-            [
-                (places >= length).expand(len(group.indices), -1)
-                for group, length in zip(groups, lengths, strict=True)
-            ]
+            [(places >= each.sparse.shape[1]).expand(len(each.sparse), -1) for each in groups]
         )
     return _Together(
         indices=torch.cat([group.indices for group in groups]),

@@ -33,14 +33,7 @@ class TokenAttention(Attention):  # type: ignore[misc]  # the package has no typ
     """SAM's attention of tokens to tokens, some of which may be absent."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, absent: Tensor | None = None) -> Tensor:
-        """Attend from q to the rows of k and v that are there, (N, n, C) each.
-
-        Args:
-            q: What asks.
-            k: What is asked.
-            v: What is answered.
-            absent: Which rows of k and v are not there, bool (N, n); None where all are.
-        """
+        """Attend from q to the rows of k and v, (N, n, C), but for the `absent`, bool (N, n)."""
         if absent is None:
             attended: Tensor = super().forward(q, k, v)
             return attended
@@ -59,14 +52,7 @@ class ImageToTokenAttention(Attention):  # type: ignore[misc]  # the package has
     """
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, absent: Tensor | None = None) -> Tensor:
-        """Attend from q, (N, g*g, C), to the rows of k and v, (N, n, C); return (N, g*g, C).
-
-        Args:
-            q: What asks.
-            k: What is asked.
-            v: What is answered.
-            absent: Which rows of k and v are not there, bool (N, n); None where all are.
-        """
+        """Attend from q, (N, g*g, C), to the rows of k and v, (N, n, C), but for the `absent`."""
         query, key, value = _heads(self, q, k, v)
         scores = (key * query.shape[-1] ** -0.5) @ query.transpose(-1, -2)  # (N, heads, n, g*g)
         if absent is not None:
