@@ -227,6 +227,7 @@ def test_a_server_that_is_away_or_has_a_password_in_its_address_is_missing():
     assert mlflow("http://127.0.0.1:9")[0].state == "missing"
     check, _ = mlflow("http://ada:word@127.0.0.1:9")
     assert "holds a password" in check.found
+    assert "nothing answers" in mlflow("http://ada@127.0.0.1:9")[0].found, "a name is no secret"
     assert mlflow("sqlite:///x.db")[0].state == "note"
 
 
@@ -309,6 +310,7 @@ def saying(monkeypatch, **answers):
         ((1, "no config"), "", True, None, "no default remote: nobody else gets"),
         ((0, "\n"), "", True, None, "no default remote: nobody else gets"),
         ((0, "shared\n"), "ssh://ada:word@host/x", True, None, "of 'shared' holds a password"),
+        ((0, "shared\n"), "ssh://ada@host/x", True, (0, ""), None),
         ((0, "shared\n"), "s3://bucket/x", False, None, "'shared' is s3://, and dvc-s3 is not"),
         ((0, "shared\n"), "s3://bucket/x", True, (0, ""), None),
         ((0, "shared\n"), "/mnt/disk", False, (0, ""), None),
@@ -330,7 +332,8 @@ def test_dvcs_remote_is_missing_for_the_first_thing_that_it_lacks(
     assert (check.state, check.name) == ("ok" if words is None else "missing", "DVC remote")
     assert (words or "'shared' can be read and written") in check.found
     assert (asked[-1][0] == "shared") is (written is not None), "else nothing is written"
-    assert looked == (["dvc_s3"] if address.startswith("s3") else [])
+    scheme, far, _ = address.partition("://")
+    assert looked == [f"dvc_{scheme}"] * (bool(far) and "password" not in (words or ""))
 
 
 @pytest.mark.parametrize(
@@ -401,14 +404,15 @@ def test_each_server_is_asked_at_its_own_path_with_its_own_login(tmp_path, monke
 def test_no_remote_and_one_that_takes_no_push_are_told_apart(tmp_path, monkeypatch):
     done = subprocess.CompletedProcess
     answers = {
-        "remote": done([], 0, b"https://h/x.git\n", b""), "ls-remote": done([], 0, b"", b""),
-        "push": done([], 1, b"", b"fatal: no right"),
+        "ls-remote": done([], 0, b"", b""), "push": done([], 1, b"", b"fatal: no right"),
     }  # fmt: skip
     monkeypatch.setattr(team, "_git", lambda root, *words: answers[words[0]])
-    (check,) = team.check_git_remote(tmp_path)
-    assert (check.state, check.found) == (
-        "missing", "origin can be read, not pushed to: fatal: no right"
-    )  # fmt: skip
+    for user in ("", "ada@"):  # a name alone is no secret
+        answers["remote"] = done([], 0, f"https://{user}h/x.git\n".encode(), b"")
+        (check,) = team.check_git_remote(tmp_path)
+        assert (check.state, check.found) == (
+            "missing", "origin can be read, not pushed to: fatal: no right"
+        )  # fmt: skip
     answers["remote"] = done([], 2, b"", b"")
     (check,) = team.check_git_remote(tmp_path)
     assert (check.state, check.found[:18]) == ("missing", "no remote 'origin'")

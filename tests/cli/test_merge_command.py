@@ -427,6 +427,10 @@ def test_gits_driver_writes_the_merge_into_ours_and_fails_where_a_person_is_need
     text = Path("ours").read_text()
     assert (text == written) if written else ("<<<<<<<" in text)
     assert Path("theirs").read_text() == theirs
+    if written is None:
+        before, _, between = text.partition("=======\n")
+        assert "a: 2\n" in before
+        assert between.startswith(theirs.partition("\n")[0]), "ours is above, theirs below"
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,8 @@ def test_each_candidate_has_its_number_and_its_own_logits(shelf):
 def test_candidates_and_details_weigh_more(model, image):
     plain = job(model, image).pixels
     assert job(model, image, multimask=True).pixels == 3 * plain
-    assert job(model, image, details=True).pixels > 3 * plain
+    assert job(model, image, details=True).pixels == 7 * plain
+    assert job(model, image, details=True, multimask=True).pixels == 9 * plain
 
 
 @pytest.mark.parametrize("choice", ["multimask", "details"])
@@ -208,6 +209,31 @@ def test_everything_of_an_embedded_image_is_what_the_library_finds(shelf):
     assert [each["segmentation"]["counts"] for each in found] == [
         each["segmentation"]["counts"] for each in expected
     ]
+
+
+def test_a_search_has_its_own_image_options_and_progress_and_is_not_begun_for_nobody(monkeypatch):
+    asked = []
+
+    def search(model, image, options, *, embedded, on_progress):
+        on_progress(len(asked) / 4)
+        asked.append((model, image.shape, options, embedded))
+        return []
+
+    monkeypatch.setattr(jobs, "segment_everything", search)
+    frames = [SimpleNamespace(transform=SimpleNamespace(height=h, width=5)) for h in (3, 4)]
+    searches = [
+        EverythingJob(frame, f"model {frame.transform.height}", frame, "rle", JobProgress())
+        for frame in frames
+    ]
+    assert segment_images(searches) == [[], []]
+    assert asked == [
+        ("model 3", (3, 5, 3), frames[0], frames[0]), ("model 4", (4, 5, 3), frames[1], frames[1])
+    ]  # fmt: skip
+    assert [each.progress.fraction for each in searches] == [0.0, 0.25]
+    searches[1].progress.leave()
+    with pytest.raises(RefusedError, match="nobody waits") as ended:
+        segment_images(searches[1:])
+    assert (ended.value.status, len(asked)) == (499, 2)
 
 
 def test_progress_is_told_line_by_line_and_the_last_line_is_the_answer(client):
@@ -240,8 +266,26 @@ def test_a_search_ends_when_whoever_asked_has_gone():
         progress.update(0.6)
 
 
+def test_a_wait_that_is_given_up_ends_the_search_and_one_that_is_answered_keeps_its_answer():
+    async def visit(answered):
+        answer, progress = asyncio.get_running_loop().create_future(), JobProgress()
+        waiting = asyncio.ensure_future(wait_for(answer, progress, lambda: asyncio.sleep(0, False)))
+        await asyncio.sleep(0.02)
+        answer.set_result("found") if answered else waiting.cancel()
+        (done,) = await asyncio.gather(waiting, return_exceptions=True)
+        with pytest.raises(RefusedError) as ended:
+            progress.update(0.5)
+        assert ended.value.status == 499
+        return done, answer.cancelled()
+
+    done, ended = asyncio.run(visit(answered=False))
+    assert (type(done), ended) == (asyncio.CancelledError, True)
+    assert asyncio.run(visit(answered=True)) == ("found", False)
+
+
 def test_a_reader_who_leaves_in_the_middle_ends_the_search():
     progress = JobProgress()
+    progress.fraction = 0.12345
 
     async def visit():
         answer = asyncio.get_running_loop().create_future()
@@ -251,7 +295,7 @@ def test_a_reader_who_leaves_in_the_middle_ends_the_search():
         return first, answer
 
     first, answer = asyncio.run(visit())
-    assert json.loads(first) == {"progress": 0.0}
+    assert json.loads(first) == {"progress": 0.123}
     assert answer.cancelled()
     with pytest.raises(RefusedError):
         progress.update(1.0)
@@ -498,6 +542,18 @@ def test_jobs_whose_client_has_gone_are_left_out():
     assert bench.batches == [[0]]
 
 
+def test_what_is_refused_ends_the_whole_request_and_what_still_waits_of_it():
+    async def ask():
+        refused, waits, done = (asyncio.get_running_loop().create_future() for _ in range(3))
+        done.set_result([])
+        refused.set_exception(RefusedError("too much", status=413))
+        with pytest.raises(RefusedError, match="too much"):
+            await wait_for_all([done, waits, refused], lambda: asyncio.sleep(0, False))
+        return waits.cancelled(), done.result()
+
+    assert asyncio.run(ask()) == (True, [])
+
+
 def test_annotations_that_nobody_waits_for_any_more_are_not_written_to_the_end():
     code = encode(np.pad(np.ones((4, 5), np.uint8), 2))
     image = ExportedImage("a.png", 8, 9, [("cat", code)])
@@ -521,7 +577,8 @@ def test_points_beyond_the_last_row_or_column_are_left_out_and_the_first_mask_al
         coarse=None, refined=None, positive=points, negative=None,
     )  # fmt: skip
     answer = PredictedMasks(masks, np.array([0.9, 0.8]), logits, details)
-    first, second = jobs._prompt_records(job(None, frame, details=True), answer)
+    first, second = jobs._prompt_records(job(None, frame, details=True, form="png"), answer)
+    assert "png" in first["details"]["sam"][0], "SAM's masks are written as the others"
     assert first["details"]["positive"] == [(59.0, 39.0), (0.0, 0.0), (45.0, 5.0)]
     assert first["details"]["negative"] == []
     assert first["details"]["sam"][0]["score"] == 0.25
