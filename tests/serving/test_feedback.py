@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -29,7 +32,7 @@ from pasam.errors import DataError, RefusedError
 from pasam.masks.images import read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.run_lengths import decode, encode
-from pasam.serving import demand, feedback
+from pasam.serving import demand, feedback, jobs
 from pasam.serving.demand import FEWEST, DemandLog, read_demand
 from pasam.serving.feedback import FeedbackStore, review_page
 from pasam.serving.jobs import keep_correction
@@ -287,6 +290,33 @@ def test_where_too_much_waits_a_sender_may_come_again_in_an_hour(folder, monkeyp
     assert (refused.value.status, refused.value.retry_after) == (429, 3600)
 
 
+def test_corrections_are_decoded_one_at_a_time_and_one_that_is_refused_blocks_no_other(
+    folder, monkeypatch
+):
+    begun, go = [], threading.Event()
+
+    def decoding(file, *, most_pixels):
+        begun.append(most_pixels)
+        assert go.wait(10)
+        if most_pixels == 1:
+            raise RefusedError("too large", status=413)
+        return picture(60, 90)
+
+    monkeypatch.setattr(jobs, "decode_upload", decoding)
+    codes = [encode(np.ones((60, 90), np.uint8)), None]
+    with ThreadPoolExecutor(2) as pool:
+        kept = [
+            pool.submit(keep_correction, folder, None, codes, {"who": "ada"}, most_pixels=most)
+            for most in (1, 2)
+        ]
+        time.sleep(0.05)
+        assert len(begun) == 1
+        go.set()
+        with pytest.raises(RefusedError, match="too large"):
+            kept[0].result(10)
+        assert kept[1].result(10) == FeedbackStore(folder).waiting()[0].identity
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -416,6 +446,39 @@ def test_one_prompt_is_measured_now_and_then_and_old_days_go(folder, monkeypatch
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["answered"] for row in rows] == [1, 30, 30, 30, 9]
     assert [row.get("area") for row in rows] == [0.5, 0.5, 0.5, 0.5, None]
+
+
+def test_the_time_of_the_next_measurement_counts_from_the_last_and_the_first_of_a_pass_is_measured(
+    folder, monkeypatch
+):
+    now, seen = [100.0], []
+    monkeypatch.setattr(demand, "_measured", lambda *given: seen.append(given) or {"area": 0.5})
+    log = DemandLog(folder, every=30.0, clock=lambda: now[0])
+    for moment in (100.0, 129.0, 200.0, 229.0, 230.0):
+        now[0] = moment
+        log.answered(["one", "two"], [[moment, "other"], ["third"]])
+    assert seen == [("one", 100.0), ("one", 200.0), ("one", 230.0)]
+    before = [path.read_text() for path in (folder / demand.FOLDER).iterdir()]
+    log.close()  # all is written down
+    assert [path.read_text() for path in (folder / demand.FOLDER).iterdir()] == before
+    monkeypatch.setattr(demand, "_measured", lambda *given: 1 / 0)
+    now[0] = 300.0
+    log.answered(["one"] * 3, [["x"]] * 3)
+    rows = [json.loads(line) for line in "".join(before).splitlines()]
+    assert [row["answered"] for row in rows] == [2, 4, 4]
+    (path,) = (folder / demand.FOLDER).iterdir()
+    last = json.loads(path.read_text().splitlines()[-1])
+    assert (last["answered"], "area" in last) == (3, False), "what is not measured is counted"
+
+
+def test_lines_and_files_that_are_none_of_the_logs_are_passed_over(folder, params):
+    measured(folder, asked(100, 2), day="2026-03-03")
+    place = folder / demand.FOLDER
+    (place / "2026-03-02-copy.jsonl").write_text("{}")
+    (place / "2026-03-04.jsonl").write_bytes(b'[1]\n"text"\n{"answered": 5, "corrected": 2}\n\xff')
+    found = read_demand(folder, None, params, today=date(2026, 3, 10))
+    assert (found.answered, found.corrected, found.measured) == (13, 2, 2)
+    assert "Mean uncertainty 0.250 of 2 measured." in found.message
 
 
 def test_days_count_and_are_kept_to_the_last_of_them(folder, params, monkeypatch):

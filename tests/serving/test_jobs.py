@@ -437,6 +437,11 @@ def test_closing_finishes_what_waits_and_takes_nothing_more():
     with pytest.raises(RefusedError, match="stopping") as late:
         bench.batcher.submit([3])
     assert (late.value.status, late.value.retry_after) == (503, 5)
+    hanging = Bench()
+    hanging.busy()
+    hanging.batcher.close(0.01)
+    assert hanging.batcher._worker.is_alive(), "it is left behind"
+    hanging.go.set()
 
 
 def test_a_job_that_nobody_waits_for_is_not_done():
