@@ -425,6 +425,30 @@ def test_other_images_than_those_trained_on_are_named(folder, params, inventory)
     assert row["distance"] > 0.9
 
 
+def test_drift_is_asked_for_as_the_params_say_and_against_valid_training_images_alone(
+    folder, params, inventory, monkeypatch
+):
+    frame = pd.read_parquet(inventory)
+    frame.loc[:9, "fault"], frame.loc[10:19, "split"] = "broken", "val"
+    write_inventory(frame, inventory)
+    measured(folder, asked(brightness=100))
+    seen = []
+
+    def compare(present, accepted, **how):
+        seen.append((present, accepted, how))
+        return pd.DataFrame([{"quantity": "area", "drifted": True}])
+
+    monkeypatch.setattr("pasam.validation.drift.compare", compare)
+    chosen = params.replaced(drift_p=0.02, drift_effect=0.3)
+    found = read_demand(folder, inventory, chosen, today=date(2026, 3, 10))
+    assert found.drift == ({"quantity": "area", "drifted": True},)
+    ((present, accepted, how),) = seen
+    assert how == {"p": 0.02, "effect": 0.3, "quantities": demand.COMPARED}
+    ((key, sketch), (trained_key, trained)) = (*present.items(), *accepted.items())
+    assert (key, sketch.masks, sketch.images) == (trained_key, FEWEST, FEWEST)
+    assert (key[0], trained.masks, trained.images) == ("train", 40, 40)
+
+
 def test_little_says_nothing_and_what_is_long_ago_does_not_count(folder, params, inventory):
     measured(folder, asked(brightness=30, count=FEWEST - 1))
     assert read_demand(folder, inventory, params, today=date(2026, 3, 10)).drift == ()

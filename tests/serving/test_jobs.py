@@ -19,7 +19,7 @@ from PIL import Image
 from serving_world import BOX, encoded_picture, png_that_claims
 
 from pasam.data.exports import ExportedImage
-from pasam.errors import RefusedError
+from pasam.errors import DataError, RefusedError
 from pasam.inference.automatic_masks import AutomaticMaskOptions, segment_everything
 from pasam.inference.image_prompt import PromptRequest, image_prompt
 from pasam.inference.predictor import PredictedMasks, PredictionDetails
@@ -251,16 +251,16 @@ def test_a_search_ends_when_whoever_asked_has_gone():
 
     async def visit():
         answer = asyncio.get_running_loop().create_future()
-        with pytest.raises(RefusedError, match="nobody waits"):
+        with pytest.raises(RefusedError, match="nobody waits") as left:
             await wait_for(answer, progress, gone)
-        return answer
+        return answer.cancelled(), left.value.status
 
     async def gone():
         progress.update(0.5)
         seen.set()
         return True
 
-    assert asyncio.run(visit()).cancelled()
+    assert asyncio.run(visit()) == (True, 499)
     assert seen.is_set()
     with pytest.raises(RefusedError, match="nobody waits"):
         progress.update(0.6)
@@ -303,7 +303,7 @@ def test_a_reader_who_leaves_in_the_middle_ends_the_search():
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [(RefusedError("too much", status=429), "too much"), (ValueError("?"), "its log says why")],
+    [(DataError("too much"), "too much"), (ValueError("?"), "its log says why")],
 )
 def test_what_goes_wrong_is_the_last_line(fault, said):
     async def visit():
