@@ -25,6 +25,7 @@ from pasam.config.schema import (
     EvaluateParams,
     HqSamParams,
     PaSamParams,
+    PhotographParams,
     PretrainParams,
     ReportParams,
     TrainParams,
@@ -85,6 +86,20 @@ def test_a_nested_section_is_checked_too(content, write):
     content["data"]["generated"]["sde"] = 1
     with pytest.raises(ParamsError, match=r"section 'data\.generated'.*unknown \['sde'\]"):
         load_section(DataParams, "data", write(content))
+
+
+def test_of_keys_that_lack_in_two_places_the_first_place_is_told_alone(content, write):
+    del content["data"]["generated"]["seed"], content["data"]["workers"]
+    told = r"section 'data\.generated' lacks \['seed'\] and has unknown \[\]\. It must have exactly"
+    with pytest.raises(ParamsError, match=told):
+        load_section(DataParams, "data", write(content))
+
+
+def test_a_key_beside_one_called_decoder_is_told_by_its_whole_name(content, write):
+    content["pretrain"]["photographs"]["whole"] = 2
+    message = r": pretrain\.photographs\.whole is 2(\.0)?, expected a fraction, 0 to 1\.$"
+    with pytest.raises(ParamsError, match=message):
+        load_section(PhotographParams, "pretrain.photographs", write(content))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +236,10 @@ def test_an_ablation_that_changes_nothing_is_its_original(content, write):
     ("entry", "message"),
     [
         ({"of": "pa_sam"}, "ablations.some is {'of': 'pa_sam'}, expected 'of' and 'change'."),
+        (
+            {"of": "hq_sam", "change": {}, "why": 1},
+            "ablations.some is {'change': {}, 'of': 'hq_sam', 'why': 1}, expected 'of' and 'chan",
+        ),
         (
             {"of": "pa", "change": {}},
             "ablations.some.of is 'pa', expected one of ['head_only', 'hq_sam', ",

@@ -167,6 +167,20 @@ def test_what_a_person_changed_stays_there_and_back(folder, params):
     assert params.read_text() == mine
 
 
+def test_the_comment_at_the_top_is_the_new_presets_unless_a_person_wrote_another(folder, params):
+    heads = {
+        name: compose_text(name, folder).partition("\n\npreset:")[0]
+        for name in ("default", "paper")
+    }
+    edit(params, "  margin: 2.0\n", "  margin: 1.5\n")
+    use_preset("paper", folder=folder, target=params)
+    assert params.read_text().startswith(heads["paper"])
+    own = params.read_text().replace(heads["paper"], "# Ours.")
+    params.write_text(own)
+    use_preset("default", folder=folder, target=params)
+    assert params.read_text().startswith("# Ours.\n\npreset: default\n")
+
+
 def test_a_registered_set_stays_beside_the_benchmarks_of_another_preset(folder, params):
     edit(params, "photos]\n  dev", "photos, cats]\n  dev")
     use_preset("paper", folder=folder, target=params)

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from small_world import load_yaml
 
 from pasam.config.params_edit import edited, same
-from pasam.config.three_way import merge_accepted, merge_lock, merge_mapping, merge_rows
+from pasam.config.three_way import (
+    merge_accepted,
+    merge_lock,
+    merge_mapping,
+    merge_rows,
+    shown,
+)
 from pasam.errors import DataError
 
 PARAMS = """\
@@ -94,6 +100,16 @@ def test_a_value_of_several_lines_is_replaced_with_all_of_them_and_no_others(blo
     assert typed(load_yaml(edited(text, {"c": 2}))) == typed({"c": 2})
 
 
+def test_a_line_of_a_text_that_looks_like_a_comment_goes_with_the_text():
+    before = "a: |\n  x\n  # y\n# of b\nb: 1\n"
+    assert edited(before, {"a": "z", "b": 1}) == "a: z\n# of b\nb: 1\n"
+
+
+def test_a_new_mapping_has_its_keys_in_the_order_in_which_they_were_given():
+    wanted = {"a": 1, "b": {"z": 1, "y": [{"q": 1, "p": 2}]}}
+    assert edited("a: 1\n", wanted) == "a: 1\nb: {z: 1, y: [{q: 1, p: 2}]}\n"
+
+
 @pytest.mark.parametrize(("before", "after"), [([1], [True]), ({"a": [0, 1]}, {"a": [False, 1]})])
 def test_true_is_not_one_within_lists_and_mappings_either(before, after):
     assert not same(before, after)
@@ -132,6 +148,17 @@ def test_a_value_that_both_changed_is_a_clash_with_all_three_values():
     assert load_yaml(merged.theirs)["train"] == {
         "seed": 43, "learning_rate": 0.001, "workers": 4,
     }  # fmt: skip
+
+
+def test_a_value_of_theirs_comes_with_the_comment_that_they_wrote_beside_it():
+    theirs = "a: 1\nb: 3  # since May\nc:\n  d: 2  # so far\n"
+    merged = merge_mapping("a: 1\nb: 2\nc:\n  d: 1\n", "a: 5\nb: 2\nc:\n  d: 1\n", theirs, "p.yaml")
+    assert merged.ours == theirs.replace("a: 1", "a: 5")
+
+
+def test_a_value_is_shown_with_two_hundred_characters_at_most():
+    assert shown("x" * 198) == repr("x" * 198)
+    assert shown("x" * 199) == "'" + "x" * 199 + "..."
 
 
 def test_a_number_and_a_truth_are_two_values():
@@ -257,6 +284,23 @@ def test_a_stage_without_params_comes_from_the_side_whose_params_are_in_place():
         assert merge_lock(base, ours, theirs, "dvc.lock", params).ours == expected
 
 
+def test_records_that_fit_neither_come_from_the_side_to_which_the_others_point():
+    names = ("train@a", "train@b", "train@c")
+    ours, theirs = (
+        lock(*(stage(name, seed=seed, dep="d", out=f"{name}{seed}") for name, seed in sides))
+        for sides in (zip(names, (2, 7, 7), strict=True), zip(names, (3, 8, 8), strict=True))
+    )
+    base = lock(*(stage(name, seed=1, dep="d", out="o") for name in names))
+    for seed, expected in ((3, theirs), (2, ours), (4, ours)):
+        merged = merge_lock(base, ours, theirs, "dvc.lock", {"train": {"seed": seed}})
+        assert merged.ours == expected
+
+
+def test_a_lock_that_only_the_other_side_has_is_taken_with_its_head():
+    assert merge_lock("", "", lock(A), "dvc.lock").ours == lock(A)
+    assert merge_lock("", lock(A), "", "dvc.lock").ours == lock(A)
+
+
 def test_a_record_beats_none_even_where_the_other_sides_are_taken():
     ours = [
         stage("train@a", seed=9, dep="d0", out="a9"),
@@ -336,3 +380,5 @@ def test_quarantined_files_of_both_are_in_the_table_sorted():
     assert [clash.key for clash in merged.clashes] == ["b.png"]
     with pytest.raises(DataError, match="columns"):
         merge_rows(head, f"{head}b,2,x\n", "file,reason\nb,x\n", "q.csv")
+    with pytest.raises(DataError, match=r"'reason'\] on one side and .*'why'\] on the other"):
+        merge_rows(head, head, "file,sha256,why\nb,2,x\n", "q.csv")

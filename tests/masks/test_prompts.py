@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -354,3 +355,21 @@ def test_a_jittered_box_stays_inside_a_wide_image_and_reaches_its_edges():
     )
     assert moved[:, ::2].min() > 130
     assert moved[:, 2:].max(axis=0).tolist() == [199, 49]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_view_is_the_part_of_the_scaled_image_that_its_draws_name(seed):
+    mask = picture(10, 14)[..., 0]
+    draws = np.random.default_rng(seed)
+    source = mask[:, ::-1] if draws.random() >= 0.5 else mask
+    target = round(12 * draws.uniform(1.0, 1.9))
+    height, width = round(10 * target / 14), target
+    top = int(draws.integers(0, max(0, height - 12) + 1))
+    left = int(draws.integers(0, width - 12 + 1))
+    large = cv2.resize(np.float32(source), (width, height), interpolation=cv2.INTER_LINEAR)
+    part = large[top : top + 12, left : left + 12] > 128
+    view = augment(
+        picture(10, 14), mask[None], side=12, jitter=(1.0, 1.9), rng=np.random.default_rng(seed)
+    )
+    expected = np.pad(part, ((0, 12 - part.shape[0]), (0, 0)))
+    np.testing.assert_array_equal(view.masks[0] > 128, expected)
