@@ -402,6 +402,7 @@ def test_a_service_that_takes_corrections_counts_what_it_is_asked(shelf, folder,
     row = json.loads(path.read_text().splitlines()[0])
     numbers = {"answered", "area", "resolution", "brightness", "uncertainty"}
     assert set(row) == numbers | {"time", "model"}, "nothing of the image or of who asked"
+    assert datetime.fromisoformat(row["time"]).utcoffset() == timedelta(0)
     assert row["resolution"] == pytest.approx(73.5, abs=0.1)
     assert 0 < row["area"] < 1
 
@@ -496,13 +497,14 @@ def test_the_time_of_the_next_measurement_counts_from_the_last_and_the_first_of_
 
 
 def test_lines_and_files_that_are_none_of_the_logs_are_passed_over(folder, params):
-    measured(folder, asked(100, 2), day="2026-03-03")
+    first, second = asked(100, 2)
+    measured(folder, [first, second | {"uncertainty": 0.75}], day="2026-03-03")
     place = folder / demand.FOLDER
     (place / "2026-03-02-copy.jsonl").write_text("{}")
     (place / "2026-03-04.jsonl").write_bytes(b'[1]\n"text"\n{"answered": 5, "corrected": 2}\n\xff')
     found = read_demand(folder, None, params, today=date(2026, 3, 10))
     assert (found.answered, found.corrected, found.measured) == (13, 2, 2)
-    assert "Mean uncertainty 0.250 of 2 measured." in found.message
+    assert "Mean uncertainty 0.500 of 2 measured." in found.message
 
 
 def test_days_count_and_are_kept_to_the_last_of_them(folder, params, monkeypatch):
