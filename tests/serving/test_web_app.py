@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import inspect
 import itertools
 import json
@@ -32,10 +33,10 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import ParamsError, RefusedError, TrackingError
 from pasam.inference.model_files import find_model
 from pasam.registry.version_files import ADAPTER, BASE, METADATA, describe_files
+from pasam.serving import last_good, web_app
 from pasam.serving import service as service_module
-from pasam.serving import web_app
 from pasam.serving.connections import BoundedConnection
-from pasam.serving.last_good import LastGood, folder_of
+from pasam.serving.last_good import RECORD, LastGood, folder_of
 from pasam.serving.limits import MEGA, Limits
 from pasam.serving.service import EmbeddingCache, Metrics, RegisteredVersions, Service, Settings
 from pasam.serving.web_app import address_of, create_app, is_loopback, listen
@@ -493,8 +494,59 @@ def test_each_name_keeps_its_own_version_with_its_scores(tmp_path, monkeypatch):
 def test_projects_and_registries_keep_apart(tmp_path, monkeypatch):
     here = folder_of(tmp_path / "a")
     assert here != folder_of(tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    assert here == folder_of(Path("a"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
-    assert here != folder_of(tmp_path / "a")
+    there = folder_of(tmp_path / "a")
+    assert here != there
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "https://mlflow.example.org")
+    assert folder_of(tmp_path / "a") == there  # whatever tracks, the registry has the versions
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "https://registry.example.org")
+    assert folder_of(tmp_path / "a") not in (here, there)
+
+
+def test_versions_are_copied_to_another_disk_and_a_full_one_keeps_what_was_there(
+    home, monkeypatch, caplog
+):
+    kept, full = LastGood(home / "kept"), [False]
+
+    def no_link(source, target):
+        raise OSError(errno.ENOSPC if full[0] else errno.EXDEV, "no")
+
+    monkeypatch.setattr(last_good.os, "link", no_link)
+    first, second = (
+        describe_files(version(home / folder, model))
+        for folder, model in (("v1", "pa_sam"), ("v2", "hq_sam"))
+    )
+    (home / "v1" / "folder").mkdir()  # none of the version's files
+    kept.keep("champion", first)
+    found = kept.get("champion")
+    assert found.weights.read_bytes() == first.weights.read_bytes()
+    assert sorted(path.name for path in found.weights.parent.iterdir()) == sorted(
+        (ADAPTER, BASE, METADATA)
+    )
+    full[0] = True
+    monkeypatch.setattr(last_good.shutil, "copyfile", no_link)
+    kept.keep("champion", second)
+    assert "hq_sam is not kept for a start without MLflow" in caplog.text
+    assert kept.get("champion").name == "pa_sam"
+
+
+@pytest.mark.parametrize("part", ["folder", "files", "name", "scores", METADATA, "its files"])
+def test_what_is_kept_in_part_or_describes_no_model_is_not_used(part, home):
+    source = version(home / "v1", "pa_sam")
+    files = describe_files(source)
+    if part == METADATA:
+        (source / METADATA).write_text("{}")
+    kept = LastGood(home / "kept")
+    kept.keep("champion", dataclasses.replace(files, name="good"))
+    record = json.loads((home / "kept" / RECORD).read_text())
+    assert record["champion"].pop(part, None) is not None or part in (METADATA, "its files")
+    (home / "kept" / RECORD).write_text(json.dumps(record))
+    if part == "its files":
+        assert kept.get("champion").name == "good"
+        kept.get("champion").base.unlink()
+    assert kept.get("champion") is None
 
 
 HUNG = """
