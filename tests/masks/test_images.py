@@ -193,6 +193,8 @@ def test_whole_numbers_begin_at_0_however_bright_the_darkest_is():
         assert eight_bits(dim)[1] == f"16 bits, of which 0 to {top} became 0 to 255"
     assert eight_bits(np.array([[-1.0, 3.0]]))[0].tolist() == [[0, 255]]
     assert eight_bits(np.array([[0.25, 1.0]]))[0].tolist() == [[64, 255]]
+    lost = np.array([[0.5, np.inf, -np.inf, np.nan]])  # count as nothing, and stretch nothing
+    assert eight_bits(lost)[0].tolist() == [[128, 0, 0, 0]]
 
 
 def test_a_hot_pixel_does_not_blacken_a_dim_image(tmp_path):
@@ -208,6 +210,13 @@ def test_colours_of_16_bits_keep_what_they_hold(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     cv2.imwrite(str(path), (colours[:, :, ::-1] * 16).astype(np.uint16))
     assert np.abs(read_image(path).astype(int) - colours).max() <= 1
+
+
+def test_bands_are_chosen_of_deep_colours_too(tmp_path):
+    colours = np.random.default_rng(2).integers(0, 256, (20, 30, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", colours * 16, photometric="rgb")
+    chosen = load_image(tmp_path / "a.tif", bands=(3, 1, 3)).pixels.astype(int)
+    assert np.abs(chosen - colours[:, :, [2, 0, 2]]).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", [1, 2, 6])

@@ -172,6 +172,8 @@ def test_a_box_is_moved_by_a_tenth_of_its_sides_as_a_rule_and_by_a_fifth_at_most
 def test_a_noisy_mask_is_exact_away_from_edges_and_random_near_them():
     label = np.zeros((256, 256), np.uint8)
     label[64:192, 64:192] = 255
+    tiny = noisy_mask(label, side=4, rng=np.random.default_rng(0))  # of a grid of one cell
+    assert (tiny.shape, set(np.unique(tiny)) <= {0, 255}) == ((4, 4), True)
     first, second = (noisy_mask(label, side=64, rng=np.random.default_rng(s)) for s in (0, 1))
     small = torch.from_numpy(label[None, None] / np.float32(255))
     small = functional.interpolate(small, size=(64, 64), mode="bilinear")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pasam.errors import DataError, ParamsError, ShapeError
+from pasam.masks import run_lengths
 from pasam.masks.overlap import Region, band_width, boundary, boundary_iou, mask_iou, overlap
 from pasam.masks.polygons import polygons_of
 from pasam.masks.run_lengths import (
@@ -298,3 +299,10 @@ def test_the_band_is_rounded_to_the_nearest_width():
 def test_an_image_of_no_or_too_many_pixels_is_refused(height):
     with pytest.raises(DataError, match="pixels"):
         from_segmentation([[0, 0, 2, 0, 2, 2]], height, 1024)
+
+
+def test_the_largest_image_is_still_drawn_for(monkeypatch):
+    monkeypatch.setattr(run_lengths, "MOST_PIXELS", 12)
+    assert area(from_segmentation([[0, 0, 4, 0, 4, 3, 0, 3]], 3, 4)) == 12
+    with pytest.raises(DataError, match="is of an image of 13 x 1 pixels"):
+        from_segmentation([[0, 0, 1, 0, 1, 13]], 13, 1)
