@@ -215,6 +215,7 @@ def test_boxes_in_fractions_of_the_image_are_told_by_what_they_are(tmp_path):
     with pytest.raises(DataError, match="no bbox reaches beyond 1, so they are fractions"):
         read(tmp_path, *shares)
     assert read(tmp_path, {**ENTRY, "bbox": [0, 0, 1, 1]})[0].box == (0, 0, 1, 1)
+    assert len(read(tmp_path, shares[0], shares[1], ENTRY)) == 3  # a large box speaks for all
 
 
 PARAMS = GeneratedInstancesParams(coco_images=2, seginw_images=1)
@@ -367,3 +368,14 @@ def test_what_is_written_for_other_tools_comes_back_in_its_place(tmp_path, form)
     for code, mask in zip(candidate.encoded, (ring, dot), strict=True):
         found = decode(code.code())
         assert (found & (mask > 0)).sum() / (found | (mask > 0)).sum() >= 0.97
+
+
+def test_zero_is_a_group_and_an_image_without_objects_needs_none(tmp_path):
+    def change(content):
+        content["images"][0].update(file_name="a.png", film=0)
+        content["images"].append({"id": 8, "file_name": "gone.png", "height": 3, "width": 4})
+
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path, group="film"))
+    assert ([one.group for one in found.candidates], found.faults) == (["0"], ())
+    assert found.notes == ("1 images without an object are left out",)

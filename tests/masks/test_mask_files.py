@@ -502,6 +502,7 @@ def test_a_mask_drawn_by_us_is_plain_and_one_of_an_odd_form_is_not(tmp_path):
     assert understand(tmp_path / "a.png").is_plain
     assert not understand(tmp_path / "a.png", Reading.BINARY).is_plain
     assert not understand(saved(tmp_path, disk() * np.uint8(255), "a.gif")).is_plain
+    assert not understand(saved(tmp_path, disk() * np.uint16(65535))).is_plain
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])
@@ -524,6 +525,18 @@ def test_vocs_void_is_known_by_its_colour_wherever_a_tool_has_put_it(tmp_path):
     image.save(tmp_path / "a.png")
     found = understand(tmp_path / "a.png")
     assert (len(found.objects), found.has_void) == (2, True)
+    indices[indices == 2] = 255  # where another colour has that number, the void keeps its own
+    image = Image.fromarray(indices, "P")
+    colours = [0, 0, 0, 128, 0, 0, 0, 0, 9, 224, 224, 192, *range(4, 256)] * 9
+    image.putpalette(colours[: 255 * 3] + [0, 128, 0])
+    image.save(tmp_path / "a.png")
+    assert [label for label, _ in understand(tmp_path / "a.png").objects] == ["1", "3"]
+
+
+def test_a_ramp_that_ends_at_the_level_of_the_foreground_marks_too_little_to_be_one(tmp_path):
+    ramp = np.tile(np.arange(129, dtype=np.uint8), (90, 1))
+    with pytest.raises(InvalidItemError, match="numbers its objects, or is faint"):
+        understand(saved(tmp_path, ramp))
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float64])

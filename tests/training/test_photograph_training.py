@@ -15,7 +15,7 @@ from small_world import small_base
 from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.checkpoint import load_strictly
 from pasam.training import photograph_training
-from pasam.training.clickable import Clickable
+from pasam.training.clickable import Clickable, worst_click
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.photograph_training import (
     _PhotographTraining,
@@ -432,3 +432,11 @@ def test_two_processes_train_together_and_the_first_alone_writes(tmp_path):
     said = [line for line in done.stdout.splitlines() if line in ("weights", "nothing")]
     assert sorted(said) == ["nothing", "weights"]
     assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_click_is_the_middle_of_its_mask_pixel_in_pixels_of_the_input():
+    target = torch.zeros(1, 16, 16)
+    target[0, 3, 5] = 1
+    for side, place in ((32, [10.5, 6.5]), (64, [21.5, 13.5]), (16, [5.0, 3.0])):
+        click, _ = worst_click(target - 1, target, side=side)
+        assert click.tolist() == [[place]]
