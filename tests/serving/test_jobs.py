@@ -215,8 +215,8 @@ def test_a_search_has_its_own_image_options_and_progress_and_is_not_begun_for_no
     asked = []
 
     def search(model, image, options, *, embedded, on_progress):
-        on_progress(len(asked) / 4)
         asked.append((model, image.shape, options, embedded))
+        on_progress((len(asked) - 1) / 4)
         return []
 
     monkeypatch.setattr(jobs, "segment_everything", search)
