@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -72,6 +73,13 @@ def test_an_official_checkpoint_is_written_as_safetensors_and_still_fits(candida
     written = read_weights(tmp_path / "files" / "base.safetensors")
     assert all((written[name] == tensor).all() for name, tensor in weights.items())
     assert open_files(tmp_path / "files").name == "pa_sam"
+
+
+@pytest.mark.parametrize("header", [b"{}", b'{"__metadata__": {"words": "more"}}      '])
+def test_the_numbers_of_a_file_are_what_stands_behind_its_header(header, tmp_path):
+    path, numbers = tmp_path / "a.safetensors", bytes(range(40))
+    path.write_bytes(len(header).to_bytes(8, "little") + header + numbers)
+    assert version_files._tensors_sha256(path) == hashlib.sha256(numbers).hexdigest()
 
 
 def test_weights_of_another_base_are_refused(candidate, tmp_path):
