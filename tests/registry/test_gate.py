@@ -15,6 +15,7 @@ from pasam.config.schema import GateParams
 from pasam.config.section import checked
 from pasam.errors import DataError, ParamsError
 from pasam.evaluation.statistics import paired_difference
+from pasam.registry import gate
 from pasam.registry.gate import (
     PROMOTE,
     REEVALUATE,
@@ -539,3 +540,57 @@ def test_the_smallest_gain_and_the_margin_are_the_gates_and_neither_is_enough_it
         gains = check(decision, "gain").reason, check(decision, "no harm coift").reason
         assert f"above {asked:+.2f} is asked for" in gains[0]
         assert f"above {-margin:+.2f} is asked for" in gains[1]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Let every draw of the simulation be the number of its seed; return what was drawn."""
+    seen = []
+
+    def draw(true, images, *, std, pairs, seed):
+        assert set(true.values()) == {0.0}
+        seen.append((seed, std))
+        return {name: np.full((n, pairs), float(seed)) for name, n in images.items()}
+
+    monkeypatch.setattr(gate, "draw_deltas", draw)
+    return seen
+
+
+def test_a_simulated_year_judges_each_week_against_the_champion_of_then(params, drawn, monkeypatch):
+    asked = []
+
+    def passing(deltas, given, attempt, pairs):
+        asked.append((given, attempt, pairs.tolist()))
+        return np.array([True, False])
+
+    monkeypatch.setattr(gate, "_passing", passing)
+    found = gate.simulate_years(params, {"a": 2, "b": 3}, std=2.0, years=2, seed=5)
+    assert asked == [(params, week, [True, True]) for week in range(1, 53)]
+    assert found.promotions == 26  # all of one year of the two
+    # The new one is the week before's champion and 7919 more; the sealed set is drawn apart.
+    assert found.judged_excess == pytest.approx(7919)
+    assert found.sealed_excess == pytest.approx(5 + 104729 * np.mean(range(1, 53)))
+    true = np.random.default_rng([5, 1]).normal(0, 0.5, (52, 2))[:, 0]
+    assert found.gain == pytest.approx(true.mean())
+    assert drawn[0] == (5, pytest.approx(2**0.5))
+    assert drawn[1:3] == [(5 + 7919, pytest.approx(2**0.5)), (5 + 104729, 2.0)]
+    monkeypatch.setattr(gate, "_passing", lambda *given: np.zeros(2, bool))
+    none = gate.simulate_years(params, {"a": 2}, std=2.0, years=2)
+    assert dataclasses.astuple(none) == (0, 0, 0, 0)
+
+
+def test_tries_of_a_year_are_judged_one_after_the_other_until_one_passes(
+    params, drawn, monkeypatch
+):
+    asked = []
+
+    def passing(deltas, given, attempt, pairs):
+        asked.append((attempt, pairs.tolist(), deltas["a"][0].tolist()))
+        return np.arange(3) == (2 if attempt == 1 else 0)
+
+    monkeypatch.setattr(gate, "_passing", passing)
+    share = simulate_tries(params, {"a": 2}, gain=1.5, tries=2, std=2.0, years=3, seed=5)
+    assert share == pytest.approx(2 / 3)
+    assert asked == [
+        (1, [True, True, True], [7920.5] * 3), (2, [True, True, False], [2 * 7919 + 1.5] * 3)
+    ]  # fmt: skip

@@ -86,6 +86,8 @@ def test_a_first_version_says_that_nothing_was_compared():
     assert "There is no champion yet" in page
     assert "| Benchmark | Candidate |\n" in page, "columns of a comparison that nothing is in"
     assert "| dis | 50.25 |\n" in page
+    again = markdown_page(entry_of(mean_gain=None))  # the champion has to be measured again
+    assert "| mean | 61.50 |  |  |  |\n" in again
 
 
 def test_both_pages_begin_with_what_came_of_it_why_when_and_who_asked():
