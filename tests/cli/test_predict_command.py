@@ -281,11 +281,11 @@ def test_a_map_that_there_is_not_is_refused_in_words(arguments, pasam, photos, t
 
 
 def test_masks_of_an_earlier_run_do_not_stay(tmp_path):
-    for name in ("photo_mask_x.png", "photos_mask.png"):
+    for name in ("photo_mask_x.png", "photos_mask.png", "photo_mask.png_1.png"):
         (tmp_path / name).touch()
     written(tmp_path, ["png"], [FOUND] * 3)
     left = written(tmp_path, ["png"], [FOUND])
-    assert left == ["photo_mask.png", "photo_mask_x.png", "photos_mask.png"]
+    assert left[1:] == ["photo_mask.png_1.png", "photo_mask_x.png", "photos_mask.png"]
 
 
 def test_files_that_look_like_images_and_are_left_out_are_said(pictures, capsys):
@@ -552,7 +552,7 @@ def test_of_a_file_with_many_bands_those_that_are_chosen_are_seen(pasam, tmp_pat
     assert result.exit_code == 2
     assert "bands" in result.stderr
     result = pasam("predict", *arguments, "--bands", "1,2,3")
-    assert result.exit_code == 0, result.output
+    assert (result.exit_code, "note:" in result.stdout, "note:" in result.stderr) == (0, 0, 1)
     predictor = named_model("pa_sam")
     predictor.set_image(image)
     expected = predictor.predict(box=[12, 8, 70, 50])[0][0]
