@@ -167,6 +167,7 @@ def test_the_edges_of_an_image_belong_to_it_and_so_does_a_twentieth_beyond(tmp_p
         ({"bbox": [0, 0, 1]}, r"bbox \[0, 0, 1\] is not four finite numbers"),
         ({"bbox": [0, 0, 1, math.nan]}, r"nan\] is not four finite numbers"),
         ({"bbox": [0, 0, math.inf, 1]}, "is not four finite numbers"),
+        ({"bbox": [-1e9, 0, 1, 1]}, "is not four finite numbers"),
         ({"bbox": [5, 5, 0, 4]}, r"bbox \[5, 5, 0, 4\] is empty"),
         ({"bbox": [5, 5, 4, 0]}, r"bbox \[5, 5, 4, 0\] is empty"),
         ({"bbox": [300, 20, 10, 10]}, r"leaves its image of 200 x 100 \(width x height\)"),
@@ -379,3 +380,13 @@ def test_zero_is_a_group_and_an_image_without_objects_needs_none(tmp_path):
     found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path, group="film"))
     assert ([one.group for one in found.candidates], found.faults) == (["0"], ())
     assert found.notes == ("1 images without an object are left out",)
+
+
+@pytest.mark.parametrize("size", [{"height": 0}, {"width": 0}, {"height": None}, {"width": -40}])
+def test_a_size_that_a_tool_did_not_know_is_that_of_the_image(tmp_path, size):
+    def change(content):
+        content["images"][0].update(size, file_name="a.png")
+
+    write_png(tmp_path / "a.png", np.zeros((31, 42, 3), np.uint8))
+    (one,) = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path)).candidates
+    assert [code.size for code in one.encoded] == [(31, 42)]

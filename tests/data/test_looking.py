@@ -163,6 +163,34 @@ def test_each_object_knows_whether_its_file_can_be_copied_and_else_draws_its_mas
     assert inspect(task).chosen == task
 
 
+@pytest.mark.parametrize("side", [30, 40])
+def test_a_mask_of_a_turned_image_is_turned_where_its_size_says_so_and_then_not_copied(
+    tmp_path, side
+):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the stored rows are columns
+    Image.fromarray(np.zeros((30, side, 3), np.uint8)).save(tmp_path / "a.png", exif=exif)
+    mask = np.zeros((30, side), np.uint8)
+    mask[:10, :20] = 255
+    write_png(tmp_path / "m.png", mask)
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.png",))
+    (found,) = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO)).objects
+    is_square = side == 30  # which says nothing: it is taken as it is
+    assert (found.orientation, found.is_plain) == ((1, True) if is_square else (6, False))
+    assert np.array_equal(found.draw(), mask if is_square else np.rot90(mask, -1))
+
+
+def test_what_is_odd_about_one_object_of_several_is_said_of_that_object(look, tmp_path):
+    numbered = np.zeros((4, 6))
+    numbered[:3, :3], numbered[:3, 3:5] = 1, 2
+    file = tmp_path / "0.png"
+    assert look(numbered, numbered == 1).notes == (
+        f"{file}, object 1 marks only 9 pixels.",
+        f"{file}, object 2 marks only 6 pixels.",
+        f"{tmp_path / '1.png'} marks only 9 pixels.",
+    )
+
+
 def test_a_code_of_the_same_text_and_another_size_is_another_object(look):
     sizes = ((4, 6), (6, 4))
     mask = encode(np.eye(4, 6, dtype=np.uint8))["counts"]
@@ -209,6 +237,17 @@ def test_counts_sizes_areas_and_kinds_are_summed_up(check, cats):
     assert (found.smallest, found.largest) == ((12, 12), (30, 20))
     assert found.area == (20 / 600, pytest.approx(14 / 144), pytest.approx(21 / 144))
     assert found.kinds == {"0/1": 1, "0/255": 2}
+
+
+def test_copies_of_an_image_count_and_of_two_middle_areas_it_is_the_larger_one(check, cats):
+    write_png(cats / "im/03.png", read_image(cats / "im/00.png"))
+    write_png(cats / "gt/03.png", np.eye(12, dtype=np.uint8))
+    write_png(cats / "gt/02.png", np.eye(12, k=4, dtype=np.uint8))
+    (found,) = check().sets
+    assert (found.images, found.masks) == (4, 4)
+    areas = sorted(read_image(file)[..., 0].astype(bool).mean() for file in cats.glob("gt/*"))
+    assert found.area == pytest.approx((areas[0], areas[2], areas[3]))
+    assert areas[1] < areas[2] < areas[3]
 
 
 def test_faults_are_those_of_preparation(check, cats):

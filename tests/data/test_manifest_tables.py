@@ -29,6 +29,7 @@ from pasam.data.manifest import (
     inventory_frame,
     manifest_frame,
     measure_image,
+    pair_id,
     project_path,
     read_inventory,
     read_manifest,
@@ -111,6 +112,8 @@ def test_paths_are_relative_inside_the_project_and_absolute_outside(tmp_path, mo
     assert project_path(Path("data/own/../own/a.png")) == "data/own/a.png"
     assert project_path(tmp_path / "project" / "b.png") == "b.png"
     assert project_path(Path("../c.png")) == (tmp_path / "c.png").as_posix()
+    beside = tmp_path / "project2" / "e.png"  # whose name merely begins like the project's
+    assert project_path(beside) == beside.as_posix()
     (tmp_path / "disk").mkdir()
     Path("own").symlink_to(tmp_path / "disk")  # where a disk is mounted is no matter of the project
     assert project_path(Path("own/d.png")) == "own/d.png"
@@ -314,3 +317,20 @@ def test_another_file_is_no_inventory(tmp_path):
     inventory_frame([invalid_row(fault("empty_mask"))])[["id"]].to_parquet(tmp_path / "b")
     with pytest.raises(DataError, match="b is not an inventory: .*dataset is missing"):
         read_inventory(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "name"),
+    [
+        ("im/cat.png", "gt/cat/left.png", "d/cat_left"),
+        ("im/cat.png", "gt/cat.png", "d/cat"),
+        ("im/g.png", "gt/g.png", "d/g"),  # whose folder merely begins so
+        ("im/cat.png", "gt/cats/left.png", "d/left"),
+        (None, "gt/cat/left.png", "d/left"),
+        ("im/cat.png", None, "d/cat"),
+        (None, None, "d/"),
+    ],
+)
+def test_a_mask_in_a_folder_named_like_its_image_has_both_names(image, mask, name):
+    image, mask = (None if path is None else Path(path) for path in (image, mask))
+    assert pair_id("d", image, mask) == name

@@ -575,6 +575,7 @@ def test_the_file_to_blame_is_listed_once_and_a_tables_row_never(inventory):
         "gone.jpg",
     }
     assert invalid_files(inventory)["a.png"] == "about a.png"
+    assert invalid_files(inventory)["b.jpg"] == "about b0.png", "what was found first is the reason"
 
 
 def test_all_that_was_found_is_set_aside_and_a_second_time_nothing_is_new(inventory):

@@ -181,3 +181,10 @@ def test_a_cell_of_any_length_is_refused_in_a_few_words(text, tmp_path):
     with pytest.raises(DataError, match=r"p\.csv is no readable CSV") as caught:
         read(tmp_path / "p.csv", text)
     assert len(str(caught.value)) < 2000
+
+
+def test_a_path_that_is_an_images_own_means_that_one_though_others_have_its_name(tmp_path):
+    images = [Path("x/a.jpg"), tmp_path / "a.jpg", tmp_path / "x" / "a.jpg"]
+    found = read(tmp_path / "p.csv", "image,x,y\na.jpg,1,2\nx/a.jpg,3,4\n", images)
+    points = [[one.prompt.points.tolist() for one in found.by_image[image]] for image in images]
+    assert points == [[], [[[1, 2]]], [[[3, 4]]]]

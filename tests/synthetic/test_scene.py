@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError
+from pasam.synthetic import scene
 from pasam.synthetic import scene as composition
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import (
@@ -415,3 +416,9 @@ def test_hits_score_higher_than_false_alarms_and_tight_boxes_higher_than_loose_o
     scores = np.array([one.score for one in found])
     assert scores[overlaps > 0.5].mean() > scores[overlaps < 0.1].mean() + 0.2
     assert np.corrcoef(overlaps[overlaps > 0.5], scores[overlaps > 0.5])[0, 1] > 0.3
+
+
+def test_the_far_corner_of_a_simulated_box_is_where_it_was_though_the_near_one_is_rounded():
+    size = (20, 30)
+    assert composition._inside((1.0051, 2.0051, 9.0049, 8.0049), size) == (1.01, 2.01, 7.99, 5.99)
+    assert composition._inside((28.0, -3.0, 40.0, 1.0), size) == (26.0, 0.0, 4.0, 4.0)

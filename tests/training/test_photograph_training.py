@@ -440,3 +440,23 @@ def test_a_click_is_the_middle_of_its_mask_pixel_in_pixels_of_the_input():
     for side, place in ((32, [10.5, 6.5]), (64, [21.5, 13.5]), (16, [5.0, 3.0])):
         click, _ = worst_click(target - 1, target, side=side)
         assert click.tolist() == [[place]]
+
+
+def test_a_row_is_the_mean_of_its_steps_and_the_last_one_comes_with_the_last_step():
+    def nothing(*given, **named):
+        pass
+
+    training = SimpleNamespace(
+        params=SimpleNamespace(row_every=3, warmup_steps=1), total=7, done=0, counted=0, sums={},
+        optimizer=SimpleNamespace(param_groups=[{"lr": 0.0}]), rates=[1.0], model=None,
+        runner=lambda batch: {"loss": torch.tensor(float(batch))},
+        fabric=SimpleNamespace(to_device=lambda batch: batch, backward=nothing,
+                               clip_gradients=nothing),
+        driver=SimpleNamespace(step=nothing, zero_grad=nothing),
+        average=SimpleNamespace(update_parameters=nothing), current=SimpleNamespace(side=32),
+    )  # fmt: skip
+    rows = [_PhotographTraining.step(training, number) for number in range(7)]
+    assert [number for number, row in enumerate(rows) if row] == [2, 5, 6]
+    assert [row for row in rows if row] == [
+        {"step": step, "side": 32, "loss": loss} for step, loss in ((3, 1.0), (6, 4.0), (7, 6.0))
+    ]

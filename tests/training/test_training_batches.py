@@ -112,6 +112,9 @@ def test_epochs_and_seeds_have_their_own_order_and_prompts(store):
 def test_an_epoch_uses_its_view_modulo_their_number(epoch, view, store):
     batches = CachedBatches(store, SAMPLING, epoch=epoch)
     assert sorted(batches.order) == list(np.flatnonzero(store.index["view"] == view))
+    later = CachedBatches(store, SAMPLING, epoch=epoch + 2)  # the same view in another order
+    assert sorted(later.order) == sorted(batches.order)
+    assert list(later.order) != list(batches.order)
 
 
 def test_a_cached_batch_shows_each_label_on_its_own_view(store):
@@ -184,6 +187,10 @@ def test_a_crops_seed_is_its_epoch_its_mask_and_its_trial_and_the_whole_image_co
     assert [task.seed for task, _ in tasks] == [*((5, 2, 4, trial) for trial in range(10)), None]
     assert {(task.image, task.masks) for task, _ in tasks} == {(image, (mask,))}
     assert all(how == {"side": 64, "jitter": (0.5, 2.0)} for _, how in tasks)
+    empty.masks[0, :4, :4] = 129  # as many pixels as a label needs
+    tasks.clear()
+    batches._view(4)
+    assert [task.seed for task, _ in tasks] == [(5, 2, 4, 0)]
 
 
 def test_processes_draw_prompts_of_their_own(store, manifest, monkeypatch):
