@@ -334,3 +334,9 @@ def test_another_file_is_no_inventory(tmp_path):
 def test_a_mask_in_a_folder_named_like_its_image_has_both_names(image, mask, name):
     image, mask = (None if path is None else Path(path) for path in (image, mask))
     assert pair_id("d", image, mask) == name
+
+
+def test_the_rim_of_an_image_is_outline_like_any_other():
+    mask = np.full((9, 12), 255, np.uint8)
+    mask[:4, 5:] = 0
+    assert complexity(mask) == complexity(np.pad(mask, 5))

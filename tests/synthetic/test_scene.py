@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pasam.errors import DataError
-from pasam.synthetic import scene
 from pasam.synthetic import scene as composition
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import (
