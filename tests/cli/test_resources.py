@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pasam.cli import run_costs
 from pasam.cli.doctor import _plan
 from pasam.cli.resources import (
     SHAPES,
@@ -347,3 +348,21 @@ def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
     )
     said = check_time(plan, content, on_gpu=False, cores=3)
     assert said.found.startswith(f"about {duration(sum(found.values()))} on 3 cores")
+
+
+@pytest.mark.parametrize(
+    ("train", "apart", "state", "remedy"),
+    [
+        (86399, (0, 0), "ok", ""), (86400, (0, 0), "note", ""), (40000, (40000, 6399), "ok", ""),
+        (43200, (40000, 3200), "note", "without ablations and repeats about 12 h"),
+        (86400, (0, 7200), "note", "without ablations and repeats about 24 h"),
+    ],
+)  # fmt: skip
+def test_a_run_of_a_day_is_noted_with_what_it_takes_without_what_can_be_left_out(
+    train, apart, state, remedy, root, monkeypatch
+):
+    parts = {"train": train, "ablations": apart[0], "repeats": apart[1]}
+    monkeypatch.setattr(run_costs, "run_seconds", lambda *given, **how: parts)
+    check = check_time(plan_of("paper", root), None, on_gpu=False, cores=1)
+    assert (check.state, check.remedy) == (state, remedy)
+    assert ("repeats" in check.found) is bool(apart[1])
