@@ -1,4 +1,4 @@
-"""The commands `pasam checkpoint`."""
+"""The commands `pasam checkpoint` and `pasam report`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
@@ -157,3 +158,51 @@ def test_of_many_differences_the_first_are_told_and_the_rest_counted(count, rest
     told = [line for line in lines if " minus " in line]
     assert [float(line.split()[4]) for line in told] == list(range(5))
     assert [line for line in lines if line.startswith("and ")] == ([rest] if rest else [])
+
+
+@pytest.mark.parametrize(
+    ("own", "shown", "rest"),
+    [("ab", ["mean", "cats", "ab", "photos"], None),  # 80 columns
+     ("abc", ["mean", "cats", "abc"], "table1.md has photos, too")],
+)  # fmt: skip
+def test_sets_of_ones_own_stand_beside_the_mean_before_photographs_as_far_as_there_is_room(
+    own, shown, rest, in_empty_folder
+):
+    reports = in_empty_folder / "reports"
+    reports.mkdir()
+    sets = ["dis_like", "photos", "mean", "cats", own]
+    rows = [
+        f"{model},{name},{place + more}.04,{place + more + 5}.96"
+        for model, more in (("sam", 40), ("pa_sam", 60)) for place, name in enumerate(sets)
+    ]  # fmt: skip
+    (reports / "table1.csv").write_text("\n".join(["model,benchmark,miou,mbiou", *rows]) + "\n")
+    (reports / "b.png").touch()
+    head, *lines, files = CliRunner().invoke(app, ("report", "show")).output.splitlines()
+    assert head == "per cent" + "".join(f"  {name} mIoU  mBIoU" for name in shown)
+    assert len(head) <= 80
+    assert [line.split() for line in lines[:2]] == [
+        [name, *(f"{more + sets.index(each) + late}" for each in shown for late in (0.0, 6.0))]
+        for name, more in (("SAM", 40), ("PA-SAM", 60))
+    ]
+    assert {len(line) for line in lines[:2]} == {len(head)}
+    assert lines[2:] == ([rest] if rest else [])
+    assert files == "reports/b.png"
+
+
+def test_the_figure_is_renewed_no_wider_than_a_page_needs_and_the_page_opened(
+    in_empty_folder, monkeypatch
+):
+    opened = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    reports = in_empty_folder / "reports"
+    reports.mkdir()
+    Image.new("RGB", (3200, 100), "red").save(reports / "figure1.png")
+    result = CliRunner().invoke(app, ("report", "images", "--out", "docs"))
+    assert result.output == "Image: docs/figure1.png\n"
+    with Image.open("docs/figure1.png") as image:
+        assert (image.size, image.mode) == ((1600, 50), "P")
+    assert CliRunner().invoke(app, ("report", "open")).exit_code == 2
+    assert opened == []
+    (reports / "index.html").touch()
+    assert CliRunner().invoke(app, ("report", "open")).output == "Page: reports/index.html\n"
+    assert opened == [(reports / "index.html").resolve().as_uri()]
