@@ -156,12 +156,13 @@ def test_links_and_devices_in_a_zip_are_refused(kind, tmp_path, refuses):
     refuses(archive, "'set/odd' is a link or a device")
 
 
-def test_an_encrypted_member_is_refused(tmp_path, refuses):
-    archive = write_zip(tmp_path / "x.zip", [("a", b"secret")])
+@pytest.mark.parametrize("name", ["a", "\u00e4"])  # the latter sets another flag, too
+def test_an_encrypted_member_is_refused(name, tmp_path, refuses):
+    archive = write_zip(tmp_path / "x.zip", [(name, b"secret")])
     content = bytearray(archive.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the directory's flag
     archive.write_bytes(content)
-    refuses(archive, "'a' is encrypted")
+    refuses(archive, f"'{name}' is encrypted")
 
 
 @pytest.mark.parametrize(

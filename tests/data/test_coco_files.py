@@ -390,3 +390,26 @@ def test_a_size_that_a_tool_did_not_know_is_that_of_the_image(tmp_path, size):
     write_png(tmp_path / "a.png", np.zeros((31, 42, 3), np.uint8))
     (one,) = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path)).candidates
     assert [code.size for code in one.encoded] == [(31, 42)]
+
+
+def test_an_object_whose_number_has_no_plain_letter_is_called_object(tmp_path):
+    def change(content):
+        content["images"][0]["file_name"] = "a.png"
+        more = [{**content["annotations"][0], "id": name} for name in ("*/ ?", "-a b-")]
+        content["annotations"] = more
+
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    (one,) = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path)).candidates
+    assert [code.label for code in one.encoded] == ["object", "a-b"]
+
+
+def test_faults_beyond_those_that_are_shown_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("pasam.files.MOST_FAULTS", 2)
+
+    def change(content):
+        content["images"][0]["file_name"] = "a.png"
+        content["annotations"] += [{"id": n, "image_id": 9} for n in range(2, 7)]
+
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path))
+    assert (len(found.candidates), len(found.faults), found.more_faults) == (1, 2, 3)

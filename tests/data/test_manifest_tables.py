@@ -305,6 +305,22 @@ def test_the_inventory_survives_its_file_whatever_the_order_of_its_rows(tmp_path
     assert inventory["id"].tolist()[:4] == ["cats/a_0", "cats/a_1", "cats/a_2", "cats/a"]
 
 
+def test_the_inventory_is_in_the_order_of_split_set_and_mask():
+    rows = [
+        invalid_row(Fault(kind="empty_mask", split=split, dataset=dataset, message="m",
+                          image=Path(image), mask=Path(mask)))
+        for split, dataset, image, mask in (
+            ("val", "a", "1", "1"), ("train", "b", "1", "1"), ("train", "a", "2", "3"),
+            ("train", "a", "1", "4"), ("train", "a", "3", "3"),
+        )
+    ]  # fmt: skip
+    found = inventory_frame(rows)[["split", "dataset", "mask", "image"]].to_numpy().tolist()
+    assert found == [
+        ["train", "a", "3", "2"], ["train", "a", "3", "3"], ["train", "a", "4", "1"],
+        ["train", "b", "1", "1"], ["val", "a", "1", "1"],
+    ]  # fmt: skip
+
+
 def test_a_missing_inventory_says_how_to_make_it(tmp_path):
     with pytest.raises(DataError, match="none does not exist. Run `dvc repro prepare`"):
         read_inventory(tmp_path / "none")

@@ -299,3 +299,13 @@ def test_images_and_masks_are_counted_by_split_and_set(tmp_path):
         ("val", "cats"): (1, 2),
         ("train", "cats"): (1, 1),
     }
+
+
+def test_a_folder_that_two_links_lead_to_is_listed_under_both(tmp_path):
+    (tmp_path / "store" / "in").mkdir(parents=True)
+    (tmp_path / "store" / "in" / "a.png").touch()
+    (tmp_path / "im").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "im" / name).symlink_to(tmp_path / "store")
+    found = list_images(tmp_path / "im", deep=True)
+    assert found == [tmp_path / "im" / name / "in" / "a.png" for name in ("one", "two")]

@@ -212,6 +212,10 @@ def test_words_that_do_not_fit_the_tensors_are_refused(words):
     }
     with pytest.raises(DataError, match="damaged"):
         EmbeddedImage.from_bytes(safetensors.torch.save(tensors, metadata=words))
+    tensors["pixels"] = torch.zeros(3, 0, 0, dtype=torch.uint8)  # as an input of no side has
+    none = {**words, "height": "60", "side": "0", "resize": "squash"}
+    with pytest.raises(DataError, match="damaged: it says"):
+        EmbeddedImage.from_bytes(safetensors.torch.save(tensors, metadata=none))
 
 
 SMALL = make_predictor("sam").embed(picture(8, 8)).to_bytes()[:2000]

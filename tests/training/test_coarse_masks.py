@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from photograph_pool import write_pool
 
-from pasam.training.annotated import coarsen
+from pasam.training import annotated
+from pasam.training.annotated import coarsen, read_photographs
 
 SIDE = 256
 
@@ -128,3 +130,32 @@ def test_the_random_factor_changes_the_result_and_a_seed_repeats_it():
     results = [coarse(wheel(), seed=seed) for seed in (0, 1, 0)]
     np.testing.assert_array_equal(results[0], results[2])
     assert (results[0] != results[1]).any()
+
+
+def test_every_photograph_and_scene_is_coarsened_by_factors_of_its_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        annotated, "annotate", lambda dataset, *parts, rng, **how: drawn.append(rng.random())
+    )
+    read_photographs(write_pool(tmp_path), coarseness=0.01, workers=1)
+    annotated.draw_scenes(2, seed=7, side=64, coarseness=0.01, workers=1)
+    seeds = [annotated.scene_seed(7, dataset="generated_pretraining", index=i) for i in (0, 1)]
+    streams = [[0, 0], [0, 1], [0, 2], *([1, seed] for seed in seeds)]
+    assert drawn == [np.random.default_rng(stream).random() for stream in streams]
+
+
+@pytest.mark.parametrize("shape", [(100, 200), (200, 100)])
+def test_a_radius_is_a_part_of_the_longer_side_and_for_small_objects_of_their_extent(
+    shape, monkeypatch
+):
+    radii = []
+    monkeypatch.setattr(
+        annotated,
+        "coarsen",
+        lambda mask, *, radius_fraction, rng: radii.append(radius_fraction) or mask,
+    )
+    masks = np.zeros((3, *shape), np.uint8)
+    masks[0, 3:8, 10:30], masks[1, 20:80, 20:80] = 255, 255  # the last one shows nothing
+    image, rng = np.zeros((*shape, 3), np.uint8), np.random.default_rng(0)
+    annotated.annotate("cats", image, masks, coarseness=0.01, rng=rng)
+    assert radii == pytest.approx([0.05 * 10 / 200, 0.01])
