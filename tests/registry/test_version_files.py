@@ -433,6 +433,37 @@ def test_of_two_machines_that_store_the_same_bytes_the_later_takes_its_own_back(
     assert (seen.stored, seen.version, seen.entries, seen.deleted) == (1, 2, [], ["7"])
 
 
+def test_a_number_that_the_log_knows_as_another_model_is_passed_over(monkeypatch):
+    files = {"artifacts/base.safetensors": "b", "*": "c"}
+    taken = []
+    monkeypatch.setattr(version_files, "save_model", lambda place, candidate, *, model_id: None)
+    monkeypatch.setattr(version_files, "digests_of", lambda place: files)
+    monkeypatch.setattr(version_files, "sign_files", lambda place: b"sig")
+    monkeypatch.setattr(version_files, "take_base_out", lambda *given: taken.append(given[3]))
+    monkeypatch.setattr(version_files, "_show_scores", lambda *given: taken.append(given[2]))
+    monkeypatch.setattr(version_files, "_tags", lambda candidate: {"pasam.model": "m", "x": "y"})
+    monkeypatch.setattr(version_files, "_description", lambda candidate: "words")
+    client = MagicMock()
+    client.create_logged_model.return_value = SimpleNamespace(
+        model_id="m9", artifact_location="place"
+    )
+    client.create_model_version.side_effect = [SimpleNamespace(version=n) for n in ("1", "2", "3")]
+    decisions = MagicMock(standing=SimpleNamespace(versions={1: None, 2: None}, champion=1))
+    decisions.registry.client = client
+    made = version_files._make(decisions, "candidate", "run")
+    assert made == version_files._Stored(number=3, files=files, model_id="m9", signature=b"sig")
+    assert [each.args for each in client.delete_model_version.call_args_list] == [
+        ("pasam", "1"), ("pasam", "2")
+    ]  # fmt: skip
+    assert taken == ["b", {"run_id": "run", "model_id": "m9"}]
+    for call in client.create_model_version.call_args_list:
+        assert call.args == ("pasam", "place")
+        assert call.kwargs == {
+            "run_id": "run", "model_id": "m9", "description": "words",
+            "tags": {"pasam.model": "m", "pasam.status": "registered"},
+        }  # fmt: skip
+
+
 def old_registry(tmp_path, *, removed=(), local=True):
     """Versions 1 to 6 of bases of their own, of which 2 is champion and 6 the candidate."""
     known = {
