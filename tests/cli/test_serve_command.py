@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from pasam.cli import serve
 from pasam.cli.app import app
 from pasam.cli.serve import offered_models
+from pasam.errors import TrackingError
 from pasam.inference import model_files
 from pasam.serving.limits import MEGA, Limits
 from pasam.serving.service import Settings
@@ -184,3 +185,54 @@ def test_models_are_found_and_opened_as_was_asked(model_project, tmp_path, monke
         assert how.items() <= given.items()
         assert given["resolve"].folder == versions
     assert [each for each in asked if isinstance(each, dict)] == [{"device": "cuda:1"}] * 3
+
+
+def test_only_a_start_takes_the_last_good_version_for_one_that_cannot_be_asked_for(
+    tmp_path, monkeypatch
+):
+    seen, kept = [], {"champion": "kept"}
+
+    class Pool:
+        def __init__(self, names, *, find, open_files, last_good):
+            self.names, self.find, self.models = names, find, []
+            assert last_good.get("champion") == "kept"
+
+        def refresh(self):
+            seen.append("refreshed")
+
+        def all(self):
+            return self.models
+
+    def away(self, name):
+        raise TrackingError("MLflow does not answer.")
+
+    def available(params_file, adapters, known, *, packaged):
+        return [params_file, adapters, packaged, known("champion")]
+
+    monkeypatch.setattr("pasam.serving.service.ModelPool", Pool)
+    monkeypatch.setattr("pasam.serving.service.available", available)
+    monkeypatch.setattr("pasam.serving.service.RegisteredVersions.__call__", away)
+    monkeypatch.setattr("pasam.serving.last_good.LastGood.get", lambda self, name: kept.get(name))
+    monkeypatch.setattr(
+        "pasam.inference.model_files.find_model", lambda name, **how: seen.append((name, how))
+    )
+    places = tmp_path / "adapters", tmp_path / "params.yaml", tmp_path / "versions"
+    pool = offered_models(None, "cpu", None, *places)
+    assert pool.names() == [places[1], places[0], True, "kept"]
+    pool.find("sam")
+    *_, (name, how) = seen
+    assert (name, how.pop("resolve").folder) == ("sam", places[2])
+    assert how == {"params_file": places[1], "adapters": places[0], "base": None}
+    pool.models = ["one that answers"]
+    with pytest.raises(TrackingError):
+        pool.names()
+    pool.models = []
+    kept.clear()
+    with pytest.raises(TrackingError):
+        pool.names()
+    base = tmp_path / "base.pth"
+    base.touch()
+    monkeypatch.setattr("pasam.serving.last_good.LastGood.get", lambda self, name: "kept")
+    assert offered_models(["sam"], "cpu", base, *places).names() == ["sam"]
+    assert offered_models(None, "cpu", base, *places).names()[2] is False
+    assert seen.count("refreshed") == 3

@@ -191,8 +191,10 @@ def test_review_and_forget_from_the_command_line(store, tmp_path):
         return done.exit_code, done.output
 
     first, second, third = (put(store, seed, f"user{seed}") for seed in range(3))
-    code, said = pasam("review", "--accept", first, "--reject", second, "--page", f"{tmp_path}/p")
+    words = ("--reject", second, "--page", f"{tmp_path}/p", "--reviewer", "carol")
+    code, said = pasam("review", "--accept", first, *words)
     assert (code, (tmp_path / "p").is_file()) == (0, True)
+    assert [each.about["reviewer"] for each in store.accepted()] == ["carol"]
     assert re.search(r"1 wait for review, 1 are accepted", said)
     assert second not in {each.identity for each in (*store.waiting(), *store.accepted())}
     assert len(find_pairs(tmp_path / "own")[0]) == 1
