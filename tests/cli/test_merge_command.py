@@ -472,3 +472,30 @@ def test_an_image_in_conflict_stays_ours_and_other_files_wait_for_a_person(monke
     assert settled == [("params.yaml", "ours", "sides", say), names]
     assert told == ["docs/images/a.png: kept ours; `make images` renews it after the next run",
                     "sides"]  # fmt: skip
+
+
+def locked(seed, md5):
+    return (
+        f"schema: '2.0'\nstages:\n  one:\n    cmd: run one\n    params:\n      params.yaml:\n"
+        f"        train.seed: {seed}\n    outs:\n    - path: one\n      md5: {md5}\n"
+    )
+
+
+@pytest.mark.parametrize("seed", [50, 60])
+@pytest.mark.parametrize("unmerged", [["dvc.lock"], []])
+def test_the_lock_follows_the_params_that_hold_now(unmerged, seed, tmp_path, monkeypatch):
+    texts = locked(42, "one0"), locked(60, "one60"), locked(50, "one50")
+    staged, told = [], []
+    monkeypatch.setattr(command, "_stages", lambda root, name: texts)
+    of_side = {"b:./dvc.lock": texts[0], "o:./dvc.lock": texts[1], "t:./dvc.lock": texts[2]}
+    monkeypatch.setattr(command, "_shown", lambda root, what: of_side[what])
+    monkeypatch.setattr(command, "_git", lambda root, *words: staged.append(words))
+    (tmp_path / "params.yaml").write_text(f"train:\n  seed: {seed}\n")
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(texts[1])  # as git leaves it, and as the driver merges it
+    command._settle_lock(tmp_path, unmerged, command.Sides("b", "o", "t"), told.append)
+    assert load_yaml(lock.read_text())["stages"]["one"]["outs"][0]["md5"] == f"one{seed}"
+    assert (staged, told) == ([("add", "--", "dvc.lock")], ["dvc.lock: merged, stage by stage"])
+    lock.write_text(locked(seed, "made since"))
+    command._settle_lock(tmp_path, [], command.Sides("b", "o", "t"), told.append)
+    assert ("made since" in lock.read_text(), len(told)) == (True, 1)
