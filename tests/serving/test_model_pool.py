@@ -270,6 +270,28 @@ def test_the_watcher_survives_whatever_a_look_raises(fault, own, monkeypatch):
     offered.close()
 
 
+def test_the_watcher_says_a_fault_once_until_it_is_another_or_has_gone(own, monkeypatch, caplog):
+    offered, looks = own.offered(), threading.Semaphore(0)
+    faults = [TrackingError("away"), TrackingError("away"), KeyError("x"), None, KeyError("x")]
+    given = iter(faults)
+
+    def refresh():
+        fault = next(given, "done")
+        if fault == "done":
+            offered._stopped.set()
+            looks.release()
+        elif fault is not None:
+            raise fault
+
+    monkeypatch.setattr(offered, "refresh", refresh)
+    offered.watch(0.001)
+    assert looks.acquire(timeout=20)
+    offered.close()
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.args[0] for record in told] == ["away", "'x'", "'x'"]
+    assert [bool(record.exc_info) for record in told] == [False, True, True]
+
+
 def test_a_run_is_fetched_once_and_only_an_alias_is_verified_as_one(
     registry, tmp_path, monkeypatch
 ):

@@ -549,6 +549,17 @@ def test_what_is_kept_in_part_or_describes_no_model_is_not_used(part, home):
     assert kept.get("champion") is None
 
 
+def test_all_that_is_closed_shares_the_time_to_close(shelf, monkeypatch):
+    service, closed = Service(shelf.offered(), Settings()), []
+    moments = iter([0.0, 1.0, 3.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr(service_module, "CLOSING", 5.0)
+    monkeypatch.setattr(service_module, "monotonic", lambda: next(moments))
+    for each in (*service.queues, service.models):
+        monkeypatch.setattr(each, "close", closed.append)
+    service.close()
+    assert (closed, service.stopping) == ([4.0, 2.0, 0.1, 0.1, 0.1], True)
+
+
 HUNG = """
 import sys, time
 from pathlib import Path
