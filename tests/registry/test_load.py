@@ -27,6 +27,7 @@ from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import evidence, load
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
+from pasam.registry.upkeep.stored_base import put_base_in, stored_bases, take_base_out
 from pasam.registry.versions import as_logged, known_standing, open_registry
 
 
@@ -392,3 +393,64 @@ def test_the_champion_is_watched_with_the_scores_that_it_was_judged_by(known, mo
 def test_which_model_answers_is_said_with_whose_it_is(name, origin, typed, said):
     predictor = SimpleNamespace(name=name, origin=origin, trained_on="on photographs")
     assert describe_model(predictor, typed) == said
+
+
+class BaseStore:
+    """MLflow's client of a registry whose bases are listed on two pages."""
+
+    def __init__(self):
+        self.did = []
+        self.pages = {
+            None: ([("a", "READY"), ("b", "PENDING")], "next"), "next": ([("c", "READY")], None)
+        }  # fmt: skip
+
+    def get_experiment_by_name(self, name):
+        return SimpleNamespace(experiment_id=f"of {name}")
+
+    def search_logged_models(self, experiments, *, filter_string, page_token):
+        assert (experiments, filter_string) == (["of pasam"], "model_type = 'pasam-base'")
+        rows, token = self.pages[page_token]
+        found = (SimpleNamespace(tags={"base.sha256": d}, status=state) for d, state in rows)
+        return type("Page", (list,), {"token": token})(found)
+
+    def create_logged_model(self, experiment, *, name, tags, model_type):
+        self.did.append(("create", experiment, name, tags, model_type))
+        return SimpleNamespace(model_id="m1")
+
+    def log_model_artifacts(self, model_id, folder):
+        self.did.append(("log", model_id, [path.read_text() for path in Path(folder).iterdir()]))
+
+    def finalize_logged_model(self, model_id, state):
+        self.did.append(("finalize", model_id, state))
+
+
+def test_a_base_is_stored_once_and_counts_when_it_is_whole(tmp_path):
+    client = BaseStore()
+    assert set(stored_bases(client)) == {"a", "c"}
+    base = tmp_path / "artifacts" / "base.safetensors"
+    base.parent.mkdir()
+    for digest in ("c", "b"):
+        base.write_text("weights")
+        take_base_out(client, "e", tmp_path, digest)
+        assert not base.exists()
+    assert client.did == [
+        ("create", "e", "base-b", {"base.sha256": "b"}, "pasam-base"), ("log", "m1", ["weights"]),
+        ("finalize", "m1", "READY"),
+    ]  # fmt: skip
+    client.get_experiment_by_name = lambda name: None
+    assert stored_bases(client) == {}
+
+
+def test_a_version_without_its_base_says_so_and_one_that_has_its_own_asks_nobody(tmp_path):
+    place, asked = tmp_path / "artifacts", BaseStore()
+    place.mkdir()
+    put_base_in(None, tmp_path)  # it describes no model
+    about = place / "model.json"
+    for words in ("[]", "{}", "{"):
+        about.write_text(words)
+        put_base_in(None, tmp_path)
+    about.write_text('{"base_file_sha256": "bbbbbbbbbbbbbbbb"}')
+    with pytest.raises(RegistryError, match="the base bbbbbbbbbbbb of this version is gone"):
+        put_base_in(asked, tmp_path)
+    (place / "base.safetensors").touch()
+    put_base_in(None, tmp_path)

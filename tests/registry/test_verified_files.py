@@ -32,6 +32,7 @@ from pasam.registry.upkeep.damaged_cache import damaged_cache
 from pasam.registry.upkeep.signatures import (
     SIGNING_KEY,
     VERIFY_KEY,
+    lacks_signature,
     sign_files,
     verify_signature,
 )
@@ -297,6 +298,44 @@ def test_without_a_key_nothing_is_signed_or_asked_for(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert sign_files(tmp_path) is None
     verify_signature(tmp_path, 1, "000001")
+
+
+@pytest.mark.parametrize("key", ["", "private.pem"])
+@pytest.mark.parametrize("evidence", [(), ("scores.parquet",), ("scores.parquet", "model.sig")])
+def test_a_signature_lacks_only_where_there_is_a_key_to_sign_with(key, evidence, monkeypatch):
+    monkeypatch.setenv(SIGNING_KEY, key)
+    assert lacks_signature(evidence) is (bool(key) and "model.sig" not in evidence)
+
+
+def test_a_signature_is_of_all_files_but_those_that_grow(tmp_path, monkeypatch, keys):
+    pytest.importorskip("model_signing", reason="model-signing is not installed")
+    for name, place in zip((SIGNING_KEY, VERIFY_KEY), keys, strict=False):
+        monkeypatch.setenv(name, str(place))
+    folder = tmp_path / "version"
+    for name in ("MLmodel", "artifacts/model.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    signature = sign_files(folder)
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        "MLmodel", "model.json"
+    ]  # fmt: skip
+    for name in ("decisions/000003.json", "evidence/000004-scores.parquet"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("later")
+    (folder / "evidence" / "000003-model.sig").write_bytes(signature)
+    verify_signature(folder, 1, "000003")
+    with pytest.raises(RegistryError, match="version 1 is not signed"):
+        verify_signature(folder, 1, "000004")
+    for name in ("MLmodel", "artifacts/more"):
+        before = (folder / name).read_text() if (folder / name).exists() else None
+        (folder / name).write_text("changed")
+        with pytest.raises(RegistryError, match=r"cannot be verified \(version 1\) with"):
+            verify_signature(folder, 1, "000003")
+        (folder / name).unlink() if before is None else (folder / name).write_text(before)
+    verify_signature(folder, 1, "000003")
+    monkeypatch.setenv(VERIFY_KEY, str(keys[2]))
+    with pytest.raises(RegistryError, match=r"cannot be verified \(version 1\) with .*other.pem"):
+        verify_signature(folder, 1, "000003")
 
 
 def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
