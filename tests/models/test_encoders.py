@@ -246,6 +246,38 @@ def test_features_are_the_originals():
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name", ["stem", "stages.2.0.expand", "stages.2.0.depthwise", "stages.2.0.project"]
+)
+def test_a_batch_norm_that_learns_no_more_is_the_same_within_the_convolution(name):
+    torch.manual_seed(0)
+    part = LiteTrunk().get_submodule(name).eval()
+    for tensor in (part.norm.weight, part.norm.bias, part.norm.running_mean):
+        torch.nn.init.normal_(tensor)
+    torch.nn.init.uniform_(part.norm.running_var, 0.1, 4.0)
+    features = torch.randn(2, part.conv.in_channels, 14, 14) * 3
+    sides = (part.before, part.after)
+    padded = torch.nn.functional.pad(features, sides * 2)
+    plain = torch.nn.functional.conv2d(
+        padded, part.conv.weight, stride=part.conv.stride, groups=part.conv.groups
+    )
+    expected = part.act(part.norm(plain))
+    torch.testing.assert_close(part(features), expected, rtol=1e-5, atol=1e-5)
+    wanted = torch.autograd.grad(expected.sum(), part.parameters())
+    given = torch.autograd.grad(part(features).sum(), part.parameters())
+    torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-2)
+
+
+def test_a_batch_norm_that_learns_sees_its_batch():
+    torch.manual_seed(0)
+    part, features = LiteTrunk().stages[1][0].expand, torch.randn(5, 16, 4, 4) * 3 + 1
+    plain = part.conv(features)
+    mean, variance = plain.mean((0, 2, 3)), plain.var((0, 2, 3), unbiased=False)
+    normed = (plain - mean[:, None, None]) / (variance[:, None, None] + 1e-3).sqrt()
+    torch.testing.assert_close(part.train()(features), normed.clamp(0, 6))
+    torch.testing.assert_close(part.norm.running_mean, 0.01 * mean)
+
+
 def discovered(window):
     """Number distances as LeViT and TinyViT do: in the order in which pairs of cells show them."""
     cells = list(itertools.product(range(window), range(window)))

@@ -12,6 +12,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -188,6 +189,10 @@ class _SamePadded(nn.Sequential):
     With stride 2 and an even side TensorFlow pads one pixel less on the left than on the right.
     """
 
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+    act: nn.Module
+
     def __init__(
         self,
         inputs: int,
@@ -218,8 +223,29 @@ class _SamePadded(nn.Sequential):
         """Return (B, outputs, side / stride, side / stride)."""
         if self.uneven:
             features = F.pad(features, (self.before, self.after, self.before, self.after))
-        result: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
-        return result
+        if self.norm.training:
+            result: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
+            return result
+        activated: Tensor = self.act(self._filtered(features))
+        return activated
+
+    def _filtered(self, features: Tensor) -> Tensor:
+        """Convolve by the weights with the batch norm in them, where that no longer learns.
+
+        It is a factor and a shift of each channel then: here they cost nothing, and all processors
+        round them alike.
+        """
+        conv, norm = self.conv, self.norm
+        mean, variance = cast("tuple[Tensor, Tensor]", (norm.running_mean, norm.running_var))
+        factor = norm.weight / (variance + norm.eps).sqrt()
+        return F.conv2d(
+            features,
+            conv.weight * factor[:, None, None, None],
+            norm.bias - mean * factor,
+            stride=conv.stride,
+            padding=conv.padding,
+            groups=conv.groups,
+        )
 
 
 class _Block(nn.Module):
