@@ -222,6 +222,9 @@ class TrainParams(Section):
     nodes: Count
     """Machines, on each of which the same command is started."""
     precision: Precision
+    compile: bool
+    """Whether the decoder's pass is compiled, and on a GPU captured in CUDA graphs: the first steps
+    take minutes, and sums are rounded otherwise."""
     workers: Natural
     """Data-loading processes per training process."""
 

@@ -82,10 +82,10 @@ class ImageGraph(nn.Module):
         normalised = base.normalise(pixels)
         guided = torch.cat([shrunk(normalised, base.grid), edges], dim=1)
         if isinstance(decoder, ImageAdaptedMaskDecoder):
-            return (decoder.adapted_from(encoded.embedding, guided),)
+            return (decoder.adapted(encoded.embedding, guided),)
         assert isinstance(decoder, PaMaskDecoder), "only adapters look at edges"
         made: dict[str, Tensor | None] = {EMBEDDING: encoded.embedding}
-        made |= decoder.image_features_from(normalised, guided)
+        made |= decoder.image_features(normalised, guided)
         return tuple(part for name in self.outputs if (part := made[name]) is not None)
 
 

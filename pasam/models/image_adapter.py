@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pasam.models.pa_mask_decoder import MASK_HEAD, EdgeMode, guided, guiding_conv, guiding_input
+from pasam.models.pa_mask_decoder import MASK_HEAD, EdgeMode, guided, guiding_conv
 from pasam.models.prompt_adapter import ChannelNorm, PromptAdapter, zero
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from segment_anything.modeling import TwoWayTransformer
@@ -86,21 +86,16 @@ class ImageAdaptedMaskDecoder(SamMaskDecoder):
         width = width_of_equal_budget(transformer_dim, num_heads=transformer.num_heads)
         self.image_adapter = ImageAdapter(dim=transformer_dim, width=width)
 
-    def adapted(self, image_embeddings: Tensor, images: Tensor) -> Tensor:
+    def adapted(self, image_embeddings: Tensor, joined: Tensor) -> Tensor:
         """Adapt the image features; `decode` takes them in place of the encoder's.
 
         Args:
             image_embeddings: The encoder's outputs, (B, C, g, g).
-            images: Normalised images, (B, 3, S, S).
+            joined: Images with edges, (B, 4, 4g, 4g), see `guiding_input`.
 
         Returns:
             The adapted features, (B, C, g, g).
         """
-        joined = guiding_input(images, image_embeddings.shape[-1], self.gradient)
-        return self.adapted_from(image_embeddings, joined)
-
-    def adapted_from(self, image_embeddings: Tensor, joined: Tensor) -> Tensor:
-        """Adapt the image features, (B, C, g, g), by images with edges, (B, 4, 4g, 4g)."""
         rows = guided(self.guiding_conv, joined).rows
         maps = rows.transpose(1, 2).reshape_as(image_embeddings)
         features: Tensor = self.image_adapter(image_embeddings, maps)

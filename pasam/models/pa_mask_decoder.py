@@ -243,36 +243,22 @@ class PaMaskDecoder(SamMaskDecoder):
             FineCompensation(features=transformer_dim // 8, fold=fold) if parts.fine else None
         )
 
-    def guiding(self, images: Tensor, grid: int) -> Tensor:
+    def guiding(self, joined: Tensor) -> Tensor:
         """Make the guiding embedding of images; it serves all their prompts.
 
         Args:
-            images: Normalised images, (B, 3, S, S).
-            grid: Grid g of the image tokens.
+            joined: Images with edges, (B, 4, 4g, 4g), see `guiding_input`.
 
         Returns:
             Guiding embedding, row by row, (B, g*g, C); zeros for an adapter without parts.
         """
-        return self.guiding_from(guiding_input(images, grid, self.gradient))
-
-    def guiding_from(self, joined: Tensor) -> Tensor:
-        """Make the guiding embedding, (B, g*g, C), of images with edges, (B, 4, 4g, 4g)."""
         if not self.prompt_adapter.parts.guided():
             cells = joined.shape[-1] ** 2 // 16
             return joined.new_zeros(len(joined), cells, self.transformer_dim)
         return guided(self.guiding_conv, joined).rows
 
-    def image_features(self, images: Tensor, grid: int) -> dict[str, Tensor | None]:
+    def image_features(self, images: Tensor, joined: Tensor) -> dict[str, Tensor | None]:
         """Make all that `decode` needs of images, the guiding embedding among it.
-
-        Args:
-            images: Normalised images, (B, 3, S, S).
-            grid: Grid g of the image tokens.
-        """
-        return self.image_features_from(images, guiding_input(images, grid, self.gradient))
-
-    def image_features_from(self, images: Tensor, joined: Tensor) -> dict[str, Tensor | None]:
-        """Make all that `decode` needs of images whose edges are found.
 
         Args:
             images: Normalised images, (B, 3, S, S).
@@ -282,7 +268,7 @@ class PaMaskDecoder(SamMaskDecoder):
         if self.fine_compensation is not None:
             fine = self.fine_compensation.image_part(images, joined[:, 3:])
         if self.prompt_adapter.finer_maps is None:
-            return {"guiding": self.guiding_from(joined), "detail": None, "fine": fine}
+            return {"guiding": self.guiding(joined), "detail": None, "fine": fine}
         found = guided(self.guiding_conv, joined)
         return {"guiding": found.rows, "detail": found.half, "fine": fine}
 

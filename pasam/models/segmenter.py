@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pasam.errors import ParamsError
 from pasam.models.base_sam import BaseSam, Encoded
 from pasam.models.hq_mask_decoder import HqMaskDecoder
 from pasam.models.image_adapter import ImageAdaptedMaskDecoder
-from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
+from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction, guiding_input
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 
@@ -68,10 +69,20 @@ class _Together:
     """Which sparse embeddings only fill up, bool (n, t); None where none does."""
 
 
-def _packed(groups: Sequence[_Together]) -> _Together:
-    """Put groups of different numbers of tokens into one, the shorter ones filled up."""
+COMPILED_TOKENS = 16
+"""A compiled pass has prompt tokens by this number: points with a box are 12, so that all mixes of
+prompts share one graph."""
+
+
+def _packed(groups: Sequence[_Together], multiple: int = 1) -> _Together:
+    """Put groups of different numbers of tokens into one, the shorter ones filled up.
+
+    Args:
+        groups: One or more.
+        multiple: The tokens are filled up to a multiple of this number.
+    """
     lengths = [group.sparse.shape[1] for group in groups]
-    longest = max(lengths)
+    longest = -(-max(lengths) // multiple) * multiple
     sparse = [F.pad(each.sparse, (0, 0, 0, longest - each.sparse.shape[1])) for each in groups]
     absent = None
     if min(lengths) < longest:
@@ -104,6 +115,22 @@ class Segmenter(nn.Module):
         super().__init__()
         self.base = base
         self.decoder = decoder
+        self._compiled: Callable[..., Any] | None = None
+
+    def compile_decoder(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Compile what every step of a training repeats: the decoder's pass, forth and back.
+
+        On a GPU it is captured in CUDA graphs, so that its hundreds of kernels start as one. The
+        first steps compile, which takes minutes; prediction goes on as it was.
+
+        Args:
+            backend: The compiler of `torch.compile`.
+        """
+        # One graph or none: nothing within the pass may wait for the device.
+        self._compiled = torch.compile(
+            self._decode, backend=backend, fullgraph=True, dynamic=False,
+            mode="reduce-overhead" if backend == "inductor" else None,
+        )  # fmt: skip
 
     def train(self, mode: bool = True) -> Segmenter:
         """Set the decoder's mode; the frozen base always evaluates."""
@@ -139,11 +166,12 @@ class Segmenter(nn.Module):
         inputs = {
             "image_embeddings": encoded.embedding,
             "image_pe": self.base.image_pe(),
-            **self._image_features(images, encoded),
+            **self._of_images(images, encoded),
         }
         groups = [self._embedded(group) for group in prompts]
-        if len(groups) > 1 and isinstance(self.decoder, TAKES_ABSENT):
-            groups = [_packed(groups)]
+        compiled = self.training and self._compiled is not None
+        if isinstance(self.decoder, TAKES_ABSENT) and (compiled or len(groups) > 1):
+            groups = [_packed(groups, COMPILED_TOKENS if compiled else 1)]
         parts = [
             self._predict(inputs, image_index[group.indices], group, mining, generator)
             for group in groups
@@ -163,16 +191,15 @@ class Segmenter(nn.Module):
         )
         return _Together(group.indices, sparse, dense)
 
-    def _image_features(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor | None]:
-        """Compute what the decoder needs of the images, once for all their prompts."""
-        if isinstance(self.decoder, PaMaskDecoder):
-            return self.decoder.image_features(self.base.normalise(images), self.base.grid)
-        if isinstance(self.decoder, ImageAdaptedMaskDecoder):
-            normalised = self.base.normalise(images)
-            return {"image_embeddings": self.decoder.adapted(encoded.embedding, normalised)}
+    def _of_images(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor]:
+        """Prepare what the decoder wants to know of the images besides, before anything learns."""
         if isinstance(self.decoder, HqMaskDecoder):
-            return {"details": self.decoder.details(encoded.embedding, encoded.early)}
-        return {}
+            return {"early": encoded.early}
+        if not isinstance(self.decoder, PaMaskDecoder | ImageAdaptedMaskDecoder):
+            return {}
+        normalised = self.base.normalise(images)
+        joined = guiding_input(normalised, self.base.grid, self.decoder.gradient)
+        return {"images": normalised, "joined": joined}
 
     def _predict(
         self,
@@ -185,19 +212,75 @@ class Segmenter(nn.Module):
         found = {"sparse": group.sparse, "dense": group.dense, "image_index": image_index}
         inputs = {**inputs, **found, "absent": group.absent}
         if isinstance(self.decoder, PaMaskDecoder):
-            refined = self.decoder.decode(
-                **inputs,
-                point_embeddings=self.base.point_embeddings(),
-                mining=self.decoder.predicts_by if mining is None else mining,
-                generator=generator,
-            )
-            details = refined if isinstance(refined, PaPrediction) else None
-            return Prediction(refined.masks, refined.iou[:, :1], details)
-        if isinstance(self.decoder, HqMaskDecoder):
-            fine = self.decoder.decode(**inputs)
-            return Prediction(fine.masks, fine.iou[:, :1], details=None)
-        masks, iou = self.decoder.decode(**inputs)
-        return Prediction(masks[:, :1], iou[:, :1], details=None)
+            how = self.decoder.predicts_by if mining is None else mining
+            # Drawn here, outside of what is compiled.
+            noise = None if how == "none" else self.decoder.sampler.noise(
+                how, len(group.dense), self.base.grid**2,
+                generator=generator, device=group.dense.device,
+            )  # fmt: skip
+            inputs |= {"mining": how, "noise": noise}
+            inputs["point_embeddings"] = self.base.point_embeddings()
+        answer = self._answer(inputs)
+        if isinstance(answer, tuple):
+            masks, iou = answer
+            return Prediction(masks[:, :1], iou[:, :1], details=None)
+        details = answer if isinstance(answer, PaPrediction) else None
+        return Prediction(answer.masks, answer.iou[:, :1], details)
+
+    def _answer(self, inputs: dict[str, Any]) -> Any:
+        """Ask the decoder; compiled, in training, where that was wanted."""
+        if self._compiled is None or not self.training:
+            return self._decode(**inputs)
+        from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  # a second to import
+
+        if inputs["dense"].is_cuda:  # the last step's results may be written over
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        try:
+            return self._compiled(**inputs)
+        except TorchDynamoException as error:
+            raise ParamsError(
+                f"train.compile: the decoder could not be compiled here ({_reason(error)}). "
+                "Set train.compile: false, or install what the compiler lacks."
+            ) from error
+
+    def _decode(
+        self,
+        *,
+        image_embeddings: Tensor,
+        images: Tensor | None = None,
+        joined: Tensor | None = None,
+        early: Tensor | None = None,
+        **inputs: Any,
+    ) -> Any:
+        """Do all that learns: look at the images, then answer the prompts.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            images: Normalised images, (B, 3, S, S), for PA-SAM.
+            joined: Small images with edges, (B, 4, 4g, 4g), for PA-SAM and the image adapter.
+            early: The encoder's early features, (B, E, g, g), for HQ-SAM.
+            inputs: What the decoder's `decode` takes besides.
+
+        Returns:
+            What it gives.
+        """
+        decoder = self.decoder
+        if isinstance(decoder, PaMaskDecoder):
+            assert images is not None and joined is not None, "`_of_images` gives both"  # noqa: PT018
+            inputs |= decoder.image_features(images, joined)
+        elif isinstance(decoder, ImageAdaptedMaskDecoder):
+            assert joined is not None, "`_of_images` gives it"
+            image_embeddings = decoder.adapted(image_embeddings, joined)
+        elif isinstance(decoder, HqMaskDecoder):
+            assert early is not None, "`_of_images` gives it"
+            inputs["details"] = decoder.details(image_embeddings, early)
+        return decoder.decode(image_embeddings=image_embeddings, **inputs)
+
+
+def _reason(error: Exception) -> str:
+    """Give the first line of what went wrong in the compiler, or of what dynamo says of it."""
+    inner = getattr(error, "inner_exception", error)
+    return next(iter(str(inner).strip().splitlines()), type(inner).__name__).rstrip(".: ")
 
 
 def _join(parts: Sequence[PaPrediction], order: Tensor) -> PaPrediction:

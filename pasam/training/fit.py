@@ -258,6 +258,8 @@ def fit(
     )
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
+    if params.compile:
+        segmenter.compile_decoder()
     state = _start(segmenter, variant, params.learning_rate, sink, checkpointer)
     # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
     runner, driver = fabric.setup(step, state.optimizer)

@@ -379,16 +379,16 @@ def test_its_budget_is_the_prompt_adapters(dim, heads):
 
 @torch.no_grad()
 def test_it_begins_as_sam(decoder, image_adapter_inputs):
-    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
-    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    joined = torch.randn(2, 4, 4 * IMAGE_ADAPTER_GRID, 4 * IMAGE_ADAPTER_GRID)
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], joined)
     assert torch.equal(adapted, image_adapter_inputs["image_embeddings"])
 
 
 @torch.no_grad()
 def test_what_it_learns_changes_the_image_features_alone(decoder, image_adapter_inputs):
-    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
+    joined = torch.randn(2, 4, 4 * IMAGE_ADAPTER_GRID, 4 * IMAGE_ADAPTER_GRID)
     torch.nn.init.normal_(decoder.image_adapter.change[-1].weight, std=0.1)
-    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], joined)
     assert not torch.allclose(adapted, image_adapter_inputs["image_embeddings"], atol=1e-3)
     changed = {**image_adapter_inputs, "image_embeddings": adapted}
     expected = plain(decoder).decode(**changed)
@@ -396,11 +396,11 @@ def test_what_it_learns_changes_the_image_features_alone(decoder, image_adapter_
 
 
 def test_a_loss_on_the_mask_reaches_exactly_what_is_trained(decoder, image_adapter_inputs):
-    images = torch.randn(2, 3, 8 * IMAGE_ADAPTER_GRID, 8 * IMAGE_ADAPTER_GRID)
+    joined = torch.randn(2, 4, 4 * IMAGE_ADAPTER_GRID, 4 * IMAGE_ADAPTER_GRID)
     torch.nn.init.normal_(decoder.image_adapter.change[-1].weight, std=0.1)
     for name, parameter in decoder.named_parameters():
         parameter.requires_grad_(name.startswith(TRAINABLE))
-    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], images)
+    adapted = decoder.adapted(image_adapter_inputs["image_embeddings"], joined)
     masks, _ = decoder.decode(**{**image_adapter_inputs, "image_embeddings": adapted})
     masks.square().mean().backward()
     for name, parameter in decoder.named_parameters():

@@ -407,7 +407,7 @@ def test_the_images_part_of_a_decoder_is_computed_once_for_all_kinds_of_prompt(
     def counted(makes):
         return lambda *given: calls.append(makes) or makes(*given)
 
-    for name in ("image_features", "details"):
+    for name in ("image_features", "adapted", "details"):
         makes = getattr(segmenter.decoder, name, None)
         if makes is not None:
             monkeypatch.setattr(segmenter.decoder, name, counted(makes))

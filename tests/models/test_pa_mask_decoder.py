@@ -63,8 +63,9 @@ def inputs_for(grid: int = GRID, dim: int = DIM, tokens: int = 3) -> dict[str, t
 def decode(decoder: PaMaskDecoder, inputs: dict[str, torch.Tensor], **how: Any) -> PaPrediction:
     """Guide by the images, then decode."""
     rest = {name: value for name, value in inputs.items() if name != "images"}
-    grid = inputs["dense"].shape[-1]
-    return decoder.decode(**rest, **decoder.image_features(inputs["images"], grid), **how)
+    images, grid = inputs["images"], inputs["dense"].shape[-1]
+    joined = guiding_input(images, grid, decoder.gradient)
+    return decoder.decode(**rest, **decoder.image_features(images, joined), **how)
 
 
 def one(inputs: dict[str, torch.Tensor], prompt: int) -> dict[str, torch.Tensor]:

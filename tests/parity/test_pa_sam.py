@@ -82,7 +82,8 @@ def decode(decoder: PaMaskDecoder, scene: Scene, **how: Any) -> Run:
         decoder.prompt_adapter.register_forward_hook(keep_adapted),
         decoder.transformer.norm_final_attn.register_forward_hook(partial(keep, "final_tokens")),
     ]
-    guiding = decoder.guiding(scene.images, scene.embeddings.shape[-1])
+    joined = guiding_input(scene.images, scene.embeddings.shape[-1], decoder.gradient)
+    guiding = decoder.guiding(joined)
     inside["guiding"] = guiding.transpose(1, 2).reshape_as(scene.embeddings)
     prediction = decoder.decode(
         **scene.shared(), guiding=guiding, point_embeddings=scene.point_embeddings, **how

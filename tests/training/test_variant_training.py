@@ -8,9 +8,11 @@ from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import BaseParams, EmbedParams, TrainParams
+from pasam.errors import ParamsError
 from pasam.models import build
 from pasam.models.build import build_mobile, digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
+from pasam.models.segmenter import Prompts, Segmenter
 from pasam.training import fit
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
@@ -19,7 +21,7 @@ from pasam.workers import ProcessGroup
 
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
-    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0, compile=False,
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
@@ -276,3 +278,83 @@ def test_whatever_decides_the_result_decides_which_state_is_gone_on_with(asked, 
         finally:
             (project / file).write_bytes(content)
         assert other not in before, file
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """A compiler that keeps the graphs it is given, and runs them as they are."""
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compile_decoder = Segmenter.compile_decoder
+    monkeypatch.setattr(Segmenter, "compile_decoder", lambda self: compile_decoder(self, backend))
+    yield graphs
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(
+    ("variant", "graphs"),
+    [(pa_sam(prompts="intended"), 2), (hq_sam(), 1), (image_adapter(), 1)],
+    ids=["pa_sam", "hq_sam", "image_adapter"],
+)
+def test_a_compiled_decoder_learns_the_same_by_one_graph_for_all_prompts(
+    variant, graphs, train, compiler
+):
+    how = {"epochs": 2} | ({"mining": variant.mining.replaced(from_epoch=1)} if graphs == 2 else {})
+    variant = variant.replaced(**how)
+    plain = train(variant, "plain")
+    assert not compiler
+    compiled = train(variant, "compiled", compile=True)
+    assert len(compiler) == graphs  # with hard points and without
+    rows = zip(plain.history, compiled.history, strict=True)
+    for before, after in rows:
+        assert after == pytest.approx(before, rel=1e-4)
+    weights = plain.segmenter.state_dict()
+    for name, tensor in compiled.segmenter.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_compiled_is_the_training_alone(train, compiler):
+    trained = train(hq_sam(), compile=True)
+    seen = len(compiler)
+    segmenter = trained.segmenter.eval()
+    prompts = Prompts(torch.arange(1), torch.tensor([[4.0, 8, 25, 30]]), None, None, None)
+    asked = {
+        "images": torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "encoded": None,
+        "image_index": torch.zeros(1, dtype=torch.int64), "prompts": [prompts],
+    }  # fmt: skip
+    plain = Segmenter(base=segmenter.base, decoder=segmenter.decoder).eval()
+    assert torch.equal(segmenter(**asked).masks, plain(**asked).masks)
+    assert len(compiler) == seen == 1
+
+
+def test_a_decoder_that_cannot_be_compiled_is_an_error_that_says_what_to_do(train, monkeypatch):
+    def backend(_graph, _inputs):
+        raise RuntimeError("no compiler of C++ was found")
+
+    torch._dynamo.reset()
+    compile_decoder = Segmenter.compile_decoder
+    monkeypatch.setattr(Segmenter, "compile_decoder", lambda self: compile_decoder(self, backend))
+    with pytest.raises(ParamsError, match=r"no compiler of C\+\+.* Set train.compile: false"):
+        train(hq_sam(), compile=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_a_gpu_learns_the_same_from_a_compiled_decoder(train):
+    plain = train(pa_sam(), "plain", accelerator="gpu")
+    compiled = train(pa_sam(), "compiled", accelerator="gpu", compile=True)
+    for before, after in zip(plain.history, compiled.history, strict=True):
+        assert after == pytest.approx(before, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_the_compiler_of_c_learns_the_same(train):
+    plain, compiled = train(pa_sam(), "plain"), train(pa_sam(), "compiled", compile=True)
+    for before, after in zip(plain.history, compiled.history, strict=True):
+        assert after == pytest.approx(before, rel=1e-3)
