@@ -387,6 +387,15 @@ def test_the_folder_holds_what_the_layout_names_and_the_marker(root, packed, tre
     assert installed_digests(PHOTOGRAPHS, root, {}) == {"set.zip": "a" * 64}
 
 
+def test_the_images_of_a_collection_are_those_of_all_its_members(root):
+    layout = Layout(images="{member}/im", masks="{member}/gt")
+    both = make_entry("set.zip", layout=layout).model_copy(update={"members": ("one", "two")})
+    for place in ("one/im/a.jpg", "two/im/a.jpg", "two/im/b.jpg", "two/gt/a.jpg"):
+        (root / "set" / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / "set" / place).touch()
+    assert count_images(both, root) == 3
+
+
 def test_weights_are_not_extracted(root, packed):
     weights = make_entry("weights.pth")
     install(weights, root, packed, DIGESTS)
@@ -402,8 +411,9 @@ def test_another_checksum_means_that_it_has_to_be_fetched(root, packed):
     install(PHOTOGRAPHS, root, packed, DIGESTS)
     assert installed_digests(PHOTOGRAPHS, root, {"set.zip": "a" * 64}) is not None
     assert installed_digests(PHOTOGRAPHS, root, {"set.zip": "c" * 64}) is None
-    published = make_entry("set.zip", sha256="cccccc", layout=PHOTOGRAPHS.layout)
-    assert installed_digests(published, root, {}) is None
+    for digits, is_there in (("cccccc", False), ("aaaaaa", True), ("aaaaac", False)):
+        published = make_entry("set.zip", sha256=digits, layout=PHOTOGRAPHS.layout)
+        assert (installed_digests(published, root, {}) is not None) is is_there
 
 
 def test_another_layout_means_that_it_has_to_be_fetched(root, packed):

@@ -309,3 +309,11 @@ def test_a_folder_that_two_links_lead_to_is_listed_under_both(tmp_path):
         (tmp_path / "im" / name).symlink_to(tmp_path / "store")
     found = list_images(tmp_path / "im", deep=True)
     assert found == [tmp_path / "im" / name / "in" / "a.png" for name in ("one", "two")]
+
+
+def test_images_of_one_name_in_two_folders_are_two_images():
+    pairs = [
+        Pair(split="val", dataset="cats", image=Path(folder, "a.png"), mask=Path("gt", f"{n}.png"))
+        for n, folder in enumerate(("im/one", "im/two", "im/two"))
+    ]
+    assert count_pairs(pairs) == {("val", "cats"): (2, 3)}

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -39,7 +40,14 @@ from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.adapter_weights import export_merged, recognise, write_adapter
 from pasam.models.base_sam import BaseSam
-from pasam.models.build import build_base, build_decoder, build_trainable, digest, load_base
+from pasam.models.build import (
+    SIZES,
+    build_base,
+    build_decoder,
+    build_trainable,
+    digest,
+    load_base,
+)
 from pasam.models.checkpoint import (
     SUMS,
     file_digest,
@@ -313,12 +321,15 @@ def test_the_way_to_resize_reaches_the_model(project):
     assert open_model(find_model("sam"), resize="squash").resize == "squash"
 
 
-def test_a_base_is_shown_images_as_it_is_best_at():
+def test_a_base_is_shown_images_as_it_is_best_at(monkeypatch):
     """`tiny` learnt from squashed images; what segment_anything's notebooks call is SAM's way."""
     packaged = find_model("packaged")
     assert open_model(packaged).resize == "squash"
     assert open_model(packaged, resize="longest").resize == "longest"
     assert sam_model_registry["default"]().prompted.resize == "longest"
+    monkeypatch.setattr(model_files, "_segmenter", lambda *given: MagicMock())
+    for size in SIZES[1:]:
+        assert open_model(dataclasses.replace(packaged, size=size)).resize == "longest"
 
 
 BASE = Path("base.safetensors")

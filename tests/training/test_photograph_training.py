@@ -1,5 +1,6 @@
 """Training on photographs learns, goes on after an interruption, and ends at the base's side."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from photograph_pool import picture, rectangle
@@ -460,3 +462,56 @@ def test_a_row_is_the_mean_of_its_steps_and_the_last_one_comes_with_the_last_ste
     assert [row for row in rows if row] == [
         {"step": step, "side": 32, "loss": loss} for step, loss in ((3, 1.0), (6, 4.0), (7, 6.0))
     ]
+
+
+def drawing(pictures, **changes):
+    values = {
+        "side": 64, "full_side": 64, "batch_size": 1, "prompts_per_image": 2, "box_fraction": 0.99,
+        "seed": 1, "views": ViewMix(whole=1.0, crop=0.0),
+    }  # fmt: skip
+    sampler = ObjectSampler(pictures, generated_fraction=0.35)
+    return ObjectBatches(pictures, sampler=sampler, **{**values, **changes})
+
+
+def test_a_part_of_a_whole_view_has_the_images_shape_at_full_scale():
+    views = drawing([picture("s", rectangle(128, 512, 60, 50, 9, 9))], full_side=128)
+    rng = np.random.default_rng(0)
+    windows = [views._whole(views.pictures[0], 0, rng) for _ in range(40)]
+    assert {(x1 - x0, y1 - y0) for x0, y0, x1, y1 in windows} == {(512, 128), (256, 64)}
+    assert all(0 <= x0 <= 60 and 0 <= y0 <= 50 for x0, y0, _, _ in windows)
+
+
+def test_a_zoom_on_a_speck_ends_at_four_pixels_for_one_give_or_take_the_stretch():
+    views = drawing([picture("s", rectangle(400, 400, 200, 200, 2, 2))])
+    rng = np.random.default_rng(0)
+    windows = [views._zoom(views.pictures[0], 0, rng) for _ in range(60)]
+    widths = [x1 - x0 for x0, _, x1, _ in windows]
+    assert min(widths) >= 12  # 64 pixels of the view are 16 of the image, times 0.78 or more
+    assert np.median(widths) <= 21
+
+
+def test_a_view_shows_the_sampled_object_and_twice_as_many_others_as_are_prompted_for():
+    many = picture("s", *(rectangle(64, 64, 8 * k, 8, 7, 40) for k in range(8)))
+    (shown,) = {
+        tuple(drawing([many]).view(0, 5, np.random.default_rng(seed)).fine) for seed in (0, 1)
+    }
+    assert shown == (5, 0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(("pixels", "prompted"), [(8, 8), (7, 32 * 32)])
+def test_an_object_of_fewer_pixels_than_points_may_have_is_prompted_for_by_its_coarse_mask(
+    pixels, prompted, monkeypatch
+):
+    fine, coarse = rectangle(64, 64, 30, 30, pixels, 1), rectangle(64, 64, 16, 16, 32, 32)
+    drawn = picture("s", fine)
+    hurried = dataclasses.replace(drawn, coarse=np.packbits(coarse[None] > 0, axis=-1))
+    labels = []
+    monkeypatch.setattr(
+        "pasam.training.object_batches._box",
+        lambda label, rng: labels.append(label) or np.float32([0, 0, 9, 9]),
+    )
+    batches = drawing([hurried])
+    view = batches._look(hurried, 0, (0, 0, 64, 64), np.random.default_rng(0), padded=False)
+    monkeypatch.setattr(batches, "view", lambda *given: view)
+    assert batches[0].boxes is not None
+    assert {int((label > 128).sum()) for label in labels} == {prompted}
