@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -389,6 +390,44 @@ def test_a_list_of_versions_does_not_wait_for_mlflow_to_be_imported(registry):
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
         ["3", "candidate"], ["2", "champion"], ["1", "previous"],
+    ]  # fmt: skip
+
+
+def test_mlflows_file_shows_our_versions_the_newest_first_and_none_that_was_deleted(tmp_path):
+    (tmp_path / "mlruns").mkdir()
+    assert shown_versions(tmp_path) == ShownInFile((), {})
+    assert list((tmp_path / "mlruns").iterdir()) == [], "who only looks makes none"
+    versions = [
+        ("pasam", "default", 1, "r1", 10, "None"), ("pasam", "default", 10, None, 30, "Staging"),
+        ("pasam", "default", 2, "r2", 20, None), ("pasam", "default", 4, "", 40,
+                                                  "Deleted_Internal"),
+        ("other", "default", 5, "", 50, None), ("pasam", "theirs", 6, "", 60, None),
+    ]  # fmt: skip
+    tags = [
+        ("pasam", "default", 1, "a", "one"), ("pasam", "default", 10, "a", "ten"),
+        ("pasam", "default", 4, "a", "four"), ("other", "default", 1, "a", "other"),
+        ("pasam", "theirs", 2, "a", "theirs"), ("pasam", "default", 1, "b", "both"),
+    ]  # fmt: skip
+    aliases = [
+        ("pasam", "default", "champion", 2), ("pasam", "default", "previous", 1),
+        ("pasam", "default", "candidate", 2), ("other", "default", "champion", 5),
+        ("pasam", "theirs", "staging", 1),
+    ]  # fmt: skip
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as tables, tables:
+        for name, columns, rows in (
+            ("model_versions", "name, workspace, version, run_id, creation_time, current_stage",
+             versions),
+            ("model_version_tags", "name, workspace, version, key, value", tags),
+            ("registered_model_aliases", "name, workspace, alias, version", aliases),
+        ):  # fmt: skip
+            tables.execute(f"CREATE TABLE {name} ({columns})")
+            places = ", ".join("?" * len(rows[0]))
+            tables.executemany(f"INSERT INTO {name} VALUES ({places})", rows)
+    shown = shown_versions(tmp_path)
+    assert shown.aliases() == {"champion": 2, "previous": 1, "candidate": 2}
+    assert [dataclasses.astuple(each) for each in shown.versions()] == [
+        (10, (), {"a": "ten"}, "", 30), (2, ("candidate", "champion"), {}, "r2", 20),
+        (1, ("previous",), {"a": "one", "b": "both"}, "r1", 10),
     ]  # fmt: skip
 
 
