@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -27,6 +28,8 @@ from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import evidence, load
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
+from pasam.registry.upkeep import damaged_cache as compared
+from pasam.registry.upkeep.damaged_cache import damaged_cache
 from pasam.registry.upkeep.stored_base import put_base_in, stored_bases, take_base_out
 from pasam.registry.versions import as_logged, known_standing, open_registry
 
@@ -454,3 +457,70 @@ def test_a_version_without_its_base_says_so_and_one_that_has_its_own_asks_nobody
         put_base_in(asked, tmp_path)
     (place / "base.safetensors").touch()
     put_base_in(None, tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of DVC's: put a content into it, under its own name or another; what was read."""
+    place, seen = tmp_path / "cache/files/md5", SimpleNamespace(read=[], now=10_000_000.0)
+
+    class Repo(contextlib.nullcontext):
+        cache = SimpleNamespace(local=SimpleNamespace(path=str(place)))
+
+        def __enter__(self):
+            return self
+
+    def put(content, name=None, end=""):
+        name = (name or hashlib.md5(content, usedforsecurity=False).hexdigest()) + end
+        (place / name[:2]).mkdir(parents=True, exist_ok=True)
+        (place / name[:2] / name[2:]).write_bytes(content)
+        return name
+
+    real = compared.file_md5
+    monkeypatch.setattr("dvc.repo.Repo", Repo)
+    monkeypatch.setattr(compared, "file_md5", lambda path: seen.read.append(path) or real(path))
+    monkeypatch.setattr(compared.time, "time", lambda: seen.now)
+    seen.put, seen.place = put, place
+    return seen
+
+
+def test_a_cache_is_compared_file_by_file_and_of_results_with_all_their_files(cache, tmp_path):
+    first, second = cache.put(b"one"), cache.put(b"two")
+    listing = json.dumps([{"md5": second, "relpath": "b"}]).encode()
+    folder = cache.put(listing, end=".dir")
+    bad = cache.put(b"other", name="0" * 32)
+    words = [f"00/{'0' * 30} holds bytes of md5 {hashlib.md5(b'other').hexdigest()}"]
+    assert list(damaged_cache(tmp_path)) == words
+    assert len(cache.read) == 4
+    for names, found in (
+        ({first}, {first}),
+        ({folder}, {folder, second}),
+        ({bad}, {bad}),
+        (set(), set()),
+    ):
+        cache.read.clear()
+        assert list(damaged_cache(tmp_path, of=names)) == (words if bad in names else [])
+        assert {path.parent.name + path.name for path in cache.read} == found
+
+
+@pytest.mark.parametrize(
+    ("later", "again", "read"),
+    [(0, False, 0), (7 * 86400 - 1, False, 0), (7 * 86400, False, 2), (-1, False, 2), (0, True, 2)],
+)
+def test_what_was_whole_within_a_week_and_looks_the_same_is_not_read_again_for_every_run(
+    later, again, read, cache, tmp_path
+):
+    cache.put(b"one"), cache.put(b"two")
+    bad = cache.put(b"other", name="0" * 32)
+    assert len(list(damaged_cache(tmp_path, again=False))) == 1
+    cache.read.clear()
+    cache.now += later
+    assert len(list(damaged_cache(tmp_path, again=again))) == 1, "it is never believed"
+    assert len(cache.read) == read + 1
+    cache.put(b"one more", name=hashlib.md5(b"one", usedforsecurity=False).hexdigest())
+    assert len(list(damaged_cache(tmp_path, again=False))) == 2
+    (tmp_path / "cache" / compared.COMPARED).write_text("{")
+    (cache.place / bad[:2] / bad[2:]).unlink()
+    cache.read.clear()
+    assert len(list(damaged_cache(tmp_path, again=False))) == 1
+    assert len(cache.read) == 2
