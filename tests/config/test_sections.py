@@ -44,7 +44,9 @@ AT_LEAST_ONE = [
     "robustness.images",
     "instances.boxes_per_image",
     "gate.latency_ratio",
+    "gate.attempts",
     "models.hq_sam.epochs",
+    "models.pa_sam.prompts_per_mask",
     "models.pa_sam.lr_step_size",
     "models.image_adapter.prompts_per_mask",
     "models.pa_sam.mining.points",
@@ -195,6 +197,14 @@ def test_a_level_lies_between_zero_and_one(key, value, refused):
         ("validate.area", [0.5, 1.5], "two fractions, 0 <= low < high <= 1"),
         ("validate.side", [9, 8], "two sides, 1 <= low <= high"),
         ("validate.near_bits", 17, "0 to 16 bits"),
+        ("validate.near_bits", -1, "0 to 16 bits"),
+        ("validate.side", [0, 8], "two sides, 1 <= low <= high"),
+        ("validate.area", [-0.1, 0.5], "two fractions, 0 <= low < high <= 1"),
+        ("validate.unreviewed_fraction", 1.1, "a fraction, 0 to 1"),
+        ("validate.quarantined_fraction", -0.1, "a fraction, 0 to 1"),
+        ("robustness.jpeg.0", 0, "a quality from 1 to 100"),
+        ("robustness.jitter", [0.0, 0.1], "values above 0"),
+        ("pretrain.photographs.phases.0.side", -32, "a multiple of 32 pixels"),
     ],
 )
 def test_a_value_out_of_its_range_is_quoted(key, value, expected, refused):
@@ -221,6 +231,13 @@ def test_a_value_out_of_its_range_is_quoted(key, value, expected, refused):
 )  # fmt: skip
 def test_the_edges_of_a_range_belong_to_it(key, value, accepted):
     accepted(key, value)
+
+
+def test_a_set_of_photographs_is_drawn_more_than_never(refused, accepted):
+    key = "pretrain.photographs.emphasis"
+    said = refused(key, [{"dataset": "cats", "factor": 0.5}, {"dataset": "dogs", "factor": 0.0}])
+    assert said == f"{key}[1].factor is 0.0, expected more than 0."
+    accepted(key, [{"dataset": "cats", "factor": 0.5}])
 
 
 def test_views_of_the_whole_and_of_parts_are_no_more_than_all(refused):
