@@ -18,14 +18,14 @@ from small_world import small_base
 from pasam.cli.options import named_model
 from pasam.cli.predict import describe_model
 from pasam.data.package_photographs import package_photographs
-from pasam.errors import CheckpointError, ParamsError, RegistryError
+from pasam.errors import CheckpointError, ParamsError, RegistryError, TransientError
 from pasam.inference.model_files import DEFAULT, PACKAGED, default_model, find_model, open_model
 from pasam.masks.images import FOREGROUND
 from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
 from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
-from pasam.registry import evidence, load
+from pasam.registry import evidence, load, versions
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
 from pasam.registry.upkeep import damaged_cache as compared
@@ -524,3 +524,40 @@ def test_what_was_whole_within_a_week_and_looks_the_same_is_not_read_again_for_e
     cache.read.clear()
     assert len(list(damaged_cache(tmp_path, again=False))) == 1
     assert len(cache.read) == 2
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("entries", [(), ("entry",)])
+def test_who_looks_while_the_logs_remote_is_away_sees_what_this_clone_knows_of_it(
+    entries, away, monkeypatch
+):
+    asked = []
+
+    class Log:
+        def __init__(self, project, *, patience):
+            asked.append(patience)
+            self.entries = ()
+
+        def read(self, *, shared=True):
+            asked.append(shared)
+            if shared and away:
+                raise TransientError("away")
+            self.entries = entries
+            return entries
+
+    monkeypatch.setattr(versions, "DecisionLog", Log)
+    monkeypatch.setattr(versions, "has_repository", lambda project: project == Path("clone"))
+    monkeypatch.setattr(versions, "standing_of", lambda entries: ("standing", *entries))
+    monkeypatch.setattr(versions, "differences", lambda *given: iter([given[1:]]))
+    monkeypatch.setattr(versions, "as_logged", lambda version, standing: (version, standing))
+    registry = SimpleNamespace(versions=lambda: ["v2", "v1"])
+    standing = ("standing", *entries)
+    found, odd = versions.looked_at(Path("clone"), registry)
+    assert found == [("v2", standing), ("v1", standing)]
+    assert odd == ([(standing, ["v2", "v1"])] if entries and not away else [])
+    assert asked == [versions.SHORT_PATIENCE, True, *([False] if away else [])]
+    assert known_standing(Path("clone")) == (standing if entries else None)
+    asked.clear()
+    assert versions.looked_at(Path("folder"), registry) == (["v2", "v1"], [])
+    assert known_standing(Path("folder")) is None
+    assert asked == []
