@@ -393,6 +393,9 @@ def test_a_later_judgement_asks_for_a_clearer_gain_and_says_which_it_is(params):
     again = judge(side(candidate), side(champion), FACTS, often, attempt=105)
     assert [c.name for c in again.checks if not c.passed] == ["gain"]
     assert "(judgement 105 on them), 99.95% lower bound" in again.reasons[0]
+    harms = [c.reason for c in again.checks if c.name.startswith("no harm")]
+    usual = f"images, {100 * params.confidence:g}% lower bound"
+    assert [usual in reason for reason in harms] == [True] * 4
 
 
 @pytest.mark.parametrize("name", ["margin", "minimum_gain"])
