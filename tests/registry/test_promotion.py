@@ -17,7 +17,7 @@ from pasam.cli.app import app
 from pasam.config.schema import GateParams
 from pasam.errors import RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
-from pasam.registry import promotion, versions
+from pasam.registry import evidence, promotion, versions
 from pasam.registry import snapshot as snapshots
 from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, Standing, VersionStanding
 from pasam.registry.promotion import Judgement, promote, set_gate
@@ -504,3 +504,19 @@ def test_the_settings_of_the_tree_are_taken_with_their_reason_by_the_projects_lo
         called.settings_digest.return_value, "twice the images",
     )  # fmt: skip
     called.settings_of.assert_called_once_with(called.load_section.return_value)
+
+
+def test_a_model_of_another_base_is_measured_on_images_embedded_as_the_params_say(
+    tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(evidence, "benchmark_tasks", lambda frame: ["tasks", *frame["id"]])
+    monkeypatch.setattr(evidence, "write_store", lambda *given, **how: seen.append((given, how)))
+    monkeypatch.setattr(evidence, "open_store", lambda folder: f"store in {folder.name}")
+    frame = pd.DataFrame({"mask": ["m1", "m2"], "id": ["a", "b"]})
+    params = SimpleNamespace(jitter=0.25, batch_size=7, model_dump=lambda: {"views": 2})
+    found = evidence._encode(SimpleNamespace(base="base"), frame, tmp_path / "here", params)
+    assert found == "store in here"
+    given = (tmp_path / "here", ["tasks", "a", "b"], {"m1": "a", "m2": "b"}, "base")
+    how = {"jitter": 0.25, "batch_size": 7, "workers": 1, "origin": {"split": "val", "views": 2}}
+    assert seen == [(given, how)]
