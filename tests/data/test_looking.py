@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
-from pasam.data.own_sets import Options, _remarks, add, make_plan
+from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
 from pasam.data.pairing import EncodedMask, PairCandidate, Source, find_pairs
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import Reading
@@ -82,6 +82,13 @@ def test_void_pixels_are_counted_by_mask(look):
     twice = dataclasses.replace(noted, sha256="another", notes=("b",))
     plan = make_plan("x", "folders", [noted, twice], val_fraction=0)
     assert _remarks(plan) == ["b (2 images)", "a"]
+
+
+def test_of_many_faults_twenty_are_told_and_the_others_counted():
+    faults = [str(number) for number in range(25)]
+    assert _first(faults[:20], 20) == faults[:20]
+    assert _first(faults[:21], 21) == [*faults[:20], "and 1 more"]
+    assert _first(faults, 30) == [*faults[:20], "and 10 more"]
 
 
 def test_kinds_count_files_and_objects_and_a_copied_mask_keeps_its_suffix(look):

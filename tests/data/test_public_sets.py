@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.data.catalogue import read_catalogue
-from pasam.data.download import _extent, _Part, _Transfer, _version
-from pasam.data.fetch import fetch, missing_sets, public_pairs
+from pasam.data.download import _extent, _Part, _Transfer, _version, download
+from pasam.data.fetch import _address, fetch, missing_sets, public_pairs
 from pasam.data.package_photographs import (
     MODULES,
     DrawnObject,
@@ -339,3 +339,59 @@ def test_a_file_of_a_length_that_no_header_tells_is_taken(tmp_path):
     )
     transfer._take(answer, 0, None)
     assert (part.path.read_bytes(), told) == (b"abcde", [(2, None), (5, None)])
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, None])
+def test_images_are_counted_against_the_catalogue_whether_they_are_more_or_fewer(
+    known, tmp_path, monkeypatch
+):
+    entry = CATALOGUE.entries["HRSOD"].model_copy(update={"images": known})
+    for number in range(2):
+        for folder, suffix in ((entry.layout.images, "jpg"), (entry.layout.masks, "png")):
+            file = tmp_path / "HRSOD" / folder / f"{number}.{suffix}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    monkeypatch.setattr(
+        "pasam.data.fetch._fetched", lambda *given: [(entry, entry.layout, entry.layout.masks)]
+    )
+    pairs, remarks = public_pairs(["HRSOD"], tmp_path, tmp_path / "lock")
+    told = f"HRSOD: 2 images with a mask; the catalogue says {known}."
+    assert (len(pairs), remarks) == (2, () if known in (2, None) else (told,))
+
+
+def test_an_archive_comes_from_its_publisher_a_mirror_or_a_folder():
+    archive = CATALOGUE.entries["HRSOD"].archives[0]
+    for source, address in (
+        (None, archive.address), ("https://mirror/sets/", f"https://mirror/sets/{archive.name}"),
+        ("file:///srv/sets", f"file:///srv/sets/{archive.name}"), ("sets", f"sets/{archive.name}"),
+    ):  # fmt: skip
+        assert _address(archive, source) == address
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, None])
+def test_a_file_of_fewer_or_of_more_bytes_is_another_one(size, tmp_path):
+    (tmp_path / "there").write_bytes(b"12345")
+    target = tmp_path / "here"
+    if size in (5, None):
+        download(str(tmp_path / "there"), target, size=size)
+        assert target.read_bytes() == b"12345"
+    else:
+        with pytest.raises(DataError, match=f"has 5 bytes, expected {size}"):
+            download(str(tmp_path / "there"), target, size=size)
+        assert not target.exists()
+
+
+def test_of_a_part_that_has_all_its_bytes_nobody_is_asked(tmp_path):
+    part = _Part(tmp_path / "a.part", "http://nowhere/a")
+    part.path.write_bytes(b"abc")
+    part.remember('"one"')
+    asked = []
+    pool = SimpleNamespace(request=lambda *given, headers, **how: asked.append(headers["Range"]))
+    for size in (3, 4, None):
+        transfer = _Transfer(part, size=size, progress=print, wait=0, timeout=1)
+        if size == 3:
+            transfer._attempt(pool, None)
+            continue
+        with pytest.raises(AttributeError):  # nothing answers
+            transfer._attempt(pool, None)
+    assert asked == ["bytes=3-", "bytes=3-"]

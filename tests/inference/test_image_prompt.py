@@ -28,6 +28,7 @@ from pasam.inference.image_prompt import (
     image_prompt,
     read_prompts,
     read_request_image,
+    validation_message,
 )
 from pasam.inference.image_transform import ImageTransform
 from pasam.inference.prompting import (
@@ -511,3 +512,17 @@ def test_an_image_of_another_set_is_refused(match):
 def test_names_that_do_not_tell_images_apart_are_refused(match):
     with pytest.raises(DataError, match="one name in several folders"):
         match([], names=("u/a.jpg", "v/a.jpg"))
+
+
+def test_five_faults_of_a_request_are_told_and_a_long_value_is_cut():
+    errors = [
+        {"loc": ("body", "points", n), "type": "x", "msg": "Wrong", "input": "v" * 58}
+        for n in range(6)
+    ]
+    told = [f"points[{n}]: Wrong, found '{'v' * 58}'" for n in range(5)]
+    assert validation_message(errors) == "; ".join(told)
+    errors = [{"loc": (1,), "type": "missing", "msg": "Value error, gone", "input": "v"}]
+    errors.append({"loc": (), "type": "x", "msg": "Wrong", "input": "v" * 59})
+    assert validation_message(errors, root="prompts") == (
+        f"prompts[1]: gone; prompts: Wrong, found '{'v' * 59}..."
+    )

@@ -16,7 +16,7 @@ from small_world import small_base
 
 from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.checkpoint import load_strictly
-from pasam.training import photograph_training
+from pasam.training import object_batches, photograph_training
 from pasam.training.clickable import Clickable, worst_click
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.photograph_training import (
@@ -515,3 +515,13 @@ def test_an_object_of_fewer_pixels_than_points_may_have_is_prompted_for_by_its_c
     monkeypatch.setattr(batches, "view", lambda *given: view)
     assert batches[0].boxes is not None
     assert {int((label > 128).sum()) for label in labels} == {prompted}
+
+
+def test_each_channel_of_a_middle_grey_changes_by_its_own_gain():
+    grey = np.full((2, 3, 3), 128, np.uint8)
+    for seed in range(9):
+        draws = np.random.default_rng(seed)
+        gain = draws.uniform(0.7, 1.3) * draws.uniform(0.9, 1.1, 3)
+        wanted = 128 * gain + draws.uniform(-25, 25) + 128 * (1 - gain.mean())
+        found = object_batches._recoloured(grey, np.random.default_rng(seed))
+        assert np.array_equal(found, np.broadcast_to(wanted.astype(np.uint8), (2, 3, 3)))
