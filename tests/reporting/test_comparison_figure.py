@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import cv2
 import matplotlib as mpl
 import numpy as np
@@ -332,3 +334,18 @@ def test_the_picture_itself_is_left_alone():
     image = grey()
     prediction_overlay(image, [block(slice(0, 9), slice(0, 9))], NOTHING)
     assert (image == 100).all()
+
+
+def test_whatever_is_drawn_lies_in_pixels_of_the_image_from_its_upper_left_corner(example):
+    shown = example(height=40, width=60)
+    axes = MagicMock()
+    figures._draw_uncertainty(axes, shown)
+    figures._show(axes, shown.image, shown)
+    figures._show(axes, np.zeros((4, 6, 3), np.uint8), shown)
+    assert [call.kwargs["extent"] for call in axes.imshow.call_args_list] == [(0, 60, 40, 0)] * 3
+    drawn = axes.imshow.call_args_list[0]
+    assert np.array_equal(drawn.args[0], shown.details.uncertainty)
+    assert (drawn.kwargs["vmin"], drawn.kwargs["vmax"]) == (0, 1), "all maps share a scale"
+    figures._draw_image(axes, shown)
+    (outline,) = axes.add_patch.call_args.args
+    assert (outline.get_xy(), outline.get_width(), outline.get_height()) == ((10, 10), 19, 19)

@@ -65,6 +65,11 @@ def test_the_margin_is_a_share_of_the_longer_side_of_what_is_shown(example):
     assert window_round(example(truth=truth, predictions={"sam": truth})) == (
         slice(12, 28), slice(0, 60),
     )  # fmt: skip
+    truth[:] = False
+    truth[20:22, 30:39] = True  # 12 % of 9 pixels, the last one's whole width with them, are 1.08
+    assert window_round(example(truth=truth, predictions={"sam": truth})) == (
+        slice(18, 24), slice(28, 41),
+    )  # fmt: skip
 
 
 def test_masks_are_painted_against_the_truth_and_logits_from_zero_on(example, monkeypatch):
@@ -168,6 +173,18 @@ def test_ties_are_broken_by_id_so_that_two_runs_agree(results):
     assert names(images) == sorted(names(images))
     tied = table(**dict.fromkeys("abc", [0.5, 0.4]))
     assert names(most_improved(tied, 2)) == ["a", "b"]
+
+
+def test_of_an_even_number_of_images_the_upper_middle_stands_for_the_rest():
+    assert median(pd.DataFrame({"gain": [0.3, 0.1, 0.4, 0.2]}, index=list("abcd"))) == "a"
+
+
+def test_images_are_ranked_by_the_masks_that_are_shown_and_not_by_further_seeds(
+    make_scores, make_results
+):
+    both = make_scores(seeds=(42, 43))
+    shown = ranked(make_results(both[both["seed"] == 42]))
+    assert ranked(make_results(both))["score"].tolist() == shown["score"].tolist()
 
 
 def test_every_image_is_ranked_with_both_scores(results):
