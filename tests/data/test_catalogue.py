@@ -268,6 +268,8 @@ def renamed(section, old, new):
         (renamed("entries", "own", "../own"), "a name has letters, digits"),
         (renamed("entries", "own", ".own"), "a name has letters, digits"),
         (lambda c: c["groups"].update(sam=["own"]), "the name 'sam' is taken"),
+        (lambda c: c["groups"].update(own=["own"]), "groups.own: the name 'own' is taken"),
+        (lambda c: c["groups"].update({"dis5k-tr": ["own"]}), "the name 'DIS5K-TR' is taken"),
         (lambda c: c["groups"].update(mine=["none"]), r"names \['none'\], which are no entries"),
         (lambda c: c.update(sets={}), r"has unknown sections \['sets'\]"),
         (lambda c: c.update(entries=["own"]), "expected a mapping"),

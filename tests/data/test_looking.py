@@ -84,6 +84,15 @@ def test_void_pixels_are_counted_by_mask(look):
     assert _remarks(plan) == ["b (2 images)", "a"]
 
 
+def test_images_of_one_name_are_told_apart_by_their_bytes_whatever_their_order(look):
+    found = look(np.eye(4, 6))
+    both = [dataclasses.replace(found, sha256=digit * 64) for digit in "ba"]
+    for order in (both, both[::-1]):
+        images = make_plan("x", "folders", order, val_fraction=0).images
+        named = {str(image.target): image.inspected.sha256[0] for image in images}
+        assert named == {"im/a.png": "a", "im/a_2.png": "b"}
+
+
 def test_of_many_faults_twenty_are_told_and_the_others_counted():
     faults = [str(number) for number in range(25)]
     assert _first(faults[:20], 20) == faults[:20]

@@ -14,7 +14,7 @@ import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
 from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
-from pasam.inference.image_transform import ImageTransform
+from pasam.inference.image_transform import EmbeddedImage, ImageTransform
 from pasam.inference.predictor import Decoded, postprocess
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prompts
@@ -517,3 +517,20 @@ def test_weights_that_give_no_numbers_are_refused_by_masks_and_by_scores(
         predictor.predict_many([(images[0], MIXED[0])])
     with pytest.raises(CheckpointError, match="NaN or infinity"):
         predictor.try_out()
+
+
+def test_an_image_that_was_embedded_elsewhere_is_brought_to_the_model(monkeypatch):
+    user, moved = make_predictor("sam"), []
+    image = user.embed(picture(60, 90))
+    monkeypatch.setattr(
+        EmbeddedImage, "to", lambda self, device: moved.append((self, device)) or "there"
+    )
+    user.set_embedded(image)
+    assert (moved, user.image) == ([(image, user.device)], "there")
+
+
+def test_the_pixels_of_an_image_given_as_fractions_are_kept_as_whole_numbers():
+    user = make_predictor("sam")
+    height, width = ImageTransform(60, 90, user.side, "longest").inner
+    user.set_torch_image(torch.full((1, 3, height, width), 7.9), (60, 90))
+    assert (user.image.pixels.dtype, user.image.pixels.unique().tolist()) == (torch.uint8, [7])

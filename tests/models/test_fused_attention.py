@@ -23,15 +23,25 @@ def apart(one, other):
     return ((one - other).abs().max() / other.abs().max()).item()
 
 
-@pytest.mark.parametrize("numbers", [1, 2 * 35**2, 2**24], ids=["head", "heads", "all"])
-def test_a_bias_for_some_heads_at_a_time_gives_the_packages_attention(monkeypatch, numbers):
+@pytest.mark.parametrize(
+    ("numbers", "passes"), [(1, 6), (2 * 35**2, 3), (2**24, 1)], ids=["head", "heads", "all"]
+)
+def test_a_bias_for_some_heads_at_a_time_gives_the_packages_attention(monkeypatch, numbers, passes):
     monkeypatch.setattr(fused_attention, "BIAS_NUMBERS", numbers)
     plain, x = attention()
+    biases, attend = [], fused_attention.F.scaled_dot_product_attention
+
+    def noted(*given, attn_mask):
+        biases.append(attn_mask.shape)
+        return attend(*given, attn_mask=attn_mask)
+
+    monkeypatch.setattr(fused_attention.F, "scaled_dot_product_attention", noted)
     with torch.no_grad():
         wanted = plain(x)
         quick = fused(plain)
         assert type(quick) is FusedAttention
         assert apart(quick(x), wanted) < 1e-5
+    assert biases == [(1, 6 // passes, 35, 35)] * passes
 
 
 def test_longer_keys_give_the_packages_attention_as_well(monkeypatch):
