@@ -276,6 +276,25 @@ def test_faults_of_pairing_and_of_content_end_with_code_2(cats):
     assert "Nothing is wrong" not in result.output
 
 
+@pytest.mark.parametrize("what", [[], ["cats"], ["data/own"]])
+def test_what_is_wrong_with_the_pairs_of_a_set_is_told_however_it_is_named(what, cats):
+    (cats / "gt/0.png").unlink()
+    shutil.copytree(cats, cats.with_name("dogs"))
+    (cats.with_name("dogs") / "gt/1.png").unlink()
+    result = check(*what)
+    assert result.exit_code == 2
+    assert "train/cats/im/0.png has no mask" in result.output
+    assert ("train/dogs/im/1.png has no mask" in result.output) == (what != ["cats"])
+    assert "2 faults" in check("dogs").output  # of which no pair is left
+
+
+def test_an_export_says_which_of_a_set_it_leaves_out(cats):
+    (cats / "gt/0.png").unlink()
+    result = CliRunner().invoke(app, ("data", "export", "cats", "--out", "out"))
+    assert result.output.startswith("1 images, 1 masks written to out")
+    assert "im/0.png has no mask" in result.output.replace("\n", " ")
+
+
 def test_a_program_gets_everything(cats):
     write_png(cats / "gt/0.png", np.zeros((16, 20), np.uint8))
     result = check("--json")

@@ -33,7 +33,10 @@ from pasam.config.params_file import DEFAULT_PATH
 from pasam.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pasam.data.inspection import Findings
+    from pasam.data.manifest import Fault
     from pasam.data.own_sets import Added
     from pasam.data.pairing import Pair
 
@@ -218,15 +221,20 @@ def data_export(
     from pasam.data.exports import export_set
     from pasam.data.pairing import find_pairs
 
-    pairs, _ = find_pairs(own_folder(own, params_file))
-    mine = [pair for pair in pairs if pair.dataset == name]
+    pairs, faults = find_pairs(own_folder(own, params_file))
+    mine, missed = [pair for pair in pairs if pair.dataset == name], _faults_of(name, faults)
     if not mine:
         known = sorted({pair.dataset for pair in pairs})
         raise DataError(f"there is no set '{name}' of your own. Known: {known}.")
     images = export_set(mine, out, form)
-    content = {"name": name, "format": form, "out": str(out), "images": images, "masks": len(mine)}
-    line = f"{images} images, {len(mine)} masks written to {out}"
-    print_result(content, [line], as_json=as_json)
+    content = {
+        "name": name, "format": form, "out": str(out), "images": images, "masks": len(mine),
+        "left_out": missed,
+    }  # fmt: skip
+    lines = [f"{images} images, {len(mine)} masks written to {out}"]
+    if missed:
+        lines.append(f"  left out, {len(missed)} in all: {missed[0]} (`pasam data check {name}`)")
+    print_result(content, lines, as_json=as_json)
 
 
 def data_check(
@@ -268,31 +276,33 @@ def _pairs_to_check(
     from pasam.data.fetch import public_pairs
     from pasam.data.pairing import find_pairs
 
-    def below(folder: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-        pairs, faults = find_pairs(folder)
-        return pairs, tuple(fault.message for fault in faults)
-
     is_set = what in complete_own_set("")  # of the two that may be called so; ./cats is the folder
     if what is not None and Path(what).is_dir() and not is_set:
-        return (*below(Path(what)), ())
+        pairs, found = find_pairs(Path(what))
+        return pairs, tuple(fault.message for fault in found), ()
     catalogue = read_catalogue()
     if what is not None and (what in catalogue.entries or what in catalogue.groups):
         pairs, odd = public_pairs([what], root, lock)
         return pairs, (), odd
     data = data_params(params_file)
     folder = own or Path(data.own)
-    pairs, faults = below(folder)
+    pairs, found = find_pairs(folder)
     if what is None:
         public, odd = public_pairs(data.catalogue, root, lock)
-        return (*pairs, *public), faults, odd
+        return (*pairs, *public), tuple(fault.message for fault in found), odd
     chosen = tuple(pair for pair in pairs if pair.dataset == what)
-    if not chosen:
-        known = sorted({pair.dataset for pair in pairs})
+    known = sorted({pair.dataset for pair in pairs} | {fault.dataset for fault in found} - {""})
+    if what not in known:
         raise DataError(
             f"'{what}' is no folder, no set of the catalogue, and none of {folder}, which holds "
             f"{known}."
         )
-    return chosen, (), ()
+    return chosen, _faults_of(what, found), ()
+
+
+def _faults_of(name: str, faults: Sequence[Fault]) -> tuple[str, ...]:
+    """Say what is wrong with a set; a row that names none may be of it."""
+    return tuple(fault.message for fault in faults if fault.dataset in (name, ""))
 
 
 def _print(findings: Findings) -> None:
