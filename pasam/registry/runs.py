@@ -128,6 +128,11 @@ def record_runs(snapshot: Snapshot, store: TrackingStore) -> Synced:
     )
 
 
+def reproduction_key(lock_sha256: str) -> str:
+    """Say which key the run of a whole `dvc.lock` carries, by the lock's digest."""
+    return f"reproduction-{lock_sha256}"
+
+
 def find_run(store: TrackingStore, key: str) -> Run | None:
     """Find the run that carries a key; of several, the one that everybody takes."""
     found = _runs_of(store, key)
@@ -155,7 +160,7 @@ class _Recorder:
 
     def record(self) -> Synced:
         lock = self.snapshot.lock
-        key, name = f"reproduction-{lock.sha256}", f"reproduction {lock.sha256[:8]}"
+        key, name = reproduction_key(lock.sha256), f"reproduction {lock.sha256[:8]}"
         parent = self._start(key, "reproduction", name, source_tags(), _runs_of(self.store, key))
         parent_id = parent.info.run_id
         runs, new, missing = {}, [], {}

@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from small_world import dump_yaml
 
 from pasam.errors import RegistryError
 from pasam.registry import reproduction
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
-from pasam.registry.versions import as_logged, known_standing, open_registry
+from pasam.registry.runs import PARENT, find_run, reproduction_key
+from pasam.registry.snapshot import read_lock
+from pasam.registry.store import Tag
+from pasam.registry.transitions import open_decisions
+from pasam.registry.upkeep.cleaning import clean
+from pasam.registry.versions import NAME, as_logged, known_standing, open_registry
 
 
 @pytest.fixture
@@ -128,3 +134,30 @@ def test_it_is_made_in_the_new_folder_of_this_clone_and_anew_unless_the_cache_wi
         with pytest.raises(RegistryError, match="cannot be made again: x|exists already"):
             list(reproduction.reproduce(project, refused, where))
     assert ran == []
+
+
+def test_the_reproductions_of_the_lock_and_of_a_version_in_use_stay_where_their_stages_are_anothers(
+    registry,
+):
+    store, project = registry.store, registry.store.folder.parent
+    stages = {"train": {"cmd": "x", "outs": [{"path": "a", "md5": "0"}]}}
+    (project / "dvc.lock").write_text(dump_yaml({"schema": "2.0", "stages": stages}))
+    (project / "dvc.yaml").write_text(dump_yaml({"stages": {"train": {"cmd": "x"}}}))
+    (project / "params.yaml").touch()
+    lock = read_lock(project)
+    registry.client.set_model_version_tag(NAME, "2", Tag.LOCK_SHA256, "ours")
+    open_decisions(project)
+
+    def run(key, parent=""):
+        tags = {Tag.KEY: key, PARENT: parent}
+        return store.client.create_run(store.experiment_id, tags=tags).info.run_id
+
+    keys = [reproduction_key(each) for each in (lock.sha256, "ours", "before")]
+    now, _, before = [run(key) for key in keys]
+    run(lock.stages["train"].digest, parent=before)
+    run(reproduction_key("gone"))
+    went = clean(project, keep=9, days=-1)
+    assert [each.kind for each in went] == ["run"]
+    assert [find_run(store, key) is not None for key in keys] == [True, True, True]
+    assert find_run(store, reproduction_key("gone")) is None
+    assert find_run(store, keys[0]).info.run_id == now

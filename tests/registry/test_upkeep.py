@@ -246,6 +246,16 @@ def test_what_is_not_in_a_backup_is_named(small, tmp_path):
     assert b"password" not in (tmp_path / "backup.tar").read_bytes()
 
 
+def test_a_backup_has_the_documents_of_runs_and_no_lock_of_the_records(small, tmp_path):
+    for name in ("sync.lock", "artifacts/r/dvc.lock", "artifacts/r/requirements.lock"):
+        (small / "mlruns" / name).parent.mkdir(parents=True, exist_ok=True)
+        (small / "mlruns" / name).touch()
+    back_up(small, tmp_path / "backup.tar")
+    with tarfile.open(tmp_path / "backup.tar") as tape:
+        kept = [name for name in tape.getnames() if name.startswith("mlruns/")]
+    assert kept == ["mlruns/artifacts/r/dvc.lock", "mlruns/artifacts/r/requirements.lock"]
+
+
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     """The system's folder for temporary ones, of this test alone."""

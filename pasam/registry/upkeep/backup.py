@@ -46,6 +46,7 @@ DATABASE = "mlflow.db"
 FORM = 1
 """Which form of backup this is."""
 _LOCKS = (".lock", "-wal", "-shm")
+"""Ends of names beside the records; further down they are runs' documents, such as `dvc.lock`."""
 ADVICE = "Take another backup."
 _LONGEST_ABOUT = 10**9
 
@@ -333,7 +334,7 @@ def _records_part(project: Path, place: Path, contents: _Contents) -> None:
         contents.left_out.append(f"MLflow's records: {server} keeps them; back that up, too")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.name.endswith(_LOCKS):
+        if not path.is_file() or (path.parent == folder and path.name.endswith(_LOCKS)):
             continue
         contents.files[f"{FOLDER}/{name}"] = path
     if (folder / DATABASE).is_file():  # as of one moment, whoever writes meanwhile

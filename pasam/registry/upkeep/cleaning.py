@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pasam.files import TEMPORARY, read_json
 from pasam.registry.decision_log import REMOVED, Standing
 from pasam.registry.live_curves import KIND, LIVE
-from pasam.registry.runs import PARENT
+from pasam.registry.runs import PARENT, reproduction_key
 from pasam.registry.snapshot import (
     LOCK,
     call_git,
@@ -166,21 +166,20 @@ class _Cleaner:
                 yield self._remove("base", digest[:12], stored)
 
     def runs(self, before: float) -> Iterator[Leftover]:
-        """Runs of stages that neither `dvc.lock` nor a version in use is of, and their parents."""
+        """Runs of stages and reproductions that neither `dvc.lock` nor a version in use is of."""
         store = self.decisions.registry.store
         every = _every_run(self.decisions)
         by_id = {str(run.info.run_id): run for run in every}
-        kept = {
-            str(version.registered.details.get("run_id"))
-            for number, version in self.decisions.standing.versions.items()
-            if not version.removed
+        used = [v for v in self.decisions.standing.versions.values() if not v.removed]
+        kept = {str(version.registered.details.get("run_id")) for version in used}
+        keys = {
+            reproduction_key(str(version.registered.details["tags"].get(Tag.LOCK_SHA256)))
+            for version in used
         }
-        digests = (
-            {stage.digest for stage in read_lock(self.project).stages.values()}
-            if (self.project / LOCK).is_file()
-            else set()
-        )
-        kept |= {i for i, run in by_id.items() if run.data.tags.get(Tag.KEY) in digests}
+        if (self.project / LOCK).is_file():
+            lock = read_lock(self.project)
+            keys |= {reproduction_key(lock.sha256), *(s.digest for s in lock.stages.values())}
+        kept |= {i for i, run in by_id.items() if run.data.tags.get(Tag.KEY) in keys}
         kept |= {str(by_id[i].data.tags.get(PARENT)) for i in kept if i in by_id}
         for run_id, run in by_id.items():
             live = run.data.tags.get(KIND) == LIVE
