@@ -144,9 +144,10 @@ def push_and_commit(how: Publish, *, dvc: Dvc, message: str) -> str:
 
 def _commit(message: str) -> None:
     """Commit `dvc.lock` and the stages' outputs that git keeps, and nothing else."""
+    results = ("--", LOCK, *_outs())
+    _git("reset", "--quiet", *results)  # DVC may have staged them, which the list would lack
     listed = _git(
-        "ls-files", "-m", "-o", "-d", "--exclude-standard", "--deduplicate", "-z", "--", LOCK,
-        *_outs(),
+        "ls-files", "-m", "-o", "-d", "--exclude-standard", "--deduplicate", "-z", *results
     )  # fmt: skip
     files = [name for name in listed.split("\0") if name]
     if files:

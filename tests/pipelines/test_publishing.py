@@ -100,6 +100,20 @@ def test_a_commit_holds_the_lock_and_the_results_and_no_ones_unfinished_work(cap
 
 
 @pytest.mark.usefixtures("repository")
+def test_what_dvc_has_staged_itself_is_committed_like_the_rest():
+    git("add", "dvc.lock", "table.md")  # as with DVC's core.autostage
+    push_and_commit("commit", dvc=Remote(), message="One")
+    assert git("show", "--format=%s", "--name-only").split() == ["One", "dvc.lock", "table.md"]
+    Path("table.md").write_text("changed")
+    git("add", "table.md")
+    push_and_commit("commit", dvc=Remote(), message="Two")
+    git("rm", "--quiet", "table.md")
+    push_and_commit("commit", dvc=Remote(), message="Three")
+    assert git("log", "--format=%s", "-n2") == "Three\nTwo\n"
+    assert git("status", "--porcelain") == ""
+
+
+@pytest.mark.usefixtures("repository")
 def test_the_tree_as_it_stands_is_a_commit_that_no_branch_names(monkeypatch):
     git("config", "--unset", "user.email")
     git("config", "user.useConfigOnly", "true")
