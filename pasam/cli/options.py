@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import os
 import re
@@ -260,8 +261,11 @@ def _from_here(value: Any, may_be_name: bool) -> Any:
         return type(value)(_from_here(each, may_be_name) for each in value)
     if isinstance(value, Path):
         return value.absolute()
-    is_path = may_be_name and isinstance(value, str) and (Path(value).exists() or "*" in value)
-    return str(Path(value).absolute()) if is_path else value
+    if not may_be_name or not isinstance(value, str):
+        return value
+    if Path(value).exists():  # also one that looks like a pattern
+        return str(Path(value).absolute())
+    return str(Path(glob.escape(str(Path.cwd())), value)) if glob.has_magic(value) else value
 
 
 @contextmanager

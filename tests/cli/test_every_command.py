@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.cli.options import _from_here, named_model
+from pasam.cli.predict import find_images
 
 SHARED_OPTIONS = {"--json", "--project"}
 ASKED_BY_GIT = "merge-driver"
@@ -165,3 +167,19 @@ def test_only_what_is_a_path_counts_from_where_it_was_typed(in_empty_folder):
         (["here", "sam"], True, [here, "sam"]), (3, True, 3), (None, True, None),
     ):  # fmt: skip
         assert _from_here(value, may_be_name) == wanted
+
+
+def test_a_pattern_is_the_callers_whatever_is_special_in_it(in_empty_folder, monkeypatch):
+    folder = in_empty_folder / "[me]"
+    (folder / "images").mkdir(parents=True)
+    for name in ("b1.png", "b2.png", "b[1].png"):
+        (folder / "images" / name).touch()
+    monkeypatch.chdir(folder)
+    typed = {
+        "images/b?.png": ["b1.png", "b2.png"], "images/b[1].png": ["b[1].png"],
+        "images/b[2]*": ["b2.png"], f"{glob.escape(str(folder))}/images/?1.png": ["b1.png"],
+    }  # fmt: skip
+    meant = {name: _from_here(name, True) for name in typed}
+    monkeypatch.chdir(in_empty_folder)
+    for name, files in typed.items():
+        assert find_images([meant[name]]) == [folder / "images" / each for each in files]
