@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,9 @@ from pasam.masks.polygons import Points, joined, polygons_of
 from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
 
 _DIGITS = 2  # behind the point of a corner
+_CLASSES = "classes.txt"
+_SUFFIXES = {"yolo": ".txt", "labelme": ".json", "cutout": ""}
+"""What an image's own suffix gives way to; the other forms name images whole, in one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,11 @@ def annotation_files(
 
     Returns:
         Texts by the name of their file, with `/` where it lies in a folder.
+
+    Raises:
+        DataError: Two images would be told by one name.
     """
+    expect_own_names((image.name for image in images), form)
 
     def polygons(code: Rle) -> list[Points]:
         on_object()
@@ -56,6 +63,31 @@ def annotation_files(
 
     names = list(dict.fromkeys(label for image in images for label, _ in image.objects))
     return FORMS[form](images, names, polygons)
+
+
+def expect_own_names(images: Iterable[str], form: str) -> None:
+    """See to it that no file of one image takes the place of another's.
+
+    Names that differ by capitals alone meet, too: on many disks they are one.
+
+    Args:
+        images: Names of image files.
+        form: One of `FORMS`, or `cutout`.
+
+    Raises:
+        DataError: Two names meet in this form.
+    """
+    suffix = _SUFFIXES.get(form)
+    owners = {_CLASSES: "the list of classes"} if form == "yolo" else {}
+    for image in images:
+        name = image if suffix is None else _renamed(image, suffix)
+        key = name if suffix is None else name.casefold()
+        if key in owners:
+            raise DataError(
+                f"{image} and {owners[key]} would both be '{name}' in the form {form}; each image "
+                "needs a name of its own there. Rename one of the two, or take the form coco."
+            )
+        owners[key] = image
 
 
 def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
@@ -70,15 +102,18 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
         How many images were written.
 
     Raises:
-        DataError: The folder holds something, or a file cannot be read.
+        DataError: The folder holds something, a file cannot be read, or two images would be told by
+            one name.
     """
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty. Name a folder of its own (--out).")
     images: dict[Path, list[Path]] = {}
     for pair in pairs:
-        images.setdefault(pair.image, []).append(pair.mask)
+        image = Path(os.path.normpath(pair.image.absolute()))  # a table may name some either way
+        images.setdefault(image, []).append(pair.mask)
     top = os.path.commonpath([image.parent for image in images]) if images else ""
     named = {image: image.relative_to(top) for image in images}
+    expect_own_names((name.as_posix() for name in named.values()), form)
     with draft_folder(out) as draft:
         if form == "cutout":
             for image, masks in images.items():
@@ -164,8 +199,8 @@ def _yolo_files(
                 corners = reduce(joined, parts) / (image.width, image.height)
                 places = " ".join(f"{value:.6f}" for value in corners.ravel())
                 lines.append(f"{names.index(label)} {places}")
-        files[_renamed(image.name, ".txt")] = "\n".join(lines) + "\n"
-    return files | {"classes.txt": "".join(f"{name}\n" for name in names)}
+        files[_renamed(image.name, _SUFFIXES["yolo"])] = "\n".join(lines) + "\n"
+    return files | {_CLASSES: "".join(f"{name}\n" for name in names)}
 
 
 def _labelme_files(
@@ -186,7 +221,7 @@ def _labelme_files(
             "imagePath": PurePosixPath(image.name).name, "imageData": None,
             "imageHeight": image.height, "imageWidth": image.width,
         }  # fmt: skip
-        files[_renamed(image.name, ".json")] = _text(content)
+        files[_renamed(image.name, _SUFFIXES["labelme"])] = _text(content)
     return files
 
 

@@ -115,6 +115,8 @@ class AnnotatedUpload(BaseModel):
         """
         try:
             name = portable_path(self.file_name)
+            if not name:
+                raise DataError("names no file")
         except DataError as error:
             raise DataError(f"the file_name {self.file_name[:60]!r} {error}.") from None
         if self.height * self.width > limits.exported_pixels:

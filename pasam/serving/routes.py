@@ -22,6 +22,7 @@ from pydantic import Json
 from starlette.concurrency import run_in_threadpool
 
 from pasam.data.catalogue import read_catalogue
+from pasam.data.exports import expect_own_names
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference import zoomed_boxes
 from pasam.inference.automatic_masks import AutomaticMaskOptions
@@ -358,10 +359,8 @@ async def annotated(
             f"there are {count} objects, at most {limits.exported_objects} are written at once.",
             status=413,
         )
-    names = [each.file_name for each in images]
-    if len(set(names)) < len(names):
-        raise RefusedError("two images have one file_name; each needs its own.", status=422)
     checked = await run_in_threadpool(lambda: [each.checked(limits) for each in images])
+    expect_own_names((each.name for each in checked), form)
     watched = JobProgress()
     job = AnnotationsJob(checked, form, watched)
     made = asyncio.wrap_future(service.writer.submit([job], _client(request))[0])

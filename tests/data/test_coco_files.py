@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -369,6 +370,45 @@ def test_what_is_written_for_other_tools_comes_back_in_its_place(tmp_path, form)
     for code, mask in zip(candidate.encoded, (ring, dot), strict=True):
         found = decode(code.code())
         assert (found & (mask > 0)).sum() / (found | (mask > 0)).sum() >= 0.97
+
+
+@pytest.mark.parametrize("form", ["coco", "coco-rle", "yolo", "labelme", "cutout"])
+def test_images_whose_files_would_be_one_are_not_exported(tmp_path, form):
+    for name in ("a.png", "a.bmp"):
+        write_png(tmp_path / "im" / "a.png", np.zeros((6, 9, 3), np.uint8))
+        (tmp_path / "im" / "a.png").rename(tmp_path / "im" / name)
+    write_png(tmp_path / "gt.png", np.eye(6, 9, dtype=np.uint8) * 255)
+    pairs = [
+        Pair(split="val", dataset="cats", image=tmp_path / "im" / name, mask=tmp_path / "gt.png")
+        for name in ("a.bmp", "a.png")
+    ]
+    if form.startswith("coco"):
+        assert export_set(pairs, tmp_path / "out", form) == 2
+        return
+    with pytest.raises(DataError, match=r"a\.png and a\.bmp would both be 'a.* needs a name of"):
+        export_set(pairs, tmp_path / "out", form)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["coco", "yolo", "cutout"])
+def test_images_are_exported_however_their_table_names_them(tmp_path, form, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_png(Path("gt.png"), np.eye(6, 9, dtype=np.uint8) * 255)
+    named = ("own/a.png", "own/../b/c.png", tmp_path / "own/d.png", tmp_path / "own/a.png")
+    for name in named:
+        write_png(Path(name), np.zeros((6, 9, 3), np.uint8))
+    pairs = [
+        Pair(split="val", dataset="cats", image=Path(name), mask=Path("gt.png")) for name in named
+    ]
+    assert export_set(pairs, Path("out"), form) == 3
+    written = {path.relative_to("out").as_posix() for path in Path("out").rglob("*.*")}
+    if form == "coco":
+        images = json.loads(Path("out/annotations.json").read_text())["images"]
+        assert [each["file_name"] for each in images] == ["own/a.png", "b/c.png", "own/d.png"]
+    elif form == "yolo":
+        assert written == {"own/a.txt", "b/c.txt", "own/d.txt", "classes.txt"}
+    else:
+        assert written == {"own/a_0.png", "own/a_1.png", "b/c_0.png", "own/d_0.png"}
 
 
 def test_zero_is_a_group_and_an_image_without_objects_needs_none(tmp_path):

@@ -140,6 +140,26 @@ def test_any_annotations_are_answered_or_refused(client):
     asked(st.tuples(images | ANYTHING, forms), lambda drawn: ask(*drawn))
 
 
+@pytest.mark.parametrize(
+    ("tool", "names", "are_two"),
+    [
+        ("coco", ("a.png", "./a.png"), False), ("coco", ("a.png", "A.png"), True),
+        ("coco", ("a.png", "a.jpg"), True), ("yolo", ("a.png", "a.jpg"), False),
+        ("labelme", ("a.png", "A.jpg"), False), ("yolo", ("x/a.png", "x//a.jpg"), False),
+        ("yolo", ("classes.png", "a.png"), False), ("labelme", ("classes.png", "a.png"), True),
+        ("yolo", ("x/classes.png", "y/classes.png"), True),
+    ],
+)  # fmt: skip
+def test_no_images_annotations_take_the_place_of_anothers(tool, names, are_two, client):
+    images = [{"file_name": each, "height": 6, "width": 9, "objects": []} for each in names]
+    answer = client.post("/annotations", data={"images": json.dumps(images), "format": tool})
+    assert answer.status_code == (200 if are_two else 422)
+    if are_two:
+        assert len(answer.json()["files"]) == {"coco": 1, "labelme": 2, "yolo": 3}[tool]
+    else:
+        assert "needs a name of its own" in answer.json()["error"]
+
+
 def test_damaged_pictures_are_answered_or_refused(client):
     def ask(content):
         expect_answer_or_refusal(client.post("/embed", files={"image": content}))

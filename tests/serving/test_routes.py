@@ -304,6 +304,7 @@ def test_masks_are_written_as_another_tools_annotations(client, tool):
     ("change", "status", "why"),
     [
         ({"file_name": "../a.png"}, 422, "leads out"),
+        ({"file_name": "./"}, 422, "names no file"),
         ({"height": 61}, 422, r"expected \[61, 90\]"),
         ({"height": 100_000_000}, 413, "at most"),
         ({"objects": [{"name": "a\nb", "segmentation": square()}]}, 422, "name"),
@@ -318,7 +319,7 @@ def test_annotations_that_cannot_be_written_are_refused(client, change, status, 
     assert answer.status_code == status
     assert re.search(why, answer.json()["error"])
     twice = client.post("/annotations", data={"images": json.dumps([image, image])})
-    assert "each needs its own" in twice.json()["error"]
+    assert "needs a name of its own" in twice.json()["error"]
 
 
 def test_a_registered_versions_own_scores_come_before_the_reports(shelf, tmp_path):

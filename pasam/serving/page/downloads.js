@@ -98,13 +98,13 @@ const numberColour = (i) => {
 // Everything of all images: masks, cut-outs, label maps, and the annotations in every form. `bitmapOf` decodes an image.
 export async function saveAll(entries, bitmapOf) {
   const files = [];
-  const used = new Set();
+  const used = new Set(["classes"]); // as YOLO's list is called
   const marked = entries.filter(({ objects }) => objects.length);
   for (const entry of marked) {
     const { name, objects, blob } = entry;
     let folder = plain(stem(name));
-    for (let i = 2; used.has(folder); i += 1) folder = `${plain(stem(name))}_${i}`;
-    used.add(folder);
+    for (let i = 2; used.has(folder.toLowerCase()); i += 1) folder = `${plain(stem(name))}_${i}`;
+    used.add(folder.toLowerCase());
     entry.name = `${folder}${name.slice(stem(name).length)}`; // one that no other image has
     const image = await bitmapOf(blob);
     for (const [i, object] of objects.entries()) {
