@@ -26,7 +26,7 @@ from pasam.registry.upkeep.champion_history import (
 )
 from pasam.registry.verdict_page import html_page, markdown_page, verdict_pages
 from pasam.serving.feedback import FeedbackStore
-from pipelines.flows.decision_tables import _way_back
+from pipelines.flows.decision_tables import _verdict, _way_back
 
 DECISION = {
     "version": 4,
@@ -318,3 +318,17 @@ def test_who_only_looks_at_a_version_asks_no_remote_and_is_told_nothing_of_an_un
     assert asked == [tmp_path, False] * 2
     assert champion_history.account_in(tmp_path / "none", 1) == {}
     assert len(asked) == 4
+
+
+def test_a_table_of_versions_tells_the_score_against_whom_and_the_gain():
+    def told(entry, **tags):
+        registered = Entry(event="register", version=4, details={"tags": tags})
+        return _verdict(VersionStanding(number=4, registered=registered, status="", verdict=entry))
+
+    gain = {"mean": 1.234, "low": -0.567}
+    assert told(entry_of(mean_gain=gain)) == ("61.50", "version 3", "+1.23 (at least -0.57)")
+    assert told(entry_of(champion=None, mean_gain=None)) == ("61.50", "floors only", "")
+    assert told(entry_of(mean_gain=None)) == ("61.50", "version 3", "")
+    assert told(None) == ("not judged", "", "")
+    scores = json.dumps({"mean": 50.125, "dis": 1})
+    assert told(None, **{"scores.mbiou": scores}) == ("not judged, measured 50.12", "", "")
