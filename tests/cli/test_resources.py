@@ -1,11 +1,12 @@
 """Missing weights and sets are named with their size, their origin and the command."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pasam.cli import run_costs
+from pasam.cli import resources, run_costs
 from pasam.cli.doctor import _plan
 from pasam.cli.resources import (
     SHAPES,
@@ -366,3 +367,27 @@ def test_a_run_of_a_day_is_noted_with_what_it_takes_without_what_can_be_left_out
     check = check_time(plan_of("paper", root), None, on_gpu=False, cores=1)
     assert (check.state, check.remedy) == (state, remedy)
     assert ("repeats" in check.found) is bool(apart[1])
+
+
+def test_generated_scenes_have_two_objects_to_learn_from_and_one_to_be_measured_on(project, places):
+    content = check_data(data(generated=SOME), places)
+    assert content.counts.pop(("train", "generated_train")) == (5, 10)
+    assert set(content.counts) == {
+        ("val", f"{name}_like") for name in ("dis", "coift", "hrsod", "thin")
+    }
+    assert set(content.counts.values()) == {(1, 1)}
+    none = check_data(data(generated=SOME.model_copy(update={"train_images": 0})), places)
+    assert none.count("train") == (0, 0)
+
+
+@pytest.mark.parametrize(("known", "state"), [(None, "ok"), (3, "ok"), (4, "missing")])
+def test_a_base_is_whole_by_the_size_that_is_known_of_it(known, state, tmp_path, monkeypatch):
+    place = tmp_path / "base.pth"
+    place.write_bytes(b"abc")
+    archive = SimpleNamespace(size=known)
+    monkeypatch.setattr(
+        resources, "_published", lambda name: (SimpleNamespace(name="sam_x"), archive)
+    )
+    check = resources.check_base(BaseParams(size="vit_b", checkpoint=str(place)), None)
+    assert check.state == state
+    assert (check.remedy == "remove it, then pasam data fetch sam_x") is (state == "missing")
