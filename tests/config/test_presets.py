@@ -131,10 +131,12 @@ def test_using_presets_in_turn_gives_their_texts_and_a_way_back(folder, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params", "params.yaml"]
 
 
-def test_the_difference_shows_old_and_new_lines(folder, params):
+def test_the_difference_shows_old_and_new_lines(folder, params, monkeypatch):
     difference = use_preset("smoke", folder=folder, target=params).difference
     assert "-  n_resamples: 10000" in difference
     assert "+  n_resamples: 500" in difference
+    assert difference[:2] == (f"--- {params}", f"+++ {params} (smoke)")
+    monkeypatch.setattr(presets, "write_text", None)  # what is there already is not written again
     assert use_preset("smoke", folder=folder, target=params).difference == ()
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from pasam.evaluation.conditions import (
 )
 from pasam.evaluation.model_set import encode
 from pasam.evaluation.protocol import (
+    PromptBatch,
     evaluate_batch,
     evaluate_benchmark,
     predict,
@@ -356,6 +358,27 @@ def test_points_lie_on_the_object_and_are_distinct():
 
 def test_three_points_are_the_first_three_of_ten():
     assert np.array_equal(points(3), points(10)[:3])
+
+
+def test_few_points_of_an_object_with_fewer_pixels_than_the_most_are_on_it():
+    small = label(pixels=5)
+    found = points(3, mask=small).astype(int)
+    assert (small[found[:, 1], found[:, 0]] == 200).tolist() == [True] * 3
+    assert np.array_equal(found, points(10, mask=small)[:3])
+
+
+def test_all_numbers_of_points_are_drawn_from_as_many_as_the_largest(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        conditions,
+        "first_points",
+        lambda mask, count, **how: asked.append((count, how)) or np.zeros((count, 2), np.float32),
+    )
+    batch = PromptBatch(images=np.zeros((1, 3, 8, 8)), encoded=None, prompts=[], transforms=[])
+    params = SimpleNamespace(jitter=(), points=(3, 5, 1), blur=(), noise=(), jpeg=(), seed=4)
+    made = list(conditions._conditions(None, batch, [{"id": "a"}], [np.zeros((8, 8))], params))
+    assert [prompt for prompt, _, _ in made] == ["points_3", "points_5", "points_1"]
+    assert asked == [(count, {"most": 5, "name": "a", "seed": 4}) for count in (3, 5, 1)]
 
 
 def test_each_object_has_points_of_its_own():
