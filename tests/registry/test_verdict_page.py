@@ -26,7 +26,7 @@ from pasam.registry.upkeep.champion_history import (
 )
 from pasam.registry.verdict_page import html_page, markdown_page, verdict_pages
 from pasam.serving.feedback import FeedbackStore
-from pipelines.flows.decision_tables import _verdict, _way_back
+from pipelines.flows.decision_tables import _decided, _gate, _verdict, _versions, _way_back
 
 DECISION = {
     "version": 4,
@@ -332,3 +332,42 @@ def test_a_table_of_versions_tells_the_score_against_whom_and_the_gain():
     assert told(None) == ("not judged", "", "")
     scores = json.dumps({"mean": 50.125, "dis": 1})
     assert told(None, **{"scores.mbiou": scores}) == ("not judged, measured 50.12", "", "")
+
+
+def test_tables_of_the_log_begin_with_the_newest_and_leave_out_the_oldest():
+    entries = [
+        Entry(
+            event="gate" if number % 2 else "promote", version=None if number % 2 else number,
+            number=number, time="2026-11-28T19:00:00", by={"who": f"who {number} <a>", "host": "h"},
+            before=number - 1 or None, after=number, why=f"why {number}",
+            details={"changed": ["a 1 -> 2", "b 2 -> 3"]} if number > 1 else {},
+        )
+        for number in range(1, 64)
+    ]  # fmt: skip
+    changes = _gate(entries).rows
+    assert [row[0] for row in changes] == [str(number) for number in range(63, 0, -2)]
+    assert (changes[0][3], changes[0][4]) == ("a 1 -> 2, b 2 -> 3", "why 63")
+    assert (changes[-1][3], changes[-1][4]) == ("all of params.yaml, as the first", "why 1")
+    decided = _decided(entries).rows
+    assert [row[0] for row in decided] == [str(number) for number in range(63, 3, -1)]
+    assert decided[1] == (
+        "62", "2026-11-28T19:00", "promote", "62", "61 to 62", "who 62 <a>", "h", "",
+        "a 1 -> 2, b 2 -> 3: why 62",
+    )  # fmt: skip
+    assert (_decided(entries[:1]).rows[0][4], _decided(entries[:1]).rows[0][8]) == (
+        "- to 1", "why 1"
+    )  # fmt: skip
+    standing = Standing()
+    for number in range(1, 64):
+        registered = Entry(
+            event="register", version=number, time="2026-11-28T19:00:00",
+            details={"tags": {"git.commit": "c" * 40, "seed": "42"}},
+        )  # fmt: skip
+        standing.versions[number] = VersionStanding(
+            number=number, registered=registered, status="s", why=f"why {number}"
+        )
+    rows = _versions(standing).rows
+    assert [row[0] for row in rows] == [str(number) for number in range(63, 3, -1)]
+    assert rows[0] == (
+        "63", "s", "2026-11-28T19:00", "c" * 10, "42", "not judged", "", "", "why 63"
+    )  # fmt: skip
