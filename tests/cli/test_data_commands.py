@@ -265,6 +265,17 @@ def test_a_sound_set_is_summed_up(cats, what):
     assert result.output.endswith("Nothing is wrong: `dvc repro` can use it.\n")
 
 
+def test_of_a_set_and_a_folder_that_are_called_alike_the_set_is_meant(cats, monkeypatch):
+    monkeypatch.setattr("pasam.cli.sets.registering.complete_own_set", lambda typed: ["cats"])
+    other = Path("cats/val/other/im")
+    other.mkdir(parents=True)
+    write_png(other / "alone.png", np.zeros((16, 20, 3), np.uint8))
+    result = check("cats")
+    assert (result.exit_code, "2 0/255" in result.output) == (0, True)
+    result = check("./cats")
+    assert (result.exit_code, "alone.png" in result.output) == (2, True)
+
+
 def test_faults_of_pairing_and_of_content_end_with_code_2(cats):
     (cats / "im/0.png").write_bytes(b"no picture")
     (cats / "gt/lost.png").write_bytes(b"")

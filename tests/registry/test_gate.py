@@ -268,6 +268,7 @@ def test_where_latency_is_advisory_a_slow_candidate_is_told_and_not_refused(para
     decision = judge(slow, side(scores()), FACTS, params.replaced(latency="advisory"))
     assert decision.accepted
     assert "advisory, so that this refuses nothing" in check(decision, "latency").reason
+    assert "advi" not in _latency(1.0, None, params.replaced(latency="advisory")).reason
 
 
 def test_without_a_champions_time_the_limit_is_the_stated_one(params):
