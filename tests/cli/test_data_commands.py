@@ -266,14 +266,14 @@ def test_a_sound_set_is_summed_up(cats, what):
 
 
 def test_of_a_set_and_a_folder_that_are_called_alike_the_set_is_meant(cats, monkeypatch):
-    monkeypatch.setattr("pasam.cli.sets.registering.complete_own_set", lambda typed: ["cats"])
+    monkeypatch.setattr("pasam.cli.sets.registering.complete_own_set", lambda incomplete: ["cats"])
     other = Path("cats/val/other/im")
     other.mkdir(parents=True)
     write_png(other / "alone.png", np.zeros((16, 20, 3), np.uint8))
     result = check("cats")
     assert (result.exit_code, "2 0/255" in result.output) == (0, True)
     result = check("./cats")
-    assert (result.exit_code, "alone.png" in result.output) == (2, True)
+    assert (result.exit_code, "cats/val/other" in result.output) == (2, True)
 
 
 def test_faults_of_pairing_and_of_content_end_with_code_2(cats):
