@@ -522,3 +522,33 @@ def test_a_cache_is_said_to_be_whole_or_what_is_damaged(found, monkeypatch, in_e
     as_json = CliRunner().invoke(app, ["verify-cache", "--json"])
     assert json.loads(as_json.stdout) == {"damaged": found}
     assert said.exit_code == as_json.exit_code == (2 if found else 0)
+
+
+@pytest.mark.parametrize(
+    ("which", "aliases", "asked"),
+    [("champion", {"champion": 2}, 2), ("3", {"champion": 2}, "3"), ("staging", {}, "staging"),
+     ("champion", None, "champion")],
+)  # fmt: skip
+def test_what_an_alias_means_is_said_by_the_log_wherever_there_is_one(
+    which, aliases, asked, tmp_path, monkeypatch
+):
+    seen = []
+    found = SimpleNamespace(number=2)
+    registered = SimpleNamespace(details={"params": {"train.seed": "42"}})
+    standing = (
+        None
+        if aliases is None
+        else SimpleNamespace(aliases=aliases, versions={2: SimpleNamespace(registered=registered)})
+    )
+    monkeypatch.setattr("pasam.registry.store.expect_begun", lambda project, wanted: None)
+    monkeypatch.setattr("pasam.registry.versions.known_standing", lambda project: standing)
+    monkeypatch.setattr(
+        "pasam.registry.versions.as_logged", lambda version, known: (version, known)
+    )
+    monkeypatch.setattr(
+        "pasam.registry.versions.open_registry",
+        lambda project: SimpleNamespace(version=lambda name: seen.append(name) or found),
+    )
+    version, params = registry._found(tmp_path, which)
+    assert (version, seen) == ((found, standing), [asked])
+    assert params == ({} if aliases is None else {"train.seed": "42"})
