@@ -453,3 +453,26 @@ def test_faults_beyond_those_that_are_shown_are_counted(tmp_path, monkeypatch):
     write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
     found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path))
     assert (len(found.candidates), len(found.faults), found.more_faults) == (1, 2, 3)
+
+
+def test_a_task_whose_answers_have_their_former_name_is_read(tmp_path):
+    drawn = {"points": [[10, 10], [50, 10], [50, 50]], "polygonlabels": ["cat"]}
+    answer = {"result": [{"type": "polygonlabels", "value": drawn}]}
+    task = {"id": 1, "data": {"image": "a.png"}, "annotations": [], "completions": [answer]}
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    (tmp_path / "set.json").write_text(json.dumps([task]))
+    (one,) = from_annotations(tmp_path / "set.json", SetPlaces(images=tmp_path)).candidates
+    assert [code.label for code in one.encoded] == ["1"]
+
+
+def test_a_mask_whose_first_run_is_of_no_pixel_begins_with_the_object(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    shape = '<mask label="cat" rle="0, 3, 1" left="5" top="7" width="2" height="2"/>'
+    (tmp_path / "set.xml").write_text(
+        f"<annotations><image name='a.png' width='40' height='30'>{shape}</image></annotations>"
+    )
+    (one,) = from_annotations(tmp_path / "set.xml", SetPlaces(images=tmp_path)).candidates
+    (code,) = one.encoded
+    expected = np.zeros((30, 40), np.bool_)
+    expected[7, 5:7], expected[8, 5] = True, True
+    assert np.array_equal(decode(code.code()), expected)

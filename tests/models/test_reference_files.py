@@ -1,5 +1,6 @@
 """Files in the references' formats, there and back."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,23 @@ from small_world import small_base
 from variants import hq_sam, pa_sam
 
 from pasam.errors import CheckpointError
-from pasam.models.adapter_weights import export_merged, import_decoder, import_merged
+from pasam.models.adapter_weights import (
+    _kind,
+    export_merged,
+    import_decoder,
+    import_merged,
+    read_trained_on,
+    write_adapter,
+)
 from pasam.models.base_sam import BaseSam
 from pasam.models.before_segment_anything import non_maximum_suppression
 from pasam.models.build import build_decoder, digest
-from pasam.models.checkpoint import read_weights, write_state_dict
+from pasam.models.checkpoint import (
+    read_metadata,
+    read_weights,
+    write_state_dict,
+    write_weights,
+)
 
 HQ, PA = hq_sam(), pa_sam()
 LISTS = Path(__file__).parent / "decoder_keys"
@@ -184,3 +197,22 @@ def test_segment_anything_itself_has_its_names_when_somebody_wants_them_and_no_o
         "assert SamPredictor.__module__ == 'segment_anything.predictor'\n"
         "assert isinstance(sam_model_registry['vit_b'], type(lambda: 0))\n"
     )
+
+
+def test_what_an_adapter_was_trained_on_is_written_in_order_and_read_only_as_names(tmp_path):
+    path = tmp_path / "a.safetensors"
+    layer = torch.nn.Linear(1, 1)
+    write_adapter(path, layer, variant=hq_sam(), base="x", trained_on=("b", "a"))
+    assert read_trained_on(path) == ["a", "b"]
+    assert json.loads(read_metadata(path)["trained_on"]) == ["a", "b"]
+    for words, found in (('["a", 3]', ["a", "3"]), ('{"a": 1}', []), ('"ab"', []), ("{", [])):
+        write_weights(path, layer.state_dict(), metadata={"trained_on": words})
+        assert read_trained_on(path) == found
+
+
+def test_only_what_names_its_decoder_and_its_base_is_an_adapter():
+    weights = {"iou_token.weight": torch.zeros(1)}
+    both = {"decoder": "pa_sam", "base": "x"}
+    assert _kind(weights, both) == "adapter"
+    for lost in both:
+        assert _kind(weights, {lost: both[lost]}) == "sam_decoder"
