@@ -313,6 +313,7 @@ class RegisteredVersions:
         self.project, self.folder = project, folder
         self._registry: Registry | None = None
         self._fetched: dict[int, ModelFiles] = {}
+        self._champion: tuple[int, ModelFiles] | None = None
         self._runs: dict[str, ModelFiles] = {}
 
     def __call__(self, name: str) -> ModelFiles | None:
@@ -334,10 +335,20 @@ class RegisteredVersions:
             number = int(name) if name.isdecimal() else self._registry.aliases().get(name)
         if number is None:
             return None
+        if name == CHAMPION:
+            return self._decided(number)
         if number not in self._fetched:
-            alias = "" if name.isdecimal() else name
-            self._fetched[number] = self._fetch(str(number), str(number), alias=alias)
+            self._fetched[number] = self._fetch(str(number), str(number))
         return self._fetched[number]
+
+    def _decided(self, number: int) -> ModelFiles:
+        """See again that a decision made it champion, whatever it was served as before."""
+        if self._champion is None or self._champion[0] != number:
+            folder = f"{number}-{CHAMPION}" if number in self._fetched else str(number)
+            files = self._fetch(str(number), folder, alias=CHAMPION)
+            self._fetched.setdefault(number, files)
+            self._champion = number, files
+        return self._champion[1]
 
     def _of_run(self, name: str) -> ModelFiles:
         """A run's model never changes: it is looked for once."""

@@ -311,13 +311,21 @@ def test_a_run_is_fetched_once_and_only_an_alias_is_verified_as_one(
     find = RegisteredVersions(tmp_path, versions)
     run = find("runs:/ab/model")
     assert find("runs:/ab/model") is run
-    find("3")
+    three = find("3")
     find("champion")
     assert asked == [
         ("runs:/ab/model", tmp_path, versions / "abmodel", ""),
         ("3", tmp_path, versions / "3", ""),
         ("1", tmp_path, versions / "1", "champion"),
     ]
+    for number in (3, 3, 1):  # what was served by its number, and what was champion before
+        registry.champion = number
+        find("champion")
+    assert asked[3:] == [
+        ("3", tmp_path, versions / "3-champion", "champion"),
+        ("1", tmp_path, versions / "1-champion", "champion"),
+    ]
+    assert find("3") is three
 
 
 def test_a_registry_on_a_server_is_asked_where_no_file_of_one_is_here(
