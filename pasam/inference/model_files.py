@@ -321,7 +321,8 @@ def _variant_of(decoder: str, params_file: Path) -> VariantParams:
 
 
 def _has_all(parts: AdapterParams) -> bool:
-    return (parts.dense, parts.sparse, parts.tokens, parts.maps) == (True, True, True, "grid")
+    whole = parts.dense and parts.sparse and parts.tokens
+    return whole and parts.maps == "grid" and not parts.fine
 
 
 def open_model(

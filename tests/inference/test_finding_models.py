@@ -249,7 +249,7 @@ def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tm
 
 @pytest.mark.parametrize(
     "change",
-    [{"dense": False}, {"sparse": False}, {"tokens": False}, {"maps": "double"}],
+    [{"dense": False}, {"sparse": False}, {"tokens": False}, {"maps": "double"}, {"fine": True}],
     ids=str,
 )
 def test_a_reference_is_built_as_the_first_entry_of_its_decoder_that_is_whole(
