@@ -124,12 +124,13 @@ def collect(
     """
     left_out = inventory[inventory["fault"].notna()]
     fields = ["fault", "split", "dataset", "image", "mask", "message"]
+    duplicates = [asdict(pair) for pair in tables.duplicates]
     return {
         "sets": _sets(inventory, tables.by_name[SETS]),
         "expectations": [_expectation(result) for result in results],
         "left_out": [_plain(row) for row in left_out[fields].to_dict("records")],
-        "duplicates": [asdict(pair) for pair in tables.duplicates[:MOST]],
-        "duplicates_count": len(tables.duplicates),
+        "duplicates": _sharpest(duplicates, MOST) if len(duplicates) > MOST else duplicates,
+        "duplicates_count": len(duplicates),
         "drift": [_plain(row) for row in tables.comparisons.to_dict("records")],
     }
 
@@ -203,7 +204,7 @@ def write_page(
     text = environment.from_string(template).render(
         verdict=verdict, summary=_summary(verdict), findings=findings, manifest_md5=manifest_md5,
         left_out=left_out[:SHOWN], left_out_count=len(left_out),
-        duplicates=_sharpest(findings["duplicates"]), duplicates_count=len(tables.duplicates),
+        duplicates=_sharpest(findings["duplicates"], SHOWN), duplicates_count=len(tables.duplicates),
         seen=[_seen(result, image_of) for result in shown if result.name not in _ABOUT_DUPLICATES],
         drift=[row for row in findings["drift"] if row["drifted"]],
         compared=len(findings["drift"]), samples=_samples(valid_rows(pairs)),
@@ -223,15 +224,15 @@ def _summary(verdict: Verdict) -> str:
     return " ".join([f"{verdict.masks:,} masks are valid and listed in the manifest.", *sentences])
 
 
-def _sharpest(duplicates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose the duplicates to show: leaks first, then equal files, then the most alike."""
+def _sharpest(duplicates: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Choose the duplicates to tell: leaks first, then equal files, then the most alike."""
     ranked = sorted(
         duplicates,
         key=lambda pair: (
             pair["first_split"] == pair["second_split"], not pair["same_bytes"], pair["bits"],
         ),
     )  # fmt: skip
-    return ranked[:SHOWN]
+    return ranked[:most]
 
 
 def _seen(result: ExpectationResult, image_of: Mapping[Any, Any]) -> dict[str, Any]:

@@ -72,6 +72,10 @@ def test_long_lists_are_cut_and_still_counted(mixed, results, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1)
     found = collect(mixed.inventory, mixed.tables, results)
     assert (len(found["duplicates"]), found["duplicates_count"]) == (1, 2)
+    last = dataclasses.replace(mixed.tables, duplicates=mixed.tables.duplicates[::-1])
+    for tables in (mixed.tables, last):  # the leak is listed, wherever it stands
+        (listed,) = collect(mixed.inventory, tables, results)["duplicates"]
+        assert listed["first_split"] != listed["second_split"]
     for one, result in zip(found["expectations"], results, strict=True):
         assert (len(one["listed"]) <= 1, one["offenders"]) == (True, len(result.offenders))
     assert max(one["offenders"] for one in found["expectations"]) > 1
@@ -302,7 +306,7 @@ def test_of_doubles_leaks_are_shown_first_then_equal_files_then_the_most_alike()
         double("val", True, 0), double("val", False, 1), double("train", True, 0),
         double("train", False, 0), *(double("train", False, 3) for _ in range(page_module.SHOWN)),
     ]  # fmt: skip
-    shown = page_module._sharpest(ranked[::-1])
+    shown = page_module._sharpest(ranked[::-1], page_module.SHOWN)
     assert shown == ranked[: page_module.SHOWN]
 
 
