@@ -166,6 +166,16 @@ def _reviewed(fault: Fault, quarantine: Quarantine) -> Fault:
     return dataclasses.replace(fault, kind=QUARANTINED, message=reason)
 
 
+def _unless_reviewed(row: Row, quarantine: Quarantine) -> Row:
+    """Leave a drawn mask out where it or its image is in quarantine."""
+    image, mask = Path(row["image"]), Path(row["mask"])
+    reason = quarantine.reason_for(image) or quarantine.reason_for(mask)
+    if reason is None:
+        return row
+    pair = Pair(split=row["split"], dataset=row["dataset"], image=image, mask=mask)
+    return invalid_row(pair.fault(QUARANTINED, reason))
+
+
 def _one_mask_per_id(rows: Sequence[Row]) -> list[Row]:
     """Leave out every mask whose id a mask before it has."""
     first: dict[str, Row] = {}
@@ -222,9 +232,10 @@ def take_inventory(
     """
     rows = collect_own(Path(data.own), quarantine, workers=data.workers)
     rows += check_pairs(public, quarantine, workers=data.workers)
-    rows += draw_generated(data.generated, out_dir, workers=data.workers)
+    drawn = draw_generated(data.generated, out_dir, workers=data.workers)
     if any(entry.role == PACKAGE for entry in read_catalogue().select(data.catalogue)):
-        rows += list_photographs(out_dir / PHOTOS)
+        drawn += list_photographs(out_dir / PHOTOS)
+    rows += [_unless_reviewed(row, quarantine) for row in drawn]
     if not rows:
         raise DataError(
             f"There is no data: data.generated.train_images and .benchmark_images are 0, "

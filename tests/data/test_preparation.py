@@ -296,6 +296,30 @@ def test_the_inventory_leaves_out_what_is_in_quarantine_of_ones_own_and_of_publi
     assert [row[3] for row in seen[:3]] == ["", "not drawn", "another dog"]
 
 
+def test_the_inventory_leaves_out_what_is_in_quarantine_of_drawn_sets_and_photographs(tmp_path):
+    generated = GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1)
+    (tmp_path / "own").mkdir()
+    sets = DataParams(
+        generated=generated, catalogue=["photos"], own=str(tmp_path / "own"), workers=1
+    )
+    before = take_inventory(sets, NONE, tmp_path / "out")
+    packaged = before["image"].str.contains("chelsea")
+    named = [
+        before["mask"][before["dataset"] == "dis_like"].iloc[0],
+        before["image"][before["dataset"] == "coift_like"].iloc[0],
+        before["mask"][before["dataset"] == "photos"].iloc[-1],
+        before["image"][packaged].iloc[0],
+    ]
+    reviewed = NONE.including((file, f"no. {number}") for number, file in enumerate(named))
+    after = take_inventory(sets, reviewed, tmp_path / "out")
+    left = after[after["fault"].notna()]
+    assert set(left["fault"]) == {"quarantined"}
+    assert left["message"].value_counts(sort=False).sort_index().to_dict() == {
+        "no. 0": 1, "no. 1": 1, "no. 2": 1, "no. 3": int(packaged.sum())
+    }  # fmt: skip
+    assert list(after["id"]) == list(before["id"])
+
+
 def test_an_image_that_cannot_be_read_leaves_reviewed_masks_their_reasons(own):
     (own / "train/cats/im/2.png").write_bytes(b"no picture")
     mask = own / "train/cats/gt/2_1.png"
