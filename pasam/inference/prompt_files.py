@@ -232,28 +232,34 @@ def _too_many(path: Path) -> DataError:
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
-    objects: dict[tuple[str, str], dict[str, Any]] = {}
+    objects: _Objects = {}
     for number, cells in _rows(path):
         _add_row(objects, cells, number, path)
     return list(objects.values())
 
 
-def _add_row(
-    objects: dict[tuple[str, str], dict[str, Any]], cells: dict[str, str], number: int, path: Path
-) -> None:
+_Objects = dict[tuple[str, str | int], dict[str, Any]]
+"""What is known of each object, by image and name; one without a name has its row's number."""
+
+
+def _add_row(objects: _Objects, cells: dict[str, str], number: int, path: Path) -> None:
     """Put a row of a CSV to the object that it is about."""
     image, own = cells.get("image", ""), cells.get("object", "")
     box = [_number(cells, name, number, path) for name in COLUMNS[2:6] if name in cells]
-    if not own and (box or "mask" in cells):
-        own = f"row {number}"
-    entry = objects.setdefault((image, own), {"image": image})
-    if box:
-        entry["box"] = box
+    is_alone = not own and (box or "mask" in cells)
+    entry = objects.setdefault((image, number if is_alone else own), {"image": image})
+    once = {name: cells[name] for name in ("mask", "category") if name in cells}
+    for name, value in (once | ({"box": box} if box else {})).items():
+        if entry.setdefault(name, value) != value:
+            raise DataError(
+                f"{path}, line {number}: object {own!r:.80} of {image!r:.300} has a {name} already "
+                f"({entry[name]!s:.80}), and one is all it can have. Give each object of an image "
+                "a name of its own in the column object."
+            )
     if "x" in cells or "y" in cells:
         entry.setdefault("points", []).append([_number(cells, n, number, path) for n in "xy"])
         label = _number(cells, "label", number, path) if "label" in cells else 1.0
         entry.setdefault("labels", []).append(label)
-    entry |= {name: cells[name] for name in ("mask", "category") if name in cells}
 
 
 def _number(cells: Mapping[str, str], name: str, number: int, path: Path) -> float:

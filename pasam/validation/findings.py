@@ -204,7 +204,8 @@ def write_page(
     text = environment.from_string(template).render(
         verdict=verdict, summary=_summary(verdict), findings=findings, manifest_md5=manifest_md5,
         left_out=left_out[:SHOWN], left_out_count=len(left_out),
-        duplicates=_sharpest(findings["duplicates"], SHOWN), duplicates_count=len(tables.duplicates),
+        duplicates=_sharpest(findings["duplicates"], SHOWN),
+        duplicates_count=len(tables.duplicates),
         seen=[_seen(result, image_of) for result in shown if result.name not in _ABOUT_DUPLICATES],
         drift=[row for row in findings["drift"] if row["drifted"]],
         compared=len(findings["drift"]), samples=_samples(valid_rows(pairs)),

@@ -49,6 +49,34 @@ def test_a_csv_holds_boxes_points_and_what_belongs_together(tmp_path):
     assert found.upright
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (("cup,1,1,9,9,,,,,", "cup,2,2,9,9,,,,,"), r"'cup' of 'a\.jpg' has a box already \(\[1\.0"),
+        (("cup,,,,,,,,m.png,", "cup,1,1,9,9,,,,n.png,"), r"has a mask already \(m\.png\)"),
+        (("cup,1,1,9,9,,,,,mug", "cup,,,,,4,5,1,,jug"), r"has a category already \(mug\)"),
+        ((",,,,,4,5,1,,mug", ",,,,,6,7,1,,jug"), r"'' of 'a\.jpg' has a category already"),
+    ],
+)
+def test_a_second_box_mask_or_category_of_an_object_is_refused_and_never_lost(rows, said, tmp_path):
+    lines = ["image,object,x0,y0,x1,y1,x,y,label,mask,category", *(f"a.jpg,{row}" for row in rows)]
+    with pytest.raises(DataError, match=rf"p\.csv, line 3: .*{said}.*in the column object"):
+        read(tmp_path / "p.csv", "\n".join(lines))
+
+
+def test_what_an_object_has_may_stand_in_each_of_its_rows(tmp_path):
+    text = (
+        "image,object,x0,y0,x1,y1,x,y,category\n"
+        "a.jpg,cup,1,1,9,9,4,5,mug\n"
+        "a.jpg,cup,1,1,9,9,6,7,mug\n"
+        "a.jpg,row 5,1,1,9,9,,,\n"
+        "a.jpg,,2,2,9,9,,,\n"
+    )
+    cup, *others = prompts(read(tmp_path / "p.csv", text), "x/a.jpg")
+    assert (cup.box.tolist(), cup.points.tolist()) == ([1, 1, 9, 9], [[4, 5], [6, 7]])
+    assert [each.box.tolist() for each in others] == [[1, 1, 9, 9], [2, 2, 9, 9]]
+
+
 def test_json_holds_a_list_one_prompt_or_prompts_by_image(tmp_path):
     box, file = {"box": [1, 2, 30.5, 40]}, tmp_path / "p.json"
     forms = (
