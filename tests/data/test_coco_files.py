@@ -19,7 +19,7 @@ from pasam.data.coco import (
     read_annotations,
     read_detections,
 )
-from pasam.data.exports import export_set
+from pasam.data.exports import ExportedImage, annotation_files, export_set
 from pasam.data.imports import SetPlaces, from_annotations
 from pasam.data.instance_sets import (
     SMALL_SETS,
@@ -31,7 +31,7 @@ from pasam.data.instance_sets import (
 from pasam.data.pairing import Pair
 from pasam.errors import DataError
 from pasam.masks.images import read_image, write_png
-from pasam.masks.run_lengths import decode
+from pasam.masks.run_lengths import decode, encode
 from pasam.synthetic.randomness import Draws
 from pasam.synthetic.scene import KINDS, draw_group, simulate_detections
 
@@ -476,3 +476,12 @@ def test_a_mask_whose_first_run_is_of_no_pixel_begins_with_the_object(tmp_path):
     expected = np.zeros((30, 40), np.bool_)
     expected[7, 5:7], expected[8, 5] = True, True
     assert np.array_equal(decode(code.code()), expected)
+
+
+def test_an_object_without_a_pixel_has_no_line_in_yolos_form():
+    full, empty = (encode(np.full((4, 6), value, np.uint8)) for value in (1, 0))
+    image = ExportedImage("a.png", 4, 6, [("cat", empty), ("dog", full)])
+    files = annotation_files([image], "yolo")
+    assert files["classes.txt"] == "cat\ndog\n"
+    (line,) = files["a.txt"].splitlines()
+    assert line.startswith("1 ")

@@ -19,6 +19,7 @@ from pasam.data.coco import AnnotatedImage
 from pasam.errors import DataError
 from pasam.evaluation.instances import (
     _best,
+    _by_model,
     _pixels,
     input_box,
     instance_sets,
@@ -380,3 +381,17 @@ def test_maps_of_other_predictions_are_refused(full):
     assert with_maps({"a": full}, []) == {"a": full}  # a model that has none
     with pytest.raises(DataError, match="2 sets of inner maps were taken of 1 predictions"):
         with_maps({"a": full}, [{}, {}])
+
+
+def test_of_two_objects_that_a_mask_overlaps_alike_it_is_the_first_in_the_file():
+    mask = np.zeros((8, 9), np.uint8)
+    mask[2:5, 3:7] = 1
+    code = encode(mask)
+    assert _best(code, [(5, code), (3, code)]) == (5, code, 1.0)
+    assert _best(code, [(4, encode(1 - mask))]) is None
+
+
+def test_a_model_without_a_detection_in_a_set_is_measured_there_all_the_same():
+    rows = pd.DataFrame({"model": ["sam", "pa_sam"], "seed": [0, 42], "set": ["one", "one"]})
+    found = list(_by_model(rows[rows["set"] == "two"], rows))
+    assert [(who, len(part)) for who, part in found] == [(("pa_sam", 42), 0), (("sam", 0), 0)]
