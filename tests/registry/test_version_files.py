@@ -546,13 +546,19 @@ def test_runs_go_that_are_old_and_ours_and_that_no_lock_and_no_version_needs(
     decisions = old_registry(tmp_path, removed=[1])
     (tmp_path / "dvc.lock").write_text("here")
     stage = SimpleNamespace(digest="now")
-    monkeypatch.setattr(cleaning, "read_lock", lambda project: SimpleNamespace(stages={"a": stage}))
+    lock = SimpleNamespace(stages={"a": stage}, sha256="here")
+    monkeypatch.setattr(cleaning, "read_lock", lambda project: lock)
+    for number, sha256 in ((1, "one"), (2, "two")):
+        tags = decisions.standing.versions[number].registered.details["tags"]
+        tags["dvc.lock_sha256"] = sha256
     rows = {
         "r1": (99, {"pasam.key": "old"}), "r2": (50, {"pasam.key": "x", PARENT: "p2"}),
         "p2": (50, {"pasam.key": "reproduction"}), "p3": (50, {"pasam.key": "reproduction"}),
         "live": (99, {"pasam.kind": "live"}), "theirs": (50, {}), "at": (100, {"pasam.key": "y"}),
         "new": (101, {"pasam.key": "z"}), "lock": (50, {"pasam.key": "now", PARENT: "p4"}),
-        "p4": (50, {"pasam.key": "reproduction"}),
+        "p4": (50, {"pasam.key": "reproduction"}), "p5": (50, {"pasam.key": "reproduction-here"}),
+        "p6": (50, {"pasam.key": "reproduction-two"}),
+        "p7": (50, {"pasam.key": "reproduction-one"}),  # of a version that was removed
     }  # fmt: skip
     runs = [
         SimpleNamespace(
@@ -576,7 +582,7 @@ def test_runs_go_that_are_old_and_ours_and_that_no_lock_and_no_version_needs(
     client.search_runs.side_effect = search
     cleaner = cleaning._Cleaner(project=tmp_path, decisions=decisions, keep=1, dry_run=dry_run)
     found = {each.name: each.size for each in cleaner.runs(100.0)}
-    going = ["r1", "p3", "live", "at"]
+    going = ["r1", "p3", "live", "at", "p7"]
     assert found == {f"of {name} {name}": 5 * (name == "r1") for name in going}
     deleted = [each.args for each in client.delete_run.call_args_list]
     assert deleted == ([] if dry_run else [(name,) for name in going])
