@@ -8,6 +8,7 @@ What could mean two things is refused with what was found and what can be said i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -74,7 +75,8 @@ class MaskFile:
 
     kind: MaskKind
     values: NDArray[Any]
-    """(H, W): 0 to 255 of the one object as uint8, or the numbers of an index mask as uint32."""
+    """(H, W): 0 to 255 of the one object as uint8, or the numbers of an index mask, uint32
+    or uint64."""
     objects: tuple[tuple[str, int], ...]
     """Label and number of pixels of every object; one without a label unless it is an index."""
     has_void: bool = False
@@ -179,7 +181,7 @@ def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
         with open_image(path, "mask") as image:
             orientation = orientation_left(image)
             image.load()
-            is_lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path))
+            is_lossy = _is_lossy(path, image)
             pixels, notes = _channels(path, image)
     except InvalidItemError as error:
         if error.kind != "undecodable_mask" or not is_tiff(path):
@@ -204,7 +206,8 @@ def _decoded(path: Path) -> tuple[NDArray[Any], bool, tuple[str, ...]]:
     if pixels.dtype.kind == "i" and int(pixels.min()) < 0:
         raise _doubt(path, "holds negative values")
     if pixels.dtype.kind == "i":
-        pixels = pixels.astype(np.uint16 if int(pixels.max()) < 1 << 16 else np.uint32)
+        sizes = (np.uint16, np.uint32, np.uint64)
+        pixels = pixels.astype(next(n for n in sizes if int(pixels.max()) <= np.iinfo(n).max))
     return pixels, is_lossy, notes
 
 
@@ -332,7 +335,10 @@ def _flat(pixels: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _index(path: Path, pixels: NDArray[Any], reading: Reading, notes: tuple[str, ...]) -> MaskFile:
     """Number the objects of an index mask, blended edges given to what they lie beside."""
-    labels = _colour_numbers(pixels) if pixels.ndim == 3 else pixels.astype(np.uint32)
+    if pixels.ndim == 3:
+        labels: NDArray[Any] = _colour_numbers(pixels)
+    else:
+        labels = pixels if pixels.dtype == np.uint64 else pixels.astype(np.uint32)
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if reading is Reading.AUTO:
         flat = _flat(pixels)
@@ -397,11 +403,11 @@ def _blended(
     return np.asarray(between & (share[numbers] > 0.8))
 
 
-def _nearest(labels: NDArray[np.uint32], blends: NDArray[np.bool_]) -> NDArray[np.uint32]:
+def _nearest(labels: NDArray[Any], blends: NDArray[np.bool_]) -> NDArray[Any]:
     _, places = cv2.distanceTransformWithLabels(
         blends.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    of_place = np.zeros(int(places.max()) + 1, np.uint32)
+    of_place = np.zeros(int(places.max()) + 1, labels.dtype)
     of_place[places[~blends]] = labels[~blends]
     return np.asarray(of_place[places])
 
@@ -440,9 +446,19 @@ def _label(value: int) -> str:
     return str(value) if value < _COLOUR else f"c{value - _COLOUR:06x}"
 
 
-def _is_lossy_webp(path: Path) -> bool:
+def _is_lossy(path: Path, image: Image.Image) -> bool:
+    """Tell whether the file's form blurs values; of a WebP its chunks tell, in whatever order."""
+    if image.format != "WEBP":
+        return image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
     with path.open("rb") as file:
-        return b"VP8 " in file.read(64)  # VP8L is the lossless form
+        file.seek(12)  # "RIFF", the length, "WEBP"
+        while len(head := file.read(8)) == 8:
+            if head[:4] == b"VP8 ":  # VP8L is the lossless form
+                return True
+            # The chunks of an animation's frame follow behind 16 bytes of its own.
+            size = 16 if head[:4] == b"ANMF" else int.from_bytes(head[4:], "little")
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return False
 
 
 def _doubt(

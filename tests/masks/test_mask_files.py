@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pasam.errors import DataError, InvalidItemError
 from pasam.masks.images import turned, write_png
@@ -285,10 +285,24 @@ def test_many_small_cells_stay_many_objects(tmp_path, kind, size):
     assert len(understand(saved(tmp_path, labels)).objects) == 144
 
 
-def test_a_lossy_webp_mask_is_a_soft_one(tmp_path):
-    path = saved(tmp_path, np.repeat(disk()[..., None] * np.uint8(255), 3, 2), "m.webp", quality=60)
-    assert understand(path).kind is MaskKind.SOFT
-    assert understand(path).objects[0][1] == pytest.approx(disk().sum(), rel=0.03)
+def test_a_mask_in_a_form_that_blurs_is_a_soft_one(tmp_path):
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.fromarray(np.repeat(disk()[..., None] * np.uint8(255), 3, 2))
+    faint, more = picture.point(lambda value: value // 3), {"save_all": True}
+    for name, options in (
+        ("a.webp", {}), ("b.webp", {"icc_profile": icc}), ("c.tif", {"compression": "jpeg"}),
+        ("d.webp", {**more, "append_images": [picture.rotate(9)]}),
+        ("e.jpg", {**more, "append_images": [picture], "format": "MPO"}),
+    ):  # fmt: skip
+        picture.save(tmp_path / name, quality=30, **options)
+        found = understand(tmp_path / name)
+        assert (found.kind, len(found.objects)) == (MaskKind.SOFT, 1), name
+        assert found.objects[0][1] == pytest.approx(disk().sum(), rel=0.03)
+        faint.save(tmp_path / name, quality=90, **options)
+        with pytest.raises(InvalidItemError, match="numbers its objects, or is faint"):
+            understand(tmp_path / name)
+    picture.save(tmp_path / "exact.webp", lossless=True, icc_profile=icc)
+    assert understand(tmp_path / "exact.webp").kind is MaskKind.ZERO_255
 
 
 def test_no_background_at_all_is_asked_about(tmp_path):
@@ -545,6 +559,10 @@ def test_labels_of_64_bits_are_read(tmp_path, kind):
     labels[5:20, 5:20], labels[5:20, 30:50] = 1, 1 << 16
     tifffile.imwrite(tmp_path / "a.tif", labels)
     assert understand(tmp_path / "a.tif").objects == (("1", 225), ("65536", 300))
+    labels[5:20, 30:50] = (1 << 32) + 1
+    tifffile.imwrite(tmp_path / "a.tif", labels)
+    found = understand(tmp_path / "a.tif")
+    assert [int(found.mask(label).sum()) // 255 for label, _ in found.objects] == [225, 300]
 
 
 def test_cells_of_a_few_pixels_are_objects_and_a_deep_photograph_is_none(tmp_path):
