@@ -523,12 +523,20 @@ def remove(name: str, own: Path, params_file: Path) -> tuple[Path, bool]:
             f"{folder} holds {others}, which `pasam data add` has not written. Move them elsewhere "
             "first; corrected masks that people have sent are deleted by `pasam data forget`."
         )
-    was_listed = _leave_benchmarks(name, params_file)
+    listed = _benchmarks(params_file)
+    if listed == [name]:
+        raise ParamsError(
+            f"{params_file}: {name} is the only set of evaluate.benchmarks, which must not be "
+            "empty. Name another first."
+        )
     try:
         discard_folder(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be removed ({error}).") from None
-    return folder, was_listed
+    finally:  # also where files of the folder stay, under another name
+        if name in listed and not folder.exists():
+            _with_benchmarks([other for other in listed if other != name], params_file)
+    return folder, name in listed
 
 
 def add_benchmark(name: str, params_file: Path) -> list[str]:
@@ -546,19 +554,6 @@ def add_benchmark(name: str, params_file: Path) -> list[str]:
     """
     listed = _benchmarks(params_file)
     return [] if name in listed else _with_benchmarks([*listed, name], params_file)
-
-
-def _leave_benchmarks(name: str, params_file: Path) -> bool:
-    listed = _benchmarks(params_file)
-    if name not in listed:
-        return False
-    if len(listed) == 1:
-        raise ParamsError(
-            f"{params_file}: {name} is the only set of evaluate.benchmarks, which must not be "
-            "empty. Name another first."
-        )
-    _with_benchmarks([other for other in listed if other != name], params_file)
-    return True
 
 
 def _benchmarks(params_file: Path) -> list[str]:

@@ -92,6 +92,7 @@ def test_what_was_added_is_undone_to_the_letter(photos, in_empty_folder):
     assert [path.name for path in (in_empty_folder / "data/own").iterdir()] == ["cats.dvc"]
     assert len(list((in_empty_folder / "photos").iterdir())) == 12
     assert "dvc remove data/own/cats.dvc" in result.output
+    assert result.output.splitlines()[-1].startswith("If it was trained on or measured: dvc repro")
     assert add("cats", *photos).output.startswith("cats registered in")
 
 
@@ -129,6 +130,12 @@ def test_a_set_whose_folder_cannot_go_is_told_and_one_that_params_hold_on_to_sta
     with monkeypatch.context() as stuck:
         stuck.setattr(own_sets, "discard_folder", lambda folder: Path("/nowhere").rmdir())
         assert "data/own/cats cannot be removed" in remove("cats").output
+        assert benchmarks()[-1] == "cats"
+        stuck.undo()
+        stuck.setattr("pasam.files.shutil.rmtree", lambda folder: Path("/nowhere").rmdir())
+        assert "data/own/cats cannot be removed" in remove("cats").output
+        assert "cats" not in benchmarks()  # only files are left, in a draft that is cleared later
+    add("cats", *photos)
     (in_empty_folder / "params.yaml").write_text("evaluate: {benchmarks: cats}\n")
     with pytest.raises(ParamsError, match=r"evaluate.benchmarks is 'cats', expected a list"):
         own_sets.remove("cats", Path("data/own"), Path("params.yaml"))

@@ -350,4 +350,5 @@ def data_remove(
     if tracked.exists():
         lines.append(f"  {tracked} still names it; to forget it there, too: dvc remove {tracked}")
     content = {"name": name, "folder": str(folder), "unlisted": unlisted}
-    print_result(content, [*lines, "Next: dvc repro"], as_json=as_json)
+    lines.append("If it was trained on or measured: dvc repro makes all of it anew without it")
+    print_result(content, lines, as_json=as_json)
