@@ -519,3 +519,11 @@ def test_another_file_is_no_verdict(tmp_path, text):
     (tmp_path / "v").write_text(text)
     with pytest.raises(DataError, match="v is not a verdict"):
         read_verdict(tmp_path / "v")
+
+
+def test_the_ends_of_a_spread_are_whole_numbers_from_a_thousand_on():
+    ends = [
+        page_module._spread("pixels", pd.Series([low, high]))["ends"]
+        for low, high in ((0.5, 1000), (999.4, 1234.5))
+    ]
+    assert ends == [["0.5", "1000"], ["999", "1234"]]
