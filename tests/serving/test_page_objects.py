@@ -175,8 +175,9 @@ def test_masks_are_as_opaque_as_asked_and_a_look_needs_no_click(visitor, photo):
     assert 0 < change[0] < change[1] < change[2]
 
 
-def test_one_zip_holds_masks_and_annotations_of_all_images(visitor, photo, tmp_path):
-    page, other = visitor.page, tmp_path / "sub" / "things.png"
+@pytest.mark.parametrize("name", ["things", "THINGS", "classes"])
+def test_one_zip_holds_masks_and_annotations_of_all_images(visitor, photo, tmp_path, name):
+    page, other = visitor.page, tmp_path / "sub" / f"{name}.png"
     other.parent.mkdir()
     other.write_bytes(encoded_picture(objects(90, 100)))
     visitor.open(photo, other)
@@ -195,15 +196,15 @@ def test_one_zip_holds_masks_and_annotations_of_all_images(visitor, photo, tmp_p
         assert whole.testzip() is None
         assert {
             "things/masks/1_object.png", "things/masks/2_object.png", "things/labels.png",
-            "things_2/cutouts/1_object.png", "coco/annotations.json", "yolo/things.txt",
-            "yolo/things_2.txt", "yolo/classes.txt", "labelme/things_2.json",
+            f"{name}_2/cutouts/1_object.png", "coco/annotations.json", "yolo/things.txt",
+            f"yolo/{name}_2.txt", "yolo/classes.txt", f"labelme/{name}_2.json",
         } <= set(whole.namelist())  # fmt: skip
         mask = np.asarray(Image.open(whole.open("things/masks/2_object.png")).convert("L"))
         assert (mask == 255 * wanted[1]).all()
         labels = np.asarray(Image.open(whole.open("things/labels.png")).convert("L"))
         assert (labels == np.where(wanted[1], 2, wanted[0])).all()
         coco = json.loads(whole.read("coco-rle/annotations.json"))
-    assert [each["file_name"] for each in coco["images"]] == ["things.png", "things_2.png"]
+    assert [each["file_name"] for each in coco["images"]] == ["things.png", f"{name}_2.png"]
     assert [each["image_id"] for each in coco["annotations"]] == [1, 1, 2]
 
 
