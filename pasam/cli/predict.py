@@ -236,7 +236,7 @@ Zoom = Annotated[
     bool | None,
     typer.Option(
         "--zoom/--no-zoom",
-        help="Look at small boxes from near, or at the whole image alone. Left out: from near on "
+        help="Look at small things from near, or at the whole image alone. Left out: from near on "
         "the small base `tiny`.",
     ),
 ]
@@ -286,7 +286,7 @@ def chosen_prompting(
     from pasam.inference.prompting import AutomaticMasks, FixedPrompts, detected_boxes
 
     if zoom and everything:
-        raise PromptError("--zoom looks at boxes from near; with --everything there is --tiles.")
+        raise PromptError("--zoom looks at prompts from near; with --everything there is --tiles.")
     if prompts:
         return FixedPrompts(prompts, zoom=zoom)
     if prompt_file is not None:
@@ -516,13 +516,15 @@ def _read(
 
 
 def _say_what_zoom_left(path: Path, masks: Sequence[MaskRecord]) -> None:
-    left = [found.prompt["box"] for found in masks if found.extra.get("zoomed") is False]
+    left = [found.prompt for found in masks if found.extra.get("zoomed") is False]
     if left:
-        box = ",".join(f"{corner:g}" for corner in left[0])
+        what = "box" if "box" in left[0] else "the object at"
+        place = left[0].get("box") or left[0]["points"][0]
+        shown = ",".join(f"{number:g}" for number in place)
         several = f" (and {len(left) - 1} more of {len(masks)})" if len(left) > 1 else ""
         typer.echo(
-            f"note: {path}: box {box}{several} fills so much of the image that zooming changes "
-            "nothing",
+            f"note: {path}: {what} {shown}{several} fills so much of the image that zooming "
+            "changes nothing",
             err=True,
         )
 
@@ -576,7 +578,7 @@ def _predict_all(
                     ):
                         said = True
                         typer.echo(
-                            "note: small boxes are looked at from near, a pass or two of the "
+                            "note: small things are looked at from near, a pass or two of the "
                             "encoder each; --no-zoom leaves it",
                             err=True,
                         )

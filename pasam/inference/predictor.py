@@ -71,6 +71,8 @@ class PredictedMasks:
     low_res: NDArray[np.float32]
     """Logits over the encoder's input, (C, m, m); each can be the next prompt's mask."""
     details: PredictionDetails | None
+    zoomed: bool = False
+    """Whether it was looked at from near, see `pasam.inference.zoomed_boxes`."""
 
 
 @dataclass(frozen=True, slots=True)

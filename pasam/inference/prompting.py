@@ -27,7 +27,6 @@ from pasam.inference.zoomed_boxes import (
     can_be_zoomed,
     looks_from_near,
     predict_zoomed,
-    zoom_window,
 )
 
 OBJECT: Mapping[int, str] = {1: "object"}
@@ -197,22 +196,24 @@ def _masks_of_prompts(
 ) -> list[MaskRecord]:  # fmt: skip
     """Predict one mask of each prompt; of a box that may be looked at from near it says whether."""
     inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
-    boxed = [can_be_zoomed(each) for each in inside]
-    if zoom and (uncertainty or not all(boxed)):
-        raise PromptError("zoom looks at boxes: each prompt needs one, and no mask and no map.")
+    fitting = [can_be_zoomed(each) for each in inside]
+    if zoom and (uncertainty or not all(fitting)):
+        raise PromptError("zoom looks at boxes and points: no prompt may have a mask, nor a map.")
     if zoom is None:
         zoom = looks_from_near(model) and not uncertainty
-    near = [zoom and each for each in boxed]
+    near = [zoom and each for each in fitting]
     asked = list(zip(inside, near, strict=True))
     close = [prompt for prompt, from_near in asked if from_near]
-    zoomed = iter(predict_zoomed(model, image.pixels, close) if close else ())
+    zoomed = iter(
+        predict_zoomed(model, image.pixels, close, embedded=image.embedded) if close else ()
+    )
     pairs = [(image.embedded, prompt) for prompt, from_near in asked if not from_near]
     whole = iter(model.predict_many(pairs, return_details=uncertainty))
     records = []
     for prompt, from_near in asked:
-        record = records_of(next(zoomed if from_near else whole), prompt)[0]
-        if from_near and prompt.box is not None:
-            smaller = zoom_window(prompt.box, image.pixels.shape) is not None
-            record = dataclasses.replace(record, extra={"zoomed": smaller})
+        answer = next(zoomed if from_near else whole)
+        record = records_of(answer, prompt)[0]
+        if from_near:
+            record = dataclasses.replace(record, extra={"zoomed": answer.zoomed})
         records.append(record)
     return records

@@ -28,7 +28,7 @@ from pasam.inference.image_prompt import ImagePrompt, MaskLogits
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import MaskRecord, record_of_object, records_of
 from pasam.inference.predictor import PredictedMasks, PredictionDetails, PromptedModel
-from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
+from pasam.inference.zoomed_boxes import predict_zoomed
 from pasam.masks.images import IMAGE_FORMATS, read_image
 from pasam.masks.run_lengths import Rle, decode
 from pasam.serving.feedback import FeedbackStore
@@ -293,16 +293,14 @@ def embed(job: EmbedJob) -> EmbeddedImage:
 
 
 def look_from_near(job: PromptJob) -> Records:
-    """Answer a prompt with a box on the part of the upload round it."""
+    """Answer a prompt on the part of the upload round its object."""
     assert job.source is not None
     job.source.seek(0)  # the other prompts of the request are of the same file
     image = decode_upload(job.source, most_pixels=job.most_pixels)
     if image.shape[:2] != (job.image.transform.height, job.image.transform.width):
         raise RefusedError("the image is not the one that was embedded: send that one.", status=422)
-    (answer,) = predict_zoomed(job.model, image, [job.prompt])
-    box = job.prompt.box
-    smaller = box is not None and zoom_window(box, image.shape) is not None
-    return [{**words, "zoomed": smaller} for words in _prompt_records(job, answer)]
+    (answer,) = predict_zoomed(job.model, image, [job.prompt], embedded=job.image)
+    return [{**words, "zoomed": answer.zoomed} for words in _prompt_records(job, answer)]
 
 
 def decode_upload(file: BinaryIO, *, most_pixels: int) -> NDArray[np.uint8]:

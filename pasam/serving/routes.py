@@ -183,9 +183,9 @@ async def predict(
     zoom: Annotated[
         bool,
         Form(
-            description="Look at small boxes from near. Each prompt needs a box, there are neither "
-            "details nor logits, and the image has to come along where a model of /models has no "
-            "`zoom`."
+            description="Look at small boxes, and where points are what they find, from near. No "
+            "prompt has a mask, there are neither details nor logits, and the image has to come "
+            "along where a model of /models has no `zoom`."
         ),
     ] = False,
     form: Format = "rle",
@@ -199,7 +199,7 @@ async def predict(
     asked = prompts.prompts(most=limits.prompts, most_points=limits.points)
     chosen = service.models.get(model)
     if zoom:
-        _expect_boxes(asked, plain=not (multimask or details or low_res))
+        _expect_zoomable(asked, plain=not (multimask or details or low_res))
     embedded = await _embedded(service, image, embedding, chosen, _client(request))
     source = _source(service, image, embedded) if zoom else None
     jobs: list[PromptJob] = []
@@ -231,18 +231,18 @@ async def predict(
     return _answer(embedded, chosen, found, form, spent)
 
 
-def _expect_boxes(prompts: Sequence[ImagePrompt], *, plain: bool) -> None:
+def _expect_zoomable(prompts: Sequence[ImagePrompt], *, plain: bool) -> None:
     """Refuse, with 422, what cannot be looked at from near."""
     if not plain or not all(can_be_zoomed(each) for each in prompts):
         raise RefusedError(
-            "zoom answers boxes with one mask each: every prompt needs a box and no mask, and "
+            "zoom answers boxes and points with one mask each: no prompt may have a mask, and "
             "multimask, details and low_res have to be left out.",
             status=422,
         )
 
 
 def _source(service: Service, image: UploadFile | None, embedded: _Embedded) -> BinaryIO:
-    """Take the upload whose boxes are to be looked at from near, or the one that was kept.
+    """Take the upload that is to be looked at from near, or the one that was kept.
 
     Raises:
         RefusedError: 422, there is none; 404, it had to go meanwhile.

@@ -251,7 +251,7 @@ def test_small_boxes_are_looked_at_from_near_on_a_small_base(typed, pasam, photo
     arguments = ("--box", "30,20,39,27", *typed, "--format", "png", "--out", tmp_path)
     result = pasam("predict", photos / "one.png", photos / "one.png", *arguments)
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("note: small boxes are looked at from near") == (typed == ())
+    assert result.stderr.count("note: small things are looked at from near") == (typed == ())
     predictor, pixels = named_model("pa_sam"), picture(60, 90, 0)
     predictor.set_image(pixels)
     whole, _, _ = predictor.predict(box=box, multimask_output=False)

@@ -387,7 +387,7 @@ def test_automatic_masks_take_the_embedding_that_there_is_and_tell_their_progres
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["fixed", "by image"])
-def test_zoom_goes_with_either_way_to_prompt_and_looks_at_boxes_alone(own, masks_of, predictors):
+def test_zoom_goes_with_either_way_to_prompt_but_not_with_masks_or_maps(own, masks_of, predictors):
     small, large = image_prompt(box=[30, 20, 39, 27]), image_prompt(box=[2, 2, 85, 55])
 
     def asked(*prompts, uncertainty=False):
@@ -407,16 +407,18 @@ def test_zoom_goes_with_either_way_to_prompt_and_looks_at_boxes_alone(own, masks
     both = image_prompt(box=[30, 20, 39, 27], points=[[32, 22]])
     assert [mask.extra["zoomed"] for mask in asked(both)] == [True]
     point = image_prompt(points=[[32, 22]])
+    clicked, boxed = asked(point, small)
+    (answer,) = predict_zoomed(predictors["pa_sam"], picture(60, 90), [point])
+    assert np.array_equal(clicked.mask, answer.masks[0])
+    assert (clicked.extra["zoomed"], boxed.extra["zoomed"]) == (answer.zoomed, True)
     mask = image_prompt(box=[30, 20, 39, 27], mask=np.ones((60, 90), bool))
-    for boxes, uncertainty in (((small,), True), ((small, point), False), ((mask,), False)):
-        with pytest.raises(PromptError, match="zoom looks at boxes: each prompt needs one"):
-            asked(*boxes, uncertainty=uncertainty)
+    for prompts, uncertainty in (((small,), True), ((small, mask), False)):
+        with pytest.raises(PromptError, match="zoom looks at boxes and points: no prompt may have"):
+            asked(*prompts, uncertainty=uncertainty)
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["fixed", "by image"])
-def test_a_small_base_looks_at_boxes_from_near_where_nobody_said(
-    own, masks_of, predictors, monkeypatch
-):
+def test_a_small_base_looks_from_near_where_nobody_said(own, masks_of, predictors, monkeypatch):
     small, large = image_prompt(box=[30, 20, 39, 27]), image_prompt(box=[2, 2, 85, 55])
     point = image_prompt(points=[[32, 22]])
     mask = image_prompt(box=[30, 20, 39, 27], mask=np.ones((60, 90), bool))
@@ -427,10 +429,11 @@ def test_a_small_base_looks_at_boxes_from_near_where_nobody_said(
         ways = PromptsByImage({}, {PATH: objects}, zoom=zoom), FixedPrompts(prompts, zoom=zoom)
         return masks_of(ways[0 if own else 1], **how)
 
-    (near,) = masks_of(FixedPrompts([small], zoom=True))
+    first, near = masks_of(FixedPrompts([point, small], zoom=True))
     whole, found = asked(False), asked(None)
-    assert [mask.extra.get("zoomed") for mask in found] == [None, False, True, None]
-    for mask, expected in zip(found, (whole[0], whole[1], near, whole[3]), strict=True):
+    zoomed = [mask.extra.get("zoomed") for mask in found]
+    assert zoomed == [first.extra["zoomed"], False, True, None]
+    for mask, expected in zip(found, (first, whole[1], near, whole[3]), strict=True):
         assert np.array_equal(mask.mask, expected.mask)
         assert mask.prompt == expected.prompt
     with_map = asked(None, uncertainty=True)

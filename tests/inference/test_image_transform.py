@@ -311,12 +311,58 @@ def test_points_go_along_where_the_window_shows_them():
     assert np.array_equal(alone.masks, plain.masks)
 
 
-@pytest.mark.parametrize(
-    "prompt", [{"points": [[50, 38]]}, {"box": [4, 4, 9, 9], "mask": np.ones((120, 160), bool)}]
-)
-def test_without_a_box_or_with_a_mask_there_is_nothing_to_look_at_from_near(prompt):
-    with pytest.raises(PromptError, match="zoom needs a box"):
-        predict_zoomed(make_predictor("sam"), picture(120, 160), [image_prompt(**prompt)])
+def clicked(drawn, monkeypatch, *, known):
+    """Answer a click whose mask on the whole image is what is drawn; give the model, too."""
+    model, image = make_predictor("pa_sam"), picture(120, 160)
+    embedded, answered = model.embed(image), model.predict_many
+    first = dataclasses.replace(
+        *answered([(embedded, image_prompt(points=[[50, 38]]))]), masks=drawn[None]
+    )
+    asked, seen = [], []
+
+    def predict_many(pairs, **how):
+        asked.append(pairs[0])
+        return [first] if pairs[0][1].box is None else answered(pairs, **how)
+
+    def embed(pixels):
+        seen.append(pixels.shape[:2])
+        return embedded if pixels is image else type(model).embed(model, pixels)
+
+    monkeypatch.setattr(model, "predict_many", predict_many)
+    monkeypatch.setattr(model, "embed", embed)
+    prompt = image_prompt(points=[[50, 38], [45, 31]], labels=[1, 0])
+    (found,) = predict_zoomed(model, image, [prompt], embedded=embedded if known else None)
+    assert asked[0][0] is embedded
+    assert ((120, 160) in seen) is not known
+    return found, first, model
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_click_is_looked_at_where_its_mask_on_the_whole_image_lies(known, monkeypatch):
+    drawn = np.zeros((120, 160), bool)
+    drawn[30:46, 40:60] = drawn[33, 61] = True
+    found, first, model = clicked(drawn, monkeypatch, known=known)
+    boxed = image_prompt(box=[40, 30, 61, 45], points=[[50, 38], [45, 31]], labels=[1, 0])
+    (expected,) = predict_zoomed(model, picture(120, 160), [boxed])
+    assert np.array_equal(found.masks, expected.masks)
+    assert found.zoomed
+    assert expected.zoomed
+    assert np.array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 0), slice(5, 110)], ids=["nothing", "nearly all"])
+def test_a_click_whose_mask_is_empty_or_large_is_not_asked_again(rows, monkeypatch):
+    drawn = np.zeros((120, 160), bool)
+    drawn[rows, 5:150] = True
+    found, first, _ = clicked(drawn, monkeypatch, known=True)
+    assert found is first
+    assert not found.zoomed
+
+
+def test_a_mask_is_no_prompt_for_a_part_of_the_image():
+    prompt = image_prompt(box=[4, 4, 9, 9], mask=np.ones((120, 160), bool))
+    with pytest.raises(PromptError, match="zoom takes boxes and points, and no mask"):
+        predict_zoomed(make_predictor("sam"), picture(120, 160), [prompt])
 
 
 def _plain(model, image, corners):

@@ -78,7 +78,8 @@ def test_candidates_details_and_a_coco_set(client, embedding):
 def test_small_boxes_are_looked_at_from_near(known, sent, client, shelf, embedding):
     small = {"box": [30, 20, 39, 27]}
     clicked = small | {"points": [[32, 22], [36, 24]], "labels": [1, 0]}
-    prompts = [small, {"box": [2, 2, 85, 55]}, clicked, {"box": [0, 52, 9, 59]}]
+    point = {"points": [[36, 24], [60, 24]], "labels": [1, 0]}
+    prompts = [small, {"box": [2, 2, 85, 55]}, clicked, {"box": [0, 52, 9, 59]}, point]
     fields = {"embedding": embedding} if known else {}
     answer = client.post(
         "/predict", data=form(*prompts, zoom=True, format="png", model="pa_sam", **fields),
@@ -88,8 +89,9 @@ def test_small_boxes_are_looked_at_from_near(known, sent, client, shelf, embeddi
         shelf.open(shelf.find("pa_sam")), picture(60, 90),
         [image_prompt(**each) for each in prompts],
     )  # fmt: skip
-    assert [each["prompt"] for each in answer["masks"]] == [0, 1, 2, 3]
-    assert [each["zoomed"] for each in answer["masks"]] == [True, False, True, True]
+    assert [each["prompt"] for each in answer["masks"]] == [0, 1, 2, 3, 4]
+    zoomed = [each["zoomed"] for each in answer["masks"]]
+    assert zoomed == [True, False, True, True, expected[4].zoomed]
     for found, mask in zip(answer["masks"], expected, strict=True):
         assert np.array_equal(decode(found["segmentation"]), mask.masks[0])
         assert found["score"] == pytest.approx(float(mask.scores[0]), abs=1e-4)
@@ -102,8 +104,8 @@ def test_small_boxes_are_looked_at_from_near(known, sent, client, shelf, embeddi
 @pytest.mark.parametrize(
     ("prompt", "fields", "words"),
     [
-        ({"points": [[5, 5]]}, {}, "every prompt needs a box and no mask"),
-        ({"box": BOX, "mask": encode(np.ones((60, 90), bool))}, {}, "a box and no mask"),
+        ({"points": [[5, 5]], "mask": encode(np.ones((60, 90), bool))}, {}, "may have a mask"),
+        ({"box": BOX, "mask": encode(np.ones((60, 90), bool))}, {}, "may have a mask"),
         *(({"box": BOX}, {flag: True}, "have to be left out") for flag in
           ("multimask", "details", "low_res")),
     ],

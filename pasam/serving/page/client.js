@@ -114,15 +114,15 @@ export class Client {
     return this.look.signal;
   }
 
-  // Ask for the mask of an object; places are in pixels of the image that is shown.
-  async predict(model, { points, box, seed }, { details = false, signal } = {}) {
+  // Ask for the mask of an object; places are in pixels of the image that is shown. What is small is looked at from near.
+  async predict(model, { points, box, seed }, { details = false, near = true, signal } = {}) {
     const { source } = this;
     const embedded = await this.embed(model);
     const by = embedded.width / source.size.width;
     const prompt = promptOf(points, box, by);
     if (seed) prompt.mask = seed.resized(embedded.width, embedded.height).rle();
     const fields = { model: model.name, details, format: "png" };
-    if (model.zoom && box && !seed && !details) fields.zoom = true;
+    if (near && model.zoom && !seed && !details) fields.zoom = true;
     const answer = await this.#again(source, model, (held) => api.predict({ ...fields, ...held }, prompt, signal));
     const [found] = answer.masks;
     const places = (list) => (list ?? []).map(([x, y]) => [x / by, y / by]);

@@ -105,7 +105,7 @@ function hovered(place) {
   rests = setTimeout(async () => {
     const signal = client.peek();
     const prompt = { points: [{ ...place, label: 1 }], box: null, seed: null };
-    const found = await client.predict(state.chosen, prompt, { signal }).catch(() => null); // it was only a look
+    const found = await client.predict(state.chosen, prompt, { near: false, signal }).catch(() => null); // it was only a look
     if (!found || signal.aborted || work.history.current) return;
     state.preview = tinted(found.mask, colourOf(state.chosen));
     look.draw();
