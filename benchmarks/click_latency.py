@@ -3,7 +3,8 @@
     python benchmarks/click_latency.py                  # prints a table; seconds
 
 Starts `pasam serve` with PA-SAM and SAM, and clicks on an example. HTTP is one request to PA-SAM,
-from sending it to having its answer. The page is a click in a headless Chromium (Playwright; left
+from sending it to having its answer; `zoom` as the page asks, on the whole image and, where the
+object is small, from near. The page is a click in a headless Chromium (Playwright; left
 out where either is missing) until the masks of both models, split by the slider, are painted.
 """
 
@@ -75,7 +76,7 @@ def over_http(address: str, clicks: int) -> list[float]:
         size = embedded["width"], embedded["height"]
         for x, y in [(0.5, 0.5), *places(clicks)]:
             prompt = {"points": [[x * size[0], y * size[1]]], "labels": [1]}
-            form = {"embedding": embedded["embedding"], "format": "png"}
+            form = {"embedding": embedded["embedding"], "format": "png", "zoom": "true"}
             start = time.perf_counter()
             answer = client.post("predict", data=form | {"prompts": json.dumps([prompt])})
             spent.append((time.perf_counter() - start) * 1000)
