@@ -105,6 +105,14 @@ def test_a_line_of_a_text_that_looks_like_a_comment_goes_with_the_text():
     assert edited(before, {"a": "z", "b": 1}) == "a: z\n# of b\nb: 1\n"
 
 
+def test_an_entry_goes_though_the_block_above_it_gains_a_key():
+    before, wanted = "a:\n  x: 1\nb: 2\nc: 3\n", {"a": {"x": 1, "y": 3}, "c": 3}
+    assert load_yaml(edited(before, wanted)) == wanted
+    assert load_yaml(edited("a:\n  x: 1\nb: 2\n", {"a": {"x": 1, "y": 3}})) == {
+        "a": {"x": 1, "y": 3}
+    }
+
+
 def test_a_new_mapping_has_its_keys_in_the_order_in_which_they_were_given():
     wanted = {"a": 1, "b": {"z": 1, "y": [{"q": 1, "p": 2}]}}
     assert edited("a: 1\n", wanted) == "a: 1\nb: {z: 1, y: [{q: 1, p: 2}]}\n"

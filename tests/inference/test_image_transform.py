@@ -311,18 +311,17 @@ def test_points_go_along_where_the_window_shows_them():
     assert np.array_equal(alone.masks, plain.masks)
 
 
-def clicked(drawn, monkeypatch, *, known):
-    """Answer a click whose mask on the whole image is what is drawn; give the model, too."""
+def clicked(drawn, monkeypatch, *, known=True, points=((50, 38), (45, 31)), labels=(1, 0)):
+    """Answer clicks whose mask on the whole image is what is drawn; give the model, too."""
     model, image = make_predictor("pa_sam"), picture(120, 160)
     embedded, answered = model.embed(image), model.predict_many
-    first = dataclasses.replace(
-        *answered([(embedded, image_prompt(points=[[50, 38]]))]), masks=drawn[None]
-    )
+    prompt = image_prompt(points=points, labels=labels)
+    first = dataclasses.replace(*answered([(embedded, prompt)]), masks=drawn[None])
     asked, seen = [], []
 
     def predict_many(pairs, **how):
         asked.append(pairs[0])
-        return [first] if pairs[0][1].box is None else answered(pairs, **how)
+        return answered(pairs, **how) if asked[1:] else [first]
 
     def embed(pixels):
         seen.append(pixels.shape[:2])
@@ -330,24 +329,58 @@ def clicked(drawn, monkeypatch, *, known):
 
     monkeypatch.setattr(model, "predict_many", predict_many)
     monkeypatch.setattr(model, "embed", embed)
-    prompt = image_prompt(points=[[50, 38], [45, 31]], labels=[1, 0])
     (found,) = predict_zoomed(model, image, [prompt], embedded=embedded if known else None)
-    assert asked[0][0] is embedded
+    assert asked[0] == (embedded, prompt)
     assert ((120, 160) in seen) is not known
     return found, first, model
 
 
+def looked(model, points, labels, *windows):
+    """Average the looks of clicks at windows by hand: probabilities, (120, 160), and scores."""
+    summed, scores = np.zeros((120, 160)), []
+    for x0, y0, x1, y1 in windows:
+        model.set_image(np.ascontiguousarray(picture(120, 160)[y0:y1, x0:x1]))
+        logits, score, _ = model.predict(
+            point_coords=np.array(points) - [x0, y0], point_labels=np.array(labels),
+            multimask_output=False, return_logits=True,
+        )  # fmt: skip
+        summed[y0:y1, x0:x1] += 1 / (1 + np.exp(-logits[0].astype(np.float64)))
+        scores.append(score)
+    return summed / len(windows), np.mean(scores, axis=0)
+
+
 @pytest.mark.parametrize("known", [False, True])
-def test_a_click_is_looked_at_where_its_mask_on_the_whole_image_lies(known, monkeypatch):
+def test_clicks_are_looked_at_where_their_mask_on_the_whole_image_lies(known, monkeypatch):
     drawn = np.zeros((120, 160), bool)
     drawn[30:46, 40:60] = drawn[33, 61] = True
-    found, first, model = clicked(drawn, monkeypatch, known=known)
-    boxed = image_prompt(box=[40, 30, 61, 45], points=[[50, 38], [45, 31]], labels=[1, 0])
-    (expected,) = predict_zoomed(model, picture(120, 160), [boxed])
-    assert np.array_equal(found.masks, expected.masks)
+    found, _, model = clicked(drawn, monkeypatch, known=known)
+    monkeypatch.undo()
+    corners = box(40, 30, 61, 45)
+    near, wide = (zoom_window(corners, (120, 160), zoom=zoom) for zoom in (1.5, 3.0))
+    mean, scores = looked(model, [(50, 38), (45, 31)], [1, 0], near, wide)
+    expected, sure = np.zeros((120, 160), bool), np.abs(mean - 0.5) > 1e-6
+    part = np.s_[near[1] : near[3], near[0] : near[2]]
+    expected[part] = mean[part] > 0.5
+    assert np.array_equal(found.masks[0][sure], expected[sure])
+    assert found.scores == pytest.approx(scores)
     assert found.zoomed
-    assert expected.zoomed
-    assert np.array_equal(found.scores, expected.scores)
+
+
+def test_a_look_that_shows_no_point_of_the_object_is_left_out(monkeypatch):
+    drawn = np.zeros((120, 160), bool)
+    drawn[30:46, 40:60] = True
+    near, wide = (zoom_window(box(40, 30, 59, 45), (120, 160), zoom=zoom) for zoom in (1.5, 3.0))
+    beside = (wide[0] + 1, 40)  # within the wider look alone
+    assert beside[0] < near[0]
+    found, _, model = clicked(drawn, monkeypatch, points=(beside, (50, 38)))
+    monkeypatch.undo()
+    mean, scores = looked(model, [beside, (50, 38)], [1, 0], wide)
+    sure = np.abs(mean - 0.5) > 1e-6
+    assert np.array_equal(found.masks[0][sure], (mean > 0.5)[sure])
+    assert found.scores == pytest.approx(scores)
+    monkeypatch.undo()
+    far, first, _ = clicked(drawn, monkeypatch, points=((150, 110), (50, 38)))
+    assert far is first
 
 
 @pytest.mark.parametrize("rows", [slice(0, 0), slice(5, 110)], ids=["nothing", "nearly all"])

@@ -323,6 +323,16 @@ def test_a_verdict_holds_as_long_as_all_that_it_was_given_against(changes, monke
         assert made.judge.called is bool(again)
 
 
+def test_what_was_accepted_in_a_dry_run_is_judged_again_and_promotes_nothing(monkeypatch):
+    gate = GATE.replaced(mode="dry-run")
+    judgement, standing, made = before_the_gate(monkeypatch, tree=gate)
+    details = {"gate": promotion.settings_of(gate)}
+    digest = promotion.settings_digest(gate)
+    standing.versions[2] = judged(judgement, gate=digest, details=details)
+    made.judge.return_value = ACCEPTS
+    assert [each.event for each in judgement.draft(standing).entries] == ["verdict"]
+
+
 @pytest.mark.parametrize(
     ("mode", "decision", "events"),
     [

@@ -268,6 +268,8 @@ GONE = about("rollback", 2, before=2, after=1)
         ([about("register"), about("promote"), BACK], True),
         ([about("register"), about("promote"), GONE, about("promote")], True),
         ([about("register"), about("promote"), about("reject")], False),
+        ([about("register"), about("promote"), about("register")], True),
+        ([about("register"), about("promote"), about("register"), GONE], False),
         ([about("import", details={"status": "accepted"})], True),
         ([about("import", details={"status": "refused"})], False),
         ([about("register", 1), about("promote", 1), about("register"), GONE], False),

@@ -25,6 +25,7 @@ from pasam.reporting.analyses import (
     trend_sentences,
 )
 from pasam.reporting.style import gain_in_brackets
+from pasam.reporting.summary import held_together
 
 
 def variant(change, of="pa_sam"):
@@ -153,6 +154,18 @@ def test_the_sentence_follows_the_numbers(make_scores, make_results):
     assert "larger on the finer ones" in sentences[0]
     assert "no difference between the two is shown" in sentences[1]
     assert "smaller on the finer ones" in sentences[2]
+
+
+def test_the_trends_of_all_measures_are_corrected_for_each_other(results, monkeypatch):
+    together = []
+
+    def corrected(rows, bootstrap):
+        together.append([row["p"] for row in rows])
+        return held_together(rows, bootstrap)
+
+    monkeypatch.setattr("pasam.reporting.analyses.held_together", corrected)
+    assert len(trend_sentences(results)) == len(measures(results)) == 2
+    assert [len(ps) for ps in together] == [2]
 
 
 def test_gains_can_be_asked_for_any_model(results):

@@ -140,6 +140,8 @@ def test_every_row_is_echoed_as_it_is_written_restored_ones_too(tmp_path):
     heard = []
     sink = JsonlSink(tmp_path / "history.jsonl", echo=heard.append)
     sink.restore([{"epoch": 0}, {"epoch": 1}])
+    written = [json.loads(line) for line in sink.path.read_text().splitlines()]
+    assert written == heard == [{"epoch": 0}, {"epoch": 1}]  # though nothing is left to train
     sink.append({"epoch": 2, "loss": 1 / 3})
     assert heard == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2, "loss": 0.3333333}]
 
