@@ -174,6 +174,19 @@ def test_a_number_and_a_truth_are_two_values():
     assert merge_mapping(base, ours, theirs, "params.yaml").ours == "a: true\nb: 3\n"
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("true", "2"), ("2", "true")])
+def test_a_truth_in_the_place_of_a_number_is_a_change_that_clashes_with_another(ours, theirs):
+    merged = merge_mapping("a: 1\n", f"a: {ours}\n", f"a: {theirs}\n", "params.yaml")
+    assert [clash.key for clash in merged.clashes] == ["a"]
+    assert (merged.ours, merged.theirs) == (f"a: {ours}\n", f"a: {theirs}\n")
+
+
+def test_an_empty_mapping_stays_beside_a_change_and_goes_only_where_one_side_took_it_out():
+    base = "a: {}\nb: 1\n"
+    assert merge_mapping(base, "a: {}\nb: 2\n", base, "params.yaml").ours == "a: {}\nb: 2\n"
+    assert merge_mapping(base, "a: {}\nb: 2\n", "b: 1\n", "params.yaml").ours == "b: 2\n"
+
+
 def test_the_same_change_on_both_sides_is_none():
     both = params(("workers: 0", "workers: 2"))
     assert merge_mapping(PARAMS, both, both, "params.yaml").ours == both
@@ -282,6 +295,23 @@ def test_of_two_records_the_one_with_the_params_in_place_is_taken(seed, expected
     assert merged.ours == sides[expected]
 
 
+@pytest.mark.parametrize(("value", "expected"), [(True, "theirs"), (1, "ours")])
+def test_a_record_made_with_one_does_not_fit_params_that_say_true(value, expected):
+    sides = {"ours": lock(stage("train@a", seed=1, dep="d0", out="a2"))}
+    sides["theirs"] = lock(stage("train@a", seed="true", dep="d0", out="a3"))
+    for order in (("ours", "theirs"), ("theirs", "ours")):
+        texts = [sides[name] for name in order]
+        merged = merge_lock(lock(A), *texts, "dvc.lock", {"train": {"seed": value}})
+        assert merged.ours == sides[expected]
+
+
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_a_stage_is_the_same_with_its_name_in_quotes(mark):
+    quoted = A1.replace("train@a:\n", f"{mark}train@a{mark}:\n", 1)
+    other = stage("train@a", seed=1, dep="d0", out="a3")
+    assert merge_lock(lock(A), lock(quoted), lock(other), "dvc.lock").ours == lock(quoted)
+
+
 def test_a_stage_without_params_comes_from_the_side_whose_params_are_in_place():
     bare = "  report:\n    cmd: r\n    outs:\n    - path: r\n      md5: {}\n"
     ours = lock(stage("train@a", seed=2, dep="d0", out="a2"), bare.format("r2"))
@@ -336,6 +366,8 @@ def test_what_is_no_lock_is_refused_with_the_line():
         merge_lock(lock(A), "stages:\n    deps: []\n", lock(A), "dvc.lock")
     with pytest.raises(DataError, match="no stages"):
         merge_lock(lock(A), "hello\n", lock(A), "dvc.lock")
+    with pytest.raises(DataError, match="no stages"):
+        merge_lock(lock(A), lock(), lock(A), "dvc.lock")
 
 
 def accepted(split="train", **masks):
