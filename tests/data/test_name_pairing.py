@@ -223,6 +223,15 @@ def test_what_does_not_pair_is_a_fault_and_the_others_stay(tmp_path, files, kind
     assert [(pair.image, pair.mask) for pair in pairs] == [(base / "im/a.jpg", base / "gt/a.png")]
 
 
+def test_of_two_images_of_one_name_the_second_is_told_of_and_the_first_lacks_its_mask(tmp_path):
+    base = touch(tmp_path / "train" / "c", "im/a.jpg", "im/a.png", "gt/b.png", "im/b.jpg")
+    pairs, faults = find_pairs(tmp_path)
+    assert [(fault.kind, fault.image) for fault in faults] == [
+        ("name_taken", base / "im/a.png"), ("image_without_mask", base / "im/a.jpg"),
+    ]  # fmt: skip
+    assert [pair.image for pair in pairs] == [base / "im/b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

@@ -194,6 +194,8 @@ def test_a_data_set_of_the_layout_keeps_its_name_and_its_place(plan, own, two_fo
     with pytest.raises(DataError, match="has a data set 'dogs' already"):
         check_name("dogs", own, taken=[])
     put(plan, own)
+    with pytest.raises(DataError, match="has a data set 'dogs' already"):
+        check_name("dogs", own, taken=[])  # beside a registered set, too
     assert {pair.dataset for pair in find_pairs(own)[0]} == {"cats", "dogs"}
 
 
@@ -324,9 +326,10 @@ def test_names_of_a_coco_file_write_and_read_nothing_outside(two_folders, own, t
 
 
 def test_copies_are_told(add_set, two_folders):
-    (two_folders[0] / "00.png").write_bytes((two_folders[0] / "01.png").read_bytes())
+    for copy in ("00.png", "02.png"):
+        (two_folders[0] / copy).write_bytes((two_folders[0] / "01.png").read_bytes())
     notes = add_set().notes
-    assert notes[0] == "1 images are copies of others"
+    assert notes[0] == "2 images are copies of others"
     assert not any("in train and in val" in note for note in notes)
 
 

@@ -133,6 +133,8 @@ def test_what_the_source_decides_takes_nothing_from_the_share_of_the_others():
 def test_one_image_cannot_be_in_both_splits():
     with pytest.raises(DataError, match=r"'cats' is one image or group, and --val-fraction 0.5"):
         plan(item("a"), val_fraction=0.5)
+    given = item("b", split="val", group="of a")
+    assert plan(item("a", group="of a"), given, val_fraction=0.5).count("val") == (2, 2)
     assert plan(item("a"), val_fraction=1.0).count("val") == (1, 1)
     assert plan(item("a"), val_fraction=0.0).count("val") == (0, 0)
 
