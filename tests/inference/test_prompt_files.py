@@ -93,15 +93,22 @@ def test_json_holds_a_list_one_prompt_or_prompts_by_image(tmp_path):
 
 def test_a_coco_sets_boxes_are_prompts_with_their_categories(tmp_path):
     content = {
-        "images": [{"id": 7, "file_name": "a.jpg"}],
-        "annotations": [{"id": 1, "image_id": 7, "category_id": 4, "bbox": [1, 2, 10, 20]}],
-        "categories": [{"id": 4, "name": "dog"}],
+        "images": [{"id": 8, "file_name": "x/b.jpg"}, {"id": 7, "file_name": "a.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 4, "bbox": [1, 2, 10, 20]},
+            {"id": 2, "image_id": 8, "category_id": 5, "bbox": [3, 4, 10, 20]},
+            {"id": 3, "image_id": 8, "bbox": [5, 6, 10, 20]},
+        ],
+        "categories": [{"id": 5, "name": "emu"}, {"id": 4, "name": "dog"}],
     }
     found = read(tmp_path / "set.json", json.dumps(content))
     (dog,) = found.by_image[IMAGES[0]]
     assert dog.prompt.box.tolist() == [1, 2, 11, 22]
     assert dog.extra == {"category_id": 1, "category": "dog"}
-    assert found.categories == {1: "dog"}
+    emu, thing = found.by_image[IMAGES[1]]
+    assert [each.prompt.box.tolist() for each in (emu, thing)] == [[3, 4, 13, 24], [5, 6, 15, 26]]
+    assert [each.extra for each in (emu, thing)] == [{"category_id": 2, "category": "emu"}, {}]
+    assert found.categories == {1: "dog", 2: "emu"}
 
 
 def test_categories_are_numbered_by_name_and_a_prompt_without_one_has_no_number(tmp_path):
@@ -189,7 +196,16 @@ def test_the_images_may_be_those_that_the_file_names(tmp_path):
     file.write_text("image,x,y\na.jpg,1,2\na.jpg,3,4\n")
     assert images_of(file) == [tmp_path / "a.jpg"]
     file.write_text("image,x,y\ngone.jpg,1,2\n")
+    (tmp_path / "gone.jpg").mkdir()  # a folder is no image
     with pytest.raises(DataError, match=r"gone\.jpg, which does not exist"):
+        images_of(file)
+    (tmp_path / "Z.jpg").touch()
+    file = tmp_path / "p.json"
+    boxes = [{"image": name, "box": [1, 1, 9, 9]} for name in ("a.jpg", "Z.jpg", "a.jpg")]
+    file.write_text(json.dumps(boxes))
+    assert images_of(file) == [tmp_path / "a.jpg", tmp_path / "Z.jpg"]
+    file.write_text(json.dumps([boxes[0], {**boxes[1], "image": 7}]))
+    with pytest.raises(PromptError, match=r"p\.json: prompts\[1\]\.image: "):
         images_of(file)
 
 
