@@ -237,6 +237,13 @@ def test_a_window_stays_in_the_image():
 def test_a_slim_box_is_seen_with_what_stands_beside_it():
     x0, y0, x1, y1 = zoom_window(box(200, 100, 203, 199), (400, 600), zoom=2.0)
     assert (x1 - x0, y1 - y0) == (100, 200)
+    x0, y0, x1, y1 = zoom_window(box(200, 100, 203, 100 + 66), (400, 600), zoom=3.0)
+    assert (x1 - x0, y1 - y0) == (100, 201)  # half of an odd side, cut off
+
+
+def test_a_box_beyond_the_image_is_looked_at_where_it_lies_inside():
+    inside = zoom_window(box(560, 360, 599, 399), (400, 600))
+    assert zoom_window(box(560, 360, 700, 500), (400, 600)) == inside == (540, 340, 600, 400)
 
 
 def test_a_large_box_is_seen_with_the_whole_image():

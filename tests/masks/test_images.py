@@ -27,7 +27,7 @@ from pasam.masks.images import (
     upright_size,
     write_png,
 )
-from pasam.masks.mask_files import read_mask
+from pasam.masks.mask_files import read_mask, understand
 
 DOT = np.zeros((6, 7), np.uint8)
 DOT[2:4, 3:5] = 1
@@ -427,3 +427,12 @@ def test_only_the_formats_asked_for_are_decoded(tmp_path):
 
 def test_a_mask_pixel_is_foreground_above_128_not_at_it():
     assert foreground(np.array([[127, 128, 129]], np.uint8)).tolist() == [[False, False, True]]
+
+
+def test_cells_of_two_rows_are_cells_while_most_pixels_have_their_like_below(tmp_path):
+    cells = np.kron(np.arange(100).reshape(10, 10), np.ones((2, 6))).astype(np.uint16)
+    Image.fromarray(cells).save(tmp_path / "cells.png")
+    assert len(understand(tmp_path / "cells.png").objects) == 99
+    Image.fromarray(cells[1:]).save(tmp_path / "cells.png")  # just half of them
+    with pytest.raises(InvalidItemError, match="hardly two alike side by side: a photograph"):
+        understand(tmp_path / "cells.png")

@@ -256,6 +256,9 @@ def test_a_thin_wire_between_two_objects_stays_an_object(tmp_path):
     labels[30, :] = 20
     found = understand(saved(tmp_path, labels), Reading.INDEX)
     assert [label for label, _ in found.objects] == ["9", "20", "30"]
+    labels = np.zeros((64, 96), np.uint8)
+    labels[4:24, 4:40], labels[4:24, 44:80], labels[2:60, 42] = 9, 30, 20
+    assert understand(saved(tmp_path, labels)).objects == (("9", 720), ("20", 58), ("30", 720))
 
 
 def wide_square():
@@ -287,6 +290,7 @@ def test_many_small_cells_stay_many_objects(tmp_path, kind, size):
 
 def test_a_mask_in_a_form_that_blurs_is_a_soft_one(tmp_path):
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc += bytes(1 - len(icc) % 2)  # of odd length, which the file fills up
     picture = Image.fromarray(np.repeat(disk()[..., None] * np.uint8(255), 3, 2))
     faint, more = picture.point(lambda value: value // 3), {"save_all": True}
     for name, options in (

@@ -120,6 +120,17 @@ def test_outlines_come_the_largest_first_and_go_along_the_edges_of_pixels():
     assert found == [(10, 5, 25, 15), (0, 17, 4, 20), (3, 2, 8, 4)]
 
 
+def test_a_hole_in_an_island_within_a_hole_is_cut_out_of_the_island():
+    mask = np.zeros((40, 40), np.uint8)
+    for inset, value in ((2, 255), (6, 0), (10, 255), (14, 0)):
+        mask[inset : 40 - inset, inset : 40 - inset] = value
+    areas = []
+    for part in polygons_of(mask):
+        (x, y), (later_x, later_y) = part.T, np.roll(part, -1, axis=0).T
+        areas.append(abs(float((x * later_y - later_x * y).sum())) / 2)
+    assert areas == pytest.approx([36**2 - 28**2, 20**2 - 12**2], abs=4)
+
+
 @pytest.mark.parametrize("turn", [0, 1])
 def test_an_object_as_wide_as_a_bands_square_has_an_inside(turn):
     mask = np.zeros((9, 14), np.bool_)
