@@ -130,6 +130,8 @@ def test_a_new_set_beside_an_accepted_one_is_seen_in_the_whole():
 def test_a_whole_of_one_set_is_compared_once_and_other_data_not_at_all():
     assert compared(["cats"], ["cats"]) == {"cats"}
     assert compared(["cats", "dogs"], ["horses"]) == set()
+    each = {(split, name): sketch(0, 9) for split in ("train", "val") for name in (split, WHOLE)}
+    assert set(compare(each, each, p=0.01, effect=0.1)["dataset"]) == {"train", "val"}
 
 
 def frames(sets: dict[tuple[str, str], int], seed: int = 0):
@@ -331,6 +333,8 @@ def test_a_mask_is_a_copy_unless_its_image_is_one_too():
     held_out = pair("v", "a", image_sha="V", mask_sha="N") | {"split": "val"}  # the copy, though
     of_both = pd.concat([pd.DataFrame([held_out]), pairs[4:]])  # its name comes first
     assert mask_copies(of_both) == {"a": "m4"}
+    of_two_images = [pair(name, "m", image_sha=name, mask_sha="M") for name in "ab"]
+    assert mask_copies(pd.DataFrame(of_two_images)) == {}
 
 
 def test_an_image_counts_once_per_split():

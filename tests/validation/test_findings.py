@@ -176,11 +176,12 @@ def test_a_refusal_speaks_of_limits_unless_invalid_items_are_all_there_is():
 def test_values_of_tables_become_jsons_own():
     given = {
         "whole": np.int32(3), "round": np.float64(2.0), "long": 1 / 3, "none": np.nan, 7: np.True_,
-        "text": "a", "gap": None,
+        "text": "a", "gap": None, "half": 0.5, "tiny": 1.25e-9,
     }  # fmt: skip
     found = page_module._plain(given)
     assert found == {
-        "whole": 3, "round": 2, "long": 0.333333, "none": None, "7": True, "text": "a", "gap": None
+        "whole": 3, "round": 2, "long": 0.333333, "none": None, "7": True, "text": "a", "gap": None,
+        "half": 0.5, "tiny": 1.25e-9,
     }  # fmt: skip
     assert [type(found[key]) for key in ("whole", "round", "7")] == [int, int, bool]
 
