@@ -6,8 +6,9 @@ FOLDER has the pool's form (`manifest.csv` with split, dataset, image, mask), or
 `packages` for the photographs of the benchmark `photos`. Prints a table of
 mIoU and mBIoU (the mean over masks) with 95 % intervals by photograph: the filled box, box prompts,
 and one and three clicks. The first click lies where the object is thickest, the next ones where the
-largest error is. Images are squashed to the input's square, masks are judged at the photograph's
-size.
+largest error is, with the last logits as a mask prompt; with `--zoom` boxes and clicks are answered
+from near as the page answers them, the clicks without a mask prompt. Images are squashed to the
+input's square, masks are judged at the photograph's size.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pasam.data.package_photographs import PackagePhotograph, package_photographs
+from pasam.inference.image_prompt import image_prompt
 from pasam.inference.predictor import PromptedModel
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 from pasam.masks.images import FOREGROUND, read_image
@@ -91,7 +93,7 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=3, help="Clicks; 0 leaves them out.")
     parser.add_argument(
         "--zoom", type=float, nargs="*", default=[],
-        help="Windows of a box in its sides, 1.5 3 as `predict` has them; none: no zoom.",
+        help="Windows in sides of the box, 1.5 3 as `predict` has them; none: no zoom.",
     )  # fmt: skip
     parser.add_argument("--rows", type=Path, help="Also write every mask's scores, as JSON lines.")
     parser.add_argument("--threads", type=int, default=1)
@@ -151,8 +153,8 @@ def measure(
         base: The SAM.
         photograph: What is shown and what is true.
         clicks: How many clicks are given in all; 0 leaves their scores at 0.
-        zoom: Boxes are looked at anew in windows of so many times their sides, where the nearest
-            is smaller than the photograph; without any, at the whole photograph only.
+        zoom: Boxes and clicks are looked at anew in windows of so many times their sides, where the
+            nearest is smaller than the photograph; without any, at the whole photograph only.
     """
     pixels, truths = photograph.pixels, list(photograph.truths.values())
     square = torch.from_numpy(squash(pixels, base.side)).permute(2, 0, 1)[None]
@@ -162,7 +164,9 @@ def measure(
     found = _at(by_box, pixels.shape)
     if zoom:
         found = _zoomed(base, pixels, boxes, found, zoom)
-    clicked = _click(base, embedding, pixels, truths, clicks) if clicks else []
+        clicked = _click_from_near(base, pixels, truths, clicks, zoom)
+    else:
+        clicked = _click(base, embedding, pixels, truths, clicks) if clicks else []
     rows = []
     for n, (name, truth) in enumerate(photograph.truths.items()):
         filled = np.zeros_like(truth)
@@ -193,13 +197,40 @@ def _zoomed(
     zooms: Sequence[float],
 ) -> NDArray[np.bool_]:
     """Look at every small box from near, and leave the others as they were found."""
-    segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
-    model = PromptedModel(segmenter, name="sam", base="", resize="squash")
-    looked = found.copy()
+    model, looked = _model(base), found.copy()
     for n, box in enumerate(boxes):
         if zoom_window(box, pixels.shape, zoom=zooms[0]) is not None:
             looked[n] = predict_zoomed(model, pixels, [box], zooms=zooms)[0].masks[0]
     return looked
+
+
+def _model(base: BaseSam) -> PromptedModel:
+    segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
+    return PromptedModel(segmenter, name="sam", base="", resize="squash")
+
+
+def _click_from_near(
+    base: BaseSam,
+    pixels: NDArray[np.uint8],
+    truths: Sequence[NDArray[np.bool_]],
+    clicks: int,
+    zooms: Sequence[float],
+) -> list[NDArray[np.bool_]]:
+    """Return the masks after every click, each (N, H, W), as the page answers them."""
+    model = _model(base)
+    whole = model.embed(pixels)
+    answers = [np.zeros((len(truths), *pixels.shape[:2]), np.bool_) for _ in range(clicks)]
+    for n, truth in enumerate(truths):
+        places: list[tuple[int, int]] = []
+        labels: list[int] = []
+        for number, answer in enumerate(answers):
+            last = answers[number - 1][n] if number else answer[n]
+            place, on = thickest(truth, last)
+            places, labels = [*places, place], [*labels, on]
+            prompt = image_prompt(points=places, labels=labels)
+            (found,) = predict_zoomed(model, pixels, [prompt], zooms=zooms, embedded=whole)
+            answer[n] = found.masks[0]
+    return answers
 
 
 def _click(

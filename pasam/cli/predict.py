@@ -269,7 +269,7 @@ def chosen_prompting(
         min_score: Boxes of a lower score are left out.
         mask: A mask image that is refined.
         prompt_file: Prompts of each image.
-        zoom: Look at small boxes from near; None: on a small base.
+        zoom: Look at small things from near; None: on a small base.
 
     Raises:
         PromptError: No prompt was given, or prompts of more than one kind.

@@ -84,7 +84,7 @@ class FixedPrompts:
     categories: Mapping[int, str] = dataclasses.field(default_factory=lambda: OBJECT)
     upright: bool = True
     zoom: bool | None = False
-    """Look at small boxes from near, see `zoomed_boxes`; None: on a small base, without maps."""
+    """Look at small things from near, see `zoomed_boxes`; None: on a small base, without maps."""
 
     def masks(
         self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,
@@ -134,7 +134,7 @@ class PromptsByImage:
     """Every image that was given; of a detector the best box first."""
     upright: bool = False  # a detector's boxes are of the pixels as stored
     zoom: bool | None = False
-    """Look at small boxes from near, see `zoomed_boxes`; None: on a small base, without maps."""
+    """Look at small things from near, see `zoomed_boxes`; None: on a small base, without maps."""
 
     def masks(
         self, model: PromptedModel, image: ReadImage, *, uncertainty: bool,

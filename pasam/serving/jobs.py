@@ -211,7 +211,7 @@ class PromptJob:
     low_res: bool
     form: MaskFormat
     source: BinaryIO | None = None
-    """The upload, where small boxes are to be looked at from near."""
+    """The upload, where small things are to be looked at from near."""
     most_pixels: int = 0
     """H x W of the upload that is still taken."""
 
