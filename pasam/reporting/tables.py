@@ -11,6 +11,7 @@ import pandas as pd
 
 from pasam.config.schema import PaSamParams, VariantParams
 from pasam.data.catalogue import GENERATED, PHOTOS
+from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import SEEDS_FOR_P, worded
 from pasam.masks.prompts import KINDS
 from pasam.reporting.analyses import gain_of, scored_variants
@@ -441,7 +442,7 @@ def _means(results: Results, model: str) -> tuple[str, str]:
     for column in ("iou", "boundary_iou"):
         scored = score_matrix(results.ablation_scores, model, column)
         by_benchmark = scored.mean().groupby("benchmark").mean()
-        found.append(f"{100 * by_benchmark.mean():.1f}")
+        found.append(f"{100 * by_benchmark[averaged(map(str, by_benchmark.index))].mean():.1f}")
     return found[0], found[1]
 
 

@@ -188,8 +188,9 @@ class Apart:
         Raises:
             DataError: There are files that git neither knows nor ignores: a clone lacks them.
         """
-        found = in_git("ls-files", "--others", "--exclude-standard", folder=self.root).splitlines()
-        new = [name for name in found if name != LOCK]  # a first run's, which is brought along
+        found = in_git("ls-files", "--others", "--exclude-standard", "-z", folder=self.root)
+        # The lock is a first run's, which is brought along.
+        new = [name for name in found.split("\0") if name not in ("", LOCK)]
         if new:
             raise DataError(
                 f"git does not know {len(new)} files, {new[0]} for one, so that a clone would "
@@ -243,8 +244,8 @@ class Apart:
             write_text(worker.folder / LOCK, worker.base)
         for left in ("lock", "rwlock", "rwlock.lock"):  # of a worker that was killed
             (worker.folder / ".dvc" / "tmp" / left).unlink(missing_ok=True)
-        tracked = in_git("ls-files", "*.dvc", folder=self.root).split()
-        wanted = [*sorted(graph.needs[stage]), *tracked]
+        tracked = in_git("ls-files", "-z", "*.dvc", folder=self.root).split("\0")
+        wanted = [*sorted(graph.needs[stage]), *(name for name in tracked if name)]
         if wanted:
             how = "pull" if remote else "checkout"
             self._dvc(worker.folder, how, "--quiet", "--force", "--allow-missing", *wanted)

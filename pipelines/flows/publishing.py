@@ -73,7 +73,7 @@ def take_news() -> None:
 def _is_of_results() -> bool:
     """Whether what the upstream branch lacks touches nothing but results."""
     theirs = _said("merge-base", "HEAD", "@{upstream}")
-    changed = _said("diff", "--name-only", theirs, "HEAD").splitlines()
+    changed = _names("diff", "--name-only", theirs, "HEAD")
     return bool(theirs) and set(changed) <= {LOCK, *_outs()}
 
 
@@ -185,7 +185,7 @@ def _push() -> str:
 def _continues(theirs: str) -> bool:
     """Put our commits behind others', if what they changed was no input of our results."""
     base = _said("merge-base", "HEAD", theirs)
-    changed = _said("diff", "--name-only", base, theirs).splitlines()
+    changed = _names("diff", "--name-only", base, theirs)
     read = {GRAPH, PARAMS, LOCK, *_outs()}
     read |= {path for stage in read_lock(Path()).stages.values() for path in stage.deps}
     if any({name, *map(str, Path(name).parents)} & read for name in changed):
@@ -231,6 +231,11 @@ def _said(*arguments: str) -> str:
     """Run git and return what it says; nothing, if it fails."""
     done = call_git(Path(), *arguments, seconds=GIT_SECONDS)
     return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _names(*arguments: str) -> list[str]:
+    """Run git and list the paths that it names, which without -z has codes for some letters."""
+    return [name for name in _said(*arguments, "-z").split("\0") if name]
 
 
 def _git(*arguments: str) -> str:

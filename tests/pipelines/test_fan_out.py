@@ -148,7 +148,8 @@ def test_a_stage_that_there_is_not_is_refused_with_those_there_are(told):
 
 
 @pytest.mark.parametrize(
-    ("unknown", "named"), [("dvc.lock\n", None), ("dvc.lock\nnew.py\nx.py\n", "2 files, new.py")]
+    ("unknown", "named"),
+    [("dvc.lock\0", None), ("dvc.lock\0n\u00e4w one.py\0x.py\0", "2 files, n\u00e4w one.py")],
 )
 def test_a_clone_is_made_of_what_git_knows_and_a_first_runs_lock(unknown, named, monkeypatch):
     apart = Apart(SimpleNamespace(project=Path(), state=Path(".flows")), hours=1.0)
@@ -260,7 +261,7 @@ def apart(in_empty_folder, monkeypatch):
     def in_git(*words, folder):
         assert folder == in_empty_folder
         seen.append(("git", *words))
-        return "data/own.dvc\n" if words[0] == "ls-files" else ""
+        return "data/my own.dvc\0" if words[:2] == ("ls-files", "-z") else ""
 
     monkeypatch.setattr(fan_out_flows, "in_git", in_git)
     monkeypatch.setattr(made, "_dvc", lambda *words: seen.append(words))
@@ -301,7 +302,7 @@ def test_a_stage_begins_in_its_clone_with_all_that_it_needs(gpu, remote, how, ap
     assert not (clone / ".dvc" / "tmp" / "rwlock").exists()
     assert worker.log == Path(".flows/logs/fan_out-train@a.log")
     assert time.monotonic() - worker.since < 60
-    wanted = ["embed", "validate", "data/own.dvc"]
+    wanted = ["embed", "validate", "data/my own.dvc"]
     assert (clone, how, "--quiet", "--force", "--allow-missing", *wanted) in apart.seen
 
 

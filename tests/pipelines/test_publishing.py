@@ -198,6 +198,16 @@ def test_results_go_behind_what_others_have_pushed_meanwhile():
     assert own_branches() == []
 
 
+@pytest.mark.usefixtures("in_empty_folder")
+def test_paths_are_listed_as_they_are_called_whatever_their_letters():
+    git("init", "--quiet", ".")
+    for name in ("käse.png", "two words.png"):
+        Path(name).touch()
+    git("add", ".")
+    assert publishing._names("ls-files") == ["käse.png", "two words.png"]
+    assert publishing._names("diff", "--name-only") == []
+
+
 @pytest.mark.parametrize(
     ("changed", "said", "goes_on"),
     [
@@ -214,7 +224,7 @@ def test_results_go_behind_others_work_that_is_no_input_of_theirs(
 
     def git_said(*words):
         answers = {("merge-base", "HEAD", "theirs"): "base",
-                   ("diff", "--name-only", "base", "theirs"): "\n".join(changed)}  # fmt: skip
+                   ("diff", "--name-only", "base", "theirs", "-z"): "\0".join(changed)}  # fmt: skip
         return answers[words]
 
     def call(*words):

@@ -127,6 +127,26 @@ def test_variants_are_chosen_on_the_development_sets_where_there_are_some(
     assert set(results.summary["benchmark"]) == {*make_results().summary["benchmark"]}
 
 
+def test_the_means_of_variants_leave_the_photographs_out_as_their_differences_do(
+    make_scores, make_results
+):
+    sets = ("kitchen", "photos")
+    scores = make_scores(models=("sam", "pa_sam"), benchmarks=sets)
+    shown = scores["benchmark"] == "photos"
+    scores.loc[shown, ["iou", "boundary_iou"]] = 0.0
+    better = change_scores(scores[scores["model"] == "pa_sam"], "pa_sam", 0.1)
+    results = make_results(
+        scores, ablations=better.assign(model="better"),
+        ablation_changes={"better": {"of": "pa_sam", "change": {"trains": "adapter"}}},
+        ablation_facts={"better": {"trainable": 7}},
+    )  # fmt: skip
+    first, second = (list(map(float, row[2:4])) for row in ablation_grid(results).rows)
+    own = scores[(scores["model"] == "pa_sam") & ~shown]
+    wanted = [100 * own[column].mean() for column in ("iou", "boundary_iou")]
+    assert first == pytest.approx(wanted, abs=0.05)
+    assert second[1] - first[1] == pytest.approx(10, abs=0.11)
+
+
 def test_what_is_shown_is_of_the_runs_seed_and_of_models_without_training(
     make_scores, make_results
 ):

@@ -371,9 +371,8 @@ def _has(root: Path, ref: str) -> bool:
 
 
 def _unmerged(root: Path) -> list[str]:
-    return sorted(
-        set(_git(root, "diff", "--name-only", "--diff-filter=U", "--relative").split("\n")) - {""}
-    )
+    found = _git(root, "diff", "--name-only", "--diff-filter=U", "--relative", "-z")
+    return sorted(set(found.split("\0")) - {""})
 
 
 def _stages(root: Path, name: str) -> tuple[str, str, str]:
