@@ -172,7 +172,7 @@ NOT_JUDGED = "the last result is not judged"
     [
         (None, None, "there is no champion"), (1, None, NOT_JUDGED),
         (1, (2, None, None), NOT_JUDGED), (1, (2, "verdict", None), None),
-        (1, (2, None, "barred"), None), (1, (1, None, None), None),
+        (1, (2, None, "barred"), None), (1, (1, None, None), None), (1, (7, None, None), None),
         (1, RegistryError("no weights"),
          "the last result cannot be judged as it is: no weights"),
     ],
@@ -192,7 +192,7 @@ def test_what_nobody_has_recorded_or_judged_is_loose(
     number, verdict, bar = version if isinstance(version, tuple) else (0, None, None)
     known = SimpleNamespace(number=number, verdict=verdict) if number else None
     standing = SimpleNamespace(
-        champion=champion, champions=[champion], by_key=lambda key: {"k": known}[key],
+        champion=champion, champions=[7, champion], by_key=lambda key: {"k": known}[key],
         barring=lambda version: bar,
     )  # fmt: skip
     rows = [("prepare", "1"), ("train", "2" if recorded else None), ("report", None)]
@@ -361,6 +361,7 @@ def test_a_study_links_to_what_it_reads_and_git_does_not_hold_and_to_nothing_it_
         stages = {"x": {"cmd": "x", "outs": [{"path": made, "md5": "0"}]}}
         (folder / "dvc.lock").write_text(dump_yaml({"schema": "2.0", "stages": stages}))
     studies._link_inputs(study)
+    studies._link_inputs(study)  # a study that goes on has them, wherever they lead by now
     links = {path.relative_to(study).as_posix(): path.resolve()
              for path in study.rglob("*") if path.is_symlink()}  # fmt: skip
     here = in_empty_folder

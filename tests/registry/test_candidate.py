@@ -288,6 +288,9 @@ def test_the_facts_of_an_older_version_are_those_it_was_registered_with(own, mon
     }  # fmt: skip
     judgement.snapshot.git.pushed = True
     assert judgement._facts()["pushed"] is own
+    judgement.version = registered(2, **{Tag.DIRTY: "unknown", Tag.PUSHED: "unknown"})
+    facts = judgement._facts()
+    assert (facts["clean"], facts["pushed"]) == (False, own), "only what is known is believed"
 
 
 def judged(judgement, decision=ACCEPTS, **changes):
@@ -323,14 +326,15 @@ def test_a_verdict_holds_as_long_as_all_that_it_was_given_against(changes, monke
         assert made.judge.called is bool(again)
 
 
-def test_what_was_accepted_in_a_dry_run_is_judged_again_and_promotes_nothing(monkeypatch):
+def test_of_a_dry_run_what_was_accepted_is_judged_again_and_a_refusal_holds(monkeypatch):
     gate = GATE.replaced(mode="dry-run")
     judgement, standing, made = before_the_gate(monkeypatch, tree=gate)
     details = {"gate": promotion.settings_of(gate)}
     digest = promotion.settings_digest(gate)
-    standing.versions[2] = judged(judgement, gate=digest, details=details)
-    made.judge.return_value = ACCEPTS
-    assert [each.event for each in judgement.draft(standing).entries] == ["verdict"]
+    for decision, again in ((REFUSES, []), (ACCEPTS, ["verdict"])):
+        standing.versions[2] = judged(judgement, decision, gate=digest, details=dict(details))
+        made.judge.return_value = decision
+        assert [each.event for each in judgement.draft(standing).entries] == again
 
 
 @pytest.mark.parametrize(
@@ -395,16 +399,6 @@ def test_settings_in_force_are_the_logs_but_for_the_model_and_what_it_does_not_k
     same, different = tree.replaced(model="m"), tree.replaced(margin=2.1)
     assert promotion.settings_digest(same) == promotion.settings_digest(tree)
     assert promotion.settings_digest(different) != promotion.settings_digest(tree)
-
-
-def test_tables_are_of_the_same_images_in_any_order_and_not_of_other_prompts():
-    rows = pd.DataFrame(
-        {"benchmark": ["a", "a", "b"], "image_id": ["1", "2", "1"], "prompt": "box", "iou": 0.5}
-    )
-    assert promotion.same_images(rows, rows[::-1].assign(iou=0.1))
-    assert not promotion.same_images(rows, rows[:2])
-    for column in ("benchmark", "image_id", "prompt"):
-        assert not promotion.same_images(rows, rows.assign(**{column: "x"}))
 
 
 @pytest.mark.parametrize(("before", "now", "kept"), [
@@ -594,3 +588,6 @@ def test_a_judgement_is_made_anew_against_another_champion_and_told_so(monkeypat
     assert judgement.decisions.notes == [
         "Judged again: version 3 became champion meanwhile, or the gate's settings changed."
     ]
+    stricter = GATE.replaced(minimum_gain=1.0)
+    judgement._verdict(standing, stricter, judgement._facts())
+    assert [each.args[3] for each in made.judge.call_args_list] == [GATE, GATE, stricter]

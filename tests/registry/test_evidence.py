@@ -121,6 +121,12 @@ def test_a_busy_machine_makes_no_model_slow_and_a_slow_one_is_tried_long_enough(
     assert latencies(pair, seen, settled=judged) == pytest.approx([6.5, 4.0])
 
 
+def test_the_processors_time_is_the_mean_of_the_turns_that_count(seen, clock):
+    """More turns than the fewest would be asked for if the two did not agree on 4 ms."""
+    model = Slow(clock, [0.004] * len(seen) * (evidence.TURNS + 1), work=0.004)
+    assert latencies([model], seen, settled=lambda t: abs(t[0] - 4) < 0.1) == pytest.approx([4.0])
+
+
 def test_a_slow_model_gains_nothing_by_a_champion_that_was_disturbed_at_first(seen, clock):
     images = len(seen)
     slow = [0.0065] * images * (evidence.LONGEST + 1)
@@ -440,7 +446,10 @@ def test_the_latest_corrections_are_shown_each_as_its_models_see_it(tmp_path, mo
             "why": f"why {number}", "when": f"2026-01-0{3 - number}",
         }  # fmt: skip
     write_png(folder / "before.png", np.full((20, 30), 255, np.uint8))
-    origins["0"] |= {"prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}], "before": "before.png"}
+    origins["0"] |= {
+        "before": "before.png",
+        "prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}, {"box": [0, 0, 5, 5]}],
+    }
     (folder / "provenance.json").write_text(json.dumps(origins))
     monkeypatch.setattr(evidence, "MOST_CORRECTED", 2)
 

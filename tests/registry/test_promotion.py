@@ -183,6 +183,16 @@ def last_verdict(project):
     return next(entry for entry in reversed(entries) if entry.event == "verdict")
 
 
+def test_tables_are_of_the_same_images_in_any_order_and_not_of_other_prompts():
+    rows = pd.DataFrame(
+        {"benchmark": ["a", "a", "b"], "image_id": ["1", "2", "1"], "prompt": "box", "iou": 0.5}
+    )
+    assert promotion.same_images(rows, rows[::-1].assign(iou=0.1))
+    assert not promotion.same_images(rows, rows[:2])
+    for column in ("benchmark", "image_id", "prompt"):
+        assert not promotion.same_images(rows, rows.assign(**{column: "x"}))
+
+
 def test_only_judgements_against_a_champion_on_todays_images_use_up_the_error_rate():
     def entry(event, images, champion=1):
         words = {"champion": champion, "measured": {"evaluation_set": images}}
@@ -199,6 +209,8 @@ def test_only_judgements_against_a_champion_on_todays_images_use_up_the_error_ra
         tree=None, allow_local=False, why="",
     )  # fmt: skip
     assert judgement._attempt(Standing(versions={2: known})) == 3
+    other = dataclasses.replace(known, number=4, entries=tuple(entries[-1:]))
+    assert judgement._attempt(Standing(versions={4: other, 2: known})) == 4, "of all versions"
 
 
 @pytest.mark.long
@@ -504,6 +516,23 @@ def test_the_settings_of_the_tree_are_taken_with_their_reason_by_the_projects_lo
         called.settings_digest.return_value, "twice the images",
     )  # fmt: skip
     called.settings_of.assert_called_once_with(called.load_section.return_value)
+
+
+def test_models_are_tried_on_the_first_image_of_each_of_the_manifests_first_benchmarks(
+    monkeypatch,
+):
+    monkeypatch.setattr(evidence, "read_image", lambda path: f"pixels of {path.as_posix()}")
+    monkeypatch.setattr(evidence, "read_mask", lambda path: path)
+    monkeypatch.setattr(evidence, "tight_box", lambda mask: (1, 2, 3, int(mask.name)))
+    rows = [
+        ("val", "wild", "w2", "8"), ("train", "dis", "d0", "5"), ("val", "dis", "d7", "7"),
+        ("val", "wild", "w1", "9"), ("val", "dis", "d1", "6"), ("val", "xyz", "x", "4")
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["split", "dataset", "image", "mask"])
+    found = evidence.trial_images(SimpleNamespace(manifest=frame, project=Path("p")), count=2)
+    assert [(each.pixels, each.box) for each in found] == [
+        ("pixels of p/w2", (1.0, 2.0, 3.0, 8.0)), ("pixels of p/d7", (1.0, 2.0, 3.0, 7.0))
+    ]  # fmt: skip
 
 
 def test_a_model_of_another_base_is_measured_on_images_embedded_as_the_params_say(

@@ -302,3 +302,6 @@ def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_find
     assert results.about == ""
     assert f"git log -S {weights} -- dvc.lock" in known.about
     assert f"git log -S {data} -- dvc.lock" in make_results(manifest_md5=data).about
+    assert make_results(weights_md5={"pa_sam": weights}).about.startswith(
+        f"Of the weights of PA-SAM, md5 {weights}. dvc.lock"
+    )

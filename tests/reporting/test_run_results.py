@@ -30,6 +30,12 @@ def test_the_report_is_about_pa_sam_against_sam(results):
     assert results.seeds == [42]
 
 
+def test_seeds_are_the_subjects_own_in_ascending_order_each_once(make_scores, make_results):
+    parts = [("pa_sam", 43), ("pa_sam", 42), ("pa_sam", 7), ("sam", 0)]
+    scores = pd.concat([make_scores(models=(name,)).assign(seed=seed) for name, seed in parts])
+    assert make_results(scores).seeds == [7, 42, 43]
+
+
 def test_without_sam_it_is_held_against_another_model(make_scores, make_results):
     assert make_results(make_scores(models=("hq_sam", "pa_sam"))).reference == "hq_sam"
     assert make_results(make_scores(models=("mine", "pa_sam", "hq_sam"))).reference == "hq_sam"
@@ -351,6 +357,7 @@ def test_the_curves_of_a_history_are_its_losses_the_total_first():
         ("", "holds no epoch"),
         ('{"epoch": 0}\n{"epo', "line 2 is not JSON"),
         ('{"loss": 1}', "expected an object with 'epoch'"),
+        ('["epoch", 0]', "expected an object with 'epoch'"),
     ],
 )
 def test_a_damaged_history_is_refused(tmp_path, text, message):
