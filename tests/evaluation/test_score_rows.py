@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pasam.config.presets import compose
+from pasam.data.catalogue import PHOTOS
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.published import (
     BENCHMARKS,
@@ -24,6 +25,7 @@ from pasam.evaluation.published import (
 from pasam.evaluation.scores import (
     SCHEMA,
     Truth,
+    averaged,
     clean_box_rows,
     condition_name,
     mean_width,
@@ -143,6 +145,11 @@ def test_a_table_is_made_of_tight_boxes_on_clean_images():
     others = [{"prompt": "box_jitter_0.2"}, {"corruption": "noise_2"}, {"seed": 7}]
     kept = clean_box_rows(pd.DataFrame([{**ROW, **other} for other in [*others, {}]]))
     assert kept["seed"].tolist() == [7, 0]
+
+
+def test_a_mean_is_of_each_benchmark_once_in_their_order_and_of_photographs_if_alone():
+    assert averaged(["z", PHOTOS, "a", "z"]) == ["z", "a"]
+    assert averaged([PHOTOS, PHOTOS]) == [PHOTOS]
 
 
 def test_several_files_make_one_frame(tmp_path):

@@ -139,6 +139,17 @@ def test_a_mask_that_would_fill_the_memory_is_not_unpacked(tmp_path):
         read_prediction(tmp_path / "m.npz", "set/a")
 
 
+def test_a_masks_limit_is_of_its_own_bytes_and_reached_by_them_all(tmp_path, monkeypatch):
+    path, noise = tmp_path / "m.npz", np.random.default_rng(0).random((90, 80)) > 0.5
+    small = Predicted(mask=np.eye(4, dtype=bool))
+    write_predictions(path, {"set/a": small, "set/ab": Predicted(mask=noise)})
+    whole = 2 * 128 + 2 * 4 + 2  # NumPy's two heads, height and width, sixteen bits
+    monkeypatch.setattr("pasam.evaluation.predictions.MOST_BYTES", whole)
+    np.testing.assert_array_equal(read_prediction(path, "set/a").mask, small.mask)
+    with pytest.raises(DataError, match=f"'set/ab' unpacks to {whole + 898} bytes; at most"):
+        read_prediction(path, "set/ab")
+
+
 def test_all_sets_are_found_where_their_layouts_say(sets):
     assert [(data.benchmark, data.name) for data in sets] == [("coco", "coco"), ("seginw", "zoo")]
     assert [len(found) for found in sets[0].detections.values()] == [2, 2]  # of 3 each

@@ -80,6 +80,18 @@ def test_the_smallest_label_that_is_prompted_for_has_sixteen_pixels(
     assert found == (["small"] if there else []) + [first["id"]]
 
 
+def test_an_object_of_a_benchmark_of_which_no_pixel_is_left_is_no_label(
+    manifest, ids, base, tmp_path
+):
+    mask = np.zeros((640, 640), np.uint8)
+    mask[1, 1] = 255
+    write_png(tmp_path / "small.png", mask)
+    first = manifest.iloc[0]
+    task = ViewTask(first["image"], (str(tmp_path / "small.png"), first["mask"]), 0, None)
+    store = write(tmp_path / "store", [task], {**ids, task.masks[0]: "small"}, base)
+    assert store.index["id"].tolist() == [first["id"]]
+
+
 def test_an_array_of_many_pieces_is_copied_whole_to_its_place(monkeypatch):
     monkeypatch.setattr("pasam.training.embeddings._AT_ONCE", 2)
     target = np.zeros(9, int)

@@ -310,10 +310,12 @@ def test_both_fractions_are_of_all_of_a_sets_items(mixed):
     unfit = mixed.inventory.copy()
     whole = [row for row in first if pd.isna(unfit.at[row, "fault"])]
     unfit.loc[whole[0], "fault"] = "empty_mask"
+    unfit.loc[whole, "image"] = "one.png"  # of two masks
     sets = make_tables(unfit, Quarantine(), {}, {}, mixed.params).by_name[SETS]
     row = sets.set_index(["dataset", "split"]).loc[("deep_image", "train")]
     assert [row["valid"], row["invalid"], row["quarantined"]] == [1, 1, 1]
     assert (row["invalid_fraction"], row["quarantined_fraction"]) == (1 / 3, 1 / 3)
+    assert (row["images"], row["all_images"]) == (2, 3)
 
 
 def test_items_are_counted_by_set(mixed):
