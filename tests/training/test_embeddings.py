@@ -83,13 +83,14 @@ def test_the_smallest_label_that_is_prompted_for_has_sixteen_pixels(
 def test_an_object_of_a_benchmark_of_which_no_pixel_is_left_is_no_label(
     manifest, ids, base, tmp_path
 ):
-    mask = np.zeros((640, 640), np.uint8)
-    mask[1, 1] = 255
-    write_png(tmp_path / "small.png", mask)
-    first = manifest.iloc[0]
-    task = ViewTask(first["image"], (str(tmp_path / "small.png"), first["mask"]), 0, None)
-    store = write(tmp_path / "store", [task], {**ids, task.masks[0]: "small"}, base)
-    assert store.index["id"].tolist() == [first["id"]]
+    for name, side in (("speck", 1), ("block", 100)):
+        mask = np.zeros((640, 640), np.uint8)
+        mask[1 : 1 + side, 1 : 1 + side] = 255
+        write_png(tmp_path / f"{name}.png", mask)
+    names = {str(tmp_path / f"{name}.png"): name for name in ("speck", "block")}
+    task = ViewTask(manifest.iloc[0]["image"], tuple(names), 0, None)
+    store = write(tmp_path / "store", [task], {**ids, **names}, base)
+    assert store.index["id"].tolist() == ["block"]
 
 
 def test_an_array_of_many_pieces_is_copied_whole_to_its_place(monkeypatch):
