@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from pasam.data.exports import expect_own_names, export_set
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
-from pasam.data.pairing import EncodedMask, PairCandidate, Source, find_pairs
+from pasam.data.pairing import EncodedMask, Pair, PairCandidate, Source, find_pairs
+from pasam.errors import DataError
 from pasam.masks.images import read_image, write_png
 from pasam.masks.mask_files import Reading
 from pasam.masks.run_lengths import encode
@@ -328,3 +331,45 @@ def test_masks_that_the_manifest_cannot_tell_apart_are_a_fault(check, cats):
 def test_what_was_known_before_comes_first(check):
     findings = survey((), workers=1, faults=("a",), warnings=("b",))
     assert (findings.sets, findings.faults, findings.warnings) == ((), ("a",), ("b",))
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((8, 16, 3), np.uint8))
+    mask = np.zeros((8, 16), np.uint8)
+    mask[2:6, 4:12], mask[4, 4:12] = 255, 200
+    write_png(tmp_path / "0.png", mask)
+    write_png(tmp_path / "1.png", np.flipud(mask).copy())
+    (tmp_path / "x").mkdir()
+    images = (tmp_path / "a.png", tmp_path / "x" / ".." / "a.png")
+    return [
+        Pair(split="val", dataset="cats", image=image, mask=tmp_path / f"{number}.png")
+        for number, image in enumerate(images)
+    ]
+
+
+def test_an_image_that_is_named_in_two_ways_is_exported_once_with_both_its_objects(drawn, tmp_path):
+    assert export_set(drawn, tmp_path / "out", "coco-rle") == 1
+    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["a.png"]
+    assert [one["image_id"] for one in content["annotations"]] == [1, 1]
+
+
+def test_polygons_of_yolo_are_shares_of_the_images_own_sides(drawn, tmp_path):
+    export_set(drawn[:1], tmp_path / "out", "yolo")
+    number, *places = (tmp_path / "out" / "a.txt").read_text().split()
+    x, y = np.array(places, float).reshape(-1, 2).T
+    assert (number, x.min(), x.max(), y.min(), y.max()) == ("0", 4 / 16, 12 / 16, 2 / 8, 6 / 8)
+
+
+def test_a_cutout_keeps_the_greys_of_its_mask(drawn, tmp_path):
+    export_set(drawn[:1], tmp_path / "out", "cutout")
+    alpha = np.asarray(Image.open(tmp_path / "out" / "a_0.png"))[:, :, 3]
+    assert alpha[:, 0].tolist() == [255, 255, 200, 255]
+
+
+def test_capitals_tell_images_apart_only_where_one_file_holds_them_all():
+    expect_own_names(["a.png", "A.png"], "coco")
+    for form in ("yolo", "labelme", "cutout"):
+        with pytest.raises(DataError, match=f"would both be .* in the form {form}"):
+            expect_own_names(["a.png", "A.png"], form)

@@ -382,11 +382,32 @@ def test_the_trunk_learns_more_slowly_and_norms_do_not_decay():
     training = _PhotographTraining(_model(), PARAMS, 0)
     found = {(g["lr"], g["weight_decay"]) for g in training.optimizer.param_groups}
     assert found == {(4e-4, 0.01), (4e-4, 0.0), (1e-3, 0.01), (1e-3, 0.0)}
+    for group in training.optimizer.param_groups:
+        assert {part.ndim > 1 for part in group["params"]} == {group["weight_decay"] > 0}
+
+
+def test_a_change_of_side_keeps_average_count_and_moments_of_what_learns_on():
+    phases = (PARAMS.phases[0], PARAMS.phases[1].replaced(frozen_stages=1))
+    training = _PhotographTraining(_model(), PARAMS.replaced(phases=phases), 0)
+    for parameter in training.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    training.optimizer.step()
+    training.average.update_parameters(training.model)
+    name = "base.sam.image_encoder.neck.weight"
+    before = training.optimizer.state[training.model.get_parameter(name)]["exp_avg"].clone()
+    training.enter(1)
+    assert int(training.average.n_averaged) == 1
+    state, parameters = training.optimizer.state, dict(training.model.named_parameters())
+    assert torch.equal(state[parameters[name]]["exp_avg"], before)
+    learns = {name for name, part in parameters.items() if part.requires_grad}
+    kept = {name for name, part in parameters.items() if part in state}
+    assert (len(kept - learns), len(learns - kept)) == (0, 1)  # the code of place begins anew
+    assert training.state_dict()["optimizer"]["state"].keys() <= set(range(len(learns)))
 
 
 def test_the_rate_rises_then_falls_along_a_cosine():
     rates = [rate_factor(step, warmup=2, total=10) for step in range(10)]
-    assert rates[:2] == [0.5, 1.0]
+    assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[6] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 2)) / 2)
     assert all(late < early for early, late in zip(rates[2:], rates[3:], strict=False))
 

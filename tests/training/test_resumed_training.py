@@ -3,11 +3,13 @@
 import io
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pasam.errors import DataError
+from pasam.training.fit import _Place, _State
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 
 
@@ -230,3 +232,17 @@ def test_a_save_that_breaks_off_before_the_rename_leaves_the_old_state(tmp_path,
             checkpointer.save({"step": 2})
     assert checkpointer.load() == {"step": 1}
     assert [file.name for file in checkpointer.folder.iterdir()] == [checkpointer.path.name]
+
+
+def test_each_process_goes_on_with_its_own_sums_of_the_batches_so_far(tmp_path):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    state = _State(
+        learning={"weight": weight}, optimizer=optimizer, sink=JsonlSink(None),
+        schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=1),
+        checkpointer=Checkpointer(tmp_path, "key"),
+    )  # fmt: skip
+    state.save(_Place(1, 3), {"loss": torch.tensor([5.0, 7.0, 9.0])})
+    for rank, expected in enumerate((5.0, 7.0, 9.0)):
+        place = state.restore(SimpleNamespace(global_rank=rank, device="cpu"))
+        assert (place.epoch, place.batches, place.sums["loss"].item()) == (1, 3, expected)
