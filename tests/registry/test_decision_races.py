@@ -390,3 +390,22 @@ def test_evidence_is_believed_only_if_it_is_what_its_name_says(tmp_path, monkeyp
             continue
         with pytest.raises(RegistryError, match="is not in the log of decisions"):
             log.evidence(digest)
+
+
+@pytest.mark.parametrize(
+    ("says", "signed"), [(None, False), ("false", False), ("0", False), ("true", True), ("1", True)]
+)
+def test_a_decision_is_signed_where_git_is_told_to_sign_and_nowhere_else(
+    says, signed, tmp_path, monkeypatch
+):
+    git(tmp_path, "init", "--quiet")
+    log, called = DecisionLog(tmp_path), []
+    log._settings = {} if says is None else {"commit.gpgsign": says}
+    monkeypatch.setattr(log, "_blobs", lambda contents: ["b" * 40] * len(contents))
+    monkeypatch.setattr(log, "_git", lambda *words, **how: called.append(words) or "made\n")
+    entries = [Entry(event="gate", number=n, by={"who": "ada <a@b>"}) for n in (1, 2)]
+    assert log._commit(entries, {}) == "made"
+    last = ("-S",) if signed else ()
+    assert [words for words in called if words[0] == "commit-tree"] == [
+        ("commit-tree", "made", *last), ("commit-tree", "made", "-p", "made", *last)
+    ]  # fmt: skip

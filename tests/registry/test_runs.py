@@ -271,7 +271,7 @@ def test_the_record_replaces_the_run_that_showed_the_training_live(tracked):
     live = store.client.create_run(store.experiment_id, tags=ours)
     theirs = {**tags, "pasam.clone": "another-00000000"}
     training = store.client.create_run(store.experiment_id, tags=theirs)
-    other = store.client.create_run(store.experiment_id, tags={**tags, "dvc.stage": "train@x"})
+    other = store.client.create_run(store.experiment_id, tags={**ours, "dvc.stage": "train@x"})
     sync(tracked.folder)
     assert store.client.get_run(live.info.run_id).info.lifecycle_stage == "deleted"
     assert store.client.get_run(other.info.run_id).info.lifecycle_stage == "active"

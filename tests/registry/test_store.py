@@ -558,3 +558,34 @@ def test_only_what_lay_beside_the_file_is_freed_of_its_folder_and_its_neighbours
 def test_each_fault_of_a_backend_is_told_with_what_helps_against_it(address, error, cause, advice):
     assert stores._cause(error) == cause
     assert stores._advice(address, error) == advice
+
+
+def test_numbers_of_a_file_are_metrics_and_truths_and_words_are_none(tmp_path):
+    content = {"a": {"b": 2, "ok": True}, "word": "3", "c": 0.5, "none": None}
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    found = runs.metrics_of(tmp_path, SimpleNamespace(outs={"m.json": None}))
+    assert [(each.name, each.value, each.step) for each in found] == [("a/b", 2, 0), ("c", 0.5, 0)]
+
+
+@pytest.mark.parametrize(("code", "found"), [(0, ["H200", "T4"]), (9, [])])
+def test_graphics_cards_are_named_by_a_driver_that_answers(code, found, monkeypatch):
+    said = SimpleNamespace(returncode=code, stdout="H200\nT4\n" if code == 0 else "no driver\n")
+    monkeypatch.setattr(runs.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(runs.subprocess, "run", lambda *command, **how: said)
+    assert runs._graphics() == found
+
+
+def test_of_the_runs_that_a_reproduction_lists_the_complete_ones_are_its_stages():
+    def run(**tags):
+        return SimpleNamespace(data=SimpleNamespace(tags=tags))
+
+    key, done = stores.Tag.KEY, {stores.Tag.RECORDED: runs.COMPLETE}
+    whole, asked = run(**{key: "a"}, **done), []
+    client = SimpleNamespace(search_runs=lambda *given, **how: asked.append((given, how)) or [
+        run(**{key: "b"}), whole, run(**done), run(**{key: "c", stores.Tag.RECORDED: "begun"}),
+    ])  # fmt: skip
+    recorder = runs._Recorder(None, SimpleNamespace(client=client, experiment_id="7"))
+    assert recorder._recorded(run(**{stores.Tag.RUNS: "r1 r2"})) == {"a": whole}
+    assert asked == [((["7"], "attributes.run_id IN ('r1', 'r2')"), {"max_results": 2})]
+    assert recorder._recorded(run()) == {}
+    assert len(asked) == 1, "none is listed"
