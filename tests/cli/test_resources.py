@@ -16,6 +16,7 @@ from pasam.cli.resources import (
     check_purpose,
     fitting_batch,
     generated_bytes,
+    gigabytes,
     store_bytes,
     training_memory,
 )
@@ -391,3 +392,11 @@ def test_a_base_is_whole_by_the_size_that_is_known_of_it(known, state, tmp_path,
     check = resources.check_base(BaseParams(size="vit_b", checkpoint=str(place)), None)
     assert check.state == state
     assert (check.remedy == "remove it, then pasam data fetch sam_x") is (state == "missing")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(4.6e6, "5 MB"), (94_900_000, "95 MB"), (95_000_000, "0.1 GB"), (2.56e9, "2.6 GB")],
+)
+def test_sizes_are_written_in_gigabytes_from_the_first_tenth_on(size, words):
+    assert gigabytes(size) == words

@@ -321,6 +321,13 @@ def test_the_inventory_is_in_the_order_of_split_set_and_mask():
     ]  # fmt: skip
 
 
+def test_faults_of_one_mask_come_by_their_kind_whatever_the_order_they_were_found_in():
+    kinds = ["empty_mask", "listed_twice", "size_mismatch"]
+    for found in (kinds, kinds[::-1]):
+        inventory = inventory_frame([invalid_row(fault(kind)) for kind in found])
+        assert inventory["fault"].tolist() == kinds
+
+
 def test_a_missing_inventory_says_how_to_make_it(tmp_path):
     with pytest.raises(DataError, match="none does not exist. Run `dvc repro prepare`"):
         read_inventory(tmp_path / "none")
