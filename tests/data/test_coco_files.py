@@ -20,7 +20,7 @@ from pasam.data.coco import (
     read_detections,
 )
 from pasam.data.exports import ExportedImage, annotation_files, export_set
-from pasam.data.imports import SetPlaces, from_annotations
+from pasam.data.imports import SetPlaces, _form, _of_folder, from_annotations
 from pasam.data.instance_sets import (
     SMALL_SETS,
     ImageToDraw,
@@ -485,3 +485,24 @@ def test_an_object_without_a_pixel_has_no_line_in_yolos_form():
     assert files["classes.txt"] == "cat\ndog\n"
     (line,) = files["a.txt"].splitlines()
     assert line.startswith("1 ")
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ({"annotations": [], "image": {}}, "sa-1b"), ({"annotations": [], "image": "a"}, "coco"),
+        ({"images": [], "info": {"year": 1}}, "coco"), ({"a": {"b": 1}}, ""),
+        ({"a": {"regions": []}, "b": 1}, "via"), ({"shapes": [], "images": []}, "labelme"),
+    ],
+)  # fmt: skip
+def test_a_form_is_told_by_what_only_its_tool_writes(content, form):
+    assert _form(content) == form
+
+
+def test_a_folder_of_two_forms_names_both_whichever_comes_last(tmp_path):
+    image = {"file_name": "a.jpg", "height": 4, "width": 4}
+    labelme = {"imagePath": "b.jpg", "imageHeight": 4, "imageWidth": 4, "shapes": []}
+    (tmp_path / "a.json").write_text(json.dumps({"image": image, "annotations": []}))
+    (tmp_path / "b.json").write_text(json.dumps(labelme))
+    kind, found = _of_folder(tmp_path, tmp_path, [])
+    assert (kind, [one.name for one in found]) == ("labelme and sa-1b", ["a.jpg", "b.jpg"])
