@@ -258,6 +258,13 @@ def test_the_default_runs_time_is_estimated_within_a_tenth_and_said_alike_everyw
     parts = run_seconds(plan, content, on_gpu=False, cores=2)
     assert sum(parts.values()) == pytest.approx(SEEN, rel=0.1)
     exact = f"{SEEN // 60} min {SEEN % 60} s"
+    learnt = {("train", name): (500, 900) for name in plan.evaluate.benchmarks}
+    more = run_seconds(
+        plan, dataclasses.replace(content, counts=counts | learnt), on_gpu=False, cores=2
+    )
+    measured = ("evaluate", "robustness", "rest")  # whatever of these sets is trained on
+    assert [more[name] for name in measured] == [parts[name] for name in measured]
+    assert more["train"] > parts["train"]
     words = f"about {['six', 'seven', 'eight'][round(SEEN / 60) - 6]} minutes"
     places = ("README.md", "params.yaml", "params/default.yaml")
     said = {place: (root / place).read_text(encoding="utf-8") for place in places}

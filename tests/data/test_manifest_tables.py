@@ -39,6 +39,7 @@ from pasam.data.manifest import (
     write_inventory,
     write_manifest,
 )
+from pasam.data.own_sets import held_out
 from pasam.errors import DataError
 from pasam.masks.images import write_png
 
@@ -363,3 +364,11 @@ def test_the_rim_of_an_image_is_outline_like_any_other():
     mask = np.full((9, 12), 255, np.uint8)
     mask[:4, 5:] = 0
     assert complexity(mask) == complexity(np.pad(mask, 5))
+
+
+@given(count=st.integers(2, 40), fraction=st.floats(0.01, 0.99))
+def test_no_fewer_are_held_out_than_the_fraction_says_and_one_is_left(count, fraction):
+    keys = [f"film {number}" for number in range(count)]
+    held = held_out(keys, val_fraction=fraction)
+    assert min(round(fraction * count), count - 1) <= len(held) < count
+    assert held <= set(keys)

@@ -302,6 +302,7 @@ def test_mistakes_of_the_program_are_not_called_faults_of_the_backend(project):
 
 def test_a_password_is_left_out_of_messages():
     assert without_password("postgresql://me:word@host/db") == "postgresql://host/db"
+    assert without_password("https://me:w@rd@host:5000/a@b") == "https://host:5000/a@b"
     assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 

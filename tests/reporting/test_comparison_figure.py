@@ -318,6 +318,15 @@ def test_a_small_mask_in_a_large_one_is_seen_whichever_comes_first():
         np.testing.assert_allclose(shown[30, 30], under + 0.45 * (above - under), atol=1)
 
 
+def test_a_masks_outline_is_drawn_round_its_holes_too():
+    ring = block(slice(5, 55), slice(10, 70)) & ~block(slice(20, 40), slice(30, 50))
+    shown = prediction_overlay(grey(), [ring], NOTHING).astype(int)
+    light = [int(128 + channel / 2) for channel in getrgb(MASKS[0])]
+    for y, x in ((5, 40), (54, 40), (30, 10), (30, 69), (19, 40), (40, 40), (30, 29), (30, 50)):
+        near = shown[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3)
+        assert np.abs(near - light).sum(axis=1).min() < 60, (y, x)
+
+
 def test_no_mask_gives_the_darker_picture():
     assert (prediction_overlay(grey(), [], NOTHING) == 75).all()
 

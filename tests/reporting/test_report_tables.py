@@ -428,6 +428,13 @@ def test_masks_are_compared_on_the_boxes_that_meet_an_object(instances, bootstra
     assert row["verdict"] == "gain shown"
 
 
+def test_a_box_that_one_model_misses_counts_for_neither(instances, bootstrap):
+    hit = instances[(instances["model"] == "pa_sam") & (instances["object_id"] >= 0)]
+    alone = hit.assign(detection=99, boundary_iou=0.0)
+    row = box_difference(pd.concat([instances, alone]), "coco_like", ("pa_sam", "sam"), bootstrap)
+    assert (row["n"], row["difference"]) == (6, pytest.approx(20.0))
+
+
 def test_boxes_of_two_sets_with_the_same_numbers_are_not_mixed(instances, bootstrap):
     """The second set's images have the same ids; it holds no gain, and weighs as the first does."""
     other = instances.assign(set="other", boundary_iou=0.4)
