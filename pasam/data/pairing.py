@@ -92,7 +92,8 @@ def match_names(
     by_name: dict[str, Path] = {}
     same_name = []
     for image in images:
-        other = by_name.setdefault(_named_by(pattern, _name(image, image_root), 0), image)
+        named = _named_by(pattern, _name(image, image_root), 0)
+        other = by_name.setdefault(named, image) if named else image  # fits no pattern: no mask
         if other != image:
             same_name.append((other, image))
     whole_names = {_name(image, image_root, whole=True): image for image in images}

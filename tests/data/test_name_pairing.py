@@ -47,6 +47,17 @@ def test_masks_are_found_by_name_suffix_and_folder():
     }
 
 
+def test_what_does_not_fit_a_pattern_belongs_to_nothing():
+    images = [IM / f"{name}.png" for name in ("1_left", "2_other", "3_other", "left")]
+    masks = [GT / f"{name}.png" for name in ("1_inst", "1_color", "4_inst")]
+    found = match_names(
+        images, masks, image_root=IM, mask_root=GT, pattern="{name}_left={name}_inst"
+    )
+    assert found.masks_of == {images[0]: (masks[0],)}
+    assert found.without_mask == tuple(images[1:])
+    assert (found.without_image, found.same_name) == ((masks[2],), ())
+
+
 def test_letters_written_in_two_ways_are_one_also_where_the_suffix_is_kept():
     ways = [unicodedata.normalize(form, "über") for form in ("NFC", "NFD")]
     for image, mask in (ways, ways[::-1]):
