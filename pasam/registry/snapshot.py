@@ -351,8 +351,8 @@ def parse_lock(content: bytes, *, source: str) -> DvcLock:
 def only_results_differ(lock: DvcLock, committed: DvcLock) -> bool:
     """Say whether two locks tell of the same commands on the same inputs with other outputs.
 
-    So it is after a reproduction on another processor: embeddings, and what follows from them,
-    differ in the last digits.
+    So it is after a reproduction on another processor: trainings and what follows them, and where
+    its vector units are others embeddings too, differ in the last digits.
 
     Args:
         lock: The present one.
