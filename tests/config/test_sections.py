@@ -15,7 +15,7 @@ from variants import hq_sam, image_adapter, pa_sam
 from pasam.config import schema
 from pasam.config.params_file import build_variant, load_models, load_section
 from pasam.config.presets import SECTIONS, validate
-from pasam.config.section import Section
+from pasam.config.section import Section, checked
 from pasam.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -361,6 +361,37 @@ def test_a_section_with_a_change_is_checked_again():
 def test_all_25_sets_of_seginw_are_in_the_papers_preset():
     paper = load_section(schema.InstancesParams, "instances", ROOT / "params" / "paper.yaml")
     assert len(set(paper.seginw.sets)) == 25
+
+
+class _Inner(Section):
+    low: int
+    high: int
+
+
+class _Outer(Section):
+    name: str
+    inner: _Inner
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"name": "a", "inner": {"low": 1, "high": 2}, "nmae": "b"},
+            "section 'x' lacks [] and has unknown ['nmae']. It must have exactly "
+            "['inner', 'name'].",
+        ),
+        (
+            {"name": "a", "inner": {"low": 1, "hihg": 2}},
+            "section 'x.inner' lacks ['high'] and has unknown ['hihg']. It must have exactly "
+            "['high', 'low'].",
+        ),
+    ],
+)
+def test_of_a_sections_keys_exactly_those_that_it_must_have_are_listed(values, message):
+    with pytest.raises(ParamsError) as told:
+        checked(_Outer, values, "x")
+    assert str(told.value) == message
 
 
 def test_a_model_of_no_kind_is_told_what_it_lacks(tmp_path):

@@ -16,7 +16,7 @@ from inference_models import BASE, make_predictor, picture
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import CheckpointError, DataError, PromptError
 from pasam.inference.image_prompt import image_prompt
-from pasam.inference.image_transform import EmbeddedImage, ImageTransform
+from pasam.inference.image_transform import EmbeddedImage, ImageTransform, sam_transform
 from pasam.inference.zoomed_boxes import predict_zoomed, zoom_window
 
 SIZES = st.integers(8, 3000)
@@ -44,6 +44,17 @@ def test_keeping_the_aspect_is_sams_own_resize_to_the_bit(height, width, side):
     theirs = ResizeLongestSide(side).apply_image(image)
     ours = ImageTransform(height, width, side, "longest").resized(image)
     assert np.array_equal(ours.permute(1, 2, 0).numpy(), theirs)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "side", "inner"),
+    [(5, 64, 32, (3, 32)), (64, 13, 32, (32, 7)), (1001, 2048, 1024, (501, 1024))],
+)
+def test_a_short_side_that_ends_on_half_a_pixel_is_rounded_up_as_sam_does(
+    height, width, side, inner
+):
+    assert ImageTransform(height, width, side, "longest").inner == inner
+    assert sam_transform(side, "longest").get_preprocess_shape(height, width, side) == inner
 
 
 @pytest.mark.parametrize("resize", ["longest", "squash"])

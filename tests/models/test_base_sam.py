@@ -1,5 +1,6 @@
 """The frozen base: sizes by name, normalisation, early features and batched prompts."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -266,6 +267,21 @@ def test_mixed_prompts_of_several_images_equal_each_alone(
                     assert_same(of_all[rows], of_one)
                 assert torch.equal(together.details.positive[rows], alone.details.positive)
                 assert torch.equal(together.details.negative[rows], alone.details.negative)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["boxes", "points"])
+def test_tokens_that_fill_up_a_compiled_pass_of_one_kind_of_prompt_count_for_nothing(
+    kind, segmenter, segmenter_images, encoded, groups, monkeypatch
+):
+    monkeypatch.setattr(torch, "compile", lambda run, **_: run)
+    prompts = [replaced(groups[kind], torch.tensor([0, 1]))]
+    learner = Segmenter(base=segmenter.base, decoder=copy.deepcopy(segmenter.decoder)).train()
+    asked = (segmenter_images, encoded, torch.tensor([1, 0]), prompts)
+    plain = predict(learner, *asked)
+    learner.compile_decoder()
+    compiled = predict(learner, *asked)
+    assert_same(compiled.masks, plain.masks)
+    assert_same(compiled.iou, plain.iou)
 
 
 def test_prompts_of_all_kinds_go_through_a_trained_decoder_together_and_teach_it_the_same(

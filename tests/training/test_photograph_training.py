@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -376,6 +377,30 @@ def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):
     assert not [name for name in moved if name.startswith(still)]
     assert f"{trunk}stages.2.0.expand.conv.weight" in moved
     assert f"{trunk}stages.2.0.expand.norm.running_mean" in moved
+
+
+def test_stages_that_an_early_phase_freezes_learn_in_a_later_one_that_does_not():
+    phases = tuple(
+        phase.replaced(frozen_stages=count)
+        for phase, count in zip(PARAMS.phases, (3, 1), strict=True)
+    )
+    training = _PhotographTraining(_model(), PARAMS.replaced(phases=phases), 0)
+
+    def held() -> list[set[str]]:
+        """Parts of the trunk that do not learn, that are not stepped, that evaluate."""
+        trunk = training.model.base.sam.image_encoder.trunk
+        stepped = {id(p) for group in training.optimizer.param_groups for p in group["params"]}
+        named = list(trunk.named_parameters())
+        found = (
+            {name for name, part in named if not part.requires_grad},
+            {name for name, part in named if id(part) not in stepped},
+            {name for name, part in trunk.named_modules() if not part.training and "." in name},
+        )
+        return [{re.match(r"stages\.\d|\w+", name)[0] for name in names} for names in found]
+
+    assert held() == 3 * [{"stem", "stages.0", "stages.1"}]
+    training.enter(1)
+    assert held() == 3 * [{"stem"}]
 
 
 def test_the_trunk_learns_more_slowly_and_norms_do_not_decay():

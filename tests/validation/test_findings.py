@@ -141,6 +141,17 @@ def test_a_refusal_lists_unfit_files_once_each_and_says_how_to_leave_them_out():
     assert "pasam data quarantine" in lines[-1]
 
 
+def test_a_refusal_is_silent_about_files_that_are_in_quarantine_already():
+    before = [row("quarantined", index, f"mask {index} is blurred") for index in range(11)]
+    new = [row("empty_mask", 20 + index, f"mask {20 + index} is empty") for index in range(2)]
+    lines = failure_message(
+        inventory_frame([row(None, 30), *before, *new]),
+        [result("few_items_are_invalid", "error", valid=1)], "p",
+    ).splitlines()  # fmt: skip
+    assert lines[1:-1] == ["- mask 20 is empty", "- mask 21 is empty"]
+    assert lines[-1].startswith("- Repair these files")
+
+
 @pytest.mark.parametrize(
     ("table", "shown"),
     [("sets", "train/cats"), ("drift", "train/cats"), ("pairs", "m{}.png"), ("images", "i{}.png"),
