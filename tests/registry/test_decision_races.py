@@ -26,7 +26,7 @@ from pasam.files import sha256_of
 from pasam.registry import decision_log, transitions
 from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, OutrunError, standing_of
 from pasam.registry.runs import sync
-from pasam.registry.store import open_store
+from pasam.registry.store import open_store, wrap_mlflow_errors
 from pasam.registry.transitions import Draft, lift, open_decisions, reject, rollback
 from pasam.registry.versions import NAME, open_registry
 
@@ -409,3 +409,38 @@ def test_a_decision_is_signed_where_git_is_told_to_sign_and_nowhere_else(
     assert [words for words in called if words[0] == "commit-tree"] == [
         ("commit-tree", "made", *last), ("commit-tree", "made", "-p", "made", *last)
     ]  # fmt: skip
+
+
+def test_a_decision_says_what_was_mended_before_it_and_not_what_it_has_moved_itself(monkeypatch):
+    decisions, shown = deciding(Log(), monkeypatch)
+    decisions.notes.append("taken over")
+    decisions.show()
+    assert decisions.decide(lambda standing: Draft(entries=(BEGIN,))) == (BEGIN,)
+    assert len(shown) == 2
+    assert decisions.notes == ["taken over", "shown 1"]
+
+
+RACE = "another machine wrote the same at the same time"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "told"),
+    [
+        ("BAD_REQUEST", "(psycopg2.errors.UniqueViolation) duplicate key value", RACE),
+        ("BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE constraint failed: tags", RACE),
+        ("INVALID_PARAMETER_VALUE", "could not serialize access", RACE),
+        ("INTERNAL_ERROR", "out of memory", "out of memory"), ("BAD_REQUEST", "no such tag", None),
+    ],
+)  # fmt: skip
+def test_two_that_write_one_row_at_once_are_a_fault_that_passes_whatever_mlflow_calls_it(
+    code, words, told
+):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    error = MlflowException(words, ErrorCode.Value(code))
+    with (
+        pytest.raises(TrackingError if told else MlflowException, match=told or words),
+        wrap_mlflow_errors("postgresql://db/mlflow"),
+    ):
+        raise error

@@ -152,3 +152,14 @@ def test_rows_without_an_epoch_are_counted_by_their_step_or_their_place(monkeypa
     assert [(name, value, step) for _, name, value, step in server.seen] == [
         ("loss", 3.0, 0), ("loss", 2.0, 70), ("loss", 1.0, 5), ("loss", 0.5, 3), ("lr", 0.1, 3)
     ]  # fmt: skip
+
+
+def test_clones_in_the_same_folder_of_two_machines_and_in_two_of_one_have_names_of_their_own(
+    monkeypatch, tmp_path
+):
+    names = set()
+    for host in ("one", "two", "one"):
+        monkeypatch.setattr(module.socket, "gethostname", lambda host=host: host)
+        names |= {module.clone_id(tmp_path / place / "pasam") for place in ("a", "b")}
+    assert len(names) == 4, "two machines with two folders each, and the same name once more"
+    assert {name.rpartition("-")[0] for name in names} == {"pasam"}
