@@ -145,7 +145,9 @@ def test_an_import_is_told_its_base_where_that_goes_and_the_params(in_empty_fold
 
 
 @pytest.mark.parametrize(("count", "rest"), [(5, None), (7, "and 2 differences more")])
-def test_of_many_differences_the_first_are_told_and_the_rest_counted(count, rest, in_empty_folder):
+def test_of_many_differences_the_first_are_told_the_rest_counted_and_all_handed_on_as_json(
+    count, rest, in_empty_folder
+):
     reports = in_empty_folder / "reports"
     reports.mkdir()
     (reports / "table1.csv").write_text("model,benchmark,miou,mbiou\nsam,mean,50.0,40.0\n")
@@ -158,6 +160,8 @@ def test_of_many_differences_the_first_are_told_and_the_rest_counted(count, rest
     told = [line for line in lines if " minus " in line]
     assert [float(line.split()[4]) for line in told] == list(range(5))
     assert [line for line in lines if line.startswith("and ")] == ([rest] if rest else [])
+    content = json.loads(CliRunner().invoke(app, ("report", "show", "--json")).output)
+    assert [float(row["difference"]) for row in content["differences"]] == list(range(count))
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ def test_only_what_is_a_path_counts_from_where_it_was_typed(in_empty_folder):
         (Path("x"), False, in_empty_folder / "x"), ("here", True, here), ("here", False, "here"),
         ("champion", True, "champion"), ("p/*.png", True, str(in_empty_folder / "p/*.png")),
         ([Path("x"), Path("/y")], False, [in_empty_folder / "x", Path("/y")]),
-        (["here", "sam"], True, [here, "sam"]), (3, True, 3), (None, True, None),
+        (["here", "sam"], True, [here, "sam"]), (("here", "sam"), True, (here, "sam")),
+        ((Path("x"), 2), False, (in_empty_folder / "x", 2)), (3, True, 3), (None, True, None),
     ):  # fmt: skip
         assert _from_here(value, may_be_name) == wanted
 

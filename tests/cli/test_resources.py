@@ -407,3 +407,18 @@ def test_a_base_is_whole_by_the_size_that_is_known_of_it(known, state, tmp_path,
 )
 def test_sizes_are_written_in_gigabytes_from_the_first_tenth_on(size, words):
     assert gigabytes(size) == words
+
+
+def test_where_the_encoder_runs_in_training_only_images_to_measure_are_embedded_before(root):
+    plan = plan_of("paper", root)
+    packed = plan_with(plan, embed=plan.embed.replaced(views=1))
+    sizes = [content_of(plan, train, val) for train, val in ((100, 10), (900, 10), (100, 20))]
+
+    def hours(plan):
+        return [run_seconds(plan, each, on_gpu=True, cores=1)["embed"] for each in sizes]
+
+    few, many, measured = hours(plan)
+    assert few == many < measured
+    one = (measured - few) / (10 * len(plan.evaluate.benchmarks))  # of one image
+    once = hours(packed)
+    assert once[:2] == pytest.approx([few + 100 * one, few + 900 * one])
