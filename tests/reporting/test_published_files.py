@@ -12,6 +12,7 @@ from variants import pa_sam
 
 from pasam.reporting import publish as publish_module
 from pasam.reporting.analyses import gains, measures
+from pasam.reporting.blocks import escape_latex
 from pasam.reporting.model_card import model_card
 from pasam.reporting.page_images import ranked, worst
 from pasam.reporting.publish import plot_frames, publish, records, report_json
@@ -305,3 +306,15 @@ def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_find
     assert make_results(weights_md5={"pa_sam": weights}).about.startswith(
         f"Of the weights of PA-SAM, md5 {weights}. dvc.lock"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "set_as"),
+    [
+        ("<0.001", "$<$0.001"), (">99 %", r"$>$99 \%"), ("\N{MINUS SIGN}1", "$-$1"),
+        ("2\N{MULTIPLICATION SIGN}3", r"2$\times$3"),
+        ("a_b^c~", r"a\_b\textasciicircum{}c\textasciitilde{}"),
+    ],
+)  # fmt: skip
+def test_signs_that_a_text_font_of_latex_lacks_are_set_as_mathematics(text, set_as):
+    assert escape_latex(text) == set_as

@@ -246,3 +246,11 @@ def test_a_line_of_a_forest_plot_shows_zero_the_interval_and_the_mean():
     dot = drawn.find(".//circle")
     assert float(zero.get("x1")) < float(bar.get("x1")) < float(dot.get("cx"))
     assert drawn.get("aria-hidden") == "true"  # the row's text says the same
+
+
+def test_others_among_known_models_are_told_apart_by_their_place_among_the_others():
+    others = ["packaged", "image_adapter", "b", "c"]  # the first two four places apart
+    models = ["sam", others[0], "hq_sam", "oracle", "pa_sam", *others[1:]]
+    looks = [model_key(name, among=models) for name in others]
+    assert [look.colour for look in looks] == [f"var(--other-{place})" for place in range(4)]
+    assert [look.shape for look in looks] == ["circle", "square", "diamond", "triangle"]
