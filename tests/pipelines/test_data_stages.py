@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -376,3 +376,18 @@ def test_times_of_several_schedules_come_in_one_order_each_so_often(monkeypatch)
     after = datetime(2026, 1, 1, tzinfo=UTC)
     found = schedule.due([("2", "UTC"), ("2", "Europe/Berlin"), ("7", "UTC")], after, 2)
     assert [(moment - after) / timedelta(hours=1) for moment in found] == [2, 3, 4, 6, 7, 14]
+
+
+def test_when_flows_are_due_is_noted_in_utc_whatever_the_zones_of_their_schedules(monkeypatch):
+    east, west = (timezone(timedelta(hours=hours)) for hours in (1, -5))
+    moments = [
+        datetime(2030, 1, 6, 3, 0, tzinfo=east), datetime(2030, 1, 6, 2, 30, tzinfo=UTC),
+        datetime(2030, 1, 5, 22, 0, tzinfo=west),
+    ]  # fmt: skip
+    noted = []
+    monkeypatch.setattr(schedule, "due", lambda *given: moments)
+    monkeypatch.setattr(schedule, "note_served", noted.append)
+    monkeypatch.setattr(schedule, "renew_page", lambda: noted.append("page"))
+    schedule._say_when([{"entrypoint": "a/b.py:nightly"}], {})
+    times = [f"2030-01-06T{time}:00+00:00" for time in ("02:00", "02:30", "03:00")]
+    assert noted == [{"nightly": times}, "page"]

@@ -271,9 +271,10 @@ def told_block():
         error: ClassVar[Exception | None] = None
 
         async def notify(self, body: str, subject: str | None = None) -> None:
-            if self.error is not None:
+            if self.error is None:
+                self.sent.append((subject, body))
+            elif self._raise_on_failure:  # as Prefect's own, which say nothing otherwise
                 raise self.error
-            self.sent.append((subject, body))
 
     return Told
 
