@@ -68,9 +68,16 @@ async function askNow() {
 }
 
 async function askModel(model, object, signal) {
-  const start = performance.now();
   const details = look.wantsDetails() && model.details;
-  const found = await client.predict(model, object, { details, signal });
+  // A click is answered on the whole image at once; the look from near, which takes longer, then replaces that.
+  if (model.zoom && !object.box && !object.seed && !details) await answered(model, object, { near: false, signal });
+  await answered(model, object, { details, signal });
+}
+
+async function answered(model, object, { signal, ...how }) {
+  if (signal.aborted) return;
+  const start = performance.now();
+  const found = await client.predict(model, object, { ...how, signal });
   const map = found.uncertainty ? await heated(found.uncertainty) : null;
   if (signal.aborted) return;
   if (found.answer.model.version !== model.version) showVersions().catch(failed); // a new champion
