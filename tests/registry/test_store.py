@@ -590,3 +590,10 @@ def test_of_the_runs_that_a_reproduction_lists_the_complete_ones_are_its_stages(
     assert asked == [((["7"], "attributes.run_id IN ('r1', 'r2')"), {"max_results": 2})]
     assert recorder._recorded(run()) == {}
     assert len(asked) == 1, "none is listed"
+
+
+def test_a_file_is_begun_whatever_its_address_asks_for_besides(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "addresses", lambda _: [f"sqlite:///{tmp_path}/m.db?timeout=60"])
+    assert not stores.is_begun(tmp_path)
+    (tmp_path / "m.db").touch()
+    assert stores.is_begun(tmp_path)
