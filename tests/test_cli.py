@@ -174,7 +174,7 @@ def test_a_place_that_cannot_be_written_is_one_line(pasam, model_project, tmp_pa
     assert result.exit_code == 2
     model, near, error = result.stderr.splitlines()
     assert model.startswith("model: sam")
-    assert near.startswith("note: small boxes")
+    assert near.startswith("note: small things")
     assert error.startswith("error: ")
 
 
