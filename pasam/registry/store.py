@@ -127,8 +127,7 @@ def addresses(project: Path) -> tuple[str, str]:
 def is_begun(project: Path) -> bool:
     """Say whether there is a store to read: a server's, or the project's own file."""
     return all(
-        not is_local(address) or sqlite_file(address).is_file()
-        for address in addresses(project)
+        not is_local(address) or sqlite_file(address).is_file() for address in addresses(project)
     )
 
 
