@@ -194,7 +194,7 @@ def _masks_of_prompts(
     model: PromptedModel, image: ReadImage, prompts: Sequence[ImagePrompt], uncertainty: bool,
     *, zoom: bool | None,
 ) -> list[MaskRecord]:  # fmt: skip
-    """Predict one mask of each prompt; of a box that may be looked at from near it says whether."""
+    """Predict one mask of each prompt; of those that may be looked at from near it says whether."""
     inside = [prompt.clipped(*image.pixels.shape[:2]) for prompt in prompts]
     fitting = [can_be_zoomed(each) for each in inside]
     if zoom and (uncertainty or not all(fitting)):

@@ -296,12 +296,17 @@ def test_the_inventory_leaves_out_what_is_in_quarantine_of_ones_own_and_of_publi
     assert [row[3] for row in seen[:3]] == ["", "not drawn", "another dog"]
 
 
+def with_photographs(folder):
+    """Params of one drawn image a benchmark and the packages' photographs, nothing of one's own."""
+    (folder / "own").mkdir()
+    return DataParams(
+        generated=GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1),
+        catalogue=["photos"], own=str(folder / "own"), workers=1,
+    )  # fmt: skip
+
+
 def test_the_inventory_leaves_out_what_is_in_quarantine_of_drawn_sets_and_photographs(tmp_path):
-    generated = GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1)
-    (tmp_path / "own").mkdir()
-    sets = DataParams(
-        generated=generated, catalogue=["photos"], own=str(tmp_path / "own"), workers=1
-    )
+    sets = with_photographs(tmp_path)
     before = take_inventory(sets, NONE, tmp_path / "out")
     packaged = before["image"].str.contains("chelsea")
     named = [
@@ -438,11 +443,7 @@ def test_the_manifest_of_another_version_of_a_package_is_refused(photographs):
 
 
 def test_the_photographs_are_in_the_inventory_where_the_catalogue_names_them(tmp_path):
-    generated = GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1)
-    (tmp_path / "own").mkdir()
-    data = DataParams(
-        generated=generated, catalogue=["photos"], own=str(tmp_path / "own"), workers=1
-    )
+    data = with_photographs(tmp_path)
     found = take_inventory(data, NONE, tmp_path / "out")
     assert int((found["dataset"] == "photos").sum()) == 68
     assert not found["fault"].notna().any()
