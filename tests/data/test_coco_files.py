@@ -210,6 +210,8 @@ def test_the_best_boxes_of_each_image_come_first_and_equals_in_the_files_order()
     found = best_of_each_image(detections, 2)
     assert {image: [d.number for d in best] for image, best in found.items()} == {1: [2, 1], 2: [0]}
     assert list(found) == [1, 2]
+    again = best_of_each_image(detections[::-1], 2)
+    assert [d.number for d in again[1]] == [2, 1]
 
 
 def test_boxes_in_fractions_of_the_image_are_told_by_what_they_are(tmp_path):
@@ -354,6 +356,7 @@ def test_no_images_make_empty_sets(tmp_path):
 def test_what_is_written_for_other_tools_comes_back_in_its_place(tmp_path, form):
     ring, dot = np.zeros((2, 60, 90), np.uint8)
     ring[10:30, 30:80], ring[16:24, 40:70], dot[40:50, 5:20] = 255, 0, 255
+    ring[40:58, 60:85] = 255  # a second part of the same object
     pairs = []
     write_png(tmp_path / "im" / "a.png", np.zeros((60, 90, 3), np.uint8))
     for number, mask in enumerate((ring, dot)):
@@ -432,6 +435,17 @@ def test_a_size_that_a_tool_did_not_know_is_that_of_the_image(tmp_path, size):
     assert [code.size for code in one.encoded] == [(31, 42)]
 
 
+def test_of_images_of_one_name_the_one_whose_folders_agree_furthest_is_meant(tmp_path):
+    for folder in ("one/train", "two/cats/train", "three"):
+        write_png(tmp_path / folder / "a.png", np.zeros((30, 40, 3), np.uint8))
+
+    def change(content):
+        content["images"][0]["file_name"] = "/data/cats/train/a.png"
+
+    (one,) = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path)).candidates
+    assert (one.image, one.name) == (tmp_path / "two/cats/train/a.png", "two/cats/train/a")
+
+
 def test_an_object_whose_number_has_no_plain_letter_is_called_object(tmp_path):
     def change(content):
         content["images"][0]["file_name"] = "a.png"
@@ -476,6 +490,17 @@ def test_a_mask_whose_first_run_is_of_no_pixel_begins_with_the_object(tmp_path):
     expected = np.zeros((30, 40), np.bool_)
     expected[7, 5:7], expected[8, 5] = True, True
     assert np.array_equal(decode(code.code()), expected)
+
+
+def test_a_large_file_of_cvat_with_images_beside_a_track_is_read(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    shape = '<polygon label="cat" points="2,3;12,3;12,9"/>'
+    image = f"<image name='a.png' width='40' height='30'>{shape}</image>"
+    padding = " " * 10**7  # more than other texts may have
+    text = f"<annotations><track id='0'/>{padding}{image}</annotations>"
+    (tmp_path / "set.xml").write_text(text)
+    (one,) = from_annotations(tmp_path / "set.xml", SetPlaces(images=tmp_path)).candidates
+    assert [code.label for code in one.encoded] == ["cat-1"]
 
 
 def test_an_object_without_a_pixel_has_no_line_in_yolos_form():

@@ -367,7 +367,7 @@ def test_yolos_file_of_two_images_or_of_none_is_named(tmp_path, images):
         ("a.xml", "<annotations>", "is no XML"),
         ("a.xml", "<annotation><object/></annotation>", "Pascal VOC's XML holds boxes"),
         ("a.xml", "<annotations><track/></annotations>", 'export it as "CVAT for images"'),
-        ("a.xml", "<!DOCTYPE x [<!ENTITY a 'b'>]><annotations/>", "has a document type"),
+        ("a.xml", "<!DOCTYPE x><annotations/>", "has a document type"),
         (
             "a.xml",
             "<annotations><image name='a.png' width='9' height='9'><mask rle='1' left='0' top='0' "
@@ -593,7 +593,7 @@ def test_a_cutout_is_the_object_in_its_box(tmp_path):
 
 
 def test_an_export_never_writes_into_a_folder_that_holds_something(tmp_path):
-    (tmp_path / "mine.txt").touch()
+    (tmp_path / "mine").touch()
     for form in FORMS:
         with pytest.raises(DataError, match="is not empty"):
             export_set([], tmp_path, form)

@@ -76,9 +76,11 @@ def test_void_pixels_are_counted_by_mask(look):
     numbered[:2, :3], numbered[:2, 3:], numbered[3] = 1, 2, 255
     found = look(numbered)
     assert found.voids == 1
-    said = _remarks(make_plan("x", "folders", [found, found], val_fraction=0))
+    twice = look(numbered, numbered)
+    assert twice.voids == 2
+    said = _remarks(make_plan("x", "folders", [found, twice], val_fraction=0))
     assert said[:2] == [
-        "255 (65535 in 16 bits) stands for void in 2 index masks, and is no object",
+        "255 (65535 in 16 bits) stands for void in 3 index masks, and is no object",
         "1 images are copies of others",
     ]
     noted = dataclasses.replace(found, voids=0, sha256="other", notes=("a", "b"))
@@ -108,6 +110,8 @@ def test_kinds_count_files_and_objects_and_a_copied_mask_keeps_its_suffix(look):
     plan = make_plan("x", "folders", [found], val_fraction=0)
     assert plan.kinds() == {"0/1": (1, 1), "index": (1, 2)}
     assert plan.description()["mask_kinds"] == {"0/1": 1, "index": 2}
+    both = make_plan("x", "folders", [look(np.eye(4, 6), np.eye(4, 6)[::-1])], val_fraction=0)
+    assert both.kinds() == {"0/1": (2, 2)}
     assert (plan.count("train"), plan.count("val")) == ((1, 3), (0, 0))
     plain, one, _ = found.objects
     objects = tuple(
@@ -119,6 +123,18 @@ def test_kinds_count_files_and_objects_and_a_copied_mask_keeps_its_suffix(look):
     (image,) = make_plan("x", "folders", [drawn], val_fraction=0).images
     targets = [str(image.target), *(str(mask.target) for mask in image.masks)]
     assert targets == ["im/a.jpg", "gt/a.tif", "gt/a_1.png"]
+
+
+def test_long_names_of_mask_files_leave_room_for_a_number_and_a_suffix(look):
+    found = look(np.eye(4, 6), np.eye(4, 6))
+    objects = tuple(
+        dataclasses.replace(each, origin=Path(f"{'é' * 120}{number}.png"))
+        for number, each in enumerate(found.objects)
+    )
+    found = dataclasses.replace(found, objects=objects)
+    (image,) = make_plan("x", "folders", [found], val_fraction=0).images
+    names = [mask.target.name for mask in image.masks]
+    assert names == [f"a_{'é' * 114}.png", f"a_{'é' * 114}_2.png"]
 
 
 def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):

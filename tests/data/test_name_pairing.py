@@ -337,3 +337,22 @@ def test_images_of_one_name_in_two_folders_are_two_images():
         for n, folder in enumerate(("im/one", "im/two", "im/two"))
     ]
     assert count_pairs(pairs) == {("val", "cats"): (2, 3)}
+
+
+def test_a_mask_that_a_table_names_for_two_images_is_two_pairs_and_no_entry_too_many(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg", "m.png")
+    rows = ["train,cats,a.jpg,m.png", "train,cats,b.jpg,m.png"]
+    (tmp_path / "manifest.csv").write_text("\n".join(["split,dataset,image,mask", *rows]))
+    pairs, faults = find_pairs(tmp_path)
+    assert [(pair.image.name, pair.mask.name) for pair in pairs] == [
+        ("a.jpg", "m.png"),
+        ("b.jpg", "m.png"),
+    ]
+    assert faults == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_link_that_leads_nowhere_is_listed_for_its_reader_to_refuse(tmp_path, deep):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    touch(tmp_path, "a.png")
+    assert list_images(tmp_path, deep=deep) == [tmp_path / "a.png", tmp_path / "gone.png"]
