@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -393,8 +394,11 @@ def test_evidence_is_believed_only_if_it_is_what_its_name_says(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("says", "signed"), [(None, False), ("false", False), ("0", False), ("true", True), ("1", True)]
-)
+    ("says", "signed"), [
+        (None, False), ("false", False), ("0", False), ("off", False), ("", False), ("true", True),
+        ("1", True), ("yes", True), ("on", True),
+    ],
+)  # fmt: skip
 def test_a_decision_is_signed_where_git_is_told_to_sign_and_nowhere_else(
     says, signed, tmp_path, monkeypatch
 ):
@@ -444,3 +448,95 @@ def test_two_that_write_one_row_at_once_are_a_fault_that_passes_whatever_mlflow_
         wrap_mlflow_errors("postgresql://db/mlflow"),
     ):
         raise error
+
+
+def test_a_log_begun_apart_from_the_remotes_is_told_and_stays_as_it_is(tmp_path):
+    git(tmp_path, "init", "--quiet", "--bare", "shared.git")
+    for name in ("ours", "theirs"):
+        git(tmp_path, "init", "--quiet", name)
+    ours, theirs = (DecisionLog(tmp_path / name) for name in ("ours", "theirs"))
+    for log, key in ((ours, "a"), (theirs, "b")):
+        log.read()
+        log.append([Entry(event="register", version=1, details={"key": key})])
+        git(log.project, "remote", "add", "origin", "../shared.git")
+    theirs = DecisionLog(theirs.project)
+    theirs.read()
+    for number in (2, 3):  # twice without a look between
+        theirs.append([Entry(event="register", version=number, details={"key": f"b{number}"})])
+    with pytest.raises(RegistryError, match="were begun apart"):
+        DecisionLog(ours.project).read()
+    assert DecisionLog(ours.project).read(shared=False) == ours.entries
+
+
+def test_a_branch_that_was_moved_by_hand_in_a_clone_is_told_or_brought_back(tmp_path):
+    git(tmp_path, "init", "--quiet", "--bare", "shared.git")
+    git(tmp_path, "clone", "--quiet", "shared.git", "one")
+    log = DecisionLog(tmp_path / "one")
+    log.read()
+    entries = log.append([BEGIN])
+    git(log.project, "update-ref", "-d", decision_log.REF)
+    assert DecisionLog(log.project).read() == entries
+    assert DecisionLog(log.project).read(shared=False) == entries
+    git(log.project, "config", "user.name", "Eve")
+    git(log.project, "config", "user.email", "eve@example.org")
+    tree = git(log.project, "rev-parse", f"{log.tip}^{{tree}}").strip()
+    moved = git(log.project, "commit-tree", tree, "-p", log.tip, "-m", "more").strip()
+    git(log.project, "update-ref", decision_log.REF, moved)
+    with pytest.raises(RegistryError, match="does not continue the one that this clone knows"):
+        DecisionLog(log.project).read()
+
+
+def following(*entries):
+    """What follows from entries, numbered from 1."""
+    return standing_of(replace(entry, number=n) for n, entry in enumerate(entries, start=1))
+
+
+def about(event, version, *, champion=None, why="", **details):
+    """An entry that leaves the champion as it is."""
+    return Entry(
+        event=event, version=version, before=champion, after=champion, why=why, details=details
+    )
+
+
+def test_what_was_said_of_a_version_last_is_what_it_is_said_to_be_for():
+    made = [about("register", n, key=f"k{n}", why=f"made {n}") for n in (1, 2)]
+    silent = about("stage", 1, moved=False)
+    assert following(*made, silent).versions[1].why == "made 1", "nothing was said since"
+    told = following(*made, about("reject", 1, why="halos"), about("reject", 1, why="noise"))
+    assert told.versions[1].why == "noise"
+    assert (told.barred["k1"].number, told.barred["k1"].why) == (4, "noise")
+    lifted = following(*made, about("reject", 1, why="halos"), about("lift", 1, why="mended"))
+    assert (lifted.versions[1].why, lifted.versions[1].status) == ("mended", "registered")
+    waits = following(*made, about("verdict", 2, accepted=True), about("stage", 2, moved=True))
+    assert (waits.candidate, waits.staging) == (2, 2), "accepted, and not in use yet"
+    assert following(*made, about("verdict", 2, accepted=False)).candidate is None
+    assert following(*made, about("verdict", 1, accepted=False)).candidate == 2
+
+
+def test_files_that_were_removed_are_gone_until_the_version_is_registered_again():
+    made = [about("register", n, key=f"k{n}") for n in (1, 2)]
+    gone = [*made, about("remove", 1)]
+    for more in (about("claim", 1, set="s"), about("reject", 1), about("stage", 1, moved=False)):
+        standing = following(*gone, more)
+        assert {n: each.removed for n, each in standing.versions.items()} == {1: True, 2: False}
+        assert [entry.event for entry in standing.claims] == ["claim"] * (more.event == "claim")
+        assert [entry.number for entry in standing.versions[1].entries] == [1, 3, 4]
+    assert not following(*gone, about("register", 1, key="k1")).versions[1].removed
+    assert not following(*gone, about("register", 3, key="k1", replaces=1)).versions[3].removed
+
+
+def test_a_registry_that_is_taken_over_has_its_line_of_champions_and_its_candidate():
+    made = [about("import", n, key=f"k{n}", status="accepted", why=f"w{n}") for n in (1, 2, 3)]
+    barred = about("import", 4, key="k4", status="rejected", barred=True)
+    line = Entry(event="import", after=2, details={"champions": [1, 2], "candidate": 3})
+    standing = following(*made, barred, line)
+    assert standing.aliases == {"champion": 2, "previous": 1, "candidate": 3}
+    assert set(standing.barred) == {"k4"}
+    again = Entry(
+        event="register", version=5, before=2, after=5, details={"key": "k2", "replaces": 2}
+    )
+    standing = following(*made, barred, line, again)
+    assert standing.aliases == {"champion": 5, "previous": 1, "candidate": 3}
+    assert (standing.versions[5].status, standing.versions[5].why) == ("accepted", "w2")
+    lost = about("register", 6, champion=2, key="k3", replaces=3)
+    assert following(*made, barred, line, lost).aliases["candidate"] == 6
