@@ -293,6 +293,26 @@ def test_without_diagnostics_there_is_nothing(results, make_results):
     assert not other.diagnosed("hq_sam", "dense_change")
 
 
+def test_the_pages_name_all_weights_and_look_for_the_first(make_results):
+    weights = {"hq_sam": "1" * 32, "pa_sam": "2" * 32}
+    assert make_results(weights_md5=weights, manifest_md5="3" * 32).about == (
+        f"Of the manifest of the data, md5 {'3' * 32}; weights of HQ-SAM, md5 {'1' * 32}; weights "
+        f"of PA-SAM, md5 {'2' * 32}. dvc.lock and the registry have the same digests: "
+        f"git log -S {'1' * 32} -- dvc.lock finds the commit and its date."
+    )
+
+
+def test_what_was_counted_of_a_model_goes_before_what_its_training_wrote(make_scores, make_results):
+    variant = make_scores(models=("pa_sam",)).assign(model="better")
+    facts = {"pa_sam": {"trainable": 7}, "better": {"trainable": 8}, "silent": {}}
+    results = make_results(
+        ablations=variant, ablation_changes={"better": {"of": "pa_sam", "change": {}}},
+        ablation_facts=facts,
+    )  # fmt: skip
+    known = [results.trainable(name) for name in ("pa_sam", "better", "silent", "unknown")]
+    assert known == [1234, 8, None, None]
+
+
 def test_a_column_of_nothing_is_nothing(make_results):
     empty = make_results(diagnostics=made_up_diagnostics().assign(dense_change=np.nan))
     assert not empty.diagnosed("pa_sam", "dense_change")
@@ -309,6 +329,12 @@ def test_diagnostics_on_development_sets_know_their_groups_too(make_scores, make
     )
     found = results.mean_inside("mining_random", "point_spread")
     assert found.mean == pytest.approx(0.4, abs=0.01)
+    both = make_results(
+        development=make_scores(benchmarks=sets),
+        diagnostics=made_up_diagnostics(benchmarks=("dis_like", "garden"), point_spread=0.3),
+    )
+    found = both.mean_inside("pa_sam", "point_spread")
+    assert found.mean == pytest.approx(0.3, abs=0.01), "of Table 1's masks and of the others"
 
 
 def test_the_table_of_variants_weighs_benchmarks_alike(make_scores, make_results):
@@ -331,6 +357,11 @@ def test_two_columns_are_compared_on_the_same_masks(make_results):
     found = results.difference_inside("pa_sam", "final_iou", "coarse_iou")
     assert found.mean == pytest.approx(0.1, abs=0.01)
     assert found.verdict == "gain shown"
+    frame = made_up_diagnostics(coarse_iou=0.5, final_iou=0.6)
+    for column, mask in (("coarse_iou", "dis_like/0"), ("final_iou", "thin_like/1")):
+        frame.loc[frame["image_id"] == mask, column] = np.nan
+    found = make_results(diagnostics=frame).difference_inside("pa_sam", "final_iou", "coarse_iou")
+    assert found.mean == pytest.approx(0.1, abs=0.01), "a mask without one of them is left out"
 
 
 def history(path, epochs, **terms):
@@ -346,8 +377,8 @@ def test_a_history_is_read_in_the_order_of_its_epochs(tmp_path):
 
 
 def test_the_curves_of_a_history_are_its_losses_the_total_first():
-    row = {"epoch": 0, "step": 9, "lr": 0.1, "seconds": 3.0, "loss_dice": 1.0, "bce": 2.0,
-           "loss": 3.0, "words": "x"}  # fmt: skip
+    row = {"epoch": 0, "step": 9, "lr": 0.1, "seconds": 3.0, "views": 2, "learning_rate": 0.1,
+           "loss_dice": 1.0, "bce": 2.0, "loss": 3.0, "words": "x"}  # fmt: skip
     assert curve_columns(pd.DataFrame([row])) == ["loss", "bce", "loss_dice"]
 
 
