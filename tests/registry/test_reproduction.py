@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from small_world import dump_yaml
+from tracked_world import git
 
-from pasam.errors import RegistryError
+from pasam.errors import DataError, RegistryError
+from pasam.files import sha256_of
 from pasam.registry import reproduction
+from pasam.registry.decision_log import Entry, VersionStanding
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.runs import PARENT, find_run, reproduction_key
-from pasam.registry.snapshot import read_lock
+from pasam.registry.snapshot import (
+    call_git,
+    declared_stages,
+    has_repository,
+    read_lock,
+    remote_address,
+    remote_name,
+)
 from pasam.registry.store import Tag
 from pasam.registry.transitions import open_decisions
 from pasam.registry.upkeep.cleaning import clean
-from pasam.registry.versions import NAME, as_logged, known_standing, open_registry
+from pasam.registry.version_files import _scores
+from pasam.registry.versions import (
+    NAME,
+    _damaged,
+    as_logged,
+    damaged_files,
+    digests_of,
+    known_standing,
+    open_registry,
+)
 
 
 @pytest.fixture
@@ -161,3 +181,91 @@ def test_the_reproductions_of_the_lock_and_of_a_version_in_use_stay_where_their_
     assert [find_run(store, key) is not None for key in keys] == [True, True, True]
     assert find_run(store, reproduction_key("gone")) is None
     assert find_run(store, keys[0]).info.run_id == now
+
+
+def test_what_a_version_carries_is_compared_with_the_log_file_by_file(tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "adapter.safetensors").write_bytes(b"weights")
+    scores, page = b"scores", b"page"
+    begun = Entry(
+        event="register", version=3, number=7, files=digests_of(tmp_path),
+        evidence={"scores.parquet": sha256_of(scores)},
+    )  # fmt: skip
+    begun = dataclasses.replace(begun, digest=sha256_of(begun.content()))
+    judged = Entry(event="verdict", version=3, number=9, evidence={"page": sha256_of(page)})
+    judged = dataclasses.replace(judged, digest=sha256_of(judged.content()))
+    version = VersionStanding(number=3, registered=begun, status="", entries=(begun, judged))
+    carried = {
+        "decisions/000007.json": begun.content(), "decisions/000009.json": judged.content(),
+        "evidence/000007-scores.parquet": scores, "evidence/000009-page": page,
+    }  # fmt: skip
+    assert [f"version 3: {name} is not stored with it" for name in carried] == sorted(
+        _damaged(tmp_path, version), key=lambda line: line.split("/")
+    )
+    for name, content in carried.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert list(_damaged(tmp_path, version)) == []
+    for name, content in carried.items():
+        (tmp_path / name).write_bytes(content + b" ")
+        assert list(_damaged(tmp_path, version)) == [f"version 3: {name} was changed"]
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "artifacts" / "adapter.safetensors").write_bytes(b"others")
+    (tmp_path / "more.py").touch()
+    both = [line.partition(" is ")[0] for line in _damaged(tmp_path, version)]
+    assert both == ["version 3: its code or MLmodel", "version 3: artifacts/adapter.safetensors"]
+
+
+def test_a_version_from_before_the_log_or_with_lost_files_is_said_to_be_so(monkeypatch):
+    before = Entry(event="import", version=3, number=1)
+    version = VersionStanding(number=3, registered=before, status="")
+    assert list(damaged_files("a registry", version, "shown")) == [
+        "version 3: the log knows no digests, its files were gone before it"
+    ]
+
+    def gone(registry, shown):
+        raise RegistryError(f"{registry} lost {shown}.")
+
+    monkeypatch.setattr("pasam.registry.versions.fetched", gone)
+    known = dataclasses.replace(version, registered=dataclasses.replace(before, files={"a": "1"}))
+    found = list(damaged_files("MLflow", known, "the files"))
+    assert found == ["version 3: MLflow lost the files."]
+
+
+def test_only_tables_of_scores_of_the_models_own_evaluations_are_read(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("pasam.registry.version_files.is_score_file", lambda p: "score" in p.name)
+    monkeypatch.setattr(
+        "pasam.registry.version_files.read_scores", lambda *paths: read.append(paths) or "rows"
+    )
+    monkeypatch.setattr("pasam.registry.version_files.comparable_rows", lambda rows: (rows, "kept"))
+    users = [SimpleNamespace(outs=outs) for outs in (("score_1", "log"), (), ("score_2",))]
+    assert _scores(tmp_path, users, "pa_sam") == ("rows", "kept")
+    assert read == [(tmp_path / "score_1", tmp_path / "score_2")]
+    with pytest.raises(RegistryError, match=r"'pa_sam' was trained but not evaluated"):
+        _scores(tmp_path, users[1:2], "pa_sam")
+
+
+def test_a_folder_that_is_not_there_has_no_repository_and_a_graph_declares_a_stage(
+    tmp_path, monkeypatch
+):
+    assert not has_repository(tmp_path / "gone")
+    with pytest.raises(DataError, match="git is not installed, or .*gone is no folder"):
+        call_git(tmp_path / "gone", "status")
+    for name in ("dvc.yaml", "params.yaml"):
+        with pytest.raises(DataError, match=r"stages of .* cannot be listed"):
+            declared_stages(tmp_path)
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr("pasam.registry.snapshot._declared", lambda *texts: frozenset())
+    with pytest.raises(DataError, match="it declares none"):
+        declared_stages(tmp_path)
+
+
+def test_a_repository_without_origin_takes_its_only_other_remote(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    assert (remote_name(tmp_path), remote_address(tmp_path)) == (None, None)
+    git(tmp_path, "remote", "add", "fork", "https://ada:secret@host.org/a.git")
+    assert remote_name(tmp_path) == "fork"
+    assert remote_address(tmp_path) == "https://host.org/a.git"
+    git(tmp_path, "remote", "add", "origin", "https://host.org/b.git")
+    assert (remote_name(tmp_path), remote_address(tmp_path)) == ("origin", "https://host.org/b.git")

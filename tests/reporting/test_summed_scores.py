@@ -275,6 +275,10 @@ def test_groups_of_several_seeds_pair_the_shared_ones_and_ties_keep_their_order(
     wanted = [100 * gain[part].to_numpy().mean() for part in (first, last)]
     assert found.table["difference"].tolist() == pytest.approx(wanted, abs=1e-3)
     assert (found.table["n"].tolist(), found.trend.seeds) == ([5, 4], 2)
+    for column, rows in (("score", ours), ("against_score", theirs)):
+        shown = rows.groupby("image_id")["boundary_iou"].mean() * 100  # over all of a model's seeds
+        means = [shown[part].mean() for part in (first, last)]
+        assert found.table[column].tolist() == pytest.approx(means, abs=1e-3)
     assert found.trend.mean == pytest.approx((wanted[1] - wanted[0]) / 100, abs=1e-4)
 
 

@@ -196,15 +196,27 @@ def test_review_and_forget_from_the_command_line(store, tmp_path):
     assert (code, (tmp_path / "p").is_file()) == (0, True)
     assert [each.about["reviewer"] for each in store.accepted()] == ["carol"]
     assert re.search(r"1 wait for review, 1 are accepted", said)
+    assert re.search(r"corrections: (1 images to learn from, 0|0 images to learn from, 1)", said)
+    page = (tmp_path / "p").read_text()
+    assert third in page, "what waits after the decision"
+    assert not any(gone in page for gone in (first, second))
     assert second not in {each.identity for each in (*store.waiting(), *store.accepted())}
     assert len(find_pairs(tmp_path / "own")[0]) == 1
     assert pasam("review", "--withdraw", third)[0] == 2
     code, said = pasam("review", "--withdraw", first)
     assert (code, find_pairs(tmp_path / "own")[0]) == (0, ())
+    assert "is removed: no correction is accepted any more" in said.replace("\n", " ")
     assert pasam("forget")[0] == 2
     code, said = pasam("forget", "--who", "user2")
     assert (code, list(store.folder.rglob("*.png"))) == (0, [])
     assert third in said
+    assert "made anew" not in said, "there was no set of accepted ones"
+    kept = put(store, 3, "user3")
+    assert pasam("review", "--accept", kept)[0] == 0
+    assert pasam("forget", "--id", kept, "--who", "user9")[1].count("made anew") == 1
+    both = {put(store, seed, f"user{seed}") for seed in (4, 5)}
+    code, said = pasam("forget", "--all", "--json")
+    assert (code, set(json.loads(said)["deleted"]), store.waiting()) == (0, both, [])
 
 
 @pytest.fixture
