@@ -180,7 +180,14 @@ def test_a_bomb_is_refused_before_it_goes_off(write, count, message, tmp_path, r
 
 @pytest.mark.parametrize(
     ("size", "packed", "refused"),
-    [(20, 10, False), (21, 10, True), (15, 1, False), (16, 1, True), (99, None, False)],
+    [
+        (20, 10, False),
+        (21, 10, True),
+        (15, 1, False),
+        (16, 1, True),
+        (16, 0, True),
+        (99, None, False),
+    ],
 )
 def test_what_grows_to_its_limit_and_no_further_is_taken(
     tmp_path, monkeypatch, size, packed, refused

@@ -228,6 +228,11 @@ def own_archive(**changes):
     return lambda content: content["archives"]["own.zip"].update(changes)
 
 
+def one_of_two_without_address(content):
+    own_archive(address=None)(content)
+    own_entry(archives=["own.zip", "spare.zip"])(content)
+
+
 def renamed(section, old, new):
     def change(content):
         content[section][new] = content[section].pop(old)
@@ -259,6 +264,7 @@ def renamed(section, old, new):
         (own_archive(sha256="xyz123"), "'xyz123', expected 6 to 64 hexadecimal digits"),
         (own_archive(sha256="ABCDEF"), "'ABCDEF', expected 6 to 64 hexadecimal digits"),
         (own_archive(address=None), "has no address and no hint"),
+        (one_of_two_without_address, "has no address and no hint"),
         (renamed("archives", "own.zip", "dis5k.ZIP"), "the name 'DIS5K.zip' is taken"),
         (renamed("entries", "own", "DIS5K-TR"), "the name 'DIS5K-TR' is taken"),
         (renamed("entries", "own", "dis5k-tr"), "the name 'DIS5K-TR' is taken"),

@@ -12,10 +12,11 @@ from small_world import load_yaml
 
 from pasam.config.presets import compose
 from pasam.data.manifest import read_manifest
+from pasam.errors import StageError
 from pasam.masks.images import write_png
 from pasam.registry.snapshot import LockEntry
 from pasam.validation.verdict import read_verdict
-from pipelines.flows import decision_tables, operations, schedule
+from pipelines.flows import decision_tables, endings, operations, schedule
 
 
 def test_a_second_run_gives_the_same_bytes(world, own_world):
@@ -391,3 +392,67 @@ def test_when_flows_are_due_is_noted_in_utc_whatever_the_zones_of_their_schedule
     schedule._say_when([{"entrypoint": "a/b.py:nightly"}], {})
     times = [f"2030-01-06T{time}:00+00:00" for time in ("02:00", "02:30", "03:00")]
     assert noted == [{"nightly": times}, "page"]
+
+
+@pytest.fixture
+def told(in_empty_folder, monkeypatch):
+    """What people were told, of flows whose page is not of interest."""
+    messages = []
+    monkeypatch.setattr(operations, "renew_page", lambda: None)
+    monkeypatch.setattr(operations, "notify", lambda *words: messages.append(words) or True)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(StageError("bad mask"), "bad mask"), (ZeroDivisionError(), None)]
+)
+def test_a_failure_is_kept_told_to_whom_the_flow_names_and_raised(error, said, told):
+    def broken(*, notify=None):
+        raise error
+
+    said = said or "ZeroDivisionError"  # one without words
+    with pytest.raises(type(error)):
+        operations.followed(broken, {"notify": "team"})
+    kept = endings.last("broken")
+    assert (kept.outcome, kept.message) == ("failed", said)
+    ((address, subject, text),) = told
+    assert (address, subject) == ("team", f"{endings.project_name()}: broken failed")
+    assert text.splitlines()[0] == said
+
+
+@pytest.mark.parametrize("in_run", [False, True])
+def test_prefect_itself_says_whether_a_run_of_its_own_was_stopped(in_run, told, monkeypatch):
+    def stopped(*, notify=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(operations, "in_flow_run", lambda: in_run)
+    with pytest.raises(KeyboardInterrupt):
+        operations.followed(stopped, {"notify": "team"})
+    assert [each[:2] for each in told] == (
+        [] if in_run else [("team", f"{endings.project_name()}: stopped cancelled")]
+    )
+    assert (endings.last("stopped") is None) is in_run
+
+
+def test_what_was_told_of_one_kind_does_not_forget_when_the_other_was(told):
+    operations._tell("alarm", "a", "x", "team", {})
+    first = operations._told()
+    operations._tell("sign of life", "b", "y", None, first)
+    both = operations._told()
+    assert both.keys() == {"alarm", "sign of life"}
+    assert both["alarm"] == first["alarm"]
+    assert [(address, subject) for address, subject, _ in told] == [("team", "a"), (None, "b")]
+
+
+def test_a_message_says_how_long_a_run_took_and_of_which_commit(in_empty_folder):
+    ending = endings.Ending(
+        flow="retrain", outcome="promoted", message="m", commit="0123456789abcdef",
+        started="2026-01-01T23:59:00+00:00", ended="2026-01-02T01:00:30+00:00",
+    )  # fmt: skip
+    first, second, *links = endings.description(ending).splitlines()
+    assert (first, links) == ("m", [])
+    assert second.endswith("commit 0123456789, from 2026-01-01T23:59:00+00:00 for 1:01:30.")
+    unknown = endings.Ending(
+        flow="retrain", outcome="failed", message="m", started=ending.started, ended=ending.ended
+    )
+    assert "commit -, from" in endings.description(unknown)

@@ -257,6 +257,8 @@ def test_a_runs_page_has_the_verdict_and_a_link_to_the_version(in_empty_folder, 
 
 def test_a_promotion_without_a_gate_is_one_too():
     assert promotion_outcome(promotion(True, moved=True)) == Outcome("promoted", "version 3 x.")
+    assert promotion_outcome(promotion(True)) == Outcome("champion", "version 3 x.")
+    assert promotion_outcome(promotion(False)) == Outcome("rejected", "version 3 x.")
 
 
 def test_without_a_version_the_last_reproduction_is_judged(monkeypatch, in_empty_folder):
