@@ -328,6 +328,8 @@ def test_boxes_err_to_every_side_and_are_too_small_as_often_as_too_large():
     grown = found[:, 2:] - found[:, :2] - (BOX[2:] - BOX[:2])
     for errors in (*moved.T, *grown.T):
         assert 0.35 < (errors > 0).mean() < 0.65
+    related = np.corrcoef([*moved.T, *grown.T]) - np.eye(4)
+    assert np.abs(related).max() < 0.25, "each of the four errs by itself"
 
 
 def test_a_box_stays_inside_the_image():

@@ -260,6 +260,30 @@ def test_published_means_are_the_means_of_the_published_benchmarks(model, metric
     assert np.mean([values[name] for name in BENCHMARKS]) == pytest.approx(values[MEAN], abs=0.051)
 
 
+def test_each_published_number_is_the_one_of_its_benchmark():
+    found = {
+        model: [(p.miou, p.mbiou) for p in PUBLISHED if p.model == model and p.benchmark != MEAN]
+        for model in ("hq_sam", "pa_sam")
+    }
+    assert found == {  # DIS, COIFT, HRSOD, ThinObject, as the README of PA-SAM has them
+        "hq_sam": [(78.6, 70.4), (94.8, 90.1), (93.6, 86.9), (89.5, 79.9)],
+        "pa_sam": [(81.5, 73.9), (95.8, 92.1), (94.6, 88.0), (92.7, 84.0)],
+    }
+    assert [p.benchmark for p in PUBLISHED if p.model == "pa_sam"] == [*BENCHMARKS, MEAN]
+
+
+def test_published_precisions_rise_with_the_size_of_objects_and_are_less_at_the_boundary():
+    table = published_instances()
+    coco = table[table["benchmark"] == COCO]
+    for smaller, larger in (("ap_small", "ap_medium"), ("ap_medium", "ap_large")):
+        assert (coco[smaller] + 8 < coco[larger]).all()
+    assert (coco["ap_boundary"] + 10 < coco["ap"]).all()
+    assert ((coco["ap_medium"] - 6 < coco["ap"]) & (coco["ap"] < coco["ap_medium"])).all()
+    seginw = table[table["benchmark"] == SEGINW]
+    assert dict(zip(seginw["model"], seginw["ap"], strict=True)) == {"sam": 48.7, "hq_sam": 49.6}
+    assert seginw["ap_boundary"].isna().all()
+
+
 def test_of_sam_only_the_confirmed_mean_is_given():
     sam = [p for p in PUBLISHED if p.model == "sam"]
     assert [(p.benchmark, p.miou, p.mbiou) for p in sam] == [(MEAN, 79.5, 71.1)]

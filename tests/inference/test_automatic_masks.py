@@ -182,6 +182,8 @@ def test_tiles_overlap_by_the_share_of_the_image_that_was_asked(ratio, size):
         ({"crop_n_layers": 1, "crop_nms_thresh": 1.0, "min_mask_region_area": 9}, 2),
         ({"box_nms_thresh": 1.0}, 48),
         ({"box_nms_thresh": 1.0, "min_mask_region_area": 9}, 48),
+        ({"stability_score_offset": 9.0}, 1),
+        ({"stability_score_offset": 11.0}, 0),
     ],
 )
 def test_each_limit_of_what_is_the_same_object_holds_for_its_own_step(options, count):
@@ -197,6 +199,14 @@ def test_progress_is_the_share_of_the_points_of_all_tiles(layers, points):
     segment_everything(BrightThings(), bright_thing(), options, on_progress=shares.append)
     asked = np.cumsum([12, 4] * (points // 16))
     assert shares == pytest.approx((asked / points).tolist())
+
+
+def test_tiles_may_be_asked_at_fewer_points_than_the_whole():
+    shares = []
+    few = {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}
+    options = AutomaticMaskOptions(**LOOSE, **few)
+    segment_everything(BrightThings(), bright_thing(), options, on_progress=shares.append)
+    assert shares == [16 / 32, 20 / 32, 24 / 32, 28 / 32, 1.0]
 
 
 @pytest.mark.slow  # two searches

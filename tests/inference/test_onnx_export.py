@@ -162,6 +162,56 @@ def test_a_file_says_which_model_it_is_and_how_images_are_brought_to_it():
     assert plain == {**said, "model": "sam", "resize": "longest", "gradient": "none"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "image", "prompts"),
+    [
+        ("sam", ["pixels"], ["masks", "scores"]), ("hq_sam", ["pixels"], ["masks", "scores"]),
+        ("pa_sam", ["pixels", "edges"], ["masks", "scores", "uncertainty"]),
+    ],
+)  # fmt: skip
+def test_numbers_of_prompts_and_of_points_are_free_in_what_is_written(
+    kind, image, prompts, predictors, monkeypatch, tmp_path
+):
+    written = {}
+
+    def write(graph, given, path, *, dynamic, metadata):
+        assert len(given) == len(graph.inputs)
+        written[path.name] = (graph.inputs, graph.outputs, dynamic)
+        path.touch()
+
+    monkeypatch.setattr(onnx_export, "_write", write)
+    monkeypatch.setattr(onnx_export, "check_parity", lambda *_: Parity(0.0, 1.0, 13))
+    export_onnx(predictors[kind], tmp_path)
+    inputs, features, fixed = written["image.onnx"]
+    assert (inputs, fixed) == (image, {})
+    asked = ["point_coords", "point_labels", "mask_input", "has_mask_input"]
+    inputs, outputs, free = written["prompts.onnx"]
+    assert (inputs, outputs) == ([*features, *asked], prompts)
+    assert free == {
+        **{name: {0: "N"} for name in (*asked, *prompts)},
+        **{name: {0: "N", 1: "k"} for name in asked[:2]},
+    }
+
+
+@torch.no_grad()
+def test_finer_maps_and_fine_compensation_pass_through_the_graphs():
+    plain = make_predictor("pa_sam")
+    torch.manual_seed(0)
+    decoder = build_decoder(
+        plain.segmenter.base, pa_sam(adapter_maps="double", adapter_fine=True, mining_method="none")
+    )
+    decoder.fine_compensation.out.weight.normal_()
+    segmenter = Segmenter(base=plain.segmenter.base, decoder=decoder)
+    model = PromptAdapterPredictor(segmenter, name="pa_sam", base=BASE)
+    assert ImageGraph(segmenter).outputs == ["image_embeddings", "guiding", "detail", "fine"]
+    image = model.embed(picture(60, 90))
+    expected = model.predict_many([(image, image_prompt(box=BOX))])[0]
+    masks, scores, uncertainty = by_graphs(model, image, [BOX[:2], BOX[2:]], [2, 3])
+    np.testing.assert_allclose(masks[0, 0], expected.low_res[0], atol=1e-4)
+    np.testing.assert_allclose(scores[0, 0], expected.scores[0], atol=1e-5)
+    assert uncertainty.shape == (1, 1, 16, 16)
+
+
 def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ExportError, match=r'pip install "prompt-adapter-sam\[export\]"'):

@@ -108,6 +108,14 @@ def test_a_line_is_told_while_the_command_still_runs(run, tmp_path):
     assert (code, lines) == (0, ["first"])
 
 
+def test_what_is_cut_in_two_between_two_looks_is_put_together_again():
+    lines = process_module._Lines()
+    assert list(lines.add("zw\u00f6".encode()[:-1], last=False)) == []
+    assert list(lines.add("\u00f6".encode()[1:] + b"lf\nn", last=False)) == ["zw\u00f6lf"]
+    assert list(lines.add(b"", last=False)) == []
+    assert list(lines.add(b"ext", last=True)) == ["next"]
+
+
 @pytest.mark.long
 def test_a_character_cut_in_two_by_a_flush_is_one_character(run):
     code = (
@@ -290,6 +298,76 @@ def test_a_stage_is_stopped_once_the_dvc_that_started_it_is_gone(
     with stage_runner.ended_with_dvc(pause=0.01):
         looked.wait(10 if ended else 0.1)
     assert sent == [(os.getpid(), signal.SIGTERM)] * ended
+
+
+@pytest.mark.parametrize(
+    ("obeys", "sent"), [(True, [signal.SIGTERM]), (False, [signal.SIGTERM, signal.SIGKILL])]
+)
+def test_a_group_may_save_its_state_before_it_is_killed(obeys, sent, monkeypatch):
+    alive, numbers, waited = [True], [], []
+
+    def give(group, number):
+        assert group == 7
+        numbers.append(number)
+        alive[0] = alive[0] and not (obeys or number == signal.SIGKILL)
+        return True
+
+    monkeypatch.setattr(process_module, "_alive", lambda process: alive[0])
+    monkeypatch.setattr(process_module, "_signal", give)
+    monkeypatch.setattr(
+        process_module, "_wait_until_gone", lambda process, seconds: waited.append(seconds)
+    )
+    process_module.end_group(SimpleNamespace(pid=7), 5.0)
+    assert (numbers, waited[0]) == (sent, 5.0)
+    process_module.end_group(SimpleNamespace(pid=7), 5.0)  # all have ended
+    assert numbers == sent
+
+
+def test_a_second_interruption_cuts_the_grace_short(monkeypatch):
+    numbers, waits = [], [KeyboardInterrupt, None]
+
+    def wait(process, seconds):
+        if error := waits.pop(0):
+            raise error
+
+    monkeypatch.setattr(process_module, "_alive", lambda process: True)
+    monkeypatch.setattr(process_module, "_signal", lambda group, number: numbers.append(number))
+    monkeypatch.setattr(process_module, "_wait_until_gone", wait)
+    with pytest.raises(KeyboardInterrupt):
+        process_module.end_group(SimpleNamespace(pid=7), 5.0)
+    assert (numbers, waits) == ([signal.SIGTERM, signal.SIGKILL], [])
+
+
+@pytest.mark.parametrize(
+    ("word", "lives", "sent"),
+    [
+        (b"done", 9, []), (b"", 0, [signal.SIGTERM]), (b"do", 9, None),
+        (b"", 2, [signal.SIGTERM, 0, 0, signal.SIGKILL]),
+    ],
+)  # fmt: skip
+def test_whoever_guards_a_group_ends_it_gently_unless_it_hears_that_all_is_well(
+    word, lives, sent, monkeypatch
+):
+    given, clock = [], [0.0]
+
+    def give(group, number):
+        given.append(number)
+        return len(given) <= lives
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(process_module, "_signal", give)
+    monkeypatch.setattr(process_module.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(
+        process_module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep)
+    )
+    monkeypatch.setattr(process_module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(word)))
+    process_module.guard_orphans(7, 0.25)
+    if sent is None:  # it holds out: asked for its end, looked at all the grace, then killed
+        assert given == [signal.SIGTERM, 0, 0, 0, signal.SIGKILL]
+    else:
+        assert given == sent
 
 
 def test_after_the_word_nothing_is_ended(group):

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import AsyncMock, MagicMock
 
@@ -189,22 +190,26 @@ def test_our_own_server_listens_to_this_machine_only(port, environment, monkeypa
     assert "PREFECT_API_URL" not in environment, "else it would pass for a team's"
 
 
-@pytest.mark.slow  # imports Prefect
-@pytest.mark.filterwarnings("default")
 def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(
     monkeypatch, in_empty_folder
 ):
-    import prefect.client.orchestration
-    from prefect.client.schemas.objects import StateType
-
-    types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    made = MagicMock()
+    for name in ("", ".client", ".client.orchestration", ".client.schemas", ".states"):
+        monkeypatch.setitem(sys.modules, f"prefect{name}", made)
+    monkeypatch.setitem(sys.modules, "prefect.client.schemas.objects", made)
+    for state in ("Crashed", "Cancelled"):
+        getattr(made, state).side_effect = partial(SimpleNamespace, name=state)
+    made.filters.FlowRunFilterStateType.side_effect = lambda any_: any_
+    made.filters.FlowRunFilterState.side_effect = lambda type: type
+    made.filters.FlowRunFilter.side_effect = lambda state: state
+    types = [made.StateType.RUNNING, made.StateType.PENDING, made.StateType.CANCELLING]
     runs = [SimpleNamespace(id=uuid.uuid4(), state_type=each) for each in types]
-    alive = SimpleNamespace(id=uuid.uuid4(), state_type=StateType.RUNNING)
+    alive = SimpleNamespace(id=uuid.uuid4(), state_type=made.StateType.RUNNING)
     endings.note_running(str(alive.id))
     asked, ended = [], []
 
     def read(flow_run_filter):
-        asked.extend(flow_run_filter.state.type.any_)
+        asked.extend(flow_run_filter)
         return [*runs, alive]
 
     @contextmanager
@@ -214,7 +219,7 @@ def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(
             set_flow_run_state=lambda run, state: ended.append((run, state.name, state.message)),
         )
 
-    monkeypatch.setattr(prefect.client.orchestration, "get_client", client)
+    made.get_client = client
     assert end_stale_runs() == 3
     assert asked == types
     names = ["Crashed", "Crashed", "Cancelled"]
