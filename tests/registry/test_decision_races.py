@@ -29,6 +29,7 @@ from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, OutrunErro
 from pasam.registry.runs import sync
 from pasam.registry.store import open_store, wrap_mlflow_errors
 from pasam.registry.transitions import Draft, lift, open_decisions, reject, rollback
+from pasam.registry.upkeep.first_registries import _first_scores
 from pasam.registry.versions import NAME, open_registry
 
 VERSIONS = 6
@@ -540,3 +541,22 @@ def test_a_registry_that_is_taken_over_has_its_line_of_champions_and_its_candida
     assert (standing.versions[5].status, standing.versions[5].why) == ("accepted", "w2")
     lost = about("register", 6, champion=2, key="k3", replaces=3)
     assert following(*made, barred, line, lost).aliases["candidate"] == 6
+
+
+def test_scores_from_before_the_log_are_those_of_the_versions_own_run_or_gone(tmp_path):
+    asked = []
+
+    def download_artifacts(run_id, place, folder):
+        asked.append((run_id, place))
+        if run_id == "lost":
+            raise OSError("no such artifact")
+        file = Path(folder) / "scores.parquet"
+        file.write_bytes(b"table")
+        return str(file)
+
+    registry = SimpleNamespace(client=SimpleNamespace(download_artifacts=download_artifacts))
+    version = SimpleNamespace(number=3, run_id="r1")
+    assert _first_scores(registry, version) == {sha256_of(b"table"): b"table"}
+    assert _first_scores(registry, SimpleNamespace(number=4, run_id="lost")) == {}
+    places = [(run, f"registry/v{n}/scores.parquet") for run, n in (("r1", 3), ("lost", 4))]
+    assert asked == places

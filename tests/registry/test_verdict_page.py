@@ -18,6 +18,7 @@ from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.evidence import MOST_CORRECTED, CorrectedImage, corrected_images
 from pasam.registry.promotion import promote
 from pasam.registry.upkeep import champion_history
+from pasam.registry.upkeep.backup import Backup, described
 from pasam.registry.upkeep.champion_history import (
     how_begun,
     how_ended,
@@ -371,3 +372,34 @@ def test_tables_of_the_log_begin_with_the_newest_and_leave_out_the_oldest():
     assert rows[0] == (
         "63", "s", "2026-11-28T19:00", "c" * 10, "42", "not judged", "", "", "why 63"
     )  # fmt: skip
+
+
+def test_each_tag_of_a_version_is_told_by_what_it_says():
+    tags = {
+        "seed": 42, "evaluation.evaluator": "e", "git.dirty": "true", "git.commit": "c",
+        "pasam.model": "pa_sam", "pasam.weights": "real", "dvc.stage": "train@pa_sam",
+        "dvc.lock_sha256": "l", "data.manifest_md5": "m", "data.validation": "passed",
+        "params.sha256": "p", "base.sha256": "b", "adapter.sha256": "a",
+        "evaluation.set_md5": "s", "pasam.key": "not told",
+    }  # fmt: skip
+    begun = Entry(event="register", version=1, details={"tags": tags})
+    version = VersionStanding(number=1, registered=begun, status="")
+    assert champion_history.origin(version) == [
+        ("model", "pa_sam"), ("weights are", "real"), ("code: git commit", "c"),
+        ("code: uncommitted changes", "yes"), ("code: DVC stage", "train@pa_sam"),
+        ("code and data: dvc.lock, sha256", "l"), ("data: manifest, md5", "m"),
+        ("data: validation", "passed"), ("params: params.yaml, sha256", "p"),
+        ("params: seed of the training", "42"), ("base: sha256", "b"), ("adapter: sha256", "a"),
+        ("scored on: evaluation set, md5", "s"), ("scored by: evaluator's digest", "e"),
+    ]  # fmt: skip
+    for text, told in (("false", "none"), ("unknown", "unknown")):
+        tags["git.dirty"] = text
+        assert ("code: uncommitted changes", told) in champion_history.origin(version)
+
+
+def test_a_backup_is_told_with_its_champion_and_what_it_lacks():
+    found = Backup(files=3, size=3 * 2**19, champion=7, left_out=("a: no regular file", "b"))
+    assert described(found) == (
+        "3 files, 1.5 MiB, champion: version 7; all digests agree\n"
+        "  not in it: a: no regular file\n  not in it: b"
+    )

@@ -64,6 +64,21 @@ def variant(change, of="pa_sam"):
         ({"adapter": {"start": "sam"}}, "correction", "adapter starts at SAM"),
         ({"something": 3}, "correction", "something 3"),
         ({"epochs": 9, "trains": "adapter"}, "trained", "9 epochs, adapter alone learns"),
+        ({"adapter": {"sparse": False}}, "component", "no sparse optimisation"),
+        ({"adapter": {"tokens": False}}, "component", "no refined and uncertain token"),
+        ({"adapter": {"fine": True}}, "correction", "compensation at the masks' resolution"),
+        ({"mining": {"method": "top"}}, "mining", "top points without noise"),
+        ({"mining": {"cells": "uncertain"}}, "mining", "hard points in the uncertain band alone"),
+        ({"mining": {"temperature": 0.5}}, "mining", "temperature 0.5"),
+        ({"prompts": "intended"}, "correction", "combined prompts and jittered boxes"),
+        ({"uncertainty_loss": "balanced"}, "correction", "class-weighted uncertainty loss"),
+        ({"iou_head": "trained"}, "correction", "trained IoU head"),
+        ({"trains": "mask_head"}, "trained", "adapter and mask head learn"),
+        ({"trains": "everything"}, "trained", "all of SAM learns"),
+        ({"adapter_rate": 0.1}, "correction", "adapter's rate times 0.1"),
+        ({"keep_sam": 2.0}, "correction", "held to SAM with weight 2"),
+        ({"prompts_per_mask": 4}, "correction", "4 prompts per mask"),
+        ({"lr_step_size": 7}, "repeat", "rate dropped every 7 epochs"),
     ],
 )
 def test_a_change_says_its_group_and_its_words(change, group, words):
@@ -183,6 +198,15 @@ def test_thinner_objects_come_last_and_groups_are_named_by_their_width(make_resu
     names = group_names(gains(results, measure).table, measure)
     width = next(iter(results.widths.values()))
     assert names[0] == f"{width:.0f}\N{EN DASH}{width:.0f}"
+
+
+def test_each_measure_says_what_its_ends_and_its_axis_are(results):
+    told = [(m.key, m.coarsest, m.finest, m.axis) for m in measures(results)]
+    assert told == [
+        ("complexity", "the smoothest outlines", "the most intricate outlines",
+         "complexity (a disk has 1)"),
+        ("thinness", "the thickest objects", "the thinnest objects", "width, % of the diagonal"),
+    ]  # fmt: skip
 
 
 def test_a_group_is_named_by_its_range_with_a_decimal_below_ten(results):

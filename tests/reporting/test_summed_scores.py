@@ -19,6 +19,7 @@ from pasam.reporting.summary import (
     score_matrix,
     summarise,
 )
+from pasam.reporting.tables import table_notes
 
 
 def test_what_is_told_together_is_corrected_together(bootstrap):
@@ -280,6 +281,14 @@ def test_groups_of_several_seeds_pair_the_shared_ones_and_ties_keep_their_order(
         means = [shown[part].mean() for part in (first, last)]
         assert found.table[column].tolist() == pytest.approx(means, abs=1e-3)
     assert found.trend.mean == pytest.approx((wanted[1] - wanted[0]) / 100, abs=1e-4)
+
+
+def test_notes_tell_of_the_seeds_of_the_models_that_were_trained(make_scores, bootstrap):
+    trained = make_scores(models=("pa_sam",), seeds=(1, 2, 3))
+    summary = summarise(pd.concat([make_scores(models=("sam",)), trained]), bootstrap)
+    assert "include seed variance (3 seeds)." in table_notes(summary, bootstrap)[0]
+    alone = summarise(make_scores(models=("sam", "pa_sam")), bootstrap)
+    assert "do not include seed variance" in table_notes(alone, bootstrap)[0]
 
 
 def test_a_model_that_lacks_an_image_is_named_with_the_image(scores, bootstrap):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
@@ -22,8 +24,9 @@ from pasam.serving.request_guard import (
     error_response,
     read_token,
 )
+from pasam.serving.routes import chosen_grid
 from pasam.serving.service import Settings
-from pasam.serving.web_app import create_app
+from pasam.serving.web_app import create_app, is_loopback, listen
 
 TOKEN = "0123456789abcdef"
 
@@ -328,3 +331,49 @@ def test_two_lengths_of_one_body_are_refused(guarded):
     answer = guarded.post("/embed", content=b"abc", headers=headers)
     assert answer.status_code == 400
     assert "send one of them" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("side", "taken"), [(1, True), (5, True), (6, False)])
+def test_a_grid_has_as_many_points_a_side_as_the_limit_says_and_only_what_was_given(side, taken):
+    service = SimpleNamespace(settings=Settings(limits=Limits(grid=5)))
+    given = {"pred_iou_thresh": 0.0, "min_mask_region_area": 0}  # nothing is not left out
+    if taken:
+        found = chosen_grid(service, side, 0.0, None, None, 0)
+        assert found == {"points_per_side": side, **given}
+    else:
+        with pytest.raises(RefusedError, match="points_per_side is 6, at most 5 are taken") as told:
+            chosen_grid(service, side, 0.0, None, None, 0)
+        assert told.value.status == 422
+    assert chosen_grid(service, None, 0.0, None, None, 0) == given
+    assert chosen_grid(service, None, None, 0.25, 0.75, None) == {
+        "stability_score_thresh": 0.25, "box_nms_thresh": 0.75
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "denied"), "port 80 needs root; choose one above 1023."),
+        (OSError(98, "in use"), "cannot listen on ::1:80: something else listens there."),
+        (OSError(99, "no such address"), "cannot listen on ::1:80: no such address."),
+        (OSError("strange"), "cannot listen on ::1:80: strange."),
+    ],
+)
+def test_it_is_said_why_an_address_cannot_be_listened_on(error, said, monkeypatch):
+    def create_server(address, *, family, backlog):
+        assert (address, family) == (("::1", 80), socket.AF_INET6)
+        raise error
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    with pytest.raises(ParamsError) as told:
+        listen("::1", 80)
+    assert str(told.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
+     ("0.0.0.0", False), ("::", False), ("192.168.0.2", False), ("localhost.example", False)],
+)  # fmt: skip
+def test_only_loopback_is_for_this_machine_alone(host, alone):
+    assert is_loopback(host) is alone
