@@ -13,7 +13,12 @@ from pycocotools.cocoeval import COCOeval
 
 from pasam.data.coco import AnnotatedImage, Annotations
 from pasam.errors import DataError
-from pasam.evaluation.average_precision import average_precision, boundary_rle, objects_by_size
+from pasam.evaluation.average_precision import (
+    BoundaryEvaluation,
+    average_precision,
+    boundary_rle,
+    objects_by_size,
+)
 from pasam.evaluation.instances import (
     INSTANCES,
     PRECISIONS,
@@ -574,3 +579,22 @@ def test_missing_and_foreign_files_are_named(tmp_path):
     write_precisions([PRECISION], tmp_path / "b.parquet")
     with pytest.raises(DataError, match="expected"):
         read_instances(tmp_path / "b.parquet")
+
+
+def test_many_detections_of_one_score_are_each_held_against_their_own_outline():
+    rng = np.random.default_rng(3)
+    masks = [np.roll(ellipse(rng, (80, 60), (30, 20))[0], k - 20, axis=1) for k in range(40)]
+    truth, _ = world(images=1)
+    truth["annotations"] = [{**truth["annotations"][0], "segmentation": encode(masks[20])}]
+    one = {"image_id": 1, "category_id": truth["annotations"][0]["category_id"], "score": 0.5}
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO()
+        gt.dataset = truth
+        gt.createIndex()
+        found = gt.loadRes([{**one, "segmentation": encode(mask)} for mask in masks])
+        evaluation = BoundaryEvaluation(gt, found, fraction=FRACTION)
+        evaluation._prepare()
+        ious = evaluation.computeIoU(1, one["category_id"])[:, 0]
+    assert np.argmax(ious) == 20
+    assert (np.diff(ious[:21]) > 0).all()
+    assert (np.diff(ious[20:]) < 0).all()

@@ -1,6 +1,8 @@
 """The stage `pretrain`: the small base's weights and how its training went."""
 
 import hashlib
+import importlib
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -329,6 +331,53 @@ def stand_in(stage, monkeypatch, *names):
 
 PLACES = [Path(name) for name in "abcdefgh"]
 OWN_BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth")
+
+
+def hollow(stage, monkeypatch):
+    """A stage, with stand-ins for all that it calls, and something for each parameter."""
+    module = importlib.import_module(f"pipelines.stages.{stage}")
+    run, made = getattr(module, stage), {}
+    for name, each in list(vars(module).items()):
+        if name != stage and (callable(each) or name == "pd"):
+            monkeypatch.setattr(module, name, made.setdefault(name, MagicMock(name=name)))
+    given = {name: MagicMock(name=name) for name in inspect.signature(run).parameters}
+    given["evaluate"].benchmarks, given["predictions"] = ("a", "b"), Path("p")
+    if stage == "instances":
+        made["instance_sets"].return_value = ["a set"], []
+    return run, made, {name: given[name] for name in inspect.signature(run).parameters}
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "instances", "robustness"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_process_has_a_device_of_its_own_and_the_first_alone_writes(stage, rank, monkeypatch):
+    run, made, given = hollow(stage, monkeypatch)
+    given["group"] = MagicMock(rank=rank, local_rank=rank + 2)
+    run(**given)
+    made["choose_device"].assert_called_once_with(
+        given["evaluate"].accelerator, key="evaluate.accelerator", local_rank=rank + 2
+    )
+    assert {each.called for name, each in made.items() if name.startswith("write_")} == {not rank}
+    assert given["group"].gather.called
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "baseline"])
+def test_rows_and_seconds_are_those_of_all_benchmarks_and_masks_lie_by_benchmark(
+    stage, monkeypatch
+):
+    run, made, given = hollow(stage, monkeypatch)
+    found = SimpleNamespace(scores=[1, 2], seconds=[0.5, 0.25], predictions={})
+    made["evaluate_benchmark"].return_value = found
+    if stage == "evaluate":
+        given["group"].rank = 0
+        made["replace"].return_value.gathered.return_value = found
+    run(**given)
+    made["write_scores"].assert_called_once_with([1, 2, 1, 2], given["scores"])
+    made["write_timing"].assert_called_once_with(
+        given["timing"], masks=4, decoder_seconds=1.5,
+        encoder_ms=made["encoder_milliseconds"].return_value,
+    )  # fmt: skip
+    written = [each.args[0] for each in made["write_predictions"].call_args_list]
+    assert written == [Path("p/a.npz"), Path("p/b.npz")]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
