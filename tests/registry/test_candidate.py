@@ -369,6 +369,11 @@ def test_what_follows_from_a_judgement_is_the_gates_mode(mode, decision, events,
     staged = judgement._draft_of_staging(standing)
     (entry,) = staged.entries
     assert (entry.event, entry.after, entry.details["environment"]) == ("stage", 1, "staging")
+    assert (entry.why, entry.gate) == ("a person's", promotion.settings_digest(gate))
+    kept = {name: staged.evidence[digest] for name, digest in entry.evidence.items()}
+    assert kept == {"scores.parquet": b"scores of 2"}
+    judgement.why = ""
+    assert judgement._draft_of_staging(standing).entries[0].why == decision.reasons[0]
     assert entry.details["champion"] is None
     assert entry.details["moved"] is (mode == "off" or (mode == "on" and decision is ACCEPTS))
 

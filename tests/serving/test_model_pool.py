@@ -408,6 +408,17 @@ def test_only_a_registered_version_that_answers_is_kept_and_only_a_start_falls_b
     with pytest.raises(TrackingError):
         ModelPool(lambda: ["champion"], find=away, open_files=own.open).refresh()
 
+    def full(name):
+        raise OSError(28, "No space left on device")
+
+    no_room = ModelPool(lambda: ["champion"], find=full, open_files=own.open, last_good=kept)
+    no_room.refresh()
+    assert no_room.get().kind == "hq_sam"
+    for name in ("champion", "staging", "7", "mine"):
+        own.place(name, "hq_sam", "anew")
+    running.refresh()
+    assert set(kept.files) == {"champion", "staging", "7"}, "aliases and numbers"
+
 
 def test_a_file_counts_as_changed_by_its_base_its_build_and_its_content(tmp_path):
     for name in ("base", "other", "weights"):
