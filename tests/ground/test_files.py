@@ -324,6 +324,7 @@ def test_equal_tables_give_equal_bytes_whatever_they_come_from(tmp_path):
     [
         ({"iou": "high"}, "'iou', expected double"),
         ({"count": 1.5}, "'count', expected int32"),
+        ({"count": 2.0}, "'count', expected int32"),
         ({"count": True}, "'count', expected int32"),
         ({"count": 2**40}, "'count', expected int32"),
         ({"name": None}, "non-nullable"),
@@ -483,6 +484,15 @@ def test_a_number_that_nobody_can_print_is_no_yaml():
         parse_yaml("a: 1\nb: -0x" + "f" * 5000, Path("some.yaml"))
 
 
+def test_a_table_may_have_so_many_rows_and_no_more(tmp_path, monkeypatch):
+    write_table(tmp_path / "t", ROWS, SCHEMA)
+    monkeypatch.setattr(files, "MOST_ROWS", len(ROWS))
+    assert len(read_table(tmp_path / "t", SCHEMA)) == len(ROWS)
+    monkeypatch.setattr(files, "MOST_ROWS", len(ROWS) - 1)
+    with pytest.raises(DataError, match=r"has 2 rows; at most 1 are read\. Run `dvc repro`"):
+        read_table(tmp_path / "t", SCHEMA)
+
+
 def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path):
     many = pa.table({"x": pa.array(["a"]).dictionary_encode().take(pa.array([0] * 1_000_001))})
     pq.write_table(many, tmp_path / "t")
@@ -500,11 +510,11 @@ def test_text_is_read_of_regular_files_of_a_sane_size_only(tmp_path):
     pipe, large, marked = tmp_path / "pipe", tmp_path / "large", tmp_path / "marked"
     os.mkfifo(pipe)
     large.write_bytes(b"x" * 11)
-    marked.write_bytes(b"\xef\xbb\xbfx")
+    marked.write_bytes(b"\xef\xbb\xbfx\r\ny")
     for path, said in ((pipe, "no regular file"), (large, "has 11 bytes, 10 at most")):
         with pytest.raises(DataError, match=said):
             read_text(path, advice="Mend it.", most_bytes=10)
-    assert read_text(marked, advice="Mend it.") == "x"
+    assert read_text(marked, advice="Mend it.") == "x\ny"
     with pytest.raises(DataError, match="cannot be read as text"):
         read_text(tmp_path / "a\0b", advice="Mend it.")
 

@@ -466,6 +466,18 @@ def test_a_small_mask_is_boxed_and_the_rest_stays(grey, dot):
     assert not changed[:30].any()
 
 
+def test_a_mask_that_can_be_seen_has_its_outline_and_no_box(grey, tmp_path):
+    label = np.zeros((400, 600), np.uint8)
+    label[100:300, 200:400] = 255
+    write_png(tmp_path / "large.png", label)
+    shown = pixels(outlined_thumbnail(grey, str(tmp_path / "large.png")))
+    changed = np.abs(shown - pixels(image_thumbnail(grey))).max(axis=2) > 60
+    rows, columns = np.nonzero(changed)
+    assert rows.min() == pytest.approx(SIDE / 6, abs=2)
+    assert columns.max() == pytest.approx(SIDE * 2 / 3, abs=2)
+    assert not changed[38:74, 66:102].any()
+
+
 def test_an_unfit_mask_leaves_the_image_bare(grey, tmp_path):
     (tmp_path / "m.png").write_bytes(b"")
     assert outlined_thumbnail(grey, str(tmp_path / "m.png")) == image_thumbnail(grey)
