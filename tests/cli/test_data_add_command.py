@@ -303,3 +303,64 @@ def test_lines_are_shown_up_to_a_number_and_the_rest_is_counted(count, shown, la
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
     assert len(said) == shown + (count > shown)
     assert said[-1].startswith(f"- {last}")
+
+
+@pytest.mark.parametrize(
+    ("state", "val", "wanted", "listed", "said"),
+    [
+        ("new", 2, True, True, "  p.yaml: evaluate.benchmarks now has cats"),
+        ("unchanged", 2, True, False, "  p.yaml: evaluate.benchmarks has cats"),
+        ("replaced", 2, False, None, "  to measure it, add cats to evaluate.benchmarks in p.yaml"),
+        ("planned", 2, True, None, "  to measure it, add cats to evaluate.benchmarks in p.yaml"),
+        ("new", 0, True, None, None), ("planned", 0, False, None, None),
+    ],
+)  # fmt: skip
+def test_a_set_is_named_as_a_benchmark_where_it_was_registered_and_has_what_to_measure(
+    state, val, wanted, listed, said, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        "pasam.data.own_sets.add_benchmark", lambda *given: asked.append(given) or bool(listed)
+    )
+    counts = {"train": (3, 3), "val": (val, val)}
+    plan = SimpleNamespace(name="cats", count=counts.__getitem__)
+    added = SimpleNamespace(plan=plan, state=state, folder=Path("own/cats"))
+    lines = registering._next(added, Path("p.yaml"), wanted=wanted)
+    assert asked == ([] if listed is None else [("cats", Path("p.yaml"))])
+    assert [line for line in lines if "evaluate.benchmarks" in line] == ([said] if said else [])
+    if state == "planned":
+        assert lines[-1] == "Nothing was written (--dry-run)."
+        assert not any("data remove" in line for line in lines)
+    else:
+        assert "Next: pasam evaluate --images own/cats/im --masks own/cats/gt" in "\n".join(lines)
+        assert lines[-2:] == [
+            "To undo it: pasam data remove cats",
+            "To share it, or for `dvc exp run --temp`: dvc add own/cats, git add what that names, "
+            "and dvc push",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("state", "verb"),
+    [("new", "registered in"), ("replaced", "registered anew in"),
+     ("unchanged", "is registered already, exactly so, in"),
+     ("planned", "would be registered in")],
+)  # fmt: skip
+def test_what_is_registered_is_told_by_split_by_kind_of_mask_and_with_every_note(state, verb):
+    counts = {"train": (3, 5), "val": (2, 4)}
+    drawn, coded = own_sets.DRAWN
+    kinds = {"0/255": (4, 4), drawn: (2, 5), coded: (1, 7)}
+    plan = SimpleNamespace(name="cats", count=counts.__getitem__, kinds=lambda: kinds)
+    added = SimpleNamespace(
+        plan=plan, state=state, folder=Path("own/cats"), notes=("a is odd", "b is too")
+    )
+    lines = registering._description(added)
+    assert lines[:3] == [
+        f"cats {verb} own/cats", "  train: 3 images, 5 masks to learn from",
+        "  val: 2 images, 4 masks to measure",
+    ]  # fmt: skip
+    each = "objects: one 0/255 mask each"
+    assert lines[3:] == [
+        "  masks: 4 0/255", f"  masks: 2 {drawn}, 5 {each}", f"  masks: 1 {coded}, 7 {each}",
+        "  note: a is odd", "  note: b is too",
+    ]  # fmt: skip
