@@ -235,6 +235,35 @@ def test_a_code_of_the_same_text_and_another_size_is_another_object(look):
     assert look(encoded=(codes[1],)).objects == ()
 
 
+def test_an_image_keeps_its_good_masks_where_a_bad_one_is_left_out(look, tmp_path):
+    good, bad = look(np.eye(4, 6), np.eye(6, 4)).candidate.masks
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=(good, bad))
+    options = Options(
+        val_fraction=0, reading=Reading.AUTO, skip_bad=True, replace=False, link=False,
+        dry_run=True, workers=1,
+    )  # fmt: skip
+    found = add("x", Source("folders", (candidate,)), tmp_path / "own", options)
+    assert (found.state, found.plan.count("train")) == ("planned", (1, 1))
+    assert [note for note in found.notes if "left out" in note and str(bad) in note]
+
+
+def test_a_soft_edge_that_is_drawn_anew_keeps_its_greys(tmp_path):
+    alpha = np.zeros((8, 9), np.uint8)
+    alpha[2:6, 3:8] = 255
+    alpha[2:6, 3], alpha[6, 3:8] = 77, 180
+    layers = np.dstack([*[np.full((8, 9), 200, np.uint8)] * 3, alpha])
+    Image.fromarray(layers).save(tmp_path / "m.png")
+    write_png(tmp_path / "a.png", np.zeros((8, 9, 3), np.uint8))
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.png",))
+    options = Options(
+        val_fraction=0, reading=Reading.AUTO, skip_bad=False, replace=False, link=False,
+        dry_run=False, workers=1,
+    )  # fmt: skip
+    add("x", Source("folders", (candidate,)), tmp_path / "own", options)
+    written = np.array(Image.open(tmp_path / "own" / "x" / "gt" / "a.png"))
+    assert np.array_equal(written, alpha)
+
+
 def test_chosen_bands_are_what_a_set_holds(tmp_path):
     bands = np.random.default_rng(3).integers(0, 256, (8, 9, 5), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", bands, planarconfig="contig", photometric="minisblack")

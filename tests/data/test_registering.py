@@ -185,7 +185,7 @@ def test_names_of_others_are_refused(plan, own):
         check_name("Cats", own, taken=[])
     (own / "stuff").mkdir()
     with pytest.raises(DataError, match="stuff is there, and no registered set"):
-        check_name("stuff", own, taken=[])
+        check_name("STUFF", own, taken=[])
 
 
 def test_a_data_set_of_the_layout_keeps_its_name_and_its_place(plan, own, two_folders):

@@ -53,9 +53,9 @@ def test_a_single_mask_is_called_like_its_image():
 
 
 def test_several_masks_keep_what_tells_them_apart():
-    left, right = Path("a_left.png"), Path("other.png")
+    left, right = Path("a_lama.png"), Path("other.png")
     objects = [(left, "", "0/1"), (right, "", "0/1")]
-    assert masks(item("a", *objects, masks=(left, right))) == ["gt/a_left.png", "gt/a_other.png"]
+    assert masks(item("a", *objects, masks=(left, right))) == ["gt/a_lama.png", "gt/a_other.png"]
     files = (Path("x/a.png"), Path("a - 2_.png"))  # of which one adds nothing to the image's name
     named = masks(item("a", *((file, "", "0/1") for file in files), masks=files))
     assert named == ["gt/a_a.png", "gt/a_2.png"]

@@ -45,6 +45,32 @@ def test_a_colour_image_comes_back_as_written(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), image)
 
 
+@pytest.mark.parametrize("height", [255, 256, 257, 513])
+def test_every_row_of_a_tall_image_comes_back_as_written(tmp_path, height):
+    image = np.random.default_rng(height).integers(0, 256, (height, 3, 3), dtype=np.uint8)
+    write_png(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+
+
+@pytest.mark.parametrize("tag", [0, 9])
+def test_a_tag_that_says_no_way_to_lie_turns_nothing(tmp_path, tag):
+    exif, stored = Image.Exif(), np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    exif[0x0112] = tag
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    loaded = load_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(loaded.pixels, stored)
+    assert (loaded.orientation, loaded.notes) == (1, ())
+
+
+def test_what_is_no_stack_has_one_page_though_its_frames_are_many(tmp_path):
+    frames = [Image.fromarray(np.full((6, 7, 3), value, np.uint8)) for value in (10, 90, 200)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    for page in (None, 1):
+        assert (load_image(tmp_path / "a.png", page=page).pixels == 10).all()
+    with pytest.raises(InvalidItemError, match="has 1 pages, and no page 2"):
+        load_image(tmp_path / "a.png", page=2)
+
+
 def test_a_grey_image_is_repeated_to_three_channels(tmp_path):
     image = read_image(save(tmp_path / "a.png", DOT * 100))
     assert image.shape == (6, 7, 3)
