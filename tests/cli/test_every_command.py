@@ -1,4 +1,4 @@
-"""What holds for every command of `pasam`, found by walking over the app itself."""
+"""What holds for every command, found by walking over the app; and what `predict` says."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import glob
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from pasam.cli import predict
 from pasam.cli.app import app
 from pasam.cli.options import _from_here, named_model
 from pasam.cli.predict import find_images
+from pasam.errors import DataError, PromptError
 
 SHARED_OPTIONS = {"--json", "--project"}
 ASKED_BY_GIT = "merge-driver"
@@ -184,3 +188,110 @@ def test_a_pattern_is_the_callers_whatever_is_special_in_it(in_empty_folder, mon
     monkeypatch.chdir(in_empty_folder)
     for name, files in typed.items():
         assert find_images([meant[name]]) == [folder / "images" / each for each in files]
+
+
+def seen(prompt, zoomed=None, score=0.5):
+    """A mask as a model gives it, with the prompt that it answers."""
+    extra = {} if zoomed is None else {"zoomed": zoomed}
+    return SimpleNamespace(prompt=prompt, extra=extra, score=score)
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        ([], None), ([seen({"box": [1, 2, 3, 4]}, True)], None),
+        ([seen({"box": [1, 2, 3, 4]})], None),
+        ([seen({"box": [1.5, 2, 3, 4]}, False)], "box 1.5,2,3,4 fills so much"),
+        ([seen({"points": [[7, 8.25], [9, 9]]}, False)], "the object at 7,8.25 fills so much"),
+        ([seen({"box": [1, 1, 2, 2]}, True), seen({"box": [5, 6, 7, 8]}, False)],
+         "box 5,6,7,8 fills so much"),
+        ([seen({"box": [5, 6, 7, 8]}, False), seen({"points": [[1, 1]]}, False),
+          seen({"box": [1, 1, 2, 2]}, True)], "box 5,6,7,8 (and 1 more of 3) fills so much"),
+    ],
+)  # fmt: skip
+def test_what_zooming_left_is_told_by_the_first_and_how_many_more(masks, said, capsys):
+    predict._say_what_zoom_left(Path("a.png"), masks)
+    told = capsys.readouterr().err
+    assert told.startswith(f"note: a.png: {said}") if said else told == ""
+
+
+def test_each_mask_has_its_own_file_and_what_all_of_an_image_share():
+    written = {"png": [Path("a_1.png"), Path("a_2.png")], "rle": [Path("a.json")], "overlay": []}
+    assert [predict._of_mask(written, number) for number in (0, 1, 2)] == [
+        {"png": "a_1.png", "rle": "a.json"}, {"png": "a_2.png", "rle": "a.json"},
+        {"png": "a_1.png", "rle": "a.json"},
+    ]  # fmt: skip
+    drawn = predict._drawn_prompts(
+        [
+            seen({"box": [1, 2, 3, 4]}),
+            seen({"points": [[5, 6], [7, 8]], "labels": [1, 0]}),
+            seen({}),
+        ]
+    )
+    assert (drawn.boxes, drawn.points, drawn.labels) == ([[1, 2, 3, 4]], [[5, 6], [7, 8]], [1, 0])
+
+
+def test_a_line_about_an_image_has_the_score_of_its_only_mask_and_counts_files(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        predict.PredictionOutputs, "_write",
+        lambda self, name, image, masks: {"png": [Path(f"{n}.png") for n in range(len(masks))],
+                                          "rle": [Path("a.json")]},
+    )  # fmt: skip
+    outputs = predict.PredictionOutputs(Path("o"), [], model="m", as_json=False)
+    outputs.say, outputs.coco = lines.append, SimpleNamespace(add=lambda *given: None)
+    for count in (0, 1, 3):
+        masks = [seen({}, score=0.875) for _ in range(count)]
+        for mask in masks:
+            mask.with_prompt = dict
+        outputs.add(Path("x/a.png"), "a", np.zeros((2, 3, 3), np.uint8), masks)
+    assert lines == [
+        "x/a.png: 0 masks -> a.json", "x/a.png: 1 mask, score 0.88 -> 0.png, a.json",
+        "x/a.png: 3 masks -> 0.png, a.json and 2 more",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("zoom", [None, True, False])
+def test_what_is_seen_from_near_is_told_once_and_faults_at_the_end(zoom, capsys, monkeypatch):
+    class Prompting:
+        upright, categories = True, {1: "object"}
+
+        def masks(self, predictor, image, *, uncertainty, on_progress):
+            if "bad" in image.path.name:
+                raise PromptError(f"{image.path} is odd" if "2" in image.path.name else "is odd")
+            return [seen({}, zoomed="near" in image.path.name)]
+
+    added, finished = [], []
+    outputs = SimpleNamespace(
+        formats=set(), add=lambda *given, listed: added.append((given[1], listed)),
+        finish=finished.append,
+    )  # fmt: skip
+    monkeypatch.setattr(predict, "_say_what_zoom_left", lambda path, masks: None)
+    every = (SimpleNamespace(embed=lambda pixels: pixels), Prompting(), outputs)
+
+    def run(*names):
+        paths = [Path("p") / name for name in names]
+        predict._predict_all(every[0], paths, *every[1:], lambda path, upright: path, zoom=zoom)
+
+    run("far.png", "near1.png", "near2.png")
+    assert added == [(name, f"{name}.png") for name in ("far", "near1", "near2")]
+    assert capsys.readouterr().err.count("--no-zoom leaves it") == (zoom is None)
+    assert finished == [{1: "object"}]
+    with pytest.raises(DataError, match=r"^p/bad\.png: is odd$"):
+        run("bad.png")
+    with pytest.raises(DataError, match=r"^1 of 2 images could not.*:\n  p/bad2\.png is odd$"):
+        run("bad2.png", "far.png")
+    assert (len(added), len(finished)) == (4, 3)
+
+
+def test_whatever_was_done_to_pixels_is_said_but_that_they_were_turned(monkeypatch, capsys):
+    asked = []
+    notes = ("turned upright (6)", "16 bits, brought to 8", "not turned upright: no such turn")
+    monkeypatch.setattr(
+        "pasam.masks.images.load_image",
+        lambda path, **how: asked.append((path, how)) or SimpleNamespace(pixels=1, notes=notes),
+    )
+    assert predict._read(Path("a.tif"), upright=False, page=3, bands=(1, 2, 4)) == 1
+    assert asked == [(Path("a.tif"), {"upright": False, "page": 3, "bands": (1, 2, 4)})]
+    said = [f"note: a.tif: {note}" for note in notes[1:]]
+    assert capsys.readouterr().err.splitlines() == said
