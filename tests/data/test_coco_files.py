@@ -425,6 +425,27 @@ def test_zero_is_a_group_and_an_image_without_objects_needs_none(tmp_path):
     assert found.notes == ("1 images without an object are left out",)
 
 
+@pytest.mark.parametrize("record", [{"id": None}, {"id": True}, {"file_name": None}])
+def test_an_image_without_a_number_or_a_name_is_refused(tmp_path, record):
+    def change(content):
+        content["images"][0].update(record)
+        content["annotations"][0]["image_id"] = record.get("id", 7)
+
+    with pytest.raises(DataError, match="an image lacks 'id' or 'file_name'"):
+        from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path))
+
+
+@pytest.mark.parametrize("number", [" 7 ", "7", 7.0])
+def test_an_image_is_meant_however_a_tool_writes_its_number(tmp_path, number):
+    def change(content):
+        content["images"][0]["file_name"] = "a.png"
+        content["annotations"][0]["image_id"] = number
+
+    write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
+    found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path))
+    assert (len(found.candidates), found.faults) == (1, ())
+
+
 @pytest.mark.parametrize("size", [{"height": 0}, {"width": 0}, {"height": None}, {"width": -40}])
 def test_a_size_that_a_tool_did_not_know_is_that_of_the_image(tmp_path, size):
     def change(content):

@@ -135,6 +135,10 @@ def test_long_names_of_mask_files_leave_room_for_a_number_and_a_suffix(look):
     (image,) = make_plan("x", "folders", [found], val_fraction=0).images
     names = [mask.target.name for mask in image.masks]
     assert names == [f"a_{'é' * 114}.png", f"a_{'é' * 114}_2.png"]
+    candidate = dataclasses.replace(found.candidate, name="é" * 100)
+    long = dataclasses.replace(found, candidate=candidate)
+    (image,) = make_plan("x", "folders", [long], val_fraction=0).images
+    assert image.target.name == f"{'é' * 60}.png"
 
 
 def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):

@@ -184,17 +184,26 @@ def test_four_masks_can_be_learned_by_heart(variant, segmenter, cached, train):
     assert losses[-1] < 0.85 * losses[0]
 
 
-@pytest.mark.long
 @each_variant
 def test_the_history_has_one_row_per_epoch_and_no_time_in_it(variant, segmenter, cached, train):
-    history = train(segmenter(variant), variant, cached)
+    batch = cached(0)[0]
+    history = train(segmenter(variant), variant, lambda _: OneBatch(batch))
     rows = [json.loads(line) for line in history.splitlines()]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3, 1e-3, 1e-4])
     keys = set(rows[0]) - {"epoch", "learning_rate"}
     assert "loss" in keys
     assert all(key.startswith("loss") for key in keys)
-    assert train(segmenter(variant), variant, cached, "again") == history
+
+
+def test_a_row_of_the_history_holds_the_means_over_an_epochs_batches(segmenter, cached, train):
+    made = {f"{k}": lambda _, one=cached(0)[k]: OneBatch(one) for k in range(len(cached(0)))}
+    still, rows = {"learning_rate": 1e-12}, {}
+    for name, batches in {"all": cached, **made}.items():
+        rows[name] = json.loads(train(segmenter(PA), PA.replaced(epochs=1), batches, name, **still))
+    mean = sum(rows[name]["loss"] for name in made) / len(made)
+    assert rows["all"]["loss"] == pytest.approx(mean, rel=1e-4)
+    assert len({rows[name]["loss"] for name in made}) == len(made) > 1
 
 
 def _mining_from(epoch):
