@@ -197,7 +197,7 @@ def test_the_history_has_one_row_per_epoch_and_no_time_in_it(variant, segmenter,
 
 
 def test_a_row_of_the_history_holds_the_means_over_an_epochs_batches(segmenter, cached, train):
-    made = {f"{k}": lambda _, one=cached(0)[k]: OneBatch(one) for k in range(len(cached(0)))}
+    made = {f"{k}": lambda _, k=k: OneBatch(cached(0)[k]) for k in range(len(cached(0)))}
     still, rows = {"learning_rate": 1e-12}, {}
     for name, batches in {"all": cached, **made}.items():
         rows[name] = json.loads(train(segmenter(PA), PA.replaced(epochs=1), batches, name, **still))
