@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,8 +92,11 @@ class DemandLog:
         line = json.dumps({"time": now.isoformat(timespec="seconds"), "answered": count, **row})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / f"{now.date()}.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with (self.folder / f"{now.date()}.jsonl").open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read(1) == b"\n" else f"\n{line}"  # after one cut off
+                file.write(f"{line}\n".encode())
             for path, day in _days(self.folder):
                 if day < now.date() - timedelta(days=KEPT_DAYS):
                     path.unlink(missing_ok=True)

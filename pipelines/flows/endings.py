@@ -79,8 +79,10 @@ def last(flow: str, *, succeeded: bool = False) -> Ending | None:
 def keep(ending: Ending) -> None:
     """Add an ending to the file, and renew what Prometheus reads."""
     STATE.mkdir(exist_ok=True)
+    before = ENDINGS.read_bytes() if ENDINGS.exists() else b""
+    start = "\n" if before and not before.endswith(b"\n") else ""  # after a line that was cut short
     with ENDINGS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(ending)) + "\n")
+        file.write(f"{start}{json.dumps(asdict(ending))}\n")
     write_metrics()
 
 

@@ -519,7 +519,20 @@ def test_pairs_of_a_table_are_those_of_the_split_and_those_of_none(tmp_path, mon
     del source.candidates[1:]
     with pytest.raises(DataError, match="has no pair of the split train. Say --split all"):
         pairs("train")
-    for faults, more, told in ((["line 2 is short"], 0, "short$"), (["x"], 4, r"\(5 faults in al")):
+    for faults, more, told in (
+        (["line 2 is short"], 0, "short$"), (["x"], 4, r"^x \(5 faults in all"),
+        (["x", "y"], 0, r"^x \(2 faults in all"),
+    ):  # fmt: skip
         source.faults, source.more_faults = faults, more
         with pytest.raises(DataError, match=told):
             pairs("all")
+
+
+def test_the_column_of_thin_masks_is_there_where_any_set_has_some():
+    row = {"model": "sam", "data": "a", "masks": 1234, "pooled_iou": 0.5, "covered": 0.0}
+    row |= {f"{m}{end}": 0.25 for m in ("iou", "boundary_iou") for end in ("", "_low", "_high")}
+    for covered, thin in (((0.0, 0.0), []), ((0.0, 0.125), ["0.0", "12.5"])):
+        table = evaluate._table([{**row, "covered": each} for each in covered])
+        columns = {str(each.header): list(each.cells) for each in table.columns}
+        assert columns.get("Thin", []) == thin
+        assert (columns["Masks"], columns["Pooled IoU"]) == (["1,234"] * 2, ["50.0"] * 2)

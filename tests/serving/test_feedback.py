@@ -521,6 +521,17 @@ def test_lines_and_files_that_are_none_of_the_logs_are_passed_over(folder, param
     assert "Mean uncertainty 0.500 of 2 measured." in found.message
 
 
+def test_a_line_that_was_cut_off_costs_no_other(folder, params):
+    log = DemandLog(folder)
+    log.corrected()
+    (path,) = (folder / demand.FOLDER).iterdir()
+    path.write_text(path.read_text() + '{"time": "2026')
+    for _ in range(2):
+        log.corrected()
+    assert read_demand(folder, None, params).corrected == 3
+    assert [line[:9] for line in path.read_text().splitlines()] == ['{"time": '] * 4
+
+
 def test_days_count_and_are_kept_to_the_last_of_them(folder, params, monkeypatch):
     today = date(2026, 3, 31)
     for day in ("2026-03-01", "2026-03-02", "2026-03-31"):
