@@ -467,6 +467,18 @@ def test_of_images_of_one_name_the_one_whose_folders_agree_furthest_is_meant(tmp
     assert (one.image, one.name) == (tmp_path / "two/cats/train/a.png", "two/cats/train/a")
 
 
+def test_a_name_is_taken_as_it_stands_before_what_an_upload_may_have_made_of_it(tmp_path):
+    for name in ("0a1b2c3d-a.png", "a.png"):
+        write_png(tmp_path / "sub" / name, np.zeros((30, 40, 3), np.uint8))
+    for name, found in (("0a1b2c3d-a.png", "0a1b2c3d-a.png"), ("ffffffff-a.png", "a.png")):
+
+        def change(content, name=name):
+            content["images"][0]["file_name"] = name
+
+        (one,) = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path)).candidates
+        assert one.image == tmp_path / "sub" / found
+
+
 def test_an_object_whose_number_has_no_plain_letter_is_called_object(tmp_path):
     def change(content):
         content["images"][0]["file_name"] = "a.png"
