@@ -272,7 +272,7 @@ class Standing:
             assert entry.after is not None
             last = max(i for i, n in enumerate(self.champions[:-1]) if n == entry.after)
             del self.champions[last + 1 :]
-        if self.candidate == number and status != version.status:
+        if self.candidate == number and (entry.event == PROMOTED or status != version.status):
             self.candidate = None
         self.versions[number] = replace(
             version, status=status, why=entry.why or version.why,

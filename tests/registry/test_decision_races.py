@@ -514,6 +514,17 @@ def test_what_was_said_of_a_version_last_is_what_it_is_said_to_be_for():
     assert following(*made, about("verdict", 1, accepted=False)).candidate == 2
 
 
+def test_a_champion_of_before_that_is_registered_again_and_promoted_waits_for_nothing_more():
+    one, two = (about("register", n, champion=n - 1 or None, key=f"k{n}") for n in (1, 2))
+    first = Entry(event="promote", version=1, after=1)
+    second = Entry(event="promote", version=2, before=1, after=2)
+    again = about("register", 1, champion=2, key="k1")
+    assert following(one, first, two, second, again).candidate == 1
+    back = Entry(event="promote", version=1, before=2, after=1)
+    standing = following(one, first, two, second, again, back)
+    assert standing.aliases == {"champion": 1, "previous": 2}
+
+
 def test_files_that_were_removed_are_gone_until_the_version_is_registered_again():
     made = [about("register", n, key=f"k{n}") for n in (1, 2)]
     gone = [*made, about("remove", 1)]
