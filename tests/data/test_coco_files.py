@@ -568,3 +568,18 @@ def test_a_folder_of_two_forms_names_both_whichever_comes_last(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(labelme))
     kind, found = _of_folder(tmp_path, tmp_path, [])
     assert (kind, [one.name for one in found]) == ("labelme and sa-1b", ["a.jpg", "b.jpg"])
+
+
+def test_what_lies_hidden_beside_labels_is_none_and_suffixes_may_be_in_capitals(tmp_path):
+    write_png(tmp_path / "im/night/a.png", np.zeros((30, 40, 3), np.uint8))
+    (tmp_path / "im/night/a.png").rename(tmp_path / "im/night/a.PNG")
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt/a.TXT").write_text("7 0 0 0.5 0 0.5 0.5\n")
+    (tmp_path / "gt/._a.txt").write_bytes(b"\0\5\xff")
+    points = {"points": [[10, 10], [50, 10], [50, 50]]}
+    answer = {"result": [{"type": "polygonlabels", "value": points}]}
+    data = {"page": "https://x/y.html", "image": "s3://x/a.PNG"}
+    (tmp_path / "a.json").write_text(json.dumps([{"id": 1, "data": data, "annotations": [answer]}]))
+    for place in ("gt", "a.json"):
+        (one,) = from_annotations(tmp_path / place, SetPlaces(images=tmp_path / "im")).candidates
+        assert one.name == "night/a"

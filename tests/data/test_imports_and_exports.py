@@ -57,7 +57,7 @@ def shape(kind="polygon", points=POINTS, group=None, **more):
 def test_labelmes_polygons_groups_circles_and_masks(tmp_path, images):
     png = io.BytesIO()
     Image.fromarray(np.full((20, 40), 1, np.uint8)).save(png, "PNG")
-    mask = shape("mask", [[20, 10], [59, 29]], mask=base64.b64encode(png.getvalue()).decode())
+    mask = shape("mask", [[19.6, 10.4], [59, 29]], mask=base64.b64encode(png.getvalue()).decode())
     half = [[20, 10], [40, 10], [40, 30], [20, 30]]
     other = [[40, 10], [60, 10], [60, 30], [40, 30]]
     shapes = [
