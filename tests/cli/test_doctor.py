@@ -393,6 +393,11 @@ def test_a_training_on_the_cpu_that_encodes_needs_the_encoders_memory_and_no_fil
     packed, encoding = memory("vit_b", embed), memory("vit_b", embed.replaced(views=0))
     assert (packed.encoder, encoding.files) == (0, 0)
     assert encoding.needed - packed.needed == encoding.encoder > 0
+    cells = 768 * 64**2  # of vit_b's blocks, in numbers of four bytes
+    assert encoding.encoder == train.batch_size * round(15.5 * cells * 4)
+    every = cpu_memories("vit_b", train, embed, evaluate, images_of("default"))
+    assert every["embedding"].encoder == embed.batch_size * round(15.5 * cells * 4)
+    assert (every["embedding"].decoder, every["evaluation"].encoder) == (0, 0)
 
 
 MEASURED = [

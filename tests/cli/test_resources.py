@@ -357,6 +357,11 @@ def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
     )
     said = check_time(plan, content, on_gpu=False, cores=3)
     assert said.found.startswith(f"about {duration(sum(found.values()))} on 3 cores")
+    whole = plan.models["pa_sam"].replaced(trains="everything")  # forward, and twice that backward
+    for views in (0, 2):
+        plan = plan_with(plan, models={"pa_sam": whole}, embed=plan.embed.replaced(views=views))
+        found = run_seconds(plan, content, on_gpu=False, cores=3)
+        assert found["train"] == pytest.approx(3 + whole.epochs * 200 * (step + 3 * encode))
 
 
 @pytest.mark.parametrize(
