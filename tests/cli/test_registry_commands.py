@@ -237,6 +237,11 @@ def test_a_reproduction_is_planned_for_its_folder_and_done_there_or_refused(
         ((Path(), VERSIONS[0]), {"folder": str(tmp_path)}),
         ((Path(), plan, tmp_path), {"cached": cached}),
     ]
+    real = reproduction.Reproduction(version=2, commands=(), files=(("a", "0"),), problems=())
+    monkeypatch.setattr(reproduction, "plan_reproduction", lambda *given, **how: real)
+    told = pasam("reproduce", "2", "--into", tmp_path, "--json")
+    assert json.loads(told.stdout)["files"] == [["a", "0"]], "the steps are no part of it"
+    assert told.stderr == "same\n"
 
 
 def test_a_simulation_is_of_so_many_images_spread_and_pairs(pasam, monkeypatch, root):
