@@ -12,6 +12,7 @@ from pasam.data.pairing import (
     count_pairs,
     find_pairs,
     from_csv,
+    from_folders,
     list_images,
     match_names,
     pair_folders,
@@ -56,6 +57,24 @@ def test_what_does_not_fit_a_pattern_belongs_to_nothing():
     assert found.masks_of == {images[0]: (masks[0],)}
     assert found.without_mask == tuple(images[1:])
     assert (found.without_image, found.same_name) == ((masks[2],), ())
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["{name}", "{name}={name}{name}", "{name}-{name}={name}", "{name}=gt", "im={name}", "", "="],
+)
+def test_a_pattern_has_the_name_once_on_either_side(pattern):
+    with pytest.raises(DataError, match=r"expected IMAGE=MASK with \{name\} once in each"):
+        match_names([IM / "a"], [GT / "a"], image_root=IM, mask_root=GT, pattern=pattern)
+
+
+def test_where_a_pattern_gives_every_image_its_mask_nothing_is_noted(tmp_path):
+    touch(tmp_path, "im/a_l.jpg", "im/b/a_l.jpg", "gt/a_m.png", "gt/b/a_m.png", "gt/b/a.png")
+    found = from_folders(tmp_path / "im", tmp_path / "gt", pattern="{name}_l={name}_m")
+    assert [[one.name, *one.masks] for one in found.candidates] == [
+        ["a_l", tmp_path / "gt/a_m.png"], ["b/a_l", tmp_path / "gt/b/a_m.png"]
+    ]  # fmt: skip
+    assert (found.faults, found.notes) == ((), ())
 
 
 def test_letters_written_in_two_ways_are_one_also_where_the_suffix_is_kept():
@@ -304,6 +323,19 @@ def test_an_image_of_a_table_is_called_by_its_path_unless_that_is_one_machines(t
     assert (found.candidates[0].name, found.faults) == ("day/a", ())
     (tmp_path / "t.csv").write_text(f"image,mask\n{tmp_path}/day/a.jpg,{tmp_path}/b.png\n")
     assert [one.name for one in from_csv(tmp_path / "t.csv").candidates] == ["a"]
+
+
+def test_masks_of_one_name_in_two_folders_of_a_table_are_two_and_a_row_tells_all_its_faults(
+    tmp_path,
+):
+    touch(tmp_path, "a.jpg", "l/0.png", "r/0.png")
+    (tmp_path / "t.csv").write_text("image,mask\na.jpg,l/0.png\nb.jpg,m/0.png\na.jpg,r/0.png\n")
+    found = from_csv(tmp_path / "t.csv")
+    assert [one.masks for one in found.candidates] == [(tmp_path / "l/0.png", tmp_path / "r/0.png")]
+    assert [fault.split(" does not exist")[0] for fault in found.faults] == [
+        f"{tmp_path / 't.csv'}, row 3: image {tmp_path}/b.jpg",
+        f"{tmp_path / 't.csv'}, row 3: mask {tmp_path}/m/0.png",
+    ]
 
 
 def test_a_set_called_as_a_row_of_sums_is_refused(tmp_path):
