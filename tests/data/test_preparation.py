@@ -17,6 +17,7 @@ from pasam.data.catalogue import (
     GENERATED_BENCHMARKS,
     PRETRAINING_SET,
     TRAINING_SET,
+    generated_images,
 )
 from pasam.data.manifest import (
     INVENTORY_COLUMNS,
@@ -389,6 +390,7 @@ def test_each_generated_scene_is_drawn_as_the_params_and_its_set_say(tmp_path):
         TRAINING_SET: 3, **dict.fromkeys(GENERATED_BENCHMARKS, 4),
         **dict.fromkeys(DEVELOPMENT_SETS, 2),
     }  # fmt: skip
+    assert counted == {name: generated_images(params, name) for name in GENERATED}
     for task in tasks:
         trained = task.dataset == TRAINING_SET
         like = DEVELOPMENT_SETS.get(task.dataset, task.dataset)
