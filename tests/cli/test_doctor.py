@@ -34,6 +34,7 @@ from pasam.cli.doctor import (
 from pasam.cli.resources import (
     Check,
     Content,
+    Memory,
     cpu_memories,
     generated_bytes,
     gigabytes,
@@ -511,3 +512,18 @@ def test_what_is_to_be_done_is_said_once_and_only_for_what_is_missing():
     found = Diagnosis(params_file="p", checks=checks)
     assert (found.is_ready, found.remedies) == (False, ("x",))
     assert Diagnosis(params_file="p", checks=checks[2:3]).is_ready
+
+
+def test_what_a_process_maps_from_files_asks_for_no_memory(root, monkeypatch):
+    sizes = {"training": (3, 0), "embedding": (1, 90), "evaluation": (2, 50)}  # GB, and of files
+    memories = {
+        name: Memory(weights=0, encoder=0, decoder=needed * 10**9, context=0, files=files * 10**9)
+        for name, (needed, files) in sizes.items()
+    }
+    monkeypatch.setattr("pasam.cli.doctor.cpu_memories", lambda *given: memories)
+    given = (*sections(compose("default", root / "params")), images_of("default"))
+    enough, short = (check_memory("tiny", *given, there=3 * 10**9 - less) for less in (0, 1))
+    assert (enough.state, short.state) == ("ok", "missing")
+    assert enough.found.startswith("about 3.0 GB needed by a stage")
+    assert "training 3.0 GB, embedding 91.0 GB, evaluation 52.0 GB" in enough.found
+    assert short.remedy.startswith("a smaller train.batch_size")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from pasam.cli import predict
 from pasam.cli.app import app
-from pasam.cli.options import _from_here, named_model
+from pasam.cli.options import _from_here, below, complete_folder, error_line, named_model
 from pasam.cli.predict import find_images
 from pasam.errors import DataError, PromptError
 
@@ -295,3 +295,33 @@ def test_whatever_was_done_to_pixels_is_said_but_that_they_were_turned(monkeypat
     assert asked == [(Path("a.tif"), {"upright": False, "page": 3, "bands": (1, 2, 4)})]
     said = [f"note: a.tif: {note}" for note in notes[1:]]
     assert capsys.readouterr().err.splitlines() == said
+
+
+def test_folders_are_completed_below_what_was_typed(in_empty_folder):
+    for name in ("one/a", "one/b", "only", "two"):
+        (in_empty_folder / name).mkdir(parents=True)
+    (in_empty_folder / "one" / "file").touch()
+    (in_empty_folder / "on.txt").touch()
+    for typed, folders in (
+        ("", ["one/", "only/", "two/"]), ("on", ["one/", "only/"]), ("./on", ["one/", "only/"]),
+        ("one", ["one/"]), ("one/", ["one/a/", "one/b/"]), ("one/b", ["one/b/"]), ("one/x", []),
+        ("none/a", []), (f"{in_empty_folder}/tw", [f"{in_empty_folder}/two/"]),
+    ):  # fmt: skip
+        assert complete_folder(typed) == folders
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("40", 40), ("20", 40), ("200", 200)])
+def test_a_long_reason_stands_below_its_line_as_wide_as_the_terminal(columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = below("word " * 200, indent=6).splitlines()
+    assert all(line.startswith("      word") for line in lines)
+    assert max(map(len, lines)) == 6 + (width - 6 + 1) // 5 * 5 - 1
+
+
+def test_an_error_is_shown_whole_up_to_a_limit_and_steers_no_terminal():
+    for length in (2000 - len("error: "), 2001 - len("error: ")):
+        shown = error_line(ValueError("a" * length))
+        whole = f"error: {'a' * length}"
+        assert shown == (whole if len(whole) <= 2000 else f"{whole[:1500]} ... {'a' * 300}")
+    assert error_line(ValueError("a\nb\x1b[2J\r\u202e")) == ("error: a\nb\\x1b[2J\\r\\u202e")
+    assert error_line(ValueError("tab\there")) == "error: tab\there"
