@@ -366,6 +366,9 @@ def test_an_archive_comes_from_its_publisher_a_mirror_or_a_folder():
         ("file:///srv/sets", f"file:///srv/sets/{archive.name}"), ("sets", f"sets/{archive.name}"),
     ):  # fmt: skip
         assert _address(archive, source) == address
+    spaced = archive.model_copy(update={"name": "a b#1.zip"})
+    assert _address(spaced, "https://mirror") == "https://mirror/a%20b%231.zip"
+    assert _address(spaced, "sets") == "sets/a b#1.zip"
 
 
 @pytest.mark.parametrize("size", [4, 5, 6, None])
