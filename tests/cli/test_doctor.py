@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -527,3 +528,40 @@ def test_what_a_process_maps_from_files_asks_for_no_memory(root, monkeypatch):
     assert enough.found.startswith("about 3.0 GB needed by a stage")
     assert "training 3.0 GB, embedding 91.0 GB, evaluation 52.0 GB" in enough.found
     assert short.remedy.startswith("a smaller train.batch_size")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpus", "on_gpu"),
+    [("cpu", [10**11], False), ("auto", [], False), ("auto", [10**11], True), ("gpu", [], True)],
+)
+def test_the_memory_and_the_time_are_those_of_where_it_runs(
+    accelerator, gpus, on_gpu, look, project, monkeypatch
+):
+    file = project / "params/default.yaml"
+    text = file.read_text()
+    (section,) = re.findall(r"(?m)^train:\n(?:[ #].*\n|\n)+", text)
+    changed = re.sub(r"(?m)^  accelerator: \w+", f"  accelerator: {accelerator}", section)
+    assert f"accelerator: {accelerator}\n" in changed or f"accelerator: {accelerator} " in changed
+    file.write_text(text.replace(section, changed))
+    monkeypatch.setattr(machine, "gpu_memories", lambda: gpus)
+    found = {check.name: check.found for check in look("default").checks}
+    assert ("memory" in found) is not on_gpu
+    assert (" GPUs (as " in found["time"]) is on_gpu
+
+
+def test_four_are_named_and_the_rest_is_counted():
+    names = [f"p{n}" for n in range(6)]
+    assert [machine._some(names[:count]) for count in (1, 4, 5, 6)] == [
+        "p0", "p0, p1, p2, p3", "p0, p1, p2, p3 and 1 more", "p0, p1, p2, p3 and 2 more"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [("ok", "found, 2.0 GB\nfrom there"), ("note", "found, 2.0 GB\nfrom there\ndo this"),
+     ("missing", "found, 2.0 GB\nfrom there")],
+)  # fmt: skip
+def test_what_could_be_done_stands_beside_a_note_and_below_for_what_is_missing(state, text):
+    about = {"name": "x", "found": "found", "remedy": "do this", "size": 2 * 10**9}
+    assert machine._found(Check(**about, state=state, origin="there")).plain == text
+    assert machine._found(Check(name="x", found="found", state=state)).plain == "found"

@@ -16,9 +16,16 @@ from typer.testing import CliRunner
 
 from pasam.cli import predict
 from pasam.cli.app import app
-from pasam.cli.options import _from_here, below, complete_folder, error_line, named_model
+from pasam.cli.options import (
+    _from_here,
+    below,
+    complete_folder,
+    error_line,
+    fetched_base,
+    named_model,
+)
 from pasam.cli.predict import find_images
-from pasam.errors import DataError, PromptError
+from pasam.errors import CheckpointError, DataError, PromptError
 
 SHARED_OPTIONS = {"--json", "--project"}
 ASKED_BY_GIT = "merge-driver"
@@ -325,3 +332,17 @@ def test_an_error_is_shown_whole_up_to_a_limit_and_steers_no_terminal():
         assert shown == (whole if len(whole) <= 2000 else f"{whole[:1500]} ... {'a' * 300}")
     assert error_line(ValueError("a\nb\x1b[2J\r\u202e")) == ("error: a\nb\\x1b[2J\\r\\u202e")
     assert error_line(ValueError("tab\there")) == "error: tab\there"
+
+
+def test_a_file_that_is_there_is_taken_whatever_it_is_called(in_empty_folder):
+    assert fetched_base(None) is None
+    assert fetched_base(Path("own.pth")) == Path("own.pth")
+    with pytest.raises(CheckpointError, match=r"pasam data fetch mobile_sam.*or name a file"):
+        fetched_base(Path("vit_t"))
+    brought = in_empty_folder / "data/catalogue/mobile_sam/mobile_sam.pt"
+    brought.parent.mkdir(parents=True)
+    brought.touch()
+    assert fetched_base(Path("vit_t")) == brought.relative_to(in_empty_folder)
+    for name in ("vit_t", "tiny"):
+        (in_empty_folder / name).touch()
+        assert fetched_base(Path(name)) == Path(name)
