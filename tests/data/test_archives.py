@@ -142,11 +142,18 @@ def test_the_same_name_twice_is_refused(tmp_path, refuses):
         (tarfile.CHRTYPE, ""),
         (tarfile.BLKTYPE, ""),
         (tarfile.FIFOTYPE, ""),
+        (tarfile.GNUTYPE_SPARSE, ""),
     ],
 )
 def test_links_and_devices_in_a_tar_are_refused(kind, linkname, tmp_path, refuses):
     archive = write_odd_tar(tmp_path / "x.tar", kind, linkname=linkname)
     refuses(archive, "'set/odd' is a link, a device or a sparse file")
+
+
+def test_a_name_in_a_zip_is_read_beyond_a_zero(tmp_path, refuses):
+    archive = write_zip(tmp_path / "x.zip", [("set/a-.png", b"")])
+    archive.write_bytes(archive.read_bytes().replace(b"a-.png", b"a\0.png"))
+    refuses(archive, "a control character")
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
@@ -408,6 +415,16 @@ def test_weights_are_not_extracted(root, packed):
     install(weights, root, packed, DIGESTS)
     assert (root / "set" / "weights.pth").read_bytes() == b"weights"
     assert count_images(weights, root) is None
+    assert (root / "set" / "weights.pth").samefile(packed / "weights.pth"), "they lie there once"
+
+
+def test_where_a_file_system_has_no_second_names_weights_are_copied(root, packed, monkeypatch):
+    def hardlink_to(place, target):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
+    install(make_entry("weights.pth"), root, packed, DIGESTS)
+    assert (root / "set" / "weights.pth").read_bytes() == b"weights"
 
 
 def test_nothing_is_there_before(root):
