@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import re
@@ -18,6 +19,7 @@ from pasam.cli import predict
 from pasam.cli.app import app
 from pasam.cli.options import (
     _from_here,
+    _inside,
     below,
     complete_folder,
     error_line,
@@ -346,3 +348,15 @@ def test_a_file_that_is_there_is_taken_whatever_it_is_called(in_empty_folder):
     for name in ("vit_t", "tiny"):
         (in_empty_folder / name).touch()
         assert fetched_base(Path(name)) == Path(name)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_folder_is_the_callers_again_however_a_command_ends(fails, in_empty_folder):
+    (in_empty_folder / "p").mkdir()
+    with contextlib.suppress(DataError), _inside(Path("p")):
+        assert Path.cwd() == in_empty_folder / "p"
+        if fails:
+            raise DataError("no.")
+    assert Path.cwd() == in_empty_folder
+    with _inside(Path()):
+        assert Path.cwd() == in_empty_folder

@@ -537,9 +537,9 @@ def test_an_alarm_and_a_sign_of_life_come_when_their_time_is_past_and_not_before
         ("retrain", "rejected", silent), ("retrain", "failed", timedelta(days=7)),
         ("nightly", "watched", timedelta(days=7, seconds=-1)),
     ):  # fmt: skip
-        text = (moment[0] - ago).isoformat()
+        begun, text = ((moment[0] - ago - took).isoformat() for took in (timedelta(1), timedelta()))
         endings.keep(
-            endings.Ending(flow=flow_name, outcome=outcome, message="m", started=text, ended=text)
+            endings.Ending(flow=flow_name, outcome=outcome, message="m", started=begun, ended=text)
         )
     assert operations.watch(notify="team").name == name
     ((address, subject, text),) = sent
@@ -553,6 +553,15 @@ def test_an_alarm_and_a_sign_of_life_come_when_their_time_is_past_and_not_before
         moment[0] += wait
         operations.watch(notify="team", days=10 if name == "alarmed" else 99)
         assert len(sent) == count
+
+
+def test_each_kind_of_message_has_a_time_of_its_own(in_empty_folder, monkeypatch):
+    monkeypatch.setattr(operations, "notify", lambda *words: True)
+    for kind in ("alarm", "sign of life", "alarm"):
+        operations._tell(kind, "subject", "text", None, operations._told())
+        known = operations._told()
+        assert known[kind] == max(known.values())
+    assert set(known) == {"alarm", "sign of life"}
 
 
 def test_where_no_retraining_ever_succeeded_the_first_run_counts_and_no_later_one(
