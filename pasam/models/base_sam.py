@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.errors import ParamsError, ShapeError
@@ -16,6 +17,23 @@ from segment_anything.modeling import Sam
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+def normalised(images: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> Tensor:
+    """Shift and scale pixels as SAM does.
+
+    Args:
+        images: Pixels, (B, 3, S, S) in [0, 255].
+        mean: Of each channel, (3, 1, 1); SAM's unless given.
+        std: Deviation of each channel, (3, 1, 1); SAM's unless given.
+
+    Returns:
+        Normalised pixels, float32 (B, 3, S, S).
+    """
+    pixels = images.float()
+    mean = pixels.new_tensor(PIXEL_MEAN)[:, None, None] if mean is None else mean
+    std = pixels.new_tensor(PIXEL_STD)[:, None, None] if std is None else std
+    return (pixels - mean) / std
 
 
 def choose_device(
@@ -59,6 +77,13 @@ def finish(device: torch.device) -> None:
     """Wait until a device has done what it was given: a GPU answers before it has, a CPU never."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def brought(drawn: Tensor, device: torch.device) -> Tensor:
+    """Bring what was drawn on the CPU to a device, without waiting until a GPU has taken it."""
+    if device.type != "cuda" or drawn.is_cuda:
+        return drawn.to(device)
+    return drawn.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,7 @@ class BaseSam(nn.Module):
         """
         mean: Tensor = self.sam.pixel_mean.to(images.device)
         std: Tensor = self.sam.pixel_std.to(images.device)
-        return (images.float() - mean) / std
+        return normalised(images, mean, std)
 
     def encode(self, images: Tensor) -> Encoded:
         """Run the image encoder.
@@ -152,9 +177,31 @@ class BaseSam(nn.Module):
         Returns:
             Sparse embeddings (N, n, C) and dense embeddings (N, C, g, g).
         """
-        pair = None if points is None or point_labels is None else (points, point_labels)
-        sparse, dense = self.sam.prompt_encoder(points=pair, boxes=boxes, masks=masks)
-        return sparse, dense
+        sparse, dense = self.sam.prompt_encoder(points=None, boxes=boxes, masks=masks)
+        if points is None or point_labels is None:
+            return sparse, dense
+        embedded = self._embed_points(points, point_labels, alone=boxes is None)
+        joined = embedded if boxes is None else torch.cat([embedded, sparse], dim=1)
+        return joined, dense.expand(len(points), -1, -1, -1)
+
+    def _embed_points(self, points: Tensor, labels: Tensor, *, alone: bool) -> Tensor:
+        """Embed points as segment-anything does, to the bit, (N, k, C); alone with one more token.
+
+        There each kind of point is picked out by a mask, for which a GPU has to be waited for.
+        """
+        encoder = self.sam.prompt_encoder
+        centres = points + 0.5
+        if alone:  # a padding point stands where a box would
+            centres = F.pad(centres, (0, 0, 0, 1))
+            labels = F.pad(labels, (0, 1), value=-1)
+        kind = labels.unsqueeze(-1)
+        code = encoder.pe_layer.forward_with_coords(centres, encoder.input_image_size)
+        code = torch.where(kind == -1, torch.zeros_like(code), code)
+        background, foreground = (encoder.point_embeddings[row].weight for row in (0, 1))
+        learned = torch.where(kind == 1, foreground, torch.zeros_like(foreground))
+        learned = torch.where(kind == 0, background, learned)
+        embedded: Tensor = code + torch.where(kind == -1, encoder.not_a_point_embed.weight, learned)
+        return embedded
 
     def image_pe(self) -> Tensor:
         """Position code of the grid, (1, C, g, g)."""

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from pasam.errors import ShapeError
 from pasam.masks.images import FOREGROUND
+from pasam.models.base_sam import brought
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ def draw(masks: int, *, generator: torch.Generator | None, device: torch.device)
     source = device if generator is None else generator.device
     fresh = POINTS - int(IMPORTANCE * POINTS)
     uniform = [
-        torch.rand(masks, count, 2, generator=generator, device=source).to(device)
+        brought(torch.rand(masks, count, 2, generator=generator, device=source), device)
         for count in (OVERSAMPLE * POINTS, fresh)
     ]
     return PointDraws(*uniform)
@@ -461,15 +462,19 @@ class _Resize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
-        rows, columns = (_line_weights(*pair, ctx.align_corners).to(gradient) for pair in ctx.sizes)
+        kind = ctx.align_corners, gradient.device, gradient.dtype
+        rows, columns = (_line_weights(*pair, *kind) for pair in ctx.sizes)
         return rows @ gradient @ columns.T, None, None
 
 
 @cache
-def _line_weights(short: int, long: int, align_corners: bool) -> Tensor:
+def _line_weights(
+    short: int, long: int, align_corners: bool, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Say how much each of `short` values counts in each of `long` interpolated ones."""
     units = torch.eye(short).unsqueeze(0)  # (1, short, short): a line for each value
-    return F.interpolate(units, size=long, mode="linear", align_corners=align_corners)[0]
+    weights = F.interpolate(units, size=long, mode="linear", align_corners=align_corners)[0]
+    return weights.to(device, dtype)
 
 
 def require_fit(name: str, maps: Tensor, label: Tensor) -> None:

@@ -73,19 +73,22 @@ def edge_channel(normalised: Tensor, mode: EdgeMode) -> Tensor:
     return torch.from_numpy(np.stack(edges)).unsqueeze(1).to(normalised)
 
 
-def guiding_input(images: Tensor, grid: int, mode: EdgeMode) -> Tensor:
+def guiding_input(images: Tensor, grid: int, mode: EdgeMode, edges: Tensor | None = None) -> Tensor:
     """Resize images to four times the grid and join their edges.
 
     Args:
         images: Normalised images, (B, 3, S, S).
         grid: Grid g of the image tokens.
         mode: Which edges are found, see `edge_channel`.
+        edges: What was found already, (B, 1, 4g, 4g); None to look now, for which a GPU has to be
+            waited for.
 
     Returns:
         Image and edges, (B, 4, 4g, 4g).
     """
     small = shrunk(images, grid)
-    return torch.cat([small, edge_channel(small, mode)], dim=1)
+    found = edge_channel(small, mode) if edges is None else edges.to(small)
+    return torch.cat([small, found], dim=1)
 
 
 def shrunk(images: Tensor, grid: int) -> Tensor:

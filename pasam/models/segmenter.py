@@ -145,6 +145,7 @@ class Segmenter(nn.Module):
         encoded: Encoded | None,
         image_index: Tensor,
         prompts: Sequence[Prompts],
+        edges: Tensor | None = None,
         mining: MiningMode | None = None,
         generator: torch.Generator | None = None,
     ) -> Prediction:
@@ -156,6 +157,7 @@ class Segmenter(nn.Module):
                 learns always runs.
             image_index: Image of each prompt, int64 (N,).
             prompts: The prompts by kind; together they hold each place 0..N-1 once.
+            edges: The images' edges where they were found already, (B, 1, m, m).
             mining: How PA-SAM mines hard points; None as it does in prediction.
             generator: Source of PA-SAM's Gumbel noise.
         """
@@ -166,7 +168,7 @@ class Segmenter(nn.Module):
         inputs = {
             "image_embeddings": encoded.embedding,
             "image_pe": self.base.image_pe(),
-            **self._of_images(images, encoded),
+            **self._of_images(images, encoded, edges),
         }
         groups = [self._embedded(group) for group in prompts]
         compiled = self.training and self._compiled is not None
@@ -191,14 +193,16 @@ class Segmenter(nn.Module):
         )
         return _Together(group.indices, sparse, dense)
 
-    def _of_images(self, images: Tensor, encoded: Encoded) -> dict[str, Tensor]:
+    def _of_images(
+        self, images: Tensor, encoded: Encoded, edges: Tensor | None
+    ) -> dict[str, Tensor]:
         """Prepare what the decoder wants to know of the images besides, before anything learns."""
         if isinstance(self.decoder, HqMaskDecoder):
             return {"early": encoded.early}
         if not isinstance(self.decoder, PaMaskDecoder | ImageAdaptedMaskDecoder):
             return {}
         normalised = self.base.normalise(images)
-        joined = guiding_input(normalised, self.base.grid, self.decoder.gradient)
+        joined = guiding_input(normalised, self.base.grid, self.decoder.gradient, edges)
         return {"images": normalised, "joined": joined}
 
     def _predict(

@@ -116,15 +116,17 @@ def worst_click(logits: Tensor, targets: Tensor, *, side: int) -> tuple[Tensor, 
     wrong = ((logits > 0) != wanted).float()
     cells = logits.shape[-1]
     radius = max(1, round(BLUR_FRACTION * cells))
-    kernel = 2 * radius + 1
     # Missed and surplus parts are gathered apart: a click says one or the other.
-    around = [
-        F.avg_pool2d((wrong * kind)[:, None], kernel, stride=1, padding=radius)[:, 0]
-        for kind in (wanted.float(), (~wanted).float())
-    ]
-    missed, surplus = around
+    missed, surplus = (_around(wrong * kind.float(), radius) for kind in (wanted, ~wanted))
     thick = torch.where(wanted, missed, surplus) + 1e-3
     worst = (wrong * thick).flatten(1).argmax(dim=1)
     place = torch.stack([worst % cells, worst // cells], dim=1).float()
     click = ((place + 0.5) * (side / cells) - 0.5).unsqueeze(1)
     return click, wanted.flatten(1).gather(1, worst[:, None]).float()
+
+
+def _around(values: Tensor, radius: int) -> Tensor:
+    """Average the square round every cell, (N, m, m), along one side after the other."""
+    kernel = 2 * radius + 1
+    lines = F.avg_pool2d(values[:, None], (kernel, 1), stride=1, padding=(radius, 0))
+    return F.avg_pool2d(lines, (1, kernel), stride=1, padding=(0, radius))[:, 0]

@@ -169,7 +169,7 @@ class TrainingStep(nn.Module):
                 encoded = self.segmenter.base.encode(batch.images)
         asked = {"images": batch.images, "encoded": encoded, "image_index": batch.image_index}
         prediction = self.segmenter(
-            **asked, prompts=batch.prompts, mining=mining, generator=generator
+            **asked, prompts=batch.prompts, edges=batch.edges, mining=mining, generator=generator
         )
         terms = self.objective(prediction, batch.labels, generator)
         if self.outline:
@@ -266,7 +266,7 @@ def fit(
     place = state.restore(fabric)
     fabric.barrier()  # the first process may have nothing left to train, and then clears the state
     runner.train()
-    with _flushed_denormals(), count_progress() as progress:
+    with flushed_denormals(), count_progress() as progress:
         task = progress.add_task("train", total=None, note="")
         for epoch in range(place.epoch, variant.epochs):
             batches = make_batches(epoch)
@@ -304,7 +304,7 @@ def _one_thread(_worker: int) -> None:
 
 
 @contextmanager
-def _flushed_denormals() -> Iterator[None]:
+def flushed_denormals() -> Iterator[None]:
     """Take numbers below 1e-38 as 0: the attention's are many, and a CPU is slow at each.
 
     A step of training takes a sixth less so. For the time of a training only, since it changes
@@ -362,7 +362,7 @@ def _steps(
     noise = _Noise(params.seed, place, fabric, accumulate=params.accumulate)
     loader = DataLoader(
         Subset(batches, range(place.batches, end)), batch_size=None, num_workers=params.workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_one_thread, pin_memory=fabric.device.type == "cuda",
     )  # fmt: skip
     saved = time.monotonic()
     for number, batch in enumerate(
@@ -573,6 +573,7 @@ def train_variant(
         batch_size=train.batch_size, mix=variant.prompts, mask_side=frozen.mask_side,
         seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
         prompts_per_mask=variant.prompts_per_mask, accumulate=train.accumulate,
+        edges=None if isinstance(variant, HqSamParams) else variant.gradient,
     )  # fmt: skip
     batches = batches_by_epoch(
         embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame

@@ -21,7 +21,7 @@ from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.base_sam import BaseSam
 from pasam.training.annotated import Annotated
 from pasam.training.clickable import Clickable
-from pasam.training.fit import launch
+from pasam.training.fit import flushed_denormals, launch
 from pasam.training.object_batches import ObjectBatch, ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.workers import progress_bar
@@ -83,15 +83,16 @@ def train_on_photographs(
             report(training.averaged_weights())
 
     saved = clock()
-    for number in range(training.phase, len(params.phases)):
-        training.enter(number)
-        for batch in _loader(pictures, sampler, training, params, seed=seed):
-            row = training.step(batch)
-            if row is not None and training.fabric.is_global_zero:
-                sink.append(row)
-            if clock() - saved >= 60 * params.save_minutes:
-                save()
-                saved = clock()
+    with flushed_denormals():
+        for number in range(training.phase, len(params.phases)):
+            training.enter(number)
+            for batch in _loader(pictures, sampler, training, params, seed=seed):
+                row = training.step(batch)
+                if row is not None and training.fabric.is_global_zero:
+                    sink.append(row)
+                if clock() - saved >= 60 * params.save_minutes:
+                    save()
+                    saved = clock()
     save()
     return training.averaged_weights() if training.fabric.is_global_zero else None
 
@@ -111,7 +112,7 @@ class _PhotographTraining:
         self.fabric = launch(params)
         self.total = sum(phase.steps for phase in params.phases)
         self.done = 0
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, Tensor] = {}
         self.counted = 0
         self._set_up(model, phase)
 
@@ -187,11 +188,12 @@ class _PhotographTraining:
         self.average.update_parameters(self.model)
         self.done += 1
         self.counted += 1
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+        for name, value in terms.items():  # reading one would wait for the device
+            term = value.detach().double()
+            self.sums[name] = self.sums[name] + term if name in self.sums else term
         if self.done % self.params.row_every and self.done != self.total:
             return None
-        means = {name: value / self.counted for name, value in self.sums.items()}
+        means = {name: value.item() / self.counted for name, value in self.sums.items()}
         self.sums, self.counted = {}, 0
         return {"step": self.done, "side": self.current.side, **means}
 
@@ -208,7 +210,7 @@ class _PhotographTraining:
             "optimizer": self.optimizer.state_dict(),
             "phase": self.phase,
             "done": self.done,
-            "sums": dict(self.sums),
+            "sums": {name: value.cpu() for name, value in self.sums.items()},
             "counted": self.counted,
         }
 
@@ -218,7 +220,10 @@ class _PhotographTraining:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done, self.counted = int(state["done"]), int(state["counted"])
-        self.sums = dict(state["sums"])
+        self.sums = {
+            name: torch.as_tensor(value, dtype=torch.float64, device=self.fabric.device)
+            for name, value in state["sums"].items()  # plain numbers in states of former versions
+        }
 
 
 def rate_factor(step: int, *, warmup: int, total: int) -> float:

@@ -9,8 +9,9 @@ Batch t is a function of the seed and t alone: neither workers nor interruptions
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,15 @@ from pasam.errors import DataError
 from pasam.masks.images import foreground
 from pasam.masks.prompts import Mix, collate_prompts, sample_prompt
 from pasam.masks.transforms import View
-from pasam.models.base_sam import BaseSam, Encoded
+from pasam.models.base_sam import BaseSam, Encoded, normalised
+from pasam.models.pa_mask_decoder import EdgeMode, edge_channel, shrunk
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import SMALLEST_LABEL, Store, ViewTask, make_view, open_store
 
 CROPS = 10
 """How often a crop without the object is drawn anew."""
+
+T = TypeVar("T", "Batch", Prompts)
 
 MakeBatches = Callable[[int], "Dataset[Batch]"]
 """From an epoch's number to its batches."""
@@ -51,6 +55,13 @@ class Batch:
     """Labels 0..255 with soft edges, uint8 (N, S, S)."""
     prompts: list[Prompts]
     """Prompts of all N masks, by kind."""
+    edges: Tensor | None = None
+    """Edges of the views, 0 or 1, (B, 1, 4g, 4g), or None where no model asks for them."""
+
+    def pin_memory(self) -> Batch:
+        """Return a copy in memory from which a GPU fetches while it works; for torch's loaders."""
+        prompts = [_each_tensor(prompt, Tensor.pin_memory) for prompt in self.prompts]
+        return replace(_each_tensor(self, Tensor.pin_memory), prompts=prompts)
 
     def encoded(self) -> Encoded | None:
         """Return the cached encoder outputs, if there are any."""
@@ -77,6 +88,8 @@ class Sampling:
     """How many prompts are drawn for each mask, so that N is this many times B."""
     accumulate: int = 1
     """How many batches of each process make a step of the optimiser."""
+    edges: EdgeMode | None = None
+    """Which edges of the views guide the model; None where none do."""
 
     def number(self, step: int) -> int:
         """Return the place of this process's batch among all batches of an epoch.
@@ -134,13 +147,15 @@ class CachedBatches(Dataset[Batch]):
         rng = _rng(self.sampling, self.epoch, step)
         index = self.sampling.image_index(len(labels))
         chosen = self.store.labels[labels][index]
+        images = torch.from_numpy(self.store.images[rows])
         return Batch(
-            images=torch.from_numpy(self.store.images[rows]),
+            images=images,
             embedding=torch.from_numpy(self.store.embedding[rows].astype(np.float32)),
             early=torch.from_numpy(self.store.early[rows].astype(np.float32)),
             image_index=torch.from_numpy(index),
             labels=torch.from_numpy(chosen),
             prompts=prompt_tensors(chosen, self.sampling, rng),
+            edges=_edges(images, self.sampling),
         )
 
 
@@ -187,13 +202,15 @@ class FreshBatches(Dataset[Batch]):
         rng = _rng(self.sampling, self.epoch, step)
         index = self.sampling.image_index(len(labels))
         stacked = np.stack(labels)[index]
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         return Batch(
-            images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+            images=pixels,
             embedding=None,
             early=None,
             image_index=torch.from_numpy(index),
             labels=torch.from_numpy(stacked),
             prompts=prompt_tensors(stacked, self.sampling, rng),
+            edges=_edges(pixels, self.sampling),
         )
 
     def _view(self, number: int) -> View:
@@ -210,6 +227,26 @@ class FreshBatches(Dataset[Batch]):
                 return view
         whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)
         return make_view(whole, side=self.side, jitter=self.jitter)
+
+
+def _edges(images: Tensor, sampling: Sampling) -> Tensor | None:
+    """Find the edges that guide the model here, where nothing waits for a GPU.
+
+    Args:
+        images: Pixels of the views, uint8 (B, 3, S, S).
+        sampling: Says which edges, and at which size.
+    """
+    if sampling.edges is None:
+        return None
+    small = shrunk(normalised(images), sampling.mask_side // 4)
+    return edge_channel(small, sampling.edges).to(torch.uint8)
+
+
+def _each_tensor(part: T, change: Callable[[Tensor], Tensor]) -> T:
+    """Copy a dataclass with each of its own tensors changed."""
+    found = {f.name: getattr(part, f.name) for f in fields(part)}
+    changed: dict[str, Any] = {k: change(v) for k, v in found.items() if isinstance(v, Tensor)}
+    return replace(part, **changed)
 
 
 def _rng(sampling: Sampling, epoch: int, step: int) -> np.random.Generator:

@@ -106,6 +106,20 @@ def test_ten_points_become_eleven_tokens(base):
     assert dense.shape == (3, base.dim, base.grid, base.grid)
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.float32])
+@pytest.mark.parametrize("has_box", [False, True])
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_points_are_embedded_as_segment_anything_does_to_the_bit(base, kind, has_box, has_mask):
+    points = torch.rand(4, 3, 2) * SIDE
+    labels = torch.tensor([[1, 0, -1], [0, 0, 0], [-1, -1, 1], [1, 1, 1]]).to(kind)
+    boxes = torch.rand(4, 4) * SIDE if has_box else None
+    masks = torch.randn(4, 1, base.mask_side, base.mask_side) if has_mask else None
+    wanted = base.sam.prompt_encoder(points=(points, labels), boxes=boxes, masks=masks)
+    found = base.embed_prompts(points=points, point_labels=labels, boxes=boxes, masks=masks)
+    assert all(map(torch.equal, found, wanted))
+    assert [part.dtype for part in found] == [part.dtype for part in wanted]
+
+
 def test_point_codes_are_background_then_foreground(base):
     background, foreground = base.point_embeddings()
     place = base.sam.prompt_encoder.pe_layer.forward_with_coords(

@@ -6,11 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
+from pasam.models.encoders.lite import _Block
 from pasam.models.losses import mask_loss, uncertainty_loss, uncertainty_target
 from pasam.models.pa_mask_decoder import guided, guiding_conv
 from pasam.models.prompt_adapter import FinerMaps
 from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
 from pasam.models.two_way_transformer import ImageToTokenAttention, quickened
+from pasam.training.clickable import _around
 from segment_anything.modeling import TwoWayTransformer
 from segment_anything.modeling.transformer import Attention
 
@@ -114,3 +116,24 @@ def test_the_uncertainty_map_is_resized_corner_on_corner_with_torchs_gradient():
     resized = F.interpolate(maps, size=(30, 22), mode="bilinear", align_corners=True).squeeze(1)
     expected = nn.functional.binary_cross_entropy(resized.clamp(0, 1), uncertainty_target(label))
     assert_same(uncertainty_loss(maps, label), expected, [maps])
+
+
+def test_an_average_round_every_cell_is_taken_along_one_side_after_the_other():
+    values = torch.rand(2, 16, 16)
+    wanted = F.avg_pool2d(values[:, None], 5, stride=1, padding=2)[:, 0]
+    torch.testing.assert_close(_around(values, 2), wanted)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_channels_are_filtered_in_float32_within_bfloat16_on_a_cpu(learns):
+    block = _Block(8, 8, kernel=5, stride=1, expansion=2).train(learns)
+    seen = []
+    block.depthwise.register_forward_pre_hook(
+        lambda _module, given: seen.append((given[0].dtype, torch.is_autocast_enabled("cpu")))
+    )
+    features = torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = block(features)
+    plain = block(features)
+    assert seen == [(torch.float32, False)] * 2
+    torch.testing.assert_close(mixed.float(), plain, atol=0.05, rtol=0.05)

@@ -8,7 +8,7 @@ import torch
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.encoders import fused_attention
 from pasam.models.encoders.fused_attention import FusedAttention, fused, with_longer_keys
-from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
+from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT, get_rel_pos
 
 
 def attention(height=5, width=7, dim=24, heads=3):
@@ -80,3 +80,9 @@ def test_a_whole_encoder_with_windows_and_global_layers_gives_the_same_embedding
         assert apart(fused(encoder)(image), wanted) < 1e-5
     assert list(encoder.state_dict()) == names
     assert sum(type(module) is FusedAttention for module in encoder.modules()) == 3
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 1), (5, 3), (27, 14), (27, 9)])
+def test_distances_are_laid_out_as_the_package_indexes_them(rows, size):
+    table = torch.randn(rows, 4)
+    assert torch.equal(fused_attention._by_distance(table, size), get_rel_pos(size, size, table))

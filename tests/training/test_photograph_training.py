@@ -1,5 +1,6 @@
 """Training on photographs learns, goes on after an interruption, and ends at the base's side."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -19,7 +20,7 @@ from pasam.config.schema import PhotographParams, SidePhase
 from pasam.models.checkpoint import load_strictly
 from pasam.training import object_batches, photograph_training
 from pasam.training.clickable import Clickable, worst_click
-from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
+from pasam.training.object_batches import ObjectBatch, ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.photograph_training import (
     _PhotographTraining,
     rate_factor,
@@ -343,6 +344,21 @@ def test_the_weights_that_leave_are_the_moving_average_and_not_the_last_ones(pic
 
 def _model():
     return Clickable(make_base(), detail_weight=0.5)
+
+
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_a_pretraining_step_reads_nothing_back_from_its_device(kind, monkeypatch):
+    """On torch's device without memory nothing can be read; a GPU would be waited for."""
+    monkeypatch.setattr(torch, "autocast", lambda *_given, **_named: contextlib.nullcontext())
+    asked = {"boxes": torch.rand(4, 4), "points": torch.rand(4, 1, 2)}[kind].to("meta")
+    targets, detail = torch.zeros(4, 32, 32), torch.zeros(2, 4, 32, 32)
+    batch = ObjectBatch(
+        images=torch.zeros(2, 3, 64, 64, dtype=torch.uint8).to("meta"),
+        targets=targets.to("meta"), detail=detail.to("meta"),
+        image_index=torch.tensor([0, 0, 1, 1]).to("meta"), rounds=2, feedback=True,
+        **{"boxes": None, "points": None, kind: asked},
+    )  # fmt: skip
+    _model().to("meta")(batch)["loss"].backward()
 
 
 def test_frozen_stages_keep_weights_and_statistics(pictures, tmp_path):

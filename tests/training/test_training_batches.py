@@ -1,5 +1,6 @@
 """Batches depend on the seed, the epoch and the step, and on nothing else."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,14 +13,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
+from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import EmbedParams
 from pasam.errors import CheckpointError, DataError
 from pasam.masks.images import write_png
 from pasam.masks.transforms import View, squash_mask
+from pasam.models.build import build_trainable
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
+from pasam.training.fit import TrainingStep
 from pasam.training.samples import (
     CachedBatches,
     FreshBatches,
@@ -310,3 +316,89 @@ def test_embeddings_of_another_base_are_refused(choose, tmp_path):
 def test_missing_embeddings_are_an_error_that_names_the_stage(choose, tmp_path):
     with pytest.raises(DataError, match=r"nothing lacks \[.*run `dvc repro embed`"):
         choose(PACKED, sampling(), store=tmp_path / "nothing")
+
+
+@pytest.fixture
+def stepped(make_base):
+    """A model in training with its loss, and what its batches are drawn with."""
+
+    def make(variant):
+        torch.manual_seed(2)
+        step = TrainingStep(build_trainable(make_base(), variant), variant, outline=1.0).train()
+        return step, dataclasses.replace(SAMPLING, edges=getattr(variant, "gradient", None))
+
+    return make
+
+
+@pytest.mark.parametrize("variant", [pa_sam(), image_adapter()], ids=["pa_sam", "image_adapter"])
+def test_edges_that_come_with_a_batch_give_the_same_losses_to_the_bit(variant, stepped, store):
+    step, sampling = stepped(variant)
+    with torch.no_grad():  # an adapter that starts at nothing would show nothing
+        for parameter in step.parameters():
+            parameter += 0.01 * torch.randn_like(parameter) * parameter.requires_grad
+    batch = CachedBatches(store, sampling, epoch=0)[0]
+    assert batch.edges.shape == (3, 1, 32, 32)
+    assert batch.edges.unique().tolist() == [0, 1]
+
+    def losses(edges):
+        terms = step(dataclasses.replace(batch, edges=edges), mining="none", generator=None)
+        return {name: term.item() for name, term in terms.items()}
+
+    found_in_the_step = losses(None)
+    assert losses(batch.edges) == found_in_the_step
+    assert losses(torch.zeros_like(batch.edges)) != found_in_the_step
+
+
+@pytest.mark.parametrize(
+    "variant", [hq_sam(), pa_sam(), image_adapter()], ids=["hq_sam", "pa_sam", "image_adapter"]
+)
+def test_a_step_of_training_reads_nothing_back_from_its_device(
+    variant, stepped, store, monkeypatch
+):
+    """A GPU is far behind the program that feeds it; whatever is read of it has to be waited for.
+
+    On torch's device without memory nothing can be read at all.
+    """
+    step, sampling = stepped(variant)
+    step.to("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_given, **_named: contextlib.nullcontext())
+    batch = on(CachedBatches(store, dataclasses.replace(sampling, mix="effective"), epoch=1)[0])
+    for seen in (Devices(), Devices()):  # what never changes is brought there in the first
+        with seen:
+            terms = step(batch, mining=step.mining_in(1), generator=None)
+            terms["loss"].backward()
+    assert seen.found == {"meta"}, "numbers are made elsewhere and have to be brought"
+
+
+def on(part, device="meta"):
+    """A copy of a dataclass with all its tensors on a device."""
+    if isinstance(part, list):
+        return [on(each) for each in part]
+    if torch.is_tensor(part):
+        return part.to(device)
+    if not dataclasses.is_dataclass(part):
+        return part
+    names = [field.name for field in dataclasses.fields(part)]
+    return dataclasses.replace(part, **{name: on(getattr(part, name)) for name in names})
+
+
+class Devices(TorchDispatchMode):
+    """Notes the device of every tensor that an operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        self.found |= {t.device.type for t in tree_leaves(made) if torch.is_tensor(t)}
+        return made
+
+
+def test_a_batch_is_pinned_with_all_its_prompts(store, monkeypatch):
+    batch = CachedBatches(store, dataclasses.replace(SAMPLING, edges="image"), epoch=0)[0]
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    pinned = batch.pin_memory()
+    assert same(flat(pinned), flat(batch))
+    own = {part.data_ptr() for part in flat(batch)}
+    assert not own & {part.data_ptr() for part in flat(pinned)}

@@ -238,12 +238,12 @@ def asked(project, tmp_path, manifest, monkeypatch):
 
 
 def test_every_choice_of_a_training_reaches_its_place(asked, project, tmp_path):
-    variant, heard = pa_sam(prompts="thirds", prompts_per_mask=2), []
+    variant, heard = pa_sam(prompts="thirds", prompts_per_mask=2, gradient="image"), []
     shared = {"seed": 11, "batch_size": 3, "accumulate": 5, "nodes": 2, "devices": 4}
     trained, seen = asked(variant, rank=6, world=8, echo=heard.append, **shared)
     assert seen["sampling"] == Sampling(
         batch_size=3, mix="thirds", mask_side=32, seed=11, rank=6, world=8, prompts_per_mask=2,
-        accumulate=5,
+        accumulate=5, edges="image",
     )  # fmt: skip
     assert (seen["nodes"], seen["seed"], seen["embed"]) == (2, 11, EMBED)
     assert (seen["variant"], seen["params"].learning_rate) == (variant, TRAIN.learning_rate)

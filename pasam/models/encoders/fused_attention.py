@@ -40,8 +40,8 @@ class FusedAttention(Attention):  # type: ignore[misc]  # the package has no typ
         qkv = self.qkv(x).reshape(images, height * width, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2).unbind(0)  # (n, H*W, d)
         cells = query.reshape(len(query), height, width, -1)
-        rows = torch.einsum("nhwc,hkc->nhwk", cells, get_rel_pos(height, height, self.rel_pos_h))
-        columns = torch.einsum("nhwc,wkc->nhwk", cells, get_rel_pos(width, width, self.rel_pos_w))
+        rows = torch.einsum("nhwc,hkc->nhwk", cells, _by_distance(self.rel_pos_h, height))
+        columns = torch.einsum("nhwc,wkc->nhwk", cells, _by_distance(self.rel_pos_w, width))
         attend = with_longer_keys if x.is_cuda else with_bias
         seen = attend(query, key, value, rows.flatten(1, 2), columns.flatten(1, 2))
         heads = seen.reshape(images, self.num_heads, height * width, -1).transpose(
@@ -49,6 +49,21 @@ class FusedAttention(Attention):  # type: ignore[misc]  # the package has no typ
         )  # (B, H*W, heads, d)
         attended: Tensor = self.proj(heads.reshape(x.shape))
         return attended
+
+
+def _by_distance(table: Tensor, size: int) -> Tensor:
+    """Lay out a table of distances, (2 * size - 1, d), for all pairs: row i - j + size - 1.
+
+    The package does it by an index that it makes on the CPU, for which a GPU would have to be
+    waited for twice in every block.
+
+    Returns:
+        (size, size, d), of query i and key j.
+    """
+    if len(table) != 2 * size - 1:  # of another input side, which the package interpolates
+        found: Tensor = get_rel_pos(size, size, table)
+        return found
+    return table.unfold(0, size, 1).flip(-1).transpose(1, 2)
 
 
 def with_bias(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
