@@ -149,6 +149,13 @@ class PromptedModel:
         segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
         return PromptedModel(segmenter, name="sam", base=self.base, resize=self.resize)
 
+    def with_segmenter(self, segmenter: Segmenter) -> PromptedModel:
+        """Give the model on another copy of its weights, and all else as it is."""
+        return PromptedModel(
+            segmenter, name=self.name, base=self.base, resize=self.resize, origin=self.origin,
+            trained_on=self.trained_on,
+        )  # fmt: skip
+
     def embed(self, image: NDArray[np.uint8], image_format: str = "RGB") -> EmbeddedImage:
         """Run the encoder on an image.
 

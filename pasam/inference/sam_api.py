@@ -102,7 +102,10 @@ class SamPredictor(PromptAdapterPredictor):
 
     def __init__(self, sam_model: SamModel) -> None:
         own = sam_model.prompted
-        super().__init__(own.segmenter, name=own.name, base=own.base, resize=own.resize)
+        super().__init__(
+            own.segmenter, name=own.name, base=own.base, resize=own.resize, origin=own.origin,
+            trained_on=own.trained_on,
+        )  # fmt: skip
 
 
 class SamAutomaticMaskGenerator:

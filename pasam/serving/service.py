@@ -33,7 +33,7 @@ from pasam.inference.predictor import PromptedModel
 from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 from pasam.registry.load import RUN, is_registered_name, registered_files
-from pasam.registry.store import FOLDER, addresses, is_local, wrap_mlflow_errors
+from pasam.registry.store import is_begun, wrap_mlflow_errors
 from pasam.registry.versions import Registry, open_registry
 from pasam.serving.demand import DemandLog
 from pasam.serving.jobs import (
@@ -297,8 +297,7 @@ def _sharing_base(model: PromptedModel, others: Sequence[PromptedModel]) -> Prom
         return model
     base = shared.segmenter.base
     decoder = model.segmenter.decoder if model.is_adapted else base.sam.mask_decoder
-    segmenter = Segmenter(base=base, decoder=decoder)
-    return PromptedModel(segmenter, name=model.name, base=model.base, resize=model.resize)
+    return model.with_segmenter(Segmenter(base=base, decoder=decoder))
 
 
 class RegisteredVersions:
@@ -327,7 +326,7 @@ class RegisteredVersions:
         """
         if name.startswith(RUN):
             return self._of_run(name)
-        if not is_registered_name(name) or not self._is_used():
+        if not is_registered_name(name) or not is_begun(self.project):
             return None
         if self._registry is None:
             self._registry = open_registry(self.project)
@@ -361,10 +360,6 @@ class RegisteredVersions:
         found = registered_files(name, project=self.project, folder=place, alias=alias)
         assert found is not None, "such a name is known or an error"
         return found
-
-    def _is_used(self) -> bool:
-        _, registry = addresses(self.project)
-        return not is_local(registry) or any((self.project / FOLDER).glob("*.db"))
 
 
 class EmbeddingCache:

@@ -102,6 +102,12 @@ def test_batches_equal_each_prompt_alone(predictors):
     assert np.allclose(answer["iou_predictions"][0], scores, atol=1e-5)
 
 
+def test_sams_predictor_keeps_whose_its_model_is_and_what_it_was_trained_on():
+    own = make_predictor("pa_sam", origin="mine", trained_on="photographs")
+    made = SamPredictor(SamModel(own))
+    assert (made.origin, made.trained_on) == ("mine", "photographs")
+
+
 def test_a_predictor_has_its_model_as_sams_has(predictors):
     model = predictors["pa_sam"].model
     assert (model.image_encoder.img_size, model.mask_threshold) == (predictors["pa_sam"].side, 0.0)

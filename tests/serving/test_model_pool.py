@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import threading
 import time
@@ -16,6 +17,7 @@ from serving_world import Shelf
 from pasam.errors import CheckpointError, RefusedError, TrackingError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.model_files import ModelFiles, find_model
+from pasam.inference.predictor import PromptedModel
 from pasam.models.adapter_weights import TRAINED_ON
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.serving import service as registered_versions
@@ -335,6 +337,19 @@ def test_a_registry_on_a_server_is_asked_where_no_file_of_one_is_here(
     assert RegisteredVersions(tmp_path, tmp_path / "versions")("champion") is not None
 
 
+def test_of_two_files_of_records_the_one_that_the_environment_names_is_asked(
+    registry, tmp_path, monkeypatch
+):
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").touch()
+    find = RegisteredVersions(tmp_path, tmp_path / "versions")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    assert find("champion") is None  # nothing was ever recorded there
+    (tmp_path / "elsewhere.db").touch()
+    (tmp_path / "mlruns" / "mlflow.db").unlink()
+    assert find("champion") is not None
+
+
 def test_who_shares_a_base_keeps_its_own_name_decoder_and_resize():
     first, foreign = make_predictor("sam"), make_predictor("hq_sam")
     foreign.base = "another"
@@ -346,6 +361,17 @@ def test_who_shares_a_base_keeps_its_own_name_decoder_and_resize():
         own = first.segmenter.base.sam.mask_decoder if kind == "sam" else alone.segmenter.decoder
         assert shared.segmenter.decoder is own
         assert _sharing_base(alone, [foreign]) is alone
+
+
+def test_who_shares_a_base_keeps_all_else_that_is_known_of_it():
+    first = make_predictor("sam")
+    alone = make_predictor("pa_sam", resize="squash", origin="mine", trained_on="photographs")
+    shared = _sharing_base(alone, [first])
+    taken = set(inspect.signature(PromptedModel).parameters) - {"segmenter"}
+    assert taken >= {"name", "base", "resize", "origin", "trained_on"}
+    assert {name: getattr(shared, name) for name in taken} == {
+        name: getattr(alone, name) for name in taken
+    }
 
 
 def test_a_fault_of_one_name_keeps_no_other_from_its_new_version(own):
