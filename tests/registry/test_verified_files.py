@@ -527,12 +527,21 @@ def test_a_backup_has_the_caches_files_or_the_trees_own_and_names_what_neither_h
     assert contents.files == wanted | {f"cache/{own[:2]}/{own[2:]}": tmp_path / "own"}
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_a_backup_has_mlflows_records_as_of_one_moment_without_its_locks(
-    local, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("address", "kept_by"),
+    [
+        (None, []),
+        ("sqlite:////srv/other.db", ["sqlite:////srv/other.db"]),
+        ("https://ada:secret@tracking.example.org", ["https://tracking.example.org"]),
+    ],
+)
+def test_a_backup_has_mlflows_records_as_of_one_moment_and_names_those_that_lie_elsewhere(
+    address, kept_by, tmp_path, monkeypatch
 ):
-    address = "sqlite:///x.db" if local else "https://ada:secret@tracking.example.org"
-    monkeypatch.setattr(backup, "addresses", lambda project: (address, "registry"))
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if address is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     folder, place = tmp_path / "mlruns", tmp_path / "place"
     place.mkdir()
     for name in ("artifacts/m/adapter", "sync.lock", "old.db-wal", "old.db-shm", "other"):
@@ -550,5 +559,5 @@ def test_a_backup_has_mlflows_records_as_of_one_moment_without_its_locks(
     }  # fmt: skip
     with contextlib.closing(sqlite3.connect(place / "mlflow.db")) as copy:
         assert copy.execute("SELECT name FROM runs").fetchall() == [("one",)]
-    told = "MLflow's records: https://tracking.example.org keeps them; back that up, too"
-    assert contents.left_out == ([] if local else [told])
+    told = [f"MLflow's records: {each} keeps them; back that up, too" for each in kept_by]
+    assert contents.left_out == told

@@ -37,7 +37,7 @@ from pasam.registry.decision_log import BRANCH, REF, DecisionLog, standing_of
 from pasam.registry.load import verify_versions
 from pasam.registry.reproduction import run_command
 from pasam.registry.snapshot import LOCK, call_git, has_repository, parse_lock
-from pasam.registry.store import FOLDER, addresses, is_local, without_password
+from pasam.registry.store import FOLDER, addresses, is_local, sqlite_file, without_password
 
 ABOUT, BUNDLE = "backup.json", "project.bundle"
 TREE, CACHE = "tree", "cache"
@@ -326,12 +326,13 @@ def _objects(project: Path, path: str, md5: str) -> Iterator[tuple[str, Path]]:
 
 
 def _records_part(project: Path, place: Path, contents: _Contents) -> None:
-    """MLflow's records; a server keeps its own."""
-    tracking, _ = addresses(project)
+    """MLflow's records; a server keeps its own, and so does a file outside of the project."""
     folder = project / FOLDER
-    if not is_local(tracking):
-        server = without_password(tracking)
-        contents.left_out.append(f"MLflow's records: {server} keeps them; back that up, too")
+    own = (folder / DATABASE).resolve()
+    for address in dict.fromkeys(addresses(project)):
+        if not is_local(address) or sqlite_file(address).resolve() != own:
+            other = without_password(address)
+            contents.left_out.append(f"MLflow's records: {other} keeps them; back that up, too")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or (path.parent == folder and path.name.endswith(_LOCKS)):
