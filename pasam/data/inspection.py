@@ -92,8 +92,17 @@ class Inspected:
     """What reads the part of the image that was chosen; None where the file is taken as it is."""
 
 
-@functools.lru_cache(maxsize=1)  # all objects of a file are drawn one after the other
 def _understood(path: Path, reading: Reading) -> MaskFile:
+    """Read a mask file, again only if it has changed: its objects are drawn one after the other."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return understand(path, reading)  # which says what is wrong
+    return _understood_once(path, reading, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@functools.lru_cache(maxsize=1)
+def _understood_once(path: Path, reading: Reading, state: tuple[int, ...]) -> MaskFile:
     return understand(path, reading)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from pasam.data import inspection
 from pasam.data.exports import expect_own_names, export_set
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
@@ -35,6 +37,28 @@ def look(tmp_path):
         return inspect(InspectionTask(candidate=candidate, reading=reading))
 
     return run
+
+
+def test_a_mask_file_that_has_changed_is_read_again_and_no_other(tmp_path, monkeypatch):
+    read = []
+    understand = inspection.understand
+    monkeypatch.setattr(
+        inspection, "understand", lambda *given: read.append(given) or understand(*given)
+    )
+    write_png(tmp_path / "a.png", np.zeros((4, 6, 3), np.uint8))
+    mask = tmp_path / "mask.png"
+    areas = []
+    for when, rows in enumerate((1, 2)):
+        drawn = np.zeros((4, 6), np.uint8)
+        drawn[:rows] = 255
+        write_png(mask, drawn)
+        os.utime(mask, ns=(when, when))
+        candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=(mask,))
+        task = InspectionTask(candidate=candidate, reading=Reading.BINARY)
+        (found,) = inspect(task).objects
+        areas.append((found.pixels, int((found.draw() > 0).sum())))
+    assert areas == [(6, 6), (12, 12)]
+    assert len(read) == 2
 
 
 def test_every_object_of_every_mask_is_found(look, tmp_path):
