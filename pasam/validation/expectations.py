@@ -167,7 +167,11 @@ def _listed(inventory: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
     left_out = inventory[inventory["fault"] == QUARANTINED]
     used = {*left_out["image"].dropna(), *left_out["mask"].dropna()}
     return pd.DataFrame(
-        [(entry.file, entry.reason, entry.file in used) for entry in quarantine.entries.values()],
+        [
+            # An image stands in the row of each of its masks, whichever of them is left out.
+            (file, entry.reason, file in used and quarantine.reason_for(Path(file)) is not None)
+            for file, entry in quarantine.entries.items()
+        ],
         columns=["file", "reason", "applies"],
     )
 

@@ -368,6 +368,19 @@ def test_a_line_of_the_quarantine_applies_while_something_is_left_out_for_it(mix
     assert mixed.tables.by_name[LISTED]["applies"].tolist() == [True]
 
 
+def test_a_changed_image_is_not_in_quarantine_because_its_mask_is(tmp_path, validate_params):
+    small = SmallSet(tmp_path, "own")
+    small.draw(0)
+    image, mask = (tmp_path / "train" / "own" / kind / "train0.png" for kind in ("im", "gt"))
+    quarantine = Quarantine().including([(str(image), "dark"), (str(mask), "coarse")])
+    image.write_bytes(image.read_bytes() + b"\0")  # as after a repair
+    inventory = inventory_frame(collect_own(tmp_path, quarantine, workers=1))
+    listed = make_tables(inventory, quarantine, {}, {}, validate_params).by_name[LISTED]
+    assert dict(zip(listed["file"], listed["applies"], strict=True)) == {
+        str(image): False, str(mask): True,
+    }  # fmt: skip
+
+
 def test_without_an_accepted_version_nothing_is_compared(mixed):
     assert len(mixed.tables.by_name[DRIFT]) == 0
     assert len(mixed.tables.comparisons) == 0
