@@ -264,7 +264,9 @@ def input_box(
     Returns:
         x0, y0, x1, y1 as the prompt encoder takes them, within the image, (4,).
     """
-    middles = np.array(box).reshape(2, 2) + np.array([[0.5], [-0.5]])
+    edges = np.array(box).reshape(2, 2)
+    middles = edges + np.array([[0.5], [-0.5]])
+    middles = np.where(middles[0] > middles[1], edges.mean(axis=0), middles)  # less than a pixel
     h, w = transform.inner
     inner = np.clip(transform.into_input(middles) - 0.5, 0, [w - 1, h - 1])
     return np.asarray(inner.reshape(4), dtype=np.float32)

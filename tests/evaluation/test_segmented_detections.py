@@ -264,6 +264,12 @@ def test_at_the_inputs_own_size_a_box_keeps_its_pixels():
     assert input_box((3, 5, 10, 20), transform).tolist() == [3, 5, 9, 19]
 
 
+def test_a_box_of_less_than_a_pixel_keeps_its_middle_and_is_not_reversed():
+    transform = ImageTransform(height=64, width=64, side=64, resize="squash")
+    assert input_box((3.25, 5, 3.75, 6), transform).tolist() == [3, 5, 3, 5]
+    assert input_box((3, 5, 10, 5.5), transform).tolist() == [3, 4.75, 9, 4.75]
+
+
 def test_an_image_of_another_size_than_annotated_is_refused(model_set, params, tmp_path):
     written(tmp_path, tmp_path / "annotations.json", tmp_path / "detections.json")
     write_png(tmp_path / "2.png", np.zeros((9, 9, 3), np.uint8))
