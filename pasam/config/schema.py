@@ -295,7 +295,8 @@ class MiningParams(Section):
     """Hard points of each sign."""
     cells: Literal["all", "uncertain"]
     """Whether any cell may be a hard point (the reference), or only those of which the uncertainty
-    map is unsure, where the refined mask is trained; others only where these are too few."""
+    map is unsure, where the refined mask is trained; others only where these are too few. Not
+    where they are chosen at random."""
     from_epoch: Natural
     """First epoch (from 0) that mines in training; prediction always does."""
     score_scale: Positive
@@ -356,6 +357,9 @@ class PaSamParams(TrainedParams):
             maps, loss = parts.maps, self.uncertainty_loss
             require(maps == "grid", "adapter.maps", maps, f"'grid' {why}")
             require(loss == "plain", "uncertainty_loss", loss, f"'plain' {why}")
+        if method == "random":
+            why = "'all' where mining.method is 'random', which looks at no map"
+            require(self.mining.cells == "all", "mining.cells", self.mining.cells, why)
         if parts.guided() and parts.start != "sam":
             why = "1 where adapter.start is not 'sam', since the way begins at random values"
             require(self.interpolation == 1, "interpolation", self.interpolation, why)

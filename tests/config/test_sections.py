@@ -283,6 +283,10 @@ def test_no_benchmark_has_a_name_that_tables_give_their_totals(name, key, place,
             "adapter is 'without any part', expected one part of the adapter or more where trains",
         ),
         (
+            {"mining_method": "random", "mining_cells": "uncertain"},
+            "mining.cells is 'uncertain', expected 'all' where mining.method is 'random', which",
+        ),
+        (
             {"interpolation": 0.5},
             "interpolation is 0.5, expected 1 where adapter.start is not 'sam', since the way",
         ),
