@@ -560,6 +560,9 @@ def test_a_champion_of_a_year_ago_is_the_last_that_had_taken_over_by_then_and_is
                     at(promotion(2, 1), 8))  # fmt: skip
     assert _earlier(young) == 1
     assert _earlier(Standing()) is None
+    again = history(at(registration(1), 900), at(promotion(1), 900), at(registration(2, 1), 500),
+                    at(promotion(2, 1), 500), at(registration(5, 2, replaces=2), 400))  # fmt: skip
+    assert _earlier(again) == 5
 
 
 def test_of_old_versions_those_in_use_stay_and_what_is_gone_counts_for_nothing():

@@ -145,13 +145,14 @@ def _sealed_set(snapshot: Snapshot, gate: GateParams) -> str:
 
 def _earlier(standing: Standing) -> int | None:
     """Who was champion a year ago; the first one, if that is less."""
-    took_over = [
-        entry for version in standing.versions.values() for entry in version.entries
-        if entry.event == PROMOTED and entry.version in standing.champions
-    ]  # fmt: skip
     then = (datetime.datetime.now(datetime.UTC) - YEAR).isoformat()
-    old = [entry for entry in sorted(took_over, key=lambda e: e.number) if entry.time <= then]
-    return old[-1].version if old else next(iter(standing.champions), None)
+    # A version that took the place of another has its entries, which name the other's number.
+    took_over = [
+        (entry.number, version.number)
+        for version in standing.versions.values() if version.number in standing.champions
+        for entry in version.entries if entry.event == PROMOTED and entry.time <= then
+    ]  # fmt: skip
+    return max(took_over)[1] if took_over else next(iter(standing.champions), None)
 
 
 def _scores(
