@@ -24,7 +24,7 @@ from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
 from pasam.files import read_json, temporary_folder
-from pasam.inference.image_prompt import image_prompt
+from pasam.inference.image_prompt import PromptRequest, image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.masks.images import encode_png, foreground, read_image
@@ -59,9 +59,9 @@ class TrialImage:
 
 
 def trial_images(snapshot: Snapshot, *, count: int) -> list[TrialImage]:
-    """Take the first image of each benchmark, of the first `count` benchmarks."""
+    """Take the first image of each of `count` benchmarks, those that the manifest names first."""
     frame, project = snapshot.manifest, snapshot.project
-    rows = frame[frame["split"] == "val"].groupby("dataset", sort=True).head(1).head(count)
+    rows = frame[frame["split"] == "val"].groupby("dataset").head(1).head(count)
     return [
         TrialImage(
             pixels=read_image(project / image),
@@ -81,7 +81,8 @@ class CorrectedImage:
     why: str
     masks: Mapping[str, NDArray[np.bool_]]
     """(H, W): `before`, the mask that was corrected, if it is known; `corrected`, the person's;
-    `champion` and `candidate`, of the same prompt today."""
+    `champion` and `candidate`, today's of the first prompt that was recorded with the correction,
+    of the box of the person's mask where none was."""
 
     def iou(self, name: str) -> float:
         """Return a mask's IoU with the person's, in per cent."""
@@ -117,16 +118,18 @@ def _corrected(
 ) -> CorrectedImage:  # fmt: skip
     place = folder / about["image"]
     image, label = read_image(place), read_mask(folder / about["mask"])
-    prompts = about.get("prompt") or [{}]
-    box = prompts[0].get("box") or [float(edge) for edge in tight_box(label)]
+    recorded = (about.get("prompt") or [None])[0]
+    box = [float(edge) for edge in tight_box(label)]
+    asked = PromptRequest.model_validate(recorded or {"box": box}).prompt()
+    prompt = asked.clipped(*image.shape[:2])
     masks = {}
     if about.get("before"):
         masks["before"] = foreground(read_mask(folder / about["before"]))
     masks["corrected"] = foreground(label)
     for name, model in models.items():
-        model.set_image(image)
-        predicted, _, _ = model.predict(box=box, multimask_output=False)
-        masks[name] = predicted[0]
+        embedded = model.embed(image)
+        request = embedded, prompt.with_logits(embedded.transform, model.mask_side)
+        masks[name] = model.predict_many([request])[0].masks[0]
     return CorrectedImage(
         identity=identity, image=place, who=str(about.get("who")), why=str(about.get("why")),
         masks=masks,
@@ -238,7 +241,7 @@ def remeasure(
     frame = snapshot.manifest
     rows = frame[(frame["split"] == "val") & frame["dataset"].isin(set(scores["benchmark"]))]
     order = rows.sample(frac=1, random_state=secrets.randbits(32))
-    drawn = order.groupby("dataset", sort=True).head(count)
+    drawn = order.groupby("dataset").head(count)
     keys = ["benchmark", "image_id", "prompt"]
     if champion is not None:
         both = scores.merge(champion, on=keys, suffixes=("", "_champion"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import multiprocessing
 import shutil
@@ -28,7 +27,6 @@ from pasam.registry import evidence
 from pasam.registry.decision_log import Entry, Standing
 from pasam.registry.evidence import (
     compare,
-    corrected_images,
     latencies,
     reevaluate,
     reload_parity,
@@ -431,54 +429,6 @@ def test_only_embeddings_of_the_base_and_of_todays_benchmarks_are_used(
 ):
     snapshot, store = lock_of(tmp_path, monkeypatch, **changes)
     assert evidence._embedded(snapshot, "b") is (None if changes else store)
-
-
-def test_the_latest_corrections_are_shown_each_as_its_models_see_it(tmp_path, monkeypatch):
-    folder = tmp_path / "corrections"
-    label = np.zeros((20, 30), np.uint8)
-    label[4:10, 5:20] = 255
-    origins = {}
-    for number in range(3):
-        write_png(folder / f"{number}.png", np.full((20, 30, 3), number, np.uint8))
-        write_png(folder / f"{number}_mask.png", label)
-        origins[str(number)] = {
-            "image": f"{number}.png", "mask": f"{number}_mask.png", "who": f"who {number}",
-            "why": f"why {number}", "when": f"2026-01-0{3 - number}",
-        }  # fmt: skip
-    write_png(folder / "before.png", np.full((20, 30), 255, np.uint8))
-    origins["0"] |= {
-        "before": "before.png",
-        "prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}, {"box": [0, 0, 5, 5]}],
-    }
-    (folder / "provenance.json").write_text(json.dumps(origins))
-    monkeypatch.setattr(evidence, "MOST_CORRECTED", 2)
-
-    class Model:
-        def __init__(self, value):
-            self.value, self.asked = value, []
-
-        def set_image(self, image):
-            self.asked.append(int(image[0, 0, 0]))
-
-        def predict(self, *, box, multimask_output):
-            assert multimask_output is False
-            self.asked.append(list(box))
-            return np.full((1, 20, 30), self.value), None, None
-
-    one, other = Model(True), Model(False)
-    found = corrected_images(tmp_path, {"champion": one, "candidate": other})
-    tight = [float(edge) for edge in tight_box(label)]
-    assert one.asked == other.asked == [1, tight, 0, [1.0, 2.0, 9.0, 9.0]]
-    assert [(each.identity, each.who, each.why) for each in found] == [
-        ("1", "who 1", "why 1"), ("0", "who 0", "why 0")
-    ]  # fmt: skip
-    assert [list(each.masks) for each in found] == [
-        ["corrected", "champion", "candidate"], ["before", "corrected", "champion", "candidate"]
-    ]  # fmt: skip
-    assert found[1].masks["before"].all()
-    assert found[1].masks["corrected"].sum() == 90
-    assert found[1].iou("champion") == pytest.approx(100 * 90 / 600)
-    assert found[1].iou("candidate") == 0
 
 
 SEALED = GateParams(

@@ -7,13 +7,16 @@ import io
 import json
 import re
 from html import escape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from inference_models import picture
 from PIL import Image
 
-from pasam.registry import verdict_page
+from pasam.masks.images import write_png
+from pasam.masks.prompts import tight_box
+from pasam.registry import evidence, verdict_page
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.evidence import MOST_CORRECTED, CorrectedImage, corrected_images
 from pasam.registry.promotion import promote
@@ -178,6 +181,62 @@ def test_what_cannot_be_read_is_left_out(store, project):
     assert found[0].iou("corrected") == 100.0
     (place / "provenance.json").write_text("{")
     assert corrected_images(project.folder / "data/own", {}) == []
+
+
+def test_the_latest_corrections_are_answered_by_the_prompt_that_was_recorded_with_each(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "corrections"
+    label = np.zeros((20, 30), np.uint8)
+    label[4:10, 5:20] = 255
+    origins = {}
+    for number in range(4):
+        write_png(folder / f"{number}.png", np.full((20, 30, 3), number, np.uint8))
+        write_png(folder / f"{number}_mask.png", label)
+        origins[str(number)] = {
+            "image": f"{number}.png", "mask": f"{number}_mask.png", "who": f"who {number}",
+            "why": f"why {number}", "when": f"2026-01-0{4 - number}",
+        }  # fmt: skip
+    write_png(folder / "before.png", np.full((20, 30), 255, np.uint8))
+    clicks = {"points": [[7.0, 6.0], [2.0, 2.0]], "labels": [1, 0]}
+    origins["1"]["prompt"] = [clicks]
+    origins["0"] |= {
+        "before": "before.png",
+        "prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}, {"box": [0, 0, 5, 5]}],
+    }
+    (folder / "provenance.json").write_text(json.dumps(origins))
+    monkeypatch.setattr(evidence, "MOST_CORRECTED", 3)
+
+    class Model:
+        mask_side = 8
+
+        def __init__(self, value):
+            self.value, self.asked = value, []
+
+        def embed(self, image):
+            self.asked.append(int(image[0, 0, 0]))
+            return SimpleNamespace(transform=None)
+
+        def predict_many(self, requests):
+            for _, prompt in requests:
+                given = {name: getattr(prompt, name) for name in ("box", "points", "labels")}
+                self.asked.append({k: v.tolist() for k, v in given.items() if v is not None})
+            return [SimpleNamespace(masks=np.full((1, 20, 30), self.value))]
+
+    one, other = Model(True), Model(False)
+    found = corrected_images(tmp_path, {"champion": one, "candidate": other})
+    tight = [float(edge) for edge in tight_box(label)]
+    wanted = [2, {"box": tight}, 1, clicks, 0, {"box": [1.0, 2.0, 9.0, 9.0]}]
+    assert one.asked == other.asked == wanted
+    assert [(each.identity, each.who, each.why) for each in found] == [
+        (str(number), f"who {number}", f"why {number}") for number in (2, 1, 0)
+    ]
+    named = ["corrected", "champion", "candidate"]
+    assert [list(each.masks) for each in found] == [named, named, ["before", *named]]
+    assert found[2].masks["before"].all()
+    assert found[2].masks["corrected"].sum() == 90
+    assert found[2].iou("champion") == pytest.approx(100 * 90 / 600)
+    assert found[2].iou("candidate") == 0
 
 
 @pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"image": 3, "mask": 4}}', "{"])
