@@ -503,7 +503,8 @@ DICE_WEIGHT = 2.0
 
 
 NEIGHBOURHOOD = 4.0
-"""Area of an object's neighbourhood in the localised cross entropy, in areas of its box."""
+"""Area of an object's neighbourhood in the localised cross entropy, in areas of its box, less the
+box's rows and columns that hold nothing of it."""
 LARGEST_RATIO = 32.0
 """Most that the neighbourhood may be smaller than the image."""
 
@@ -534,8 +535,8 @@ def localised_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
     Object and ground count alike pixel by pixel, so that no mask gains by growing: balanced as
     above, a ground of 16,000 pixels lets the mask of a small object leak a few times its size for
-    nothing. The neighbourhood is four times the object's box: a mean over the whole image would
-    forget small objects instead.
+    nothing. The neighbourhood is four times the rows by the columns that hold some of the object,
+    its box unless gaps part it: a mean over the whole image would forget small objects instead.
 
     Args:
         logits: Mask logits, (N, M, m, m).

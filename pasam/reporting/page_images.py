@@ -56,7 +56,10 @@ Window = tuple[slice, slice]
 
 
 def window_round(image: ComparedImage) -> Window:
-    """Find the part of an image that holds the object, all predictions and the box."""
+    """Find the part of an image that holds the object and all predictions, with room round them.
+
+    A box prompt round the object lies within it; of a box that reaches farther a part is cut off.
+    """
     inside = np.logical_or.reduce([image.truth, *image.predictions.values()])
     if not inside.any():
         return slice(0, inside.shape[0]), slice(0, inside.shape[1])
