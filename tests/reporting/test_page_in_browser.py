@@ -284,3 +284,16 @@ def test_the_charts_are_drawn_without_a_network(dvc_plots, browser):
     assert bars >= 8
     assert lines >= 4
     assert "workspace: " in told
+
+
+def test_a_table_that_is_too_wide_scrolls_within_its_own_frame(as_opened):
+    as_opened.evaluate(UNFOLD)
+    assert as_opened.locator("table").count() == as_opened.locator(".scroll > table").count() > 5
+    frames = as_opened.eval_on_selector_all(
+        ".scroll",
+        """all => all.map((frame) => {
+            const right = (element) => element.getBoundingClientRect().right;
+            return [getComputedStyle(frame).overflowX, right(frame) <= right(frame.parentElement)];
+        })""",
+    )
+    assert frames == [["auto", True]] * len(frames)
