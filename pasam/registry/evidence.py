@@ -24,7 +24,7 @@ from pasam.evaluation.model_set import ModelEntry
 from pasam.evaluation.protocol import evaluate_benchmarks
 from pasam.evaluation.scores import UNTRAINED
 from pasam.files import read_json, temporary_folder
-from pasam.inference.image_prompt import PromptRequest, image_prompt
+from pasam.inference.image_prompt import ImagePrompt, PromptRequest, image_prompt
 from pasam.inference.mask_record import mlflow_answer
 from pasam.inference.predictor import PromptAdapterPredictor
 from pasam.masks.images import encode_png, foreground, read_image
@@ -82,7 +82,7 @@ class CorrectedImage:
     masks: Mapping[str, NDArray[np.bool_]]
     """(H, W): `before`, the mask that was corrected, if it is known; `corrected`, the person's;
     `champion` and `candidate`, today's of the first prompt that was recorded with the correction,
-    of the box of the person's mask where none was."""
+    of the box of the person's mask where none was that can be answered by itself."""
 
     def iou(self, name: str) -> float:
         """Return a mask's IoU with the person's, in per cent."""
@@ -118,10 +118,7 @@ def _corrected(
 ) -> CorrectedImage:  # fmt: skip
     place = folder / about["image"]
     image, label = read_image(place), read_mask(folder / about["mask"])
-    recorded = (about.get("prompt") or [None])[0]
-    box = [float(edge) for edge in tight_box(label)]
-    asked = PromptRequest.model_validate(recorded or {"box": box}).prompt()
-    prompt = asked.clipped(*image.shape[:2])
+    prompt = _recorded_prompt(about, label)
     masks = {}
     if about.get("before"):
         masks["before"] = foreground(read_mask(folder / about["before"]))
@@ -134,6 +131,15 @@ def _corrected(
         identity=identity, image=place, who=str(about.get("who")), why=str(about.get("why")),
         masks=masks,
     )  # fmt: skip
+
+
+def _recorded_prompt(about: Mapping[str, Any], label: NDArray[np.uint8]) -> ImagePrompt:
+    """Give the prompt of a correction, or the box of its mask, (H, W)."""
+    recorded = (about.get("prompt") or [None])[0]
+    with suppress(PasamError, ValueError):  # such as points beside an object that was painted
+        if recorded:
+            return PromptRequest.model_validate(recorded).prompt().clipped(*label.shape)
+    return image_prompt(box=[float(edge) for edge in tight_box(label)])
 
 
 def reload_parity(

@@ -68,8 +68,8 @@ figcaption { flex: 1 1 100%; } .seen { width: 13.5rem; } .seen div { position: r
 {% if corrected %}
 <h2>Images that people have corrected</h2>
 <p>The mask before, the person's, and what champion and candidate make now of the prompt that was
-recorded (of the box of the person's mask where none was), with the IoU with the person's mask. The
-image itself is not in this page: it is shown as long as the project has it.</p>
+recorded (of the box of the person's mask where none was that says enough), with the IoU with the
+person's mask. The image itself is not in this page: it is shown as long as the project has it.</p>
 {% for each in corrected %}
 <figure>
 <figcaption>{{ each.caption }}</figcaption>

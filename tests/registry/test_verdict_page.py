@@ -190,22 +190,23 @@ def test_the_latest_corrections_are_answered_by_the_prompt_that_was_recorded_wit
     label = np.zeros((20, 30), np.uint8)
     label[4:10, 5:20] = 255
     origins = {}
-    for number in range(4):
+    for number in range(5):
         write_png(folder / f"{number}.png", np.full((20, 30, 3), number, np.uint8))
         write_png(folder / f"{number}_mask.png", label)
         origins[str(number)] = {
             "image": f"{number}.png", "mask": f"{number}_mask.png", "who": f"who {number}",
-            "why": f"why {number}", "when": f"2026-01-0{4 - number}",
+            "why": f"why {number}", "when": f"2026-01-0{5 - number}",
         }  # fmt: skip
     write_png(folder / "before.png", np.full((20, 30), 255, np.uint8))
     clicks = {"points": [[7.0, 6.0], [2.0, 2.0]], "labels": [1, 0]}
+    origins["2"]["prompt"] = [{"points": [[2, 2]], "labels": [0]}]  # says too little by itself
     origins["1"]["prompt"] = [clicks]
     origins["0"] |= {
         "before": "before.png",
         "prompt": [{"box": [1.0, 2.0, 9.0, 9.0]}, {"box": [0, 0, 5, 5]}],
     }
     (folder / "provenance.json").write_text(json.dumps(origins))
-    monkeypatch.setattr(evidence, "MOST_CORRECTED", 3)
+    monkeypatch.setattr(evidence, "MOST_CORRECTED", 4)
 
     class Model:
         mask_side = 8
@@ -226,17 +227,17 @@ def test_the_latest_corrections_are_answered_by_the_prompt_that_was_recorded_wit
     one, other = Model(True), Model(False)
     found = corrected_images(tmp_path, {"champion": one, "candidate": other})
     tight = [float(edge) for edge in tight_box(label)]
-    wanted = [2, {"box": tight}, 1, clicks, 0, {"box": [1.0, 2.0, 9.0, 9.0]}]
+    wanted = [3, {"box": tight}, 2, {"box": tight}, 1, clicks, 0, {"box": [1.0, 2.0, 9.0, 9.0]}]
     assert one.asked == other.asked == wanted
     assert [(each.identity, each.who, each.why) for each in found] == [
-        (str(number), f"who {number}", f"why {number}") for number in (2, 1, 0)
+        (str(number), f"who {number}", f"why {number}") for number in (3, 2, 1, 0)
     ]
     named = ["corrected", "champion", "candidate"]
-    assert [list(each.masks) for each in found] == [named, named, ["before", *named]]
-    assert found[2].masks["before"].all()
-    assert found[2].masks["corrected"].sum() == 90
-    assert found[2].iou("champion") == pytest.approx(100 * 90 / 600)
-    assert found[2].iou("candidate") == 0
+    assert [list(each.masks) for each in found] == [named, named, named, ["before", *named]]
+    assert found[3].masks["before"].all()
+    assert found[3].masks["corrected"].sum() == 90
+    assert found[3].iou("champion") == pytest.approx(100 * 90 / 600)
+    assert found[3].iou("candidate") == 0
 
 
 @pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"image": 3, "mask": 4}}', "{"])
