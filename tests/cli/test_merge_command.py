@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.cli.team import merge as command
+from pasam.errors import ParamsError
 
 
 def git(*arguments, check=True):
@@ -406,6 +407,19 @@ def test_a_file_in_conflict_is_settled_by_its_entries_a_choice_or_a_persons_hand
     ]  # fmt: skip
 
 
+def test_params_that_do_not_go_together_are_neither_written_nor_staged(tmp_path, monkeypatch):
+    def refuse(content, path):
+        raise ParamsError(f"{path} is odd.")
+
+    monkeypatch.setattr(command, "_stages", lambda root, name: (BASE, OURS, ALONE))
+    monkeypatch.setattr(command, "_git", lambda root, *words: pytest.fail("nothing is staged"))
+    monkeypatch.setattr("pasam.config.presets.validate_content", refuse)
+    (tmp_path / "params.yaml").write_text(OURS)
+    with pytest.raises(ParamsError, match=r"params\.yaml is odd"):
+        command._settle(tmp_path, "params.yaml", None, None, print)
+    assert (tmp_path / "params.yaml").read_text() == OURS
+
+
 @pytest.mark.parametrize(
     ("path", "ours", "theirs", "code", "written", "said"),
     [
@@ -499,3 +513,8 @@ def test_the_lock_follows_the_params_that_hold_now(unmerged, seed, tmp_path, mon
     lock.write_text(locked(seed, "made since"))
     command._settle_lock(tmp_path, [], command.Sides("b", "o", "t"), told.append)
     assert ("made since" in lock.read_text(), len(told)) == (True, 1)
+    lock.unlink()  # as git leaves it where one side has deleted it
+    command._settle_lock(tmp_path, [], command.Sides("b", "o", "t"), told.append)
+    assert (lock.exists(), len(told)) == (False, 1), "nobody has it, and it is in no conflict"
+    command._settle_lock(tmp_path, ["dvc.lock"], None, told.append)
+    assert load_yaml(lock.read_text())["stages"]["one"]["outs"][0]["md5"] == f"one{seed}"

@@ -13,10 +13,11 @@ from variants import pa_sam
 from pasam.reporting import publish as publish_module
 from pasam.reporting.analyses import gains, measures
 from pasam.reporting.blocks import escape_latex
-from pasam.reporting.model_card import model_card
+from pasam.reporting.model_card import bare_head, described, model_card, what_learns
 from pasam.reporting.page_images import ranked, worst
 from pasam.reporting.publish import plot_frames, publish, records, report_json
 from pasam.reporting.questions import answers
+from pasam.reporting.tables import _rate
 
 TABLES = ("cost", "differences", "recipes", "table1")
 OTHER_FILES = (
@@ -318,3 +319,82 @@ def test_card_and_page_say_which_weights_and_data_they_describe_and_how_git_find
 )  # fmt: skip
 def test_signs_that_a_text_font_of_latex_lacks_are_set_as_mathematics(text, set_as):
     assert escape_latex(text) == set_as
+
+
+@pytest.mark.parametrize(
+    ("changes", "bare", "said"),
+    [
+        ({"trains": "adapter"}, False, "The adapter learns; SAM's weights stay"),
+        ({"trains": "mask_head"}, False,
+         "The adapter and SAM's mask head learn; the rest of SAM stays"),
+        ({"trains": "decoder"}, False,
+         "The adapter and SAM's decoder learn; the rest of SAM stays"),
+        ({"trains": "adapter", "iou_head": "trained"}, False,
+         "The adapter and SAM's IoU head learn; the rest of SAM stays"),
+        ({"trains": "mask_head", "iou_head": "trained"}, False,
+         "The adapter, SAM's mask head and SAM's IoU head learn; the rest of SAM stays"),
+        ({"trains": "decoder", "iou_head": "trained"}, False,
+         "The adapter and SAM's decoder learn; the rest of SAM stays"),
+        ({"trains": "mask_head"}, True, "SAM's mask head learns; the rest of SAM stays"),
+        ({"trains": "decoder"}, True, "SAM's decoder learns; the rest of SAM stays"),
+    ],
+)  # fmt: skip
+def test_a_card_says_what_of_sam_has_learnt_and_what_stayed(changes, bare, said, results):
+    variant = results.params.variants["pa_sam"].replaced(**{"iou_head": "frozen", **changes})
+    if bare:
+        none = variant.adapter.replaced(dense=False, sparse=False, tokens=False)
+        variant = variant.replaced(adapter=none, mining=variant.mining.replaced(method="none"))
+    assert what_learns(variant) == f"{said} unchanged, bit for bit."
+    assert what_learns(variant.replaced(trains="everything")) == "All of SAM learns with it."
+    assert what_learns(results.params.variants["hq_sam"]) == (
+        "HQ-SAM's own parts learn; SAM's weights stay unchanged, bit for bit."
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "mining", "said"),
+    [
+        ((True, True, True), "gumbel", "refines the dense prompt by a guiding embedding of image "
+         "and edges, refines the sparse prompt by attention, predicts a refined mask and an "
+         "uncertainty map and adds hard points (sampled by the uncertainty"),
+        ((False, True, False), "none", "refines the sparse prompt by attention."),
+        ((True, False, True), "random", "image and edges, predicts a refined mask and an "
+         "uncertainty map and adds hard points (at random, anywhere in the image)."),
+        ((False, False, True), "top", "predicts a refined mask and an uncertainty map and adds "
+         "hard points (the largest by the uncertainty"),
+    ],
+)  # fmt: skip
+def test_a_card_describes_the_parts_that_a_model_has(parts, mining, said, results):
+    variant = results.params.variants["pa_sam"]
+    names = dict(zip(("dense", "sparse", "tokens"), parts, strict=True))
+    variant = variant.replaced(
+        adapter=variant.adapter.replaced(**names), mining=variant.mining.replaced(method=mining)
+    )
+    words = described(variant)
+    assert words.startswith("SAM's decoder with a prompt adapter in its last block, which ")
+    assert said in words
+    assert words.count("refines") == parts[0] + parts[1]
+    assert not bare_head(variant)
+    band = results.params.variants["pa_sam"]
+    band = band.replaced(mining=band.mining.replaced(cells="uncertain", method="random"))
+    assert "(at random, in the uncertain band alone)" in described(band)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr_step_size": 1}, "0.001, a tenth every epoch"),
+        ({"lr_step_size": 7}, "0.001, a tenth every 7 epochs"),
+        ({"lr_step_size": 1, "adapter_rate": 0.25}, "a tenth every epoch; adapter 0.00025"),
+        ({"lr_step_size": 1, "adapter_rate": 4.0}, "a tenth every epoch; adapter 0.004"),
+        ({"lr_step_size": 1, "interpolation": 0.75}, "epoch; 75 % of the way from SAM"),
+        ({"lr_step_size": 2, "adapter_rate": 0.5, "interpolation": 0.5},
+         "2 epochs; adapter 0.0005; 50 % of the way from SAM"),
+    ],
+)  # fmt: skip
+def test_a_recipe_says_the_rate_of_the_adapter_and_how_much_is_kept(changes, said, results):
+    usual = {"adapter_rate": 1.0, "interpolation": 1.0}
+    variant = results.params.variants["pa_sam"]
+    start = variant.adapter.replaced(start="sam")
+    variant = variant.replaced(**{**usual, **changes}, adapter=start)
+    assert _rate(variant, 0.001).endswith(said)
