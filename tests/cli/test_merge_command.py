@@ -518,3 +518,19 @@ def test_the_lock_follows_the_params_that_hold_now(unmerged, seed, tmp_path, mon
     assert (lock.exists(), len(told)) == (False, 1), "nobody has it, and it is in no conflict"
     command._settle_lock(tmp_path, ["dvc.lock"], None, told.append)
     assert load_yaml(lock.read_text())["stages"]["one"]["outs"][0]["md5"] == f"one{seed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "merger"),
+    [
+        ("dvc.lock", "merge_lock"), ("below/dvc.lock", "merge_lock"), ("my-dvc.lock", None),
+        ("params.yaml", "merge_mapping"), ("old_params.yaml", None),
+        ("params/default.yaml", None), ("catalogue.lock", "merge_mapping"),
+        ("data/accepted.json", "merge_accepted"), ("accepted.json", None),
+        ("a/data/quarantine.csv", "merge_rows"), ("mydata/quarantine.csv", None),
+        ("params.yaml.bak", None),
+    ],
+)  # fmt: skip
+def test_files_are_merged_by_entry_by_their_whole_name(name, merger):
+    found = command._merger(name)
+    assert (None if found is None else found.__name__) == merger

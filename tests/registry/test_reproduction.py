@@ -16,6 +16,8 @@ from pasam.registry.decision_log import Entry, VersionStanding
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.runs import PARENT, find_run, reproduction_key
 from pasam.registry.snapshot import (
+    _seed,
+    _stage,
     call_git,
     declared_stages,
     has_repository,
@@ -269,3 +271,55 @@ def test_a_repository_without_origin_takes_its_only_other_remote(tmp_path):
     assert remote_address(tmp_path) == "https://host.org/a.git"
     git(tmp_path, "remote", "add", "origin", "https://host.org/b.git")
     assert (remote_name(tmp_path), remote_address(tmp_path)) == ("origin", "https://host.org/b.git")
+
+
+def test_the_locks_of_commits_come_in_their_order_and_none_where_there_is_none(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    who = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+    commits = []
+    for text in ("one: 1\n", None, "two\n\n"):
+        (tmp_path / "dvc.lock").write_text(text or "")
+        if text is None:
+            (tmp_path / "dvc.lock").unlink()
+        git(tmp_path, "add", "--all")
+        git(tmp_path, *who, "commit", "--quiet", "--allow-empty", "-m", "x")
+        commits.append(git(tmp_path, "rev-parse", "HEAD").strip())
+    first, without, last = commits
+    asked = [last, "0" * 40, first, without, "--odd", last]
+    wanted = [b"two\n\n", None, b"one: 1\n", None, None, b"two\n\n"]
+    assert list(reproduction._locks(tmp_path, asked)) == wanted
+    assert list(reproduction._locks(tmp_path, [])) == []
+
+
+def test_a_stage_of_the_lock_is_read_with_all_its_commands_and_sections():
+    entry = {
+        "cmd": ["a", "b --c"], "deps": [{"path": "x", "md5": "1"}, {"path": "y"}],
+        "outs": [{"path": "z", "md5": "2.dir"}],
+        "params": {"params.yaml": {"train": {"seed": 3}}, "more.yaml": {"base.size": "tiny"}},
+    }  # fmt: skip
+    found = _stage("train@m", entry)
+    assert (found.kind, found.command) == ("train", "a && b --c")
+    assert {path: dep.md5 for path, dep in found.deps.items()} == {"x": "1", "y": ""}
+    assert found.outs["z"].md5 == "2.dir"
+    assert found.params == {"train": {"seed": 3}, "base.size": "tiny"}
+    assert (found.section("train"), found.section("base.size"), found.section("no")) == (
+        {"seed": 3}, {}, {}
+    )  # fmt: skip
+    assert _stage("train@m", {**entry, "cmd": "a"}).digest != found.digest
+    assert _stage("train@n", entry).digest != found.digest, "another stage of the same content"
+    assert _stage("train@m", dict(reversed(entry.items()))).digest == found.digest
+
+
+def test_the_seeds_of_a_lock_are_those_of_its_trainings():
+    def lock(**seeds):
+        stages = {
+            name.replace("_", "@", 1): _stage(
+                name.replace("_", "@", 1), {"cmd": "x", "params": {"p": {"train": seed}}}
+            )
+            for name, seed in seeds.items()
+        }
+        return SimpleNamespace(stages=stages)
+
+    assert _seed(lock(train_a={"seed": 42}, train_b={"seed": 7}, embed_v={"seed": 1})) == "42, 7"
+    assert _seed(lock(train_a={"seed": 42}, train_b={"seed": 42})) == "42"
+    assert _seed(lock(embed_v={"seed": 1}, train_a={})) == "unknown"
