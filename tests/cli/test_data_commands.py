@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
+from pasam.cli.sets import registering
 from pasam.config.params_file import read_params
 from pasam.data.manifest import inventory_frame, write_inventory
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine, read_quarantine
+from pasam.errors import DataError
 from pasam.masks.images import write_png
 from pasam.serving.feedback import FeedbackStore
 from pasam.validation.drift import read_accepted
@@ -425,3 +428,58 @@ def test_a_review_says_who_decided_and_touches_only_what_was_named(pasam, in_emp
     for wrong in (("--reject", ids[0]), ("--withdraw", ids[2]), ("--accept", ids[1])):
         assert pasam("review", *wrong, *places).exit_code == 2
     assert len(store.accepted()) == 2
+
+
+@pytest.fixture
+def sets(monkeypatch):
+    """Own sets `cats` and `dogs`, fetched sets, and what was asked for them."""
+    asked = []
+
+    def find_pairs(folder):
+        asked.append(folder)
+        pairs = tuple(SimpleNamespace(dataset=name) for name in ("cats", "dogs", "cats"))
+        faults = [SimpleNamespace(dataset=name, message=f"of {name}") for name in ("cats", "", "x")]
+        return pairs, faults
+
+    def public_pairs(names, root, lock):
+        asked.append((*names, root, lock))
+        return (f"pairs of {len(names)}",), ("odd",)
+
+    monkeypatch.setattr("pasam.data.pairing.find_pairs", find_pairs)
+    monkeypatch.setattr("pasam.data.fetch.public_pairs", public_pairs)
+    monkeypatch.setattr(registering, "complete_own_set", lambda typed: ["cats", "dogs"])
+    monkeypatch.setattr(
+        registering, "data_params",
+        lambda path: SimpleNamespace(own=f"own of {path}", catalogue=("thin", "dis")),
+    )  # fmt: skip
+
+    def check(what, own=None):
+        asked.clear()
+        return registering._pairs_to_check(what, own, Path("r"), Path("l"), Path("p.yaml"))
+
+    return check, asked
+
+
+@pytest.mark.parametrize("own", [None, Path("mine")])
+def test_what_is_checked_is_what_was_named_in_the_folder_that_was_named(own, sets, in_empty_folder):
+    check, asked = sets
+    folder = own or Path("own of p.yaml")
+    pairs, faults, odd = check("cats", own)
+    assert ([pair.dataset for pair in pairs], odd, asked) == (["cats", "cats"], (), [folder])
+    assert faults == ("of cats", "of "), "a row that names no set may be of it"
+    assert check("dogs", own)[1] == ("of ",)
+    assert check("x", own)[:2] == ((), ("of ", "of x")), "a set of faults alone is one"
+    pairs, faults, odd = check(None, own)
+    assert (len(pairs), pairs[-1], len(faults), odd) == (4, "pairs of 2", 3, ("odd",))
+    assert asked == [folder, ("thin", "dis", Path("r"), Path("l"))]
+    with pytest.raises(DataError, match=r"'birds' is no folder.*holds \['cats', 'dogs', 'x'\]"):
+        check("birds", own)
+    for name in ("hqseg44k", "sam_vit_b"):  # a group, and an entry
+        assert check(name, own) == (("pairs of 1",), (), ("odd",))
+        assert asked == [(name, Path("r"), Path("l"))]
+    for name in ("cats", "photos"):
+        (in_empty_folder / name).mkdir()
+    assert len(check("photos", own)[1]) == 3
+    assert asked == [Path("photos")]
+    check("cats", own)
+    assert asked == [folder], "of the two that are called so the set is meant"
