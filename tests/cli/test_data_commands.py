@@ -17,7 +17,7 @@ from small_world import dump_yaml, load_yaml
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.cli.sets import registering
+from pasam.cli.sets import fetching, registering
 from pasam.config.params_file import read_params
 from pasam.data.manifest import inventory_frame, write_inventory
 from pasam.data.preparation import collect_own
@@ -483,3 +483,48 @@ def test_what_is_checked_is_what_was_named_in_the_folder_that_was_named(own, set
     assert asked == [Path("photos")]
     check("cats", own)
     assert asked == [folder], "of the two that are called so the set is meant"
+
+
+def fetched(role="train", images=None, expected=None, new=True, recorded=()):
+    entry = SimpleNamespace(name="cats", role=role, images=expected)
+    return SimpleNamespace(
+        entry=entry, folder=Path("f/cats"), is_new=new, images=images, recorded=recorded
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (fetched(), "cats fetched to f/cats"), (fetched(expected=3), "cats fetched to f/cats"),
+        (fetched(new=False), "cats is there already: f/cats"),
+        (fetched(images=3), "cats fetched to f/cats, 3 images"),
+        (fetched(images=3, expected=3), "cats fetched to f/cats, 3 images"),
+        (fetched(images=0, expected=3),
+         "cats fetched to f/cats, 0 images; warning: the catalogue says 3"),
+        (fetched(images=3, expected=4, new=False),
+         "cats is there already: f/cats, 3 images; warning: the catalogue says 4"),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_set_is_told_in_a_line(result, line):
+    assert fetching._report(result) == line
+
+
+def test_a_download_is_told_by_its_size_and_its_archives_or_why_there_is_none():
+    archives = tuple(SimpleNamespace(name=name) for name in ("a.zip", "b.tar"))
+    entry = SimpleNamespace(archives=archives, expected_size=2_346_000_000, hint="ask them")
+    assert fetching._download(entry) == ("2.35 GB", "a.zip, b.tar")
+    entry.expected_size = None
+    assert fetching._download(entry) == ("?", "a.zip, b.tar")
+    entry.archives = ()
+    assert fetching._download(entry) == ("", "ask them")
+    entry.hint = None
+    assert fetching._download(entry) == ("", "")
+
+
+def test_after_a_fetch_it_is_said_what_to_name_and_what_to_commit():
+    assert fetching._advice([fetched(role="checkpoint")], Path("c.lock")) == []
+    (named,) = fetching._advice([fetched("checkpoint"), fetched("benchmark")], Path("c.lock"))
+    assert named.startswith("To train on them or measure with them, name them in params.yaml")
+    results = [fetched("checkpoint", recorded=("b", "a")), fetched("checkpoint", recorded=("c",))]
+    (commit,) = fetching._advice(results, Path("c.lock"))
+    assert commit.startswith("Nobody publishes checksums of a, b, c: c.lock now holds what came")
