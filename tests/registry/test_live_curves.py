@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import socket
 import threading
@@ -11,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from pasam.registry import live_curves as module
+from pasam.registry import runs
 from pasam.registry.live_curves import LiveCurves, live_curves
+from pasam.registry.store import TAGS, _experiment
 
 ROWS = [{"epoch": 0.0, "loss": 0.5}, {"epoch": 1.0, "loss": 0.25}]
 
@@ -163,3 +166,54 @@ def test_clones_in_the_same_folder_of_two_machines_and_in_two_of_one_have_names_
         names |= {module.clone_id(tmp_path / place / "pasam") for place in ("a", "b")}
     assert len(names) == 4, "two machines with two folders each, and the same name once more"
     assert {name.rpartition("-")[0] for name in names} == {"pasam"}
+
+
+class Experiments:
+    """MLflow's experiments, of which another machine may make one a moment earlier."""
+
+    def __init__(self, tags=None, *, raced=False, broken=False):
+        self.found = None if tags is None else SimpleNamespace(experiment_id=7, tags=tags)
+        self.raced, self.broken, self.made, self.set = raced, broken, [], {}
+
+    def get_experiment_by_name(self, name):
+        assert name == "pasam"
+        return self.found
+
+    def create_experiment(self, name, artifacts, tags):
+        from mlflow.exceptions import MlflowException
+
+        if self.raced or self.broken:
+            if self.raced:
+                self.found = SimpleNamespace(experiment_id=8, tags=dict(tags))
+            raise MlflowException("it exists already")
+        self.made.append((name, artifacts, tags))
+        return 9
+
+    def set_experiment_tag(self, number, name, value):
+        self.set[number, name] = value
+
+
+def test_the_experiment_is_made_once_and_has_its_words_whoever_made_it():
+    fresh = Experiments()
+    assert _experiment(fresh, "here") == "9"
+    assert (fresh.made, fresh.set) == ([("pasam", "here", dict(TAGS))], {})
+    there = Experiments(dict(TAGS))
+    assert (_experiment(there, None), there.made, there.set) == ("7", [], {})
+    live = Experiments({next(iter(TAGS)): "a person's"})
+    assert _experiment(live, None) == "7"
+    assert live.set == {(7, name): text for name, text in [*TAGS.items()][1:]}
+    raced = Experiments(raced=True)
+    assert (_experiment(raced, "here"), raced.set) == ("8", {})
+    with pytest.raises(Exception, match="it exists already"):
+        _experiment(Experiments(broken=True), "here")
+
+
+def test_a_processor_is_named_by_the_system_or_else_by_python(monkeypatch):
+    text = "processor : 0\nmodel name\t: Fast One\nmodel name\t: Fast Two\n"
+    monkeypatch.setattr("builtins.open", lambda *given, **how: io.StringIO(text))
+    assert runs._processor() == "Fast One"
+    text = "nothing known\n"
+    for said, machine, named in (("P", "m", "P"), ("", "m", "m")):
+        monkeypatch.setattr(runs.platform, "processor", lambda said=said: said)
+        monkeypatch.setattr(runs.platform, "machine", lambda machine=machine: machine)
+        assert runs._processor() == named
