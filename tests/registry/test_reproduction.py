@@ -31,12 +31,16 @@ from pasam.registry.upkeep.cleaning import clean
 from pasam.registry.version_files import _scores
 from pasam.registry.versions import (
     NAME,
+    Registry,
+    _changes,
     _damaged,
     as_logged,
     damaged_files,
     digests_of,
     known_standing,
+    known_tags,
     open_registry,
+    shown_tags,
 )
 
 
@@ -323,3 +327,67 @@ def test_the_seeds_of_a_lock_are_those_of_its_trainings():
     assert _seed(lock(train_a={"seed": 42}, train_b={"seed": 7}, embed_v={"seed": 1})) == "42, 7"
     assert _seed(lock(train_a={"seed": 42}, train_b={"seed": 42})) == "42"
     assert _seed(lock(embed_v={"seed": 1}, train_a={})) == "unknown"
+
+
+def test_what_differs_is_told_of_files_that_are_there_before_those_that_are_not():
+    wanted = {"a": "1" * 20, "b": "2" * 20, "*": "3" * 20, "same": "4"}
+    found = {"b": "5" * 20, "more": "6" * 20, "*": "7" * 20, "same": "4"}
+    assert list(_changes(wanted, found)) == [
+        ("its code or MLmodel", "7" * 12, "3" * 12), ("b", "5" * 12, "2" * 12),
+        ("more", "6" * 12, "none"), ("a", "not there", "1" * 12),
+    ]  # fmt: skip
+    assert list(_changes(wanted, dict(wanted))) == []
+
+
+@pytest.mark.parametrize("code", ["RESOURCE_ALREADY_EXISTS", "INTERNAL_ERROR"])
+def test_a_registered_model_that_another_machine_has_made_meanwhile_is_taken(code):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    made = []
+
+    def create_registered_model(name, description):
+        made.append(name)
+        raise MlflowException("no", ErrorCode.Value(code))
+
+    registry = Registry(SimpleNamespace(client=SimpleNamespace()))
+    registry.client.create_registered_model = create_registered_model
+    for there in ("the model", None):
+        registry.model = lambda there=there: there
+        if there or code == "RESOURCE_ALREADY_EXISTS":
+            registry.ensure()
+        else:
+            with pytest.raises(MlflowException):
+                registry.ensure()
+    assert made == [NAME]
+
+
+def test_tags_say_all_that_is_known_and_mlflow_shows_a_few_of_them():
+    tags = {
+        Tag.MODEL: "pa_sam", Tag.WEIGHTS: "real", Tag.COMMIT: "c", Tag.SEED: "42",
+        Tag.FLOW_RUN: "f" * 5000, Tag.DIRTY: "false",
+    }  # fmt: skip
+    begun = Entry(event="register", version=3, number=7, details={"tags": tags, "key": "k"})
+    version = VersionStanding(number=3, registered=begun, status="registered", why="new")
+    known = known_tags(version)
+    assert known == tags | {
+        Tag.FLOW_RUN: "f" * 4000,
+        Tag.KEY: "k",
+        Tag.STATUS: "registered",
+        Tag.WHY: "new",
+    }
+    names = (Tag.MODEL, Tag.WEIGHTS, Tag.COMMIT, Tag.FLOW_RUN, Tag.STATUS, Tag.WHY)
+    assert shown_tags(version) == {name: known[name] for name in names}
+    details = {"decision": "reject", "reasons": ["a", "b"], "champion": None}
+    for champion, opponent in ((None, ""), (2, "2")):
+        words = {**details, "champion": champion, "gate": {"mode": "on"}}
+        verdict = Entry(event="verdict", version=3, number=12, details=words)
+        judged = dataclasses.replace(version, verdict=verdict, status="refused")
+        assert known_tags(judged) == known | {
+            Tag.STATUS: "refused", Tag.DECISION: "reject", Tag.REASONS: "a; b",
+            Tag.OPPONENT: opponent, Tag.MODE: "on",
+        }  # fmt: skip
+        assert shown_tags(judged) == shown_tags(version) | {
+            Tag.STATUS: "refused",
+            Tag.VERDICT: "evidence/000012-verdict.html",
+        }
