@@ -328,3 +328,12 @@ def test_photographs_are_in_no_group_of_coarse_or_fine_objects(make_scores, make
 def test_the_sentence_names_gain_or_loss(harmed, results):
     assert "a loss is shown" in kept_sentence(harmed, {"pa_sam": "PA-SAM"})
     assert "a gain is shown" in kept_sentence(results, {"pa_sam": "PA-SAM"})
+
+
+def test_weaker_boxes_are_those_of_looser_prompts_and_of_detectors():
+    rows = [("box", "a"), ("box", "b"), ("jitter_0.1", "c"), ("points_3", "d"), ("box", "e")]
+    conditions = pd.DataFrame(rows, columns=["prompt", "benchmark"])
+    results = SimpleNamespace(conditions=conditions, instances=None)
+    assert list(analyses.on_weaker_boxes(results)) == ["c", "d"]
+    results.instances = pd.DataFrame({"benchmark": ["f", "g"]})
+    assert list(analyses.on_weaker_boxes(results)) == ["c", "d", "f", "g"]

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -411,3 +412,18 @@ def test_both_themes_have_every_colour(html):
     assert defined - again == {"--true-positive", "--false-positive", "--false-negative"}
     used = set(re.findall(r"var\((--[a-z0-9-]+)\)", html))
     assert used <= defined | {"--c", "--cut"}
+
+
+@pytest.mark.parametrize(
+    ("maps", "unsure"),
+    [(("coarse",), True), (("refined",), True), (("coarse", "refined"), False), ((), True),
+     (("guiding", "attention"), True)],
+)  # fmt: skip
+def test_masks_of_the_tokens_are_shown_only_where_both_and_the_uncertainty_are(
+    maps, unsure, monkeypatch
+):
+    grid = np.zeros((4, 4), np.float32)
+    details = SimpleNamespace(maps=dict.fromkeys(maps, grid), uncertainty=grid if unsure else None)
+    image = SimpleNamespace(shown=SimpleNamespace(image_id="x", details=details))
+    monkeypatch.setattr(page_images, "best_example", lambda results: image)
+    assert token_maps(None) == []
