@@ -13,7 +13,7 @@ from PIL.ImageColor import getrgb
 
 from pasam.errors import DataError, ShapeError
 from pasam.evaluation.predictions import Predicted
-from pasam.reporting import figures
+from pasam.reporting import figures, overlay
 from pasam.reporting.figures import (
     choice_caption,
     choose_examples,
@@ -325,6 +325,17 @@ def test_a_masks_outline_is_drawn_round_its_holes_too():
     for y, x in ((5, 40), (54, 40), (30, 10), (30, 69), (19, 40), (40, 40), (30, 29), (30, 50)):
         near = shown[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3)
         assert np.abs(near - light).sum(axis=1).min() < 60, (y, x)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "stroke"),
+    [(60, 80, 1), (4, 740, 1), (4, 760, 2), (800, 4, 2), (4, 1240, 2), (1260, 4, 3)],
+)
+def test_lines_are_as_thick_as_the_longer_side_asks_for(height, width, stroke, monkeypatch):
+    seen = []
+    monkeypatch.setattr(overlay, "_draw_prompts", lambda *given: seen.append(given[2]))
+    prediction_overlay(np.zeros((height, width, 3), np.uint8), [], NOTHING)
+    assert seen == [stroke]
 
 
 def test_no_mask_gives_the_darker_picture():

@@ -134,7 +134,11 @@ def test_a_category_can_stand_apart_and_zero_be_shown():
 
 def test_names_that_would_touch_stand_in_two_heights_and_short_ones_in_one():
     one = [series_of("sam", [0, 1, 2], [1, 2, 3])]
-    for names, heights in ((["a", "b", "c"], 1), (["a name of many letters", "b", "c"], 2)):
+    for names, heights in (
+        (["a", "b", "c"], 1), (["a name of many letters", "b", "c"], 2),
+        (["sixteen letters.", "sixteen letters!", "sixteen letters?"], 1),  # each fits by itself
+        (["seventeen letters", "b", "c"], 2),
+    ):  # fmt: skip
         drawn = ElementTree.fromstring(dot_chart(one, names, title="t", y_label="y"))
         below = [t for t in drawn.findall("text") if t.text in names]
         assert len(below) == 3
