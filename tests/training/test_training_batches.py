@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from photograph_pool import picture, rectangle
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
@@ -20,12 +21,14 @@ from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import EmbedParams
 from pasam.errors import CheckpointError, DataError
-from pasam.masks.images import write_png
+from pasam.masks.images import foreground, write_png
 from pasam.masks.transforms import View, squash_mask
+from pasam.models.base_sam import PIXEL_MEAN
 from pasam.models.build import build_trainable
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
 from pasam.training.fit import TrainingStep
+from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.samples import (
     CachedBatches,
     FreshBatches,
@@ -402,3 +405,49 @@ def test_a_batch_is_pinned_with_all_its_prompts(store, monkeypatch):
     assert same(flat(pinned), flat(batch))
     own = {part.data_ptr() for part in flat(batch)}
     assert not own & {part.data_ptr() for part in flat(pinned)}
+
+
+def objects_in(pictures):
+    """Batches of views of these pictures, 64 pixels a side."""
+    return ObjectBatches(
+        pictures, sampler=ObjectSampler(pictures, generated_fraction=0.5),
+        views=ViewMix(whole=0.0, crop=0.0), side=64, full_side=64, batch_size=1,
+        prompts_per_image=2, box_fraction=0.5, seed=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_an_image_and_all_its_masks_are_mirrored_turned_and_padded_alike(padded, monkeypatch):
+    monkeypatch.setattr("pasam.training.object_batches._recoloured", lambda image, rng: image)
+    monkeypatch.setattr("pasam.training.object_batches.TURN_FRACTION", 0.75)
+    masks = [rectangle(40, 80, 4, 3, 40, 8), rectangle(40, 80, 60, 20, 16, 18)]
+    image = np.dstack([20 + (mask > 0) * np.uint8(180) for mask in (*masks, masks[0] | masks[1])])
+    drawn = dataclasses.replace(picture("s", *masks), image=image)
+    batches, seen = objects_in([drawn]), set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        view = batches._look(drawn, 0, (0, 0, 80, 40), rng, padded=padded)
+        inside = foreground(view.union) | True
+        if padded:
+            inside = (view.image != np.rint(PIXEL_MEAN).astype(np.uint8)).any(axis=-1)
+            assert inside.sum() == 64 * 32
+        shown = [view.fine[0], view.fine[1], view.union, view.coarse[0], view.coarse[1]]
+        for mask, channel in zip(shown, (0, 1, 2, 0, 1), strict=True):
+            assert not mask[~inside].any()
+            assert (((view.image[..., channel] > 110) == (mask > 127)) | ~inside).mean() > 0.99
+        seen.add(foreground(view.fine[0]).tobytes())
+    assert len(seen) >= 8
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_how_near_a_zoom_comes_is_told_by_an_objects_longer_share_of_the_sides(turned):
+    long, speck = rectangle(400, 100, 50, 20, 4, 360), rectangle(400, 100, 50, 200, 2, 2)
+    spans = []
+    for mask in (long, speck):
+        drawn = picture("s", mask.T.copy() if turned else mask)
+        batches, rng = objects_in([drawn]), np.random.default_rng(0)
+        windows = np.array([batches._zoom(drawn, 0, rng) for _ in range(60)])
+        spans.append(windows[:, 2 + (not turned)] - windows[:, int(not turned)])
+    assert spans[0].min() >= 311  # 400 times the least stretch
+    assert spans[1].min() >= 12  # a view of 64 pixels shows 16 of the longer side, stretched
+    assert np.median(spans[1]) < 32
