@@ -369,3 +369,19 @@ def test_whatever_is_drawn_lies_in_pixels_of_the_image_from_its_upper_left_corne
     figures._draw_image(axes, shown)
     (outline,) = axes.add_patch.call_args.args
     assert (outline.get_xy(), outline.get_width(), outline.get_height()) == ((10, 10), 19, 19)
+
+
+def test_a_row_is_named_by_benchmark_and_image_as_far_as_there_is_room(
+    example, tmp_path, monkeypatch
+):
+    named = []
+
+    def savefig(self, place, **how):
+        named.extend(axes.get_ylabel() for axes in self.axes if axes.get_ylabel())
+        place.touch()
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    rows = [example(image_id=f"folder/{letter * count}", benchmark="dis", models=("sam",))
+            for letter, count in (("a", 22), ("b", 23))]  # fmt: skip
+    comparison_figure(rows, tmp_path / "f.png", title="t", caption="c")
+    assert named == [f"dis\n{'a' * 22}", f"dis\n{'b' * 21}…"]
