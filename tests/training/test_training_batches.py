@@ -27,7 +27,7 @@ from pasam.models.base_sam import PIXEL_MEAN
 from pasam.models.build import build_trainable
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
-from pasam.training.fit import TrainingStep
+from pasam.training.fit import TrainingStep, flushed_denormals
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.samples import (
     CachedBatches,
@@ -451,3 +451,25 @@ def test_how_near_a_zoom_comes_is_told_by_an_objects_longer_share_of_the_sides(t
     assert spans[0].min() >= 311  # 400 times the least stretch
     assert spans[1].min() >= 12  # a view of 64 pixels shows 16 of the longer side, stretched
     assert np.median(spans[1]) < 32
+
+
+def test_a_zoom_stretches_either_side_on_its_own():
+    drawn = picture("s", rectangle(400, 400, 100, 150, 60, 60))
+    batches, rng = objects_in([drawn]), np.random.default_rng(0)
+    windows = np.array([batches._zoom(drawn, 0, rng) for _ in range(100)])
+    wide, tall = (windows[:, 2:] - windows[:, :2]).T
+    shapes = (wide / tall)[np.maximum(wide, tall) < 400]
+    assert 0.6 < shapes.min() < 0.75
+    assert 1.33 < shapes.max() < 1.67
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_numbers_near_nothing_are_afterwards_taken_as_they_were_before(before):
+    tiny = torch.tensor(1e-40)
+    try:
+        torch.set_flush_denormal(before)
+        with flushed_denormals():
+            assert tiny.mul(1).item() == 0
+        assert (tiny.mul(1).item() == 0) is before
+    finally:
+        torch.set_flush_denormal(False)
