@@ -159,3 +159,11 @@ def test_a_radius_is_a_part_of_the_longer_side_and_for_small_objects_of_their_ex
     image, rng = np.zeros((*shape, 3), np.uint8), np.random.default_rng(0)
     annotated.annotate("cats", image, masks, coarseness=0.01, rng=rng)
     assert radii == pytest.approx([0.05 * 10 / 200, 0.01])
+
+
+def test_masks_are_brought_down_with_their_photograph(tmp_path, monkeypatch):
+    monkeypatch.setattr(annotated, "LONGEST_SIDE", 60)  # of photographs of 120 x 80
+    first = read_photographs(write_pool(tmp_path), coarseness=0.0, workers=1)[0]
+    assert first.shape == (40, 60)
+    assert first.boxes.tolist() == [[3, 5, 26, 24], [35, 25, 44, 32]]
+    assert [len(packed) for packed in (*first.fine, *first.coarse, first.union)] == [40] * 5
