@@ -167,3 +167,12 @@ def test_masks_are_brought_down_with_their_photograph(tmp_path, monkeypatch):
     assert first.shape == (40, 60)
     assert first.boxes.tolist() == [[3, 5, 26, 24], [35, 25, 44, 32]]
     assert [len(packed) for packed in (*first.fine, *first.coarse, first.union)] == [40] * 5
+
+
+@pytest.mark.parametrize(("gap", "bridged"), [(12, True), (60, False)])
+def test_a_gap_that_a_hurried_hand_does_not_see_is_bridged(gap, bridged):
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[90:160, 30:90], mask[90:160, 90 + gap : 150 + gap] = 255, 255
+    drawn = coarsen(mask, radius_fraction=0.05, rng=np.random.default_rng(0))
+    assert (drawn[100:150, 90 : 90 + gap] > 0).all() == bridged
+    assert (drawn[100:150, 90 : 90 + gap] > 0).any() == bridged

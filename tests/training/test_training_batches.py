@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -473,3 +474,14 @@ def test_numbers_near_nothing_are_afterwards_taken_as_they_were_before(before):
         assert (tiny.mul(1).item() == 0) is before
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_which_others_a_step_prompts_for_is_drawn_and_every_sampled_object_is_among_them():
+    views = [SimpleNamespace(fine=dict.fromkeys(shown)) for shown in ([3, 0, 1, 2], [5])]
+    batches = objects_in([picture("s", rectangle(64, 64, 4, 4, 40, 8))])
+    batches.batch_size = 2
+    found = [batches._objects(views, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(len(chosen) == 4 and {(0, 3), (1, 5)} < set(chosen) for chosen in found)
+    assert all(chosen == sorted(chosen) for chosen in found)
+    asked = {tuple(k for row, k in chosen if row == 0 and k != 3) for chosen in found}
+    assert asked == {(0, 1), (0, 2), (1, 2)}
