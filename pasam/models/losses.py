@@ -462,19 +462,17 @@ class _Resize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
-        kind = ctx.align_corners, gradient.device, gradient.dtype
-        rows, columns = (_line_weights(*pair, *kind) for pair in ctx.sizes)
+        kind = gradient.device, gradient.dtype
+        rows, columns = (_line_weights(*pair, ctx.align_corners, *kind) for pair in ctx.sizes)
         return rows @ gradient @ columns.T, None, None
 
 
 @cache
-def _line_weights(
-    short: int, long: int, align_corners: bool, device: torch.device, dtype: torch.dtype
-) -> Tensor:
+def _line_weights(short: int, long: int, align_corners: bool, *kind: Any) -> Tensor:
     """Say how much each of `short` values counts in each of `long` interpolated ones."""
     units = torch.eye(short).unsqueeze(0)  # (1, short, short): a line for each value
     weights = F.interpolate(units, size=long, mode="linear", align_corners=align_corners)[0]
-    return weights.to(device, dtype)
+    return weights.to(*kind)
 
 
 def require_fit(name: str, maps: Tensor, label: Tensor) -> None:
@@ -503,8 +501,7 @@ DICE_WEIGHT = 2.0
 
 
 NEIGHBOURHOOD = 4.0
-"""Area of an object's neighbourhood in the localised cross entropy, in areas of its box, less the
-box's rows and columns that hold nothing of it."""
+"""Area of an object's neighbourhood in the localised cross entropy, in areas of its box."""
 LARGEST_RATIO = 32.0
 """Most that the neighbourhood may be smaller than the image."""
 
