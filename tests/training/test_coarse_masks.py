@@ -176,3 +176,12 @@ def test_a_gap_that_a_hurried_hand_does_not_see_is_bridged(gap, bridged):
     drawn = coarsen(mask, radius_fraction=0.05, rng=np.random.default_rng(0))
     assert (drawn[100:150, 90 : 90 + gap] > 0).all() == bridged
     assert (drawn[100:150, 90 : 90 + gap] > 0).any() == bridged
+
+
+def test_a_second_large_part_stays_and_so_does_what_fills_the_images_corner():
+    mask = disk(40, (60, 60)) | disk(30, (60, 190))
+    mask[128:, 128:] = 255
+    drawn = coarsen(mask, radius_fraction=0.03, rng=np.random.default_rng(0)) > 0
+    assert drawn[60, 60]
+    assert drawn[190, 60]
+    assert drawn[240:, 240:].all()

@@ -485,3 +485,10 @@ def test_which_others_a_step_prompts_for_is_drawn_and_every_sampled_object_is_am
     assert all(chosen == sorted(chosen) for chosen in found)
     asked = {tuple(k for row, k in chosen if row == 0 and k != 3) for chosen in found}
     assert asked == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_objects_are_of_one_size_within_an_octave_of_their_extent():
+    squares = [rectangle(100, 200, 0, 0, 2 * side, side) for side in (26, 48, 52)]
+    ((groups, fractions),) = ObjectSampler([picture("s", *squares)], generated_fraction=0.5).sizes
+    assert [group.tolist() for group in groups] == [[[0, 0], [0, 1]], [[0, 2]]]
+    assert fractions[0] / fractions[1] == pytest.approx(2**0.5)
