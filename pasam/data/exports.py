@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pasam.data.pairing import Pair
 from pasam.errors import DataError
 from pasam.files import draft_folder
-from pasam.masks.images import encode_rgba, foreground, read_image
+from pasam.masks.images import encode_rgba, foreground, open_image, read_image, upright_size
 from pasam.masks.mask_files import read_mask
 from pasam.masks.polygons import Points, joined, polygons_of
 from pasam.masks.run_lengths import Rle, area, bounding_box, decode, encode
@@ -102,8 +102,8 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
         How many images were written.
 
     Raises:
-        DataError: The folder holds something, a file cannot be read, or two images would be told by
-            one name.
+        DataError: The folder holds something, a file cannot be read, a mask has another size than
+            its image, or two images would be told by one name.
     """
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty. Name a folder of its own (--out).")
@@ -117,11 +117,12 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
     with draft_folder(out) as draft:
         if form == "cutout":
             for image, masks in images.items():
-                _write_cutouts(draft, named[image], image, [read_mask(mask) for mask in masks])
+                _write_cutouts(draft, named[image], image, _masks(image, masks))
             return len(images)
         category = pairs[0].dataset if pairs else "object"
         described = [
-            _described(named[image].as_posix(), masks, category) for image, masks in images.items()
+            _described(named[image].as_posix(), _masks(image, masks), category)
+            for image, masks in images.items()
         ]
         for name, text in annotation_files(described, form).items():
             path = draft / name
@@ -130,8 +131,23 @@ def export_set(pairs: Sequence[Pair], out: Path, form: str) -> int:
     return len(images)
 
 
-def _described(name: str, masks: Sequence[Path], category: str) -> ExportedImage:
-    codes = [encode(foreground(read_mask(mask))) for mask in masks]
+def _masks(image: Path, paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Read the masks of an image one by one, (H, W); each has to have the image's size."""
+    with open_image(image) as opened:
+        size = upright_size(opened)
+    for path in paths:
+        mask = read_mask(path)
+        if mask.shape != size:
+            raise DataError(
+                f"{path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {image} "
+                f"{size[1]} x {size[0]}. Another tool would lay the mask beside its object: bring "
+                "both to one size (`pasam data check` names all such pairs)."
+            )
+        yield mask
+
+
+def _described(name: str, masks: Iterable[NDArray[np.uint8]], category: str) -> ExportedImage:
+    codes = [encode(foreground(mask)) for mask in masks]
     height, width = codes[0]["size"]
     return ExportedImage(name, height, width, [(category, code) for code in codes])
 
@@ -225,7 +241,7 @@ def _labelme_files(
     return files
 
 
-def _write_cutouts(out: Path, name: Path, file: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
+def _write_cutouts(out: Path, name: Path, file: Path, masks: Iterable[NDArray[np.uint8]]) -> None:
     """Write a PNG per object: the image inside the mask's box, the mask in the alpha channel."""
     pixels = read_image(file)
     for number, mask in enumerate(masks):

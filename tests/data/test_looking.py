@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from pasam.data import inspection
-from pasam.data.exports import expect_own_names, export_set
+from pasam.data.exports import FORMS, expect_own_names, export_set
 from pasam.data.inspection import CODED, InspectionTask, inspect, survey
 from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
 from pasam.data.pairing import EncodedMask, Pair, PairCandidate, Source, find_pairs
@@ -446,3 +446,27 @@ def test_capitals_tell_images_apart_only_where_one_file_holds_them_all():
     for form in ("yolo", "labelme", "cutout"):
         with pytest.raises(DataError, match=f"would both be .* in the form {form}"):
             expect_own_names(["a.png", "A.png"], form)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "cutout"])
+def test_a_mask_of_another_size_than_its_image_is_not_exported(form, tmp_path):
+    image, mask, out = tmp_path / "im" / "a.png", tmp_path / "gt" / "a.png", tmp_path / "out"
+    write_png(image, np.zeros((6, 9, 3), np.uint8))
+    write_png(mask, np.full((5, 9), 255, np.uint8))
+    pair = Pair(split="val", dataset="cats", image=image, mask=mask)
+    with pytest.raises(DataError, match=r"gt/a.png has 9 x 5 pixels, its image .*a.png 9 x 6"):
+        export_set([pair], out, form)
+    assert not out.exists()
+    write_png(mask, np.full((6, 9), 255, np.uint8))
+    assert export_set([pair], out, form) == 1
+
+
+def test_masks_of_a_photograph_stored_on_its_side_are_exported_as_it_is_seen(tmp_path):
+    image, mask = tmp_path / "im" / "a.jpg", tmp_path / "gt" / "a.png"
+    image.parent.mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored 8 x 4, seen 4 x 8
+    Image.new("RGB", (8, 4)).save(image, exif=turned)
+    write_png(mask, np.full((8, 4), 255, np.uint8))
+    pair = Pair(split="val", dataset="cats", image=image, mask=mask)
+    assert export_set([pair], tmp_path / "out", "coco") == 1
