@@ -382,8 +382,8 @@ def test_what_is_written_for_other_tools_comes_back_in_its_place(tmp_path, form)
 @pytest.mark.parametrize("form", ["coco", "coco-rle", "yolo", "labelme", "cutout"])
 def test_images_whose_files_would_be_one_are_not_exported(tmp_path, form):
     for name in ("a.png", "a.bmp"):
-        write_png(tmp_path / "im" / "a.png", np.zeros((6, 9, 3), np.uint8))
-        (tmp_path / "im" / "a.png").rename(tmp_path / "im" / name)
+        write_png(tmp_path / "im" / "any.png", np.zeros((6, 9, 3), np.uint8))
+        (tmp_path / "im" / "any.png").rename(tmp_path / "im" / name)
     write_png(tmp_path / "gt.png", np.eye(6, 9, dtype=np.uint8) * 255)
     pairs = [
         Pair(split="val", dataset="cats", image=tmp_path / "im" / name, mask=tmp_path / "gt.png")
