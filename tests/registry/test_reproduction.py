@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,7 @@ from pasam.registry.version_files import _scores
 from pasam.registry.versions import (
     NAME,
     Registry,
+    _carry,
     _changes,
     _damaged,
     as_logged,
@@ -220,6 +222,51 @@ def test_what_a_version_carries_is_compared_with_the_log_file_by_file(tmp_path):
     (tmp_path / "more.py").touch()
     both = [line.partition(" is ")[0] for line in _damaged(tmp_path, version)]
     assert both == ["version 3: its code or MLmodel", "version 3: artifacts/adapter.safetensors"]
+
+
+def test_an_entry_counts_as_stored_with_its_version_only_once_it_is(monkeypatch):
+    scores, stored, tags, away = b"scores", [], {}, ["gone"]
+    begun = Entry(
+        event="register", version=3, number=7, details={"model_id": "m3"},
+        evidence={"scores.parquet": sha256_of(scores)},
+    )  # fmt: skip
+    chosen = Entry(event="promote", version=3, number=9)
+
+    def log_artifacts(folder):
+        if away:
+            raise ConnectionError(away.pop())
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        stored.append({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
+
+    place = SimpleNamespace(log_artifacts=log_artifacts)
+    registry = SimpleNamespace(
+        client=SimpleNamespace(
+            get_logged_model=lambda name: SimpleNamespace(artifact_location=name)
+        ),
+        store=SimpleNamespace(tracking_uri="t"),
+        tag_version=lambda number, more: tags.update({number: more}),
+    )
+    monkeypatch.setattr(
+        "mlflow.store.artifact.artifact_repository_registry.get_artifact_repository",
+        lambda source, *, tracking_uri: place if (source, tracking_uri) == ("m3", "t") else None,
+    )
+
+    def carry(*entries, already):
+        version = VersionStanding(number=3, registered=begun, status="", entries=entries)
+        log = SimpleNamespace(evidence={sha256_of(scores): scores}.get)
+        _carry(registry, log, version, SimpleNamespace(tags=already))
+
+    with pytest.raises(ConnectionError, match="gone"):
+        carry(begun, already={})
+    assert (stored, tags) == ([], {})
+    carry(begun, already={})
+    first = {"decisions/000007.json": begun.content(), "evidence/000007-scores.parquet": scores}
+    assert (stored, tags) == ([first], {3: {"pasam.entries": "7"}})
+    carry(begun, chosen, already=tags[3])
+    assert stored[1:] == [{"decisions/000009.json": chosen.content()}]
+    assert tags == {3: {"pasam.entries": "9"}}
+    carry(begun, chosen, already=tags[3])
+    assert len(stored) == 2, "what is stored is not stored again"
 
 
 def test_a_version_from_before_the_log_or_with_lost_files_is_said_to_be_so(monkeypatch):

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from pasam.cli.app import app
 from pasam.errors import RegistryError
 from pasam.registry import version_files, versions
+from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.load import CACHED, load_predictor, registered_files, verify_versions
 from pasam.registry.promotion import promote
 from pasam.registry.reproduction import plan_reproduction
@@ -482,6 +484,27 @@ def test_commits_that_are_kept_are_those_of_every_branch_and_of_versions_that_ar
         project=Path(), decisions=SimpleNamespace(standing=standing), keep=0, dry_run=False
     )
     assert list(cleaner._commits()) == ["b1", "b2", "HEAD", "c2", ""]
+
+
+def test_a_version_that_others_promote_while_it_is_decided_that_it_goes_stays_whole(tmp_path):
+    def known(number):
+        entry = Entry(event="register", version=number, details={"model_id": f"m{number}"})
+        return VersionStanding(number=number, registered=entry, status="")
+
+    before = Standing(versions={number: known(number) for number in (1, 2, 3)}, champions=[3])
+    later = Standing(versions=before.versions, champions=[3, 1])
+    decisions = MagicMock(standing=before)
+    decisions.registry.store = SimpleNamespace(tracking_uri="http://server", folder=tmp_path)
+    decisions.registry.versions.return_value = list(before.versions.values())
+    decisions.entry.side_effect = lambda event, number, why: Entry(event=event, version=number)
+    decisions.decide.side_effect = lambda draft: (
+        [draft(each) for each in (before, later)][-1].entries
+    )
+    cleaner = cleaning._Cleaner(project=tmp_path, decisions=decisions, keep=0, dry_run=False)
+    assert [each.name for each in cleaner.versions()] == ["2"]
+    client = decisions.registry.client
+    assert [each.args[1] for each in client.delete_model_version.call_args_list] == ["2"]
+    assert [each.args for each in client.delete_logged_model.call_args_list] == [("m2",)]
 
 
 def md5(content):

@@ -368,7 +368,7 @@ def registering(monkeypatch):
                 )
                 if entry.details.get("replaces"):
                     del standing.versions[entry.details["replaces"]]
-                assert set(wanted.evidence) == set(entry.evidence.values())
+                assert set(wanted.evidence) == set(entry.evidence.values()) - {"kept"}
             seen.entries += wanted.entries
             return wanted.entries
 
@@ -417,6 +417,15 @@ def test_known_bytes_are_registered_again_only_where_that_says_something_new(
         assert (entry.details["model_id"], entry.details["run_id"]) == ("m1", "r1")
         assert entry.details["tags"] == TAGS
         assert entry.why == "registered again"
+
+
+def test_a_version_that_is_registered_again_with_other_scores_keeps_its_signature(registering):
+    known = entry_of()
+    others = {"scores.parquet": sha256_of(b"others"), "model.sig": "kept"}
+    seen = registering(known=dataclasses.replace(known, evidence=others))
+    (entry,) = seen.entries
+    assert (seen.stored, entry.version, entry.files) == (0, 1, {"f": "1"})
+    assert entry.evidence == {"scores.parquet": sha256_of(b"scores"), "model.sig": "kept"}
 
 
 @pytest.mark.parametrize(("champions", "after"), [([], None), ([1], 7), ([3, 1], 7), ([1, 3], 3)])
