@@ -270,6 +270,9 @@ def test_the_evaluation_set_depends_on_contents_and_not_on_order_or_paths(tracke
     unmeasured = frame[frame["split"] == "val"].head(1).assign(dataset="own_val", id="own_val/x")
     write_manifest(pd.concat([frame, unmeasured]), tracked.path("data/manifest.parquet"))
     assert evaluation_set(tracked) == before
+    learned = frame[frame["dataset"] == "dis_like"].assign(split="train", id="dis_like/x")[:1]
+    write_manifest(pd.concat([frame, learned]), tracked.path("data/manifest.parquet"))
+    assert evaluation_set(tracked) == before, "images of a set that is measured, but trained on"
     write_manifest(frame.assign(mask_sha256="0"), tracked.path("data/manifest.parquet"))
     assert evaluation_set(tracked) != before
 
