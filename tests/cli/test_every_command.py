@@ -240,6 +240,18 @@ def test_each_mask_has_its_own_file_and_what_all_of_an_image_share():
     assert (drawn.boxes, drawn.points, drawn.labels) == ([[1, 2, 3, 4]], [[5, 6], [7, 8]], [1, 0])
 
 
+@pytest.mark.parametrize(("what", "other"), [("mask", "uncertainty"), ("uncertainty", "mask")])
+def test_of_an_earlier_run_the_files_of_every_number_go_and_nobody_elses(what, other, tmp_path):
+    own = [f"a_{what}.png", *(f"a_{what}_{number}.png" for number in (1, 9, 10, 99, 100))]
+    others = [f"a_{what}_0.png", f"a_{what}_01.png", f"a_{what}_1.jpg", f"a_{what}_1_2.png",
+              f"b_{what}_10.png", f"ba_{what}_10.png", f"a_{other}_10.png"]  # fmt: skip
+    for name in (*own, *others):
+        (tmp_path / name).touch()
+    outputs = predict.PredictionOutputs(tmp_path, [], model="m", as_json=False)
+    outputs._remove_stale("a", what, [tmp_path / name for name in own[1:4:2]])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([own[1], own[3], *others])
+
+
 def test_a_line_about_an_image_has_the_score_of_its_only_mask_and_counts_files(monkeypatch):
     lines = []
     monkeypatch.setattr(

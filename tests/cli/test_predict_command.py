@@ -283,7 +283,7 @@ def test_a_map_that_there_is_not_is_refused_in_words(arguments, pasam, photos, t
 def test_masks_of_an_earlier_run_do_not_stay(tmp_path):
     for name in ("photo_mask_x.png", "photos_mask.png", "photo_mask.png_1.png"):
         (tmp_path / name).touch()
-    written(tmp_path, ["png"], [FOUND] * 3)
+    written(tmp_path, ["png"], [FOUND] * 12)
     left = written(tmp_path, ["png"], [FOUND])
     assert left[1:] == ["photo_mask.png_1.png", "photo_mask_x.png", "photos_mask.png"]
 
