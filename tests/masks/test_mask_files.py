@@ -106,12 +106,13 @@ def test_a_mask_saved_with_loss_is_a_soft_one(tmp_path):
     assert understand(path).kind is MaskKind.SOFT
 
 
-def test_a_trimap_is_asked_about_and_can_be_said(tmp_path):
-    path = saved(tmp_path, regions(128, 255))
-    with pytest.raises(DataError, match=r"m.png holds \[0, 128, 255\]: a trimap, or a numbering\?"):
+@pytest.mark.parametrize("grey", [127, 128])
+def test_a_trimap_is_asked_about_and_can_be_said(tmp_path, grey):
+    path = saved(tmp_path, regions(grey, 255))
+    with pytest.raises(DataError, match=rf"holds \[0, {grey}, 255\]: a trimap, or a numbering\?"):
         understand(path)
     assert understand(path, Reading.BINARY).objects == (("", 320),)
-    assert understand(path, Reading.INDEX).objects == (("128", 320),)
+    assert understand(path, Reading.INDEX).objects == ((f"{grey}", 320),)
     alone = saved(tmp_path, regions(0, 255), "alone.png")  # with nothing to be void beside
     assert understand(alone, Reading.INDEX).objects == (("255", 320),)
     assert understand(path, Reading.TRIMAP).objects == (("", 320),)

@@ -417,6 +417,40 @@ def test_hits_score_higher_than_false_alarms_and_tight_boxes_higher_than_loose_o
     assert np.corrcoef(overlaps[overlaps > 0.5], scores[overlaps > 0.5])[0, 1] > 0.3
 
 
+def lines(*counts):
+    """Masks of 100 x 100 of which so many pixels, from the first on, are of the target."""
+    flat = np.zeros((len(counts), 100 * 100), np.uint8)
+    for row, count in zip(flat, counts, strict=True):
+        row[:count] = 129
+    return flat.reshape(-1, 100, 100)
+
+
+@pytest.mark.parametrize(
+    ("whole", "seen", "fits"),
+    [
+        (120, 99, False), (120, 100, True), (100, 100, True), (7500, 7500, True),
+        (7501, 7501, False), (9000, 7500, True), (1000, 600, True), (1000, 599, False),
+    ],
+)  # fmt: skip
+def test_what_is_seen_of_a_target_is_neither_small_nor_all_and_most_of_it(whole, seen, fits):
+    assert composition._fit(*lines(whole, seen), least_area=0.01) is fits
+    nearly, none = lines(whole, 0)
+    nearly[nearly == 0] = none[none == 0] = 128  # half a pixel is not of it
+    (shown,) = lines(seen)
+    assert composition._fit(nearly, shown, least_area=0.01) is fits
+    assert not composition._fit(nearly, none, least_area=0.0001)
+
+
+@pytest.mark.parametrize(("piece", "fits"), [(111, True), (112, False)])
+def test_a_target_is_of_one_piece_but_for_a_tenth(piece, fits):
+    (whole,) = lines(1000)
+    whole[50:52] = lines(piece)[0, :2]
+    assert composition._fit(whole, whole, least_area=0.01) is fits
+    (joined,) = lines(1000)
+    joined[10, 0] = joined[11, 1] = joined[12:15, 2:] = 129  # corner by corner
+    assert composition._fit(joined, joined, least_area=0.01)
+
+
 def test_the_far_corner_of_a_simulated_box_is_where_it_was_though_the_near_one_is_rounded():
     size = (20, 30)
     assert composition._inside((1.0051, 2.0051, 9.0049, 8.0049), size) == (1.01, 2.01, 7.99, 5.99)
