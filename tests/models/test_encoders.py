@@ -88,6 +88,21 @@ def test_the_code_of_place_says_the_same_of_the_same_place():
     assert (small - averaged)[inner].abs().mean() < 0.1 * averaged[inner].abs().mean()
 
 
+def test_boxes_and_clicks_mean_the_same_share_of_a_smaller_image(base):
+    small = at_side(base, 32)
+    near, far = (
+        torch.tensor([[[7.5, 15.5], [30.5, 3.5]]]),
+        torch.tensor([[[15.5, 31.5], [61.5, 7.5]]]),
+    )
+    labels = torch.tensor([[1.0, 0.0]])
+    for own, full in (
+        ({"points": near, "point_labels": labels}, {"points": far, "point_labels": labels}),
+        ({"boxes": near.flatten(1)}, {"boxes": far.flatten(1)}),
+    ):
+        assert torch.equal(small.embed_prompts(**own)[0], base.embed_prompts(**full)[0])
+    assert small.sam.prompt_encoder.input_image_size == (32, 32)
+
+
 def test_at_its_own_side_it_is_a_copy(base):
     same = at_side(base, 64)
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)

@@ -506,6 +506,16 @@ def test_a_click_is_the_middle_of_its_mask_pixel_in_pixels_of_the_input():
         assert click.tolist() == [[place]]
 
 
+@pytest.mark.parametrize("missed", [True, False])
+def test_what_is_shown_beside_its_place_is_two_thin_errors_and_not_a_thick_one(missed):
+    strip, beside, block = torch.zeros(3, 1, 32, 32)
+    strip[0, 6:26, 4:7] = beside[0, 6:26, 7:10] = block[0, 10:15, 20:25] = 1
+    wanted, shown = strip + block * missed, beside + block * (not missed)
+    click, sign = worst_click(2 * shown - 1, wanted, side=32)
+    assert sign.tolist() == [[float(missed)]]
+    assert block[0, int(click[0, 0, 1]), int(click[0, 0, 0])] == 1
+
+
 def test_a_row_is_the_mean_of_its_steps_and_the_last_one_comes_with_the_last_step():
     def nothing(*given, **named):
         pass
