@@ -308,6 +308,16 @@ def test_doubles_stand_side_by_side_with_leaks_first(text):
     assert section.count("<img") == 4
 
 
+def test_all_doubles_are_counted_where_the_file_lists_some(mixed, results, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "MOST", 1)
+    collected = collect(mixed.inventory, mixed.tables, results)
+    verdict = summarize(mixed.inventory, results, "abc")
+    write_page(tmp_path / "a.html", verdict, collected, mixed.tables, results)
+    page = (tmp_path / "a.html").read_text()
+    assert "<p>2 pairs of files show the same thing" in page
+    assert "And 1 more in <code>findings.json</code>" in page
+
+
 def test_of_doubles_leaks_are_shown_first_then_equal_files_then_the_most_alike():
     def double(split, same_bytes, bits):
         return {
