@@ -150,6 +150,23 @@ def test_first_weights_are_a_whole_earlier_trainings_or_what_fits_of_another_bas
         assert torch.equal(tensor, named(whole)[name]), name
 
 
+def test_the_trunk_that_was_named_is_taken_and_not_the_one_beside_another_bases_decoder(
+    tmp_path, monkeypatch
+):
+    torch.manual_seed(5)
+    old, named, made = small_base().sam, small_base().sam, small_base()
+    trunk = named.image_encoder.trunk.state_dict()
+    write_weights(tmp_path / "old.safetensors", old.state_dict(), metadata={})
+    write_weights(tmp_path / "trunk.safetensors", trunk, metadata={})
+    monkeypatch.setattr(stage, "from_original", lambda weights, **pixels: weights)
+    both = {name: str(tmp_path / f"{name}.safetensors") for name in ("old", "trunk")}
+    params = PHOTOGRAPHS.replaced(decoder=both["old"], trunk=both["trunk"])
+    stage._initialise(made, params, None)
+    for name, tensor in made.sam.state_dict().items():
+        of_trunk = trunk.get(name.removeprefix("image_encoder.trunk."))
+        assert torch.equal(tensor, old.state_dict()[name] if of_trunk is None else of_trunk), name
+
+
 def test_a_decoder_of_another_width_is_refused(run, tmp_path):
     old = small_base(dim=16)
     weights = {k: v for k, v in old.sam.state_dict().items() if k.startswith("image_encoder.")}

@@ -342,13 +342,16 @@ def test_a_server_that_another_command_of_ours_had_is_started_anew(monkeypatch, 
     @contextmanager
     def server(port):
         opened.append(port)
-        yield "http://h:1"
+        with monkeypatch.context() as within:
+            within.setenv("PREFECT_API_URL", "http://h:1/api")
+            yield "http://h:1"
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr(schedule, "prefect_server", server)
     monkeypatch.setattr(schedule, "read_deployments", list)
     monkeypatch.setattr(schedule, "serve", serve)
     monkeypatch.setattr(schedule, "answers", lambda address: False)
+    monkeypatch.setattr(schedule.time, "sleep", lambda seconds: pytest.fail("nobody is waited for"))
     monkeypatch.setenv("PYTHONPATH", "")
     deployments(port=1)
     assert (len(calls), opened) == (2, [1, 1])

@@ -52,7 +52,7 @@ def params_file(root):
     return ["--params-file", str(root / "params" / "default.yaml")]
 
 
-def test_sections_come_from_the_params_file_and_the_rest_from_flags(params_file):
+def test_sections_come_from_the_params_file_and_the_rest_from_flags(params_file, in_empty_folder):
     seen = {}
 
     def stage(train: TrainParams, model_path: Path, model: str, repeats: int) -> None:
@@ -65,7 +65,7 @@ def test_sections_come_from_the_params_file_and_the_rest_from_flags(params_file)
 
 
 @pytest.mark.parametrize(("model", "cls"), [("hq_sam", HqSamParams), ("pa_sam", PaSamParams)])
-def test_a_variant_is_the_entry_that_model_names(model, cls, params_file):
+def test_a_variant_is_the_entry_that_model_names(model, cls, params_file, in_empty_folder):
     seen = []
 
     def stage(variant: VariantParams, model: str) -> None:
@@ -75,7 +75,7 @@ def test_a_variant_is_the_entry_that_model_names(model, cls, params_file):
     assert isinstance(seen[0], cls)
 
 
-def test_models_are_all_entries_by_their_names(params_file):
+def test_models_are_all_entries_by_their_names(params_file, in_empty_folder):
     seen = []
 
     def stage(models: ModelsParams) -> None:
@@ -86,7 +86,7 @@ def test_models_are_all_entries_by_their_names(params_file):
     assert kinds.items() >= {"hq_sam": HqSamParams, "pa_sam": PaSamParams}.items()
 
 
-def test_ablations_are_what_each_variant_changes_as_it_stands(params_file):
+def test_ablations_are_what_each_variant_changes_as_it_stands(params_file, in_empty_folder):
     seen = []
 
     def stage(ablations: AblationsParams) -> None:
