@@ -100,7 +100,8 @@ def test_boxes_and_clicks_mean_the_same_share_of_a_smaller_image(base):
         ({"boxes": near.flatten(1)}, {"boxes": far.flatten(1)}),
     ):
         assert torch.equal(small.embed_prompts(**own)[0], base.embed_prompts(**full)[0])
-    assert small.sam.prompt_encoder.input_image_size == (32, 32)
+    encoder = small.sam.prompt_encoder
+    assert (encoder.input_image_size, encoder.mask_input_size) == ((32, 32), (16, 16))
 
 
 def test_at_its_own_side_it_is_a_copy(base):

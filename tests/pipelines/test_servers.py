@@ -190,6 +190,13 @@ def test_our_own_server_listens_to_this_machine_only(port, environment, monkeypa
     assert "PREFECT_API_URL" not in environment, "else it would pass for a team's"
 
 
+def test_a_server_that_this_project_has_is_named_while_it_is_used(environment, monkeypatch):
+    monkeypatch.setattr(servers, "own_server", {"prefect": 4207}.get)
+    with prefect_server(1) as page:
+        assert environment["PREFECT_API_URL"] == f"{page}/api" == "http://127.0.0.1:4207/api"
+    assert "PREFECT_API_URL" not in environment
+
+
 def test_what_ran_is_crashed_and_what_was_being_cancelled_is_cancelled(
     monkeypatch, in_empty_folder
 ):
