@@ -37,7 +37,7 @@ from pasam.registry.gate import Gain
 from pasam.registry.snapshot import MANIFEST, LockEntry, rows_md5, take_snapshot
 from pasam.registry.store import quiet_pyfunc
 from pasam.registry.upkeep import claims
-from pasam.registry.version_files import find_candidate, predictor_of
+from pasam.registry.version_files import complete_scores, find_candidate, predictor_of
 
 
 @pytest.fixture
@@ -310,7 +310,8 @@ def manifest():
          "mask": f"{name}{number}_mask.png"}
         for name in ("dis", "coift", "other") for number in range(6)
     ]  # fmt: skip
-    return pd.DataFrame([{**rows[0], "split": "train", "id": "dis/train"}, *rows])
+    learned = {"split": "train", "id": "dis/train", "image": "train.png", "mask": "train_mask.png"}
+    return pd.DataFrame([{**rows[0], **learned}, *rows])
 
 
 def rows_of(ids, values):
@@ -351,6 +352,17 @@ def test_the_sample_is_drawn_of_every_benchmark_and_has_the_largest_gains(
         if against:
             assert {"dis/3", "dis/5", "coift/1", "coift/5"} <= set(names)
     assert len({tuple(names) for names in drawn}) > 1, "nobody knows them beforehand"
+
+
+def test_every_mask_that_is_measured_needs_a_score_and_no_image_that_is_trained_on(manifest):
+    ids = [f"{name}/{number}" for name in ("dis", "coift") for number in range(6)]
+    scores, more = (rows_of(each, [0.5] * len(each)) for each in (ids, [*ids, "dis/train"]))
+    snapshot = SimpleNamespace(manifest=manifest, benchmarks=frozenset({"dis", "coift"}))
+    assert complete_scores(snapshot, scores) is scores
+    with pytest.raises(
+        RegistryError, match=r"of others, such as dis/train of dis \(1 in all, of 12"
+    ):
+        complete_scores(snapshot, more)
 
 
 @pytest.mark.parametrize("given", [False, True])
