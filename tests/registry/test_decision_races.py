@@ -25,10 +25,18 @@ from tracked_world import KEPT, git, leave_servers, place_store
 from pasam.errors import BusyError, PasamError, RegistryError, TrackingError
 from pasam.files import sha256_of
 from pasam.registry import decision_log, transitions
-from pasam.registry.decision_log import PROMOTED, DecisionLog, Entry, OutrunError, standing_of
+from pasam.registry.decision_log import (
+    PROMOTED,
+    DecisionLog,
+    Entry,
+    OutrunError,
+    Standing,
+    standing_of,
+)
 from pasam.registry.runs import sync
 from pasam.registry.store import open_store, wrap_mlflow_errors
 from pasam.registry.transitions import Draft, lift, open_decisions, reject, rollback
+from pasam.registry.upkeep.cleaning import removable
 from pasam.registry.upkeep.first_registries import _first_scores
 from pasam.registry.versions import NAME, open_registry
 
@@ -535,6 +543,14 @@ def test_files_that_were_removed_are_gone_until_the_version_is_registered_again(
         assert [entry.number for entry in standing.versions[1].entries] == [1, 3, 4]
     assert not following(*gone, about("register", 1, key="k1")).versions[1].removed
     assert not following(*gone, about("register", 3, key="k1", replaces=1)).versions[3].removed
+
+
+def test_no_version_goes_that_is_in_use_was_champion_or_is_among_the_newest():
+    versions = following(*(about("register", n, key=f"k{n}") for n in range(1, 10))).versions
+    versions[8] = replace(versions[8], removed=True)
+    standing = Standing(versions=versions, champions=[2, 4], candidate=6, staging=3)
+    for keep, going in ((0, [1, 5, 7, 9]), (1, [1, 5, 7]), (3, [1]), (4, []), (9, [])):
+        assert removable(standing, keep) == going
 
 
 def test_a_registry_that_is_taken_over_has_its_line_of_champions_and_its_candidate():
