@@ -224,7 +224,7 @@ def test_benchmarks_of_thirty_images_tell_something_each(n, told, make_scores, m
 
 def test_photographs_among_the_benchmarks_are_counted_in_the_limit(results, make_results):
     rows = pd.DataFrame(
-        [("val", "photos", "a"), ("val", "photos", "a"), ("val", "photos", "b")],
+        [*(("val", "photos", image) for image in "aab"), ("train", "photos", "c")],
         columns=["split", "dataset", "image"],
     )
     few = make_results(manifest=pd.concat([results.manifest, rows]))

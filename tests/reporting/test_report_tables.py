@@ -107,9 +107,9 @@ def test_more_tries_than_the_others_had_are_told_beside_table_1(make_results, re
 
 
 def test_benchmarks_tell_images_and_masks_apart(make_results, results):
-    names = ("dis_like", "photos")
-    evaluate = results.params.evaluate.replaced(benchmarks=names)
-    rows = [("val", "dis_like", "a"), ("val", "dis_like", "b")] + [("val", "photos", "c")] * 3
+    evaluate = results.params.evaluate.replaced(benchmarks=("dis_like", "photos"))
+    measured = [("dis_like", "a"), ("dis_like", "b"), *[("photos", "c")] * 3]
+    rows = [*(("val", *each) for each in measured), ("train", "photos", "d")]
     manifest = pd.DataFrame(rows, columns=["split", "dataset", "image"])
     found = sizes_of_benchmarks(make_results(evaluate=evaluate, manifest=manifest))
     assert found == ["dis_like (2 images)", "photos (1 image, 3 masks)"]
