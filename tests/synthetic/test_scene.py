@@ -445,7 +445,8 @@ def test_what_is_seen_of_a_target_is_neither_small_nor_all_and_most_of_it(whole,
 def test_a_target_is_of_one_piece_but_for_a_tenth(piece, fits):
     (whole,) = lines(1000)
     whole[50:52] = lines(piece)[0, :2]
-    assert composition._fit(whole, whole, least_area=0.01) is fits
+    for seen in (whole, lines(700)[0]):
+        assert composition._fit(whole, seen, least_area=0.01) is fits
     (joined,) = lines(1000)
     joined[10, 0] = joined[11, 1] = joined[12:15, 2:] = 129  # corner by corner
     assert composition._fit(joined, joined, least_area=0.01)
