@@ -236,6 +236,10 @@ def test_the_sentence_follows_the_sizes(make_results):
     assert "the sparse one is relatively larger" in sparse
     equal = ask(3, make_results(diagnostics=made_up_diagnostics(sparse_change=0.3))).sentence
     assert "which of the two is relatively larger is not shown (difference " in equal
+    large = made_up_diagnostics(dense_change=1.4, sparse_change=2.5)
+    told = ask(3, make_results(diagnostics=large)).sentence
+    assert re.search(r"a dense change of 1(39|40)\.\d % \(1\d\d\.\d to 1\d\d\.\d %\) of", told)
+    assert re.search(r"a sparse change of 2(49|50)\.\d % \(2\d\d\.\d to 2\d\d\.\d %\) of", told)
 
 
 def test_each_change_left_out_is_compared(make_results):

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pasam.reporting.svg import (
+    BOTTOM,
+    HEIGHT,
+    TOP,
     Scale,
     Series,
     dot_chart,
@@ -191,6 +194,13 @@ def test_a_band_goes_along_the_upper_ends_and_back_along_the_lower_ones():
     assert x[0] == x[3] < x[1] == x[2]
     assert y[0] < y[3]  # upwards is less
     assert y[1] < y[2]
+
+
+def test_a_band_that_is_wider_than_its_curve_stays_within_the_axes():
+    drawn = lines_chart([series_of("pa_sam", [0, 1], [1, 2], [-5, -4], [9, 8])])
+    corners = drawn.find(".//path[@class='band']").get("d").strip("MZ").split("L")
+    places = [float(corner.split()[1]) for corner in corners]
+    assert TOP <= min(places) < max(places) <= HEIGHT - BOTTOM
 
 
 @pytest.mark.parametrize(("count", "marked"), [(24, True), (25, False)])
