@@ -214,6 +214,8 @@ OWN_SET = "tests/test_documents.py::test_a_set_of_ones_own_is_added_checked_expo
 FEEDBACK = "tests/serving/test_feedback.py::test_review_and_forget_from_the_command_line"
 
 IN_SENTENCES = {
+    "python benchmarks/packaged_adapters.py data/photographs --out FOLDER": "tests/pipelines/"
+    "test_pretrain_photographs.py::test_adapters_are_trained_on_a_folder_of_photographs",
     "make check": COMMANDS["make check"],
     "make demo": COMMANDS["pasam demo"],
     "make flows": COMMANDS["make flows"],

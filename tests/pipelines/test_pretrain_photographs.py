@@ -1,5 +1,8 @@
 """The stage `pretrain` on a folder of photographs: what it writes, begins with and goes on from."""
 
+import dataclasses
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,14 @@ from pasam.config.schema import (
     SidePhase,
 )
 from pasam.errors import CheckpointError, ParamsError
-from pasam.models.checkpoint import load_strictly, read_metadata, read_weights, write_weights
+from pasam.models.adapter_weights import read_variant
+from pasam.models.checkpoint import (
+    file_digest,
+    load_strictly,
+    read_metadata,
+    read_weights,
+    write_weights,
+)
 from pasam.training.photograph_training import _PhotographTraining
 
 PHOTOGRAPHS = PhotographParams(
@@ -219,3 +229,32 @@ def test_impossible_recipes_are_refused(change, message):
 def test_an_input_side_must_fit_the_encoder():
     with pytest.raises(ParamsError, match="side is 100, expected a multiple of 32"):
         PHOTOGRAPHS.phases[0].replaced(side=100)
+
+
+@pytest.mark.long
+def test_adapters_are_trained_on_a_folder_of_photographs(pool, tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    found = importlib.util.spec_from_file_location(
+        "packaged_adapters", root / "benchmarks" / "packaged_adapters.py"
+    )
+    script = importlib.util.module_from_spec(found)
+    monkeypatch.setitem(sys.modules, "packaged_adapters", script)
+    found.loader.exec_module(script)
+    for model, recipe in script.RECIPES.items():
+        monkeypatch.setitem(script.RECIPES, model, dataclasses.replace(recipe, steps=2))
+    base = root / "pasam" / "packaged" / "tiny.safetensors"
+    command = ["x", str(pool), "--out", str(tmp_path), "--views", "8", "--scenes", "2"]
+    monkeypatch.setattr(sys, "argv", [*command, "--base", str(base)])
+    script.main()
+    trained = {name: tmp_path / f"{name}.safetensors" for name in script.RECIPES}
+    for name in ("hq_sam", "pa_sam", "pa_sam_plus"):
+        packaged = base.with_name(f"{name}.safetensors")
+        assert read_variant(trained[name]).decoder == read_variant(packaged).decoder
+        assert read_metadata(trained[name])["base"] == file_digest(base)
+        assert read_weights(trained[name]).keys() == read_weights(packaged).keys()
+    head, plus = (read_weights(trained[name]) for name in ("head_only", "pa_sam_plus"))
+    moved = [(plus[name] - head[name]).abs().max() for name in head]
+    assert 0 < max(moved) < 0.01  # it begins where the head ended
+    times = [path.stat().st_mtime_ns for path in trained.values()]
+    script.main()  # what is there is not trained again
+    assert [path.stat().st_mtime_ns for path in trained.values()] == times
