@@ -208,7 +208,7 @@ def test_the_documented_recipe_can_be_used(root, tmp_path):
     path.write_text(dump_yaml(content))
     found = load_section(PretrainParams, "pretrain", path).photographs
     assert found is not None
-    assert [(phase.side, phase.steps) for phase in found.phases] == [(256, 1900)]
+    assert [(phase.side, phase.steps) for phase in found.phases] == [(256, 2800)]
 
 
 @pytest.mark.parametrize(
