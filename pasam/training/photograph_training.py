@@ -189,7 +189,7 @@ class _PhotographTraining:
         self.done += 1
         self.counted += 1
         for name, value in terms.items():  # reading one would wait for the device
-            term = value.detach().double()
+            term = value.detach()
             self.sums[name] = self.sums[name] + term if name in self.sums else term
         if self.done % self.params.row_every and self.done != self.total:
             return None
@@ -221,7 +221,7 @@ class _PhotographTraining:
         self.optimizer.load_state_dict(state["optimizer"])
         self.done, self.counted = int(state["done"]), int(state["counted"])
         self.sums = {
-            name: torch.as_tensor(value, dtype=torch.float64, device=self.fabric.device)
+            name: torch.as_tensor(value, dtype=torch.float32, device=self.fabric.device)
             for name, value in state["sums"].items()  # plain numbers in states of former versions
         }
 
