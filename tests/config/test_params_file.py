@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_world import dump_yaml, load_yaml
 
+from pasam import files
 from pasam.config.params_file import (
     load_ablations,
     load_section,
@@ -387,6 +388,18 @@ def test_yamls_aliases_and_merges_still_work(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: &one {x: 1, y: 2}\nb:\n  <<: *one\n  y: 3\n")
     assert read_params(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+    path.write_text("a: &one {x: 1}\nc: &two {z: 4}\nb:\n  <<: *one\n  <<: *two\n")
+    assert read_params(path)["b"] == {"x": 1, "z": 4}  # a merge is no key, and may stand twice
+
+
+def test_yaml_may_hold_so_many_values_and_no_more(tmp_path, monkeypatch):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: &a [x]\nb: *a\n")  # the mapping, its two names, and twice a list of one
+    monkeypatch.setattr(files, "MOST_NODES", 7)
+    assert read_params(path) == {"a": ["x"], "b": ["x"]}
+    path.write_text("a: &a [x]\nb: *a\nc: 1\n")
+    with pytest.raises(ParamsError, match="aliases stand for more than 7 values"):
+        read_params(path)
 
 
 def test_a_file_with_the_former_base_is_refused_in_one_line_that_says_what_to_do(root, tmp_path):

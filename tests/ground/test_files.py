@@ -306,6 +306,8 @@ def test_digests_are_those_of_the_bytes(tmp_path):
 def test_a_table_comes_back_sorted_and_typed(tmp_path):
     write_table(tmp_path / "t", ROWS, SCHEMA, order=["name"])
     frame = read_table(tmp_path / "t", SCHEMA)
+    turned = pa.schema(reversed(list(SCHEMA)))
+    assert list(read_table(tmp_path / "t", turned)) == ["iou", "count", "name"]
     assert frame["name"].tolist() == ["a", "b"]
     assert frame["count"].tolist() == [10, 2]
     assert pd.isna(frame["iou"][0])
@@ -327,6 +329,7 @@ def test_equal_tables_give_equal_bytes_whatever_they_come_from(tmp_path):
         ({"count": 2.0}, "'count', expected int32"),
         ({"count": True}, "'count', expected int32"),
         ({"count": 2**40}, "'count', expected int32"),
+        ({"count": 2**70}, "'count', expected int32"),
         ({"name": None}, "non-nullable"),
         ({"dice": 1.0}, r"unknown \['dice'\]"),
     ],
@@ -424,6 +427,9 @@ def test_a_json_file_may_be_far_larger_than_a_text_and_neither_endless(tmp_path,
     with pytest.raises(DataError, match="has 5 bytes, 4 at most are read. Run `dvc repro`"):
         read_json(tmp_path / "a")
     assert files.MOST_TEXT >= 10**7
+    monkeypatch.setattr(files, "MOST_TEXT", 3)  # tables may be as large as JSON
+    (tmp_path / "a").write_text("b\n1\n")
+    assert dict(read_csv(tmp_path / "a", advice="")[1]) == {2: {"b": "1"}}
     with pytest.raises(ParamsError, match="is not valid YAML"):
         parse_yaml("a: [", Path("params.yaml"), error=ParamsError)
 
@@ -474,8 +480,10 @@ def test_what_lies_exactly_at_its_limit_is_taken_and_one_more_is_not(tmp_path):
         portable_path("\N{BLACK STAR}" * 86)
     longest = "/".join(["x" * 199] * 10) + "/"
     assert portable_path(longest) == longest[:-1]
-    with pytest.raises(DataError, match="has more than 2000 bytes"):
-        portable_path(f"{longest}x")
+    stars = "/".join(["\N{BLACK STAR}" * 83] * 9)  # 755 characters, 2249 bytes
+    for longer in (f"{longest}x", stars):
+        with pytest.raises(DataError, match="has more than 2000 bytes"):
+            portable_path(longer)
 
 
 def test_a_number_that_nobody_can_print_is_no_yaml():

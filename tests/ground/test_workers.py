@@ -15,6 +15,7 @@ import sys
 import time
 import types
 from concurrent.futures import Future
+from datetime import timedelta
 
 import psutil
 import pytest
@@ -154,6 +155,36 @@ def test_no_more_chunks_are_given_out_than_are_asked_for_and_a_few():
     assert list(results) == [5, 6, 7]
 
 
+@pytest.mark.parametrize(
+    ("tasks", "asked", "begun", "sizes"),
+    [(3, 8, 3, [1, 1, 1]), (100, 2, 2, [12] * 5), (1000, 2, 2, [16] * 5)],
+)
+def test_processes_and_chunks_are_as_few_as_the_work_needs(monkeypatch, tasks, asked, begun, sizes):
+    seen, given = [], []
+
+    class Pool:
+        def __init__(self, processes, **_more):
+            seen.append(processes)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            pass
+
+        def submit(self, function, work, chunk):
+            given.append(len(chunk))
+            done = Future()
+            done.set_result(function(work, chunk))
+            return done
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    results = parallel_map(math.sqrt, [4.0] * tasks, workers=asked, label="")
+    assert next(results) == 2
+    assert (seen, given) == ([begun], sizes)
+    assert len(list(results)) == tasks - 1
+
+
 PROGRAM = """
 import os, sys, time
 from pasam.workers import parallel_map
@@ -196,6 +227,16 @@ def test_a_terminal_sees_label_count_and_note():
     assert "drawing" in text
     assert "3/4" in text
     assert "loss 0.25" in text
+
+
+def test_a_bar_counts_an_item_when_the_next_is_asked_for(monkeypatch):
+    bar = count_progress(Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr(workers, "count_progress", lambda: bar)
+    items = progress_bar(iter("ab"), total=2, label="letters")
+    next(items)
+    assert [task.completed for task in bar.tasks] == [0]
+    assert list(items) == ["b"]
+    assert [task.completed for task in bar.tasks] == [2]
 
 
 def test_a_log_file_stays_free_of_bars():
@@ -291,3 +332,18 @@ def test_a_group_is_what_torchrun_says(monkeypatch):
     for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     assert started_group() == ProcessGroup(rank=3, size=4, local_rank=1)
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_processes_that_may_train_wait_a_day_for_the_slowest_share(monkeypatch, trains):
+    asked = []
+    fake = types.SimpleNamespace(
+        is_initialized=lambda: trains,
+        init_process_group=lambda backend, timeout: asked.append(("all", backend, timeout)),
+        new_group=lambda backend, timeout: asked.append(("more", backend, timeout)) or "own",
+        group=types.SimpleNamespace(WORLD="world"),
+    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(distributed=fake))
+    monkeypatch.setitem(sys.modules, "torch.distributed", fake)
+    assert workers._gloo.__wrapped__() == ("own" if trains else "world")
+    assert asked == [("more" if trains else "all", "gloo", timedelta(days=1))]
