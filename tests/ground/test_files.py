@@ -571,12 +571,11 @@ def test_a_full_disk_is_told_with_its_file_whatever_was_made_of_it(number):
     full = OSError(number, "of another language", "/data/a.bin")
     for error in (full, chained(full, by_cause=True), chained(full, by_cause=False)):
         assert "the disk is full, while /data/a.bin was written. Free" in str(in_words(error))
-    for words in (
-        "database or disk is full",
-        "OSError: No space left on device",
-        "Disk quota exceeded",
-    ):
-        assert "the disk is full. Free" in str(in_words(RuntimeError(words)))
+    known = "database or disk is full", "OSError: No space left on device", "Disk quota exceeded"
+    for error in (kind(words) for words in known for kind in (RuntimeError, OSError)):
+        assert "the disk is full. Free" in str(in_words(error))
+        if isinstance(error, OSError):
+            assert "the disk is full. Free" in str(in_words(chained(error, by_cause=True)))
 
 
 def test_other_faults_of_the_system_are_told_with_their_file_and_strangers_not_at_all():

@@ -108,6 +108,11 @@ def test_every_error_crosses_from_another_process_whole(kind):
         assert vars(found) == vars(error)
 
 
+def test_a_refusal_says_when_to_come_again_only_where_it_was_told():
+    assert errors.RefusedError("no", status=413).retry_after is None
+    assert errors.RefusedError("later", status=503, retry_after=9).retry_after == 9
+
+
 def test_an_error_with_keywords_reaches_the_caller_from_another_process():
     work = (
         "__import__('pasam.masks.images').masks.images.read_image(__import__('pathlib').Path('no'))"
