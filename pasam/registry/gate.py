@@ -473,15 +473,20 @@ def _passing(
 ) -> NDArray[np.bool_]:
     """Say which of the pairs that are asked for pass, (P,)."""
     # Whose mean is within one standard error of the limit cannot pass: spares the resampling.
-    each = [delta.mean(axis=0) for delta in deltas.values()]
-    errors = [delta.var(axis=0, ddof=1) / len(delta) for delta in deltas.values()]
-    far = np.mean(each, axis=0) - np.sqrt(np.sum(errors, axis=0)) / len(errors)
+    errors = [deltas[n].var(axis=0, ddof=1) / len(deltas[n]) for n in averaged(deltas)]
+    far = _mean(deltas) - np.sqrt(np.sum(errors, axis=0)) / len(errors)
     likely = np.flatnonzero((far > params.minimum_gain) & asked)
     found = np.zeros(len(asked), dtype=np.bool_)
     if len(likely):
         some = {name: delta[:, likely] for name, delta in deltas.items()}
         found[likely] = passes(some, params, attempt=attempt)
     return found
+
+
+def _mean(deltas: Mapping[str, Values]) -> Values:
+    """Average the benchmarks that a mean is of, (P,)."""
+    each = [deltas[name].mean(axis=0) for name in averaged(deltas)]
+    return np.asarray(np.mean(each, axis=0), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -523,9 +528,9 @@ def simulate_years(
         one = draw_deltas(none, images, std=part, pairs=years, seed=seed + 7919 * week)
         deltas = {name: true + one[name] - champion[name] for name in images}
         promoted = np.flatnonzero(_passing(deltas, params, week, everybody))
-        judged = np.mean([delta.mean(axis=0) for delta in deltas.values()], axis=0)
+        judged = _mean(deltas)
         fresh = draw_deltas(none, images, std=std, pairs=years, seed=seed + 104729 * week)
-        sealed = true + np.mean([each.mean(axis=0) for each in fresh.values()], axis=0)
+        sealed = true + _mean(fresh)
         rows += [(true[i], judged[i] - true[i], sealed[i] - true[i]) for i in promoted]
         for name in images:
             champion[name][:, promoted] = one[name][:, promoted]
@@ -571,7 +576,7 @@ def passes(
             seed=params.seed,
         ).low  # fmt: skip
 
-    found = lows(gain_confidence(params, attempt), *deltas) > params.minimum_gain
+    found = lows(gain_confidence(params, attempt), *averaged(deltas)) > params.minimum_gain
     for name in deltas if found.any() else ():
         found = found & (lows(params.confidence, name) > -params.margin)
     return np.asarray(found, dtype=np.bool_)

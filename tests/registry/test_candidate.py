@@ -213,7 +213,8 @@ REFUSES = dataclasses.replace(
 @pytest.mark.parametrize("against", ["champion", "nobody yet", "nobody, for staging"])
 def test_a_judgement_measures_the_version_and_what_it_is_compared_with(against, monkeypatch):
     champion = None if against == "nobody yet" else 1
-    judgement, standing, made = before_the_gate(monkeypatch, champion=champion, allow_local=True)
+    how = {"tree": GATE.replaced(latency_ms=80.0, latency_ratio=1.2), "allow_local": True}
+    judgement, standing, made = before_the_gate(monkeypatch, champion=champion, **how)
     facts = judgement._facts()
     alone = against != "champion"
     _, tables = judgement._assess(standing, GATE, facts, alone=against.startswith("nobody, "))

@@ -48,15 +48,8 @@ HOW = EvaluationKey(evaluation_set="e1", evaluator="v1")
 @pytest.fixture(scope="module")
 def params(root):
     content = compose("paper", root / "params")["gate"]
-    return GateParams(
-        **{
-            **content,
-            "n_resamples": 400,
-            "floor_mean": 40.0,
-            "floor_benchmark": 20.0,
-            "attempts": 1,
-        }
-    )
+    less = {"n_resamples": 400, "floor_mean": 40.0, "floor_benchmark": 20.0, "attempts": 1}
+    return GateParams(**content | less)
 
 
 def table(values, model="pa_sam", prompt="box"):
@@ -438,6 +431,11 @@ def test_all_bounds_have_to_hold_at_once(simulation_params):
     good, bad = np.full((50, 1), 5.0), np.full((50, 1), -3.0)
     assert passes({"a": good, "b": good}, simulation_params).all()
     assert not passes({"a": good, "b": bad}, simulation_params).any()
+    wide = simulation_params.replaced(margin=9.0)  # of the mean the photographs are no part
+    for one, other, passed in ((5.0, -8.0, True), (-1.0, 8.0, False)):
+        deltas = {"a": np.full((50, 1), one), "photos": np.full((50, 1), other)}
+        assert passes(deltas, wide).tolist() == [passed]
+        assert gate._passing(deltas, wide, 1, np.ones(1, np.bool_)).tolist() == [passed]
 
 
 def test_what_lies_exactly_at_its_limit_passes(params):
