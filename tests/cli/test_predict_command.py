@@ -424,6 +424,7 @@ def test_a_coco_set_tells_images_of_one_name_apart():
 def test_where_names_clash_the_folder_comes_before_them():
     images = map(Path, ("x/a.png", "y/a.jpg", "z/A.png", "b.png"))
     assert output_names([*images]) == ["x_a", "y_a", "z_A", "b"]
+    assert output_names([Path("x/a.png"), Path("z/A.png")]) == ["x_a", "z_A"]
 
 
 SOME = st.sampled_from(

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasam.errors import DataError, StageError
+from pasam.errors import DataError, StageError, TransientError
 from pipelines import dvc as dvc_module
 from pipelines import process as process_module
 from pipelines import stage_runner
@@ -558,6 +558,16 @@ def test_a_refusal_that_has_nothing_to_do_with_the_run_cache_is_not_asked_twice(
     assert asked == [
         ("push", "train", "--run-cache"), ("pull", "--allow-missing", "train", "--run-cache")
     ]  # fmt: skip
+
+
+def test_what_a_failure_means_depends_on_the_command_that_met_it(attempts, monkeypatch):
+    monkeypatch.setattr(Dvc, "_attempt", lambda *_: (255, "ERROR: reset by peer", Path("a.log")))
+    made, *_ = attempts
+    for act, words in ((made.push, "push train"), (made.pull, "pull --allow-missing train")):
+        with pytest.raises(TransientError, match=f"`dvc {words} --run-cache` met a transient"):
+            act("train")
+    with pytest.raises(StageError, match="`dvc status --json` failed"):
+        made.status()
 
 
 def test_a_command_that_took_too_long_names_its_log_and_its_time(attempts, monkeypatch):

@@ -139,6 +139,16 @@ def test_what_was_renamed_in_the_working_tree_has_its_new_name_alone_after_a_res
     assert {path.name for path in (tmp_path / "new").glob("*.txt")} == {"a.txt", "c.txt"}
 
 
+def test_every_branch_and_tag_and_what_a_remote_had_come_back(small, tmp_path):
+    for command in (("tag", "v1"), ("branch", "other"), ("update-ref", "refs/pasam/o/x", "HEAD")):
+        git(small, *command)
+    back_up(small, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "new")
+    there, here = (git(folder, "for-each-ref") for folder in (tmp_path / "new", small))
+    assert there == here
+    assert len(here.splitlines()) == 4
+
+
 def test_what_the_working_tree_lacks_is_lacking_after_a_restore(small, tmp_path):
     (small / "b.txt").unlink()
     back_up(small, tmp_path / "backup.tar")
