@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -300,18 +301,13 @@ def test_its_help_has_an_example(pasam):
 
 
 NOTHING = {
-    "box": None,
-    "point": None,
-    "everything": False,
-    "grid": {},
-    "detections": None,
-    "annotations": None,
-    "min_score": 0.3,
-}
+    "box": None, "point": None, "everything": False, "grid": {}, "detections": None,
+    "annotations": None, "min_score": 0.3,
+}  # fmt: skip
 
 
 def chosen(**typed):
-    return chosen_prompting([Path("a.png")], **{**NOTHING, **typed})
+    return chosen_prompting([Path("a.png"), Path("b.png")], **{**NOTHING, **typed})
 
 
 def test_boxes_and_points_are_prompts():
@@ -321,9 +317,9 @@ def test_boxes_and_points_are_prompts():
 
 
 def test_everything_keeps_what_was_typed():
-    asking = chosen(everything=True, grid={"points_per_side": 4, "pred_iou_thresh": None})
-    assert isinstance(asking, AutomaticMasks)
-    assert asking.typed == {"points_per_side": 4}
+    typed = {"points_per_side": 4, "stability_score_thresh": 0.0}
+    asking = chosen(everything=True, grid={**typed, "pred_iou_thresh": None})
+    assert (type(asking), asking.typed) == (AutomaticMasks, typed)
 
 
 @pytest.mark.parametrize(
@@ -343,11 +339,13 @@ def test_exactly_one_thing_is_asked_for(typed):
 
 @pytest.mark.parametrize("zoom", [False, True])
 def test_zoom_holds_for_every_way_to_give_boxes(zoom, tmp_path, monkeypatch):
-    (tmp_path / "p.csv").write_text("image,x0,y0,x1,y1\na.png,1,2,3,4\n")
-    monkeypatch.setattr(prompting, "detected_boxes", lambda *_, **__: FixedPrompts([]))
-    typed = {"detections": Path("d.json"), "annotations": Path("a.json")}
+    (tmp_path / "p.csv").write_text("image,x0,y0,x1,y1\na.png,1,2,3,4\nb.png,1,2,3,4\n")
+    boxes = MagicMock(return_value=FixedPrompts([]))
+    monkeypatch.setattr(prompting, "detected_boxes", boxes)
+    typed = {"detections": Path("d.json"), "annotations": Path("a.json"), "min_score": 0.4}
     for way in ({"box": ["1,2,3,4"]}, {"prompt_file": tmp_path / "p.csv"}, typed):
         assert chosen(**way, zoom=zoom).zoom is zoom, way
+    assert boxes.call_args.kwargs == {"lowest": 0.4, "most": 100}  # of an image, as COCO counts
 
 
 def test_detections_need_their_set():

@@ -518,7 +518,8 @@ def test_a_backup_has_the_caches_files_or_the_trees_own_and_names_what_neither_h
     partly = json.dumps([{"md5": "11" * 16}, {"md5": "33" * 16}]).encode()
     cached = {"11" * 16: b"1", "22" * 16: b"2", f"{md5(listing)}.dir": listing,
               f"{md5(partly)}.dir": partly, md5(b"kept"): b"kept"}  # fmt: skip
-    for name, content in cached.items():
+    committed = {md5(b"committed"): b"committed"}  # git has that file, whatever the cache holds
+    for name, content in (cached | committed).items():
         place = tmp_path / OBJECTS / name[:2] / name[2:]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)

@@ -431,6 +431,11 @@ def test_only_a_registered_version_that_answers_is_kept_and_only_a_start_falls_b
     with pytest.raises(TrackingError):
         started.refresh()  # it answers already, and says that it cannot follow
     assert started.get("champion").kind == "hq_sam"
+    names = ["sam", "champion"]
+    behind = ModelPool(lambda: names, find=away, open_files=own.open, last_good=kept)
+    behind.refresh()
+    assert [each.name for each in behind.all()] == names
+    assert len({id(each.predictor.segmenter.base) for each in behind.all()}) == 1
     with pytest.raises(TrackingError):
         ModelPool(lambda: ["champion"], find=away, open_files=own.open).refresh()
 

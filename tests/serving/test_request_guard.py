@@ -84,6 +84,7 @@ def test_only_the_token_opens(given):
         ({"host": "[broken"}, 421),
         ({"host": "localhost:8000", "origin": "https://evil.example"}, 403),
         ({"host": "localhost:8000", "origin": "null"}, 403),
+        ({"host": "localhost:8000", "origin": ""}, 403),
         ({"host": "localhost:8000", "origin": "http://evil-localhost:8000"}, 403),
         ({"host": "localhost:8000", "origin": "http://localhost:8000.evil.example"}, 403),
         ({"host": "localhost:8000", "origin": "http://localhost:80001"}, 403),
@@ -324,9 +325,10 @@ def test_a_body_that_trickles_is_ended(shelf, monkeypatch):
     assert (b"connection", b"close") in sent[0]["headers"]
 
 
-def test_two_lengths_of_one_body_are_refused(guarded):
+@pytest.mark.parametrize("encoding", ["chunked", "identity"])
+def test_two_lengths_of_one_body_are_refused(encoding, guarded):
     headers = {
-        "Authorization": f"Bearer {TOKEN}", "Content-Length": "3", "Transfer-Encoding": "chunked",
+        "Authorization": f"Bearer {TOKEN}", "Content-Length": "3", "Transfer-Encoding": encoding,
     }  # fmt: skip
     answer = guarded.post("/embed", content=b"abc", headers=headers)
     assert answer.status_code == 400
