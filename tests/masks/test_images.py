@@ -1,5 +1,6 @@
 """Files are read for what they are, and doubtful masks are refused."""
 
+import importlib.metadata
 import os
 import zlib
 from pathlib import Path
@@ -21,7 +22,9 @@ from pasam.masks.images import (
     encode_bits,
     foreground,
     load_image,
+    located,
     open_image,
+    package_path,
     read_image,
     turned,
     upright_size,
@@ -173,7 +176,10 @@ def test_a_tiffs_whole_numbers_are_as_it_says_with_or_without_a_sign(tmp_path):
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_fractions_of_any_size_are_read(tmp_path, kind):
     tifffile.imwrite(tmp_path / "a.tif", (GREY / 255).astype(kind))
-    assert np.abs(read_image(tmp_path / "a.tif")[:, :, 0].astype(int) - GREY).max() <= 1
+    loaded = load_image(tmp_path / "a.tif")
+    assert np.abs(loaded.pixels[:, :, 0].astype(int) - GREY).max() <= 1
+    bits = 8 * np.dtype(kind).itemsize
+    assert loaded.notes == (f"{bits} bits, of which 0 to 1 became 0 to 255",)
 
 
 def test_complex_numbers_are_no_image(tmp_path):
@@ -231,11 +237,31 @@ def test_a_hot_pixel_does_not_blacken_a_dim_image(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_colours_of_16_bits_keep_what_they_hold(tmp_path, suffix):
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colours_of_16_bits_keep_what_they_hold(tmp_path, suffix, alpha):
     colours = np.random.default_rng(2).integers(0, 256, (20, 30, 3))
     path = tmp_path / f"a.{suffix}"
-    cv2.imwrite(str(path), (colours[:, :, ::-1] * 16).astype(np.uint16))
+    stored = np.dstack([colours[:, :, ::-1] * 16, *([np.full((20, 30), 65535)] if alpha else ())])
+    cv2.imwrite(str(path), stored.astype(np.uint16))
     assert np.abs(read_image(path).astype(int) - colours).max() <= 1
+
+
+def test_colours_that_only_a_tiff_holds_are_three_and_what_else_is_there_is_chosen(tmp_path):
+    colours = np.random.default_rng(2).random((20, 30, 5))
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, colours[:, :, :4], photometric="rgb", extrasamples=["unassalpha"])
+    wanted = colours[:, :, :3] * 255
+    assert np.abs(read_image(path) - wanted).max() <= 1
+    with pytest.raises(InvalidItemError, match=r"a\.tif cannot be decoded \("):
+        read_image(path, formats=("TIFF",))  # nobody asked for more than Pillow's own
+    tag = [(274, "H", 1, 9, True)]  # which says no way to lie
+    kinds = ["unspecified"] * 2
+    tifffile.imwrite(path, colours, photometric="rgb", extrasamples=kinds, extratags=tag)
+    with pytest.raises(InvalidItemError, match="has 5 bands. Choose"):
+        read_image(path)
+    loaded = load_image(path, bands=(1, 2, 3))
+    assert np.abs(loaded.pixels - wanted).max() <= 1
+    assert loaded.orientation == 1
 
 
 def test_bands_are_chosen_of_deep_colours_too(tmp_path):
@@ -309,8 +335,9 @@ def test_bands_and_pages_are_chosen_not_guessed(tmp_path):
     np.testing.assert_array_equal(
         load_image(tmp_path / "stack.tif", page=2).pixels[:, :, 0], bands[1]
     )
-    with pytest.raises(InvalidItemError, match="no page 4"):
-        load_image(tmp_path / "stack.tif", page=4)
+    for page in (0, 4):
+        with pytest.raises(InvalidItemError, match=f"has 3 pages, and no page {page}"):
+            load_image(tmp_path / "stack.tif", page=page)
     with tifffile.TiffWriter(tmp_path / "preview.tif") as file:  # a smaller page is a preview
         for layer in (bands[0], bands[0, ::4, ::4]):
             file.write(layer)
@@ -418,6 +445,19 @@ def test_a_mask_of_one_bit_is_white_where_it_was_in_every_reader(tmp_path_factor
 def test_an_array_of_another_kind_is_not_written(tmp_path):
     with pytest.raises(DataError, match=r"float64 \(3, 3\)"):
         write_png(tmp_path / "a.png", np.zeros((3, 3)))  # type: ignore[arg-type]
+    for shape in ((3, 3, 4), (3, 3, 1), (3,)):
+        with pytest.raises(DataError, match=r"uint8 \(3.*expected uint8 of shape \(H, W\)"):
+            write_png(tmp_path / "a.png", np.zeros(shape, np.uint8))
+
+
+def test_an_image_of_a_package_is_that_of_its_own_version_wherever_its_path_lies():
+    path = package_path("scikit-image", "skimage/data/coffee.png")
+    assert located(path).is_file()
+    assert located(Path("/some/project") / path) == located(path)
+    (first, *rest), version = path.parts, importlib.metadata.version("scikit-image")
+    for other in (first[:-1], f"{first}.1"):  # of 0.26.0 neither 0.26. nor 0.26.0.1
+        with pytest.raises(OSError, match=f"scikit-image {version} is installed, and the manif"):
+            located(Path(other, *rest))
 
 
 def test_content_is_read_as_its_file_is(tmp_path):
@@ -462,3 +502,64 @@ def test_cells_of_two_rows_are_cells_while_most_pixels_have_their_like_below(tmp
     Image.fromarray(cells[1:]).save(tmp_path / "cells.png")  # just half of them
     with pytest.raises(InvalidItemError, match="hardly two alike side by side: a photograph"):
         understand(tmp_path / "cells.png")
+    Image.fromarray(cells.astype(np.uint8)).save(tmp_path / "cells.png")  # numbers of 8 bits
+    with pytest.raises(InvalidItemError, match="hardly two alike side by side: a photograph"):
+        understand(tmp_path / "cells.png")
+
+
+def blocks(*values: object, rows: int = 16) -> np.ndarray:
+    """Areas side by side, as wide as JPEG's blocks."""
+    return np.repeat(np.array([values] * rows, np.uint8), 16, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [((110, 140, 120), None), ((140, 140, 172), None), ((140, 140, 180), "by colour in a format")],
+)
+def test_a_mask_that_was_tinted_slightly_is_what_its_green_says(tmp_path, colour, said):
+    picture = Image.fromarray(blocks((0, 0, 0), colour))
+    picture.save(tmp_path / "m.jpg", quality=100, subsampling=0)
+    if said is None:
+        assert understand(tmp_path / "m.jpg").objects == (("", 256),)
+    else:
+        with pytest.raises(InvalidItemError, match=said):
+            understand(tmp_path / "m.jpg")
+
+
+def test_labels_of_64_bits_have_one_band(tmp_path):
+    labels = np.dstack([blocks(0, 1), blocks(1, 0)]).astype(np.uint64)
+    options = {"planarconfig": "contig", "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "m.tif", labels, **options)
+    with pytest.raises(InvalidItemError, match="has 2 bands. Choose"):
+        understand(tmp_path / "m.tif")
+    tifffile.imwrite(tmp_path / "m.tif", labels[:, :, 0], **options)
+    assert understand(tmp_path / "m.tif").objects == (("", 256),)
+
+
+def test_what_is_seen_faintly_has_a_colour_too(tmp_path):
+    picture = np.dstack([blocks((0, 0, 0), (200, 0, 0), (0, 0, 200)), blocks(0, 255, 100)])
+    Image.fromarray(picture).save(tmp_path / "m.png")
+    assert understand(tmp_path / "m.png").objects == (("c0000c8", 256), ("cc80000", 256))
+
+
+@pytest.mark.parametrize(("greys", "kind"), [(62, "index"), (63, "soft edge")])
+def test_an_edge_of_more_than_64_values_is_soft_wherever_it_ends(tmp_path, greys, kind):
+    ramp = np.linspace(2, 198, greys).astype(np.uint8)
+    row = np.concatenate([np.zeros(200, np.uint8), ramp, np.full(200, 200, np.uint8)])
+    path = save(tmp_path / "m.png", np.array([row] * 20))
+    assert len(np.unique(row)) == greys + 2
+    assert str(understand(path).kind) == kind
+
+
+def test_numbers_near_white_are_numbers_where_they_fill_areas(tmp_path):
+    found = understand(save(tmp_path / "m.png", blocks(0, 250, 255, 0)))
+    assert str(found.kind) == "index"
+    assert found.objects[0] == ("250", 256)
+
+
+def test_a_wire_beside_a_larger_object_is_one_as_long_as_a_part_of_it_stands_alone(tmp_path):
+    index = np.zeros((60, 90), np.uint8)
+    index[:20, :40] = 200
+    index[24, 20:60] = 100  # two thirds of it within 7 pixels of the other object
+    found = understand(save(tmp_path / "m.png", index))
+    assert found.objects == (("100", 40), ("200", 800))
