@@ -232,12 +232,16 @@ class OneAnswer(BrightThings):
 
     is_adapted = True
 
+    def __init__(self):
+        self.asked = []  # boxes in a pass
+
     @property
     def frozen_base(self):
         return SquaresAtPoints()
 
     def decode(self, images, prompts, multimask, *, with_sam):
         assert not multimask
+        self.asked.append(len(prompts.boxes))
         found = super().decode(images, prompts, multimask, with_sam=with_sam)
         logits = found.masks[:, :1].clone()
         logits[prompts.boxes[:, 1] < 32] = -10.0  # boxes of the upper half show it nothing
@@ -264,7 +268,10 @@ def test_of_refined_masks_that_are_one_object_the_best_proposals_stays_and_empty
     image[30:90, 20:160] = 255
     options = AutomaticMaskOptions(**LOOSE, points_per_batch=points_per_batch)
     assert len(segment_everything(SquaresAtPoints(), image, options)) == 16
-    (found,) = segment_everything(OneAnswer(), image, options)
+    model = OneAnswer()
+    (found,) = segment_everything(model, image, options)
+    assert sum(model.asked) == 16
+    assert max(model.asked) == min(points_per_batch, 16)
     assert found["point_coords"] == [[157.5, 105.0]]  # lower right
     assert found["predicted_iou"] == pytest.approx(0.4 + 56 / 128 + 56 / 6400)
     assert np.array_equal(decode(found["segmentation"]), image[..., 0] > 0)

@@ -107,6 +107,18 @@ def test_prompts_of_equal_parts_share_a_group_and_every_place_comes_once():
     assert groups[1].masks is None
 
 
+def test_prompts_of_several_images_are_each_brought_by_its_own_images_transform():
+    there = ImageTransform(40, 20, 64, "squash")
+    masks = [np.zeros((60, 90), bool), np.ones((40, 20), bool)]
+    prompts = [image_prompt(box=[0, 0, 10, 20], points=[[10, 20]], mask=mask) for mask in masks]
+    placed = list(zip(prompts, (HERE, there), strict=True))
+    (group,) = grouped(placed, mask_side=32, device=torch.device("cpu"))
+    assert group.boxes[1].tolist() == [0, 0, 32, 32]
+    assert group.points[1].tolist() == [[32, 32]]
+    assert group.boxes[0].tolist() != group.boxes[1].tolist()
+    assert [float(mask.mean()) for mask in group.masks] == pytest.approx([-10, 10])
+
+
 def read(text):
     return read_prompts(text, most=1024)
 
