@@ -113,6 +113,14 @@ def test_an_entry_goes_though_the_block_above_it_gains_a_key():
     }
 
 
+def test_a_list_is_continued_only_where_all_that_was_in_it_stays():
+    text = "a:\n- x  # first\n- y\nb: 1\n"
+    kept = edited(text, {"a": ["x", "y", "z"], "b": 1})
+    assert kept == "a:\n- x  # first\n- y\n- z\nb: 1\n"
+    for wanted in (["x", "q", "z"], ["y", "x", "z"], ["x"], []):
+        assert load_yaml(edited(text, {"a": wanted, "b": 1})) == {"a": wanted, "b": 1}
+
+
 def test_a_new_mapping_has_its_keys_in_the_order_in_which_they_were_given():
     wanted = {"a": 1, "b": {"z": 1, "y": [{"q": 1, "p": 2}]}}
     assert edited("a: 1\n", wanted) == "a: 1\nb: {z: 1, y: [{q: 1, p: 2}]}\n"

@@ -12,10 +12,13 @@ import pytest
 from pasam.config.schema import GeneratedInstancesParams
 from pasam.data import instance_sets
 from pasam.data.coco import (
+    AnnotatedFile,
     AnnotatedImage,
     Annotations,
     Detection,
+    DrawnAs,
     best_of_each_image,
+    encoded_source,
     read_annotations,
     read_detections,
 )
@@ -504,6 +507,16 @@ def test_faults_beyond_those_that_are_shown_are_counted(tmp_path, monkeypatch):
     write_png(tmp_path / "a.png", np.zeros((30, 40, 3), np.uint8))
     found = from_annotations(written(tmp_path, change), SetPlaces(images=tmp_path))
     assert (len(found.candidates), len(found.faults), found.more_faults) == (1, 2, 3)
+
+
+def test_a_drawn_mask_has_the_height_and_the_width_of_its_image(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((2, 3, 3), np.uint8))
+    for size, said in (((2, 3), ()), ((3, 2), (r"of a is drawn on (3, 2) pixels",))):
+        drawn = DrawnAs(label="1", drawing=np.ones(size, np.uint8), name="of a")
+        image = AnnotatedFile(name="a.png", size=(2, 3), objects=(drawn,))
+        found = encoded_source("any", tmp_path / "x.json", tmp_path, [image])
+        assert len(found.faults) == len(said)
+        assert all(words in fault for words, fault in zip(said, found.faults, strict=True))
 
 
 def test_a_task_whose_answers_have_their_former_name_is_read(tmp_path):

@@ -16,11 +16,12 @@ from pasam.models.pa_mask_decoder import (
     MaskPrediction,
     PaMaskDecoder,
     PaPrediction,
+    _prediction,
     edge_channel,
     guiding_conv,
     guiding_input,
 )
-from pasam.models.prompt_adapter import WHOLE
+from pasam.models.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput
 from pasam.models.sam_mask_decoder import SamMaskDecoder
 from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 from segment_anything.modeling import TwoWayTransformer
@@ -129,6 +130,14 @@ def test_the_final_map_is_refined_where_uncertain_and_coarse_elsewhere(decoder):
 
 
 @torch.no_grad()
+def test_a_cell_that_is_as_uncertain_as_not_is_the_refined_masks():
+    maps = AdapterMaps(*torch.tensor([[[0.5, 0.49, 0.51, 0.0]], [[-1.0] * 4], [[1.0] * 4]]))
+    nothing = torch.zeros(1, 3, 8)
+    adapted = AdapterOutput(nothing, nothing, nothing, maps, positive=None, negative=None)
+    found = _prediction(torch.zeros(1, 1, 8, 8), torch.zeros(1, 4), adapted)
+    assert found.final.tolist() == [[[[1.0, -1.0], [1.0, -1.0]]]]
+
+
 def test_without_mining_there_are_no_points_and_the_mask_is_another(decoder):
     plain = decode(decoder, inputs_for(), mining="none")
     mined = decode(decoder, inputs_for(), mining="top")
