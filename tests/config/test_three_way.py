@@ -167,7 +167,7 @@ def test_a_value_that_both_changed_is_a_clash_with_all_three_values():
 
 
 def test_a_value_of_theirs_comes_with_the_comment_that_they_wrote_beside_it():
-    theirs = "a: 1\nb: 3  # since May\nc:\n  d: 2  # so far\n"
+    theirs = "a: 1\nb: 3  # since May\nc:\n  d: 2  # so far\n  f: 4  # new\n"
     merged = merge_mapping("a: 1\nb: 2\nc:\n  d: 1\n", "a: 5\nb: 2\nc:\n  d: 1\n", theirs, "p.yaml")
     assert merged.ours == theirs.replace("a: 1", "a: 5")
 

@@ -128,7 +128,8 @@ def test_another_base_can_be_named(project, tmp_path):
     shutil.copy("base.safetensors", tmp_path / "other.safetensors")
     files = find_model("sam", base=tmp_path / "other.safetensors")
     assert (files.base, files.size) == (tmp_path / "other.safetensors", "tiny")
-    assert find_model(str(tmp_path / "other.safetensors")).kind == "sam"
+    files = find_model(str(tmp_path / "other.safetensors"))
+    assert (files.base, files.kind) == (tmp_path / "other.safetensors", "sam")
     with pytest.raises(CheckpointError, match=r"pa_sam.safetensors is the trained tensors"):
         find_model("sam", base=ADAPTERS / "pa_sam.safetensors")
 

@@ -200,6 +200,10 @@ def test_bytes_are_compared_with_the_digest_that_lies_beside_them(mark, tmp_path
     write_weights(path, {name: tensor + 1 for name, tensor in WEIGHTS.items()}, metadata={})
     with pytest.raises(CheckpointError, match=r"expected \w{12}\.\.\. as .*SHA256SUMS records"):
         read_weights(path)
+    nearly = file_digest(path)[:-1] + ("1" if file_digest(path)[-1] == "0" else "0")
+    path.with_name("SHA256SUMS").write_text(f"{nearly}{mark}x.safetensors\n")
+    with pytest.raises(CheckpointError, match="it was damaged or changed"):
+        read_weights(path)
     sums = f"{'0' * 64}{mark}y.safetensors\n{file_digest(path)}{mark}x.safetensors\n"
     for text in (sums, sums.partition("\n")[0], ""):  # of other files nothing is asked of this one
         path.with_name("SHA256SUMS").write_text(text)
