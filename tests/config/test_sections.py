@@ -305,6 +305,7 @@ def test_every_part_can_be_missing_alone():
     pa_sam(adapter_dense=False)
     pa_sam(adapter_sparse=False)
     assert not pa_sam(**NO_TOKENS).adapter.tokens
+    assert pa_sam(mining_method="none", mining_cells="uncertain").mining.cells == "uncertain"
     none = {**NO_TOKENS, "adapter_dense": False, "adapter_sparse": False}
     assert not pa_sam(**none).adapter.any()
     for part in ("dense", "sparse", "tokens"):

@@ -173,6 +173,18 @@ def test_a_mask_of_another_size_is_a_fault_and_the_others_stay(look):
     assert "is 4 x 6: one of the two is turned" in fault
 
 
+def test_a_mask_of_fractions_that_are_mostly_grey_is_a_photograph(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((10, 10, 3), np.uint8))
+    candidate = PairCandidate(image=tmp_path / "a.png", name="a", masks=(tmp_path / "m.tif",))
+    for grey, faults in ((5, 0), (6, 1)):  # rows of ten
+        values = np.zeros((10, 10), np.float32)
+        values[:grey], values[9] = 0.6, 1.0
+        tifffile.imwrite(tmp_path / "m.tif", values)
+        found = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
+        assert (len(found.faults), len(found.objects)) == (faults, 1 - faults)
+        assert all("60% of its pixels are grey" in fault for fault in found.faults)
+
+
 def test_a_code_of_another_size_is_named_by_its_annotation(look):
     code = EncodedMask(label="5", size=(6, 4), counts="0h0")
     (fault,) = look(encoded=(code,)).faults
