@@ -460,6 +460,15 @@ def test_capitals_tell_images_apart_only_where_one_file_holds_them_all():
             expect_own_names(["a.png", "A.png"], form)
 
 
+def test_no_images_labels_take_the_place_of_the_list_of_classes():
+    for name in ("classes.png", "Classes.jpg"):
+        with pytest.raises(DataError, match=f"{name} and the list of classes would both be"):
+            expect_own_names([name], "yolo")
+        for form in ("coco", "labelme", "cutout"):
+            expect_own_names([name, "train/classes.png"], form)
+    expect_own_names(["train/classes.png"], "yolo")
+
+
 @pytest.mark.parametrize("form", [*FORMS, "cutout"])
 def test_a_mask_of_another_size_than_its_image_is_not_exported(form, tmp_path):
     image, mask, out = tmp_path / "im" / "a.png", tmp_path / "gt" / "a.png", tmp_path / "out"

@@ -23,6 +23,7 @@ from pasam.models.pa_mask_decoder import (
 )
 from pasam.models.prompt_adapter import WHOLE, AdapterMaps, AdapterOutput
 from pasam.models.sam_mask_decoder import SamMaskDecoder
+from pasam.models.segmenter import _join
 from pasam.models.two_way_transformer import AdaptedTwoWayTransformer
 from segment_anything.modeling import TwoWayTransformer
 
@@ -136,6 +137,23 @@ def test_a_cell_that_is_as_uncertain_as_not_is_the_refined_masks():
     adapted = AdapterOutput(nothing, nothing, nothing, maps, positive=None, negative=None)
     found = _prediction(torch.zeros(1, 1, 8, 8), torch.zeros(1, 4), adapted)
     assert found.final.tolist() == [[[[1.0, -1.0], [1.0, -1.0]]]]
+
+
+@pytest.mark.parametrize("mined", [True, False])
+def test_what_groups_of_prompts_gave_is_put_in_the_prompts_order_part_by_part(mined):
+    names = (*MAPS, "positive", "negative")
+
+    def part(*prompts: float) -> PaPrediction:
+        values = {name: torch.tensor(prompts) + 10 * row for row, name in enumerate(names)}
+        return PaPrediction(**values if mined else {**values, "positive": None, "negative": None})
+
+    joined = _join([part(2.0, 0.0), part(1.0)], torch.tensor([1, 2, 0]))
+    for row, name in enumerate(names):
+        found = getattr(joined, name)
+        if mined or name in MAPS:
+            assert found.tolist() == [10.0 * row, 10.0 * row + 1, 10.0 * row + 2]
+        else:
+            assert found is None
 
 
 def test_without_mining_there_are_no_points_and_the_mask_is_another(decoder):
