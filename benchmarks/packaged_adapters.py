@@ -38,8 +38,9 @@ from pasam.models.outline_loss import outline_loss
 from pasam.models.segmenter import Segmenter
 from pasam.training.annotated import Annotated, draw_scenes, read_photographs
 from pasam.training.embeddings import Store
-from pasam.training.fit import TrainingStep, flushed_denormals
+from pasam.training.fit import flushed_denormals
 from pasam.training.object_batches import LEAST_PIXELS, ObjectBatches, ObjectSampler, ViewMix
+from pasam.training.objectives import TrainingStep
 from pasam.training.samples import Batch, CachedBatches, Sampling
 from pasam.workers import progress_bar
 

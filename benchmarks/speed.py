@@ -32,7 +32,7 @@ from pasam.models.base_sam import Encoded
 from pasam.models.build import build_base, build_trainable
 from pasam.models.encoders.fused_attention import fused
 from pasam.models.segmenter import Prompts
-from pasam.training.fit import objective_of
+from pasam.training.objectives import objective_of
 from segment_anything.modeling.image_encoder import Block
 
 SEED = 7

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
@@ -190,6 +191,29 @@ def _on_terminals(console: Console | None, *columns: ProgressColumn) -> Progress
     console = console or Console(stderr=True)  # standard output is for results
     label = TextColumn("{task.description}")
     return Progress(label, *columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def loading_processes(count: int) -> Iterator[None]:
+    """Keep OpenCV to one thread in processes that are forked off in the block, if there are any.
+
+    Each of them would take all cores. And told so only after the fork, it would wait for ever for
+    the threads of a pool that only this process has; so this process has one thread meanwhile.
+
+    Args:
+        count: How many processes load data; with none, this one does it, as fast as it can.
+    """
+    if not count:
+        yield
+        return
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _begin() -> None:

@@ -21,11 +21,17 @@ import psutil
 from pasam.config.params_file import (
     DEFAULT_PATH,
     load_ablations,
+    load_companions,
     load_models,
     load_section,
     load_variant,
 )
-from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
+from pasam.config.schema import (
+    AblationsParams,
+    CompanionsParams,
+    ModelsParams,
+    VariantParams,
+)
 from pasam.config.section import Section
 from pasam.errors import OWN_FAULT, ParamsError, PasamError, in_words, own_fault
 from pasam.workers import ProcessGroup, started_group
@@ -45,8 +51,9 @@ def run(
 
     A parameter whose type is a class of `pasam.config.schema` is the section of `params.yaml`
     with the parameter's name. One of type `VariantParams` is the entry of `models` that the stage's
-    `model: str` names, one of type `ModelsParams` is all of `models`, one of type
-    `AblationsParams` all of `ablations` as they stand. A `ProcessGroup` is the processes that
+    `model: str` names, one of type `CompanionsParams` are the models that are trained together with
+    it, one of type `ModelsParams` is all of `models`, one of type `AblationsParams` all of
+    `ablations` as they stand. A `ProcessGroup` is the processes that
     were started together. All others are flags; see `add_flags`.
 
     Args:
@@ -206,7 +213,7 @@ def _raise_terminated(number: int, frame: types.FrameType | None) -> None:
 
 
 def _is_section(hint: Any) -> bool:
-    if hint in (VariantParams, ModelsParams, AblationsParams):
+    if hint in (VariantParams, ModelsParams, CompanionsParams, AblationsParams):
         return True
     return isinstance(hint, type) and issubclass(hint, Section)
 
@@ -216,6 +223,8 @@ def _load(hint: Any, name: str, flags: dict[str, Any], params_file: Path) -> Any
         return load_variant(flags["model"], params_file)
     if hint == ModelsParams:
         return load_models(params_file)
+    if hint == CompanionsParams:
+        return load_companions(flags["model"], params_file)
     if hint == AblationsParams:
         return load_ablations(params_file)
     return load_section(hint, name, params_file)

@@ -27,7 +27,7 @@ import pasam.training.fit
 from pasam.config.schema import TrainParams, VariantParams
 from pasam.models.build import build_trainable, digest
 from pasam.models.segmenter import Segmenter
-from pasam.training.fit import fit, launch
+from pasam.training.fit import Trainee, fit, launch
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import Batch, box_prompts
 from pipelines.stage_runner import run
@@ -83,7 +83,7 @@ class Training:
         self.params = TrainParams(
             seed=4, batch_size=2, learning_rate=1e-3, accelerator="cpu", devices=devices,
             nodes=nodes, precision="32-true", workers=0, accumulate=1,
-            cross_entropy="image", outline=0.0, compile=False,
+            cross_entropy="image", outline=0.0, compile=False, together=[],
         )  # fmt: skip
         self.variant: VariantParams = pa_sam(trains=trains, epochs=epochs, lr_step_size=epochs)
         self.fabric: Fabric = launch(self.params, nodes=nodes)
@@ -99,10 +99,13 @@ class Training:
         """Train, or go on, and return the digest of the weights."""
         segmenter = self.segmenter()
         sink = JsonlSink(folder / "history.jsonl" if self.rank == 0 else None)
+        trainee = Trainee(
+            segmenter=segmenter, variant=self.variant, sink=sink,
+            checkpointer=states(folder, "state"),
+        )  # fmt: skip
         fit(
-            segmenter, self.variant, self.params,
-            lambda epoch: Drawn(epoch, self.rank, folder, die=epoch == die_in),
-            fabric=self.fabric, sink=sink, checkpointer=states(folder, "state"),
+            trainee, self.params,
+            lambda epoch: Drawn(epoch, self.rank, folder, die=epoch == die_in), fabric=self.fabric,
         )  # fmt: skip
         return digest(segmenter.state_dict())
 

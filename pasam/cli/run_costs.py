@@ -130,6 +130,9 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
             encoded = 3 * encode  # forward, and twice that backward
         return variant.epochs * train_masks * (encoded + step) / processes
 
+    # Models that are trained together share the passes of the one that trains longest.
+    shared_by = [plan.models[name].epochs for name in plan.train.together if name in plan.models]
+    spared = sum(shared_by) - max(shared_by, default=0)
     looked = [(min(i, plan.robustness.images), min(m, plan.robustness.images)) for i, m in measured]
     listed = {name: len(getattr(plan.robustness, name)) for name in CONDITIONS}
     anew = sum(listed[name] for name in CONDITIONS[2:])
@@ -140,7 +143,8 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
     shared = sum(c[1] for c in compared) * score
     return {
         "embed": START * 2 + encode * (images + plan.embed.views * train_images),
-        "train": sum(START + trained(variant) for variant in plan.models.values()),
+        "train": sum(START + trained(variant) for variant in plan.models.values())
+        - spared * train_masks * on_the_fly / processes,
         "repeats": START * len(again) + len(plan.repeats.seeds) * once_more,
         "ablations": sum(START + trained(v) + shared for v in plan.ablations.values()),
         "evaluate": (len(plan.models) + len(plan.evaluate.baselines)) * (START + masks * score)

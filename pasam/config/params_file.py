@@ -13,7 +13,12 @@ from pasam.errors import ParamsError
 from pasam.files import parse_yaml, read_text
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which `pasam --help` need not
-    from pasam.config.schema import AblationsParams, ModelsParams, VariantParams
+    from pasam.config.schema import (
+        AblationsParams,
+        CompanionsParams,
+        ModelsParams,
+        VariantParams,
+    )
 
 T = TypeVar("T")
 
@@ -221,6 +226,27 @@ def load_models(path: Path = DEFAULT_PATH) -> ModelsParams:
     """
     content = read_params(path)
     return {name: variant_in(content, name, path) for name in mapping(content, "models", path)}
+
+
+def load_companions(model: str, path: Path = DEFAULT_PATH) -> CompanionsParams:
+    """Load the models that `train.together` names beside this one; none where it lacks this one.
+
+    Raises:
+        ParamsError: One of them is not among `models`, or wrong.
+    """
+    from pasam.config.schema import TrainParams
+
+    content = read_params(path)
+    together = section_in(content, TrainParams, "train", path).together
+    mapping(content, "models", path)
+    strangers = [name for name in together if name not in content["models"]]
+    if strangers:
+        raise ParamsError(
+            f"{path}: train.together names {strangers}, expected names of models: "
+            f"{sorted(content['models'])}."
+        )
+    others = [name for name in together if name != model] if model in together else []
+    return {name: variant_in(content, name, path) for name in others}
 
 
 def load_ablations(path: Path = DEFAULT_PATH) -> AblationsParams:

@@ -7,6 +7,7 @@ those of `models.pa_sam`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -227,6 +228,12 @@ class TrainParams(Section):
     take minutes, and sums are rounded otherwise."""
     workers: Natural
     """Data-loading processes per training process."""
+    together: Annotated[
+        Listed[str],
+        within(lambda names: len(set(names)) == len(names), "each model once"),
+    ]
+    """Models that are trained on the same passes of the encoder where `embed.views` is 0: whichever
+    comes first takes the others along, and they go on from there. No result depends on it."""
 
 
 class RepeatsParams(Section):
@@ -387,6 +394,9 @@ VariantParams = HqSamParams | PaSamParams | ImageAdapterParams
 
 ModelsParams = dict[str, VariantParams]
 """Section `models`: every trained model by its name."""
+
+CompanionsParams = Mapping[str, VariantParams]
+"""Of `models` those that are trained together with one of them: `train.together` without it."""
 
 AblationsParams = dict[str, dict[str, Any]]
 """Section `ablations`: by variant, the model that it is `of` and what it is to `change`."""

@@ -7,16 +7,19 @@ is chosen by its params.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -26,7 +29,6 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from pasam.config.schema import (
     BaseParams,
-    CrossEntropyMean,
     EmbedParams,
     HqSamParams,
     PaSamParams,
@@ -38,158 +40,12 @@ from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
-from pasam.models.losses import (
-    BandLoss,
-    PixelLoss,
-    balanced_uncertainty_loss,
-    bce_loss,
-    hq_sam_loss,
-    iou_head_loss,
-    keep_loss,
-    mask_loss,
-    object_bce_loss,
-    pa_sam_loss,
-    uncertainty_loss,
-)
-from pasam.models.outline_loss import outline_loss
 from pasam.models.pa_mask_decoder import ADAPTER
-from pasam.models.prompt_adapter import MiningMode
-from pasam.models.segmenter import Prediction, Segmenter
+from pasam.models.segmenter import Segmenter
+from pasam.training.objectives import TrainingStep
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
-from pasam.workers import ProcessGroup, count_progress
-
-Objective = Callable[[Prediction, Tensor, torch.Generator], dict[str, Tensor]]
-"""From a prediction, its labels and a source of noise to scalar terms; `loss` is minimised."""
-
-BAND_LOSSES: dict[str, BandLoss] = {
-    "plain": uncertainty_loss,
-    "balanced": balanced_uncertainty_loss,
-}
-
-
-PIXEL_LOSSES: dict[CrossEntropyMean, PixelLoss] = {"image": bce_loss, "object": object_bce_loss}
-
-
-def objective_of(variant: VariantParams, *, cross_entropy: CrossEntropyMean = "image") -> Objective:
-    """Choose what a model is trained on.
-
-    Args:
-        variant: The model: HQ-SAM learns at sampled points; PA-SAM learns its masks and, if it
-            has them, its adapter's maps and its IoU head; the image adapter its masks.
-        cross_entropy: What the masks' cross entropy is averaged over.
-    """
-    if isinstance(variant, HqSamParams):
-        return _sampled
-    pixel_loss = PIXEL_LOSSES[cross_entropy]
-    if not isinstance(variant, PaSamParams):
-        return _masks(pixel_loss)
-    objective = _with_maps(BAND_LOSSES[variant.uncertainty_loss], pixel_loss)
-    objective = objective if variant.adapter.tokens else _masks(pixel_loss)
-    return _with_quality(objective) if variant.iou_head == "trained" else objective
-
-
-def _sampled(
-    prediction: Prediction, labels: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
-    return hq_sam_loss(masks=prediction.masks, label=labels, generator=generator)
-
-
-def _masks(pixel_loss: PixelLoss) -> Objective:
-    def objective(
-        prediction: Prediction, labels: Tensor, _generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        return mask_loss(masks=prediction.masks, label=labels, pixel_loss=pixel_loss)
-
-    return objective
-
-
-def _with_maps(band_loss: BandLoss, pixel_loss: PixelLoss) -> Objective:
-    def objective(
-        prediction: Prediction, labels: Tensor, _generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        details = prediction.details
-        assert details is not None, "a model with both tokens predicts their maps"
-        return pa_sam_loss(
-            masks=prediction.masks,
-            coarse=details.coarse,
-            refined=details.refined,
-            uncertainty=details.uncertainty,
-            label=labels,
-            band_loss=band_loss,
-            pixel_loss=pixel_loss,
-        )
-
-    return objective
-
-
-def _with_quality(objective: Objective) -> Objective:
-    def with_quality(
-        prediction: Prediction, labels: Tensor, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        terms = objective(prediction, labels, generator)
-        quality = iou_head_loss(prediction.iou, prediction.masks, labels)
-        return {**terms, "loss_quality": quality, "loss": terms["loss"] + quality}
-
-    return with_quality
-
-
-class TrainingStep(nn.Module):
-    """A segmenter and its losses, from a batch to scalar terms.
-
-    Args:
-        segmenter: What is trained.
-        variant: Which model it is; decides the losses and the mining.
-        cross_entropy: What the masks' cross entropy is averaged over.
-        outline: Weight of `outline_loss`; 0 computes none.
-    """
-
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        variant: VariantParams,
-        *,
-        cross_entropy: CrossEntropyMean = "image",
-        outline: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.segmenter = segmenter
-        self.variant = variant
-        self.objective = objective_of(variant, cross_entropy=cross_entropy)
-        self.outline = outline
-        self.keeps = variant.keep_sam if isinstance(variant, PaSamParams) else 0.0
-
-    def forward(
-        self, batch: Batch, *, mining: MiningMode, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Return the loss terms of a batch; `loss` is what is minimised."""
-        encoded = batch.encoded()
-        if encoded is None and self.keeps:  # once, for both decoders
-            with torch.no_grad():
-                encoded = self.segmenter.base.encode(batch.images)
-        asked = {"images": batch.images, "encoded": encoded, "image_index": batch.image_index}
-        prediction = self.segmenter(
-            **asked, prompts=batch.prompts, edges=batch.edges, mining=mining, generator=generator
-        )
-        terms = self.objective(prediction, batch.labels, generator)
-        if self.outline:
-            near = self.outline * outline_loss(prediction.masks, batch.labels)
-            terms = {**terms, "loss_outline": near, "loss": terms["loss"] + near}
-        if not self.keeps:
-            return terms
-        base = self.segmenter.base
-        with torch.no_grad():
-            plain = Segmenter(base=base, decoder=base.sam.mask_decoder)
-            sam = plain(**asked, prompts=batch.prompts).masks
-        kept = self.keeps * keep_loss(prediction.masks, sam, batch.labels)
-        return {**terms, "loss_keep": kept, "loss": terms["loss"] + kept}
-
-    def mining_in(self, epoch: int) -> MiningMode:
-        """Say how hard points are mined in an epoch of training."""
-        if not isinstance(self.variant, PaSamParams):
-            return "none"
-        mining = self.variant.mining
-        return mining.method if epoch >= mining.from_epoch else "none"
+from pasam.workers import ProcessGroup, count_progress, loading_processes
 
 
 def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
@@ -229,78 +85,68 @@ def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
     return fabric
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trainee:
+    """A model, and what its training keeps."""
+
+    segmenter: Segmenter
+    """Changed in place."""
+    variant: VariantParams
+    """Its own choices: epochs, schedule, prompts, mining."""
+    sink: JsonlSink
+    """Receives the mean terms and the learning rate of every epoch."""
+    checkpointer: Checkpointer
+    """Keeps the state every few minutes; the caller clears it in the end."""
+
+
 def fit(
-    segmenter: Segmenter,
-    variant: VariantParams,
+    trainee: Trainee,
     params: TrainParams,
     make_batches: MakeBatches,
     *,
     fabric: Fabric,
-    sink: JsonlSink,
-    checkpointer: Checkpointer,
+    companions: Sequence[Trainee] = (),
 ) -> None:
-    """Train the segmenter's unfrozen parameters; go on where an interrupted run stopped.
+    """Train a segmenter's unfrozen parameters; go on where an interrupted run stopped.
 
     Args:
-        segmenter: Changed in place.
-        variant: The model's own choices: epochs, schedule, prompts, mining.
+        trainee: The model.
         params: What all models share.
-        make_batches: Batches of an epoch.
+        make_batches: Batches of an epoch; with companions, of all models on the same images.
         fabric: Launched; knows device, precision and processes.
-        sink: Receives the mean terms and the learning rate of every epoch.
-        checkpointer: Keeps the state every few minutes; the caller clears it in the end.
+        companions: Models that learn on the way, from the same images encoded once, as far as the
+            first one goes; their saved states say how far that was, and whoever trains them
+            goes on there. Their bases are the first one's.
 
     Raises:
         CheckpointError: A frozen tensor has moved.
     """
-    step = TrainingStep(
-        segmenter, variant, cross_entropy=params.cross_entropy, outline=params.outline
-    )
+    segmenter = trainee.segmenter
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
-    if params.compile:
-        segmenter.compile_decoder()
-    state = _start(segmenter, variant, params.learning_rate, sink, checkpointer)
-    # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
-    runner, driver = fabric.setup(step, state.optimizer)
-    place = state.restore(fabric)
+    learners = [_Learner(each, params, fabric) for each in (trainee, *companions)]
     fabric.barrier()  # the first process may have nothing left to train, and then clears the state
-    runner.train()
-    with flushed_denormals(), count_progress() as progress:
-        task = progress.add_task("train", total=None, note="")
-        for epoch in range(place.epoch, variant.epochs):
-            batches = make_batches(epoch)
-            steps = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
-            done = steps * epoch + place.batches
-            progress.update(task, total=steps * variant.epochs, completed=done)
-            rate = _number(state.schedule.get_last_lr()[0])
-            trained = _steps(step, runner, driver, batches, params, fabric, state, place)
-            for number, terms in enumerate(trained):
-                if number % _READ_EVERY == 0:  # reading a loss waits for the device
-                    loss = f"loss {terms['loss'].item():.3f}"
-                progress.update(task, advance=1, note=f"epoch {epoch + 1}/{variant.epochs}, {loss}")
-            state.schedule.step()
-            means = {k: _number(fabric.all_reduce(v / steps)) for k, v in place.sums.items()}
-            place = _Place(epoch + 1)
-            if fabric.is_global_zero:
-                sink.append({"epoch": epoch, "learning_rate": rate, **means})
-                state.save(place, {})
-    if isinstance(variant, PaSamParams):
-        _interpolate(segmenter, began, variant.interpolation)
+    epochs = trainee.variant.epochs
+    batches = _Epochs(make_batches, epochs)
+    with loading_processes(params.workers), flushed_denormals(), count_progress() as progress:
+        task = progress.add_task("train", total=len(batches), note="")
+        for number, (place, loss) in enumerate(_losses(learners, batches, params, fabric)):
+            if number % _READ_EVERY == 0:  # reading a loss waits for the device
+                epoch, _ = batches.place(place)
+                note = f"epoch {epoch + 1}/{epochs}, loss {loss.item():.3f}"
+            progress.update(task, completed=place + 1, note=note)
+    if isinstance(trainee.variant, PaSamParams):
+        _interpolate(segmenter, began, trainee.variant.interpolation)
     _require_unmoved(segmenter, before)
 
 
+_log = logging.getLogger(__name__)
 _READ_EVERY = 10
 """Batches between two losses that the progress shows."""
 _LOOK_EVERY = 10
 """Steps of the optimiser between two looks at the clock, which all processes take together."""
 _SAVE_EVERY = 180.0
 """Seconds between two states that are saved within an epoch."""
-
-
-def _one_thread(_worker: int) -> None:
-    """Keep a loading process to one core: OpenCV would take all of them in each."""
-    cv2.setNumThreads(1)
 
 
 @contextmanager
@@ -342,53 +188,165 @@ class _Place:
     """Random state of the noise after these batches, where it is drawn on and on."""
 
 
-def _steps(
-    step: TrainingStep,
-    runner: _FabricModule,
-    driver: _FabricOptimizer,
-    batches: Dataset[Batch],
-    params: TrainParams,
-    fabric: Fabric,
-    state: _State,
-    place: _Place,
-) -> Iterator[dict[str, Tensor]]:
-    """Train to the end of an epoch and yield the terms of every batch, on the device.
+class _Epochs(Dataset[list[Batch]]):
+    """The batches of all epochs in a row, so that loading processes start once for all of them.
 
-    The gradients of `accumulate` batches, of fewer at the epoch's end, are averaged before a step.
-    `place` is kept up, and saved now and then.
+    Args:
+        make: Batches of an epoch.
+        epochs: How many epochs there are.
     """
-    end = len(batches)  # type: ignore[arg-type]  # a data set of batches has a length
-    mining = step.mining_in(place.epoch)
-    noise = _Noise(params.seed, place, fabric, accumulate=params.accumulate)
-    loader = DataLoader(
-        Subset(batches, range(place.batches, end)), batch_size=None, num_workers=params.workers,
-        worker_init_fn=_one_thread, pin_memory=fabric.device.type == "cuda",
-    )  # fmt: skip
-    saved = time.monotonic()
-    for number, batch in enumerate(
-        fabric.setup_dataloaders(loader, use_distributed_sampler=False), start=place.batches
-    ):
-        first = number - number % params.accumulate
-        last = min(first + params.accumulate, end) - 1
-        if number == first:
-            driver.zero_grad()
-        with fabric.no_backward_sync(runner, enabled=number < last):
-            terms = runner(batch, mining=mining, generator=noise(number))
-            fabric.backward(terms["loss"] / (last - first + 1))
+
+    def __init__(self, make: MakeBatches, epochs: int) -> None:
+        self.make = make
+        # A data set of batches has a length.
+        self.steps = [len(make(epoch)) for epoch in range(epochs)]  # type: ignore[arg-type]
+        self.firsts = [0, *accumulate(self.steps)]
+        self._made: tuple[int, Dataset[Batch] | Dataset[list[Batch]]] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches of all epochs."""
+        return self.firsts[-1]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the epoch of a batch, and its number there."""
+        epoch = bisect_right(self.firsts, index) - 1
+        return epoch, index - self.firsts[epoch]
+
+    def __getitem__(self, index: int) -> list[Batch]:
+        """Make a batch for each model."""
+        epoch, number = self.place(index)
+        if self._made is None or self._made[0] != epoch:
+            self._made = epoch, self.make(epoch)
+        found = self._made[1][number]
+        return found if isinstance(found, list) else [found]
+
+
+class _Learner:
+    """A model in training: its step, its optimiser, and how far it has come."""
+
+    def __init__(self, trainee: Trainee, params: TrainParams, fabric: Fabric) -> None:
+        self.variant, self.params, self.fabric = trainee.variant, params, fabric
+        self.step = TrainingStep(
+            trainee.segmenter, self.variant, cross_entropy=params.cross_entropy,
+            outline=params.outline,
+        )  # fmt: skip
+        if params.compile:
+            trainee.segmenter.compile_decoder()
+        self.state = _start(trainee, params.learning_rate)
+        # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
+        self.runner: _FabricModule
+        self.driver: _FabricOptimizer
+        self.runner, self.driver = fabric.setup(self.step, self.state.optimizer)
+        self.place = self.state.restore(fabric)
+        self.runner.train()
+        self._noise: _Noise | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its epochs are over."""
+        return self.place.epoch >= self.variant.epochs
+
+    def wants(self, epoch: int, number: int) -> bool:
+        """Say whether a batch is the next one that this model learns from."""
+        here = (epoch, number) == (self.place.epoch, self.place.batches)
+        return here and not self.is_done
+
+    def learn(self, batch: Batch, window: range) -> Tensor:
+        """Learn from the next batch; return its loss, on the device.
+
+        Args:
+            batch: The batch.
+            window: Numbers of the batches whose gradients are averaged before a step.
+        """
+        number = self.place.batches
+        if self._noise is None:
+            self._noise = _Noise(
+                self.params.seed, self.place, self.fabric, accumulate=self.params.accumulate
+            )
+        if number == window[0]:
+            self.driver.zero_grad()
+        with self.fabric.no_backward_sync(self.runner, enabled=number < window[-1]):
+            mining = self.step.mining_in(self.place.epoch)
+            terms = self.runner(batch, mining=mining, generator=self._noise(number))
+            self.fabric.backward(terms["loss"] / len(window))
+        sums = self.place.sums
         terms = {name: value.detach() for name, value in terms.items()}
         for name, value in terms.items():
-            place.sums[name] = place.sums[name] + value if name in place.sums else value
-        place.batches = number + 1
-        if number == last:
-            driver.step()
-            looks = (last // params.accumulate + 1) % _LOOK_EVERY == 0 and place.batches < end
-            if looks and fabric.broadcast(time.monotonic() - saved >= _SAVE_EVERY):
-                place.noise = noise.state()
-                sums = fabric.all_gather(place.sums)
-                if fabric.is_global_zero:
-                    state.save(place, cast(dict[str, Tensor], sums))
-                saved = time.monotonic()
-        yield terms
+            sums[name] = sums[name] + value if name in sums else value
+        self.place.batches = number + 1
+        if number == window[-1]:
+            self.driver.step()
+        return cast(Tensor, terms["loss"])
+
+    def save(self) -> None:
+        """Keep the state within an epoch, between two steps of the optimiser."""
+        self.place.noise = None if self._noise is None else self._noise.state()
+        sums = self.fabric.all_gather(self.place.sums)
+        if self.fabric.is_global_zero:
+            self.state.save(self.place, cast(dict[str, Tensor], sums))
+
+    def end_epoch(self, steps: int) -> None:
+        """Write the means of an epoch of so many batches, and keep the state after it."""
+        rate = _number(self.state.schedule.get_last_lr()[0])
+        self.state.schedule.step()
+        means = {
+            name: _number(self.fabric.all_reduce(value / steps))
+            for name, value in self.place.sums.items()
+        }
+        epoch, self.place, self._noise = self.place.epoch, _Place(self.place.epoch + 1), None
+        if self.fabric.is_global_zero:
+            self.state.sink.append({"epoch": epoch, "learning_rate": rate, **means})
+            self.state.save(self.place, {})
+
+
+def _losses(
+    learners: Sequence[_Learner], batches: _Epochs, params: TrainParams, fabric: Fabric
+) -> Iterator[tuple[int, Tensor]]:
+    """Train to the end of the first model, and yield each batch's place and loss, on the device.
+
+    The gradients of `accumulate` batches, of fewer at the epoch's end, are averaged before a step.
+    States are saved now and then. A model that has come further than another waits for it.
+    """
+    if learners[0].is_done:
+        return
+    left = [each.place for each in learners if not each.is_done]
+    start = min(batches.firsts[place.epoch] + place.batches for place in left)
+    loader = DataLoader(
+        Subset(batches, range(start, len(batches))), batch_size=None, num_workers=params.workers,
+        pin_memory=fabric.device.type == "cuda",
+    )  # fmt: skip
+    saved = time.monotonic()
+    loaded = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+    for place, parts in enumerate(loaded, start):
+        epoch, number = batches.place(place)
+        steps = batches.steps[epoch]
+        first = number - number % params.accumulate
+        window = range(first, min(first + params.accumulate, steps))
+        asked = zip(learners, parts, strict=True)
+        at_work = [(each, part) for each, part in asked if each.wants(epoch, number)]
+        if len(at_work) > 1:
+            _encode_once(learners[0].step.segmenter, [part for _, part in at_work], fabric)
+        losses = [each.learn(part, window) for each, part in at_work]
+        looks = number == window[-1] and (number // params.accumulate + 1) % _LOOK_EVERY == 0
+        if number + 1 == steps:
+            for each, _ in at_work:
+                each.end_epoch(steps)
+            saved = time.monotonic()
+        elif looks and fabric.broadcast(time.monotonic() - saved >= _SAVE_EVERY):
+            for each, _ in at_work:
+                each.save()
+            saved = time.monotonic()
+        yield place, losses[0]
+
+
+def _encode_once(segmenter: Segmenter, batches: Sequence[Batch], fabric: Fabric) -> None:
+    """Encode the images that several batches share, and put the outputs into each of them."""
+    if batches[0].encoded() is not None:
+        return
+    with torch.no_grad(), fabric.autocast():
+        encoded = segmenter.base.encode(batches[0].images)
+    for batch in batches:
+        batch.embedding, batch.early = encoded.embedding, encoded.early
 
 
 def _require_unmoved(segmenter: Segmenter, before: str) -> None:
@@ -483,15 +441,10 @@ class _State:
         )
 
 
-def _start(
-    segmenter: Segmenter,
-    variant: VariantParams,
-    rate: float,
-    sink: JsonlSink,
-    checkpointer: Checkpointer,
-) -> _State:
+def _start(trainee: Trainee, rate: float) -> _State:
     """Gather the state of a training that has not begun."""
-    learning = {n: p for n, p in segmenter.named_parameters() if p.requires_grad}
+    learning = {n: p for n, p in trainee.segmenter.named_parameters() if p.requires_grad}
+    variant = trainee.variant
     factor = variant.adapter_rate if isinstance(variant, PaSamParams) else 1.0
     new = tuple(f"decoder.{part}" for part in ADAPTER)
     groups = [  # SAM's own first: it is their rate that the history tells
@@ -503,8 +456,8 @@ def _start(
         learning=learning,
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_step_size),
-        sink=sink,
-        checkpointer=checkpointer,
+        sink=trainee.sink,
+        checkpointer=trainee.checkpointer,
     )
 
 
@@ -532,6 +485,17 @@ class Trained:
         return not self.group.rank
 
 
+def _sampling(trainee: Trainee, train: TrainParams, mask_side: int, fabric: Fabric) -> Sampling:
+    """Say how a model's batches are drawn in this process."""
+    variant = trainee.variant
+    return Sampling(
+        batch_size=train.batch_size, mix=variant.prompts, mask_side=mask_side, seed=train.seed,
+        rank=fabric.global_rank, world=fabric.world_size, accumulate=train.accumulate,
+        prompts_per_mask=variant.prompts_per_mask,
+        edges=None if isinstance(variant, HqSamParams) else variant.gradient,
+    )  # fmt: skip
+
+
 def train_variant(
     base: BaseParams,
     embed: EmbedParams,
@@ -544,6 +508,7 @@ def train_variant(
     resume: Path,
     history: Path | None,
     echo: Echo | None = None,
+    companions: Mapping[str, VariantParams] = MappingProxyType({}),
 ) -> Trained:
     """Train one model; go on where an interrupted run of the same training stopped.
 
@@ -558,34 +523,52 @@ def train_variant(
         resume: Folder of interrupted trainings.
         history: JSON lines that receive the means of every epoch; None for no file.
         echo: Hears these means too, as they come.
+        companions: Models, by name, that learn along where views are encoded as they come: on the
+            same images, encoded once for all. Nothing of this one depends on them. As far as this
+            one goes their saved states go, and their own trainings begin there; none learns
+            along whose training is done.
     """
     frame = read_manifest(manifest)
-    params = [part.model_dump() for part in (embed, train, variant)]
     checkpoint = Path(base.checkpoint)
     origin = file_digest(checkpoint)
-    key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
-    checkpointer = Checkpointer(resume, f"{name}-{key}")
+
+    def kept(name: str, variant: VariantParams) -> Checkpointer:
+        params = [part.model_dump() for part in (embed, train, variant)]
+        key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
+        return Checkpointer(resume, f"{name}-{key}")
+
+    # Cached embeddings were encoded once for all.
+    along = {} if embed.views else {n: v for n, v in companions.items() if not kept(n, v).is_done}
     fabric = launch(train, nodes=train.nodes)
     torch.manual_seed(train.seed)
     frozen = load_base(base.size, checkpoint)
-    segmenter = build_trainable(frozen, variant)
-    sampling = Sampling(
-        batch_size=train.batch_size, mix=variant.prompts, mask_side=frozen.mask_side,
-        seed=train.seed, rank=fabric.global_rank, world=fabric.world_size,
-        prompts_per_mask=variant.prompts_per_mask, accumulate=train.accumulate,
-        edges=None if isinstance(variant, HqSamParams) else variant.gradient,
-    )  # fmt: skip
-    batches = batches_by_epoch(
-        embed, sampling, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
-    )
-    before = digest(frozen_tensors(segmenter))
+    drawn = torch.get_rng_state()  # each model starts from what it would start from alone
     # One process writes: of several that resume together each would replace the same file.
     sink = JsonlSink(history, echo=echo) if fabric.is_global_zero else JsonlSink(None)
-    fit(segmenter, variant, train, batches, fabric=fabric, sink=sink, checkpointer=checkpointer)
+    trainees = []
+    for each, choices in {name: variant, **along}.items():
+        torch.set_rng_state(drawn)
+        trainees.append(
+            Trainee(
+                segmenter=build_trainable(frozen, choices),
+                variant=choices,
+                sink=sink if each == name else JsonlSink(None),
+                checkpointer=kept(each, choices),
+            )  # fmt: skip
+        )
+    samplings = [_sampling(each, train, frozen.mask_side, fabric) for each in trainees]
+    batches = batches_by_epoch(
+        embed, samplings, base=frozen, checkpoint=checkpoint, store=store, manifest=frame
+    )
+    own, *others = trainees
+    before = digest(frozen_tensors(own.segmenter))
+    if others and fabric.is_global_zero:
+        _log.info("%s learns on the same passes of the encoder.", " and ".join(along))
+    fit(own, train, batches, fabric=fabric, companions=others)
     return Trained(
-        segmenter=segmenter, base=origin, frozen=before,
+        segmenter=own.segmenter, base=origin, frozen=before,
         trained_on=tuple(sorted(set(frame.loc[frame["split"] == "train", "dataset"]))),
         history=sink.rows,
-        checkpointer=checkpointer,
+        checkpointer=own.checkpointer,
         group=ProcessGroup(fabric.global_rank, fabric.world_size, fabric.local_rank),
     )  # fmt: skip

@@ -24,7 +24,7 @@ from pasam.training.clickable import Clickable
 from pasam.training.fit import flushed_denormals, launch
 from pasam.training.object_batches import ObjectBatch, ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.resume import Checkpointer, JsonlSink
-from pasam.workers import progress_bar
+from pasam.workers import loading_processes, progress_bar
 
 LEAST_RATE = 0.01
 """Where the cosine ends, as a fraction of the learning rate."""
@@ -83,7 +83,7 @@ def train_on_photographs(
             report(training.averaged_weights())
 
     saved = clock()
-    with flushed_denormals():
+    with loading_processes(params.workers), flushed_denormals():
         for number in range(training.phase, len(params.phases)):
             training.enter(number)
             for batch in _loader(pictures, sampler, training, params, seed=seed):

@@ -47,6 +47,7 @@ def state_key(**inputs: object) -> str:
 
 DIGITS = 64
 """Characters of the sha256 that a state ends with."""
+_DONE = "done"
 
 
 class Checkpointer:
@@ -89,9 +90,20 @@ class Checkpointer:
             torch.load(io.BytesIO(content), map_location="cpu", weights_only=True),
         )
 
-    def clear(self) -> None:
-        """Forget the state: the training is done."""
+    def clear(self, *, note: bool = False) -> None:
+        """Forget the state: the training is done.
+
+        Args:
+            note: Whether to leave a note of that, for models that would take this one along.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
+        if note:
+            write_bytes(self.folder / _DONE, b"")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a note says that the training is done."""
+        return (self.folder / _DONE).is_file()
 
 
 class JsonlSink:

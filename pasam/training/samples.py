@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,8 +36,8 @@ CROPS = 10
 
 T = TypeVar("T", "Batch", Prompts)
 
-MakeBatches = Callable[[int], "Dataset[Batch]"]
-"""From an epoch's number to its batches."""
+MakeBatches = Callable[[int], "Dataset[Batch] | Dataset[list[Batch]]"]
+"""From an epoch's number to its batches, or to those of several models on the same images."""
 
 
 @dataclass
@@ -194,23 +195,32 @@ class FreshBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of one step."""
+        return self.of_each(step, [self.sampling])[0]
+
+    def of_each(self, step: int, samplings: Sequence[Sampling]) -> list[Batch]:
+        """Make a batch for each of several ways to draw prompts, on the images of one step."""
         images, labels = [], []
         for number in self.sampling.own_part(self.order, step):
             view = self._view(int(number))
             images.append(view.image)
             labels.append(view.masks[0])
-        rng = _rng(self.sampling, self.epoch, step)
-        index = self.sampling.image_index(len(labels))
-        stacked = np.stack(labels)[index]
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+        return [self._batch(step, pixels, np.stack(labels), each) for each in samplings]
+
+    def _batch(
+        self, step: int, pixels: Tensor, labels: NDArray[np.uint8], sampling: Sampling
+    ) -> Batch:
+        """Draw prompts on views, uint8 (B, 3, S, S), for their labels, (B, S, S)."""
+        index = sampling.image_index(len(labels))
+        chosen = labels[index]
         return Batch(
             images=pixels,
             embedding=None,
             early=None,
             image_index=torch.from_numpy(index),
-            labels=torch.from_numpy(stacked),
-            prompts=prompt_tensors(stacked, self.sampling, rng),
-            edges=_edges(pixels, self.sampling),
+            labels=torch.from_numpy(chosen),
+            prompts=prompt_tensors(chosen, sampling, _rng(sampling, self.epoch, step)),
+            edges=_edges(pixels, sampling),
         )
 
     def _view(self, number: int) -> View:
@@ -227,6 +237,26 @@ class FreshBatches(Dataset[Batch]):
                 return view
         whole = ViewTask(image=image, masks=(mask,), view=self.epoch, seed=None)
         return make_view(whole, side=self.side, jitter=self.jitter)
+
+
+class SharedBatches(Dataset[list[Batch]]):
+    """The batches of one epoch for several models, on the same views.
+
+    Args:
+        batches: The first model's.
+        samplings: How each model's prompts are drawn, the first one's too.
+    """
+
+    def __init__(self, batches: FreshBatches, samplings: Sequence[Sampling]) -> None:
+        self.batches, self.samplings = batches, samplings
+
+    def __len__(self) -> int:
+        """Return the number of steps of the epoch."""
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        """Make the batches of one step: those that each model would see alone."""
+        return self.batches.of_each(step, self.samplings)
 
 
 def _edges(images: Tensor, sampling: Sampling) -> Tensor | None:
@@ -293,7 +323,7 @@ def _tensor(array: NDArray[np.float32] | None) -> Tensor | None:
 
 def batches_by_epoch(
     embed: EmbedParams,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     *,
     base: BaseSam,
     checkpoint: Path,
@@ -304,7 +334,7 @@ def batches_by_epoch(
 
     Args:
         embed: With `views` of 0 every epoch augments and encodes anew, as the paper does.
-        sampling: How batches are drawn.
+        samplings: How the batches of each model are drawn; several share fresh views.
         base: The frozen SAM.
         checkpoint: Its weights' file, which the store must come from.
         store: Folder of the cached embeddings.
@@ -314,23 +344,35 @@ def batches_by_epoch(
         DataError: There are fewer samples than one step needs.
         CheckpointError: The store was made by another base.
     """
+    make: MakeBatches
     if embed.views:
         opened = open_store(store)
         opened.check_base(checkpoint)
-
-        def make(epoch: int) -> Dataset[Batch]:
-            return CachedBatches(opened, sampling, epoch=epoch)
+        make = partial(_cached, opened, samplings[0])
     else:
-
-        def make(epoch: int) -> Dataset[Batch]:
-            return FreshBatches(
-                manifest, sampling, epoch=epoch, side=base.side, jitter=embed.jitter
-            )
-
-    if len(make(0)) == 0:  # type: ignore[arg-type]  # both kinds have a length
-        need = sampling.batch_size * sampling.world
+        make = partial(_fresh, manifest, samplings, base.side, embed.jitter)
+    if len(make(0)) == 0:  # type: ignore[arg-type]  # all kinds have a length
+        need = samplings[0].batch_size * samplings[0].world
         raise DataError(
             f"there are fewer than {need} training masks, so not one step can be made. Lower "
             "train.batch_size, or add training data."
         )
     return make
+
+
+# Functions of the module: loading processes may have to be sent what makes their batches.
+
+
+def _cached(store: Store, sampling: Sampling, epoch: int) -> Dataset[Batch]:
+    return CachedBatches(store, sampling, epoch=epoch)
+
+
+def _fresh(
+    manifest: pd.DataFrame,
+    samplings: Sequence[Sampling],
+    side: int,
+    jitter: tuple[float, float],
+    epoch: int,
+) -> Dataset[Batch] | Dataset[list[Batch]]:
+    first = FreshBatches(manifest, samplings[0], epoch=epoch, side=side, jitter=jitter)
+    return first if len(samplings) == 1 else SharedBatches(first, samplings)

@@ -13,6 +13,7 @@ from small_world import dump_yaml, load_yaml
 from pasam import files
 from pasam.config.params_file import (
     load_ablations,
+    load_companions,
     load_section,
     load_variant,
     read_params,
@@ -210,6 +211,40 @@ def test_an_unknown_model_lists_the_known_ones(content, write):
     )
     with pytest.raises(ParamsError, match=known):
         load_variant("pa", write(content))
+
+
+@pytest.mark.parametrize(
+    ("together", "model", "expected"),
+    [
+        ([], "pa_sam", []),
+        (["hq_sam", "pa_sam"], "pa_sam", ["hq_sam"]),
+        (["hq_sam", "pa_sam", "head_only"], "hq_sam", ["pa_sam", "head_only"]),
+        (["hq_sam", "pa_sam"], "head_only", []),
+        (["pa_sam"], "pa_sam", []),
+    ],
+)
+def test_companions_are_the_models_that_are_trained_together_with_one(
+    together, model, expected, content, write
+):
+    content["train"]["together"] = together
+    path = write(content)
+    found = load_companions(model, path)
+    assert list(found) == expected
+    assert all(found[name] == load_variant(name, path) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("together", "message"),
+    [
+        (["pa_sam", "pa", "x"], r"train.together names \['pa', 'x'\], expected .*'hq_sam'"),
+        (["pa_sam", "pa_sam"], r"train.together is .*, expected each model once"),
+        (["hq_sam", "no_mining"], r"train.together names \['no_mining'\]"),
+    ],
+)
+def test_only_models_are_trained_together_each_once(together, message, content, write):
+    content["train"]["together"] = together
+    with pytest.raises(ParamsError, match=message):
+        load_companions("pa_sam", write(content))
 
 
 def ablated(content, write, **entry):

@@ -17,6 +17,7 @@ import types
 from concurrent.futures import Future
 from datetime import timedelta
 
+import cv2
 import psutil
 import pytest
 from rich.console import Console
@@ -27,6 +28,7 @@ from pasam.workers import (
     ProcessGroup,
     byte_progress,
     count_progress,
+    loading_processes,
     parallel_map,
     progress_bar,
     started_group,
@@ -47,6 +49,18 @@ def test_two_processes_work_elsewhere_and_in_order():
     assert (found[0], found[2], found[5]) == (0, 2, 5)
     assert os.getpid() not in (found[1], found[4])
     assert found[3] == 1, "processes must not fight for the processors"
+
+
+def test_opencv_has_one_thread_where_processes_load_and_all_of_them_where_none_does():
+    cv2.setNumThreads(3)
+    with loading_processes(0):
+        assert cv2.getNumThreads() == 3
+    with loading_processes(2):
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == 3
+    with pytest.raises(KeyError), loading_processes(2):
+        raise KeyError
+    assert cv2.getNumThreads() == 3
 
 
 def test_a_single_task_is_not_worth_a_process():

@@ -15,9 +15,11 @@ from unittest.mock import MagicMock, call
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
 from pasam.config.schema import (
     AblationsParams,
+    CompanionsParams,
     HqSamParams,
     ModelsParams,
     PaSamParams,
@@ -84,6 +86,19 @@ def test_models_are_all_entries_by_their_names(params_file, in_empty_folder):
     run(stage, params_file)
     kinds = {name: type(variant) for name, variant in seen[0].items()}
     assert kinds.items() >= {"hq_sam": HqSamParams, "pa_sam": PaSamParams}.items()
+
+
+def test_companions_are_what_the_params_file_trains_together_with_the_model(root, in_empty_folder):
+    seen = []
+
+    def stage(companions: CompanionsParams, model: str) -> None:
+        seen.append(companions)
+
+    content = yaml.safe_load((root / "params" / "default.yaml").read_text())
+    content["train"]["together"] = ["pa_sam", "hq_sam"]
+    Path("own.yaml").write_text(yaml.safe_dump(content))
+    run(stage, ["--model", "pa_sam", "--params-file", "own.yaml"])
+    assert {name: type(variant) for name, variant in seen[0].items()} == {"hq_sam": HqSamParams}
 
 
 def test_ablations_are_what_each_variant_changes_as_it_stands(params_file, in_empty_folder):

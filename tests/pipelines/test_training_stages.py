@@ -427,8 +427,8 @@ def test_train_hands_on_what_its_params_say_and_keeps_its_state_until_its_weight
         "reload_parity",
     )  # fmt: skip
     base, params, own, variant = (MagicMock() for _ in range(4))
-    manifest, verdict, store, resume, weights, history = PLACES[:6]
-    given = (base, params, own, variant, "m", manifest, verdict, store, resume, weights, history)
+    along, (manifest, verdict, store, resume, weights, history) = {}, PLACES[:6]
+    given = (base, params, own, variant, along, "m", *PLACES[:6])
     trained = made.train_variant.return_value
     made.reload_parity.side_effect = CheckpointError("not the same")
     with pytest.raises(CheckpointError):
@@ -440,17 +440,21 @@ def test_train_hands_on_what_its_params_say_and_keeps_its_state_until_its_weight
     trained.checkpointer.clear.assert_not_called()
     trained.writes = True
     train(*given)
-    trained.checkpointer.clear.assert_called_once_with()
+    trained.checkpointer.clear.assert_called_once_with(note=False)
+    along["n"] = MagicMock()
+    train(*given)
+    trained.checkpointer.clear.assert_called_with(note=True)  # whoever would train it along
     made.require_passed.assert_called_with(verdict, manifest)
     made.live_curves.assert_called_with("train@m")
     made.train_variant.assert_called_with(
         base, params, own, variant, name="m", manifest=manifest, store=store, resume=resume,
-        history=history, echo=made.live_curves.return_value.__enter__.return_value.append,
+        history=history, companions=along,
+        echo=made.live_curves.return_value.__enter__.return_value.append,
     )  # fmt: skip
     assert made.write_adapter.call_args_list == [
         call(weights, trained.segmenter.decoder, variant=variant, base=trained.base,
              trained_on=trained.trained_on)
-    ] * 2  # fmt: skip
+    ] * 3  # fmt: skip
     made.reload_parity.assert_called_with(trained.segmenter, variant, weights, base=trained.base)
 
 

@@ -176,3 +176,19 @@ def test_two_machines_of_two_embed_evaluate_and_train_as_one_process(world, tmp_
     lines = [one.path("reports/history/pa_sam-repeats.jsonl").read_text() for one in (many, alone)]
     for one, other in zip(*(text.splitlines() for text in lines), strict=True):
         assert json.loads(one) == pytest.approx(json.loads(other), rel=1e-4)
+
+
+def test_processes_train_two_models_on_the_same_passes_as_each_alone(world, tmp_path):
+    names = ("train@hq_sam", "train@pa_sam")
+    found = {}
+    for folder, together in (("apart", []), ("together", ["hq_sam", "pa_sam"])):
+        own = world.copy(tmp_path / folder)
+        own.change("embed", views=0)
+        own.change("train", batch_size=1, devices=2, together=together)
+        own.run("embed@train")
+        for name in names:
+            own.remove_outs(name)
+        commands = [(own.stages[name].module, *own.stages[name].arguments) for name in names]
+        finish(start_all(["stages", own.folder, json.dumps(commands)]))
+        found[folder] = [own.contents(name) for name in names]
+    assert found["together"] == found["apart"]

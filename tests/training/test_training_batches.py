@@ -28,8 +28,9 @@ from pasam.models.base_sam import PIXEL_MEAN
 from pasam.models.build import build_trainable
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
-from pasam.training.fit import TrainingStep, flushed_denormals
+from pasam.training.fit import flushed_denormals
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
+from pasam.training.objectives import TrainingStep
 from pasam.training.samples import (
     CachedBatches,
     FreshBatches,
@@ -271,7 +272,7 @@ def choose(store, manifest, make_base, tmp_path):
 
     def make(embed, how, *, checkpoint=checkpoint, store=folder):
         return batches_by_epoch(
-            embed, how, base=make_base(), checkpoint=checkpoint, store=store, manifest=manifest
+            embed, [how], base=make_base(), checkpoint=checkpoint, store=store, manifest=manifest
         )
 
     return make

@@ -14,13 +14,15 @@ from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prediction
-from pasam.training.fit import TrainingStep, _generator, fit, launch, objective_of
+from pasam.training.fit import Trainee, _generator, fit, launch
+from pasam.training.objectives import TrainingStep, objective_of
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling
 
 PARAMS = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-3, accelerator="cpu", devices=1, nodes=1,
-    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0, compile=False,
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
+    compile=False, together=[],
 )  # fmt: skip
 HQ = hq_sam(epochs=3, lr_step_size=2)
 PA = pa_sam(epochs=3, lr_step_size=2, mining_points=2, mining_from_epoch=1)
@@ -67,10 +69,11 @@ def cached(store):
 def train(tmp_path):
     def run(segmenter, variant, batches, name="run", **changes):
         params = PARAMS.replaced(**changes)
-        fit(
-            segmenter, variant, params, batches, fabric=launch(params),
-            sink=JsonlSink(tmp_path / f"{name}.jsonl"), checkpointer=Checkpointer(tmp_path, name),
+        trainee = Trainee(
+            segmenter=segmenter, variant=variant, checkpointer=Checkpointer(tmp_path, name),
+            sink=JsonlSink(tmp_path / f"{name}.jsonl"),
         )  # fmt: skip
+        fit(trainee, params, batches, fabric=launch(params))
         return (tmp_path / f"{name}.jsonl").read_bytes()
 
     return run
@@ -230,10 +233,8 @@ def test_batches_that_are_not_encoded_train_the_same(segmenter, cached, train):
     batch = cached(0)[0]
     bare = dataclasses.replace(batch, embedding=None, early=None)
     variant = HQ.replaced(epochs=1)
-    loss = [
-        json.loads(train(segmenter(variant), variant, lambda _, b=b: OneBatch(b), name))["loss"]
-        for name, b in (("cached", batch), ("bare", bare))
-    ]
+    made = {"cached": lambda _: OneBatch(batch), "bare": lambda _: OneBatch(bare)}
+    loss = [json.loads(train(segmenter(HQ), variant, b, name))["loss"] for name, b in made.items()]
     assert loss[0] == pytest.approx(loss[1], rel=1e-2)  # the cache holds half precision
 
 
@@ -541,10 +542,8 @@ def test_the_last_step_of_an_epoch_takes_the_batches_that_are_left(
         return step(self, *arguments, **names)
 
     monkeypatch.setattr(torch.optim.Adam, "step", counted)
-    batch, variant = cached(0)[0], IMAGE.replaced(epochs=1, lr_step_size=1)
-    train(
-        segmenter(variant), variant, lambda _: Batches(batch, batch, batch), accumulate=accumulate
-    )
+    three, variant = Batches(*[cached(0)[0]] * 3), IMAGE.replaced(epochs=1, lr_step_size=1)
+    train(segmenter(variant), variant, lambda _: three, accumulate=accumulate)
     assert len(taken) == steps
 
 

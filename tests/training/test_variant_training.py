@@ -1,7 +1,9 @@
 """One function trains every variant; each switch moves exactly the parameters that it names."""
 
+import contextlib
 import types
 
+import cv2
 import pytest
 import torch
 from small_world import small_base
@@ -10,18 +12,21 @@ from variants import hq_sam, image_adapter, pa_sam
 from pasam.config.schema import BaseParams, EmbedParams, TrainParams
 from pasam.errors import ParamsError
 from pasam.models import build
+from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_mobile, digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Prompts, Segmenter
 from pasam.training import fit
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
+from pasam.training.resume import Checkpointer
 from pasam.training.samples import Sampling
 from pasam.workers import ProcessGroup
 
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
-    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0, compile=False,
+    precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
+    compile=False, together=[],
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
@@ -207,7 +212,8 @@ def asked(project, tmp_path, manifest, monkeypatch):
         seen["nodes"] = nodes
         return seen["fabric"]
 
-    def batches(embed, sampling, **named):
+    def batches(embed, samplings, **named):
+        (sampling,) = samplings
         seen.update(named, embed=embed, sampling=sampling)
 
     def built(base, variant):
@@ -220,7 +226,12 @@ def asked(project, tmp_path, manifest, monkeypatch):
     monkeypatch.setattr(fit, "batches_by_epoch", batches)
     monkeypatch.setattr(fit, "frozen_tensors", lambda segmenter: {})
     monkeypatch.setattr(fit, "read_manifest", lambda path: frame)
-    monkeypatch.setattr(fit, "fit", lambda *given, **named: seen.update(named, params=given[2]))
+
+    def trained(own, params, _batches, *, fabric, companions):
+        assert (fabric, companions) == (seen["fabric"], [])
+        seen.update(params=params, sink=own.sink, checkpointer=own.checkpointer)
+
+    monkeypatch.setattr(fit, "fit", trained)
 
     def ask(variant=None, *, rank=0, world=1, embed=EMBED, name="run", echo=None, **changes):
         seen["fabric"] = types.SimpleNamespace(
@@ -358,3 +369,154 @@ def test_the_compiler_of_c_learns_the_same(train):
     plain, compiled = train(pa_sam(), "plain"), train(pa_sam(), "compiled", compile=True)
     for before, after in zip(plain.history, compiled.history, strict=True):
         assert after == pytest.approx(before, rel=1e-3)
+
+
+FRESH = EMBED.replaced(views=0)
+SHORT, LONG = hq_sam(epochs=2, lr_step_size=1), pa_sam(epochs=3, lr_step_size=2)
+BOTH = {"short": SHORT, "long": LONG}
+
+
+@contextlib.contextmanager
+def fresh_in(tmp_path, project, manifest):
+    """Train models on fresh views, alone or along with others, and count the encoder's passes."""
+    passes, encode, patch = [], BaseSam.encode, pytest.MonkeyPatch()
+
+    def run(name, companions=(), folder="run", embed=FRESH, variants=BOTH, **changes):
+        return train_variant(
+            BaseParams(size="tiny", checkpoint=str(project / "base.safetensors")), embed,
+            TRAIN.replaced(**changes), variants[name], name=name,
+            manifest=project / "manifest.parquet", store=project / "store",
+            resume=tmp_path / folder / "resume", history=tmp_path / folder / f"{name}.jsonl",
+            companions={other: variants[other] for other in companions},
+        )  # fmt: skip
+
+    patch.setattr(build, "build_base", lambda size: small_base())
+    patch.setattr(fit, "read_manifest", lambda path: manifest)
+    patch.setattr(BaseSam, "encode", lambda *given: (passes.append(1), encode(*given))[1])
+    run.passes = passes
+    yield run
+    patch.undo()
+
+
+@pytest.fixture
+def fresh(tmp_path, project, manifest):
+    with fresh_in(tmp_path, project, manifest) as run:
+        yield run
+
+
+def result(trained):
+    return digest(trained.segmenter.state_dict()), trained.history
+
+
+@pytest.fixture(scope="module")
+def alone(project, manifest, tmp_path_factory):
+    """What each model is when it trains by itself, and the passes that it takes."""
+    found = {}
+    for name in BOTH:
+        with fresh_in(tmp_path_factory.mktemp("alone"), project, manifest) as run:
+            found[name] = result(run(name)), len(run.passes)
+    return found
+
+
+@pytest.mark.parametrize(
+    "order", [("short", "long"), pytest.param(("long", "short"), marks=pytest.mark.long)],
+    ids=["short_first", "long_first"],
+)  # fmt: skip
+def test_models_that_train_together_are_what_each_is_alone_by_the_passes_of_the_longest(
+    order, fresh, alone
+):
+    first, second = order
+    for name, other in (order, reversed(order)):
+        assert result(fresh(name, [other])) == alone[name][0]
+    # Twelve masks are three batches of four an epoch.
+    assert (alone["short"][1], alone["long"][1]) == (6, 9)
+    assert len(fresh.passes) == 9
+
+
+def test_a_model_whose_training_was_ended_and_noted_is_taken_along_no_more(fresh, alone):
+    trained = fresh("long")
+    trained.checkpointer.clear(note=True)
+    assert not trained.checkpointer.path.exists()
+    fresh("short", ["long"])
+    assert not trained.checkpointer.path.exists()
+    # Other choices make another training, and it may be asked for again itself.
+    fresh("short", ["long"], seed=5)
+    assert len(list(trained.checkpointer.folder.parent.glob("long-*/state.pt"))) == 1
+    assert result(fresh("long")) == alone["long"][0]
+
+
+def test_where_embeddings_are_cached_each_model_trains_by_itself(fresh):
+    trained = fresh("short", ["long"], embed=EMBED)
+    kept = trained.checkpointer.folder.parent
+    assert [folder.name[:5] for folder in kept.iterdir()] == ["short"]
+    assert not fresh.passes
+
+
+@pytest.mark.parametrize(
+    "when", [2, pytest.param(4, marks=pytest.mark.long), pytest.param(7, marks=pytest.mark.long)]
+)
+def test_models_that_were_interrupted_together_go_on_wherever_each_was(
+    when, fresh, alone, monkeypatch
+):
+    monkeypatch.setattr(fit, "_LOOK_EVERY", 1)
+    monkeypatch.setattr(fit, "_SAVE_EVERY", 0)
+    saves, save = [], Checkpointer.save
+
+    def dying(checkpointer, state):
+        saves.append(checkpointer)
+        if len(saves) == when:  # one of the two is a step behind the other, or an epoch
+            raise KeyboardInterrupt
+        save(checkpointer, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpointer, "save", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fresh("short", ["long"])
+    assert result(fresh("short", ["long"])) == alone["short"][0]
+    assert result(fresh("long", ["short"])) == alone["long"][0]
+
+
+def test_an_older_state_of_one_is_made_up_for_before_the_other_goes_on(fresh, alone):
+    trained = fresh("long", folder="run", variants={"long": LONG})
+    trained.checkpointer.clear()
+    saved, save = [], Checkpointer.save
+
+    def first_epoch(checkpointer, state):
+        saved.append(state["epochs_done"])
+        save(checkpointer, state)
+        if len(saved) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpointer, "save", first_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            fresh("long")  # an epoch further than the other, which has not begun
+    fresh.passes.clear()
+    assert result(fresh("short", ["long"])) == alone["short"][0]
+    assert len(fresh.passes) == 6
+    assert result(fresh("long", ["short"])) == alone["long"][0]
+    assert len(fresh.passes) == 9
+
+
+def test_loading_processes_start_once_for_all_epochs(fresh, monkeypatch):
+    made = []
+
+    class Loader(fit.DataLoader):
+        def __init__(self, *given, **named):
+            made.append(named["num_workers"])
+            super().__init__(*given, **named, timeout=60)
+
+    threads = cv2.getNumThreads()
+    plain = result(fresh("short", folder="plain"))  # OpenCV has started its threads here
+    monkeypatch.setattr(fit, "DataLoader", Loader)
+    assert result(fresh("short", folder="loaded", workers=2)) == plain
+    assert made == [2]
+    assert cv2.getNumThreads() == threads
+
+
+def test_who_trains_along_is_said_in_a_line(fresh, caplog):
+    with caplog.at_level("INFO"):
+        fresh("short")
+        assert not caplog.messages
+        fresh("short", ["long"])
+    assert caplog.messages == ["long learns on the same passes of the encoder."]
