@@ -20,6 +20,7 @@ from pasam.errors import DataError
 from pasam.evaluation.instances import (
     _best,
     _by_model,
+    _overlaps,
     _pixels,
     input_box,
     instance_sets,
@@ -398,6 +399,21 @@ def test_maps_of_other_predictions_are_refused(full):
     assert with_maps({"a": full}, []) == {"a": full}  # a model that has none
     with pytest.raises(DataError, match="2 sets of inner maps were taken of 1 predictions"):
         with_maps({"a": full}, [{}, {}])
+
+
+@pytest.mark.parametrize(("fraction", "wide"), [(0.02, 1), (0.05, 3)])
+def test_bands_of_a_mask_and_its_object_are_compared_and_the_areas_are_the_objects(fraction, wide):
+    whole, left = np.zeros((40, 50), np.bool_), np.zeros((40, 50), np.bool_)  # a diagonal of 64
+    whole[10:30, 10:40], left[10:30, 10:30] = True, True
+    found = _overlaps(encode(left), (7, encode(whole), 2 / 3), fraction)
+    inner = [mask.copy() for mask in (whole, left)]
+    for mask, last in zip(inner, (40, 30), strict=True):
+        mask[10 + wide : 30 - wide, 10 + wide : last - wide] = False
+    expected = (inner[0] & inner[1]).sum() / (inner[0] | inner[1]).sum()
+    assert found == {
+        "object_id": 7, "object_area": 600, "iou": 2 / 3,
+        "boundary_iou": pytest.approx(expected),
+    }  # fmt: skip
 
 
 def test_of_two_objects_that_a_mask_overlaps_alike_it_is_the_first_in_the_file():

@@ -81,9 +81,9 @@ def test_an_entry_of_models_is_its_adapter_in_the_folder(kind, project):
 def test_an_adapter_says_itself_how_it_is_built(project, tmp_path):
     other = tmp_path / "mine.safetensors"
     shutil.copy(ADAPTERS / "pa_sam.safetensors", other)
-    files = find_model(str(other))
-    assert (files.name, files.kind) == ("mine", "adapter")
-    assert files.variant == load_variant("pa_sam")
+    for files in (find_model(str(other)), find_model("mine", adapters=tmp_path)):
+        assert (files.name, files.kind, files.weights) == ("mine", "adapter", other)
+        assert files.variant == load_variant("pa_sam")
     another = load_variant("pa_sam").replaced(epochs=77)
     base = load_base("tiny", project / "base.safetensors")
     folder = tmp_path / "adapters"
@@ -130,6 +130,9 @@ def test_another_base_can_be_named(project, tmp_path):
     assert (files.base, files.size) == (tmp_path / "other.safetensors", "tiny")
     files = find_model(str(tmp_path / "other.safetensors"))
     assert (files.base, files.kind) == (tmp_path / "other.safetensors", "sam")
+    for name in (str(ADAPTERS / "pa_sam.safetensors"), "pa_sam"):
+        found = find_model(name, adapters=ADAPTERS, base=tmp_path / "other.safetensors")
+        assert (found.base, found.kind) == (tmp_path / "other.safetensors", "adapter")
     with pytest.raises(CheckpointError, match=r"pa_sam.safetensors is the trained tensors"):
         find_model("sam", base=ADAPTERS / "pa_sam.safetensors")
 
