@@ -70,8 +70,9 @@ def test_a_missing_file_and_one_that_is_no_json_are_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.json does not exist.*section `instances`"):
         read_annotations(tmp_path / "gone.json")
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(DataError, match=r"a\.json is not readable JSON"):
-        read_annotations(tmp_path / "a.json")
+    for read in (read_annotations, lambda path: read_detections(path, ANNOTATIONS)):
+        with pytest.raises(DataError, match=r"a\.json is not readable JSON.*section `instances`"):
+            read(tmp_path / "a.json")
 
 
 def entry(**values):

@@ -440,6 +440,14 @@ def test_an_image_that_is_named_in_two_ways_is_exported_once_with_both_its_objec
     assert [one["image_id"] for one in content["annotations"]] == [1, 1]
 
 
+@pytest.mark.parametrize(("form", "kind"), [("coco", list), ("coco-rle", dict)])
+def test_a_set_is_exported_in_the_form_that_was_asked_for(drawn, tmp_path, form, kind):
+    export_set(drawn, tmp_path / "out", form)
+    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert [type(one["segmentation"]) for one in content["annotations"]] == [kind, kind]
+    assert content["categories"] == [{"id": 1, "name": "cats"}]
+
+
 def test_polygons_of_yolo_are_shares_of_the_images_own_sides(drawn, tmp_path):
     export_set(drawn[:1], tmp_path / "out", "yolo")
     number, *places = (tmp_path / "out" / "a.txt").read_text().split()

@@ -539,11 +539,11 @@ def test_the_order_of_evaluation_leaves_no_trace_in_the_bytes(tmp_path):
 
 
 def test_a_precision_that_is_not_defined_is_no_number(tmp_path):
-    write_precisions([PRECISION], tmp_path / "a.parquet")
+    write_precisions([{**PRECISION, "seed": 1}, PRECISION], tmp_path / "a.parquet")
     found = read_precisions(tmp_path / "a.parquet")
-    assert found.columns.tolist() == PRECISIONS.names
-    assert found["ap_small"].isna().tolist() == [True]
-    assert found["ap50"].tolist() == [0.75]
+    assert (found.columns.tolist(), found["seed"].tolist()) == (PRECISIONS.names, [0, 1])
+    assert found["ap_small"].isna().tolist() == [True, True]
+    assert found["ap50"].tolist() == [0.75, 0.75]
 
 
 def test_no_rows_make_a_file_without_rows(tmp_path):
@@ -571,7 +571,7 @@ def test_what_does_not_fit_the_columns_is_refused(tmp_path, change, message):
 
 
 def test_missing_and_foreign_files_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.parquet does not exist"):
+    with pytest.raises(DataError, match=r"gone\.parquet does not exist.*dvc repro instances"):
         read_instances(tmp_path / "gone.parquet")
     (tmp_path / "a.parquet").write_text("rows")
     with pytest.raises(DataError, match="is not a readable parquet file"):

@@ -5,6 +5,7 @@ import json
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from pasam.config.schema import CocoParams, GeneratedInstancesParams, InstancesParams, SeginwParams
-from pasam.data.coco import AnnotatedImage
+from pasam.data.coco import AnnotatedImage, Annotations, Detection
 from pasam.errors import DataError
+from pasam.evaluation import instances
 from pasam.evaluation.instances import (
+    InstanceSet,
     _best,
     _by_model,
     _overlaps,
@@ -414,6 +417,43 @@ def test_bands_of_a_mask_and_its_object_are_compared_and_the_areas_are_the_objec
         "object_id": 7, "object_area": 600, "iou": 2 / 3,
         "boundary_iou": pytest.approx(expected),
     }  # fmt: skip
+
+
+def test_each_box_is_held_against_the_objects_of_its_own_category_and_image(monkeypatch):
+    mask = np.zeros((20, 30), np.bool_)
+    mask[5:15, 5:25] = True
+    code = encode(mask)
+    objects = [
+        {"id": number, "image_id": image, "category_id": category, "segmentation": code}
+        for number, image, category in ((7, 2, 1), (8, 1, 2), (9, 1, 1))
+    ]
+    annotations = Annotations(
+        images={1: AnnotatedImage("a.png", 20, 30), 2: AnnotatedImage("b.png", 20, 30)},
+        categories={1: "cat", 2: "dog", 3: "cow"}, content={"annotations": objects},
+    )  # fmt: skip
+    box = {"box": (5.0, 5.0, 25.0, 15.0), "score": 0.5}
+    found = {
+        image: [Detection(number=number, image_id=image, category_id=kind, **box)]
+        for number, (image, kind) in enumerate(((1, 1), (2, 2)))
+    }
+    found[1] += [Detection(number=2, image_id=1, category_id=kind, **box) for kind in (2, 3)]
+    data = InstanceSet(
+        benchmark="b", name="s", images=Path(), annotations=annotations, detections=found
+    )
+    monkeypatch.setattr(instances, "_pixels", lambda *_file: None)
+    monkeypatch.setattr(instances, "image_batch", lambda *given: given[-1])
+    monkeypatch.setattr(instances, "_masks", lambda _entry, boxes, _size: [code] * len(boxes))
+    models = SimpleNamespace(
+        base=SimpleNamespace(side=64), entries=[SimpleNamespace(name="sam", seed=0)]
+    )
+    rows = segment_instances(models, data, resize="squash", batch_size=4, boundary_fraction=0.02)
+    told = [(row["image_id"], row["category"], row["object_id"], row["iou"]) for row in rows]
+    assert told == [
+        (1, "cat", 9, 1.0),
+        (1, "dog", 8, 1.0),
+        (1, "cow", -1, 0.0),
+        (2, "dog", -1, 0.0),
+    ]
 
 
 def test_of_two_objects_that_a_mask_overlaps_alike_it_is_the_first_in_the_file():

@@ -180,6 +180,7 @@ def test_a_name_is_the_same_in_either_unicode_form(tmp_path):
         ("p.csv", "image,x,y\n", DataError, "holds no prompt"),
         ("p.csv", "image,x,y,label\na.jpg,1,2,0\n", PromptError, "prompt 0: the prompt says only"),
         ("p.json", '[{"image": "a.jpg", "bux": [1]}]', PromptError, "bux"),
+        ("p.json", "[", DataError, "is not readable JSON.*Expected a CSV with the columns image"),
         ("p.json", '[{"image": "a.jpg"}]', PromptError, "prompt 0: the prompt is empty"),
         ("p.json", '{"images": [], "annotations": [{}]}', DataError, "is not in COCO's form"),
     ],

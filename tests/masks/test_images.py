@@ -30,7 +30,7 @@ from pasam.masks.images import (
     upright_size,
     write_png,
 )
-from pasam.masks.mask_files import read_mask, understand
+from pasam.masks.mask_files import Reading, check_fitness, read_mask, understand
 
 DOT = np.zeros((6, 7), np.uint8)
 DOT[2:4, 3:5] = 1
@@ -563,3 +563,32 @@ def test_a_wire_beside_a_larger_object_is_one_as_long_as_a_part_of_it_stands_alo
     index[24, 20:60] = 100  # two thirds of it within 7 pixels of the other object
     found = understand(save(tmp_path / "m.png", index))
     assert found.objects == (("100", 40), ("200", 800))
+
+
+def test_a_trimap_that_lies_on_its_side_and_colours_of_which_some_are_clear_are_told(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(blocks(0, 128, 255)).save(tmp_path / "t.png", exif=exif)
+    found = understand(tmp_path / "t.png", Reading.TRIMAP)
+    assert np.array_equal(found.mask(), turned(blocks(0, 0, 255), 6))
+    clear = np.dstack([blocks((0, 0, 90), (200, 0, 0), (0, 200, 0)), blocks(0, 255, 255)])
+    Image.fromarray(clear).save(tmp_path / "m.png")
+    found = understand(tmp_path / "m.png", Reading.BINARY)
+    assert found.notes == ("transparent pixels are background",)
+    assert found.objects == (("", 512),)
+    Image.fromarray(clear).save(tmp_path / "m.png", exif=exif)
+    notes = ("transparent pixels are background", "turned upright by its EXIF tag")
+    assert understand(tmp_path / "m.png", Reading.BINARY).notes == notes
+
+
+def test_every_value_is_an_object_where_that_was_said_be_there_no_background_nor_areas(tmp_path):
+    numbers = np.arange(1, 101, dtype=np.uint16).reshape(10, 10)
+    found = understand(save(tmp_path / "m.png", numbers), Reading.INDEX)
+    assert found.objects == tuple((str(number), 1) for number in range(1, 101))
+
+
+@pytest.mark.parametrize(("shape", "turned_hint"), [((6, 4), True), ((5, 5), False)])
+def test_a_mask_of_its_images_sides_the_other_way_round_is_called_turned(shape, turned_hint):
+    with pytest.raises(InvalidItemError, match="is 4 x 6 .height x width. but its image b is") as e:
+        check_fitness((4, 6), shape, inside=9, soft=0.0, name="a", image="b")
+    assert ("one of the two is turned" in str(e.value)) is turned_hint

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pasam.errors import DataError, InvalidItemError
-from pasam.masks.images import turned, write_png
+from pasam.masks.images import turned
 from pasam.masks.mask_files import (
     MaskKind,
     Reading,
@@ -519,11 +519,12 @@ def test_binary_takes_what_is_above_half_of_the_brightest_value_of_any_depth(tmp
     colours[:10, :, 2], colours[10:20, :, 0], colours[30:, :, 1] = 255, 129, 128
     found = understand(saved(tmp_path, colours), Reading.BINARY)
     assert np.array_equal(found.mask()[:, 0] == 255, np.arange(40) < 20)
+    assert not found.is_plain
 
 
 def test_a_mask_drawn_by_us_is_plain_and_one_of_an_odd_form_is_not(tmp_path):
-    write_png(tmp_path / "a.png", disk() * np.uint8(255))
-    assert understand(tmp_path / "a.png").is_plain
+    for name in ("a.PNG", "a.png"):
+        assert understand(saved(tmp_path, disk() * np.uint8(255), name)).is_plain
     assert not understand(tmp_path / "a.png", Reading.BINARY).is_plain
     assert not understand(saved(tmp_path, disk() * np.uint8(255), "a.gif")).is_plain
     assert not understand(saved(tmp_path, disk() * np.uint16(65535))).is_plain

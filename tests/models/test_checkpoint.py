@@ -204,6 +204,9 @@ def test_bytes_are_compared_with_the_digest_that_lies_beside_them(mark, tmp_path
     path.with_name("SHA256SUMS").write_text(f"{nearly}{mark}x.safetensors\n")
     with pytest.raises(CheckpointError, match="it was damaged or changed"):
         read_weights(path)
+    path.with_name("SHA256SUMS").write_bytes(b"\xff" * 64)
+    with pytest.raises(CheckpointError, match="SHA256SUMS cannot be read as text.*Install"):
+        read_weights(path)
     sums = f"{'0' * 64}{mark}y.safetensors\n{file_digest(path)}{mark}x.safetensors\n"
     for text in (sums, sums.partition("\n")[0], ""):  # of other files nothing is asked of this one
         path.with_name("SHA256SUMS").write_text(text)
