@@ -302,7 +302,7 @@ def with_photographs(folder):
     (folder / "own").mkdir()
     return DataParams(
         generated=GeneratedParams(train_images=0, benchmark_images=1, side=64, seed=1),
-        catalogue=["photos"], own=str(folder / "own"), workers=1,
+        catalogue=["DIS5K-VD", "photos"], own=str(folder / "own"), workers=1,
     )  # fmt: skip
 
 
