@@ -348,6 +348,16 @@ def test_a_version_that_is_not_signed_is_refused_where_a_key_asks_for_it(
         load_predictor("champion")
 
 
+def test_the_signature_is_that_of_the_entry_that_registered_the_version(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(versions, "verify_signature", lambda *given: asked.append(given))
+    files = versions.digests_of(tmp_path)
+    entry = Entry(event="register", version=2, number=5, files=files, details={"key": "k"})
+    standing = Standing(versions={2: VersionStanding(number=2, registered=entry, status="")})
+    assert versions.verify_files(tmp_path, 2, standing) is entry
+    assert asked == [(tmp_path, 2, "000005")]
+
+
 @pytest.mark.long
 def test_what_was_registered_before_there_was_a_key_is_signed_by_the_next_promotion(
     own_promoted, monkeypatch, keys

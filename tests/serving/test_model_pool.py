@@ -227,6 +227,22 @@ def test_a_refused_file_is_not_read_again_until_it_changes(own):
     assert (own.opened, offered.get("champion").kind) == (4, "pa_sam")
 
 
+def test_what_could_not_be_opened_for_a_passing_reason_is_opened_again(own):
+    faults = [TrackingError("MLflow does not answer."), OSError(5, "Input/output error")]
+
+    def open_files(files):
+        if files.weights.name == "champion" and faults:
+            raise faults.pop()
+        return own.open(files)
+
+    offered = ModelPool(lambda: list(own.kinds), find=own.find, open_files=open_files)
+    for kind in (OSError, TrackingError):
+        with pytest.raises(kind):
+            offered.refresh()
+    offered.refresh()
+    assert offered.get("champion").kind == "hq_sam"
+
+
 def test_a_model_whose_file_is_gone_while_it_is_trained_again_goes_on_answering(own):
     offered = own.offered()
     old = offered.get("champion")
