@@ -495,6 +495,7 @@ def attempts(tmp_path, monkeypatch):
         how["on_line"]("words")
         return 0
 
+    monkeypatch.setenv("OWN", "this process's")
     monkeypatch.setattr(dvc_module, "run_child", child)
     monkeypatch.setattr(dvc_module, "expect_whole_results", lambda folder: seen.append(folder))
     lines = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from small_world import dump_yaml
-from tracked_world import git
+from tracked_world import commit, git
 
 from pasam.errors import DataError, RegistryError
 from pasam.files import sha256_of
@@ -28,6 +29,7 @@ from pasam.registry.snapshot import (
 )
 from pasam.registry.store import Tag
 from pasam.registry.transitions import open_decisions
+from pasam.registry.upkeep.backup import back_up, restore
 from pasam.registry.upkeep.cleaning import clean
 from pasam.registry.version_files import _scores
 from pasam.registry.versions import (
@@ -438,3 +440,23 @@ def test_tags_say_all_that_is_known_and_mlflow_shows_a_few_of_them():
             Tag.STATUS: "refused",
             Tag.VERDICT: "evidence/000012-verdict.html",
         }
+
+
+def test_a_backup_brings_files_in_folders_places_and_the_other_way_and_no_password(tmp_path):
+    folder, new = tmp_path / "here", tmp_path / "new"
+    (folder / "was" / "folder").mkdir(parents=True)
+    (folder / "was" / "folder" / "x").write_text("x")
+    (folder / "file").write_text("y")
+    commit(folder, push=False)
+    shutil.rmtree(folder / "was")
+    (folder / "was").write_text("a file")
+    (folder / "file").unlink()
+    (folder / "file").mkdir()
+    (folder / "file" / "n").write_text("in a folder")
+    git(folder, "remote", "add", "team", "https://ada:secret@example.org/p.git")
+    back_up(folder, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", new)
+    assert (new / "was").read_text() == "a file"
+    assert (new / "file" / "n").read_text() == "in a folder"
+    assert git(new, "remote", "get-url", "team").strip() == "https://example.org/p.git"
+    assert b"secret" not in (tmp_path / "backup.tar").read_bytes()

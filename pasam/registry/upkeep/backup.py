@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -276,11 +277,17 @@ def _restore_git(project: Path, found: Path, about: Mapping[str, Any]) -> None:
     if log != about["log"]:
         raise RegistryError(f"the branch {BRANCH} is {log[:10]}, expected {about['log'][:10]}.")
     for name in about["deleted"]:
-        (project / MemberPaths(found).claim(name, is_folder=False)).unlink(missing_ok=True)
+        gone = project / MemberPaths(found).claim(name, is_folder=False)
+        gone.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there are others in its folder
+            os.removedirs(gone.parent)
     tree = found / TREE
     for path in sorted(tree.rglob("*")):
         if path.is_file():
             target = project / path.relative_to(tree)
+            for parent in path.relative_to(tree).parents:
+                if (project / parent).is_file():  # the commit's, in whose place a folder came
+                    (project / parent).unlink()
             target.parent.mkdir(parents=True, exist_ok=True)
             put_in_place(path, target)
 
