@@ -274,6 +274,9 @@ def test_locks_that_somebody_is_writing_and_whole_ones_stay(tmp_path):
         assert listed.exists()
     forget_half_written_locks(tmp_path)
     assert not listed.exists()
+    listed.write_text("[")
+    with Dvc(project=tmp_path, state=tmp_path / ".flows", on_line=lambda line: None).alone():
+        assert not listed.exists(), "before any command is run"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Analyses that parts of a report share: ablations, fine structure, what stays of SAM."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -268,6 +269,15 @@ def test_an_answer_says_where_it_was_measured_and_whether_photographs_are_among_
 ):
     assert analyses.measured_on(results, names) == f"Base: tiny. Measured on {said}"
     assert analyses.measured_on(results, []) == ""
+
+
+def test_of_sets_of_instances_those_that_are_drawn_hold_no_photographs(results):
+    detected = pd.DataFrame({"benchmark": ["coco_like", "coco"]})
+    results = replace(results, instances=detected)
+    none = "; no photographs among them"
+    for name, said in (("coco_like", none), ("coco", ""), ("mine_like", "")):
+        words = analyses.measured_on(results, [name])
+        assert words == f"Base: tiny. Measured on {name}{said}."
 
 
 def test_the_sets_of_diagnostics_are_those_of_the_subject(make_results):

@@ -18,6 +18,7 @@ from pasam.errors import CheckpointError, ParamsError, PromptError, RefusedError
 from pasam.serving import request_guard
 from pasam.serving.limits import Limits
 from pasam.serving.request_guard import (
+    RequestGuard,
     add_error_handlers,
     check_origin,
     check_token,
@@ -323,6 +324,21 @@ def test_a_body_that_trickles_is_ended(shelf, monkeypatch):
     asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
+
+
+def test_a_part_that_does_not_say_that_more_comes_is_the_last(monkeypatch):
+    monkeypatch.setattr(request_guard, "BODY_GRACE", 0.0)
+    sent = [{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}]
+
+    async def receive():
+        await asyncio.sleep(0.05 if len(sent) == 1 else 0)  # a client may stay as long as it likes
+        return sent.pop(0)
+
+    async def read():
+        bounded = RequestGuard(None, SimpleNamespace(settings=Settings()))._bounded(receive)
+        return [(await bounded())["type"] for _ in range(2)]
+
+    assert asyncio.run(read()) == ["http.request", "http.disconnect"]
 
 
 @pytest.mark.parametrize("encoding", ["chunked", "identity"])
