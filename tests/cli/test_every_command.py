@@ -274,25 +274,32 @@ def test_a_line_about_an_image_has_the_score_of_its_only_mask_and_counts_files(m
 
 @pytest.mark.parametrize("zoom", [None, True, False])
 def test_what_is_seen_from_near_is_told_once_and_faults_at_the_end(zoom, capsys, monkeypatch):
+    maps, turned = set(), set()
+
     class Prompting:
-        upright, categories = True, {1: "object"}
+        upright, categories = zoom is True, {1: "object"}
 
         def masks(self, predictor, image, *, uncertainty, on_progress):
+            maps.add(uncertainty)
             if "bad" in image.path.name:
                 raise PromptError(f"{image.path} is odd" if "2" in image.path.name else "is odd")
             return [seen({}, zoomed="near" in image.path.name)]
 
     added, finished = [], []
     outputs = SimpleNamespace(
-        formats=set(), add=lambda *given, listed: added.append((given[1], listed)),
-        finish=finished.append,
+        formats={"png", "uncertainty" if zoom is None else "rle"},
+        add=lambda *given, listed: added.append((given[1], listed)), finish=finished.append,
     )  # fmt: skip
     monkeypatch.setattr(predict, "_say_what_zoom_left", lambda path, masks: None)
     every = (SimpleNamespace(embed=lambda pixels: pixels), Prompting(), outputs)
 
+    def read(path, upright):
+        turned.add(upright)
+        return path
+
     def run(*names):
         paths = [Path("p") / name for name in names]
-        predict._predict_all(every[0], paths, *every[1:], lambda path, upright: path, zoom=zoom)
+        predict._predict_all(every[0], paths, *every[1:], read, zoom=zoom)
 
     run("far.png", "near1.png", "near2.png")
     assert added == [(name, f"{name}.png") for name in ("far", "near1", "near2")]
@@ -303,6 +310,7 @@ def test_what_is_seen_from_near_is_told_once_and_faults_at_the_end(zoom, capsys,
     with pytest.raises(DataError, match=r"^1 of 2 images could not.*:\n  p/bad2\.png is odd$"):
         run("bad2.png", "far.png")
     assert (len(added), len(finished)) == (4, 3)
+    assert (maps, turned) == ({zoom is None}, {zoom is True})
 
 
 def test_whatever_was_done_to_pixels_is_said_but_that_they_were_turned(monkeypatch, capsys):

@@ -14,7 +14,7 @@ from tracked_world import commit, git
 from pasam.errors import DataError, RegistryError
 from pasam.files import sha256_of
 from pasam.registry import reproduction
-from pasam.registry.decision_log import Entry, VersionStanding
+from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.runs import PARENT, find_run, reproduction_key
 from pasam.registry.snapshot import (
@@ -35,11 +35,13 @@ from pasam.registry.version_files import _scores
 from pasam.registry.versions import (
     NAME,
     Registry,
+    Version,
     _carry,
     _changes,
     _damaged,
     as_logged,
     damaged_files,
+    differences,
     digests_of,
     known_standing,
     known_tags,
@@ -440,6 +442,22 @@ def test_tags_say_all_that_is_known_and_mlflow_shows_a_few_of_them():
             Tag.STATUS: "refused",
             Tag.VERDICT: "evidence/000012-verdict.html",
         }
+
+
+def test_a_version_that_was_removed_may_be_absent_and_is_compared_where_it_is_not():
+    entry = Entry(event="register", version=1, details={"key": "k", "tags": {}})
+    gone = VersionStanding(number=1, registered=entry, status="registered", removed=True)
+    standing = Standing(versions={1: gone})
+    shown = Version(number=1, aliases=(), tags={Tag.STATUS: "accepted"}, run_id="", created=0)
+    registry = SimpleNamespace(aliases=dict, versions=lambda aliases: [])
+    assert list(differences(registry, standing)) == []
+    assert list(differences(registry, standing, [shown])) == [
+        "version 1: MLflow's tag pasam.status is 'accepted', the log says 'registered'"
+    ]
+    lost = dataclasses.replace(gone, removed=False)
+    assert next(differences(registry, Standing(versions={1: lost}, champions=[1]))) == (
+        "version 1 is not in MLflow any more and is champion"
+    )
 
 
 def test_a_backup_brings_files_in_folders_places_and_the_other_way_and_no_password(tmp_path):

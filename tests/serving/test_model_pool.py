@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -139,6 +140,9 @@ def test_where_nothing_is_trained_the_packaged_models_are_offered(model_project,
     params = model_project / "params.yaml"
     packaged = ["pa_sam", "hq_sam", "pa_sam_plus", "sam"]
     assert available(params, tmp_path, lambda name: None) == packaged
+    champion = find_model(str(model_project / "data" / "adapters" / "pa_sam.safetensors"))
+    found = available(params, tmp_path, lambda name: champion)
+    assert found == [*packaged[:3], "champion", "sam"]  # of synthetic images alone
 
 
 class Registry:
@@ -481,7 +485,12 @@ def test_a_file_counts_as_changed_by_its_base_its_build_and_its_content(tmp_path
     for name, text in (("weights", "xy"), ("base", "xyz")):
         (tmp_path / name).write_text(text)
         seen.add(_signature(files))
-    assert len(seen) == 6
+    then = (tmp_path / "weights").stat().st_mtime_ns
+    (tmp_path / "new").write_text("yx")
+    (tmp_path / "new").replace(tmp_path / "weights")  # of the same size and moment
+    os.utime(tmp_path / "weights", ns=(then, then))
+    seen.add(_signature(files))
+    assert len(seen) == 7
 
 
 @pytest.mark.parametrize("adapted", [True, False])
