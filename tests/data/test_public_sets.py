@@ -30,6 +30,7 @@ from pasam.data.package_photographs import (
     package_photographs,
 )
 from pasam.errors import DataError
+from pasam.files import file_sha256
 
 COUNTS = {
     ("train", "DIS5K-TR"): 4, ("train", "ThinObject5K-TR"): 3, ("train", "FSS-1000"): 3,
@@ -285,6 +286,10 @@ def photograph(**changes):
 def test_another_picture_under_the_same_name_is_refused():
     with pytest.raises(DataError, match=r"expected 000000000000\.\.\.: the objects were drawn on"):
         photograph().read()
+    digest = file_sha256(photograph().path)
+    assert photograph(sha256=digest).read().shape == (300, 451, 3)
+    with pytest.raises(DataError, match="drawn on another picture"):
+        photograph(sha256=f"{digest[:12]}{'0' * 52}").read()
 
 
 def test_a_package_without_the_file_is_named():
@@ -305,6 +310,11 @@ def test_a_polygon_of_two_corners_is_refused(tmp_path):
     path.write_text(json.dumps({"images": {"cat": image}, "objects": [entry]}))
     with pytest.raises(DataError, match="a polygon of 2 corners"):
         package_photographs(path)
+    corners = [[[0, 0], [4, 0], [4, 4]]]  # a triangle is one
+    path.write_text(
+        json.dumps({"images": {"cat": image}, "objects": [{**entry, "polygons": corners}]})
+    )
+    assert package_photographs(path)[0].objects[0].polygons == (((0, 0), (4, 0), (4, 4)),)
     path.write_text("{")
     with pytest.raises(DataError, match="is not readable JSON"):
         package_photographs(path)
