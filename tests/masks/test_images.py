@@ -225,6 +225,8 @@ def test_whole_numbers_begin_at_0_however_bright_the_darkest_is():
         assert eight_bits(dim)[1] == f"16 bits, of which 0 to {top} became 0 to 255"
     assert eight_bits(np.array([[-1.0, 3.0]]))[0].tolist() == [[0, 255]]
     assert eight_bits(np.array([[0.25, 1.0]]))[0].tolist() == [[64, 255]]
+    assert eight_bits(np.array([[-0.5, 0.0, 0.5]]))[0].tolist() == [[0, 128, 255]]
+    assert eight_bits(np.array([[2.0, 2.25, 2.5]]))[0].tolist() == [[0, 128, 255]]
     lost = np.array([[0.5, np.inf, -np.inf, np.nan]])  # count as nothing, and stretch nothing
     assert eight_bits(lost)[0].tolist() == [[128, 0, 0, 0]]
 
@@ -339,9 +341,9 @@ def test_bands_and_pages_are_chosen_not_guessed(tmp_path):
         with pytest.raises(InvalidItemError, match=f"has 3 pages, and no page {page}"):
             load_image(tmp_path / "stack.tif", page=page)
     with tifffile.TiffWriter(tmp_path / "preview.tif") as file:  # a smaller page is a preview
-        for layer in (bands[0], bands[0, ::4, ::4]):
+        for layer in (bands[0], bands[0, ::4]):
             file.write(layer)
-    for page, layer in ((None, bands[0]), (1, bands[0]), (2, bands[0, ::4, ::4])):
+    for page, layer in ((None, bands[0]), (1, bands[0]), (2, bands[0, ::4])):
         found = load_image(tmp_path / "preview.tif", page=page).pixels
         np.testing.assert_array_equal(found[:, :, 0], layer)
 
@@ -473,7 +475,7 @@ def test_damaged_content_is_refused_without_an_address_in_memory():
     assert "0x" not in str(caught.value)
 
 
-def test_the_size_is_looked_up_before_a_pixel_is_decoded(tmp_path):
+def test_the_size_is_looked_up_before_a_pixel_is_decoded(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (50, 90), np.uint8))
     cut = path.read_bytes()[:300]  # its header is whole, most of its pixels are gone
     with pytest.raises(
@@ -482,6 +484,12 @@ def test_the_size_is_looked_up_before_a_pixel_is_decoded(tmp_path):
         read_image(cut, most_pixels=4499)
     assert caught.value.kind == "too_large"
     assert read_image(path, most_pixels=4500).shape == (50, 90, 3)
+    for limit in (2000, 3000):  # more than twice as much as Pillow dares, and a little more
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        for most, kind in ((None, "undecodable_image"), (10**9, "too_large")):
+            with pytest.raises(InvalidItemError) as caught:
+                read_image(path, most_pixels=most)
+            assert caught.value.kind == kind
 
 
 def test_only_the_formats_asked_for_are_decoded(tmp_path):
@@ -547,7 +555,6 @@ def test_an_edge_of_more_than_64_values_is_soft_wherever_it_ends(tmp_path, greys
     ramp = np.linspace(2, 198, greys).astype(np.uint8)
     row = np.concatenate([np.zeros(200, np.uint8), ramp, np.full(200, 200, np.uint8)])
     path = save(tmp_path / "m.png", np.array([row] * 20))
-    assert len(np.unique(row)) == greys + 2
     assert str(understand(path).kind) == kind
 
 
@@ -561,8 +568,7 @@ def test_a_wire_beside_a_larger_object_is_one_as_long_as_a_part_of_it_stands_alo
     index = np.zeros((60, 90), np.uint8)
     index[:20, :40] = 200
     index[24, 20:60] = 100  # two thirds of it within 7 pixels of the other object
-    found = understand(save(tmp_path / "m.png", index))
-    assert found.objects == (("100", 40), ("200", 800))
+    assert understand(save(tmp_path / "m.png", index)).objects == (("100", 40), ("200", 800))
 
 
 def test_a_trimap_that_lies_on_its_side_and_colours_of_which_some_are_clear_are_told(tmp_path):
