@@ -19,7 +19,7 @@ from pasam.data.own_sets import Options, _first, _remarks, add, make_plan
 from pasam.data.pairing import EncodedMask, Pair, PairCandidate, Source, find_pairs
 from pasam.errors import DataError
 from pasam.masks.images import read_image, write_png
-from pasam.masks.mask_files import Reading
+from pasam.masks.mask_files import Reading, understand
 from pasam.masks.run_lengths import encode
 
 
@@ -183,6 +183,39 @@ def test_a_mask_of_fractions_that_are_mostly_grey_is_a_photograph(tmp_path):
         found = inspect(InspectionTask(candidate=candidate, reading=Reading.AUTO))
         assert (len(found.faults), len(found.objects)) == (faults, 1 - faults)
         assert all("60% of its pixels are grey" in fault for fault in found.faults)
+
+
+HALF = np.repeat(np.array([[0, 255]], np.uint8), 8, axis=1).repeat(8, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "kind", "objects"),
+    [
+        (np.full((8, 8), 255, np.uint8), "0/255", (("", 64),)),
+        (np.dstack([HALF] * 3 + [HALF | 255]), "0/255", (("", 64),)),
+        (np.hstack([HALF // 28, HALF * 257.0]).astype(np.float32), "index", (("9", 64),)),
+        (np.dstack([HALF * 0] * 3 + [HALF | 255]), "is all black", None),
+        (HALF.astype(np.int32) - 1, "holds negative values", None),
+    ],
+)
+def test_a_mask_is_understood_by_what_it_holds_in_any_form(tmp_path, pixels, kind, objects):
+    path = tmp_path / ("m.tif" if pixels.dtype.itemsize == 4 else "m.png")
+    Image.fromarray(pixels).save(path)
+    if objects is None:
+        with pytest.raises(DataError, match=kind):
+            understand(path)
+        return
+    found = understand(path)
+    assert (str(found.kind), found.objects, found.notes) == (kind, objects, ())
+    assert found.has_void is (kind == "index")
+
+
+def test_a_palette_is_grey_where_all_of_it_is(tmp_path):
+    picture = Image.frombytes("P", HALF.shape[::-1], np.minimum(HALF, 1).tobytes())
+    for colours, kind in (([0, 0, 0, 64, 64, 64, 9, 0, 0], "0/1"), ([0] * 3 + [64] * 3, "index")):
+        picture.putpalette(colours)
+        picture.save(tmp_path / "m.png")
+        assert str(understand(tmp_path / "m.png").kind) == kind
 
 
 def test_a_code_of_another_size_is_named_by_its_annotation(look):

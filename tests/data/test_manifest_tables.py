@@ -1,6 +1,7 @@
 """Manifest and inventory describe items truly, have the same bytes, and are read strictly."""
 
 import hashlib
+import importlib.metadata
 import math
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from pasam.data.manifest import (
 )
 from pasam.data.own_sets import held_out
 from pasam.errors import DataError
-from pasam.masks.images import write_png
+from pasam.masks.images import located, package_path, write_png
 
 LABEL = np.zeros((4, 5), np.uint8)
 LABEL[:2] = 255
@@ -372,3 +373,13 @@ def test_no_fewer_are_held_out_than_the_fraction_says_and_one_is_left(count, fra
     held = held_out(keys, val_fraction=fraction)
     assert min(round(fraction * count), count - 1) <= len(held) < count
     assert held <= set(keys)
+
+
+def test_an_image_of_a_package_is_that_of_its_own_version_wherever_its_path_lies():
+    path = package_path("scikit-image", "skimage/data/coffee.png")
+    assert located(path).is_file()
+    assert located(Path("/some/project") / path) == located(path)
+    (first, *rest), version = path.parts, importlib.metadata.version("scikit-image")
+    for other in (first[:-1], f"{first}.1"):  # of 0.26.0 neither 0.26. nor 0.26.0.1
+        with pytest.raises(OSError, match=f"scikit-image {version} is installed, and the manif"):
+            located(Path(other, *rest))
