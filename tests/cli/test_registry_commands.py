@@ -140,6 +140,7 @@ def test_it_is_said_before_a_promotion_that_nobody_could_make_it_again(
         ("rollback", "--why", " "),
         ("reject", "1", "--why", ""),
         ("promote", "1"),
+        ("promote", "1", "--to", "staging"),
         ("lift", "1", "--why", " "),
         ("gate", "--adopt"),
     ],

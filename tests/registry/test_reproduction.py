@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from small_world import dump_yaml
@@ -13,7 +14,7 @@ from tracked_world import commit, git
 
 from pasam.errors import DataError, RegistryError
 from pasam.files import sha256_of
-from pasam.registry import reproduction
+from pasam.registry import reproduction, runs
 from pasam.registry.decision_log import Entry, Standing, VersionStanding
 from pasam.registry.reproduction import not_again, plan_reproduction, reproduce
 from pasam.registry.runs import PARENT, find_run, reproduction_key
@@ -43,6 +44,7 @@ from pasam.registry.versions import (
     damaged_files,
     differences,
     digests_of,
+    download,
     known_standing,
     known_tags,
     open_registry,
@@ -442,6 +444,45 @@ def test_tags_say_all_that_is_known_and_mlflow_shows_a_few_of_them():
             Tag.STATUS: "refused",
             Tag.VERDICT: "evidence/000012-verdict.html",
         }
+
+
+def test_what_was_cut_short_is_completed_as_long_as_its_files_are_the_locks(monkeypatch):
+    def run(name, **tags):
+        return SimpleNamespace(info=SimpleNamespace(run_id=name), data=SimpleNamespace(tags=tags))
+
+    known = {"whole": run("whole", **{Tag.RECORDED: "complete"})}
+    known |= {name: run(name) for name in ("half", "changed")}
+    told = []
+    ways = {
+        "_start": lambda self, *given: run("parent"), "_recorded": lambda self, parent: {},
+        "_record_stage": lambda self, stage, *given: run(f"{stage.name} anew"),
+        "_remove_doubles": lambda self, runs: None, "_refresh": lambda self, run: None,
+        "_remove_live": lambda self, stages: told.append(stages), "page": lambda self, run: None,
+        "_close_parent": lambda self, parent, *given: told.append(given),
+    }  # fmt: skip
+    for name, way in ways.items():
+        monkeypatch.setattr(runs._Recorder, name, way)
+    monkeypatch.setattr(runs, "_runs_of", lambda store, key: [known[key]] if key in known else [])
+    stages = {n: SimpleNamespace(name=n, digest=n) for n in ("whole", "half", "changed", "new")}
+    snapshot = SimpleNamespace(
+        lock=SimpleNamespace(sha256="s", stages=stages),
+        stale_output=lambda stage: "no" if stage.name in ("whole", "changed") else None,
+    )
+    found = runs._Recorder(snapshot, SimpleNamespace(tracking_uri="x")).record()
+    assert found.runs == {"whole": "whole", "half": "half anew", "new": "new anew"}
+    assert (found.new, found.missing) == (("half", "new"), {"changed": "no"})
+    assert told == [["half", "new"], (found.runs, found.missing)]
+
+
+def test_a_versions_files_come_from_where_the_runs_are(tmp_path, monkeypatch):
+    brought = MagicMock(return_value=str(tmp_path))
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", brought)
+    store = SimpleNamespace(tracking_uri="runs", registry_uri="registry")
+    registry = SimpleNamespace(store=store, client=None)
+    assert download(registry, "mlflow-artifacts:/x", tmp_path / "to", what="it") == tmp_path
+    brought.assert_called_once_with(
+        artifact_uri="mlflow-artifacts:/x", dst_path=str(tmp_path / "to"), tracking_uri="runs"
+    )
 
 
 def test_a_version_that_was_removed_may_be_absent_and_is_compared_where_it_is_not():
