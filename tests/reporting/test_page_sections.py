@@ -494,3 +494,17 @@ def test_seeds_and_commands_are_told(results):
     assert "Seeds: training 42" in found.lead
     assert any(line.startswith("dvc repro") for line in found.blocks[0].lines)
     assert any(line.startswith("dvc metrics diff") for line in found.blocks[0].lines)
+
+
+def test_every_term_of_a_loss_has_a_colour_and_a_shape_that_no_other_has(make_results):
+    terms = dict.fromkeys("edcba", 1.0)
+    first, second = (
+        pd.DataFrame([{"epoch": 0, "loss": 3.0, **some}]) for some in (terms, {"z": 2.0})
+    )
+    charts = section("training", make_results(histories={"hq_sam": first, "pa_sam": second}))
+    keys = [(key.name, key.colour, key.shape) for key in charts.blocks[0].legend]
+    assert keys == [
+        ("loss (total)", "var(--ink)", "circle"),
+        *((name, f"var(--other-{n})", "square") for n, name in enumerate("abcd")),
+        ("e", "var(--other-0)", "diamond"), ("z", "var(--other-1)", "diamond"),
+    ]  # fmt: skip
