@@ -266,6 +266,8 @@ def test_a_simulation_is_of_so_many_images_spread_and_pairs(pasam, monkeypatch, 
     assert set(sizes.values()) == {20}
     assert len(sizes) > 2
     assert (again, pairs, spread) == (sizes, {"std": 8, "pairs": 50}, {"std": 8, "years": 10})
+    assert pasam("simulate", "--pairs", "4", "--json").exit_code == 0
+    assert seen[-1][1] == {"std": 6, "years": 1}
 
 
 def test_files_that_are_not_whole_are_a_code_of_their_own(pasam, monkeypatch):
