@@ -39,6 +39,7 @@ def test_a_candidate_has_its_files_scores_and_lineage(promoted):
     assert set(found.scores["model"]) == {"pa_sam"}
     assert len(found.measured.evaluation_set) == 32
     assert found.key == f"{found.lineage['adapter.sha256']}-{found.lineage['base.sha256']}"
+    assert {"data.generated.seed", "validate.drift_p", "train.seed"} <= found.params.keys()
     assert json.loads(metadata(found, "0" * 64))["variant"]["decoder"] == "pa_sam"
 
 
