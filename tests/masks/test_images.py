@@ -587,3 +587,5 @@ def test_a_mask_of_its_images_sides_the_other_way_round_is_called_turned(shape, 
     with pytest.raises(InvalidItemError, match="is 4 x 6 .height x width. but its image b is") as e:
         check_fitness((4, 6), shape, inside=9, soft=0.0, name="a", image="b")
     assert ("one of the two is turned" in str(e.value)) is turned_hint
+    nearly = check_fitness((40, 40), (40, 40), inside=1599, soft=0.5, name="a", image="b")
+    assert nearly == ("a covers 99.9% of its image.",)

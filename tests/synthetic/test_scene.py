@@ -84,6 +84,16 @@ def test_pixels_are_those_of_the_day_the_seed_was_pinned(arguments, digest):
     assert _digest(scene) == digest
 
 
+@pytest.mark.parametrize(("number", "digest"), [(1, "aff91bdc8c0bdefb"), (7, "9501001f98a5a219")])
+def test_groups_are_those_of_the_day_too_and_hold_objects_smaller_than_a_lone_one(number, digest):
+    kinds = ("fork", "leaf", "cable")
+    group = draw_group(entropy=(5, number), side=96, kinds=kinds, objects=(3, 5))
+    assert _digest(group) == digest
+    assert min((mask > 128).mean() for mask in group.masks) < 0.01
+    other = draw_group(entropy=(5, number), side=97, kinds=kinds, objects=(3, 5))
+    assert other.kinds != group.kinds  # another picture, not the same one larger
+
+
 def _rastered(shape, seed):
     """Coverage of a shape, and of each of its parts; every other seed is held out."""
     drawing = shape(Draws(seed, held_out=seed % 2 == 1), 180.0)
