@@ -290,6 +290,14 @@ def test_partners_are_told_apart_by_split_and_by_bytes():
     assert originals(found, across=True, same_bytes=False) == {"v": "c", "w": "a"}
 
 
+def test_images_that_look_alike_are_found_wherever_the_comparison_is_cut(monkeypatch):
+    images = [image(f"{index}", phash=value) for index, value in enumerate([1, 64, 9, 64, 1, 9])]
+    for cells in (1, 12, 18, 36):  # one, two, three and all rows at a time
+        monkeypatch.setattr(duplicates_module, "_CELLS", cells)
+        found = [(one, other) for one, other, _, _ in found_among(*images, bits=0)]
+        assert found == [("0", "4"), ("1", "3"), ("2", "5")]
+
+
 @pytest.mark.long
 @given(
     hashes=st.lists(st.integers(0, 31), min_size=2, max_size=12),
