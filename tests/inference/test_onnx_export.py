@@ -13,7 +13,7 @@ import pytest
 import torch
 from inference_models import BASE, make_predictor, picture
 from small_world import small_base
-from variants import pa_sam
+from variants import image_adapter, pa_sam
 
 from pasam.errors import ExportError
 from pasam.inference import onnx_export
@@ -126,7 +126,7 @@ def test_graphs_that_differ_by_just_what_is_allowed_are_kept(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["sam", "pa_sam"])
-@pytest.mark.parametrize("off", [0.0, 0.25])
+@pytest.mark.parametrize("off", [0.0, 0.25, -0.25])
 def test_the_largest_difference_of_all_that_was_tried_counts(kind, off, predictors, monkeypatch):
     model = predictors[kind]
 
@@ -149,8 +149,8 @@ def test_the_largest_difference_of_all_that_was_tried_counts(kind, off, predicto
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     for tried in ([(1, 1), (3, 2)], [(3, 2), (1, 1)]):
         parity = check_parity(model, Path("x"), tried)
-        assert parity.difference == pytest.approx(off, abs=1e-5)
-        assert (parity.iou < 0.9999, parity.prompts) == (off > 0, 4)
+        assert parity.difference == pytest.approx(abs(off), abs=1e-5)
+        assert (parity.iou < 0.9999, parity.prompts) == (off != 0, 4)
 
 
 def test_a_file_says_which_model_it_is_and_how_images_are_brought_to_it():
@@ -176,11 +176,17 @@ def test_numbers_of_prompts_and_of_points_are_free_in_what_is_written(
 
     def write(graph, given, path, *, dynamic, metadata):
         assert len(given) == len(graph.inputs)
+        assert metadata == onnx_export._metadata(predictors[kind])
         written[path.name] = (graph.inputs, graph.outputs, dynamic)
         path.touch()
 
+    def check(model, folder, tried=onnx_export.CHECKED):
+        assert {path.name for path in folder.iterdir()} == set(written)
+        assert (model, tried) == (predictors[kind], onnx_export.CHECKED)
+        return Parity(0.0, 1.0, 13)
+
     monkeypatch.setattr(onnx_export, "_write", write)
-    monkeypatch.setattr(onnx_export, "check_parity", lambda *_: Parity(0.0, 1.0, 13))
+    monkeypatch.setattr(onnx_export, "check_parity", check)
     export_onnx(predictors[kind], tmp_path)
     inputs, features, fixed = written["image.onnx"]
     assert (inputs, fixed) == (image, {})
@@ -252,9 +258,29 @@ def test_a_box_is_two_points_labelled_2_and_3(predictor, with_mask):
 
 def test_a_point_alone_is_followed_by_one_that_says_nothing(predictor):
     image = predictor.embed(picture(60, 90))
-    expected = predictor.predict_many([(image, image_prompt(points=[POINT]))])[0]
-    found = by_graphs(predictor, image, [POINT, [0, 0]], [1, -1])
-    np.testing.assert_allclose(found[0][0, 0], expected.low_res[0], atol=1e-4)
+    beside = image_prompt(points=[POINT, [70.0, 5]], labels=[1, 0])
+    for prompt, points, labels in (
+        (image_prompt(points=[POINT]), [POINT, [0, 0]], [1, -1]),
+        (beside, [POINT, [70, 5], [0, 0]], [1, 0, -1]),
+    ):
+        expected = predictor.predict_many([(image, prompt)])[0]
+        found = by_graphs(predictor, image, points, labels)
+        np.testing.assert_allclose(found[0][0, 0], expected.low_res[0], atol=1e-4)
+
+
+def test_the_image_adapters_graph_gives_its_one_mask_on_adapted_features():
+    base = make_predictor("sam").segmenter.base
+    torch.manual_seed(1)
+    decoder = build_decoder(base, image_adapter())
+    with torch.no_grad():
+        decoder.image_adapter.change[-1].weight.normal_(std=0.1)
+    segmenter = Segmenter(base=base, decoder=decoder)
+    model = PromptAdapterPredictor(segmenter, name="rival", base=BASE)
+    image = model.embed(picture(60, 90))
+    expected = model.predict_many([(image, image_prompt(box=BOX))])[0]
+    masks, scores = by_graphs(model, image, [BOX[:2], BOX[2:]], [2, 3])
+    assert (masks.shape, scores.shape) == ((1, 1, 32, 32), (1, 1))
+    np.testing.assert_allclose(masks[0, 0], expected.low_res[0], atol=1e-4)
 
 
 def test_pa_sams_graph_gives_the_uncertainty_too(predictors):

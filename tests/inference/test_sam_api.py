@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -180,3 +181,11 @@ def test_models_of_the_registry_keep_the_aspect_whatever_their_base_is_best_at(m
     sam_model_registry["vit_b"](checkpoint=Path("some.pth"))
     kept = {"resize": "longest"}
     assert opened == [("packaged/pa_sam", kept), ("pa_sam", kept), ("some.pth", kept)]
+
+
+def test_a_model_is_moved_with_its_weights_and_stays_what_is_asked():
+    moved = []
+    sam = SamModel(SimpleNamespace(side=64, segmenter=SimpleNamespace(to=moved.append)))
+    assert sam.to("cuda:1") is sam
+    assert moved == ["cuda:1"]
+    assert sam.eval() is sam
