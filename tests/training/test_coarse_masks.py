@@ -1,4 +1,4 @@
-"""Coarse masks: what a hurried annotator leaves out, and what he never loses."""
+"""Coarse masks: what a hurried annotator leaves out and never loses; and how a view is recoloured."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from photograph_pool import write_pool
 
-from pasam.training import annotated
+from pasam.training import annotated, object_batches
 from pasam.training.annotated import coarsen, read_photographs
 
 SIDE = 256
@@ -185,3 +185,13 @@ def test_a_second_large_part_stays_and_so_does_what_fills_the_images_corner():
     assert drawn[60, 60]
     assert drawn[190, 60]
     assert drawn[240:, 240:].all()
+
+
+def test_each_channel_of_a_middle_grey_changes_by_its_own_gain():
+    grey = np.full((2, 3, 3), 128, np.uint8)
+    for seed in range(9):
+        draws = np.random.default_rng(seed)
+        gain = draws.uniform(0.7, 1.3) * draws.uniform(0.9, 1.1, 3)
+        wanted = 128 * gain + draws.uniform(-25, 25) + 128 * (1 - gain.mean())
+        found = object_batches._recoloured(grey, np.random.default_rng(seed))
+        assert np.array_equal(found, np.broadcast_to(wanted.astype(np.uint8), (2, 3, 3)))
