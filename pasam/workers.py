@@ -1,7 +1,8 @@
 """Work done in several processes, its results in order, and progress bars for terminals.
 
-`parallel_map` starts processes for one function. A `ProcessGroup` is what a launcher (`torchrun`)
-has started: the same command several times, on one machine or on many, each doing its share.
+`parallel_map` starts processes for one function, `threads_ahead` threads beside what this one does.
+A `ProcessGroup` is what a launcher (`torchrun`) has started: the same command several times, on one
+machine or on many, each doing its share.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -145,6 +146,38 @@ def _some_ahead(
             yield from waiting.popleft().result()
     while waiting:
         yield from waiting.popleft().result()
+
+
+def threads_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+) -> Iterator[Result]:
+    """Do `work` on items as they come, in threads, while the next items are made here.
+
+    What a thread does has to let the others run meanwhile, as OpenCV and numpy do. A few items are
+    ahead of the results, no more: they might not fit the memory.
+
+    Args:
+        work: What is done with an item.
+        items: Its arguments; they are made in this thread.
+        threads: How many; with none all happens here, each item only when it is asked for.
+
+    Yields:
+        The results, in the order of the items.
+    """
+    if not threads:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # what has not begun need not, where something was raised
+            pool.shutdown(cancel_futures=True)
 
 
 def _each(work: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:

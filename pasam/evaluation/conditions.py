@@ -13,6 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,11 +27,13 @@ from pasam.config.schema import RobustnessParams
 from pasam.errors import DataError
 from pasam.evaluation.model_set import ModelSet, encode
 from pasam.evaluation.protocol import (
+    Asked,
     PromptBatch,
-    evaluate_batch,
+    evaluate_all,
     labels_of,
     parts_of,
     store_batch,
+    threads_beside,
     truths_of,
 )
 from pasam.evaluation.scores import BOX, CLEAN, Row, condition_name
@@ -39,7 +42,7 @@ from pasam.masks.transforms import squash
 from pasam.models.segmenter import Prompts
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
-from pasam.workers import ALONE, ProcessGroup, progress_bar
+from pasam.workers import ALONE, ProcessGroup, progress_bar, threads_ahead
 
 _BOX, _POINTS = 0, 1  # streams of draws
 
@@ -135,17 +138,24 @@ def evaluate_robustness(
     Returns:
         Rows of `pasam.evaluation.scores`, of this process's share.
     """
-    parts, fraction = group.share(parts_of(rows, batch_size)), boundary_fraction
-    found: list[Row] = []
-    for items in progress_bar(parts, total=len(parts), label="robustness"):
-        clean, truths = store_batch(store, items), truths_of(items, boundary_fraction=fraction)
-        labels = labels_of(store, items)
-        for prompt, corruption, batch in _conditions(models, clean, items, labels, params):
-            for entry in models.entries:
-                found += evaluate_batch(
-                    entry, batch, items, truths, prompt=prompt, corruption=corruption
-                ).scores
-    return found
+    parts = group.share(parts_of(rows, batch_size))
+    threads = max((threads_beside(entry) for entry in models.entries), default=0)
+    read = partial(truths_of, boundary_fraction=boundary_fraction)
+
+    def asked() -> Iterator[Asked]:
+        whole = zip(parts, threads_ahead(read, parts, threads=threads), strict=True)
+        for items, truths in progress_bar(whole, total=len(parts), label="robustness"):
+            clean, labels = store_batch(store, items), labels_of(store, items)
+            for prompt, corruption, batch in _conditions(
+                models, clean, items, labels, params, threads=threads
+            ):
+                for entry in models.entries:
+                    yield Asked(
+                        entry=entry, batch=batch, items=items, truths=truths, prompt=prompt,
+                        corruption=corruption,
+                    )  # fmt: skip
+
+    return [row for each in evaluate_all(asked(), threads=threads) for row in each.scores]
 
 
 def _conditions(
@@ -154,6 +164,8 @@ def _conditions(
     items: Sequence[Row],
     labels: Sequence[NDArray[np.uint8]],
     params: RobustnessParams,
+    *,
+    threads: int,
 ) -> Iterator[tuple[str, str, PromptBatch]]:
     """Make a batch worse in every way, each with its names in the columns of the scores."""
     ids = [str(item["id"]) for item in items]
@@ -176,8 +188,9 @@ def _conditions(
     amounts: dict[Kind, Sequence[float]] = {
         "blur": params.blur, "noise": params.noise, "jpeg": params.jpeg
     }  # fmt: skip
-    for corruption in corruptions(amounts):
-        images = _worse(items, corruption, side=side, seed=params.seed)
+    ways = corruptions(amounts)
+    make = partial(_worse, items, side=side, seed=params.seed)
+    for corruption, images in zip(ways, threads_ahead(make, ways, threads=threads), strict=True):
         worse = replace(clean, images=images, encoded=encode(models.base, images))
         yield BOX, corruption.name, worse
 

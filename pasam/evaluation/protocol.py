@@ -13,8 +13,9 @@ Everything that is measured goes through `PromptBatch`, `predict` and `masks_at_
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,7 @@ from pasam.models.base_sam import BaseSam, Encoded, finish
 from pasam.models.segmenter import Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
-from pasam.workers import ALONE, ProcessGroup
+from pasam.workers import ALONE, ProcessGroup, threads_ahead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,41 +112,77 @@ def masks_at_original_size(
         yield mask
 
 
-def evaluate_batch(
-    entry: ModelEntry,
-    batch: PromptBatch,
-    items: Sequence[Row],
-    truths: Sequence[Truth],
-    *,
-    prompt: str = BOX,
-    corruption: str = CLEAN,
-) -> Evaluated:
-    """Predict and score the masks of a batch.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a model is asked, and what the answers are held against."""
+
+    entry: ModelEntry
+    """The model."""
+    batch: PromptBatch
+    """One prompt for each mask."""
+    items: Sequence[Row]
+    """The masks' rows of the manifest."""
+    truths: Sequence[Truth]
+    """The masks themselves."""
+    prompt: str = BOX
+    """Name of the prompts, as in the scores."""
+    corruption: str = CLEAN
+    """Name of what was done to the images, as in the scores."""
+
+
+SCORERS = 4
+"""Threads that read and score masks beside a GPU."""
+
+
+def threads_beside(entry: ModelEntry) -> int:
+    """Say how many threads read and score while a model predicts.
+
+    None on a CPU: there prediction has use for every core.
+    """
+    return SCORERS if next(entry.segmenter.parameters()).is_cuda else 0
+
+
+def evaluate_all(asked: Iterable[Asked], *, threads: int) -> Iterator[Evaluated]:
+    """Predict and score batches, one after the other.
 
     Args:
-        entry: The model.
-        batch: One prompt for each mask.
-        items: The masks' rows of the manifest.
-        truths: The masks themselves.
-        prompt: Name of the prompts, as in the scores.
-        corruption: Name of what was done to the images, as in the scores.
+        asked: The batches; each is made when its turn comes.
+        threads: Threads that score the last batches while the next ones are predicted.
+
+    Yields:
+        What came of each batch, in their order.
     """
-    found = Evaluated()
+    answered = ((each, *_timed(each)) for each in asked)
+    return threads_ahead(_scored, answered, threads=threads)
+
+
+def _timed(asked: Asked) -> tuple[Prediction, float]:
+    """Predict the masks of a batch; return how many seconds that took, too."""
     start = time.perf_counter()
-    prediction = predict(entry.segmenter, batch)
+    prediction = predict(asked.entry.segmenter, asked.batch)
     finish(prediction.masks.device)
-    found.seconds.append(time.perf_counter() - start)
-    masks = masks_at_original_size(prediction, batch)
-    for number, (item, truth, mask) in enumerate(zip(items, truths, masks, strict=True)):
+    return prediction, time.perf_counter() - start
+
+
+def _scored(answered: tuple[Asked, Prediction, float]) -> Evaluated:
+    """Score the masks of a batch."""
+    asked, prediction, seconds = answered
+    found, entry = Evaluated(seconds=[seconds]), asked.entry
+    masks = masks_at_original_size(prediction, asked.batch)
+    for number, (item, truth, mask) in enumerate(
+        zip(asked.items, asked.truths, masks, strict=True)
+    ):
         found.scores.append(
             {
                 **_described(item, entry.name, entry.seed),
-                "prompt": prompt,
-                "corruption": corruption,
+                "prompt": asked.prompt,
+                "corruption": asked.corruption,
                 **score_mask(truth, mask),
             }
         )
-        found.predictions[item["id"]] = _predicted(mask, prediction, batch, number, entry.segmenter)
+        found.predictions[item["id"]] = _predicted(
+            mask, prediction, asked.batch, number, entry.segmenter
+        )
     return found
 
 
@@ -169,10 +206,15 @@ def evaluate_benchmark(
         group: The processes that share the batches; what is returned is this one's share.
     """
     entry.segmenter.eval()
-    found = Evaluated()
-    for items in group.share(parts_of(rows, batch_size)):
-        truths = truths_of(items, boundary_fraction=boundary_fraction)
-        found.extend(evaluate_batch(entry, store_batch(store, items), items, truths))
+    found, threads = Evaluated(), threads_beside(entry)
+    parts = group.share(parts_of(rows, batch_size))
+    read = partial(truths_of, boundary_fraction=boundary_fraction)
+    asked = (
+        Asked(entry=entry, batch=store_batch(store, items), items=items, truths=truths)
+        for items, truths in zip(parts, threads_ahead(read, parts, threads=threads), strict=True)
+    )
+    for each in evaluate_all(asked, threads=threads):
+        found.extend(each)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,27 @@ def test_the_batch_size_changes_nothing(batch_size, evaluate, evaluated):
     agree(evaluate(batch_size=batch_size), evaluated)
 
 
+def test_masks_that_are_read_and_scored_in_threads_beside_the_model_score_the_same(
+    evaluate, monkeypatch
+):
+    where, main = set(), threading.main_thread()
+    for name, work in [(name, getattr(protocol, name)) for name in ("read_mask", "score_mask")]:
+
+        def noted(*given, name=name, work=work):
+            where.add((name, threading.current_thread() is main))
+            return work(*given)
+
+        monkeypatch.setattr(protocol, name, noted)
+    here = evaluate(batch_size=1)
+    assert where == {("read_mask", True), ("score_mask", True)}  # nothing works beside a CPU
+    where.clear()
+    monkeypatch.setattr(protocol, "threads_beside", lambda entry: 2)
+    beside = evaluate(batch_size=1)
+    assert (beside.scores, len(beside.seconds)) == (here.scores, len(here.seconds))
+    agree(beside, here)
+    assert where == {("read_mask", False), ("score_mask", False)}
+
+
 @pytest.mark.parametrize("size", [2, 3])  # of two batches the third process has none
 def test_the_shares_of_several_processes_are_what_one_measures(size, evaluate):
     whole = evaluate(batch_size=3)
@@ -114,10 +136,8 @@ def test_the_order_of_the_rows_changes_nothing(manifest, evaluate, evaluated):
 def test_every_mask_has_a_score_that_says_what_it_is(manifest, evaluated):
     rows = pd.DataFrame(evaluated.scores)
     assert rows["image_id"].tolist() == manifest["id"].tolist()
-    assert set(rows["prompt"]) == {"box"}
-    assert set(rows["corruption"]) == {"none"}
-    assert set(rows["seed"]) == {5}
-    assert set(rows["benchmark"]) == {"mine"}
+    about = rows[["prompt", "corruption", "seed", "benchmark"]].drop_duplicates()
+    assert about.to_numpy().tolist() == [["box", "none", 5, "mine"]]
     assert list(zip(rows["height"], rows["width"], strict=True)) == SIZES
 
 

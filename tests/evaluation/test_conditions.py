@@ -1,6 +1,7 @@
 """Every model meets every condition; boxes, points and images are made worse as stated."""
 
 import dataclasses
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pasam.config.schema import RobustnessParams
 from pasam.errors import DataError
-from pasam.evaluation import conditions
+from pasam.evaluation import conditions, protocol
 from pasam.evaluation.conditions import (
     Corruption,
     corrupt,
@@ -24,13 +25,15 @@ from pasam.evaluation.conditions import (
     jitter_box,
     point_prompts,
 )
-from pasam.evaluation.model_set import encode
+from pasam.evaluation.model_set import ModelEntry, encode
 from pasam.evaluation.protocol import (
+    Asked,
     PromptBatch,
-    evaluate_batch,
+    evaluate_all,
     evaluate_benchmark,
     predict,
     store_batch,
+    threads_beside,
     truths_of,
 )
 from pasam.evaluation.scores import ORDER, write_scores
@@ -71,6 +74,32 @@ def evaluate(model_set, store, manifest):
 @pytest.fixture(scope="module")
 def rows(evaluate):
     return evaluate()
+
+
+def test_scoring_in_threads_beside_the_model_changes_no_row(evaluate, rows, monkeypatch):
+    scored, score = set(), protocol.score_mask
+
+    def noted(*given):
+        scored.add(threading.current_thread())
+        return score(*given)
+
+    monkeypatch.setattr(protocol, "score_mask", noted)
+    monkeypatch.setattr(conditions, "threads_beside", lambda entry: 3)
+    pd.testing.assert_frame_equal(evaluate(), rows)
+    assert threading.main_thread() not in scored
+
+
+def test_only_beside_a_gpu_is_anything_scored_in_threads():
+    class On(torch.nn.Module):
+        def __init__(self, is_cuda):
+            super().__init__()
+            self.is_cuda = is_cuda
+
+        def parameters(self):
+            return iter([self])
+
+    assert threads_beside(ModelEntry("m", 0, On(is_cuda=False))) == 0
+    assert threads_beside(ModelEntry("m", 0, On(is_cuda=True))) == protocol.SCORERS > 0
 
 
 @pytest.mark.slow  # the whole stage three times
@@ -147,7 +176,8 @@ def test_images_are_made_worse_at_their_own_size_before_they_are_squashed(
     batch = dataclasses.replace(clean, images=images, encoded=encode(model_set.base, images))
     for entry in model_set.entries:
         truths = truths_of(items, boundary_fraction=0.02)
-        expected = evaluate_batch(entry, batch, items, truths).scores
+        asked = Asked(entry=entry, batch=batch, items=items, truths=truths)
+        expected = next(evaluate_all([asked], threads=0)).scores
         rows = found[found["model"] == entry.name].set_index("image_id")
         for row in expected:
             assert rows.at[row["image_id"], "intersection"] == row["intersection"]
@@ -378,7 +408,8 @@ def test_all_numbers_of_points_are_drawn_from_as_many_as_the_largest(monkeypatch
     )
     batch = PromptBatch(images=np.zeros((1, 3, 8, 8)), encoded=None, prompts=[], transforms=[])
     params = SimpleNamespace(jitter=(), points=(3, 5, 1), blur=(), noise=(), jpeg=(), seed=4)
-    made = list(conditions._conditions(None, batch, [{"id": "a"}], [np.zeros((8, 8))], params))
+    labels = [np.zeros((8, 8))]
+    made = list(conditions._conditions(None, batch, [{"id": "a"}], labels, params, threads=0))
     assert [prompt for prompt, _, _ in made] == ["points_3", "points_5", "points_1"]
     assert asked == [(count, {"most": 5, "name": "a", "seed": 4}) for count in (3, 5, 1)]
 

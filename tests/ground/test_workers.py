@@ -12,6 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from concurrent.futures import Future
@@ -32,6 +33,7 @@ from pasam.workers import (
     parallel_map,
     progress_bar,
     started_group,
+    threads_ahead,
 )
 
 # Other processes must be able to import the work: builtins and the standard library are.
@@ -75,6 +77,43 @@ def test_nothing_to_do_gives_nothing():
 def test_an_error_of_the_work_reaches_the_caller(workers):
     with pytest.raises(ValueError, match="math domain error"):
         list(parallel_map(math.sqrt, [4.0, -1.0], workers=workers, label=""))
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_what_threads_have_done_comes_in_order_while_the_next_items_are_made(threads):
+    made, done = [], []
+
+    def items():
+        for number in range(8):
+            made.append(number)
+            yield number
+
+    def work(number):
+        time.sleep(0.002 * (8 - number))  # later ones are sooner done
+        done.append(threading.current_thread() is threading.main_thread())
+        return number**2
+
+    found = threads_ahead(work, items(), threads=threads)
+    assert made == []
+    assert next(found) == 0
+    assert len(made) == threads + 1  # ahead, but not all of them
+    assert list(found) == [number**2 for number in range(1, 8)]
+    assert done == [not threads] * 8
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_error_in_a_thread_or_of_the_items_reaches_the_caller(threads):
+    found = threads_ahead(math.sqrt, [4.0, -1.0, 9.0], threads=threads)
+    assert next(found) == 2
+    with pytest.raises(ValueError, match="math domain error"):
+        list(found)
+
+    def items():
+        yield 4.0
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        list(threads_ahead(math.sqrt, items(), threads=threads))
 
 
 class Bystander:
