@@ -1,4 +1,4 @@
-"""Coarse masks: what a hurried annotator leaves out and never loses; and how a view is recoloured."""
+"""Coarse masks: what a hurried annotator leaves out and never loses; and how views are coloured."""
 
 import cv2
 import numpy as np
