@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -27,6 +28,7 @@ from pasam.validation.expectations import (
     PAIRS,
     SETS,
     ExpectationResult,
+    _result,
     failed,
     judge,
     make_tables,
@@ -218,6 +220,8 @@ def test_severities_are_those_of_the_params(validate_params):
         validate_params.warnings
     )
     assert {name for name, level in levels.items() if level == "item"} == set(ITEMS)
+    grave = {one.name for one in suite(validate_params) if one.check.severity == "critical"}
+    assert grave == {name for name, level in levels.items() if level == "error"}
     strict = {one.name: one.level for one in suite(validate_params.replaced(warnings=()))}
     assert strict["areas_are_in_range"] == "error"
 
@@ -384,3 +388,14 @@ def test_a_changed_image_is_not_in_quarantine_because_its_mask_is(tmp_path, vali
 def test_without_an_accepted_version_nothing_is_compared(mixed):
     assert len(mixed.tables.by_name[DRIFT]) == 0
     assert len(mixed.tables.comparisons) == 0
+
+
+@pytest.mark.parametrize(("success", "row"), [(True, 0), (False, None)])
+def test_a_verdict_that_its_own_rows_contradict_is_no_result(validate_params, success, row):
+    expected = next(one for one in suite(validate_params) if one.name == "areas_are_in_range")
+    frame = pd.DataFrame({"dataset": ["a"], "image": ["b"], "mask": ["c"], "area": [0.5]})
+    found = {"element_count": 1, "unexpected_index_list": [] if row is None else [{"row": row}]}
+    with pytest.raises(DataError, match="areas_are_in_range contradicts itself"):
+        _result(expected, SimpleNamespace(result=found, success=success), frame)
+    fitting = _result(expected, SimpleNamespace(result=found, success=not success), frame)
+    assert (fitting.passed, fitting.checked) == (row is None, 1)
