@@ -351,6 +351,7 @@ def test_another_file_is_no_inventory(tmp_path):
         ("im/cat.png", "gt/cat.png", "d/cat"),
         ("im/g.png", "gt/g.png", "d/g"),  # whose folder merely begins so
         ("im/cat.png", "gt/cats/left.png", "d/left"),
+        ("im/cat.png", "gt/cat.old/left.png", "d/left"),
         (None, "gt/cat/left.png", "d/left"),
         ("im/cat.png", None, "d/cat"),
         (None, None, "d/"),
