@@ -7,8 +7,8 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from pasam.masks.images import encode_png, foreground, read_image
 from pasam.masks.mask_files import read_mask
 from pasam.masks.overlap import mask_iou
 from pasam.masks.prompts import tight_box
+from pasam.models.base_sam import choose_device
 from pasam.models.segmenter import Segmenter
 from pasam.registry.decision_log import CHAMPION
 from pasam.registry.snapshot import MANIFEST, PARAMS, Snapshot, folder_md5, take_snapshot
@@ -289,16 +290,32 @@ def reevaluate(
     params = load_section(EvaluateParams, "evaluate", project / PARAMS)
     if benchmarks is not None:
         params = params.replaced(benchmarks=tuple(benchmarks))
+    embed = load_section(EmbedParams, "embed", project / PARAMS)
+    segmenter = predictor.segmenter
     with temporary_folder() as folder:
-        store = _embedded(snapshot, predictor.base) or _encode(
-            predictor.segmenter,
-            frame,
-            Path(folder),
-            load_section(EmbedParams, "embed", project / PARAMS),
-        )
-        entry = ModelEntry(predictor.name, UNTRAINED, predictor.segmenter)
-        found = evaluate_benchmarks(entry, store, frame, params).scores
+        store = _embedded(snapshot, predictor.base)
+        if store is None:
+            with _measured_on(segmenter, embed.accelerator):
+                store = _encode(segmenter, frame, Path(folder), embed)
+        entry = ModelEntry(predictor.name, UNTRAINED, segmenter)
+        with _measured_on(segmenter, params.accelerator):
+            found = evaluate_benchmarks(entry, store, frame, params).scores
     return comparable_rows(pd.DataFrame(found))
+
+
+@contextmanager
+def _measured_on(segmenter: Segmenter, accelerator: str) -> Iterator[None]:
+    """Bring a model to the device on which the run measures, and back.
+
+    A machine without a GPU may judge what another has measured on one: it takes longer there, and
+    the last digits differ.
+    """
+    before = next(segmenter.parameters()).device
+    segmenter.to(choose_device("cpu" if accelerator == "cpu" else "auto"))
+    try:
+        yield
+    finally:
+        segmenter.to(before)
 
 
 def _embedded(snapshot: Snapshot, base: str) -> Store | None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_world import dump_yaml, load_yaml
 
 from pasam.config.presets import compose
 from pasam.config.schema import GateParams
@@ -382,20 +383,52 @@ def test_a_model_is_measured_on_the_rows_and_benchmarks_that_are_asked_for(
     monkeypatch.setattr(evidence, "evaluate_benchmarks", measure)
     monkeypatch.setattr(evidence, "_embedded", lambda snapshot, base: f"store of {base}")
     snapshot = SimpleNamespace(project=tmp_path, manifest=manifest)
-    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter="s")
+    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter=torch.nn.Linear(1, 1))
     how = {"benchmarks": ["own"]} if given else {}
     table = reevaluate(snapshot, predictor, rows if given else None, **how)
     assert table.to_dict("records") == [kept]
     usual = tuple(compose("default", root / "params")["evaluate"]["benchmarks"])
     assert seen["benchmarks"] == (("own",) if given else usual)
     assert (seen["entry"].name, seen["entry"].segmenter, seen["store"]) == (
-        "pa_sam", "s", "store of b"
+        "pa_sam", predictor.segmenter, "store of b"
     )  # fmt: skip
     wanted = rows if given else manifest
     assert list(seen["frame"]["id"]) == list(wanted["id"])
     for column in ("image", "mask"):
         assert list(seen["frame"][column]) == [str(tmp_path / each) for each in wanted[column]]
         assert not str(manifest[column][0]).startswith("/"), "the manifest stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("embedded", "moved"), [(True, ["gpu!", "cpu"]), (False, ["cpu!", "cpu", "gpu!", "cpu"])]
+)
+def test_a_model_is_measured_again_on_the_device_that_the_run_measures_on(
+    embedded, moved, manifest, monkeypatch, root, tmp_path
+):
+    content = load_yaml((root / "params.yaml").read_text())
+    content["embed"]["accelerator"], content["evaluate"]["accelerator"] = "cpu", "gpu"
+    (tmp_path / "params.yaml").write_text(dump_yaml(content))
+    places = []
+    segmenter = SimpleNamespace(
+        parameters=lambda: iter([SimpleNamespace(device="cpu")]), to=places.append
+    )
+    chosen = {"cpu": "cpu!", "auto": "gpu!"}  # the GPU where there is one
+    monkeypatch.setattr(evidence, "choose_device", chosen.get)
+    store = "a store" if embedded else None
+    monkeypatch.setattr(evidence, "_embedded", lambda snapshot, base: store)
+    monkeypatch.setattr(evidence, "_encode", lambda *given: places[-1] == "cpu!" and "made")
+    asked = []
+
+    def measure(entry, store, frame, params):
+        asked.append((store, places[-1]))
+        raise KeyError
+
+    monkeypatch.setattr(evidence, "evaluate_benchmarks", measure)
+    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter=segmenter)
+    with pytest.raises(KeyError):
+        reevaluate(SimpleNamespace(project=tmp_path, manifest=manifest), predictor)
+    assert asked == [(store or "made", "gpu!")]
+    assert places == moved
 
 
 def test_one_image_of_each_of_the_first_benchmarks_is_tried_with_its_own_box(tmp_path, manifest):
