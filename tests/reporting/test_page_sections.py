@@ -1,6 +1,7 @@
 """The sections of the page, and what a run is said to be made on."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from made_up_run import change_scores, made_up_ablations
 
 from pasam.config.schema import BaseParams, DataParams, GeneratedParams
-from pasam.reporting import page_sections
+from pasam.reporting import page_sections, tables
 from pasam.reporting.analyses import limits
 from pasam.reporting.page_sections import SECTIONS
 from pasam.reporting.results import describe_run
@@ -507,4 +508,21 @@ def test_every_term_of_a_loss_has_a_colour_and_a_shape_that_no_other_has(make_re
         ("loss (total)", "var(--ink)", "circle"),
         *((name, f"var(--other-{n})", "square") for n, name in enumerate("abcd")),
         ("e", "var(--other-0)", "diamond"), ("z", "var(--other-1)", "diamond"),
+    ]  # fmt: skip
+
+
+def test_comparisons_on_the_same_boxes_are_corrected_together(monkeypatch):
+    ways = {
+        "box_difference": lambda rows, benchmark, pair, bootstrap: {"against": pair[1], "n": 3},
+        "held_together": lambda rows, bootstrap: [{**row, "of": len(rows)} for row in rows],
+        "comparison_sentence": lambda row, *, level: f"{row['against']}, one of {row['of']}",
+    }
+    for name, way in ways.items():
+        monkeypatch.setattr(tables, name, way)
+    run = SimpleNamespace(
+        instances="rows", reference="sam", subject="pa_sam", bootstrap=None, level="95 %"
+    )
+    start = "On the same boxes of coco_like (n = 3 images): "
+    assert box_sentences(run, "coco_like") == [
+        f"{start}sam, one of 2", f"{start}hq_sam, one of 2"
     ]  # fmt: skip
