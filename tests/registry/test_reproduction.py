@@ -30,6 +30,7 @@ from pasam.registry.snapshot import (
 )
 from pasam.registry.store import Tag
 from pasam.registry.transitions import open_decisions
+from pasam.registry.upkeep import backup
 from pasam.registry.upkeep.backup import back_up, restore
 from pasam.registry.upkeep.cleaning import clean
 from pasam.registry.version_files import _scores
@@ -519,3 +520,20 @@ def test_a_backup_brings_files_in_folders_places_and_the_other_way_and_no_passwo
     assert (new / "file" / "n").read_text() == "in a folder"
     assert git(new, "remote", "get-url", "team").strip() == "https://example.org/p.git"
     assert b"secret" not in (tmp_path / "backup.tar").read_bytes()
+
+
+@pytest.mark.parametrize("said", ["", "1" * 40])
+def test_a_log_that_is_not_the_one_that_was_backed_up_is_not_restored(said, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a").touch()
+    commit(tmp_path / "here", push=False)
+    git(tmp_path / "here", "branch", "pasam-decisions")
+    empty = SimpleNamespace(read=lambda shared: ())
+    monkeypatch.setattr(backup, "DecisionLog", lambda project: empty)
+    back_up(tmp_path / "here", tmp_path / "b.tar")
+    restore(tmp_path / "b.tar", tmp_path / "same")
+    real = backup._checked
+    monkeypatch.setattr(backup, "_checked", lambda file: real(file) | {"log": said})
+    with pytest.raises(RegistryError, match=f"expected {said[:10]}"):
+        restore(tmp_path / "b.tar", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
