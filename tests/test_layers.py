@@ -128,7 +128,7 @@ def test_the_tests_fit_into_their_files():
 
 
 NAMED_AS_WHAT_IT_RUNS = {Path("pasam/cli"), Path("pipelines/stages"), Path("pipelines/flows")}
-SHARED_BY_COMMANDS = {"app", "options", "resources", "run_costs"}
+SHARED_BY_COMMANDS = {"app", "options", "resources", "run_costs", "space_costs"}
 
 
 def test_no_module_name_stands_twice():

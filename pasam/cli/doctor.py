@@ -22,25 +22,28 @@ from rich.text import Text
 
 from pasam.cli.options import CATALOGUE, AsJson, ParamsFile, print_result
 from pasam.cli.resources import (
-    CONTEXT,
     Check,
     Content,
-    Memory,
     Places,
     check_base,
     check_data,
+    check_instances,
     check_purpose,
-    cpu_memories,
-    fitting_batch,
-    generated_bytes,
     gigabytes,
     missing,
     noted,
     passed,
+)
+from pasam.cli.run_costs import RunPlan, check_time
+from pasam.cli.space_costs import (
+    CONTEXT,
+    Memory,
+    cpu_memories,
+    fitting_batch,
+    generated_bytes,
     store_bytes,
     training_memory,
 )
-from pasam.cli.run_costs import RunPlan, check_time
 from pasam.config.params_file import DEFAULT_PATH, load_section
 from pasam.errors import DataError
 
@@ -338,6 +341,8 @@ def examine(
     train = load_section(schema.TrainParams, "train", params_file)
     evaluate = load_section(schema.EvaluateParams, "evaluate", params_file)
     content = check_data(data, places)
+    instances = load_section(schema.InstancesParams, "instances", params_file)
+    detected = check_instances(instances, places)
     weights = check_base(base, places)
     needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
     memory = training_memory(base.size, train, embed)
@@ -348,9 +353,10 @@ def examine(
         checks=(
             check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
-            check_disk(root, needed, parts), check_time(plan, content, on_gpu=on_gpu),
+            check_disk(root, needed, parts),
+            check_time(plan, content, on_gpu=on_gpu, detected=detected),
             check_git(root), *check_dvc(root),
-            weights, *content.checks, *check_purpose(evaluate, content),
+            weights, *content.checks, *check_purpose(evaluate, content), *detected.checks,
         ),
     )  # fmt: skip
 

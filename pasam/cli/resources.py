@@ -1,9 +1,11 @@
-"""What a run needs: memory, disk, weights, public sets, and data for every benchmark."""
+"""What a run needs: weights, public sets, data for every benchmark, and detectors' boxes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,12 +15,11 @@ if TYPE_CHECKING:  # pydantic and what downloads take a quarter of a second, whi
     from pasam.config.schema import (
         BaseParams,
         DataParams,
-        EmbedParams,
         EvaluateParams,
-        GeneratedParams,
-        TrainParams,
+        InstancesParams,
     )
     from pasam.data.catalogue import Archive, CatalogueEntry
+    from pasam.evaluation.instances import InstanceFiles
 
 State = Literal["ok", "note", "missing"]
 
@@ -61,190 +62,6 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 0.95e8 else f"{size / 1e6:.0f} MB"
 
 
-# Shapes: S pixels a side of the encoder's input, g grid cells a side, C channels of an embedding,
-# E channels of the early features.
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BaseShape:
-    """What memory and disk depend on, of a SAM."""
-
-    side: int
-    """S."""
-    grid: int
-    """g."""
-    dim: int
-    """C."""
-    early_dim: int
-    """E."""
-    width: int
-    """Channels of the blocks of a ViT of segment-anything; 0 if the encoder is another."""
-    parameters: int
-
-
-_OFFICIAL = {"side": 1024, "grid": 64, "dim": 256}
-SHAPES = {
-    "tiny": BaseShape(side=256, grid=32, dim=128, early_dim=40, width=0, parameters=4_645_184),
-    "vit_t": BaseShape(**_OFFICIAL, early_dim=160, width=0, parameters=10_130_092),
-    "vit_b": BaseShape(**_OFFICIAL, early_dim=768, width=768, parameters=93_735_472),
-    "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, width=1024, parameters=312_342_832),
-    "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, width=1280, parameters=641_090_608),
-}
-
-GPU_ENCODER_NUMBERS = 23
-"""Numbers per grid cell and channel that a global block of SAM's encoder holds for one image, with
-its positions folded into longer queries and keys. One block took 285 (vit_b) and 388 MB (vit_l) so,
-measured on a CPU; no GPU was asked."""
-CPU_ENCODER_NUMBERS = 15.5
-"""The same with one head's positions at a time: 199 (vit_b) and 244 MB (vit_l)."""
-
-DECODER_BYTES = 105_000
-"""Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
-186 MB for PA-SAM at 64 x 64 cells; twice that, for the gradients on their way."""
-
-CONTEXT = 1_000_000_000
-"""Bytes that CUDA and its libraries take."""
-
-_PNG_BYTES = 2.1  # per pixel of a generated image, its masks included
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
-    """Memory of one process, by what takes it."""
-
-    weights: int
-    encoder: int
-    decoder: int
-    context: int = CONTEXT
-    files: int = 0
-    """Embeddings, mapped from their files: they count in a process's peak, and leave the memory
-    when something else needs it."""
-
-    @property
-    def needed(self) -> int:
-        """What has to be there."""
-        return self.weights + self.encoder + self.decoder + self.context
-
-    @property
-    def total(self) -> int:
-        """What the process shows at its peak, where there is room for it."""
-        return self.needed + self.files
-
-
-def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
-    """Estimate the GPU memory of a training process.
-
-    Args:
-        size: A SAM of `SHAPES`.
-        train: Its `batch_size` is what counts, and half the bytes if the precision is mixed.
-        embed: With packed views the encoder does not run.
-
-    Returns:
-        The parts. Encoder: what one global block holds of the batch; it keeps no gradients.
-        Decoder: what one step keeps for its gradients.
-    """
-    shape = SHAPES[size]
-    width = 4 if train.precision == "32-true" else 2
-    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
-    return Memory(
-        weights=shape.parameters * 4,
-        encoder=train.batch_size * block if embed.views == 0 else 0,
-        decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
-    )
-
-
-CPU_PROCESS = 490_000_000
-"""Bytes of a stage's process on the CPU before its first batch: Python, torch and the tables."""
-CPU_STEP_BYTES = 350
-"""Bytes per grid cell, embedding channel and mask of a training step: the largest of HQ-SAM's and
-PA-SAM's on `tiny`."""
-CPU_VIEW_BYTES = 374
-"""Bytes per input pixel and image that `tiny`'s encoder takes where no gradient is kept."""
-CPU_MASK_BYTES = 107
-"""Bytes per grid cell, embedding channel and mask that is measured."""
-
-
-def cpu_memories(
-    size: str, train: TrainParams, embed: EmbedParams, evaluate: EvaluateParams, content: Content
-) -> dict[str, Memory]:
-    """Estimate the peak memory on the CPU of the stages that take most, by what they do.
-
-    The constants were fitted to the peaks that tests/cli/test_doctor.py lists.
-
-    Args:
-        size: A SAM of `SHAPES`.
-        train: Its `batch_size` is what counts, as that of the others.
-        embed: With packed views the encoder does not run in training.
-        evaluate: How many masks are predicted at a time, and of which benchmarks.
-        content: How much there is to embed.
-    """
-    shape = SHAPES[size]
-    cells = shape.dim * shape.grid**2
-    block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
-    view = block or CPU_VIEW_BYTES * shape.side**2
-    counts = [content.counts.get(("val", name), (0, 0)) for name in evaluate.benchmarks]
-    stores = [
-        store_bytes(size, images=images, masks=masks, views=views)
-        for (images, masks), views in (
-            (content.count("train"), embed.views),
-            (content.count("val"), 1),
-            ((sum(c[0] for c in counts), sum(c[1] for c in counts)), 1),
-        )
-    ]
-    whole = {"weights": shape.parameters * 4, "context": CPU_PROCESS}
-    return {
-        "training": Memory(
-            **whole,
-            encoder=train.batch_size * view if embed.views == 0 else 0,
-            decoder=train.batch_size * CPU_STEP_BYTES * cells,
-            files=stores[0],
-        ),
-        "embedding": Memory(
-            **whole, encoder=embed.batch_size * view, decoder=0, files=max(stores[:2])
-        ),
-        "evaluation": Memory(
-            **whole,
-            encoder=0,
-            decoder=evaluate.batch_size * CPU_MASK_BYTES * cells,
-            files=stores[2],
-        ),
-    }
-
-
-def fitting_batch(size: str, train: TrainParams, embed: EmbedParams, memory: int) -> int:
-    """Find the largest batch that fits into so many bytes; 0 if not even one mask does."""
-    whole = training_memory(size, train, embed)
-    fixed = whole.weights + whole.context
-    each = (whole.encoder + whole.decoder) / train.batch_size
-    return max(0, int((memory - fixed) // each))
-
-
-def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:
-    """Estimate the packed embeddings of a split.
-
-    Args:
-        size: A SAM of `SHAPES`.
-        images: Images of the split.
-        masks: Their masks.
-        views: Views of every image.
-
-    Returns:
-        Bytes: embedding and early features in half precision, the view's pixels, and a label per
-        mask.
-    """
-    shape = SHAPES[size]
-    view = 2 * (shape.dim + shape.early_dim) * shape.grid**2 + 3 * shape.side**2
-    return views * (images * view + masks * shape.side**2)
-
-
-def generated_bytes(generated: GeneratedParams) -> int:
-    """Estimate the synthetic images on disk, however many and however large they are."""
-    from pasam.data.catalogue import GENERATED, generated_images
-
-    images = sum(generated_images(generated, name) for name in GENERATED)
-    return round(images * generated.side**2 * _PNG_BYTES)
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where things lie; paths are the caller's."""
@@ -274,16 +91,20 @@ class Content:
 
 
 def check_base(base: BaseParams, places: Places) -> Check:
-    """See whether the base's weights are there and whole."""
+    """See whether the base's weights are there, and fit.
+
+    A file that is to the byte what was published, or that is nobody's, is taken as it is. Any
+    other of the published name may have been saved anew: it is opened.
+    """
     path = Path(base.checkpoint)
     entry, archive = _published(path.name)
     if path.is_file():
         size = path.stat().st_size
-        if archive is None or archive.size in (None, size):
+        if archive is None or archive.size is None:
             return passed("base", f"{base.size}: {path} ({gigabytes(size)})")
-        found = f"{path} has {size:,} bytes, expected {archive.size:,}"
-        again = entry.name if entry else ""
-        return missing("base", found, f"remove it, then pasam data fetch {again}")
+        if size == archive.size and _is_of(path, archive):
+            return passed("base", f"{base.size}: {path} ({gigabytes(size)}), as published")
+        return _saved_anew(base, archive, again=entry.name if entry else "")
     found = f"{path} (base.checkpoint) does not exist"
     if entry is None or archive is None:
         ours = f"git checkout {path}, or make pretrain"
@@ -294,6 +115,34 @@ def check_base(base: BaseParams, places: Places) -> Check:
     if path != fetched:
         remedy += f", and base.checkpoint: {fetched}"
     return missing("base", found, remedy, size=archive.expected_size, origin=archive.address or "")
+
+
+def _is_of(path: Path, archive: Archive) -> bool:
+    """Whether a file's bytes are the archive's, as far as anybody says what those are."""
+    from pasam.files import file_sha256
+
+    return archive.sha256 is None or file_sha256(path).startswith(archive.sha256)
+
+
+def _saved_anew(base: BaseParams, archive: Archive, *, again: str) -> Check:
+    """Judge a file of a published name and other bytes by the names and shapes of its tensors."""
+    from pasam.errors import CheckpointError
+    from pasam.models.build import expect_base  # and torch
+
+    path = Path(base.checkpoint)
+    size, published = path.stat().st_size, archive.size or 0
+    other = f"has {size:,} bytes, expected {published:,}"
+    if size == published:
+        other = f"has another sha256 than the published {str(archive.sha256)[:12]}..."
+    try:
+        expect_base(base.size, path)
+    except CheckpointError as error:
+        return missing(
+            "base", f"{path} {other}: {error}", f"remove it, then pasam data fetch {again}"
+        )
+    found = f"{base.size}: {path} {other}; its tensors have the names and shapes of {base.size}"
+    remedy = f"if it was not saved anew on purpose: remove it, then pasam data fetch {again}"
+    return noted("base", found, remedy)
 
 
 def check_data(data: DataParams, places: Places) -> Content:
@@ -349,6 +198,161 @@ def check_purpose(evaluate: EvaluateParams, content: Content) -> list[Check]:
         remedy = "add them to evaluate.benchmarks, if they should"
         checks.append(noted("benchmarks", f"{unused} will not be measured", remedy))
     return checks
+
+
+DRAWN = Path("data/instances")
+"""Where stage `prepare_instances` draws sets with a simulated detector."""
+DRAWN_BOXES = 4.5
+"""Boxes that the simulated detector finds in an image: 271 in the default run's 60."""
+TYPICAL_COCO, TYPICAL_SET = 5000, 50
+"""Images of val2017, and of a set of SegInW; nobody gives the latter, so it is assumed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Boxes:
+    """How many boxes of detectors there are to segment, and in how many images."""
+
+    images: int = 0
+    boxes: int = 0
+
+    def __add__(self, other: Boxes) -> Boxes:
+        return Boxes(images=self.images + other.images, boxes=self.boxes + other.boxes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detected:
+    """What there is of the sets of section `instances`."""
+
+    checks: tuple[Check, ...] = ()
+    counted: Boxes = Boxes()
+    """In the detectors' files."""
+    drawn: Boxes = Boxes()
+    """That the run will draw, by their typical number."""
+    absent: Boxes = Boxes()
+    """Of sets without detections, by their typical number: they are not measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FoundSet:
+    """One set, and how it stands."""
+
+    files: InstanceFiles
+    state: Literal["counted", "drawn", "absent", "missing"]
+    boxes: Boxes
+    lacking: tuple[str, ...] = ()
+    """What is not there, or wrong."""
+    remedy: str = ""
+
+
+def check_instances(instances: InstancesParams, places: Places) -> Detected:
+    """See which sets can be segmented from detectors' boxes, and count the boxes.
+
+    A set without detections is not measured, which keeps nobody from anything. Where there are
+    some, its images and annotations have to be there too.
+    """
+    from pasam.evaluation.instances import instance_files
+
+    found = [_found_set(files, instances, places) for files in instance_files(instances)]
+    ordered = sorted(found, key=_alike)
+    checks = [_of_alike(list(some)) for _, some in groupby(ordered, key=_alike)]
+
+    def of(state: str) -> Boxes:
+        return sum((each.boxes for each in found if each.state == state), Boxes())
+
+    return Detected(
+        checks=tuple(checks), counted=of("counted"), drawn=of("drawn"), absent=of("absent")
+    )
+
+
+def _found_set(files: InstanceFiles, instances: InstancesParams, places: Places) -> _FoundSet:
+    """Look at one set; nothing is asked of one that is drawn, or that nobody has detections for."""
+    most, is_coco = instances.boxes_per_image, files.benchmark == instances.coco.name
+    if files.detections.is_relative_to(DRAWN):
+        drawn = instances.generated
+        images = drawn.coco_images if is_coco else drawn.seginw_images
+        return _FoundSet(files=files, state="drawn", boxes=_drawn_boxes(files, images, most))
+    lacking = []
+    if not (files.images.is_dir() and any(files.images.iterdir())):
+        lacking.append(f"no images in {files.images}")
+    if not files.annotations.is_file():
+        lacking.append(f"no annotations at {files.annotations}")
+    remedy = _fetching(files, places) if lacking else ""
+    if not files.detections.exists():
+        images = TYPICAL_COCO if is_coco else TYPICAL_SET
+        typical = Boxes(images=images, boxes=images * most)
+        return _FoundSet(files=files, state="absent", boxes=typical, remedy=remedy)
+    try:
+        boxes = _count_boxes(files.detections, most)
+    except DataError as error:
+        lacking.append(str(error))
+        boxes = Boxes()
+        remedy = remedy or "bring the detector's COCO result file again"
+    state: Literal["missing", "counted"] = "missing" if lacking else "counted"
+    return _FoundSet(
+        files=files, state=state, boxes=boxes, lacking=tuple(lacking), remedy=remedy
+    )  # fmt: skip
+
+
+def _drawn_boxes(files: InstanceFiles, images: int, most: int) -> Boxes:
+    """Count the boxes of a set that is drawn as it was before, or take their typical number."""
+    if files.detections.exists():
+        found = _count_boxes(files.detections, most)
+        if found.images == images:
+            return found
+    return Boxes(images=images, boxes=round(images * DRAWN_BOXES))
+
+
+def _count_boxes(detections: Path, most: int) -> Boxes:
+    """Count a COCO result file's boxes, at most so many of each image.
+
+    Raises:
+        DataError: The file is no such list.
+    """
+    from pasam.files import read_json
+
+    entries = read_json(detections, advice="Bring a COCO result file.")
+    try:
+        images = Counter(entry["image_id"] for entry in entries)
+    except (TypeError, KeyError):
+        raise DataError(f"{detections} is no list of detections; COCO result files are.") from None
+    return Boxes(images=len(images), boxes=sum(min(count, most) for count in images.values()))
+
+
+def _fetching(files: InstanceFiles, places: Places) -> str:
+    """Say what brings the images and annotations of a set."""
+    from pasam.data.catalogue import read_catalogue
+
+    for name in read_catalogue().entries:
+        if files.images.is_relative_to(places.catalogue / name):
+            return f"pasam data fetch {name}"
+    return "put them there, or correct section instances of params.yaml"
+
+
+def _alike(found: _FoundSet) -> tuple[str, str, str]:
+    return found.files.benchmark, found.state, found.remedy
+
+
+def _of_alike(sets: Sequence[_FoundSet]) -> Check:
+    """Say in one line what holds for several sets of a benchmark."""
+    first, names = sets[0], ", ".join(each.files.name for each in sets)
+    benchmark, remedy = first.files.benchmark, first.remedy
+    who = benchmark if names == benchmark else f"{benchmark} ({names})"
+    boxes = sum((each.boxes for each in sets), Boxes())
+    counted = f"{boxes.boxes:,} boxes in {boxes.images:,} images"
+    if first.state == "counted":
+        return passed("instances", f"{who}: {counted}")
+    if first.state == "drawn":
+        drawn = f"drawn by the run, about {counted}" if boxes.images else "none are drawn"
+        return passed("instances", f"{who}: {drawn}")
+    if first.state == "missing":
+        lacking = "; ".join(fault for each in sets for fault in each.lacking)
+        return missing("instances", f"{who}: there are detections, but {lacking}", remedy)
+    where = first.files.detections
+    if len(sets) > 1:
+        where = where.with_name("<set>.json")
+    bring = f"bring a detector's COCO result file to {where}"
+    found = f"{who}: not measured, without detections at {where}; the report goes on without"
+    return noted("instances", found, f"{bring}, and {remedy}" if remedy else bring)
 
 
 def _generated(data: DataParams) -> dict[tuple[str, str], tuple[int, int]]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pasam.cli.resources import SHAPES, Check, Content, noted, passed
+from pasam.cli.resources import Boxes, Check, Content, Detected, noted, passed
+from pasam.cli.space_costs import SHAPES
 
 if TYPE_CHECKING:
     from pasam.config.schema import (
@@ -48,31 +49,37 @@ class Rates:
     mask: float
     """Seconds to predict and score a benchmark's mask, encoder apart, at 1500 x 2000 pixels."""
     small_mask: float
-    """The same on a small base, at 256 x 256 pixels."""
+    """The same on a small base, at 256 x 256 pixels; a detector's box there takes as long."""
+    box: float
+    """Seconds to segment and score a detector's box, encoder apart, at 480 x 640 pixels."""
 
 
 CPU = Rates(
     device="a core of 2 GHz class", encoder=54e9, encoder_mixed=50e9,
-    step=0.6, small_step=0.031, mask=0.21, small_mask=0.02,
+    step=0.6, small_step=0.031, mask=0.21, small_mask=0.02, box=0.12,
 )  # fmt: skip
-"""One thread: vit_b 17.8 s an image; steps of 4 masks 2.25 s (PA-SAM) and 2.67 s (HQ-SAM)."""
+"""One thread: vit_b 17.8 s an image; steps of 4 masks 2.25 s (PA-SAM) and 2.67 s (HQ-SAM). The
+decoder takes 0.1 s a box. The default run's stage `instances`: 31 to 38 s, 271 boxes, 6 models."""
 GPU = Rates(
     device="an H100", encoder=20e12, encoder_mixed=32e12,
-    step=0.023, small_step=0.023, mask=0.06, small_mask=0.02,
+    step=0.023, small_step=0.023, mask=0.06, small_mask=0.02, box=0.02,
 )  # fmt: skip
-"""vit_b 43 to 54 ms an image in float32, 28 to 32 in bf16; a step of 4 masks 92 ms."""
+"""vit_b 43 to 54 ms an image in float32, 28 to 32 in bf16; a step of 4 masks 92 ms. A box is
+estimated: a pass of the decoder, 16 ms, and its score."""
 
 CORE_GAIN = 0.8
 """What each further core adds to the speed of one process."""
 START = 3.0
 """Seconds until a stage's process begins its work."""
-REST = 75.0
-"""Seconds of the default run's other stages: data, validation, detections, report, and DVC."""
+REST = 55.0
+"""Seconds of the default run's other stages: data, validation, report, and DVC."""
 SEEN = 404
 """Seconds that `make reproduce` took with the default preset on two quiet cores with AVX-512, the
 installation apart: what README, docs/performance.md and the preset say, and `run_seconds` estimates
 within a tenth."""
 DAY = 24 * 3600
+UNASKED = Detected()
+"""No boxes at all."""
 CONDITIONS = ("jitter", "points", "blur", "noise", "jpeg")
 """Lists of `robustness`; the last three need images encoded anew."""
 
@@ -93,7 +100,9 @@ class RunPlan:
     """The variants, resolved."""
 
 
-def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) -> dict[str, float]:
+def run_seconds(
+    plan: RunPlan, content: Content, *, on_gpu: bool, cores: int, detected: Detected = UNASKED
+) -> dict[str, float]:
     """Estimate the seconds of each part of a run; what a part leaves out is not in it.
 
     Args:
@@ -101,12 +110,13 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
         content: Images and masks of every set.
         on_gpu: Whether training runs on GPUs; embedding and evaluation run on one of them.
         cores: Cores of this machine, for what runs on the CPU.
+        detected: Boxes to segment.
 
     Returns:
-        Seconds by part: `embed`, `train`, `repeats`, `ablations`, `evaluate`, `robustness`, and
-        the `rest`.
+        Seconds by part: `embed`, `train`, `repeats`, `ablations`, `evaluate`, `instances`,
+        `robustness`, and the `rest`.
     """
-    rates, single = (GPU, 1.0) if on_gpu else (CPU, 1 + CORE_GAIN * (cores - 1))
+    rates, single = _speed(on_gpu=on_gpu, cores=cores)
     processes = plan.train.devices * plan.train.nodes if on_gpu else 1
     small = SHAPES[plan.base.size].grid < 64
     encode = ENCODER_WORK[plan.base.size] / rates.encoder / single
@@ -149,10 +159,27 @@ def run_seconds(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int) ->
         "ablations": sum(START + trained(v) + shared for v in plan.ablations.values()),
         "evaluate": (len(plan.models) + len(plan.evaluate.baselines)) * (START + masks * score)
         + (START + shown * shared if plan.evaluate.development else 0.0),
+        "instances": START
+        + instance_seconds(plan, detected.counted + detected.drawn, on_gpu=on_gpu, cores=cores),
         "robustness": sum(i for i, _ in looked) * anew * encode
         + sum(m for _, m in looked) * sum(listed.values()) * shown * score,
         "rest": REST,
     }
+
+
+def instance_seconds(plan: RunPlan, boxes: Boxes, *, on_gpu: bool, cores: int) -> float:
+    """Estimate what all models take to segment so many boxes, on one device."""
+    rates, single = _speed(on_gpu=on_gpu, cores=cores)
+    size = plan.base.size
+    each = rates.small_mask if SHAPES[size].grid < 64 else rates.box
+    models = len(plan.models) + 1  # and SAM
+    work = boxes.images * ENCODER_WORK[size] / rates.encoder + boxes.boxes * models * each
+    return work / single
+
+
+def _speed(*, on_gpu: bool, cores: int) -> tuple[Rates, float]:
+    """Return how fast one device is, and how many times as fast a process is on all cores."""
+    return (GPU, 1.0) if on_gpu else (CPU, 1 + CORE_GAIN * (cores - 1))
 
 
 def _benchmarks(content: Content, names: Sequence[str]) -> list[tuple[int, int]]:
@@ -160,16 +187,35 @@ def _benchmarks(content: Content, names: Sequence[str]) -> list[tuple[int, int]]
     return [c for (split, name), c in content.counts.items() if split == "val" and name in names]
 
 
-def check_time(plan: RunPlan, content: Content, *, on_gpu: bool, cores: int | None = None) -> Check:
+def check_time(
+    plan: RunPlan,
+    content: Content,
+    *,
+    on_gpu: bool,
+    cores: int | None = None,
+    detected: Detected = UNASKED,
+) -> Check:
     """Say how long the run will take; a run of more than a day is worth a note."""
     cores = cores or os.cpu_count() or 1
-    parts = run_seconds(plan, content, on_gpu=on_gpu, cores=cores)
+    parts = run_seconds(plan, content, on_gpu=on_gpu, cores=cores, detected=detected)
     total = sum(parts.values())
     shown = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds)
     count = plan.train.devices * plan.train.nodes
     gpus, cpus = f"{count} GPUs (as {GPU.device})", f"{cores} cores (each as {CPU.device})"
     device = gpus if on_gpu else cpus
-    found = f"about {duration(total)} on {device}: {shown}; detectors' boxes apart"
+    found = f"about {duration(total)} on {device}: {shown}"
+    sources = (
+        ("counted in files", detected.counted),
+        ("drawn, as typical", detected.drawn),
+    )
+    if told := [f"{boxes.boxes:,} boxes ({word})" for word, boxes in sources if boxes.boxes]:
+        found += f"; instances: {' and '.join(told)}"
+    if detected.absent.boxes:
+        more = instance_seconds(plan, detected.absent, on_gpu=on_gpu, cores=cores)
+        found += (
+            f"; with the detections that are not here, typically {detected.absent.boxes:,} boxes, "
+            f"about {duration(more)} more"
+        )
     if total < DAY:
         return passed("time", found)
     apart = parts["ablations"] + parts["repeats"]

@@ -160,6 +160,40 @@ def read_precisions(path: Path) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceFiles:
+    """Where a set for instance segmentation lies."""
+
+    benchmark: str
+    """What it is measured for: COCO, or SegInW, which consists of many sets."""
+    name: str
+    images: Path
+    """Folder of the images."""
+    annotations: Path
+    detections: Path
+
+
+def instance_files(params: InstancesParams) -> list[InstanceFiles]:
+    """Say where section `instances` of the params looks for each set."""
+    coco, seginw = params.coco, params.seginw
+    found = [
+        InstanceFiles(
+            benchmark=coco.name, name=coco.name, images=Path(coco.images),
+            annotations=Path(coco.annotations), detections=Path(coco.detections),
+        )
+    ]  # fmt: skip
+    for name in seginw.sets:
+        valid = Path(seginw.folder) / name / "valid"
+        detections = Path(seginw.detections) / f"{name}.json"
+        found.append(
+            InstanceFiles(
+                benchmark=seginw.name, name=name, images=valid,
+                annotations=valid / SEGINW_ANNOTATIONS, detections=detections,
+            )
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceSet:
     """A set to segment: what is annotated, where its images are, and what the detector found."""
 
@@ -184,23 +218,18 @@ def instance_sets(params: InstancesParams) -> tuple[list[InstanceSet], list[str]
     Raises:
         DataError: There are detections, but the annotations are missing, or a file is invalid.
     """
-    coco, seginw = params.coco, params.seginw
-    images, annotated, detected = map(Path, (coco.images, coco.annotations, coco.detections))
-    places = [(coco.name, coco.name, images, annotated, detected)]
-    for name in seginw.sets:
-        valid = Path(seginw.folder) / name / "valid"
-        found = Path(seginw.detections) / f"{name}.json"
-        places.append((seginw.name, name, valid, valid / SEGINW_ANNOTATIONS, found))
     sets, absent = [], []
-    for benchmark, name, images, annotated, detected in places:
-        if not detected.exists():
-            absent.append(f"{name} is not measured: there are no detections at {detected}.")
+    for files in instance_files(params):
+        if not files.detections.exists():
+            where = files.detections
+            absent.append(f"{files.name} is not measured: there are no detections at {where}.")
             continue
-        annotations = read_annotations(annotated)
-        detections = read_detections(detected, annotations)
+        annotations = read_annotations(files.annotations)
+        detections = read_detections(files.detections, annotations)
         sets.append(
             InstanceSet(
-                benchmark=benchmark, name=name, images=images, annotations=annotations,
+                benchmark=files.benchmark, name=files.name, images=files.images,
+                annotations=annotations,
                 detections=best_of_each_image(detections, params.boxes_per_image),
             )
         )  # fmt: skip

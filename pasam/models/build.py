@@ -26,7 +26,7 @@ from pasam.errors import ParamsError
 from pasam.files import sha256_of
 from pasam.models import image_adapter, pa_mask_decoder
 from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
-from pasam.models.checkpoint import load_strictly, read_weights
+from pasam.models.checkpoint import check_fit, load_strictly, read_weights
 from pasam.models.encoders.fused_attention import fused
 from pasam.models.encoders.lite import STAGES, LiteEncoder, Stage, level_widths
 from pasam.models.encoders.tiny_vit import TinyVit
@@ -155,6 +155,22 @@ def load_base(size: str, checkpoint: Path) -> BaseSam:
     base = build_base(size)
     load_strictly(base.sam, read_weights(checkpoint), source=str(checkpoint))
     return base.eval().requires_grad_(False)
+
+
+def expect_base(size: str, checkpoint: Path) -> None:
+    """Open a SAM's file and compare what it holds with what `load_base` wants.
+
+    Args:
+        size: One of `SIZES`.
+        checkpoint: Our safetensors, or an official `.pth` file.
+
+    Raises:
+        CheckpointError: The file is unreadable, or of another architecture.
+    """
+    with torch.device("meta"):  # names and shapes, and no memory
+        wanted = build_base(size).sam.state_dict()
+    advice = "Check base.size against base.checkpoint."
+    check_fit(read_weights(checkpoint), wanted, source=str(checkpoint), advice=advice)
 
 
 def build_decoder(base: BaseSam, variant: VariantParams) -> TrainedDecoder:

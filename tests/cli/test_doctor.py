@@ -32,13 +32,11 @@ from pasam.cli.doctor import (
     explained,
     gpu_memories,
 )
-from pasam.cli.resources import (
-    Check,
-    Content,
+from pasam.cli.resources import Check, Content, gigabytes
+from pasam.cli.space_costs import (
     Memory,
     cpu_memories,
     generated_bytes,
-    gigabytes,
     store_bytes,
     training_memory,
 )

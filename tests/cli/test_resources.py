@@ -1,6 +1,8 @@
 """Missing weights and sets are named with their size, their origin and the command."""
 
 import dataclasses
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,18 +11,24 @@ import pytest
 from pasam.cli import resources, run_costs
 from pasam.cli.doctor import _plan
 from pasam.cli.resources import (
-    SHAPES,
+    Boxes,
     Content,
+    Detected,
     check_base,
     check_data,
+    check_instances,
     check_purpose,
+    gigabytes,
+)
+from pasam.cli.run_costs import SEEN, check_time, duration, run_seconds
+from pasam.cli.space_costs import (
+    SHAPES,
     fitting_batch,
     generated_bytes,
-    gigabytes,
     store_bytes,
     training_memory,
 )
-from pasam.cli.run_costs import SEEN, check_time, duration, run_seconds
+from pasam.config.params_file import load_section
 from pasam.config.presets import compose
 from pasam.config.schema import (
     BaseParams,
@@ -28,9 +36,13 @@ from pasam.config.schema import (
     EmbedParams,
     EvaluateParams,
     GeneratedParams,
+    InstancesParams,
     TrainParams,
 )
+from pasam.evaluation.instances import instance_files
+from pasam.inference.model_files import PACKAGED
 from pasam.masks.images import write_png
+from pasam.models.checkpoint import read_weights, write_state_dict
 
 NONE = GeneratedParams(train_images=0, benchmark_images=0, side=64, seed=0)
 SOME = GeneratedParams(train_images=5, benchmark_images=1, side=64, seed=0)
@@ -249,14 +261,23 @@ def content_of(plan, train, val):
     return Content(counts=counts, checks=(), download=0)
 
 
-def test_the_default_runs_time_is_estimated_within_a_tenth_and_said_alike_everywhere(root):
+def instances_of(name, root):
+    return load_section(InstancesParams, "instances", root / "params" / f"{name}.yaml")
+
+
+def test_the_default_runs_time_is_estimated_within_a_tenth_and_said_alike_everywhere(
+    root, places, in_empty_folder
+):
     plan = plan_of("default", root)
     counts = {("train", "generated_train"): (128, 261), ("val", "photos"): (11, 68)}
     counts |= {("val", name): (60, 60) for name in plan.evaluate.benchmarks if name != "photos"}
     counts |= {("val", name): (30, 30) for name in plan.evaluate.development}
     content = Content(counts=counts, checks=(), download=0)
-    parts = run_seconds(plan, content, on_gpu=False, cores=2)
+    detected = check_instances(instances_of("default", root), places)
+    assert (detected.drawn.images, detected.drawn.boxes) == (60, 270)  # 271 in the run
+    parts = run_seconds(plan, content, on_gpu=False, cores=2, detected=detected)
     assert sum(parts.values()) == pytest.approx(SEEN, rel=0.1)
+    assert 30 < parts["instances"] * 1.8 < 40, "as one core took it, 31 to 38 s"
     exact = f"{SEEN // 60} min {SEEN % 60} s"
     learnt = {("train", name): (500, 900) for name in plan.evaluate.benchmarks}
     more = run_seconds(
@@ -363,8 +384,18 @@ def test_a_run_costs_what_its_parts_do_on_a_machine_of_a_known_speed(root):
     assert found["robustness"] == pytest.approx(
         (10 + 15) * 3 * encode + (15 + 15) * 6 * (models + 1) * mask
     )
-    said = check_time(plan, content, on_gpu=False, cores=3)
-    assert said.found.startswith(f"about {duration(sum(found.values()))} on 3 cores")
+    assert found["instances"] == 3
+    boxes = {"counted": Boxes(images=4, boxes=50), "drawn": Boxes(images=1, boxes=2)}
+    detected = Detected(**boxes, absent=Boxes(images=9, boxes=900))
+    more = run_seconds(plan, content, on_gpu=False, cores=3, detected=detected)
+    assert more["instances"] == pytest.approx(3 + 5 * encode + 52 * (models + 1) * mask)
+    said = check_time(plan, content, on_gpu=False, cores=3, detected=detected).found
+    assert said.startswith(f"about {duration(sum(more.values()))} on 3 cores")
+    assert "; instances: 50 boxes (counted in files) and 2 boxes (drawn, as typical); with" in said
+    later = duration(9 * encode + 900 * (models + 1) * mask)
+    assert said.endswith(f"typically 900 boxes, about {later} more")
+    plain = check_time(plan, content, on_gpu=False, cores=3).found
+    assert plain.endswith(f"rest {duration(found['rest'])}"), "nothing is said of no boxes"
     whole = plan.models["pa_sam"].replaced(trains="everything")  # forward, and twice that backward
     for views in (0, 2):
         plan = plan_with(plan, models={"pa_sam": whole}, embed=plan.embed.replaced(views=views))
@@ -401,17 +432,52 @@ def test_generated_scenes_have_two_objects_to_learn_from_and_one_to_be_measured_
     assert none.count("train") == (0, 0)
 
 
-@pytest.mark.parametrize(("known", "state"), [(None, "ok"), (3, "ok"), (4, "missing")])
-def test_a_base_is_whole_by_the_size_that_is_known_of_it(known, state, tmp_path, monkeypatch):
-    place = tmp_path / "base.pth"
-    place.write_bytes(b"abc")
-    archive = SimpleNamespace(size=known)
+SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("known", "sha256", "state"),
+    [
+        (None, None, "ok"), (3, None, "ok"), (3, SHA256_OF_ABC, "ok"), (3, "ba7816", "ok"),
+        (3, "ca7816", "missing"), (4, SHA256_OF_ABC, "missing"),
+    ],
+)  # fmt: skip
+def test_a_base_is_whole_by_the_size_and_bytes_that_are_known_of_it(
+    known, sha256, state, tmp_path, monkeypatch
+):
+    check = base_of(tmp_path / "base.pth", b"abc", known, sha256, monkeypatch)
+    assert check.state == state
+    assert (check.remedy == "remove it, then pasam data fetch sam_x") is (state == "missing")
+
+
+def base_of(place, content, size, sha256, monkeypatch):
+    """Look at a file of a published name."""
+    if isinstance(content, bytes):
+        place.write_bytes(content)
+    else:
+        write_state_dict(place, content)
+    archive = SimpleNamespace(size=size, sha256=sha256)
     monkeypatch.setattr(
         resources, "_published", lambda name: (SimpleNamespace(name="sam_x"), archive)
     )
-    check = resources.check_base(BaseParams(size="vit_b", checkpoint=str(place)), None)
-    assert check.state == state
-    assert (check.remedy == "remove it, then pasam data fetch sam_x") is (state == "missing")
+    return check_base(BaseParams(size="tiny", checkpoint=str(place)), None)
+
+
+def test_a_base_that_was_saved_anew_is_a_note_if_its_tensors_fit(tmp_path, monkeypatch):
+    weights = read_weights(PACKAGED / "tiny.safetensors")
+    place = tmp_path / "base.pth"
+    anew = base_of(place, weights, 4, "a" * 64, monkeypatch)
+    size = place.stat().st_size
+    assert (anew.state, f"has {size:,} bytes, expected 4" in anew.found) == ("note", True)
+    assert "names and shapes of tiny" in anew.found
+    same = base_of(place, weights, size, "a" * 64, monkeypatch)
+    assert (same.state, "has another sha256 than the published aaaa" in same.found) == (
+        "note", True
+    )  # fmt: skip
+    name = next(name for name, tensor in weights.items() if tensor.dim())
+    for wrong in ({**weights, name: weights[name][:1]}, {**weights, "other": weights[name]}):
+        check = base_of(place, wrong, 4, None, monkeypatch)
+        assert (check.state, "does not fit this architecture" in check.found) == ("missing", True)
 
 
 @pytest.mark.parametrize(
@@ -435,3 +501,75 @@ def test_where_the_encoder_runs_in_training_only_images_to_measure_are_embedded_
     one = (measured - few) / (10 * len(plan.evaluate.benchmarks))  # of one image
     once = hours(packed)
     assert once[:2] == pytest.approx([few + 100 * one, few + 900 * one])
+
+
+@pytest.fixture
+def coco_there(project, root):
+    """The paper's section `instances`, with detections of COCO and of two sets of SegInW."""
+    instances = instances_of("paper", root)
+    found = [{"image_id": i, "bbox": [0, 0, 1, 1]} for i in (1, 1, 1, 2)]
+    for files in instance_files(instances):
+        if files.name in ("coco", "Bottles", "Cows"):
+            files.detections.parent.mkdir(parents=True, exist_ok=True)
+            files.detections.write_text(json.dumps(found))
+    return instances.replaced(boxes_per_image=2)
+
+
+def put(instances, *names):
+    for files in instance_files(instances):
+        if files.name in names:
+            write_png(files.images / "a.png", np.zeros((8, 8, 3), np.uint8))
+            files.annotations.parent.mkdir(parents=True, exist_ok=True)
+            files.annotations.write_text("{}")
+
+
+def test_sets_without_detections_are_not_measured_and_keep_nobody_from_anything(
+    project, places, root
+):
+    found = check_instances(instances_of("paper", root), places)
+    coco, seginw = found.checks
+    assert (coco.state, seginw.state) == ("note", "note")
+    assert "coco: not measured, without detections at data/detections/coco_foc" in coco.found
+    assert coco.remedy.endswith("coco_focalnet_dino.json, and pasam data fetch coco_val2017")
+    assert "Airplane-Parts, Bottles, " in seginw.found
+    assert "Watermelon): not measured" in seginw.found
+    assert "<set>.json, and pasam data fetch seginw" in seginw.remedy
+    assert (found.counted.boxes, found.drawn.boxes) == (0, 0)
+    assert found.absent == Boxes(images=5000 + 25 * 50, boxes=100 * (5000 + 25 * 50))
+
+
+def test_detections_ask_for_their_images_and_annotations(coco_there, places):
+    checks = check_instances(coco_there, places).checks
+    assert [check.state for check in checks] == ["missing", "note", "missing"]
+    assert checks[0].remedy == "pasam data fetch coco_val2017"
+    assert "no images in data/catalogue/coco_val2017/val2017; no annotations at" in checks[0].found
+    assert checks[2].remedy == "pasam data fetch seginw"
+    assert checks[2].found.startswith("seginw (Bottles, Cows): there are detections, but no images")
+    put(coco_there, "coco", "Cows")
+    found = check_instances(coco_there, places)
+    assert [check.state for check in found.checks] == ["ok", "note", "ok", "missing"]
+    assert found.checks[0].found == "coco: 3 boxes in 2 images"
+    assert found.counted == Boxes(images=4, boxes=6), "two of each image at the most"
+
+
+@pytest.mark.parametrize("text", ["[", "{}x", "[1]", '[{"bbox": []}]', "3"])
+def test_detections_that_are_none_are_missing(text, coco_there, places):
+    put(coco_there, "coco")
+    Path(coco_there.coco.detections).write_text(text)
+    check = check_instances(coco_there, places).checks[0]
+    assert (check.state, check.found.startswith("coco: there are detections, but data/")) == (
+        "missing", True
+    )  # fmt: skip
+
+
+def test_sets_that_the_run_draws_are_there_whenever_it_begins(project, places, root):
+    drawn = instances_of("default", root)
+    assert [check.state for check in check_instances(drawn, places).checks] == ["ok", "ok"]
+    detections = Path(drawn.coco.detections)
+    detections.parent.mkdir(parents=True)
+    detections.write_text(json.dumps([{"image_id": n % 24} for n in range(110)]))
+    assert check_instances(drawn, places).drawn == Boxes(images=60, boxes=110 + 6 * 27)
+    detections.write_text(json.dumps([{"image_id": n % 23} for n in range(110)]))  # of another run
+    assert check_instances(drawn, places).drawn == Boxes(images=60, boxes=108 + 6 * 27)
+    none = check_instances(instances_of("laptop", root), places)
+    assert [check.found.endswith("none are drawn") for check in none.checks] == [True, True]

@@ -9,7 +9,7 @@ import pytest
 from small_world import dump_yaml
 
 from pasam.config.params_file import load_section
-from pasam.config.schema import BaseParams, InstancesParams
+from pasam.config.schema import BaseParams, DataParams, InstancesParams
 from pasam.data.catalogue import (
     GENERATED,
     Archive,
@@ -18,15 +18,20 @@ from pasam.data.catalogue import (
     Layout,
     expected_sha256,
     is_whole,
+    published_base,
     read_catalogue,
     read_lock,
     write_lock,
 )
-from pasam.data.coco import SEGINW_ANNOTATIONS
+from pasam.data.instance_sets import _plans
 from pasam.data.package_photographs import package_photographs
 from pasam.errors import DataError
+from pasam.evaluation.instances import instance_files
+from pasam.files import parse_yaml
 
 ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "params").glob("*.yaml"))
+FETCHED = Path("data/catalogue")
 IMAGES = Archive(name="images.zip", address="http://a/b", sha256=None, size=5, folder="val")
 MASKS = Archive(
     name="masks.tar.gz", address=None, sha256=None, size=None, rough_size=70, folder="marks"
@@ -352,21 +357,45 @@ def test_first_digits_are_no_whole_checksum():
     assert not is_whole(None)
 
 
-def test_the_papers_preset_names_its_files_where_fetch_puts_them():
-    paper = {
-        name: load_section(section, name, ROOT / "params" / "paper.yaml")
-        for name, section in (("base", BaseParams), ("instances", InstancesParams))
-    }
-    fetched, catalogue = Path("data/catalogue"), read_catalogue().entries
-    coco = catalogue["coco_val2017"]
-    assert {paper["instances"].coco.images, paper["instances"].coco.annotations} == {
-        str(fetched / coco.name / place) for place in coco.places()
-    }
-    seginw, params = catalogue["seginw"], paper["instances"].seginw
-    assert {
-        str(Path(params.folder) / name / "valid" / end)
-        for name in params.sets
-        for end in (".", SEGINW_ANNOTATIONS)
-    } == {str(fetched / seginw.name / place) for place in seginw.places()}
-    weights = catalogue[f"sam_{paper['base'].size}"]
-    assert paper["base"].checkpoint == str(fetched / weights.name / weights.archives[0].name)
+def drawn_places(instances):
+    """Images, annotations and detections of the sets that stage `prepare_instances` draws."""
+    stages = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"), Path("dvc.yaml"))["stages"]
+    (folder,) = stages["prepare_instances"]["outs"]
+    plans = _plans(instances.generated, Path(folder))
+    return {(plan.images, plan.annotations, plan.detections) for plan in plans}
+
+
+def fetched_places():
+    """Images and annotations of COCO and of the sets of SegInW, as `pasam data fetch` has them."""
+    found = set()
+    for name in ("coco_val2017", "seginw"):
+        entry = read_catalogue().entries[name]
+        layout = (entry.layout.images, entry.layout.annotations)
+        for member in entry.members or ("",):
+            spelt = (FETCHED / name / place.replace("{member}", member) for place in layout)
+            found.add(tuple(spelt))
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_names_its_files_where_fetch_or_a_stage_puts_them(preset):
+    base = load_section(BaseParams, "base", preset)
+    instances = load_section(InstancesParams, "instances", preset)
+    read_catalogue().select(load_section(DataParams, "data", preset).catalogue)  # knows them all
+    weights = published_base(base.size)
+    if weights is None:  # ours, which is part of the repository
+        assert base.size == "tiny"
+        assert (ROOT / base.checkpoint).is_file()
+    else:
+        assert base.checkpoint == str(FETCHED / weights.name / weights.archives[0].name)
+    sets = instance_files(instances)
+    named = {(each.images, each.annotations) for each in sets}
+    detections = {each.detections for each in sets}
+    if named == fetched_places():
+        brought = {Path(instances.coco.detections).parent, Path(instances.seginw.detections).parent}
+        assert brought == {Path("data/detections")}, "which stage `instances` looks at"
+    else:
+        assert drawn_places(instances) == {
+            (each.images, each.annotations, each.detections) for each in sets
+        }
+    assert len(detections) == len(named) == len(instances.seginw.sets) + 1

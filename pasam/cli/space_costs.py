@@ -1,0 +1,196 @@
+"""What a run will take of memory and of the disk.
+
+Models with measured constants, which stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pasam.cli.resources import Content
+    from pasam.config.schema import EmbedParams, EvaluateParams, GeneratedParams, TrainParams
+
+# Shapes: S pixels a side of the encoder's input, g grid cells a side, C channels of an embedding,
+# E channels of the early features.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseShape:
+    """What memory and disk depend on, of a SAM."""
+
+    side: int
+    """S."""
+    grid: int
+    """g."""
+    dim: int
+    """C."""
+    early_dim: int
+    """E."""
+    width: int
+    """Channels of the blocks of a ViT of segment-anything; 0 if the encoder is another."""
+    parameters: int
+
+
+_OFFICIAL = {"side": 1024, "grid": 64, "dim": 256}
+SHAPES = {
+    "tiny": BaseShape(side=256, grid=32, dim=128, early_dim=40, width=0, parameters=4_645_184),
+    "vit_t": BaseShape(**_OFFICIAL, early_dim=160, width=0, parameters=10_130_092),
+    "vit_b": BaseShape(**_OFFICIAL, early_dim=768, width=768, parameters=93_735_472),
+    "vit_l": BaseShape(**_OFFICIAL, early_dim=1024, width=1024, parameters=312_342_832),
+    "vit_h": BaseShape(**_OFFICIAL, early_dim=1280, width=1280, parameters=641_090_608),
+}
+
+GPU_ENCODER_NUMBERS = 23
+"""Numbers per grid cell and channel that a global block of SAM's encoder holds for one image, with
+its positions folded into longer queries and keys. One block took 285 (vit_b) and 388 MB (vit_l) so,
+measured on a CPU; no GPU was asked."""
+CPU_ENCODER_NUMBERS = 15.5
+"""The same with one head's positions at a time: 199 (vit_b) and 244 MB (vit_l)."""
+
+DECODER_BYTES = 105_000
+"""Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
+186 MB for PA-SAM at 64 x 64 cells; twice that, for the gradients on their way."""
+
+CONTEXT = 1_000_000_000
+"""Bytes that CUDA and its libraries take."""
+
+_PNG_BYTES = 2.1  # per pixel of a generated image, its masks included
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Memory of one process, by what takes it."""
+
+    weights: int
+    encoder: int
+    decoder: int
+    context: int = CONTEXT
+    files: int = 0
+    """Embeddings, mapped from their files: they count in a process's peak, and leave the memory
+    when something else needs it."""
+
+    @property
+    def needed(self) -> int:
+        """What has to be there."""
+        return self.weights + self.encoder + self.decoder + self.context
+
+    @property
+    def total(self) -> int:
+        """What the process shows at its peak, where there is room for it."""
+        return self.needed + self.files
+
+
+def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
+    """Estimate the GPU memory of a training process.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        train: Its `batch_size` is what counts, and half the bytes if the precision is mixed.
+        embed: With packed views the encoder does not run.
+
+    Returns:
+        The parts. Encoder: what one global block holds of the batch; it keeps no gradients.
+        Decoder: what one step keeps for its gradients.
+    """
+    shape = SHAPES[size]
+    width = 4 if train.precision == "32-true" else 2
+    block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
+    return Memory(
+        weights=shape.parameters * 4,
+        encoder=train.batch_size * block if embed.views == 0 else 0,
+        decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
+    )
+
+
+CPU_PROCESS = 490_000_000
+"""Bytes of a stage's process on the CPU before its first batch: Python, torch and the tables."""
+CPU_STEP_BYTES = 350
+"""Bytes per grid cell, embedding channel and mask of a training step: the largest of HQ-SAM's and
+PA-SAM's on `tiny`."""
+CPU_VIEW_BYTES = 374
+"""Bytes per input pixel and image that `tiny`'s encoder takes where no gradient is kept."""
+CPU_MASK_BYTES = 107
+"""Bytes per grid cell, embedding channel and mask that is measured."""
+
+
+def cpu_memories(
+    size: str, train: TrainParams, embed: EmbedParams, evaluate: EvaluateParams, content: Content
+) -> dict[str, Memory]:
+    """Estimate the peak memory on the CPU of the stages that take most, by what they do.
+
+    The constants were fitted to the peaks that tests/cli/test_doctor.py lists.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        train: Its `batch_size` is what counts, as that of the others.
+        embed: With packed views the encoder does not run in training.
+        evaluate: How many masks are predicted at a time, and of which benchmarks.
+        content: How much there is to embed.
+    """
+    shape = SHAPES[size]
+    cells = shape.dim * shape.grid**2
+    block = round(CPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * 4)
+    view = block or CPU_VIEW_BYTES * shape.side**2
+    counts = [content.counts.get(("val", name), (0, 0)) for name in evaluate.benchmarks]
+    stores = [
+        store_bytes(size, images=images, masks=masks, views=views)
+        for (images, masks), views in (
+            (content.count("train"), embed.views),
+            (content.count("val"), 1),
+            ((sum(c[0] for c in counts), sum(c[1] for c in counts)), 1),
+        )
+    ]
+    whole = {"weights": shape.parameters * 4, "context": CPU_PROCESS}
+    return {
+        "training": Memory(
+            **whole,
+            encoder=train.batch_size * view if embed.views == 0 else 0,
+            decoder=train.batch_size * CPU_STEP_BYTES * cells,
+            files=stores[0],
+        ),
+        "embedding": Memory(
+            **whole, encoder=embed.batch_size * view, decoder=0, files=max(stores[:2])
+        ),
+        "evaluation": Memory(
+            **whole,
+            encoder=0,
+            decoder=evaluate.batch_size * CPU_MASK_BYTES * cells,
+            files=stores[2],
+        ),
+    }
+
+
+def fitting_batch(size: str, train: TrainParams, embed: EmbedParams, memory: int) -> int:
+    """Find the largest batch that fits into so many bytes; 0 if not even one mask does."""
+    whole = training_memory(size, train, embed)
+    fixed = whole.weights + whole.context
+    each = (whole.encoder + whole.decoder) / train.batch_size
+    return max(0, int((memory - fixed) // each))
+
+
+def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:
+    """Estimate the packed embeddings of a split.
+
+    Args:
+        size: A SAM of `SHAPES`.
+        images: Images of the split.
+        masks: Their masks.
+        views: Views of every image.
+
+    Returns:
+        Bytes: embedding and early features in half precision, the view's pixels, and a label per
+        mask.
+    """
+    shape = SHAPES[size]
+    view = 2 * (shape.dim + shape.early_dim) * shape.grid**2 + 3 * shape.side**2
+    return views * (images * view + masks * shape.side**2)
+
+
+def generated_bytes(generated: GeneratedParams) -> int:
+    """Estimate the synthetic images on disk, however many and however large they are."""
+    from pasam.data.catalogue import GENERATED, generated_images
+
+    images = sum(generated_images(generated, name) for name in GENERATED)
+    return round(images * generated.side**2 * _PNG_BYTES)
