@@ -33,8 +33,7 @@ from pasam.models.adapter_weights import write_adapter
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_trainable, load_base
 from pasam.models.checkpoint import file_digest, read_weights
-from pasam.models.losses import mask_loss, object_bce_loss
-from pasam.models.outline_loss import outline_loss
+from pasam.models.losses import mask_loss, object_bce_loss, outline_loss
 from pasam.models.segmenter import Segmenter
 from pasam.training.annotated import Annotated, draw_scenes, read_photographs
 from pasam.training.embeddings import Store

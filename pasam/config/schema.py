@@ -226,6 +226,9 @@ class TrainParams(Section):
     compile: bool
     """Whether the decoder's pass is compiled, and on a GPU captured in CUDA graphs: the first steps
     take minutes, and sums are rounded otherwise."""
+    deterministic: bool
+    """Whether a GPU trains to the same bits each time: only kernels that add in a fixed order, none
+    chosen by its speed. It takes longer. A CPU does so anyway."""
     workers: Natural
     """Data-loading processes per training process."""
     together: Annotated[

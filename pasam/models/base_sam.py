@@ -205,8 +205,14 @@ class BaseSam(nn.Module):
 
     def image_pe(self) -> Tensor:
         """Position code of the grid, (1, C, g, g)."""
-        code: Tensor = self.sam.prompt_encoder.get_dense_pe()
-        return code
+        # As segment-anything's `get_dense_pe`, which counts the cells by sums that a GPU takes in
+        # any order.
+        layer = self.sam.prompt_encoder.pe_layer
+        device = layer.positional_encoding_gaussian_matrix.device
+        middles = (torch.arange(self.grid, device=device, dtype=torch.float32) + 0.5) / self.grid
+        rows, columns = torch.meshgrid(middles, middles, indexing="ij")
+        code: Tensor = layer._pe_encoding(torch.stack([columns, rows], dim=-1))
+        return code.permute(2, 0, 1)[None]
 
     def point_embeddings(self) -> Tensor:
         """Learned codes of a background (row 0) and a foreground point (row 1), (2, C)."""

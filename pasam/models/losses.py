@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +17,14 @@ from torch.nn import functional as F
 
 from pasam.errors import ShapeError
 from pasam.masks.images import FOREGROUND
-from pasam.models.base_sam import brought
+from pasam.models.map_values import (
+    PointDraws,
+    at_label,
+    draw,
+    resized_to,
+    uncertain_points,
+    values_at,
+)
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -86,76 +91,6 @@ def dice_loss(logits: Tensor, target: Tensor, selected: Tensor | None = None) ->
     overlap = (probability * target).flatten(1).sum(1)
     total = probability.flatten(1).sum(1) + target.flatten(1).sum(1)
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
-
-
-# Point sampling after PointRend: where a mask's loss is evaluated (HQ-SAM, section 4.1).
-
-POINTS = 112 * 112
-"""Points per mask."""
-OVERSAMPLE = 3
-"""Candidates per point."""
-IMPORTANCE = 0.75
-"""Share of the points that are the most uncertain candidates; the others are uniform."""
-
-
-class PointDraws(NamedTuple):
-    """Uniform draws that the points are made of."""
-
-    candidates: Tensor
-    """(N, M, 2) in [0, 1); the most uncertain are kept."""
-    fresh: Tensor
-    """(N, P - kept, 2) in [0, 1); all are kept."""
-
-
-def draw(masks: int, *, generator: torch.Generator | None, device: torch.device) -> PointDraws:
-    """Draw candidates, then fresh points.
-
-    Args:
-        masks: Number of masks N.
-        generator: Source of randomness; torch's global one when None.
-        device: Where the draws are needed; the generator may live elsewhere.
-
-    Returns:
-        The draws for `uncertain_points`.
-    """
-    source = device if generator is None else generator.device
-    fresh = POINTS - int(IMPORTANCE * POINTS)
-    uniform = [
-        brought(torch.rand(masks, count, 2, generator=generator, device=source), device)
-        for count in (OVERSAMPLE * POINTS, fresh)
-    ]
-    return PointDraws(*uniform)
-
-
-def values_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Interpolate maps at points, bilinearly, with zeros outside.
-
-    Args:
-        maps: (N, 1, h, w).
-        points: (N, P, 2).
-
-    Returns:
-        The values, (N, P).
-    """
-    places = (2 * points - 1).unsqueeze(2)  # (N, P, 1, 2)
-    return F.grid_sample(maps, places, mode="bilinear", align_corners=False).flatten(1)
-
-
-@torch.no_grad()
-def uncertain_points(logits: Tensor, draws: PointDraws) -> Tensor:
-    """Keep the candidates nearest to the decision boundary and add the fresh points.
-
-    Args:
-        logits: Mask logits, (N, 1, h, w).
-        draws: Uniform draws.
-
-    Returns:
-        Points, (N, P, 2).
-    """
-    kept = POINTS - draws.fresh.shape[1]
-    order = (-values_at(logits, draws.candidates).abs()).topk(kept, dim=1).indices
-    chosen = draws.candidates.gather(1, order.unsqueeze(-1).expand(-1, -1, 2))
-    return torch.cat([chosen, draws.fresh], dim=1)
 
 
 def iou_head_loss(iou: Tensor, masks: Tensor, label: Tensor) -> Tensor:
@@ -312,7 +247,7 @@ def _map_at_label(uncertainty: Tensor, label: Tensor) -> Tensor:
     Reference: this resize alone puts the corners on the corners (align_corners), half a cell
     off the other maps at the border; kept because results are compared with it.
     """
-    resized = _resized(uncertainty, label, align_corners=True)
+    resized = resized_to(uncertainty, label, align_corners=True)
     # Interpolation may leave [0, 1] by a rounding error, which the cross entropy refuses.
     return torch.clamp(resized, 0.0, 1.0)
 
@@ -435,46 +370,6 @@ def hq_sam_loss(
         )
 
 
-def at_label(maps: Tensor, label: Tensor) -> Tensor:
-    """Resize (N, 1, h, w) maps to the label's size, (N, H, W)."""
-    return _resized(maps.float(), label, align_corners=False)
-
-
-def _resized(maps: Tensor, label: Tensor, *, align_corners: bool) -> Tensor:
-    resized: Tensor = _Resize.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        maps, label.shape[-2:], align_corners
-    )
-    return resized.squeeze(1)
-
-
-class _Resize(torch.autograd.Function):
-    """Bilinear resizing, forward torch's own; going back it is two matrix products.
-
-    Torch's own way back visits pixel by pixel: on a CPU it takes ten times as long as the rest.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-        ctx.sizes = tuple(zip(maps.shape[-2:], size, strict=True))
-        ctx.align_corners = align_corners
-        return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = gradients
-        kind = gradient.device, gradient.dtype
-        rows, columns = (_line_weights(*pair, ctx.align_corners, *kind) for pair in ctx.sizes)
-        return rows @ gradient @ columns.T, None, None
-
-
-@cache
-def _line_weights(short: int, long: int, align_corners: bool, *kind: Any) -> Tensor:
-    """Say how much each of `short` values counts in each of `long` interpolated ones."""
-    units = torch.eye(short).unsqueeze(0)  # (1, short, short): a line for each value
-    weights = F.interpolate(units, size=long, mode="linear", align_corners=align_corners)[0]
-    return weights.to(*kind)
-
-
 def require_fit(name: str, maps: Tensor, label: Tensor) -> None:
     """Require that maps, (N, 1, h, w), and labels, (N, H, W), belong together.
 
@@ -486,6 +381,35 @@ def require_fit(name: str, maps: Tensor, label: Tensor) -> None:
             f"{name} must be (N, 1, h, w) and label (N, H, W) with the same N; "
             f"got {tuple(maps.shape)} and {tuple(label.shape)}."
         )
+
+
+OUTLINE_FRACTION = 0.017
+"""Half width of the band round the outline that `outline_loss` counts once more, as a share of the
+image diagonal; boundary IoU is measured in one of 0.02."""
+
+
+def outline_loss(masks: Tensor, label: Tensor) -> Tensor:
+    """Count once more how far masks overlap their objects, as a whole and round the outline.
+
+    A cross entropy says little of either: a few pixels decide about an outline, and of a large
+    object's or a thin one's overlap it knows nothing.
+
+    Args:
+        masks: Logits of the predicted masks, (N, 1, 4g, 4g).
+        label: Labels in 0..255 with soft edges, (N, H, W).
+
+    Returns:
+        The loss, (): dice, dice within the band, and half the cross entropy within the band.
+
+    Raises:
+        ShapeError: Masks and labels do not belong together.
+    """
+    require_fit("masks", masks, label)
+    with torch.autocast(masks.device.type, enabled=False):
+        mask, target = at_label(masks, label), label.float() / 255
+        near = band(label, max(1, round(OUTLINE_FRACTION * math.hypot(*label.shape[-2:]))))
+        within = dice_loss(mask, target, near) + 0.5 * selected_bce_loss(mask, target, near)
+        return dice_loss(mask, target) + within
 
 
 # The small base is pretrained by SAM's scheme (arXiv 2304.02643, appendix A): the best of three

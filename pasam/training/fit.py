@@ -121,6 +121,17 @@ def fit(
     Raises:
         CheckpointError: A frozen tensor has moved.
     """
+    with reproducible(on=params.deterministic):
+        _fit(trainee, params, make_batches, fabric, companions)
+
+
+def _fit(
+    trainee: Trainee,
+    params: TrainParams,
+    make_batches: MakeBatches,
+    fabric: Fabric,
+    companions: Sequence[Trainee],
+) -> None:
     segmenter = trainee.segmenter
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
@@ -147,6 +158,28 @@ _LOOK_EVERY = 10
 """Steps of the optimiser between two looks at the clock, which all processes take together."""
 _SAVE_EVERY = 180.0
 """Seconds between two states that are saved within an epoch."""
+
+
+@contextmanager
+def reproducible(*, on: bool) -> Iterator[None]:
+    """Let torch use only operations that give the same bits each time, on a GPU too.
+
+    An operation that has no such kernel is an error there; tests hold that no model has one.
+    """
+    if not on:
+        yield
+        return
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # read when the first product is made
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 @contextmanager

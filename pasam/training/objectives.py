@@ -18,10 +18,10 @@ from pasam.models.losses import (
     keep_loss,
     mask_loss,
     object_bce_loss,
+    outline_loss,
     pa_sam_loss,
     uncertainty_loss,
 )
-from pasam.models.outline_loss import outline_loss
 from pasam.models.prompt_adapter import MiningMode
 from pasam.models.segmenter import Prediction, Segmenter
 from pasam.training.samples import Batch

@@ -12,33 +12,36 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce_with_log
 
 from pasam.errors import ShapeError
 from pasam.models.losses import (
-    POINTS,
-    PointDraws,
     balanced_cross_entropy,
     balanced_uncertainty_loss,
     band,
     band_radius,
     bce_loss,
     dice_loss,
-    draw,
     hq_sam_loss,
     iou_head_loss,
     keep_loss,
     localised_cross_entropy,
     mask_loss,
     object_bce_loss,
+    outline_loss,
     pa_sam_loss,
     pooled_band,
     promptable_loss,
     selected_bce_loss,
     soft_dice_loss,
     total,
-    uncertain_points,
     uncertainty_loss,
     uncertainty_target,
+)
+from pasam.models.map_values import (
+    POINTS,
+    PointDraws,
+    _summed_in_order,
+    draw,
+    uncertain_points,
     values_at,
 )
-from pasam.models.outline_loss import outline_loss
 
 
 @pytest.fixture
@@ -158,6 +161,23 @@ def test_a_value_at_a_pixels_centre_is_that_pixels():
 def test_outside_the_map_there_is_zero():
     value = values_at(torch.ones(1, 1, 4, 4), torch.tensor([[[0.0, 0.5]]]))
     torch.testing.assert_close(value, torch.tensor([[0.5]]))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
+def test_values_whose_gradients_are_added_in_order_are_the_same(height, width, seed):
+    noise = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(2, 9, 2, generator=noise)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5 / width, 0.5 / height]])
+    points = torch.cat([drawn, corners.expand(2, -1, -1)], dim=1)
+    maps = torch.randn(2, 1, height, width, generator=noise)
+    found = []
+    for values in (values_at, _summed_in_order):
+        learning = maps.clone().requires_grad_()
+        given = values(learning, points)
+        (given * torch.arange(given.numel()).view_as(given)).sum().backward()
+        found.append((given.detach(), learning.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def square(side: int, height: int) -> torch.Tensor:

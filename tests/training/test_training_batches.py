@@ -28,7 +28,7 @@ from pasam.models.base_sam import PIXEL_MEAN
 from pasam.models.build import build_trainable
 from pasam.training import samples
 from pasam.training.embeddings import SMALLEST_LABEL
-from pasam.training.fit import flushed_denormals
+from pasam.training.fit import flushed_denormals, reproducible
 from pasam.training.object_batches import ObjectBatches, ObjectSampler, ViewMix
 from pasam.training.objectives import TrainingStep
 from pasam.training.samples import (
@@ -375,6 +375,36 @@ def test_a_step_of_training_reads_nothing_back_from_its_device(
     assert seen.found == {"meta"}, "numbers are made elsewhere and have to be brought"
 
 
+WITHOUT_ORDER = {
+    "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "_ctc_loss_backward",
+    "_embedding_bag_backward", "adaptive_max_pool2d_backward", "avg_pool3d_backward", "bincount",
+    "cumsum", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
+    "grid_sampler_2d_backward", "grid_sampler_3d_backward", "histc", "kthvalue",
+    "max_pool3d_with_indices_backward", "max_unpool2d", "max_unpool3d", "median",
+    "nll_loss2d_forward", "put_", "reflection_pad1d_backward", "reflection_pad2d_backward",
+    "reflection_pad3d_backward", "replication_pad1d_backward", "replication_pad2d_backward",
+    "replication_pad3d_backward", "scatter_reduce", "upsample_bicubic2d_backward",
+    "upsample_linear1d_backward", "upsample_trilinear3d_backward",
+}  # fmt: skip
+"""What torch's documentation of `use_deterministic_algorithms` says is an error on a GPU."""
+
+
+@pytest.mark.parametrize(
+    "variant", [hq_sam(), pa_sam(), image_adapter()], ids=["hq_sam", "pa_sam", "image_adapter"]
+)
+def test_no_operation_of_a_step_lacks_a_kernel_that_gives_the_same_bits_each_time(
+    variant, stepped, store, monkeypatch
+):
+    step, sampling = stepped(variant)
+    step.to("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_given, **_named: contextlib.nullcontext())
+    batch = on(CachedBatches(store, dataclasses.replace(sampling, mix="effective"), epoch=1)[0])
+    with Devices() as seen, reproducible(on=True):
+        step(batch, mining=step.mining_in(1), generator=None)["loss"].backward()
+    assert "_softmax_backward_data" in seen.operations
+    assert sorted(seen.operations & WITHOUT_ORDER) == []
+
+
 def on(part, device="meta"):
     """A copy of a dataclass with all its tensors on a device."""
     if isinstance(part, list):
@@ -388,14 +418,15 @@ def on(part, device="meta"):
 
 
 class Devices(TorchDispatchMode):
-    """Notes the device of every tensor that an operation makes."""
+    """Notes every operation, and the devices of the tensors that they make."""
 
     def __init__(self):
         super().__init__()
-        self.found = set()
+        self.found, self.operations = set(), set()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         made = operation(*args, **(kwargs or {}))
+        self.operations.add(operation.overloadpacket.__name__)
         self.found |= {t.device.type for t in tree_leaves(made) if torch.is_tensor(t)}
         return made
 

@@ -1,6 +1,7 @@
 """One function trains every variant; each switch moves exactly the parameters that it names."""
 
 import contextlib
+import os
 import types
 
 import cv2
@@ -26,7 +27,7 @@ from pasam.workers import ProcessGroup
 TRAIN = TrainParams(
     seed=4, batch_size=4, learning_rate=1e-2, accelerator="cpu", devices=1, nodes=1,
     precision="32-true", workers=0, accumulate=1, cross_entropy="image", outline=0.0,
-    compile=False, together=[],
+    compile=False, together=[], deterministic=False,
 )  # fmt: skip
 EMBED = EmbedParams(views=1, jitter=(0.9, 1.0), seed=3, batch_size=4, accelerator="cpu")
 NOTHING = {
@@ -520,3 +521,36 @@ def test_who_trains_along_is_said_in_a_line(fresh, caplog):
         assert not caplog.messages
         fresh("short", ["long"])
     assert caplog.messages == ["long learns on the same passes of the encoder."]
+
+
+def test_a_reproducible_training_asks_torch_for_ordered_sums_and_only_while_it_lasts(
+    fresh, monkeypatch
+):
+    seen, forward = [], fit.TrainingStep.forward
+
+    def noted(*given, **named):
+        asked = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+        seen.append((*asked, os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
+        return forward(*given, **named)
+
+    monkeypatch.setattr(fit.TrainingStep, "forward", noted)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    plain = result(fresh("short", folder="plain"))
+    assert set(seen) == {(False, True, None)}
+    seen.clear()
+    # On a CPU nothing else is computed.
+    assert result(fresh("short", folder="reproducible", deterministic=True)) == plain
+    assert set(seen) == {(True, False, ":4096:8")}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.benchmark
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(BOTH))
+def test_a_reproducible_training_on_a_gpu_gives_the_same_bits_again(name, fresh):
+    first, second = (
+        result(fresh(name, folder=folder, accelerator="gpu", deterministic=True))
+        for folder in ("first", "second")
+    )
+    assert first == second
