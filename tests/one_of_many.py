@@ -27,7 +27,8 @@ import pasam.training.fit
 from pasam.config.schema import TrainParams, VariantParams
 from pasam.models.build import build_trainable, digest
 from pasam.models.segmenter import Segmenter
-from pasam.training.fit import Trainee, fit, launch
+from pasam.training.fit import fit, launch
+from pasam.training.learner import Trainee
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import Batch, box_prompts
 from pipelines.stage_runner import run

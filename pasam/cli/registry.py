@@ -428,13 +428,13 @@ def registry_simulate(
     Example: pasam registry simulate --images 100 --spread 8
     """
     from pasam.config.params_file import DEFAULT_PATH, load_section
-    from pasam.config.schema import EvaluateParams, GateParams
+    from pasam.config.requirements import GateParams
+    from pasam.config.schema import EvaluateParams
     from pasam.registry.gate import simulate, simulate_years
 
     path = project / DEFAULT_PATH
     gate = load_section(GateParams, "gate", path)
-    names = load_section(EvaluateParams, "evaluate", path).benchmarks
-    sizes = dict.fromkeys(names, images)
+    sizes = dict.fromkeys(load_section(EvaluateParams, "evaluate", path).benchmarks, images)
     rows = simulate(gate, sizes, std=spread, pairs=pairs)
     years = simulate_years(gate, sizes, std=spread, years=max(1, pairs // 5))
     if as_json:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pasam.config import schema
+from pasam.config import requirements, schema
 from pasam.config.params_edit import edited, same
 from pasam.config.params_file import (
     DEFAULT_PATH,
@@ -37,7 +37,7 @@ DEFAULT = "default"
 
 SECTIONS: dict[str, type[Section]] = {
     "data": schema.DataParams,
-    "validate": schema.ValidateParams,
+    "validate": requirements.ValidateParams,
     "base": schema.BaseParams,
     "pretrain": schema.PretrainParams,
     "embed": schema.EmbedParams,
@@ -47,7 +47,7 @@ SECTIONS: dict[str, type[Section]] = {
     "instances": schema.InstancesParams,
     "robustness": schema.RobustnessParams,
     "report": schema.ReportParams,
-    "gate": schema.GateParams,
+    "gate": requirements.GateParams,
 }
 """Model of every section but `VARIANTS`, whose entries are told apart by their decoder."""
 

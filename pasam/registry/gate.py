@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.errors import DataError
 from pasam.evaluation.scores import averaged
 from pasam.evaluation.statistics import estimate_many, interval

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from pasam.config.params_file import load_section
-from pasam.config.schema import DataParams, GateParams
+from pasam.config.requirements import GateParams
+from pasam.config.schema import DataParams
 from pasam.errors import RegistryError
 from pasam.files import sha256_of, temporary_folder, write_text
 from pasam.inference.predictor import PromptAdapterPredictor

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pasam.config.schema import ValidateParams
+    from pasam.config.requirements import ValidateParams
     from pasam.serving.jobs import PromptJob
 
 FOLDER = "asked"

@@ -14,17 +14,14 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from pasam.config.schema import (
@@ -40,9 +37,8 @@ from pasam.data.manifest import read_manifest
 from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors, load_base
 from pasam.models.checkpoint import file_digest
-from pasam.models.pa_mask_decoder import ADAPTER
 from pasam.models.segmenter import Segmenter
-from pasam.training.objectives import TrainingStep
+from pasam.training.learner import Learner, Trainee
 from pasam.training.resume import Checkpointer, Echo, JsonlSink, state_key
 from pasam.training.samples import Batch, MakeBatches, Sampling, batches_by_epoch
 from pasam.workers import ProcessGroup, count_progress, loading_processes
@@ -85,20 +81,6 @@ def launch(params: TrainParams | PhotographParams, *, nodes: int = 1) -> Fabric:
     return fabric
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trainee:
-    """A model, and what its training keeps."""
-
-    segmenter: Segmenter
-    """Changed in place."""
-    variant: VariantParams
-    """Its own choices: epochs, schedule, prompts, mining."""
-    sink: JsonlSink
-    """Receives the mean terms and the learning rate of every epoch."""
-    checkpointer: Checkpointer
-    """Keeps the state every few minutes; the caller clears it in the end."""
-
-
 def fit(
     trainee: Trainee,
     params: TrainParams,
@@ -135,7 +117,7 @@ def _fit(
     segmenter = trainee.segmenter
     before = digest(frozen_tensors(segmenter))
     began = {n: p.detach().clone() for n, p in segmenter.named_parameters() if p.requires_grad}
-    learners = [_Learner(each, params, fabric) for each in (trainee, *companions)]
+    learners = [Learner(each, params, fabric) for each in (trainee, *companions)]
     fabric.barrier()  # the first process may have nothing left to train, and then clears the state
     epochs = trainee.variant.epochs
     batches = _Epochs(make_batches, epochs)
@@ -207,20 +189,6 @@ def _interpolate(segmenter: Segmenter, began: Mapping[str, Tensor], fraction: fl
             parameter.copy_(torch.lerp(began[name].to(parameter), parameter, fraction))
 
 
-@dataclass(slots=True)
-class _Place:
-    """How far a training has come."""
-
-    epoch: int
-    """Epochs that are done."""
-    batches: int = 0
-    """Batches of this process that are done in the next one."""
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    """Terms of these batches, added up."""
-    noise: Tensor | None = None
-    """Random state of the noise after these batches, where it is drawn on and on."""
-
-
 class _Epochs(Dataset[list[Batch]]):
     """The batches of all epochs in a row, so that loading processes start once for all of them.
 
@@ -254,86 +222,8 @@ class _Epochs(Dataset[list[Batch]]):
         return found if isinstance(found, list) else [found]
 
 
-class _Learner:
-    """A model in training: its step, its optimiser, and how far it has come."""
-
-    def __init__(self, trainee: Trainee, params: TrainParams, fabric: Fabric) -> None:
-        self.variant, self.params, self.fabric = trainee.variant, params, fabric
-        self.step = TrainingStep(
-            trainee.segmenter, self.variant, cross_entropy=params.cross_entropy,
-            outline=params.outline,
-        )  # fmt: skip
-        if params.compile:
-            trainee.segmenter.compile_decoder()
-        self.state = _start(trainee, params.learning_rate)
-        # Set up before restoring: Adam's moments go where the parameters are, which setup moves.
-        self.runner: _FabricModule
-        self.driver: _FabricOptimizer
-        self.runner, self.driver = fabric.setup(self.step, self.state.optimizer)
-        self.place = self.state.restore(fabric)
-        self.runner.train()
-        self._noise: _Noise | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all its epochs are over."""
-        return self.place.epoch >= self.variant.epochs
-
-    def wants(self, epoch: int, number: int) -> bool:
-        """Say whether a batch is the next one that this model learns from."""
-        here = (epoch, number) == (self.place.epoch, self.place.batches)
-        return here and not self.is_done
-
-    def learn(self, batch: Batch, window: range) -> Tensor:
-        """Learn from the next batch; return its loss, on the device.
-
-        Args:
-            batch: The batch.
-            window: Numbers of the batches whose gradients are averaged before a step.
-        """
-        number = self.place.batches
-        if self._noise is None:
-            self._noise = _Noise(
-                self.params.seed, self.place, self.fabric, accumulate=self.params.accumulate
-            )
-        if number == window[0]:
-            self.driver.zero_grad()
-        with self.fabric.no_backward_sync(self.runner, enabled=number < window[-1]):
-            mining = self.step.mining_in(self.place.epoch)
-            terms = self.runner(batch, mining=mining, generator=self._noise(number))
-            self.fabric.backward(terms["loss"] / len(window))
-        sums = self.place.sums
-        terms = {name: value.detach() for name, value in terms.items()}
-        for name, value in terms.items():
-            sums[name] = sums[name] + value if name in sums else value
-        self.place.batches = number + 1
-        if number == window[-1]:
-            self.driver.step()
-        return cast(Tensor, terms["loss"])
-
-    def save(self) -> None:
-        """Keep the state within an epoch, between two steps of the optimiser."""
-        self.place.noise = None if self._noise is None else self._noise.state()
-        sums = self.fabric.all_gather(self.place.sums)
-        if self.fabric.is_global_zero:
-            self.state.save(self.place, cast(dict[str, Tensor], sums))
-
-    def end_epoch(self, steps: int) -> None:
-        """Write the means of an epoch of so many batches, and keep the state after it."""
-        rate = _number(self.state.schedule.get_last_lr()[0])
-        self.state.schedule.step()
-        means = {
-            name: _number(self.fabric.all_reduce(value / steps))
-            for name, value in self.place.sums.items()
-        }
-        epoch, self.place, self._noise = self.place.epoch, _Place(self.place.epoch + 1), None
-        if self.fabric.is_global_zero:
-            self.state.sink.append({"epoch": epoch, "learning_rate": rate, **means})
-            self.state.save(self.place, {})
-
-
 def _losses(
-    learners: Sequence[_Learner], batches: _Epochs, params: TrainParams, fabric: Fabric
+    learners: Sequence[Learner], batches: _Epochs, params: TrainParams, fabric: Fabric
 ) -> Iterator[tuple[int, Tensor]]:
     """Train to the end of the first model, and yield each batch's place and loss, on the device.
 
@@ -388,110 +278,6 @@ def _require_unmoved(segmenter: Segmenter, before: str) -> None:
             "a frozen tensor has moved in training, so the result would not fit its base. Train "
             "in another train.precision, and check the machine's memory."
         )
-
-
-def _number(value: Any) -> float:
-    return float(value.item() if isinstance(value, Tensor) else value)
-
-
-class _Noise:
-    """The noise of an epoch, by the batch.
-
-    Where several batches make a step each has noise of its own, the same whichever process trains
-    on it: eight processes then learn what one does that accumulates eight batches. One process that
-    steps after every batch draws on and on, as its recorded results were drawn.
-    """
-
-    def __init__(self, seed: int, place: _Place, fabric: Fabric, *, accumulate: int) -> None:
-        self.seed, self.epoch = seed, place.epoch
-        self.rank, self.world = fabric.global_rank, fabric.world_size
-        alone = self.world * accumulate == 1
-        self.drawn_on = _generator(seed, place.epoch, 0) if alone else None
-        if self.drawn_on is not None and place.noise is not None:
-            self.drawn_on.set_state(place.noise)
-
-    def __call__(self, batch: int) -> torch.Generator:
-        """Return the source of a batch's noise."""
-        if self.drawn_on is not None:
-            return self.drawn_on
-        return _generator(self.seed, self.epoch, batch * self.world + self.rank)
-
-    def state(self) -> Tensor | None:
-        """Return the random state that the next batch begins with, if that is no matter of seed."""
-        return None if self.drawn_on is None else self.drawn_on.get_state()
-
-
-def _generator(seed: int, epoch: int, batch: int) -> torch.Generator:
-    """Seed the noise of a batch by its place in the training; resuming needs no random state."""
-    place = (seed * 10_007 + epoch) * 1_009
-    if batch:
-        place = int(np.random.SeedSequence([place, batch]).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(place)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _State:
-    """All that changes in training and has to outlive an interruption."""
-
-    learning: Mapping[str, nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.StepLR
-    sink: JsonlSink
-    checkpointer: Checkpointer
-
-    def save(self, place: _Place, sums: Mapping[str, Tensor]) -> None:
-        """Keep everything; `sums` are the terms of all processes, () or (processes,) each."""
-        self.checkpointer.save(
-            {
-                "weights": {name: p.detach().cpu() for name, p in self.learning.items()},
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "rows": self.sink.rows,
-                "epochs_done": place.epoch,
-                "batches_done": place.batches,
-                "sums": {name: value.reshape(-1).cpu() for name, value in sums.items()},
-                "noise": place.noise,
-            }
-        )
-
-    def restore(self, fabric: Fabric) -> _Place:
-        """Load an interrupted run's state, if there is one, and return how far it came."""
-        state = self.checkpointer.load()
-        if state is None:
-            return _Place(0)
-        with torch.no_grad():
-            for name, parameter in self.learning.items():
-                parameter.copy_(state["weights"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.sink.restore(state["rows"])
-        sums = {
-            name: value[fabric.global_rank].to(fabric.device)
-            for name, value in state.get("sums", {}).items()  # none in states of former versions
-        }
-        return _Place(
-            int(state["epochs_done"]), int(state.get("batches_done", 0)), sums, state.get("noise")
-        )
-
-
-def _start(trainee: Trainee, rate: float) -> _State:
-    """Gather the state of a training that has not begun."""
-    learning = {n: p for n, p in trainee.segmenter.named_parameters() if p.requires_grad}
-    variant = trainee.variant
-    factor = variant.adapter_rate if isinstance(variant, PaSamParams) else 1.0
-    new = tuple(f"decoder.{part}" for part in ADAPTER)
-    groups = [  # SAM's own first: it is their rate that the history tells
-        {"params": [p for n, p in learning.items() if not n.startswith(new)], "lr": rate},
-        {"params": [p for n, p in learning.items() if n.startswith(new)], "lr": rate * factor},
-    ]
-    optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=rate)
-    return _State(
-        learning=learning,
-        optimizer=optimizer,
-        schedule=torch.optim.lr_scheduler.StepLR(optimizer, step_size=variant.lr_step_size),
-        sink=trainee.sink,
-        checkpointer=trainee.checkpointer,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

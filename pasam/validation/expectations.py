@@ -21,7 +21,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-from pasam.config.schema import ValidateParams
+from pasam.config.requirements import ValidateParams
 from pasam.data.manifest import KINDS, QUARANTINED, valid_rows
 from pasam.data.quarantine import Quarantine
 from pasam.errors import DataError, ParamsError

@@ -54,7 +54,7 @@ def loose_ends() -> tuple[str, ...]:
     So it is after `dvc repro` by hand, in a new clone, and after MLflow's records were lost.
     """
     from pasam.config.params_file import load_section
-    from pasam.config.schema import GateParams
+    from pasam.config.requirements import GateParams
     from pasam.registry.runs import overview
     from pasam.registry.snapshot import PARAMS, take_snapshot
     from pasam.registry.version_files import find_candidate
@@ -301,7 +301,7 @@ def asked_for(feedback: str | None) -> Demand | None:
     """Sum up what services counted, and compare what they are asked for with the training data."""
     from pasam.cli.sets.deciding import FEEDBACK
     from pasam.config.params_file import load_section
-    from pasam.config.schema import ValidateParams
+    from pasam.config.requirements import ValidateParams
     from pasam.registry.snapshot import PARAMS
     from pasam.serving.demand import read_demand
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pasam.config.schema import ValidateParams
+from pasam.config.requirements import ValidateParams
 from pasam.data.catalogue import read_catalogue
 from pasam.data.manifest import read_inventory
 from pasam.data.quarantine import read_quarantine

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.models.encoders.lite import _Block
 from pasam.models.losses import mask_loss, uncertainty_loss, uncertainty_target
+from pasam.models.map_values import _summed_in_order, values_at
 from pasam.models.pa_mask_decoder import guided, guiding_conv
 from pasam.models.prompt_adapter import FinerMaps
 from pasam.models.sam_mask_decoder import SamMaskDecoder, on_map
@@ -137,3 +140,20 @@ def test_channels_are_filtered_in_float32_within_bfloat16_on_a_cpu(learns):
     plain = block(features)
     assert seen == [(torch.float32, False)] * 2
     torch.testing.assert_close(mixed.float(), plain, atol=0.05, rtol=0.05)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
+def test_values_whose_gradients_are_added_in_order_are_the_same(height, width, seed):
+    noise = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(2, 9, 2, generator=noise)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5 / width, 0.5 / height]])
+    points = torch.cat([drawn, corners.expand(2, -1, -1)], dim=1)
+    maps = torch.randn(2, 1, height, width, generator=noise)
+    found = []
+    for values in (values_at, _summed_in_order):
+        learning = maps.clone().requires_grad_()
+        given = values(learning, points)
+        (given * torch.arange(given.numel()).view_as(given)).sum().backward()
+        found.append((given.detach(), learning.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

@@ -37,7 +37,6 @@ from pasam.models.losses import (
 from pasam.models.map_values import (
     POINTS,
     PointDraws,
-    _summed_in_order,
     draw,
     uncertain_points,
     values_at,
@@ -159,25 +158,7 @@ def test_a_value_at_a_pixels_centre_is_that_pixels():
 
 
 def test_outside_the_map_there_is_zero():
-    value = values_at(torch.ones(1, 1, 4, 4), torch.tensor([[[0.0, 0.5]]]))
-    torch.testing.assert_close(value, torch.tensor([[0.5]]))
-
-
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
-def test_values_whose_gradients_are_added_in_order_are_the_same(height, width, seed):
-    noise = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(2, 9, 2, generator=noise)
-    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.5 / width, 0.5 / height]])
-    points = torch.cat([drawn, corners.expand(2, -1, -1)], dim=1)
-    maps = torch.randn(2, 1, height, width, generator=noise)
-    found = []
-    for values in (values_at, _summed_in_order):
-        learning = maps.clone().requires_grad_()
-        given = values(learning, points)
-        (given * torch.arange(given.numel()).view_as(given)).sum().backward()
-        found.append((given.detach(), learning.grad))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert values_at(torch.ones(1, 1, 4, 4), torch.tensor([[[0.0, 0.5]]])).item() == 0.5
 
 
 def square(side: int, height: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from tracked_world import git
 
 from pasam.cli.sets import deciding
 from pasam.config.params_file import load_section
-from pasam.config.schema import ValidateParams
+from pasam.config.requirements import ValidateParams
 from pasam.errors import StageError, TransientError
 from pasam.registry.decision_log import DecisionLog
 from pasam.registry.gate import PROMOTE, REJECT, Gain, GateCheck, GateDecision

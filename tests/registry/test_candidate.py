@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pandas as pd
 import pytest
 
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.data.manifest import read_manifest
 from pasam.errors import RegistryError
 from pasam.registry import promotion

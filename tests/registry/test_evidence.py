@@ -19,7 +19,7 @@ import torch
 from small_world import dump_yaml, load_yaml
 
 from pasam.config.presets import compose
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.errors import RegistryError
 from pasam.masks.images import write_png
 from pasam.masks.mask_files import read_mask

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasam.config.presets import compose
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.config.section import checked
 from pasam.errors import DataError, ParamsError
 from pasam.evaluation.statistics import paired_difference

@@ -14,7 +14,7 @@ from tracked_world import commit, copy_tracked, standing_in, write_lock
 from typer.testing import CliRunner
 
 from pasam.cli.app import app
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.errors import RegistryError
 from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import evidence, promotion, versions

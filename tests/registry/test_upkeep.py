@@ -18,7 +18,7 @@ from tracked_world import commit, copy_tracked, git, standing_in, write_lock
 from typer.testing import CliRunner
 
 from pasam.config.presets import compose
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.errors import DataError, RegistryError
 from pasam.evaluation.scores import read_scores, write_scores
 from pasam.files import TEMPORARY, file_md5, sha256_of, temporary_folder

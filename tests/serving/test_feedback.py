@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from pasam.cli.app import app
 from pasam.config.params_file import load_section
-from pasam.config.schema import ValidateParams
+from pasam.config.requirements import ValidateParams
 from pasam.data.manifest import INVENTORY_COLUMNS, inventory_frame, write_inventory
 from pasam.data.own_sets import split_of
 from pasam.data.pairing import find_pairs

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pasam.errors import DataError
-from pasam.training.fit import _Place, _State
+from pasam.training.learner import _Place, _State
 from pasam.training.resume import Checkpointer, JsonlSink, state_key
 
 

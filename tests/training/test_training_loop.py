@@ -14,7 +14,8 @@ from pasam.errors import CheckpointError, ParamsError
 from pasam.models.build import build_trainable, digest, frozen_tensors
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prediction
-from pasam.training.fit import Trainee, _generator, fit, launch
+from pasam.training.fit import fit, launch
+from pasam.training.learner import Trainee, _generator
 from pasam.training.objectives import TrainingStep, objective_of
 from pasam.training.resume import Checkpointer, JsonlSink
 from pasam.training.samples import CachedBatches, Sampling

@@ -17,7 +17,7 @@ from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_mobile, digest, frozen_tensors
 from pasam.models.checkpoint import file_digest, write_weights
 from pasam.models.segmenter import Prompts, Segmenter
-from pasam.training import fit
+from pasam.training import fit, learner
 from pasam.training.embeddings import training_tasks, write_store
 from pasam.training.fit import train_variant
 from pasam.training.resume import Checkpointer
@@ -526,14 +526,14 @@ def test_who_trains_along_is_said_in_a_line(fresh, caplog):
 def test_a_reproducible_training_asks_torch_for_ordered_sums_and_only_while_it_lasts(
     fresh, monkeypatch
 ):
-    seen, forward = [], fit.TrainingStep.forward
+    seen, forward = [], learner.TrainingStep.forward
 
     def noted(*given, **named):
         asked = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
         seen.append((*asked, os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
         return forward(*given, **named)
 
-    monkeypatch.setattr(fit.TrainingStep, "forward", noted)
+    monkeypatch.setattr(learner.TrainingStep, "forward", noted)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     plain = result(fresh("short", folder="plain"))

@@ -18,7 +18,7 @@ from planted_faults import (
 from small_set import SmallSet
 from small_world import load_yaml
 
-from pasam.config.schema import ValidateParams
+from pasam.config.requirements import ValidateParams
 from pasam.data.manifest import inventory_frame
 from pasam.data.preparation import collect_own
 from pasam.data.quarantine import Quarantine

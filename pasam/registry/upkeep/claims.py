@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pasam.config.params_file import load_section
-from pasam.config.schema import GateParams
+from pasam.config.requirements import GateParams
 from pasam.errors import RegistryError
 from pasam.files import sha256_of
 from pasam.registry.decision_log import CLAIM, PROMOTED, Standing
