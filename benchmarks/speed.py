@@ -1,6 +1,8 @@
-"""How fast the parts are that a run at the paper's size spends its time in, on one CPU thread.
+"""How fast the parts are that a run at the paper's size spends its time in.
 
-    python benchmarks/speed.py            # all rows, some four minutes; --rows band encoder
+    python benchmarks/speed.py                      # one CPU thread, five rows, some four minutes
+    python benchmarks/speed.py --device cuda        # whole networks on a GPU; see on_gpu.py
+    python benchmarks/speed.py --toy --rows vit_b band --json FILE
 
 Rows with a reference here alternate with it, A B A B, on the same inputs in one process, and give
 the ratio of the medians. PA-SAM's own code cannot be shipped, so the decoder's rows are held
@@ -11,63 +13,47 @@ the likeness of the machines.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from device_times import Line, Setting, compared, table_header, table_row
 from torch.nn import functional as F
+from training_rows import pretraining_lines, step_lines, together_lines
+from whole_networks import (
+    PARAMS,
+    PLAIN,
+    SEED,
+    base_of,
+    encoder_lines,
+    image_lines,
+    whole_band,
+    whole_iou,
+)
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.params_file import load_variant
 from pasam.evaluation.scores import Truth, score_mask
+from pasam.files import write_json
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.overlap import Region, band_width
 from pasam.models.base_sam import Encoded
-from pasam.models.build import build_base, build_trainable
+from pasam.models.build import build_trainable
 from pasam.models.encoders.fused_attention import fused
 from pasam.models.segmenter import Prompts
 from pasam.training.objectives import objective_of
 from segment_anything.modeling.image_encoder import Block
 
-SEED = 7
 RECORDED = {"decoder": 189.2, "step": 2429.0}
 """Milliseconds of PA-SAM's own code: a decoder's pass with one box, a training step of four masks;
 one thread, vit_b, the encoder's outputs given."""
-Times = list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table."""
-
-    name: str
-    ours: float
-    """Milliseconds."""
-    reference: float
-    """Milliseconds."""
-    source: str
-    """Whose time that is."""
-
-
-def alternated(ours: Callable[[], Any], reference: Callable[[], Any], rounds: int) -> list[float]:
-    """Time two functions in turn, after one call of each; medians in milliseconds."""
-    times: tuple[Times, Times] = ([], [])
-    for call in range(rounds + 1):
-        for function, seconds in zip((ours, reference), times, strict=True):
-            start = time.perf_counter()
-            function()
-            if call:
-                seconds.append(time.perf_counter() - start)
-    return [1000 * median(each) for each in times]
-
-
-def scene() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def scene(setting: Setting) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Draw an object of 8 % of 2000 x 3000 pixels and a prediction of it, jagged and shifted."""
     random = np.random.default_rng(SEED)
     angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
@@ -76,24 +62,14 @@ def scene() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     truth, predicted = np.zeros((2, 2000, 3000), np.uint8)
     cv2.fillPoly(truth, [outline.astype(np.int32)], 255)
     cv2.fillPoly(predicted, [(outline + random.normal(4, 6, outline.shape)).astype(np.int32)], 255)
-    return truth, predicted > 0
+    if setting.toy:
+        truth, predicted = (cv2.resize(each, (300, 200)) for each in (truth, predicted))
+    return 255 * (truth > 128).astype(np.uint8), predicted > 0
 
 
-def whole_band(mask: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
-    """Find a mask's boundary band as the measure's paper has it: the whole image, eroded."""
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
-    return mask.astype(np.uint8) - eroded
-
-
-def whole_iou(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Intersect two masks over the whole image."""
-    return float(((one > 0) & (other > 0)).sum() / ((one > 0) | (other > 0)).sum())
-
-
-def band() -> Line:
+def band(setting: Setting) -> Line:
     """Boundary IoU of the scene, the truth prepared once."""
-    label, predicted = scene()
+    label, predicted = scene(setting)
     truth = Truth.of(label, boundary_fraction=0.02)
     width = band_width(*label.shape)
 
@@ -104,24 +80,29 @@ def band() -> Line:
         return truth.band.iou(Region.of(predicted).band(truth.width))
 
     assert abs(reference() - ours()) < 1e-12, "the two measure the same"
-    return Line("boundary IoU, 8 % of 2000 x 3000", *alternated(ours, reference, 7), "whole image")
+    name = f"boundary IoU, 8 % of {label.shape[0]} x {label.shape[1]}"
+    times = compared(ours, reference, setting, rounds=7, source="whole image")
+    return Line(name=name, **times)
 
 
-def evaluation() -> Line:
+def evaluation(setting: Setting) -> Line:
     """Logits to scores at 1500 x 2000: resize, threshold, both measures."""
-    label, predicted = (cv2.resize(each.astype(np.uint8), (2000, 1500)) for each in scene())
+    height, width = (150, 200) if setting.toy else (1500, 2000)
+    label, predicted = (
+        cv2.resize(each.astype(np.uint8), (width, height)) for each in scene(setting)
+    )
     label = 255 * (label > 0).astype(np.uint8)
     small = cv2.resize(predicted.astype(np.float32), (256, 256), interpolation=cv2.INTER_AREA)
     logits = torch.from_numpy(small)[None, None] - 0.5
     truth = Truth.of(label, boundary_fraction=0.02)
-    width = band_width(*label.shape)
+    wide = band_width(*label.shape)
 
-    transform = ImageTransform(1500, 2000, 1024, "squash")
+    transform = ImageTransform(height, width, 1024, "squash")
 
     def reference() -> tuple[float, float]:
-        whole = F.interpolate(logits, (1500, 2000), mode="bilinear", align_corners=False)
+        whole = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
         found = (whole[0, 0] > 0).numpy()
-        bands = whole_band(label > 0, width), whole_band(found, width)
+        bands = whole_band(label > 0, wide), whole_band(found, wide)
         return whole_iou(label, found), whole_iou(*bands)
 
     def ours() -> tuple[float, float]:
@@ -129,17 +110,19 @@ def evaluation() -> Line:
         return float(row["iou"]), float(row["boundary_iou"])
 
     assert np.allclose(reference(), ours(), atol=1e-12), "the two measure the same"
-    return Line("evaluation, 1500 x 2000", *alternated(ours, reference, 7), "whole image")
+    times = compared(ours, reference, setting, rounds=7, source="whole image")
+    return Line(name=f"evaluation, {height} x {width}", **times)
 
 
-def encoder() -> Line:
+def encoder(setting: Setting) -> Line:
     """A quarter of vit_b's encoder: two blocks with windows and a global one, 64 x 64 cells."""
     torch.manual_seed(SEED)
+    grid, dim, windows = (8, 48, (3, 3, 0)) if setting.toy else (64, 768, (14, 14, 0))
     plain, quick = (
         torch.nn.Sequential(
             *(
-                Block(768, 12, use_rel_pos=True, window_size=w, input_size=(64, 64))
-                for w in (14, 14, 0)
+                Block(dim, 12, use_rel_pos=True, window_size=w, input_size=(grid, grid))
+                for w in windows
             )
         ).eval()
         for _ in range(2)
@@ -149,33 +132,35 @@ def encoder() -> Line:
             torch.nn.init.normal_(table, std=0.1)
     quick.load_state_dict(plain.state_dict())
     fused(quick)
-    cells = torch.randn(1, 64, 64, 768)
+    cells = torch.randn(1, grid, grid, dim)
     wanted, given = plain(cells), quick(cells)
-    assert ((wanted - given).abs().max() / wanted.abs().max()).item() < 1e-5, "the same features"
-    times = alternated(lambda: quick(cells), lambda: plain(cells), 3)
-    return Line("vit_b encoder, three blocks of twelve", *times, "segment-anything")
+    difference = ((wanted - given).abs().max() / wanted.abs().max()).item()
+    assert difference < 1e-5, "the same features"
+    times = compared(lambda: quick(cells), lambda: plain(cells), setting, rounds=3, source=PLAIN)
+    return Line(name="vit_b encoder, three blocks of twelve", difference=difference, **times)
 
 
-def decoder_and_step(*, step: bool) -> Line:
+def decoder_and_step(setting: Setting, *, step: bool) -> Line:
     """PA-SAM on vit_b with the encoder's outputs given: one box, or a training step of four."""
     count = 4 if step else 1
-    torch.manual_seed(SEED)
-    base = build_base("vit_b").requires_grad_(False)
-    variant = load_variant("pa_sam", Path("params/default.yaml"))
+    base = base_of("vit_b", setting)
+    side, grid = base.side, base.grid
+    variant = load_variant("pa_sam", PARAMS)
     segmenter = build_trainable(base, variant).train(step)
     random = np.random.default_rng(SEED)
-    boxes = torch.tensor([[200.0, 240.0, 800.0, 720.0]]).repeat(count, 1)
+    boxes = torch.tensor([[200.0, 240.0, 800.0, 720.0]]).repeat(count, 1) * side / 1024
     prompts = [
         Prompts(
             indices=torch.arange(count), boxes=boxes, points=None, point_labels=None, masks=None
         )
     ]
-    images = torch.from_numpy(random.integers(0, 255, (count, 3, 1024, 1024), np.uint8))
+    images = torch.from_numpy(random.integers(0, 255, (count, 3, side, side), np.uint8))
     encoded = Encoded(
-        embedding=torch.randn(count, 256, 64, 64), early=torch.randn(count, 768, 64, 64)
+        embedding=torch.randn(count, base.dim, grid, grid),
+        early=torch.randn(count, base.early_dim, grid, grid),
     )
-    labels = torch.zeros(count, 1024, 1024, dtype=torch.uint8)
-    labels[:, 260:700, 220:780] = 255
+    labels = torch.zeros(count, side, side, dtype=torch.uint8)
+    labels[:, side // 4 : side * 11 // 16, side * 14 // 64 : side * 49 // 64] = 255
     generator = torch.Generator().manual_seed(SEED)
     objective = objective_of(variant)
     learning = [each for each in segmenter.parameters() if each.requires_grad]
@@ -196,38 +181,84 @@ def decoder_and_step(*, step: bool) -> Line:
             objective(predicted(), labels, generator)["loss"].backward()
             optimizer.step()
 
-    milliseconds = alternated(ours, lambda: None, 3 if step else 7)[0]
+    times = compared(ours, None, setting, rounds=3 if step else 7)
     name = "PA-SAM, training step of 4 masks" if step else "PA-SAM's decoder, one box"
-    return Line(name, milliseconds, RECORDED["step" if step else "decoder"], "recorded")
+    if setting.toy:  # the recorded time is of another size
+        return Line(name=name, **times)
+    recorded = {"reference": RECORDED["step" if step else "decoder"], "source": "recorded"}
+    return Line(name=name, **times, **recorded)
 
 
-ROWS: dict[str, Callable[[], Line]] = {
+PARTS: dict[str, Callable[[Setting], Line]] = {
     "band": band,
     "evaluation": evaluation,
     "encoder": encoder,
-    "decoder": lambda: decoder_and_step(step=False),
-    "step": lambda: decoder_and_step(step=True),
+    "decoder": partial(decoder_and_step, step=False),
+    "step": partial(decoder_and_step, step=True),
 }
+"""Rows of one CPU thread."""
+NETWORKS: dict[str, Callable[[Setting], Iterator[Line]]] = {
+    "vit_b": partial(encoder_lines, "vit_b"),
+    "vit_l": partial(encoder_lines, "vit_l"),
+    "image": image_lines,
+    "training": partial(step_lines, compiles=False),
+    "compiled": partial(step_lines, compiles=True),
+    "together": together_lines,
+    "pretraining": pretraining_lines,
+}
+"""Rows of whole networks, on either device."""
 
 
-def main() -> None:
-    """Measure and print."""
+def lines_of(row: str, setting: Setting) -> Iterator[Line]:
+    """Measure the lines of a row."""
+    if row in PARTS:
+        yield PARTS[row](setting)
+    else:
+        yield from NETWORKS[row](setting)
+
+
+def chosen_rows(words: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    print("| | ours, ms | reference, ms | times as fast | reference |\n|---|--:|--:|--:|---|")  # noqa: T201
+    known = [*PARTS, *NETWORKS]
+    parser.add_argument(
+        "--rows", nargs="+", choices=known, metavar="ROW",
+        help=f"Some of {', '.join(known)}; by default the first five, on a GPU all others.",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--toy", action="store_true", help="Small sizes, few rounds; seconds.")
+    parser.add_argument("--json", type=Path, help="File that receives all that was measured.")
+    chosen = parser.parse_args(words)
+    on_gpu = chosen.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        parser.error("there is no GPU here that torch can use")
+    chosen.rows = chosen.rows or list(NETWORKS if on_gpu else PARTS)
+    strangers = [row for row in chosen.rows if on_gpu and row in PARTS]
+    if strangers:
+        parser.error(f"{', '.join(strangers)}: measured on a CPU alone")
+    return chosen
+
+
+def main(words: list[str] | None = None) -> None:
+    """Measure and print."""
+    chosen = chosen_rows(words)
+    setting = Setting(torch.device(chosen.device), chosen.toy)
+    if not setting.on_gpu:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+    device = setting.name()
+    print(table_header(device, toy=chosen.toy))  # noqa: T201
+    lines: list[dict[str, Any]] = []
     with torch.no_grad():
-        for name in chosen.rows:
-            line = ROWS[name]()
-            print(  # noqa: T201
-                f"| {line.name} | {line.ours:.1f} | {line.reference:.1f} | "
-                f"{line.reference / line.ours:.2f} | {line.source} |",
-                flush=True,
-            )
+        for row in chosen.rows:
+            for line in lines_of(row, setting):
+                lines.append({"row": row, **line.measures(device)})
+                print(table_row(lines[-1]), flush=True)  # noqa: T201
+                if chosen.json is not None:  # line by line: what is stopped has said something
+                    about = {"device": device, "toy": chosen.toy, "torch": torch.__version__}
+                    write_json(chosen.json, {**about, "lines": lines})
 
 
 if __name__ == "__main__":

@@ -107,6 +107,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("cpu", id="on_cpu"),
+        pytest.param("cuda", id="on_cuda", marks=pytest.mark.gpu),
+    ]
+)
+def tested_device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A device whose results are held against the CPU's, products of float32 as they are.
+
+    The CPU itself is one, so that what a test does is walked where there is no GPU.
+    """
+    import torch
+
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield request.param
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's root."""

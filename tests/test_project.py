@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import json
+import os
 import re
 import subprocess
+import sys
+import time
 import tomllib
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import skimage
 import torch
@@ -20,6 +28,9 @@ from photograph_pool import rectangle, write_pool
 from small_world import load_yaml, small_base
 
 from benchmarks import photographs as script
+from pasam.cli.resources import training_memory
+from pasam.config.params_file import load_section
+from pasam.config.schema import EmbedParams, TrainParams
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +275,256 @@ def test_intervals_draw_photographs_with_all_their_masks():
     rows = [row("many", 0.0)] * 20 + [row("one", 100.0)]
     low, high = script.interval_by_photograph(rows, "box")
     assert (low, high) == (0.0, 100.0)  # by mask it would be 0 to 14
+
+
+@pytest.fixture
+def scripts(root, monkeypatch):
+    """Import the benchmarks as they import each other."""
+    monkeypatch.chdir(root)
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", "bfloat16", 989.4),
+        ("NVIDIA H100 PCIe", "TF32", 378.0),
+        ("NVIDIA A100-SXM4-80GB", "float32", 19.5),
+        ("NVIDIA L4", "bfloat16", 121.0),
+        ("NVIDIA L40S", "bfloat16", None),
+        ("NVIDIA GeForce RTX 4090", "TF32", 82.6),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "TF32", None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "float32", None),
+        ("CPU", "float32", None),
+    ],
+)
+def test_a_devices_peak_goes_by_its_whole_name_and_none_is_guessed(
+    scripts, device, precision, peak
+):
+    assert scripts("device_times").peak_of(device, precision) == peak
+
+
+def test_a_line_says_rates_and_shares_and_leaves_out_what_is_not_known(scripts):
+    times = scripts("device_times")
+    line = times.Line(
+        name="a", ours=10.0, reference=25.0, source="b", precision="bfloat16", images=8,
+        operations=2e12, memory=3_000_000_000, predicted=2_500_000_000, difference=0.0123,
+    )  # fmt: skip
+    found = line.measures("NVIDIA H200")
+    assert (found["times_as_fast"], found["images_per_second"]) == (2.5, 800.0)
+    assert (found["teraflops"], found["share_of_peak"]) == (200.0, 200 / 989.4)
+    assert times.table_row(found) == (
+        "| a | 10.0 | 25.0 | 2.50 | b | 800.0 | 200 | 20.2% | 3.00 | 2.50 | 1e-02 |"
+    )
+    assert times.table_row(line.measures("another")).split(" | ")[7] == "-"
+    alone = times.Line(name="a", ours=None, operations=1.0, images=3, source="too large")
+    assert times.table_row(alone.measures("NVIDIA H200")) == (
+        "| a | - | - | - | too large | - | - | - | - | - | - |"
+    )
+
+
+@pytest.fixture
+def pretended_gpu(scripts, monkeypatch):
+    """A GPU on which each call takes 5 ms by its own clock, and 7 bytes; calls are noted."""
+    done = []
+
+    class Event:
+        def __init__(self, *, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            done.append("event")
+
+        def synchronize(self):
+            done.append("waited")
+
+        def elapsed_time(self, _other):
+            return 5.0
+
+    stand_in = {
+        "Event": Event, "synchronize": lambda _device: done.append("idle"),
+        "empty_cache": lambda: None, "max_memory_allocated": lambda _device: 7,
+        "reset_peak_memory_stats": lambda _device: done.append("reset"),
+    }  # fmt: skip
+    for name, function in stand_in.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    times = scripts("device_times")
+    return times, times.Setting(torch.device("cuda"), toy=False), done
+
+
+def test_on_a_gpu_calls_are_timed_between_events_when_nothing_else_is_under_way(pretended_gpu):
+    times, setting, done = pretended_gpu
+    found = times.compared(
+        lambda: done.append("ours"), lambda: done.append("other"), setting, rounds=2, of=4
+    )
+    assert found == {"ours": 1.25, "reference": 1.25, "memory": 7, "source": ""}
+    timed = [["idle", "event", name, "event", "waited"] for name in ("ours", "other")] * 2
+    warm = ["ours", "other"] * times.WARM_UP
+    assert done == [*warm, *itertools.chain(*timed), "idle", "reset", "ours", "idle"]
+
+
+def test_what_a_gpu_has_not_the_memory_for_leaves_the_rest_to_be_measured(pretended_gpu):
+    times, setting, _ = pretended_gpu
+
+    def too_large():
+        raise torch.OutOfMemoryError
+
+    found = times.compared(lambda: None, too_large, setting, rounds=1, source="plain")
+    assert found == {"ours": 5.0, "memory": 7, "source": "plain: the memory does not suffice"}
+    assert times.compared(too_large, None, setting, rounds=1)["ours"] is None
+
+
+def test_after_some_seconds_on_a_gpu_no_further_call_is_timed(pretended_gpu, monkeypatch):
+    times, setting, done = pretended_gpu
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr(times.time, "monotonic", lambda: float(next(clock)))
+    times.alternated([lambda: done.append("ours")], setting, rounds=50)
+    assert done.count("ours") == times.WARM_UP + times.FEWEST
+
+
+def test_products_are_in_tf32_for_as_long_as_a_row_asks_for_it(scripts):
+    times = scripts("device_times")
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    for precision, allowed in (("float32", False), ("TF32", True), ("bfloat16", True)):
+        with times.products_in(precision):
+            assert [backend.allow_tf32 for backend in backends] == [allowed] * 2
+        assert [backend.allow_tf32 for backend in backends] == before
+
+
+def test_a_reference_has_the_packages_attention_and_the_same_weights(scripts):
+    networks = scripts("whole_networks")
+    base = networks.base_of("vit_b", SimpleNamespace(toy=True, device=torch.device("cpu")))
+    plain = networks.plain_copy(base)
+    kinds = [type(each) for each in plain.modules()]
+    assert kinds.count(networks.Attention) == 4
+    assert networks.FusedAttention not in kinds
+    assert networks.FusedAttention in [type(each) for each in base.modules()]
+    for one, other in zip(base.parameters(), plain.parameters(), strict=True):
+        assert one is other
+
+
+def test_the_memory_beside_a_rows_is_what_the_doctor_reckons_without_cudas_own(scripts, root):
+    networks = scripts("whole_networks")
+    setting = SimpleNamespace(toy=False)
+
+    def asked(**changes):
+        given = {"batch": 4, "half": False, "encodes": True, "trains": True, **changes}
+        return networks.predicted_memory("vit_b", setting, **given)
+
+    embed = load_section(EmbedParams, "embed", root / "params.yaml").replaced(views=0)
+    train = load_section(TrainParams, "train", root / "params.yaml").replaced(batch_size=4)
+    memory = training_memory("vit_b", train, embed)
+    assert asked() == memory.needed - memory.context
+    assert asked(trains=False) == asked() - memory.decoder
+    assert asked(encodes=False) == asked() - memory.encoder
+    assert asked(half=True) < asked()
+    assert networks.predicted_memory(
+        "vit_b", SimpleNamespace(toy=True), batch=4, half=False, encodes=True, trains=True
+    ) is None  # fmt: skip
+
+
+def is_over(process):
+    """Say whether a process ends within five seconds."""
+    for _ in range(100):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == "zombie":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_part_is_ended_with_its_children_when_its_time_is_up(scripts, tmp_path):
+    file = tmp_path / "child"
+    command = ["sh", "-c", f"sleep 600 & echo $! > {file}; wait"]
+    part = scripts("on_gpu").ended("slow", command, 1.0)
+    assert is_over(int(file.read_text()))
+    assert part.code is None
+    assert part.told == f"slow: stopped after {part.seconds:.0f} s"
+    good = scripts("on_gpu").ended("tests", [sys.executable, "-c", "print('4 passed')"], 60.0)
+    assert (good.code, good.told) == (0, "tests: 4 passed")
+    bad = scripts("on_gpu").ended("vit_b", [sys.executable, "-c", "raise SystemExit('no')"], 60.0)
+    assert (bad.code, bad.told) == (1, "vit_b: failed with 1: no")
+
+
+def test_all_that_runs_on_a_gpu_is_over_within_eight_minutes_whatever_a_part_takes(
+    scripts, monkeypatch, tmp_path
+):
+    script_of_all = scripts("on_gpu")
+    assert sum(script_of_all.LIMITS.values()) <= 480
+    assert list(script_of_all.LIMITS) == [script_of_all.TESTS, *NETWORK_ROWS]
+    given = []
+
+    def ended(name, command, seconds):
+        given.append((name, seconds))
+        return script_of_all.Part(name, None if name == "vit_l" else 0, 10.0, "")
+
+    monkeypatch.setattr(script_of_all, "ended", ended)
+    assert not script_of_all.measure(tmp_path / "all.json", "some", toy=False)
+    left = 0.0
+    for name, seconds in given:  # what a part leaves over is the next one's
+        assert seconds == left + script_of_all.LIMITS[name]
+        left = seconds - 10.0
+    parts = json.loads((tmp_path / "all.json").read_text())["parts"]
+    assert [(part["name"], part["code"]) for part in parts if part["code"] != 0] == [
+        ("vit_l", None)
+    ]
+
+
+NETWORK_ROWS = ["vit_b", "vit_l", "image", "training", "together", "pretraining", "compiled"]
+
+
+def test_lines_of_a_row_that_was_stopped_are_kept(scripts, monkeypatch, tmp_path, capsys):
+    script_of_all = scripts("on_gpu")
+    line = scripts("device_times").Line(name="half of it", ours=1.0).measures("some")
+
+    def ended(name, command, seconds):
+        if "--json" in command:
+            file = Path(command[command.index("--json") + 1])
+            file.write_text(json.dumps({"lines": [{"row": name, **line}]}))
+        return script_of_all.Part(name, None, seconds, "")
+
+    monkeypatch.setattr(script_of_all, "ended", ended)
+    script_of_all.measure(tmp_path / "all.json", "some", toy=False)
+    found = json.loads((tmp_path / "all.json").read_text())["lines"]
+    assert [each["row"] for each in found] == NETWORK_ROWS
+    assert capsys.readouterr().out.count("| half of it | 1.0 |") == len(NETWORK_ROWS)
+
+
+def test_without_a_gpu_one_line_says_so(scripts, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert scripts("on_gpu").main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "there is no GPU here that torch can use; --toy runs on the CPU\n"
+    with pytest.raises(SystemExit, match="2"):
+        scripts("speed").main(["--device", "cuda"])
+
+
+@pytest.mark.slow
+def test_all_that_runs_on_a_gpu_runs_at_toy_size_on_the_cpu(root, tmp_path):
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    done = subprocess.run(
+        [sys.executable, root / "benchmarks" / "on_gpu.py", "--toy", "--json", "all.json"],
+        cwd=tmp_path, env=inherited, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert (found["device"], found["toy"]) == ("CPU", True)
+    assert [part["name"] for part in found["parts"]] == ["tests", *NETWORK_ROWS]
+    assert re.search(r"[1-9]\d passed", found["parts"][0]["told"])
+    assert list(dict.fromkeys(line["row"] for line in found["lines"])) == NETWORK_ROWS
+    assert all(line["ours"] > 0 for line in found["lines"])
+    encoders = [line for line in found["lines"] if line["row"] in ("vit_b", "vit_l")]
+    assert {line["precision"] for line in encoders} == {"float32", "TF32", "bfloat16"}
+    for line in encoders:
+        assert line["difference"] < (0.05 if line["precision"] == "bfloat16" else 1e-5)
+    assert len(done.stdout.splitlines()) == 2 + len(found["lines"])
+
+
+@pytest.mark.long
+def test_the_rows_of_one_cpu_thread_run_at_toy_size(scripts, tmp_path, capsys):
+    scripts("speed").main(["--toy", "--json", str(tmp_path / "rows.json")])
+    found = json.loads((tmp_path / "rows.json").read_text())["lines"]
+    assert [line["row"] for line in found] == ["band", "evaluation", "encoder", "decoder", "step"]
+    assert "| CPU, toy size | ours, ms |" in capsys.readouterr().out

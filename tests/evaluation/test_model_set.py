@@ -1,5 +1,6 @@
 """All models of a comparison stand on one base, each with its own weights."""
 
+import copy
 import json
 import resource
 from pathlib import Path
@@ -17,6 +18,7 @@ from pasam.config.schema import BaseParams
 from pasam.errors import CheckpointError
 from pasam.evaluation import model_set as model_set_module
 from pasam.evaluation.model_set import (
+    ModelEntry,
     encoder_milliseconds,
     load_model_set,
     parameters,
@@ -26,6 +28,7 @@ from pasam.evaluation.model_set import (
     write_parameters,
     write_timing,
 )
+from pasam.evaluation.protocol import evaluate_benchmark
 from pasam.models.build import build_trainable, digest, freeze_decoder, frozen_tensors
 
 MODELS = ("hq_sam", "pa_sam")
@@ -210,3 +213,23 @@ def test_the_file_holds_the_facts(tmp_path):
     write_facts(path, segmenter, model="some", frozen_before="x", base="b")
     assert json.loads(path.read_text()) == facts_of(segmenter, "x")
     assert [file.name for file in path.parent.iterdir()] == ["some.json"]
+
+
+@pytest.mark.parametrize("number", range(3), ids=["sam", "hq_sam", "pa_sam"])
+def test_a_gpu_scores_each_model_as_the_cpu_does(number, model_set, store, manifest, tested_device):
+    entry = model_set.entries[number]
+    moved = copy.deepcopy(entry.segmenter).to(tested_device)
+    one, other = (
+        evaluate_benchmark(
+            ModelEntry(entry.name, entry.seed, segmenter), store, manifest, batch_size=2,
+            boundary_fraction=0.02,
+        )
+        for segmenter in (moved, entry.segmenter)
+    )  # fmt: skip
+    assert next(moved.parameters()).device.type == tested_device
+    assert len(one.scores) == len(other.scores) == 4
+    for found, wanted in zip(one.scores, other.scores, strict=True):
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():  # a pixel in a hundred may lie on either side of 0
+            near = pytest.approx(value, abs=0.01) if isinstance(value, float) else value
+            assert found[name] == near, name

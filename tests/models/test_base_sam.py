@@ -241,6 +241,14 @@ def replaced(group: Prompts, indices: torch.Tensor) -> Prompts:
     return dataclasses.replace(group, indices=indices)
 
 
+def on(device: str, group: Prompts) -> Prompts:
+    """The same prompts on a device."""
+    parts = {field.name: getattr(group, field.name) for field in dataclasses.fields(group)}
+    return Prompts(
+        **{name: part if part is None else part.to(device) for name, part in parts.items()}
+    )
+
+
 def image_of(encoded: Encoded, image: int) -> Encoded:
     rows = slice(image, image + 1)
     return Encoded(embedding=encoded.embedding[rows], early=encoded.early[rows])
@@ -336,6 +344,28 @@ def test_prompts_of_all_kinds_go_through_a_trained_decoder_together_and_teach_it
 
 
 @pytest.mark.long
+def test_a_gpu_predicts_for_prompts_of_all_kinds_what_the_cpu_does(
+    segmenter, segmenter_images, encoded, groups, tested_device
+):
+    wanted = predict(segmenter, segmenter_images, encoded, INDEX, groups)
+    moved = copy.deepcopy(segmenter).to(tested_device)
+    given = Encoded(encoded.embedding.to(tested_device), encoded.early.to(tested_device))
+    prompts = [on(tested_device, group) for group in groups]
+    found = predict(
+        moved, segmenter_images.to(tested_device), given, INDEX.to(tested_device), prompts
+    )
+    assert found.masks.device.type == tested_device
+    pairs = [(found.masks, wanted.masks), (found.iou, wanted.iou)]
+    if wanted.details is not None:
+        pairs.append((found.details.uncertainty, wanted.details.uncertainty))
+        assert torch.equal(found.details.positive.cpu(), wanted.details.positive)
+        assert torch.equal(found.details.negative.cpu(), wanted.details.negative)
+    for one, other in pairs:
+        apart = (one.cpu() - other).abs() > 1e-3 * other.abs().max()
+        # Beside the threshold of uncertainty a pixel may be the coarse mask's or the refined one's.
+        assert apart.float().mean() < 1e-3
+
+
 def test_the_order_of_kinds_and_prompts_does_not_matter(
     segmenter, segmenter_images, encoded, groups
 ):

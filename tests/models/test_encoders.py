@@ -356,3 +356,16 @@ def test_images_do_not_mix_of_tiny_vit():
         torch.testing.assert_close(
             encoder(images[i : i + 1]), together[i : i + 1], rtol=1e-4, atol=1e-5
         )
+
+
+@torch.no_grad()
+def test_a_gpu_sees_in_an_image_what_the_cpu_does(tested_device):
+    torch.manual_seed(3)
+    base = small_base().eval()
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    wanted = base.encode(images)
+    found = base.to(tested_device).encode(images.to(tested_device))
+    for name in ("embedding", "early"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert one.device.type == tested_device
+        assert (one.cpu() - other).abs().max() < 1e-4 * other.abs().max(), name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -64,7 +66,8 @@ def test_gradients_reach_weights_and_tables_of_positions_as_in_the_package():
         assert apart(each.grad, wanted[name]) < 1e-4, name
 
 
-def test_a_whole_encoder_with_windows_and_global_layers_gives_the_same_embedding():
+def whole_encoder():
+    """An encoder with windows and a global layer, and an image."""
     torch.manual_seed(5)
     encoder = ImageEncoderViT(
         img_size=96, embed_dim=32, depth=3, num_heads=4, out_chans=16, use_rel_pos=True,
@@ -73,13 +76,31 @@ def test_a_whole_encoder_with_windows_and_global_layers_gives_the_same_embedding
     for name, table in encoder.named_parameters():
         if "rel_pos" in name:
             torch.nn.init.normal_(table, std=0.5)
-    image = torch.randn(1, 3, 96, 96)
+    return encoder, torch.randn(1, 3, 96, 96)
+
+
+def test_a_whole_encoder_with_windows_and_global_layers_gives_the_same_embedding():
+    encoder, image = whole_encoder()
     with torch.no_grad():
         wanted = encoder(image)
         names = list(encoder.state_dict())
         assert apart(fused(encoder)(image), wanted) < 1e-5
     assert list(encoder.state_dict()) == names
     assert sum(type(module) is FusedAttention for module in encoder.modules()) == 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)], ids=["float32", "half"]
+)
+@torch.no_grad()
+def test_a_gpu_encodes_as_the_packages_attention_does_on_the_cpu(tested_device, dtype, tolerance):
+    encoder, image = whole_encoder()
+    wanted = encoder(image)
+    quick = fused(copy.deepcopy(encoder)).to(tested_device, dtype)
+    found = quick(image.to(tested_device, dtype))
+    assert found.device.type == tested_device
+    assert found.dtype is dtype
+    assert apart(found.float().cpu(), wanted) < tolerance
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1, 1), (5, 3), (27, 14), (27, 9)])

@@ -248,11 +248,10 @@ def test_several_processes_write_the_bytes_that_one_writes(size, manifest, ids, 
     assert [(many / n).read_bytes() for n in files] == [(one / n).read_bytes() for n in files]
 
 
-@pytest.mark.gpu
-def test_a_gpu_embeds_what_the_cpu_does(manifest, ids, base, store, tmp_path):
+def test_a_gpu_embeds_what_the_cpu_does(manifest, ids, base, store, tmp_path, tested_device):
     tasks = training_tasks(manifest, views=2, seed=3)
     write_store(
-        tmp_path, tasks, ids, base.to("cuda"), jitter=(0.9, 1.0), batch_size=4, workers=1,
+        tmp_path, tasks, ids, base.to(tested_device), jitter=(0.9, 1.0), batch_size=4, workers=1,
         origin=store.origin,
     )  # fmt: skip
     base.to("cpu")

@@ -1,0 +1,250 @@
+"""How time, work and memory are taken on a device, and the lines of the table that say them.
+
+Work is that of the matrix products, convolutions and attention which torch's counter knows; the
+share is of what the device's data sheet gives for dense products in the precision at hand.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Literal
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+Precision = Literal["float32", "TF32", "bfloat16"]
+
+PEAKS: dict[str, dict[Precision, float]] = {
+    "A100": {"float32": 19.5, "TF32": 156.0, "bfloat16": 312.0},
+    "H100": {"float32": 66.9, "TF32": 494.7, "bfloat16": 989.4},
+    "H100 PCIe": {"float32": 51.2, "TF32": 378.0, "bfloat16": 756.0},
+    "H100 NVL": {"float32": 60.0, "TF32": 417.5, "bfloat16": 835.5},
+    "H200": {"float32": 66.9, "TF32": 494.7, "bfloat16": 989.4},
+    "H200 NVL": {"float32": 60.0, "TF32": 417.5, "bfloat16": 835.5},
+    "L4": {"float32": 30.3, "TF32": 60.0, "bfloat16": 121.0},
+    "RTX 4090": {"float32": 82.6, "TF32": 82.6, "bfloat16": 165.2},
+}
+"""TFLOP/s of dense products (no sparsity), by words of the device's name; the SXM form where no
+other is named."""
+OTHERS = frozenset({"Laptop", "D", "MIG"})
+"""Words of names of weaker devices, or of parts of one, that share a name above."""
+
+WARM_UP = 3
+"""Calls on a GPU before any is timed."""
+FEWEST = 3
+"""Calls that are timed however long they take."""
+SECONDS = 4.0
+"""After so long on a GPU no further call of a line is timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where rows are measured, and how large."""
+
+    device: torch.device
+    toy: bool
+    """Small sizes and few rounds: it shows that all of it works, and no time means anything."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether times are a GPU's."""
+        return self.device.type == "cuda"
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Precisions that differ there; at toy size all, so that each is walked."""
+        both = self.on_gpu or self.toy
+        return ("float32", "TF32", "bfloat16") if both else ("float32", "bfloat16")
+
+    def name(self) -> str:
+        """Name the device as its maker does."""
+        return torch.cuda.get_device_name(self.device) if self.on_gpu else "CPU"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line of the table."""
+
+    name: str
+    ours: float | None
+    """Milliseconds; None where the memory does not suffice."""
+    reference: float | None = None
+    """Milliseconds."""
+    source: str = ""
+    """Whose time the reference is, or why there is none."""
+    precision: Precision = "float32"
+    """Of products, for the share of the peak."""
+    images: int = 0
+    """Images that `ours` is the time of; 0 where that is no question."""
+    operations: float | None = None
+    """Floating-point operations of the same work; a product and a sum are two."""
+    memory: int | None = None
+    """Most bytes of tensors on the GPU at once."""
+    predicted: int | None = None
+    """What `pasam doctor` reckons of them."""
+    difference: float | None = None
+    """Largest difference from the reference's result, as a fraction of its largest number."""
+
+    def teraflops(self) -> float | None:
+        """Give the rate of the work, in TFLOP/s."""
+        if self.ours is None or self.operations is None:
+            return None
+        return self.operations / self.ours / 1e9
+
+    def measures(self, device: str) -> dict[str, Any]:
+        """Give all that is measured and what follows of it, for JSON."""
+        rate, peak = self.teraflops(), peak_of(device, self.precision)
+        known = self.ours is not None
+        return {
+            **asdict(self),
+            "times_as_fast": self.reference / self.ours if known and self.reference else None,
+            "images_per_second": 1000 * self.images / self.ours if known and self.images else None,
+            "teraflops": rate,
+            "share_of_peak": rate / peak if rate is not None and peak is not None else None,
+        }
+
+
+def table_header(device: str, *, toy: bool) -> str:
+    """Write the table's head, which names the device and says whether all is of toy size."""
+    columns = (
+        f"{device}, toy size" if toy else device, "ours, ms", "reference, ms", "times as fast",
+        "reference", "images/s", "TFLOP/s", "of the peak", "peak memory, GB", "predicted, GB",
+        "differs by",
+    )  # fmt: skip
+    aligned = ["---" if name in (columns[0], "reference") else "--:" for name in columns]
+    return f"| {' | '.join(columns)} |\n|{'|'.join(aligned)}|"
+
+
+def table_row(measures: dict[str, Any]) -> str:
+    """Write a line's measures as a row of the table."""
+
+    def cell(name: str, form: str, scale: float = 1.0) -> str:
+        value = measures[name]
+        return "-" if value is None else format(value * scale, form)
+
+    numbers = (
+        cell("ours", ".1f"), cell("reference", ".1f"), cell("times_as_fast", ".2f"),
+        measures["source"] or "-", cell("images_per_second", ".1f"), cell("teraflops", ".3g"),
+        cell("share_of_peak", ".1%"), cell("memory", ".2f", 1e-9), cell("predicted", ".2f", 1e-9),
+        cell("difference", ".0e"),
+    )  # fmt: skip
+    return f"| {measures['name']} | {' | '.join(numbers)} |"
+
+
+def peak_of(device: str, precision: Precision) -> float | None:
+    """Find the peak of a device by its name, in TFLOP/s; None where it is not known."""
+    words = set(re.findall(r"\w+", device))
+    named = [name for name in PEAKS if set(name.split()) <= words]
+    if not named or words & OTHERS:
+        return None
+    return PEAKS[max(named, key=len)][precision]
+
+
+@contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Multiply matrices of float32 on a GPU as they are, or as TF32 where that is asked for.
+
+    With bfloat16 for the encoder the rest is in TF32.
+    """
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = precision != "float32"
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+def operations_of(function: Callable[[], Any]) -> float:
+    """Count the floating-point operations of a call."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return float(counter.get_total_flops())
+
+
+def peak_memory(function: Callable[[], Any], setting: Setting) -> int | None:
+    """Find the most bytes of tensors that are on the GPU in a call; None on a CPU."""
+    if not setting.on_gpu:
+        function()
+        return None
+    torch.cuda.synchronize(setting.device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(setting.device)
+    function()
+    torch.cuda.synchronize(setting.device)
+    return torch.cuda.max_memory_allocated(setting.device)
+
+
+def milliseconds(function: Callable[[], Any], setting: Setting) -> float:
+    """Time one call: on a GPU between two events, with nothing else under way."""
+    if not setting.on_gpu:
+        start = time.perf_counter()
+        function()
+        return 1000 * (time.perf_counter() - start)
+    torch.cuda.synchronize(setting.device)
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began.record()
+    function()
+    ended.record()
+    ended.synchronize()
+    return float(began.elapsed_time(ended))
+
+
+def alternated(functions: list[Callable[[], Any]], setting: Setting, *, rounds: int) -> list[float]:
+    """Time functions in turn, A B A B, after warming up; medians in milliseconds."""
+    for _ in range(WARM_UP if setting.on_gpu else 1):
+        for function in functions:
+            function()
+    times: list[list[float]] = [[] for _ in functions]
+    start = time.monotonic()
+    for number in range(rounds):
+        if setting.on_gpu and number >= FEWEST and time.monotonic() - start > SECONDS:
+            break
+        for function, spent in zip(functions, times, strict=True):
+            spent.append(milliseconds(function, setting))
+    return [median(each) for each in times]
+
+
+def compared(
+    ours: Callable[[], Any],
+    reference: Callable[[], Any] | None,
+    setting: Setting,
+    *,
+    rounds: int,
+    of: int = 1,
+    source: str = "",
+) -> dict[str, Any]:
+    """Measure a function's time, in turn with a reference's, then its memory.
+
+    Args:
+        ours: The function.
+        reference: What does the same work otherwise, if there is one.
+        setting: Where.
+        rounds: Most times that each is timed.
+        of: Pieces of work in a call; times are of one.
+        source: Whose the reference is.
+
+    Returns:
+        Of a `Line`: its times and their source, and the memory. Without time where a GPU has not
+        the memory for it; the reference's alone is left out where that is too large.
+    """
+    functions = [ours] if reference is None else [ours, reference]
+    try:
+        times = alternated(functions, setting, rounds=rounds)
+    except torch.OutOfMemoryError:
+        lacks = "the memory does not suffice"
+        if reference is None:
+            return {"ours": None, "source": lacks}
+        return {
+            **compared(ours, None, setting, rounds=rounds, of=of), "source": f"{source}: {lacks}",
+        }  # fmt: skip
+    # Afterwards: what a compiler takes is no part of it.
+    found = {"ours": times[0] / of, "memory": peak_memory(ours, setting), "source": source}
+    return found if reference is None else {**found, "reference": times[1] / of}
