@@ -35,7 +35,7 @@ from pasam.config.schema import (
 )
 from pasam.data.manifest import read_manifest
 from pasam.evaluation.model_set import SAM, ModelEntry
-from pasam.evaluation.protocol import evaluate_batch, parts_of, store_batch, truths_of
+from pasam.evaluation.protocol import Asked, evaluate_all, parts_of, store_batch, truths_of
 from pasam.evaluation.scores import UNTRAINED, Row, Truth, read_scores, write_scores
 from pasam.files import parse_yaml
 from pasam.masks.mask_files import read_mask
@@ -143,7 +143,8 @@ def scored(entry: ModelEntry, images: Measured, *, batch_size: int) -> list[Row]
     for items in parts_of(images.rows, batch_size):
         batch = store_batch(images.store, items)
         of_batch = [next(truths) for _ in items]
-        found += evaluate_batch(entry, batch, items, of_batch).scores
+        asked = Asked(entry=entry, batch=batch, items=items, truths=of_batch)
+        found += [row for part in evaluate_all([asked], threads=0) for row in part.scores]
     return found
 
 

@@ -258,6 +258,7 @@ IN_SENTENCES = {
     "pasam serve --feedback DIR": FEEDBACK,
     "pasam serve --feedback data/feedback": FEEDBACK,
     "pasam serve --help": RUN,
+    "pytest -m gpu": "not here: it wants a GPU",
     "pytest -m slow": SLOW_TIER,
     "pytest tests/registry/test_verified_files.py -k vit_l": SLOW_TIER,
     "pytest -m slow tests/cli/test_doctor.py -k predicted_peak": SLOW_TIER,
@@ -275,8 +276,13 @@ IN_SENTENCES = {
     "python -m pipelines.flows watch": OTHERS,
     "python .ci/lock.py --upgrade": NETWORK,
     "python benchmarks/click_latency.py": MEASURING,
+    "python benchmarks/on_gpu.py": "not here: it wants a GPU; at toy size, "
+    "tests/test_project.py::test_all_that_runs_on_a_gpu_runs_at_toy_size_on_the_cpu",
+    "python benchmarks/on_gpu.py --toy": "tests/test_project.py::"
+    "test_all_that_runs_on_a_gpu_runs_at_toy_size_on_the_cpu",
     "python benchmarks/serving_load.py": MEASURING,
     "python benchmarks/speed.py": MEASURING,
+    "python benchmarks/speed.py --device cuda --rows vit_b": MEASURING,
     "python benchmarks/statistics_simulation.py": MEASURING,
 }
 """The same for what stands in a sentence with more than a command's name.

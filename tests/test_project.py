@@ -285,6 +285,11 @@ def scripts(root, monkeypatch):
     return importlib.import_module
 
 
+def test_each_benchmark_finds_what_it_imports(scripts, root):
+    for path in sorted((root / "benchmarks").glob("*.py")):
+        assert scripts(path.stem).__doc__
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "peak"),
     [

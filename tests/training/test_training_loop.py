@@ -591,11 +591,10 @@ def test_devices_machines_and_precision_of_the_params_are_those_that_are_launche
 
 @pytest.mark.long
 def test_a_gpu_goes_on_with_an_interrupted_training(segmenter, cached, train, tested_device):
-    where = {"accelerator": "gpu" if tested_device == "cuda" else "cpu"}
+    where = {"accelerator": tested_device.replace("cuda", "gpu")}
     whole, killed, resumed = segmenter(PA), segmenter(PA), segmenter(PA)
     train(whole, PA, cached, "whole", **where)
     with pytest.raises(KeyboardInterrupt):
         train(killed, PA, interrupted_in(1, cached), "killed", **where)
     train(resumed, PA, cached, "killed", **where)
-    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close([*resumed.parameters()], [*whole.parameters()], rtol=1e-3, atol=1e-4)
