@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
-from pasam.cli.resources import training_memory
+from pasam.cli.space_costs import training_memory
 from pasam.config.params_file import load_section, load_variant
 from pasam.config.schema import EmbedParams, TrainParams
 from pasam.evaluation.model_set import ModelEntry

@@ -28,7 +28,7 @@ from photograph_pool import rectangle, write_pool
 from small_world import load_yaml, small_base
 
 from benchmarks import photographs as script
-from pasam.cli.resources import training_memory
+from pasam.cli.space_costs import training_memory
 from pasam.config.params_file import load_section
 from pasam.config.schema import EmbedParams, TrainParams
 
