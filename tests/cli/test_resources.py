@@ -174,6 +174,8 @@ def test_the_sets_that_variants_are_compared_on_need_data_too(project, places):
     check = purpose(content, "dis_like", development=("dis_like_dev",))[1]
     assert (check.state, "dis_like_dev" in check.found) == ("missing", True)
     own_pair(project, "val", "cats")
+    trained_on = Content(counts={("train", "t"): (1, 1)}, checks=(), download=0)
+    assert purpose(trained_on, "t")[1].found.startswith("no data for t (")  # none to measure
     checks = purpose(check_data(data(generated=SOME), places), "dis_like", development=("cats",))
     assert checks[1].state == "ok"
     assert "cats" not in checks[-1].found, "it will be measured"

@@ -278,6 +278,7 @@ def test_a_discarded_folder_is_gone_at_once_and_the_rest_of_it_the_next_time(tmp
         discard_folder(tmp_path / "cats")
     assert not (tmp_path / "cats").exists()
     with draft_folder(tmp_path / "cats") as draft:
+        assert not (tmp_path / "cats").exists(), "half of it is no whole set"
         (draft / "new").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["cats"]
     discard_folder(tmp_path / "cats")

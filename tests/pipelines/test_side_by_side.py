@@ -297,9 +297,11 @@ def test_what_changed_and_all_that_follows_runs_with_its_part_of_the_cores(
 
     def run(command, **how):
         assert project.held == 1
-        ran[command[-1]] = (command[1:-1], how["cwd"], how["log"], how["env"])
+        assert set(GRAPH[command[-1]]) & expected <= set(ran), "what it needs is out of date"
+        time.sleep(0.01)
         how["on_line"]("Running stage 'x':")
         how["on_line"]("epoch 1")
+        ran[command[-1]] = (command[1:-1], how["cwd"], how["log"], how["env"])
         return 0
 
     monkeypatch.setattr(side_by_side_module, "run_child", run)
