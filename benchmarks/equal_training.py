@@ -41,7 +41,6 @@ from pasam.files import parse_yaml
 from pasam.masks.mask_files import read_mask
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import load_base
-from pasam.models.checkpoint import file_digest
 from pasam.models.segmenter import Segmenter
 from pasam.reporting.style import MEAN, METRIC_LABELS, METRICS, gain_cell, label, p_text
 from pasam.reporting.summary import Bootstrap, compare, rows_where
@@ -50,6 +49,7 @@ from pasam.training.embeddings import (
     Store,
     ViewTask,
     benchmark_tasks,
+    made_by,
     open_store,
     training_tasks,
     write_store,
@@ -84,17 +84,22 @@ class Study:
     manifest: Path
 
 
+def frozen_of(study: Study) -> BaseSam:
+    """Load the base that is studied on."""
+    return load_base(study.base.size, Path(study.base.checkpoint), study.base.encoder_precision)
+
+
 def embedded(study: Study, name: str, tasks: list[ViewTask], ids: dict[str, str]) -> Store:
     """Embed images by this base, or open what an earlier call has embedded."""
-    folder, checkpoint = study.out / name, Path(study.base.checkpoint)
+    folder = study.out / name
     if not (folder / "origin.json").exists():
         write_store(
-            folder, tasks, ids, load_base(study.base.size, checkpoint), jitter=study.embed.jitter,
+            folder, tasks, ids, frozen_of(study), jitter=study.embed.jitter,
             batch_size=study.embed.batch_size, workers=1,
-            origin={"base": file_digest(checkpoint), **study.embed.model_dump()},
+            origin={**made_by(study.base), **study.embed.model_dump()},
         )  # fmt: skip
     store = open_store(folder)
-    store.check_base(checkpoint)
+    store.check_base(Path(study.base.checkpoint), study.base.encoder_precision)
     return store
 
 
@@ -167,7 +172,7 @@ def measure(
             path = rows / f"{name}-{seed}.parquet"
             if not path.exists():
                 if seed == UNTRAINED:
-                    base: BaseSam = load_base(study.base.size, Path(study.base.checkpoint))
+                    base = frozen_of(study)
                     segmenter = Segmenter(base=base, decoder=base.sam.mask_decoder)
                 else:
                     segmenter = trained(study, name, variants[name], seed)

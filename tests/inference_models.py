@@ -72,7 +72,7 @@ def write_project(folder: Path, root: Path) -> None:
     `tiny` is the small base there; patch `build_base` to read it.
     """
     params = load_yaml((root / "params.yaml").read_text())
-    params["base"] = {"size": "tiny", "checkpoint": str(folder / "base.safetensors")}
+    params["base"] |= {"size": "tiny", "checkpoint": str(folder / "base.safetensors")}
     (folder / "params.yaml").write_text(dump_yaml(params))
     base = _loud_base()
     write_weights(folder / "base.safetensors", base.sam.state_dict(), metadata={})

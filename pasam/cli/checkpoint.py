@@ -97,7 +97,9 @@ def checkpoint_export(
     """
     from pasam.models.checkpoint import write_state_dict
 
-    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
+    opened = options.named_model(
+        model, params_file=params_file, adapters=adapters, base=base, exact=True
+    )
     weights = opened.segmenter.decoder.state_dict()
     write_state_dict(out, weights)
     what = f"the mask decoder of {opened.name}, {len(weights)} tensors"
@@ -121,7 +123,9 @@ def checkpoint_merge(
     from pasam.models.hq_mask_decoder import HqMaskDecoder
     from pasam.models.pa_mask_decoder import PaMaskDecoder
 
-    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
+    opened = options.named_model(
+        model, params_file=params_file, adapters=adapters, base=base, exact=True
+    )
     decoder = opened.segmenter.decoder
     if not isinstance(decoder, HqMaskDecoder | PaMaskDecoder):
         raise CheckpointError(
@@ -155,7 +159,9 @@ def export(
 
     Example: pasam export --model pa_sam --out onnx
     """
-    opened = options.named_model(model, params_file=params_file, adapters=adapters, base=base)
+    opened = options.named_model(
+        model, params_file=params_file, adapters=adapters, base=base, exact=True
+    )
     from pasam.inference.onnx_export import IMAGE_NAME, PROMPT_NAME, export_onnx
 
     parity = export_onnx(opened, out)

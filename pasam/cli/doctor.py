@@ -34,7 +34,7 @@ from pasam.cli.resources import (
     noted,
     passed,
 )
-from pasam.cli.run_costs import RunPlan, check_time, run_seconds
+from pasam.cli.run_costs import RunPlan, check_time
 from pasam.cli.space_costs import (
     CONTEXT,
     Memory,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         BaseParams,
         DataParams,
         EmbedParams,
+        EncoderPrecision,
         EvaluateParams,
         TrainParams,
     )
@@ -204,6 +205,7 @@ def check_gpu(
     embed: EmbedParams,
     memory: Memory,
     probe: Callable[[], list[int]] = gpu_memories,
+    encoder: EncoderPrecision = "32-true",
 ) -> Check:
     """See whether the GPUs that training asks for are there, and large enough.
 
@@ -213,6 +215,7 @@ def check_gpu(
         embed: Whether the encoder runs in training.
         memory: Bytes that one process needs.
         probe: Gives the memory of every GPU.
+        encoder: How the encoder computes.
     """
     if train.accelerator == "cpu":
         return passed("GPU", "not needed (train.accelerator: cpu)")
@@ -226,7 +229,7 @@ def check_gpu(
     least = min(gpus[: train.devices])
     if least >= memory.total:
         return passed("GPU", f"{gigabytes(least)} there, {wanted}")
-    fits = fitting_batch(size, train, embed, least)
+    fits = fitting_batch(size, train, embed, least, encoder)
     remedy = "a smaller base (base.size), or packed views"
     if fits:
         more = -(-train.accumulate * train.batch_size // fits)
@@ -345,45 +348,21 @@ def examine(
     detected = check_instances(instances, places)
     weights = check_base(base, places)
     needed, parts = _disk(data, base, embed, content, weights, is_packed=embeddings.is_dir())
-    memory = training_memory(base.size, train, embed)
+    how = base.encoder_precision
+    memory = training_memory(base.size, train, embed, how)
     plan = _plan(params_file)
-    on_gpu = _is_on_gpu(train)
+    on_gpu = train.accelerator == "gpu" or (train.accelerator == "auto" and bool(gpu_memories()))
     return Diagnosis(
         params_file=str(params_file),
         checks=(
-            check_python(), check_packages(lock), check_gpu(base.size, train, embed, memory),
+            check_python(), check_packages(lock),
+            check_gpu(base.size, train, embed, memory, encoder=how),
             *([] if on_gpu else [check_memory(base.size, train, embed, evaluate, content)]),
             check_disk(root, needed, parts),
             check_time(plan, content, on_gpu=on_gpu, detected=detected),
             check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content), *detected.checks,
         ),
-    )  # fmt: skip
-
-
-def _is_on_gpu(train: TrainParams) -> bool:
-    return train.accelerator == "gpu" or (train.accelerator == "auto" and bool(gpu_memories()))
-
-
-def seconds_by_part(params_file: Path, places: Places, *, cores: int) -> dict[str, float]:
-    """Estimate what each part of a run takes, for whoever starts one; see `run_seconds`.
-
-    Args:
-        params_file: The run's params.
-        places: Where data sets lie.
-        cores: How many the run may use.
-
-    Raises:
-        ParamsError: The params file is not valid.
-    """
-    from pasam.config import schema
-
-    data = load_section(schema.DataParams, "data", params_file)
-    instances = load_section(schema.InstancesParams, "instances", params_file)
-    plan = _plan(params_file)
-    return run_seconds(
-        plan, check_data(data, places), on_gpu=_is_on_gpu(plan.train), cores=cores,
-        detected=check_instances(instances, places),
     )  # fmt: skip
 
 

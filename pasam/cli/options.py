@@ -156,8 +156,9 @@ def named_model(
     base: Path | None = None,
     device: str = "cpu",
     resize: Literal["longest", "squash"] | None = None,
+    exact: bool = False,
 ) -> PromptAdapterPredictor:
-    """Open the model that a person has named."""
+    """Open the model that a person has named; `exact` as for `load_predictor`."""
     from pasam.registry.load import load_predictor
 
     return load_predictor(
@@ -167,6 +168,7 @@ def named_model(
         base=fetched_base(base),
         device=device,
         resize=resize,
+        exact=exact,
     )
 
 

@@ -119,20 +119,18 @@ def run_seconds(
     rates, single = _speed(on_gpu=on_gpu, cores=cores)
     processes = plan.train.devices * plan.train.nodes if on_gpu else 1
     small = SHAPES[plan.base.size].grid < 64
-    encode = ENCODER_WORK[plan.base.size] / rates.encoder / single
+    precision = plan.base.encoder_precision
+    rate = rates.encoder_mixed if precision == "bf16" else rates.encoder
+    encode = ENCODER_WORK[plan.base.size] / rate / single
     step = (rates.small_step if small else rates.step) / single
     score = (rates.small_mask if small else rates.mask) / single
     measured = _benchmarks(content, plan.evaluate.benchmarks)
     compared = _benchmarks(content, plan.evaluate.compared_on)
     images, masks = sum(c[0] for c in measured), sum(c[1] for c in measured)
     train_images, train_masks = content.count("train")
-    on_the_fly = (
-        0.0
-        if plan.embed.views
-        else ENCODER_WORK[plan.base.size]
-        / single
-        / (rates.encoder if plan.train.precision == "32-true" else rates.encoder_mixed)
-    )
+    if precision == "32-true" and plan.train.precision != "32-true":  # which then is the encoder's
+        rate = rates.encoder_mixed
+    on_the_fly = 0.0 if plan.embed.views else ENCODER_WORK[plan.base.size] / rate / single
 
     def trained(variant: VariantParams) -> float:
         encoded = on_the_fly

@@ -5,12 +5,19 @@ Models with measured constants, which stand here and nowhere else.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pasam.cli.resources import Content
-    from pasam.config.schema import EmbedParams, EvaluateParams, GeneratedParams, TrainParams
+    from pasam.config.schema import (
+        EmbedParams,
+        EncoderPrecision,
+        EvaluateParams,
+        GeneratedParams,
+        TrainParams,
+    )
 
 # Shapes: S pixels a side of the encoder's input, g grid cells a side, C channels of an embedding,
 # E channels of the early features.
@@ -82,24 +89,32 @@ class Memory:
         return self.needed + self.files
 
 
-def training_memory(size: str, train: TrainParams, embed: EmbedParams) -> Memory:
+def training_memory(
+    size: str, train: TrainParams, embed: EmbedParams, encoder: EncoderPrecision = "32-true"
+) -> Memory:
     """Estimate the GPU memory of a training process.
 
     Args:
         size: A SAM of `SHAPES`.
         train: Its `batch_size` is what counts, and half the bytes if the precision is mixed.
         embed: With packed views the encoder does not run.
+        encoder: How the encoder computes; its weights are nearly all of the base's.
 
     Returns:
-        The parts. Encoder: what one global block holds of the batch; it keeps no gradients.
+        The parts. Encoder: what one global block holds of as many images of the batch as it sees
+        at once; it keeps no gradients.
         Decoder: what one step keeps for its gradients.
     """
+    from pasam.models.base_sam import PIXELS_AT_ONCE  # with torch
+
     shape = SHAPES[size]
-    width = 4 if train.precision == "32-true" else 2
+    plain = 4 if train.precision == "32-true" else 2
+    width = {"32-true": plain, "tf32": 4, "bf16": 2}[encoder]
     block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
+    at_once = min(train.batch_size, PIXELS_AT_ONCE // shape.side**2)
     return Memory(
-        weights=shape.parameters * 4,
-        encoder=train.batch_size * block if embed.views == 0 else 0,
+        weights=shape.parameters * (2 if encoder == "bf16" else 4),
+        encoder=at_once * block if embed.views == 0 else 0,
         decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
     )
 
@@ -162,12 +177,19 @@ def cpu_memories(
     }
 
 
-def fitting_batch(size: str, train: TrainParams, embed: EmbedParams, memory: int) -> int:
+def fitting_batch(
+    size: str,
+    train: TrainParams,
+    embed: EmbedParams,
+    memory: int,
+    encoder: EncoderPrecision = "32-true",
+) -> int:
     """Find the largest batch that fits into so many bytes; 0 if not even one mask does."""
-    whole = training_memory(size, train, embed)
-    fixed = whole.weights + whole.context
-    each = (whole.encoder + whole.decoder) / train.batch_size
-    return max(0, int((memory - fixed) // each))
+    for batch in itertools.count(1):
+        larger = train.replaced(batch_size=batch)
+        if training_memory(size, larger, embed, encoder).total > memory:
+            break
+    return batch - 1
 
 
 def store_bytes(size: str, *, images: int, masks: int, views: int) -> int:

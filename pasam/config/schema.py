@@ -29,8 +29,7 @@ from pasam.config.section import (
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Fabric's precisions that keep the weights in float32; the references train in `32-true`."""
-
-
+EncoderPrecision = Literal["32-true", "tf32", "bf16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 CrossEntropyMean = Literal["image", "object"]
 Decay = Annotated[float, within(lambda decay: 0 <= decay < 1, "0 or more and less than 1")]
@@ -97,6 +96,8 @@ class BaseParams(Section):
     """`tiny` is this project's own, `vit_t` is MobileSAM."""
     checkpoint: str
     """SAM's weights: our safetensors, or an official `.pth` or `.pt` file."""
+    encoder_precision: EncoderPrecision
+    """How the frozen image encoder computes: `pasam/models/encoders/precision.py`."""
 
 
 class SidePhase(Section):

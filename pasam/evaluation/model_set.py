@@ -74,7 +74,7 @@ def load_model_set(
         CheckpointError: A file is missing or belongs to another model.
     """
     checkpoint = Path(base.checkpoint)
-    frozen = load_base(base.size, checkpoint)
+    frozen = load_base(base.size, checkpoint, base.encoder_precision)
     made_for = file_digest(checkpoint)
     plain = Segmenter(base=frozen, decoder=frozen.sam.mask_decoder)
     entries = [ModelEntry(SAM, UNTRAINED, plain)]

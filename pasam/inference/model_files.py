@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from pasam.config.params_file import DEFAULT_PATH, load_section, load_variant, read_params
-from pasam.config.schema import AdapterParams, BaseParams, PaSamParams, VariantParams
+from pasam.config.schema import (
+    AdapterParams,
+    BaseParams,
+    EncoderPrecision,
+    PaSamParams,
+    VariantParams,
+)
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError
 from pasam.inference.image_transform import Resize
@@ -67,6 +73,8 @@ class ModelFiles:
     """The frozen SAM's checkpoint; a merged file is its own."""
     size: str
     """The base's size, one of `pasam.models.build.SIZES`."""
+    encoder_precision: EncoderPrecision = "32-true"
+    """How its encoder computes: as the params say where the base is theirs."""
     kind: Kind
     """What `weights` is; `sam` when there is none."""
     weights: Path | None
@@ -165,7 +173,7 @@ def find_model(
         CheckpointError: A file is missing or is no weights.
     """
     if name == SAM:
-        return _sam(SAM, *_base(params_file, base))
+        return _sam(SAM, _base(params_file, base))
     if name in (PACKAGED_NAME, *packaged_names()):
         return _packaged(name.partition("/")[2] or PACKAGED_BEST, base)
     path = Path(name)
@@ -238,7 +246,7 @@ def _packaged(name: str, base: Path | None) -> ModelFiles:
             f"the packaged {name} stands on a base of its own, not on {base}. Name another model."
         )
     if name == SAM:
-        return _sam(f"{SAM} (packaged)", PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE)
+        return _sam(f"{SAM} (packaged)", _packaged_base())
     found = packaged_model(name)
     if found is None:
         raise CheckpointError(f"the packaged {name} did not come with it. Name another model.")
@@ -251,18 +259,18 @@ def _of_entry(name: str, weights: Path, params_file: Path, base: Path | None) ->
             f"{weights} does not exist: {name} is not trained yet. Run `make reproduce`, or give a "
             "file of weights."
         )
-    checkpoint, size = _base(params_file, base)
+    on = _base(params_file, base)
     variant = read_variant(weights) or load_variant(name, params_file)
     return ModelFiles(
-        name=name, base=checkpoint, size=size, kind="adapter", weights=weights, variant=variant,
-        origin=PROJECT,
+        name=name, base=on.checkpoint, size=on.size, encoder_precision=on.precision,
+        kind="adapter", weights=weights, variant=variant, origin=PROJECT,
     )  # fmt: skip
 
 
 def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     found = recognise(path)
     if found.kind == "sam":
-        return _sam(path.stem, path, found.size or "")
+        return _sam(path.stem, _Base(path, found.size or ""))
     if found.kind == "sam_decoder":
         raise CheckpointError(
             f"{path} is SAM's mask decoder alone, which predicts nothing without its encoder. "
@@ -273,32 +281,45 @@ def _of_file(path: Path, params_file: Path, base: Path | None) -> ModelFiles:
     else:
         variant = _variant_of(found.kind.rpartition("_")[0], params_file)
     merged = found.kind.endswith("_merged")
-    checkpoint, size = (path, found.size or "") if merged else _base(params_file, base)
+    on = _Base(path, found.size or "") if merged else _base(params_file, base)
     return ModelFiles(
-        name=path.stem, base=checkpoint, size=size, kind=found.kind, weights=path, variant=variant,
-        origin=str(path),
+        name=path.stem, base=on.checkpoint, size=on.size, encoder_precision=on.precision,
+        kind=found.kind, weights=path, variant=variant, origin=str(path),
     )  # fmt: skip
 
 
-def _sam(name: str, checkpoint: Path, size: str) -> ModelFiles:
-    brought = checkpoint.resolve().parent == PACKAGED.resolve()
+def _sam(name: str, on: _Base) -> ModelFiles:
+    brought = on.checkpoint.resolve().parent == PACKAGED.resolve()
     return ModelFiles(
-        name=name, base=checkpoint, size=size, kind="sam", weights=None, variant=None,
-        origin=PACKAGED_NAME if brought else str(checkpoint),
+        name=name, base=on.checkpoint, size=on.size, encoder_precision=on.precision, kind="sam",
+        weights=None, variant=None, origin=PACKAGED_NAME if brought else str(on.checkpoint),
     )  # fmt: skip
 
 
-def _base(params_file: Path, base: Path | None) -> tuple[Path, str]:
-    """Return the checkpoint of the frozen SAM and its size."""
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A frozen SAM; one that the params do not name computes in `32-true`."""
+
+    checkpoint: Path
+    size: str
+    precision: EncoderPrecision = "32-true"
+
+
+def _packaged_base() -> _Base:
+    return _Base(PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE)
+
+
+def _base(params_file: Path, base: Path | None) -> _Base:
+    """Find the frozen SAM: the one given, or that of the params."""
     if base is not None:
         found = recognise(base)
         if found.kind != "sam":
             raise CheckpointError(f"{base} is {TITLES[found.kind]}; give a whole SAM's checkpoint.")
-        return base, found.size or ""
+        return _Base(base, found.size or "")
     if params_file == DEFAULT_PATH and not params_file.is_file():  # not in a project
-        return PACKAGED / f"{PACKAGED_BASE}.safetensors", PACKAGED_BASE
+        return _packaged_base()
     params = load_section(BaseParams, "base", params_file)
-    return Path(params.checkpoint), params.size
+    return _Base(Path(params.checkpoint), params.size, params.encoder_precision)
 
 
 def _variant_of(decoder: str, params_file: Path) -> VariantParams:
@@ -326,7 +347,7 @@ def _has_all(parts: AdapterParams) -> bool:
 
 
 def open_model(
-    files: ModelFiles, *, device: str = "cpu", resize: Resize | None = None
+    files: ModelFiles, *, device: str = "cpu", resize: Resize | None = None, exact: bool = False
 ) -> PromptAdapterPredictor:
     """Open a model whose files are known.
 
@@ -335,6 +356,8 @@ def open_model(
         device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
         resize: How images are brought to the encoder's input; by default as the base is best at,
             `squash` for `tiny` and `longest`, SAM's own way, for the others.
+        exact: Whether the encoder has the numbers of its file and computes in `32-true`, whatever
+            the params say: what is written of a model's weights has to be exact.
 
     Raises:
         ParamsError: There is no such device.
@@ -343,6 +366,7 @@ def open_model(
     usual: Resize = "squash" if files.size == "tiny" else "longest"
     place = choose_device(device, mps=True)
     digest = file_digest(files.base)
+    files = replace(files, encoder_precision="32-true") if exact else files
     segmenter = _segmenter(files, digest).to(place)
     return PromptAdapterPredictor(
         segmenter, name=files.name, base=digest, resize=resize or usual,
@@ -352,14 +376,14 @@ def open_model(
 
 def _segmenter(files: ModelFiles, digest: str) -> Segmenter:
     if files.weights is None or files.variant is None:
-        base = load_base(files.size, files.base)
+        base = load_base(files.size, files.base, files.encoder_precision)
         return Segmenter(base=base, decoder=base.sam.mask_decoder)
     if files.kind.endswith("_merged"):
         base = build_base(files.size).eval().requires_grad_(False)
         decoder = build_decoder(base, files.variant)
         import_merged(base, decoder, files.weights)
         return Segmenter(base=base, decoder=decoder)
-    base = load_base(files.size, files.base)
+    base = load_base(files.size, files.base, files.encoder_precision)
     decoder = build_decoder(base, files.variant)
     if files.kind == "adapter":
         load_adapter(decoder, files.weights, kind=files.variant.decoder, base=digest)
@@ -407,7 +431,7 @@ def import_checkpoint(
         raise CheckpointError(f"{source} is {TITLES[found.kind]} already; copy it.")
     files = find_model(str(source), params_file=params_file, base=base)
     assert files.variant is not None, "a trained decoder has its variant"
-    segmenter = open_model(files).segmenter
+    segmenter = open_model(files, exact=True).segmenter
     on = _base_of(segmenter, found.kind.endswith("_merged"), params_file, base, base_out)
     _expect_frozen_as_base(segmenter, source, on)
     freeze_decoder(segmenter.decoder)

@@ -199,8 +199,10 @@ def export_onnx(model: PromptedModel, folder: Path) -> Parity:
     Raises:
         ExportError: ONNX is not installed, the model mines at random, or the graphs differ from
             the model.
+        ParamsError: The base's encoder was opened in another precision than its file has.
     """
     _expect_packages()
+    model.segmenter.base.expect_exact("writing graphs")
     image_graph, prompt_graph = ImageGraph(model.segmenter), PromptGraph(model.segmenter)
     seen, features = _run_on_noise(image_graph)
     folder.mkdir(parents=True, exist_ok=True)

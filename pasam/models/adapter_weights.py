@@ -273,7 +273,9 @@ def export_merged(base: BaseSam, decoder: HqMaskDecoder | PaMaskDecoder, path: P
     Raises:
         CheckpointError: HQ-SAM's copy of SAM's decoder differs from the base's, so that the file
             would be of another model; or the path does not end in .pth or .pt.
+        ParamsError: The base's encoder was opened in another precision than its file has.
     """
+    base.expect_exact("writing a whole SAM")
     if isinstance(decoder, HqMaskDecoder):
         _expect_copies(base, decoder)
     write_state_dict(path, _merged(base, decoder))

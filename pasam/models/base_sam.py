@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pasam.models.before_segment_anything  # noqa: F401
+from pasam.config.schema import EncoderPrecision
 from pasam.errors import ParamsError, ShapeError
+from pasam.models.encoders.precision import cast, set_for
 from segment_anything.modeling import Sam
 
 # Shapes: B images, N prompts, S pixels a side, g grid cells a side, C embedding channels,
@@ -17,6 +21,9 @@ from segment_anything.modeling import Sam
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+PIXELS_AT_ONCE = 8 * 1024**2
+"""Pixels that an encoder without gradients sees in one pass: 8 images of SAM's side, which occupy
+a GPU, and 128 of `tiny`'s. Larger batches take no more memory than that."""
 
 
 def normalised(images: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> Tensor:
@@ -113,6 +120,42 @@ class BaseSam(nn.Module):
         self.dim: int = sam.prompt_encoder.embed_dim
         self.early_dim = early_dim
         self.early_layer = early_layer
+        self.encoder_precision: EncoderPrecision = "32-true"
+
+    def encode_in(self, precision: EncoderPrecision) -> BaseSam:
+        """Choose how the encoder, frozen from now on, computes; weights in bfloat16 are cast here.
+
+        Args:
+            precision: One of those of `pasam.models.encoders.precision`.
+
+        Returns:
+            The base itself.
+
+        Raises:
+            ParamsError: There is no such precision.
+        """
+        known = get_args(EncoderPrecision)
+        if precision not in known:
+            raise ParamsError(f"encoder_precision is {precision!r}, expected one of {list(known)}.")
+        if precision == "bf16":
+            cast(self.sam.image_encoder)
+        self.encoder_precision = precision
+        return self
+
+    def expect_exact(self, purpose: str) -> None:
+        """Refuse what needs the encoder in float32.
+
+        Args:
+            purpose: What cannot be done otherwise, to begin a sentence with.
+
+        Raises:
+            ParamsError: It computes otherwise.
+        """
+        if self.encoder_precision != "32-true":
+            raise ParamsError(
+                f"{purpose} needs base.encoder_precision: 32-true, but it is "
+                f"{self.encoder_precision}, which is for a frozen encoder that only looks."
+            )
 
     @property
     def mask_side(self) -> int:
@@ -133,10 +176,13 @@ class BaseSam(nn.Module):
         return normalised(images, mean, std)
 
     def encode(self, images: Tensor) -> Encoded:
-        """Run the image encoder.
+        """Run the image encoder, in its own precision, on `PIXELS_AT_ONCE` at a time.
 
         Args:
             images: Pixels, uint8 (B, 3, S, S).
+
+        Returns:
+            Its outputs, float32 unless a training's mixed precision makes them otherwise.
 
         Raises:
             ShapeError: The images are not S x S.
@@ -146,16 +192,35 @@ class BaseSam(nn.Module):
                 f"the encoder takes images (B, 3, {self.side}, {self.side}), got "
                 f"{tuple(images.shape)}; resize them to the model's input side first."
             )
+        at_once = max(1, PIXELS_AT_ONCE // self.side**2)
+        # What learns keeps the features of all images anyway.
+        if images.shape[0] <= at_once or torch.is_grad_enabled():
+            return self._encoded(images)
+        parts = [self._encoded(part) for part in torch.split(images, at_once)]
+        return Encoded(
+            embedding=torch.cat([part.embedding for part in parts]),
+            early=torch.cat([part.early for part in parts]),
+        )
+
+    def _encoded(self, images: Tensor) -> Encoded:
+        """Run the image encoder once."""
         seen: list[Tensor] = []
         layer = self.sam.image_encoder.get_submodule(self.early_layer)
         handle = layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
+        pixels = self.normalise(images)
+        precision = self.encoder_precision
+        is_half = precision == "bf16"
+        own = nullcontext() if precision == "32-true" else set_for(precision, images.device)
         try:
-            embedding = self.sam.image_encoder(self.normalise(images))
+            with own:
+                embedding = self.sam.image_encoder(pixels.bfloat16() if is_half else pixels)
         finally:
             handle.remove()
         early = seen[0]
         if early.shape[1] != self.early_dim:  # a ViT block keeps channels last: (B, g, g, E)
             early = early.permute(0, 3, 1, 2)
+        if is_half:
+            embedding, early = embedding.float(), early.float()
         return Encoded(embedding=embedding, early=early)
 
     def embed_prompts(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import pasam.models.before_segment_anything  # noqa: F401
 from pasam.config.schema import (
+    EncoderPrecision,
     HqSamParams,
     ImageAdapterParams,
     MiningMethod,
@@ -142,19 +143,20 @@ def _assembled(
     return BaseSam(sam=sam, early_layer=early_layer, early_dim=early_dim)
 
 
-def load_base(size: str, checkpoint: Path) -> BaseSam:
+def load_base(size: str, checkpoint: Path, precision: EncoderPrecision = "32-true") -> BaseSam:
     """Build a SAM with the weights of a file, frozen and in evaluation mode.
 
     Args:
         size: One of `SIZES`.
         checkpoint: Our safetensors, or an official `.pth` file.
+        precision: How its encoder computes.
 
     Raises:
         CheckpointError: The file is missing, unreadable, or of another architecture.
     """
     base = build_base(size)
     load_strictly(base.sam, read_weights(checkpoint), source=str(checkpoint))
-    return base.eval().requires_grad_(False)
+    return base.eval().requires_grad_(False).encode_in(precision)
 
 
 def expect_base(size: str, checkpoint: Path) -> None:
@@ -254,10 +256,14 @@ def build_trainable(base: BaseSam, variant: VariantParams) -> Segmenter:
     """Put a fresh decoder on a base, with only what the variant trains learning.
 
     The base stays frozen unless the variant trains everything.
+
+    Raises:
+        ParamsError: It does, and the encoder computes in a precision in which it cannot learn.
     """
     decoder = build_decoder(base.requires_grad_(False), variant)
     freeze_decoder(decoder)
     if isinstance(variant, PaSamParams) and variant.trains == "everything":
+        base.expect_exact("training all of SAM (trains: everything)")
         base.sam.image_encoder.requires_grad_(True)
         base.sam.prompt_encoder.requires_grad_(True)
     return Segmenter(base=base, decoder=decoder)

@@ -293,7 +293,7 @@ def reevaluate(
     embed = load_section(EmbedParams, "embed", project / PARAMS)
     segmenter = predictor.segmenter
     with temporary_folder() as folder:
-        store = _embedded(snapshot, predictor.base)
+        store = _embedded(snapshot, predictor.base, segmenter.base.encoder_precision)
         if store is None:
             with _measured_on(segmenter, embed.accelerator):
                 store = _encode(segmenter, frame, Path(folder), embed)
@@ -318,8 +318,8 @@ def _measured_on(segmenter: Segmenter, accelerator: str) -> Iterator[None]:
         segmenter.to(before)
 
 
-def _embedded(snapshot: Snapshot, base: str) -> Store | None:
-    """Open the project's own embeddings, if they are of this base and of today's data.
+def _embedded(snapshot: Snapshot, base: str, precision: str) -> Store | None:
+    """Open the project's own embeddings, if they are of this base, made so, and of today's data.
 
     Raises:
         RegistryError: They were changed after they were made.
@@ -332,7 +332,7 @@ def _embedded(snapshot: Snapshot, base: str) -> Store | None:
         for path, entry in stage.outs.items():
             if known and (snapshot.project / path).is_dir():
                 store = open_store(snapshot.project / path)
-                if store.origin["base"] != base:
+                if (store.origin["base"], store.encoder_precision) != (base, precision):
                     continue
                 if folder_md5(snapshot.project / path) != entry.md5:
                     raise RegistryError(

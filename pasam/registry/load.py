@@ -52,6 +52,7 @@ def load_predictor(
     base: Path | None = None,
     device: str = "cpu",
     resize: Resize | None = None,
+    exact: bool = False,
 ) -> PromptAdapterPredictor:
     """Open a model by any of its names: in a project's root, or anywhere what the package brings.
 
@@ -70,6 +71,7 @@ def load_predictor(
         device: `cpu`, `cuda`, `cuda:1`, ..., `mps`, or `auto`.
         resize: `longest` keeps the aspect as SAM does; `squash` is what the tables use; by default
             what the base is best at, `squash` for `tiny` and `longest` for the others.
+        exact: Whether the encoder computes in `32-true`, whatever the params say.
 
     Raises:
         ParamsError: Nobody knows the name, or there is no such device.
@@ -85,7 +87,7 @@ def load_predictor(
             base=base,
             resolve=partial(registered_files, project=Path(), folder=Path(folder)),
         )
-        return open_model(files, device=device, resize=resize)
+        return open_model(files, device=device, resize=resize, exact=exact)
 
 
 def _trained(project: Path) -> Path | None:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from pasam.config.params_file import recorded_variant
+from pasam.config.schema import EncoderPrecision
 from pasam.data.catalogue import GENERATED
 from pasam.errors import CheckpointError, ParamsError, RegistryError
 from pasam.evaluation.scores import BOX, CLEAN, averaged, read_scores, write_scores
@@ -43,6 +44,8 @@ from pasam.registry.versions import NAME, PARAMS, SCORES, SHOWN, digests_of, fet
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
+PRECISION = "encoder_precision"
+"""Key of the params' section `base`, and of metadata."""
 ENTRY = "pyfunc_model.py"
 """File of this folder that MLflow runs to get the model: no pickle is involved."""
 
@@ -74,6 +77,8 @@ class Candidate:
     base: Path
     size: str
     """Size of the base, as in `base.size`."""
+    encoder_precision: str
+    """How the base's encoder computed all of it, as in `base.encoder_precision`."""
     variant: Mapping[str, Any]
     """Its entry in `models`."""
     key: str
@@ -122,6 +127,7 @@ def find_candidate(snapshot: Snapshot, model: str) -> Candidate:
         adapter=project / adapter.path,
         base=project / str(base["checkpoint"]),
         size=size,
+        encoder_precision=str(base.get(PRECISION, "32-true")),
         variant=_variant(stage, model),
         key=f"{digest}-{lineage[Tag.BASE_SHA256]}",
         tensors=f"{_tensors_sha256(project / adapter.path)}-{lineage[Tag.BASE_SHA256]}",
@@ -228,6 +234,8 @@ def metadata(candidate: Candidate, base_file: str) -> str:
         BASE_FILE: base_file,
         "weights": candidate.weights,
     }
+    if candidate.encoder_precision != "32-true":  # which goes without saying
+        content[PRECISION] = candidate.encoder_precision
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
@@ -272,6 +280,7 @@ def describe_files(folder: Path) -> ModelFiles:
     try:
         about = json.loads(metadata_file.read_text(encoding="utf-8"))
         name, size = str(about["model"]), str(about["size"])
+        precision = cast(EncoderPrecision, about.get(PRECISION, "32-true"))
         variant = recorded_variant(about["variant"], path=metadata_file)
     except (OSError, KeyError, TypeError, json.JSONDecodeError, ParamsError) as error:
         raise CheckpointError(
@@ -279,8 +288,8 @@ def describe_files(folder: Path) -> ModelFiles:
             "Download the version again, or register the model again."
         ) from None
     return ModelFiles(
-        name=name, base=folder / BASE, size=size, kind="adapter", weights=folder / ADAPTER,
-        variant=variant, origin=str(folder),
+        name=name, base=folder / BASE, size=size, encoder_precision=precision, kind="adapter",
+        weights=folder / ADAPTER, variant=variant, origin=str(folder),
     )  # fmt: skip
 
 

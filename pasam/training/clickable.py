@@ -31,10 +31,14 @@ class Clickable(nn.Module):
     Args:
         base: The SAM to train.
         detail_weight: Weight of the detail head's loss.
+
+    Raises:
+        ParamsError: Its encoder computes in a precision in which it cannot learn.
     """
 
     def __init__(self, base: BaseSam, *, detail_weight: float) -> None:
         super().__init__()
+        base.expect_exact("training the base itself")
         self.base = base
         self.detail_weight = detail_weight
         self.detail_head = nn.Conv2d(base.dim, 4 * 16, kernel_size=1)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from pasam.config.schema import BaseParams, EncoderPrecision
 from pasam.errors import CheckpointError, DataError
 from pasam.files import REPEAT, draft_file, read_json, read_table, write_json, write_table
 from pasam.masks.images import foreground, read_image
@@ -42,6 +43,9 @@ SMALLEST_LABEL = 16
 INDEX = pa.schema(
     [pa.field("id", pa.string()), pa.field("view", pa.int64()), pa.field("row", pa.int64())]
 )
+
+PRECISION = "encoder_precision"
+"""Key of a store's origin."""
 
 Pack = np.memmap[Any, np.dtype[Any]]
 """A file's array, mapped into memory."""
@@ -70,11 +74,16 @@ class Store:
     """One row per label: `id`, `view` (number of the view of its image), `row` (in the views)."""
     origin: dict[str, Any]
 
-    def check_base(self, checkpoint: Path) -> None:
-        """Refuse embeddings that another base has made.
+    @property
+    def encoder_precision(self) -> str:
+        """How the encoder computed them; where nothing is said of it, in `32-true`."""
+        return str(self.origin.get(PRECISION, "32-true"))
+
+    def check_base(self, checkpoint: Path, precision: EncoderPrecision) -> None:
+        """Refuse embeddings that another base has made, or one in another precision.
 
         Raises:
-            CheckpointError: The store's base is not this checkpoint.
+            CheckpointError: The store's base is not this checkpoint, or not in this precision.
         """
         found = file_digest(checkpoint)
         if self.origin["base"] != found:
@@ -82,6 +91,18 @@ class Store:
                 f"the embeddings were made with base {self.origin['base'][:12]}, but {checkpoint} "
                 f"is {found[:12]}. Run `dvc repro embed` again."
             )
+        if self.encoder_precision != precision:
+            raise CheckpointError(
+                f"the embeddings were made in {self.encoder_precision}, but base.encoder_precision "
+                f"is {precision}. Run `dvc repro embed` again."
+            )
+
+
+def made_by(base: BaseParams) -> dict[str, str]:
+    """Say which base embeddings are of, for a store's origin; `32-true` goes without saying."""
+    made = {"base": file_digest(Path(base.checkpoint))}
+    said = base.encoder_precision != "32-true"
+    return {**made, PRECISION: base.encoder_precision} if said else made
 
 
 def training_tasks(manifest: pd.DataFrame, *, views: int, seed: int) -> list[ViewTask]:

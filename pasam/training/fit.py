@@ -352,7 +352,7 @@ def train_variant(
     origin = file_digest(checkpoint)
 
     def kept(name: str, variant: VariantParams) -> Checkpointer:
-        params = [part.model_dump() for part in (embed, train, variant)]
+        params = [*(part.model_dump() for part in (embed, train, variant)), base.encoder_precision]
         key = state_key(manifest=manifest, origin=store / "origin.json", params=params, base=origin)
         return Checkpointer(resume, f"{name}-{key}")
 
@@ -360,7 +360,7 @@ def train_variant(
     along = {} if embed.views else {n: v for n, v in companions.items() if not kept(n, v).is_done}
     fabric = launch(train, nodes=train.nodes)
     torch.manual_seed(train.seed)
-    frozen = load_base(base.size, checkpoint)
+    frozen = load_base(base.size, checkpoint, base.encoder_precision)
     drawn = torch.get_rng_state()  # each model starts from what it would start from alone
     # One process writes: of several that resume together each would replace the same file.
     sink = JsonlSink(history, echo=echo) if fabric.is_global_zero else JsonlSink(None)

@@ -347,7 +347,7 @@ def batches_by_epoch(
     make: MakeBatches
     if embed.views:
         opened = open_store(store)
-        opened.check_base(checkpoint)
+        opened.check_base(checkpoint, base.encoder_precision)
         make = partial(_cached, opened, samplings[0])
     else:
         make = partial(_fresh, manifest, samplings, base.side, embed.jitter)

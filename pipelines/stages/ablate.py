@@ -23,7 +23,7 @@ def ablate(
     """Write a variant's scores, what happened inside it, and how its training went."""
     require_passed(verdict, manifest)
     opened = open_store(benchmark_store)
-    opened.check_base(Path(base.checkpoint))
+    opened.check_base(Path(base.checkpoint), base.encoder_precision)
     trained = train_variant(
         base, embed, train, variant,
         name=model, manifest=manifest, store=store, resume=resume, history=history,

@@ -35,12 +35,12 @@ def baseline(
     checkpoint = Path(base.checkpoint)
     frame = read_manifest(manifest)
     by_benchmark = {name: benchmark_rows(frame, name) for name in evaluate.benchmarks}
-    frozen = load_base(base.size, checkpoint)
+    frozen = load_base(base.size, checkpoint, base.encoder_precision)
     share = evaluate.boundary_fraction
     opened, segmenter, encoder_ms = None, None, None
     if model != "oracle":
         opened = open_store(store)
-        opened.check_base(checkpoint)
+        opened.check_base(checkpoint, base.encoder_precision)
         segmenter = _segmenter(model, frozen, checkpoint)
         segmenter.to(choose_device(evaluate.accelerator, key="evaluate.accelerator"))
         encoder_ms = encoder_milliseconds(frozen, opened.images)

@@ -23,7 +23,7 @@ def develop(
         write_scores(pd.DataFrame(columns=SCHEMA.names), scores)
         return
     opened = open_store(store)
-    opened.check_base(Path(base.checkpoint))
+    opened.check_base(Path(base.checkpoint), base.encoder_precision)
     frame = read_manifest(manifest)
     model_set = load_model_set(
         base, models, evaluate.models, adapters=adapters, seed=seed,

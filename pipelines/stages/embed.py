@@ -6,9 +6,9 @@ from pasam.config.schema import BaseParams, DataParams, EmbedParams
 from pasam.data.manifest import read_manifest
 from pasam.models.base_sam import choose_device
 from pasam.models.build import load_base
-from pasam.models.checkpoint import file_digest
 from pasam.training.embeddings import (
     benchmark_tasks,
+    made_by,
     training_tasks,
     write_empty_store,
     write_store,
@@ -30,17 +30,17 @@ def embed(
         if split == "train"
         else benchmark_tasks(frame)
     )
-    checkpoint = Path(base.checkpoint)
-    origin = {"base": file_digest(checkpoint), "split": split, **embed.model_dump()}
+    origin = {**made_by(base), "split": split, **embed.model_dump()}
     if split == "train" and embed.views == 0:
         if not group.rank:
             write_empty_store(store, origin)
         return
     ids = dict(zip(frame["mask"], frame["id"], strict=True))
     device = choose_device(embed.accelerator, key="embed.accelerator", local_rank=group.local_rank)
+    frozen = load_base(base.size, Path(base.checkpoint), base.encoder_precision).to(device)
     write_store(
-        store, tasks, ids, load_base(base.size, checkpoint).to(device), jitter=embed.jitter,
-        batch_size=embed.batch_size, workers=data.workers, origin=origin, group=group,
+        store, tasks, ids, frozen, jitter=embed.jitter, batch_size=embed.batch_size,
+        workers=data.workers, origin=origin, group=group,
     )  # fmt: skip
 
 

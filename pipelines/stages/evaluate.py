@@ -32,8 +32,8 @@ def evaluate(
     """Write a score, a predicted mask and what happened inside for each image of all benchmarks."""
     checkpoint = Path(base.checkpoint)
     opened = open_store(store)
-    opened.check_base(checkpoint)
-    segmenter = build_trainable(load_base(base.size, checkpoint), variant)
+    opened.check_base(checkpoint, base.encoder_precision)
+    segmenter = build_trainable(load_base(base.size, checkpoint, base.encoder_precision), variant)
     load_adapter(segmenter.decoder, weights, kind=variant.decoder, base=file_digest(checkpoint))
     segmenter.to(
         choose_device(evaluate.accelerator, key="evaluate.accelerator", local_rank=group.local_rank)

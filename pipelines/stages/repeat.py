@@ -35,7 +35,7 @@ def repeat(
             f"{train.seed}."
         )
     opened = open_store(benchmark_store)
-    opened.check_base(Path(base.checkpoint))
+    opened.check_base(Path(base.checkpoint), base.encoder_precision)
     frame = read_manifest(manifest)
     rows, epochs, done = [], [], []
     for seed in repeats.seeds:

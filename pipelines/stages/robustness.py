@@ -23,7 +23,7 @@ def robustness(
 ) -> None:  # fmt: skip
     """Write one score row per model, image and condition."""
     opened = open_store(store)
-    opened.check_base(Path(base.checkpoint))
+    opened.check_base(Path(base.checkpoint), base.encoder_precision)
     frame = read_manifest(manifest)
     rows = pd.concat(
         evenly(benchmark_rows(frame, name), robustness.images)

@@ -129,7 +129,7 @@ def test_whatever_is_written_is_of_the_model_that_was_named(words, in_empty_fold
     result = CliRunner().invoke(app, f"{words} {chosen}".split())
     assert result.stderr == "error: named\n"
     paths = {"params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b.pth")}
-    assert seen == [("m", paths)]
+    assert seen == [("m", {**paths, "exact": True})]
 
 
 def test_an_import_is_told_its_base_where_that_goes_and_the_params(in_empty_folder, monkeypatch):

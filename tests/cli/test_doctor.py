@@ -445,7 +445,7 @@ def test_the_predicted_peak_is_within_15_per_cent_of_the_measured(batch_size, ro
     params = compose("smoke", root / "params")
     for section in ("embed", "evaluate"):
         params[section]["batch_size"] = batch_size
-    params["base"] = {"size": "tiny", "checkpoint": str(PACKAGED / "tiny.safetensors")}
+    params["base"] |= {"size": "tiny", "checkpoint": str(PACKAGED / "tiny.safetensors")}
     params["models"]["hq_sam"] |= {"epochs": 1, "lr_step_size": 1}
     params["train"]["batch_size"] = batch_size
     world = lay_out(tmp_path, root, params, has_small_base=False)

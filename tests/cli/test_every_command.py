@@ -159,13 +159,13 @@ def test_a_named_model_is_opened_with_all_that_was_chosen(in_empty_folder, monke
     )
     chosen = {
         "params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b.pth"),
-        "device": "cuda:1", "resize": "squash",
+        "device": "cuda:1", "resize": "squash", "exact": True,
     }  # fmt: skip
     named_model("champion", **chosen)
     named_model(None)
     usual = {
         "params_file": Path("params.yaml"), "adapters": Path("data/adapters"), "base": None,
-        "device": "cpu", "resize": None,
+        "device": "cpu", "resize": None, "exact": False,
     }  # fmt: skip
     assert seen == [("champion", chosen), (None, usual)]
 

@@ -76,8 +76,12 @@ def test_photographs_of_packages_need_no_fetch(places):
     assert not [check for check in content.checks if check.name == "public sets"]
 
 
+def sam(**which):
+    return BaseParams(**which, encoder_precision="32-true")
+
+
 def test_the_small_base_is_in_the_repository(project, places):
-    base = BaseParams(size="tiny", checkpoint="pasam/packaged/tiny.safetensors")
+    base = sam(size="tiny", checkpoint="pasam/packaged/tiny.safetensors")
     assert check_base(base, places).state == "ok"
     (project / base.checkpoint).unlink()
     assert check_base(base, places).remedy.startswith("git checkout pasam/packaged/tiny")
@@ -85,17 +89,17 @@ def test_the_small_base_is_in_the_repository(project, places):
 
 def test_official_weights_are_named_with_size_origin_and_command(project, places):
     path = "data/catalogue/sam_vit_l/sam_vit_l_0b3195.pth"
-    check = check_base(BaseParams(size="vit_l", checkpoint=path), places)
+    check = check_base(sam(size="vit_l", checkpoint=path), places)
     assert (check.state, check.size) == ("missing", 1_249_524_607)
     assert check.origin.endswith("/sam_vit_l_0b3195.pth")
     assert check.remedy == "pasam data fetch sam_vit_l"
-    elsewhere = check_base(BaseParams(size="vit_l", checkpoint="w/sam_vit_l_0b3195.pth"), places)
+    elsewhere = check_base(sam(size="vit_l", checkpoint="w/sam_vit_l_0b3195.pth"), places)
     assert elsewhere.remedy == f"pasam data fetch sam_vit_l, and base.checkpoint: {path}"
 
 
 def test_mobile_sam_is_named_with_size_origin_and_command(project, places):
     path = "data/catalogue/mobile_sam/mobile_sam.pt"
-    check = check_base(BaseParams(size="vit_t", checkpoint=path), places)
+    check = check_base(sam(size="vit_t", checkpoint=path), places)
     assert (check.state, check.size) == ("missing", 40_728_226)
     assert check.origin.endswith("/weights/mobile_sam.pt")
     assert check.remedy == "pasam data fetch mobile_sam"
@@ -104,13 +108,13 @@ def test_mobile_sam_is_named_with_size_origin_and_command(project, places):
 def test_weights_cut_short_are_missing(project, places):
     path = project / "sam_vit_l_0b3195.pth"
     path.write_bytes(b"half")
-    check = check_base(BaseParams(size="vit_l", checkpoint=str(path)), places)
+    check = check_base(sam(size="vit_l", checkpoint=str(path)), places)
     assert check.state == "missing"
     assert "has 4 bytes, expected 1,249,524,607" in check.found
 
 
 def test_weights_that_nobody_knows_are_missing(project, places):
-    check = check_base(BaseParams(size="vit_l", checkpoint="mine.pth"), places)
+    check = check_base(sam(size="vit_l", checkpoint="mine.pth"), places)
     assert (check.state, check.size) == ("missing", None)
     assert "correct base.checkpoint" in check.remedy
 
@@ -230,6 +234,18 @@ def test_packed_views_need_no_encoder_and_mixed_precision_half(paper):
     assert whole.total == whole.weights + whole.encoder + whole.decoder + whole.context
 
 
+def test_the_encoders_memory_is_of_its_precision_and_of_what_it_sees_at_once(paper):
+    train, embed = paper
+    whole, mixed = train.replaced(batch_size=8), train.replaced(precision="bf16-mixed")
+    plain, half = (training_memory("vit_l", whole, embed, how) for how in ("32-true", "bf16"))
+    assert (half.encoder * 2, half.weights * 2) == (plain.encoder, plain.weights)
+    assert training_memory("vit_l", mixed, embed, "tf32") == training_memory("vit_l", train, embed)
+    large = training_memory("vit_l", train.replaced(batch_size=32), embed)
+    assert (large.encoder, large.total < 24 * 10**9) == (plain.encoder, True)
+    fits = [fitting_batch("vit_l", train, embed, 24 * 10**9, how) for how in ("bf16", "tf32")]
+    assert fits[0] > fits[1] > 32
+
+
 def test_the_batch_that_fits_is_the_largest_one(paper):
     train, embed = paper
     memory = 24_000_000_000
@@ -311,6 +327,13 @@ def test_the_papers_hours_are_said_before_it_starts_ablations_apart(root):
         assert run_seconds(each, content, on_gpu=True, cores=1)["train"] == pytest.approx(
             33 * 44_320 * (0.149 + 0.023) / 8, rel=0.01
         )
+    for precision, train, faster in (
+        ("bf16", "32-true", True), ("32-true", "bf16-mixed", True), ("tf32", "bf16-mixed", False)
+    ):  # fmt: skip
+        base = plan.base.replaced(encoder_precision=precision)
+        each = plan_with(plan, base=base, train=plan.train.replaced(precision=train))
+        found = run_seconds(each, content, on_gpu=True, cores=1)
+        assert [found[n] < parts[n] for n in ("train", "embed")] == [faster, precision == "bf16"]
     one = plan_with(plan, train=plan.train.replaced(devices=1))
     assert run_seconds(one, content, on_gpu=True, cores=1)["train"] == pytest.approx(
         8 * parts["train"], rel=0.01
@@ -462,7 +485,7 @@ def base_of(place, content, size, sha256, monkeypatch):
     monkeypatch.setattr(
         resources, "_published", lambda name: (SimpleNamespace(name="sam_x"), archive)
     )
-    return check_base(BaseParams(size="tiny", checkpoint=str(place)), None)
+    return check_base(sam(size="tiny", checkpoint=str(place)), None)
 
 
 def test_a_base_that_was_saved_anew_is_a_note_if_its_tensors_fit(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def load(world, monkeypatch):
 
     def loaded(adapters=None):
         folder = adapters or world.path("data/adapters")
-        base = BaseParams(size="tiny", checkpoint=str(checkpoint))
+        base = BaseParams(size="tiny", checkpoint=str(checkpoint), encoder_precision="32-true")
         models = load_models(world.path("params.yaml"))
         return load_model_set(
             base, models, MODELS, adapters=folder, seed=7, device=torch.device("cpu")

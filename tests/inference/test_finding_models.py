@@ -246,7 +246,7 @@ def test_a_reference_file_without_an_entry_of_its_decoder_is_refused(project, tm
     base = load_base("tiny", project / "base.safetensors")
     write_state_dict(tmp_path / "d.pth", build_decoder(base, load_variant("hq_sam")).state_dict())
     params = tmp_path / "params.yaml"
-    params.write_text("base: {size: tiny, checkpoint: x}\nmodels: {}\n")
+    params.write_text("base: {size: tiny, checkpoint: x, encoder_precision: tf32}\nmodels: {}\n")
     with pytest.raises(ParamsError, match="no entry of models has the whole decoder 'hq_sam'"):
         find_model(str(tmp_path / "d.pth"), params_file=params)
 

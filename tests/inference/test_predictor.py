@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from inference_models import BASE, make_predictor, picture
+from small_world import dump_yaml, load_yaml
 
 import pasam.models.before_segment_anything  # noqa: F401
 import segment_anything
-from pasam.errors import CheckpointError, DataError, PromptError
+from pasam.errors import CheckpointError, DataError, ParamsError, PromptError
 from pasam.inference.image_prompt import image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform
+from pasam.inference.model_files import find_model, open_model
+from pasam.inference.onnx_export import export_onnx
 from pasam.inference.predictor import Decoded, postprocess
+from pasam.models.build import digest
 from pasam.models.pa_mask_decoder import PaPrediction
 from pasam.models.segmenter import Prompts
 
@@ -534,3 +539,26 @@ def test_the_pixels_of_an_image_given_as_fractions_are_kept_as_whole_numbers():
     height, width = ImageTransform(60, 90, user.side, "longest").inner
     user.set_torch_image(torch.full((1, 3, height, width), 7.9), (60, 90))
     assert (user.image.pixels.dtype, user.image.pixels.unique().tolist()) == (torch.uint8, [7])
+
+
+def test_a_model_of_the_params_computes_as_they_say_and_its_numbers_are_its_files_where_asked(
+    project, tmp_path
+):
+    params = load_yaml((project / "params.yaml").read_text())
+    params["base"]["encoder_precision"] = "bf16"
+    (tmp_path / "params.yaml").write_text(dump_yaml(params))
+    where = {"adapters": Path("data/adapters"), "params_file": tmp_path / "params.yaml"}
+    for name in ("sam", "pa_sam", "data/adapters/hq_sam.safetensors"):
+        files = find_model(name, **where)
+        half, exact = open_model(files), open_model(files, exact=True)
+        plain = open_model(find_model(name, adapters=where["adapters"]))
+        assert half.segmenter.base.encoder_precision == "bf16"
+        assert digest(exact.segmenter.state_dict()) == digest(plain.segmenter.state_dict())
+        found, wanted = (each.embed(picture(60, 90)).encoded for each in (half, plain))
+        assert found.embedding.dtype == torch.float32
+        assert not torch.equal(found.embedding, wanted.embedding)
+    assert half.base == plain.base, "the digest is the file's"
+    other = find_model("sam", base=project / "base.safetensors", params_file=where["params_file"])
+    assert other.encoder_precision == find_model("packaged", **where).encoder_precision == "32-true"
+    with pytest.raises(ParamsError, match="writing graphs needs base.encoder_precision: 32-true"):
+        export_onnx(half, tmp_path)

@@ -214,7 +214,7 @@ def test_conditions_are_measured_on_the_benchmarks_that_a_mean_is_of(
             for k in range(3)]  # fmt: skip
     frame, seen = pd.DataFrame(rows, columns=["split", "dataset", "id"]), []
     stand_ins = {
-        "open_store": lambda store: SimpleNamespace(check_base=lambda checkpoint: None),
+        "open_store": lambda store: SimpleNamespace(check_base=lambda *given: None),
         "read_manifest": lambda manifest: frame, "load_model_set": lambda *given, **more: None,
         "evaluate_robustness": lambda models, store, rows, *given, **more: seen.append(rows) or [],
         "write_scores": lambda rows, path: None,
@@ -226,8 +226,8 @@ def test_conditions_are_measured_on_the_benchmarks_that_a_mean_is_of(
     )
     places = dict.fromkeys(("manifest", "store", "adapters", "scores"), Path("x"))
     robustness.robustness(
-        SimpleNamespace(checkpoint="x"), evaluate, SimpleNamespace(images=2), None, 42, **places,
-        group=ALONE,
+        SimpleNamespace(checkpoint="x", encoder_precision="tf32"), evaluate,
+        SimpleNamespace(images=2), None, 42, **places, group=ALONE,
     )  # fmt: skip
     assert seen[0]["dataset"].value_counts().to_dict() == measured
 

@@ -307,7 +307,7 @@ def stand_in(stage, monkeypatch, *names):
 
 
 PLACES = [Path(name) for name in "abcdefghijk"]
-BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth")
+BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth", encoder_precision="bf16")
 
 
 def measuring(**more):
@@ -335,8 +335,8 @@ def test_evaluate_hands_on_what_its_params_say_and_only_the_first_process_writes
         diagnostics, cost, timing, group,
     )  # fmt: skip
     made.open_store.assert_called_once_with(store)
-    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
-    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"), "bf16")
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"), "bf16")
     made.build_trainable.assert_called_once_with(made.load_base.return_value, variant)
     segmenter = made.build_trainable.return_value
     made.load_adapter.assert_called_once_with(
@@ -393,7 +393,7 @@ def test_baseline_hands_on_what_its_params_say(model, monkeypatch):
         BASE, measure, model, manifest, store, scores, predictions, cost, timing
     )  # fmt: skip
     frozen, segmenter = made.load_base.return_value, made._segmenter.return_value
-    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"), "bf16")
     if model == "oracle":
         wanted = {"model": "oracle", "mask_side": frozen.mask_side, "boundary_fraction": 0.01}
         assert ours.call_args_list == [call(f"rows of {n}", **wanted) for n in ("x", "y")]
@@ -402,7 +402,7 @@ def test_baseline_hands_on_what_its_params_say(model, monkeypatch):
     else:
         opened = made.open_store.return_value
         made.open_store.assert_called_once_with(store)
-        opened.check_base.assert_called_once_with(Path("base.pth"))
+        opened.check_base.assert_called_once_with(Path("base.pth"), "bf16")
         made._segmenter.assert_called_once_with("sam", frozen, Path("base.pth"))
         segmenter.to.assert_called_once_with(made.choose_device.return_value)
         made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
@@ -448,7 +448,7 @@ def test_all_models_are_measured_by_the_stages_that_compare_them_as_their_params
     )  # fmt: skip
     assert made.load_model_set.call_args == loaded
     made.open_store.assert_called_once_with(store)
-    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"), "bf16")
     ours, opened, rows, how = made.evaluate_robustness.call_args.args
     assert (ours, opened, how) == (
         made.load_model_set.return_value, made.open_store.return_value, params
@@ -495,7 +495,7 @@ def test_develop_scores_every_model_on_the_development_sets(monkeypatch):
     made.load_model_set.return_value.entries = ["one", "other"]
     made.evaluate_benchmarks.side_effect = lambda entry, *_, **__: SimpleNamespace(scores=[entry])
     develop.develop(BASE, measure, models, 42, manifest, store, adapters, scores)
-    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"))
+    made.open_store.return_value.check_base.assert_called_once_with(Path("base.pth"), "bf16")
     made.choose_device.assert_called_once_with(measure.accelerator, key="evaluate.accelerator")
     made.load_model_set.assert_called_once_with(
         BASE, models, measure.models, adapters=adapters, seed=42,

@@ -330,7 +330,7 @@ def stand_in(stage, monkeypatch, *names):
 
 
 PLACES = [Path(name) for name in "abcdefgh"]
-OWN_BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth")
+OWN_BASE = SimpleNamespace(size="vit_b", checkpoint="base.pth", encoder_precision="bf16")
 
 
 def hollow(stage, monkeypatch):
@@ -384,17 +384,17 @@ def test_rows_and_seconds_are_those_of_all_benchmarks_and_masks_lie_by_benchmark
 def test_embed_hands_on_what_its_params_say(split, monkeypatch):
     made = stand_in(
         "embed", monkeypatch, "read_manifest", "require_passed", "training_tasks",
-        "benchmark_tasks", "file_digest", "choose_device", "load_base", "write_store",
+        "benchmark_tasks", "made_by", "choose_device", "load_base", "write_store",
         "write_empty_store",
     )  # fmt: skip
     made.read_manifest.return_value = frame = {"mask": ["m", "n"], "id": ["1", "2"]}
     manifest, verdict, store = PLACES[:3]
     data, params, group = MagicMock(), MagicMock(views=2), MagicMock()
-    params.model_dump.return_value = {"views": 2}
+    params.model_dump.return_value, made.made_by.return_value = {"views": 2}, {"base": "b"}
     embed(data, OWN_BASE, params, split, manifest, verdict, store, group)
     made.read_manifest.assert_called_once_with(manifest)
     made.require_passed.assert_called_once_with(verdict, manifest)
-    made.load_base.assert_called_once_with("vit_b", Path("base.pth"))
+    made.load_base.assert_called_once_with("vit_b", Path("base.pth"), "bf16")
     made.choose_device.assert_called_once_with(
         params.accelerator, key="embed.accelerator", local_rank=group.local_rank
     )
@@ -403,8 +403,8 @@ def test_embed_hands_on_what_its_params_say(split, monkeypatch):
     tasks = made.training_tasks if split == "train" else made.benchmark_tasks
     how = {"views": 2, "seed": params.seed} if split == "train" else {}
     tasks.assert_called_once_with(frame, **how)
-    made.file_digest.assert_called_once_with(Path("base.pth"))
-    origin = {"base": made.file_digest.return_value, "split": split, "views": 2}
+    made.made_by.assert_called_once_with(OWN_BASE)
+    origin = {"base": "b", "split": split, "views": 2}
     made.write_store.assert_called_once_with(
         store, tasks.return_value, {"m": "1", "n": "2"}, encoder.return_value,
         jitter=params.jitter, batch_size=params.batch_size, workers=data.workers, origin=origin,
@@ -415,9 +415,7 @@ def test_embed_hands_on_what_its_params_say(split, monkeypatch):
         group.rank = rank
         embed(data, OWN_BASE, params, "train", manifest, verdict, store, group)
         assert made.write_empty_store.called is not bool(rank)
-    made.write_empty_store.assert_called_once_with(
-        store, {"base": made.file_digest.return_value, "split": "train"}
-    )
+    made.write_empty_store.assert_called_once_with(store, {"base": "b", "split": "train"})
     assert made.write_store.call_count == 1
 
 
@@ -480,7 +478,7 @@ def test_ablate_hands_on_what_its_params_say(monkeypatch):
     made.require_passed.assert_called_with(verdict, manifest)
     made.open_store.assert_called_with(benchmarks)
     opened, segmenter = made.open_store.return_value, trained.segmenter
-    opened.check_base.assert_called_with(Path("base.pth"))
+    opened.check_base.assert_called_with(Path("base.pth"), "bf16")
     made.train_variant.assert_called_with(
         OWN_BASE, params, own, variant, name="m", manifest=manifest, store=store, resume=resume,
         history=history,
@@ -530,7 +528,7 @@ def test_repeat_trains_and_scores_every_seed_and_forgets_no_state_too_early(monk
     assert [each.checkpointer.clear.call_count for each in trained] == [1, 1]
     made.require_passed.assert_called_with(verdict, manifest)
     made.open_store.assert_called_with(benchmarks)
-    made.open_store.return_value.check_base.assert_called_with(Path("base.pth"))
+    made.open_store.return_value.check_base.assert_called_with(Path("base.pth"), "bf16")
     made.read_manifest.assert_called_with(manifest)
     assert made.train_variant.call_args_list[2:] == [
         call(OWN_BASE, params, ("train", seed), variant, name=f"m-{seed}", manifest=manifest,

@@ -35,8 +35,8 @@ def test_a_candidate_has_its_files_scores_and_lineage(promoted):
     found = find_candidate(take_snapshot(promoted.folder), "pa_sam")
     assert found.stage == "train@pa_sam"
     assert found.adapter == promoted.path("data/adapters/pa_sam.safetensors")
-    assert set(found.scores["benchmark"]) == {"dis_like", "thin_like"}
-    assert set(found.scores["model"]) == {"pa_sam"}
+    scored = [set(found.scores[column]) for column in ("benchmark", "model")]
+    assert scored == [{"dis_like", "thin_like"}, {"pa_sam"}]
     assert len(found.measured.evaluation_set) == 32
     assert found.key == f"{found.lineage['adapter.sha256']}-{found.lineage['base.sha256']}"
     assert {"data.generated.seed", "validate.drift_p", "train.seed"} <= found.params.keys()

@@ -381,16 +381,18 @@ def test_a_model_is_measured_on_the_rows_and_benchmarks_that_are_asked_for(
         return SimpleNamespace(scores=found)
 
     monkeypatch.setattr(evidence, "evaluate_benchmarks", measure)
-    monkeypatch.setattr(evidence, "_embedded", lambda snapshot, base: f"store of {base}")
+    monkeypatch.setattr(evidence, "_embedded", lambda _, base, how: f"store of {base} in {how}")
     snapshot = SimpleNamespace(project=tmp_path, manifest=manifest)
-    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter=torch.nn.Linear(1, 1))
+    segmenter = torch.nn.Linear(1, 1)
+    segmenter.base = SimpleNamespace(encoder_precision="tf32")
+    predictor = SimpleNamespace(name="pa_sam", base="b", segmenter=segmenter)
     how = {"benchmarks": ["own"]} if given else {}
     table = reevaluate(snapshot, predictor, rows if given else None, **how)
     assert table.to_dict("records") == [kept]
     usual = tuple(compose("default", root / "params")["evaluate"]["benchmarks"])
     assert seen["benchmarks"] == (("own",) if given else usual)
     assert (seen["entry"].name, seen["entry"].segmenter, seen["store"]) == (
-        "pa_sam", predictor.segmenter, "store of b"
+        "pa_sam", segmenter, "store of b in tf32"
     )  # fmt: skip
     wanted = rows if given else manifest
     assert list(seen["frame"]["id"]) == list(wanted["id"])
@@ -410,12 +412,13 @@ def test_a_model_is_measured_again_on_the_device_that_the_run_measures_on(
     (tmp_path / "params.yaml").write_text(dump_yaml(content))
     places = []
     segmenter = SimpleNamespace(
-        parameters=lambda: iter([SimpleNamespace(device="cpu")]), to=places.append
-    )
+        parameters=lambda: iter([SimpleNamespace(device="cpu")]), to=places.append,
+        base=SimpleNamespace(encoder_precision="tf32"),
+    )  # fmt: skip
     chosen = {"cpu": "cpu!", "auto": "gpu!"}  # the GPU where there is one
     monkeypatch.setattr(evidence, "choose_device", chosen.get)
     store = "a store" if embedded else None
-    monkeypatch.setattr(evidence, "_embedded", lambda snapshot, base: store)
+    monkeypatch.setattr(evidence, "_embedded", lambda *given: store)
     monkeypatch.setattr(evidence, "_encode", lambda *given: places[-1] == "cpu!" and "made")
     asked = []
 
@@ -460,6 +463,7 @@ def lock_of(tmp_path, monkeypatch, **changes):
     if changes.get("there", True):
         (tmp_path / "store").mkdir()
     store = SimpleNamespace(origin={"base": changes.get("base", "b")})
+    store.encoder_precision = changes.get("precision", "32-true")
     monkeypatch.setattr(evidence, "open_store", lambda place: store)
     monkeypatch.setattr(evidence, "folder_md5", lambda place: changes.get("bytes", "bytes"))
     return SimpleNamespace(project=tmp_path, lock=lock), store
@@ -467,13 +471,16 @@ def lock_of(tmp_path, monkeypatch, **changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"data": "before"}, {"name": "embed@train"}, {"base": "other"}, {"there": False}],
-)
+    [
+        {}, {"data": "before"}, {"name": "embed@train"}, {"base": "other"}, {"there": False},
+        {"precision": "bf16"},
+    ],
+)  # fmt: skip
 def test_only_embeddings_of_the_base_and_of_todays_benchmarks_are_used(
     changes, tmp_path, monkeypatch
 ):
     snapshot, store = lock_of(tmp_path, monkeypatch, **changes)
-    assert evidence._embedded(snapshot, "b") is (None if changes else store)
+    assert evidence._embedded(snapshot, "b", "32-true") is (None if changes else store)
 
 
 SEALED = GateParams(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -28,9 +29,11 @@ from pasam.models.checkpoint import read_metadata, read_weights, write_weights
 from pasam.registry import evidence, load, versions
 from pasam.registry.load import CACHED, load_predictor, registered_files, weights_of_run
 from pasam.registry.runs import sync
+from pasam.registry.snapshot import take_snapshot
 from pasam.registry.upkeep import damaged_cache as compared
 from pasam.registry.upkeep.damaged_cache import damaged_cache
 from pasam.registry.upkeep.stored_base import put_base_in, stored_bases, take_base_out
+from pasam.registry.version_files import find_candidate, metadata, open_files, write_files
 from pasam.registry.versions import as_logged, known_standing, open_registry
 
 
@@ -235,6 +238,18 @@ def test_a_run_without_a_model_and_one_that_is_not_there_are_said(promoted, run,
         found("nothing")
 
 
+def test_a_version_computes_in_the_precision_that_it_was_trained_with(promoted, tmp_path):
+    candidate = find_candidate(take_snapshot(promoted.folder), "pa_sam")
+    assert candidate.encoder_precision == "32-true"
+    for how in ("32-true", "bf16"):
+        said = "encoder_precision" in metadata(
+            dataclasses.replace(candidate, encoder_precision=how), "0" * 64
+        )
+        assert said is (how == "bf16"), "as in files of before"
+        write_files(tmp_path / how, dataclasses.replace(candidate, encoder_precision=how))
+        assert open_files(tmp_path / how).segmenter.base.encoder_precision == how
+
+
 def test_without_a_name_and_outside_a_project_the_package_answers(in_empty_folder):
     model = load_predictor()
     model.set_image(np.zeros((40, 60, 3), np.uint8))
@@ -251,7 +266,7 @@ def test_what_a_caller_chose_reaches_the_finding_and_the_opening(
     monkeypatch.setattr(load, "default_model", lambda *chosen: seen.append(chosen) or "the usual")
     how = {
         "params_file": Path("p.yaml"), "adapters": Path("t"), "base": Path("b"),
-        "device": "cuda:1", "resize": "squash",
+        "device": "cuda:1", "resize": "squash", "exact": given,
     }  # fmt: skip
     load_predictor(*["champion"] * given, **how)
     wanted = [] if given else [(Path("p.yaml"), Path("t"), Path("b"))]
@@ -260,7 +275,7 @@ def test_what_a_caller_chose_reaches_the_finding_and_the_opening(
     assert before == wanted
     assert name == ("champion" if given else "the usual")
     assert found == {key: how[key] for key in ("params_file", "adapters", "base")}
-    assert opened == ("files", {"device": "cuda:1", "resize": "squash"})
+    assert opened == ("files", {key: how[key] for key in ("device", "resize", "exact")})
     assert resolve.func is registered_files
     assert resolve.keywords["project"] == Path()
 

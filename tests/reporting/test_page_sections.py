@@ -137,8 +137,8 @@ DATA = DataParams(
     own="own",
     workers=1,
 )
-TINY = BaseParams(size="tiny", checkpoint="base")
-LARGE = BaseParams(size="vit_l", checkpoint="base")
+TINY = BaseParams(size="tiny", checkpoint="base", encoder_precision="32-true")
+LARGE = BaseParams(size="vit_l", checkpoint="base", encoder_precision="32-true")
 WARNING = "No number of this run is the paper's or comparable with it."
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pasam.config.schema import BaseParams
 from pasam.errors import CheckpointError, DataError
 from pasam.masks.images import read_image, write_png
 from pasam.masks.transforms import squash_mask
@@ -16,6 +17,7 @@ from pasam.training.embeddings import (
     ViewTask,
     _copy,
     benchmark_tasks,
+    made_by,
     make_view,
     open_store,
     training_tasks,
@@ -153,12 +155,25 @@ def test_embeddings_of_another_base_are_refused_by_both_digests(manifest, ids, b
     other.write_bytes(b"other")
     tasks = training_tasks(manifest, views=1, seed=3)[:1]
     store = write(tmp_path / "store", tasks, ids, base, origin={"base": file_digest(mine)})
-    store.check_base(mine)
+    store.check_base(mine, "32-true")
     digests = f"{file_digest(mine)[:12]}.*other.safetensors is {file_digest(other)[:12]}"
     with pytest.raises(CheckpointError, match=digests):
-        store.check_base(other)
+        store.check_base(other, "32-true")
     with pytest.raises(CheckpointError, match="absent.pth does not exist"):
-        store.check_base(tmp_path / "absent.pth")
+        store.check_base(tmp_path / "absent.pth", "32-true")
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16"])
+def test_embeddings_of_another_precision_are_refused(precision, manifest, ids, base, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(b"mine")
+    origin = made_by(BaseParams(size="tiny", checkpoint=str(mine), encoder_precision=precision))
+    assert ("encoder_precision" in origin) is (precision == "bf16"), "as former stores have it"
+    tasks = training_tasks(manifest, views=1, seed=3)[:1]
+    store = write(tmp_path / "store", tasks, ids, base, origin=origin)
+    store.check_base(mine, precision)
+    with pytest.raises(CheckpointError, match=f"made in {precision}, .*encoder_precision is tf32"):
+        store.check_base(mine, "tf32")
 
 
 def test_an_incomplete_store_names_what_it_lacks(manifest, ids, base, tmp_path):

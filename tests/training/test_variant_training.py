@@ -11,7 +11,7 @@ from small_world import small_base
 from variants import hq_sam, image_adapter, pa_sam
 
 from pasam.config.schema import BaseParams, EmbedParams, TrainParams
-from pasam.errors import ParamsError
+from pasam.errors import CheckpointError, ParamsError
 from pasam.models import build
 from pasam.models.base_sam import BaseSam
 from pasam.models.build import build_mobile, digest, frozen_tensors
@@ -58,10 +58,16 @@ def project_of(build_own, manifest, ids, folder):
     return folder
 
 
+def base_of(project, precision="32-true"):
+    return BaseParams(
+        size="tiny", checkpoint=str(project / "base.safetensors"), encoder_precision=precision
+    )
+
+
 def train_in(
     folder, project, manifest, variant, name, file="manifest.parquet", own=small_base, **changes
 ):
-    base = BaseParams(size="tiny", checkpoint=str(project / "base.safetensors"))
+    base = base_of(project)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "build_base", lambda size: own())
         patch.setattr("pasam.training.fit.read_manifest", lambda path: manifest)
@@ -222,7 +228,7 @@ def asked(project, tmp_path, manifest, monkeypatch):
         return types.SimpleNamespace(base=base)
 
     monkeypatch.setattr(fit, "launch", launch)
-    monkeypatch.setattr(fit, "load_base", lambda size, checkpoint: small_base())
+    monkeypatch.setattr(fit, "load_base", lambda size, checkpoint, precision: small_base())
     monkeypatch.setattr(fit, "build_trainable", built)
     monkeypatch.setattr(fit, "batches_by_epoch", batches)
     monkeypatch.setattr(fit, "frozen_tensors", lambda segmenter: {})
@@ -238,7 +244,7 @@ def asked(project, tmp_path, manifest, monkeypatch):
         seen["fabric"] = types.SimpleNamespace(
             global_rank=rank, world_size=world, local_rank=rank % 4, is_global_zero=rank == 0
         )
-        base = BaseParams(size="tiny", checkpoint=str(project / "base.safetensors"))
+        base = base_of(project)
         trained = train_variant(
             base, embed, TRAIN.replaced(**changes), variant or pa_sam(), name=name,
             manifest=project / "manifest.parquet", store=project / "store",
@@ -382,9 +388,17 @@ def fresh_in(tmp_path, project, manifest):
     """Train models on fresh views, alone or along with others, and count the encoder's passes."""
     passes, encode, patch = [], BaseSam.encode, pytest.MonkeyPatch()
 
-    def run(name, companions=(), folder="run", embed=FRESH, variants=BOTH, **changes):
+    def run(
+        name,
+        companions=(),
+        folder="run",
+        embed=FRESH,
+        variants=BOTH,
+        precision="32-true",
+        **changes,
+    ):
         return train_variant(
-            BaseParams(size="tiny", checkpoint=str(project / "base.safetensors")), embed,
+            base_of(project, precision), embed,
             TRAIN.replaced(**changes), variants[name], name=name,
             manifest=project / "manifest.parquet", store=project / "store",
             resume=tmp_path / folder / "resume", history=tmp_path / folder / f"{name}.jsonl",
@@ -444,6 +458,26 @@ def test_a_model_whose_training_was_ended_and_noted_is_taken_along_no_more(fresh
     fresh("short", ["long"], seed=5)
     assert len(list(trained.checkpointer.folder.parent.glob("long-*/state.pt"))) == 1
     assert result(fresh("long")) == alone["long"][0]
+
+
+def test_models_learn_in_float32_from_an_encoder_in_bfloat16_that_stays_as_it_is(fresh, alone):
+    trained = fresh("short", precision="bf16")
+    segmenter = trained.segmenter
+    assert trained.frozen == digest(frozen_tensors(segmenter))
+    assert segmenter.base.sam.image_encoder.pos_embed.dtype == torch.bfloat16
+    assert {p.dtype for p in segmenter.parameters() if p.requires_grad} == {torch.float32}
+    for found, exact in zip(trained.history, alone["short"][0][1], strict=True):
+        assert found != exact
+        assert found == pytest.approx(exact, rel=0.05)
+    with pytest.raises(CheckpointError, match="made in 32-true, but base.encoder_precision is bf"):
+        fresh("short", embed=EMBED, precision="bf16")
+
+
+@pytest.mark.long
+def test_models_train_together_in_bfloat16_as_alone_and_apart_from_those_in_float32(fresh, alone):
+    by_itself = result(fresh("short", folder="by itself", precision="bf16"))
+    assert result(fresh("short", ["long"], precision="bf16")) == by_itself
+    assert result(fresh("short")) == alone["short"][0], "no state in bfloat16 is gone on from"
 
 
 def test_where_embeddings_are_cached_each_model_trains_by_itself(fresh):

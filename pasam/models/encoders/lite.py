@@ -240,8 +240,8 @@ class _SamePadded(nn.Sequential):
         factor = norm.weight / (variance + norm.eps).sqrt()
         return F.conv2d(
             features,
-            conv.weight * factor[:, None, None, None],
-            norm.bias - mean * factor,
+            (conv.weight * factor[:, None, None, None]).to(features.dtype),
+            (norm.bias - mean * factor).to(features.dtype),
             stride=conv.stride,
             padding=conv.padding,
             groups=conv.groups,
@@ -378,4 +378,5 @@ def at_side(base: BaseSam, side: int) -> BaseSam:
     prompts.input_image_size = (side, side)
     prompts.image_embedding_size = (grid, grid)
     prompts.mask_input_size = (4 * grid, 4 * grid)
-    return BaseSam(sam=sam, early_layer=base.early_layer, early_dim=base.early_dim)
+    made = BaseSam(sam=sam, early_layer=base.early_layer, early_dim=base.early_dim)
+    return made.encode_in(base.encoder_precision)
