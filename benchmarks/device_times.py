@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
@@ -162,9 +162,20 @@ def products_in(precision: Precision) -> Iterator[None]:
             backend.allow_tf32 = allowed
 
 
+class _NoModules(nullcontext[None]):
+    """Stands in for what tells torch's counter which module it is in.
+
+    That hooks every module's outputs, and fails where some of those have no gradient.
+    """
+
+    parents = frozenset({"Global"})
+
+
 def operations_of(function: Callable[[], Any]) -> float:
     """Count the floating-point operations of a call."""
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
+    with counter:
         function()
     return float(counter.get_total_flops())
 
@@ -248,3 +259,16 @@ def compared(
     # Afterwards: what a compiler takes is no part of it.
     found = {"ours": times[0] / of, "memory": peak_memory(ours, setting), "source": source}
     return found if reference is None else {**found, "reference": times[1] / of}
+
+
+def held_against(times: dict[str, Any], recorded: float, source: str) -> dict[str, Any]:
+    """Put a recorded time beside what `compared` found of a function without a reference.
+
+    Args:
+        times: What it found.
+        recorded: Milliseconds.
+        source: Where that was recorded.
+    """
+    if times["ours"] is None:
+        return times
+    return {**times, "reference": recorded, "source": source}

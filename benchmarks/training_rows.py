@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from device_times import Line, Precision, Setting, compared, operations_of, products_in
+from device_times import (
+    Line,
+    Precision,
+    Setting,
+    compared,
+    held_against,
+    operations_of,
+    products_in,
+)
 from torch.utils.data import Dataset
 from whole_networks import (
     PARAMS,
@@ -135,8 +143,8 @@ def step_lines(setting: Setting, *, compiles: bool) -> Iterator[Line]:
                     lambda encodes=encodes: stepping(encodes=encodes), None, setting,
                     rounds=20 if setting.on_gpu else 2,
                 )  # fmt: skip
-            source = encodes and setting.on_gpu and not setting.toy
-            recorded = {"reference": RECORDED_STEP, "source": "recorded, H100"} if source else {}
+            if encodes and setting.on_gpu and not setting.toy:
+                times = held_against(times, RECORDED_STEP, "recorded, H100")
             encoder = f"encoder included, {precision}" if encodes else f"given, {precision}"
             yield Line(
                 name=f"PA-SAM, step of {MASKS}, {encoder}{', compiled' if compiles else ''}",
@@ -144,7 +152,7 @@ def step_lines(setting: Setting, *, compiles: bool) -> Iterator[Line]:
                 predicted=predicted_memory(
                     "vit_b", setting, batch=MASKS, half=half, encodes=encodes, trains=True
                 ),
-                **{**recorded, **times},
+                **times,
             )  # fmt: skip
 
 

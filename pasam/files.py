@@ -17,6 +17,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -93,22 +94,42 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(dict(row), sort_keys=True) + "\n" for row in rows))
 
 
-def read_json(path: Path, *, advice: str = REPEAT, error: type[PasamError] = DataError) -> Any:
+def read_json(
+    path: Path,
+    *,
+    advice: str = REPEAT,
+    error: type[PasamError] = DataError,
+    once: bool = False,
+) -> Any:
     """Read a JSON file.
 
     Args:
         path: The file.
         advice: What to do about a missing or damaged one.
         error: What is raised.
+        once: Whether a key that stands twice in an object is refused.
 
     Raises:
         PasamError: The file is missing or no JSON; of the type `error`.
     """
     text = read_text(path, advice=advice, error=error, most_bytes=MOST_JSON)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as fault:
+        return json.loads(text, object_pairs_hook=keys_once if once else None)
+    except (DataError, ValueError, RecursionError) as fault:
         raise error(f"{path} is not readable JSON: {fault}. {advice}") from None
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON, as `object_pairs_hook` does; refuse a key that stands twice in it.
+
+    Raises:
+        DataError: One does; the second would be taken in silence.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise DataError(f"the key {twice[:60]!r} stands twice in one object; keep one")
+    return made
 
 
 def read_text(

@@ -14,7 +14,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rich.progress import Progress, TaskID
 
 from pasam.config.params_file import load_section
 from pasam.config.schema import BaseParams
+from pasam.errors import PasamError
 from pasam.workers import count_progress
 from pipelines.dvc import (
     STATE,
@@ -56,6 +58,62 @@ _ASIDE = (
 """Beginnings of DVC's lines that are the same for every stage."""
 
 
+PARTS = {
+    "embed": "embed", "train": "train", "repeat": "repeats", "ablate": "ablations",
+    "evaluate": "evaluate", "baseline": "evaluate", "develop": "evaluate",
+    "instances": "instances", "robustness": "robustness",
+}  # fmt: skip
+"""Which part of the estimated time a stage belongs to; all others share the rest."""
+Announce = Callable[[Graph, Collection[str]], None]
+"""Told all stages and those that will run, before the first of them does."""
+
+
+def seconds_ahead(
+    parts: Mapping[str, float], stages: Collection[str], todo: Collection[str]
+) -> float:
+    """Estimate what some stages take, each its equal share of what all of its part do.
+
+    Args:
+        parts: Seconds by part, of a whole run.
+        stages: All stages.
+        todo: Those to be run.
+    """
+
+    def part(stage: str) -> str:
+        return PARTS.get(stage.partition("@")[0], "rest")
+
+    whole = Counter(map(part, stages))
+    return sum(
+        parts[name] * count / whole[name] for name, count in Counter(map(part, todo)).items()
+    )
+
+
+def announcement(params_file: Path, cores: int, say: Callable[[str], None]) -> Announce:
+    """Make what tells a person how long it will take; it keeps nobody from running.
+
+    Args:
+        params_file: What the estimate goes by.
+        cores: How many the run may use.
+        say: Shows a line.
+    """
+
+    def announce(graph: Graph, todo: Collection[str]) -> None:
+        from pasam.cli.doctor import PLACES, seconds_by_part  # with pandas and torch
+        from pasam.cli.run_costs import duration
+
+        try:
+            parts = seconds_by_part(params_file, PLACES, cores=cores)
+        except PasamError:  # the stage that needs it says so itself
+            return
+        ahead = duration(seconds_ahead(parts, graph.needs, todo))
+        say(
+            f"{len(todo)} of {len(graph.needs)} stages are to be run: about {ahead} on a machine "
+            "like those measured; `pasam doctor` says what takes it."
+        )
+
+    return announce
+
+
 def lanes(params_file: Path, cores: int, *, has_gpu: bool) -> int:
     """Say how many stages may run at once.
 
@@ -76,10 +134,15 @@ class SideBySide:
         count: How many stages at once.
         cores: How many they share.
         progress: Shows how many are done, in a terminal.
+        announce: Says what is ahead.
     """
 
-    def __init__(self, project: Dvc, *, count: int, cores: int, progress: Progress) -> None:
+    def __init__(
+        self, project: Dvc, *, count: int, cores: int, progress: Progress,
+        announce: Announce | None = None,
+    ) -> None:  # fmt: skip
         self.project, self.count, self.progress = project, count, progress
+        self.announce = announce
         self.threads = max(cores // count, 1)
         self.stop = threading.Event()
         self.at_work: list[str] = []
@@ -95,6 +158,8 @@ class SideBySide:
             changed = self.project.status()
             graph = self.project.graph() if changed else Graph({})
             todo = graph.after(changed)
+            if todo and self.announce:
+                self.announce(graph, todo)
             if len(todo) > 1:
                 self._run({stage: graph.needs[stage] & todo for stage in todo})
 
@@ -149,21 +214,28 @@ def _turn(stage: str) -> tuple[int, str]:
 
 
 def main() -> None:
-    """Run the stages that are out of date, if several may run at once."""
+    """Say what is ahead, and run the stages that are out of date if several may run at once."""
     # Of this process: a batch system or a container gives it fewer than the machine has.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     with exit_codes():
         forget_half_written_locks(Path())
         expect_whole_results(Path())
-        count = lanes(Path("params.yaml"), cores, has_gpu=shutil.which("nvidia-smi") is not None)
-        if count > 1:
-            with count_progress() as progress:
+        params_file = Path("params.yaml")
+        count = lanes(params_file, cores, has_gpu=shutil.which("nvidia-smi") is not None)
+        with count_progress() as progress:
 
-                def say(line: str) -> None:
-                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            def say(line: str) -> None:
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-                project = Dvc(project=Path(), state=STATE, on_line=say)
-                SideBySide(project, count=count, cores=cores, progress=progress).run()
+            project = Dvc(project=Path(), state=STATE, on_line=say)
+            announce = announcement(params_file, cores, say)
+            if count > 1:
+                SideBySide(
+                    project, count=count, cores=cores, progress=progress, announce=announce
+                ).run()
+            elif changed := project.status():  # `dvc repro` runs them, one after another
+                graph = project.graph()
+                announce(graph, graph.after(changed))
 
 
 if __name__ == "__main__":

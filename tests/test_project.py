@@ -377,7 +377,16 @@ def test_what_a_gpu_has_not_the_memory_for_leaves_the_rest_to_be_measured(preten
 
     found = times.compared(lambda: None, too_large, setting, rounds=1, source="plain")
     assert found == {"ours": 5.0, "memory": 7, "source": "plain: the memory does not suffice"}
-    assert times.compared(too_large, None, setting, rounds=1)["ours"] is None
+    lacking = times.compared(too_large, None, setting, rounds=1)
+    assert lacking["ours"] is None
+    assert times.held_against(lacking, 471.0, "recorded") == lacking
+
+
+def test_a_recorded_time_stands_beside_one_that_has_no_reference_of_its_own(pretended_gpu):
+    times, setting, _ = pretended_gpu
+    found = times.compared(lambda: None, None, setting, rounds=1)
+    line = times.Line(name="a", **times.held_against(found, 471.0, "recorded, H100"))
+    assert (line.ours, line.reference, line.source) == (5.0, 471.0, "recorded, H100")
 
 
 def test_after_some_seconds_on_a_gpu_no_further_call_is_timed(pretended_gpu, monkeypatch):
@@ -525,6 +534,39 @@ def test_all_that_runs_on_a_gpu_runs_at_toy_size_on_the_cpu(root, tmp_path):
     for line in encoders:
         assert line["difference"] < (0.05 if line["precision"] == "bfloat16" else 1e-5)
     assert len(done.stdout.splitlines()) == 2 + len(found["lines"])
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_gpu_run_with_the_cpu_in_its_place(pretended_gpu, scripts, monkeypatch):
+    times = pretended_gpu[0]
+    networks, training, speed = map(scripts, ("whole_networks", "training_rows", "speed"))
+    launch = training.launch
+
+    def launched(params):
+        assert params.accelerator == "gpu"
+        return launch(params.replaced(accelerator="cpu"))
+
+    monkeypatch.setattr(times.Setting, "on_gpu", property(lambda _: True))
+    monkeypatch.setattr(times, "FEWEST", 1)
+    monkeypatch.setattr(times, "SECONDS", 0.0)
+    monkeypatch.setattr(networks, "build_base", lambda _size: networks._toy_base())
+    monkeypatch.setattr(training, "build_base", lambda _size: small_base())
+    monkeypatch.setattr(training, "launch", launched)
+    monkeypatch.setattr("pasam.training.photograph_training.launch", launched)
+    setting = times.Setting(torch.device("cpu"), toy=False)
+    found = {
+        row: [line.measures("NVIDIA H200") for line in speed.lines_of(row, setting)]
+        for row in NETWORK_ROWS
+        if row != "compiled"
+    }
+    for row, lines in found.items():
+        assert {line["precision"] for line in lines} >= {"TF32", "bfloat16"}, row
+        if row != "together":
+            assert all(line["memory"] == 7 and line["share_of_peak"] > 0 for line in lines), row
+    for row in ("vit_b", "vit_l", "training"):
+        assert all(line["predicted"] > 1e8 for line in found[row])
+    recorded = [line["reference"] for line in found["training"]]
+    assert recorded == [None, 471.0, None, 471.0, 471.0]
 
 
 @pytest.mark.long

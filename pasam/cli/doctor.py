@@ -34,7 +34,7 @@ from pasam.cli.resources import (
     noted,
     passed,
 )
-from pasam.cli.run_costs import RunPlan, check_time
+from pasam.cli.run_costs import RunPlan, check_time, run_seconds
 from pasam.cli.space_costs import (
     CONTEXT,
     Memory,
@@ -351,7 +351,7 @@ def examine(
     how = base.encoder_precision
     memory = training_memory(base.size, train, embed, how)
     plan = _plan(params_file)
-    on_gpu = train.accelerator == "gpu" or (train.accelerator == "auto" and bool(gpu_memories()))
+    on_gpu = _is_on_gpu(train)
     return Diagnosis(
         params_file=str(params_file),
         checks=(
@@ -363,6 +363,32 @@ def examine(
             check_git(root), *check_dvc(root),
             weights, *content.checks, *check_purpose(evaluate, content), *detected.checks,
         ),
+    )  # fmt: skip
+
+
+def _is_on_gpu(train: TrainParams) -> bool:
+    return train.accelerator == "gpu" or (train.accelerator == "auto" and bool(gpu_memories()))
+
+
+def seconds_by_part(params_file: Path, places: Places, *, cores: int) -> dict[str, float]:
+    """Estimate what each part of a run takes, for whoever starts one; see `run_seconds`.
+
+    Args:
+        params_file: The run's params.
+        places: Where data sets lie.
+        cores: How many the run may use.
+
+    Raises:
+        ParamsError: The params file is not valid.
+    """
+    from pasam.config import schema
+
+    data = load_section(schema.DataParams, "data", params_file)
+    instances = load_section(schema.InstancesParams, "instances", params_file)
+    plan = _plan(params_file)
+    return run_seconds(
+        plan, check_data(data, places), on_gpu=_is_on_gpu(plan.train), cores=cores,
+        detected=check_instances(instances, places),
     )  # fmt: skip
 
 

@@ -179,8 +179,12 @@ def _typed_numbers(
     boxes: Sequence[str] | None, points: Sequence[str] | None
 ) -> tuple[list[list[float]], list[list[float]]]:
     """Read the numbers of the boxes and of the points."""
+    from pasam.inference.image_prompt import expect_pixels
+
     form = "x,y or x,y,0 or x,y,1 in pixels"
     corners = [_numbers(box, "--box", (4,), "x0,y0,x1,y1 in pixels") for box in boxes or ()]
+    for box in corners:
+        expect_pixels(box)
     return corners, [_numbers(point, "--point", (2, 3), form) for point in points or ()]
 
 

@@ -338,7 +338,7 @@ def _yolo(
             raise DataError(f"{file} may be of any of {same}. Leave one in --images.")
         for number, line in enumerate(read_text(file, advice=_ADVICE).splitlines(), start=1):
             kind, *values = line.split() or [""]
-            if not all(map(_is_number, values)):
+            if line.strip() and (not values or not all(map(_is_number, values))):
                 raise DataError(
                     f"{file}, line {number}: '{line[:_SHOWN]}' is not YOLO's, a class and numbers. "
                     "Correct it, or move the file elsewhere."

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from pydantic import (
 from torch import Tensor
 
 from pasam.errors import DataError, InvalidItemError, PromptError
+from pasam.files import keys_once
 from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import IMAGE_FORMATS, foreground, read_image
 from pasam.masks.run_lengths import Rle, decode, from_segmentation
@@ -158,6 +160,17 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def once(text: Any) -> Any:
+    """Refuse JSON of which an object has a key twice; other faults are its reader's to name."""
+    try:
+        json.loads(text, object_pairs_hook=keys_once)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return text
+
+
 def _single(value: Any) -> Any:
     """Take (1, m, m) for (m, m), the form of SAM's low-resolution logits."""
     nested = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
@@ -256,7 +269,28 @@ class PromptRequest(BaseModel):
                 mask = self.mask.checked()
             case _:
                 mask = self.mask
+        expect_pixels(self.box, self.points)
         return image_prompt(box=self.box, points=self.points, labels=self.labels, mask=mask)
+
+
+def expect_pixels(
+    box: Sequence[float] | None, points: Sequence[Sequence[float]] | None = None
+) -> None:
+    """Refuse a box, or several points, in fractions of the image, as some tools write them.
+
+    As pixels they would all lie within the first one, where no object is pointed out.
+
+    Raises:
+        PromptError: No number is beyond 1, and some are no whole ones.
+    """
+    numbers = [*(box or ()), *(one for point in points or () for one in point)]
+    are_small = len(numbers) >= 4 and all(0 <= number <= 1 for number in numbers)
+    if are_small and any(number % 1 for number in numbers):
+        what = "box" if box is not None else "points"
+        raise PromptError(
+            f"the {what} {','.join(f'{one:g}' for one in numbers[:8])} reaches nowhere beyond 1: "
+            "fractions of the image, expected pixels. Multiply x by its width and y by its height."
+        )
 
 
 class PromptRequests(RootModel[list[PromptRequest]]):
@@ -310,10 +344,12 @@ def read_prompts(text: str, *, most: int) -> list[ImagePrompt]:
         PromptError: It is anything else.
     """
     try:
-        return PromptRequests.model_validate_json(text).prompts(most=most)
+        return PromptRequests.model_validate_json(once(text)).prompts(most=most)
     except ValidationError as error:
         message = validation_message(error.errors(include_url=False), root="prompts")
         raise PromptError(f"{message}.") from None
+    except ValueError as error:
+        raise PromptError(f"prompts: {error}.") from None
 
 
 def read_request_image(image: str | None, path: str | None) -> NDArray[np.uint8]:

@@ -11,7 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pasam.errors import DataError, PasamError, PromptError
 from pasam.files import is_regular, read_csv, read_json
-from pasam.inference.image_prompt import Label, Number, image_prompt, validation_message
+from pasam.inference.image_prompt import (
+    Label,
+    Number,
+    expect_pixels,
+    image_prompt,
+    validation_message,
+)
 from pasam.inference.prompting import OBJECT, PromptedObject, PromptsByImage
 from pasam.masks.images import foreground
 from pasam.masks.mask_files import read_mask
@@ -71,6 +77,7 @@ def read_prompt_file(path: Path, images: Sequence[Path]) -> PromptsByImage:
     for number, content in enumerate(entries):
         entry = _checked(content, number, path)
         try:
+            expect_pixels(entry.box, entry.points)
             mask = None if entry.mask is None else drawn[entry.mask]
             prompt = image_prompt(
                 box=entry.box, points=entry.points, labels=entry.labels, mask=mask
@@ -179,7 +186,7 @@ def _plain(name: str | Path) -> str:
 
 
 def _read_json(path: Path) -> list[Any]:
-    content = read_json(path, advice=f"Expected {FORMS}.")
+    content = read_json(path, advice=f"Expected {FORMS}.", once=True)
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         content = list(_of_coco(content, path))
     elif isinstance(content, dict) and "image" in content:

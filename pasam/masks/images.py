@@ -198,8 +198,10 @@ def load_image(
     except _ChoiceError:
         raise
     except InvalidItemError as error:
-        if error.kind != "undecodable_image" or not is_tiff(source) or formats is not None:
+        if error.kind != "undecodable_image" or not is_tiff(source):
             raise
+        if formats is not None:
+            raise _unread_bands(source) or error from None
         values = None  # Pillow knows no TIFF of five bands, and none of doubles
     notes = []
     if values is None:
@@ -456,6 +458,17 @@ def read_bands(
     chosen = values[:, :, [band - 1 for band in bands]]
     orientation = orientation if orientation in range(1, 9) else _UPRIGHT
     return (chosen[:, :, 0] if len(bands) == 1 else chosen), orientation
+
+
+def _unread_bands(source: Path | bytes) -> InvalidItemError | None:
+    """Say by the header alone that a TIFF has other than one, three or four bands, if it has."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
+            count = file.pages[0].aspage().samplesperpixel
+    except Exception:  # noqa: BLE001 it raises whatever a damaged file makes of it
+        return None
+    expected = "one, three (red, green and blue) or four (and alpha) of them; export these alone"
+    return None if count in (1, 3, 4) else _to_choose(source, f"has {count} bands", expected)
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:

@@ -10,13 +10,16 @@ import hmac
 import ipaddress
 import socket
 import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import File as FileField
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -287,3 +290,56 @@ class RequestGuard:
             f"the request has {found} bytes, at most {most} are taken. Send a smaller image, or "
             "start the service with a larger --max-upload-mb."
         )
+
+
+async def known_fields(request: Request) -> None:
+    """Refuse a form with a field that its endpoint does not have: a misspelt one changes nothing.
+
+    So are fields of the query and one that came twice, of which nothing or the last would count,
+    and a file in place of text, over which FastAPI trips where the text would be a list.
+
+    Raises:
+        RefusedError: 422.
+    """
+    route = request.scope["route"]
+    if request.method != "POST":
+        return
+    known, form = _fields(route.dependant), await request.form()
+    if asked := sorted(set(request.query_params) - _query(route.dependant)):
+        raise RefusedError(
+            f"the address has the parameters {', '.join(asked)[:SHOWN]!r}, which change nothing; "
+            "send them as fields of the form.",
+            status=422,
+        )
+    unknown = sorted(set(form) - set(known))
+    if unknown:
+        raise RefusedError(
+            f"the form has unknown fields {', '.join(unknown)[:SHOWN]!r}; {request.url.path} takes "
+            f"{', '.join(known)}.",
+            status=422,
+        )
+    for name, count in Counter(name for name, _ in form.multi_items()).items():
+        if count > 1:
+            raise RefusedError(
+                f"the form has the field {name} {count} times, expected once.", status=422
+            )
+    for name, value in form.multi_items():
+        if not isinstance(value, str) and not known[name]:
+            raise RefusedError(
+                f"the field {name} came as a file, expected text: send it without a file's name.",
+                status=422,
+            )
+
+
+def _fields(dependant: Dependant) -> dict[str, bool]:
+    """Name the fields of an endpoint's form, and say whether each is a file."""
+    own = {each.alias: isinstance(each.field_info, FileField) for each in dependant.body_params}
+    for each in dependant.dependencies:
+        own |= _fields(each)
+    return own
+
+
+def _query(dependant: Dependant) -> set[str]:
+    """Name the parameters that an endpoint takes in its address."""
+    own = {each.alias for each in dependant.query_params}
+    return own.union(*map(_query, dependant.dependencies))

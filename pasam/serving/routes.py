@@ -14,11 +14,9 @@ from time import perf_counter
 from typing import Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, Security, UploadFile
-from fastapi.dependencies.models import Dependant
-from fastapi.params import File as FileField
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
-from pydantic import Json
+from pydantic import BeforeValidator, Json
 from starlette.concurrency import run_in_threadpool
 
 from pasam.data.catalogue import read_catalogue
@@ -26,7 +24,7 @@ from pasam.data.exports import expect_own_names
 from pasam.errors import CheckpointError, RefusedError
 from pasam.inference import zoomed_boxes
 from pasam.inference.automatic_masks import AutomaticMaskOptions
-from pasam.inference.image_prompt import SHOWN, ImagePrompt, MaskRunLengths, PromptRequests
+from pasam.inference.image_prompt import ImagePrompt, MaskRunLengths, PromptRequests, once
 from pasam.inference.image_transform import EmbeddedImage
 from pasam.inference.mask_record import CocoSet
 from pasam.inference.model_files import SEEN_WORDS
@@ -59,6 +57,7 @@ from pasam.serving.payloads import (
     ReadyAnswer,
     StateAnswer,
 )
+from pasam.serving.request_guard import known_fields
 from pasam.serving.service import PooledModel, Service
 
 NOTE = (
@@ -66,41 +65,6 @@ NOTE = (
     "segments photographs."
 )
 SYNTHETIC, PHOTOGRAPHS = "synthetic images", "photographs"
-
-
-async def known_fields(request: Request) -> None:
-    """Refuse a form with a field that its endpoint does not have: a misspelt one changes nothing.
-
-    So is a file in place of text, over which FastAPI trips where the text would be a list.
-
-    Raises:
-        RefusedError: 422.
-    """
-    route = request.scope["route"]
-    if request.method != "POST":
-        return
-    known, form = _fields(route.dependant), await request.form()
-    unknown = sorted(set(form) - set(known))
-    if unknown:
-        raise RefusedError(
-            f"the form has unknown fields {', '.join(unknown)[:SHOWN]!r}; {request.url.path} takes "
-            f"{', '.join(known)}.",
-            status=422,
-        )
-    for name, value in form.multi_items():
-        if not isinstance(value, str) and not known[name]:
-            raise RefusedError(
-                f"the field {name} came as a file, expected text: send it without a file's name.",
-                status=422,
-            )
-
-
-def _fields(dependant: Dependant) -> dict[str, bool]:
-    """Name the fields of an endpoint's form, and say whether each is a file."""
-    own = {each.alias: isinstance(each.field_info, FileField) for each in dependant.body_params}
-    for each in dependant.dependencies:
-        own |= _fields(each)
-    return own
 
 
 TOKEN = HTTPBearer(auto_error=False, description="Where the service was started with a token.")
@@ -118,6 +82,7 @@ def running_service(request: Request) -> Service:
     return service
 
 
+Prompts = Annotated[Json[PromptRequests], BeforeValidator(once)]
 Running = Annotated[Service, Depends(running_service)]
 Upload = Annotated[UploadFile | None, File(description="A PNG, JPEG, WebP, BMP or TIFF.")]
 Embedding = Annotated[
@@ -172,7 +137,7 @@ async def predict(
     request: Request,
     service: Running,
     prompts: Annotated[
-        Json[PromptRequests],
+        Prompts,
         Form(description='JSON, such as [{"box": [80, 40, 420, 380]}]'),
     ],
     image: Upload = None,
@@ -386,7 +351,7 @@ async def feedback(
     before: Annotated[
         Json[MaskRunLengths] | None, Form(description="The model's mask, in the same form.")
     ] = None,
-    prompts: Annotated[Json[PromptRequests] | None, Form(description="What was asked.")] = None,
+    prompts: Annotated[Prompts | None, Form(description="What was asked.")] = None,
     model: Model = None,
 ) -> FeedbackAnswer:
     """Keep an image and its corrected mask until `pasam data review` accepts or deletes them.

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasam.data.imports import SetPlaces, from_annotations
 from pasam.data.pairing import (
     Pair,
     count_pairs,
@@ -388,3 +389,19 @@ def test_a_link_that_leads_nowhere_is_listed_for_its_reader_to_refuse(tmp_path, 
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     touch(tmp_path, "a.png")
     assert list_images(tmp_path, deep=deep) == [tmp_path / "a.png", tmp_path / "gone.png"]
+
+
+def labels_of(folder, **files):
+    """A folder of YOLO's labels beside one of images."""
+    touch(folder, *(f"im/{name}.jpg" for name in files))
+    (folder / "labels").mkdir()
+    for name, text in files.items():
+        (folder / "labels" / f"{name}.txt").write_text(text)
+    return folder / "labels"
+
+
+@pytest.mark.parametrize("line", ["0,0.1,0.1,0.9,0.1,0.9,0.9", "images/a.jpg", "0"])
+def test_a_line_of_yolos_without_numbers_is_refused_by_its_place(line, tmp_path):
+    labels = labels_of(tmp_path, a=f"0 0.1 0.1 0.9 0.1 0.9 0.9\n\n{line}\n")
+    with pytest.raises(DataError, match=rf"a\.txt, line 3: '{line}' is not YOLO's"):
+        from_annotations(labels, SetPlaces(images=tmp_path / "im"))

@@ -233,3 +233,24 @@ def test_a_path_that_is_an_images_own_means_that_one_though_others_have_its_name
     found = read(tmp_path / "p.csv", "image,x,y\na.jpg,1,2\nx/a.jpg,3,4\n", images)
     points = [[one.prompt.points.tolist() for one in found.by_image[image]] for image in images]
     assert points == [[], [[[1, 2]]], [[[3, 4]]]]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [{"box": [0.2, 0.1, 0.7, 0.5]}, {"points": [[0.5, 0.25], [0, 1]], "labels": [1, 0]}],
+)
+def test_fractions_of_the_image_are_refused_and_not_taken_for_its_first_pixel(prompt, tmp_path):
+    with pytest.raises(PromptError, match="prompt 0: .* fractions of the image, expected pixels"):
+        read(tmp_path / "p.json", json.dumps([{"image": "a.jpg", **prompt}]))
+
+
+@pytest.mark.parametrize("prompt", [{"box": [0, 0, 1, 1]}, {"points": [[0.5, 0.25]]}])
+def test_the_first_pixel_is_a_box_and_a_place_in_it_a_point(prompt, tmp_path):
+    found = read(tmp_path / "p.json", json.dumps([{"image": "a.jpg", **prompt}]))
+    assert len(prompts(found, "x/a.jpg")) == 1
+
+
+def test_an_image_that_stands_twice_in_json_is_refused(tmp_path):
+    text = '{"a.jpg": [{"box": [1, 2, 30, 40]}], "a.jpg": [{"box": [5, 6, 50, 60]}]}'
+    with pytest.raises(DataError, match=r"the key 'a\.jpg' stands twice"):
+        read(tmp_path / "p.json", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from pasam.workers import count_progress
 from pipelines import side_by_side as side_by_side_module
 from pipelines.dvc import Dvc, Graph, forget_half_written_locks
 from pipelines.process import Stopped
-from pipelines.side_by_side import SideBySide, lanes
+from pipelines.side_by_side import SideBySide, lanes, seconds_ahead
 
 PIPELINE = """\
 stages:
@@ -319,3 +320,46 @@ def test_what_changed_and_all_that_follows_runs_with_its_part_of_the_cores(
         assert own == {"X": "1", "OMP_NUM_THREADS": "2"}
         assert f"{stage}: epoch 1" in project.said
     assert not any("Running stage" in line for line in project.said)
+
+
+def test_a_stage_takes_its_share_of_what_the_whole_run_does():
+    parts = {"embed": 10, "train": 40, "ablations": 7, "repeats": 9, "evaluate": 6, "rest": 8}
+    parts |= {"robustness": 5, "instances": 3}
+    assert seconds_ahead(parts, GRAPH, GRAPH) == sum(parts.values()) - 3  # no such stage
+    assert seconds_ahead(parts, GRAPH, ["train@b", "evaluate@a", "report"]) == 20 + 3 + 8 / 3
+    baseline = {**GRAPH, "baseline@sam": []}
+    assert seconds_ahead(parts, baseline, ["baseline@sam"]) == 6 / 3
+
+
+@pytest.mark.parametrize("size", ["tiny", "vit_b"])
+def test_whoever_starts_a_run_sees_its_time_before_the_first_stage(
+    size, in_empty_folder, root, monkeypatch, capsys
+):
+    text = (root / "params" / "default.yaml").read_text()
+    assert text.count("  size: tiny ") == 1
+    Path("params.yaml").write_text(text.replace("  size: tiny ", f"  size: {size} "))
+    Path("data/own").mkdir(parents=True)
+    project, began = Changed(GRAPH, ("prepare",)), []
+
+    def run(command, **how):
+        began.append(capsys.readouterr().err)
+        return 0
+
+    monkeypatch.setattr(side_by_side_module, "run_child", run)
+    monkeypatch.setattr(side_by_side_module, "Dvc", lambda **how: project)
+    monkeypatch.setattr(side_by_side_module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    side_by_side_module.main()
+    first = began[0] if size == "tiny" else capsys.readouterr().err
+    assert bool(began) is (size == "tiny")
+    words = r"11 of 11 stages are to be run: about ([\d.,]+) (s|min|h) on a machine like those "
+    number, unit = re.search(words, first).groups()
+    assert (float(number) > 1, unit) == (True, "min" if size == "tiny" else "h")
+    project.changed = ()
+    side_by_side_module.main()
+    assert "to be run" not in capsys.readouterr().err
+    project.changed = ("report",)
+    rest = "checkpoint: x\n  encoder_precision: 32-true"
+    Path("params.yaml").write_text(f"base:\n  size: {size}\n  {rest}\n")
+    side_by_side_module.main()  # without an estimate the run begins as it would
+    assert "to be run" not in capsys.readouterr().err

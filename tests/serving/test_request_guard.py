@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tifffile
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from serving_world import BOX, encoded_picture, form
@@ -395,3 +398,45 @@ def test_it_is_said_why_an_address_cannot_be_listened_on(error, said, monkeypatc
 )  # fmt: skip
 def test_only_loopback_is_for_this_machine_alone(host, alone):
     assert is_loopback(host) is alone
+
+
+def test_a_parameter_in_the_address_is_refused_since_only_the_form_counts(client, embedding):
+    answer = client.post("/predict?multimask=true", data=form({"box": BOX}, embedding=embedding))
+    assert answer.status_code == 422
+    assert "parameters 'multimask'" in answer.json()["error"]
+
+
+def test_a_field_that_comes_twice_is_refused_by_its_name(client, embedding):
+    twice = {
+        "prompts": [json.dumps([{"box": BOX}]), json.dumps([{"box": BOX}])],
+        "embedding": embedding,
+    }
+    answer = client.post("/predict", data=twice)
+    assert answer.status_code == 422
+    assert "the field prompts 2 times, expected once" in answer.json()["error"]
+    files = [("image", ("a.png", encoded_picture())), ("image", ("b.png", encoded_picture()))]
+    answer = client.post("/predict", data=form({"box": BOX}), files=files)
+    assert answer.status_code == 422
+    assert "the field image 2 times" in answer.json()["error"]
+
+
+def test_a_key_that_stands_twice_in_the_prompts_is_refused(client, embedding):
+    text = '[{"box": [1, 2, 30, 40], "box": [5, 6, 50, 60]}]'
+    answer = client.post("/predict", data={"prompts": text, "embedding": embedding})
+    assert answer.status_code == 422
+    assert "the key 'box' stands twice" in answer.json()["error"]
+
+
+def test_a_box_in_fractions_is_refused_as_such(client, embedding):
+    answer = client.post("/predict", data=form({"box": [0.2, 0.1, 0.7, 0.5]}, embedding=embedding))
+    assert answer.status_code == 422
+    assert "fractions of the image, expected pixels" in answer.json()["error"]
+
+
+def test_a_tiff_of_five_bands_is_refused_by_their_number(client):
+    content = io.BytesIO()
+    pixels = np.zeros((16, 20, 5), np.uint8)
+    tifffile.imwrite(content, pixels, photometric="minisblack", planarconfig="contig")
+    answer = client.post("/predict", data=form({"box": BOX}), files={"image": content.getvalue()})
+    assert answer.status_code == 415, answer.text
+    assert "has 5 bands. Choose one, three (red, green and blue)" in answer.json()["error"]
