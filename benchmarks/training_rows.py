@@ -25,7 +25,6 @@ from whole_networks import (
     SEED,
     base_of,
     images_for,
-    in_bfloat16,
     plain_copy,
     predicted_memory,
 )
@@ -136,7 +135,7 @@ def step_lines(setting: Setting, *, compiles: bool) -> Iterator[Line]:
             continue
         half = precision == "bfloat16"
         if half:
-            in_bfloat16(stepping.base)
+            stepping.base.encode_in("bf16")
         for encodes in (True,) if half else (False, True):
             with products_in(precision):
                 times = compared(
@@ -177,7 +176,7 @@ def training_time(names: Sequence[str], precision: Precision, setting: Setting) 
     """Time a step of the training loop for models on the same images, in milliseconds."""
     base = base_of("vit_b", setting)
     if precision == "bfloat16":
-        in_bfloat16(base)
+        base.encode_in("bf16")
     variants = [load_variant(name, PARAMS).replaced(epochs=1, lr_step_size=1) for name in names]
     batches = _Repeated([batch_for(base, each) for each in variants], setting.device)
     params = params_for(setting)

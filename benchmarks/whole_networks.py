@@ -29,7 +29,7 @@ from pasam.inference.image_transform import ImageTransform
 from pasam.masks.images import foreground
 from pasam.masks.overlap import band_width
 from pasam.masks.prompts import tight_box
-from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam, Encoded
+from pasam.models.base_sam import PIXEL_MEAN, PIXEL_STD, BaseSam
 from pasam.models.build import build_base, build_trainable
 from pasam.models.encoders.fused_attention import FusedAttention, fused
 from pasam.models.sam_mask_decoder import SamMaskDecoder
@@ -88,21 +88,6 @@ def plain_copy(base: BaseSam) -> BaseSam:
     return other
 
 
-class _HalfEncoding(BaseSam):
-    """A SAM whose encoder has bfloat16 weights; what it says is float32 again."""
-
-    def encode(self, images: Tensor) -> Encoded:
-        found = super().encode(images)
-        return Encoded(embedding=found.embedding.float(), early=found.early.float())
-
-
-def in_bfloat16(base: BaseSam) -> None:
-    """Cast the encoder's weights once, in place; what it is given is cast in each pass."""
-    encoder = base.sam.image_encoder.to(torch.bfloat16)
-    encoder.register_forward_pre_hook(lambda _, given: (given[0].to(torch.bfloat16),))
-    base.__class__ = _HalfEncoding
-
-
 def images_for(base: BaseSam, count: int) -> Tensor:
     """Draw pixels, uint8 (count, 3, S, S)."""
     random = np.random.default_rng(SEED)
@@ -126,10 +111,8 @@ def predicted_memory(
     if setting.toy:
         return None
     embed = load_section(EmbedParams, "embed", PARAMS).replaced(views=0 if encodes else 1)
-    train = load_section(TrainParams, "train", PARAMS).replaced(
-        batch_size=batch, precision="bf16-mixed" if half else "32-true"
-    )
-    memory = training_memory(size, train, embed)
+    train = load_section(TrainParams, "train", PARAMS).replaced(batch_size=batch)
+    memory = training_memory(size, train, embed, "bf16" if half else "32-true")
     return round(memory.weights + memory.encoder + (memory.decoder if trains else 0))
 
 
@@ -143,7 +126,7 @@ def encoder_lines(size: str, setting: Setting) -> Iterator[Line]:
     operations = operations_of(lambda: plain.encode(images[:1]))
     for precision in setting.precisions:
         if precision == "bfloat16":
-            in_bfloat16(base)
+            base.encode_in("bf16")
             plain = plain_copy(base)
         with products_in(precision):
             found = base.encode(images[:1]).embedding
@@ -222,7 +205,7 @@ def image_lines(setting: Setting) -> Iterator[Line]:
     operations = operations_of(lambda: reference(plain_copy(base)))
     for precision in setting.precisions:
         if precision == "bfloat16":
-            in_bfloat16(base)
+            base.encode_in("bf16")
         plain = plain_copy(base)
         with products_in(precision):
             times = compared(
