@@ -60,6 +60,10 @@ DECODER_BYTES = 105_000
 """Bytes per grid cell and mask that a training step of the decoder keeps: 208 MB for HQ-SAM and
 186 MB for PA-SAM at 64 x 64 cells; twice that, for the gradients on their way."""
 
+LEARNER_BYTES = {32: 9_000_000, 64: 36_000_000}
+"""By the grid: weights of a model's own decoder, gradients of what learns, and Adam's moments, as
+counted of PA-SAM+ and HQ-SAM."""
+
 CONTEXT = 1_000_000_000
 """Bytes that CUDA and its libraries take."""
 
@@ -96,8 +100,9 @@ def training_memory(
 
     Args:
         size: A SAM of `SHAPES`.
-        train: Its `batch_size` is what counts, and half the bytes if the precision is mixed.
-        embed: With packed views the encoder does not run.
+        train: Its `batch_size` is what counts, half the bytes if the precision is mixed, and how
+            many models are trained `together`.
+        embed: With packed views the encoder does not run, and each model is trained alone.
         encoder: How the encoder computes; its weights are nearly all of the base's.
 
     Returns:
@@ -111,9 +116,11 @@ def training_memory(
     plain = 4 if train.precision == "32-true" else 2
     width = {"32-true": plain, "tf32": 4, "bf16": 2}[encoder]
     block = GPU_ENCODER_NUMBERS * shape.width * shape.grid**2 * width
+    learners = 1 if embed.views else max(len(train.together), 1)
     at_once = min(train.batch_size, PIXELS_AT_ONCE // shape.side**2)
     return Memory(
-        weights=shape.parameters * (2 if encoder == "bf16" else 4),
+        weights=shape.parameters * (2 if encoder == "bf16" else 4)
+        + learners * LEARNER_BYTES[shape.grid],
         encoder=at_once * block if embed.views == 0 else 0,
         decoder=train.batch_size * DECODER_BYTES * shape.grid**2,
     )

@@ -75,7 +75,7 @@ def test_the_paper_says_what_is_missing_and_the_commands_that_fetch_it(doctor):
     words = "".join(said.split())
     assert "HRSOD" in words
     assert "sam_vit_l_0b3195.pth" in words
-    assert "weights1.2GB,encoder1.5GB" in words
+    assert "weights1.3GB,encoder1.5GB" in words
 
 
 def test_a_program_gets_every_check(doctor):
@@ -267,7 +267,7 @@ def test_the_memory_is_explained_by_its_parts(paper):
     train, embed = paper
     words = explained(training_memory("vit_l", train, embed), train)
     assert words == (
-        "weights 1.2 GB, encoder 1.5 GB, decoder 1.7 GB, CUDA 1.0 GB, at train.batch_size 4"
+        "weights 1.3 GB, encoder 1.5 GB, decoder 1.7 GB, CUDA 1.0 GB, at train.batch_size 4"
     )
     packed = embed.replaced(views=1)
     assert "encoder" not in explained(training_memory("vit_l", train, packed), train)
