@@ -39,12 +39,31 @@ class AveragePrecision:
     """Objects of at least 96 x 96 pixels."""
 
 
+class Bands:
+    """Boundary bands of objects that many masks are held against, each made once.
+
+    Args:
+        fraction: Width of a band as a fraction of the image diagonal.
+    """
+
+    def __init__(self, fraction: float) -> None:
+        self.fraction = fraction
+        self._made: dict[tuple[Any, ...], Rle] = {}
+
+    def of(self, code: Rle) -> Rle:
+        """Return the band of a mask in run lengths."""
+        name = (*code["size"], code["counts"])
+        if name not in self._made:
+            self._made[name] = boundary_rle(code, fraction=self.fraction)
+        return self._made[name]
+
+
 def average_precision(
     truth: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     *,
     overlap: Overlap,
-    boundary_fraction: float,
+    bands: Bands,
 ) -> AveragePrecision:
     """Measure detected masks against annotated ones.
 
@@ -52,7 +71,7 @@ def average_precision(
         truth: Content of a COCO annotation file.
         results: `image_id`, `category_id`, `segmentation` (RLE) and `score` of each detection.
         overlap: Which IoU decides whether a detection matches.
-        boundary_fraction: Width of the boundary band as a fraction of the image diagonal.
+        bands: Keeps the objects' bands for the next model's results.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools talks
         gt = COCO()
@@ -62,7 +81,7 @@ def average_precision(
         evaluation = (
             COCOeval(gt, found, "segm")
             if overlap == "mask"
-            else BoundaryEvaluation(gt, found, fraction=boundary_fraction)
+            else BoundaryEvaluation(gt, found, bands=bands)
         )
         evaluation.evaluate()
         evaluation.accumulate()
@@ -78,12 +97,12 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
     Args:
         gt: Annotated masks.
         found: Detected masks.
-        fraction: Width of the boundary band as a fraction of the image diagonal.
+        bands: Keeps the annotated masks' bands.
     """
 
-    def __init__(self, gt: COCO, found: COCO, *, fraction: float) -> None:
+    def __init__(self, gt: COCO, found: COCO, *, bands: Bands) -> None:
         super().__init__(gt, found, "segm")
-        self._fraction = fraction
+        self._bands = bands
 
     def computeIoU(self, image: int, category: int) -> NDArray[np.float64] | list[Any]:  # noqa: N802
         """Compute the overlaps of an image's detections and objects of one category.
@@ -98,10 +117,9 @@ class BoundaryEvaluation(COCOeval):  # type: ignore[misc]
         found = self._dts[image, category]
         order = np.argsort([-one["score"] for one in found], kind="mergesort")
         best = [found[place] for place in order[: self.params.maxDets[-1]]]
-        bands, object_bands = (
-            [boundary_rle(one["segmentation"], fraction=self._fraction) for one in ones]
-            for ones in (best, objects)
-        )
+        width = self._bands.fraction
+        bands = [boundary_rle(one["segmentation"], fraction=width) for one in best]
+        object_bands = [self._bands.of(one["segmentation"]) for one in objects]
         crowd = [int(one["iscrowd"]) for one in objects]
         smaller: NDArray[np.float64] = np.minimum(of_masks, overlaps(bands, object_bands, crowd))
         return smaller

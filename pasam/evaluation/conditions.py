@@ -31,6 +31,7 @@ from pasam.evaluation.protocol import (
     PromptBatch,
     evaluate_all,
     labels_of,
+    look,
     parts_of,
     store_batch,
     threads_beside,
@@ -39,7 +40,7 @@ from pasam.evaluation.protocol import (
 from pasam.evaluation.scores import BOX, CLEAN, Row, condition_name
 from pasam.masks.images import foreground, read_image
 from pasam.masks.transforms import squash
-from pasam.models.segmenter import Prompts
+from pasam.models.segmenter import ImageFeatures, Prompts
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
 from pasam.workers import ALONE, ProcessGroup, progress_bar, threads_ahead
@@ -146,13 +147,18 @@ def evaluate_robustness(
         whole = zip(parts, threads_ahead(read, parts, threads=threads), strict=True)
         for items, truths in progress_bar(whole, total=len(parts), label="robustness"):
             clean, labels = store_batch(store, items), labels_of(store, items)
+            seen: dict[int, ImageFeatures] = {}  # of the clean images: once for all weak prompts
             for prompt, corruption, batch in _conditions(
                 models, clean, items, labels, params, threads=threads
             ):
-                for entry in models.entries:
+                for number, entry in enumerate(models.entries):
+                    features = None
+                    if corruption == CLEAN:
+                        features = seen.get(number) or look(entry.segmenter, clean)
+                        seen[number] = features
                     yield Asked(
                         entry=entry, batch=batch, items=items, truths=truths, prompt=prompt,
-                        corruption=corruption,
+                        corruption=corruption, features=features,
                     )  # fmt: skip
 
     return [row for each in evaluate_all(asked(), threads=threads) for row in each.scores]

@@ -32,6 +32,7 @@ from pasam.data.coco import (
 from pasam.errors import DataError
 from pasam.evaluation.average_precision import (
     AveragePrecision,
+    Bands,
     Overlap,
     average_precision,
     boundary_rle,
@@ -41,6 +42,7 @@ from pasam.evaluation.model_set import ModelEntry, ModelSet
 from pasam.evaluation.protocol import (
     PromptBatch,
     image_batch,
+    look,
     masks_at_original_size,
     predict,
     slices,
@@ -269,15 +271,12 @@ def segment_instances(
         transform = ImageTransform(image.height, image.width, models.base.side, resize)
         boxes = [input_box(one.box, transform) for one in found]
         batch = image_batch(models.base, _pixels(data.images / image.file, image), transform, boxes)
+        bands = Bands(boundary_fraction)  # of the image's objects, for all models
         for entry in models.entries:
             for detection, mask in zip(found, _masks(entry, batch, batch_size), strict=True):
                 match = _best(mask, objects.get((image_id, detection.category_id), []))
-                rows.append(
-                    {
-                        **_about(entry, data, image, detection, mask),
-                        **_overlaps(mask, match, boundary_fraction),
-                    }
-                )
+                about = _about(entry, data, image, detection, mask)
+                rows.append({**about, **_overlaps(mask, match, bands)})
     return rows
 
 
@@ -302,14 +301,16 @@ def input_box(
 
 
 def _masks(entry: ModelEntry, batch: PromptBatch, size: int) -> Iterator[Rle]:
-    """Predict the masks of one image's boxes, at most `size` in a pass."""
+    """Predict the masks of one image's boxes, at most `size` in a pass; it is looked at once."""
+    features = look(entry.segmenter, batch)
     for part in slices(len(batch.boxes), size):
         boxes = batch.boxes[part]
         some = replace(
             batch, prompts=box_prompts(boxes), boxes=boxes, transforms=batch.transforms[part],
             image_index=np.zeros(len(boxes), np.int64),
         )  # fmt: skip
-        for mask in masks_at_original_size(predict(entry.segmenter, some), some):
+        prediction = predict(entry.segmenter, some, features)
+        for mask in masks_at_original_size(prediction, some):
             yield encode(mask)
 
 
@@ -351,11 +352,11 @@ def _best(mask: Rle, objects: Sequence[tuple[int, Rle]]) -> tuple[int, Rle, floa
     return (identity, code, float(ious[place])) if ious[place] > 0 else None
 
 
-def _overlaps(mask: Rle, match: tuple[int, Rle, float] | None, fraction: float) -> Row:
+def _overlaps(mask: Rle, match: tuple[int, Rle, float] | None, bands: Bands) -> Row:
     if match is None:
         return {"object_id": -1, "object_area": 0, "iou": 0.0, "boundary_iou": 0.0}
     identity, code, iou = match
-    band, object_band = (boundary_rle(one, fraction=fraction) for one in (mask, code))
+    band, object_band = boundary_rle(mask, fraction=bands.fraction), bands.of(code)
     return {
         "object_id": identity,
         "object_area": area(code),
@@ -401,13 +402,13 @@ def average_precisions(
     """
     found = []
     for data in sets:
+        bands = Bands(boundary_fraction)  # of the objects, for all models
         of_set = rows[(rows["benchmark"] == data.benchmark) & (rows["set"] == data.name)]
         for (model, seed), part in _by_model(of_set, rows):
             results = list(results_of(part))
             for overlap in OVERLAPS:
                 precision = average_precision(
-                    data.annotations.content, results, overlap=overlap,
-                    boundary_fraction=boundary_fraction,
+                    data.annotations.content, results, overlap=overlap, bands=bands
                 )  # fmt: skip
                 found.append(
                     {

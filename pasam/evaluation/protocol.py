@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ from pasam.masks.images import foreground
 from pasam.masks.mask_files import read_mask
 from pasam.masks.prompts import tight_box
 from pasam.models.base_sam import BaseSam, Encoded, finish
-from pasam.models.segmenter import Prediction, Prompts, Segmenter
+from pasam.models.segmenter import ImageFeatures, Prediction, Prompts, Segmenter
 from pasam.training.embeddings import Store
 from pasam.training.samples import box_prompts
 from pasam.workers import ALONE, ProcessGroup, threads_ahead
@@ -84,22 +85,43 @@ class Evaluated:
         return whole
 
 
-def predict(segmenter: Segmenter, batch: PromptBatch) -> Prediction:
-    """Predict the masks of a batch's prompts, without gradient; the model is to be in `eval`."""
-    device = next(segmenter.parameters()).device
-    index = np.arange(len(batch.images)) if batch.image_index is None else batch.image_index
-    encoded = Encoded(
-        embedding=batch.encoded.embedding.to(device), early=batch.encoded.early.to(device)
-    )
+def look(segmenter: Segmenter, batch: PromptBatch) -> ImageFeatures:
+    """Make what a model needs of a batch's images, for several passes of prompts on them."""
     with torch.no_grad():
-        prediction: Prediction = segmenter(
-            # a copy: cached images cannot be written to, and torch warns of that
-            images=torch.from_numpy(np.array(batch.images)).to(device),
-            encoded=encoded,
-            image_index=torch.from_numpy(index).to(device),
-            prompts=[_on(device, group) for group in batch.prompts],
-        )
+        return segmenter.look(**_images_on(segmenter.device, batch))
+
+
+def predict(
+    segmenter: Segmenter, batch: PromptBatch, features: ImageFeatures | None = None
+) -> Prediction:
+    """Predict the masks of a batch's prompts, without gradient.
+
+    Args:
+        segmenter: The model; it is to be in `eval`.
+        batch: The prompts.
+        features: What `look` made of the batch's images; None to look now.
+    """
+    device = segmenter.device
+    index = np.arange(len(batch.images)) if batch.image_index is None else batch.image_index
+    asked: dict[str, Any] = {
+        "image_index": torch.from_numpy(index).to(device),
+        "prompts": [_on(device, group) for group in batch.prompts],
+    }
+    with torch.no_grad():
+        if features is not None:
+            return segmenter.answer(features, **asked)
+        prediction: Prediction = segmenter(**_images_on(device, batch), **asked)
     return prediction
+
+
+def _images_on(device: torch.device, batch: PromptBatch) -> dict[str, Any]:
+    """Bring a batch's images and what was said of them to a device."""
+    found = batch.encoded
+    return {
+        # a copy: cached images cannot be written to, and torch warns of that
+        "images": torch.from_numpy(np.array(batch.images)).to(device),
+        "encoded": Encoded(embedding=found.embedding.to(device), early=found.early.to(device)),
+    }
 
 
 def masks_at_original_size(
@@ -128,6 +150,8 @@ class Asked:
     """Name of the prompts, as in the scores."""
     corruption: str = CLEAN
     """Name of what was done to the images, as in the scores."""
+    features: ImageFeatures | None = None
+    """What `look` made of the batch's images; None to look when asked."""
 
 
 SCORERS = 4
@@ -159,7 +183,7 @@ def evaluate_all(asked: Iterable[Asked], *, threads: int) -> Iterator[Evaluated]
 def _timed(asked: Asked) -> tuple[Prediction, float]:
     """Predict the masks of a batch; return how many seconds that took, too."""
     start = time.perf_counter()
-    prediction = predict(asked.entry.segmenter, asked.batch)
+    prediction = predict(asked.entry.segmenter, asked.batch, asked.features)
     finish(prediction.masks.device)
     return prediction, time.perf_counter() - start
 

@@ -31,7 +31,7 @@ from pasam.inference.image_prompt import ImagePrompt, grouped, image_prompt
 from pasam.inference.image_transform import EmbeddedImage, ImageTransform, Resize, sam_transform
 from pasam.models.base_sam import Encoded
 from pasam.models.pa_mask_decoder import PaMaskDecoder, PaPrediction
-from pasam.models.segmenter import Prediction, Prompts, Segmenter
+from pasam.models.segmenter import ImageFeatures, Prompts, Segmenter
 
 if TYPE_CHECKING:
     from pasam.inference.sam_api import SamModel
@@ -119,7 +119,7 @@ class PromptedModel:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(self.segmenter.parameters()).device
+        return self.segmenter.device
 
     @property
     def side(self) -> int:
@@ -281,26 +281,46 @@ class PromptedModel:
         """
         single = list({id(image): image for image in images}.values())
         number = {id(image): i for i, image in enumerate(single)}
-        there = [image.to(self.device) for image in single]
         index = torch.tensor([number[id(image)] for image in images], device=self.device)
-        encoded = Encoded(
-            torch.cat([image.encoded.embedding for image in there]),
-            torch.cat([image.encoded.early for image in there]),
-        )
         if not self.is_adapted:
-            masks, scores = _by_base(self.segmenter, encoded, index, prompts, multimask)
+            masks, scores = self._by_base(single, index, prompts, multimask)
             return Decoded(masks, scores, masks, scores, maps=None)
-        refined: Prediction = self.segmenter(
-            images=torch.stack([image.padded() for image in there]),  # adapters look again
-            encoded=encoded,
-            image_index=index,
-            prompts=[dataclasses.replace(prompts, indices=torch.arange(len(index)).to(index))],
+        refined = self.segmenter.answer(
+            ImageFeatures.joined([self._features(image) for image in single]),
+            index,
+            [dataclasses.replace(prompts, indices=torch.arange(len(index)).to(index))],
         )
         masks, scores = refined.masks, refined.iou
         if not with_sam:
             return Decoded(masks, scores, masks, scores, refined.details)
-        sam = _by_base(self.segmenter, encoded, index, prompts, multimask)
+        sam = self._by_base(single, index, prompts, multimask)
         return Decoded(masks, scores, *sam, refined.details)
+
+    def _features(self, image: EmbeddedImage) -> ImageFeatures:
+        """Return what the adapter makes of an image, which the image keeps."""
+
+        def look() -> ImageFeatures:
+            there = image.to(self.device)
+            return self.segmenter.look(there.padded()[None], there.encoded)
+
+        return image.kept.of(self.segmenter, look)
+
+    def _by_base(
+        self, images: Sequence[EmbeddedImage], index: Tensor, prompts: Prompts, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Ask the frozen base itself; for one image this is bit for bit what SAM computes."""
+        base = self.segmenter.base
+        sparse, dense = base.embed_prompts(
+            points=prompts.points, point_labels=prompts.point_labels, boxes=prompts.boxes,
+            masks=prompts.masks,
+        )  # fmt: skip
+        embeddings = torch.cat([image.encoded.embedding.to(self.device) for image in images])
+        masks, scores = base.sam.mask_decoder.decode(
+            image_embeddings=embeddings, image_pe=base.image_pe(), sparse=sparse, dense=dense,
+            image_index=index,
+        )  # fmt: skip
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return masks[:, chosen], scores[:, chosen]
 
 
 class PromptAdapterPredictor(PromptedModel):
@@ -471,23 +491,6 @@ class PromptAdapterPredictor(PromptedModel):
         transform = self.image.transform
         bring = transform.at_original_size if return_logits else transform.masks_at_original_size
         return bring(decoded.masks), decoded.scores, decoded.masks
-
-
-def _by_base(
-    segmenter: Segmenter, encoded: Encoded, image_index: Tensor, prompts: Prompts, multimask: bool
-) -> tuple[Tensor, Tensor]:
-    """Ask the frozen base itself; for one image this is bit for bit what SAM computes."""
-    base = segmenter.base
-    sparse, dense = base.embed_prompts(
-        points=prompts.points, point_labels=prompts.point_labels, boxes=prompts.boxes,
-        masks=prompts.masks,
-    )  # fmt: skip
-    masks, scores = base.sam.mask_decoder.decode(
-        image_embeddings=encoded.embedding, image_pe=base.image_pe(), sparse=sparse, dense=dense,
-        image_index=image_index,
-    )  # fmt: skip
-    chosen = slice(1, None) if multimask else slice(0, 1)
-    return masks[:, chosen], scores[:, chosen]
 
 
 def postprocess(

@@ -7,7 +7,7 @@ features, g the grid of image tokens. HQ-SAM ("Segment Anything in High Quality"
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,8 @@ class HqPrediction:
 
     masks: Tensor
     """The prediction: logits of the high-quality mask, (N, 1, 4g, 4g)."""
-    sam_masks: Tensor
-    """Logits of SAM's own mask, (N, 1, 4g, 4g)."""
+    sam_masks: Tensor | None
+    """Logits of SAM's own mask, (N, 1, 4g, 4g), where it was asked for."""
     iou: Tensor
     """SAM's predicted IoU of its four masks, (N, 4), or of the chosen one, (N, 1)."""
 
@@ -110,7 +110,7 @@ class HqMaskDecoder(SamMaskDecoder):
         dense: Tensor,
         image_index: Tensor,
         absent: Tensor | None = None,
-        multimask: bool = False,
+        sam: Literal["first", "best"] | None = None,
     ) -> HqPrediction:
         """Predict the masks of N prompts of B images.
 
@@ -122,10 +122,11 @@ class HqMaskDecoder(SamMaskDecoder):
             dense: Dense prompt embeddings, (N, C, g, g).
             image_index: Which image each prompt belongs to, (N,) int64 in [0, B).
             absent: Which sparse embeddings are not there, bool (N, n); see `exchange`.
-            multimask: Give as SAM's mask the best of masks 1 to 3 in place of mask 0.
+            sam: Which of SAM's masks is given besides: its mask 0, or the best of masks 1 to 3;
+                by default none is made, for nothing is trained on it.
 
         Returns:
-            The high-quality masks and SAM's.
+            The high-quality masks, and SAM's where they are wanted.
 
         Raises:
             ShapeError: Prompts, index and images do not fit together.
@@ -133,14 +134,16 @@ class HqMaskDecoder(SamMaskDecoder):
         source = self.image_side(image_embeddings, dense, image_index)
         tokens, keys = self.exchange(source, image_pe, sparse, absent)
         upscaled = on_map(self.upscaled_parts(keys))
-        masks = self.sam_masks(tokens, upscaled)
         iou = self.iou_prediction_head(tokens[:, 0])
-        if multimask:
+        masks = None
+        if sam is not None:
+            masks = self.sam_masks(tokens, upscaled)
+        if masks is not None and sam == "best":
             masks, iou = self.best_of(masks[:, 1:], iou[:, 1:])
         fine = self.embedding_maskfeature(upscaled) + details[image_index]
         return HqPrediction(
             masks=self.mask_from(self.hf_mlp(tokens[:, HQ_ROW]), fine).unsqueeze(1),
-            sam_masks=masks[:, :1],
+            sam_masks=None if masks is None else masks[:, :1],
             iou=iou,
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,63 @@ class Prediction:
     nothing, unless it was trained on it."""
     details: PaPrediction | None
     """PA-SAM's own maps and points, in the order of the prompts; None where there are no maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What a decoder needs of B images; made once, it serves every pass of prompts on them."""
+
+    parts: Mapping[str, Tensor | None]
+    """By their names in the decoder's `decode`; `image_embeddings`, (B, C, g, g), among them."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        embeddings = self.parts["image_embeddings"]
+        assert embeddings is not None, "every decoder takes them"
+        return embeddings.device
+
+    @staticmethod
+    def joined(images: Sequence[ImageFeatures]) -> ImageFeatures:
+        """Put what one decoder made of one or more images behind each other."""
+        if len(images) == 1:  # no copy
+            return images[0]
+        parts = {name: [each.parts[name] for each in images] for name in images[0].parts}
+        there = {name: [part for part in of if part is not None] for name, of in parts.items()}
+        return ImageFeatures({name: torch.cat(of) if of else None for name, of in there.items()})
+
+
+class KeptFeatures:
+    """What several models made of the same images, each once.
+
+    It is kept as long as the model is, and for weights that stay as they are. Every method may be
+    called from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Segmenter, ImageFeatures] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, segmenter: Segmenter, make: Callable[[], ImageFeatures]) -> ImageFeatures:
+        """Return what a model made, or make it now.
+
+        Args:
+            segmenter: The model; one that was moved to another device makes it anew.
+            make: What it makes; of two threads that ask at once both may.
+        """
+        with self._lock:
+            kept = self._kept.get(segmenter)
+        if kept is None or kept.device != segmenter.device:
+            kept = make()
+            with self._lock:
+                self._kept[segmenter] = kept
+        return kept
+
+    def tensors(self) -> list[Tensor]:
+        """List all that is kept now."""
+        with self._lock:
+            everything = [each.parts.values() for each in self._kept.values()]
+        return [part for parts in everything for part in parts if part is not None]
 
 
 TAKES_ABSENT = (HqMaskDecoder, PaMaskDecoder, ImageAdaptedMaskDecoder)
@@ -138,6 +197,11 @@ class Segmenter(nn.Module):
         self.base.eval()
         return self
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.parameters()).device
+
     def forward(
         self,
         *,
@@ -151,6 +215,8 @@ class Segmenter(nn.Module):
     ) -> Prediction:
         """Predict the masks of N prompts of B images, whatever kinds of prompt they are.
 
+        The same as `answer` to what `look` gives.
+
         Args:
             images: Pixels, uint8 (B, 3, S, S).
             encoded: What the frozen encoder said of them, or None to run it now. An encoder that
@@ -161,28 +227,55 @@ class Segmenter(nn.Module):
             mining: How PA-SAM mines hard points; None as it does in prediction.
             generator: Source of PA-SAM's Gumbel noise.
         """
-        learns = any(p.requires_grad for p in self.base.sam.image_encoder.parameters())
-        if encoded is None or learns:
-            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-                encoded = self.base.encode(images)
-        inputs = {
-            "image_embeddings": encoded.embedding,
-            "image_pe": self.base.image_pe(),
-            **self._of_images(images, encoded, edges),
-        }
+        seen = self._of_images(images, encoded, edges)
+        if self._compiled is not None and self.training:
+            # One pass, whatever the mix of prompts, and one graph for all that learns.
+            group = _packed([self._embedded(group) for group in prompts], COMPILED_TOKENS)
+            index = image_index[group.indices]
+            answer = self._predict(self._ask_compiled, seen, index, group, mining, generator)
+            return _in_order([answer], [group])
+        features = ImageFeatures(self._features(**seen))
+        return self.answer(features, image_index, prompts, mining=mining, generator=generator)
+
+    def look(
+        self, images: Tensor, encoded: Encoded | None = None, edges: Tensor | None = None
+    ) -> ImageFeatures:
+        """Make all that the decoder needs of B images, whatever they are asked by.
+
+        Args:
+            images: As `forward` takes them.
+            encoded: Likewise.
+            edges: Likewise.
+        """
+        return ImageFeatures(self._features(**self._of_images(images, encoded, edges)))
+
+    def answer(
+        self,
+        features: ImageFeatures,
+        image_index: Tensor,
+        prompts: Sequence[Prompts],
+        *,
+        mining: MiningMode | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict the masks of N prompts of B images that were looked at; nothing is compiled.
+
+        Args:
+            features: What `look` made of the images.
+            image_index: As `forward` takes it.
+            prompts: Likewise.
+            mining: Likewise.
+            generator: Likewise.
+        """
         groups = [self._embedded(group) for group in prompts]
-        compiled = self.training and self._compiled is not None
-        if isinstance(self.decoder, TAKES_ABSENT) and (compiled or len(groups) > 1):
-            groups = [_packed(groups, COMPILED_TOKENS if compiled else 1)]
-        parts = [
-            self._predict(inputs, image_index[group.indices], group, mining, generator)
+        if isinstance(self.decoder, TAKES_ABSENT) and len(groups) > 1:
+            groups = [_packed(groups)]
+        decode, parts = self.decoder.decode, features.parts
+        answers = [
+            self._predict(decode, parts, image_index[group.indices], group, mining, generator)
             for group in groups
         ]
-        back = torch.cat([group.indices for group in groups]).argsort()
-        masks = torch.cat([part.masks for part in parts])[back]
-        iou = torch.cat([part.iou for part in parts])[back]
-        details = [part.details for part in parts if part.details is not None]
-        return Prediction(masks, iou, details=_join(details, back) if details else None)
+        return _in_order(answers, groups)
 
     def _embedded(self, group: Prompts) -> _Together:
         sparse, dense = self.base.embed_prompts(
@@ -194,27 +287,69 @@ class Segmenter(nn.Module):
         return _Together(group.indices, sparse, dense)
 
     def _of_images(
-        self, images: Tensor, encoded: Encoded, edges: Tensor | None
+        self, images: Tensor, encoded: Encoded | None, edges: Tensor | None
     ) -> dict[str, Tensor]:
-        """Prepare what the decoder wants to know of the images besides, before anything learns."""
+        """Prepare what the decoder wants to know of the images, before anything of it learns."""
+        learns = any(p.requires_grad for p in self.base.sam.image_encoder.parameters())
+        if encoded is None or learns:
+            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+                encoded = self.base.encode(images)
+        seen = {"image_embeddings": encoded.embedding}
         if isinstance(self.decoder, HqMaskDecoder):
-            return {"early": encoded.early}
+            return {**seen, "early": encoded.early}
         if not isinstance(self.decoder, PaMaskDecoder | ImageAdaptedMaskDecoder):
-            return {}
+            return seen
         normalised = self.base.normalise(images)
         joined = guiding_input(normalised, self.base.grid, self.decoder.gradient, edges)
-        return {"images": normalised, "joined": joined}
+        return {**seen, "images": normalised, "joined": joined}
+
+    def _features(
+        self,
+        *,
+        image_embeddings: Tensor,
+        images: Tensor | None = None,
+        joined: Tensor | None = None,
+        early: Tensor | None = None,
+    ) -> dict[str, Tensor | None]:
+        """Look at images with what learns.
+
+        Args:
+            image_embeddings: The encoder's outputs, (B, C, g, g).
+            images: Normalised images, (B, 3, S, S), for PA-SAM.
+            joined: Small images with edges, (B, 4, 4g, 4g), for PA-SAM and the image adapter.
+            early: The encoder's early features, (B, E, g, g), for HQ-SAM.
+
+        Returns:
+            What the decoder's `decode` takes of the images, by name.
+        """
+        decoder = self.decoder
+        if isinstance(decoder, PaMaskDecoder):
+            assert images is not None and joined is not None, "`_of_images` gives both"  # noqa: PT018
+            made = decoder.image_features(images, joined)
+            return {"image_embeddings": image_embeddings, **made}
+        if isinstance(decoder, ImageAdaptedMaskDecoder):
+            assert joined is not None, "`_of_images` gives it"
+            return {"image_embeddings": decoder.adapted(image_embeddings, joined)}
+        if isinstance(decoder, HqMaskDecoder):
+            assert early is not None, "`_of_images` gives it"
+            details = decoder.details(image_embeddings, early)
+            return {"image_embeddings": image_embeddings, "details": details}
+        return {"image_embeddings": image_embeddings}
 
     def _predict(
         self,
-        inputs: dict[str, Any],
+        decode: Callable[..., Any],
+        of_images: Mapping[str, Tensor | None],
         image_index: Tensor,
         group: _Together,
         mining: MiningMode | None,
         generator: torch.Generator | None,
     ) -> Prediction:
-        found = {"sparse": group.sparse, "dense": group.dense, "image_index": image_index}
-        inputs = {**inputs, **found, "absent": group.absent}
+        """Ask the decoder for the masks of prompts that share a pass."""
+        inputs: dict[str, Any] = {
+            **of_images, "image_pe": self.base.image_pe(), "image_index": image_index,
+            "sparse": group.sparse, "dense": group.dense, "absent": group.absent,
+        }  # fmt: skip
         if isinstance(self.decoder, PaMaskDecoder):
             how = self.decoder.predicts_by if mining is None else mining
             # Drawn here, outside of what is compiled.
@@ -224,17 +359,16 @@ class Segmenter(nn.Module):
             )  # fmt: skip
             inputs |= {"mining": how, "noise": noise}
             inputs["point_embeddings"] = self.base.point_embeddings()
-        answer = self._answer(inputs)
+        answer = decode(**inputs)
         if isinstance(answer, tuple):
             masks, iou = answer
             return Prediction(masks[:, :1], iou[:, :1], details=None)
         details = answer if isinstance(answer, PaPrediction) else None
         return Prediction(answer.masks, answer.iou[:, :1], details)
 
-    def _answer(self, inputs: dict[str, Any]) -> Any:
-        """Ask the decoder; compiled, in training, where that was wanted."""
-        if self._compiled is None or not self.training:
-            return self._decode(**inputs)
+    def _ask_compiled(self, **inputs: Any) -> Any:
+        """Do what `_decode` does, compiled."""
+        assert self._compiled is not None, "`compile_decoder` made it"
         from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  # a second to import
 
         if inputs["dense"].is_cuda:  # the last step's results may be written over
@@ -256,29 +390,20 @@ class Segmenter(nn.Module):
         early: Tensor | None = None,
         **inputs: Any,
     ) -> Any:
-        """Do all that learns: look at the images, then answer the prompts.
+        """Do all that learns: look at the images, see `_features`, then answer the prompts."""
+        inputs |= self._features(
+            image_embeddings=image_embeddings, images=images, joined=joined, early=early
+        )
+        return self.decoder.decode(**inputs)
 
-        Args:
-            image_embeddings: The encoder's outputs, (B, C, g, g).
-            images: Normalised images, (B, 3, S, S), for PA-SAM.
-            joined: Small images with edges, (B, 4, 4g, 4g), for PA-SAM and the image adapter.
-            early: The encoder's early features, (B, E, g, g), for HQ-SAM.
-            inputs: What the decoder's `decode` takes besides.
 
-        Returns:
-            What it gives.
-        """
-        decoder = self.decoder
-        if isinstance(decoder, PaMaskDecoder):
-            assert images is not None and joined is not None, "`_of_images` gives both"  # noqa: PT018
-            inputs |= decoder.image_features(images, joined)
-        elif isinstance(decoder, ImageAdaptedMaskDecoder):
-            assert joined is not None, "`_of_images` gives it"
-            image_embeddings = decoder.adapted(image_embeddings, joined)
-        elif isinstance(decoder, HqMaskDecoder):
-            assert early is not None, "`_of_images` gives it"
-            inputs["details"] = decoder.details(image_embeddings, early)
-        return decoder.decode(image_embeddings=image_embeddings, **inputs)
+def _in_order(parts: Sequence[Prediction], groups: Sequence[_Together]) -> Prediction:
+    """Put the predictions of several groups together, in the order of the prompts."""
+    back = torch.cat([group.indices for group in groups]).argsort()
+    masks = torch.cat([part.masks for part in parts])[back]
+    iou = torch.cat([part.iou for part in parts])[back]
+    details = [part.details for part in parts if part.details is not None]
+    return Prediction(masks, iou, details=_join(details, back) if details else None)
 
 
 def _reason(error: Exception) -> str:

@@ -39,7 +39,8 @@ class Limits:
     batch_pixels: int = 32 * MEGA
     """Mask pixels that a pass may hold; large images make smaller passes."""
     cache_bytes: int = 256 * MEGA
-    """Memory for embedded images; the one used longest ago goes first."""
+    """Memory for embedded images, with what adapters keep of them; the one used longest ago goes
+    first."""
     search_pixels: int = 8 * MEGA
     """Pixels of an image in which everything is segmented, which holds many masks at once."""
     exported_objects: int = 2000

@@ -366,13 +366,13 @@ class EmbeddingCache:
     """Keep what was used last; every method may be called from several threads.
 
     Args:
-        most_bytes: Memory of all entries together.
+        most_bytes: Memory of all entries together, summed up at every use, for an entry grows when
+            an adapter first answers on it; the entry in use may exceed it by that.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self._kept: OrderedDict[str, tuple[EmbeddedImage, bytes]] = OrderedDict()
-        self._bytes = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -381,9 +381,9 @@ class EmbeddingCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the entries take."""
+        """Memory that the entries take now."""
         with self._lock:
-            return self._bytes
+            return self._taken()
 
     def put(self, image: EmbeddedImage, upload: bytes = b"") -> str:
         """Keep an embedded image and name it; whoever used theirs longest ago loses it.
@@ -396,15 +396,11 @@ class EmbeddingCache:
             upload: The file it came from, where boxes may be looked at from near.
         """
         name = secrets.token_urlsafe(16)
-        taken = image.nbytes + len(upload)
-        if taken > self.most_bytes:  # it would evict all others, and then itself
+        if image.nbytes + len(upload) > self.most_bytes:  # it would evict all others
             return name
         with self._lock:
             self._kept[name] = image, upload
-            self._bytes += taken
-            while self._bytes > self.most_bytes:
-                _, (gone, file) = self._kept.popitem(last=False)
-                self._bytes -= gone.nbytes + len(file)
+            self._make_room()
         return name
 
     def get(self, name: str) -> EmbeddedImage:
@@ -428,12 +424,21 @@ class EmbeddingCache:
             kept = self._kept.get(name)
             if kept is not None:
                 self._kept.move_to_end(name)
+                self._make_room()
                 return kept
         raise RefusedError(
             f"there is no embedding {name[:40]!r} (any more): it was never made here, or others "
             "took its place. Send the image to /embed again.",
             status=404,
         )
+
+    def _taken(self) -> int:
+        return sum(image.nbytes + len(upload) for image, upload in self._kept.values())
+
+    def _make_room(self) -> None:
+        """Let those used longest ago go, but never the last, which is in use."""
+        while len(self._kept) > 1 and self._taken() > self.most_bytes:
+            self._kept.popitem(last=False)
 
 
 class Metrics:

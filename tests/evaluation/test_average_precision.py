@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from pasam.data.coco import AnnotatedImage, Annotations
 from pasam.errors import DataError
 from pasam.evaluation.average_precision import (
+    Bands,
     BoundaryEvaluation,
     average_precision,
     boundary_rle,
@@ -147,7 +148,7 @@ def smaller_iou(a, b):
 @pytest.mark.parametrize("seed", range(4))
 def test_mask_ap_is_pycocotools_own(seed):
     truth, results = world(seed)
-    found = average_precision(truth, results, overlap="mask", boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap="mask", bands=Bands(FRACTION))
     values = (
         found.ap, found.ap50, found.ap75, found.ap_small, found.ap_medium, found.ap_large,
     )  # fmt: skip
@@ -161,7 +162,7 @@ def test_mask_ap_is_pycocotools_own(seed):
 @pytest.mark.parametrize(("kind", "overlap"), [("mask", iou), ("boundary", smaller_iou)])
 def test_ap_equals_brute_force(seed, kind, overlap):
     truth, results = world(seed)
-    found = average_precision(truth, results, overlap=kind, boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap=kind, bands=Bands(FRACTION))
     for value, threshold in ((found.ap50, 0.5), (found.ap75, 0.75)):
         assert value == pytest.approx(brute_force(truth, results, overlap, threshold))
     every = [brute_force(truth, results, overlap, t) for t in np.arange(0.5, 0.96, 0.05).round(2)]
@@ -171,7 +172,7 @@ def test_ap_equals_brute_force(seed, kind, overlap):
 def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both():
     truth, results = world(1)
     pair = [
-        average_precision(truth, results, overlap=kind, boundary_fraction=FRACTION).ap
+        average_precision(truth, results, overlap=kind, bands=Bands(FRACTION)).ap
         for kind in ("mask", "boundary")
     ]
     assert pair[1] < pair[0]
@@ -180,7 +181,7 @@ def test_boundary_ap_is_lower_than_mask_ap_and_perfect_masks_reach_one_in_both()
         for a in truth["annotations"]
     ]
     for kind in ("mask", "boundary"):
-        found = average_precision(truth, perfect, overlap=kind, boundary_fraction=FRACTION)
+        found = average_precision(truth, perfect, overlap=kind, bands=Bands(FRACTION))
         assert found.ap == pytest.approx(1.0)
 
 
@@ -196,7 +197,7 @@ def test_a_precision_is_of_the_objects_that_are_counted(area):
     truth, results = world(0)
     for annotation in truth["annotations"]:
         annotation["area"] = area
-    found = average_precision(truth, results, overlap="mask", boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap="mask", bands=Bands(FRACTION))
     counted = objects_by_size(truth)
     for size in ("small", "medium", "large"):
         assert (getattr(found, f"ap_{size}") is not None) == (counted[f"objects_{size}"] > 0)
@@ -206,7 +207,7 @@ def test_sizes_without_objects_have_no_precision():
     truth, results = world(0)
     for annotation in truth["annotations"]:
         annotation["area"] = 100
-    found = average_precision(truth, results, overlap="mask", boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap="mask", bands=Bands(FRACTION))
     assert found.ap_medium is None
     assert found.ap_large is None
     assert found.ap_small is not None
@@ -215,13 +216,13 @@ def test_sizes_without_objects_have_no_precision():
 def test_a_detector_that_found_nothing_scores_zero():
     truth, _ = world(0)
     for kind in ("mask", "boundary"):
-        assert average_precision(truth, [], overlap=kind, boundary_fraction=FRACTION).ap == 0.0
+        assert average_precision(truth, [], overlap=kind, bands=Bands(FRACTION)).ap == 0.0
 
 
 def test_the_inputs_stay_as_they_are():
     truth, results = world(2)
     before = copy.deepcopy((truth, results))
-    average_precision(truth, results, overlap="boundary", boundary_fraction=FRACTION)
+    average_precision(truth, results, overlap="boundary", bands=Bands(FRACTION))
     assert (truth, results) == before
 
 
@@ -229,7 +230,7 @@ def test_a_crowd_excuses_detections_and_asks_for_none():
     truth, results = world(0)
     crowd = copy.deepcopy(truth["annotations"][0])
     truth["annotations"].append({**crowd, "id": 99, "iscrowd": 1})
-    found = average_precision(truth, results, overlap="mask", boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap="mask", bands=Bands(FRACTION))
     assert found.ap == by_pycocotools(truth, results)[0]
 
 
@@ -268,10 +269,10 @@ def test_a_detection_inside_a_crowd_is_excused(overlap):
         {"image_id": 1, "category_id": 1, "segmentation": encode(mask), "score": score}
         for mask, score in ((inside, 0.9), (thing, 0.5))
     ]
-    found = average_precision(truth, results, overlap=overlap, boundary_fraction=FRACTION)
+    found = average_precision(truth, results, overlap=overlap, bands=Bands(FRACTION))
     assert found.ap == pytest.approx(1.0)
     alone = {**truth, "annotations": truth["annotations"][:1]}
-    charged = average_precision(alone, results, overlap=overlap, boundary_fraction=FRACTION)
+    charged = average_precision(alone, results, overlap=overlap, bands=Bands(FRACTION))
     assert charged.ap == pytest.approx(0.5, abs=0.01)
 
 
@@ -298,9 +299,7 @@ def test_a_mask_with_a_hole_is_not_forgiven_by_its_outline():
     rim[14:86, 14:86] = 0
     assert np.array_equal(naive_band(rim), naive_band(thing))
     found = [{"image_id": 1, "category_id": 1, "segmentation": encode(rim), "score": 0.9}]
-    precision = average_precision(
-        one_square(thing), found, overlap="boundary", boundary_fraction=FRACTION
-    )
+    precision = average_precision(one_square(thing), found, overlap="boundary", bands=Bands(0.02))
     assert precision.ap == 0.0
 
 
@@ -319,7 +318,7 @@ def test_of_more_boxes_than_count_in_an_image_the_best_are_compared():
     ]
     for overlap in ("mask", "boundary"):
         found = average_precision(
-            one_square(thing), results, overlap=overlap, boundary_fraction=FRACTION
+            one_square(thing), results, overlap=overlap, bands=Bands(FRACTION)
         )
         assert found.ap == pytest.approx(1.0)
 
@@ -396,7 +395,7 @@ def test_a_rows_precision_is_that_of_its_masks(found):
             ONE.annotations.content,
             list(results_of(part)),
             overlap=overlap,
-            boundary_fraction=FRACTION,
+            bands=Bands(FRACTION),
         )
         assert found.at[("sam", "one", overlap), "ap"] == expected.ap
     assert 0 < found.at[("sam", "one", "mask"), "ap"] < 1
@@ -592,7 +591,7 @@ def test_many_detections_of_one_score_are_each_held_against_their_own_outline():
         gt.dataset = truth
         gt.createIndex()
         found = gt.loadRes([{**one, "segmentation": encode(mask)} for mask in masks])
-        evaluation = BoundaryEvaluation(gt, found, fraction=FRACTION)
+        evaluation = BoundaryEvaluation(gt, found, bands=Bands(FRACTION))
         evaluation._prepare()
         ious = evaluation.computeIoU(1, one["category_id"])[:, 0]
     assert np.argmax(ious) == 20
